@@ -108,7 +108,7 @@ def test_a_pod_proves_all_four_selectors_until_it_is_gone(its: Any, cluster: Clu
     }
 
     shown = its.cli("issuers", "try", "production", str(tmp_path / "agent"))
-    assert "It satisfies a proof of Customer Support" in shown
+    assert "The token matches a proof of Customer Support" in shown
     assert "by look-up: the pod has such a container" in shown
 
     runs("another", label="billing")

@@ -18,4 +18,4 @@ def test_other_peoples_packages_are_recognised(foreign_python: Any) -> None:
     for name in ("authsec-sdk", "authsec-llamaindex"):
         assert told[name].grade is Grade.AMBER
         assert f"pip uninstall {name}" in told[name].remedy
-    assert "`python -m authsec` is always this one" in told["authsec-sdk"].facts[1]
+    assert "`python -m authsec` always runs the script of AuthSec" in told["authsec-sdk"].facts[1]

@@ -59,7 +59,7 @@ def told(authsec: AuthSecClient, call: Callable[[], Any]) -> str:
 def test_the_reason_is_read_from_the_challenge(client: Any, authsec: AuthSecClient, api: str) -> None:
     text = told(authsec, lambda: client(f"{api}/refuse/403"))
     assert text.startswith("The API answered 403 (insufficient_scope).")
-    assert text.endswith("It needs the action customers:delete.")
+    assert text.endswith("The call needs the action customers:delete.")
     assert api not in text
 
 

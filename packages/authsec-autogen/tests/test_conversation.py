@@ -138,7 +138,7 @@ def test_a_refusal_of_the_api_reaches_the_model_with_its_reason(
 
     assert scripted.tool_results == [
         "Error: The API answered 403 (insufficient_scope). The token lacks customers:delete. "
-        "It needs the action customers:delete."
+        "The call needs the action customers:delete."
     ]
 
 

@@ -76,7 +76,7 @@ def test_the_data_of_a_tool_becomes_a_sentence() -> None:
 
 
 def test_a_refusal_is_reported_with_what_would_help_and_not_tried_again() -> None:
-    refused = "Error: The API answered 403 (insufficient_scope). It needs the action customers:delete."
+    refused = "Error: The API answered 403 (insufficient_scope). The call needs the action customers:delete."
     said = reply(user("Now delete customer 42."), tool(refused))
     assert "needs customers:delete" in said.content
     assert "administrator" in said.content

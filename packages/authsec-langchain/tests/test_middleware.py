@@ -218,7 +218,9 @@ def test_the_refusal_of_an_api_is_told_with_its_reason(
 
     agent, _ = make_agent(fetch)
     (answer,) = run(agent)
-    assert f"The API answered {status} (insufficient_scope). It needs the action customers:delete." in answer.content
+    assert (
+        f"The API answered {status} (insufficient_scope). The call needs the action customers:delete." in answer.content
+    )
     make_agent(fetch_customer)[0].invoke(ASK)
     assert (USED[0] != USED[1]) == (status == 401), "after a 401 the next call uses a new token, and only then"
     response.status_code = 500

@@ -29,7 +29,7 @@ def test_the_url_is_alone_on_stdout(authsec: Authsec) -> None:
     made = authsec("admin", "setup-url")
     assert made.exit_code == 0, made.output
     assert URL.fullmatch(made.stdout)
-    assert "creates the first administrator. It works once, until 20" in made.stderr
+    assert "creates the first administrator. The URL works once, until 20" in made.stderr
     assert made.stdout.strip() not in made.stderr
     assert "--public-url" in made.stderr
 
@@ -41,7 +41,7 @@ def test_a_url_at_which_no_server_answers_is_marked(authsec: Authsec, monkeypatc
         assert "No server answers" not in authsec("admin", "setup-url").stderr
     unanswered = authsec("admin", "setup-url")
     assert unanswered.stdout.startswith(address)
-    assert f"No server answers at {address}. Start it there, or give the address" in unanswered.stderr
+    assert f"No server answers at {address}. Start a server at this address, or give the address" in unanswered.stderr
     assert "--public-url" in unanswered.stderr
     assert "No server answers" not in authsec("admin", "setup-url", "--public-url", "http://127.0.0.1:9").stderr
 

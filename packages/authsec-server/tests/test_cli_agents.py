@@ -112,7 +112,7 @@ def test_a_mistyped_public_key_is_told_the_nearest_file(authsec: Authsec, tmp_pa
     mistyped = str(tmp_path / "agent-key.pub")
     refused = authsec("agents", "create", "Billing", "--platform", "key", "--public-key", mistyped)
     assert refused.exit_code == 1
-    assert f"The nearest is {tmp_path / 'agent-key.pem.pub'}." in refused.stderr
+    assert f"The nearest file is {tmp_path / 'agent-key.pem.pub'}." in refused.stderr
 
 
 def test_a_wrong_selector_is_told_the_right_one_and_leaves_nothing(authsec: Authsec) -> None:

@@ -158,7 +158,7 @@ def test_what_differed_and_what_failed_stand_beside_the_reason(detail: dict[str,
 def test_a_request_that_is_not_found_may_be_counted_with_another(authsec: Authsec) -> None:
     done = authsec("audit", "list", "--request-id", "req_second")
     assert (done.exit_code, done.stdout) == (0, "none\n")
-    assert "counted by the minute under the id of the first one" in done.stderr
+    assert "combined into one event for each minute, with the id of the first request" in done.stderr
 
 
 def test_in_a_narrow_terminal_all_is_there_below_each_other() -> None:
@@ -264,7 +264,7 @@ def test_a_support_case_from_its_request_id(authsec: Authsec, admin: TestClient)
     request_id = asked(admin)
     told = authsec("audit", "show", request_id)
     assert told.exit_code == 0, told.output
-    for line in ("denied invalid_target", "Would satisfy it", "Open (", request_id, "none yet"):
+    for line in ("denied invalid_target", "To fix", "Open (", request_id, "none yet"):
         assert line in told.stdout, line
     number = json.loads(authsec("audit", "show", request_id, "--json").stdout)["items"][0]["event"]["id"]
     assert authsec("audit", "show", str(number)).stdout == told.stdout

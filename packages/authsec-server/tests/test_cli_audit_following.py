@@ -115,12 +115,12 @@ def test_it_goes_on_where_it_was_only_in_the_same_log(log: Log, capsys: pytest.C
     assert [each["id"] for each in follower.next()] == [1002]
     assert [each["id"] for each in log.follower(follower.place, follower.leaf).next()] == []
     for place, leaf in ((follower.place, "00" * 32), (follower.place + 9, follower.leaf)):
-        with pytest.raises(CallFailed, match="this is another log"):
+        with pytest.raises(CallFailed, match="this is another audit log"):
             log.follower(place, leaf).next()
     follower.lost(failed.value)
     cut = delete(sealed_events).where(sealed_events.c.position >= follower.place)
     log.authority.database.append(lambda tx: tx.connection.execute(cut))
-    with pytest.raises(CallFailed, match="this is another log"):
+    with pytest.raises(CallFailed, match="this is another audit log"):
         follower.next()
 
 
@@ -187,11 +187,15 @@ def test_a_beginning_that_makes_no_sense_is_refused(log: Log, authsec: Callable[
         assert (refused.exit_code, "is not a position file" in refused.stderr) == (1, True), content
     assert authsec("audit", "follow", "--after", "3", "--from-start").exit_code == 2
     beyond = authsec("audit", "follow", "--after", "100000")
-    assert (beyond.exit_code, "and the log has only " in beyond.stderr, "--after" in beyond.stderr) == (1, True, True)
+    assert (beyond.exit_code, ": the audit log has only " in beyond.stderr, "--after" in beyond.stderr) == (
+        1,
+        True,
+        True,
+    )
     typed = authsec("audit", "follow", "--after", "x")
     assert (
         typed.exit_code,
-        "'x' is not a place in the log: give a number, the `place` of an event." in typed.stderr,
+        "'x' is not a position in the audit log: give a number, the `place` of an event." in typed.stderr,
     ) == (
         2,
         True,

@@ -98,7 +98,7 @@ def test_an_event_that_was_changed_is_not_shown_as_if_it_were_what_was_sealed(se
     assert "place 1, leaf " in authsec("audit", "show", "2").stdout
     spoil(served, "UPDATE events SET principal_name = 'Eve' WHERE id = 2")
     shown = authsec("audit", "show", "2").stdout
-    assert "This event was changed: it does not match its seal in place 1." in shown
+    assert "This event was changed: it does not match its seal at place 1." in shown
     assert "leaf" not in shown
     exported = map(json.loads, authsec("audit", "export").stdout.splitlines())
     assert [(each["id"], each["as_sealed"]) for each in exported] == [(1, True), (2, False), (3, True), (4, True)]
@@ -235,7 +235,7 @@ def test_old_months_are_dropped_after_an_export_and_every_check_says_so(
     assert not_the_one.exit_code == 6, not_the_one.output
     assert "no problem was found" in not_the_one.stdout
     assert "No given file has that SHA-256." in not_the_one.stdout
-    assert f"Give the export {digest}: --with FILE" in not_the_one.stderr
+    assert f"Give the export with the SHA-256 {digest}: --with FILE" in not_the_one.stderr
     (told,) = json.loads(authsec("audit", "verify", *keys, "--with", str(another), "--json").stdout)["dropped"]
     assert (told["in_files"], told["export_is_given"]) == (3, False)
     assert "3 events before 2026-01" in authsec("audit", "list", "--kind", "events.").stdout
@@ -432,8 +432,8 @@ def test_a_recorded_restore_is_reported_with_the_backup_that_it_began_from(
     checked = authsec("audit", "verify", *check)
     assert checked.exit_code == 0, checked.output
     (told,) = (line for line in checked.stdout.splitlines() if line.startswith("Restored at 20"))
-    assert "UTC: authority version 1 to 1,000,002. Events after the backup are lost: " in told
-    assert "its last checkpoint covers 4 events, signed at 20" in told
+    assert "UTC: authority version raised from 1 to 1,000,002. Events after the backup are lost: " in told
+    assert "the backup's last checkpoint covers 4 events, signed at 20" in told
     (restore,) = json.loads(authsec("audit", "verify", *check, "--json").stdout)["restores"]
     assert (restore["version_before"], restore["authority_version"], restore["sealed"]) == (1, 1_000_002, 4)
     assert restore["checkpoint_at"] < restore["at"] or restore["checkpoint_at"] == restore["at"]

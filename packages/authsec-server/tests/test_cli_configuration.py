@@ -149,7 +149,7 @@ roles: {{r: {{actions: [a:b]}}}}
         ("roles:\n  Sales Team: {actions: [a:b]}\n", 2, "This is not a slug", "Write sales-team in its place, and"),
         ("roles:\n\tr: {actions: [a:b]}\n", "2:1", "here is a tab", "spaces"),
         ("roles: {r: {actions: [\ta:b]}}\nagents:\n  \tx: {}\n", "3:3", "here is a tab", "spaces"),
-        ("", "", "This file is empty", "Start with one of: issuers"),
+        ("", "", "This file is empty", "Start with one of the sections issuers"),
     ],
 )  # fmt: skip
 def test_a_mistake_is_told_with_its_line_and_what_would_be_right(

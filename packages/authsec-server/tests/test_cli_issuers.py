@@ -248,7 +248,7 @@ def test_keys_are_fetched_when_asked_and_a_failure_is_shown(authsec: Authsec, pe
     add = ("--issuer", "https://x.example.com", "--keys-url", its.url + "/jwks")
     added = authsec("issuers", "add", "kubernetes", "X", *add)
     assert added.exit_code == 0, added.output
-    assert "Its keys could not be fetched" in added.stderr
+    assert "The issuer's keys could not be fetched" in added.stderr
     assert "AUTHSEC_SERVER_OUTBOUND_PRIVATE_HOSTS" in added.stderr
     assert "authsec issuers refresh x" in added.stderr
     program = authsec("issuers", "add", "kubernetes", "Y", "--issuer", "https://y.example.com", *add[2:], "--json")

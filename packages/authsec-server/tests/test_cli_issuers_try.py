@@ -46,10 +46,10 @@ def attempt(authsec: Authsec, tmp_path: Path) -> Callable[..., Result]:
 def test_a_good_token(issuer: Issuer, attempt: Any) -> None:
     done = attempt(issuer.token() + "\n")
     assert done.exit_code == 0, done.output
-    assert done.output.startswith("It would be accepted, as Support.\n")
+    assert done.output.startswith("The token would be accepted, as Support.\n")
     assert "✓ signature  Signed with this trusted issuer's key" in done.output
     assert "k8s:sa" in done.output
-    assert "It satisfies a proof of Support (" in done.output
+    assert "The token matches a proof of Support (" in done.output
     assert issuer.token() not in done.output
 
 
@@ -58,16 +58,16 @@ def test_one_for_the_cluster_itself_is_told_how_to_be_for_us(issuer: Issuer, att
     assert done.exit_code == 1
     assert "✗ audience" in done.output
     assert "\n            - serviceAccountToken:" in done.output, "with the indentation that it needs"
-    assert "If it were accepted, it would match a proof of Support" in done.output
-    assert done.output.startswith("It would be refused: not made for this authority.\n")
+    assert "An accepted token with these claims would match a proof of Support" in done.output
+    assert done.output.startswith("The token would be refused: not made for this authority.\n")
 
 
 def test_of_another_workload_it_names_the_closest(issuer: Issuer, attempt: Any) -> None:
     bound = issuer.claims()["kubernetes.io"] | {"serviceaccount": {"name": "support", "uid": "1"}}
     token = issuer.token(**{"kubernetes.io": bound, "sub": "system:serviceaccount:production:support"})
     done = attempt(token)
-    assert done.output.startswith("It is valid, but no agent is registered as this workload.\n")
-    assert "It satisfies none of the 2 proofs that depend on this trusted issuer." in done.output
+    assert done.output.startswith("The token is valid, but no agent is registered as this workload.\n")
+    assert "The token matches none of the 2 proofs that depend on this trusted issuer." in done.output
     assert "closest: Billing: namespace matches; service account is `support`, registered `billing`" in done.output
     answer = json.loads(attempt(token, "--json").output)
     assert (answer["holds"], answer["satisfies"], len(answer["nearest"])) == (True, [], 2)
@@ -76,17 +76,17 @@ def test_of_another_workload_it_names_the_closest(issuer: Issuer, attempt: Any) 
 def test_of_an_expired_one_that_is_said_first(issuer: Issuer, attempt: Any) -> None:
     then = int(issuer.now.timestamp()) - 7_200
     done = attempt(issuer.token(iat=then, nbf=then, exp=then + 3_590))
-    assert done.output.startswith("It would be refused: expired 1 hour ago.\n")
-    assert "If it were accepted, it would match a proof of Support" in done.output
+    assert done.output.startswith("The token would be refused: expired 1 hour ago.\n")
+    assert "An accepted token with these claims would match a proof of Support" in done.output
 
 
 def test_what_nobody_checked_is_not_called_wrong(issuer: Issuer, attempt: Any) -> None:
     done = attempt(issuer.token(iss="https://other.example"))
-    assert done.output.startswith("It would be refused: of another issuer.\n")
-    assert "Its claims, unverified (the signature was not checked)" in done.output
+    assert done.output.startswith("The token would be refused: of another issuer.\n")
+    assert "The token's claims, unverified (the signature was not checked)" in done.output
     done = attempt(issuer.token(key=OTHER_RSA))
-    assert done.output.startswith("It would be refused: not signed by this trusted issuer.\n")
-    assert "Its claims, unverified (the signature does not match)" in done.output
+    assert done.output.startswith("The token would be refused: not signed by this trusted issuer.\n")
+    assert "The token's claims, unverified (the signature does not match)" in done.output
 
 
 def test_what_is_no_token(issuer: Issuer, attempt: Any, authsec: Authsec, tmp_path: Path) -> None:

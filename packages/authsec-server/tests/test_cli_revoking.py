@@ -117,10 +117,10 @@ def test_grants_are_listed_and_then_revoked(authsec: Authsec, its: House, house:
     shown = authsec("admin", "revoke-grants", "--key", key["id"])
     assert (shown.exit_code, shown.stdout) == (1, "")
     assert f"{made['id']}  {role} → customer-support\n" in shown.stderr
-    assert "Revoke it permanently?" in shown.stderr
+    assert "Revoke this delegation permanently?" in shown.stderr
     done = authsec("admin", "revoke-grants", "--key", key["id"], "--yes")
     assert (done.exit_code, done.stdout) == (0, "1 trust delegation revoked.\n")
-    assert authsec("admin", "revoke-grants", "--key", key["id"]).stdout == "There are none to revoke.\n"
+    assert authsec("admin", "revoke-grants", "--key", key["id"]).stdout == "There are no delegations to revoke.\n"
     assert told(authsec, "delegations", "show", made["id"])["state"] == "revoked"
 
 
@@ -134,8 +134,8 @@ def test_what_others_have_changed_since_is_listed_too(
     house().door(Authorization=f"Bearer {key['key']}").post(f"/authsec/api/v1/delegations/{made}/enable")
     authsec("delegations", "disable", made)
     shown = authsec("admin", "revoke-grants", "--key", key["id"])
-    assert (shown.exit_code, shown.stdout) == (0, "There are no others.\n")
-    assert "but somebody else has changed them since (--also-changed-since" in shown.stderr
+    assert (shown.exit_code, shown.stdout) == (0, "There are no other delegations to revoke.\n")
+    assert "Somebody else has changed them since. To revoke them as well: --also-changed-since" in shown.stderr
     assert f"{made}  role-of-customer-support → customer-support (disabled), changed last by " in shown.stderr
     done = authsec("admin", "revoke-grants", "--key", key["id"], "--also-changed-since", "--yes")
     assert (done.stdout, "changed last by" in done.stderr) == ("1 trust delegation revoked.\n", False)

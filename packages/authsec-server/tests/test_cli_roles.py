@@ -48,7 +48,7 @@ def test_lists_go_on(authsec: Authsec) -> None:
         authsec("roles", "create", name, "--action", "a:b")
     first = authsec("roles", "list", "--limit", "1")
     assert "alpha" in first.stdout
-    told = re.fullmatch(r"There are more: --cursor (\S+), or --all\n", first.stderr)
+    told = re.fullmatch(r"There are more entries: --cursor (\S+), or --all\n", first.stderr)
     assert told
     second = authsec("roles", "list", "--cursor", told[1])
     assert "bravo" in second.stdout

@@ -242,7 +242,7 @@ def test_a_command_that_needs_the_key_says_how_to_name_its_file(tmp_path: Path, 
     assert (refused.exit_code, refused.stdout) == (1, "")
     assert refused.stderr == (
         "✗ The audit log of this database is sealed with a key in a file, but no such file is set.\n"
-        "  Set that file: --sealing-key-file FILE, or AUTHSEC_SERVER_SEALING_KEY_FILE=FILE\n"
+        "  Name the file of the sealing key: --sealing-key-file FILE, or AUTHSEC_SERVER_SEALING_KEY_FILE=FILE\n"
     )
 
 

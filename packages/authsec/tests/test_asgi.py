@@ -165,7 +165,7 @@ def test_a_good_token_without_the_action(path: str) -> None:
     answer = call(application(), path, bearer(), method="DELETE")
     assert answer.status == 403
     scope = "customers:delete customers:read" if path == "/customers/42" else "customers:delete"
-    text = "This agent's token does not allow customers:delete. It allows customers:read, tickets:write."
+    text = "This agent's token does not allow customers:delete. The token allows customers:read, tickets:write."
     assert answer.headers["www-authenticate"] == (
         f'{REALM}, error="insufficient_scope", error_description="{text}", scope="{scope}", '
         f'error_uri="{answer.body["grant_at"]}"'
@@ -174,8 +174,8 @@ def test_a_good_token_without_the_action(path: str) -> None:
         "error": text,
         "reason": "action_not_allowed",
         "details": (
-            "A trust delegation of this agent that allows customers:delete; retrying does not help. If no role "
-            "has such an action, this API may have misspelt it."
+            "This agent needs a trust delegation that allows customers:delete. Retrying does not help. If no role "
+            "has such an action, this API may have misspelt the action."
         ),
         "retryable": False,
         "missing_actions": ["customers:delete"],
@@ -215,7 +215,7 @@ def test_a_wrong_issuer_is_no_passing_failure() -> None:
         authority.publish({"issuer": f"{authority.url}/"}, AUTHORITY_METADATA)
         answer = call(application(authority.verifier(FakeClock())), "/customers/42", f"Bearer {authority.token()}")
         assert (answer.status, answer.body["reason"], answer.body["retryable"]) == (503, "keys_unavailable", False)
-        assert answer.body["details"].endswith("The API's operator must correct it.")
+        assert answer.body["details"].endswith("The API's operator must correct the issuer in the API's settings.")
         assert "retry-after" not in answer.headers
         assert authority.url not in json.dumps(answer.body)
 

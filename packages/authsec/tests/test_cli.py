@@ -199,8 +199,8 @@ def test_a_command_of_a_package_that_is_not_here_is_told_as_one(
     result = run(command, "list")
     assert result.exit_code == 2
     said = " ".join(result.stderr.split())
-    assert f"`authsec {command}` is a command of the package {package}, which this environment does not have." in said
-    assert f"in a clone of AuthSec, `uv run authsec {command}`." in said
+    assert f"`authsec {command}` is a command of the package {package}, which is not installed here." in said
+    assert f"In a clone of AuthSec, run `uv run authsec {command}`." in said
     assert "No such command 'agnts'" in run("agnts").stderr
 
 

@@ -150,7 +150,7 @@ def test_places_that_cannot_be_looked_at_have_nothing(
     with pytest.raises(AuthenticationError, match=r"pem \(cannot be checked: File name too long\)"):
         client.get_token(force_refresh=True)
     monkeypatch.setenv("SPIFFE_ENDPOINT_SOCKET", f"unix://{'/x' * 3000}")
-    with pytest.raises(TransportError, match="that this user can open it"):
+    with pytest.raises(TransportError, match="that this user can open the socket"):
         client.authority.find_proof()
 
 
@@ -172,7 +172,7 @@ def test_without_any_proof_the_refusal_says_where_was_looked(
     text = str(error)
     assert "AUTHSEC_AGENT_KEY_FILE (not set)" in text
     assert f"{tmp_path}/config/authsec/keys/{CLIENT_ID}.pem (no such file)" in text
-    _, _, looked_for = text.partition("(looked for: ")
+    _, _, looked_for = text.partition("(the SDK looked for: ")
     places = ("AUTHSEC_WORKLOAD_TOKEN_FILE", "AUTHSEC_AGENT_KEY_FILE", "SPIFFE_ENDPOINT_SOCKET", "ACTIONS_ID_TOKEN")
     assert re.findall("|".join(places), looked_for) == list(places)  # in this order, each once
     assert "/var/run/secrets/authsec/token (no such file" in text
@@ -217,7 +217,7 @@ def test_another_kind_of_source_can_be_given(make_client: Make, authority: Any) 
     authority.next_answers = [refused(401, "attestation_required")]
     with pytest.raises(AuthenticationError) as caught:
         make_client(credential=Projected(None)).get_delegation_token()
-    assert f"(looked for: the projected token of {CLIENT_ID}). Retrying" in str(caught.value)
+    assert f"(the SDK looked for: the projected token of {CLIENT_ID}). Retrying" in str(caught.value)
     assert str(caught.value).endswith("Retrying will not help.\nMount it:\n    mount")
 
 

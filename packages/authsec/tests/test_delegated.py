@@ -250,8 +250,8 @@ def test_the_fix_can_be_pasted(client: AuthSecClient) -> None:
         assert caught.value.reason == "parameter_missing"
         text, _, said[function.__name__] = str(caught.value).rpartition("\n    def ")
         compile(f"def {said[function.__name__]}: ...", "", "exec")
-        assert ("has to be called that" in text) is function.__name__.startswith("misnamed")
-        assert ("cannot get its token by name" in text) is (function is positional)
+        assert (". Rename " in text) is function.__name__.startswith("misnamed")
+        assert ("cannot get delegation_token as a keyword argument" in text) is (function is positional)
     assert said == {
         "gathering": "gathering(customer_id, *, delegation_token: str, **more)",
         "named": "named(customer_id, *, limit=10, delegation_token: str)",
@@ -398,7 +398,7 @@ def test_the_model_is_told_what_would_do(kind: str, client: AuthSecClient, autho
     denial.body.update(allowed_scope="customers:list", grant_at=page)
     authority.next_answers = [denial]
     said = telling(client, kind)()
-    assert said.endswith(f"What is allowed is customers:list. The person you work for can grant it at {page}.")
+    assert said.endswith(f"The delegation allows customers:list. The person you work for can grant it at {page}.")
 
 
 @both_kinds
@@ -538,7 +538,7 @@ def test_the_model_is_told_of_an_apis_denial(kind: str, client: AuthSecClient) -
         )  # fmt: skip
 
     assert failing(client, kind, outcome, on_denied="tell_model")() == (
-        "The API answered 403 (insufficient_scope). Not [removed]. It needs the action customers:delete. The "
+        "The API answered 403 (insufficient_scope). Not [removed]. The call needs the action customers:delete. The "
         f"person you work for can grant it at {page}."
     )
     revoked = failing(client, kind, lambda _: Refused(401, None, error="invalid_token"), on_denied="tell_model")
@@ -553,7 +553,7 @@ def test_no_new_token_is_promised_where_it_would_be_refused_too(reason: str, kin
     )
     assert refused() == (
         "The API answered 401 (invalid_token). A new token will not help: the operator of the agent or of the API "
-        "must change its settings."
+        "must change the settings."
     )
 
 

@@ -228,7 +228,8 @@ def test_an_address_that_is_wrong_does_not_make_a_good_proof_a_broken_one(
     proof = {finding.step: finding for finding in findings}["proof"]
     assert (proof.grade, proof.reason, proof.error) == (Grade.AMBER, "made_for_another", None)
     assert next_line(findings) == (
-        "Your proof is for http://127.0.0.1:7555; check AUTHSEC_BASE_URL. If that is your authority:\n"
+        "Your proof is for http://127.0.0.1:7555. Check AUTHSEC_BASE_URL. "
+        "If http://127.0.0.1:7555 is your authority, set:\n"
         '    export AUTHSEC_BASE_URL="http://127.0.0.1:7555"'
     )
 
@@ -300,7 +301,7 @@ def test_packages_of_others_under_names_like_ours(tmp_path: Path) -> None:
         "    pip install ./packages/authsec ./packages/authsec-autogen",
     ]
     assert "authsec-sdk 4.7.3 is from another project" in amber.facts[0]
-    assert "`python -m authsec` is always this one" in amber.facts[1]
+    assert "`python -m authsec` always runs the script of AuthSec" in amber.facts[1]
     assert "pip install" not in amber.remedy
 
 
@@ -405,7 +406,7 @@ def test_a_pod_with_its_default_token_only_is_shown_the_volume(authority: FakeAu
         "requires this agent to authenticate. (request req-7) Set AUTHSEC_AGENT_KEY_FILE to the file of the "
         "agent's registered key. In a cluster, mount the volume on its Connect page. On a laptop, run `authsec "
         "enrol`. "
-        "This machine has no proof (looked for: what is listed above). Retrying will not help."
+        "This machine has no proof (the SDK looked for: what is listed above). Retrying will not help."
     )
 
 
@@ -490,11 +491,14 @@ def test_a_token_for_somebody_else(volume: ProjectedVolume, authority: FakeAutho
     found = examined(ProjectedToken(path=volume.path))["proof"]
     assert found.grade is Grade.BAD
     assert (
-        "has the audience https://vault.example, so this authority would refuse it. It must have the audience "
+        "has the audience https://vault.example, so this authority would refuse the token. "
+        "The token must have the audience "
         f"{authority.issuer}"
     ) in (str(found.error))
-    assert "If AUTHSEC_BASE_URL is the wrong authority, correct that instead." in str(found.error)
-    assert found.remedy.startswith("Your proof is for https://vault.example; check AUTHSEC_BASE_URL.")
+    assert "If AUTHSEC_BASE_URL is the wrong authority, correct AUTHSEC_BASE_URL instead." in str(found.error)
+    assert found.remedy.startswith(
+        "Your proof is for https://vault.example. If https://vault.example is not your authority, correct"
+    )
     for no_authority in ("https://kubernetes.default.svc", "https://a.example/$(touch x)", "vault"):
         volume.write(service_account_token(no_authority))
         assert "AUTHSEC_BASE_URL" not in examined(ProjectedToken(path=volume.path))["proof"].remedy
@@ -505,9 +509,9 @@ def test_a_forgotten_variable_stands_before_what_was_meant(key_file: Path, volum
     assert facts[0] == f"used: key file {key_file} (AuthSecClient(credential=…))"
     assert (
         facts[-2]
-        == f"not used, because an earlier one was found: token file {volume.path} (the pod's projected volume)"
+        == f"not used, because another proof comes first: token file {volume.path} (the pod's projected volume)"
     )
-    assert facts[-1].startswith("not used, because an earlier one was found: broken: There is no file /no/such/file")
+    assert facts[-1].startswith("not used, because another proof comes first: broken: There is no file /no/such/file")
 
 
 def test_a_proof_is_looked_for_where_nobody_can_be_reached(

@@ -48,7 +48,7 @@ def test_a_certificate_that_is_trusted_and_ends_soon(proxied: list[str], pem: Pa
     told = found["certificate"]
     assert told.facts[0] == "for authority.example, signed by authority.example"
     assert told.facts[2].startswith(f"trusted by the file of AUTHSEC_CA_FILE ({pem}), over TLSv1.")
-    assert (told.grade, told.facts[-1]) == (Grade.AMBER, "it expires in 0 days")
+    assert (told.grade, told.facts[-1]) == (Grade.AMBER, "the certificate expires in 0 days")
 
 
 def test_a_certificate_that_is_trusted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -166,6 +166,6 @@ def test_a_proxy_is_told_its_password_and_nobody_else(
 def test_a_proxy_is_not_used_for_everything(
     authority: Any, proxied: list[str], secure: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert "plain http is never sent through one" in reached(authority.base_url)["connection"].facts[1]
-    assert "this machine itself needs no proxy" in reached(secure.base_url)["connection"].facts[1]
+    assert "plain http is never sent through a proxy" in reached(authority.base_url)["connection"].facts[1]
+    assert "an address on this machine needs no proxy" in reached(secure.base_url)["connection"].facts[1]
     assert proxied == []

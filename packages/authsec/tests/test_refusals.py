@@ -180,7 +180,7 @@ def test_a_denial_says_what_would_do(client: AuthSecClient, authority: Any) -> N
     assert denied.missing_actions == ("customers:delete",)
     assert denied.allowed_scope == "customers:read tickets:write"
     assert denied.for_model == (
-        "The request has more actions than are delegated to this agent. Retrying will not help. What is allowed is "
+        "The request has more actions than are delegated to this agent. Retrying will not help. The delegation allows "
         "customers:read tickets:write. The person you work for can grant it at "
         "https://authsec.example.com/console/delegations/new?client=3f0c9a1e."
     )

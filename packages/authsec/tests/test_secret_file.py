@@ -99,6 +99,6 @@ def test_a_file_that_is_none_stops(tmp_path: Path, make_client: Make, authority:
 
 def test_whoever_is_refused_hears_where_the_secret_came_from(file: Path, make_client: Make, authority: Any) -> None:
     authority.next_answers = [refused(401, "attestation_invalid")]
-    with pytest.raises(AuthenticationError, match="that it was not rotated") as caught:
+    with pytest.raises(AuthenticationError, match="that the secret was not rotated") as caught:
         make_client(credential=SecretFile(file)).get_token()
     assert str(file) in str(caught.value)

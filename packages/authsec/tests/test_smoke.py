@@ -62,7 +62,7 @@ def test_all_is_well(make_client: Make, authority: Any, tmp_path: Path, capsys: 
 def test_an_unattested_agent_is_said_to_be_one(client: AuthSecClient, capsys: pytest.CaptureFixture[str]) -> None:
     status, text = report(client, capsys)
     assert status == 0
-    assert "  ! proof               none found; only an unattested agent needs none" in text
+    assert "  ! proof               no proof found; only an unattested agent needs no proof" in text
     assert "UNATTESTED: anybody who knows the client_id can get this token" in text
 
 

@@ -102,7 +102,7 @@ def test_an_api_that_is_away_may_come_back(there: bool, tmp_path: Path, make_cli
     path = tmp_path / "s"
     if there:
         path.touch()
-    with pytest.raises(TransportError, match="Check that SPIRE's agent runs") as caught:
+    with pytest.raises(TransportError, match="Check that the SPIRE agent runs") as caught:
         make_client(credential=SpiffeWorkloadApi(socket=f"unix://{path}")).get_token()
     assert (caught.value.reason, caught.value.retryable) == ("unreachable", True)
 

@@ -83,7 +83,7 @@ def test_without_a_volume_it_is_not_ours_to_prove(tmp_path: Path, make_client: M
     with pytest.raises(AuthenticationError) as caught:
         make_client(credential=source).get_token()
     assert str(caught.value).endswith(
-        "On a laptop, run `authsec enrol`. This machine has no proof (looked for: "
+        "On a laptop, run `authsec enrol`. This machine has no proof (the SDK looked for: "
         f"{tmp_path}/a/token (no such file)). Retrying will not help."
     )
 

@@ -291,7 +291,7 @@ def test_require() -> None:
     assert caught.value.missing == ("customers:delete",)
     assert caught.value.granted == ("customers:read", "tickets:write")
     assert str(caught.value) == (
-        "This agent's token does not allow customers:delete. It allows customers:read, tickets:write."
+        "This agent's token does not allow customers:delete. The token allows customers:read, tickets:write."
     )
     assert not caught.value.retryable
 
@@ -302,7 +302,7 @@ def test_require_any() -> None:
     with pytest.raises(InsufficientScope, match="customers:delete or tickets:close"):
         identity.require_any("customers:delete", "tickets:close")
     nobody = verifier_of().verify(token(scope="", permissions=[]))
-    with pytest.raises(InsufficientScope, match="It allows nothing"):
+    with pytest.raises(InsufficientScope, match="The token allows nothing"):
         nobody.require_any("customers:read")
 
 

@@ -213,7 +213,7 @@ def test_how_long_old_keys_are_used_is_said_and_when_they_are_no_more(
     of = f"the keys of {authority.url}"
     away = f"{authority.url}{METADATA} answered 404"
     assert caplog.messages == [
-        f"{of} cannot be renewed: {away}; the keys of 1000 seconds ago are used for 2600 more seconds",
+        f"{of} cannot be renewed: {away}. The keys that were fetched 1000 seconds ago are used for 2600 more seconds",
         f"{of} are not available, so no token can be verified: {away}",
         f"{of} are available again after 3020 seconds",
     ]

@@ -126,7 +126,7 @@ def test_that_tokens_are_asked_about_and_that_nobody_answers(caplog: pytest.LogC
         verifier, bearer = its.verifier(), its.feed.authority.token()
         assert outcome(verifier, bearer) == "accepted"
         its.cut()
-        eventually(lambda: f"each token for {AUDIENCE} is asked about" in caplog.text)
+        eventually(lambda: f"the authority is asked about each token for {AUDIENCE}" in caplog.text)
         its.reply = lambda handler, _: respond(handler, "text/plain", b"", status=502)
         for _ in range(3):
             assert outcome(verifier, bearer) == "revocations_unavailable"

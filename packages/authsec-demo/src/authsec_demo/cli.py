@@ -38,7 +38,11 @@ def register(group: click.Group) -> None:
 @click.option(
     "--kubernetes", is_flag=True, help="Run the agent in a simulated Kubernetes cluster, and authenticate it there."
 )
-@click.option("--live-model", is_flag=True, help="Use a real model: OPENAI_API_KEY, OPENAI_BASE_URL. It costs money.")
+@click.option(
+    "--live-model",
+    is_flag=True,
+    help="Use a real model, with OPENAI_API_KEY and OPENAI_BASE_URL. A real model costs money.",
+)
 @click.option("--model", default="gpt-5-mini", show_default=True, envvar="OPENAI_MODEL", help="Its name.")
 def demo(leave: bool, kubernetes: bool, live_model: bool, model: str) -> None:
     """See AuthSec at work, on this machine.
@@ -91,11 +95,11 @@ def demo_api(issuer: str, audience: str, port: int) -> None:
             demo_api_running(stage, Path(folder), issuer=issuer.rstrip("/"), audience=audience, port=port),
         ):
             stage.line()
-            stage.line("It stays up until you press Ctrl-C.")
+            stage.line("The API stays up until you press Ctrl-C.")
             threading.Event().wait()
     except KeyboardInterrupt:
         stage.line()
-        stage.line("Stopped. Its data is deleted.")
+        stage.line("Stopped. The API's data is deleted.")
 
 
 def _tell(live_model: LiveModel | None, *, leave: bool, kubernetes: bool) -> int:

@@ -21,7 +21,7 @@ def renew(stage: Stage, servers: Servers, agent: Agent, revoked: Mapping[str, An
     with stage.step("The agent can read again", why):
         delegation_to_read(servers.admin, agent.client_id, revoked["role"]["slug"])
         permissions = agent.client(servers.authority_url).get_token().permissions
-        check(permissions == (READ,), expected=f"a token for {READ}", came=f"one for {', '.join(permissions)}")
+        check(permissions == (READ,), expected=f"a token for {READ}", came=f"a token for {', '.join(permissions)}")
         stage.fact("delegated", f"{READ}, as before; a token was issued at once")
 
 
@@ -39,7 +39,7 @@ def _show_console(stage: Stage, servers: Servers) -> None:
     stage.note(f"The console; this sign-in, as {ADMINISTRATOR}, works once, within 15 minutes:")
     stage.copyable(servers.authority.sign_in_url(ADMINISTRATOR))
     stage.line()
-    stage.note("For a new one, if you closed the browser or the time has passed:")
+    stage.note("For a new sign-in, if you closed the browser or the time has passed:")
     stage.copyable(servers.authority.line_for_a_sign_in(ADMINISTRATOR))
 
 

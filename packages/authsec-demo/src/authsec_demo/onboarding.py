@@ -43,7 +43,7 @@ def sdk_client(authority_url: str, client_id: str, credential: CredentialSource)
 
 def onboard(stage: Stage, admin: Administrator, folder: Path) -> Agent:
     """Register the agent "Customer Support" with a new key pair."""
-    why = "It authenticates with a key pair. Its client_id is a name, not a secret."
+    why = "The agent authenticates with a key pair. The client_id is a name, not a secret."
     with stage.step('Onboard the agent "Customer Support"', why):
         key_file = folder / "customer-support.pem"
         public_key = write_key_pair(key_file, "ed25519").read_text(encoding="ascii")

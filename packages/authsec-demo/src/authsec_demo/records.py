@@ -35,7 +35,7 @@ def show_events(stage: Stage, events: Sequence[Mapping[str, Any]], wanted: Seque
     there = {(str(event["kind"]), str(event["reason"])) for event in events}
     missing = [" ".join(each).strip() for each in wanted if each not in there]
     stage.show(audit_table(events))
-    stage.note("Refusals of callers without a proof are counted by the minute.")
+    stage.note("Refusals of callers without a proof are combined into one event for each minute.")
     check(not missing, expected=f"also {', '.join(missing)}", came=f"{len(events)} other events")
     stage.fact("recorded", f"{len(events)} events, each written before the answer was given")
 
@@ -45,7 +45,7 @@ def count_tokens(stage: Stage, transcript: Transcript, tap: Tap, proofs: Collect
 
     `proofs` are more secrets that no request may contain, such as the token of a pod.
     """
-    why = "Every complete request was searched: history, results and tools."
+    why = "Every complete request was searched for tokens: history, results and tools."
     with stage.step("What the model saw", why):
         tokens, messages = tap.tokens | frozenset(proofs), len(transcript)
         check(bool(tokens and messages), expected="tokens and messages", came=f"{len(tokens)} and {messages}")

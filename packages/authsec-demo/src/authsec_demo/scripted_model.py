@@ -18,7 +18,7 @@ _WISHES: Final = (
     (re.compile(r"\b(delete|remove|erase)\b", re.IGNORECASE), ("delete_customer",)),
     (re.compile(r"\b(get|fetch|show|look up|who is)\b", re.IGNORECASE), ("fetch_secure_data", "fetch_customer")),
 )
-_LACKING: Final = re.compile(r"^Error: .*It needs the action ([a-z0-9._:-]+)\.")
+_LACKING: Final = re.compile(r"^Error: .*The call needs the action ([a-z0-9._:-]+)\.")
 _CUSTOMER: Final = re.compile(r"\bcustomer (\d+)\b", re.IGNORECASE)
 
 
@@ -64,7 +64,10 @@ def _report(result: str) -> str:
     """
     lacking = _LACKING.search(result)
     if lacking:
-        return f"I may not: it needs {lacking.group(1)}, which is not delegated to me. An administrator could do so."
+        return (
+            f"I am not allowed to do that: the call needs {lacking.group(1)}, which is not delegated to me. "
+            "An administrator could delegate this action."
+        )
     try:
         data = json.loads(result)
     except ValueError:

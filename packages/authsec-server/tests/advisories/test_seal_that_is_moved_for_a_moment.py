@@ -46,5 +46,5 @@ def test_a_follower_ends_with_a_reason_where_it_does_not_come_back(log: Log) -> 
     move(log, follower.place + 1, -5)
     for _ in range(audit_follow._LOOKS):
         assert follower.next() == ()
-    with pytest.raises(CallFailed, match=f"Place {follower.place + 1}"):
+    with pytest.raises(CallFailed, match=f"The event at place {follower.place + 1}"):
         follower.next()

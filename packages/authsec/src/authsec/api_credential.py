@@ -38,8 +38,8 @@ def read_credential(given: str | None) -> str | None:
         return None
     if not is_api_credential(text):  # never quoted: it may be another secret, pasted in the wrong place
         raise ConfigError(
-            f"credential (or {VARIABLE}) is not an API's credential: that is authsec_api_ and 43 characters, as "
-            "`authsec apis create-credential API` shows it once",
+            f"credential (or {VARIABLE}) is not an API's credential. Such a credential is authsec_api_ and 43 "
+            "characters. `authsec apis create-credential API` creates a credential and shows it once",
             reason="credential_invalid",
         )
     return text

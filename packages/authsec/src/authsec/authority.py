@@ -183,8 +183,8 @@ def issuer_of(metadata: dict[str, Any]) -> str:
     issuer = metadata.get("issuer")
     if not isinstance(issuer, str) or not _ADDRESS.fullmatch(issuer) or not _readable(issuer):
         raise InvalidResponse(
-            "The authority's metadata has no valid issuer: an address without query. Its operator must set "
-            "AUTHSEC_SERVER_PUBLIC_URL.",
+            "The authority's metadata has no valid issuer. An issuer is a URL without a query. The authority's "
+            "operator must set AUTHSEC_SERVER_PUBLIC_URL.",
             reason="invalid_response",
             status=200,
         )
@@ -201,9 +201,9 @@ def require_trusted(issuer: str, config: AuthSecConfig) -> str:
     if issuer == config.issuer or _origin(issuer) == _origin(config.base_url):
         return issuer
     raise ConfigError(
-        f"The authority's issuer is {issuer}, which differs from AUTHSEC_BASE_URL. A proof for another authority's "
-        "issuer could be misused there. If this is the issuer of your authority, add:\n"
-        f"    {export_line('AUTHSEC_ISSUER', issuer)}",
+        f"The authority's issuer is {issuer}, which differs from AUTHSEC_BASE_URL. A proof for another "
+        f"authority's issuer could be misused there. If {issuer} is the issuer of your authority, add:\n    "
+        f"{export_line('AUTHSEC_ISSUER', issuer)}",
         reason="issuer_not_pinned",
     )
 

@@ -30,8 +30,8 @@ from authsec.terminal import OF_THE_DEMO, OF_THE_SERVER, command_line, described
 from authsec.verify_server.command import verify_server
 
 _OF_ANOTHER_PACKAGE: Final = (
-    "`{{command}}` is a command of the package {package}, which this environment does not have. Run it where {package} "
-    "is installed: in a clone of AuthSec, `uv run {{command}}`."
+    "`{{command}}` is a command of the package {package}, which is not installed here. In a clone of AuthSec, "
+    "run `uv run {{command}}`."
 )
 _ELSEWHERE: Final = dict.fromkeys(OF_THE_SERVER, _OF_ANOTHER_PACKAGE.format(package="authsec-server")) | dict.fromkeys(
     OF_THE_DEMO, _OF_ANOTHER_PACKAGE.format(package="authsec-demo")
@@ -109,8 +109,12 @@ def commands() -> None:
 
 
 @commands.command("smoke")
-@click.option("--scope", help="Only these actions, separated by spaces. [default: all delegated actions]")
-@click.option("--resource", multiple=True, help="Only for this API; needed if the delegations have several. Repeat.")
+@click.option("--scope", help="Request only these actions, separated by spaces. [default: all delegated actions]")
+@click.option(
+    "--resource",
+    multiple=True,
+    help="Request a token for this API. Required if the agent may call several. Can be repeated.",
+)
 def smoke_command(scope: str | None, resource: tuple[str, ...]) -> None:
     """Check that this machine's agent gets its tokens.
 
@@ -121,8 +125,12 @@ def smoke_command(scope: str | None, resource: tuple[str, ...]) -> None:
 
 
 @commands.command("token")
-@click.option("--scope", help="Only these actions, separated by spaces. [default: all delegated actions]")
-@click.option("--resource", multiple=True, help="Only for this API; needed if the delegations have several. Repeat.")
+@click.option("--scope", help="Request only these actions, separated by spaces. [default: all delegated actions]")
+@click.option(
+    "--resource",
+    multiple=True,
+    help="Request a token for this API. Required if the agent may call several. Can be repeated.",
+)
 def token_command(scope: str | None, resource: tuple[str, ...]) -> None:
     """Print a delegation token of this machine's agent, to test an API.
 
@@ -136,7 +144,9 @@ def token_command(scope: str | None, resource: tuple[str, ...]) -> None:
 @commands.command("doctor")
 @click.option("--scope", help="Request only these actions, separated by spaces. [default: all delegated actions]")
 @click.option(
-    "--resource", multiple=True, help="Request only this API; needed if the delegations have several. Repeat."
+    "--resource",
+    multiple=True,
+    help="Request a token for this API. Required if the agent may call several. Can be repeated.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, for support. It contains no secrets.")
 def doctor_command(scope: str | None, resource: tuple[str, ...], as_json: bool) -> None:
@@ -175,10 +185,14 @@ def keygen_command(file: Path, kind: str) -> None:
 @commands.command("enrol")
 @click.argument("code", required=False)
 @click.option(
-    "--machine", default=platform.node, help="Name of this machine for administrators. [default: its host name]"
+    "--machine",
+    default=platform.node,
+    help="Name under which administrators see this machine. [default: the host name]",
 )
 @click.option(
-    "--replace", is_flag=True, help="Overwrite a key of this agent that was registered by hand; that key is lost."
+    "--replace",
+    is_flag=True,
+    help="Overwrite the key file even if somebody registered its key by hand. The old key is lost.",
 )
 def enrol_command(code: str | None, machine: str, replace: bool) -> None:
     """Make a key for an agent on this machine, with a one-time CODE from the agent's Connect page.

@@ -175,7 +175,7 @@ def _check_client_id(client_id: str) -> None:
         raise _invalid(
             "client_id",
             f"{client_id} is the placeholder of the docs. `authsec agents create` printed the agent's client_id, "
-            f"and `authsec agents list` shows it. It has this form:\n"
+            f"and `authsec agents list` shows it. A client_id has this form:\n"
             f"    {export_line('AUTHSEC_AGENT_CLIENT_ID', _SHAPE)}",
         )
     if client_id != canonical:
@@ -184,7 +184,8 @@ def _check_client_id(client_id: str) -> None:
         wanted = "client_id has spaces at its start or end." if client_id.strip() == canonical else wanted
         raise _invalid(
             "client_id",
-            f"{wanted} `authsec agents list` shows it. {'Write it' if canonical else 'It has this form'}:\n"
+            f"{wanted} `authsec agents list` shows it. "
+            f"{'Write it like this' if canonical else 'A client_id has this form'}:\n"
             f"    {export_line('AUTHSEC_AGENT_CLIENT_ID', canonical or _SHAPE)}",
         )
 
@@ -195,7 +196,8 @@ def _example(name: str) -> str:
 
 def _missing(setting: str, variable: str, what: str) -> ConfigError:
     return ConfigError(
-        f"AuthSec does not know {what}: {setting} is not set. Pass it to AuthSecConfig, or add, with your own value:\n"
+        f"AuthSec does not know {what}: {setting} is not set. Pass {setting} to AuthSecConfig, "
+        "or add, with your own value:\n"
         f"    {_example(variable)}",
         reason=f"{setting}_missing",
     )

@@ -69,12 +69,22 @@ def main(code: str, *, machine: str, replace: bool) -> None:
     until = f"until {enrolled.until:%Y-%m-%d %H:%M} UTC, in {duration(enrolled.until.timestamp() - clock.wall())}"
     click.echo("\n" + step(Grade.AMBER, "enrolled", [f"as {enrolled.name}", until]))
     click.echo(
-        step(Grade.GOOD, "private key", [str(enrolled.path), "only you can read it; the SDK finds it by itself"])
+        step(
+            Grade.GOOD,
+            "private key",
+            [str(enrolled.path), "only you can read the key; the SDK finds it without a setting"],
+        )
     )
     if shortened := _shortened(enrolled):
         click.echo(step(Grade.AMBER, "ends earlier", shortened))
     if other := _shown_instead(config, enrolled, clock):
-        click.echo(step(Grade.AMBER, "but first comes", [*other.splitlines(), "Remove that from the agent's machine."]))
+        click.echo(
+            step(
+                Grade.AMBER,
+                "used instead",
+                [*other.splitlines(), "Remove this other proof from the agent's machine."],
+            )
+        )
     click.echo("\n  Until then, anybody who runs programs as you on this machine can act as this agent. Next:\n")
     click.echo(f"    {command_line('smoke')}\n")
 
@@ -89,8 +99,8 @@ def enrol(config: AuthSecConfig, code: str, *, machine: str, replace: bool, cloc
     its = read_code(code)
     if its is None:
         raise ConfigError(
-            "This is not an enrolment code. A code has 32 letters and digits, in groups of four. Copy it from the "
-            "agent's Connect page, where an operator creates it.",
+            "This is not an enrolment code. A code has 32 letters and digits, in groups of four. Copy the code "
+            "from the agent's Connect page, where an operator creates it.",
             reason="code_malformed",
         )
     path = path_in_config_folder(config.client_id)
@@ -146,8 +156,8 @@ def _enrolled_before(path: Path, replace: bool) -> datetime | None:
     until = enrolled_until(content)
     if until is None and not replace:
         raise ConfigError(
-            f"{path} has a key of this agent that somebody registered by hand. It was not overwritten. Use that "
-            "key, or move it away. If it is no longer needed, enrol with --replace.",
+            f"{path} has a key that somebody registered by hand for this agent. The key was not overwritten. Use "
+            "that key, or move the file away. If the key is no longer needed, enrol with --replace.",
             reason="file_exists",
         )
     return until
@@ -245,7 +255,8 @@ def _perhaps_used(error: TransportError) -> AuthSecError:
     if error.reason not in {"timeout", "connection_lost"}:
         return error
     return TransportError(
-        f"{error} It is unknown whether the code was used: try it once more, and if it is refused, ask for a new one.",
+        f"{error} The code may already have been used. Try the code once more. If the authority refuses the code, "
+        "ask for a new code.",
         reason=error.reason,
         retryable=True,
     )

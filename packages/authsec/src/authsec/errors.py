@@ -111,7 +111,7 @@ class DelegationDenied(TokenRequestError):
         """Return the text for a model, with the agent's next step."""
         if self.is_of_the_setup:
             return _of_the_setup(self)
-        smaller = f" What is allowed is {self.allowed_scope}." if self.allowed_scope else ""
+        smaller = f" The delegation allows {self.allowed_scope}." if self.allowed_scope else ""
         person = f" The person you work for can grant it at {self.grant_at}." if self.grant_at else ""
         return f"{self}{smaller}{person}"
 
@@ -207,12 +207,12 @@ class InsufficientScope(VerificationError):
         self.allowed = tuple(action for action in required if action in granted)
         wanted = (" or " if any_of else " and ").join(self.missing)
         super().__init__(
-            f"This agent's token does not allow {wanted}. It allows {', '.join(granted) or 'nothing'}.",
+            f"This agent's token does not allow {wanted}. The token allows {', '.join(granted) or 'nothing'}.",
             reason="action_not_allowed",
             status=403,
             details=(
-                f"A trust delegation of this agent that allows {wanted}; retrying does not help. If no role has "
-                "such an action, this API may have misspelt it."
+                f"This agent needs a trust delegation that allows {wanted}. Retrying does not help. If no role "
+                "has such an action, this API may have misspelt the action."
             ),
         )
         where = f"at {audience[0]}" if len(audience) == 1 else "here"  # of several it may be any
@@ -243,8 +243,11 @@ class KeysUnavailable(VerificationUnavailable):
     """
 
     def __init__(self, message: str, *, retry_after: float, retryable: bool = True) -> None:
-        reachable = "The authority's key set, as its metadata names it, must be reachable from this API."
-        other = "This API expects another issuer than the one its authority has. The API's operator must correct it."
+        reachable = "This API must be able to fetch the authority's key set. The authority's metadata names the URL."
+        other = (
+            "This API expects another issuer than the authority's metadata names. The API's operator must "
+            "correct the issuer in the API's settings."
+        )
         super().__init__(
             message,
             reason="keys_unavailable",
@@ -261,6 +264,9 @@ class RevocationsUnavailable(VerificationUnavailable):
         super().__init__(
             message,
             reason="revocations_unavailable",
-            details="The authority's feed of revocations, as its metadata names it, must be reachable from this API.",
+            details=(
+                "This API must be able to fetch the authority's feed of revocations. The authority's metadata "
+                "names the URL."
+            ),
             retry_after=retry_after,
         )

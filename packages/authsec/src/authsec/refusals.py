@@ -118,8 +118,8 @@ def without_proof(looked_at: Sequence[str]) -> str:
     places = [text.partition("\n") for text in looked_at]
     remedies = "".join(f"\n{remedy}" for _, _, remedy in places if remedy)
     return (
-        "Set AUTHSEC_AGENT_KEY_FILE to the file of the agent's registered key. In a cluster, mount the volume on its "
-        "Connect page. On a laptop, run `authsec enrol`. This machine has no proof (looked for: "
+        "Set AUTHSEC_AGENT_KEY_FILE to the file of the agent's registered key. In a cluster, mount the volume on "
+        "its Connect page. On a laptop, run `authsec enrol`. This machine has no proof (the SDK looked for: "
         f"{'; '.join(place for place, _, _ in places)}). Retrying will not help.{remedies}"
     )
 
@@ -133,8 +133,9 @@ def clock_differs(there: datetime | None, here: datetime) -> str:
         return ""
     far = f"{abs(ahead) // 60:.0f} min" if abs(ahead) >= 120 else f"{abs(ahead):.0f} s"
     return (
-        f"This machine's clock is {far} {'ahead of' if ahead > 0 else 'behind'} the authority's, and proofs are "
-        f"refused from {CLOCK_TOLERANCE} s: first synchronise it with the network (`timedatectl set-ntp true`)."
+        f"This machine's clock is {far} {'ahead of' if ahead > 0 else 'behind'} the authority's clock. From a "
+        f"difference of {CLOCK_TOLERANCE} s, the authority refuses proofs. First synchronise this machine's clock "
+        "with the network (`timedatectl set-ntp true`)."
     )
 
 

@@ -75,7 +75,7 @@ class Smoke:
             proof = authority.find_proof()
             if proof is None:
                 self._grade = Grade.AMBER
-            self._facts.append(proof.source if proof else "none found; only an unattested agent needs none")
+            self._facts.append(proof.source if proof else "no proof found; only an unattested agent needs no proof")
         with self._step("token received"):
             token, took = self._timed(self._get_token)
             self._facts.append(f"in {took}")

@@ -177,8 +177,8 @@ def _resource(resource: str | Sequence[str] | None) -> tuple[str, ...] | None:
     names = tuple(sorted(set(_listed(resource))))
     if not names or any(not name or not name.isprintable() or " " in name for name in names):
         raise ConfigError(
-            "resource must name APIs by URL or registered name, as in resource='https://crm.example.com'; leave it "
-            "out if the delegation has one audience.",
+            "resource must name APIs by URL or registered name, as in resource='https://crm.example.com'; leave "
+            "resource out if the delegation has one audience.",
             reason="invalid_target",
         )
     return names

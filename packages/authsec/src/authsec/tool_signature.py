@@ -123,10 +123,10 @@ def _how_to_take_it(function: Callable[..., Any], signature: inspect.Signature) 
     others.insert(last, inspect.Parameter(PARAMETER, inspect.Parameter.KEYWORD_ONLY, annotation=str))
     written = f"    def {function.__name__}{inspect.Signature(others)}"
     if meant is not None:
-        return f"{function.__qualname__} gets its token as {PARAMETER}, so {meant} has to be called that:\n{written}"
+        return f"{function.__qualname__} gets its token in the parameter {PARAMETER}. Rename {meant}:\n{written}"
     if PARAMETER in signature.parameters:
-        return f"{function.__qualname__} cannot get its token by name. Write:\n{written}"
-    return f"{function.__qualname__} has no parameter for its token. Add one; no model sees it:\n{written}"
+        return f"{function.__qualname__} cannot get {PARAMETER} as a keyword argument. Write:\n{written}"
+    return f"{function.__qualname__} has no parameter for its token. Add {PARAMETER}, which no model sees:\n{written}"
 
 
 def _check_kind(function: Callable[..., Any]) -> None:

@@ -86,8 +86,10 @@ def _transport_error(error: exceptions.HTTPError, config: AuthSecConfig) -> Tran
             return _tls_error(error, where)
         case exceptions.ProxyError():
             return _error(
-                "proxy_failed", f"The proxy of HTTPS_PROXY did not connect to {where}. If it needs no proxy, add it "
-"to NO_PROXY.",
+                "proxy_failed", (
+                    f"The proxy of HTTPS_PROXY did not connect to {where}. If {where} needs no proxy, add its "
+                    "host to NO_PROXY."
+                ),
             )  # fmt: skip
         case exceptions.NameResolutionError():
             return _error("unreachable", f"The host name of {where} cannot be resolved. Check AUTHSEC_BASE_URL.")
@@ -96,11 +98,15 @@ def _transport_error(error: exceptions.HTTPError, config: AuthSecConfig) -> Tran
                 "unreachable", f"Nothing accepts connections at {where}. Check that the authority is running."
             )
         case exceptions.TimeoutError():
-            return _error("timeout", f"{where} did not answer in time. It, or a proxy in between, may be overloaded.")
+            return _error(
+                "timeout", f"{where} did not answer in time. The authority, or a proxy before it, may be overloaded."
+            )
         case _:
             return _error(
-                "connection_lost", f"The connection to {where} broke before the answer was complete. If this happens "
-"again, check what is in between: a proxy, a load balancer."
+                "connection_lost", (
+                    f"The connection to {where} broke before the answer was complete. If this happens again, "
+                    "check the network between this machine and the authority: a proxy, a load balancer."
+                )
             )  # fmt: skip
 
 
@@ -108,8 +114,9 @@ def _tls_error(error: exceptions.SSLError, where: str) -> TransportError:
     cause = error.args[0] if error.args else None
     if isinstance(cause, ssl.SSLCertVerificationError):
         return TransportError(
-            f"The certificate of {where} is not trusted ({plain(cause.verify_message, 120)}). If your company signs "
-            "its own certificates, set AUTHSEC_CA_FILE to the PEM file of its authority.",
+            f"The certificate of {where} is not trusted ({plain(cause.verify_message, 120)}). If your company "
+            "signs its own certificates, set AUTHSEC_CA_FILE to the PEM file of the company's certificate "
+            "authority.",
             reason="certificate_untrusted",
         )
     return TransportError(

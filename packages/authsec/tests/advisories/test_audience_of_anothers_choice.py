@@ -40,7 +40,7 @@ def test_github_is_not_asked_for_a_token_for_another_name(make_client: Any, auth
     assert asked.seen == []
     assert authority.token_requests == []
     assert str(caught.value).endswith(
-        f'If this is the issuer of your authority, add:\n    export AUTHSEC_ISSUER="{VAULT}"'
+        f'If {VAULT} is the issuer of your authority, add:\n    export AUTHSEC_ISSUER="{VAULT}"'
     )
 
 

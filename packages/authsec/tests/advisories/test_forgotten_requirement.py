@@ -72,7 +72,7 @@ def test_the_log_says_where_the_mistake_is_and_what(caplog: pytest.LogCaptureFix
     assert logged[0].startswith("/orders/42 is not valid: require has 'orders', which is not an action;")
     assert logged[1].startswith("/forwarded is not valid: require has an empty entry;")
     assert logged[2].startswith("/envoy/42 is not valid: require has '*', which is not an action;")
-    assert re.match(r"/x{100,250}… is not valid: its audience 'https://orders.example.com' is not an ", logged[3])
+    assert re.match(r"/x{100,250}… is not valid: the audience 'https://orders.example.com' is not an ", logged[3])
     assert logged[4] == "/apache/42 is not valid: refusal must be header, not 'body'"
     assert logged[5].startswith("/apache/forgotten is not valid: Apache did not send AUTHSEC_VERIFY")
     assert "secret" not in caplog.text

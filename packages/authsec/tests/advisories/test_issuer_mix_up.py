@@ -51,7 +51,9 @@ def test_metadata_of_another_issuer(named: Any) -> None:
     with serving() as authority:
         issuer = named.format(url=authority.url) if isinstance(named, str) else named
         authority.publish({"issuer": issuer, "jwks_uri": authority.url + JWKS}, METADATA)
-        with pytest.raises(KeysUnavailable, match=r"its metadata names (the issuer '.*'|no issuer) instead of"):
+        with pytest.raises(
+            KeysUnavailable, match=r"the authority's metadata names (the issuer '.*'|no issuer) instead of"
+        ):
             authority.verifier(FakeClock()).verify(authority.token())
         assert authority.key_sets_fetched == 0
 
@@ -95,7 +97,7 @@ def test_both_issuers_are_in_the_log_once_a_minute_and_the_caller_hears_of_ours(
             "issuer_mismatch",
             "The token was issued by another authority.",
         )
-        assert refused.value.details == f"Send a delegation token as the authority {ours.url} issues it."
+        assert refused.value.details == f"Send an unchanged delegation token from the authority {ours.url}."
         said = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
         line = f"this API trusts {ours.url}, the last token has the issuer https://other.example.com [31mERROR forged"
         assert [line in each for each in said] == [True, True, True]

@@ -11,7 +11,7 @@ from ..fake_keys import JWKS, METADATA, FakeClock, serving
 def test_a_jwks_uri_on_another_host() -> None:
     with serving() as authority, serving() as other:
         authority.publish({"issuer": authority.url, "jwks_uri": other.url + JWKS}, METADATA)
-        with pytest.raises(KeysUnavailable, match="jwks_uri does not begin with"):
+        with pytest.raises(KeysUnavailable, match="jwks_uri in the authority's metadata does not begin with"):
             authority.verifier(FakeClock()).verify(authority.token())
         assert other.asked == []
 
@@ -37,7 +37,7 @@ def test_a_jwks_uri_on_another_host() -> None:
 def test_addresses_that_only_look_like_ours(jwks_uri: str) -> None:
     with serving() as authority:
         authority.publish({"issuer": authority.url, "jwks_uri": jwks_uri.format(url=authority.url)}, METADATA)
-        with pytest.raises(KeysUnavailable, match="jwks_uri does not begin with"):
+        with pytest.raises(KeysUnavailable, match="jwks_uri in the authority's metadata does not begin with"):
             authority.verifier(FakeClock()).verify(authority.token())
         assert authority.asked == [METADATA]
 

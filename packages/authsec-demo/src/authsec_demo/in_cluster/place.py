@@ -53,7 +53,7 @@ def settings(folder: Path) -> Mapping[str, str]:
 
 def start_cluster(stage: Stage, running: ExitStack, folder: Path) -> Place:
     """Start the simulated cluster and its kubelet. Closing `running` stops the cluster and the kubelet."""
-    why = "A simulation: it answers like an API server, over TLS, and runs no containers."
+    why = "A simulated cluster: it answers like an API server, over TLS, and runs no containers."
     with stage.step("Start a Kubernetes cluster", why):
         cluster = running.enter_context(running_cluster())
         kubelet = cluster.kubelet(folder / "pods")

@@ -45,7 +45,7 @@ def register(stage: Stage, servers: Servers, place: Place) -> str:
 
     Also give the authority a token with which it may review tokens and look up pods in the cluster.
     """
-    why = "It signs the tokens of its pods. The cluster is asked about each token, and about its pod."
+    why = "The cluster signs the tokens of its pods. The authority asks the cluster about each token and each pod."
     with stage.step("Register the cluster as a trusted issuer", why):
         stage.said("administrator", f"authsec {' '.join(_ADD)}")
         stage.said("", " ".join(_LOOK_UPS))
@@ -60,13 +60,13 @@ def register(stage: Stage, servers: Servers, place: Place) -> str:
         check_it_may_no_more(place.cluster, token)
         (place.credentials / LOOKUP_TOKEN).write_text(token, encoding="ascii")
         stage.fact("permitted", f"{'/'.join(account)} may review tokens and get a pod, and nothing else")
-        stage.fact("its token", "is in a file of the authority, read at each use")
+        stage.fact("its token", "is in a file, which the authority reads at each use")
     return str(trusted_issuer["slug"])
 
 
 def onboard(stage: Stage, admin: Administrator, trusted_issuer: str) -> Mapping[str, Any]:
     """Register the agent "Customer Support" with four selectors. Return the agent from the authority's response."""
-    why = "With selectors that identify it in Kubernetes. The authority shows how each is proved."
+    why = "The selectors identify the agent in Kubernetes. The authority shows how each selector is proved."
     with stage.step('Onboard the agent "Customer Support"', why):
         agent = admin.onboard_workload("Customer Support", SELECTORS, trusted_issuer)
         (proof,) = agent["proofs"]
@@ -76,7 +76,7 @@ def onboard(stage: Stage, admin: Administrator, trusted_issuer: str) -> Mapping[
             came=json.dumps(agent),
         )
         stage.fact("client_id", agent["client_id"])
-        stage.fact("selectors", "all four must be proved:")
+        stage.fact("selectors", "all four selectors must be proved:")
         stage.show(selector_table(proof["provenance"]))
     return agent
 

@@ -35,7 +35,7 @@ def says_how(stage: Stage, servers: Servers, authsec: AuthSecClient) -> None:
         found = {name: said.get(name) for name in wanted} | {"selectors": sorted(said.get("selectors", ()))}
         check(found == wanted, expected=str(wanted), came=str(found))
         stage.fact("method", "kubernetes: the cluster's key signed the pod's token")
-        stage.fact("validation", "token_review: the cluster said that it is valid")
+        stage.fact("validation", "token_review: the cluster said that the token is valid")
         stage.fact("selectors", ", ".join(PROVED_BY))
 
 
@@ -44,7 +44,7 @@ def other_account(stage: Stage, servers: Servers, place: Place, agent: Mapping[s
 
     The pod has the same labels, the same container and the same client_id as the agent.
     """
-    why = "The same labels, the same container, the same client_id; another account."
+    why = "The same labels, the same container, the same client_id, but another service account."
     with stage.step("Another pod asks", why):
         other = another_account(place, workload, _OTHER_ACCOUNT)
         stage.said("pod", f"{NAMESPACE}/{other.name}, of {_OTHER_ACCOUNT}")
@@ -73,7 +73,7 @@ def enrol(stage: Stage, servers: Servers, place: Place, agent: Mapping[str, Any]
 
     The laptop can authenticate as the agent with this key for some hours.
     """
-    why = "A key that is created there is valid for some hours; the agent stays attested."
+    why = "The laptop creates a key, which is valid for some hours. The agent stays attested."
     with stage.step("The laptop is enrolled", why):
         stage.said("administrator", f"authsec agents enrolment {agent['slug']}")
         made = servers.admin.make_enrolment_code(agent["slug"])
@@ -95,7 +95,7 @@ def enrol(stage: Stage, servers: Servers, place: Place, agent: Mapping[str, Any]
 
 def pod_deleted(stage: Stage, servers: Servers, place: Place, agent: Mapping[str, Any], workload: Workload) -> None:
     """Delete the pod, and check that the authority then refuses a copy of the pod's unexpired token."""
-    why = "Somebody has copied its token, which is still valid for most of an hour."
+    why = "Somebody has copied the pod's token. The copy does not expire for most of an hour."
     with stage.step("The pod is deleted", why):
         copied = Path(shutil.copy(workload.token_file, place.laptop / "copied-token"))
         authsec = sdk_client(servers.authority_url, agent["client_id"], TokenFile(copied))

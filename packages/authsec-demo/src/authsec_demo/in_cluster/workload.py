@@ -44,7 +44,7 @@ class Workload:
 
 def deploy(stage: Stage, servers: Servers, place: Place, agent: Mapping[str, Any]) -> Workload:
     """Apply the agent's manifest and return its running pod."""
-    why = "With the manifest that the authority writes: account, volume, environment."
+    why = "The authority writes the manifest: service account, volume, environment."
     with stage.step("Deploy the agent", why):
         slug = agent["slug"]
         stage.said("administrator", f"authsec agents manifest {slug}")

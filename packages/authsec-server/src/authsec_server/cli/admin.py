@@ -26,7 +26,9 @@ def admin() -> None:
 @admin.command("create-key")
 @click.argument("name")
 @click.option("--role", type=click.Choice(["viewer", "operator", "admin"]), default="admin", show_default=True)
-@click.option("--expires", type=DURATION, help="How long it lasts, e.g. 90d. [default: until it is revoked]")
+@click.option(
+    "--expires", type=DURATION, help="How long the key is valid, e.g. 90d. [default: until somebody revokes the key]"
+)
 @change_command
 def create_key(caller: Caller, output: Output, name: str, role: str, expires: int | None) -> None:
     """Create an admin key, for programs and for the command line on another machine.
@@ -56,9 +58,11 @@ def create_key(caller: Caller, output: Output, name: str, role: str, expires: in
 @yes_option
 @change_command
 def revoke_key(caller: Caller, output: Output, key_: str, yes: bool) -> None:
-    """Revoke an admin key permanently. KEY is its name or id, as `list-keys` shows them."""
+    """Revoke an admin key permanently. KEY is the name or id of the key, as `list-keys` shows them."""
     if is_admin_key(key_):  # it would stand in an address, and in logs on the way
-        raise click.UsageError("This is the key itself. Give its name or id, as `authsec admin list-keys` shows them.")
+        raise click.UsageError(
+            "This is the key itself. Give the key's name or id, as `authsec admin list-keys` shows them."
+        )
     where = path("admin-keys", key_, "revoke")
     confirm_permanent(caller, output, where, f"Revoke the admin key {key_} permanently?", yes=yes)
     key = caller.post(where)

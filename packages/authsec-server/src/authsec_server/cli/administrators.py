@@ -30,7 +30,9 @@ public_url_option = click.option("--public-url", help="URL where people reach th
     "--email",
     help="E-mail address of an administrator who lost the password. The password and the sessions are revoked at once.",
 )
-@click.option("--sign-in", "signs_in", is_flag=True, help="Let the administrator with that --email sign in, once.")
+@click.option(
+    "--sign-in", "signs_in", is_flag=True, help="Create a URL that signs in the administrator with that --email, once."
+)
 @public_url_option
 @local_change_command
 def setup_url(caller: Caller, output: Output, email: str | None, signs_in: bool, public_url: str | None) -> None:
@@ -44,7 +46,9 @@ def setup_url(caller: Caller, output: Output, email: str | None, signs_in: bool,
     purpose = "first_administrator" if email is None else "sign_in" if signs_in else "set_password"
     link = caller.post("setup-links", {"purpose": purpose, "email": email})
     if not output.as_json:
-        output.note(f"{_GOOD_FOR[purpose].format(email=email)} It works once, until {when(link['expires_at'])} UTC:")
+        output.note(
+            f"{_GOOD_FOR[purpose].format(email=email)} The URL works once, until {when(link['expires_at'])} UTC:"
+        )
     _show(caller, output, link, link, public_url)
 
 
@@ -60,8 +64,8 @@ def invite(caller: Caller, output: Output, email: str, name: str, role: str, pub
     if not output.as_json:
         until = when(invited["link"]["expires_at"])
         output.note(
-            f"{invited['email']} is invited as {role}. Send this URL only to that person. It works once, until "
-            f"{until} UTC:"
+            f"{invited['email']} is invited as {role}. Send this URL only to that person. The URL works once, "
+            f"until {until} UTC:"
         )
     _show(caller, output, invited, invited["link"], public_url)
 
@@ -70,7 +74,9 @@ def invite(caller: Caller, output: Output, email: str, name: str, role: str, pub
 @click.argument("email", required=False)
 @click.option("--key", "key_id", help="Id of an admin key, as `list-keys` shows it, instead of EMAIL.")
 @click.option(
-    "--also-changed-since", is_flag=True, help="Also revoke delegations that somebody else has changed since."
+    "--also-changed-since",
+    is_flag=True,
+    help="Also revoke delegations that somebody else has changed after this administrator.",
 )
 @yes_option
 @change_command
@@ -101,10 +107,17 @@ def revoke_grants(
         if held:
             print_impact(caller, output, planned)
     if held:
-        confirm(f"Revoke these {len(held)} permanently?" if len(held) > 1 else "Revoke it permanently?", yes=yes)
+        confirm(
+            f"Revoke these {len(held)} delegations permanently?"
+            if len(held) > 1
+            else "Revoke this delegation permanently?",
+            yes=yes,
+        )
     revoked = caller.post(where, body) if held else would
     number = len(revoked["revoked"])
-    none = "There are no others." if would["changed_since"] else "There are none to revoke."
+    none = (
+        "There are no other delegations to revoke." if would["changed_since"] else "There are no delegations to revoke."
+    )
     output.result(revoked, f"{number} trust delegation{'' if number == 1 else 's'} revoked." if number else none)
 
 
@@ -127,7 +140,8 @@ def _show(
         return
     if public_url is None and (address := caller.reach.silent_address()):  # that of the server that started last
         output.note(
-            f"No server answers at {address}. Start it there, or give the address of another server: --public-url URL"
+            f"No server answers at {address}. Start a server at this address, or give the address of another "
+            "server: --public-url URL"
         )
     elif is_loopback(urlsplit(link["url"]).hostname or ""):
         output.note("If people reach the authority at another address: --public-url URL")
@@ -139,8 +153,8 @@ def _list_grants(output: Output, planned: Mapping[str, Any]) -> None:
         output.note(f"  {_grant(each)}")
     if planned["changed_since"]:
         output.note(
-            "They also changed these, but somebody else has changed them since (--also-changed-since "
-            "revokes these as well):"
+            "The same administrator or admin key also changed these delegations. Somebody else has changed them since. "
+            "To revoke them as well: --also-changed-since"
         )
     for each in planned["changed_since"]:
         output.note(f"  {_grant(each)} ({each['state']}), changed last by {each['changed_by']}")

@@ -23,14 +23,15 @@ from authsec_server.clients.enrolment import DEFAULT_HOURS, MAX_HOURS
 )
 @change_command
 def enrolment(caller: Caller, output: Output, agent: str, hours: int) -> None:
-    """Create a one-time code that lets a laptop run as an agent for some hours. AGENT is its slug or client_id.
+    """Create a one-time code that lets a laptop run as an agent for some hours. AGENT is the agent's slug or client_id.
 
     The command prints the lines to run on the laptop. The code works once, within 15 minutes, and is never
     shown again.
     """
     made = caller.post(path("clients", agent, "enrolments"), {"hours": hours})
     where = (
-        f"Run this on the laptop that is to act as {made['slug']} for {hours} h, before {when(made['expires_at'])} UTC:"
+        f"Run these lines before {when(made['expires_at'])} UTC, on the laptop that will act as {made['slug']} "
+        f"for {hours} h:"
     )
     output.result(
         made,
@@ -39,15 +40,19 @@ def enrolment(caller: Caller, output: Output, agent: str, hours: int) -> None:
         f"  {export_line('AUTHSEC_AGENT_CLIENT_ID', made['client_id'])}",
         f"  {command_line('enrol', made['code'])}",
     )
-    output.note("Anybody with the code can act as this agent: give it only to the agent's developer. It works once.")
+    output.note(
+        "Anybody with the code can act as this agent: give the code only to the agent's developer. The code works once."
+    )
 
 
 @click.command("enrolments")
 @click.argument("agent")
-@click.option("--take-back", "taken", metavar="ID", help="Cancel the code with this id: nobody can use it any more.")
+@click.option(
+    "--take-back", "taken", metavar="ID", help="Cancel the code with this id: nobody can use the code any more."
+)
 @change_command
 def enrolments(caller: Caller, output: Output, agent: str, taken: str | None) -> None:
-    """List the unused enrolment codes of an agent, or cancel one of them. AGENT is its slug or client_id."""
+    """List the unused enrolment codes of an agent, or cancel one of them. AGENT is the agent's slug or client_id."""
     codes = path("clients", agent, "enrolments")
     said = []
     if taken is not None:

@@ -33,12 +33,30 @@ def evidence_options(command: Callable[..., None]) -> Callable[..., None]:
         "--platform",
         required=True,
         type=click.Choice([each.value for each in Platform]),
-        help="Where the agent runs, or who signs its tokens (spiffe, oidc). Or key: it has a key pair. Or secret, "
-        "the last resort: it sends a generated secret. Or unattested: it does not authenticate.",
+        help=(
+            "Where the agent runs, or who signs its tokens (spiffe, oidc). With key, the agent has a key pair. "
+            "With secret, the last resort, the agent sends a generated secret. With unattested, the agent does "
+            "not authenticate."
+        ),
     )
-    @click.option("--selector", "selectors", multiple=True, help="KEY=VALUE, e.g. k8s:ns=production. Repeat.")
-    @click.option("--public-key", type=click.Path(path_type=Path, dir_okay=False), help="PEM file, for --platform key.")
-    @click.option("--trusted-issuer", help="The trusted issuer that proves it, by slug or id; needed if several can.")
+    @click.option(
+        "--selector",
+        "selectors",
+        multiple=True,
+        help="A selector as KEY=VALUE, e.g. k8s:ns=production. Can be repeated.",
+    )
+    @click.option(
+        "--public-key",
+        type=click.Path(path_type=Path, dir_okay=False),
+        help="PEM file with the agent's public key, for --platform key.",
+    )
+    @click.option(
+        "--trusted-issuer",
+        help=(
+            "The trusted issuer that proves the selectors, by slug or id. Required if several trusted issuers "
+            "can prove them."
+        ),
+    )
     @wraps(command)
     def run(
         *arguments: Any,
@@ -68,7 +86,7 @@ def shown(proof: Mapping[str, Any]) -> Text:
     if proof["kind"] == "unattested":
         return styled("UNATTESTED", "bold red").append(": anybody who knows its client_id can get its tokens", "red")
     if proof["kind"] == "secret":
-        return styled("client secret, weak: anybody who reads it can use it until it is rotated", "yellow")
+        return styled("client secret, weak: anybody who reads the secret can use it until the next rotation", "yellow")
     if proof["kind"] == "enrolled_key":
         told = f"enrolled key of {proof['machine'] or 'a machine'}, by {proof['enrolled_by']}, "
         return styled(f"{told}until {when(proof['expires_at'])} UTC", "yellow")
@@ -140,7 +158,7 @@ def _nearest_beside(path: Path) -> str:
     names = [each.name for each in path.parent.iterdir() if each.is_file()]
     keys = [name for name in names if name.endswith(".pub")]
     found = nearest(path.name, keys) or nearest(path.name, names)
-    return f"The nearest is {path.with_name(found)}." if found else ""
+    return f"The nearest file is {path.with_name(found)}." if found else ""
 
 
 _LEAST = 8  # characters of an id: whoever types a number of the list removes nothing
@@ -162,7 +180,7 @@ def proofs() -> None:
 @click.argument("agent")
 @admin_command
 def list_proofs(caller: Caller, output: Output, agent: str) -> None:
-    """List the proofs of an agent. AGENT is its slug or client_id."""
+    """List the proofs of an agent. AGENT is the agent's slug or client_id."""
     found = caller.get(path("clients", agent))
     output.result({"proofs": found["proofs"]}, _table(found))
 
@@ -170,7 +188,7 @@ def list_proofs(caller: Caller, output: Output, agent: str) -> None:
 @proofs.command("add")
 @click.argument("agent")
 @evidence_options
-@click.option("--expires", help="When it expires, e.g. 2026-12-31T18:00:00Z. [default: never]")
+@click.option("--expires", help="When the proof expires, e.g. 2026-12-31T18:00:00Z. [default: never]")
 @secret_file_option
 @change_command
 def add_proof(
@@ -181,11 +199,11 @@ def add_proof(
     expires: str | None,
     secret_file: Path | None,
 ) -> None:
-    """Add another proof to an agent. AGENT is its slug or client_id."""
+    """Add another proof to an agent. AGENT is the agent's slug or client_id."""
     require_use_for(secret_file, evidence)
     body = {**evidence, "expires_at": expires}
     found = with_secret(secret_file, lambda: caller.post(path("clients", agent, "proofs"), body))
-    output.result(found, f"{found['slug']} has another proof.", _table(found), *lines(found, secret_file))
+    output.result(found, f"{found['slug']} has one more proof.", _table(found), *lines(found, secret_file))
     if caution := found["proofs"][-1]["caution"]:
         output.note(caution)
 
@@ -196,12 +214,12 @@ def add_proof(
 @yes_option
 @change_command
 def remove_proof(caller: Caller, output: Output, agent: str, proof: str, yes: bool) -> None:
-    """Remove a proof, and revoke the tokens that were issued for it. AGENT is its slug or client_id.
+    """Remove a proof, and revoke the tokens that were issued for it. AGENT is the agent's slug or client_id.
 
     PROOF is the id of the proof (see `list`) or the start of the id. The command shows the impact first.
     """
     where = path("clients", agent, "proofs", meant(caller.get(path("clients", agent)), proof))
-    confirm_permanent(caller, output, where, "Remove it permanently?", yes=yes, send=deleting(caller))
+    confirm_permanent(caller, output, where, "Remove this proof permanently?", yes=yes, send=deleting(caller))
     caller.delete(where)
     found = caller.get(path("clients", agent))
     lost = f"The proof of {found['slug']} is removed, and the tokens that depend on it are revoked."
@@ -239,7 +257,8 @@ def _state(proof: Mapping[str, Any]) -> Text:
     state = proof["state"]
     if state == "cannot_prove":
         return styled(
-            "its trusted issuer cannot prove it" if proof["trusted_issuer"] else "no trusted issuer yet", "yellow"
+            "its trusted issuer cannot prove the selectors" if proof["trusted_issuer"] else "no trusted issuer yet",
+            "yellow",
         )
     if state == "proves" and proof["caution"]:
         return styled("valid, but matches other workloads too", "yellow")

@@ -22,7 +22,7 @@ SECRET_FILE = "AUTHSEC_AGENT_SECRET_FILE"  # noqa: S105 - a variable's name
 secret_file_option = click.option(
     "--secret-file",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="Write the secret to this new file, which only you can read, instead of showing it.",
+    help="Write the secret to this new file, which only you can read, instead of printing the secret.",
 )
 
 
@@ -59,7 +59,9 @@ def lines(agent: Mapping[str, Any], file: Path | None) -> list[Text | str]:
         styled("The secret, which is shown only once (the authority stores only a hash of it):", "yellow"),
         f"  {agent['client_secret']}",
         styled(
-            "On the agent's machine, keep it in a file that only the agent's user can read (chmod 600), and set:", "dim"
+            "On the agent's machine, keep the secret in a file that only the agent's user can read (chmod 600), "
+            "and set:",
+            "dim",
         ),
         f"  {export_line(SECRET_FILE, 'the file')}",
     ]
@@ -80,7 +82,7 @@ def lines(agent: Mapping[str, Any], file: Path | None) -> list[Text | str]:
 def rotate_secret(
     caller: Caller, output: Output, agent: str, overlap: int, secret_file: Path | None, yes: bool
 ) -> None:
-    """Rotate the client secret of an agent. AGENT is its slug or client_id.
+    """Rotate the client secret of an agent. AGENT is the agent's slug or client_id.
 
     With `--overlap 0s`, the command shows the impact first.
     """
@@ -102,5 +104,6 @@ def _before(agent: Mapping[str, Any]) -> str:
         return "The previous secrets are revoked, and so are the tokens that depend on them."
     last = max(proof["expires_at"] for proof in before)
     return (
-        f"The previous secrets are valid until {when(last)} UTC; tokens that were issued with them keep their lifetime."
+        f"The previous secrets are valid until {when(last)} UTC. Tokens that were issued with these secrets keep "
+        "their lifetime."
     )

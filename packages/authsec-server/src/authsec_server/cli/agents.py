@@ -26,7 +26,7 @@ from authsec_server.clients.model import Platform
 
 _TEXTS = (
     TextField("owner", "The owner.", default="you"),
-    TextField("description", "What it does."),
+    TextField("description", "What the agent does."),
 )
 _PLATFORMS = [each.value for each in Platform]
 _ATTENTION = [each.value for each in Attention]
@@ -75,11 +75,13 @@ def next_steps(caller: Caller, agent: Mapping[str, Any], secret_file: Path | Non
     steps: list[Text | str] = [""]
     if not agent["unattested"] and not agent["can_prove_itself"]:
         steps += [
-            styled("The agent cannot authenticate yet: until it can, it gets no token.", "yellow"),
+            styled("The agent cannot authenticate yet, so the authority issues no token to the agent.", "yellow"),
             "",
         ]
     steps += [
-        styled("Next, delegate to the agent those actions of a role that it needs (repeat --action):", "dim"),
+        styled(
+            "Next, delegate to the agent the actions of a role that the agent needs (one --action for each):", "dim"
+        ),
         f"  {caller.follow_up('delegations', 'create', '--role', 'ROLE', '--agent', agent['slug'], *_USUAL)}",
         styled("and set these variables where the agent runs:", "dim"),
         f"  {export_line('AUTHSEC_BASE_URL', caller.address)}",
@@ -95,7 +97,7 @@ def next_steps(caller: Caller, agent: Mapping[str, Any], secret_file: Path | Non
 @evidence_options
 @slug_option
 @text_options(*_TEXTS)
-@click.option("--label", "labels", multiple=True, help="NAME=VALUE. Repeat.")
+@click.option("--label", "labels", multiple=True, help="A label as NAME=VALUE. Can be repeated.")
 @secret_file_option
 @change_command
 def create_agent(
@@ -131,7 +133,7 @@ def _label(text: str) -> tuple[str, str]:
 
 AGENT = Resource(
     path="clients/{agent}",
-    accepts="AGENT is its slug or client_id.",
+    accepts="AGENT is the agent's slug or client_id.",
     columns={"AGENT": "slug", "PLATFORM": platform_of, "STATE": state_of, "CLIENT ID": "client_id"},
     whole="CLIENT ID",
     shown=lambda agent: [shown(agent)],
@@ -148,10 +150,10 @@ for command in (
     AGENT.list_command(
         "List the agents by name. An agent must match all filters.",
         click.option("--text", help="Part of the name or slug, or the beginning of the client_id."),
-        click.option("--platform", type=click.Choice(_PLATFORMS), help="Only those on this platform."),
-        click.option("--enabled/--disabled", default=None, help="Only enabled agents, or only disabled ones."),
-        click.option("--owner", help="Only those of this owner; the whole name."),
-        click.option("--label", help="Only those with this label: NAME=VALUE, or NAME."),
+        click.option("--platform", type=click.Choice(_PLATFORMS), help="Only agents on this platform."),
+        click.option("--enabled/--disabled", default=None, help="Only enabled agents, or only disabled agents."),
+        click.option("--owner", help="Only agents of this owner. Give the complete name of the owner."),
+        click.option("--label", help="Only agents with this label: NAME=VALUE, or NAME."),
         click.option("--attention", type=click.Choice(_ATTENTION), help="Only agents that need attention."),
     ),
     AGENT.show_command("Show one agent with its proofs."),
@@ -162,10 +164,12 @@ for command in (
         agent authenticates.
         """,
         name_option,
-        click.option("--slug", help="New short name. The old one stops working."),
+        click.option("--slug", help="New short name. The old short name stops working."),
         text_options(*_TEXTS, editing=True),
-        click.option("--label", "labels", multiple=True, help="NAME=VALUE to add. Repeat."),
-        click.option("--remove-label", "removed_labels", multiple=True, help="NAME to remove. Repeat."),
+        click.option("--label", "labels", multiple=True, help="A label to add, as NAME=VALUE. Can be repeated."),
+        click.option(
+            "--remove-label", "removed_labels", multiple=True, help="NAME of a label to remove. Can be repeated."
+        ),
         change=_described,
         asks=False,
     ),
@@ -188,7 +192,7 @@ for command in (
         instead (`authsec agents proofs remove`). Otherwise the thief can get new tokens as well.
         """,
         question="Revoke the tokens of {agent}?",
-        done="The tokens of {slug} are revoked. It can request new ones.",
+        done="The tokens of {slug} are revoked. The agent can request new tokens.",
     ),
     AGENT.delete_command(
         """Delete an agent with its proofs and trust delegations, and revoke its tokens.

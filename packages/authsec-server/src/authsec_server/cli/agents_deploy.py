@@ -64,10 +64,10 @@ _KINDS = {  # of proofs that need no cluster: what the agent has, and the variab
 
 @click.command("spire-entry")
 @click.argument("agent")
-@click.option("--parent-id", default=PARENT, help="SPIFFE ID of the SPIRE agent on its node.")
+@click.option("--parent-id", default=PARENT, help="SPIFFE ID of the SPIRE agent on the node where this agent runs.")
 @admin_command
 def spire_entry(caller: Caller, output: Output, agent: str, parent_id: str) -> None:
-    """Show how to register an agent in SPIRE under the agent's SPIFFE ID. AGENT is its slug or client_id.
+    """Show how to register an agent in SPIRE under the agent's SPIFFE ID. AGENT is the agent's slug or client_id.
 
     With --json, the command prints the input for `spire-server entry create -data FILE`.
     """
@@ -84,8 +84,8 @@ def spire_entry(caller: Caller, output: Output, agent: str, parent_id: str) -> N
     if not any(_by_spire(proof) for proof in found["proofs"]):
         output.note(
             "The agent cannot authenticate with SVIDs yet: no proof is bound to a SPIFFE trust domain. Register "
-            "one with "
-            "`authsec issuers add spiffe`, and bind the proof to it with `authsec issuers bind`."
+            "the trust domain with `authsec issuers add spiffe`, and bind a proof to it with `authsec issuers "
+            "bind`."
         )
 
 
@@ -93,7 +93,7 @@ def spire_entry(caller: Caller, output: Output, agent: str, parent_id: str) -> N
 @click.argument("agent")
 @admin_command
 def show_manifest(caller: Caller, output: Output, agent: str) -> None:
-    """Print a Kubernetes manifest that lets an agent authenticate. AGENT is its slug or client_id."""
+    """Print a Kubernetes manifest that lets an agent authenticate. AGENT is the agent's slug or client_id."""
     found = caller.get(path("clients", agent))
     proof = _shown_by_a_token(found)
     selectors = [Selector(key=each["key"], value=each["value"]) for each in proof["selectors"]]
@@ -122,14 +122,14 @@ def _shown_by_a_token(agent: Mapping[str, Any]) -> Mapping[str, Any]:
     if proofs:
         raise CallFailed(
             f"{agent['slug']} authenticates with an SVID of SPIRE: a cluster's token is not accepted.",
-            f"See `authsec agents spire-entry {agent['slug']}`, and mount SPIRE's Workload API in its pod.",
+            f"See `authsec agents spire-entry {agent['slug']}`, and mount SPIRE's Workload API in the agent's pod.",
         )
     if _KINDS.keys() & (held := {each["kind"] for each in agent["proofs"] if each["state"] != "expired"}):
         what, variable = next(said for kind, said in _KINDS.items() if kind in held)
         raise CallFailed(
-            f"{agent['slug']} authenticates with a {what}, without selectors: it needs no token of a cluster.",
-            f"Mount the file of its {what} in its pod, from a Secret, and set {variable} to the file. Or add a "
-            "proof with k8s:ns and k8s:sa, which the cluster proves.",
+            f"{agent['slug']} authenticates with a {what}, without selectors: the agent needs no token of a cluster.",
+            f"Mount the file of the {what} in the agent's pod, from a Secret, and set {variable} to the file's "
+            "path. Or add a proof with k8s:ns and k8s:sa, which the cluster proves.",
         )
     raise CallFailed(
         f"{agent['slug']} has no proof for a Kubernetes cluster's token: its selectors belong to another platform.",

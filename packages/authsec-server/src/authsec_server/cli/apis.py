@@ -32,27 +32,31 @@ from authsec_server.cli.params import (
 from authsec_server.cli.resource import Resource
 
 _NAMED = 8  # delegations that are said to name an audience
-_TEXTS = (TextField("description", "What the API is."),)
+_TEXTS = (TextField("description", "Description of the API."),)
 
 
 @click.command("create-credential")
 @click.argument("api")
 @click.option("--name", help="A name for the credential. [default: the date]")
-@click.option("--expires", type=DURATION, help="How long it is valid, e.g. 90d. [default: until it is revoked]")
+@click.option(
+    "--expires",
+    type=DURATION,
+    help="How long the credential is valid, e.g. 90d. [default: until somebody revokes the credential]",
+)
 @click.option(
     "--to-file",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="Write it to this new file, which only you can read, instead of showing it.",
+    help="Write the credential to this new file, which only you can read, instead of printing the credential.",
 )
 @change_command
 def create_credential(
     caller: Caller, output: Output, api: str, name: str | None, expires: int | None, to_file: Path | None
 ) -> None:
-    """Create a credential for an API, so that the API can check tokens at the authority. API is its slug or id.
+    """Create a credential for an API, so that the API can check tokens at the authority. API is the API's slug or id.
 
     With the credential, the API asks the authority whether tokens are active. The command prints the credential
     once, alone on stdout. The authority stores only a hash of the credential. An API has at most two credentials:
-    the current one and the next one.
+    the current credential and the next credential.
     """
     made = kept(
         to_file,
@@ -80,7 +84,10 @@ def create_credential(
 @click.argument("api")
 @admin_command
 def list_credentials(caller: Caller, output: Output, api: str) -> None:
-    """List the credentials of an API, oldest first, also those that are no longer active. API is its slug or id."""
+    """List the credentials of an API, oldest first, also those that are no longer active.
+
+    API is the API's slug or id.
+    """
     answer = caller.get(path("apis", api, "credentials"))
     output.result(answer, item_table(answer["items"], _CREDENTIAL.columns, whole=_CREDENTIAL.whole))
 
@@ -91,7 +98,7 @@ def _state(credential: Mapping[str, Any]) -> object:
 
 _CREDENTIAL = Resource(
     path="apis/{api}/credentials/{id}",
-    accepts="API is its slug or id.",
+    accepts="API is the API's slug or id.",
     columns={
         "NAME": "name",
         "STATE": _state,
@@ -113,7 +120,7 @@ def _say_who_names_it(caller: Caller, output: Output, where: str) -> None:
     those = ", ".join(each["slug"] or each["id"] for each in named["items"])
     if those:
         more = " and others" if named["next"] else ""
-        output.note(f"Live trust delegations keep naming its audience {audience}: {those}{more}.")
+        output.note(f"Live trust delegations still name the API's audience {audience}: {those}{more}.")
 
 
 def _changed(api: Mapping[str, Any], asked: dict[str, Any]) -> dict[str, Any]:
@@ -166,7 +173,7 @@ def _shown(api: Mapping[str, Any]) -> list[Table | Text | str]:
 
 _API = Resource(
     path="apis/{api}",
-    accepts="API is its slug or id.",
+    accepts="API is the API's slug or id.",
     columns={
         "API": "slug",
         "AUDIENCE": "identifier",
@@ -188,7 +195,7 @@ for command in (
     _API.create_command(
         "Register the API NAME.",
         click.option("--identifier", required=True, help="The audience: the API's URL, or a registered name."),
-        click.option("--action", "actions", multiple=True, help='"customers:read=Read a customer". Repeat.'),
+        click.option("--action", "actions", multiple=True, help='"customers:read=Read a customer". Can be repeated.'),
         slug_option,
         text_options(*_TEXTS),
         change=lambda asked: {**asked, "actions": _with_descriptions(map(_described, asked["actions"]))},
@@ -202,7 +209,7 @@ for command in (
         `--add-action` with an existing action replaces the description of the action.
         """,
         name_option,
-        click.option("--identifier", help="New audience. Existing trust delegations keep the old one."),
+        click.option("--identifier", help="New audience. Existing trust delegations keep the old audience."),
         text_options(*_TEXTS, editing=True),
         list_options("action", "actions", '"customers:read=Read a customer"'),
         change=_changed,

@@ -48,14 +48,16 @@ _OPTIONS = (
     click.option(
         "--kind",
         multiple=True,
-        help="Only this kind, e.g. token.refused; `client.` for all kinds that begin with it. Repeat. docs/audit.md "
-        "lists the kinds.",
+        help=(
+            "Only events of this kind, e.g. token.refused, or `client.` for all kinds that begin so. Can be "
+            "repeated. docs/audit.md lists the kinds."
+        ),
     ),
     click.option("--decision", type=click.Choice(["granted", "denied"]), help="Only events with this decision."),
     click.option("--reason", help="Only refusals with this reason, e.g. attestation_required."),
     click.option("--address", help="Only events from this address."),
-    click.option("--request-id", help="Only events of this request."),
-    click.option("--jti", help="Only events about this token."),
+    click.option("--request-id", help="Only events of the request with this id."),
+    click.option("--jti", help="Only events about the token with this jti."),
     click.option(
         "--since",
         type=Moment(),
@@ -96,9 +98,9 @@ def everything(caller: Caller, query: dict[str, str]) -> Iterator[dict[str, Any]
 
 _STYLES = {"granted": "green", "denied": "red"}
 _COUNTED_ELSEWHERE = (
-    "Nothing was recorded under this request id. Refusals of callers without a valid proof, or with an "
-    "insufficient role, are counted by the minute under the id of the first one. Search `authsec audit list` by "
-    "time (--since), by agent (--agent) or by caller (--by)."
+    "Nothing was recorded under this request id. Some refusals are combined into one event for each minute, with "
+    "the id of the first request: refusals of callers without a valid proof, or with an insufficient role. "
+    "Search `authsec audit list` by time (--since), by agent (--agent) or by caller (--by)."
 )
 _BELOW_EACH_OTHER = ("WHO, WHAT, DECISION",)
 _WIDE = 176  # columns of a terminal in which an event fits on a line
@@ -110,12 +112,15 @@ def audit() -> None:
 
 
 _SEALING: Final = {  # these bring the database with them, and nobody who lists events shall wait for it
-    "keys": ("keys", "Print the public keys that verify the seals, to be kept elsewhere."),
-    "checkpoint": ("checkpoint", "Print the newest signed checkpoint of the sealed audit log, to be kept elsewhere."),
+    "keys": ("keys", "Print the public keys that verify the seals, to store on another machine."),
+    "checkpoint": (
+        "checkpoint",
+        "Print the newest signed checkpoint of the sealed audit log, to store on another machine.",
+    ),
     "verify": ("verify_database", "Verify the audit log in a database against its seals, without a server."),
     "export-sealed": (
         "export_sealed",
-        "Print the whole sealed audit log as JSON Lines, to be verified elsewhere with `verify-export`.",
+        "Print the whole sealed audit log as JSON Lines, to verify on another machine with `verify-export`.",
     ),
     "verify-export": ("verify_exported", "Verify the output of `export-sealed`, on any machine."),
     "rotate-key": ("rotate_key", "Replace the key that seals the audit log."),
@@ -142,16 +147,18 @@ for module, commands in _MODULES.items():
 
 
 @audit.command("list")
-@click.option("--limit", type=click.IntRange(1, 200), default=50, show_default=True, help="Largest number of events.")
+@click.option(
+    "--limit", type=click.IntRange(1, 200), default=50, show_default=True, help="Largest number of events to print."
+)
 @click.option("--oldest", is_flag=True, help="Oldest events first, instead of the newest.")
 @filter_options
 @admin_command
 def list_events(caller: Caller, output: Output, limit: int, oldest: bool, **wanted: Any) -> None:
     """List the newest events that match all filters, the newest at the bottom.
 
-    For an issued or revoked token, the list shows the jti. Some refusals are counted by the minute: those of
-    unauthenticated callers, and of callers with an insufficient role. One line then shows the minute and the
-    number, "12:00 (3 times)", with the request id of the first refusal.
+    For an issued or revoked token, the list shows the jti. Some refusals are combined into one event for each
+    minute: refusals of unauthenticated callers, and of callers with an insufficient role. Their line shows the
+    minute and the number of refusals, "12:00 (3 times)", with the request id of the first refusal.
     """
     answer = _so_many(caller, limit, order="oldest" if oldest else None, **query_of(wanted))
     if wanted["request_id"] and not answer["items"]:

@@ -87,7 +87,9 @@ class Follower:
             return False
         self._lacking += 1
         if self._lacking > _LOOKS:
-            raise CallFailed(f"Place {self.place + 1} is missing in the log, or occurs twice.", _ANEW)
+            raise CallFailed(
+                f"The event at place {self.place + 1} is missing in the audit log, or occurs twice.", _ANEW
+            )
         return True
 
     def lost(self, failure: CallFailed) -> None:
@@ -104,7 +106,7 @@ class Follower:
             there = [each["leaf"] for each in [*page["items"], *page["dropped"]] if each["place"] == self.place]
             if there != [self.leaf]:
                 raise CallFailed(
-                    f"Place {self.place} of the log has another event than before: this is another log.", _ANEW
+                    f"The event at place {self.place} is not the same as before, so this is another audit log.", _ANEW
                 )
         self._seen = True
 
@@ -138,7 +140,9 @@ class FollowPlace(click.ParamType[int]):
 
     def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> int:
         if not re.fullmatch(r"-1|[0-9]{1,18}", str(value)):
-            self.fail(f"{value!r} is not a place in the log: give a number, the `place` of an event.", param, ctx)
+            self.fail(
+                f"{value!r} is not a position in the audit log: give a number, the `place` of an event.", param, ctx
+            )
         return int(str(value))
 
 
@@ -146,15 +150,19 @@ class FollowPlace(click.ParamType[int]):
 @click.option(
     "--state", type=click.Path(path_type=Path, dir_okay=False), help="File where the command saves its position."
 )
-@click.option("--after", type=FollowPlace(), help="Start after this place, the last `place` that you have.")
+@click.option(
+    "--after",
+    type=FollowPlace(),
+    help="Start after the event with this position. Give the `place` of the last event that you have.",
+)
 @click.option("--from-start", is_flag=True, help="Start with the first sealed event.")
 @admin_command
 def follow(caller: Caller, output: Output, state: Path | None, after: int | None, from_start: bool) -> None:
     """Print each event as JSON Lines when it is sealed, once and in order, about a second after the event.
 
     With --state, the command continues after the last printed event. The first run starts with the first event.
-    Without --state, the command starts with new events. Refusals that are counted by the minute arrive five
-    minutes later, when their count is final. The command ends on SIGTERM or when the reader of stdout closes the
+    Without --state, the command starts with new events. An event that combines the refusals of a minute arrives five
+    minutes later, when the count is final. The command ends on SIGTERM or when the reader of stdout closes the
     pipe.
     """
     if from_start and after is not None:
@@ -198,7 +206,7 @@ def _begin(caller: Caller, output: Output, state: Path | None, after: int | None
         after = last if after is None else after
         if after > last:
             raise CallFailed(
-                f"There is no place {after:,} yet, and the log has only {last + 1:,} places.",
+                f"There is no event at place {after:,} yet: the audit log has only {last + 1:,} sealed events.",
                 f"To start with new events, leave out --after. To start after the last event: --after {last}",
             )
     return Follower(caller=caller, output=output, place=after)

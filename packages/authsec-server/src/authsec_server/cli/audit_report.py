@@ -37,11 +37,14 @@ def print_report(output: Output, report: Report, kept: KeptCheckpoints, given: S
     others = _of_other_exports(report, digests)
     for each in others:
         output.note(
-            f"No file has the SHA-256 in the record of the drop before {each.record.before}: somebody who stole "
-            f"the sealing key may have signed the record. Give the export {each.record.export_sha256}: --with FILE"
+            f"Events before {each.record.before} were dropped, and no given file has the SHA-256 in the record of "
+            "this drop. Somebody who stole the sealing key may have signed the record. Give the export with the "
+            f"SHA-256 {each.record.export_sha256}: --with FILE"
         )
     if report.skipped:
-        output.note("Not everything was checked, so a change may be undetected. Follow the report, and verify again.")
+        output.note(
+            "Not everything was checked, so a change may be undetected. Follow the report above, then verify again."
+        )
     if report.not_checkable or report.skipped or others:
         click.get_current_context().exit(Exit.NOT_CHECKED)
 
@@ -131,11 +134,11 @@ def _for_people(report: Report, kept: int, digests: Set[str]) -> list[Any]:
 def _restored(restore: RecordedRestore) -> str:
     """Describe a recorded restore: the time, the authority version and the lost events."""
     its = restore.record
-    before = f"{its.version_before:,} to " if its.version_before is not None else "raised to "
+    before = f"raised from {its.version_before:,} to " if its.version_before is not None else "raised to "
     lost = "Events after the backup are lost."
     if its.size:
         signed = f", signed at {when(rfc3339(restore.checkpoint_at))} UTC" if restore.checkpoint_at else ""
-        lost = f"Events after the backup are lost: its last checkpoint covers {its.size:,} events{signed}."
+        lost = f"Events after the backup are lost: the backup's last checkpoint covers {its.size:,} events{signed}."
     return f"Restored at {when(rfc3339(its.at))} UTC: authority version {before}{its.authority_version:,}. {lost}"
 
 
@@ -150,12 +153,15 @@ def _late(report: Report) -> Iterator[str]:
             what = f"{each.events:,} events from {each.first} to {each.last}, the oldest of {oldest} UTC, were"
             why = "they were"
         yield (
-            f"{what} sealed only at {sealed_at} UTC: no server sealed in between, {why} dated back, or checkpoints were"
-            " deleted."
+            f"{what} sealed only at {sealed_at} UTC. Either no server sealed events before, or {why} dated back, "
+            "or checkpoints were deleted."
         )
     if events := report.more_late + sum(each.events for each in before):
         were = "1 event was" if events == 1 else f"{events:,} events were"
-        yield f"Before these, {were} sealed over 15 minutes after their time. With --json, verify lists them."
+        yield (
+            f"Before these events, {were} sealed more than 15 minutes after the recorded time. With --json, "
+            "verify lists them."
+        )
 
 
 def _of_other_exports(report: Report, digests: Set[str]) -> list[Drop]:
@@ -182,6 +188,7 @@ def _dropped(drop: Drop, digests: Set[str]) -> str:
     elif held and its.export_sha256 not in digests:  # another export holds the same events, or the record lies
         held += " No given file has that SHA-256."
     return (
-        f"Of them {drop.missing:,}, between event {its.numbers[0]} and event {its.numbers[1]}, were dropped on "
-        f"{when(rfc3339(its.at))} UTC by {its.by}, after an export with the SHA-256 {its.export_sha256}.{held}"
+        f"Of these events, {drop.missing:,} between event {its.numbers[0]} and event {its.numbers[1]} were "
+        f"dropped on {when(rfc3339(its.at))} UTC by {its.by}, after an export with the SHA-256 "
+        f"{its.export_sha256}.{held}"
     )

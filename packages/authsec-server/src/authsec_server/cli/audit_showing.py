@@ -67,7 +67,7 @@ def _story(story: Mapping[str, Any]) -> Text:
         "Decision": decision(event) if event["decision"] or event["kind"] == "issuer.tried" else None,
         "Why": told,
         "Not delegated": " ".join(detail.get("missing") or ()),
-        "Would satisfy it": remedy and styled(remedy["text"], "bold"),
+        "To fix": remedy and styled(remedy["text"], "bold"),
         "Agent": _named(event["client"]),
         "Delegations": "\n".join(filter(None, map(_named, event["delegations"]))),
         "Roles": "\n".join(filter(None, map(_named, event["roles"]))),
@@ -93,7 +93,7 @@ def _seal(event: Mapping[str, Any]) -> Text | str:
     if not event["leaf"]:
         return "none yet"
     if event.get("as_sealed") is False:
-        where = f"This event was changed: it does not match its seal in place {event['place']}. To see all changes:"
+        where = f"This event was changed: it does not match its seal at place {event['place']}. To see all changes:"
         return styled(f"{where} {command_line('audit', 'verify')}", "bold red")
     return f"place {event['place']}, leaf {event['leaf']}"
 

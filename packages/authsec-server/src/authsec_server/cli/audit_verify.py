@@ -54,7 +54,7 @@ _REPLACE: Final = "Replace the key that seals the audit log?"
 @admin_command
 @sealing_key_option
 def keys(caller: Caller, output: Output) -> None:
-    """Print the public keys that verify the seals. Store them on another machine.
+    """Print the public keys that verify the seals. Store the keys on another machine.
 
     The command does not need the private key. If the sealing key is in a file on the server's machine, the command
     checks the list of keys against that file. Without the file, the list comes from the database alone: somebody who
@@ -78,14 +78,17 @@ def _keys_here(reach: InProcess, output: Output) -> dict[str, Any]:
 @click.command()
 @admin_command
 def checkpoint(caller: Caller, output: Output) -> None:
-    """Print the newest signed checkpoint of the sealed audit log. Store it on another machine.
+    """Print the newest signed checkpoint of the sealed audit log. Store the checkpoint on another machine.
 
     With a stored checkpoint, `verify` finds an audit log that was cut or completely rewritten after the checkpoint was
     signed.
     """
     answer = caller.get("events/checkpoint")
     if answer["overdue"]:
-        output.note("Events wait to be sealed: no server seals them, or the log is broken. See: authsec audit verify")
+        output.note(
+            "Events wait to be sealed: no server seals them, or the audit log is broken. To find out: authsec "
+            "audit verify"
+        )
     if answer["older"]:
         output.note(f"{answer['older']} No token is issued until you run `authsec admin restored`: docs/backup.md.")
     if answer["not_compared"]:
@@ -111,22 +114,32 @@ def _not_compared(caller: Caller, why: str) -> str:
         f"The database was not compared with outside checkpoints: {why}. So it is unknown whether the database is "
         "older than such checkpoints."
     )
-    return f"{told} Set their file: {ENV_PREFIX}AUDIT_CHECKPOINTS=FILE"
+    return f"{told} Set the file of these checkpoints: {ENV_PREFIX}AUDIT_CHECKPOINTS=FILE"
 
 
 def _checking(command: Callable[..., None]) -> Callable[..., None]:
     """Add the options of a verification: keys, checkpoints and exports of dropped events."""
     for option in (
-        click.option("--with", "with_files", type=_FILE, multiple=True, help="An export of dropped events. Repeat."),
+        click.option(
+            "--with",
+            "with_files",
+            type=_FILE,
+            multiple=True,
+            help="File with an export of dropped events. Can be repeated.",
+        ),
         click.option(
             "--checkpoint",
             "checkpoint_files",
             type=_FILE,
             multiple=True,
-            help="Checkpoints that were kept elsewhere. Repeat.",
+            help="File with checkpoints that were stored on another machine. Can be repeated.",
         ),
         click.option(
-            "--key", "key_file", type=_FILE, required=True, help="The public keys that `authsec audit keys` printed."
+            "--key",
+            "key_file",
+            type=_FILE,
+            required=True,
+            help="File with the public keys that `authsec audit keys` printed.",
         ),
     ):
         command = option(command)
@@ -208,7 +221,7 @@ def _damaged(url: str) -> Report | None:
 @click.command("export-sealed")
 @local_command
 def export_sealed(caller: Caller, output: Output) -> None:  # noqa: ARG001 - it is lines of JSON for everybody
-    """Print the whole sealed audit log as JSON Lines, to be verified elsewhere with `verify-export`.
+    """Print the whole sealed audit log as JSON Lines, to verify on another machine with `verify-export`.
 
     Each line is an event with its seal, in the order of sealing, or a signed checkpoint.
     """
@@ -239,7 +252,7 @@ def verify_exported(
 @click.option(
     "--key-file",
     type=_THERE,
-    help="The file with the new key, which stays in the file. Only on the server's machine, with --data.",
+    help="File with the new key, on the server's machine. Needs --data. The key stays in the file.",
 )
 @click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 @click.option("--dry-run", is_flag=True, help="Show which key would be replaced, and change nothing.")
@@ -325,7 +338,7 @@ def _rotating(reach: InProcess, new: KeyFile) -> Iterator[Opened]:
 
 
 @click.command("drop")
-@click.option("--before", type=Month(), required=True, help="All months before this one, e.g. 2026-08.")
+@click.option("--before", type=Month(), required=True, help="Drop all months before this month, e.g. 2026-08.")
 @click.option("--export", "file", type=_THERE, required=True, help="The saved output of `export-sealed`.")
 @click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 @click.option(

@@ -42,7 +42,7 @@ def backup(caller: Caller, output: Output, file: Path) -> None:
         styled(f"{file} contains the database, with {told['sealed_events']:,} sealed events.", "green"),
         "The backup does not contain the master key, which is needed to decrypt the keys in it. Keep a copy of "
         f"{told['master_key']} elsewhere.",
-        f"After you restore it, run: {caller.follow_up('admin', 'restored')}",
+        f"After you restore the backup, run: {caller.follow_up('admin', 'restored')}",
     )
 
 

@@ -16,7 +16,7 @@ from authsec_server.cli.files import in_two_steps, kept
 @click.option(
     "--to-file",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="Write it to this new file, which only you can read, instead of showing it.",
+    help="Write the key to this new file, which only you can read, instead of printing the key.",
 )
 def bootstrap_key(to_file: Path | None) -> None:
     """Print a new admin key that no authority knows yet, for AUTHSEC_SERVER_BOOTSTRAP_KEY_FILE.
@@ -36,5 +36,5 @@ def bootstrap_key(to_file: Path | None) -> None:
     if to_file is None:
         click.echo(made["key"])
         return
-    click.echo(f"A new admin key is in {to_file}. The server accepts it when it starts with:", err=True)
+    click.echo(f"A new admin key is in {to_file}. A server accepts the key if the server starts with:", err=True)
     click.echo(f"  AUTHSEC_SERVER_BOOTSTRAP_KEY_FILE={shlex.quote(str(to_file.absolute()))}", err=True)

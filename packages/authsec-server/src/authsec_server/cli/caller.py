@@ -21,7 +21,7 @@ from authsec_server.web.etags import etag_of
 
 _NAME_ITS_DATA: Final = (
     "Which authority?\n\n"
-    "On the server's machine, give its data:  --data DIR  (or --database URL).\n"
+    "On the server's machine, name the server's data:  --data DIR  (or --database URL).\n"
     "`authsec serve` prints the location when it starts."
 )
 
@@ -121,8 +121,10 @@ def local_command(command: Callable[..., None]) -> Callable[..., None]:
 def _with_caller(
     command: Callable[..., None], reach: Callable[[Path | None, str | None], Transport]
 ) -> Callable[..., None]:
-    @click.option("--data", type=click.Path(path_type=Path), help="On the server's machine: its data folder.")
-    @click.option("--database", help="On the server's machine: its database, postgresql://…")
+    @click.option(
+        "--data", type=click.Path(path_type=Path), help="The server's data folder, for use on the server's machine."
+    )
+    @click.option("--database", help="The server's database, postgresql://…, for use on the server's machine.")
     @click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
     @wraps(command)
     def run(data: Path | None, database: str | None, as_json: bool, **options: Any) -> None:
@@ -152,9 +154,9 @@ def _reach(data: Path | None, database: str | None) -> Transport:
     if here is None:
         missing = "AUTHSEC_BASE_URL is set, but AUTHSEC_ADMIN_KEY is not.\n" if _environment("AUTHSEC_BASE_URL") else ""
         raise click.UsageError(
-            f"{_NAME_ITS_DATA}\n{missing}"
-            "From elsewhere, set AUTHSEC_BASE_URL and AUTHSEC_ADMIN_KEY; a key is made there with\n"
-            "`authsec admin create-key NAME --role operator --expires 30d`."
+            f"{_NAME_ITS_DATA}\n{missing}From another machine, set AUTHSEC_BASE_URL and AUTHSEC_ADMIN_KEY. To "
+            "create a key on the server's machine:\n`authsec admin create-key NAME --role operator --expires "
+            "30d`."
         )
     return here
 

@@ -156,7 +156,7 @@ def _print_schema(context: click.Context, _parameter: click.Parameter, wanted: b
     type=click.Path(path_type=Path, exists=True, allow_dash=True),
     multiple=True,
     required=True,
-    help="YAML or JSON; a folder; - for stdin. Repeat.",
+    help="A YAML or JSON file, or a folder of such files, or - for stdin. Can be repeated.",
 )
 @click.option("--dry-run", is_flag=True, help="Only show what would change; exit status 3 if anything would.")
 @click.option(
@@ -244,7 +244,7 @@ def _dry_run(caller: Caller, output: Output, body: Mapping[str, Any], *, dry_run
     except CallFailed as failed:
         if not dry_run or failed.reason != "not_permitted":
             raise
-        output.note(f"What would stop is unknown: {failed.message}")
+        output.note(f"The impact is unknown: {failed.message}")
         return None
 
 

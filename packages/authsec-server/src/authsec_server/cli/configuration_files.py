@@ -85,7 +85,7 @@ def read_configuration(named: Sequence[Path]) -> Configuration:
             place = f"{path}:{problem.line}:{problem.column}" if problem.line else str(path)
             raise NotAcceptable([FileProblem(place=place, message=problem.message, remedy=problem.remedy)]) from None
         except UnicodeDecodeError:
-            remedy = "Save it as UTF-8; in Windows PowerShell: authsec export | Out-File -Encoding utf8 FILE"
+            remedy = "Save the file as UTF-8; in Windows PowerShell: authsec export | Out-File -Encoding utf8 FILE"
             raise NotAcceptable([FileProblem(place=str(path), message="This is not UTF-8.", remedy=remedy)]) from None
     if problems := [*_private(read, read.value, ""), *_misshapen(read)]:
         raise NotAcceptable(problems)
@@ -115,7 +115,11 @@ def _add(read: Configuration, value: Any, places: Mapping[str, str], path: Path)
     if not isinstance(value, dict):
         problem = "This file is empty." if value is None else "This is not a map of sections."
         raise NotAcceptable(
-            [FileProblem(place=str(path), message=problem, remedy=f"Start with one of: {', '.join(Section)}")]
+            [
+                FileProblem(
+                    place=str(path), message=problem, remedy=f"Start with one of the sections {', '.join(Section)}"
+                )
+            ]
         )
     for section, things in value.items():
         if section not in set(Section):
@@ -137,7 +141,7 @@ def _no_things(place: str, section: str, things: object) -> FileProblem:
         return FileProblem(
             place=place,
             message=f"{section} is empty.",
-            remedy=f"Leave it out; or, to remove all of them, write {section}: {{}}",
+            remedy=f"Leave the section out. Or, to remove all its entries, write {section}: {{}}",
         )
     return FileProblem(
         place=place,
@@ -177,8 +181,8 @@ def _told(place: str, misfit: Misfit) -> FileProblem:
     name, remedy = str(misfit.path[-1]), misfit.remedy
     written = {
         "bool_type": "Write true or false, without quotes.",
-        "list_type": f"Write {name}: [one, another], or each on its own line after a hyphen.",
-        "dict_type": "Write each on its own line, as in name: value",
+        "list_type": f"Write {name}: [one, another], or each entry on its own line after a hyphen.",
+        "dict_type": "Write each entry on its own line, as in name: value",
         "model_type": "Write each member on its own line, as in name: value",
         "string_type": _quoted(name, misfit.given),
     }
@@ -187,5 +191,9 @@ def _told(place: str, misfit: Misfit) -> FileProblem:
 
 def _quoted(name: str, given: object) -> str:
     if isinstance(given, bool):
-        return f'Put it into quotes: {name}: "{str(given).lower()}"'
-    return f'Put it into quotes: {name}: "{given}"' if isinstance(given, int) else "Write it after the colon."
+        return f'Put the value into quotes: {name}: "{str(given).lower()}"'
+    return (
+        f'Put the value into quotes: {name}: "{given}"'
+        if isinstance(given, int)
+        else "Write the value after the colon."
+    )

@@ -59,8 +59,8 @@ def print_impact(caller: Caller, output: Output, planned: Mapping[str, Any]) -> 
     output.note(f"What stops: {summary(stops)}.")
     if stops["apis"] and stops["until"] and (address := caller.reach.silent_address()):
         output.note(
-            f"No server answers at {address}. Unless another server uses this data, APIs learn of the change when "
-            "that server is back."
+            f"No server answers at {address}. APIs learn of the change when the server at that address runs "
+            "again, or from another server that uses this data."
         )
 
 

@@ -30,7 +30,7 @@ _DEFAULT = "the shared default"  # of audiences
 _STYLES = {"live": "green", "disabled": "yellow", "ended": "dim", "revoked": "red"}
 _TEXTS = (
     TextField("owner", "The owner.", default="you"),
-    TextField("description", "Why it exists."),
+    TextField("description", "Why the delegation exists."),
 )
 _SLUG = TextField("slug", "Short name, which works wherever an id is expected.", default="made of agent and role")
 _TARGETS = (
@@ -43,7 +43,7 @@ def _shown(delegation: Mapping[str, Any]) -> list[Text | str]:
     facts = block(
         {
             "delegation": delegation["id"],
-            "slug": delegation["slug"] or "taken over by a later one",
+            "slug": delegation["slug"] or "taken over by a later delegation",
             "state": _state(delegation),
             "role": delegation["role"]["slug"],
             "agent": _client(delegation),
@@ -137,12 +137,23 @@ def _refuse_misspelt(planned: Mapping[str, Any], undone: str) -> None:
 @click.option("--role", required=True, help="The role, by slug or id.")
 @click.option("--agent", "--client", "client", required=True, help="The agent, by slug or client_id.")
 @click.option("--target", "target_type", required=True, help=f"Target type: {_TARGETS}.")
-@click.option("--action", "actions", multiple=True, help="An action of the role, e.g. customers:read. Repeat.")
-@click.option("--all-actions", is_flag=True, help="All actions that the role has now; later ones are not included.")
+@click.option("--action", "actions", multiple=True, help="An action of the role, e.g. customers:read. Can be repeated.")
+@click.option(
+    "--all-actions",
+    is_flag=True,
+    help="All actions that the role has now. Actions that are added to the role later are not included.",
+)
 @click.option("--max-duration", type=DURATION, default="1h", show_default=True, help="Longest lifetime of a token.")
-@click.option("--audience", "audiences", multiple=True, help="An API, by slug, URL or registered name. Repeat.")
-@click.option("--ends-at", help="When it expires, e.g. 2026-12-31T18:00:00Z.")
-@click.option("--exclude-proof", "excluded_proofs", multiple=True, help="A kind of proof that is not accepted.")
+@click.option(
+    "--audience",
+    "audiences",
+    multiple=True,
+    help="An audience: an API by slug or URL, or a registered name. Can be repeated.",
+)
+@click.option("--ends-at", help="When the delegation expires, e.g. 2026-12-31T18:00:00Z.")
+@click.option(
+    "--exclude-proof", "excluded_proofs", multiple=True, help="A kind of proof that the delegation does not accept."
+)
 @text_options(*_TEXTS, _SLUG)
 @click.option("--yes", is_flag=True, help="Accept an audience that looks misspelt.")
 @change_command
@@ -170,10 +181,10 @@ def create_delegation(caller: Caller, output: Output, actions: tuple[str, ...], 
 @click.option("--max-duration", type=DURATION, help="Longest lifetime of a token.")
 @list_options("audience", "audiences", "APIs, by slug, URL or registered name")
 @click.option("--default-audience", is_flag=True, help="Use the shared default audience instead of named APIs.")
-@click.option("--ends-at", help="When it expires, e.g. 2026-12-31T18:00:00Z.")
-@click.option("--no-end", is_flag=True, help="It does not expire.")
+@click.option("--ends-at", help="When the delegation expires, e.g. 2026-12-31T18:00:00Z.")
+@click.option("--no-end", is_flag=True, help="Remove the end: the delegation does not expire.")
 @list_options("excluded-proof", "excluded_proofs", "kinds of proof that are not accepted")
-@click.option("--target", "target_type", help=f"Another target type: {_TARGETS}.")
+@click.option("--target", "target_type", help=f"The new target type: {_TARGETS}.")
 @text_options(*_TEXTS, _SLUG, editing=True)
 @click.option("--yes", is_flag=True, help="Do not ask for confirmation, even for an audience that looks misspelt.")
 @change_command
@@ -188,7 +199,7 @@ def edit_delegation(
     yes: bool,
     **asked: Any,
 ) -> None:
-    """Change a delegation. DELEGATION is its slug or id.
+    """Change a delegation. DELEGATION is the delegation's slug or id.
 
     Fields without an option stay as they are. If the change removes authority, the command revokes the tokens
     that have the removed authority. The command first shows the impact. The role and the agent of a delegation
@@ -223,10 +234,10 @@ _OUT = ", and issued tokens are revoked."
 @yes_option
 @change_command
 def disable_delegation(caller: Caller, output: Output, delegation: str, yes: bool) -> None:
-    """Disable a delegation: its tokens are revoked, and it allows no new tokens. DELEGATION is its slug or id.
+    """Disable a delegation: its tokens are revoked, and it allows no new tokens.
 
-    The command shows the impact first. APIs that do not follow revocations accept an issued token until the
-    token expires.
+    DELEGATION is the delegation's slug or id. The command shows the impact first. APIs that do not follow
+    revocations accept an issued token until the token expires.
     """
     its, where = caller.get(path("delegations", delegation)), path("delegations", delegation, "disable")
     planned = confirm_with_impact(caller, output, where, f"Disable {in_full(its)}?", yes=yes)
@@ -240,7 +251,7 @@ def disable_delegation(caller: Caller, output: Output, delegation: str, yes: boo
 @click.argument("delegation")
 @change_command
 def enable_delegation(caller: Caller, output: Output, delegation: str) -> None:
-    """Enable a disabled delegation. DELEGATION is its slug or id."""
+    """Enable a disabled delegation. DELEGATION is the delegation's slug or id."""
     found = caller.post(path("delegations", delegation, "enable"))
     output.result(found, f"{for_whom(found)} is {found['state']}: tokens are issued again.")
 
@@ -250,7 +261,7 @@ def enable_delegation(caller: Caller, output: Output, delegation: str) -> None:
 @yes_option
 @change_command
 def revoke_delegation(caller: Caller, output: Output, delegation: str, yes: bool) -> None:
-    """Revoke a delegation and its tokens permanently. DELEGATION is its slug or id.
+    """Revoke a delegation and its tokens permanently. DELEGATION is the delegation's slug or id.
 
     The delegation allows no new tokens. The command shows the impact first. APIs that do not follow revocations
     accept an issued token until the token expires.
@@ -270,7 +281,7 @@ def revoke_delegation(caller: Caller, output: Output, delegation: str, yes: bool
 
 _DELEGATION = Resource(
     path="delegations/{delegation}",
-    accepts="DELEGATION is its slug or id.",
+    accepts="DELEGATION is the delegation's slug or id.",
     columns={
         "DELEGATION": lambda delegation: delegation["slug"] or delegation["id"],
         "ROLE": lambda delegation: delegation["role"]["slug"],
@@ -293,14 +304,14 @@ for command in (
     create_delegation,
     _DELEGATION.list_command(
         "List the delegations, newest first. A delegation must match all filters.",
-        click.option("--agent", "--client", "client", help="Only those to this agent, by slug or client_id."),
-        click.option("--role", help="Only those of this role, by slug or id."),
-        click.option("--state", type=click.Choice([*_STYLES]), help="Only those in this state."),
-        click.option("--audience", help="Only those that name this audience."),
-        click.option("--target", "target_type", help=f"Only those for this target type: {_TARGETS}."),
-        click.option("--owner", help="Only those of this owner; the whole name."),
+        click.option("--agent", "--client", "client", help="Only delegations to this agent, by slug or client_id."),
+        click.option("--role", help="Only delegations of this role, by slug or id."),
+        click.option("--state", type=click.Choice([*_STYLES]), help="Only delegations in this state."),
+        click.option("--audience", help="Only delegations that name this audience."),
+        click.option("--target", "target_type", help=f"Only delegations for this target type: {_TARGETS}."),
+        click.option("--owner", help="Only delegations of this owner. Give the complete name of the owner."),
         click.option(
-            "--text", help="Part of the slug, or of the role's or the agent's name; or the beginning of the id."
+            "--text", help="Part of the slug, of the role's name or of the agent's name. Or the beginning of the id."
         ),
         click.option("--sort", type=click.Choice(["newest", "oldest", "ends"]), help="The order. [default: newest]"),
     ),

@@ -57,7 +57,7 @@ def kept(
         except OSError as error:
             raise CallFailed(
                 f"The secret was made, but {file} cannot be written: {error.strerror}.",
-                f"Create another: {another(answer)}",
+                f"Create another secret: {another(answer)}",
             ) from None
     return answer
 
@@ -68,7 +68,7 @@ def in_two_steps(file: Path | None, option: str) -> str:
     The rename is atomic, so no reader sees half of a secret.
     """
     fresh = f"{file}.new"
-    return f"To replace it, give {option} {shlex.quote(fresh)}, then: {shlex.join(['mv', fresh, str(file)])}"
+    return f"To replace the file, give {option} {shlex.quote(fresh)}, then: {shlex.join(['mv', fresh, str(file)])}"
 
 
 def _new(file: Path, taken: str) -> BinaryIO:

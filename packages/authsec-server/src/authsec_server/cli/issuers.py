@@ -22,12 +22,12 @@ from authsec_server.cli.transport import CallFailed
 @click.command("bind")
 @click.argument("trusted_issuer")
 @click.argument("proofs", nargs=-1, metavar="[PROOF]...")
-@click.option("--all", "every", is_flag=True, help="All proofs that wait for a trusted issuer of this kind.")
+@click.option("--all", "every", is_flag=True, help="Bind all proofs that wait for a trusted issuer of this kind.")
 @change_command
 def bind(caller: Caller, output: Output, trusted_issuer: str, proofs: tuple[str, ...], every: bool) -> None:
     """Bind proofs to a trusted issuer. Without PROOF and without --all, list the unbound proofs that fit the issuer.
 
-    TRUSTED_ISSUER is its slug or id. PROOF is the id of a proof.
+    TRUSTED_ISSUER is the trusted issuer's slug or id. PROOF is the id of a proof.
     """
     if proofs and every:
         raise click.UsageError("Give proofs or --all, not both.")
@@ -47,13 +47,17 @@ def bind(caller: Caller, output: Output, trusted_issuer: str, proofs: tuple[str,
 
 @click.command("remove")
 @click.argument("trusted_issuer")
-@click.option("--with-proofs", is_flag=True, help="Also remove the proofs that depend on it, and revoke their tokens.")
+@click.option(
+    "--with-proofs",
+    is_flag=True,
+    help="Also remove the proofs that depend on the trusted issuer, and revoke their tokens.",
+)
 @yes_option
 @change_command
 def remove(caller: Caller, output: Output, trusted_issuer: str, with_proofs: bool, yes: bool) -> None:
-    """Remove a trusted issuer, and revoke the tokens that depend on it. TRUSTED_ISSUER is its slug or id.
+    """Remove a trusted issuer, and revoke the tokens that depend on it.
 
-    The command shows the impact first.
+    TRUSTED_ISSUER is the trusted issuer's slug or id. The command shows the impact first.
     """
     where = path("issuers", trusted_issuer) + ("?with_proofs=true" if with_proofs else "")
     confirm_permanent(caller, output, where, f"Remove {trusted_issuer} permanently?", yes=yes, send=deleting(caller))
@@ -75,14 +79,14 @@ def _show_waiting(caller: Caller, output: Output, trusted_issuer: str, users: Ma
         return
     shown = table(("AGENT", "SELECTORS", "PROOF"), rows, whole=("PROOF",))
     line = caller.follow_up("issuers", "bind", trusted_issuer, "--all")
-    output.result(users, shown, "", styled("Bind all of them to it:", "dim"), f"  {line}")
+    output.result(users, shown, "", styled("To bind all these proofs to this trusted issuer:", "dim"), f"  {line}")
 
 
 @click.command("show")
 @click.argument("trusted_issuer")
 @admin_command
 def show_trusted_issuer(caller: Caller, output: Output, trusted_issuer: str) -> None:
-    """Show one trusted issuer: its selectors, keys and look-ups. TRUSTED_ISSUER is its slug or id."""
+    """Show one trusted issuer: its selectors, keys and look-ups. TRUSTED_ISSUER is the trusted issuer's slug or id."""
     found = caller.get(path("issuers", trusted_issuer))
     keys = caller.get(path("issuers", trusted_issuer, "keys"))
     lookups = caller.get(path("issuers", trusted_issuer, "lookups"))
@@ -96,7 +100,7 @@ def show_trusted_issuer(caller: Caller, output: Output, trusted_issuer: str) -> 
 @click.argument("trusted_issuer")
 @admin_command
 def refresh_trusted_issuer(caller: Caller, output: Output, trusted_issuer: str) -> None:
-    """Fetch a trusted issuer's keys now. TRUSTED_ISSUER is its slug or id.
+    """Fetch a trusted issuer's keys now. TRUSTED_ISSUER is the trusted issuer's slug or id.
 
     The command fails if the keys cannot be fetched. The previous keys stay in use until they are too old.
     """
@@ -115,7 +119,7 @@ def refresh_trusted_issuer(caller: Caller, output: Output, trusted_issuer: str) 
 
 _ISSUER = Resource(
     path="issuers/{trusted_issuer}",
-    accepts="TRUSTED_ISSUER is its slug or id.",
+    accepts="TRUSTED_ISSUER is the trusted issuer's slug or id.",
     columns={"TRUSTED ISSUER": "slug", "KIND": "kind", "ISSUER": "issuer", "STATE": state_of},
     whole="TRUSTED ISSUER",
 )

@@ -161,12 +161,12 @@ def steps(trusted_issuer: Mapping[str, Any]) -> list[str]:
         "",
         *permissions(trusted_issuer).splitlines(),
         "",
-        "Then write that account's token to the file that this authority reads, on the authority's machine. Renew "
-        "it before it expires, for example with a timer; the file is read at each use:",
+        "Then write a token of this service account to the file below, on the authority's machine. The authority "
+        "reads the file at each use. Renew the token before it expires, for example with a timer:",
         "",
         f"    {token_command(trusted_issuer)}",
         "",
-        f"Then `authsec issuers check {trusted_issuer['slug']}` shows whether it works.",
+        f"Then `authsec issuers check {trusted_issuer['slug']}` shows whether the look-ups work.",
     ]
 
 
@@ -180,9 +180,11 @@ def common_options(command: Callable[..., Any]) -> Callable[..., Any]:
     for option in (
         slug_option,
         click.option(
-            "--audience", default="", help="Audience that its tokens must have. [default: this authority's issuer]"
+            "--audience",
+            default="",
+            help="Audience that tokens of this issuer must have. [default: this authority's issuer]",
         ),
-        click.option("--ca-file", type=FILE, help="PEM certificates to trust when its keys are fetched."),
+        click.option("--ca-file", type=FILE, help="PEM certificates to trust when the issuer's keys are fetched."),
     ):
         command = option(command)
     return command
@@ -190,10 +192,14 @@ def common_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 @add.command("kubernetes")
 @click.argument("name")
-@click.option("--issuer", help="The `iss` of its service-account tokens.")
-@click.option("--keys-url", help="Where its keys are. [default: discovered at the issuer]")
-@click.option("--jwks", type=FILE, help="Its keys: the output of `kubectl get --raw /openid/v1/jwks`.")
-@from_kubeconfig("Read issuer, keys and API server from that cluster, with the credentials of your kubeconfig.")
+@click.option("--issuer", help="The claim `iss` of the cluster's service-account tokens.")
+@click.option("--keys-url", help="URL of the issuer's key set. [default: discovered at the issuer]")
+@click.option(
+    "--jwks", type=FILE, help="File with the cluster's keys: the output of `kubectl get --raw /openid/v1/jwks`."
+)
+@from_kubeconfig(
+    "Read issuer, keys and API server from the cluster of this context, with the credentials of your kubeconfig."
+)
 @lookup_options
 @common_options
 @change_command
@@ -225,15 +231,21 @@ def add_kubernetes(
     elif issuer:
         keys = named_keys(TrustedIssuerKind.KUBERNETES, keys_url, jwks)
     else:
-        raise click.UsageError("Which cluster? Give its --issuer, or read it with --from-kubeconfig [CONTEXT].")
+        raise click.UsageError(
+            "Which cluster? Give the cluster's --issuer, or read the issuer with --from-kubeconfig [CONTEXT]."
+        )
     _register(caller, output, name, TrustedIssuerKind.KUBERNETES, common, issuer=issuer, **keys, **lookups(common, api))
 
 
 @add.command("spiffe")
 @click.argument("name")
-@click.option("--trust-domain", required=True, help="Its name, e.g. example.org.")
-@click.option("--bundle-url", help="Its bundle endpoint (https_web).")
-@click.option("--bundle", type=FILE, help="Its bundle: the output of `spire-server bundle show -format spiffe`.")
+@click.option("--trust-domain", required=True, help="Name of the trust domain, e.g. example.org.")
+@click.option("--bundle-url", help="URL of the trust domain's bundle endpoint (profile https_web).")
+@click.option(
+    "--bundle",
+    type=FILE,
+    help="File with the trust domain's bundle: the output of `spire-server bundle show -format spiffe`.",
+)
 @common_options
 @change_command
 def add_spiffe(
@@ -247,18 +259,28 @@ def add_spiffe(
 ) -> None:
     """Register the SPIFFE trust domain NAME."""
     if (bundle_url is None) == (bundle is None):
-        raise click.UsageError("Where is its bundle? Give either --bundle-url or --bundle.")
+        raise click.UsageError("Where is the bundle of the trust domain? Give either --bundle-url or --bundle.")
     keys = named_keys(TrustedIssuerKind.SPIFFE, bundle_url, bundle)
     _register(caller, output, name, TrustedIssuerKind.SPIFFE, common, issuer=trust_domain, **keys)
 
 
 @add.command("oidc")
 @click.argument("name")
-@click.option("--issuer", required=True, help="The `iss` of its tokens.")
-@click.option("--preset", type=click.Choice(list(PRESETS)), help="Claims of a well-known issuer.")
-@click.option("--claim", "claims", multiple=True, help="SELECTOR=CLAIM, e.g. ci:repository=repository. Repeat.")
-@click.option("--keys-url", help="Where its keys are. [default: discovered at the issuer]")
-@click.option("--jwks", type=FILE, help="Its keys, as a JWK Set.")
+@click.option("--issuer", required=True, help="The claim `iss` of the issuer's tokens.")
+@click.option(
+    "--preset", type=click.Choice(list(PRESETS)), help="Use the selectors and claims of this well-known issuer."
+)
+@click.option(
+    "--claim",
+    "claims",
+    multiple=True,
+    help=(
+        "A selector and the claim that proves the selector: SELECTOR=CLAIM, e.g. ci:repository=repository. Can "
+        "be repeated."
+    ),
+)
+@click.option("--keys-url", help="URL of the issuer's key set. [default: discovered at the issuer]")
+@click.option("--jwks", type=FILE, help="File with the issuer's keys, as a JWK Set.")
 @common_options
 @change_command
 def add_oidc(
@@ -309,7 +331,9 @@ def _note_keys(caller: Caller, output: Output, trusted_issuer: Mapping[str, Any]
     keys = caller.post(path("issuers", trusted_issuer["slug"], "refresh"))
     if keys["failure"]:
         again = caller.follow_up("issuers", "refresh", trusted_issuer["slug"])
-        output.note(f"! Its keys could not be fetched, so its tokens are not accepted yet: {keys['failure']}.")
+        output.note(
+            f"! The issuer's keys could not be fetched, so the issuer's tokens are not accepted yet: {keys['failure']}."
+        )
         output.note(f"  To try again: {again}")
 
 
@@ -320,8 +344,8 @@ def _look_ups(caller: Caller, trusted_issuer: Mapping[str, Any]) -> list[Text | 
     """
     states = caller.post(path("issuers", trusted_issuer["slug"], "lookups"))
     if not any(state["failure"] for state in states.values()):
-        return ["", "The cluster was asked, and it answered."]
-    silent = "The cluster does not answer yet. Until it does, its agents get no token:"
+        return ["", "The cluster answered a test of the look-ups."]
+    silent = "The cluster does not answer yet. Until the cluster answers, agents in it get no token:"
     return ["", silent, *shown_lookups(states), *steps(trusted_issuer)[1:]]
 
 
@@ -331,7 +355,7 @@ def named_keys(kind: TrustedIssuerKind, url: str | None, file: Path | None) -> d
     Raises `UsageError` if both a URL and a file are named, and `CallFailed` for an unusable file.
     """
     if url is not None and file is not None:
-        raise click.UsageError("Give the address of its keys or a file, not both.")
+        raise click.UsageError("Give the URL of the keys or a file with the keys, not both.")
     if file is not None:
         content = read_named(file, at_most=MAX_FILE)
         try:

@@ -24,12 +24,12 @@ _ELSEWHERE = frozenset({"keys_from", "ca", "api_server", "api_ca"})  # with thes
 @click.command("edit")
 @click.argument("trusted_issuer")
 @name_option
-@from_kubeconfig("Read the address of the API server and its certificates from your kubeconfig.")
+@from_kubeconfig("Read the API server's address and certificates from your kubeconfig.")
 @lookup_options
 @click.option("--anyway", is_flag=True, help="Turn look-ups on even if the cluster does not answer.")
-@click.option("--keys-url", help="New address of its keys: a JWK Set or a SPIFFE bundle.")
-@click.option("--jwks", "--bundle", "keys", type=FILE, help="New keys: a JWK Set or a SPIFFE bundle.")
-@click.option("--ca-file", type=FILE, help="PEM certificates to trust when its keys are fetched.")
+@click.option("--keys-url", help="New URL of the issuer's keys: of a JWK Set or a SPIFFE bundle.")
+@click.option("--jwks", "--bundle", "keys", type=FILE, help="File with new keys: a JWK Set or a SPIFFE bundle.")
+@click.option("--ca-file", type=FILE, help="PEM certificates to trust when the issuer's keys are fetched.")
 @yes_option
 @change_command
 def edit(
@@ -45,7 +45,7 @@ def edit(
     yes: bool,
     **options: Any,
 ) -> None:
-    """Change a trusted issuer: its name, keys or look-ups. TRUSTED_ISSUER is its slug or id.
+    """Change a trusted issuer: its name, keys or look-ups. TRUSTED_ISSUER is the trusted issuer's slug or id.
 
     Fields without an option stay as they are. Some changes revoke the tokens that depend on the trusted issuer:
     removed keys, another source of keys, another API server, token review turned on, or pod look-up turned off.
@@ -73,19 +73,15 @@ def edit(
 
 @click.command("rbac")
 @click.argument("trusted_issuer")
-@click.option("--namespace", default=NAMESPACE, show_default=True, help="Namespace of the account.")
+@click.option("--namespace", default=NAMESPACE, show_default=True, help="Namespace of the service account.")
 @click.option(
     "--account",
     default=ACCOUNT,
     show_default=True,
-    help="The service account for the requests, such as that of the authority's pod.",
+    help="The service account that sends the requests, such as the account of the authority's pod.",
 )
-@click.option(
-    "--token-review", is_flag=True, help="For token reviews. [default: for the look-ups that are on, or for both]"
-)
-@click.option(
-    "--pod-lookup", is_flag=True, help="For pod look-ups. [default: for the look-ups that are on, or for both]"
-)
+@click.option("--token-review", is_flag=True, help="Permit token reviews. [default: the look-ups that are on, or both]")
+@click.option("--pod-lookup", is_flag=True, help="Permit pod look-ups. [default: the look-ups that are on, or both]")
 @admin_command
 def rbac(
     caller: Caller,
@@ -95,15 +91,19 @@ def rbac(
     account: str,
     **wanted: bool,
 ) -> None:
-    """Print the RBAC manifest for a cluster's look-ups, for `kubectl apply -f -`. TRUSTED_ISSUER is its slug or id.
+    """Print the RBAC manifest for a cluster's look-ups, for `kubectl apply -f -`.
 
-    The command also works before look-ups are turned on, so the cluster can grant the permissions first.
+    TRUSTED_ISSUER is the trusted issuer's slug or id. The command also works before look-ups are turned on, so
+    the cluster can grant the permissions first.
     """
     found = prepared(caller.get(path("issuers", trusted_issuer)), wanted)
     text, line = permissions(found, namespace, account), token_command(found, namespace, account)
     output.result({"manifest": text, "token_command": line}, *text.splitlines())
     if not output.as_json:
-        output.note("Then write that account's token to the file that the authority reads, on the authority's machine:")
+        output.note(
+            "Then write a token of this service account to the file that the authority reads, on the authority's "
+            "machine:"
+        )
         output.note(f"  {line}")
 
 
@@ -111,12 +111,12 @@ def rbac(
 @click.argument("trusted_issuer")
 @admin_command
 def check(caller: Caller, output: Output, trusted_issuer: str) -> None:
-    """Test a cluster's look-ups now. TRUSTED_ISSUER is its slug or id.
+    """Test a cluster's look-ups now. TRUSTED_ISSUER is the trusted issuer's slug or id.
 
     The exit status is 1 if a look-up fails.
     """
     states = caller.post(path("issuers", trusted_issuer, "lookups"))
-    output.result(states, *(shown_lookups(states) or ["It has no look-ups."]))
+    output.result(states, *(shown_lookups(states) or ["This trusted issuer has no look-ups."]))
     if any(state["failure"] for state in states.values()):
         raise SystemExit(1)
 
@@ -132,7 +132,7 @@ def _note_users(caller: Caller, output: Output, trusted_issuer: dict[str, Any], 
         output.note(
             f"{proofs} of {agents} depend{'s' * (users['proofs'] == 1)} on {trusted_issuer['slug']}."
             + (" If this change reduces trust, the tokens that depend on it are revoked." if ends else "")
-            + (" While the cluster does not answer, its agents get no token." if on else "")
+            + (" While the cluster does not answer, agents in it get no token." if on else "")
         )
 
 

@@ -16,7 +16,7 @@ from authsec_server.issuers.model import Lookup
 _CONDITIONS = {
     "given": "given by an administrator; they are not fetched",
     "fresh": "fresh",
-    "stale": "stale: used until new keys are fetched or these are too old",
+    "stale": "stale: used until new keys are fetched, or until the keys are too old",
     "dead": "too old to be used",
     "none": "not fetched yet; the first token or `authsec issuers refresh` fetches them",
 }

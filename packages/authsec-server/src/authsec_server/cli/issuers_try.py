@@ -38,7 +38,7 @@ _FILE = click.Path(path_type=Path, dir_okay=False, allow_dash=True)
 @click.argument("file", type=_FILE, required=False, metavar="[FILE]")
 @admin_command
 def try_token(caller: Caller, output: Output, trusted_issuer: str, file: Path | None) -> None:
-    """Test a token, and show the result of each verification step. TRUSTED_ISSUER is its slug or id.
+    """Test a token, and show the result of each verification step. TRUSTED_ISSUER is the trusted issuer's slug or id.
 
     The command reads the token from FILE or from stdin. Other users of this machine could read a token on the
     command line. The token is not stored. The exit status is 1 if the token would be refused.
@@ -67,14 +67,14 @@ def _verdict(trial: Mapping[str, Any]) -> Text:
     if trial["holds"]:
         names = list(dict.fromkeys(each["name"] for each in trial["satisfies"]))
         if not names:
-            return styled("It is valid, but no agent is registered as this workload.", "bold yellow")
-        return styled(f"It would be accepted, as {', '.join(names)}.", "bold green")
+            return styled("The token is valid, but no agent is registered as this workload.", "bold yellow")
+        return styled(f"The token would be accepted, as {', '.join(names)}.", "bold green")
     failed = [step["step"] for step in trial["steps"] if step["state"] == "fails"]
     if not failed:
-        return styled("It is unknown right now whether it would be accepted.", "bold yellow")
+        return styled("It is unknown right now whether the token would be accepted.", "bold yellow")
     over = _expired(trial["claims"]) if "times" in failed else ""
     whys = [over if name == "times" and over else _WHYS.get(name, name) for name in failed]
-    return styled(f"It would be refused: {'; '.join(whys)}.", "bold red")
+    return styled(f"The token would be refused: {'; '.join(whys)}.", "bold red")
 
 
 def _expired(claims: Mapping[str, Any]) -> str:
@@ -99,7 +99,7 @@ def _said(trial: Mapping[str, Any]) -> list[Text | str]:
     claims = trial["claims"]
     if not claims:
         return []
-    whose = "It says" if trial["signed"] else f"Its claims, unverified ({_unsigned(trial)})"
+    whose = "The token says" if trial["signed"] else f"The token's claims, unverified ({_unsigned(trial)})"
     about = f"of {claims['iss'] or '-'}, for {', '.join(claims['aud']) or '-'}, about {claims['sub'] or '-'}"
     expires = f", expires {when(claims['expires_at'])} UTC" if claims["expires_at"] else ""
     return ["", f"{whose}: {about}{expires}"]
@@ -119,7 +119,7 @@ def _proved(trial: Mapping[str, Any]) -> list[Any]:
         return []
     rows = [(each["key"], each["value"], each["how"]) for each in trial["selectors"]]
     shown: list[Any] = ["", table(("SELECTOR", "VALUE", "HOW"), rows), ""]
-    it = "It satisfies" if trial["holds"] else "If it were accepted, it would match"
+    it = "The token matches" if trial["holds"] else "An accepted token with these claims would match"
     for each in trial["satisfies"]:
         off = " (disabled: it gets no token until somebody enables it)" if not each["enabled"] else ""
         shown.append(f"{it} a proof of {each['name']} ({each['client_id']}){off}")

@@ -46,7 +46,7 @@ def rotate(caller: Caller, output: Output, force: bool, feed: bool) -> None:
 @yes_option
 @change_command
 def revoke(caller: Caller, output: Output, kid: str, reason: str, yes: bool) -> None:
-    """Revoke a key that somebody else may have. KEY is its id, as `list` shows it.
+    """Revoke a key that somebody else may have. KEY is the id of the key, as `list` shows it.
 
     The authority stops publishing the key, and every token that it signed is revoked. If the key is active, the
     prepared key replaces it at once. APIs that do not follow revocations accept tokens of the key until their

@@ -19,10 +19,9 @@ from authsec_server.cli.transport import CallFailed
 
 MAX_FILE = 1024 * 1024
 INSTEAD = (
-    "If kubectl works, read them yourself: `kubectl get --raw /.well-known/openid-configuration` shows the "
-    "issuer, and `kubectl get --raw /openid/v1/jwks > jwks.json` saves the keys. Then: authsec issuers add "
-    "kubernetes NAME "
-    "--issuer ISSUER --jwks jwks.json"
+    "If kubectl works, read the issuer and the keys yourself: `kubectl get --raw "
+    "/.well-known/openid-configuration` shows the issuer, and `kubectl get --raw /openid/v1/jwks > jwks.json` "
+    "saves the keys. Then: authsec issuers add kubernetes NAME --issuer ISSUER --jwks jwks.json"
 )
 
 

@@ -28,10 +28,16 @@ def lookup_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options for look-ups: the API server, its certificates, the credentials and the look-ups to turn on."""
     for option in (
         click.option("--api-ca-file", type=FILE, help="PEM certificates to trust for the API server, and no others."),
-        click.option("--api-server", help="Where this authority reaches the cluster's API server, https://…"),
-        click.option("--credentials", metavar="FILE_NAME", help="File in the server's AUTHSEC_SERVER_CREDENTIALS_DIR."),
+        click.option("--api-server", help="URL at which this authority reaches the cluster's API server, https://…"),
         click.option(
-            "--pod-lookup/--no-pod-lookup", default=None, help="Ask for the pod's labels, owners and containers."
+            "--credentials",
+            metavar="FILE_NAME",
+            help="File with a token for the API server, in the server's folder AUTHSEC_SERVER_CREDENTIALS_DIR.",
+        ),
+        click.option(
+            "--pod-lookup/--no-pod-lookup",
+            default=None,
+            help="Ask the cluster for the pod's labels, owners and containers.",
         ),
         click.option(
             "--token-review/--no-token-review",

@@ -42,7 +42,7 @@ def page_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add `--limit`, `--cursor` and `--all` to a command. The command receives them as `paged`."""
 
     @click.option(
-        "--limit", type=click.IntRange(1, _MOST), default=50, show_default=True, help="Entries for each page."
+        "--limit", type=click.IntRange(1, _MOST), default=50, show_default=True, help="Number of entries on a page."
     )
     @click.option("--cursor", help="The cursor that the previous page printed.")
     @click.option("--all", "everything", is_flag=True, help="All entries, without pages.")
@@ -56,4 +56,4 @@ def page_options(command: Callable[..., Any]) -> Callable[..., Any]:
 def note_more(output: Output, answer: Mapping[str, Any]) -> None:
     """Note that the list has more entries, and how to read them."""
     if answer["next"] and not output.as_json:
-        output.note(f"There are more: --cursor {answer['next']}, or --all")
+        output.note(f"There are more entries: --cursor {answer['next']}, or --all")

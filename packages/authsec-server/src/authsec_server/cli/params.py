@@ -109,9 +109,11 @@ def list_options(noun: str, plural: str, example: str) -> Option:
     """Add `--NOUN`, `--add-NOUN` and `--remove-NOUN` to a command. The command receives them as one `ListEdit`."""
 
     def give(command: Callback) -> Callback:
-        @click.option(f"--{noun}", plural, multiple=True, help=f"The complete list: {example}. Repeat.")
-        @click.option(f"--add-{noun}", f"added_{plural}", multiple=True, help="One to add. Repeat.")
-        @click.option(f"--remove-{noun}", f"removed_{plural}", multiple=True, help="One to remove. Repeat.")
+        @click.option(f"--{noun}", plural, multiple=True, help=f"The complete new list: {example}. Can be repeated.")
+        @click.option(f"--add-{noun}", f"added_{plural}", multiple=True, help="An entry to add. Can be repeated.")
+        @click.option(
+            f"--remove-{noun}", f"removed_{plural}", multiple=True, help="An entry to remove. Can be repeated."
+        )
         @wraps(command)
         def run(*arguments: Any, **options: Any) -> None:
             edit = ListEdit(*(options.pop(f"{part}{plural}") for part in ("", "added_", "removed_")))

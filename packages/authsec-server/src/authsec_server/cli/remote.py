@@ -115,8 +115,8 @@ class Remote:
             )
         if not is_admin_key(self.admin_key):  # some other secret, perhaps: it stays here
             raise CallFailed(
-                "AUTHSEC_ADMIN_KEY is not an admin key: `authsec_` and 43 characters.",
-                "Create one on the server's machine: authsec admin create-key NAME --role operator --expires 30d",
+                "AUTHSEC_ADMIN_KEY is not an admin key. An admin key is `authsec_` and 43 characters.",
+                "Create a key on the server's machine: authsec admin create-key NAME --role operator --expires 30d",
             )
         return parts
 
@@ -190,7 +190,7 @@ def _unreachable(error: httpx2.HTTPError, where: str, *, changes: bool) -> CallF
             "If your company signs its own certificates, set: " + export_line("AUTHSEC_CA_FILE", "/path/to/ca.pem"),
         )
     if isinstance(error, httpx2.ProxyError):
-        said = f"The proxy did not connect to {where}.", "If it needs no proxy, add it to NO_PROXY."
+        said = f"The proxy did not connect to {where}.", "If the authority needs no proxy, add its host to NO_PROXY."
     elif isinstance(error, httpx2.ConnectTimeout):
         said = f"{where} did not answer in time.", "Nothing was sent. Check AUTHSEC_BASE_URL, then try again."
     elif isinstance(error, httpx2.TimeoutException):

@@ -30,10 +30,20 @@ _QUESTION = "Was this database restored from a backup? This revokes all tokens a
 
 
 @click.command("restored")
-@click.option("--checkpoint", "files", type=_FILE, multiple=True, help="Checkpoints that were kept elsewhere. Repeat.")
-@click.option("--signing-key", "kids", metavar="KID", multiple=True, help="Another key to revoke. Repeat.")
-@click.option("--disable", "agents", metavar="AGENT", multiple=True, help="An agent to disable. Repeat.")
-@click.option("--again", is_flag=True, help="Record it even if a restore is already recorded and nothing is newer.")
+@click.option(
+    "--checkpoint",
+    "files",
+    type=_FILE,
+    multiple=True,
+    help="File with checkpoints that were stored on another machine. Can be repeated.",
+)
+@click.option(
+    "--signing-key", "kids", metavar="KID", multiple=True, help="Id of another signing key to revoke. Can be repeated."
+)
+@click.option("--disable", "agents", metavar="AGENT", multiple=True, help="An agent to disable. Can be repeated.")
+@click.option(
+    "--again", is_flag=True, help="Record a restore even if one is already recorded and nothing has changed since."
+)
 @click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 @click.option("--dry-run", is_flag=True, help="Show what would change and what would stop, and change nothing.")
 @local_command
@@ -122,9 +132,9 @@ def _say_declared(output: Output, last: Restore, lines: Sequence[str], *, is_mor
     newer = (
         "No checkpoint that was read is newer than the database"
         if lines
-        else "Nothing was changed since, and no outside checkpoints were read"
+        else "Nothing has changed since the restore, and no outside checkpoints were read"
     )
-    again = "If a backup was restored again since then: --again."
+    again = "If a backup was restored again after that, add --again."
     if is_more_wanted:
         raise CallFailed(
             f"{_declared(last)} {newer}. Nothing was done.",
@@ -172,7 +182,9 @@ def _for_people(done: Restored, lines: Sequence[str]) -> list[Any]:
     keep = ["Keep the old file of outside checkpoints, and set a new file on the server."] if lines else []
     return [
         styled(
-            f"Recorded. The authority version is {done.authority_version:,}; it was {done.version_before:,}.", "green"
+            f"The restore is recorded. The authority version was raised from {done.version_before:,} to "
+            f"{done.authority_version:,}.",
+            "green",
         ),
         f"{keys} revoked, and so are all earlier tokens.",
         *_about(done.lost, lines),
@@ -198,7 +210,8 @@ def _about(lost: Loss, lines: Sequence[str]) -> list[str]:
         return ["No checkpoint in these files is signed by a key of this database."]
     return [
         (
-            f"No outside checkpoints were read. Set them: --checkpoint FILE, or {ENV_PREFIX}AUDIT_CHECKPOINTS. "
-            "Without them, signing keys that were created after the backup are not revoked."
+            "No outside checkpoints were read. Name a file of checkpoints: --checkpoint FILE, or "
+            f"{ENV_PREFIX}AUDIT_CHECKPOINTS. Without them, signing keys that were created after the backup are "
+            "not revoked."
         )
     ]

@@ -56,7 +56,7 @@ revoke.add_command(revoke_delegation, "delegation")
 @yes_option
 @change_command
 def revoke_agent(caller: Caller, output: Output, agent: str, yes: bool) -> None:
-    """Stop an agent: revoke its tokens, and issue none until it is enabled. AGENT is its slug or client_id.
+    """Stop an agent: revoke its tokens, and issue none until it is enabled. AGENT is the agent's slug or client_id.
 
     The command shows the impact first. Enrolment codes, which enrol a laptop as this agent, become invalid too.
     APIs that do not follow revocations accept an issued token until the token expires.
@@ -69,7 +69,7 @@ def revoke_agent(caller: Caller, output: Output, agent: str, yes: bool) -> None:
         its,
         f"{its['name']} is disabled"
         + revocation_text(planned, ", its tokens are revoked, and it gets no more.", " and gets no more tokens"),
-        Text.assemble(("To enable it again (its old tokens stay revoked): ", "dim"), harmless(undone)),
+        Text.assemble(("To enable the agent again (old tokens stay revoked): ", "dim"), harmless(undone)),
     )
 
 

@@ -31,7 +31,7 @@ def _shown(role: Mapping[str, Any]) -> Text:
 
 _ROLE = Resource(
     path="roles/{role}",
-    accepts="ROLE is its slug or id.",
+    accepts="ROLE is the role's slug or id.",
     columns={"ROLE": "slug", "NAME": "name", "ACTIONS": "actions"},
     whole="ROLE",
     shown=lambda role: [_shown(role)],
@@ -47,7 +47,11 @@ for command in (
     _ROLE.create_command(
         "Create the role NAME.",
         click.option(
-            "--action", "actions", multiple=True, required=True, help="resource:action, e.g. customers:read. Repeat."
+            "--action",
+            "actions",
+            multiple=True,
+            required=True,
+            help="An action as resource:action, e.g. customers:read. Can be repeated.",
         ),
         slug_option,
         text_options(*_TEXTS),

@@ -27,7 +27,7 @@ def sealing_key_option(command: Callable[..., None]) -> Callable[..., None]:
         OPTION,
         "sealing_key_file",
         type=click.Path(path_type=Path, dir_okay=False, exists=True),
-        help=f"The file of the current sealing key, if it is in a file. With --data. [default: {SETTING}]",
+        help=f"File of the current sealing key, if the key is in a file. Needs --data. [default: {SETTING}]",
     )
     @wraps(command)
     def run(caller: Caller, output: Output, *, sealing_key_file: Path | None, **options: Any) -> None:
@@ -37,7 +37,7 @@ def sealing_key_option(command: Callable[..., None]) -> Callable[..., None]:
             if failed.message != NO_FILE:
                 raise
             raise CallFailed(
-                NO_FILE, f"Set that file: {OPTION} FILE, or {SETTING}=FILE", exit_code=Exit.FAILED
+                NO_FILE, f"Name the file of the sealing key: {OPTION} FILE, or {SETTING}=FILE", exit_code=Exit.FAILED
             ) from None
 
     return run

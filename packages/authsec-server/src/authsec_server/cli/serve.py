@@ -18,7 +18,7 @@ from authsec_server.failures import Failure
 )
 @click.option("--host", help="Address to listen on. [default: 127.0.0.1]")
 @click.option("--port", type=int, help="Port to listen on; 0 picks a free port. [default: 7468]")
-@click.option("--database", help="postgresql://… instead of the embedded SQLite.")
+@click.option("--database", help="Use this PostgreSQL database, postgresql://…, instead of the embedded SQLite.")
 @click.option(
     "--public-url",
     help="The URL that callers use, which is the issuer of every token. Required unless --host is loopback.",
@@ -26,7 +26,9 @@ from authsec_server.failures import Failure
 @click.option("--environment", help="A label such as PRODUCTION, shown wherever people make decisions.")
 @click.option("--metrics-port", type=int, help="Loopback port of /metrics. [default: off]")
 @click.option(
-    "--audit-checkpoints", metavar="FILE|URL", help="Where each signed checkpoint of the audit log is also sent."
+    "--audit-checkpoints",
+    metavar="FILE|URL",
+    help="File or URL to which each signed checkpoint of the audit log is also sent.",
 )
 @click.option("--tls-cert", type=click.Path(path_type=Path), help="PEM certificate chain; turns HTTPS on.")
 @click.option("--tls-key", type=click.Path(path_type=Path), help="PEM key for that certificate.")

@@ -187,7 +187,7 @@ def _listen(host: str, port: int) -> socket.socket:
         taken = error.errno == errno.EADDRINUSE
         raise StartupRefused(
             f"Cannot listen on {host} port {port}: {why}.",
-            server_on(host, port, beside=_SECOND) if taken else "Choose another: --host, --port.",
+            server_on(host, port, beside=_SECOND) if taken else "Choose another address: --host, --port.",
         ) from None
     return listener
 

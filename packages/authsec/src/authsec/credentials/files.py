@@ -48,7 +48,8 @@ def pasted_secret(found_by: str) -> ConfigError:
     """Return the error for a secret that was passed instead of the name of its file."""
     return broken_proof(
         f"{found_by} must name the file of the token or key, but seems to be the secret itself. Write the secret "
-        "to a file that only this user can read, and name that file. Others may have seen the secret: replace it."
+        "to a file that only this user can read, and name that file. Others may have seen the secret: replace "
+        "the secret."
     )
 
 

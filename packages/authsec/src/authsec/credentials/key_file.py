@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 ASSERTION_LIFE = 60  # seconds; an assertion is used once, at once
 _LARGEST_KEY_FILE = 64 * 1024
 _IF_REFUSED = (
-    "Check that it is the key of this agent, not of another one. An unattested agent needs no key: unset "
-    "AUTHSEC_AGENT_KEY_FILE or remove the key file."
+    "Check that the file has the key of this agent, not of another agent. An unattested agent needs no key: "
+    "unset AUTHSEC_AGENT_KEY_FILE or remove the key file."
 )
 
 _NOTE = re.compile(rb"Enrolled until (\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ) ")
@@ -136,7 +136,7 @@ def _found(path: Path, found_by: str) -> _Found | ConfigError:
         return _Found(key=PrivateKey.from_pem(content), until=enrolled_until(content))
     except JoseError as error:
         return broken_proof(
-            f"The key file {path} cannot be used: {error}. It must contain a private key in PEM without a "
+            f"The key file {path} cannot be used: {error}. The file must contain a private key in PEM without a "
             "password, as `authsec keygen` writes it."
         )
 
@@ -192,6 +192,6 @@ def enrolled_until(content: bytes) -> datetime | None:
 def if_enrolled_refused(until: datetime, now: int) -> str:
     """Return the remedy for an enrolled key that the authority refuses."""
     over = until.timestamp() <= now
-    what = f"This machine was enrolled until {until:%Y-%m-%d %H:%M} UTC{', which has passed' if over else ''}."
+    what = f"This machine was enrolled until {until:%Y-%m-%d %H:%M} UTC.{' This time has passed.' if over else ''}"
     taken = "" if over else " An administrator may have removed the key."
     return f"{what}{taken} To enrol again, create a new code on the agent's Connect page, then run `authsec enrol`."

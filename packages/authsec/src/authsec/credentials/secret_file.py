@@ -21,8 +21,9 @@ from authsec.errors import ConfigError
 
 _MOST_BYTES: Final = 1024
 _IF_REFUSED: Final = (
-    "Check that it is this agent's secret, and that it was not rotated. An operator can create a new one: "
-    "`authsec agents rotate-secret`. An unattested agent needs no secret: unset AUTHSEC_AGENT_SECRET_FILE."
+    "Check that the file has this agent's secret, and that the secret was not rotated. An operator can create a "
+    "new secret: `authsec agents rotate-secret`. An unattested agent needs no secret: unset "
+    "AUTHSEC_AGENT_SECRET_FILE."
 )
 
 

@@ -20,10 +20,10 @@ from authsec.errors import AuthSecError, ConfigError, TransportError
 from authsec.extras import HOW_TO_INSTALL_SPIFFE
 from authsec.strict_json import StrictJsonError, loads
 
-_OTHERWISE = "Or use another proof: AUTHSEC_WORKLOAD_TOKEN_FILE and AUTHSEC_AGENT_KEY_FILE come first."
+_OTHERWISE = "Or set AUTHSEC_WORKLOAD_TOKEN_FILE or AUTHSEC_AGENT_KEY_FILE: the SDK uses such a proof instead."
 _IF_REFUSED = (
-    "Check that its trust domain is registered as a trusted issuer, and that SPIRE gives this workload the SPIFFE "
-    "ID on the agent's page. An unattested agent needs no proof: unset SPIFFE_ENDPOINT_SOCKET."
+    "Check that the SVID's trust domain is registered as a trusted issuer, and that SPIRE gives this workload "
+    "the SPIFFE ID on the agent's page. An unattested agent needs no proof: unset SPIFFE_ENDPOINT_SOCKET."
 )
 
 
@@ -73,8 +73,8 @@ def _check(socket: str) -> None:
         )
     if not sys.executable or getattr(sys, "frozen", False):
         raise broken_proof(
-            "A second Python process fetches SVIDs, but this program has no interpreter to start it. Let SPIFFE "
-            "Helper write the JWT-SVID to a file, and set AUTHSEC_WORKLOAD_TOKEN_FILE to that file."
+            "The SDK fetches SVIDs in a second Python process, but finds no Python interpreter to start. Let "
+            "SPIFFE Helper write the JWT-SVID to a file, and set AUTHSEC_WORKLOAD_TOKEN_FILE to that file."
         )
 
 
@@ -122,8 +122,8 @@ def _failed(code: str, socket: str) -> ConfigError | TransportError:
         return TransportError("The SPIFFE Workload API did not answer in time.", reason="timeout", retryable=True)
     if code == "UNAVAILABLE":
         return TransportError(
-            f"The SPIFFE Workload API at {socket} does not answer. Check that SPIRE's agent runs, that its socket "
-            "is mounted here, and that this user can open it.",
+            f"The SPIFFE Workload API at {socket} does not answer. Check that the SPIRE agent runs, that the "
+            "socket is mounted here, and that this user can open the socket.",
             reason="unreachable",
             retryable=True,
         )

@@ -102,9 +102,10 @@ def volume_snippet(audience: str) -> str:
 
 def _for_somebody_else(path: str | Path, token: WorkloadToken, audience: str) -> str:
     text = (
-        f"The token in {path} has the audience {token.audiences_in_words()}, so this authority would refuse it. It "
-        f"must have the audience {plain(audience, 200)} (or set AUTHSEC_PROOF_AUDIENCE, if the trusted issuer "
-        "needs another audience). If AUTHSEC_BASE_URL is the wrong authority, correct that instead."
+        f"The token in {path} has the audience {token.audiences_in_words()}, so this authority would refuse the "
+        f"token. The token must have the audience {plain(audience, 200)}. If the trusted issuer needs another "
+        "audience, set AUTHSEC_PROOF_AUDIENCE. If AUTHSEC_BASE_URL is the wrong authority, correct "
+        "AUTHSEC_BASE_URL instead."
     )
     if "kubernetes.io" not in token.claims:
         return text

@@ -16,20 +16,22 @@ from authsec.errors import AuthSecError
 
 _AGENT_ID: Final = "Copy the Client ID from the agent's page in the console into AUTHSEC_AGENT_CLIENT_ID."
 _IN_THE_AUDIT: Final = (
-    "an administrator can see what differed with `authsec audit list --request-id {request}`, or in the agent's "
-    "activity, which counts refusals by the minute"
+    "An administrator can see what differed: with `authsec audit list --request-id {request}`, or in the agent's "
+    "activity. One entry there can count all refusals of a minute"
 )
 _ADDRESS: Final = "Correct AUTHSEC_BASE_URL: use the authority's root, as shown on the agent's Connect page."
 _PASTED: Final = re.compile(r"/(?:authsec|console)(?=/|$)")
 _LOOK_AT_SERVER: Final = (
-    "Try again. If the problem persists, check on the server that the authority runs, and read its log."
+    "Try again. If the problem persists, check on the server that the authority runs, and read the authority's log."
 )
 # DESIGN §4: every reason of the endpoint.
 OF_REFUSALS: Final[Mapping[str, str]] = {
     "client_id_missing": _AGENT_ID,
     "client_id_invalid": _AGENT_ID,
     "invalid_scope": "Write actions as resource:action, separated by spaces, as in customers:read.",
-    "invalid_target": "Name one of the APIs above: with `--resource` here, with get_token(resource=…) in the program.",
+    "invalid_target": (
+        "Name one of the APIs above: here with `--resource`, and in the program with get_token(resource=…)."
+    ),
     "rate_limited": (
         "Wait for the given time. Then let the program keep one AuthSecClient, which requests a token once an hour."
     ),
@@ -38,15 +40,19 @@ OF_REFUSALS: Final[Mapping[str, str]] = {
         "Give the agent a proof: its registered key, in the file that AUTHSEC_AGENT_KEY_FILE "
         "names; in a cluster, the volume on its Connect page; on this machine, `authsec enrol`."
     ),
-    "attestation_invalid": f"Compare the proof above with those on the agent's page; {_IN_THE_AUDIT}.",
+    "attestation_invalid": f"Compare the proof above with the proofs on the agent's page. {_IN_THE_AUDIT}.",
     "selectors_mismatch": (
-        f"Compare the claims of the proof above with the selectors on the agent's page; {_IN_THE_AUDIT}."
+        f"Compare the claims of the proof above with the selectors on the agent's page. {_IN_THE_AUDIT}."
     ),
-    "client_disabled": "Ask an administrator why it is disabled, and for `authsec agents enable {agent}`.",
+    "client_disabled": (
+        "Ask an administrator why the agent is disabled. To enable the agent: `authsec agents enable {agent}`."
+    ),
     "no_delegation": "Ask an administrator for a trust delegation: `authsec delegations create --agent {agent} …`.",
-    "delegation_ended": "Ask an administrator for a new one: `authsec delegations create --agent {agent} …`.",
+    "delegation_ended": (
+        "Ask an administrator for a new trust delegation: `authsec delegations create --agent {agent} …`."
+    ),
     "action_not_allowed": (
-        "Request less (the text names what would be granted), or ask for a delegation that allows more."
+        "Request fewer actions (the text above names those that are granted), or ask for a delegation that allows more."
     ),
     "proof_not_accepted": "Use another kind of proof, or ask for a delegation that accepts this kind.",
     "unavailable": _LOOK_AT_SERVER,
@@ -55,19 +61,23 @@ _OF_THE_WAY: Final[Mapping[str, str]] = {
     "unreachable": "Check that the authority runs, and that this machine can reach it.",
     "timeout": _LOOK_AT_SERVER,
     "connection_lost": (
-        "Try again. If the problem persists, check what is in between: a proxy, a load balancer, a network policy."
+        "Try again. If the problem persists, check the network between this machine and the authority: a proxy, "
+        "a load balancer, a network policy."
     ),
     "proxy_failed": "Check that the proxy runs, or add the authority's host to NO_PROXY.",
-    "certificate_untrusted": "Set AUTHSEC_CA_FILE to the PEM file of the authority that signed the certificate.",
+    "certificate_untrusted": (
+        "Set AUTHSEC_CA_FILE to the PEM file of the certificate authority that signed the certificate."
+    ),
     "tls_failed": "Check that this port serves https, and that AUTHSEC_BASE_URL has the correct scheme and port.",
     "ca_file_invalid": "Correct AUTHSEC_CA_FILE, or unset it to use the system's trust store.",
     "proxy_invalid": "Correct HTTPS_PROXY, or add the authority's host to NO_PROXY.",
     "redirected": _ADDRESS,
     "invalid_response": _ADDRESS,
     "host_not_allowed": "Use the authority's public URL as AUTHSEC_BASE_URL.",
-    "issuer_not_pinned": "Set AUTHSEC_ISSUER, as above, if that is the issuer of your authority.",
+    "issuer_not_pinned": "If the issuer above is the issuer of your authority, set AUTHSEC_ISSUER as shown.",
     "credential_broken": (
-        "Correct the proof, as above. Or unset its variable or move its file away, and the next place is checked."
+        "Correct the proof, as the text above says. Or unset the proof's variable or move the proof's file away: "
+        "the SDK then looks for another proof."
     ),
 }
 _OTHERWISE: Final = "Follow the text above, or ask the operator of the authority."

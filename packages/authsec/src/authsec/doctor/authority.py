@@ -27,10 +27,12 @@ _WITHIN: Final = 0.5  # a Date header says a whole second: on average half of on
 
 Names = str | Sequence[str] | None
 _CLOCK: Final = (
-    "Synchronise this machine's clock, or the authority's, with the network: this token is valid at another time."
+    "By this machine's clock, the token is not valid now. Synchronise the clock of this machine, or of the "
+    "authority, with the network."
 )
 _CHANGED: Final = (
-    "Check what is between this machine and the authority: the token does not match what the authority publishes."
+    "The token does not match the keys that the authority publishes. Check whether a proxy between this machine "
+    "and the authority changes the answers."
 )
 _OF_TOKENS: Final = {
     "issuer_mismatch": "Compare AUTHSEC_ISSUER, if it is set, with the issuer above.",
@@ -68,10 +70,15 @@ def _named(issuer: str, config: AuthSecConfig, fact: str) -> Finding:
         return Finding(
             step="authority",
             grade=Grade.BAD,
-            facts=(fact, f"AUTHSEC_ISSUER is {config.issuer}: proofs are made for that issuer, and refused here"),
+            facts=(
+                fact,
+                f"AUTHSEC_ISSUER is {config.issuer}: proofs are made for that issuer, so this authority refuses them",
+            ),
             reason="issuer_mismatch",
-            remedy="Correct AUTHSEC_BASE_URL if it is the wrong authority; otherwise set:\n"
-            f"    {export_line('AUTHSEC_ISSUER', issuer)}",
+            remedy=(
+                "If AUTHSEC_BASE_URL is the wrong authority, correct AUTHSEC_BASE_URL. Otherwise set:\n    "
+                f"{export_line('AUTHSEC_ISSUER', issuer)}"
+            ),
         )
     try:
         require_trusted(issuer, config)
@@ -79,9 +86,12 @@ def _named(issuer: str, config: AuthSecConfig, fact: str) -> Finding:
         return Finding(
             step="authority",
             grade=Grade.AMBER,
-            facts=(fact, "which differs from AUTHSEC_BASE_URL: no SPIFFE or GitHub proof is made for such an issuer"),
+            facts=(
+                fact,
+                "this issuer differs from AUTHSEC_BASE_URL: no SPIFFE or GitHub proof is made for such an issuer",
+            ),
             reason=error.reason,
-            remedy=f"If that is the issuer of your authority, set:\n    {export_line('AUTHSEC_ISSUER', issuer)}",
+            remedy=f"If {issuer} is the issuer of your authority, set:\n    {export_line('AUTHSEC_ISSUER', issuer)}",
         )
     return Finding(step="authority", facts=(fact,))
 
@@ -101,10 +111,12 @@ def check_clock(date: datetime | None, asked_at: float, answered_at: float) -> F
     return Finding(
         step="clock",
         grade=Grade.BAD if certain > _RED else Grade.AMBER,
-        facts=(fact, f"from a difference of {_RED:g} s, proofs and tokens are refused"),
+        facts=(fact, f"proofs and tokens are refused if the difference is {_RED:g} s or more"),
         reason="clock_differs",
-        remedy="Synchronise this machine's clock with the network (`timedatectl set-ntp true`), or the authority's "
-        "if that one is wrong.",
+        remedy=(
+            "Synchronise this machine's clock with the network (`timedatectl set-ntp true`), or the authority's "
+            "clock, if that clock is wrong."
+        ),
     )
 
 
@@ -156,7 +168,7 @@ def _verified(given: DelegationToken, authority: Authority, issuer: str) -> Find
             fact_line("actions", ", ".join(given.permissions)),
             lives,
         ]
-        return Finding(step="token says", facts=(*told, "not verified here: APIs verify tokens (extra `verify`)"))
+        return Finding(step="token says", facts=(*told, "signature not verified here: this needs the extra `verify`"))
     facts = (f"verified {keys}", *claim_lines(identity), lives)
     if not is_unattested(identity):
         return Finding(step="token says", facts=facts)

@@ -77,8 +77,8 @@ def _proved(
     looked = check_proofs(Authority(known, sources, clock=clock), config, clock, certain=bool(certain))
     yield looked.finding
     if looked.broken:
-        yield Finding.skipped("token", "the SDK requests none while its proof is broken")
+        yield Finding.skipped("token", "the SDK requests no token while the agent's proof is broken")
     elif issuer is None:
-        yield Finding.skipped("token", "no authority can be asked")
+        yield Finding.skipped("token", "no authority answers")
     else:
         yield from check_token(config, looked, clock, scope=scope, resource=resource)

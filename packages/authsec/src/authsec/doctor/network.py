@@ -99,8 +99,11 @@ def _name(route: Route, clock: Clock) -> Finding | None:
             grade=Grade.BAD,
             facts=(f"no address was found for {host}{whose}",),
             reason="unknown_host",
-            remedy=f"Correct the host in {'HTTPS_PROXY' if route.proxy else 'AUTHSEC_BASE_URL'}, or check why this "
-            "machine cannot look it up (its DNS, a VPN that is off, a service's name outside of its cluster).",
+            remedy=(
+                f"Correct the host in {'HTTPS_PROXY' if route.proxy else 'AUTHSEC_BASE_URL'}, or check why this "
+                "machine cannot resolve the host (DNS, a VPN that is off, a service's name outside of its "
+                "cluster)."
+            ),
         )
     addresses = list(dict.fromkeys(str(each[4][0]) for each in found))
     if addresses == [host]:
@@ -121,7 +124,7 @@ def _connection(route: Route, clock: Clock) -> Finding:
     if route.proxy:
         facts = [f"{route.target.netloc} was connected in {duration(took)}", route.by_proxy]
     elif os.environ.get("HTTPS_PROXY", os.environ.get("https_proxy")):
-        facts.append(f"not by HTTPS_PROXY: {_why_no_proxy(route.target)}")
+        facts.append(f"HTTPS_PROXY is not used: {_why_no_proxy(route.target)}")
     return Finding(step="connection", facts=tuple(facts))
 
 
@@ -132,17 +135,22 @@ def _no_connection(route: Route, error: OSError) -> Finding:
     if route.proxy:
         remedy = "Check that the proxy runs and accepts this machine, or add the authority's host to NO_PROXY."
     elif isinstance(error, TimeoutError):
-        remedy = "Check what is in between: a firewall, a network policy of the cluster, a VPN that is off."
+        remedy = (
+            "Check the network between this machine and the authority: a firewall, a network policy of the "
+            "cluster, a VPN that is off."
+        )
     else:
-        remedy = "Check that the authority runs there, and that AUTHSEC_BASE_URL has its port."
+        remedy = f"Check that the authority runs at {host}:{port}, and that AUTHSEC_BASE_URL has the correct port."
     reason = "proxy_failed" if route.proxy else "unreachable"
     return Finding(step="connection", grade=Grade.BAD, facts=tuple(facts), reason=reason, remedy=remedy)
 
 
 def _why_no_proxy(target: SplitResult) -> str:
     if target.scheme == "http":
-        return "plain http is never sent through one"
-    return "this machine itself needs no proxy" if is_loopback(str(target.hostname)) else "NO_PROXY names the host"
+        return "plain http is never sent through a proxy"
+    return (
+        "an address on this machine needs no proxy" if is_loopback(str(target.hostname)) else "NO_PROXY names the host"
+    )
 
 
 def _certificate(route: Route, config: AuthSecConfig, clock: Clock) -> Finding | None:
@@ -190,7 +198,9 @@ def check_certificate(connect: Connect, host: str, config: AuthSecConfig, now: d
     try:
         trust = trust_store(config.ca_file)
     except ConfigError as error:
-        return Finding.failed("certificate", error, "Correct AUTHSEC_CA_FILE, or unset it to use the system's store.")
+        return Finding.failed(
+            "certificate", error, "Correct AUTHSEC_CA_FILE, or unset it to use the system's trust store."
+        )
     store = _store(config.ca_file)
     try:
         with connect() as plain_socket, trust.wrap_socket(plain_socket, server_hostname=host) as secured:
@@ -205,7 +215,7 @@ def check_certificate(connect: Connect, host: str, config: AuthSecConfig, now: d
     return Finding(
         step="certificate",
         grade=Grade.AMBER,
-        facts=(*facts, f"it expires in {(shown.ends - now).days} days"),
+        facts=(*facts, f"the certificate expires in {(shown.ends - now).days} days"),
         reason="certificate_ends_soon",
         remedy="Ask the operator of the authority to renew its certificate.",
     )
@@ -223,10 +233,11 @@ def _untrusted(
     elif code in _OTHER_NAME:
         remedy = f"Use a name from the certificate in AUTHSEC_BASE_URL; {host} is not in it."
     elif code in _UNKNOWN_SIGNER:
-        facts.append(f"looked for its signer in {_store(config.ca_file)}")
+        facts.append(f"no certificate of its signer in {_store(config.ca_file)}")
         remedy = (
-            "Set AUTHSEC_CA_FILE to the PEM file of the authority that signed it, or let the server send the "
-            f"intermediate certificates.\n    {export_line('AUTHSEC_CA_FILE', '/path/to/ca.pem')}"
+            "Set AUTHSEC_CA_FILE to the PEM file of the certificate authority that signed the certificate, or "
+            "let the server send the intermediate certificates.\n    "
+            f"{export_line('AUTHSEC_CA_FILE', '/path/to/ca.pem')}"
         )
     return Finding(
         step="certificate",

@@ -67,7 +67,7 @@ def _stranger(name: str, found: Distribution) -> Finding:
     taken = name in _FOLDERS
     facts = [f"{name} {plain(found.version, 30)} is from another project: it sends no proof, and may invent a token"]
     if any(each.group == "console_scripts" and each.name == "authsec" for each in found.entry_points):
-        facts.append("it also installs a script `authsec`; `python -m authsec` is always this one")
+        facts.append(f"{name} also installs a script `authsec`; `python -m authsec` always runs the script of AuthSec")
     install = f"pip install ./packages/authsec ./packages/{_FOLDERS[name]}" if taken and name != "authsec" else ""
     remedy = (
         f"remove the package of the other project{', and install ours by path, in a clone of AuthSec' * bool(install)}:"

@@ -80,14 +80,15 @@ def check_proofs(authority: Authority, config: AuthSecConfig, clock: Clock, *, c
         found = before and before[-1].has_something
         deadline = clock.monotonic() + (_PATIENCE if found else config.timeout)
         (after if found else before).append(_asked(source, authority.proof_request(deadline)))
-    later = [f"not used, because an earlier one was found: {place.line()}" for place in after if place.has_something]
+    later = [f"not used, because another proof comes first: {place.line()}" for place in after if place.has_something]
     *nothing, last = before
     lines = [place.line() for place in nothing]
     if isinstance(last.error, WrongProofAudience) and not certain:
         facts = [*lines, f"found: {last.error.source}", fact_line("made for", ", ".join(last.error.made_for)), *later]
         return ProofSearch(finding=_of_another(last.error, facts), source=last.source)
     if last.error is not None:
-        remedy = _another_authority(last.error, "The alternative is above.") or advice(last.error, config)
+        otherwise = "correct the proof, as the text above says"
+        remedy = _another_authority(last.error, otherwise) or advice(last.error, config)
         finding = Finding.failed("proof", last.error, remedy, [*lines, *later])
         return ProofSearch(finding=finding, source=last.source, broken=True)
     if last.proof is not None:
@@ -131,7 +132,7 @@ def _of_another(error: WrongProofAudience, facts: Sequence[str]) -> Finding:
 
 
 def _another_authority(error: AuthSecError, otherwise: str) -> str:
-    """Return a remedy that asks whether AUTHSEC_BASE_URL is wrong, followed by the text `otherwise`.
+    """Return a remedy that asks whether AUTHSEC_BASE_URL is wrong. `otherwise` says what to do if it is right.
 
     Return `""` if no audience of the proof can be the address of an authority.
     """
@@ -140,8 +141,9 @@ def _another_authority(error: AuthSecError, otherwise: str) -> str:
     meant = next((each for each in error.made_for if _can_be_an_authority(each)), "")
     if not meant or meant == os.environ.get("AUTHSEC_BASE_URL"):
         return ""
-    asked = f"Your proof is for {meant}; check AUTHSEC_BASE_URL. {otherwise}".rstrip()
-    return f"{asked} If that is your authority:\n    {export_line('AUTHSEC_BASE_URL', meant)}"
+    asked = f"If {meant} is not your authority, {otherwise}." if otherwise else "Check AUTHSEC_BASE_URL."
+    to_set = export_line("AUTHSEC_BASE_URL", meant)
+    return f"Your proof is for {meant}. {asked} If {meant} is your authority, set:\n    {to_set}"
 
 
 def _can_be_an_authority(name: str) -> bool:
@@ -160,7 +162,7 @@ def _none(places: Sequence[_Place]) -> Finding:
     return Finding(
         step="proof",
         grade=Grade.AMBER,
-        facts=("none found; only an unattested agent needs none", *(place.line() for place in places)),
+        facts=("no proof found; only an unattested agent needs no proof", *(place.line() for place in places)),
         reason="no_proof",
         remedy="\n".join(remedies),
     )
@@ -170,7 +172,7 @@ def proof_claims(proof: Proof, now: int) -> list[str]:
     """Return the claims of the proof, one a line. Anybody may see these lines."""
     token = _token(proof)
     if token is None:
-        return ["it is not a token, so it has no expiry to show"]
+        return ["the proof is not a token, so it has no time of expiry"]
     claims = token.claims
     if claims.get("iss") == claims.get("sub"):  # an assertion of the agent about itself (RFC 7523 §3)
         facts = [fact_line("key", token.key_id() or "unnamed"), fact_line("made for", token.audiences_in_words())]

@@ -79,8 +79,8 @@ class PublicKey:
         if b"PRIVATE KEY" in octets:
             raise JoseError(
                 "private_key",
-                "this is the PRIVATE half of a key pair. Consider it exposed: create a new pair, and give only "
-                "its public half (the block that begins with BEGIN PUBLIC KEY)",
+                "this is the PRIVATE half of a key pair. Consider this key exposed: create a new pair, and give "
+                "only its public half (the block that begins with BEGIN PUBLIC KEY)",
             )
         _check_one_block(octets)
         try:

@@ -41,7 +41,7 @@ class ApiRefusal:
             return self.said
         if self.reason in _SAME_FOR_A_NEW_TOKEN:
             return (
-                f"{self.said} A new token will not help: the operator of the agent or of the API must change its "
+                f"{self.said} A new token will not help: the operator of the agent or of the API must change the "
                 "settings."
             )
         return f"{self.said} The next call will use a new token."
@@ -114,7 +114,7 @@ def _said(status: int, challenge: dict[str, str]) -> str:
     if description := challenge.get("error_description"):
         text += f" {description.rstrip('.')}."
     if scope := challenge.get("scope"):
-        text += f" It needs the action {scope}."
+        text += f" The call needs the action {scope}."
     if page := challenge.get("error_uri"):
         text += f" The person you work for can grant it at {page}."
     return text

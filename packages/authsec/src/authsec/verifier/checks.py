@@ -104,7 +104,7 @@ class ClaimType(NamedTuple):
     kind: str
 
 
-_ONE_OF_OURS: Final = "Send a delegation token as the authority {issuer} issues it."
+_ONE_OF_OURS: Final = "Send an unchanged delegation token from the authority {issuer}."
 _A_NEW_ONE: Final = "Get a new delegation token from the authority {issuer}."
 
 
@@ -279,8 +279,8 @@ VALIDITY_CHECKS: Final[tuple[Check[Validity], ...]] = (
         "RFC 7009 §2, §3",  # what the token rests on has ended
         lambda case: not case.revoked,
         "The token has been revoked.",
-        f"This token will not be accepted again. {_A_NEW_ONE} If it issues none, an administrator has revoked this "
-        "agent's access.",
+        f"This token will not be accepted again. {_A_NEW_ONE} If the authority issues no token, an administrator "
+        "has revoked this agent's access.",
     ),
 )
 

@@ -122,15 +122,15 @@ def published_address(issuer: str, named: str, fetch: Callable[[str], Mapping[st
     its = metadata.get("issuer")
     if its != issuer:  # RFC 8414 §3.3: stops one authority from posing as another
         whose = f"the issuer {plain(its, 100)!r}" if isinstance(its, str) else "no issuer"
-        raise AnotherIssuer(f"its metadata names {whose} instead of {issuer!r}")
+        raise AnotherIssuer(f"the authority's metadata names {whose} instead of {issuer!r}")
     parts = urlsplit(issuer)
     origin = f"{parts.scheme}://{parts.netloc}/"
     address = metadata.get(named)
     if address is None:
-        raise DocumentRefused(f"its metadata has no {named}")
+        raise DocumentRefused(f"the authority's metadata has no {named}")
     # Whoever can write to another host must not be able to name our keys. A prefix leaves nothing to parse.
     if not isinstance(address, str) or not address.startswith(origin) or not _is_plain(address):
-        raise DocumentRefused(f"its {named} does not begin with {origin}")
+        raise DocumentRefused(f"the {named} in the authority's metadata does not begin with {origin}")
     return address
 
 

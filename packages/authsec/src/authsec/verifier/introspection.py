@@ -105,7 +105,7 @@ class Introspection:
         if not known:
             raise RevocationsUnavailable(
                 f"The revocations of {self._issuer} are not known, and the authority cannot be asked about the "
-                f"token: {self.failure or 'it takes too long'}.",
+                f"token: {self.failure or 'the request takes too long'}.",
                 retry_after=math.ceil(PAUSE),
             )
 
@@ -259,7 +259,7 @@ def is_active(answer: Mapping[str, Any], answered: str | None, *, audience: str,
     """
     if answered != audience:
         raise DocumentRefused(
-            "the credential belongs to another API: its audience at the authority differs"
+            "the credential belongs to another API: the audience of that API differs"
             if answered
             else "the introspection endpoint did not say which API it answered"
         )

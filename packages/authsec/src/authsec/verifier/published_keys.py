@@ -65,7 +65,8 @@ class PublishedKeys:
     ) -> None:
         if not 0 < fresh_for <= keep_for or unknown_key_pause < SHORTEST_PAUSE:
             raise ConfigError(
-                f"fresh_for must be above 0 and at most keep_for, and unknown_key_pause at least {SHORTEST_PAUSE:g} s",
+                "fresh_for must be above 0 s and at most keep_for. unknown_key_pause must be at least "
+                f"{SHORTEST_PAUSE:g} s",
                 reason="key_times_invalid",
             )
         self._issuer = issuer
@@ -212,7 +213,8 @@ class PublishedKeys:
         self._logged = (self._failure, usable)
         if usable:
             _log.warning(
-                "the keys of %s cannot be renewed: %s; the keys of %.0f seconds ago are used for %.0f more seconds",
+                "the keys of %s cannot be renewed: %s. The keys that were fetched %.0f seconds ago are used for "
+                "%.0f more seconds",
                 self._issuer, self._failure, age, self._keep_for - age,
             )  # fmt: skip
         else:

@@ -312,7 +312,7 @@ class TokenVerifier:
         return InvalidToken(
             f"{text[0].upper()}{text[1:]}.",
             reason=_REASONS[error.reason],
-            details=f"Send a delegation token as the authority {self.expected.issuer} issues it.",
+            details=f"Send an unchanged delegation token from the authority {self.expected.issuer}.",
         )
 
     def __repr__(self) -> str:

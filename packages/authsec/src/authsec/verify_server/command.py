@@ -24,8 +24,10 @@ def _option(name: str, **settings: Any) -> Callable[[_Command], _Command]:
 @_option("--issuer", required=True, metavar="URL", help="The authority whose tokens are accepted: its exact issuer.")
 @_option(
     "--audience", required=True, multiple=True,
-    help="The identifier of the API behind the proxy. Repeat for several APIs; the proxy then names one in each "
-"request.",
+    help=(
+        "The identifier of the API behind the proxy. Repeat the option for several APIs. The proxy then names "
+        "one API in each request."
+    ),
 )  # fmt: skip
 @_option(
     "--listen", default=DEFAULT_LISTEN, show_default=True, metavar="HOST:PORT|unix:PATH",
@@ -38,7 +40,7 @@ def _option(name: str, **settings: Any) -> Callable[[_Command], _Command]:
 )  # fmt: skip
 @_option(
     "--stale-after", type=float, default=30.0, show_default=True, metavar="SECONDS",
-    help="Revocations are not known after the authority was silent for this long.",
+    help="If the authority is silent for this long, its revocations are not known.",
 )  # fmt: skip
 @_option("--beyond-loopback", is_flag=True, help="Allow an address that other machines can reach over plain HTTP.")
 @_option(

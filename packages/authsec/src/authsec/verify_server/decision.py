@@ -72,12 +72,12 @@ class Gates:
         """
         if audience is None:
             if len(self.gates) > 1:  # a token for one API must not open another because somebody forgot to say which
-                raise Misconfigured("several APIs are protected here: add audience= with the identifier of one")
+                raise Misconfigured("several APIs are protected here: add audience= with the identifier of one API")
             (only,) = self.gates.values()
             return only
         if audience not in self.gates:
             raise Misconfigured(
-                f"its audience {plain(audience, _MOST_OF_A_TARGET)!r} is not an --audience of this server: "
+                f"the audience {plain(audience, _MOST_OF_A_TARGET)!r} is not an --audience of this server: "
                 f"{', '.join(self.gates)}"
             )
         return self.gates[audience]
@@ -90,7 +90,7 @@ def misconfigured(error: Misconfigured, target: str = "") -> Response:
     body = {
         "error": "The proxy in front of this API sent an invalid request.",
         "reason": "proxy_misconfigured",
-        "details": "The log of authsec verify-server says what is wrong with its configuration.",
+        "details": "The log of authsec verify-server says what is wrong with the proxy's configuration.",
         "retryable": False,
     }
     return with_refusal_header(
@@ -143,11 +143,14 @@ class Requirement:
         all_of, any_of = _actions("require", given["require"]), _actions("require_any", given["require_any"])
         if not all_of and not any_of:
             raise Misconfigured(
-                f"it does not say which actions are needed. Add require=customers:read, or require={ANY_AGENT} to "
-                "allow any agent with a token for this API"
+                "the request does not say which actions are needed. Add require=customers:read, or "
+                f"require={ANY_AGENT} to allow any agent with a token for this API"
             )
         if ANY_AGENT in any_of:
-            raise Misconfigured(f"use {ANY_AGENT} only in require: among other choices, it would make them meaningless")
+            raise Misconfigured(
+                f"use {ANY_AGENT} only in require: in require_any, it would allow every agent, whatever the other "
+                "actions"
+            )
         return cls(
             audience=_one("audience", given["audience"]),
             all_of=tuple(action for action in all_of if action != ANY_AGENT),

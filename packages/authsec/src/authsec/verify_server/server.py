@@ -46,8 +46,8 @@ class ServerSettings:
         """Make one verifier per API. Raises `ConfigError`."""
         if self.revocations == "introspect" and len(self.audiences) > 1:
             raise ConfigError(
-                "introspect uses the credential of one API, which cannot ask about tokens for another API. Start "
-                "one verify-server for each audience.",
+                "introspect uses the credential of one API. With this credential, the server cannot ask about "
+                "tokens for another API. Start one verify-server for each audience.",
                 reason="credential_of_one_api",
             )
         return [

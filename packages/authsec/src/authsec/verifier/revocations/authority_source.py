@@ -78,7 +78,7 @@ class AuthoritySource:
         except StreamUnavailable as error:
             pause = STREAM_SOON if isinstance(error, StreamLimitReached) else STREAM_AGAIN
             self._pages_until = self._clock.monotonic() + pause
-            _log.info("the feed is read page by page: %s", error)
+            _log.info("the feed is read page by page, because its stream failed: %s", error)
         return 0.0
 
     def catch_up(self, run: Run) -> None:

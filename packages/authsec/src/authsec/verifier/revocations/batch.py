@@ -164,10 +164,12 @@ def _check_head(head: Mapping[str, Any], issuer: str, now: float) -> None:
         raise BatchRefused("the head of a batch does not say which entry it follows")
     if head["iat"] < now - OLDEST_HEAD - LEEWAY:  # a recording, played to hide what came after it
         raise BatchRefused(
-            "the head of a batch is too old; if it should not be, synchronise the clocks of the authority and the API"
+            "the head of a batch is too old: if the authority runs, synchronise the clocks of the authority and the API"
         )
     if head["iat"] > now + LEEWAY:
-        raise BatchRefused("the head of a batch is in the future: synchronise the clocks of the authority and the API")
+        raise BatchRefused(
+            "the head of a batch has a time in the future: synchronise the clocks of the authority and the API"
+        )
 
 
 def _check_order(batch: Batch, asked: int) -> None:

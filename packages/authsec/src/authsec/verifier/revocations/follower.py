@@ -145,7 +145,7 @@ class Follower:
                     run.fail(str(error))
             except Exception as error:  # noqa: BLE001 - the thread must live on, and the feed grows old meanwhile
                 pause = LONGEST_PAUSE
-                run.fail(f"following it failed inside the program ({type(error).__name__})")
+                run.fail(f"following the feed failed inside the program ({type(error).__name__})")
             tries += 1
             if run.settled:
                 run.log.log_lasting_failure()

@@ -89,7 +89,9 @@ class FeedLog:
         if refused:
             _log.error("no token for %s is accepted: %s", ", ".join(sorted(refused)), self._how_old())
         if asked:
-            _log.warning("each token for %s is asked about: %s", ", ".join(sorted(asked)), self._how_old())
+            _log.warning(
+                "the authority is asked about each token for %s: %s", ", ".join(sorted(asked)), self._how_old()
+            )
         return True
 
     def _outdated(self) -> set[LeaseTerms]:

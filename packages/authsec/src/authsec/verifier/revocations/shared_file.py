@@ -114,8 +114,8 @@ def shared_file_at(path: str | os.PathLike[str] | None, issuer: str) -> SharedFi
         return None
     if sys.platform == "win32":
         raise ConfigError(
-            "shared_file (AUTHSEC_REVOCATIONS_FILE) needs file locks of Unix. Leave it out: each worker then "
-            "follows the feed by itself",
+            "shared_file (AUTHSEC_REVOCATIONS_FILE) needs file locks of Unix. Leave shared_file out: each worker "
+            "then follows the feed by itself",
             reason="shared_file_unsupported",
         )
     file = SharedFile(path=Path(path).absolute(), issuer=issuer)
@@ -139,14 +139,14 @@ def _check_folder(folder: Path) -> None:
         its = folder.stat()
     except FileNotFoundError:
         raise SharedFileUnusable(
-            f"the folder {folder} does not exist: create it for only the workers' user (mode 700)"
+            f"the folder {folder} does not exist: create a folder that only the workers' user can open (mode 700)"
         ) from None
     if not stat.S_ISDIR(its.st_mode):
         raise SharedFileUnusable(f"{folder} is not a folder")
     if its.st_mode & 0o022:  # also where only the owner of a file may delete it: others could put theirs there first
         raise SharedFileUnusable(
             f"{folder} can be written by others (mode {stat.S_IMODE(its.st_mode):04o}), who could hide "
-            "revocations. Name a file in a folder of only the workers' user (mode 700)"
+            "revocations. Name a file in a folder that only the workers' user can open (mode 700)"
         )
     if its.st_uid not in {0, os.geteuid()} and os.geteuid() != 0:
         raise SharedFileUnusable(f"{folder} belongs to another user, who could hide revocations")
