@@ -256,7 +256,7 @@ def test_certificates_are_kept_without_what_stands_around_them(peers: Any) -> No
     one, two = (peers.Certificate("x").pem.decode() for _ in range(2))
     assert trusted_issuer(ca=f"# ours\n{one}\n\n{two}").ca == one + two
     failure = refused(ca=one + "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n")
-    assert "consider the key exposed" in failure.message
+    assert "Treat the key as exposed" in failure.message
     assert "not fetched" in refused(keys_from="given", given_keys=jwks(), ca=one).message
 
 

@@ -12,7 +12,7 @@ from contextlib import closing
 import psycopg
 import pytest
 from audit_answers import LATER, SealedLog, fill
-from authsec_server.audit.sealing.trail import Report
+from authsec_server.audit.sealing.log_check import Report
 from authsec_server.audit.sealing.verifying import verify
 from authsec_server.db import Tx, open_database
 from authsec_server.failures import Fault, Unavailable
@@ -108,7 +108,7 @@ WAYS: Mapping[str, tuple[Sequence[str], str, tuple[str, object], str]] = {
         CAST,
         "",
         ("SELECT 'x'::varchar::evil.text::text", "(x)"),
-        "converts values of a type of PostgreSQL's own without being asked.",
+        "converts values of a built-in type of PostgreSQL without an explicit cast.",
     ),
     "an operator class for a type of PostgreSQL's own": (
         CLASS,
