@@ -158,7 +158,7 @@ def test_what_differed_and_what_failed_stand_beside_the_reason(detail: dict[str,
 def test_a_request_that_is_not_found_may_be_counted_with_another(authsec: Authsec) -> None:
     done = authsec("audit", "list", "--request-id", "req_second")
     assert (done.exit_code, done.stdout) == (0, "none\n")
-    assert "This event has only the first request id" in done.stderr
+    assert "counted by the minute under the id of the first one" in done.stderr
 
 
 def test_in_a_narrow_terminal_all_is_there_below_each_other() -> None:

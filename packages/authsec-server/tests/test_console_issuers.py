@@ -145,7 +145,7 @@ def test_an_agent_that_waits_says_for_what(door: TestClient) -> None:
     assert "This proof has no trusted issuer yet." in get(door, f"/console/clients/{pod}").text
     register(door)
     page = get(door, f"/console/clients/{pod}")
-    assert "The trusted issuer 'Production' can prove it" in page.text
+    assert "The trusted issuer 'Production' can prove these selectors" in page.text
     assert page.links["Trusted issuers"] == PAGE
     never = "is not set up to prove k8s:pod-label:app and k8s:container-name"
     assert never in get(door, f"/console/clients/{labelled}").text
