@@ -84,7 +84,7 @@ def test_every_row_but_limits_and_outages(serve: Any) -> None:
     assert body["grantable"]
     assert body["grant_at"].endswith(f"/console/delegations/new?client={keyed.client_id}&actions=customers%3Adelete")
     assert body["details"] == (
-        "Not delegated: customers:delete. scope=customers:read would be granted. Delegated: customers:read."
+        "Not delegated: customers:delete. The request scope=customers:read would be granted. Delegated: customers:read."
     )
     body = refused(its.ask(keyed, scope="customers:raed"), 403, "action_not_allowed")
     assert body["details"] == (

@@ -100,7 +100,7 @@ def test_a_name_is_never_given_twice(database: Database, act: Act) -> None:
     with pytest.raises(Conflict, match="key 'ci' already exists"):
         create(database, act, " ci ")
     database.change(lambda tx: admin_keys.revoke(tx, act, key.id))
-    with pytest.raises(Conflict, match="it may be revoked"):
+    with pytest.raises(Conflict, match="perhaps as a revoked key"):
         create(database, act)
 
 

@@ -72,7 +72,7 @@ def test_two_at_once_so_that_one_is_replaced_without_a_gap(estate: Any, proving:
     estate.do(crm)
     first, old = estate.do(lambda tx, act: credentials.create(tx, act, "crm", name="first"))
     _, new = estate.do(lambda tx, act: credentials.create(tx, act, "crm", name="second", life=timedelta(days=1)))
-    with pytest.raises(Conflict, match="already has 2 credentials"):
+    with pytest.raises(Conflict, match="already has 2 valid credentials"):
         estate.do(lambda tx, act: credentials.create(tx, act, "crm"))
     for secret in (old, new):
         assert proving.prove([f"Bearer {secret}"], HERE)

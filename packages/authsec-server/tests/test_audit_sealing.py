@@ -178,7 +178,7 @@ def test_findings_about_events_come_before_those_about_the_schema(audit_log: Aud
         made = text(f"CREATE VIEW another_{number} AS SELECT 1 AS one")
         audit_log.database.append(lambda tx, made=made: tx.connection.execute(made))
     report = audit_log.verify()
-    assert report.findings[0] == "Event 2 was changed: it differs from its seal."
+    assert report.findings[0] == "Event 2 was changed: the event differs from its seal."
     schema = report.findings[1:]
     assert all("another_" in each for each in schema)
     assert (len(schema), report.more) == (100, 20)
@@ -305,7 +305,7 @@ def test_a_log_that_goes_back_while_it_is_sealed_is_continued_by_nobody(audit_lo
     audit_log.database.append(
         lambda tx: tx.connection.execute(delete(checkpoints).where(checkpoints.c.signed != before))
     )
-    with pytest.raises(LogBroken, match="shorter than it was"):
+    with pytest.raises(LogBroken, match="shorter than before"):
         audit_log.sealer.seal()
     audit_log.database.append(lambda tx: tx.connection.execute(delete(checkpoints)))
     with pytest.raises(LogBroken, match="missing"):

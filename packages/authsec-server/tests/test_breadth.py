@@ -23,7 +23,7 @@ API, ONBOARD = "/authsec/api/v1", "/console/clients/onboard"
         ("k8s:sa", "A service account a in any namespace could act as this agent: add k8s:ns."),
         ("k8s:ns k8s:sa", ""),
         ("k8s:pod-uid", ""),
-        ("github:ref github:environment", "Jobs of any repository at that issuer could act as this agent"),
+        ("github:ref github:environment", "Jobs of any repository at the trusted issuer could act as this agent"),
         ("github:job_workflow_ref", "Jobs of any repository"),  # anybody may call a reusable workflow
         ("github:ref github:repository", ""),
         ("gitlab:ref", "add gitlab:project_id"),

@@ -89,7 +89,7 @@ def test_what_a_manifest_cannot_bring_about_is_said(authsec: Authsec) -> None:
     done(authsec(*CREATE, "k8s:sa=support-sa", *asked))
     result = authsec("agents", "manifest", "support")
     comments = [line for line in done(result).splitlines() if line.startswith("#")]
-    assert comments[0] == "# The proof also needs this, which is not in this manifest:"
+    assert comments[0] == "# The proof also needs these selectors, which are not in this manifest:"
     for key, value in lost.items():
         assert any(f"{key} = {value}: " in line for line in comments)
         assert f"{key} = {value}: " in result.stderr

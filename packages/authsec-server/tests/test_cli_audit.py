@@ -146,7 +146,7 @@ def test_how_a_tried_token_went() -> None:
     ("detail", "shown"),
     [
         ({"miss": {"sentence": "namespace is `a`, registered `b`"}}, "namespace is `a`, registered `b`"),
-        ({"failed": "Its `aud` must be exactly x.\n  volumes:"}, "Its `aud` must be exactly x."),
+        ({"failed": "The token's `aud` must be exactly x.\n  volumes:"}, "The token's `aud` must be exactly x."),
     ],
 )
 def test_what_differed_and_what_failed_stand_beside_the_reason(detail: dict[str, Any], shown: str) -> None:
@@ -270,7 +270,7 @@ def test_a_support_case_from_its_request_id(authsec: Authsec, admin: TestClient)
     assert authsec("audit", "show", str(number)).stdout == told.stdout
     nothing = authsec("audit", "show", "req_nobody")
     assert nothing.exit_code == 1
-    assert "counted by the minute" in nothing.stderr
+    assert "share one event for each minute" in nothing.stderr
     assert authsec("audit", "show", "../roles").exit_code == 2
 
 

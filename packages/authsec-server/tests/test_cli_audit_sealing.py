@@ -154,8 +154,8 @@ def test_an_export_is_checked_where_there_is_no_data(served: Path, authsec: Auth
     checkpoints.write_text((served / "checkpoint").read_text() * 3)
     cut = elsewhere("audit", "verify-export", str(file), "--key", key, "--checkpoint", str(checkpoints))
     (told,) = (line for line in cut.stdout.splitlines() if "was cut" in line)
-    assert "The log was cut: it has 2 seals, and 3 checkpoints had more: the first, signed at 20" in told
-    assert told.endswith(" UTC, had 4, the last, signed at " + told.split("signed at ")[1][:23] + ", had 4.")
+    assert "The log was cut: it has 2 seals, and 3 checkpoints cover more seals: the first, signed at 20" in told
+    assert told.endswith(" UTC, covers 4, and the last, signed at " + told.split("signed at ")[1][:23] + ", covers 4.")
 
 
 def test_an_export_that_is_older_than_the_checkpoints_is_not_called_cut_for_certain(
@@ -169,7 +169,7 @@ def test_an_export_that_is_older_than_the_checkpoints_is_not_called_cut_for_cert
     older = elsewhere(*check)
     assert older.exit_code == 3
     assert "The export has 4 seals, and the checkpoint signed at 20" in older.stdout
-    assert "or the export is older than the checkpoints: make a new one, and check that." in older.stdout
+    assert "or the export is older than the checkpoints. Make a new export, and verify the new export." in older.stdout
     file.write_text(authsec("audit", "export-sealed").stdout)
     assert elsewhere(*check).exit_code == 0
 
@@ -400,7 +400,7 @@ def test_a_server_on_a_broken_log_says_so_and_goes_on_without_sealing(served: Pa
         before = (served / "checkpoint").read_text().strip()
         assert client.get(HEAD).json()["checkpoint"] == before
     assert [entry["why"] for entry in said if "not sealed any further" in entry["event"]] == [
-        "The log does not lead to its last checkpoint."
+        "The seals of the log do not lead to the log's last checkpoint."
     ]
 
 

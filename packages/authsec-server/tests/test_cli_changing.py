@@ -260,7 +260,7 @@ def test_what_was_made_under_the_same_name_meanwhile_is_not_edited(
     monkeypatch.setattr(Caller, "patch", late)
     done = authsec("agents", "edit", "helper", "--owner", "Ann")
     assert done.exit_code == 4, done.output
-    assert "a new one has the same name" in done.stderr
+    assert "A new object has the same name" in done.stderr
     assert told(authsec, "agents", "show", "helper")["owner"] == "local operator"
 
 

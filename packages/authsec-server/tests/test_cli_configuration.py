@@ -146,7 +146,7 @@ roles: {{r: {{actions: [a:b]}}}}
         (UNITLESS.format("8 hours"), 2, "'8 hours' is not a duration", "Write 8h."),
         (UNITLESS.format("1h30m"), 2, "'1h30m' is not a duration", "Write 90m."),
         (UNITLESS.format("PT0.5H"), 2, "'PT0.5H' is not a duration", "Write 30m."),
-        ("roles:\n  Sales Team: {actions: [a:b]}\n", 2, "This is not a slug", "Write sales-team in its place, and"),
+        ("roles:\n  Sales Team: {actions: [a:b]}\n", 2, "This is not a slug", "Use the slug sales-team, and"),
         ("roles:\n\tr: {actions: [a:b]}\n", "2:1", "here is a tab", "spaces"),
         ("roles: {r: {actions: [\ta:b]}}\nagents:\n  \tx: {}\n", "3:3", "here is a tab", "spaces"),
         ("", "", "This file is empty", "Start with one of the sections issuers"),

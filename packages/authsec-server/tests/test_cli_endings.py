@@ -53,8 +53,8 @@ def test_every_command_says_it(authsec: Authsec, agent: Any) -> None:
     )
     assert first.stderr.startswith(WHAT.replace("1 agent", "tokens of 1 agent that keeps working"))
     assert (
-        "no API has ever followed the revocation feed for the audience authsec-api (an API there may accept "
-        in first.stderr
+        "no API has ever followed the revocation feed for the audience authsec-api "
+        "(an API with this audience may accept " in first.stderr
     )
     for command in (
         ("delegations", "disable", delegation),

@@ -368,8 +368,8 @@ def test_what_look_ups_lack_is_named(
 ) -> None:
     assert "This command's environment names no folder of credentials" in add_cluster(*LOOKING_UP).stderr
     monkeypatch.setenv("AUTHSEC_SERVER_CREDENTIALS_DIR", str(tmp_path))
-    assert "the name of the file" in add_cluster("--pod-lookup").stderr
-    assert "without a folder" in add_cluster("--pod-lookup", "--credentials", "../etc/passwd").stderr
+    assert "the name of a token file" in add_cluster("--pod-lookup").stderr
+    assert "and no folder" in add_cluster("--pod-lookup", "--credentials", "../etc/passwd").stderr
     (tmp_path / "key.pem").write_text("-----BEGIN PRIVATE KEY-----")
     alarm = add_cluster(*LOOKING_UP, "--api-ca-file", str(tmp_path / "key.pem"))
     assert "It was not sent" in alarm.stderr

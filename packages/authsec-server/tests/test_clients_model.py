@@ -114,7 +114,7 @@ def test_a_private_key_is_refused_with_a_warning_and_never_repeated() -> None:
     with pytest.raises(Invalid, match="PRIVATE key") as caught:
         made(Platform.KEY, public_key=private)
     assert caught.value.field == "public_key"
-    assert "consider the key exposed" in caught.value.message
+    assert "Treat the key as exposed" in caught.value.message
     secret = private.splitlines()[1]
     assert secret not in caught.value.message + caught.value.remedy
     assert secret not in repr(Onboarding(name="x", platform="key", public_key=private))

@@ -65,7 +65,7 @@ def test_what_is_refused_is_named(admin: TestClient, path: str, body: dict[str, 
 def test_whoever_has_no_secret_has_none_to_rotate(admin: TestClient) -> None:
     post(admin, name="Support", **POD)
     refused = post(admin, "/support/secret", 409)
-    assert refused["details"] == "Add one: authsec agents proofs add support --platform secret"
+    assert refused["details"] == "Add a secret: authsec agents proofs add support --platform secret"
     assert post(admin, "/nobody/secret", 404)
 
 

@@ -80,7 +80,7 @@ def test_a_cluster_that_hangs_takes_few_threads(asker: Asker) -> None:
     with ThreadPoolExecutor(AT_ONCE + 1) as pool:
         held = [pool.submit(asker.pod, str(number)) for number in range(AT_ONCE)]
         wait_for(lambda: server.calls == AT_ONCE)
-        assert "the most concurrent requests" in asker.pod("one more")
+        assert "the maximum number of concurrent requests" in asker.pod("one more")
         server.open.set()
         assert {each.result(10) for each in held} == {"found"}
     assert server.calls == AT_ONCE

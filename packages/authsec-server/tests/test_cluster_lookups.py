@@ -143,7 +143,7 @@ def test_a_pod_that_is_gone_is_refused_and_it_is_said_what_would_help(house: Hou
     server.review = no_longer()
     answer = shows(its, client_id, issuer.token())
     assert (answer.status_code, answer.json()["reason"]) == (401, "attestation_invalid")
-    assert "its pod or its service account was deleted" in answer.json()["details"]
+    assert "the token's pod or service account was deleted" in answer.json()["details"]
     row = refusals(its)[-1].event
     assert (row.detail["gone"], row.detail["trusted_issuer"]["name"]) == (True, "cluster-a")
 
@@ -197,9 +197,9 @@ def test_with_nothing_kept_the_cluster_is_asked_each_time(house: House, server: 
 
 
 WITHOUT_AN_ANSWER = {
-    "401 Unauthorized": "it does not accept the token in the file cluster-a.token",
+    "401 Unauthorized": "the API server does not accept the token in the file cluster-a.token",
     "403 Forbidden": "may not create tokenreviews. Apply the output of authsec issuers rbac cluster-a",
-    "404 Not Found": "its answer to a TokenReview is not a TokenReview",
+    "404 Not Found": "the answer to a TokenReview is not a TokenReview",
     "500 Internal Server Error": "answered 500",
     "302 Found": "redirects",
 }

@@ -238,7 +238,7 @@ def test_what_is_over_is_delegated_anew_only_where_somebody_says_so(estate: Esta
     assert brief(do(estate, renew=True, **WHOLE)) == [("create", "helper-reads")]
     year = replace(estate, act=replace(estate.act, now=estate.act.now + timedelta(days=400)))
     assert look(year, **WHOLE).changes == ()  # it ended as the document says
-    assert "It expired on 2027-01-01T00:00:00Z" in look(year, **WHOLE).notes[-1].text
+    assert "This delegation expired on 2027-01-01T00:00:00Z" in look(year, **WHOLE).notes[-1].text
     assert "helper-reads" not in export(year)["delegations"]
 
 
@@ -299,7 +299,7 @@ def test_an_agent_under_another_slug_is_told_how_to_keep_what_it_was_given(estat
     do(estate, **WHOLE)
     agents = {"assistant": WHOLE["agents"]["helper"], "open": WHOLE["agents"]["open"]}
     its = {"helper-reads": {**WHOLE["delegations"]["helper-reads"], "agent": "assistant"}}
-    with pytest.raises(Invalid, match="agent is helper, which cannot be changed") as refused:
+    with pytest.raises(Invalid, match="agent of this delegation is helper, which cannot be changed") as refused:
         look(estate, prune=True, agents=agents, delegations=its)
     assert "rename it first: authsec agents edit helper --slug assistant" in refused.value.remedy
     with pytest.raises(Invalid) as refused:  # that one is there already

@@ -250,7 +250,7 @@ def test_what_is_rare_is_searched_for_step_by_step(
     monkeypatch.setattr(audit_log, "CANDIDATES", 5)
     rare, *_ = record(opened, an_event(opened, address="192.0.2.9"), *[an_event(opened)] * 6)
     page = get(door, f"{TRAIL}?address=192.0.2.9")
-    assert "No matches in the events searched so far." in page.text
+    assert "None of the events read so far matches the filter." in page.text
     assert shown(get(door, page.links["Search further back"])) == [rare]
 
 
@@ -376,7 +376,7 @@ def test_the_story_of_refusals_that_are_counted(opened: House, door: TestClient)
     its = facts(page)
     assert "Token refused 1,234 times to nobody" in page.text
     assert its["When"].startswith("this minute, within 2026-11-25 12:00 UTC")
-    assert "Counted by the minute: 1,234 times in this minute. The request id is that of the first." in its["When"]
+    assert "Refusals of this kind are counted for each minute: 1,234 times in this minute." in its["When"]
     assert "The audit log keeps no more details of callers without a valid proof." in page.text
     assert "How to fix it No client has that Client ID" in page.text
     assert its["Decision"] == "Denied client_not_found"
@@ -441,7 +441,7 @@ def test_a_story_says_where_its_event_is_sealed(busy: House, door: TestClient) -
     for place, number in ((0, 1), (sealed - 1, number_of(busy, EventKind.ADMIN_KEY_CREATED))):
         event = door.get(f"{API}/events/{number}").json()["items"][0]["event"]
         assert event["place"] == place
-        assert facts(get(door, f"{TRAIL}/{number}"))["Sealed"] == f"place {place}, leaf {event['leaf']}"
+        assert facts(get(door, f"{TRAIL}/{number}"))["Sealed"] == f"position {place}, leaf {event['leaf']}"
 
 
 def test_a_story_whose_event_was_changed_says_that_it_does_not_match_its_seal(busy: House, door: TestClient) -> None:
@@ -449,7 +449,7 @@ def test_a_story_whose_event_was_changed_says_that_it_does_not_match_its_seal(bu
     changed = update(events).where(events.c.id == 1).values(address="192.0.2.1")
     busy.authority.database.append(lambda tx: tx.connection.execute(changed))
     told = (
-        "changed after it was sealed: it does not match its seal in place 0. "
+        "changed after it was sealed: the event does not match its seal at position 0. "
         "Run authsec audit verify to find other changes"
     )
     assert facts(get(door, f"{TRAIL}/1"))["Sealed"] == told
@@ -470,7 +470,9 @@ def test_a_story_that_is_not_sealed_yet_says_so(busy: House, door: TestClient) -
     assert facts(get(door, f"{TRAIL}/{number}"))["Sealed"] == "not yet"
     ask(busy.door("192.0.2.7"), "00000000-0000-4000-8000-000000000000")
     counted = number_of(busy, EventKind.TOKEN_REFUSED)
-    assert facts(get(door, f"{TRAIL}/{counted}"))["Sealed"] == "not yet: its count can grow for five minutes"
+    assert (
+        facts(get(door, f"{TRAIL}/{counted}"))["Sealed"] == "not yet: the count of this event can grow for five minutes"
+    )
 
 
 def test_names_and_reasons_are_text_and_nothing_else(opened: House, door: TestClient) -> None:

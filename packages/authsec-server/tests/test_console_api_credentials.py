@@ -61,7 +61,7 @@ def test_one_is_replaced_and_revoked(its: Any, door: TestClient) -> None:
     make(door, name="new")
     refused = make(door, name="third")
     assert refused.status == 409
-    assert "already has 2 credentials" in refused.text
+    assert "already has 2 valid credentials" in refused.text
     links = re.findall(rf"{HOME}/credentials/[0-9a-f-]+/revoke", get(door, HOME).html)
     assert len(links) == 2
     question = get(door, links[0])
@@ -76,7 +76,7 @@ def test_one_is_replaced_and_revoked(its: Any, door: TestClient) -> None:
 def test_likely_mistakes(door: TestClient) -> None:
     for typed, said in (
         ({"name": ""}, "Name must not be empty"),
-        ({"days": "5000"}, "can live 1 to 3650 days"),
+        ({"days": "5000"}, "can be valid for 1 to 3650 days"),
         ({"days": "soon"}, "Days must be a whole number"),
     ):
         refused = make(door, **typed)

@@ -90,7 +90,7 @@ def test_the_walk_through_finds_its_words_and_its_client_id(door: TestClient) ->
 def test_without_a_trusted_issuer_it_succeeds_and_says_what_is_missing(door: TestClient) -> None:
     page = fill(door, name="Pod", platform="kubernetes", **rows("kubernetes", {"k8s:ns": "production"})).follow()
     assert "cannot authenticate yet" in page.text
-    assert "No trusted issuer yet." in page.text
+    assert "This proof has no trusted issuer yet." in page.text
     assert "cannot authenticate yet" in get(door, LIST).text
 
 
@@ -104,7 +104,7 @@ def test_an_mcp_server_with_a_key_pair_and_all_details(door: TestClient) -> None
 
 
 def test_unattested_is_red_wherever_it_is_seen(door: TestClient) -> None:
-    assert "Anybody who knows its Client ID can get its tokens." in get(door, ONBOARD).text
+    assert "Anybody who knows the Client ID can get the client's tokens." in get(door, ONBOARD).text
     page = fill(door, name="Open", platform="unattested").follow()
     assert '<div class="alert bad" role="alert">' in page.html
     assert '<span class="badge bad"' in get(door, LIST).html

@@ -105,7 +105,7 @@ def test_effective_actions_are_traced_to_role_and_delegation(door: TestClient, o
 def test_who_has_no_delegation_is_led_to_one(door: TestClient) -> None:
     client = make(door, "clients", name="New", platform="unattested", kind="mcp_server")
     page = get(door, f"{LIST}/{client['client_id']}")
-    assert "No trust delegation has been created for it." in page.text
+    assert "No trust delegation has been created for this client." in page.text
     way = f"/console/delegations/new?client={client['client_id']}&target_type=MCP+server"
     assert page.links["Create trust delegation"] == way
 
@@ -190,7 +190,7 @@ def test_who_has_no_key_forgets_that_of_another_agent(door: TestClient, opened: 
     assert bash.splitlines()[-1] == f"unset {' '.join(others)}"
     named = ", ".join(f"Env:{name}" for name in others)
     assert powershell.splitlines()[-1] == f"Remove-Item {named} -ErrorAction SilentlyContinue"
-    assert "With them, this agent would be refused" in page.text
+    assert "With those settings, this agent would be refused" in page.text
     assert "uv run authsec keygen agent-key.pem" in codes(page)
 
 
@@ -270,7 +270,7 @@ def test_connect_shows_the_manifest_of_pods_that_a_cluster_proves(door: TestClie
     assert "Replace IMAGE with the agent's image" in page.text
     (text,) = [code for code in codes(page) if "serviceAccountToken" in code]
     assert text.startswith(
-        "# The proof also needs this, which is not in this manifest:\n#   k8s:pod-name = support-0: "
+        "# The proof also needs these selectors, which are not in this manifest:\n#   k8s:pod-name = support-0: "
     )
     assert "# In a pod, http://127.0.0.1:7468 is the pod itself" in text
     amber = page.html.partition('<p class="warn-text">In a pod, ')[2].partition("</p>")[0]
@@ -351,9 +351,9 @@ def test_the_test_of_a_proof_that_can_be_checked_speaks_of_no_other(door: TestCl
 def test_what_it_may_do_is_nothing_until_it_can_prove_itself(door: TestClient, pod: str) -> None:
     allow(door, pod)
     page = get(door, pod)
-    assert "What it may do right now" in page.text
+    assert "What the client may do right now" in page.text
     assert "Nothing yet. Once the client can authenticate, it can do this:" in page.text
-    assert "No trusted issuer yet." in page.text
+    assert "This proof has no trusted issuer yet." in page.text
     assert "comes with trusted issuers" not in page.text
 
 

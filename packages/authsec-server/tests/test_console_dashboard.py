@@ -1,4 +1,4 @@
-"""The dashboard: figures, what needs attention, the first two steps, and the picture of authority."""
+"""The dashboard: figures, what needs attention, the first two steps, and the delegation diagram."""
 
 from __future__ import annotations
 

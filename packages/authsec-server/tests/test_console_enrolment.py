@@ -46,7 +46,7 @@ def test_from_the_page_to_the_token(its: House, door: TestClient) -> None:
     assert form.options["hours"] == ["1", "4", "8", "24", "72", "168"]
     assert form.value("hours") == "8"
     page = form.send(hours="24")
-    assert "It works once" in page.text
+    assert "The code works once" in page.text
     assert "for 24 hours" in page.text
     assert laptop.enrols(pod, shown_code(page)).json()["expires_at"] == "2026-11-26T12:00:00Z"
     assert laptop.asks(pod).status_code == 200

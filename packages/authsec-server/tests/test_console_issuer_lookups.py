@@ -44,7 +44,7 @@ def test_look_ups_are_turned_on_seen_at_work_failing_and_turned_off(
     form = get(door, page.links["Turn on token review or pod look-up"]).form(f"{PAGE}/production/edit")
     typed = {"api_server": server.url, "api_ca": server.ca, "credentials": CREDENTIALS}
     wrong = form.send(**typed | {"credentials": "../token"}, token_review="yes", pod_lookup="yes")
-    assert "without a folder" in wrong.text
+    assert "and no folder" in wrong.text
     again = wrong.form(f"{PAGE}/production/edit")
     assert (again.value("api_server"), again.value("token_review")) == (server.url, "yes")
     server.fails = "403 Forbidden"
@@ -53,7 +53,7 @@ def test_look_ups_are_turned_on_seen_at_work_failing_and_turned_off(
     assert "may not get pods" in silent.text
     assert "AuthSec does not ask the cluster" in get(door, f"{PAGE}/production").text
     again = silent.form(f"{PAGE}/production/edit")
-    assert "Turn on even though it does not answer" in silent.text
+    assert "Turn on although the cluster does not answer" in silent.text
     page = again.send(anyway="yes").follow()
     assert "Look-ups Not asked yet" in page.text
     assert "k8s:pod-label:<key> proved by look-up" in page.text

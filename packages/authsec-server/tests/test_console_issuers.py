@@ -118,7 +118,7 @@ def test_a_private_key_is_named_one_and_not_shown_again(door: TestClient, pasted
     if field == "given_keys":
         problem = page.html.partition('id="field-given_keys-problem">')[2].partition("</p>")[0]
         assert "This contains a PRIVATE key" in problem
-        assert "consider it exposed, and replace it" in problem
+        assert "Treat it as exposed, and replace it" in problem
 
 
 def test_a_line_that_is_no_claim_is_quoted(door: TestClient) -> None:
@@ -142,10 +142,10 @@ def test_an_edit_is_stored_and_the_second_editor_is_told(door: TestClient) -> No
 def test_an_agent_that_waits_says_for_what(door: TestClient) -> None:
     pod = onboard(door, "Pod", ("k8s:ns", "production"))["client_id"]
     labelled = onboard(door, "Labelled", ("k8s:pod-label:app", "support"), ("k8s:container-name", "agent"))["client_id"]
-    assert "No trusted issuer yet." in get(door, f"/console/clients/{pod}").text
+    assert "This proof has no trusted issuer yet." in get(door, f"/console/clients/{pod}").text
     register(door)
     page = get(door, f"/console/clients/{pod}")
-    assert "The trusted issuer 'Production' can prove it" in page.text
+    assert "The trusted issuer 'Production' can prove these selectors" in page.text
     assert page.links["Trusted issuers"] == PAGE
     never = "is not set up to prove k8s:pod-label:app and k8s:container-name"
     assert never in get(door, f"/console/clients/{labelled}").text
@@ -161,7 +161,7 @@ def test_agents_that_wait_are_bound_by_one_press(door: TestClient) -> None:
     chosen = [each["id"] for each in made["proofs"]]
     after = page.form(f"{PAGE}/production/bind").send(proof=chosen).follow()
     assert "The proofs are bound to this trusted issuer." in after.text
-    assert "1 proof of 1 client. Without it, these clients get no token: Pod." in after.text
+    assert "1 proof of 1 client. Without this trusted issuer, these clients get no token: Pod." in after.text
     assert "Agents that wait for this trusted issuer" not in after.text
 
 

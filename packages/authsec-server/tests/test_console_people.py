@@ -36,8 +36,8 @@ def page_of(door: TestClient, name: str) -> str:
 def test_before_somebody_is_disabled_it_says_what_ends_and_what_stays(its: Any, door: TestClient) -> None:
     theirs = invited(its, door, "viewer")
     page = get(door, page_of(door, "Vic") + "/disable")
-    assert "Their 1 session ends at once" in page.text
-    assert "Everything that they created stays" in page.text
+    assert "1 session of this administrator ends at once" in page.text
+    assert "Everything that Vic created stays" in page.text
     assert get(theirs, "/console").status == 200, "asking has ended nothing"
     after = page.form().send().follow()
     assert "The administrator is disabled and cannot sign in." in after.text

@@ -64,7 +64,7 @@ def test_the_story_of_a_refusal_says_which_step_failed_and_of_an_outage_what(its
     trust(its, away, keys_from="url", keys_url="https://127.0.0.1:1/jwks", given_keys=None)
     door = its.door()
     for trusted_issuer, spoilt, told in (
-        (issuer, {"exp": 1}, "A token that cluster-a signed is invalid: It has expired"),
+        (issuer, {"exp": 1}, "A token that cluster-a signed is invalid: The token has expired"),
         (away, {}, "The proof could not be checked. The keys of the trusted issuer 'away' (away)"),
     ):
         client_id = agent(its, trusted_issuer, *HELPER, name=trusted_issuer.trusted_issuer.name)

@@ -102,7 +102,7 @@ def test_all_that_somebody_delegated_is_revoked(door: TestClient, opened: House,
     pipeline = house().door(Authorization=f"Bearer {key['key']}")
     pipeline.post(f"{API}/delegations", json=asked | {"actions": ["customers:delete"]})
     revoke = get(door, f"/console/administrators/keys/{key['id']}/revoke")
-    page = get(door, revoke.links["see what it delegated"])
+    page = get(door, revoke.links["see what was delegated with the key"])
     assert "Pipeline still has access" in page.text
     assert page.text.count("→ Customer Support") == 1
     revoke.form().send()

@@ -94,7 +94,7 @@ def test_a_drop_that_meets_such_an_event_is_refused_and_works_later(old: Old, co
         old.database, issuer="https://a", signing_key=lambda _: key, keys=lambda: old.keys, now=lambda: old.now
     )
     sealer.meanwhile, old.dropper = lambda: come(old), replace(old.dropper, sealer=sealer)
-    with pytest.raises(Conflict, match="recorded an event in those months meanwhile"):
+    with pytest.raises(Conflict, match="recorded a new event with a time in those months"):
         old.drop()
     old.dropper = replace(old.dropper, sealer=its)
     old.settle()

@@ -159,7 +159,7 @@ def test_what_is_another_trusted_issuer_s_is_sent_there(its: Any) -> None:
     assert "Test it with the trusted issuer 'staging' (staging)." in said(attempt(door, "production", staging.token()))
     assert "Test it with the trusted issuer 'mesh' (mesh)." in said(attempt(door, "production", mesh.token()))
     unknown = said(attempt(door, "mesh", spire("other", issuer="example.com").token(sub="spiffe://example.com/x")))
-    assert unknown.strip() == "Its issuer is `spiffe://example.com/x`; this trusted issuer is `example.org`."
+    assert unknown.strip() == "The token's issuer is `spiffe://example.com/x`; this trusted issuer is `example.org`."
 
 
 def test_a_disabled_trusted_issuer_is_believed_by_nobody(its: Any) -> None:
@@ -183,9 +183,9 @@ KUBECONFIG = "apiVersion: v1\nkind: Config\nclusters: []\ncontexts: []\nusers:\n
         (KUBECONFIG, "This is a kubeconfig"),
         (json.dumps({"kind": "TokenRequest", "apiVersion": "v1", "status": {"token": JWT}}), "status.token"),
         (json.dumps(kubernetes().jwks), "This is a key set"),
-        (PrivateKey.generate_ec().to_pem().decode(), "consider it exposed"),
+        (PrivateKey.generate_ec().to_pem().decode(), "Treat it as exposed"),
         (PrivateKey.generate_ec().public.to_pem().decode(), "a public key"),
-        ("authsec_" + "a" * 43, "consider it exposed"),
+        ("authsec_" + "a" * 43, "Treat it as exposed"),
         (base64.b64encode(JWT.encode()).decode(), "base64 -d"),
         (f"{JWT}\n{JWT}", "several tokens"),
         (f"{JWT}.a.b", "encrypted"),
@@ -360,15 +360,15 @@ def test_the_page_says_it_step_by_step(its: Any) -> None:
     agent(its, issuer, HELPER[0], ("k8s:sa", "billing"), name="Billing")
     form = f"/console/issuers/{issuer.trusted_issuer.slug}/try"
     page = get(its.door(), form.removesuffix("/try")).form(form).send(token=issuer.token())
-    assert "It is valid, but no agent is registered for this workload" in page.text
+    assert "The token is valid, but no agent is registered for this workload" in page.text
     assert "Billing : namespace matches; service account is customer-support-sa , registered billing" in page.text
     old = issuer.token(exp=SECONDS - 10_800, iat=SECONDS - 14_400, nbf=SECONDS - 14_400)
     page = page.form(form).send(token=old)
-    assert "It would be refused" in page.text
+    assert "The token would be refused" in page.text
     assert "Expired 3 hours ago" in page.text
-    assert "What it would prove" in page.text
+    assert "What the token would prove" in page.text
     page = page.form(form).send(token=issuer.token(key=OTHER_RSA))
-    assert "None of it is verified: the signature does not match." in page.text
+    assert "No claim is verified: the signature does not match." in page.text
     page = page.form(form).send(token=issuer.token(iss="https://other.example"))
-    assert "None of it is verified: the signature was not checked." in page.text
+    assert "No claim is verified: the signature was not checked." in page.text
     assert "Check that the whole token was copied" in page.form(form).send(token=issuer.token()[:-5]).text

@@ -137,9 +137,12 @@ def test_what_is_said_while_typing_is_what_becomes_of_it(door: TestClient) -> No
     choice = typing(door, TYPED[0])
     assert "2 trusted issuers can prove these selectors" in choice["outlook"]
     assert "2 trusted issuers can prove" in send(door, TYPED[0]).text
-    assert "Production (Kubernetes cluster) proves it" in typing(door, TYPED[0], trusted_issuer=cluster)["outlook"]
+    assert (
+        "Production (Kubernetes cluster) proves the client's identity"
+        in typing(door, TYPED[0], trusted_issuer=cluster)["outlook"]
+    )
     only_spire = typing(door, *TYPED)
-    assert "Our SPIRE (SPIFFE trust domain) proves it" in only_spire["outlook"]
+    assert "Our SPIRE (SPIFFE trust domain) proves the client's identity" in only_spire["outlook"]
     assert {each["text"].partition(" · ")[2] for each in only_spire["rows"]} == {"enforced by SPIRE"}
     assert "enforced by SPIRE" in send(door, *TYPED).follow().text
 
@@ -153,5 +156,5 @@ def test_without_script_another_row_shows_it_as_well(door: TestClient) -> None:
 
 def test_a_disabled_trusted_issuer_is_said_to_be_disabled(door: TestClient) -> None:
     door.post(f"{API}/issuers/{register(door, kubernetes(), 'Production')}/disable")
-    assert "Its trusted issuer is disabled" in typing(door, TYPED[0])["outlook"]
+    assert "The trusted issuer of this proof is disabled" in typing(door, TYPED[0])["outlook"]
     assert "Trusted issuer disabled" in send(door, TYPED[0]).follow().text

@@ -241,7 +241,7 @@ def test_pasted_keys_are_kept_without_what_is_no_key() -> None:
 def test_a_private_key_is_refused_loudly_and_nothing_of_it_is_repeated() -> None:
     entry = private_jwk()
     failure = refused(keys_from="given", given_keys=jwks(jwk(P384, "other"), entry))
-    assert (failure.field, "consider that key exposed" in failure.message) == ("given_keys", True)
+    assert (failure.field, "Treat the key as exposed" in failure.message) == ("given_keys", True)
     assert "PRIVATE" in failure.message
     assert entry["d"] not in failure.message + failure.remedy
     assert entry["d"] not in repr(ProposedTrustedIssuer(**CLUSTER, given_keys=jwks(entry)))
@@ -256,7 +256,7 @@ def test_certificates_are_kept_without_what_stands_around_them(peers: Any) -> No
     one, two = (peers.Certificate("x").pem.decode() for _ in range(2))
     assert trusted_issuer(ca=f"# ours\n{one}\n\n{two}").ca == one + two
     failure = refused(ca=one + "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n")
-    assert "consider the key exposed" in failure.message
+    assert "Treat the key as exposed" in failure.message
     assert "not fetched" in refused(keys_from="given", given_keys=jwks(), ca=one).message
 
 

@@ -68,7 +68,7 @@ def test_all_admins_are_disabled(entrance: Entrance) -> None:
     by_identity(entrance, Role.VIEWER)  # the provider's word, though that leaves no admin
     with pytest.raises(Conflict) as refused:
         link(entrance, local_links.for_a_password, ANN)
-    assert refused.value.remedy == f"Enable them first: authsec admin enable {ANN}"
+    assert refused.value.remedy == f"Enable the administrator first: authsec admin enable {ANN}"
     at_the_machine(entrance, lambda tx, act: administrators.enable(tx, act, ANN))
     code = link(entrance, local_links.for_a_sign_in, ANN).code
     assert entrance.principal(entrance.sign_in.by_link(code, entrance.caller()).cookie).id == ann.administrator.id

@@ -146,7 +146,7 @@ def test_an_older_database_is_found_by_its_events_and_by_its_version(kept: Kept)
     kept.put_back(after, version)  # the log alone was kept
     assert f"authority version {later}" in (kept.problem() or "")
     kept.put_back(size, later)
-    assert f"covers {after} events, the database has {size} sealed ones" in (kept.problem() or "")
+    assert f"covers {after} events, but the database has only {size} sealed events" in (kept.problem() or "")
     kept.put_back(size, version)
     assert "older than a checkpoint that it signed at 2026-11-25 12:02:00 UTC" in (kept.problem() or "")
 
@@ -237,7 +237,7 @@ def test_no_server_waits_for_a_file_that_hangs_and_a_pipe_is_none(
     assert "did not answer" in kept.comparison().not_compared
     to_address = comparison_of("https://checkpoints.example.com/authsec", kept.database)
     to_address.read_file()
-    assert "go to an address" in to_address.not_compared
+    assert "are sent to an address" in to_address.not_compared
 
 
 def test_the_end_of_a_long_file_is_read_and_lines_of_others_hide_nothing(

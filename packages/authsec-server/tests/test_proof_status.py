@@ -46,7 +46,7 @@ def client(*proofs: Proof) -> Client:
             ProofKind.SELECTORS,
             ProofState.CANNOT_PROVE,
             "Cannot authenticate yet",
-            "No trusted issuer yet.",
+            "This proof has no trusted issuer yet.",
         ),
         (ProofKind.SECRET, ProofState.WEAK, "Weak: a secret", ""),
         (ProofKind.UNATTESTED, ProofState.UNATTESTED, "Proves nothing", "Give the client a key pair"),

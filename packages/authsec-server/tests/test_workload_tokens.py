@@ -209,8 +209,8 @@ def test_which_step_a_signed_token_failed_is_for_the_operator_alone(its: Any) ->
     for spoilt in (issuer.token(exp=1), issuer.token(aud=["b"]), issuer.token(exp=1, key=OTHER_RSA), "nonsense"):
         assert shows(its, client_id, spoilt).json()["reason"] == "attestation_invalid"
     expired, audience, unsigned = refusals(its)
-    assert expired.event.detail["failed"].startswith("It has expired")
-    assert audience.event.detail["failed"].startswith("Its `aud` must be exactly")
+    assert expired.event.detail["failed"].startswith("The token has expired")
+    assert audience.event.detail["failed"].startswith("The token's `aud` must be exactly")
     assert expired.event.detail["trusted_issuer"] == {
         "id": issuer.trusted_issuer.id,
         "name": issuer.trusted_issuer.name,

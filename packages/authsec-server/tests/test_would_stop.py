@@ -111,8 +111,8 @@ def test_the_pages_say_who_learns_of_it_and_who_does_not(its: House, door: TestC
     for page in (ending, get(door, f"/console/clients/disable?client={agent}").text):
         assert "3 live tokens end." in page
         assert (
-            "Billing does not follow the revocation feed (never seen): it may accept these tokens until 13:00 UTC."
-            in page
+            "Billing does not follow the revocation feed (never seen): "
+            "this API may accept these tokens until 13:00 UTC." in page
         )
         assert "1 API says that it follows the revocation feed, without proof: Chat." in page
         assert "1 API follows the revocation feed, proved by its own credential: CRM. It refuses revoked tokens" in page
@@ -157,7 +157,7 @@ TAKES, TAKES_NONE = an_api("Billing"), an_api("CRM", until=None)
 SHARED = an_api("authsec-api") | {"api": None}
 NO_API = (
     "no API has ever followed the revocation feed for the audience authsec-api "
-    "(an API there may accept these tokens until 14:05 UTC)"
+    "(an API with this audience may accept these tokens until 14:05 UTC)"
 )
 NOT = "1 API does not follow the revocation feed (Billing: may accept these tokens until 14:05 UTC)"
 

@@ -65,7 +65,7 @@ def require_same(thing: Revised, same: bool, what: str) -> None:
     """
     if not same:
         raise Outdated(
-            f"{what} is not the one that you read: that one was deleted, and a new one has the same name.",
+            f"{what} was deleted after you read it. A new object has the same name.",
             "Read the current version, then make your change again.",
             by="",
             at=thing.created_at,

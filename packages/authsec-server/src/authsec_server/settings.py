@@ -58,13 +58,16 @@ class Settings(BaseModel):
     max_token_lifetime: int = Field(
         24 * HOUR, ge=MINUTE, le=MAX_TOKEN_LIFETIME_CAP, description="Longest lifetime of a token."
     )
-    master_key_file: Path | None = Field(None, description="32 random bytes, base64; seals the signing keys at rest.")
+    master_key_file: Path | None = Field(
+        None,
+        description="File with the master key (32 random bytes in base64), which encrypts the stored signing keys.",
+    )
     sealing_key_file: Path | None = Field(
         None, description="PEM file of an Ed25519 key that seals the audit log, separate from the master key."
     )
-    signing_key_max_age: int = Field(30 * DAY, ge=HOUR, description="A signing key that is older is rotated.")
+    signing_key_max_age: int = Field(30 * DAY, ge=HOUR, description="Age at which a signing key is rotated.")
     tls_cert: Path | None = Field(None, description="PEM certificate chain; turns HTTPS on.")
-    tls_key: Path | None = Field(None, description="PEM key for that certificate.")
+    tls_key: Path | None = Field(None, description="PEM key for the TLS certificate.")
     allowed_hosts: CommaSeparated = Field(
         (), description="Host headers to accept, in addition to the host of public_url."
     )
@@ -79,14 +82,16 @@ class Settings(BaseModel):
     address_limit: int = Field(
         600,
         ge=1,
-        description="Token requests a minute from one address. The same limit applies to revocations and to "
-        "`/oauth/token`.",
+        description="Limit of token requests a minute from one address. The same limit applies to revocations and "
+        "to `/oauth/token`.",
     )
     unproved_limit: int = Field(
-        60, ge=1, description="Token requests a minute without a valid proof, from one address for one client."
+        60, ge=1, description="Limit of token requests a minute without a valid proof, from one address for one client."
     )
-    client_limit: int = Field(600, ge=1, description="Token requests a minute with a valid proof, for one client.")
-    max_in_flight: int = Field(512, ge=1, description="Concurrent requests; further requests get 503.")
+    client_limit: int = Field(
+        600, ge=1, description="Limit of token requests a minute with a valid proof, for one client."
+    )
+    max_in_flight: int = Field(512, ge=1, description="Limit of concurrent requests; further requests get 503.")
     outbound_http_hosts: CommaSeparated = Field((), description="Hosts that this server may call over plain http.")
     outbound_private_hosts: CommaSeparated = Field(
         (), description="Hosts, addresses or networks outside the public internet that this server may call."
@@ -96,9 +101,8 @@ class Settings(BaseModel):
     )
     credentials_dir: Path | None = Field(
         None,
-        description="Folder with the credentials for requests to clusters about tokens and pods, and with no other "
-        "files. "
-        "Each file is read again at each use.",
+        description="Folder of the token files for requests to clusters about tokens and pods. The folder must have "
+        "no other files. Each file is read again at each use.",
     )
     lookup_seconds: int = Field(
         30,
@@ -107,21 +111,25 @@ class Settings(BaseModel):
         description="How long an answer of a cluster about a token or a pod is cached; 0 asks every time.",
     )
     oidc_issuer: str = Field("", description="OpenID provider for the sign-in of administrators; empty for none.")
-    oidc_client_id: str = Field("", description="This server's client ID at that provider.")
+    oidc_client_id: str = Field("", description="This server's client ID at the OpenID provider.")
     oidc_client_secret_file: Path | None = Field(
         None,
-        description="File with that client's secret, read at each use. Without the file, the client is a public "
-        "client.",
+        description="File with this server's client secret at the OpenID provider, read at each use. Without the "
+        "file, the client is a public client.",
     )
-    oidc_scopes: str = Field("openid email profile", description="Scopes to request, separated by spaces.")
+    oidc_scopes: str = Field(
+        "openid email profile", description="Scopes to request from the OpenID provider, separated by spaces."
+    )
     oidc_role_claim: str = Field(
         "roles", min_length=1, description="Claim that lists roles or groups; a dot selects a member of an object."
     )
-    oidc_admin_values: CommaSeparated = Field((), description="Values of that claim that give the role admin.")
-    oidc_operator_values: CommaSeparated = Field((), description="Values of that claim that give the role operator.")
-    oidc_viewer_values: CommaSeparated = Field((), description="Values of that claim that give the role viewer.")
+    oidc_admin_values: CommaSeparated = Field((), description="Values of the role claim that give the role admin.")
+    oidc_operator_values: CommaSeparated = Field(
+        (), description="Values of the role claim that give the role operator."
+    )
+    oidc_viewer_values: CommaSeparated = Field((), description="Values of the role claim that give the role viewer.")
     oidc_label: str = Field(
-        "Sign in with single sign-on", min_length=1, max_length=60, description="Label of the sign-in button."
+        "Sign in with single sign-on", min_length=1, max_length=60, description="Label of the single sign-on button."
     )
     session_idle: int = Field(
         HOUR, ge=MINUTE, le=DAY, description="A console session ends after this time without use."
@@ -145,7 +153,7 @@ class Settings(BaseModel):
         "to. Choose a place where the database's administrators cannot write.",
     )
     audit_checkpoints_token_file: Path | None = Field(
-        None, description="File with the bearer token for that address, read at each use."
+        None, description="File with the bearer token for the address of audit_checkpoints, read at each use."
     )
     log_format: str = Field("auto", pattern="^(auto|json|text)$", description="auto: text on a terminal, else JSON.")
 
@@ -300,7 +308,7 @@ def load_settings(**given: Any) -> Settings:
     known = [name.upper() for name in Settings.model_fields]
     if unknown := list(settings_errors.unknown_names(os.environ, ENV_PREFIX, known)):
         raise StartupRefused(
-            f"Unknown in the environment: {'; '.join(unknown)}.",
+            f"Unknown settings in the environment: {'; '.join(unknown)}.",
             "Rename or unset it. docs/settings.md lists all settings.",
         )
     try:

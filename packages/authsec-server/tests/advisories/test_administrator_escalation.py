@@ -56,7 +56,7 @@ def test_only_the_operator_at_the_machine_has_sign_in_links_made(entrance: Entra
         lambda tx: local_links.for_a_password(tx, act, whom),
         lambda tx: local_links.for_the_first(tx, act),
     ):
-        with pytest.raises(NotPermitted, match="only be made on the server's machine"):
+        with pytest.raises(NotPermitted, match="only be created on the server's machine"):
             entrance.database.change(attempt)
 
 

@@ -280,7 +280,7 @@ def test_a_dropping_that_was_killed_is_finished_by_the_next(old: Old, monkeypatc
         first = old.drop()
     old.run(delete(events).where(events.c.id == 4))  # as far as it had come
     (unfinished,) = old.report().findings
-    assert "7 that the record names are still there. To finish a drop that was interrupted" in unfinished
+    assert "7 events that the record names are still there. To finish a drop that was interrupted" in unfinished
     assert old.drop([]) == first
     assert (old.report().findings, old.report().dropped[0].missing) == ((), 8)
 
@@ -348,9 +348,9 @@ def test_a_row_that_is_put_back_changed_is_found_as_changed(old: Old) -> None:
     row = old.database.read(lambda tx: tx.connection.execute(select(events).where(events.c.id == 3)).one())
     old.drop()
     old.settle()
-    assert "1 that the record names are still there" in old.findings_after(insert(events).values(row._asdict()))
+    assert "1 events that the record names are still there" in old.findings_after(insert(events).values(row._asdict()))
     told = old.findings_after(insert(events).values(row._asdict() | {"client_name": "Somebody else"}))
-    assert "Event 3 was changed: it differs from its seal." in told
+    assert "Event 3 was changed: the event differs from its seal." in told
     moved = update(sealed_events).where(sealed_events.c.event_id == 3).values(event_id=1003)
     assert old.findings_after(moved, insert(events).values(row._asdict())) != ""  # under a number that has no seal
 
@@ -438,7 +438,7 @@ def test_the_sealing_key_excuses_no_deletion_of_what_was_sealed_after_the_cut(ol
     old.record(old.now, EventKind.EVENTS_DROPPED, detail=detail)
     old.settle()
     told = old.findings_after(delete(events).where(events.c.id.between(10, 13)))
-    assert f"with the months before {before}, and sealed only after these" in told
+    assert f"with the months before {before}, but sealed only after the drop of these months" in told
 
 
 def test_a_record_with_a_cut_after_its_own_time_is_none(old: Old) -> None:
@@ -472,7 +472,7 @@ def test_checkpoints_that_the_key_has_dated_back_are_found_by_a_checkpoint_that_
     found: list[Report] = []
     with pytest.raises(Undone):
         old.database.append(attack)
-    assert "before that of" in "\n".join(found[0].findings)
+    assert "before the checkpoint of" in "\n".join(found[0].findings)
 
 
 def test_dropped_events_of_another_time_are_found_in_the_export_that_is_given(old: Old) -> None:
@@ -485,7 +485,7 @@ def test_dropped_events_of_another_time_are_found_in_the_export_that_is_given(ol
         keys=succession((), old.keys), kept=(), records=[wide], given=[KeptExport("old.jsonl", old.lines)]
     )
     log_check.report_missing_event(read["place"], read["number"], bytes.fromhex(read["hash"]))
-    assert "is of 2026-07-10, and was dropped with the months before that" in log_check.findings[0]
+    assert "is from 2026-07-10, but was dropped with the months before that date" in log_check.findings[0]
 
 
 def test_what_was_dropped_and_is_not_given_is_counted_as_not_checkable(old: Old) -> None:

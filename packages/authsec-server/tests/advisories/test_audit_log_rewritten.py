@@ -206,8 +206,8 @@ def drop(connection: Connection) -> None:
 def test_what_is_dropped_swapped_or_inserted_is_named(sealed: Sealed) -> None:
     assert sealed.spoiled(drop) == f"Event {VICTIM} was dropped: only its seal is left."
     assert sealed.spoiled(swap).splitlines() == [
-        "Event 3 was changed: it differs from its seal.",
-        "Event 5 was changed: it differs from its seal.",
+        "Event 3 was changed: the event differs from its seal.",
+        "Event 5 was changed: the event differs from its seal.",
     ]
     assert "Event -7 has no seal" in sealed.spoiled(copy_of(VICTIM, id=-7))
     if sealed.database.dialect == "postgresql":  # whose numbers are unique only together with the time
@@ -252,7 +252,7 @@ def change(connection: Connection) -> None:
 
 def test_whoever_makes_the_seals_fit_does_not_get_past_the_checkpoints(sealed: Sealed) -> None:
     told = sealed.spoiled(in_turn(change, reseal))
-    assert "seals do not lead to the checkpoint signed at 2026-11-25 12:00:00 UTC: from event 1 to event 7" in told
+    assert "seals do not lead to the checkpoint signed at 2026-11-25 12:00:00 UTC. From event 1 to event 7" in told
     for attempt in (in_turn(drop, reseal), in_turn(copy_of(VICTIM, id=-7), reseal), in_turn(swap, reseal)):
         assert "do not lead to the checkpoint" in sealed.spoiled(attempt)
     assert "a key that was not given" in sealed.spoiled(in_turn(change, reseal, forge))
@@ -262,7 +262,7 @@ def test_the_log_itself_is_no_better_protected_from_being_found(sealed: Sealed) 
     fourth = sealed_events.c.position == 3
     assert "Event 4 was changed" in sealed.spoiled(run(update(sealed_events).where(fourth).values(hash=bytes(32))))
     gap = sealed.spoiled(run(delete(sealed_events).where(fourth)))
-    assert "The seal in place 3 is missing" in gap
+    assert "The seal at position 3 is missing" in gap
     assert "Event 4 has no seal" in gap
     assert "seals have no signed checkpoint" in sealed.spoiled(run(delete(checkpoints)))
     everything = in_turn(run(delete(checkpoints)), run(delete(sealed_events)))
@@ -369,7 +369,7 @@ def test_every_change_of_an_exported_event_is_found_and_the_event_named(sealed: 
                 lines[VICTIM - 1] = written({**leaf, "event": event, "hash": hash_})
                 findings = verify_export(lines, sealed.keys).findings
                 assert findings, name
-                assert f"Event {VICTIM} was" in findings[0] or "from event 1 to event 7" in findings[0]
+                assert f"Event {VICTIM} was" in findings[0] or "From event 1 to event 7" in findings[0]
 
 
 def test_a_line_that_two_parsers_read_differently_is_refused(sealed: Sealed) -> None:

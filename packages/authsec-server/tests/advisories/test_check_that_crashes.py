@@ -26,7 +26,7 @@ def test_an_event_number_that_is_a_text_is_found_by_verify_itself(database: Data
                 plain.execute("UPDATE event_delegations SET event_id = CAST(event_id AS TEXT) WHERE event_id = 14")
     with closing(open_database(database_url)) as again:
         report = again.read(lambda tx: verify(tx, log.keys, [log.checkpoint], now=LATER))
-    assert "A row of `event_delegations` was changed: its event number is not a number." in report.findings
+    assert "A row of `event_delegations` was changed: the event number is not a number." in report.findings
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)

@@ -39,7 +39,7 @@ ITS_LAST_HOUR = (
     " AND granted_at < '2026-08-01'",
 )
 LAST_HOUR = AUGUST - timedelta(hours=1)
-OLD_CHECKPOINT = "its checkpoint was not the last one: another was signed at"
+OLD_CHECKPOINT = "its checkpoint was not the last one: another checkpoint was signed at"
 
 
 @pytest.fixture
@@ -109,7 +109,7 @@ def test_an_event_that_came_after_the_drop_brings_no_row(old: Old) -> None:
 
 def test_a_record_over_a_checkpoint_of_its_month_leaves_out_no_event(old: Old) -> None:
     hide(old, checkpoint_of(old, 5, JUNE + timedelta(minutes=10)))
-    assert f"leaves 4 events out of the counts, and {OLD_CHECKPOINT} 2026-07-10 12:10" in found(old, old.lines)
+    assert f"leaves 4 events out of the counts, but {OLD_CHECKPOINT} 2026-07-10 12:10" in found(old, old.lines)
 
 
 def test_a_small_checkpoint_that_is_dated_later_is_found_by_a_checkpoint_that_was_kept(old: Old) -> None:
@@ -117,18 +117,18 @@ def test_a_small_checkpoint_that_is_dated_later_is_found_by_a_checkpoint_that_wa
     old.run(delete(checkpoints).where(checkpoints.c.size < 13))
     hide(old, checkpoint_of(old, 5, old.now))
     old.kept = july
-    assert f"leaves 4 events out of the counts, and {OLD_CHECKPOINT} 2026-07-10 12:10" in found(old, old.lines)
+    assert f"leaves 4 events out of the counts, but {OLD_CHECKPOINT} 2026-07-10 12:10" in found(old, old.lines)
 
 
 def test_a_record_that_drops_nothing_leaves_out_no_event(old: Old) -> None:
     lines = add_late_event(old)
     assert old.kept is not None
     hide(old, old.kept, ITS_LAST_HOUR, drop=False)
-    assert "leaves 1 event out of the counts, and dropped nothing." in found(old, lines)
+    assert "leaves 1 event out of the counts, but dropped nothing." in found(old, lines)
 
 
 def test_a_record_over_a_checkpoint_that_was_not_the_last_one_leaves_out_no_event(old: Old) -> None:
     lines = add_late_event(old)
     assert old.kept is not None
     hide(old, old.kept, ITS_LAST_HOUR)
-    assert f"leaves 1 event out of the counts, and {OLD_CHECKPOINT} 2026-11-25 12:20" in found(old, lines)
+    assert f"leaves 1 event out of the counts, but {OLD_CHECKPOINT} 2026-11-25 12:20" in found(old, lines)

@@ -210,7 +210,7 @@ def test_an_event_that_a_moved_mark_keeps_from_being_counted_is_found(counted: A
     counted.run("UPDATE counted SET until = '2026-11-25 12:30:00.000000'")
     assert (
         counted.findings()
-        == "The mark counted.until is in the future: 2026-11-25 12:30 UTC. New events are not counted."
+        == "The value counted.until is in the future: 2026-11-25 12:30 UTC. New events are not counted."
     )
     counted.now = NOVEMBER + timedelta(minutes=20)
     counted.token(counted.now)
@@ -223,9 +223,9 @@ def test_an_event_that_a_moved_mark_keeps_from_being_counted_is_found(counted: A
 def test_a_mark_in_another_spelling_or_type_is_found(counted: Any) -> None:
     for value in ("'2026-11-25T12:08:00.000000'", "'2026-11-25 12:08'", "CAST(until AS BLOB)", "5", "until || ' '"):
         told = counted.findings_after(f"UPDATE counted SET until = {value}")
-        assert "The mark in the table `counted` has a form that no roll-up writes" in told, value
+        assert "The row of the table `counted` has a value that no server writes" in told, value
     told = counted.findings_after("UPDATE counted SET through = 'x'")
-    assert "The mark in the table `counted` has a form that no roll-up writes" in told
+    assert "The row of the table `counted` has a value that no server writes" in told
 
 
 def test_an_event_that_the_mark_was_moved_over_is_found_as_not_counted(counted: Any) -> None:
@@ -256,7 +256,9 @@ def test_in_dropped_months_each_change_of_a_count_is_found(counted: Any) -> None
             f"DELETE FROM {table} WHERE {time} < '2026-07-01'",
             f"DELETE FROM {table} WHERE {time} < '2026-08-01'",
         ):
-            expected = f"{table} was changed in the months before 2026-08, of which the events were dropped."
+            expected = (
+                f"{table} was changed in the months before 2026-08, although the events of these months were dropped."
+            )
             assert counted.findings_after(lie) == expected, lie
         moved = counted.findings_after(
             f"UPDATE {table} SET {time} = '2026-09-01 00:00:00.000000' WHERE {time} < '2026-07-01'"

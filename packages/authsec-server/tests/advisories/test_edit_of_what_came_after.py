@@ -44,7 +44,7 @@ def test_an_edit_of_what_is_gone_changes_nothing_of_what_came_after_it(house: Ca
             late = door.request(method, where + query, headers=tag, **sent)
             told = late.json()
             assert (late.status_code, told["reason"], told["changed_fields"]) == (412, "outdated", []), told
-            assert "a new one has the same name" in told["error"]
+            assert "A new object has the same name" in told["error"]
             assert late.headers["ETag"] == anew.headers["ETag"] != read.headers["ETag"]
     shown = door.get(where).json()
     assert (shown["name"], shown["revision"]) == (body["name"], 1)

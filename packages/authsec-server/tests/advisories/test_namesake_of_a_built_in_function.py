@@ -108,7 +108,7 @@ WAYS: Mapping[str, tuple[Sequence[str], str, tuple[str, object], str]] = {
         CAST,
         "",
         ("SELECT 'x'::varchar::evil.text::text", "(x)"),
-        "converts values of a type of PostgreSQL's own without being asked.",
+        "converts values of a built-in type of PostgreSQL without an explicit cast.",
     ),
     "an operator class for a type of PostgreSQL's own": (
         CLASS,

@@ -21,7 +21,7 @@ def test_nothing_of_it_is_kept(admin: TestClient, tmp_path: Path, capfd: pytest.
         for pem in pasted:
             answer = admin.post(CLIENTS, json={"name": f"Agent {number}", "platform": "key", "public_key": pem})
             assert (answer.status_code, answer.json()["field"]) == (400, "public_key")
-            assert "consider the key exposed" in answer.json()["error"]
+            assert "Treat the key as exposed" in answer.json()["error"]
             assert secret not in answer.text
         assert secret not in "".join(capfd.readouterr())
         for file in tmp_path.iterdir():

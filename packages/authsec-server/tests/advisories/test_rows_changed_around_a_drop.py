@@ -179,7 +179,7 @@ def test_a_drop_that_says_no_digest_of_a_table_is_found(year: Year) -> None:
     detail = {"before": "2026-07", "events": 3}
     year.database.append(lambda tx: record_act(tx, year.act, EventKind.EVENTS_DROPPED, detail=detail))
     year.settle()
-    assert "of a drop records no digest of roles: later changes of its rows may be undetected." in "".join(
+    assert "of a drop records no digest of roles: later changes of the table's rows may be undetected." in "".join(
         year.report().findings
     )
 

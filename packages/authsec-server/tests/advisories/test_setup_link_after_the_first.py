@@ -34,7 +34,7 @@ def test_it_is_too_late(entrance: Entrance, somebody: str) -> None:
             caller=entrance.caller(),
         )
     assert entrance.sign_in.find_link(link.code).status is LinkStatus.TOO_LATE
-    with pytest.raises(Conflict, match="no longer applies"):
+    with pytest.raises(Conflict, match="no longer valid: the first administrator already exists"):
         entrance.sign_in.set_up_first(
             link.code, email="m@example.com", name="M", password=entrance.password, caller=entrance.caller()
         )
@@ -55,7 +55,7 @@ def test_also_when_somebody_came_while_the_password_was_hashed(entrance: Entranc
             return hashed
 
     entrance.sign_in._hashing = Meanwhile()
-    with pytest.raises(Conflict, match="no longer applies"):
+    with pytest.raises(Conflict, match="no longer valid: the first administrator already exists"):
         entrance.sign_in.set_up_first(
             link.code, email="m@example.com", name="M", password=entrance.password, caller=entrance.caller()
         )

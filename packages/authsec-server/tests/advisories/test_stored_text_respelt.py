@@ -191,7 +191,7 @@ def test_the_table_of_delegations_is_covered_by_the_seal(sealed: Sealed, spoil: 
 )
 def test_the_numbers_of_an_hour_are_covered_by_the_seal(sealed: Sealed, spoil: str) -> None:
     sealed.database.append(lambda tx: tx.connection.exec_driver_sql(spoil))
-    assert "is outside the numbers of its hour" in "\n".join(sealed.check().findings)
+    assert "is outside the number range of its hour" in "\n".join(sealed.check().findings)
 
 
 def test_an_event_that_is_dated_back_hides_no_other(sealed: Sealed) -> None:

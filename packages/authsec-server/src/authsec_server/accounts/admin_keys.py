@@ -47,7 +47,7 @@ def create(tx: Tx, act: Act, *, name: str, role: Role, life: timedelta | None = 
     named = key_name(name)
     if store.by_name(tx.connection, named):
         raise Conflict(
-            f"An admin key {naming.quoted(named)} already exists (it may be revoked).",
+            f"An admin key {naming.quoted(named)} already exists, perhaps as a revoked key.",
             "Choose another name: in the audit log, two keys must not have the same name.",
             field="name",
         )
@@ -86,7 +86,8 @@ def get(tx: Tx, act: Act, reference: str) -> AdminKey:
     if is_admin_key(reference):
         raise NotFound(  # which repeats nothing of it
             "This is an admin key, not the name of an admin key.",
-            "The key was part of an address, which may be logged. Revoke it by its name or id: authsec admin list-keys",
+            "The address of the request contains the key, and addresses may be logged. Revoke the key. To find the "
+            "key's name: authsec admin list-keys",
         )
     key = by_id(tx, reference) or (store.by_name(tx.connection, reference) if naming.is_name(reference) else None)
     if key is None:
@@ -201,12 +202,13 @@ def _text_in(path: Path) -> str:
     key = text.decode("ascii", "replace")
     if not is_admin_key(key):
         raise StartupRefused(
-            f"The {_CALLED} {path} must contain one admin key and nothing else: authsec_ and 43 characters.",
+            f"The {_CALLED} {path} must contain one admin key and nothing else. An admin key is authsec_ and 43 "
+            "characters.",
             f"Remove the file and create a new one: {command}",
         )
     if not looks_random(key):
         raise StartupRefused(
-            f"The key in the {_CALLED} {path} is not random: anybody might guess it.",
+            f"The key in the {_CALLED} {path} is not random, so anybody might guess the key.",
             f"Remove the file and create a new one: {command}",
         )
     return key

@@ -94,7 +94,7 @@ def change_role(tx: Tx, act: Act, reference: str, role: Role, *, revision: int) 
     if found.has_identity:
         raise Conflict(
             f"The role of {found.email} comes from the OpenID provider {found.issuer} at every sign-in.",
-            "Change it there. To lock them out at once, disable them.",
+            "Change the role at the provider. To lock this administrator out at once, disable the administrator here.",
         )
     if role is found.role:
         return found
@@ -180,8 +180,9 @@ def reset(tx: Tx, act: Act, reference: str) -> tuple[Administrator, NewLink]:
     here = act.principal.kind is PrincipalKind.LOCAL_OPERATOR
     if not here and act.principal.kind is not PrincipalKind.ADMINISTRATOR:
         raise NotPermitted(
-            "An admin key cannot reset the sign-in of a person: with the link it could sign in as that person.",
-            "Do it in the console, or on the server's machine: authsec admin setup-url --email ADDRESS",
+            "An admin key cannot reset the sign-in of a person: the link would let the key's holder sign in as that "
+            "person.",
+            "Reset the sign-in in the console, or on the server's machine: authsec admin setup-url --email ADDRESS",
         )
     found = get(tx, act, reference)
     found.require_password_account()
@@ -225,7 +226,7 @@ def _require_another_admin(tx: Tx, found: Administrator) -> None:
     if last and not store.admins_who_can_sign_in(tx.connection, beside=found.id):
         raise Conflict(
             f"{found.email} is the last administrator with the role admin who can sign in.",
-            "First give somebody else the role admin, and have them sign in once.",
+            "First give another administrator the role admin. That administrator must then sign in once.",
         )
 
 

@@ -25,8 +25,9 @@ def for_the_first(tx: Tx, act: Act) -> NewLink:
     if administrators.has_any(tx):
         raise Conflict(
             "An administrator already exists, and this link is only for the first administrator.",
-            "To set a new password for one of them (authsec admin list): authsec admin setup-url --email ADDRESS. "
-            "To add somebody: authsec admin invite ADDRESS --name NAME --role admin",
+            "To set a new password for an administrator: authsec admin setup-url --email ADDRESS. To see all "
+            "administrators: authsec admin list. To add an administrator: authsec admin invite ADDRESS --name NAME "
+            "--role admin",
         )
     return _make(tx, act, LinkPurpose.FIRST_ADMINISTRATOR, None)
 
@@ -48,7 +49,7 @@ def for_a_sign_in(tx: Tx, act: Act, reference: str) -> NewLink:
 def _require_operator(act: Act) -> None:
     if act.principal.kind is not PrincipalKind.LOCAL_OPERATOR:
         raise NotPermitted(
-            "Such a link can only be made on the server's machine.",
+            "This kind of link can only be created on the server's machine.",
             "On that machine, run: authsec admin setup-url --data DIR",
         )
 

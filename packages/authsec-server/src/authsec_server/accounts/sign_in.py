@@ -30,8 +30,8 @@ TOO_OFTEN = "Too many sign-ins have failed."
 _IDENTITY_REFUSED = {
     SignInRefusal.DISABLED: "Your account is disabled. Another administrator can enable it.",
     SignInRefusal.IDENTITY_EMAIL_TAKEN: (
-        "Another account here has your e-mail address. The same address does not give you access to that account: "
-        "an administrator must first change the address of that account."
+        "Another account on this server already has your e-mail address, so you cannot sign in. An administrator "
+        "must first change the address of that account."
     ),
 }
 

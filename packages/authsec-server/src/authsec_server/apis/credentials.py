@@ -119,7 +119,7 @@ def _named_once(api: Api, held: Sequence[Credential], name: str) -> str:
     name = naming.name("name", name)
     if name in {each.name for each in held}:
         raise Conflict(
-            f"{api.name} has a credential {naming.quoted(name)} already (it may have expired or been revoked).",
+            f"{api.name} has a credential {naming.quoted(name)} already, perhaps an expired or revoked one.",
             "Choose another name: in lists and the audit log, two credentials must not have the same name.",
             field="name",
         )
@@ -129,9 +129,9 @@ def _named_once(api: Api, held: Sequence[Credential], name: str) -> str:
 def _refuse_too_many(act: Act, api: Api, held: Sequence[Credential]) -> None:
     if sum(each.refusal(act.now) is None for each in held) >= MAX_VALID:
         raise Conflict(
-            f"{api.name} already has {MAX_VALID} credentials, which is the limit: one in use and its successor.",
-            f"Revoke the one that is no longer used: authsec apis revoke-credential {api.slug} ID. To see which "
-            f"one: authsec apis credentials {api.slug}",
+            f"{api.name} already has {MAX_VALID} valid credentials, which is the limit.",
+            f"Revoke a credential that is no longer used: authsec apis revoke-credential {api.slug} ID. To see when "
+            f"each credential was last used: authsec apis credentials {api.slug}",
         )
 
 

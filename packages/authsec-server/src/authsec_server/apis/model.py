@@ -158,8 +158,5 @@ EDITABLE: Fields = {
         lambda _, given: parse_described(given), plain=lambda its: {each.action: each.description for each in its}
     ),
 }
-"""The fields of an API that an edit can change.
-
-Everywhere else they are read from here: `store` has the columns, `shapes` the JSON types, and the console's template
-`apis/fields.html` and the command line the inputs.
-"""
+"""The fields of an API that an edit can change. A new field also needs a column in `store`, a JSON type in `shapes`,
+and inputs in the template `apis/fields.html` and the command line. All other code reads this list."""

@@ -41,7 +41,7 @@ class ApiDescriptionBody(Body):
 
     name: str | None = Field(default=None, description="The name that people see; default: the slug.")
     kind: Literal["api", "mcp_server"] = "api"
-    identifier: str = Field(description="Its audience: a URL or a registered name.")
+    identifier: str = Field(description="The audience of the API: a URL, or a name such as customers-api.")
     description: str = ""
 
 

@@ -31,8 +31,8 @@ SECONDS: Final = 1.0
 END_SECONDS: Final = 1.0
 CLOCK_TOLERANCE: Final = timedelta(seconds=30)
 WORKERS_STUCK: Final = 300.0
-"""Seconds that work may wait for a free worker thread. Every call of the database ends far sooner, so all the requests
-that a server takes at once (`max_in_flight`) have had their turn by then: it is not the database that holds them up."""
+"""Seconds that work may wait for a free worker thread. Each database call ends far sooner. After this time, all
+concurrent requests (`max_in_flight`) have had a thread, so the database is not the cause of the wait."""
 
 READY = Gauge("authsec_ready", "1 while this server is ready for requests, 0 while it is not.")
 

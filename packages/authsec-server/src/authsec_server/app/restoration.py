@@ -45,7 +45,8 @@ from authsec_server.web.dry_run import Foreseen
 from authsec_server.web.instants import rfc3339
 
 VERSIONS: int = 1_000_000
-"""So far the version rises above all that is known: further than any authority came between backup and loss."""
+"""A restore raises the version by this number above all known versions. No authority makes so many changes between a
+backup and the loss of its database."""
 BECAUSE = "the database was restored from a backup"
 
 

@@ -19,8 +19,8 @@ from authsec_server.web.oauth import read_basic
 
 _HOW: Final = "Send `Authorization: Basic base64(client_id:secret)`, with the complete secret as it was shown."
 _UNKNOWN: Final = (
-    "This secret does not belong to this client, or is no longer valid: it was rotated or removed, or it expired. "
-    "An operator can create a new one."
+    "This secret does not belong to this client or is no longer valid. The secret may have expired, or was rotated "
+    "or removed. An operator can create a new secret."
 )
 _NOBODYS: Final = "0" * 64  # the hash of nothing that anybody could find
 

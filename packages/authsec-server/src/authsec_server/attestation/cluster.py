@@ -28,17 +28,17 @@ def is_still_valid(review: Mapping[str, Any], bound: TokenBinding, audience: str
     """
     status = review.get("status")
     if review.get("kind") != "TokenReview" or not isinstance(status, dict):
-        raise NotAnswered("its answer to a TokenReview is not a TokenReview")
+        raise NotAnswered("the answer to a TokenReview is not a TokenReview")
     verdict = status.get("authenticated", False)  # left out where it is false
     if verdict is False:
         return False
     if verdict is not True or status.get("error"):
-        raise NotAnswered("its TokenReview says neither yes nor no")
+        raise NotAnswered("the TokenReview does not say whether the token is valid")
     audiences, user = status.get("audiences"), status.get("user")
     if not isinstance(audiences, list) or audience not in audiences:
-        raise NotAnswered(f"its TokenReview does not confirm the audience {audience}")
+        raise NotAnswered(f"the TokenReview does not confirm the audience {audience}")
     if not isinstance(user, dict) or not _is_about(user, bound):
-        raise NotAnswered("its TokenReview names another account or another pod than the token")
+        raise NotAnswered("the TokenReview and the token name different accounts or pods")
     return True
 
 
@@ -52,9 +52,9 @@ def pod_selectors(pod: Mapping[str, Any] | None, bound: TokenBinding) -> frozens
         return None
     metadata, spec, status = (pod.get(name) for name in ("metadata", "spec", "status"))
     if pod.get("kind") != "Pod" or not isinstance(metadata, dict) or not isinstance(spec, dict):
-        raise NotAnswered("its answer is not a pod")
+        raise NotAnswered("the answer to a pod look-up is not a pod")
     if (metadata.get("namespace"), metadata.get("name")) != (bound.namespace, bound.pod_name):
-        raise NotAnswered("its answer is another pod")
+        raise NotAnswered("the answer to a pod look-up is a different pod")
     phase = status.get("phase") if isinstance(status, dict) else None
     if metadata.get("uid") != bound.pod_uid or spec.get("serviceAccountName") != bound.account or phase in _ENDED:
         return None
@@ -178,8 +178,8 @@ class ClusterCache(Generic[K, V]):
 
 
 GONE: Final = (
-    "The cluster says that this token is no longer valid: its pod or its service account was deleted, or the pod "
-    "has ended. Read the token again for each request; a running pod has a valid one."
+    "The cluster says that this token is no longer valid: the token's pod or service account was deleted, or the "
+    "pod has ended. Read the token again for each request. A running pod always has a valid token."
 )
 _Review = tuple[str, int, bytes, str]  # trusted issuer, its revision, SHA-256 of the evidence, audience
 _Pod = tuple[str, int, TokenBinding]  # trusted issuer, its revision, what the token is bound to

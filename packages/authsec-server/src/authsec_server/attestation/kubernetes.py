@@ -20,12 +20,14 @@ def read(claims: Mapping[str, Any], trusted_issuer: TrustedIssuer) -> Selectors 
     """Return the selectors that the claims prove, or the problem with the claims."""
     bound = claims.get("kubernetes.io")
     if not isinstance(bound, dict):  # the tokens of Secrets, which never end, have other claims
-        return "It is not a projected token of a Kubernetes service account: the claim `kubernetes.io` is missing."
+        return (
+            "The token is not a projected token of a Kubernetes service account: the claim `kubernetes.io` is missing."
+        )
     namespace, account = bound.get("namespace"), _member(bound, "serviceaccount", "name")
     if not _is_name(namespace) or not _is_name(account):
-        return "Its claim `kubernetes.io` does not name a service account."
+        return "The claim `kubernetes.io` does not name a service account."
     if claims.get("sub") != f"system:serviceaccount:{namespace}:{account}":
-        return "Its `sub` and its claim `kubernetes.io` name different service accounts."
+        return "The token's `sub` and `kubernetes.io` name different service accounts."
     whose: dict[str, Any] = {"k8s:ns": namespace, "k8s:sa": account}
     where: dict[str, Any] = {}
     if "pod" in bound:  # without one, a node is where somebody asked for the token to be bound, not where anything runs
@@ -34,7 +36,7 @@ def read(claims: Mapping[str, Any], trusted_issuer: TrustedIssuer) -> Selectors 
         if "node" in bound:
             where["k8s:node-name"] = _member(bound, "node", "name")
     if not all(map(_is_name, where.values())):
-        return "Its claim `kubernetes.io` has a pod or a node without name or uid."
+        return "The claim `kubernetes.io` has a pod or a node without name or uid."
     return Selectors(whose | where)
 
 

@@ -19,7 +19,7 @@ def read(claims: Mapping[str, Any], trusted_issuer: TrustedIssuer) -> Selectors 
     """Return the selectors of the mapped claims. A claim that is missing, empty or a list makes no selector."""
     texts = ((key, _text(claims.get(name))) for key, name in trusted_issuer.claims.items())
     proved = {key: text for key, text in texts if text}
-    return Selectors(proved) if proved else "It has none of the claims that this trusted issuer maps."
+    return Selectors(proved) if proved else "The token has none of the claims that this trusted issuer maps."
 
 
 def audience_help(audience: str) -> str:

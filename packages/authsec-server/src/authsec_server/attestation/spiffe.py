@@ -23,9 +23,9 @@ def read(claims: Mapping[str, Any], trusted_issuer: TrustedIssuer) -> Selectors 
     """Return the SPIFFE ID if it belongs to the trust domain that signed the token; else the problem with the token."""
     subject, domain = claims.get("sub"), f"spiffe://{trusted_issuer.issuer}"
     if not isinstance(subject, str) or len(subject) > MAX_ID or not subject.startswith(f"{domain}/"):
-        return "Its `sub` is not a SPIFFE ID of the trust domain that signed it."
+        return "The token's `sub` is not a SPIFFE ID of the trust domain that signed the token."
     if not _PATH.fullmatch(subject.removeprefix(domain)):
-        return "Its `sub` is not a SPIFFE ID: the path is malformed."
+        return "The token's `sub` is not a SPIFFE ID: the path is malformed."
     return Selectors({KEY: subject})
 
 

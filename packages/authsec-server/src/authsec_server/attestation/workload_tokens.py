@@ -25,7 +25,8 @@ DAY: Final = 86_400
 
 
 FindKey = Callable[[TrustedIssuer, str], PublicKey | None]
-"""Finds a key of the trusted issuer by its `kid`. Raises `KeysUnavailable` when its keys are not known now."""
+"""Finds a key of the trusted issuer by its `kid`. Raises `KeysUnavailable` if the trusted issuer's keys are not known
+now."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,13 +54,13 @@ def malformed(token: UnverifiedJws) -> str:
     """
     header = token.header
     if header["alg"] not in ALGORITHMS:
-        return f"Its signature algorithm must be one of {', '.join(sorted(ALGORITHMS))}."
+        return f"The token's signature algorithm must be one of {', '.join(sorted(ALGORITHMS))}."
     if not header.keys() <= HEADERS:
-        return f"Its header may only have {', '.join(sorted(HEADERS))}."
+        return f"The token's header may only have {', '.join(sorted(HEADERS))}."
     if header.get("typ", "").lower() not in TYPES:
-        return "Its `typ` is that of another kind of token; it must be a JWT about the workload."
+        return "The token's `typ` names another kind of token. Send a JWT about the workload."
     if not 1 <= len(header.get("kid", "")) <= MAX_KID:
-        return "Its header has no `kid`, which names the key that signed it."
+        return "The token's header has no `kid`, the id of the signing key."
     return ""
 
 
@@ -94,7 +95,7 @@ def _of_another_issuer(
     claims: Mapping[str, Any], trusted_issuer: TrustedIssuer, kind: Kind, _audience: str, _now: float
 ) -> str:
     if kind.names_issuer and claims.get("iss") != trusted_issuer.issuer:
-        return "Its `iss` is not the issuer of the trusted issuer."
+        return "The token's `iss` is not the issuer of the trusted issuer."
     return ""
 
 
@@ -102,7 +103,7 @@ def _for_another_audience(
     claims: Mapping[str, Any], _trusted_issuer: TrustedIssuer, kind: Kind, audience: str, _now: float
 ) -> str:
     if claims.get("aud") not in (audience, [audience]):  # alone: whoever shares it could replay it here
-        return f"Its `aud` must be exactly {audience}, and nothing else. {kind.audience_help(audience)}"
+        return f"The token's `aud` must be exactly {audience}, and nothing else. {kind.audience_help(audience)}"
     return ""
 
 
@@ -112,13 +113,13 @@ def _untimely(claims: Mapping[str, Any], _trusted_issuer: TrustedIssuer, kind: K
     if not (type(exp) is int and type(iat) is int and type(nbf) is int):
         return "`exp` is required; `exp`, `iat` and `nbf` must be whole seconds."
     if exp <= now - LEEWAY:
-        return "It has expired; read the token again for each request. Check the machine's clock."
+        return "The token has expired; read the token again for each request. Check the machine's clock."
     if iat > now + LEEWAY or nbf > now + LEEWAY:
-        return "It was issued in the future. Check the machine's clock."
+        return "The token was issued in the future. Check the machine's clock."
     if longest is not None and "iat" not in claims:
-        return "It has no `iat`, the time when it was issued."
+        return "The token has no `iat`, the time of its issue."
     if longest is not None and exp - iat > longest:
-        return f"It is valid for longer than {longest // 3600} hours; request one hour."
+        return f"The token is valid for longer than {longest // 3600} hours; request one hour."
     return ""
 
 
@@ -126,7 +127,10 @@ def _bound_to_a_key(
     claims: Mapping[str, Any], _trusted_issuer: TrustedIssuer, _kind: Kind, _audience: str, _now: float
 ) -> str:
     if "cnf" in claims:  # RFC 7800 section 3.1: what only a key's holder may show must not pass for what anybody may
-        return "It is bound to a key (`cnf`), which is not checked here; request a token without `cnf`."
+        return (
+            "The token is bound to a key (`cnf`), and AuthSec does not check such bindings. Request a token "
+            "without `cnf`."
+        )
     return ""
 
 
@@ -136,5 +140,5 @@ CLAIM_CHECKS: Final[Mapping[str, Callable[[Mapping[str, Any], TrustedIssuer, Kin
     "times": _untimely,
     "binding": _bound_to_a_key,
 }
-"""What `complaint` asks of the claims, in this order; by name, for whoever tries a token and asks step by step."""
+"""The checks of `complaint`, in this order. Each check has a name, so that a trial of a token can show it as a step."""
 _CHECKS: Final = tuple(CLAIM_CHECKS.values())

@@ -46,12 +46,12 @@ KINDS: Final[Mapping[TrustedIssuerKind, Kind]] = {
     TrustedIssuerKind.OIDC: oidc.KIND,
 }
 _NOBODY = (  # the same for an unknown issuer and for a wrong signature: callers must not learn which
-    "No trusted issuer of this client signed it: its issuer is another one, or no key of that issuer made the "
-    "signature. An administrator can see the client's trusted issuers."
+    "No trusted issuer of this client signed the token. The token names another issuer, or no key of that issuer "
+    "made the signature. An administrator can see the client's trusted issuers."
 )
 _ANOTHER = (
-    "The proof is valid, but it is about another workload than the one registered as this client. This client's "
-    "activity shows administrators what differs."
+    "The proof is valid, but for a workload that is not registered as this client. Administrators can see the "
+    "difference in this client's activity."
 )
 
 
@@ -168,7 +168,10 @@ class Workloads:
         if cluster is None or not cluster.asked:
             return outcome if isinstance(outcome, Proved) else _another(outcome)
         if self._clusters is None or verified.bound is None:
-            raise Unchecked(trusted_issuer, "its cluster is not asked, or the token does not name what to look up")
+            raise Unchecked(
+                trusted_issuer,
+                "this server does not ask the cluster, or the token does not name a pod or service account",
+            )
         if cluster.reviews:
             if not self._clusters.is_still_valid(
                 trusted_issuer, evidence, verified.bound, self._audience(trusted_issuer)

@@ -138,9 +138,7 @@ def read_mark(connection: Connection) -> Mark:
     (row,) = rows
     until, _, through, rebuilds, *_ = row.values
     if row.odd or not isinstance(until, str) or not isinstance(through, int) or not isinstance(rebuilds, int):
-        return Mark(
-            until=None, problem=f"The mark in the table `counted` has a form that no roll-up writes: {row.odd}."
-        )
+        return Mark(until=None, problem=f"The row of the table `counted` has a value that no server writes: {row.odd}.")
     return Mark(until=instant(until), through=through, rebuilds=rebuilds)
 
 

@@ -272,7 +272,7 @@ def _outcome(row: Row[Any]) -> Outcome | None:
 def _tail(tx: Tx, *columns: ColumnElement[Any]) -> Select[Any]:
     """Select these columns from the token decisions that the roll-up has not counted yet."""
     if tx.access is not Access.READ:
-        raise RuntimeError("outside one snapshot, what is rolled up meanwhile would count twice")
+        raise RuntimeError("counts must be read in one snapshot: otherwise an event could be counted twice")
     late = is_not_counted(progress_of(tx.connection))
     # Of a number that raw SQL has written, a sum may overflow: in SQLite with an error, in each dashboard.
     times = events.c.occurrences.between(1, MAX_OCCURRENCES)

@@ -19,7 +19,7 @@ MOST = 10_000  # tokens looked at: those that live longest
 _LONGEST = timedelta(seconds=MAX_TOKEN_LIFETIME_CAP, hours=1)  # the hour is for clocks that differ
 
 IsRevoked = Callable[[ColumnElement[str]], ColumnElement[bool]]
-"""Whether the token of this `jti` was revoked by itself, as a part of a statement."""
+"""A condition in SQL: the token of this `jti` was revoked individually."""
 
 
 def _never(_jti: ColumnElement[str]) -> ColumnElement[bool]:

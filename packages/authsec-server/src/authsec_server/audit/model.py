@@ -96,7 +96,7 @@ LISTING_ENDED = frozenset(
         EventKind.PROOF_REMOVED,
     }
 )
-"""Kinds of events that may end tokens: `ended` in the detail lists the subjects of these tokens."""
+"""Kinds of events that may end tokens. The detail of an event lists the subjects of these tokens as `ended`."""
 
 
 COUNTED = frozenset(
@@ -108,11 +108,12 @@ COUNTED = frozenset(
         EventKind.ADMIN_SIGN_IN_REFUSED,
     }
 )
-"""Kinds of refusals that are counted by the minute, where the caller proved nothing or asked for more than they may."""
+"""Kinds of refusals of which all in one minute are one event with a count. The caller had no valid proof, or lacked
+the permission."""
 
 
 DIGESTS = "digests"
-"""The member of a stored detail that has the digests of the tables that a change wrote to (`db.table_digests`)."""
+"""The member of a stored detail with the digests of the changed tables (`db.table_digests`)."""
 
 
 class Decision(StrEnum):

@@ -118,7 +118,8 @@ def _reads_wrong_index(wanted: str) -> Conflict:
     The check is needed because the database does not compare the returned row with the requested key.
     """
     return Conflict(
-        f"The database returned another event instead of the one of {wanted}: an index was changed.",
+        f"AuthSec asked the database for the event of {wanted}, and the database returned another event. Its index "
+        "was changed.",
         "See what was changed: authsec audit verify",
     )
 

@@ -26,7 +26,7 @@ _AT_ONCE: Final = 500  # numbers of events in one statement
 _UNREADABLE = (ValueError, TypeError, OperationalError, DataError)
 
 Size = tuple[int, int]
-"""Of a row of `events`: its number, and the bytes that are stored."""
+"""The number of a row of `events`, and the stored bytes of the row."""
 
 
 def read_events(

@@ -33,13 +33,17 @@ ONE = PATH + "/{client}"
 Verb = Callable[[Tx, Act, str], Client]
 FILTERS = (
     Parameter(
-        name="text", description="Part of the name or slug, or the beginning of the client_id; case does not matter."
+        name="text",
+        description="Only clients whose name or slug contains this text, or whose client_id begins "
+        "with it. Case does not matter.",
     ),
-    one_of("kind", "Only this kind.", ClientKind),
-    one_of("platform", "Where the client runs, or how it authenticates.", Platform),
+    one_of("kind", "Only clients of this kind.", ClientKind),
+    one_of(
+        "platform", "Only clients of this platform: where the client runs, or how the client authenticates.", Platform
+    ),
     yes_or_no("enabled", "Only enabled clients, or only disabled ones."),
-    Parameter(name="owner", description="The owner: the whole name; case does not matter."),
-    Parameter(name="label", description="A label: name=value, or only a name for any value."),
+    Parameter(name="owner", description="Only clients of this owner. Give the whole name; case does not matter."),
+    Parameter(name="label", description="Only clients with this label: name=value, or only a name for any value."),
     one_of("attention", "Only clients that need attention.", Attention),
 )
 

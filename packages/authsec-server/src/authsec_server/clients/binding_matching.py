@@ -25,7 +25,7 @@ FITTING: Mapping[Platform, tuple[TrustedIssuerKind, ...]] = {
     Platform.SPIFFE: (TrustedIssuerKind.SPIFFE,),
     Platform.OIDC: (TrustedIssuerKind.OIDC,),
 }
-"""The kinds of trusted issuer that can know the workloads of each platform; the others need none."""
+"""The kinds of trusted issuer that can prove the workloads of each platform. Other platforms need no trusted issuer."""
 _NAMED = 5  # in a message that lists trusted issuers
 
 
@@ -64,7 +64,7 @@ def chosen(
         raise Invalid(
             "trusted_issuer",
             f"{len(able)} trusted issuers can prove these selectors: {names}{more}.",
-            "Name one. The proof then depends on that one only.",
+            "Name one of these trusted issuers. The proof then depends only on that trusted issuer.",
         )
     if fitting and not able:
         require_provable(selectors, fitting[0])
@@ -110,8 +110,8 @@ def lacking(
     for trusted_issuer in fitting:
         if proves(platform, selectors, trusted_issuer, trust_domain):
             return (
-                f"The trusted issuer {trusted_issuer.name!r} can prove it. Bind the proof on the page of the trusted "
-                f"issuer, or with `authsec issuers bind {trusted_issuer.slug}`."
+                f"The trusted issuer {trusted_issuer.name!r} can prove these selectors. Bind the proof on the page "
+                f"of the trusted issuer, or with `authsec issuers bind {trusted_issuer.slug}`."
             )
     try:
         for trusted_issuer in fitting:
@@ -134,8 +134,8 @@ def what_proves(keys: Sequence[str], trusted_issuer: TrustedIssuer) -> str:
         )
     if trusted_issuer.kind is TrustedIssuerKind.OIDC:
         mapped = ", ".join(provable(trusted_issuer))
-        return f"It maps claims to {mapped}. Map a claim to {named}, or leave out the selector."
-    return "Leave it out."
+        return f"The trusted issuer maps claims to {mapped}. Map a claim to {named}, or leave out the selector."
+    return f"Leave out {named}."
 
 
 def what_fits(platform: Platform) -> str:
@@ -163,9 +163,9 @@ def _misfit(platform: Platform, selectors: Sequence[Selector], trusted_issuer: T
         return _of_another_issuer(selectors, trusted_issuer)
     if trusted_issuer.kind is TrustedIssuerKind.SPIFFE and trusted_issuer.issuer != trust_domain:
         return (
-            f"is the trust domain {trusted_issuer.issuer}, whose SPIRE cannot issue this client's SPIFFE ID: that "
-            f"one is in {trust_domain or 'another one'} (AUTHSEC_SERVER_TRUST_DOMAIN). Use the platform spiffe, "
-            "with the SPIFFE ID that the workload has there."
+            f"is the trust domain {trusted_issuer.issuer}, but this client's SPIFFE ID is in the trust domain "
+            f"{trust_domain or '(none)'} (AUTHSEC_SERVER_TRUST_DOMAIN). Use the platform spiffe, with the "
+            f"workload's SPIFFE ID in {trusted_issuer.issuer}."
         )
     return ""
 
@@ -188,7 +188,7 @@ def _of_another_issuer(selectors: Sequence[Selector], trusted_issuer: TrustedIss
     spoken = {_vocabulary(key) for key in trusted_issuer.claims}
     for selector in selectors:
         if _vocabulary(selector.key) not in spoken:
-            return f"maps none of its claims to selectors {_vocabulary(selector.key)}:…, such as {selector.key}."
+            return f"maps no claim to a selector that begins with {_vocabulary(selector.key)}:, such as {selector.key}."
     return ""
 
 
@@ -210,7 +210,11 @@ def with_trusted_issuer(tx: Tx, proof: Proof, named: str | None, trust_domain: s
     """
     if proof.kind is not ProofKind.SELECTORS:
         if named is not None:
-            raise Invalid("trusted_issuer", f"{platform_of(proof).shown} needs no trusted issuer.", "Leave it out.")
+            raise Invalid(
+                "trusted_issuer",
+                f"{platform_of(proof).shown} needs no trusted issuer.",
+                "Leave out the trusted issuer.",
+            )
         return proof
     trusted_issuer = _trusted_issuer(tx, proof, named, trust_domain)
     return (

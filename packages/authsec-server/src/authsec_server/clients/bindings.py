@@ -114,7 +114,7 @@ def _require_bindable(
         other = issuers.by_ids(tx, [proof.trusted_issuer_id])[proof.trusted_issuer_id]
         raise Conflict(
             f"This proof of {name} is bound to the trusted issuer {other.name!r} ({other.slug}).",
-            f"Add another proof to {name}, and remove this one.",
+            f"Add another proof to {name}, and remove this proof.",
         )
     try:
         require_suitable(platform_of(proof), proof.selectors, trusted_issuer, trust_domain)
@@ -122,7 +122,7 @@ def _require_bindable(
         raise Invalid("proofs", f"A proof of {name}: {problem.message}", problem.remedy) from None
     if _mark(asked.client, proof) in held:
         raise Conflict(
-            f"{name} already has a proof with these selectors and this trusted issuer.", "Remove one of the two."
+            f"{name} already has a proof with these selectors and this trusted issuer.", "Remove one of the two proofs."
         )
 
 

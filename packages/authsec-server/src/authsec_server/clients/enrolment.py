@@ -85,13 +85,13 @@ class EnrolmentRefusal(StrEnum):
 
 _NO_SUCH_CODE = (
     "There is no such code.",
-    "The code was used or cancelled, has expired, or was mistyped. Ask for a new one, from the agent's Connect "
-    "page: each code works once, within 15 minutes.",
+    "The code was used or cancelled, has expired, or was mistyped. Ask for a new code. An operator creates the code "
+    "on the agent's Connect page. Each code works once, within 15 minutes.",
 )
 _OF_ANOTHER = (  # only who holds a code that is good hears this
     "This code is for another agent.",
-    "This machine is set up as another agent than the one of the code. Set AUTHSEC_AGENT_CLIENT_ID to the Client "
-    "ID beside the code, then use the code again.",
+    "This machine is set up as another agent. Set AUTHSEC_AGENT_CLIENT_ID to the Client ID that is shown with the "
+    "code, then use the code again.",
 )
 
 
@@ -112,7 +112,9 @@ class EnrolmentRefused(NotPermitted):
 def parse_hours(hours: int) -> int:
     """Check the number of hours for which the machine's key will be valid. Raises `Invalid`."""
     if not 1 <= hours <= MAX_HOURS:
-        raise Invalid("hours", f"{hours} hours are out of range.", f"Give 1 to {MAX_HOURS} hours, which is one week.")
+        raise Invalid(
+            "hours", f"{hours} hours are out of range.", f"Give 1 to {MAX_HOURS} hours. {MAX_HOURS} hours are one week."
+        )
     return hours
 
 

@@ -51,12 +51,12 @@ def complaint(possession: str, key: PublicKey, *, client_id: str, code_sha256: s
         token = parse_compact(possession, max_bytes=MAX_BYTES)
         token.verified_by(key, algorithms=key.algorithms)
     except JoseError:
-        return "It is not signed with the private half of this public key."
+        return "The possession proof is not signed with the private half of this public key."
     if token.header.get("typ") != POSSESSION_TYPE:
         return f"The header `typ` must be {POSSESSION_TYPE}."
     claims = token.claims
     if (claims.get("iss"), claims.get("aud"), claims.get("code_sha256")) != (client_id, issuer, code_sha256):
-        return f"It names another client or another code, or another authority than {issuer}."
+        return f"The possession proof names another client, another code, or another authority than {issuer}."
     return _untimely(claims, now.timestamp())
 
 
@@ -65,10 +65,11 @@ def _untimely(claims: Mapping[str, Any], now: float) -> str:
     if not (type(issued) is int and type(expires) is int and type(begins) is int):
         return "`iat` and `exp` are required; `iat`, `exp` and `nbf` must be whole seconds."
     if expires <= now - LEEWAY:
-        return "It has expired. Check the machine's clock."
+        return "The possession proof has expired. Check the machine's clock."
     if max(issued, begins) > now + LEEWAY or expires > now + MAX_LIFETIME + LEEWAY:
         return (
-            f"It was issued in the future, or is valid longer than {MAX_LIFETIME} seconds. Check the machine's clock."
+            f"The possession proof was issued in the future, or is valid longer than {MAX_LIFETIME} seconds. Check "
+            "the machine's clock."
         )
     return ""
 
@@ -131,7 +132,9 @@ def forget(tx: Tx, now: datetime) -> None:
 
 def _refuse_useless(tx: Tx, act: Act, client: Client) -> None:
     if not client.enabled:
-        raise Conflict(f"{client.name} is disabled: with a new key it would still get no token.", "Enable it first.")
+        raise Conflict(
+            f"{client.name} is disabled, and would get no token with a new key either.", "Enable the client first."
+        )
     if len(codes.of_client(tx.connection, client.id, act.now)) >= MAX_OPEN:
         raise Conflict(
             f"{client.name} has {MAX_OPEN} open codes, which is the limit.",

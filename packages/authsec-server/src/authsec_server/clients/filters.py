@@ -61,7 +61,7 @@ class Count:
 
 
 Position = tuple[str | datetime, ...]
-"""Where a client stands in an order: what it is sorted by, and its id, since that may be equal."""
+"""The position of a client in a sorted list: the value that sorts, and the id for clients with equal values."""
 
 
 def position(client: Client, sort: ClientSort) -> Position:

@@ -89,14 +89,16 @@ def with_proofs(client: Client, act: Act, held: tuple[Proof, ...]) -> Client:
 
 def _refuse_repeated(client: Client, proof: Proof) -> None:
     if any(same_evidence(held, proof) for held in client.proofs):
-        raise Conflict(f"{client.name} already has this proof.", "To change when it expires, remove it first.")
+        raise Conflict(
+            f"{client.name} already has this proof.", "To change the expiry of the proof, remove the proof first."
+        )
     refuse_too_many(client, [*client.proofs, proof])
 
 
 def refuse_too_many(client: Client, held: Sequence[Proof]) -> None:
     """Raise `Conflict` if the number of proofs is above the limit. Only this package calls the function."""
     if len(held) > MAX_PROOFS:  # each is tried at every request for a token
-        raise Conflict(f"{client.name} has {MAX_PROOFS} proofs, which is the limit.", "Remove one first.")
+        raise Conflict(f"{client.name} has {MAX_PROOFS} proofs, which is the limit.", "Remove a proof first.")
 
 
 def end(tx: Tx, act: Act, client: Client, proof: Proof) -> None:
@@ -163,7 +165,7 @@ def _made(act: Act, client: Client, counting: list[Proof]) -> Proof:
     if not counting:
         raise Conflict(
             f"{client.name} has no valid secret to rotate.",
-            f"Add one: authsec agents proofs add {client.slug} --platform secret",
+            f"Add a secret: authsec agents proofs add {client.slug} --platform secret",
         )
     last = max(proof.expires_at or NEVER for proof in counting)
     return make_secret(

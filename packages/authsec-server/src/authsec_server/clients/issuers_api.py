@@ -18,7 +18,7 @@ from authsec_server.web.bodies import Body
 from authsec_server.web.operations import AnyOperation, Call, NoBody, declared, operation
 from authsec_server.web.params import read_yes_or_no, yes_or_no
 
-WITH_PROOFS = yes_or_no("with_proofs", "Whether to remove the proofs that depend on it as well.")
+WITH_PROOFS = yes_or_no("with_proofs", "Whether to also remove the proofs that depend on the trusted issuer.")
 
 
 class Wanted(Body):

@@ -63,7 +63,7 @@ def manifest(selectors: Sequence[Selector], *, slug: str, client_id: str, base_u
     ]
     text: str = yaml.dump_all(documents, Dumper=_Dumper, sort_keys=False, width=1000)
     missing = "".join(f"#   {each}\n" for each in left_out(selectors))
-    head = f"# The proof also needs this, which is not in this manifest:\n{missing}" if missing else ""
+    head = f"# The proof also needs these selectors, which are not in this manifest:\n{missing}" if missing else ""
     unreached = unreachable(base_url)
     return f"{head}# {unreached}\n{text}" if unreached else f"{head}{text}"
 

@@ -16,9 +16,9 @@ from authsec_server.revisions import Editable, Fields
 MAX_LABELS = 32
 MAX_PROOFS = 16
 NEVER = datetime.max.replace(tzinfo=UTC)
-"""The end of what has none."""
+"""The expiry of a proof that never expires."""
 OVERLAP = timedelta(hours=24)
-"""How long secrets still count when there is a new one, unless somebody says otherwise."""
+"""How long old secrets stay valid after a rotation, by default."""
 _LABEL = re.compile(r"[a-z0-9][a-z0-9._/-]{0,62}")
 
 
@@ -67,13 +67,11 @@ class ProofKind(StrEnum):
 
 
 SIGNED = frozenset({ProofKind.KEY_PAIR, ProofKind.ENROLLED_KEY})
-"""The kinds by which a client signs for itself."""
+"""The kinds of proof that a client signs with its own key."""
 
 CHECKED = SIGNED | {ProofKind.SECRET}
-"""The kinds that `attestation` checks by themselves; selectors it checks where a trusted issuer can prove them.
-
-The column `provable_until` rests on it: a new kind needs a migration.
-"""
+"""The kinds that `attestation` checks without a trusted issuer. The column `provable_until` depends on this set, so a
+new kind needs a migration."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -269,11 +267,9 @@ EDITABLE: Fields = {
     "description": Editable(naming.text),
     "labels": Editable(parse_labels, plain=dict),
 }
-"""The fields that describe a client. They are in the admin API, documents and the audit log; no permission uses them.
-
-Everywhere else they are read from here: `store` has the columns, `shapes` the JSON types, and the console's template
-`clients/parts.html` and the command line the inputs.
-"""
+"""The fields that describe a client, in the admin API, documents and the audit log. No permission uses these fields. A
+new field also needs a column in `store`, a JSON type in `shapes`, and inputs in the template `clients/parts.html` and
+the command line. All other code reads this list."""
 
 
 def _last_end(held: Iterable[Proof]) -> datetime | None:

@@ -85,7 +85,9 @@ def _of_named(
     trusted_issuer = next((each for each in registered if each.id == named), None)
     if trusted_issuer is None:
         return ProofPreview(
-            state=PreviewState.REFUSED, problem="This trusted issuer no longer exists.", remedy="Choose another one."
+            state=PreviewState.REFUSED,
+            problem="This trusted issuer no longer exists.",
+            remedy="Choose another trusted issuer.",
         )
     try:
         require_suitable(platform, selectors, trusted_issuer, trust_domain)

@@ -80,14 +80,14 @@ _EXPIRED = ProofStatus(
     state=ProofState.EXPIRED,
     heading="Expired",
     explanation="This proof is no longer accepted.",
-    missing="Add another proof if one is still needed, and remove this one.",
+    missing="If the client needs another proof, add the other proof. Then remove this proof.",
 )
 
 
 _ENROLLED_ONCE = ProofStatus(
     state=ProofState.EXPIRED,
     heading="Expired",
-    explanation="The enrolled key has expired and is no longer accepted. The next enrolment removes it.",
+    explanation="The enrolled key has expired and is no longer accepted. The next enrolment removes this key.",
 )
 
 
@@ -104,11 +104,13 @@ def removal_caution(client: Client, proof: Proof, now: datetime) -> str:
     worked, works = (each.can_prove_itself(now) or each.unattested(now) for each in (client, rest))
     if not rest.proofs:
         return (
-            f"This is the last proof of {client.name}. Without it, the client gets no token until it has another proof."
+            f"This is the last proof of {client.name}. Without this proof, the client gets no token until it has "
+            "another proof."
         )
     if worked and not works:
         return (
-            f"No other proof of {client.name} can be checked. Without this one, the client gets no token until one can."
+            f"No other proof of {client.name} can be checked. Without this proof, the client gets no token until "
+            "another proof can be checked."
         )
     return ""
 
@@ -144,7 +146,7 @@ def _with_trusted_issuer(proof: Proof, trusted_issuer: TrustedIssuer) -> ProofSt
         return ProofStatus(
             state=ProofState.CANNOT_PROVE,
             heading="Cannot authenticate",
-            explanation=f"{name} is not set up to prove {never}, and all of these selectors must be proved.",
+            explanation=f"{name} is not set up to prove {never}. All selectors of a proof must be proved.",
             missing=what_proves([never], trusted_issuer),
             selectors=shown,
         )
@@ -152,7 +154,7 @@ def _with_trusted_issuer(proof: Proof, trusted_issuer: TrustedIssuer) -> ProofSt
         return ProofStatus(
             state=ProofState.TRUSTED_ISSUER_DISABLED,
             heading="Trusted issuer disabled",
-            explanation=f"{name} can prove all of these selectors, but it is disabled.",
+            explanation=f"{name} can prove all of these selectors, but this trusted issuer is disabled.",
             missing=f"Enable the trusted issuer {trusted_issuer.name!r}, or give the client a key pair.",
             selectors=shown,
         )
@@ -160,14 +162,15 @@ def _with_trusted_issuer(proof: Proof, trusted_issuer: TrustedIssuer) -> ProofSt
         return ProofStatus(
             state=ProofState.CANNOT_PROVE,
             heading="Cannot authenticate",
-            explanation=f"{name} was edited since then, and can no longer prove such a workload.",
-            missing="Add a proof with a trusted issuer that can prove it, and remove this one.",
+            explanation=f"{name} was edited after this proof was added, and can no longer prove the workload of "
+            "this proof.",
+            missing="Add a proof with a trusted issuer that can prove the workload, and remove this proof.",
             selectors=shown,
         )
     return ProofStatus(
         state=ProofState.PROVES,
         heading="Proved by a trusted issuer",
-        explanation=f"{name} proves all of these selectors; this authority verifies its tokens.",
+        explanation=f"{name} proves all of these selectors. This authority verifies the tokens of that trusted issuer.",
         selectors=shown,
     )
 
@@ -177,9 +180,9 @@ def _without_trusted_issuer(proof: Proof) -> ProofStatus:
     return ProofStatus(
         state=ProofState.CANNOT_PROVE,
         heading="Cannot authenticate yet",
-        explanation=f"{platform.shown} can prove that the workload has all of these selectors.",
-        missing=f"No trusted issuer yet. {what_fits(platform)}. Until then, the agent can use a key pair to get "
-        "tokens.",
+        explanation=f"Selectors of {platform.shown} need a trusted issuer that can prove them.",
+        missing=f"This proof has no trusted issuer yet. {what_fits(platform)}. Until then, the agent can use a key "
+        "pair to get tokens.",
         selectors=tuple(SelectorStatus(selector=each) for each in proof.selectors),
     )
 
@@ -233,7 +236,7 @@ def _of_jobs(seen: Mapping[str, str], beginning: str) -> str:
     what, add, naming = _JOBS[beginning]
     if "oidc:sub" in seen or any(beginning + each in seen for each in naming):
         return ""
-    return f"Jobs of any {what} at that issuer could act as this agent: add {add}."
+    return f"Jobs of any {what} at the trusted issuer could act as this agent: add {add}."
 
 
 def sharing(tx: Tx, client: Client) -> dict[str, tuple[Named, ...]]:

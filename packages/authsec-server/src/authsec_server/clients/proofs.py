@@ -119,7 +119,7 @@ def parse_key(pem: str | None) -> PublicKey:
         if error.reason == "private_key":
             raise Invalid(
                 "public_key",
-                "This is a PRIVATE key. It was not stored, but it left the agent's machine: consider the key exposed.",
+                "This is a PRIVATE key. AuthSec did not store the key. Treat the key as exposed.",
                 f"Never use that key again. {_HOW}",
             ) from None
         raise Invalid("public_key", f"This public key cannot be used: {error}.", _HOW) from None

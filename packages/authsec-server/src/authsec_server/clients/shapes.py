@@ -21,7 +21,10 @@ class ClientDescription(TypedDict):
 class ClientDescriptionBody(Body):
     """The optional fields that describe a client, as a request or document contains them."""
 
-    owner: str | None = Field(None, description="If omitted: unchanged; for a new client, the person who creates it.")
+    owner: str | None = Field(
+        None,
+        description="If omitted, an edit keeps the owner. A new client then belongs to the person who creates it.",
+    )
     description: str = ""
     labels: dict[str, str] = Field(default_factory=dict)
 

@@ -24,13 +24,15 @@ class TrustedIssuerShape(TrustedIssuerTermsBody):
 
     kind: Literal["kubernetes", "spiffe", "oidc"]
     keys_from: Literal["discovery", "url", "given"]
-    enabled: bool | None = Field(default=None, description="If omitted: unchanged.")
+    enabled: bool | None = Field(default=None, description="If omitted, the present value is kept.")
 
 
 class ApiShape(ApiDescriptionBody):
     """A protected API, or an MCP server that agents call, in a document."""
 
-    actions: dict[str, str] = Field(default_factory=dict, description="Action: description of what it allows.")
+    actions: dict[str, str] = Field(
+        default_factory=dict, description="For each action, a description of what the action allows."
+    )
 
 
 class RoleShape(RoleDescriptionBody):
@@ -45,9 +47,13 @@ class ProofShape(Body):
 
     platform: Literal["kubernetes", "docker", "unix", "spiffe", "oidc", "key", "secret", "unattested"]
     trusted_issuer: str | None = Field(
-        default=None, description="The trusted issuer that proves it; default: the only one that can."
+        default=None,
+        description="The trusted issuer that proves the selectors. Default: the only trusted issuer "
+        "that can prove them.",
     )
-    selectors: dict[str, str] = Field(default_factory=dict, description="All must match, e.g. k8s:ns: production")
+    selectors: dict[str, str] = Field(
+        default_factory=dict, description="Selectors, e.g. k8s:ns: production. All selectors must match."
+    )
     public_key: str | None = Field(
         default=None, repr=False, description="PEM: the block that begins with BEGIN PUBLIC KEY."
     )
@@ -59,10 +65,10 @@ class AgentShape(ClientDescriptionBody):
 
     name: str | None = Field(default=None, description="The name that people see; default: the slug.")
     kind: Literal["ai_agent", "mcp_server"] = "ai_agent"
-    enabled: bool | None = Field(default=None, description="If omitted: unchanged.")
+    enabled: bool | None = Field(default=None, description="If omitted, the present value is kept.")
     proofs: list[ProofShape] = Field(
         max_length=MAX_PROOFS + 1,  # the secrets, which stand there as one
-        description="All proofs, except keys that were enrolled for some hours.",
+        description="All proofs of the client, except enrolled keys.",
     )
 
 
@@ -74,7 +80,7 @@ class DelegationShape(DelegationBody):
     target_type: str = "AutoGen AI agent"
     actions: list[str]
     max_duration: str | int = Field(default="1h", description="90s, 30m, 1h, 1d, or a number of seconds.")
-    enabled: bool | None = Field(default=None, description="If omitted: unchanged.")
+    enabled: bool | None = Field(default=None, description="If omitted, the present value is kept.")
 
 
 class Document(Body):

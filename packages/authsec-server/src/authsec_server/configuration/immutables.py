@@ -10,7 +10,7 @@ from typing import Final
 from authsec_server import naming
 from authsec_server.failures import Invalid
 
-STAYS_OFF: Final = "It is disabled and stays disabled: the document does not have `enabled: true`."
+STAYS_OFF: Final = "This entry is disabled and stays disabled, because the document does not have `enabled: true`."
 
 
 def new_slug(text: str) -> str:
@@ -19,11 +19,13 @@ def new_slug(text: str) -> str:
         return text
     remedy = "e.g. customer-support"
     if text.isascii() and any(map(str.isalnum, text)):
-        remedy = f"Write {naming.slug_of('slug', text)} in its place, and in it name: {text}"
+        remedy = f"Use the slug {naming.slug_of('slug', text)}, and write name: {text} below it."
     raise Invalid("slug", "This is not a slug: use 1 to 63 lower-case letters, digits or hyphens.", remedy)
 
 
 def require_kind(held: str, asked: str, *, told: str) -> None:
     """Raise `Invalid` if the document changes the kind of an entity. `told` describes the current kind."""
     if held != asked:
-        raise Invalid("kind", f"It is {told}, which cannot be changed.", "Use another slug for the new one.")
+        raise Invalid(
+            "kind", f"This entry is {told}, and its kind cannot be changed.", "Use another slug for the new entry."
+        )

@@ -9,10 +9,11 @@ from enum import StrEnum
 from typing import Final
 
 UNMADE: Final = datetime.min.replace(tzinfo=UTC)
-"""When what is only wanted was made."""
+"""The creation time of an object that exists only in the document."""
 
 Facts = Mapping[str, object]
-"""What a thing is, in the words of a document: texts, numbers, truths, lists of texts, maps of texts. Nothing empty."""
+"""The fields of an entry, as in a document: texts, numbers, booleans, lists of texts, maps of texts. Empty fields are
+left out."""
 
 
 class Section(StrEnum):

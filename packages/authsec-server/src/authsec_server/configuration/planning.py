@@ -22,16 +22,17 @@ from authsec_server.principal import Act
 from authsec_server.suggest import told_nearest
 
 MOST_WORK: Final = 650
-"""Acts and look-ups of one document, all under the authority lock: no token is issued meanwhile. Each takes one and a
-half milliseconds of a processor, with PostgreSQL two and a half, and twice that for a delegation of no audience
-(`benchmarks/README.md`): one to three seconds in all where the machine has nothing else to do, and many times that
-where it has."""
+"""The limit of changes and look-ups of one document. A document holds the authority lock, and no token is issued
+during that time. Each change or look-up takes 1.5 ms of processor time, 2.5 ms with PostgreSQL, and twice that for a
+delegation without an audience (`benchmarks/README.md`). A document takes one to three seconds on an idle machine, and
+many times that on a busy one."""
 
 MOST_SUGGESTIONS: Final = 20
-"""Unknown audiences of one document for which a similar name is searched: each search compares all names."""
+"""For so many unknown audiences of a document, the answer suggests a similar name. Each suggestion compares all
+names."""
 
 READ_AS_FAST_AS_ONE_ACT: Final = 30
-"""So many delegations of one agent are read in the time that an act takes."""
+"""Reading so many delegations of one agent takes as long as one change."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -241,11 +242,17 @@ def _alike(change: Change) -> tuple[Section, object]:
 
 
 def _renamed(change: Change, twin: str) -> Change:
-    told = f"{twin} has the same content, but is a new {change.section.one}, not this one with another slug"
+    told = (
+        f"{twin} has the same content, but is a new {change.section.one} and not a new slug of this "
+        f"{change.section.one}"
+    )
     if change.section is Section.AGENTS:
-        told += f": it gets another client_id. To keep it: authsec agents edit {change.slug} --slug {twin}"
+        told += (
+            f". The new agent gets another client_id. To keep the client_id: authsec agents edit {change.slug} "
+            f"--slug {twin}"
+        )
     if change.section is Section.DELEGATIONS:
-        told += f". To keep it: authsec delegations edit {change.slug} --slug {twin}"
+        told += f". To keep this delegation: authsec delegations edit {change.slug} --slug {twin}"
     return replace(change, notes=(*change.notes, told))
 
 

@@ -17,7 +17,8 @@ from authsec_server.web.operations import Call
 T = TypeVar("T")
 
 MOST_OF_ONE: Final = 3
-"""So many of one principal are under way or wait. More would take the places of those who want tokens."""
+"""The limit of running and waiting requests of one principal. More requests would take threads that token requests
+need."""
 
 
 class OneByOne:

@@ -25,6 +25,6 @@ responses. Each package here (`clients/`, `delegations/`, …) is one entry of t
 | `templates/clients/frame.html` | name and tabs of every page of one client |
 | `templates/clients/proof_fields.html` | the inputs of a proof, for a new client and for a further proof |
 | `templates/delegations/new/step.html` | the parts that all four steps of a new delegation have |
-| `activity/`, `dashboard/` | the audit log, and revoking one token; alerts and the picture of authority |
+| `activity/`, `dashboard/` | the audit log, and revoking one token; alerts and the delegation diagram |
 | `charts`, `templates/charts.html` | bars of tokens over time |
 """

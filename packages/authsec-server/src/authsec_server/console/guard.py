@@ -22,7 +22,7 @@ POLICY = "; ".join(
         "base-uri 'none'",
     )
 )
-"""Content Security Policy Level 3: everything from here, nothing inline, nothing from elsewhere."""
+"""Content Security Policy Level 3: only resources of this server, and nothing inline."""
 
 HEADERS: Mapping[str, str] = {
     "Content-Security-Policy": POLICY,
@@ -66,7 +66,8 @@ def refuse_other_sites(request: Request, issuer: str) -> None:
         or any(o not in ours for o in origins)
     ):
         raise NotPermitted(
-            "The request did not come from this console, so it was refused.", "Open the page here and try again."
+            "The request did not come from this console, so it was refused.",
+            "Open the page in this console and try again.",
         )
 
 

@@ -45,7 +45,9 @@ def _of_apis(apis: Sequence[Api], as_of: datetime) -> list[str]:
         what = "it" if proved or said else "the revocation feed"
         parts.append(f"{_apis(registered)} {_do(registered)} not follow {what} ({until}{_and_more(registered)})")
     unregistered = [each for each in taking if not each["api"]]
-    parts += [f"no {_unregistered(each)} (an API there {_takes(each, as_of)})" for each in unregistered[:MOST]]
+    parts += [
+        f"no {_unregistered(each)} (an API with this audience {_takes(each, as_of)})" for each in unregistered[:MOST]
+    ]
     if len(unregistered) > MOST:
         parts.append(f"and the same for {len(unregistered) - MOST} more audiences")
     return parts
@@ -111,9 +113,9 @@ def at_apis(stops: Mapping[str, Any]) -> list[str]:
     if said:
         lines.append(f"{_apis(said)} {_say(said)} the revocation feed, without proof: {_names(said)}.")
     lines += [
-        f"{each['name']} does not follow the revocation feed ({seen(each, as_of)}): it {_takes(each, as_of)}."
+        f"{each['name']} does not follow the revocation feed ({seen(each, as_of)}): this API {_takes(each, as_of)}."
         if each["api"]
-        else f"No {_unregistered(each)}: an API there {_takes(each, as_of)}."
+        else f"No {_unregistered(each)}: an API with this audience {_takes(each, as_of)}."
         for each in others[:MOST]
     ]
     if len(others) > MOST:

@@ -42,7 +42,7 @@ ROOMS = (
     administrators,
     settings,
 )
-"""The nouns; each gives its `routes(console)`."""
+"""The modules with pages. Each module has a function `routes(console)`."""
 
 
 def routes(console: Console) -> list[BaseRoute]:

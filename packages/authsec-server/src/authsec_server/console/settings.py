@@ -33,7 +33,7 @@ IN_FORCE: Mapping[str, tuple[Callable[[Settings], object], str]] = {
     "public_url": (lambda settings: settings.issuer, "default, from HOST and PORT"),
     "master_key_file": (lambda settings: (settings.data / FILE_NAME).absolute(), "default, in DATA"),
 }
-"""What counts where a setting is not set, and where that is from."""
+"""The value of a setting that is not set, and the source of that value."""
 
 
 def routes(console: Console) -> list[BaseRoute]:

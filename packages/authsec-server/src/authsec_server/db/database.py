@@ -190,7 +190,7 @@ class Database(ABC):
 
 def _refuse_while_rehearsing() -> None:
     if _REHEARSING.get():
-        raise RuntimeError("a change in a dry run would stay")
+        raise RuntimeError("a change in a dry run would not be undone")
 
 
 def raise_version(tx: Tx, version: int) -> Tx:
@@ -199,7 +199,7 @@ def raise_version(tx: Tx, version: int) -> Tx:
     Raises `ValueError` if the version is not higher, or if the transaction is not a `change`.
     """
     if tx.access is not Access.CHANGE or version <= tx.version:
-        raise ValueError("the authority version only rises, and only in a change")
+        raise ValueError("the authority version can only be raised, and only in a change")
     tx.connection.execute(update(authority).values(version=version))
     return replace(tx, version=version)
 

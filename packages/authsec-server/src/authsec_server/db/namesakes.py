@@ -140,7 +140,8 @@ def _casts(driver: psycopg.Connection[Any]) -> Iterator[ForeignCode]:
         implicit = row[3] == b"i" or (row[3] == b"a" and target < FIRST_NORMAL)
         if oid >= FIRST_UNPINNED and source < FIRST_NORMAL and implicit:
             yield ForeignCode(
-                f"The cast with the oid {oid} converts values of a type of PostgreSQL's own without being asked.",
+                f"The cast with the oid {oid} converts values of a built-in type of PostgreSQL without an explicit "
+                "cast.",
                 f"The row {oid} of pg_cast shows the cast. Find who made it, and run DROP CAST. If an extension needs"
                 " it, give AuthSec a database of its own.",
             )

@@ -170,7 +170,7 @@ def bound(engine: Engine, is_silent: Callable[[], bool] = lambda: False, schema:
             except psycopg.Error as error:  # opening another one says what is wrong
                 raise DisconnectionError("the session was lost") from error
             if not pinned:
-                raise DisconnectionError("the session is not where a new one would be")  # the pool opens another
+                raise DisconnectionError("the session is not in the state of a new session")  # the pool opens another
 
 
 def driver_of(connection: Connection) -> BoundedConnection:

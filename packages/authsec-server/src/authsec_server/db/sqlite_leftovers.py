@@ -64,9 +64,10 @@ def _foreign_wal(path: Path, wal: Path) -> str:
     if not main.pages:
         return "the database file is missing or empty"
     if not main.in_wal_mode:
-        return "the database file is a backup or was closed, so it can have no such file"  # no crash leaves this pair
+        # No crash leaves this pair of files.
+        return "the database file is a backup or was closed, and such a database file has no leftover file"
     if main.page_size != page_size:
-        return "its pages have another size"
+        return "the pages of the two files have different sizes"
     never = _LOCK_BYTE // page_size + 1
     if any(page not in pages and page != never for page in range(main.pages + 1, size + 1)):
         return "the database file lacks pages that the log needs"
@@ -139,7 +140,7 @@ def _foreign_journal(path: Path, journal: Path) -> str:
     main = read_header(path)
     records, before = number(header, 8), number(header, 16)
     if before != main.pages and not (before == 0 and main.pages == 1):
-        return "it belongs to a file of another size"
+        return "the leftover file belongs to a database file of another size"
     if records not in {0, 1, _NOT_COUNTED} or (records and first and number(first, 0) != 1):
-        return "it would overwrite more than the first page, which no server leaves"
+        return "the leftover file would overwrite more than the first page, and no server leaves such a file"
     return ""

@@ -27,7 +27,8 @@ START_SECONDS = 7.0  # for the work of others that was queued before, and for th
 END_SECONDS = 30.0  # for work that has begun, and its commit: a disk may hang
 
 FailureOf = Callable[[BaseException, str], "Unavailable | None"]
-"""Returns the failure of the database that an error means; None if the error is not the database's. Takes the verb."""
+"""Converts an error, with the verb of the attempt, into the failure to raise. Returns None for errors of other
+origin."""
 
 
 def locked(more: str = "") -> Unavailable:

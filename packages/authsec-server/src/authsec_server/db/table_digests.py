@@ -57,7 +57,7 @@ _BYTES: Final = 384
 LONGEST: Final = 2**21  # characters of a value. A longer one, which no server writes, is cut: `verify` finds it
 
 Digests = Mapping[str, Sequence[str]]
-"""By the name of the table: its digest before and after a change."""
+"""For the name of each table: the table's digest before and after a change."""
 
 _digests = Table(
     "table_digests",

@@ -6,4 +6,5 @@ from typing import Final
 
 MAX_VERSION: Final = 2**53 - 1  # every program that reads JSON keeps it exactly
 HIGHEST_LIKELY_VERSION: Final = 2**52
-"""A row with a higher version is planted. A restore raises the authority's version by a million above all others."""
+"""AuthSec never reaches a higher version, so a row with one was forged. A restore raises the authority's version to a
+million above all others."""

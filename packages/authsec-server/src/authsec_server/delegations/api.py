@@ -30,14 +30,15 @@ Verb = Callable[[Tx, Act, str, Terms], ResolvedDelegation]
 FILTERS = (
     Parameter(
         name="text",
-        description="Part of its slug, or of the name or slug of the role or the client; or the beginning of its id.",
+        description="Only delegations with this text in their slug, or in the name or slug of the role or client. "
+        "Or the beginning of a delegation's id.",
     ),
     Parameter(name="role", description="Only delegations of this role, by id or slug."),
     Parameter(name="client", description="Only delegations to this client, by client_id or slug."),
     one_of("state", "Only delegations in this state.", DelegationState),
     one_of("target_type", "Only delegations for this target type.", TargetType),
     Parameter(name="audience", description="Only delegations that name this audience."),
-    Parameter(name="owner", description="The owner: the whole name."),
+    Parameter(name="owner", description="Only delegations of this owner. Give the whole name."),
     one_of("sort", "The order: newest first (default), oldest first, or next to expire first.", DelegationSort),
 )
 

@@ -35,7 +35,8 @@ class DelegationState(StrEnum):
 
 
 MAX_DELEGATIONS = MAX_NAMED
-"""Of one client, without those that are over: the event of a token names each that the token draws on."""
+"""The limit of live and disabled delegations of one client. The event of a token lists each delegation that the token
+uses."""
 ENDED_STATES = frozenset({DelegationState.ENDED, DelegationState.REVOKED})
 """The final states."""
 
@@ -113,12 +114,10 @@ DESCRIBED: Fields = {
     "owner": Editable(naming.name),
     "description": Editable(naming.text),
 }
-"""The fields that describe a delegation. No permission uses them.
-
-Everywhere else they are read from here: `store` has the columns, `shapes` the JSON types, and the console's template
-`delegations/fields.html` and the command line the inputs. The fields that grant authority are in `as_granted`, and
-`validation.granted_fields` has their checks.
-"""
+"""The fields that describe a delegation. No permission uses these fields. A new field also needs a column in
+`store`, a JSON type in `shapes`, and inputs in the template `delegations/fields.html` and the command line. All
+other code reads this list. The fields that grant authority are in `as_granted`, and `validation.granted_fields` has
+their checks."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

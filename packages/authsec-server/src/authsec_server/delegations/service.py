@@ -67,7 +67,7 @@ def create(tx: Tx, act: Act, proposal: Proposal, terms: Terms) -> ResolvedDelega
     if twin := live_twin(delegation, held, act.now):
         raise Conflict(
             f"The same trust delegation already exists: {twin.slug or twin.id}. Nothing was created.",
-            "Use that one, or revoke it before you create a new one.",
+            "Use that trust delegation, or revoke that trust delegation before you create a new one.",
         )
     _refuse_too_many(client, held, act.now)
     repeats = repeated(delegation, held, act.now)
@@ -237,7 +237,7 @@ def chosen_slug(tx: Tx, act: Act, given: str) -> str:
     if held := _holder_of_slug(tx, act, slug):
         raise Conflict(
             f"The slug {slug} already belongs to the trust delegation {held.id}.",
-            "Choose another slug, or revoke that one first.",
+            "Choose another slug, or revoke that trust delegation first.",
             field="slug",
         )
     return slug

@@ -22,11 +22,12 @@ class DelegationDescription(TypedDict):
 class DelegationBody(Body):
     """The optional fields of a delegation, as a request or document contains them."""
 
-    audiences: list[str] = Field(default_factory=list, description="APIs, by slug, URL or registered name.")
+    audiences: list[str] = Field(default_factory=list, description="The APIs, each by its slug or its audience.")
     excluded_proofs: list[str] = Field(default_factory=list)
     ends_at: str | None = Field(default=None, description="RFC 3339, e.g. 2026-12-31T18:00:00Z")
     owner: str | None = Field(
-        default=None, description="If omitted: unchanged; for a new delegation, the person who creates it."
+        default=None,
+        description="If omitted, an edit keeps the owner. A new delegation then belongs to the person who creates it.",
     )
     description: str = ""
 

@@ -85,7 +85,7 @@ delegation_audiences = Table(  # the audiences once more, for lists of who may c
 )
 
 NO_AUDIENCE = ""
-"""Stands among the audiences for a delegation that names none."""
+"""A placeholder in the list of audiences for a delegation without an audience."""
 
 
 def add(connection: Connection, delegation: Delegation) -> None:

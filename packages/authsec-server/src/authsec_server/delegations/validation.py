@@ -253,8 +253,8 @@ def _about_audiences(delegation: Delegation, registered: Collection[str], defaul
     if default_audience in (delegation.audiences or (default_audience,)):
         yield Caution(
             code="audience_shared",
-            message=f"Its tokens are for the shared audience {default_audience}: APIs that accept this audience can "
-            "use each other's tokens. Name the API instead.",
+            message=f"Tokens of this delegation are for the shared audience {default_audience}: APIs that accept "
+            "this audience can use each other's tokens. Name the API instead.",
         )
     unknown = [each for each in delegation.audiences if each not in registered and each != default_audience]
     if unknown:

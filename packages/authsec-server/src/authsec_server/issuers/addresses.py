@@ -28,7 +28,7 @@ def parse_issuer(kind: TrustedIssuerKind, text: str) -> str:
         raise Invalid(
             "issuer",
             f"{quoted(text)} is not an issuer: it has a query.",
-            "Give it exactly as in the `iss` of its tokens, e.g. https://token.actions.githubusercontent.com",
+            "Give the issuer exactly as in the `iss` of its tokens, e.g. https://token.actions.githubusercontent.com",
         )
     return text
 
@@ -57,7 +57,7 @@ def parse_audience(text: str) -> str:
         raise Invalid(
             "audience",
             f"audience must have at most {MAX_AUDIENCE} visible characters, without spaces at either end.",
-            "Leave it empty for this authority's own issuer.",
+            "Leave audience empty to use this authority's own issuer.",
         )
     return text
 

@@ -54,7 +54,10 @@ def as_json(trusted_issuer: TrustedIssuer, issuer: str) -> TrustedIssuerShown:
 
 PATH = f"{API}/issuers"
 ONE = PATH + "/{trusted_issuer}"
-TEXT = Parameter(name="text", description="Part of the name, slug or issuer, or the beginning of the id.")
+TEXT = Parameter(
+    name="text",
+    description="Only trusted issuers whose name, slug or issuer contains this text, or whose id begins with it.",
+)
 Verb = Callable[[Tx, Act, str], TrustedIssuer]
 
 

@@ -55,7 +55,8 @@ PRESETS: Mapping[str, Mapping[str, str]] = {
     "google": _named("google", _GOOGLE),
     "azure": _named("azure", _AZURE),
 }
-"""Selector → claim, by the name of the issuer: GitHub Actions, GitLab CI/CD, Google and Microsoft Entra identities."""
+"""For each preset, the claim of each selector. The presets: GitHub Actions, GitLab CI/CD, Google and Microsoft Entra
+identities."""
 
 
 MAX_CLAIMS = 50

@@ -38,7 +38,7 @@ def read_credentials(folder: Path | None, name: str) -> str:
     if folder is None:
         raise CredentialsUnusable("AUTHSEC_SERVER_CREDENTIALS_DIR is not set to a folder of credentials")
     if name != Path(name).name or name.startswith("."):  # whatever the database says
-        raise CredentialsUnusable("the registered name is not a file name")
+        raise CredentialsUnusable("the registered name of the credentials is not a file name")
     try:
         if not (folder / name).is_file():
             raise CredentialsUnusable(f"the folder of credentials has no file {name}")
@@ -49,7 +49,8 @@ def read_credentials(folder: Path | None, name: str) -> str:
     token = data.strip(b" \t\r\n")
     if len(data) > MAX_BYTES or not _TOKEN.fullmatch(token):
         raise CredentialsUnusable(
-            f"the file {name} must contain one token on one line of at most {MAX_BYTES} bytes, and was not sent"
+            f"the file {name} was not sent, because the file must contain one token on one line of at most "
+            f"{MAX_BYTES} bytes"
         )
     return token.decode("ascii")
 
@@ -126,7 +127,10 @@ class ClusterLine:
         self._refuse_while_quiet(lookup)
         gate = self._alone if self._down else self._turns
         if not gate.acquire(timeout=0.0 if self._down else TURN_SECONDS):
-            raise self._failed(lookup, self._down or "this server already has the most concurrent requests to it")
+            raise self._failed(
+                lookup,
+                self._down or "this server already has the maximum number of concurrent requests to that API server",
+            )
         try:
             self._refuse_while_quiet(lookup)  # somebody before us may have found out
             yield
@@ -165,7 +169,10 @@ class ClusterLine:
 
     def _hint(self, lookup: Lookup, status: int) -> str:
         if status == 401:
-            return f": it does not accept the token in the file {self._cluster.credentials}. Renew it there"
+            return (
+                f": the API server does not accept the token in the file {self._cluster.credentials}. Write a new "
+                "token to the file"
+            )
         if status == 403:
             account = f"the account of the file {self._cluster.credentials}"
             command = f"authsec issuers rbac {self.trusted_issuer.slug}"
@@ -330,7 +337,7 @@ def _unanswered(trusted_issuer: TrustedIssuer, failures: list[str]) -> Conflict:
         f"The cluster does not answer, so nothing was saved. Agents of {trusted_issuer.name!r}{whose} would get no "
         f"token. {'. '.join(failures)}.",
         f"First grant access in the cluster: authsec issuers rbac {trusted_issuer.slug} | kubectl apply -f -. Then "
-        f"write that account's token to the file {file}. Then turn the look-up on. To save without an answer: "
-        "--anyway on the command line, the tick in the console's form, anyway in the API.",
+        f"write that account's token to the file {file}. Then turn the look-up on. To save without an answer, use "
+        "--anyway on the command line, the checkbox in the console, or anyway in the API.",
         field="anyway",
     )

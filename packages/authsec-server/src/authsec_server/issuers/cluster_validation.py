@@ -26,7 +26,7 @@ def parse_ca(text: str, field: str = "ca") -> str:
     if "PRIVATE KEY" in text:
         raise Invalid(
             field,
-            "This contains a PRIVATE key. It was not stored, but it left its owner: consider the key exposed.",
+            "This text contains a PRIVATE key. AuthSec did not store the key. Treat the key as exposed.",
             "Replace that key, and give only the certificates: the blocks that begin with BEGIN CERTIFICATE.",
         )
     if len(text) > MAX_PEM:
@@ -56,10 +56,11 @@ def fingerprints(ca: str) -> list[str]:
 _FILE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}")  # leads nowhere: no separator, no dot in front
 _EXAMPLE = "https://10.0.0.1:6443"
 _BOTH = (
-    "Look-ups need the address of the cluster's API server, and the name of the file with this authority's token "
-    "for the cluster.",
-    f"api_server is e.g. {_EXAMPLE}; credentials is a file in the folder that the server's "
-    "AUTHSEC_SERVER_CREDENTIALS_DIR names. On the command line: --from-kubeconfig or --api-server, and --credentials.",
+    "Look-ups need two values: api_server (the address of the cluster's API server) and credentials (the name of a "
+    "token file).",
+    f"api_server is e.g. {_EXAMPLE}. credentials names a file in the folder AUTHSEC_SERVER_CREDENTIALS_DIR of the "
+    "server. The file has this authority's token for the cluster. On the command line: --from-kubeconfig or "
+    "--api-server, and --credentials.",
 )
 
 
@@ -120,7 +121,8 @@ def _file_name(text: str) -> str:
         return text
     raise Invalid(
         "credentials",
-        "Look-ups need the name of the file with this authority's token for the cluster: letters, digits, '.', "
-        "'-' and '_', without a folder.",
-        "Put the file into the folder AUTHSEC_SERVER_CREDENTIALS_DIR, and give its name, e.g. token",
+        "credentials must be the name of a token file. The name may have letters, digits, '.', '-' and '_', and no "
+        "folder.",
+        "Put a file with this authority's token for the cluster into the folder AUTHSEC_SERVER_CREDENTIALS_DIR. "
+        "Then give the file's name, e.g. token",
     )

@@ -337,7 +337,7 @@ class FetchedKeys:
         return float("inf") if self._tried is None else self._monotonic() - self._tried
 
     def _unavailable(self, why: str) -> KeysUnavailable:
-        too_old = "the last keys are more than 24 hours old, and " if self._held and not self._usable() else ""
+        too_old = "the last fetched keys are more than 24 hours old, and " if self._held and not self._usable() else ""
         return KeysUnavailable(
             f"The keys of the trusted issuer {self.trusted_issuer.name!r} ({self.trusted_issuer.slug}) are not "
             f"available: {too_old}{why}."

@@ -88,7 +88,7 @@ def _refuse_secret(entry: Mapping[str, Any]) -> None:
 def _kid(entry: Mapping[str, Any]) -> str:
     kid = entry.get("kid")
     if not isinstance(kid, str) or not 1 <= len(kid) <= MAX_KID:  # tokens name their key, so nothing would ask for it
-        raise JoseError("malformed_key", "it has no kid, which tokens need to name it")
+        raise JoseError("malformed_key", "it has no kid, so no token can name it")
     return kid
 
 

@@ -55,7 +55,8 @@ class LookupState:
 
 
 ALGORITHMS = frozenset({"RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512"})
-"""What a trusted issuer may sign with: what Kubernetes and SPIFFE (JWT-SVID section 3) allow. Any other is refused."""
+"""The signature algorithms of trusted issuers: those that Kubernetes and SPIFFE (JWT-SVID section 3) allow. All other
+algorithms are refused."""
 
 
 class KeysUnavailable(Exception):
@@ -123,7 +124,7 @@ CLUSTER_TERMS: Mapping[str, str] = {
     "token_review": "reviews",
     "pod_lookup": "pods",
 }
-"""The terms of a trusted issuer about its cluster, and their fields of `ClusterApi`."""
+"""The terms about the cluster of a trusted issuer, each with its field of `ClusterApi`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -155,12 +156,9 @@ class TrustedIssuerTerms:
 
 
 TERMS = tuple(each.name for each in fields(TrustedIssuerTerms))
-"""The names of the terms.
-
-Everywhere else they are read from here: `validation` has the checks, `shapes` the JSON types, and the console's
-template `issuers/form.html` and the command line the inputs. The store puts a term without a column into
-`configuration`.
-"""
+"""The names of the terms. A new term also needs a check in `validation`, a JSON type in `shapes`, and inputs in the
+template `issuers/form.html` and the command line. All other code reads this list. The store puts a term without a
+column into `configuration`."""
 EDITABLE = tuple(name for name in TERMS if name != "kind")
 """The terms that an edit can change."""
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-EXPOSED = "It was not stored, but it left its place: consider it exposed, and replace it."
+EXPOSED = "AuthSec did not store it. Treat it as exposed, and replace it."
 _MEMBER = re.compile(r'"(?:d|p|q|dp|dq|qi|oth|k|private_key)"\s*:')  # RFC 7518 section 6; and a service account's
 
 

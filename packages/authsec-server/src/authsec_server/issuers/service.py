@@ -230,7 +230,7 @@ def _refuse_shared_issuer(tx: Tx, trusted_issuer: TrustedIssuer) -> None:
             raise Conflict(
                 f"The trusted issuer {other.name!r} ({other.slug}) already has the issuer {trusted_issuer.issuer}, "
                 f"and {why}.",
-                "Use that one, or give this one its own keys.",
+                "Use that trusted issuer, or give the new trusted issuer its own keys.",
                 field="issuer",
             )
 

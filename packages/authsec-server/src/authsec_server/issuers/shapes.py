@@ -41,13 +41,23 @@ class TrustedIssuerTermsBody(Body):
     given_keys: dict[str, Any] | None = Field(  # somebody will paste private ones
         default=None, repr=False, description="A JWK Set of public keys."
     )
-    ca: str = Field(default="", description="Certificates (PEM); only these are trusted when its keys are fetched.")
+    ca: str = Field(
+        default="",
+        description="Certificates (PEM). When AuthSec fetches the issuer's keys, it trusts only these certificates.",
+    )
     audience: str = ""
-    claims: dict[str, str] = Field(default_factory=dict, description="Selector: claim, for an OpenID Connect issuer.")
-    preset: str = Field(default="", description="Claims of a well-known issuer: github, gitlab, google, azure.")
+    claims: dict[str, str] = Field(
+        default_factory=dict,
+        description="Only for an OpenID Connect issuer: for each selector, the claim that proves the selector.",
+    )
+    preset: str = Field(
+        default="", description="The claims of a well-known issuer, by its name: github, gitlab, google or azure."
+    )
     api_server: str = ""
     api_ca: str = ""
-    credentials: str = Field(default="", description="The name of a file on the server, never its content.")
+    credentials: str = Field(
+        default="", description="The name of a token file on the server. Never send the token itself."
+    )
     token_review: bool = False
     pod_lookup: bool = False
 

@@ -105,7 +105,7 @@ def _url(keys_from: KeysFrom, text: str) -> str:
     if keys_from is KeysFrom.URL:
         return parse_url("keys_url", text)
     if text:
-        raise Invalid("keys_url", "A key address is only used with keys_from url.", "Leave one of the two out.")
+        raise Invalid("keys_url", "A key address is only used with keys_from url.", "Leave out one of the two values.")
     return ""
 
 
@@ -114,7 +114,7 @@ def _given(
 ) -> Mapping[str, Any] | None:
     if keys_from is not KeysFrom.GIVEN:
         if document is not None:
-            raise Invalid("given_keys", "Keys are only used with keys_from given.", "Leave one of the two out.")
+            raise Invalid("given_keys", "Keys are only used with keys_from given.", "Leave out one of the two values.")
         return None
     if document is None:
         raise Invalid("given_keys", "keys_from given needs the keys themselves.", _AS_SERVED)
@@ -124,11 +124,10 @@ def _given(
         if error.exposed:
             raise Invalid(
                 "given_keys",
-                f"This set must not be used: {error}. It was not stored, but it left its owner: consider that key "
-                "exposed.",
+                f"This key set must not be used: {error}. AuthSec did not store the key. Treat the key as exposed.",
                 f"Replace that key at the issuer. {_AS_SERVED}",
             ) from None
-        raise Invalid("given_keys", f"This set cannot be used: {error}.", _AS_SERVED) from None
+        raise Invalid("given_keys", f"This key set cannot be used: {error}.", _AS_SERVED) from None
 
 
 def _ca(keys_from: KeysFrom, text: str) -> str:

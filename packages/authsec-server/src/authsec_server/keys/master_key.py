@@ -93,7 +93,7 @@ class MasterKey:
             raise KeyUnusable(f"The {purpose} {kid} cannot be decrypted: its row was damaged or changed.") from None
         # Signatures name the key by its thumbprint: signed by another key, each would be refused everywhere.
         if private.algorithm != purpose.algorithm or private.public.thumbprint() != kid:
-            raise KeyUnusable(f"The row of the {purpose} {kid} contains another key.")
+            raise KeyUnusable(f"The row of the {purpose} {kid} contains a key with another kid.")
         return private
 
     def __repr__(self) -> str:

@@ -36,7 +36,7 @@ class KeyState(StrEnum):
 
 PUBLISHED = frozenset({KeyState.PREPARED, KeyState.ACTIVE, KeyState.RETIRED})
 FINAL_STATES = frozenset({KeyState.GONE, KeyState.REVOKED})
-"""In these it has no private part any more."""
+"""The states in which the private key is deleted."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

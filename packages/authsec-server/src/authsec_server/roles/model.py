@@ -56,8 +56,5 @@ EDITABLE: Fields = {
     "description": Editable(naming.text),
     "actions": Editable(lambda _, texts: parse_actions(texts), plain=list),
 }
-"""The fields of a role that an edit can change.
-
-Everywhere else they are read from here: `store` has the columns, `shapes` the JSON types, and the console's template
-`roles/fields.html` and the command line the inputs.
-"""
+"""The fields of a role that an edit can change. A new field also needs a column in `store`, a JSON type in `shapes`,
+and inputs in the template `roles/fields.html` and the command line. All other code reads this list."""

@@ -245,9 +245,9 @@ def _details(denied: Denied) -> str:
     parts = [f"Not delegated: {' '.join(known)}."] if known else []
     parts += [_unknown(action, denied.offered) for action in denied.unknown[:_NAMED]]
     if len(denied.unknown) > _NAMED:
-        parts.append(f"Also not: {len(denied.unknown) - _NAMED} more.")
+        parts.append(f"{len(denied.unknown) - _NAMED} more requested actions are unknown.")
     if denied.smaller:
-        parts.append(f"scope={' '.join(denied.smaller)} would be granted.")
+        parts.append(f"The request scope={' '.join(denied.smaller)} would be granted.")
     more = len(denied.offered) - _NAMED
     delegated = " ".join(denied.offered[:_NAMED])
     return " ".join([*parts, f"Delegated: {delegated}{f' and {more} more' if more > 0 else ''}."])

@@ -79,8 +79,8 @@ def _found(tx: Tx, act: Act, asked: str) -> Sequence[Recorded]:
         if not found:
             raise NotFound(
                 "Nothing was recorded under this request id.",
-                "Refusals of callers without a valid proof, or with an insufficient role, are counted by the "
-                "minute under the id of the first one. Search by time, by agent or by caller.",
+                "Refusals of callers without a valid proof, or with an insufficient role, share one event for each "
+                "minute. This event has only the first request id. Search by time, by agent or by caller.",
             )
         return found
     first = audit.event(tx, act.principal, int(asked))

@@ -2,5 +2,7 @@
 
 from prometheus_client import Counter
 
-ENDED = Counter("authsec_token_requests_total", "Token requests by result.", ["outcome"])
-INTROSPECTED = Counter("authsec_introspections_total", "Introspection requests of APIs by answer.", ["answer"])
+ENDED = Counter("authsec_token_requests_total", "Token requests, counted separately for each result.", ["outcome"])
+INTROSPECTED = Counter(
+    "authsec_introspections_total", "Introspection requests of APIs, counted separately for each answer.", ["answer"]
+)

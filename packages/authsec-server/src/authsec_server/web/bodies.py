@@ -76,7 +76,7 @@ def _without_default(schema: dict[str, Any]) -> None:
 
 
 LEFT_OUT: Any = Field(None, json_schema_extra=_without_default)
-"""The default of a member of `Changes`: what is left out has no value. None is one only where the type says so."""
+"""The default of a member of `Changes`: the member is left out. None is a value only if the type allows None."""
 
 
 class Changes(Body):

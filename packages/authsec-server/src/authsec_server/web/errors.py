@@ -42,10 +42,10 @@ STATUS: Mapping[type[Failure], int] = {
 _SAFE = frozenset({"GET", "HEAD"})  # RFC 9110 section 9.2.1. A token may be asked for again: its record harms nobody
 
 _HELPS: Mapping[int, str] = {
-    408: "Send it again, without a pause.",
+    408: "Send the body again, without a pause.",
     415: "Send the fields as name=value, with Content-Type: application/x-www-form-urlencoded.",
 }
-"""What would satisfy a request that the framework or a reader of bodies refuses."""
+"""The remedies of requests that the framework or a reader of bodies refuses."""
 
 
 class Unauthenticated(Exception):

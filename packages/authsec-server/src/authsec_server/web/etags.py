@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 OURS: Final = r'"[1-9][0-9]{0,8}-[0-9a-f]{8}"'
-"""A tag, as a pattern."""
+"""The pattern of an ETag."""
 ACCEPTED: Final = r'"[1-9][0-9]{0,8}(-[0-9a-f]{8})?"'
-"""The same; or the revision alone, for whoever knows no more."""
+"""The pattern of an ETag, or of a revision alone."""
 _PARTS: Final = re.compile(r'"([0-9]+)(?:-([0-9a-f]+))?"')
 
 

@@ -17,7 +17,8 @@ from starlette.routing import Route
 
 LIVE, READY = "/healthz", "/readyz"
 PATIENCE: Final = 10.0
-"""Seconds without a successful probe until the server is unready. An `apply` holds the authority lock for up to 3."""
+"""Seconds without a successful probe until the server is unready. An `apply` holds the authority lock for up to 3
+seconds."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

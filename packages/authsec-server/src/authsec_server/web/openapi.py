@@ -203,12 +203,18 @@ def _refusals(operation: AnyOperation) -> list[int]:
 
 def _parameters(operation: AnyOperation) -> list[Json]:
     found: list[Json] = [
-        {"name": name, "in": "path", "required": True, "description": "Its id or slug.", "schema": {"type": "string"}}
+        {
+            "name": name,
+            "in": "path",
+            "required": True,
+            "description": "The id or slug of the object.",
+            "schema": {"type": "string"},
+        }
         for name in _IN_PATH.findall(operation.path)
     ]
     found += [_query(each) for each in operation.query]
     if operation.changes:
-        asked = "1: show what would change and what would stop, and change nothing."
+        asked = "With 1, the request shows what would change and what would stop, and changes nothing."
         found.append(_query(Parameter(name=DRY_RUN, description=asked, schema={"enum": ["1"], "type": "string"})))
     if operation.may_want_revision:
         tag = {"type": "string", "pattern": rf"^(\*|{etags.ACCEPTED})$"}

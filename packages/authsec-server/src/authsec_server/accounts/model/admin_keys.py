@@ -116,7 +116,11 @@ def key_name(name: str) -> str:
     """
     checked = naming.name("name", name)
     if naming.is_uuid(checked) or is_admin_key(checked):
-        raise Invalid("name", "name must not look like an id or a key.", "Say what the key is for, such as ci.")
+        raise Invalid(
+            "name",
+            "name must not look like an id or a key.",
+            "Choose a name that says what the key is for, such as ci.",
+        )
     return checked
 
 
@@ -126,6 +130,8 @@ def expiry(life: timedelta | None, now: datetime) -> datetime | None:
         return None
     if not MIN_LIFE <= life <= MAX_LIFE:
         raise Invalid(
-            "expires_in", "expires_in must be 1 minute to 10 years.", "Give it in seconds; 90 days are 7776000."
+            "expires_in",
+            "expires_in must be 1 minute to 10 years.",
+            "Give expires_in in seconds, e.g. 7776000 for 90 days.",
         )
     return now + life

@@ -68,15 +68,17 @@ class Administrator:
         if self.has_identity:
             raise Conflict(
                 f"{self.email} signs in through the OpenID provider {self.issuer} and has no password here.",
-                "The provider decides their role and whether they can sign in; here you can disable them. When "
-                f"the provider is down, run on the server's machine: authsec admin setup-url --email {self.email} "
-                "--sign-in",
+                "The provider sets the role and decides who can sign in. You can disable the administrator here. "
+                "If the provider is down, run on the server's machine: authsec admin setup-url --email "
+                f"{self.email} --sign-in",
             )
 
     def require_enabled(self) -> None:
         """Raise `Conflict` if the administrator is disabled."""
         if not self.enabled:
-            raise Conflict(f"{self.email} is disabled.", f"Enable them first: authsec admin enable {self.email}")
+            raise Conflict(
+                f"{self.email} is disabled.", f"Enable the administrator first: authsec admin enable {self.email}"
+            )
 
 
 def new(

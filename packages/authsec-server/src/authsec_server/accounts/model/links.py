@@ -35,7 +35,8 @@ MESSAGES = {
     LinkStatus.USED: "This link was already used. A link works only once.",
     LinkStatus.VOIDED: "This link is no longer valid: a newer link replaced it.",
     LinkStatus.EXPIRED: "This link has expired.",
-    LinkStatus.TOO_LATE: "This link is no longer valid: its purpose no longer applies.",
+    LinkStatus.TOO_LATE: "This link is no longer valid: the first administrator already exists, or the "
+    "administrator of the link is disabled.",
     LinkStatus.UNKNOWN: "This link is not from this authority, is incomplete, or expired some time ago.",
 }
 REMEDY = "Ask the sender for a new link. On the server's machine, `authsec admin setup-url` makes one."

@@ -53,7 +53,10 @@ def acceptable(typed: str, *, known: Iterable[str]) -> str:
     if not MIN_PASSWORD <= len(password) <= MAX_PASSWORD:
         raise _refused(f"must have {MIN_PASSWORD} to {MAX_PASSWORD} characters", ADVICE)
     if not _writable(password):
-        raise _refused("must have visible characters and spaces only", "A line break may have been pasted with it.")
+        raise _refused(
+            "may have only visible characters and spaces",
+            "A line break may have been pasted with the password.",
+        )
     folded = password.casefold()
     if len(set(folded)) < MIN_DIFFERENT or _is_run(folded) or _repeats(folded):
         raise _refused("must not be a simple sequence or a repetition, such as abcdefghijkl", ADVICE)

@@ -65,10 +65,10 @@ def _key(jws: UnverifiedJws, find_key: Callable[[str], PublicKey | None]) -> Pub
     if jws.header["alg"] not in ALGORITHMS:  # before a key is looked for: no fetch for what cannot pass
         raise _invalid("its signature algorithm is not RS256, PS256, ES256 or EdDSA")
     if jws.header.get("typ", "JWT").lower() != "jwt":  # RFC 8725 section 3.11: an access or logout token is none
-        raise _invalid("its typ is that of another kind of token")
+        raise _invalid("its typ names another kind of token")
     kid = jws.header.get("kid")
     if not kid:
-        raise _invalid("it has no kid, which names the key that signed it")
+        raise _invalid("it has no kid, the id of the signing key")
     key = find_key(kid)
     if key is None:
         raise _invalid("the provider does not publish the key that signed it")
@@ -90,7 +90,7 @@ def _is_subject(subject: object) -> bool:
 
 _CORE = "OpenID Connect Core 3.1.3.7"
 _CHECKS = (
-    _Check(f"{_CORE} (2)", "its iss is not the provider", lambda claims, its: claims.get("iss") == its.issuer),
+    _Check(f"{_CORE} (2)", "its iss does not name the provider", lambda claims, its: claims.get("iss") == its.issuer),
     _Check(
         f"{_CORE} (3)", "its aud does not name this client", lambda claims, its: its.client_id in _audiences(claims)
     ),
@@ -101,7 +101,7 @@ _CHECKS = (
     ),
     _Check(
         f"{_CORE} (5)",
-        "its azp is another client",
+        "its azp names another client",
         lambda claims, its: claims.get("azp", its.client_id) == its.client_id,
     ),
     _Check(
@@ -121,7 +121,7 @@ _CHECKS = (
     ),
     _Check(
         f"{_CORE} (11)",  # stops an ID token of another sign-in, and a code injected into this one
-        "its nonce is not the one of this sign-in",
+        "its nonce does not belong to this sign-in",
         lambda claims, its: compare_digest(str(claims.get("nonce")).encode(), its.nonce.encode()),
     ),
     _Check(

@@ -33,7 +33,7 @@ class OpenIdRefusal(StrEnum):
 
 
 _AGAIN = "Sign in again from the sign-in page."
-_OPERATOR = "Ask the operator of this server: its log has the cause."
+_OPERATOR = "Ask the operator of this server: the server's log shows the cause."
 _WORDS: Mapping[OpenIdRefusal, tuple[str, str]] = {
     OpenIdRefusal.NOT_BEGUN: ("No sign-in was started in this browser.", _AGAIN),
     OpenIdRefusal.EXPIRED: ("This sign-in took longer than ten minutes.", _AGAIN),

@@ -53,8 +53,7 @@ def read_pasted(text: str) -> Pasted | NoToken:
     if len(token.split()) > 1:
         token = "".join(token.split())
         notes.append(
-            "Spaces and line breaks in the token were removed. The place where the agent reads the token must not "
-            "have any."
+            "Spaces and line breaks in the token were removed. Remove them also where the agent reads the token."
         )
     return Pasted(token=token, notes=tuple(notes))
 
@@ -80,7 +79,7 @@ _ELSE: Sequence[tuple[Callable[[str], bool], str, str]] = (
     (lambda text: not text, "Nothing was pasted.", "Paste the token that the agent sends."),
     (
         _is_kubeconfig,
-        "This is a kubeconfig, which contains somebody's own credentials for the cluster. It was not stored.",
+        "This is a kubeconfig, which contains a person's credentials for the cluster. AuthSec did not store it.",
         "Paste the token of the agent's pod: kubectl exec POD -- cat /var/run/secrets/authsec/token",
     ),
     (
@@ -106,8 +105,8 @@ _ELSE: Sequence[tuple[Callable[[str], bool], str, str]] = (
     (
         lambda text: text.startswith(("{", "[", "apiVersion:")),
         "This is a document that may contain a token, not the token alone.",
-        "Paste only the token, which begins with eyJ: status.token of a TokenRequest, the decoded data.token of a "
-        "Secret, or value in GitHub's answer.",
+        "Paste only the token, which begins with eyJ. Find the token in status.token of a TokenRequest, in "
+        "data.token of a Secret (decode it), or in value of GitHub's answer.",
     ),
     (
         lambda text: text.startswith("ZXlK") and "." not in text,

@@ -52,9 +52,9 @@ from authsec_server.web.throttle import Throttle
 
 T = TypeVar("T")
 _GOOD = {
-    "issuer": "Its `iss` is the issuer of this trusted issuer.",
-    "audience": "Its audience is this authority, and nothing else.",
-    "times": "It is valid now.",
+    "issuer": "The token's `iss` is the issuer of this trusted issuer.",
+    "audience": "The token's audience is this authority, and nothing else.",
+    "times": "The token is valid now.",
     "binding": "",  # what nobody has heard of need not be said to be in order
 }
 _FIRST = "Not checked, because an earlier check failed."
@@ -107,14 +107,19 @@ class TokenSteps:
             return False
         named, problem = f"`{visible(kid)}`", ""
         if key is None:
-            anew = "paste the new ones under Edit" if self._trusted_issuer.given_keys is not None else "fetch them now"
+            anew = (
+                "paste the new keys under Edit"
+                if self._trusted_issuer.given_keys is not None
+                else "fetch the new keys now"
+            )
             problem = (
-                f"It names the key {named}, which this trusted issuer does not have. If the keys were renewed, {anew}."
+                f"The token names the key {named}, which this trusted issuer does not have. If the issuer has new "
+                f"keys, {anew}."
             )
         elif not signed_by(token, key):
             problem = (
-                f"This trusted issuer's key {named} did not sign it: another issuer made the token, or the token "
-                "was changed."
+                f"This trusted issuer's key {named} did not sign the token. Another issuer made the token, or the "
+                "token was changed."
             )
         return self.note(
             StepName.SIGNATURE,
@@ -126,7 +131,7 @@ class TokenSteps:
         named = claims.get("sub" if self._trusted_issuer.kind is TrustedIssuerKind.SPIFFE else "iss")
         whose = f"`{visible(named)}`" if isinstance(named, str) else "nobody"
         its = self._trusted_issuer.issuer
-        return f"Its issuer is {whose}; this trusted issuer is `{its}`.{self._elsewhere(claims)}"
+        return f"The token's issuer is {whose}; this trusted issuer is `{its}`.{self._elsewhere(claims)}"
 
     def _elsewhere(self, claims: Mapping[str, Any]) -> str:
         """Suggest other trusted issuers at which to test the token; empty if none matches."""
@@ -145,7 +150,7 @@ class TokenSteps:
         if isinstance(selectors, str):
             self.note(StepName.CLAIMS, selectors, "")
             return None
-        self.note(StepName.CLAIMS, "", "Its claims about the workload are readable.")
+        self.note(StepName.CLAIMS, "", "The token's claims about the workload are readable.")
         return Verified(
             trusted_issuer_id=self._trusted_issuer.id,
             trusted_issuer_revision=self._trusted_issuer.revision,
@@ -169,11 +174,11 @@ class TokenSteps:
                 StepName.REVIEW, lambda: clusters.is_still_valid(self._trusted_issuer, evidence, bound, self._audience)
             )
             if counts is not None:
-                self.note(StepName.REVIEW, "" if counts else GONE, "The cluster says that it is still valid.")
+                self.note(StepName.REVIEW, "" if counts else GONE, "The cluster says that the token is still valid.")
         if cluster.pods:
             told = self._asked(StepName.POD, lambda: (clusters.pod(self._trusted_issuer, bound),))
             if told is not None:
-                self.note(StepName.POD, "" if told[0] is not None else GONE, "Its pod was looked up.")
+                self.note(StepName.POD, "" if told[0] is not None else GONE, "The token's pod was looked up.")
                 return replace(verified, selectors=verified.selectors | (told[0] or frozenset()), looked_up=True)
         return verified
 
@@ -193,7 +198,9 @@ class TokenSteps:
             return None
 
     def _unknown(self, name: StepName, why: str) -> None:
-        self.steps.append(Step(name=name, state=StepState.UNKNOWN, said=f"This cannot be checked right now. {why}"))
+        self.steps.append(
+            Step(name=name, state=StepState.UNKNOWN, said=f"This step cannot be checked right now. {why}")
+        )
 
 
 A_MINUTE: Final = 30  # of one person or admin key: each may have a cluster asked
@@ -279,7 +286,7 @@ class TokenExplainer:
             token = parse_compact(pasted.token, max_bytes=MAX_BYTES)
         except JoseError as error:
             problem = (
-                f"It is not a signed JWT of at most {MAX_BYTES:,} bytes: {error}. Check that the whole token was "
+                f"This is not a signed JWT of at most {MAX_BYTES:,} bytes: {error}. Check that the whole token was "
                 "copied."
             )
             steps.note(StepName.FORM, problem, "")
@@ -298,12 +305,12 @@ class TokenExplainer:
         named = token.claims.get("iss")
         if named == self._issuer:
             return (
-                "It is a delegation token of this authority. Agents send delegation tokens to APIs; they are not "
+                "This is a delegation token of this authority. Agents send delegation tokens to APIs; they are not "
                 "proofs. Paste the token that the agent gets from its platform."
             )
         if isinstance(named, str) and naming.is_uuid(named) and token.claims.get("sub") == named:
             return (
-                "It is an assertion that an agent signed with its own key. Such assertions need no trusted "
+                "This is an assertion that an agent signed with its own key. Such assertions need no trusted "
                 "issuer: the agent's page shows its keys."
             )
         return ""

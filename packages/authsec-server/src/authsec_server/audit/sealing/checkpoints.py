@@ -19,7 +19,7 @@ _ROOT: Final = re.compile(r"[0-9a-f]{64}")
 CLOCK_TOLERANCE: Final = timedelta(minutes=5)  # longer by far than the clocks of two machines may differ
 KID: Final = re.compile(r"[A-Za-z0-9_-]{43}")  # an RFC 7638 thumbprint with SHA-256
 Keys = Mapping[str, PublicKey]
-"""The trusted keys, by `kid`. A checkpoint is accepted only with the signature of one of them."""
+"""The trusted keys, by `kid`. A checkpoint is accepted only with the signature of one of these keys."""
 
 
 class CheckpointRefused(Exception):
@@ -137,7 +137,8 @@ def signed_claims(signed: str, keys: Keys, kind: str, what: str) -> tuple[str, M
     key = keys.get(kid)
     if key is None:
         raise CheckpointRefused(
-            "is signed by a key that was not given: it was forged, or the given keys are another authority's"
+            "is signed by a key that was not given: the signature was forged, or the given keys belong to another "
+            "authority"
         )
     try:
         return kid, unverified.verified_by(key, algorithms={"EdDSA"}).claims

@@ -79,20 +79,23 @@ class CountCheck:
         if self._mark.problem:
             yield self._mark.problem
         elif self._mark.until and self._now and self._mark.until > self._now:
-            yield f"The mark counted.until is in the future: {_minute(self._mark.until)}. New events are not counted."
+            yield f"The value counted.until is in the future: {_minute(self._mark.until)}. New events are not counted."
         elif self._mark.through > self._highest:
-            above = f"The mark counted.through is {self._mark.through}, above the last event ({self._highest})."
+            above = f"The value counted.through is {self._mark.through}, above the last event ({self._highest})."
             yield f"{above} New events are not counted."
 
     def _of_dropped_months(self, dropped: DropRecord) -> Iterator[str]:
         for name, digest in self._recount.digests.items():
             if dropped.counts[name] != digest:
-                yield f"{name} was changed in the months before {dropped.before}, of which the events were dropped."
+                yield (
+                    f"{name} was changed in the months before {dropped.before}, although the events of these "
+                    "months were dropped."
+                )
 
     def _of_table(self, table: CountTable) -> Iterator[str]:
         number = self._recount.more_odd[table.name]
         sentences = [
-            f"{table.name} has a row that no roll-up writes: {row.odd}." for row in self._recount.odd[table.name]
+            f"{table.name} has a row that no server writes: {row.odd}." for row in self._recount.odd[table.name]
         ]
         number += len(sentences[MOST:])
         yield from sentences[:MOST]

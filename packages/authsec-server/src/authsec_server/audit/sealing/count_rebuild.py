@@ -109,7 +109,8 @@ def rebuild_counts(database: Database, act: Act, keys: Keys) -> Rebuilt:
                 plan.carry_out(database, act)
             except (_Interfered, IntegrityError):
                 raise Conflict(
-                    "Another rebuild of the counts is running.", "Run the command again after the other one has ended."
+                    "Another rebuild of the counts is running.",
+                    "Run the command again after the other rebuild has ended.",
                 ) from None
             if not plan.more and not plan.is_overtaken(database):
                 return first
@@ -237,7 +238,7 @@ def _new_mark(tx: Tx, mark: Mark, highest: int | None, until: datetime) -> Mark:
     if highest is None:
         raise Conflict(
             "A transaction that writes events is taking too long.",
-            "Run the command again after the other one has ended.",
+            "Run the command again after the other transaction has ended.",
         )
     grows = events.c.count_key.is_not(None), ~exists().where(sealed_events.c.event_id == events.c.id)
     first = select(func.min(events.c.id)).where(events.c.id > 0, events.c.id <= highest, *grows)

@@ -40,9 +40,9 @@ NEVER_DROPPED: Final = frozenset(
         EventKind.AUTHORITY_RESTORED,
     }
 )
-"""Events that no drop takes: later checks go by them."""
+"""Kinds of events that a drop keeps, because later checks need these events."""
 Run = tuple[int, int]
-"""The first and the last of places without a gap."""
+"""The first and the last position of a range without gaps."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

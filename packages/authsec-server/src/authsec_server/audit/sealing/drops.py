@@ -46,11 +46,14 @@ class Drop:
             yield f"{what} were dropped, but the record of the drop is not sealed."
         if 0 < self.missing < record.events:
             yield (
-                f"{what} were dropped, and {record.events - self.missing:,} that the record names are still there."
-                " To finish a drop that was interrupted: authsec audit drop"
+                f"{what} were dropped, but {record.events - self.missing:,} events that the record names are still "
+                "there. To finish a drop that was interrupted: authsec audit drop"
             )
         if self.missing and (self.covered_at is None or self.covered_at >= record.cut):
-            yield f"{what} were dropped with the months before {record.before}, and sealed only after these."
+            yield (
+                f"{what} were dropped with the months before {record.before}, but sealed only after the drop of "
+                "these months."
+            )
         if self.missing and (limit := self._is_dated_after(now)):
             yield f"{what} were dropped, but the record is dated {shown_time(record.at)}, after {limit}."
         if self.given not in {0, self.missing}:
@@ -149,8 +152,9 @@ class Drops:
             return "dropped nothing. To finish a drop that was interrupted: authsec audit drop"
         if drop.overtaken_at and drop.sealed_at and drop.sealed_at - drop.overtaken_at > CLOCK_TOLERANCE:
             return (
-                f"its checkpoint was not the last one: another was signed at {shown_time(drop.overtaken_at)}, and"
-                f" the first checkpoint that covers the record at {shown_time(drop.sealed_at)}."
+                "its checkpoint was not the last one: another checkpoint was signed at "
+                f"{shown_time(drop.overtaken_at)}, and the first checkpoint that covers the record at "
+                f"{shown_time(drop.sealed_at)}."
             )
         return ""
 

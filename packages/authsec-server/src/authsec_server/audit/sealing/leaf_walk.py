@@ -14,7 +14,7 @@ from authsec_server.audit.sealing.scratch import Scratch, ScratchLeaf
 from authsec_server.audit.sealing.waiting import Waiting
 
 _BATCH = 1000  # leaves
-_INVALID = "has a form that AuthSec does not write: lists cannot show it, or totals with it are wrong."
+_INVALID = "has a form that AuthSec does not write: lists cannot show the event, or totals with the event are wrong."
 
 
 @dataclass(slots=True, kw_only=True)
@@ -66,8 +66,8 @@ class LeafWalk:
                     self.unsealed.add(at, of_server=bool(of_server))
                 continue
             find(
-                f"Event {number} has no seal, although all events up to {self.through} had one: it was inserted "
-                "later, or its seal was removed."
+                f"Event {number} has no seal, although all events up to {self.through} had one: the event was "
+                "inserted later, or its seal was removed."
             )
         for number in scratch.invalid_and_not_sealed():
             find(f"Event {number} {_INVALID}")
@@ -97,15 +97,15 @@ class LeafWalk:
         """Compare a leaf with its event. `checkpoint` is the first checkpoint that covers the leaf."""
         find, number = self.log_check.add_finding, leaf.number
         if leaf.leaf_copies > 1:
-            find(f"The seal in place {leaf.position} occurs {leaf.leaf_copies} times.")
+            find(f"The seal at position {leaf.position} occurs {leaf.leaf_copies} times.")
         if leaf.copies > 1:
             find(f"Event {number} occurs {leaf.copies} times, but was sealed once.")
         elif leaf.copies == 0:
             self.log_check.report_missing_event(leaf.position, number, leaf.hash)
         elif leaf.leaf is None:
-            find(f"Event {number} was changed: it cannot be read.")
+            find(f"Event {number} was changed and cannot be read.")
         elif leaf.leaf != leaf.hash:
-            find(f"Event {number} was changed: it differs from its seal.")
+            find(f"Event {number} was changed: the event differs from its seal.")
         else:
             self._confirm(leaf, checkpoint)
 
@@ -116,7 +116,8 @@ class LeafWalk:
             self.log_check.add_finding(f"Event {number} {_INVALID}")
         if not leaf.in_range:
             self.log_check.add_finding(
-                f"Event {number} is outside the numbers of its hour (table `number_ranges`): a list by time omits it."
+                f"Event {number} is outside the number range of its hour in the table `number_ranges`: lists by "
+                "time omit the event."
             )
         if leaf.record is not None:
             self.log_check.confirm_event(leaf.position, leaf.record)

@@ -128,7 +128,7 @@ class LogCheck:
     def report_missing_leaf(self, place: int) -> None:
         """Report that the leaf at this place is missing."""
         if not self.broken:
-            self.add_finding(f"The seal in place {place} is missing: it was dropped or moved.")
+            self.add_finding(f"The seal at position {place} is missing: the seal was dropped or moved.")
         self.broken = True
 
     def report_missing_event(self, place: int, number: int, hash_: bytes) -> None:
@@ -147,7 +147,9 @@ class LogCheck:
             self.held(place, event)
         for file, found in held:
             if found.leaf == hash_ and found.at >= drop.record.before:
-                self.add_finding(f"Event {number} is of {found.at[:10]}, and was dropped with the months before that.")
+                self.add_finding(
+                    f"Event {number} is from {found.at[:10]}, but was dropped with the months before that date."
+                )
             elif found.leaf != hash_ and not self._is_lost(file, place):
                 self.add_finding(f"Event {number} in {file.name} differs from its seal.{self._advice(file, place)}")
 
@@ -166,8 +168,9 @@ class LogCheck:
             return ""
         self._advised.add(file.name)
         return (
-            " The file may be an export from the time that a restore lost, with a last checkpoint newer than the"
-            " record. `authsec admin restored --checkpoint` accepts such a checkpoint when the restore is recorded."
+            " The export may be newer than the restored backup, and its last checkpoint newer than the record of "
+            "the restore. `authsec admin restored --checkpoint` accepts such a checkpoint when it records the "
+            "restore."
         )
 
     def check_order(self, number: int) -> None:
@@ -180,7 +183,8 @@ class LogCheck:
             self.add_finding(f"Event {number} was inserted: numbers begin at 1.")
         elif number <= self._settled:
             self.add_finding(
-                f"Event {number} was inserted: its seal came after a checkpoint of all events up to {self._settled}."
+                f"Event {number} was inserted: the event was sealed after a checkpoint that already covered all "
+                f"events up to {self._settled}."
             )
 
     def confirm_event(self, place: int, signed: str | None) -> None:
@@ -218,7 +222,9 @@ class LogCheck:
             self._refused = True
             return None
         if checkpoint.size != size:
-            self.add_finding(f"The checkpoint of {size:,} seals was replaced by one of {checkpoint.size:,}.")
+            self.add_finding(
+                f"The checkpoint of {size:,} seals was replaced by a checkpoint of {checkpoint.size:,} seals."
+            )
             return None
         self.last = checkpoint
         return checkpoint
@@ -249,9 +255,17 @@ class LogCheck:
         fitting = self._good
         self.add_finding(
             f"The first {checkpoint.size:,} seals do not lead to the checkpoint signed at {when(checkpoint)}"
-            + (f", though the first {fitting.size:,} lead to that of {when(fitting)}" if fitting else "")
-            + (f": from event {self._since[0]} to event {self._since[-1]}, something" if self._since else ": something")
-            + " was changed, dropped, inserted or moved with its seal, or only its seal was."
+            + (
+                f", although the first {fitting.size:,} seals lead to the checkpoint signed at {when(fitting)}"
+                if fitting
+                else ""
+            )
+            + (
+                f". From event {self._since[0]} to event {self._since[-1]}, an event or a seal"
+                if self._since
+                else ". An event or a seal"
+            )
+            + " was changed, dropped, inserted or moved."
         )
 
     def _note_time(self, checkpoint: Checkpoint) -> None:
@@ -259,8 +273,8 @@ class LogCheck:
         newest = self._newest
         if newest and checkpoint.size > newest.size and checkpoint.at < newest.at:
             self.add_finding(
-                f"The checkpoint of {checkpoint.size:,} seals was signed at {when(checkpoint)}, "
-                f"before that of {newest.size:,} at {when(newest)}."
+                f"The checkpoint of {checkpoint.size:,} seals was signed at {when(checkpoint)}, before the "
+                f"checkpoint of {newest.size:,} seals, which was signed at {when(newest)}."
             )
         if newest is None or (checkpoint.size, checkpoint.at) > (newest.size, newest.at):
             self._newest = checkpoint
@@ -276,8 +290,8 @@ class LogCheck:
         """
         if beyond and exported and self.last is not None and self.last.size == size:
             self.add_finding(
-                f"The export has {size:,} seals, and {_beyond(beyond)}. Either the log was cut, or the export is older "
-                "than the checkpoints: make a new one, and check that."
+                f"The export has {size:,} seals, and {_beyond(beyond)}. Either the log was cut, or the export is "
+                "older than the checkpoints. Make a new export, and verify the new export."
             )
         elif beyond:
             self.add_finding(f"The log was cut: it has {size:,} seals, and {_beyond(beyond)}.")
@@ -309,8 +323,8 @@ def _beyond(checkpoints: Sequence[Checkpoint]) -> str:
     """
     first, *_, last = sorted([checkpoints[0], *checkpoints], key=lambda checkpoint: checkpoint.at)
     if len(checkpoints) == 1:
-        return f"the checkpoint signed at {when(last)} had {last.size:,}"
+        return f"the checkpoint signed at {when(last)} covers {last.size:,} seals"
     return (
-        f"{len(checkpoints):,} checkpoints had more: the first, signed at {when(first)}, had {first.size:,}, "
-        f"the last, signed at {when(last)}, had {last.size:,}"
+        f"{len(checkpoints):,} checkpoints cover more seals: the first, signed at {when(first)}, covers "
+        f"{first.size:,}, and the last, signed at {when(last)}, covers {last.size:,}"
     )

@@ -165,7 +165,10 @@ class NameCheck(ScratchCheck):
             (named.key,),
         ):
             what = f"The rows {_shown(id_)} and {_shown(other)}" if copies == 2 else f"{copies:,} rows"
-            yield f"{what} of {named.table} have the {named.column} {_quoted(name)}: a search finds only one of them."
+            yield (
+                f"{what} of {named.table} have the {named.column} {_quoted(name)}: a search finds only one of "
+                "these rows."
+            )
 
     def _namesakes(self) -> Iterator[str]:
         """Report an administrator and an admin key with the same name, if one of the two has no event.

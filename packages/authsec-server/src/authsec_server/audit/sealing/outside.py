@@ -133,8 +133,8 @@ def find_problem(tx: Tx, outside: OutsideCheckpoints, keys: Keys) -> str | None:
     lost_keys = {kid for each in restores for kid in each.unknown_keys}
     if unknown := [kid for kid in outside.unknown if kid not in lost_keys]:
         return (
-            f"An outside checkpoint in the file is signed by the sealing key {unknown[0]}, which this database does"
-            " not have. The database is older than that key, or the file belongs to another authority."
+            f"An outside checkpoint in the file is signed by the sealing key {unknown[0]}, which this database does "
+            "not have. Either the database is older than that key, or the file belongs to another authority."
         )
     if not checkpoints:
         return None
@@ -182,9 +182,8 @@ def find_older(tx: Tx, checkpoints: Sequence[Checkpoint]) -> str | None:
     largest = checkpoints[-1]
     if largest.size > size:
         return (
-            f"The database is older than a checkpoint that it signed at {_when(largest)}: it covers "
-            f"{largest.size:,} events,"
-            f" the database has {size:,} sealed ones."
+            f"The database is older than a checkpoint that it signed at {_when(largest)}: the checkpoint covers "
+            f"{largest.size:,} events, but the database has only {size:,} sealed events."
         )
     raised = max(checkpoints, key=lambda checkpoint: checkpoint.authority_version or 0)
     if (raised.authority_version or 0) > tx.version:
@@ -273,7 +272,9 @@ class Comparison:
         """
         self._lines = read_lines(self.path) if self.path else CheckpointLines()
         if self.to_address:
-            self.not_compared = "the outside checkpoints go to an address, which is not read"
+            self.not_compared = (
+                "the outside checkpoints are sent to an address, and this server cannot read the checkpoints there"
+            )
         else:
             self.not_compared = self._lines.unread
 

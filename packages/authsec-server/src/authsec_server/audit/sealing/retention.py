@@ -241,7 +241,8 @@ class Dropper:
         report, found = self.database.read(confirmed)
         if not report.as_sealed:
             raise Conflict(
-                "The audit log was changed after it was sealed. Events are evidence of the change, so none is dropped.",
+                "The audit log was changed after it was sealed. Events are evidence of the change, so no event was "
+                "dropped.",
                 "To see the findings: authsec audit verify",
             )
         if report.unproved:
@@ -330,7 +331,7 @@ def _check_time(tx: Tx, before: datetime, now: datetime) -> None:
     if before > now.replace(day=1, hour=0, minute=0, second=0, microsecond=0):
         raise Invalid("before", "A month cannot be dropped before it is over.", f"Use at most: --before {now:%Y-%m}")
     if issued_alive(tx.connection, before, now - ALIVE):
-        raise Conflict("Tokens of those months are still valid.", "Wait until the last of them has expired.")
+        raise Conflict("Tokens of those months are still valid.", "Wait until the last of these tokens has expired.")
     not_counted = is_not_counted(progress_of(tx.connection))
     if before > now - SETTLING or dated_before(tx.connection, before, not_counted):
         raise Conflict("Not all events are counted yet.", "Start a server: it counts the events within a few minutes.")
@@ -346,7 +347,8 @@ def _check_quiet(tx: Tx, before: datetime, progress: Progress) -> None:
     """
     if dated_before(tx.connection, before, is_not_counted(progress)):
         raise Conflict(
-            "Nothing was dropped, because a server recorded an event in those months meanwhile: its clock is behind.",
+            "Nothing was dropped. During the drop, a server recorded a new event with a time in those months: that "
+            "server's clock is behind.",
             "Try again in a few minutes, after a server has sealed and counted the event.",
         )
 

@@ -189,7 +189,8 @@ class RevocationCheck(ScratchCheck):
             yield f"{what} ended the tokens of the {kind} {_shown(id_)}, but revocations has no such row."
         for (kid,) in execute(_WITHOUT_ROW, (kept_since,)):
             yield (
-                f"The signing key {_shown(kid)} was revoked, but revocations has no row for the key. Servers keep one."
+                f"The signing key {_shown(kid)} was revoked, but revocations has no row for the key. Servers keep a "
+                "row for each revoked key."
             )
         for sequence, kind, id_, is_said in self._added(cut, ""):
             if not is_said:
@@ -199,8 +200,8 @@ class RevocationCheck(ScratchCheck):
                 )
         for sequence, kind, id_, copies, said, _ in execute(_COPIED, ("",)):
             yield (
-                f"revocations has {copies:,} rows like row {sequence}, which ended the tokens of the {kind}"
-                f" {_shown(id_)}, but the events explain {said:,}."
+                f"revocations has {copies:,} rows like row {sequence}, which ended the tokens of the {kind} "
+                f"{_shown(id_)}, but the events explain only {said:,} rows."
             )
         before, newest = None, 0
         for sequence, version in execute("SELECT sequence, version FROM kept ORDER BY sequence"):

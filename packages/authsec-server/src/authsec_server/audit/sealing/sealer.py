@@ -219,7 +219,7 @@ class Sealer:
             raise LogBroken(f"The log's last checkpoint {refused}.") from None
         tree = self._read_on(checkpoint.size)
         if tree.root.hex() != checkpoint.root:
-            raise LogBroken("The log does not lead to its last checkpoint.")
+            raise LogBroken("The seals of the log do not lead to the log's last checkpoint.")
         if checkpoint.size > self._succession().end(checkpoint.kid):
             raise LogBroken("The log's last checkpoint is signed by a key that was replaced.")
         self._remember(tree, checkpoint)
@@ -238,7 +238,7 @@ class Sealer:
                 raise LogBroken("The log is shorter than its last checkpoint says.")
             tree = tree.with_leaves(found)
         if tree.size != size:
-            raise LogBroken("The log is shorter than it was.")
+            raise LogBroken("The log is shorter than before.")
         return tree
 
     async def run(self) -> None:

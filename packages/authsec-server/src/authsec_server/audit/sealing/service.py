@@ -20,7 +20,8 @@ from authsec_server.principal import Principal, Role
 
 _ONCE_IT_RUNS = "A running server seals the audit log within a second. If not, the server's log says why."
 OVERDUE_AFTER = timedelta(minutes=10)
-"""Refusals may be counted up for five and are sealed then; a server may be replaced meanwhile."""
+"""The count of an event of refusals can grow for five minutes, and the event is sealed after that. The other minutes
+are for the replacement of a server."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,7 +103,7 @@ def present_key(tx: Tx, keys: Keys) -> str:
     if any(place is None and is_signed(signed, sealing_keys.keys) for place, signed in records):
         raise Conflict(
             "A replacement of the key is already under way.",
-            "The replacement is complete after a server has sealed it.",
+            "The replacement is complete after a server has sealed the record of the replacement.",
         )
     return sealing_keys.present(kid)
 

@@ -156,7 +156,10 @@ class TableCheck(ScratchCheck):
             " (SELECT 1 FROM told t WHERE t.name = o.name AND t.version <= o.version) ORDER BY number LIMIT ?",
             (name, MOST),
         ):
-            yield f"Event {number} of a drop records no digest of {name}: later changes of its rows may be undetected."
+            yield (
+                f"Event {number} of a drop records no digest of {name}: later changes of the table's rows may be "
+                "undetected."
+            )
 
     def _not_signed(self, records: Mapping[str, DropRecord]) -> Iterator[str]:
         """Report events that record a drop and have other digests than the signed drop record.
@@ -185,7 +188,10 @@ class TableCheck(ScratchCheck):
         ):
             found += 1
             if found <= MOST:
-                yield f"Event {number} was inserted: it says that {names} changed, and its kind changes no table."
+                yield (
+                    f"Event {number} was inserted: the event says that {names} changed, but events of this kind "
+                    "change no table."
+                )
         if found > MOST:
             yield f"{found - MOST:,} more events of this kind were inserted."
 

@@ -56,4 +56,4 @@ class Uncounted:
         for record, number in self._used.values():
             if why := doubt(record):
                 events = f"{number:,} event{'' if number == 1 else 's'}"
-                yield f"The record of a drop before {record.before} leaves {events} out of the counts, and {why}"
+                yield f"The record of a drop before {record.before} leaves {events} out of the counts, but {why}"

@@ -239,9 +239,9 @@ class _Read:
     def _leaves(self, scan: Scan) -> Iterator[tuple[int, int, bytes]]:
         for position, number, hash_ in scan.leaves():
             if not isinstance(position, int) or not isinstance(number, int):
-                self._find(f"The seal in place {position!r} was changed: it belongs to no event.")
+                self._find(f"The seal at position {position!r} was changed: the seal belongs to no event.")
             elif not isinstance(hash_, bytes) or len(hash_) != _HASH_BYTES:
-                self._find(f"The seal in place {position} was changed: it is not a hash.")
+                self._find(f"The seal at position {position} was changed: the seal is not a hash.")
                 yield position, number, b""
             else:
                 yield position, number, hash_
@@ -251,19 +251,19 @@ class _Read:
             if isinstance(size, int):
                 yield size, at, signed if isinstance(signed, str) and signed.isascii() else ""
             else:
-                self._find("A row of `checkpoints` was changed: its size is not a number.")
+                self._find("A row of `checkpoints` was changed: the size is not a number.")
 
     def _listed(self, scan: Scan) -> Iterator[tuple[int, bytes]]:
         for number, delegation in scan.delegations():
             if isinstance(number, int):
                 yield number, _octets(delegation)
             else:
-                self._find("A row of `event_delegations` was changed: its event number is not a number.")
+                self._find("A row of `event_delegations` was changed: the event number is not a number.")
 
     def _ranges(self, scan: Scan) -> Iterator[tuple[str, int, int]]:
         for hour, lowest, highest in scan.ranges():
             if hour is None or not isinstance(lowest, int) or not isinstance(highest, int):
-                self._find("A row of `number_ranges` was changed: it is not the range of an hour.")
+                self._find("A row of `number_ranges` was changed: the row is not the range of an hour.")
             else:
                 yield hour, lowest, highest
 
@@ -375,7 +375,7 @@ def _first(unproved: Sequence[str]) -> Iterator[str]:
     if more := len(unproved[MOST:]):
         yield f"{more:,} more names and revocations are recorded only by events without a seal."
     if unproved:
-        yield "Ask who made these changes (`authsec audit show NUMBER`), and start a server: it seals their events."
+        yield "Find out who made these changes: authsec audit show NUMBER. Then start a server, which seals the events."
 
 
 def _sealing_keys(read: _Read, keys: Keys, ends: Mapping[str, int] | None) -> Succession:

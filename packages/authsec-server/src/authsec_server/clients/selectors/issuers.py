@@ -50,7 +50,7 @@ _AZURE = {
     "tid": "the tenant of Microsoft Entra, by its id",
     "azp": "the application that the token was issued to, by its client id (tokens of version 2.0)",
     "appid": "the application that the token was issued to, by its client id (tokens of version 1.0)",
-    "sub": "the identity as known to the application that the token is for",
+    "sub": "the identity's id, which differs for each application that a token is for",
 }
 _MEANINGS = {
     "github": _GITHUB,
@@ -91,4 +91,4 @@ ISSUERS = (
         value_is="text, as in the token",
     ),
 )
-"""Each offered key by itself, then all others of their form."""
+"""One entry for each offered key, then one entry for all other keys of this form."""

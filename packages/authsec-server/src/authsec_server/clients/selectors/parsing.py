@@ -24,7 +24,7 @@ KEYS: dict[Platform, tuple[SelectorKey, ...]] = {
     Platform.SPIFFE: SPIFFE,
     Platform.OIDC: ISSUERS,
 }
-"""The platforms that are recognised by selectors, and the keys of each."""
+"""The platforms that have selectors, with the keys of each platform."""
 
 
 def parse_selectors(platform: Platform, pairs: Sequence[tuple[str, str]]) -> tuple[Selector, ...]:
@@ -51,7 +51,7 @@ def require_fitting_number(platform: Platform, number: int) -> None:
     if known and not number:
         raise Invalid(
             "selectors",
-            f"{platform.shown} needs at least one selector: without any, nothing would identify the workload.",
+            f"{platform.shown} needs at least one selector. Without a selector, nothing would identify the workload.",
             f"Known keys: {', '.join(key.shown for key in known)}",
         )
     if number > MAX_SELECTORS:

@@ -88,8 +88,8 @@ def notes(slug: str, shape: AgentShape, present: Present) -> list[Note]:
         found.append(STAYS_OFF)
     if says_secret and not (held and held.holds_secret(present.now)):
         found.append(
-            "It has no secret yet, and a document cannot create one. After the agent is created: authsec agents "
-            f"proofs add {slug} --platform secret --secret-file FILE"
+            "The agent has no secret yet, and a document cannot create a secret. After the agent is created: "
+            f"authsec agents proofs add {slug} --platform secret --secret-file FILE"
         )
     return [Note(section=Section.AGENTS, slug=slug, text=text) for text in found]
 
@@ -155,7 +155,7 @@ def _creating(
             "A new agent needs a proof, and a document cannot create a secret."
             if _says_secret(shape)
             else "A new agent needs a proof: without one it could never get a token.",
-            f"Name another proof, or create the agent with a secret: authsec agents create {slug} --platform "
+            f"Use another kind of proof, or create the agent with a secret: authsec agents create {slug} --platform "
             "secret --secret-file FILE",
         )
     first, *others = compared.new

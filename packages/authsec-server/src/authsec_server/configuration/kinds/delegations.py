@@ -31,7 +31,7 @@ from authsec_server.revisions import checked, plain
 from authsec_server.web.instants import parse_instant, rfc3339
 
 Resolve = Callable[[str, str], str]
-"""The audience that a text names, once the document is applied; the field is for what is refused."""
+"""Returns the audience that a text means after the document is applied. Errors name the field."""
 
 
 def exported(delegation: Delegation, present: Present) -> Facts:
@@ -98,7 +98,10 @@ def note(slug: str, shape: DelegationShape, present: Present) -> Note | None:
         return None
     its, text = state(held, present.now), ""
     if its is DelegationState.ENDED and held.ends_at:
-        text = f"It expired on {rfc3339(held.ends_at)} and grants nothing. Remove it from the document."
+        text = (
+            f"This delegation expired on {rfc3339(held.ends_at)} and grants nothing. Remove the delegation from "
+            "the document."
+        )
     if its is DelegationState.DISABLED and shape.enabled is None:
         text = STAYS_OFF
     return Note(section=Section.DELEGATIONS, slug=slug, text=text) if text else None
@@ -172,9 +175,9 @@ def _over(held: Delegation) -> Invalid:
     at = held.revoked_at or held.ends_at
     return Invalid(
         "",
-        f"It {was} on {rfc3339(at)}, which cannot be undone; the document still names it.",
-        "Remove it from the document. To create the same delegation again: --renew on the command line, renew in "
-        "the API.",
+        f"This delegation {was} on {rfc3339(at)}, which cannot be undone. The document still lists the delegation.",
+        "Remove the delegation from the document. To create the same delegation again: --renew on the command line, "
+        "renew in the API.",
     )
 
 
@@ -182,10 +185,17 @@ def _require_fixed(held: Delegation, shape: DelegationShape, present: Present) -
     for field, id_, asked in (("agent", held.client_id, shape.agent), ("role", held.role_id, shape.role)):
         its = present.slugs[id_]
         if asked != its:
-            other = "Use another slug for the new one, and remove this one from the document: --prune revokes it."
+            other = (
+                "Use another slug for the new delegation, and remove the old delegation from the document. With "
+                "--prune, the old delegation is revoked."
+            )
             renamed = f" To give {its} the slug {asked}, rename it first: authsec agents edit {its} --slug {asked}"
             is_new = field == "agent" and asked not in present.agents
-            raise Invalid(field, f"Its {field} is {its}, which cannot be changed.", other + (renamed if is_new else ""))
+            raise Invalid(
+                field,
+                f"The {field} of this delegation is {its}, which cannot be changed.",
+                other + (renamed if is_new else ""),
+            )
 
 
 def _create(slug: str, shape: DelegationShape, wanted: Facts, setting: Setting, tx: Tx, act: Act) -> object:

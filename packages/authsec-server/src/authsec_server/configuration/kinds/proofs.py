@@ -166,7 +166,7 @@ def _wanted(index: int, shape: ProofShape) -> WantedProof:
         shape.expires_at or shape.selectors or shape.public_key or shape.trusted_issuer
     ):
         raise Invalid(
-            "platform", "For a secret, a document only says that there is one.", "Leave out the other fields."
+            "platform", "For a secret, a document only says that the secret exists.", "Leave out the other fields."
         )
     if shape.trusted_issuer is not None and not naming.is_slug(shape.trusted_issuer):
         raise Invalid(

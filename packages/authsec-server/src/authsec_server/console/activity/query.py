@@ -40,7 +40,7 @@ GROUPS: Mapping[str, tuple[str, frozenset[EventKind]]] = {
         frozenset(k for k in EventKind if k.startswith(("admin", "session."))),
     ),
 }
-"""What happened, in the groups that people look for; together all kinds."""
+"""Groups of event kinds that people search for. Together, the groups have all kinds."""
 
 _CODE = re.compile(r"[a-z0-9_]{1,40}")
 _MARK = re.compile(r"[A-Za-z0-9_-]{1,40}")

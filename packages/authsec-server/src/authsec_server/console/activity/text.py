@@ -75,7 +75,7 @@ _NAMELESS: Mapping[str, str] = {
     "client_id_missing": "a caller without a client_id",
     "client_id_invalid": "a malformed client_id",
 }
-"""Who asked where the audit log names no client: what is made up is not kept."""
+"""The caller, if the audit log names no client. The audit log does not keep an invented client_id."""
 
 _OF_OWN_ACCOUNT: Mapping[EventKind, str] = {
     EventKind.ADMINISTRATOR_SET_UP: "set up their account",

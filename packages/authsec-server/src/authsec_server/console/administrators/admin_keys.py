@@ -50,7 +50,9 @@ async def create(visit: PageRequest) -> Response:
         field = {"expires_in": "days"}
         if isinstance(failure, Invalid) and failure.field in field:
             failure = Invalid(
-                field[failure.field], "An admin key can live 1 to 3650 days.", "Leave the field empty for no expiry."
+                field[failure.field],
+                "An admin key can be valid for 1 to 3650 days.",
+                "Leave the field empty for no expiry.",
             )
         return await form(visit, failure)
     return visit.render("administrators/key.html", title="Admin key", key=key, text=text)

@@ -59,7 +59,9 @@ async def create(visit: PageRequest) -> Response:
         api, made, text = await visit.change(work)
     except (Invalid, Conflict) as failure:
         if isinstance(failure, Invalid) and failure.field == "expires_in":
-            failure = Invalid("days", "A credential can live 1 to 3650 days.", "Leave the field empty for no expiry.")
+            failure = Invalid(
+                "days", "A credential can be valid for 1 to 3650 days.", "Leave the field empty for no expiry."
+            )
         return await form(visit, failure)
     # It cannot be had again: nobody keeps it, this page neither.
     return visit.render(

@@ -56,7 +56,8 @@ def snippets(issuer: str, api: Api) -> Sequence[Snippet]:
 def _asgi(verifier: str, action: str) -> Snippet:
     return Snippet(
         title="Starlette, any ASGI",
-        note="One line refuses requests without a token for this API. Each handler names the action that it requires.",
+        note="One line refuses requests without a token for this API. Each handler names the action that the "
+        "handler requires.",
         code=(
             "from authsec import TokenVerifier\n"
             "from authsec.asgi import BearerAuth, identity_of\n\n"
@@ -71,7 +72,8 @@ def _asgi(verifier: str, action: str) -> Snippet:
 def _fastapi(verifier: str, action: str) -> Snippet:
     return Snippet(
         title="FastAPI",
-        note="The same line. The API's OpenAPI document also shows the action that each endpoint requires.",
+        note="One line refuses requests without a token for this API. The API's OpenAPI document also shows the "
+        "action that each endpoint requires.",
         code=(
             "from authsec import TokenVerifier\n"
             "from authsec.asgi import BearerAuth\n"
@@ -88,7 +90,8 @@ def _fastapi(verifier: str, action: str) -> Snippet:
 def _flask(verifier: str, action: str) -> Snippet:
     return Snippet(
         title="Flask",
-        note="One line. Each view names the action that it requires.",
+        note="One line refuses requests without a token for this API. Each view names the action that the view "
+        "requires.",
         code=(
             "from authsec import TokenVerifier\n"
             "from authsec.flask import identity_of, protect\n"

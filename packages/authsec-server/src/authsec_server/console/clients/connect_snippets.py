@@ -13,7 +13,7 @@ from dataclasses import dataclass
 YOUR_API = "https://your-api.example.com"
 KEY_FILE = "agent-key.pem"
 KEYGEN = f"uv run authsec keygen {KEY_FILE}"
-"""Makes an agent's key pair, in a clone. The file is called the same wherever the console speaks of it."""
+"""Creates an agent's key pair, in a clone. All pages of the console use the same file name."""
 
 INSTALL = """\
 python3 -m venv agent-venv

@@ -45,7 +45,7 @@ EXAMPLES: Mapping[Platform, Rows] = {
         ("github:environment", "production"),
     ),
 }
-"""What the empty rows of a platform suggest; for Kubernetes the published walk-through's example."""
+"""The placeholders in the empty rows of each platform. For Kubernetes, the example of the published walk-through."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

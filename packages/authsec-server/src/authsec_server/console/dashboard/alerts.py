@@ -74,7 +74,7 @@ def _outages(tx: Tx, visit: PageRequest, silent: Sequence[UnavailableIssuer]) ->
                 text=f"{each.what}: {plural(resting, 'client')} that {'depends' if resting == 1 else 'depend'} on it "
                 f"{'gets' if resting == 1 else 'get'} 503{' if a pod look-up is needed' if each.some else ''}",
                 path=f"/console/issuers/{each.trusted_issuer.slug}",
-                more=f"This server reports: {each.failure or 'the last keys are more than 24 hours old'}.",
+                more=f"This server reports: {each.failure or 'the last fetched keys are more than 24 hours old'}.",
             )
 
 
@@ -85,7 +85,7 @@ def _clients(tx: Tx, visit: PageRequest) -> Iterator[Alert]:
             tone="bad",
             text=f"{unattested} unattested {'agent' if unattested.number == 1 else 'agents'}",
             path=f"{_ATTENTION}unattested",
-            more="Anybody who knows the Client ID can get tokens.",
+            more="Anybody who knows the Client ID of such an agent can get its tokens.",
         )
     unable = clients.count(tx, visit.act, ClientFilters(attention=Attention.CANNOT_PROVE, enabled=True))
     if unable.number:

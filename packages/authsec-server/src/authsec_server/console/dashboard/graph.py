@@ -1,4 +1,4 @@
-"""The picture of authority: owners → roles → trust delegations → agents → APIs, drawn by the server as SVG.
+"""The delegation diagram: owners → roles → trust delegations → agents → APIs, drawn by the server as SVG.
 
 The picture has five columns of boxes, and lines that connect related boxes. Each box is a link. Most links
 show the same picture for that box only. A list beside the picture has the same content as text.

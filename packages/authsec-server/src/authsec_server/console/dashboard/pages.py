@@ -1,4 +1,4 @@
-"""The dashboard page and the page with the picture of authority."""
+"""The dashboard page and the page with the delegation diagram."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ async def picture(visit: PageRequest) -> Response:
     drawn = draw(resolved_delegations, visit.console.terms.default_audience, visit.act.now)
     return visit.render(
         "dashboard/picture.html",
-        title="Picture of authority",
+        title="Delegation diagram",
         focus=focus,
         resolved_delegations=resolved_delegations,
         drawn=drawn,

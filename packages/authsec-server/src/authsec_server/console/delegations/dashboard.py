@@ -35,7 +35,7 @@ SORTS = (
     (DelegationSort.ENDS, "Ends first"),
 )
 UNUSED = "unused"
-"""Asked for like a state: live for a month, and never used."""
+"""A filter that is chosen like a state: live for a month, and never used."""
 E = TypeVar("E", bound=Enum)
 
 

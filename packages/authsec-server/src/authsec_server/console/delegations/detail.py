@@ -24,7 +24,8 @@ from authsec_server.tokens.preview import preview_delegation
 from authsec_server.tokens.revocation import revoked
 
 VERSION = "(the authority version when the token is requested)"
-"""Creating a delegation is a change of authority, so that the version of now is none that its tokens can have."""
+"""A placeholder. Creating a delegation raises the authority version, so no token of the delegation can have the
+present version."""
 _LAST = "~"  # as an id: behind all that can be given, as NOT_YET is before them
 
 

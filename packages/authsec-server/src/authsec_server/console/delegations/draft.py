@@ -46,7 +46,8 @@ DURATION = DraftStep(
 REVIEW = DraftStep(key="review", title="Review", path="/delegations/new/review", fields=())
 STEPS = (CONTEXT, ACTIONS, DURATION, REVIEW)
 ALL = "all"
-"""Stands in an address for all actions of the role: proxies take no address of 200 names. No action reads so."""
+"""In an address, this value means all actions of the role, because proxies refuse an address with 200 names. No action
+has this form."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,7 +150,7 @@ def _several(form: Form, name: str) -> tuple[str, ...]:
 
 
 NOT_YET = "(set when the delegation is created)"
-"""Stands where the delegation's id will be."""
+"""A placeholder for the delegation's id."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

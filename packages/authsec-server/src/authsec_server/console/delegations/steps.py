@@ -200,7 +200,7 @@ def audiences(tx: Tx, act: Act, chosen: Sequence[str], allowed: Sequence[str]) -
 
 
 NEW_ROLE = "role_"
-"""With what the names of the new role's fields begin."""
+"""The prefix of the field names of a new role."""
 Look = Callable[[Tx, Draft], dict[str, Any]]
 
 

@@ -103,6 +103,6 @@ class TypedTrustedIssuer:
         for line in filter(None, (line.strip() for line in self["claims"].split("\n"))):
             selector, equals, claim = (part.strip() for part in line.partition("="))
             if not (selector and equals and claim):
-                raise Invalid("claims", f"{line[:60]!r} is not a line such as github:repository = repository.")
+                raise Invalid("claims", f"{line[:60]!r} must have the form github:repository = repository.")
             claims[selector] = claim
         return claims
