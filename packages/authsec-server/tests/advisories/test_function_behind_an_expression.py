@@ -176,6 +176,7 @@ def _plant_in_condition(url: str, body: str) -> None:
                 f"UPDATE pg_index SET indpred = {planted} WHERE indexrelid = %s".encode(),
                 (tree[:start], tree[start:end], tree[end:], index),
             )
+        connection.execute("DROP CAST (text AS pg_node_tree)")  # else sessions are refused because of it
 
 
 def test_verify_names_a_function_before_it_plans_a_statement_that_runs_the_function(

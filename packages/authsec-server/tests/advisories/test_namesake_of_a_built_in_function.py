@@ -69,6 +69,24 @@ CLASS = (
     "CREATE OPERATOR CLASS evil.ordered DEFAULT FOR TYPE varchar USING btree AS OPERATOR 1 evil.<,"
     " OPERATOR 3 evil.=, FUNCTION 1 evil.compare(varchar, varchar)",
 )
+LITERAL = (
+    "CREATE TYPE evil.word AS ENUM ('stored by ')",
+    "CREATE FUNCTION evil.join(evil.word, name) RETURNS text LANGUAGE sql IMMUTABLE AS $$ SELECT 'stored by heap' $$",
+    "CREATE OPERATOR pg_catalog.|| (LEFTARG = evil.word, RIGHTARG = name, FUNCTION = evil.join)",
+)
+EXPLICIT = (
+    "CREATE FUNCTION evil.shown(regprocedure) RETURNS text LANGUAGE sql STABLE AS $$ SELECT 'genuine' $$",
+    "CREATE CAST (regprocedure AS text) WITH FUNCTION evil.shown(regprocedure)",
+)
+# A condition `kind <> 'a' AND kind = 'client.created'` has rows. With `<>` as "less" and `=` as "greater or equal" of
+# one family, the planner believes that it has none.
+FAMILY = (
+    "CREATE FUNCTION evil.yes(text, text) RETURNS bool LANGUAGE sql IMMUTABLE AS $$ SELECT true $$",
+    "CREATE OPERATOR evil.>>> (LEFTARG = text, RIGHTARG = text, FUNCTION = evil.yes)",
+    "CREATE OPERATOR evil.<<< (LEFTARG = text, RIGHTARG = text, FUNCTION = evil.yes)",
+    "CREATE OPERATOR CLASS evil.family FOR TYPE text USING btree AS OPERATOR 1 pg_catalog.<>(text, text),"
+    " OPERATOR 2 evil.<<<(text, text), OPERATOR 4 evil.>>>(text, text), OPERATOR 5 pg_catalog.=(text, text)",
+)
 SENDER = (
     "CREATE FUNCTION evil.regprocsend(regproc) RETURNS bytea LANGUAGE plpgsql IMMUTABLE AS"
     " $$ BEGIN RETURN int4send($1::oid::int4); END $$",
@@ -108,13 +126,31 @@ WAYS: Mapping[str, tuple[Sequence[str], str, tuple[str, object], str]] = {
         CAST,
         "",
         ("SELECT 'x'::varchar::evil.text::text", "(x)"),
-        "converts values of a built-in type of PostgreSQL without an explicit cast.",
+        "converts values of a built-in type in statements of AuthSec.",
     ),
     "an operator class for a type of PostgreSQL's own": (
         CLASS,
         "",
         ("SELECT min(v) FROM (SELECT v FROM (VALUES ('a'::varchar), ('b')) AS each (v) ORDER BY v LIMIT 1) x", "b"),
         "The operator class ordered compares a type of PostgreSQL's own in another way.",
+    ),
+    "an operator for a text without a type": (
+        LITERAL,
+        "",
+        ("SELECT 'stored by ' || 'anything'::name", "stored by heap"),
+        f"The operator pg_catalog.|| {CHOSEN}",
+    ),
+    "a cast that only `::` uses": (
+        EXPLICIT,
+        "",
+        ("SELECT 'pg_catalog.now()'::regprocedure::text", "genuine"),
+        "converts values of a built-in type in statements of AuthSec.",
+    ),
+    "PostgreSQL's own operators in another family": (
+        FAMILY,
+        "",
+        ("SELECT count(*) FROM public.events WHERE kind <> 'a' AND kind = 'token.issued'", 0),
+        "Because of it, PostgreSQL's planner may leave out rows.",
     ),
     "a function that sends the values of a type": (
         SENDER,

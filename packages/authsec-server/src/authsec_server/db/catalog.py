@@ -29,6 +29,11 @@ _STATISTICS = {
     f" Run DROP TABLE {name}."
     for name in ("sqlite_stat1", "sqlite_stat4")
 }
+# The primary key of a table `WITHOUT ROWID` is the table itself.
+_INDEXES_USED = """
+SELECT name FROM pragma_index_list(?) WHERE origin <> 'pk'
+    OR NOT EXISTS (SELECT 1 FROM pragma_table_list WHERE schema = 'main' AND name = ? AND wr)
+"""
 # A quotation without an end, as in a comment, takes all the rest: else its search begins again at each mark.
 _QUOTED = r"""'(?:[^']|'')*+(?:'|\Z)|"(?:[^"]|"")*+(?:"|\Z)|`(?:[^`]|``)*+(?:`|\Z)|\[[^\]]*+(?:\]|\Z)"""
 # SQLite's own white space; Python's \s has characters that are part of a name there.
@@ -61,7 +66,8 @@ def listing_of(connection: Connection) -> Listing:
     """List all objects of the database that decide how the database reads rows."""
     if connection.dialect.name == "postgresql":
         return postgresql_catalog.listing(connection)
-    return Listing(objects=list(_sqlite_objects(connection)))
+    objects = list(_sqlite_objects(connection))
+    return Listing(objects=objects, findings=list(_hidden_indexes(connection, objects)))
 
 
 def listing_text(connection: Connection) -> str:
@@ -128,16 +134,27 @@ def _short(definition: str) -> str:
 def _sqlite_objects(connection: Connection) -> Iterable[SchemaObject]:
     """Read every row of `sqlite_master` as bytes, and also read the text encoding of the file.
 
-    An attacker who writes to `sqlite_master` by hand can store values of any type in it.
+    An attacker who writes to `sqlite_master` by hand can store values of any type in it, and can put an index on it:
+    the index could show other rows.
     """
     columns = ("type", "name", "tbl_name", "sql")
     octets = ", ".join(f"typeof({name}), CAST({name} AS BLOB)" for name in columns)
-    for row in connection.exec_driver_sql(f"SELECT {octets} FROM sqlite_master"):  # noqa: S608 - of constants
+    for row in connection.exec_driver_sql(f"SELECT {octets} FROM sqlite_master NOT INDEXED"):  # noqa: S608 - of constants
         kind, name, table, definition = (_text(row[place], row[place + 1]) for place in range(0, 8, 2))
         what = f"{kind} {name}" if kind == "table" and name == table else f"{kind} {name} of {table}"
         yield SchemaObject(what, normalised(definition))
     encoding: str = connection.exec_driver_sql("PRAGMA encoding").scalar_one()
     yield SchemaObject("encoding", encoding)
+
+
+def _hidden_indexes(connection: Connection, objects: Iterable[SchemaObject]) -> Iterator[str]:
+    """Report each index that SQLite uses for a table, although `sqlite_master` does not show the index."""
+    shown = {each.name for each in objects}
+    tables = ["sqlite_master", *sorted(name.removeprefix("table ") for name in shown if name.startswith("table "))]
+    for table in tables:
+        for index in connection.exec_driver_sql(_INDEXES_USED, (table, table)).scalars():
+            if f"index {index} of {table}" not in shown:
+                yield f"SQLite uses the index {index} of {table}, which the schema of the file does not show."
 
 
 def _text(kind: str, octets: Any) -> str:

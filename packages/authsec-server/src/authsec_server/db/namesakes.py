@@ -5,9 +5,15 @@ arguments. With `=` for `varchar`, an attacker takes the place of the built-in `
 events out. A function that lies about the catalogs hides itself from `verify`.
 
 PostgreSQL looks for names only in `pg_catalog` and in AuthSec's schema. So in these two schemas nobody may add a
-function or operator that has the name of a built-in one, and that takes values of a built-in type. In addition,
-nobody may add an implicit cast from a built-in type, or a default operator class for a built-in type. An object that
-belongs to an extension is no exception: one statement makes any object a member.
+function or operator that has the name of a built-in one, and that takes values of a built-in type. In no schema may
+anybody add
+
+- a cast between built-in types, which `::` would use, or an implicit cast from a built-in type;
+- a default operator class for a built-in type;
+- a built-in operator to an operator family: the planner asks every family of an operator which rows a condition leaves
+  out.
+
+An object that belongs to an extension is no exception: one statement makes any object a member.
 """
 
 from __future__ import annotations
@@ -22,7 +28,9 @@ import psycopg
 from authsec_server.db.catalog_copy import ForeignCode, copied_rows, fields_of, name_of, oid_of
 from authsec_server.db.postgresql_queries import FIRST_NORMAL, FIRST_UNPINNED
 
-CATALOGS: Final = ("pg_cast", "pg_class", "pg_namespace", "pg_opclass", "pg_operator", "pg_proc", "pg_type")
+CATALOGS: Final = (
+    "pg_amop", "pg_cast", "pg_class", "pg_namespace", "pg_opclass", "pg_operator", "pg_proc", "pg_type",
+)  # fmt: skip
 _PG_CATALOG: Final = 11  # the oid of this schema
 _OF_AUTHSEC: Final = b"sealed_events"  # a table that only AuthSec has
 _SORTING: Final = frozenset({403, 405})  # the oids of the access methods btree and hash, whose classes compare values
@@ -34,8 +42,9 @@ _REMEDY: Final = (
 
 # The operators of AuthSec's statements. For `+` and `-`, PostgreSQL always has one for exactly the types of AuthSec.
 _OPERATORS_USED: Final = frozenset(b"= <> < <= > >= ~~ !~~ ~~* !~~* || -> ->>".split())
-# In all other calls, the first argument has a type: no text that could become a value of any type.
-_BEGIN_WITH_A_TEXT: Final = frozenset(b"concat_ws current_setting format set_config timezone".split())
+# In all other calls and expressions of AuthSec, the first value has a type: it is no text without a type, which could
+# become a value of any type.
+_BEGIN_WITH_A_TEXT: Final = frozenset(b"|| concat_ws current_setting format set_config timezone".split())
 
 
 def namesakes(driver: psycopg.Connection[Any]) -> Iterator[ForeignCode]:
@@ -54,6 +63,7 @@ def namesakes(driver: psycopg.Connection[Any]) -> Iterator[ForeignCode]:
                 )
     yield from _casts(driver)
     yield from _operator_classes(driver)
+    yield from _operator_families(driver)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,9 +92,9 @@ def _schemas_of_authsec(driver: psycopg.Connection[Any]) -> Iterator[int]:
 def _added_operators(driver: psycopg.Connection[Any], schemas: set[int]) -> Iterator[_Added]:
     for row in _new_rows(driver, "pg_operator", "oid, oprnamespace, oprname, oprleft, oprright", schemas)[0]:
         _, schema, name, left, right = fields_of(row)
-        if name in _OPERATORS_USED:
-            first = oid_of(left) or oid_of(right)
-            yield _Added(what="operator", schema=schema, name=name, arguments=[first])
+        if name is not None and name in _OPERATORS_USED:
+            arguments = [oid for oid in (oid_of(left), oid_of(right)) if oid]
+            yield _Added(what="operator", schema=schema, name=name, arguments=_decisive(name, arguments))
 
 
 def _added_functions(driver: psycopg.Connection[Any], schemas: set[int]) -> Iterator[_Added]:
@@ -92,10 +102,12 @@ def _added_functions(driver: psycopg.Connection[Any], schemas: set[int]) -> Iter
     built_in = {fields_of(row)[2] for row in others} if new else set()
     for row in new:
         _, schema, name, types = fields_of(row)
-        if name in built_in:
-            arguments = _oids(types or b"")
-            decisive = arguments if name in _BEGIN_WITH_A_TEXT else arguments[:1]
-            yield _Added(what="function", schema=schema, name=name, arguments=decisive)
+        if name is not None and name in built_in:
+            yield _Added(what="function", schema=schema, name=name, arguments=_decisive(name, _oids(types or b"")))
+
+
+def _decisive(name: bytes, arguments: Sequence[int]) -> Sequence[int]:
+    return arguments if name in _BEGIN_WITH_A_TEXT else arguments[:1]
 
 
 def _new_rows(
@@ -137,11 +149,10 @@ def _types_of_built_in_values(driver: psycopg.Connection[Any]) -> frozenset[int]
 def _casts(driver: psycopg.Connection[Any]) -> Iterator[ForeignCode]:
     for row in map(fields_of, copied_rows(driver, "pg_cast", "oid, castsource, casttarget, castcontext")):
         oid, source, target = map(oid_of, row[:3])
-        implicit = row[3] == b"i" or (row[3] == b"a" and target < FIRST_NORMAL)
-        if oid >= FIRST_UNPINNED and source < FIRST_NORMAL and implicit:
+        used = row[3] == b"i" or target < FIRST_NORMAL
+        if oid >= FIRST_UNPINNED and source < FIRST_NORMAL and used:
             yield ForeignCode(
-                f"The cast with the oid {oid} converts values of a built-in type of PostgreSQL without an explicit "
-                "cast.",
+                f"The cast with the oid {oid} converts values of a built-in type in statements of AuthSec.",
                 f"The row {oid} of pg_cast shows the cast. Find who made it, and run DROP CAST. If an extension needs"
                 " it, give AuthSec a database of its own.",
             )
@@ -153,4 +164,16 @@ def _operator_classes(driver: psycopg.Connection[Any]) -> Iterator[ForeignCode]:
         if oid >= FIRST_UNPINNED and method in _SORTING and of_type < FIRST_NORMAL and row[3] == b"\x01":
             yield ForeignCode(
                 f"The operator class {name_of(row[4])} compares a type of PostgreSQL's own in another way.", _REMEDY
+            )
+
+
+def _operator_families(driver: psycopg.Connection[Any]) -> Iterator[ForeignCode]:
+    for row in map(fields_of, copied_rows(driver, "pg_amop", "oid, amopmethod, amopfamily, amopopr")):
+        oid, method, family, operator = map(oid_of, row)
+        if oid >= FIRST_UNPINNED and method in _SORTING and min(family, operator) < FIRST_UNPINNED:
+            yield ForeignCode(
+                f"Somebody added the operator with the oid {operator} to the operator family with the oid {family}."
+                " Because of it, PostgreSQL's planner may leave out rows.",
+                f"The row {oid} of pg_amop shows the operator. Find who added it. Run DROP OPERATOR FAMILY, or ALTER"
+                " OPERATOR FAMILY … DROP.",
             )
