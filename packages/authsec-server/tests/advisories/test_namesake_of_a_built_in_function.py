@@ -87,6 +87,7 @@ FAMILY = (
     "CREATE OPERATOR CLASS evil.family FOR TYPE text USING btree AS OPERATOR 1 pg_catalog.<>(text, text),"
     " OPERATOR 2 evil.<<<(text, text), OPERATOR 4 evil.>>>(text, text), OPERATOR 5 pg_catalog.=(text, text)",
 )
+TYPE = ("CREATE TYPE pg_catalog.octet_length AS ENUM ('x')",)
 SENDER = (
     "CREATE FUNCTION evil.regprocsend(regproc) RETURNS bytea LANGUAGE plpgsql IMMUTABLE AS"
     " $$ BEGIN RETURN int4send($1::oid::int4); END $$",
@@ -145,6 +146,12 @@ WAYS: Mapping[str, tuple[Sequence[str], str, tuple[str, object], str]] = {
         "",
         ("SELECT 'pg_catalog.now()'::regprocedure::text", "genuine"),
         "converts values of a built-in type in statements of AuthSec.",
+    ),
+    "a type with the name of a function": (
+        TYPE,
+        "",
+        ("SELECT octet_length('x'::varchar)::text", "x"),
+        f"The type pg_catalog.octet_length {CHOSEN}",
     ),
     "PostgreSQL's own operators in another family": (
         FAMILY,

@@ -5,8 +5,8 @@ arguments. With `=` for `varchar`, an attacker takes the place of the built-in `
 events out. A function that lies about the catalogs hides itself from `verify`.
 
 PostgreSQL looks for names only in `pg_catalog` and in AuthSec's schema. So in these two schemas nobody may add a
-function or operator that has the name of a built-in one, and that takes values of a built-in type. In no schema may
-anybody add
+function or operator that has the name of a built-in one, and that takes values of a built-in type, or a type that has
+the name of a built-in function. In no schema may anybody add
 
 - a cast between built-in types, which `::` would use, or an implicit cast from a built-in type;
 - a default operator class for a built-in type;
@@ -20,7 +20,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from struct import unpack_from
+from struct import pack, unpack_from
 from typing import Any, Final
 
 import psycopg
@@ -32,6 +32,7 @@ CATALOGS: Final = (
     "pg_amop", "pg_cast", "pg_class", "pg_namespace", "pg_opclass", "pg_operator", "pg_proc", "pg_type",
 )  # fmt: skip
 _PG_CATALOG: Final = 11  # the oid of this schema
+_TEXT: Final = 25  # the oid of this type
 _OF_AUTHSEC: Final = b"sealed_events"  # a table that only AuthSec has
 _SORTING: Final = frozenset({403, 405})  # the oids of the access methods btree and hash, whose classes compare values
 _REMEDY: Final = (
@@ -50,7 +51,12 @@ _BEGIN_WITH_A_TEXT: Final = frozenset(b"|| concat_ws current_setting format set_
 def namesakes(driver: psycopg.Connection[Any]) -> Iterator[ForeignCode]:
     """Find each object that PostgreSQL would choose instead of its own for a statement of AuthSec."""
     schemas = {_PG_CATALOG, *_schemas_of_authsec(driver)}
-    added = [*_added_operators(driver, schemas), *_added_functions(driver, schemas)]
+    functions, built_in = _new_rows(driver, "pg_proc", "oid, pronamespace, proname, proargtypes", schemas)
+    added = [
+        *_added_operators(driver, schemas),
+        *_added_functions(functions, _Names(built_in)),
+        *_added_types(driver, schemas, _Names(built_in)),
+    ]
     if added:  # in few databases: so the types and schemas are seldom read
         names = {row[0]: row[1] for row in map(fields_of, copied_rows(driver, "pg_namespace", "oid, nspname"))}
         own = _types_of_built_in_values(driver)
@@ -68,7 +74,7 @@ def namesakes(driver: psycopg.Connection[Any]) -> Iterator[ForeignCode]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Added:
-    """A function or operator that was added to one of the two schemas.
+    """A function, operator or type that was added to one of the two schemas.
 
     `arguments` are the oids of the types that decide whether PostgreSQL may choose it.
     """
@@ -97,13 +103,34 @@ def _added_operators(driver: psycopg.Connection[Any], schemas: set[int]) -> Iter
             yield _Added(what="operator", schema=schema, name=name, arguments=_decisive(name, arguments))
 
 
-def _added_functions(driver: psycopg.Connection[Any], schemas: set[int]) -> Iterator[_Added]:
-    new, others = _new_rows(driver, "pg_proc", "oid, pronamespace, proname, proargtypes", schemas)
-    built_in = {fields_of(row)[2] for row in others} if new else set()
-    for row in new:
+class _Names:
+    """The names in rows whose third field is a name. A table of AuthSec has a type, so there are always names to find.
+
+    To take all rows apart would cost more than the rest of this check.
+    """
+
+    def __init__(self, rows: Sequence[bytes]) -> None:
+        self._rows = rows
+        self._octets = b"".join(rows)
+
+    def __contains__(self, name: bytes | None) -> bool:
+        name = name or b""
+        return pack(">I", len(name)) + name in self._octets and any(fields_of(row)[2] == name for row in self._rows)
+
+
+def _added_functions(rows: Sequence[bytes], built_in: _Names) -> Iterator[_Added]:
+    for row in rows:
         _, schema, name, types = fields_of(row)
         if name is not None and name in built_in:
             yield _Added(what="function", schema=schema, name=name, arguments=_decisive(name, _oids(types or b"")))
+
+
+def _added_types(driver: psycopg.Connection[Any], schemas: set[int], built_in: _Names) -> Iterator[_Added]:
+    """Find types with the name of a function: PostgreSQL may take a call of the function for a cast to the type."""
+    for row in _new_rows(driver, "pg_type", "oid, typnamespace, typname", schemas)[0]:
+        oid, schema, name = fields_of(row)
+        if oid_of(oid) >= FIRST_NORMAL and name in built_in:
+            yield _Added(what="type", schema=schema, name=name, arguments=[_TEXT])
 
 
 def _decisive(name: bytes, arguments: Sequence[int]) -> Sequence[int]:
