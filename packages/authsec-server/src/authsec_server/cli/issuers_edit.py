@@ -116,7 +116,10 @@ def check(caller: Caller, output: Output, trusted_issuer: str) -> None:
     The exit status is 1 if a look-up fails.
     """
     states = caller.post(path("issuers", trusted_issuer, "lookups"))
-    output.result(states, *(shown_lookups(states) or ["This trusted issuer has no look-ups."]))
+    output.result(
+        states,
+        *(shown_lookups(states) or ["AuthSec looks nothing up for this trusted issuer, so this option has no effect."]),
+    )
     if any(state["failure"] for state in states.values()):
         raise SystemExit(1)
 

@@ -36,7 +36,7 @@ _TEXT: Final = 25  # the oid of this type
 _OF_AUTHSEC: Final = b"sealed_events"  # a table that only AuthSec has
 _SORTING: Final = frozenset({403, 405})  # the oids of the access methods btree and hash, whose classes compare values
 _REMEDY: Final = (
-    "Find who made it, and drop it. If an extension has it, move the extension to a schema that is not AuthSec's:"
+    "Find who made the object, and drop the object. If an extension has it, move the extension to another schema:"
     " ALTER EXTENSION name SET SCHEMA other."
 )
 

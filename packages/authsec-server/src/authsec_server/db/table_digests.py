@@ -142,7 +142,7 @@ class TableChanges:
             self._tell(self._written(factors))
 
     def _written(self, factors: Mapping[str, int]) -> Digests:
-        """Save the products, and return the digests of the changed tables before and after the change.
+        """Save the new product of each changed table's rows, and return the digests before and after the change.
 
         Tables without a stored product are also in the result.
         """

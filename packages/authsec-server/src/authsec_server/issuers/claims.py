@@ -82,7 +82,7 @@ def parse_claims(kind: TrustedIssuerKind, claims: Mapping[str, str], preset: str
     if not asked:
         raise Invalid(
             "claims",
-            "No claim is mapped, so no selector could be proved.",
+            "No claim is mapped to a selector, so a token of this issuer could not prove any selector.",
             f"Name a preset ({', '.join(PRESETS)}), or claims such as ci:repository → repository.",
         )
     if len(asked) > MAX_CLAIMS:

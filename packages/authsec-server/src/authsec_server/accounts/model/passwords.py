@@ -82,7 +82,7 @@ def _is_run(text: str) -> bool:
 def _repeats(text: str) -> bool:
     """Return whether the text consists of one part that repeats.
 
-    Only such a text occurs in `text + text` without the first and the last character.
+    Write such a text twice, and remove the first and the last character: the result still contains the text.
     """
     return text in (text + text)[1:-1]
 
