@@ -226,7 +226,7 @@ def test_a_trust_domain_is_registered_and_shown(authsec: Authsec, tmp_path: Path
 def test_an_issuer_is_registered_listed_disabled_and_enabled(authsec: Authsec, peers: Any, tmp_path: Path) -> None:
     (tmp_path / "ca.pem").write_bytes(peers.Certificate("x").pem)
     add = ("issuers", "add", "oidc", "CI", "--issuer", "https://10.0.0.7", "--ca-file", str(tmp_path / "ca.pem"))
-    assert "no selector could be proved" in authsec(*add).stderr
+    assert "could not prove any selector" in authsec(*add).stderr
     assert "write SELECTOR=CLAIM" in authsec(*add, "--claim", "ci:ref").stderr
     done = authsec(*add, "--claim", "ci:ref=ref", "--audience", "us")
     assert done.exit_code == 0, done.output

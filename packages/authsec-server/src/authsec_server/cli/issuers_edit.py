@@ -118,7 +118,7 @@ def check(caller: Caller, output: Output, trusted_issuer: str) -> None:
     states = caller.post(path("issuers", trusted_issuer, "lookups"))
     output.result(
         states,
-        *(shown_lookups(states) or ["AuthSec looks nothing up for this trusted issuer, so this option has no effect."]),
+        *(shown_lookups(states) or ["AuthSec looks nothing up for this trusted issuer, so nothing was tested."]),
     )
     if any(state["failure"] for state in states.values()):
         raise SystemExit(1)
