@@ -123,7 +123,7 @@ def test_a_restore_excuses_no_export_with_a_later_checkpoint(old: Old, restored:
     assert "in old.jsonl differs from its seal" in restored.found(old.lines, *files)
 
 
-LATER_CHECKPOINT = "`authsec admin restored --checkpoint` accepts such a checkpoint when the restore is recorded."
+LATER_CHECKPOINT = "`authsec admin restored --checkpoint` accepts such a checkpoint when it records the restore."
 
 
 @pytest.mark.parametrize("is_checkpoint_given", [False, True])

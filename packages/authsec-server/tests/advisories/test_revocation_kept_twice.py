@@ -42,7 +42,7 @@ def test_a_copy_of_a_row_is_found(database: Database, copies: int) -> None:
     report = database.read(lambda tx: verify_log(tx, log.keys, [log.checkpoint], now=LATER))
     (found,) = (each for each in report.findings if "revocations" in each)
     assert f"revocations has {1 + copies:,} rows like row {newest}, " in found
-    assert "but the events explain 1." in found
+    assert "but the events explain only 1 of them." in found
 
 
 SAME_EVENT = (

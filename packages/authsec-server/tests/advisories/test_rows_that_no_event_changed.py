@@ -170,7 +170,7 @@ def test_a_drop_that_says_it_changed_a_table_is_found(sealed: Sealed) -> None:
     sealed.estate.database.append(lambda tx: planted(tx, sealed.estate.act))
     sealed.seal()
     found = "".join(sealed.findings())
-    assert "was inserted: it says that role_actions changed, and its kind changes no table." in found
+    assert "was inserted: the event says that role_actions changed, but events of this kind change no table." in found
 
 
 def test_a_lower_version_of_the_authority_is_found(sealed: Sealed) -> None:

@@ -201,7 +201,7 @@ class RevocationCheck(ScratchCheck):
         for sequence, kind, id_, copies, said, _ in execute(_COPIED, ("",)):
             yield (
                 f"revocations has {copies:,} rows like row {sequence}, which ended the tokens of the {kind} "
-                f"{_shown(id_)}, but the events explain only {said:,} rows."
+                f"{_shown(id_)}, but the events explain only {said:,} of them."
             )
         before, newest = None, 0
         for sequence, version in execute("SELECT sequence, version FROM kept ORDER BY sequence"):
