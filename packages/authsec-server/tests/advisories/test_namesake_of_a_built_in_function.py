@@ -12,6 +12,7 @@ from contextlib import closing
 import psycopg
 import pytest
 from audit_answers import LATER, SealedLog, fill
+from authsec_server.audit.sealing.database_check import DatabaseCheck
 from authsec_server.audit.sealing.log_check import Report
 from authsec_server.audit.sealing.verifying import verify
 from authsec_server.db import Tx, open_database
@@ -88,6 +89,16 @@ FAMILY = (
     " OPERATOR 2 evil.<<<(text, text), OPERATOR 4 evil.>>>(text, text), OPERATOR 5 pg_catalog.=(text, text)",
 )
 TYPE = ("CREATE TYPE pg_catalog.octet_length AS ENUM ('x')",)
+MOVED = (
+    "CREATE FUNCTION evil.check(varchar) RETURNS bool LANGUAGE sql AS $$ SELECT true $$",
+    "ALTER DOMAIN information_schema.character_data SET SCHEMA pg_catalog",
+    "ALTER DOMAIN pg_catalog.character_data RENAME TO octet_length",
+    "ALTER DOMAIN pg_catalog.octet_length ADD CHECK (evil.check(VALUE)) NOT VALID",
+)
+METHOD = (
+    "CREATE ACCESS METHOD evil_btree TYPE INDEX HANDLER bthandler",
+    *(each.replace("USING btree", "USING evil_btree") for each in FAMILY),
+)
 SENDER = (
     "CREATE FUNCTION evil.regprocsend(regproc) RETURNS bytea LANGUAGE plpgsql IMMUTABLE AS"
     " $$ BEGIN RETURN int4send($1::oid::int4); END $$",
@@ -159,6 +170,18 @@ WAYS: Mapping[str, tuple[Sequence[str], str, tuple[str, object], str]] = {
         ("SELECT count(*) FROM public.events WHERE kind <> 'a' AND kind = 'token.issued'", 0),
         "Because of it, PostgreSQL's planner may leave out rows.",
     ),
+    "a type of PostgreSQL's own that was moved": (
+        MOVED,
+        "",
+        ("SELECT octet_length('x'::varchar)::text", "x"),
+        f"The type pg_catalog.octet_length {CHOSEN}",
+    ),
+    "btree under another name": (
+        METHOD,
+        "",
+        ("SELECT count(*) FROM public.events WHERE kind <> 'a' AND kind = 'token.issued'", 0),
+        "The index access method evil_btree is not one of PostgreSQL's own.",
+    ),
     "a function that sends the values of a type": (
         SENDER,
         "",
@@ -213,6 +236,18 @@ def report_after(
 def test_verify_reports_what_postgresql_would_choose_instead_of_its_own(place: Place, way: str) -> None:
     statements, where, proof, said = WAYS[way]
     assert said in "\n".join(report_after(place, [*TYPES, *statements], where, proof).findings)
+
+
+def test_an_operator_that_is_added_during_the_check_is_reported(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = DatabaseCheck.run
+
+    def run_and_add(check: DatabaseCheck, *, deep: bool = False) -> None:
+        run(check, deep=deep)
+        for statement in (*TYPES, *EQUAL):
+            check.connection.exec_driver_sql(statement.replace("{where}", "pg_catalog"))
+
+    monkeypatch.setattr(DatabaseCheck, "run", run_and_add)
+    assert f"The operator pg_catalog.= {CHOSEN}" in "\n".join(report_after(place, []).findings)
 
 
 def test_a_session_is_refused_where_an_operator_of_others_would_be_chosen(place: Place) -> None:

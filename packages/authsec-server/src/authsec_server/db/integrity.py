@@ -6,7 +6,7 @@ another condition, and an index that some writes did not update.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -72,6 +72,13 @@ def compare_catalogs(connection: Connection) -> CatalogComparison:
     from authsec_server.db.system_catalogs import compare_system_catalogs  # servers on SQLite do without the driver
 
     return compare_system_catalogs(connection)
+
+
+def foreign_since(connection: Connection, known: Collection[str]) -> list[str]:
+    """Return what is found of foreign code by now and is not among the `known` findings. PostgreSQL only."""
+    from authsec_server.db.system_catalogs import foreign_findings
+
+    return [each for each in foreign_findings(connection) if each not in known]
 
 
 def _of_sqlite(connection: Connection) -> Iterator[str]:

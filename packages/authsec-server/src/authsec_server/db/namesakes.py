@@ -10,8 +10,8 @@ the name of a built-in function. In no schema may anybody add
 
 - a cast between built-in types, which `::` would use, or an implicit cast from a built-in type;
 - a default operator class for a built-in type;
-- a built-in operator to an operator family: the planner asks every family of an operator which rows a condition leaves
-  out.
+- a built-in operator to an operator family, or an access method for indexes with families of its own: the planner asks
+  every family of an operator which rows a condition leaves out.
 
 An object that belongs to an extension is no exception: one statement makes any object a member.
 """
@@ -29,7 +29,7 @@ from authsec_server.db.catalog_copy import ForeignCode, copied_rows, fields_of, 
 from authsec_server.db.postgresql_queries import FIRST_NORMAL, FIRST_UNPINNED
 
 CATALOGS: Final = (
-    "pg_amop", "pg_cast", "pg_class", "pg_namespace", "pg_opclass", "pg_operator", "pg_proc", "pg_type",
+    "pg_am", "pg_amop", "pg_cast", "pg_class", "pg_namespace", "pg_opclass", "pg_operator", "pg_proc", "pg_type",
 )  # fmt: skip
 _PG_CATALOG: Final = 11  # the oid of this schema
 _TEXT: Final = 25  # the oid of this type
@@ -70,6 +70,7 @@ def namesakes(driver: psycopg.Connection[Any]) -> Iterator[ForeignCode]:
     yield from _casts(driver)
     yield from _operator_classes(driver)
     yield from _operator_families(driver)
+    yield from _access_methods(driver)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,10 +127,14 @@ def _added_functions(rows: Sequence[bytes], built_in: _Names) -> Iterator[_Added
 
 
 def _added_types(driver: psycopg.Connection[Any], schemas: set[int], built_in: _Names) -> Iterator[_Added]:
-    """Find types with the name of a function: PostgreSQL may take a call of the function for a cast to the type."""
-    for row in _new_rows(driver, "pg_type", "oid, typnamespace, typname", schemas)[0]:
-        oid, schema, name = fields_of(row)
-        if oid_of(oid) >= FIRST_NORMAL and name in built_in:
+    """Find types with the name of a function: PostgreSQL may take a call of the function for a cast to the type.
+
+    The views of PostgreSQL itself have types, some with the name of a function that AuthSec never calls: `pg_config`.
+    """
+    for row in _new_rows(driver, "pg_type", "oid, typnamespace, typname, typrelid", schemas)[0]:
+        oid, schema, name, relation = fields_of(row)
+        is_of_view = oid_of(oid) < FIRST_NORMAL and oid_of(relation) and (name or b"").startswith(b"pg_")
+        if name in built_in and not is_of_view:
             yield _Added(what="type", schema=schema, name=name, arguments=[_TEXT])
 
 
@@ -203,4 +208,16 @@ def _operator_families(driver: psycopg.Connection[Any]) -> Iterator[ForeignCode]
                 " Because of it, PostgreSQL's planner may leave out rows.",
                 f"The row {oid} of pg_amop shows the operator. Find who added it. Run DROP OPERATOR FAMILY, or ALTER"
                 " OPERATOR FAMILY … DROP.",
+            )
+
+
+def _access_methods(driver: psycopg.Connection[Any]) -> Iterator[ForeignCode]:
+    """Find access methods for indexes: one can be btree under another name, with operator families of its own."""
+    for row in map(fields_of, copied_rows(driver, "pg_am", "oid, amtype, amname")):
+        if oid_of(row[0]) >= FIRST_UNPINNED and row[1] == b"i":
+            yield ForeignCode(
+                f"The index access method {name_of(row[2])} is not one of PostgreSQL's own. Because of it, PostgreSQL's"
+                " planner may leave out rows.",
+                "Find who made the access method, and run DROP ACCESS METHOD. If an extension needs it, give AuthSec a"
+                " database of its own.",
             )

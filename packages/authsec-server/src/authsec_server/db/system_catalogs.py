@@ -182,11 +182,7 @@ def compare_system_catalogs(connection: Connection) -> CatalogComparison:
 
     PostgreSQL only.
     """
-    savepoint = connection.begin_nested()
-    driver = driver_of(connection)
-    foreign = tuple(dict.fromkeys(each.finding for each in (*replaced_catalogs(driver), *foreign_code(driver))))
-    foreign = foreign or tuple(_senders_replaced(driver))
-    savepoint.rollback()
+    foreign = foreign_findings(connection)
     version = major_version(connection)
     expected = _reference(version)
     if expected is None:
@@ -197,6 +193,16 @@ def compare_system_catalogs(connection: Connection) -> CatalogComparison:
         )
     with careful(connection):
         return CatalogComparison(findings=(*foreign, *_differences(connection, expected)))
+
+
+def foreign_findings(connection: Connection) -> tuple[str, ...]:
+    """Return a sentence for each piece of foreign code that PostgreSQL would run in this session. PostgreSQL only."""
+    savepoint = connection.begin_nested()
+    driver = driver_of(connection)
+    found = tuple(dict.fromkeys(each.finding for each in (*replaced_catalogs(driver), *foreign_code(driver))))
+    found = found or tuple(_senders_replaced(driver))
+    savepoint.rollback()
+    return found
 
 
 def _senders_replaced(driver: psycopg.Connection[Any]) -> Iterator[str]:

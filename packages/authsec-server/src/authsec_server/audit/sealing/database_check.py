@@ -16,7 +16,7 @@ from sqlalchemy.exc import DatabaseError
 from authsec_server.audit.sealing.log_check import MOST, Report
 from authsec_server.db import Tx
 from authsec_server.db.catalog import schema_findings
-from authsec_server.db.integrity import Integrity, compare_catalogs, integrity
+from authsec_server.db.integrity import Integrity, compare_catalogs, foreign_since, integrity
 from authsec_server.db.migrate import is_current
 from authsec_server.db.postgresql_catalog import led_away
 
@@ -61,12 +61,14 @@ class DatabaseCheck:
         self.explains_errors |= bool(self.of_schema) and is_current(self.connection)
 
     def end(self) -> None:
-        """Add a finding if the search path of this session changed while the tables were read.
+        """Look for foreign code once more, now that the tables were read.
 
-        By such a change, foreign code in the database makes the session read other tables.
+        The attack: somebody adds such code after `run` has looked for it, and the session reads other values or, by
+        another search path, other tables.
         """
-        if self.is_postgresql and (finding := led_away(self.connection)):
-            self.of_schema.append(finding)
+        if self.is_postgresql:
+            self.of_schema += foreign_since(self.connection, known=self.checked.findings)
+            self.of_schema += filter(None, [led_away(self.connection)])
 
     def unreadable(self) -> Report:
         """Return the report on a damaged database whose tables cannot be read to the end."""

@@ -190,7 +190,8 @@ class Scan:
             return f"{name}::text"
         if not isinstance(kind, String | Text | CanonicalJson):
             return name
-        return f"CASE WHEN octet_length({name}) > {longest} THEN substr({name}, 1, {longest} + 1) ELSE {name} END"
+        its = f"{name}::text"  # exactly the argument's type: no function that was added meanwhile fits better
+        return f"CASE WHEN octet_length({its}) > {longest} THEN substr({its}, 1, {longest} + 1) ELSE {name} END"
 
 
 def _iso(stored: Any, *, postgresql: bool) -> str:
