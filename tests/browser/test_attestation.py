@@ -50,7 +50,7 @@ def test_onboarding_says_how_each_selector_is_proved_before_it_is_sent(
     page.goto("/console/clients/onboard")
     page.get_by_label("AI Agent Name").fill("Customer Support")
     page.get_by_role("radio", name="Kubernetes").check()
-    expect(page.get_by_text("Production (Kubernetes cluster) proves it").filter(visible=True)).to_be_visible()
+    expect(page.get_by_text("Production (Kubernetes cluster) proves the client's identity").filter(visible=True)).to_be_visible()
     fill(page, 1, "k8s:ns", "production")
     fill(page, 2, "k8s:container-name", "agent")
     value = page.get_by_label("Value of selector 2").filter(visible=True)
@@ -76,14 +76,14 @@ def test_a_token_is_tried_and_an_agent_s_closest_miss_is_seen(
     agent = place.its.agent("Refund Desk", platform="kubernetes", selectors=selectors)
     page = browse(place.url, storage_state=place.mary)
     page.goto("/console/issuers/production")
-    page.get_by_label("Token").fill(f"Bearer {token(place, cluster, 'customer-support')}")
+    page.get_by_label("Token", exact=True).fill(f"Bearer {token(place, cluster, 'customer-support')}")
     page.get_by_role("button", name="Try this token").click()
     expect(page.get_by_role("heading", name="no agent is registered for this workload")).to_be_visible()
     expect(page.get_by_role("listitem").filter(has_text="Refund Desk")).to_contain_text(NEAR)
-    expect(page.get_by_label("Token")).to_have_value("")
+    expect(page.get_by_label("Token", exact=True)).to_have_value("")
     assert axe(page) == []
     hour = int(cluster.now.timestamp()) - 3600
-    page.get_by_label("Token").fill(token(place, cluster, exp=hour, iat=hour - 3600, nbf=hour - 3600))
+    page.get_by_label("Token", exact=True).fill(token(place, cluster, exp=hour, iat=hour - 3600, nbf=hour - 3600))
     page.get_by_role("button", name="Try this token").click()
     expect(page.get_by_role("listitem").filter(has_text="Times")).to_contain_text("Expired 1 hour ago")
 
