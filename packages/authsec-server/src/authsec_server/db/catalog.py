@@ -98,6 +98,12 @@ def reference_listing(dialect: str) -> Mapping[str, Mapping[str, str]]:
     return document
 
 
+def tables_of_authsec() -> list[str]:
+    """Return the names of the tables that the migrations make on PostgreSQL, without the monthly partitions."""
+    names = reference_listing("postgresql")[OBJECTS]
+    return [name.removeprefix("table ") for name in names if name.startswith("table ")]
+
+
 def conditions_of_indexes() -> frozenset[str]:
     """Return the conditions of the partial indexes that the migrations make on PostgreSQL."""
     objects = reference_listing("postgresql")[OBJECTS]

@@ -124,6 +124,27 @@ def _pinned(connection: Connection) -> str:
     return driver_of(connection).schema
 
 
+def hold_tables(connection: Connection, names: Iterable[str]) -> None:
+    """Keep these tables where they are until the transaction ends: nobody can give another table the name.
+
+    A table that is missing, that is locked by others or that the role may not read is left out: later checks report it.
+    """
+    pinned = _pinned(connection)
+    if not pinned:
+        return
+    schema = pinned.replace('"', '""')
+    for name in names:
+        savepoint = connection.begin_nested()
+        try:
+            connection.exec_driver_sql(f'LOCK TABLE "{schema}"."{name}" IN ACCESS SHARE MODE')
+        except DBAPIError as error:
+            savepoint.rollback()
+            if error.connection_invalidated:
+                raise
+        else:
+            savepoint.commit()
+
+
 def led_away(connection: Connection) -> str:
     """Return a finding if the search path no longer leads to the schema that the session is pinned to.
 

@@ -15,10 +15,10 @@ from sqlalchemy.exc import DatabaseError
 
 from authsec_server.audit.sealing.log_check import MOST, Report
 from authsec_server.db import Tx
-from authsec_server.db.catalog import schema_findings
+from authsec_server.db.catalog import schema_findings, tables_of_authsec
 from authsec_server.db.integrity import Integrity, compare_catalogs, foreign_since, integrity
 from authsec_server.db.migrate import is_current
-from authsec_server.db.postgresql_catalog import led_away
+from authsec_server.db.postgresql_catalog import hold_tables, led_away
 
 
 @dataclass(slots=True)
@@ -49,6 +49,7 @@ class DatabaseCheck:
             catalogs = compare_catalogs(self.connection)
             self.checked = Integrity(findings=catalogs.findings)
             self.explains_errors = bool(catalogs.findings)
+            hold_tables(self.connection, tables_of_authsec())  # else a copy could take a table's place for a moment
             self._compare_schema()
         self.checked = integrity(self.connection, deep=deep, catalogs=catalogs)
         self.explains_errors |= bool(self.checked.findings)
