@@ -65,7 +65,7 @@ class Kubelet:
         return root
 
     def renew(self) -> None:
-        """Renew the tokens whose time of renewal has come. The files of a deleted pod stay unchanged."""
+        """Renew each token that is due for renewal. The files of a deleted pod stay unchanged."""
         with self._lock:
             due = [each for each in self._mounted if each.renew_at <= self._objects.now()]
             self._mounted = [each for each in self._mounted if each not in due]

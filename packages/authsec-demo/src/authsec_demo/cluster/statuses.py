@@ -54,7 +54,7 @@ def forbidden(kind: str, name: str, group: str, why: str) -> Refusal:
 
 
 def forbidden_path(why: str) -> Refusal:
-    """Return a 403 for a user who has no permission for a path that is not a resource."""
+    """Return a 403: the user lacks the permission for a path, and the path is not a resource."""
     return Refusal(403, "Forbidden", f"forbidden: {why}", {})
 
 

@@ -38,7 +38,7 @@ class Account:
 
 
 class RefusedSignIn(Exception):
-    """A sign-in was refused. `whose` is the administrator of the account, if there is one."""
+    """A sign-in was refused. `whose` is the account's administrator, or None without an account."""
 
     def __init__(self, why: SignInRefusal, whose: Administrator | None = None) -> None:
         super().__init__(why.value)

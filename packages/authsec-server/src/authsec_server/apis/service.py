@@ -185,7 +185,7 @@ def resolve(tx: Tx, text: str) -> str | None:
 
 
 def near(tx: Tx, name: str) -> str:
-    """Return the API slug whose spelling is similar to this registered name, for suggestions.
+    """Return the API slug with a spelling similar to this registered name, for suggestions.
 
     Return an empty string if no slug is similar, or if `name` is a URL. This function checks no permission:
     other packages of the server call it.

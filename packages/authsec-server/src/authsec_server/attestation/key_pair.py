@@ -42,7 +42,10 @@ def verify(assertion: UnverifiedJws, client: Client, *, issuer: str, now: dateti
 
 
 def _signer_of(assertion: UnverifiedJws, client: Client, now: datetime) -> Proof | None:
-    """Return the client's proof whose key signed the assertion. `kid` is unverified and only limits the search."""
+    """Return the proof of the client that verifies the assertion's signature, or None.
+
+    `kid` is unverified, and only limits the search.
+    """
     named = assertion.header.get("kid")
     for proof in client.proofs:
         if proof.kind not in SIGNED or proof.public_key is None:

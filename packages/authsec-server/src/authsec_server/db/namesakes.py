@@ -39,8 +39,6 @@ _REMEDY: Final = (
     "Find who made the object, and drop the object. If an extension has it, move the extension to another schema:"
     " ALTER EXTENSION name SET SCHEMA other."
 )
-
-
 # The operators of AuthSec's statements. For `+` and `-`, PostgreSQL always has one for exactly the types of AuthSec.
 _OPERATORS_USED: Final = frozenset(b"= <> < <= > >= ~~ !~~ ~~* !~~* || -> ->>".split())
 # In all other calls and expressions of AuthSec, the first value has a type: it is no text without a type, which could
@@ -51,11 +49,12 @@ _BEGIN_WITH_A_TEXT: Final = frozenset(b"|| concat_ws current_setting format set_
 def namesakes(driver: psycopg.Connection[Any]) -> Iterator[ForeignCode]:
     """Find each object that PostgreSQL would choose instead of its own for a statement of AuthSec."""
     schemas = {_PG_CATALOG, *_schemas_of_authsec(driver)}
-    functions, built_in = _new_rows(driver, "pg_proc", "oid, pronamespace, proname, proargtypes", schemas)
+    functions, own_functions = _new_rows(driver, "pg_proc", "oid, pronamespace, proname, proargtypes", schemas)
+    built_in = _Names(own_functions)
     added = [
         *_added_operators(driver, schemas),
-        *_added_functions(functions, _Names(built_in)),
-        *_added_types(driver, schemas, _Names(built_in)),
+        *_added_functions(functions, built_in),
+        *_added_types(driver, schemas, built_in),
     ]
     if added:  # in few databases: so the types and schemas are seldom read
         names = {row[0]: row[1] for row in map(fields_of, copied_rows(driver, "pg_namespace", "oid, nspname"))}

@@ -91,7 +91,7 @@ def new(
     issuer: str = "",
     subject: str = "",
 ) -> Administrator:
-    """Return a new administrator, who has no password yet and has never signed in. Raises `Invalid`."""
+    """Return a new administrator without a password and without a sign-in. Raises `Invalid`."""
     return Administrator(
         id=administrator_id,
         email=checked_email("email", email),
