@@ -33,7 +33,14 @@ def test_a_program_that_fails_says_so(programs: Path, tmp_path: Path) -> None:
 
 
 def test_a_signal_reaches_the_program(programs: Path, tmp_path: Path) -> None:
-    waits = "import signal, sys; signal.signal(signal.SIGTERM, lambda *_: sys.exit(5)); print(1, flush=True); input()"
+    # It sleeps again and again: Python forgets a signal that comes just before a call that waits, until the call ends.
+    waits = """
+import signal, sys, time
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(5))
+print("ready", flush=True)
+while True:
+    time.sleep(0.05)
+"""
     command = [programs / "python", "-c", waits]
     with subprocess.Popen(command, cwd=tmp_path, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None

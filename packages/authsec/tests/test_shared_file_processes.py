@@ -159,8 +159,7 @@ def test_while_the_disk_is_full_each_knows_what_it_has_to(feed: FakeFeed, start:
     unlimited = resource.prlimit(leader.process.pid, resource.RLIMIT_FSIZE, (1, resource.RLIM_INFINITY))
     feed.end("client", "c1")
     assert eventually(lambda: leader.refuses(0)) < 2
-    eventually(lambda: others[0].refuses(0))
-    assert others[0].role == ROLES[3]
+    eventually(lambda: others[0].refuses(0) and others[0].role == ROLES[3])
     resource.prlimit(leader.process.pid, resource.RLIMIT_FSIZE, unlimited)
     eventually(lambda: others[0].role == "reads")
     feed.end("client", "c2")

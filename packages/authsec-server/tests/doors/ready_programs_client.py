@@ -9,6 +9,7 @@ import os
 import signal
 import socket
 import sys
+import threading
 
 SIGNALS = {signal.SIGINT, signal.SIGTERM}
 signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)  # until they can be passed on
@@ -21,8 +22,14 @@ connection.sendmsg([len(request).to_bytes(4, "big")], [(socket.SOL_SOCKET, socke
 connection.sendall(request)
 answers = connection.makefile("rb")
 pid = int(answers.readline())
-for number in SIGNALS:
-    signal.signal(number, lambda number, _: os.kill(pid, number))
-signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+
+
+def pass_signals_on() -> None:
+    """Wait for signals. A handler would not run while the main thread waits, if its signal came just before."""
+    while True:
+        os.kill(pid, signal.sigwait(SIGNALS))
+
+
+threading.Thread(target=pass_signals_on, daemon=True).start()
 status = int(answers.readline() or 1)
 sys.exit(status if status >= 0 else 128 - status)
