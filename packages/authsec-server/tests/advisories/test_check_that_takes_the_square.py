@@ -57,7 +57,7 @@ class Rows(Scan):
 def _revocations(kind: str, event_kind: str) -> Callable[[Tx, int], int]:
     def steps(tx: Tx, number: int) -> int:
         with closing(scratch_database(*revocation_check._SCRATCH)) as scratch:
-            check = RevocationCheck(tx.connection, scratch)
+            check = RevocationCheck(scratch)
             counted = _counting(scratch)
             for each in range(number):
                 event = EVENT | {"kind": event_kind, "at": AT if kind == "client" else AT.replace("12:", "11:")}
@@ -73,7 +73,7 @@ def _revocations(kind: str, event_kind: str) -> Callable[[Tx, int], int]:
 def _names(tx: Tx, number: int) -> int:
     """Events name each administrator and each key: no pair of them is a finding."""
     with closing(scratch_database(*name_check._SCRATCH)) as scratch:
-        check = NameCheck(tx.connection, scratch)
+        check = NameCheck(scratch)
         counted = _counting(scratch)
         for each in range(number):
             person = EVENT | {"kind": "administrator.invited", "subject_id": f"administrators-{each}"}

@@ -36,7 +36,7 @@ def digest_after(database: Database, statement: str) -> tuple[str, str]:
         for step in (None, statement):
             if step:
                 tx.connection.execute(text(step))
-            found.append(digests_of_rows(tx.connection, Scan(tx.connection))["clients"])
+            found.append(digests_of_rows(Scan(tx.connection))["clients"])
         raise Undone
 
     with pytest.raises(Undone):

@@ -15,10 +15,12 @@ from authsec_server.apis import credentials
 from authsec_server.apis import service as apis
 from authsec_server.apis.model import Action
 from authsec_server.audit.model import DIGESTS, EventKind
+from authsec_server.audit.sealing.scan import Scan
+from authsec_server.audit.sealing.table_check import kept_digests
 from authsec_server.audit.service import record_act
 from authsec_server.clients import service
 from authsec_server.db import Tx, metadata
-from authsec_server.db.table_digests import DIGESTED, digest, kept_digests, product_of_rows, stored, write_products
+from authsec_server.db.table_digests import DIGESTED, digest, product_of_rows, stored, write_products
 from authsec_server.issuers import service as issuers
 from authsec_server.issuers.model import ProposedTrustedIssuer, TrustedIssuerKind
 from authsec_server.keys import service as keys
@@ -141,7 +143,7 @@ def test_an_event_without_a_seal_explains_no_change(sealed: Sealed) -> None:
 
     def planted(tx: Tx, act: Act) -> None:
         tx.connection.execute(text("UPDATE clients SET description = 'Planted' WHERE slug = 'helper'"))
-        digests = {"clients": [kept_digests(tx.connection)["clients"], computed(tx, "clients")]}
+        digests = {"clients": [kept_digests(Scan(tx.connection))["clients"], computed(tx, "clients")]}
         write_products(tx.connection, {"clients": product_of(tx, "clients")})
         record_act(tx, act, EventKind.CLIENT_ENABLED, detail={DIGESTS: digests})
 

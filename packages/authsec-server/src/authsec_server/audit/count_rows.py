@@ -8,14 +8,14 @@ An instant has the form `2026-11-25 12:00:00.000000` (UTC). A number is an integ
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
 from itertools import product
 from typing import Any, Final
 
-from sqlalchemy import Connection, inspect, text
+from sqlalchemy import Connection, text
 
 Value = str | int | None
 _FORM: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{6}", re.ASCII)
@@ -46,7 +46,7 @@ LAST: Final = CountTable(
     name="last_uses", key=("month", "subject_id"), values=("granted_at", "refused_at", "refused_reason")
 )
 TABLES: Final = (HOURLY, CLIENTS, DAILY, LAST)
-_MARK: Final = CountTable(name="counted", key=("until",), values=("id", "through", "rebuilds", "top", "top_at"))
+MARK: Final = CountTable(name="counted", key=("until",), values=("id", "through", "rebuilds", "top", "top_at"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +54,7 @@ class StoredRow:
     """The values of one row, in the order of `CountTable.columns`.
 
     `odd` describes a wrong type or spelling, which no roll-up can have written. It is empty for a valid row.
-    `handle` identifies the row in the database: the SQLite `rowid` or the PostgreSQL `ctid`.
+    `handle` identifies the row in the database: the SQLite `rowid` or the PostgreSQL `ctid`; empty for a copied row.
     """
 
     values: tuple[Value, ...]
@@ -80,16 +80,14 @@ class Mark:
     problem: str = ""
 
 
-def missing_columns(connection: Connection) -> list[str]:
-    """List the columns of the count tables that the database lacks, as `table.column`."""
-    inspector = inspect(connection)
+def missing_columns(columns_of: Callable[[str], Collection[str]]) -> list[str]:
+    """List the columns of the count tables that the database lacks, as `table.column`.
+
+    `columns_of` returns the columns of a table; none if the table is missing.
+    """
     missing = []
-    for table in (*TABLES, _MARK):
-        there = (
-            {column["name"] for column in inspector.get_columns(table.name)}
-            if inspector.has_table(table.name)
-            else frozenset()
-        )
+    for table in (*TABLES, MARK):
+        there = columns_of(table.name)
         missing += [f"{table.name}.{column}" for column in table.columns if column not in there]
     return missing
 
@@ -102,6 +100,13 @@ def stored_rows(connection: Connection, table: CountTable) -> Iterator[StoredRow
     statement = text(_postgresql(table) if on_postgresql else _sqlite(table))
     rows = connection.execute(statement.execution_options(yield_per=_CHUNK))
     yield from map(_Postgresql(table).row if on_postgresql else _Sqlite(table).row, rows)
+
+
+def copied_rows(table: CountTable, rows: Iterable[Sequence[Any]]) -> Iterator[StoredRow]:
+    """Return the rows that were copied from PostgreSQL: the columns of the table, with times as texts."""
+    read = _Postgresql(table).row
+    for row in rows:
+        yield read(("", *row))
 
 
 def stored_row(connection: Connection, table: CountTable, handle: int | str) -> StoredRow | None:
@@ -132,7 +137,12 @@ def read_in_sequence(connection: Connection) -> None:
 
 def read_mark(connection: Connection) -> Mark:
     """Read the progress mark of the roll-up: which events are in the counts."""
-    rows = list(stored_rows(connection, _MARK))
+    return mark_of(stored_rows(connection, MARK))
+
+
+def mark_of(rows: Iterable[StoredRow]) -> Mark:
+    """Return the progress mark of the roll-up from the rows of its table."""
+    rows = list(rows)
     if len(rows) != 1:
         return Mark(until=None, problem=f"The table `counted` has {len(rows)} rows; it must have one.")
     (row,) = rows

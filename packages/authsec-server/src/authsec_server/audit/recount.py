@@ -8,7 +8,7 @@ Memory use is bounded, even with very many events.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -100,10 +100,15 @@ class Recount:
             self._spill()
 
     def compare(
-        self, connection: Connection, unknown_before: datetime | None = None, *, digest_before: datetime | None = None
+        self,
+        rows_of: Callable[[CountTable], Iterable[StoredRow]],
+        unknown_before: datetime | None = None,
+        *,
+        digest_before: datetime | None = None,
     ) -> None:
         """Read the count tables for the comparison. Call this method after the last call of `add`.
 
+        `rows_of` returns all rows of a table.
         Rows dated before `unknown_before` are not compared.
         Afterwards, `digests` has for each table the digest of the rows dated before `digest_before`.
         """
@@ -112,7 +117,7 @@ class Recount:
         until = "" if digest_before is None else stored(digest_before)
         with enough_room():
             for table in TABLES:
-                self.digests[table.name] = _digest(row for row in self._rows(connection, table) if row.at < until)
+                self.digests[table.name] = _digest(row for row in self._rows(table, rows_of(table)) if row.at < until)
 
     def differences(self, table: CountTable) -> Iterator[CountDifference]:
         """Yield the differences in this table, in the order of their keys."""
@@ -127,10 +132,10 @@ class Recount:
                 rows=number,
             )
 
-    def _rows(self, connection: Connection, table: CountTable) -> Iterator[StoredRow]:
+    def _rows(self, table: CountTable, rows: Iterable[StoredRow]) -> Iterator[StoredRow]:
         """Yield all rows of the table. Copy into the scratch file the rows that are to be compared."""
         put = _put(table)
-        for some in in_batches(stored_rows(connection, table), _ROWS):
+        for some in in_batches(rows, _ROWS):
             fine = [row.values for row in some if not row.odd and row.at >= self._from]
             self._scratch.executemany(put, fine)
             self._remember_odd(table, [row for row in some if row.odd])

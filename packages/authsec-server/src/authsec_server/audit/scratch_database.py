@@ -11,8 +11,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from typing import ClassVar, Final, Self
 
-from sqlalchemy import Connection
-
 from authsec_server.failures import Unavailable
 
 _CACHE_KIB: Final = 32_000
@@ -40,16 +38,15 @@ class ScratchCheck:
 
     create: ClassVar[Sequence[str]]
 
-    def __init__(self, connection: Connection, scratch: sqlite3.Connection) -> None:
-        self._connection = connection
+    def __init__(self, scratch: sqlite3.Connection) -> None:
         self._scratch = scratch
 
     @classmethod
     @contextmanager
-    def opened(cls, connection: Connection) -> Iterator[Self]:
+    def opened(cls) -> Iterator[Self]:
         """Open the check with a new scratch database. Raises `sqlite3.Error` if the temporary folder is full."""
         with closing(scratch_database(*cls.create)) as scratch:
-            yield cls(connection, scratch)
+            yield cls(scratch)
 
 
 @contextmanager

@@ -48,6 +48,7 @@ _OIDS: Final = {
 }
 
 Fields: TypeAlias = Sequence[bytes | None]  # of a row; None is NULL
+Texts: TypeAlias = Sequence[str | None]  # likewise
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,14 +104,20 @@ def copied_rows(driver: psycopg.Connection[Any], catalog: str, columns: str) -> 
             yield row
 
 
-def copied_texts(driver: psycopg.Connection[Any], catalog: str, columns: str) -> Iterator[Sequence[str]]:
-    """Yield the fields of each row of the catalog as texts. No field may contain a tab, a backslash or a line break.
+def copied_texts(driver: psycopg.Connection[Any], relation: str, columns: Sequence[str]) -> Iterator[Texts]:
+    """Yield these columns of each row of the relation as texts. `relation` has the name of its schema, and is quoted.
 
-    PostgreSQL writes these texts with the output functions of types, which `ALTER TYPE` cannot replace. Raises
-    `CatalogDenied`.
+    PostgreSQL writes these texts with the output functions of types, which `ALTER TYPE` cannot replace. A relation that
+    inherits from this one is not read.
     """
-    for block in _copied(driver, catalog, f"COPY pg_catalog.{catalog} ({columns}) TO STDOUT"):
-        yield block.decode("utf-8", "backslashreplace").rstrip("\n").split("\t")
+    statement = f"COPY {relation} ({', '.join(map(quoted, columns))}) TO STDOUT"
+    with driver.cursor() as cursor, cursor.copy(statement.encode()) as copy:
+        yield from copy.rows()
+
+
+def quoted(name: str) -> str:
+    """Return the name as a quoted identifier of SQL."""
+    return '"' + name.replace('"', '""') + '"'
 
 
 def _copied(driver: psycopg.Connection[Any], catalog: str, statement: str) -> Iterator[bytes]:

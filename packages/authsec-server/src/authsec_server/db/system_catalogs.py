@@ -211,7 +211,8 @@ def _senders_replaced(driver: psycopg.Connection[Any]) -> Iterator[str]:
     The attack: `ALTER TYPE regproc SET (SEND = …)`. The digests below read binary values, as such a function sends
     them. This check reads texts.
     """
-    for oid, name, function in copied_texts(driver, "pg_type", "oid, typname, typsend"):
+    for row in copied_texts(driver, "pg_catalog.pg_type", ("oid", "typname", "typsend")):
+        oid, name, function = (value or "" for value in row)
         own = _SENDERS.get(name) if int(oid) < FIRST_UNPINNED else None
         if own and function.removeprefix("pg_catalog.") != own:
             yield f"Values of PostgreSQL's own type {name} are sent by the function {function}, which is not its own."

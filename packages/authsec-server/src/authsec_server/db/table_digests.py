@@ -37,16 +37,13 @@ from sqlalchemy import (
     column,
     delete,
     event,
-    func,
     insert,
     inspect,
     literal_column,
     or_,
     select,
     table,
-    type_coerce,
 )
-from sqlalchemy.types import NullType
 
 from authsec_server.db.matching import in_batches
 from authsec_server.db.schema import metadata
@@ -241,15 +238,9 @@ def _kept(connection: Connection) -> Iterator[tuple[str, int]]:
         yield name, int.from_bytes(product)
 
 
-def kept_digests(connection: Connection) -> Mapping[str, str]:
-    """Return the stored digest of each table after the last change; an empty mapping before the first change.
-
-    Nobody has to trust these digests, because raw SQL may have written them. A malformed product has an empty
-    digest.
-    """
-    product = func.substr(_digests.c.product, 1, _BYTES + 1, type_=LargeBinary)
-    rows = connection.execute(select(_digests.c.name, type_coerce(product, NullType)))
-    return {name: _sha256(each) if type(each) is bytes and len(each) == _BYTES else "" for name, each in rows}
+def stored_digest(product: Any) -> str:
+    """Return the digest of a table from its product as stored; an empty text if the product is malformed."""
+    return _sha256(product) if type(product) is bytes and len(product) == _BYTES else ""
 
 
 def write_products(connection: Connection, products: Mapping[str, int]) -> None:

@@ -12,13 +12,12 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Final, Self
 
-from sqlalchemy import Connection
-
-from authsec_server.audit.count_rows import LAST, TABLES, CountTable, Mark, Value, missing_columns, read_mark
+from authsec_server.audit.count_rows import LAST, MARK, TABLES, CountTable, Mark, Value, mark_of, missing_columns
 from authsec_server.audit.counting import Outcome
 from authsec_server.audit.event_shape import MAX_NUMBER
 from authsec_server.audit.recount import CountDifference, Recount
 from authsec_server.audit.sealing.dropped import DropRecord
+from authsec_server.audit.sealing.scan import Scan
 
 MOST: Final = 10  # findings of one table that are told one by one
 _PLAIN: Final = re.compile(r"[\w.:/@ -]{0,80}", re.ASCII)
@@ -32,11 +31,11 @@ class CountCheck:
     The order of these calls does not matter. Then call `findings`.
     """
 
-    def __init__(self, connection: Connection, *, now: datetime | None = None) -> None:
+    def __init__(self, scan: Scan, *, now: datetime | None = None) -> None:
         """Read the progress mark of the roll-up. Without `now`, a mark in the future is not reported."""
-        self._connection = connection
-        self._missing = missing_columns(connection)
-        self._mark = Mark(until=None) if self._missing else read_mark(connection)
+        self._scan = scan
+        self._missing = missing_columns(scan.columns)
+        self._mark = Mark(until=None) if self._missing else mark_of(scan.counts(MARK))
         self._now = now
         self._highest = 0
         self._recount = Recount(self._mark.through, self._mark.until or BEGINNING)
@@ -68,7 +67,7 @@ class CountCheck:
         found = list(self._of_the_mark())
         if self._mark.until is None:
             return found
-        self._recount.compare(self._connection, unknown_before, digest_before=dropped.cut if dropped else None)
+        self._recount.compare(self._scan.counts, unknown_before, digest_before=dropped.cut if dropped else None)
         if dropped is not None:
             found += self._of_dropped_months(dropped)
         for table in TABLES:

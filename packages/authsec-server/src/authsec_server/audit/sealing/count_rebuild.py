@@ -33,6 +33,7 @@ from authsec_server.audit.count_rows import (
     instant,
     read_mark,
     stored_row,
+    stored_rows,
 )
 from authsec_server.audit.event_shape import MAX_NUMBER
 from authsec_server.audit.model import EventKind
@@ -214,7 +215,7 @@ def _planned(tx: Tx, act: Act, keys: Keys, highest: int | None) -> _Plan:
         recount = opening.enter_context(Recount(wanted.through, wanted.until or BEGINNING))
         for number, outcome in decided(tx.connection):
             recount.add(number, outcome)
-        recount.compare(tx.connection, dropped.cut if dropped else None)
+        recount.compare(partial(stored_rows, tx.connection), dropped.cut if dropped else None)
         for difference in chain.from_iterable(map(recount.differences, TABLES)):
             if difference.rows > 1:
                 raise Conflict(sentence(difference), "The table's key is broken: restore a backup of the database.")

@@ -16,8 +16,6 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import inspect
-
 from authsec_server.audit.model import EventKind
 from authsec_server.audit.scratch_database import ScratchCheck
 from authsec_server.audit.sealing.checkpoints import shown_time
@@ -63,7 +61,7 @@ class LastUseCheck(ScratchCheck):
     def keep(self, scan: Scan) -> None:
         """Read the stored last-use times. A missing table is not reported here: the schema check reports it."""
         for kind, (name, column) in _COLUMNS.items():
-            if inspect(self._connection).has_table(name):
+            if scan.columns(name):
                 rows = (
                     (kind, id_, at)
                     for id_, at in scan.instants(name, "id", column)

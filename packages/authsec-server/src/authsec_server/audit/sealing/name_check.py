@@ -16,8 +16,6 @@ from dataclasses import dataclass
 from itertools import chain, islice
 from typing import Any, Final
 
-from sqlalchemy import inspect
-
 from authsec_server.audit.model import EventKind
 from authsec_server.audit.scratch_database import ScratchCheck
 from authsec_server.audit.sealing.scan import Scan
@@ -108,10 +106,8 @@ class NameCheck(ScratchCheck):
 
         A missing table or column is not reported here: the schema check reports it.
         """
-        inspector = inspect(self._connection)
         for named in _TABLES:
-            there = inspector.get_columns(named.table) if inspector.has_table(named.table) else []
-            if {each["name"] for each in there}.issuperset(named.columns):
+            if set(scan.columns(named.table)).issuperset(named.columns):
                 yield from _first(named, self._of_table(named, scan))
         yield from self._namesakes()
 

@@ -25,8 +25,6 @@ from datetime import UTC, datetime, timedelta
 from itertools import chain
 from typing import Any, Final
 
-from sqlalchemy import Connection, inspect
-
 from authsec_server.audit.model import DIGESTS, LISTING_ENDED, EventKind
 from authsec_server.audit.scratch_database import ScratchCheck
 from authsec_server.audit.sealing.checkpoints import CLOCK_TOLERANCE
@@ -93,8 +91,8 @@ class RevocationCheck(ScratchCheck):
 
     create = _SCRATCH
 
-    def __init__(self, connection: Connection, scratch: sqlite3.Connection) -> None:
-        super().__init__(connection, scratch)
+    def __init__(self, scratch: sqlite3.Connection) -> None:
+        super().__init__(scratch)
         self._last_kid = ""  # of the last token
         # The lowest authority version of events, and of tokens, by month and whether it had just begun.
         self._oldest: dict[tuple[str, bool], int] = {}
@@ -132,13 +130,12 @@ class RevocationCheck(ScratchCheck):
 
         A missing table is not reported here: the schema check reports it.
         """
-        inspector = inspect(self._connection)
-        if inspector.has_table("signing_keys"):
+        if scan.columns("signing_keys"):
             self._scratch.executemany(
                 "INSERT OR IGNORE INTO revoked_key VALUES (?)",
                 ((_plain(kid),) for kid, state in scan.rows("signing_keys", "kid", "state") if state == "revoked"),
             )
-        if inspector.has_table(REVOCATIONS.name):
+        if scan.columns(REVOCATIONS.name):
             for sequence, kind, id_, version, at in scan.ends():
                 is_comparable = isinstance(sequence, int) and isinstance(version, int) and at is not None
                 if is_comparable:

@@ -1,18 +1,18 @@
 """Read each table of the audit log once, from its first row to its last, exactly as it is stored.
 
 Raw SQL can forge the indexes and statistics of the database.
-So no query in this module has a condition, an order or an aggregate.
+So PostgreSQL copies its tables (`db.table_copy`), and a query on SQLite has no condition, order or aggregate.
 Values are not converted when they are read, because a value that AuthSec never writes must not stop the scan.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import (
     ColumnElement,
@@ -29,12 +29,16 @@ from sqlalchemy import (
     text,
 )
 
+from authsec_server.audit.count_rows import CountTable, StoredRow, copied_rows, stored_rows
 from authsec_server.audit.event_shape import MAX_NAME
 from authsec_server.audit.merkle_tree import COVERED, event_text, text_hash
 from authsec_server.audit.store import checkpoints, event_delegations, events, number_ranges, sealed_events
 from authsec_server.audit.unreadable_rows import any_text
 from authsec_server.db.schema import LONGEST_JSON, CanonicalJson, Instant, NotCanonical, read_canonical_json
 from authsec_server.db.table_digests import Digested, has_long, stored
+
+if TYPE_CHECKING:
+    from authsec_server.db.table_copy import TableCopies
 
 ROWS: Final = 2000  # read at once
 _WIDE_ROWS: Final = 100  # of events: each may have three JSON texts of a megabyte
@@ -75,6 +79,7 @@ class Scan:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._postgresql = connection.dialect.name == "postgresql"
+        self._copies = _copies_of(connection) if self._postgresql else None
         self.too_long: set[str] = set()  # tables in which `digested` met a value that no server writes
 
     @contextmanager
@@ -96,7 +101,7 @@ class Scan:
 
     def leaves(self) -> Iterator[tuple[Any, Any, Any]]:
         """Yield the position, event number and hash of each leaf."""
-        yield from self._rows(sealed_events, "position", "event_id", "hash")
+        yield from map(tuple, self._rows(sealed_events, "position", "event_id", "hash"))
 
     def checkpoints(self) -> Iterator[tuple[Any, str | None, Any]]:
         """Yield the size, the time (ISO 8601; None if invalid) and the signed text of each checkpoint."""
@@ -105,7 +110,7 @@ class Scan:
 
     def delegations(self) -> Iterator[tuple[Any, Any]]:
         """Yield the event number and the delegation of each row of `event_delegations`."""
-        yield from self._rows(event_delegations, "event_id", "delegation_id")
+        yield from map(tuple, self._rows(event_delegations, "event_id", "delegation_id"))
 
     def ranges(self) -> Iterator[tuple[str | None, Any, Any]]:
         """Yield the hour, the lowest and the highest number of each row of `number_ranges`."""
@@ -118,7 +123,13 @@ class Scan:
         for sequence, kind, id_, version, at in self._rows(REVOCATIONS, *names):
             yield sequence, kind, id_, version, self.instant(at)
 
-    def rows(self, name: str, *columns: str) -> Iterator[tuple[Any, ...]]:
+    def counts(self, counted: CountTable) -> Iterator[StoredRow]:
+        """Return all rows of a count table."""
+        if self._copies and self._copies.can_read(counted.name, counted.columns):
+            return copied_rows(counted, _converted(self._copies, counted.name, counted.columns))
+        return stored_rows(self._connection, counted)
+
+    def rows(self, name: str, *columns: str) -> Iterator[Sequence[Any]]:
         """Yield these text columns of each row of a table that belongs to a package above this one."""
         yield from self._rows(table(name, *map(column, columns)), *columns)
 
@@ -135,9 +146,12 @@ class Scan:
 
         The table belongs to a package above this one.
         """
-        known = [each["name"] for each in inspect(self._connection).get_columns(name)]
         # A name that is no UTF-8 can stand in no statement. The comparison of the schema reports it.
-        names = [each for each in known if each not in digested.without and each.isprintable()]
+        names = [each for each in self.columns(name) if each not in digested.without and each.isprintable()]
+        if self._copies and self._copies.can_read(name, names):
+            for texts in self._copies.rows(name, names):
+                yield dict(zip(names, texts, strict=True))
+            return
         source = text(name if self._postgresql else f"{name} NOT INDEXED")
         statement = stored(self._connection, name, names, source=source).add_columns(has_long(self._connection, names))
         streamed = statement.execution_options(stream_results=True, yield_per=_WIDE_ROWS)
@@ -145,6 +159,13 @@ class Scan:
             if too_long:
                 self.too_long.add(name)
             yield dict(zip(names, row, strict=True))
+
+    def columns(self, name: str) -> Sequence[str]:
+        """Return the names of the table's columns; none if the table is missing."""
+        if self._copies:
+            return [*self._copies.columns(name)]
+        inspector = inspect(self._connection)
+        return [each["name"] for each in inspector.get_columns(name)] if inspector.has_table(name) else []
 
     def instant(self, stored: Any) -> str | None:
         """Return the stored instant as ISO 8601 (UTC, microseconds); None for any other value."""
@@ -166,13 +187,18 @@ class Scan:
         except (ValueError, TypeError, AttributeError):
             return ScannedEvent(number=number, leaf=None, row=None)
 
-    def _rows(self, table: Table | TableClause, *names: str) -> Iterator[tuple[Any, ...]]:
+    def _rows(self, table: Table | TableClause, *names: str) -> Iterator[Sequence[Any]]:
+        if self._copies and self._copies.can_read(table.name, names):
+            yield from _converted(self._copies, table.name, names)
+        else:
+            yield from self._queried(table, *names)
+
+    def _queried(self, table: Table | TableClause, *names: str) -> Iterator[Sequence[Any]]:
         columns: list[ColumnElement[Any]] = [literal_column(self._raw(table, name)).label(name) for name in names]
         statement = select(*columns).select_from(text(table.name if self._postgresql else f"{table.name} NOT INDEXED"))
         at_once = _WIDE_ROWS if table is events else ROWS
         streamed = statement.execution_options(stream_results=True, yield_per=at_once)
-        for row in self._connection.execute(streamed):
-            yield tuple(row)
+        yield from self._connection.execute(streamed)
 
     def _raw(self, table: Table | TableClause, name: str) -> str:
         """Return the SQL that reads a column as it is stored, and shortens a value longer than a server writes.
@@ -192,6 +218,31 @@ class Scan:
             return name
         its = f"{name}::text"  # exactly the argument's type: no function that was added meanwhile fits better
         return f"CASE WHEN octet_length({its}) > {longest} THEN substr({its}, 1, {longest} + 1) ELSE {name} END"
+
+
+def _copies_of(connection: Connection) -> TableCopies:
+    from authsec_server.db.table_copy import TableCopies  # servers on SQLite do without the driver
+
+    return TableCopies(connection)
+
+
+def _converted(copies: TableCopies, table: str, names: Sequence[str]) -> Iterator[Sequence[Any]]:
+    """Yield these columns of each row. Numbers and bytes have their own types; all other values are texts."""
+    types = copies.columns(table)
+    converted = [(at, convert) for at, name in enumerate(names) if (convert := _CONVERT.get(types.get(name, 0)))]
+    for texts in copies.rows(table, names):
+        row: list[Any] = list(texts)
+        for at, convert in converted:
+            if row[at] is not None:
+                row[at] = convert(row[at])
+        yield row
+
+
+def _octets(value: str) -> bytes:
+    return bytes.fromhex(value.removeprefix("\\x"))
+
+
+_CONVERT: Final[Mapping[int, Callable[[str], Any]]] = {20: int, 21: int, 23: int, 17: _octets}  # by oids of types
 
 
 def _iso(stored: Any, *, postgresql: bool) -> str:

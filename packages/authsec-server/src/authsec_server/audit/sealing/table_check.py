@@ -17,15 +17,13 @@ import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from typing import Any, Final
 
-from sqlalchemy import Connection, inspect, select
-
 from authsec_server.audit.model import DIGESTS, EventKind
 from authsec_server.audit.scratch_database import ScratchCheck
 from authsec_server.audit.sealing.checkpoints import record_in
 from authsec_server.audit.sealing.dropped import DropRecord
 from authsec_server.audit.sealing.scan import Scan
-from authsec_server.db.schema import authority, canonical_json
-from authsec_server.db.table_digests import DIGESTED, LONGEST, digest, kept_digests, product_of_rows
+from authsec_server.db.schema import canonical_json
+from authsec_server.db.table_digests import DIGESTED, LONGEST, digest, product_of_rows, stored_digest
 from authsec_server.db.versions import MAX_VERSION
 
 MOST: Final = 5  # findings of one table that are told one by one
@@ -46,12 +44,13 @@ class TableCheck(ScratchCheck):
 
     create = _SCRATCH
 
-    def __init__(self, connection: Connection, scratch: sqlite3.Connection) -> None:
-        super().__init__(connection, scratch)
+    def __init__(self, scratch: sqlite3.Connection) -> None:
+        super().__init__(scratch)
         self._highest = (0, 0)  # authority version and number of an event
         self._computed: Mapping[str, str] = {}
         self._kept: Mapping[str, str] = {}
         self._too_long: Set[str] = frozenset()
+        self._versions: Sequence[Any] = ()  # of the authority: one
 
     def add(self, number: int, event: Mapping[str, Any], is_sealed: Callable[[int], bool]) -> None:
         """Add the table digests and the authority version of a valid event."""
@@ -75,10 +74,10 @@ class TableCheck(ScratchCheck):
 
     def keep(self, scan: Scan) -> None:
         """Compute the digests of the tables. A missing table is not reported here: the schema check reports it."""
-        self._computed = digests_of_rows(self._connection, scan)
+        self._computed = digests_of_rows(scan)
         self._too_long = scan.too_long
-        if inspect(self._connection).has_table("table_digests"):
-            self._kept = kept_digests(self._connection)
+        self._kept = kept_digests(scan)
+        self._versions = [version for (version,) in scan.rows("authority", "version")]
 
     @property
     def digests(self) -> Mapping[str, str]:
@@ -97,7 +96,7 @@ class TableCheck(ScratchCheck):
         for name in sorted(self._too_long):
             yield f"Rows of {name} have a value of more than {LONGEST:,} characters, which no server writes."
         yield from self._changed_by_none()
-        version = self._connection.execute(select(authority.c.version)).scalar()
+        version = self._versions[0] if self._versions else None
         if type(version) is not int or version > MAX_VERSION:
             yield f"The authority has version {version!r}, which no server assigns."
         elif version < self._highest[0]:
@@ -196,8 +195,16 @@ class TableCheck(ScratchCheck):
             yield f"{found - MOST:,} more events of this kind were inserted."
 
 
-def digests_of_rows(connection: Connection, scan: Scan) -> Mapping[str, str]:
+def kept_digests(scan: Scan) -> Mapping[str, str]:
+    """Return the stored digest of each table after the last change; an empty mapping before the first change.
+
+    Nobody has to trust these digests, because raw SQL may have written them. A malformed product has an empty digest.
+    """
+    rows = scan.rows("table_digests", "name", "product") if scan.columns("table_digests") else ()
+    return {name: stored_digest(product) for name, product in rows}
+
+
+def digests_of_rows(scan: Scan) -> Mapping[str, str]:
     """Compute the digest of each table from its rows."""
-    inspector = inspect(connection)
-    there = {name: its for name, its in DIGESTED.items() if inspector.has_table(name)}
+    there = {name: its for name, its in DIGESTED.items() if scan.columns(name)}
     return {name: digest(product_of_rows(name, scan.digested(name, its))) for name, its in there.items()}

@@ -116,14 +116,15 @@ def verify_log(
     sealed_only: bool = False,
 ) -> Report:
     """Run `verify` without the checks of the database's indexes and schema."""
+    scan = Scan(tx.connection)
     with (
         enough_room(),
         Scratch.opened() as scratch,
-        CountCheck(tx.connection, now=now) as count_check,
-        NameCheck.opened(tx.connection) as name_check,
-        RevocationCheck.opened(tx.connection) as revocation_check,
-        TableCheck.opened(tx.connection) as table_check,
-        LastUseCheck.opened(tx.connection) as last_use_check,
+        CountCheck(scan, now=now) as count_check,
+        NameCheck.opened() as name_check,
+        RevocationCheck.opened() as revocation_check,
+        TableCheck.opened() as table_check,
+        LastUseCheck.opened() as last_use_check,
     ):
         read = _Read(
             scratch=scratch,
@@ -135,7 +136,6 @@ def verify_log(
             uncounted=Uncounted(_drop_records(tx, keys)),
             latest=NEVER if now is None else (now + CLOCK_TOLERANCE).isoformat(timespec="microseconds"),
         )
-        scan = Scan(tx.connection)
         with scan.sequential():
             read.all(scan)
         return _compared(read, keys, kept, given, ends, now=now, counts=counts, sealed_only=sealed_only)

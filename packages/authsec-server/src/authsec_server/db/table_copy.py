@@ -1,0 +1,145 @@
+"""Read AuthSec's tables on PostgreSQL with `COPY`, whole and exactly as they are stored.
+
+A query would use functions, operators, casts and indexes that an attacker may have replaced. `COPY` of a table uses
+none of them: it writes each value with the output function of its type. The catalogs are read in the same way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Final
+
+import psycopg
+from sqlalchemy import Connection
+from sqlalchemy.exc import DBAPIError
+
+from authsec_server.db.catalog_copy import Texts, copied_texts, quoted
+from authsec_server.db.postgresql_catalog import NO_RIGHT, sqlstate
+from authsec_server.db.postgresql_connection import driver_of
+
+LONGEST: Final = 2**21  # octets of a value that `TableCopies` reads; no server writes a longer one
+_BOOLEAN: Final = 16  # the oids of types
+_BYTES: Final = 17
+_SHORT: Final = frozenset({_BOOLEAN, 20, 21, 23, 1184})  # numbers and times
+_PARTITIONED: Final = "p"
+_AS_TEXT: Final = {"t": "true", "f": "false"}  # as `::text` writes a boolean
+
+
+@dataclass(slots=True)
+class _Relation:
+    """A table or another relation of the catalogs. `columns` has the type's oid of each column."""
+
+    schema: str
+    name: str
+    kind: str
+    columns: dict[str, int] = field(default_factory=dict)
+    children: list[str] = field(default_factory=list)  # oids
+
+    @property
+    def quoted(self) -> str:
+        return f"{quoted(self.schema)}.{quoted(self.name)}"
+
+
+class TableCopies:
+    """Copies the tables in the schema to which the session of this connection is pinned.
+
+    Raises SQLAlchemy's errors of the driver, as a query would.
+    """
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._driver = driver_of(connection)
+
+    def columns(self, table: str) -> Mapping[str, int]:
+        """Return the columns of the table, each with the oid of its type. Empty if there is no such table."""
+        found = self._named.get(table)
+        return found.columns if found else {}
+
+    def rows(self, table: str, columns: Sequence[str]) -> Iterator[Texts]:
+        """Yield these columns of each row of the table, of its partitions and of the tables that inherit from it.
+
+        The values are texts as `::text` writes them.
+        """
+        its = self.columns(table)
+        booleans = [at for at, name in enumerate(columns) if its.get(name) == _BOOLEAN]
+        for part in self._parts(self._relation(table)):
+            for texts in self._copied(part.quoted, columns):
+                row = [*texts]
+                for at in booleans:
+                    row[at] = _AS_TEXT.get(row[at] or "", row[at])
+                yield row
+
+    def can_read(self, table: str, columns: Sequence[str]) -> bool:
+        """Whether the role may read each partition, and no value is so long that `rows` must not hold it in memory.
+
+        PostgreSQL plans these queries, so an attacker may bend their answers. A wrong answer costs memory, and hides
+        nothing.
+        """
+        its = self.columns(table)
+        long = [name for name in columns if name in its and its[name] not in _SHORT]
+        condition = " OR ".join(f"octet_length({_measured(name, its[name])}) > {LONGEST}" for name in long) or "false"
+        savepoint = self._connection.begin_nested()
+        try:
+            found = any(
+                self._connection.exec_driver_sql(
+                    f"SELECT EXISTS (SELECT FROM ONLY {part.quoted} WHERE {condition})"  # noqa: S608 - quoted names
+                ).scalar_one()
+                for part in self._parts(self._relation(table))
+            )
+        except DBAPIError as error:
+            if sqlstate(error) != NO_RIGHT:
+                raise
+            savepoint.rollback()
+            return False
+        savepoint.commit()
+        return not found
+
+    def _relation(self, table: str) -> _Relation:
+        """Return the table. If there is none, PostgreSQL says so when the result is copied."""
+        return self._named.get(table) or _Relation(self._driver.schema, table, "")
+
+    def _parts(self, relation: _Relation) -> Iterator[_Relation]:
+        if relation.kind != _PARTITIONED:
+            yield relation
+        for child in relation.children:
+            yield from self._parts(self._relations[child])
+
+    @cached_property
+    def _named(self) -> Mapping[str, _Relation]:
+        return {each.name: each for each in self._relations.values() if each.schema == self._driver.schema}
+
+    @cached_property
+    def _relations(self) -> Mapping[str, _Relation]:
+        """Return the relations by their oids."""
+        schemas = {oid: name for oid, name in self._catalog("pg_namespace", "oid", "nspname")}  # noqa: C416 - typed
+        found = {
+            oid: _Relation(schemas.get(schema, ""), name, kind)
+            for oid, schema, name, kind in self._catalog("pg_class", "oid", "relnamespace", "relname", "relkind")
+        }
+        for oid, name, type_, number, is_dropped in self._catalog(
+            "pg_attribute", "attrelid", "attname", "atttypid", "attnum", "attisdropped"
+        ):
+            if oid in found and int(number) > 0 and is_dropped == "f":
+                found[oid].columns[name] = int(type_)
+        for child, parent in self._catalog("pg_inherits", "inhrelid", "inhparent"):
+            if parent in found and child in found:
+                found[parent].children.append(child)
+        return found
+
+    def _catalog(self, name: str, *columns: str) -> Iterator[Sequence[str]]:
+        for row in self._copied(f"pg_catalog.{name}", columns):
+            yield [value or "" for value in row]
+
+    def _copied(self, relation: str, columns: Sequence[str]) -> Iterator[Texts]:
+        try:
+            yield from copied_texts(self._driver, relation, columns)
+        except psycopg.Error as error:
+            raise DBAPIError.instance(
+                relation, None, error, psycopg.Error, hide_parameters=True, connection_invalidated=self._driver.closed
+            ) from error
+
+
+def _measured(name: str, type_: int) -> str:
+    return quoted(name) if type_ == _BYTES else f"{quoted(name)}::text"
