@@ -18,6 +18,7 @@ from authsec_server.audit.counts import Point, RepeatedRefusal, Totals
 from authsec_server.audit.model import Decision, Event, EventKind, Named, Refusal, Tally
 from authsec_server.audit.recount import decided
 from authsec_server.audit.sealing.count_check import CountCheck
+from authsec_server.audit.sealing.scan import Scan
 from authsec_server.audit.store import events
 from authsec_server.db import Database, Tx
 from authsec_server.principal import Act
@@ -250,7 +251,7 @@ def recounted(database: Database) -> list[str]:
     """Where the kept counts differ from what the events say."""
 
     def work(tx: Tx) -> list[str]:
-        with CountCheck(tx.connection, now=NOW + HOUR) as check:
+        with CountCheck(Scan(tx.connection), now=NOW + HOUR) as check:
             for number, outcome in decided(tx.connection):
                 check.add_number(number)
                 check.add(number, outcome)
