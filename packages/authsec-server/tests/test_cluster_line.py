@@ -119,4 +119,4 @@ def test_names_stay_parts_of_the_path(asker: Asker) -> None:
 def test_of_an_older_revision_nothing_is_asked(asker: Asker) -> None:
     newer = replace(TRUSTED_ISSUER, revision=2)
     assert asker.apis.pod(newer, "ns", "a", lambda _: "found") == "found"
-    assert "was changed since" in asker.pod()
+    assert "was changed while" in asker.pod()

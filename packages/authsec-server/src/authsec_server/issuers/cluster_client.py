@@ -296,7 +296,9 @@ class ClusterApis:
             elif (
                 line.trusted_issuer.revision > trusted_issuer.revision
             ):  # read before a change that others know of already
-                raise LookupUnavailable(f"The trusted issuer {trusted_issuer.name!r} was changed since then.")
+                raise LookupUnavailable(
+                    f"The trusted issuer {trusted_issuer.name!r} was changed while this request was processed."
+                )
             return line
 
 

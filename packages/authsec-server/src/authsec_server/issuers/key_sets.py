@@ -81,7 +81,9 @@ class KeySets:
             elif (
                 keys.trusted_issuer.revision > trusted_issuer.revision
             ):  # read before a change that others know of already
-                raise KeysUnavailable(f"The trusted issuer {trusted_issuer.name!r} was changed since then.")
+                raise KeysUnavailable(
+                    f"The trusted issuer {trusted_issuer.name!r} was changed while this request was processed."
+                )
             return keys
 
     def _made(self, trusted_issuer: TrustedIssuer) -> _Keys:

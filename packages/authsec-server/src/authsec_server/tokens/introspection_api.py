@@ -59,7 +59,11 @@ async def _token(request: Request) -> str:
     The form's `token_type_hint` is ignored, because this authority has only one type of token.
     """
     if "token" in request.query_params:
-        raise Invalid("token", "The address contains a token, where it may be logged.", "Send the token in the form.")
+        raise Invalid(
+            "token",
+            "The address of the request contains a token. Addresses are often logged.",
+            "Send the token in the form.",
+        )
     token = (await read_parameters(request)).get("token", "")
     if not token:
         raise Invalid("token", "The parameter token is missing.", "Send the form: token=<the token>.")

@@ -177,5 +177,5 @@ def _verified(given: DelegationToken, authority: Authority, issuer: str) -> Find
         grade=Grade.AMBER,
         facts=facts,
         reason="unattested",
-        remedy="Register a proof for this agent, and remove the unattested one before production use.",
+        remedy="Register a proof for this agent. Remove its unattested proof before production use.",
     )

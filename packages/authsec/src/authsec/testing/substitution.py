@@ -57,7 +57,7 @@ class _Unproved:
 def verifier_for(audience: str, revocations: InMemoryRevocations, like: Expected | None = None) -> TokenVerifier:
     """Make a verifier for the tokens of this process. Only issuer, keys and revocations differ from a normal verifier.
 
-    `like` are the expected values of another verifier; its leeway and algorithms are used.
+    `like` are the expected values of another verifier. From `like` come the leeway and the algorithms.
     """
     settings: dict[str, Any] = {} if like is None else {"leeway": like.leeway, "algorithms": like.algorithms}
     # Made for a name on loopback, for which nothing has to be read or trusted, and then told whom to expect.

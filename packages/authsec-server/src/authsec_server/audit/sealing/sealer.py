@@ -67,9 +67,9 @@ class LogBroken(Exception):
 class UnsealedEvents:
     """The state of the database before sealing: its last checkpoint, and the events to seal.
 
-    After these events are sealed, every event numbered up to `settled` has a seal.
+    `refused` are numbers of events that AuthSec did not write. They never get a seal.
+    Once `rows` are sealed, every other event numbered up to `settled` has a seal.
     Events numbered above `top` were recorded after this state was read.
-    `refused` are numbers of events that AuthSec did not write. Such events are not sealed.
     """
 
     signed: str | None
@@ -219,7 +219,9 @@ class Sealer:
             raise LogBroken(f"The log's last checkpoint {refused}.") from None
         tree = self._read_on(checkpoint.size)
         if tree.root.hex() != checkpoint.root:
-            raise LogBroken("The seals of the log do not lead to the log's last checkpoint.")
+            raise LogBroken(
+                "The log's last checkpoint does not match the seals before it: its root hash is another one."
+            )
         if checkpoint.size > self._succession().end(checkpoint.kid):
             raise LogBroken("The log's last checkpoint is signed by a key that was replaced.")
         self._remember(tree, checkpoint)
