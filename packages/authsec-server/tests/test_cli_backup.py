@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 from authsec_server.app import open_authority
 from authsec_server.audit.sealing.outside import COPIED
+from authsec_server.audit.sealing.store import newest_checkpoint
 from authsec_server.cli.backup import backup
 from authsec_server.db import Database, Tx, open_database
 from authsec_server.settings import Settings, load_settings
@@ -131,6 +132,24 @@ def test_a_plain_copy_without_its_wal_is_recognised(data: Settings, tmp_path: Pa
             shutil.copy(tmp_path / "master.key", copied)
         with open_authority(Settings(data=copied)) as authority:
             assert authority.comparison.problem == COPIED
+
+
+def test_a_plain_copy_is_not_compared_with_an_earlier_file_of_checkpoints(data: Settings, tmp_path: Path) -> None:
+    """The copy matches that file, to which no checkpoint was appended since the server was told another file."""
+    earlier, later = (load_settings(data=tmp_path, audit_checkpoints=str(tmp_path / name)) for name in ("old", "new"))
+    with open_authority(earlier) as authority:
+        authority.dropper.sealer.seal()
+        checkpoint = authority.database.read(lambda tx: newest_checkpoint(tx.connection))
+        assert checkpoint
+        (tmp_path / "old").write_text(f"{checkpoint[1]}\n")
+    copied = tmp_path / "data"
+    copied.mkdir(mode=0o700)
+    with open_authority(later) as authority:
+        write(authority.database)
+        for name in ("authsec.sqlite3", "master.key"):
+            shutil.copy(tmp_path / name, copied)
+    with open_authority(Settings(data=copied), local_operator=True) as authority:
+        assert authority.comparison.problem == COPIED
 
 
 def test_a_program_that_knows_no_mark_may_close_the_file_last(data: Settings, tmp_path: Path, authsec: Authsec) -> None:

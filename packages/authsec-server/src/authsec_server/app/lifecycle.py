@@ -30,7 +30,7 @@ from authsec_server.audit.sealing.retention import Dropper
 from authsec_server.clients import enrolment_service
 from authsec_server.console.addresses import STATIC
 from authsec_server.db import Database, open_database
-from authsec_server.db.served import last_checkpoints_file, last_issuer
+from authsec_server.db.served import last_checkpoints_file, last_issuer, remember_checkpoints_file
 from authsec_server.failures import Unavailable
 from authsec_server.keys import api as keys_api
 from authsec_server.keys.sealing_keys import SealingKeys
@@ -170,7 +170,9 @@ def open_authority(
             _compare_for_command(comparison)
         else:
             compare(comparison)
-            database.begin_serving()
+            if not comparison.problem:
+                database.append(lambda tx: remember_checkpoints_file(tx, comparison.path))
+            database.begin_serving()  # last: a plain copy of the SQLite file then has all that was written before
         yield _assembled(services, serves=not local_operator, pages=pages)
     finally:
         database.close()

@@ -23,8 +23,7 @@ import uvicorn
 from authsec_server.app import Authority, open_authority, refuse_to_serve
 from authsec_server.cli.greeting import greet, server_on, warn_of_another, warn_of_older
 from authsec_server.cli.logs import configure_logging
-from authsec_server.db import Tx
-from authsec_server.db.served import last_issuer, remember_checkpoints_file, remember_issuer
+from authsec_server.db.served import last_issuer, remember_issuer
 from authsec_server.failures import Fault, StartupRefused, Unavailable
 from authsec_server.settings import Settings
 from authsec_server.web.health import Readiness
@@ -58,7 +57,7 @@ def run(settings: Settings) -> None:
             warn_of_older(authority.comparison.problem)
         else:
             warn_of_another(authority.database.read(last_issuer), authority.issuer)
-            _patiently(lambda: authority.database.append(lambda tx: _remember(tx, authority)))
+            _patiently(lambda: authority.database.append(lambda tx: remember_issuer(tx, authority.issuer)))
             greet(settings, authority)
         config = uvicorn.Config(
             authority.app,
@@ -92,11 +91,6 @@ def _patiently(work: Callable[[], T]) -> T:
             if unavailable.fault is not Fault.AUTHORITY_LOCKED or time.monotonic() > deadline:
                 raise
             log.warning("waiting for a database lock that another transaction holds")
-
-
-def _remember(tx: Tx, authority: Authority) -> None:
-    remember_issuer(tx, authority.issuer)
-    remember_checkpoints_file(tx, authority.comparison.path)
 
 
 class DrainingServer(uvicorn.Server):
