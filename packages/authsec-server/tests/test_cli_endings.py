@@ -111,8 +111,10 @@ def test_secrets_only_where_they_end_at_once(authsec: Authsec) -> None:
     at_once = ("agents", "rotate-secret", "legacy", "--overlap", "0s")
     assert authsec(*at_once).stderr.startswith("What stops: 1 agent (Legacy), no live token")
     authsec("roles", "create", "Support", "--action", "customers:read")
-    authsec("delegations", "create", "support", "legacy", "--all-actions")
-    assert authsec(*at_once).stderr.startswith("What stops: 1 agent (Legacy), no live token"), "it has no new secret yet"
+    delegated = ("--role", "support", "--agent", "legacy", "--target", "Other AI agent", "--all-actions")
+    assert authsec("delegations", "create", *delegated).exit_code == 0
+    once_more = authsec(*at_once)
+    assert once_more.stderr.startswith("What stops: 1 agent (Legacy), no live token"), "the new secret is nowhere yet"
 
 
 def test_a_trusted_issuer(authsec: Authsec) -> None:
