@@ -82,7 +82,7 @@ def test_in_a_log(tmp_path: Path) -> None:
 @pytest.mark.parametrize("terminal", [False, True])
 def test_where_the_console_refuses_everybody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, terminal: bool) -> None:
     monkeypatch.setenv("AUTHSEC_SERVER_PUBLIC_URL", "http://authsec.example.com")
-    heard = said(tmp_path, b"terminates TLS.", terminal=terminal)
+    heard = said(tmp_path, b"terminates", terminal=terminal)
     assert b"! http://authsec.example.com is plain http. The console refuses every request there" in heard
     assert b"to begin" not in heard
     assert b"code=" not in heard

@@ -6,6 +6,7 @@ import http.client
 import json
 import socket
 import sys
+import textwrap
 from datetime import UTC, datetime
 from typing import Final
 from urllib.parse import urlsplit
@@ -92,11 +93,11 @@ def greet(settings: Settings, authority: Authority) -> None:
     if authority.bootstrap:
         click.echo(f"  {_about(authority.bootstrap, datetime.now(UTC))}", err=True)
     if is_plain_http(settings.issuer):
-        click.echo(
-            f"! {settings.issuer} is plain http. The console refuses every request there, and agents and APIs refuse\n"
-            f"  the address unless they allow plain http. {REMEDY}",
-            err=True,
+        warning = (
+            f"! {settings.issuer} is plain http. The console refuses every request there. Agents and APIs refuse the "
+            f"address unless they allow plain http. {REMEDY}"
         )
+        click.echo(textwrap.fill(warning, width=110, subsequent_indent="  ", break_on_hyphens=False), err=True)
     elif sign_in.has_administrator():
         click.echo(f"  console   {settings.issuer}/console", err=True)
     elif not sys.stderr.isatty():  # a log is kept, and read by others: no link in it
