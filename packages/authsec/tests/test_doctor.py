@@ -481,7 +481,7 @@ def test_what_to_do_next_is_said_before_the_rest(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setenv("AUTHSEC_CLIENT_ID", CLIENT_ID)
     monkeypatch.setenv("AUTHSEC_AGENT_CLIENT_ID", "customer-support")
     result = said(doctor())
-    assert result.index("Next: Set AUTHSEC_AGENT_CLIENT_ID") < result.index("Also: Unset AUTHSEC_CLIENT_ID")
+    assert result.index("Next: Correct AUTHSEC_AGENT_CLIENT_ID") < result.index("Also: Unset AUTHSEC_CLIENT_ID")
 
 
 def test_a_key_that_was_enrolled_for_some_hours(key_file: Path, authority: FakeAuthority) -> None:
