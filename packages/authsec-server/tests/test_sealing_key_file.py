@@ -343,7 +343,9 @@ def test_when_the_file_is_lost_a_new_log_begins_over_the_events_that_are_there(t
         connection.executescript(statements[0])
     begun = settings.model_copy(update={"sealing_key_file": new})
     with open_authority(begun) as authority:
-        assert "which this database does not have" in str(authority.comparison.problem)
+        problem = str(authority.comparison.problem)
+        assert "which this database does not have" in problem
+        assert "do not run `authsec admin restored`: name a new file with --audit-checkpoints" in problem
     begun = begun.model_copy(update={"audit_checkpoints": str(tmp_path / "checkpoints-2.txt")})
     assert serve(begun) == [kid_in(new)]
     with open_authority(begun) as authority:
