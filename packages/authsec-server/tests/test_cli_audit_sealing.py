@@ -153,7 +153,7 @@ def test_an_export_is_checked_where_there_is_no_data(served: Path, authsec: Auth
     checkpoints = tmp_path / "checkpoints"
     checkpoints.write_text((served / "checkpoint").read_text() * 3)
     cut = elsewhere("audit", "verify-export", str(file), "--key", key, "--checkpoint", str(checkpoints))
-    (told,) = (line for line in cut.stdout.splitlines() if "was cut" in line)
+    (told,) = (line for line in cut.stdout.splitlines() if "log was cut: " in line)
     assert "The log was cut: it has 2 seals, and 3 checkpoints cover more seals: the first, signed at 20" in told
     assert told.endswith(" UTC, covers 4, and the last, signed at " + told.split("signed at ")[1][:23] + ", covers 4.")
 
@@ -388,6 +388,18 @@ def test_what_another_key_signed_is_found_in_the_log_as_among_the_checkpoints(
     told = authsec("audit", "verify", "--key", str(keys))
     assert told.exit_code == 3
     assert "4 events sealed, but no checkpoint is signed by these keys: the keys are another authority's" in told.stdout
+
+
+def test_of_an_export_that_was_cut_it_is_said_that_it_was_cut(served: Path, authsec: Authsec, tmp_path: Path) -> None:
+    whole, cut = authsec("audit", "export-sealed").stdout.splitlines(keepends=True), tmp_path / "cut.jsonl"
+    assert "checkpoint" in whole[-1]
+    cut.write_text("".join(whole[:2]) + whole[2][:100])
+    told = elsewhere("audit", "verify-export", str(cut), "--key", str(served / "keys"))
+    assert told.exit_code == 3
+    assert told.stdout.splitlines()[:2] == [
+        "2 events sealed, but there is no checkpoint: the audit log or its export was cut.",
+        "Line 3 is not complete: the export was cut there.",
+    ]
 
 
 def test_a_server_on_a_broken_log_says_so_and_goes_on_without_sealing(served: Path) -> None:
