@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import stat
 from collections.abc import Callable
 from pathlib import Path
@@ -50,6 +51,16 @@ def test_one_is_replaced_and_revoked(crm: Authsec) -> None:
     items = json.loads(crm("apis", "credentials", "crm", "--json").stdout)["items"]
     assert [(each["id"], each["state"]) for each in items] == [(old["id"], "revoked"), (new["id"], "active")]
     assert crm("apis", "create-credential", "crm").exit_code == 0
+
+
+def test_one_is_revoked_by_the_name_that_create_prints(crm: Authsec) -> None:
+    made = crm("apis", "create-credential", "crm")
+    (name,) = re.findall(r"The credential (\S+) of crm", made.stderr)
+    revoked = crm("apis", "revoke-credential", "crm", name, "--yes")
+    assert (revoked.exit_code, revoked.stdout) == (
+        0,
+        f"The credential {name} of crm is revoked. No token was revoked.\n",
+    )
 
 
 def test_it_can_go_into_a_file_and_never_over_one(crm: Authsec, tmp_path: Path) -> None:

@@ -173,6 +173,20 @@ def test_it_ends_cleanly_and_keeps_how_far_it_was(log: Log, tmp_path: Path) -> N
         assert process.wait(60) == 0
 
 
+def test_a_place_that_cannot_be_kept_is_refused_before_the_first_event(
+    log: Log, authsec: Callable[..., Result], tmp_path: Path
+) -> None:
+    log.happen(10)
+    missing = authsec("audit", "follow", "--state", str(tmp_path / "nowhere" / "state"))
+    assert (missing.exit_code, missing.stdout) == (1, "")
+    assert f"There is no folder {tmp_path / 'nowhere'}." in missing.stderr
+    taken = tmp_path / "state.new"
+    taken.mkdir()
+    refused = authsec("audit", "follow", "--state", str(tmp_path / "state"))
+    assert (refused.exit_code, refused.stdout) == (1, "")
+    assert "cannot be written: Is a directory." in refused.stderr
+
+
 def test_a_beginning_that_makes_no_sense_is_refused(log: Log, authsec: Callable[..., Result], tmp_path: Path) -> None:
     state = tmp_path / "state"
     for content in (

@@ -153,7 +153,7 @@ def test_an_export_is_checked_where_there_is_no_data(served: Path, authsec: Auth
     checkpoints = tmp_path / "checkpoints"
     checkpoints.write_text((served / "checkpoint").read_text() * 3)
     cut = elsewhere("audit", "verify-export", str(file), "--key", key, "--checkpoint", str(checkpoints))
-    (told,) = (line for line in cut.stdout.splitlines() if "was cut" in line)
+    (told,) = (line for line in cut.stdout.splitlines() if "log was cut: " in line)
     assert "The log was cut: it has 2 seals, and 3 checkpoints cover more seals: the first, signed at 20" in told
     assert told.endswith(" UTC, covers 4, and the last, signed at " + told.split("signed at ")[1][:23] + ", covers 4.")
 
@@ -197,7 +197,7 @@ def test_old_months_are_dropped_after_an_export_and_every_check_says_so(
     drop = ("audit", "drop", "--export", str(file), "--before")
     mistyped = authsec(*drop, "2026-08")
     assert (mistyped.exit_code, "does not exist" in mistyped.stderr) == (2, True)
-    assert "Delete all events" not in mistyped.stderr, "nobody is asked for nothing"
+    assert "Delete" not in mistyped.stderr, "nobody is asked for nothing"
     file.write_text(authsec("audit", "export-sealed").stdout)
     next_month = (datetime.now(UTC).replace(day=1) + timedelta(days=32)).strftime("%Y-%m")
     assert "before it is over" in authsec(*drop, next_month, "--yes").stderr
@@ -206,7 +206,8 @@ def test_old_months_are_dropped_after_an_export_and_every_check_says_so(
     (tmp_path / "checkpoints").write_text((served / "checkpoint").read_text())
     other = authsec("audit", "drop", "--export", str(tmp_path / "checkpoints"), "--before", "2026-01", "--yes")
     assert (other.exit_code, "checkpoints is not a sealed export" in other.stderr) == (1, True), other.output
-    assert authsec(*drop, "2020-01").exit_code == 1  # asked, and not answered
+    unasked = authsec(*drop, "2020-01")
+    assert (unasked.exit_code, "nothing to drop" in unasked.stderr, "Delete" in unasked.stderr) == (4, True, False)
     year_old(served)
     file.write_text(authsec("audit", "export-sealed").stdout)
     before = authsec("audit", "list", "--json").stdout
@@ -220,6 +221,8 @@ def test_old_months_are_dropped_after_an_export_and_every_check_says_so(
     nothing = authsec(*drop, "2020-01", "--dry-run")
     assert (nothing.exit_code, "nothing to drop" in nothing.stderr) == (4, True)
     assert authsec("audit", "list", "--json").stdout == before
+    asked = authsec(*drop, "2026-01")
+    assert (asked.exit_code, "Delete 3 events before 2026-01? After that" in asked.stderr) == (1, True), "no answer"
     done = authsec(*drop, "2026-01", "--yes")
     assert done.exit_code == 0, done.output
     assert "3 events before 2026-01 were dropped." in done.stdout
@@ -385,6 +388,18 @@ def test_what_another_key_signed_is_found_in_the_log_as_among_the_checkpoints(
     told = authsec("audit", "verify", "--key", str(keys))
     assert told.exit_code == 3
     assert "4 events sealed, but no checkpoint is signed by these keys: the keys are another authority's" in told.stdout
+
+
+def test_of_an_export_that_was_cut_it_is_said_that_it_was_cut(served: Path, authsec: Authsec, tmp_path: Path) -> None:
+    whole, cut = authsec("audit", "export-sealed").stdout.splitlines(keepends=True), tmp_path / "cut.jsonl"
+    assert "checkpoint" in whole[-1]
+    cut.write_text("".join(whole[:2]) + whole[2][:100])
+    told = elsewhere("audit", "verify-export", str(cut), "--key", str(served / "keys"))
+    assert told.exit_code == 3
+    assert told.stdout.splitlines()[:2] == [
+        "2 events sealed, but there is no checkpoint: the audit log or its export was cut.",
+        "Line 3 is not complete: the export was cut there.",
+    ]
 
 
 def test_a_server_on_a_broken_log_says_so_and_goes_on_without_sealing(served: Path) -> None:

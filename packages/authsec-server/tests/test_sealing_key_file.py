@@ -193,6 +193,8 @@ def test_the_command_says_that_servers_must_restart_before_it_asks_and_what_to_d
     serve(load_settings(data=data, sealing_key_file=present))
     rotate = ["audit", "rotate-key", "--key-file", str(new), "--data", str(data), "--sealing-key-file", str(present)]
     setting = f"AUTHSEC_SERVER_SEALING_KEY_FILE='{new}'"
+    unnamed = CliRunner().invoke(commands(), rotate[:-2], input="y\n")
+    assert ("no such file is set" in unnamed.stderr, "[y/N]" in unnamed.output) == (True, False)
     refused = CliRunner().invoke(commands(), rotate, input="n\n")
     assert (refused.exit_code, kid_in(new) in refused.output) == (1, False)
     said, _, asked = refused.output.partition("Replace the key that seals the audit log?")
@@ -230,6 +232,7 @@ def test_public_keys_are_printed_without_the_private_key(tmp_path: Path) -> None
 NEEDY = (
     ("audit", "rebuild-counts", "--yes"),
     ("audit", "rotate-key", "--yes"),
+    ("audit", "rotate-key"),  # nobody is asked before
     ("admin", "restored", "--yes"),
 )
 
@@ -340,7 +343,9 @@ def test_when_the_file_is_lost_a_new_log_begins_over_the_events_that_are_there(t
         connection.executescript(statements[0])
     begun = settings.model_copy(update={"sealing_key_file": new})
     with open_authority(begun) as authority:
-        assert "which this database does not have" in str(authority.comparison.problem)
+        problem = str(authority.comparison.problem)
+        assert "which this database does not have" in problem
+        assert "do not run `authsec admin restored`: name a new file with --audit-checkpoints" in problem
     begun = begun.model_copy(update={"audit_checkpoints": str(tmp_path / "checkpoints-2.txt")})
     assert serve(begun) == [kid_in(new)]
     with open_authority(begun) as authority:

@@ -192,6 +192,19 @@ def test_a_misspelt_variable(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "SERVER" not in result.stdout
 
 
+def test_each_remedy_is_said_once_and_fits_the_address_that_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("AUTHSEC_AGENT_CLIENT_ID")
+    monkeypatch.setenv("AUTHSEC_CLIENT_ID", CLIENT_ID)
+    monkeypatch.setenv("AUTHSEC_URL", "http://192.0.2.1:7468")
+    monkeypatch.setenv("AUTHSEC_BASE_URL", "http://192.0.2.1:7468")
+    printed = doctor().stdout
+    assert printed.count("Rename the variable AUTHSEC_CLIENT_ID") == printed.count("Unset AUTHSEC_URL") == 1
+    use_https = 'Next: If the authority serves https, use it:\n        export AUTHSEC_BASE_URL="https://192.0.2.1:7468"'
+    assert use_https in printed
+    monkeypatch.setenv("AUTHSEC_BASE_URL", "ftp://authsec.example.com")
+    assert "Next: Correct AUTHSEC_BASE_URL;" in doctor().stdout
+
+
 @pytest.mark.parametrize(
     ("unread", "meant"),
     [
@@ -468,7 +481,7 @@ def test_what_to_do_next_is_said_before_the_rest(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setenv("AUTHSEC_CLIENT_ID", CLIENT_ID)
     monkeypatch.setenv("AUTHSEC_AGENT_CLIENT_ID", "customer-support")
     result = said(doctor())
-    assert result.index("Next: Set AUTHSEC_AGENT_CLIENT_ID") < result.index("Also: Unset AUTHSEC_CLIENT_ID")
+    assert result.index("Next: Correct AUTHSEC_AGENT_CLIENT_ID") < result.index("Also: Unset AUTHSEC_CLIENT_ID")
 
 
 def test_a_key_that_was_enrolled_for_some_hours(key_file: Path, authority: FakeAuthority) -> None:

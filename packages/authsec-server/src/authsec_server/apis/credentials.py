@@ -65,26 +65,27 @@ def of_api(tx: Tx, act: Act, id_or_slug: str) -> list[Credential]:
     return rows.of_api(tx.connection, service.get(tx, act, id_or_slug).id)
 
 
-def get(tx: Tx, act: Act, id_or_slug: str, credential_id: str) -> Credential:
+def get(tx: Tx, act: Act, id_or_slug: str, id_or_name: str) -> Credential:
     """Return one credential of the API. Raises `NotFound`."""
     api = service.get(tx, act, id_or_slug)
-    found = next((each for each in rows.of_api(tx.connection, api.id) if each.id == credential_id), None)
+    held = rows.of_api(tx.connection, api.id)
+    found = {**{each.name: each for each in held}, **{each.id: each for each in held}}.get(id_or_name)
     if found is None:
         raise NotFound(
-            f"{api.name} has no credential {naming.quoted(credential_id)}.",
+            f"{api.name} has no credential {naming.quoted(id_or_name)}.",
             f"See the list: authsec apis credentials {api.slug}",
         )
     return found
 
 
-def revoke(tx: Tx, act: Act, id_or_slug: str, credential_id: str) -> Credential:
+def revoke(tx: Tx, act: Act, id_or_slug: str, id_or_name: str) -> Credential:
     """Revoke the credential. Call only inside a `change`.
 
     A credential that is revoked already does not change.
     """
     act.principal.require(Role.OPERATOR)
     api = service.get(tx, act, id_or_slug)
-    credential = get(tx, act, id_or_slug, credential_id)
+    credential = get(tx, act, id_or_slug, id_or_name)
     if credential.revoked_at is not None:
         return credential
     rows.set_revoked(tx.connection, credential.id, act.now)

@@ -16,7 +16,7 @@
 | `configuration`, `configuration_files`, `yaml_reader` | `export` and `apply`; join files; strict YAML |
 | `audit`, `audit_showing`, `audit_follow` | `list` and its filters; `show` and `export`; `follow` |
 | `audit_verify`, `audit_report`, `audit_files` | `verify`, the sealed log; the report; the files to verify |
-| `audit_counts` | `rebuild-counts` |
+| `audit_drop`, `audit_counts` | `drop`; `rebuild-counts` |
 | `sealing_key` | the option that names the file of the sealing key |
 | `admin`, `administrators`, `bootstrap_key`, `restore` | `authsec admin`: admin keys; people; a first key; `restored` |
 | `serve`, `server_process` | `authsec serve`: the options; port, TLS, signals, shutdown |

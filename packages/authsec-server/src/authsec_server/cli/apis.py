@@ -229,10 +229,10 @@ for command in (
         "revoke",
         """Revoke a credential of an API permanently.
 
-        ID is the id of the credential, as `credentials` shows it. No token is revoked.
+        ID is the id or the name of the credential, as `credentials` shows them. No token is revoked.
         """,
         name="revoke-credential",
-        question="Revoke this credential of {api} permanently?",
+        question="Revoke the credential {id} of {api} permanently?",
         for_good=True,
         done="The credential {name} of {api} is revoked. No token was revoked.",
     ),

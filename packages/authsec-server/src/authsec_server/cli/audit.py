@@ -124,6 +124,8 @@ _SEALING: Final = {  # these bring the database with them, and nobody who lists 
     ),
     "verify-export": ("verify_exported", "Verify the output of `export-sealed`, on any machine."),
     "rotate-key": ("rotate_key", "Replace the key that seals the audit log."),
+}
+_DROPPING: Final = {
     "drop": (
         "drop_months",
         "Delete the events of old months, after checking that an export contains each of them as sealed.",
@@ -137,6 +139,7 @@ _SHOWING: Final = {
 _FOLLOWING: Final = {"follow": ("follow", "Print each event as JSON Lines when it is sealed, for a SIEM.")}
 _MODULES: Final = {
     "audit_verify": _SEALING,
+    "audit_drop": _DROPPING,
     "audit_counts": _COUNTS,
     "audit_showing": _SHOWING,
     "audit_follow": _FOLLOWING,

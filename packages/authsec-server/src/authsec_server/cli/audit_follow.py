@@ -194,8 +194,11 @@ def _begin(caller: Caller, output: Output, state: Path | None, after: int | None
     """Create a follower that starts after the position in the state file.
 
     If there is no state file yet, the follower starts after the position `after`. Without `after`, it starts with
-    the first event if `state` is named, and otherwise with new events. Raises `CallFailed`.
+    the first event if `state` is named, and otherwise with new events. Raises `CallFailed`, also if the state file
+    cannot be written: a supervisor that restarts the command would get the same events after each start.
     """
+    if state is not None:
+        _require_writable(state)
     if state is not None and state.exists():
         place, leaf = _kept(state)
         return Follower(caller=caller, output=output, place=place, leaf=leaf)
@@ -240,7 +243,7 @@ def _keep(state: Path, follower: Follower) -> None:
     If the process is killed between printing and saving, the next run prints the last page again. No event is
     lost. Raises `CallFailed`.
     """
-    beside = state.with_name(f"{state.name}.new")
+    beside = _beside(state)
     try:
         with beside.open("w") as file:
             json.dump({"place": follower.place, "leaf": follower.leaf}, file)
@@ -248,4 +251,26 @@ def _keep(state: Path, follower: Follower) -> None:
             os.fsync(file.fileno())
         beside.replace(state)
     except OSError as error:
-        raise CallFailed(f"{state} cannot be written: {error.strerror}.") from None
+        raise _unwritable(state, error) from None
+
+
+def _require_writable(state: Path) -> None:
+    """Create and remove the file from which the state file is replaced. Raises `CallFailed`."""
+    beside = _beside(state)
+    try:
+        beside.open("w").close()
+        beside.unlink()
+    except OSError as error:
+        raise _unwritable(state, error) from None
+
+
+def _beside(state: Path) -> Path:
+    return state.with_name(f"{state.name}.new")
+
+
+def _unwritable(state: Path, error: OSError) -> CallFailed:
+    if not state.parent.exists():
+        return CallFailed(f"There is no folder {state.parent}.", "Create the folder, or name a file in another folder.")
+    return CallFailed(
+        f"{state} cannot be written: {error.strerror}.", "Name a file that you can write to: --state FILE"
+    )

@@ -122,11 +122,10 @@ def _for_people(report: Report, kept: int, digests: Set[str]) -> list[Any]:
     compared = [f"The log was compared with {checkpoints} that you kept."] if kept else []
     more = [f"And {report.more:,} more."] if report.more else []
     if report.sealed and report.last is None:
-        unsigned = (
-            f"{events}, but no checkpoint is signed by these keys: the keys are another authority's, or somebody "
-            "else wrote the log."
-        )
-        return [styled(unsigned, "red"), *report.findings, *more, *dropped, *compared]
+        why = "no checkpoint is signed by these keys: the keys are another authority's, or somebody else wrote the log."
+        if not report.has_checkpoints:
+            why = "there is no checkpoint: the audit log or its export was cut."
+        return [styled(f"{events}, but {why}", "red"), *report.findings, *more, *dropped, *compared]
     found = styled(f"{events}, but not everything matches the seals:", "red")
     return [found, *report.findings, *more, *dropped, last, *compared]
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
-from datetime import datetime
 from functools import partial
 from pathlib import Path
 from shlex import quote
@@ -23,13 +22,11 @@ from authsec_server.cli.audit_files import (
     CheckpointFile,
     Exported,
     KeptCheckpoints,
-    Month,
     an_export,
     checkpoints_in,
     read_given,
     read_keys,
     readable,
-    sha256_of,
 )
 from authsec_server.cli.audit_report import print_report
 from authsec_server.cli.caller import Caller, admin_command, local_command
@@ -264,8 +261,9 @@ def rotate_key(caller: Caller, output: Output, key_file: Path | None, yes: bool,
     if key_file is not None:
         _replace_by_file(in_process(caller, "--key-file"), caller, output, key_file, yes=yes, dry_run=dry_run)
         return
-    if dry_run:
+    if dry_run or not yes:  # a refusal comes before the question
         before = caller.post(rehearsed("events/keys/rotate"))["would_answer"]["replaces"]
+    if dry_run:
         _tell_rehearsed(output, None, before, "a new key in the database")
         return
     confirm(_REPLACE, yes=yes)
@@ -287,12 +285,13 @@ def _replace_by_file(
         new = load_sealing_key(key_file)  # before anybody is asked
     except Failure as failure:
         raise failed(failure) from None
-    if dry_run:
+    if dry_run or not yes:  # a refusal comes before the question
         with _rotating(reach, new) as opened:
             its = opened.authority
             kid, before = its.database.rehearse(
                 lambda tx: its.sealing_keyring.replace(tx, opened.act(), issuer=its.issuer, rehearsed=True, file=new)
             )
+    if dry_run:
         _tell_rehearsed(output, kid, before, f"{kid} in {key_file}")
         return
     named = f"{SETTING}={quote(str(key_file.absolute()))}"  # servers may run in another folder
@@ -332,58 +331,6 @@ def _rotating(reach: InProcess, new: KeyFile) -> Iterator[Opened]:
             yield opened
     except Failure as failure:
         raise failed(failure) from None
-
-
-@click.command("drop")
-@click.option("--before", type=Month(), required=True, help="Drop all months before this month, e.g. 2026-08.")
-@click.option("--export", "file", type=_THERE, required=True, help="The saved output of `export-sealed`.")
-@click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
-@click.option(
-    "--dry-run", is_flag=True, help="Check everything, show how many events would be deleted, and delete nothing."
-)
-@local_command
-@sealing_key_option
-def drop_months(caller: Caller, output: Output, before: datetime, file: Path, yes: bool, dry_run: bool) -> None:
-    """Delete the events of old months, after checking that an export contains each event as it was sealed.
-
-    The seals of the deleted events stay, so the remaining events can be verified as before. A new event records
-    what was dropped, by whom, and the SHA-256 of the export. `verify --with FILE` also verifies the dropped
-    events, as long as you keep the export.
-    """
-    assert isinstance(caller.reach, InProcess)  # a local command's is
-    if dry_run:
-        _rehearse_dropping(caller.reach, output, before, file)
-        return
-    confirm(f"Delete all events before {before:%Y-%m}? After that, {file} is the only copy.", yes=yes)
-    with _dropping(caller.reach, file) as opened:
-        digest = sha256_of(file)
-        record = opened.authority.dropper.drop(opened.act(), before, Exported(file), digest)
-    told = {name: getattr(record, name) for name in ("before", "events", "numbers", "by", "export_sha256")}
-    output.result(
-        told,
-        styled(f"{record.events:,} events before {record.before} were dropped.", "green"),
-        f"The export has the SHA-256 {record.export_sha256}. Keep it: authsec audit verify --key FILE --with {file}",
-    )
-
-
-def _rehearse_dropping(reach: InProcess, output: Output, before: datetime, file: Path) -> None:
-    with _dropping(reach, file) as opened:
-        foreseen = opened.authority.dropper.rehearse(opened.act(), before, Exported(file))
-    told = {"dry_run": True, **{name: getattr(foreseen, name) for name in ("before", "events", "numbers")}}
-    low, high = foreseen.numbers
-    output.result(
-        told,
-        f"Nothing was dropped. All events match their seals, and {foreseen.events:,} events before "
-        f"{foreseen.before} would be dropped, between event {low} and event {high}. {file} contains each of them.",
-    )
-
-
-@contextmanager
-def _dropping(reach: InProcess, file: Path) -> Iterator[Opened]:
-    """Open the authority for a drop with this export. Raises `CallFailed` if the file is no export."""
-    with readable(), an_export(file), reach.session() as opened:
-        opened.refuse_if_older()
-        yield opened
 
 
 @contextmanager

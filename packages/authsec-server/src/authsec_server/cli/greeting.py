@@ -97,7 +97,7 @@ def greet(settings: Settings, authority: Authority) -> None:
             f"! {settings.issuer} is plain http. The console refuses every request there. Agents and APIs refuse the "
             f"address unless they allow plain http. {REMEDY}"
         )
-        click.echo(textwrap.fill(warning, width=110, subsequent_indent="  ", break_on_hyphens=False), err=True)
+        click.echo(_wrapped(warning), err=True)
     elif sign_in.has_administrator():
         click.echo(f"  console   {settings.issuer}/console", err=True)
     elif not sys.stderr.isatty():  # a log is kept, and read by others: no link in it
@@ -130,13 +130,17 @@ def warn_of_another(before: str, issuer: str) -> None:
 def warn_of_older(problem: str) -> None:
     """Warn that the authority issues no tokens, because its database is older than checkpoints stored outside it."""
     click.echo(
-        f"! {problem}\n"
+        f"{_wrapped(f'! {problem}')}\n"
         "  If you restored a backup, run on this machine:\n\n"
         f"    {command_line('admin', 'restored', '--checkpoint', 'FILE')}\n\n"
         "  with the --data or --database of this server, and with its outside checkpoints, which name the signing\n"
         "  keys that were created since. The server then continues by itself. See docs/backup.md.\n",
         err=True,
     )
+
+
+def _wrapped(warning: str) -> str:
+    return textwrap.fill(warning, width=110, subsequent_indent="  ", break_on_hyphens=False, break_long_words=False)
 
 
 def _say_hello(settings: Settings) -> None:

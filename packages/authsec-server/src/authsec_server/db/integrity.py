@@ -35,7 +35,7 @@ MOST = 100  # findings of one check
 _AWAY = {"08", "53", "57", "58"}  # classes of SQLSTATE: the server cannot serve now
 _HOW = (
     "Run as a superuser: CREATE SCHEMA amcheck; CREATE EXTENSION amcheck SCHEMA amcheck;"
-    " GRANT USAGE ON SCHEMA amcheck TO the role; GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA amcheck TO the role."
+    " GRANT USAGE ON SCHEMA amcheck TO {role}; GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA amcheck TO {role};"
 )
 
 
@@ -126,6 +126,7 @@ def _of_tables(connection: Connection, *, deep: bool) -> Integrity:
             not_checked=() if deep else check.not_checked,
             skipped=(
                 *skipped_sentences(connection, ours[0], [*unread, *walked.skipped]),
+                *check.denied,
                 *(check.not_checked if deep else ()),
             ),
         )
@@ -180,37 +181,44 @@ class _Amcheck:
         self._deep = deep
         self.findings: list[str] = []
         self.not_checked: tuple[str, ...] = ()  # one sentence at most
+        self.denied: tuple[str, ...] = ()  # one sentence at most
         self._is_locked_out = False
+        self._grants = ""
 
     def run(self, schema: int) -> None:
         """Check each table, and each B-tree index against its table.
 
         The check never calls a function that only has the name of an amcheck function, but reports it.
         """
-        genuine: dict[str, str] = {}
+        genuine: dict[str | None, Any] = {}
         for row in self._connection.execute(text(_FUNCTIONS)):
             if row.is_genuine:
-                genuine[row.signature] = row.qualified
+                genuine[row.signature] = row
             else:
                 self.findings.append(f"The function {row.qualified}({row.arguments}) does not belong to amcheck.")
         # Each argument has exactly the declared type: so the call resolves to this function and no other.
         wanted = _DEEP_CHECKS if self._deep else _CHECKS
         signature = next((each for each in wanted if each in genuine), None)
+        role = self._connection.execute(text("SELECT format('%I', current_user)")).scalar_one()
         if signature is None:
             self.not_checked = (
-                "The pages of the indexes were not checked, because PostgreSQL's extension amcheck is missing. " + _HOW,
+                "The pages of the indexes were not checked, because PostgreSQL's extension amcheck is missing. "
+                + _HOW.format(role=role),
             )
             return
+        newest = [next((each for each in some if each in genuine), None) for some in (_CHECKS, _DEEP_CHECKS)]
+        self._grants = _grants([genuine[each] for each in (*newest, _HEAP_CHECK) if each in genuine], role)
         for row in self._connection.execute(text(_BTREES), {"schema": schema}).all():
-            statement = f"SELECT {genuine[signature]}(CAST(:oid AS oid)::regclass{wanted[signature]})"
+            statement = f"SELECT {genuine[signature].qualified}(CAST(:oid AS oid)::regclass{wanted[signature]})"
             self._each(f"The index {row.name}", statement, row.oid)
             if self._deep and self._is_locked_out:  # the next index would wait for its lock as well
                 return
         if _HEAP_CHECK not in genuine:
             return
+        heap_check = genuine[_HEAP_CHECK].qualified
         for row in self._connection.execute(text(_TABLES), {"schema": schema}).all():
             statement = (
-                f"SELECT msg FROM {genuine[_HEAP_CHECK]}(CAST(:oid AS oid)::regclass, false, true, 'none'::text,"  # noqa: S608 - a quoted name
+                f"SELECT msg FROM {heap_check}(CAST(:oid AS oid)::regclass, false, true, 'none'::text,"  # noqa: S608 - a quoted name
                 f" NULL::bigint, NULL::bigint) LIMIT {MOST}"
             )
             self._each(f"The table {row.name}", statement, row.oid)
@@ -225,7 +233,9 @@ class _Amcheck:
                 raise
             state, reason = sqlstate(error), reason_of(error)
             if state == NO_RIGHT:
-                self._note(f"The pages of the indexes were not all checked: {reason}. {_HOW}")
+                self.denied = (
+                    f"The pages of the indexes were not all checked: {reason}. Run as a superuser: {self._grants}",
+                )
             elif state in NOT_NOW:
                 self._is_locked_out = True
                 self._note(
@@ -240,6 +250,15 @@ class _Amcheck:
 
     def _note(self, sentence: str) -> None:
         self.not_checked = self.not_checked or (sentence,)
+
+
+def _grants(functions: Collection[Any], role: str) -> str:
+    """Return the statements that allow the role to call these functions."""
+    schemas = " ".join(
+        f"GRANT USAGE ON SCHEMA {each} TO {role};" for each in dict.fromkeys(row.schema for row in functions)
+    )
+    signatures = ", ".join(f"{row.qualified}({row.arguments})" for row in functions)
+    return f"{schemas} GRANT EXECUTE ON FUNCTION {signatures} TO {role};"
 
 
 # The signatures, the newest first, and the arguments after the index: `heapallindexed`, then `rootdescend` (deep), then
@@ -257,6 +276,7 @@ _HEAP_CHECK = "verify_heapam(regclass, boolean, boolean, text, bigint, bigint)"
 _FUNCTIONS = """
 SELECT format('%s(%s)', p.proname, oidvectortypes(p.proargtypes)) AS signature,
     oidvectortypes(p.proargtypes) AS arguments, format('%I.%I', n.nspname, p.proname) AS qualified,
+    format('%I', n.nspname) AS schema,
     l.lanname = 'c' AND p.probin = '$libdir/amcheck' AND p.prosrc = p.proname AND p.prokind = 'f'
     AND p.provolatile = 'v' AND p.proisstrict = (p.proname <> 'verify_heapam') AND NOT p.prosecdef
     AND p.prosupport::oid = 0 AND p.proconfig IS NULL AND p.proretset = (p.proname = 'verify_heapam') AS is_genuine

@@ -189,7 +189,7 @@ def compare_system_catalogs(connection: Connection) -> CatalogComparison:
         return CatalogComparison(
             findings=foreign,
             not_compared="PostgreSQL's own catalogs were not compared: AuthSec does not know the catalogs of version "
-            f"{version}.",
+            f"{version}, but those of {_known_versions()}.",
         )
     with careful(connection):
         return CatalogComparison(findings=(*foreign, *_differences(connection, expected)))
@@ -231,6 +231,12 @@ def system_catalogs_file(connection: Connection) -> str:
 def major_version(connection: Connection) -> int:
     """Return the version that the server reports to a new connection: no catalog row can change this version."""
     return driver_of(connection).info.server_version // 10_000
+
+
+def _known_versions() -> str:
+    files = (resources.files("authsec_server") / "db" / "listings").iterdir()
+    before, _, after = _LISTING.partition("{version}")
+    return ", ".join(sorted(each.name[len(before) : -len(after)] for each in files if each.name.endswith(after)))
 
 
 @cache

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 from urllib.parse import urlsplit
@@ -70,7 +70,7 @@ def _broken(error: ConfigError, misspelt: Mapping[str, str]) -> Settings:
         config, errors = None, [_wrong_address() or error, *_wrong_id()]
     assumed = None if config or len(errors) > 1 else _assumed()
     findings = [Finding.failed("settings", each, _remedy(each, misspelt)) for each in errors]
-    findings += [*_nobody_reads(misspelt), *(_plain_http(config) if config else [])]
+    findings += [*_nobody_reads(misspelt, {each.remedy for each in findings}), *(_plain_http(config) if config else [])]
     return Settings(findings=tuple(findings), config=config, names_agent=False, assumed=assumed)
 
 
@@ -120,7 +120,24 @@ def _remedy(error: ConfigError, misspelt: Mapping[str, str]) -> str:
         return _rename(meant[0], variable)
     if variable == "AUTHSEC_BASE_URL" and (address := with_scheme(_base_url())):
         return f"Put the scheme before the address in AUTHSEC_BASE_URL:\n    {export_line(variable, address)}"
-    return f"Set {variable}; the lines on the agent's Connect page in the console are ready to paste."
+    if variable == "AUTHSEC_BASE_URL" and (address := _with_tls(_base_url())):
+        return _use_https(address)
+    verb = "Set" if error.reason.endswith("_missing") else "Correct"
+    return f"{verb} {variable}; the lines on the agent's Connect page in the console are ready to paste."
+
+
+def _with_tls(address: str) -> str | None:
+    """Return a plain http address of another machine with https; None for any other text."""
+    try:
+        parts = urlsplit(address)
+        refused = parts.scheme == "http" and parts.hostname and "@" not in parts.netloc
+    except ValueError:
+        return None
+    return f"https://{parts.netloc}" if refused and not is_loopback(str(parts.hostname)) else None
+
+
+def _use_https(address: str) -> str:
+    return f"If the authority serves https, use it:\n    {export_line('AUTHSEC_BASE_URL', address)}"
 
 
 def _facts(config: AuthSecConfig) -> tuple[str, ...]:
@@ -140,13 +157,15 @@ def _plain_http(config: AuthSecConfig) -> list[Finding]:
     if parts.scheme == "https" or is_loopback(str(parts.hostname)):
         return []
     fact = f"plain http to {parts.hostname}: others on the network can read this agent's proofs and tokens"
-    remedy = f"If the authority serves https, use it:\n    {export_line('AUTHSEC_BASE_URL', f'https://{parts.netloc}')}"
+    remedy = _use_https(f"https://{parts.netloc}")
     return [Finding(step="encryption", grade=Grade.AMBER, facts=(fact,), reason="plain_http", remedy=remedy)]
 
 
-def _nobody_reads(misspelt: Mapping[str, str]) -> list[Finding]:
+def _nobody_reads(misspelt: Mapping[str, str], told: Collection[str] = ()) -> list[Finding]:
+    """Return the finding about misspelt variables. Its remedy leaves out what other remedies, `told`, already say."""
     facts = tuple(f"{found} is set, but nothing reads it. Did you mean {wanted}?" for found, wanted in misspelt.items())
-    remedy = " ".join(_rename(found, wanted) for found, wanted in misspelt.items())
+    remedies = [_rename(found, wanted) for found, wanted in misspelt.items()]
+    remedy = " ".join(each for each in remedies if each not in told)
     return (
         [Finding(step="variables", grade=Grade.AMBER, facts=facts, reason="misspelt", remedy=remedy)] if facts else []
     )

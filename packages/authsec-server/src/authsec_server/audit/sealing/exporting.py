@@ -77,7 +77,9 @@ def verify_export(
         read = read_line(line)
         if read is None and number == 1:
             raise NotAnExport
-        if read is None:
+        if read is None and not line.endswith("\n"):
+            log_check.add_finding(f"Line {number} is not complete: the export was cut there.")
+        elif read is None:
             log_check.add_finding(f"Line {number} was changed after the export.")
         elif "checkpoint" in read:
             if checkpoint := log_check.read(size, read["checkpoint"]):

@@ -61,6 +61,7 @@ class Report:
     waiting_since: datetime | None = None
     unproved: tuple[str, ...] = ()
     tables: Mapping[str, str] = field(default_factory=dict)  # the digests of the rows
+    has_checkpoints: bool = True  # whoever signed them
 
     @property
     def not_checkable(self) -> int:
@@ -105,6 +106,7 @@ class LogCheck:
     _newest: Checkpoint | None = None  # the last checkpoint that was met
     _settled: int = 0  # up to this number every event was sealed before the last checkpoint that was met
     _since: list[int] = field(default_factory=list)  # the first and the last event behind it
+    _has_checkpoints: bool = False
     _refused: bool = False  # a checkpoint
     _advised: set[str] = field(default_factory=set)  # names of given files
     drops: Drops = field(init=False)
@@ -210,6 +212,7 @@ class LogCheck:
 
     def read(self, size: int, signed: str) -> Checkpoint | None:
         """Read a stored checkpoint of `size` leaves; report an invalid one and return None."""
+        self._has_checkpoints = True
         try:
             checkpoint = read_checkpoint(signed, self.keys.keys)
             if checkpoint.size > (end := self.keys.end(checkpoint.kid)):
@@ -313,6 +316,7 @@ class LogCheck:
             more=self.more,
             dropped=self.drops.with_missing_events,
             restores=tuple(RecordedRestore(record=one, checkpoint_at=restored.get(one.size)) for one in self.restores),
+            has_checkpoints=self._has_checkpoints,
         )
 
 

@@ -135,7 +135,9 @@ def find_problem(tx: Tx, outside: OutsideCheckpoints, keys: Keys) -> str | None:
     if unknown := [kid for kid in outside.unknown if kid not in lost_keys]:
         return (
             f"An outside checkpoint in the file is signed by the sealing key {unknown[0]}, which this database does "
-            "not have. Either the database is older than that key, or the file belongs to another authority."
+            "not have. Either the database is older than that key, or the file belongs to another authority or to the "
+            "audit log before a new one was begun. If the file is the wrong one, do not run `authsec admin restored`: "
+            "name a new file with --audit-checkpoints."
         )
     if not checkpoints:
         return None
