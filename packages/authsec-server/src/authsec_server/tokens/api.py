@@ -73,7 +73,7 @@ def routes(tokens: DelegationTokens) -> list[Route]:
             if isinstance(asked, Denied):
                 outcome = await run_in_threadpool(tokens.refuse, asked, context.address, context.request_id)
             else:
-                outcome = await run_in_threadpool(tokens.issue, asked)
+                outcome = await tokens.issue_async(asked)
         except Unavailable:
             ENDED.labels(Reason.UNAVAILABLE).inc()
             raise

@@ -5,14 +5,15 @@ Every token request that is granted takes all three steps.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from hashlib import sha256
 from typing import Any
 
 from authsec.jose import assemble, signing_input
+from starlette.concurrency import run_in_threadpool
 
 from authsec_server.apis import service as apis
 from authsec_server.attestation import service as attestation
@@ -20,12 +21,10 @@ from authsec_server.attestation.model import Proved, Refused, Unchecked
 from authsec_server.attestation.workloads import Workloads
 from authsec_server.audit import service as audit
 from authsec_server.audit.model import Decision, Event, EventKind, Named, Refusal, Tally
-from authsec_server.clients import service as clients
 from authsec_server.db import Database, Tx
-from authsec_server.delegations import service as delegations
+from authsec_server.db.batches import Batches
 from authsec_server.delegations.model import title
 from authsec_server.failures import Unavailable
-from authsec_server.issuers import service as issuers
 from authsec_server.issuers.model import TrustedIssuer
 from authsec_server.keys import service as keys
 from authsec_server.keys.signer import Signer
@@ -35,7 +34,6 @@ from authsec_server.tokens.decision import (
     Denied,
     Facts,
     Granted,
-    GrantedAuthority,
     Issuance,
     LifetimeLimits,
     Reason,
@@ -43,6 +41,7 @@ from authsec_server.tokens.decision import (
     too_often,
     with_unknown,
 )
+from authsec_server.tokens.facts import RecentFacts, load_facts
 from authsec_server.tokens.request import TokenRequest
 from authsec_server.web.request_context import limit_key
 from authsec_server.web.throttle import Limiter
@@ -68,6 +67,19 @@ class _Recorded:
     claims: dict[str, Any]
 
 
+@dataclass(slots=True, kw_only=True)
+class _Asked:
+    """A request whose client has proved itself, with the facts of some authority version.
+
+    `wait` is what the client's rate limit answered: None before it was charged.
+    """
+
+    request: TokenRequest
+    facts: Facts
+    proved: Proved
+    wait: float | None = None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DelegationTokens:
     """Issues delegation tokens. A call blocks its thread. `Unavailable` means that no token was issued."""
@@ -81,6 +93,11 @@ class DelegationTokens:
     trust_domain: str
     now: Callable[[], datetime]
     token_bytes: Callable[[int], bytes]
+    recent: RecentFacts = field(default_factory=RecentFacts)
+    batches: Batches[_Asked, _Recorded | Denied] = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "batches", Batches(self.database, self._decide_and_record))
 
     @property
     def issuance(self) -> Issuance:
@@ -91,7 +108,28 @@ class DelegationTokens:
         """Issue the token, or return the refusal. The result is in the audit log before this method returns."""
         if wait := self.rates.charge_address(request.address):
             return self.refuse(too_often(wait), request.address, request.request_id)
-        facts = self.database.read(lambda tx: load_facts(tx, request))
+        return self._issue(request)
+
+    async def issue_async(self, request: TokenRequest) -> Issued | Denied:
+        """Do the same as `issue` for a task of an event loop.
+
+        A request that needs nothing but memory and the next transaction takes no thread.
+        """
+        facts = self.recent.of(request)
+        if facts is None or self.rates.charge_address(request.address):
+            return await run_in_threadpool(self.issue, request)
+        proved = self._prove_at_once(facts, request)
+        if proved is None:
+            return await run_in_threadpool(self._issue, request)
+        recorded = await self.batches.submit(_Asked(request=request, facts=facts, proved=proved))
+        if isinstance(recorded, Denied):
+            return recorded
+        if not self.signer.has_opened(recorded.kid):  # that reads the database
+            return await run_in_threadpool(self._sign, recorded)
+        return self._sign(recorded)
+
+    def _issue(self, request: TokenRequest) -> Issued | Denied:
+        facts = self.database.read(lambda tx: self._load(tx, request))
         try:
             proved = self._prove(facts, request)
         except Unchecked as error:
@@ -101,14 +139,30 @@ class DelegationTokens:
             raise
         if isinstance(proved, Denied):
             return self.refuse(proved, request.address, request.request_id, facts=facts)
-        outcome = self.database.record(lambda tx: self._decide_and_record(tx, request, facts, proved))
-        return outcome if isinstance(outcome, Denied) else self._sign(outcome)
+        recorded = self.batches.run(_Asked(request=request, facts=facts, proved=proved))
+        return recorded if isinstance(recorded, Denied) else self._sign(recorded)
+
+    def close(self) -> None:
+        """Finish the requests that wait for their record. Call this before the database is closed."""
+        self.batches.close()
 
     def refuse(self, denied: Denied, address: str, request_id: str, *, facts: Facts | None = None) -> Denied:
         """Count the refusal of an unauthenticated caller in the audit log, and return the refusal."""
         tallies = tally_refusal(denied, address, request_id, facts)
         self.database.append(lambda tx: count_refusals(tx, tallies, self.now()))
         return denied
+
+    def _load(self, tx: Tx, request: TokenRequest) -> Facts:
+        facts = load_facts(tx, request)
+        self.recent.keep(request, facts)
+        return facts
+
+    def _prove_at_once(self, facts: Facts, request: TokenRequest) -> Proved | None:
+        """Return the proof by kept facts. None where only newer facts may refuse, or the check may ask another host."""
+        if facts.client is None:
+            return None
+        proved = attestation.attest_at_once(facts.client, request.evidence, issuer=self.issuer, now=self.now())
+        return proved if isinstance(proved, Proved) else None
 
     def _prove(self, facts: Facts, request: TokenRequest) -> Proved | Denied:
         if facts.client is None:
@@ -133,38 +187,55 @@ class DelegationTokens:
             )
         return proved
 
-    def _decide_and_record(self, tx: Tx, request: TokenRequest, facts: Facts, proved: Proved) -> _Recorded | Denied:
-        """Decide about the request, and record the result, under the shared authority lock.
+    def _decide_and_record(self, tx: Tx, asked: Sequence[_Asked]) -> Sequence[_Recorded | Denied | Exception]:
+        """Decide about the requests, and record the results, under the shared authority lock.
 
-        The lock keeps the data of the decision unchanged until the record is durable.
+        The lock keeps the data of the decisions unchanged until the records are durable.
         """
         now = self.now()  # after the lock: it may have been waited for
+        self.recent.at_version(tx.version)
+        outcomes: list[_Recorded | Denied | Exception] = []
+        events: list[Event] = []
+        kid = ""
+        for each in asked:
+            outcome = self._decide(tx, each, now)
+            if isinstance(outcome, Granted):
+                kid = kid or keys.active_kid(tx)
+                recorded, event = self._prepared(each.request, outcome, kid, now)
+                events.append(event)
+                outcomes.append(recorded)
+            else:
+                outcomes.append(outcome)
+        audit.record_all(tx, events)
+        return outcomes
+
+    def _decide(self, tx: Tx, asked: _Asked, now: datetime) -> Granted | Denied:
+        """Return the decision about the request. A refusal is in the audit log."""
+        request, facts, proved = asked.request, asked.facts, asked.proved
         if tx.version != facts.version:
-            facts = load_facts(tx, request)
-        outcome = self._admit(tx, request, proved) or decide(
-            facts, proved, request.actions, request.resources, self.limits, now
-        )
+            facts = self._load(tx, request)
+        outcome = self._admit(tx, asked) or decide(facts, proved, request.actions, request.resources, self.limits, now)
         if isinstance(outcome, Denied):
             outcome = explained(tx, outcome)
             record_refused(tx, request, facts, proved, outcome, now)
-            return outcome
-        return self._record(tx, request, outcome, now)
+        return outcome
 
-    def _admit(self, tx: Tx, request: TokenRequest, proved: Proved) -> Denied | None:
+    def _admit(self, tx: Tx, asked: _Asked) -> Denied | None:
         """Use up evidence that is valid only once, and charge the client's rate limit.
 
         The evidence comes first. Otherwise an attacker could use up the client's limit by replaying old evidence.
         """
+        request, proved = asked.request, asked.proved
         if proved.single_use and not attestation.use_once(tx, request.client_id, proved.single_use):
             return Denied(
                 reason=Reason.ATTESTATION_INVALID,
                 details="This assertion was already used; make a new one, with a new `jti`, for each request.",
             )
-        wait = self.rates.charge_client(request.client_id, request.address, attested=proved.attested)
-        return too_often(wait) if wait else None
+        if asked.wait is None:  # a transaction that is repeated charges nothing more
+            asked.wait = self.rates.charge_client(request.client_id, request.address, attested=proved.attested)
+        return too_often(asked.wait) if asked.wait else None
 
-    def _record(self, tx: Tx, request: TokenRequest, granted: Granted, now: datetime) -> _Recorded:
-        kid = keys.active_kid(tx)
+    def _prepared(self, request: TokenRequest, granted: Granted, kid: str, now: datetime) -> tuple[_Recorded, Event]:
         its = claims(
             granted,
             issuer=self.issuer,
@@ -173,8 +244,7 @@ class DelegationTokens:
             now=now,
         )
         unsigned = signing_input(header(kid), its)
-        record_issued(
-            tx,
+        event = issued_event(
             request,
             granted,
             now,
@@ -183,7 +253,7 @@ class DelegationTokens:
             token_sha256=sha256(unsigned).hexdigest(),
             expires_at=now.replace(microsecond=0) + timedelta(seconds=granted.lifetime),
         )
-        return _Recorded(kid=kid, signing_input=unsigned, claims=its)
+        return _Recorded(kid=kid, signing_input=unsigned, claims=its), event
 
     def _sign(self, recorded: _Recorded) -> Issued:
         try:
@@ -203,26 +273,7 @@ def explained(tx: Tx, denied: Denied) -> Denied:
     return with_unknown(denied, {*roles.held(tx, denied.missing), *apis.described(tx, among=denied.missing)})
 
 
-def load_facts(tx: Tx, request: TokenRequest) -> Facts:
-    """Load the data for the decision on this request, in this transaction."""
-    client = clients.load(tx, request.client_id)
-    resolved = {resource: apis.resolve(tx, resource) for resource in request.resources}
-    return Facts(
-        version=tx.version,
-        client=client,
-        authorities=tuple(
-            GrantedAuthority(delegation=delegation, role=role)
-            for delegation, role in delegations.of_client(tx, client.id)
-        )
-        if client
-        else (),
-        audiences={resource: identifier for resource, identifier in resolved.items() if identifier},
-        trusted_issuers=issuers.by_ids(tx, client.trusted_issuer_ids) if client and client.trusted_issuer_ids else {},
-    )
-
-
-def record_issued(
-    tx: Tx,
+def issued_event(
     request: TokenRequest,
     granted: Granted,
     now: datetime,
@@ -231,40 +282,37 @@ def record_issued(
     kid: str,
     token_sha256: str,
     expires_at: datetime,
-) -> None:
-    """Record the token in the audit log just before it is signed.
+) -> Event:
+    """Return the event of a token, which is recorded just before the token is signed.
 
     From then on, the token is issued, even if the caller never gets the answer.
     """
-    audit.record(
-        tx,
-        Event(
-            at=now,
-            kind=EventKind.TOKEN_ISSUED,
-            request_id=request.request_id,
-            client=Named(id=granted.client.id, name=granted.client.name),
-            delegations=tuple(
-                Named(id=source.delegation.id, name=title(source.role.name, granted.client.name))
-                for source in granted.sources
-            ),
-            roles=tuple(Named(id=source.role.id, name=source.role.name) for source in granted.sources),
-            decision=Decision.GRANTED,
-            address=request.address,
-            authority_version=granted.version,
-            jti=jti,
-            kid=kid,
-            token_sha256=token_sha256,
-            expires_at=expires_at,
-            detail={
-                "actions": list(granted.actions),
-                "audience": list(granted.audience),
-                "attestation": granted.proved.method,
-                "proof_id": granted.proved.proof_id,
-            }
-            | _enrolled(granted.proved)
-            | _checked(granted.proved)
-            | _issuer(granted.trusted_issuer),
+    return Event(
+        at=now,
+        kind=EventKind.TOKEN_ISSUED,
+        request_id=request.request_id,
+        client=Named(id=granted.client.id, name=granted.client.name),
+        delegations=tuple(
+            Named(id=source.delegation.id, name=title(source.role.name, granted.client.name))
+            for source in granted.sources
         ),
+        roles=tuple(Named(id=source.role.id, name=source.role.name) for source in granted.sources),
+        decision=Decision.GRANTED,
+        address=request.address,
+        authority_version=granted.version,
+        jti=jti,
+        kid=kid,
+        token_sha256=token_sha256,
+        expires_at=expires_at,
+        detail={
+            "actions": list(granted.actions),
+            "audience": list(granted.audience),
+            "attestation": granted.proved.method,
+            "proof_id": granted.proved.proof_id,
+        }
+        | _enrolled(granted.proved)
+        | _checked(granted.proved)
+        | _issuer(granted.trusted_issuer),
     )
 
 
