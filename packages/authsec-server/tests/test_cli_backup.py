@@ -150,6 +150,8 @@ def test_a_plain_copy_is_not_compared_with_an_earlier_file_of_checkpoints(data: 
             shutil.copy(tmp_path / name, copied)
     with open_authority(Settings(data=copied), local_operator=True) as authority:
         assert authority.comparison.problem == COPIED
+    with open_authority(load_settings(data=copied, audit_checkpoints=str(tmp_path / "old"))) as authority:
+        assert authority.comparison.problem == COPIED
 
 
 def test_a_program_that_knows_no_mark_may_close_the_file_last(data: Settings, tmp_path: Path, authsec: Authsec) -> None:

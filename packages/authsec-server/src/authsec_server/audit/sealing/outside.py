@@ -30,6 +30,7 @@ from authsec_server.audit.sealing.checkpoints import (
 from authsec_server.audit.sealing.restores import Restore, lost_until, restores_in
 from authsec_server.audit.sealing.succession import Succession, succession
 from authsec_server.db import Database, Tx
+from authsec_server.db.served import last_checkpoints_file
 
 TAIL_BYTES: Final = 512 * 1024  # some 800 checkpoints
 MOST_BYTES: Final = 64 * 1024 * 1024
@@ -329,14 +330,20 @@ class Comparison:
 
         The missing `-wal` file raises the suspicion, but alone proves no loss.
         After a server was killed, another program may close the file completely and leave the server's mark in it.
-        A checkpoint to compare with, or a restore recorded since, rules out this problem.
+        A checkpoint in the file that the last server used, or a restore recorded since, rules out this problem.
         """
         recorded = self.database.read(lambda tx: len(restores_in(tx.connection, keys)))
         self._recorded = recorded if self._recorded is None else self._recorded
-        if recorded == self._recorded and not self.database.read(lambda tx: has_checkpoints(tx, outside, keys)):
+        is_compared = self._is_of_last_server() and self.database.read(lambda tx: has_checkpoints(tx, outside, keys))
+        if recorded == self._recorded and not is_compared:
             return COPIED
         self.database.lacks_wal = False
         return None
+
+    def _is_of_last_server(self) -> bool:
+        """Whether the checkpoints come from the file that the last server used. An earlier file has no later ones."""
+        last = self.database.read(last_checkpoints_file)
+        return not last or (self.path is not None and str(self.path.absolute()) == last)
 
     def has_gone_back(self) -> bool:
         """Whether the database is older than the newest checkpoint that this process saw in it. This check is quick.
