@@ -20,7 +20,7 @@ from authsec_server.db import Tx
 from authsec_server.failures import Unavailable
 from authsec_server.principal import LOCAL_OPERATOR, Act
 from authsec_server.tokens.decision import Facts
-from authsec_server.tokens.facts import RecentFacts
+from authsec_server.tokens.facts import KeptFacts, RecentFacts
 from authsec_server.tokens.request import TokenRequest
 from sqlalchemy.exc import IntegrityError
 
@@ -175,7 +175,7 @@ def test_the_oldest_facts_make_room() -> None:
     for number in range(3):
         recent.keep(request_of(f"client {number}"), facts(number))
     kept = [recent.of(request_of(f"client {number}")) for number in range(3)]
-    assert kept == [None, facts(1), facts(2)]
+    assert kept == [None, KeptFacts(facts(1)), KeptFacts(facts(2))]
 
 
 def test_an_older_database_that_reaches_the_same_version_is_another_authority() -> None:
@@ -183,6 +183,6 @@ def test_an_older_database_that_reaches_the_same_version_is_another_authority() 
     recent.at_version(7)
     recent.keep(request_of("client"), facts(7))
     recent.at_version(8)
-    assert recent.of(request_of("client")) == facts(7)
+    assert recent.of(request_of("client")) == KeptFacts(facts(7))
     recent.at_version(6)
     assert recent.of(request_of("client")) is None

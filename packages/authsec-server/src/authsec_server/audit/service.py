@@ -14,6 +14,7 @@ from typing import Any
 from sqlalchemy import select
 
 from authsec_server.audit import event_batches, pages, partitions, store
+from authsec_server.audit.event_batches import TokenEvent
 from authsec_server.audit.event_shape import MAX_NAMED
 from authsec_server.audit.filters import EVERYTHING, AuditLogPage, EventFilter
 from authsec_server.audit.model import EDITS, Event, EventKind, Recorded, Refusal, Tally
@@ -39,8 +40,8 @@ def record(tx: Tx, event: Event) -> int:
     return number
 
 
-def record_all(tx: Tx, events: Sequence[Event]) -> None:
-    """Record these events of token requests in this transaction, in one statement."""
+def record_all(tx: Tx, events: Sequence[TokenEvent]) -> None:
+    """Record these tokens in this transaction, in one statement."""
     if events:
         event_batches.add_all(tx.connection, events)
 

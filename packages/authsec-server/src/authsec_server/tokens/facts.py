@@ -7,6 +7,7 @@ wants to refuse reads again. The transaction that records the token compares the
 from __future__ import annotations
 
 import threading
+from dataclasses import dataclass, field
 from typing import Final
 
 from authsec_server.apis import service as apis
@@ -16,6 +17,7 @@ from authsec_server.delegations import service as delegations
 from authsec_server.issuers import service as issuers
 from authsec_server.tokens.decision import Facts, GrantedAuthority
 from authsec_server.tokens.request import TokenRequest
+from authsec_server.tokens.templates import Template, TemplateKey
 
 MOST: Final = 20_000  # requests of different clients or for different resources
 
@@ -38,6 +40,14 @@ def load_facts(tx: Tx, request: TokenRequest) -> Facts:
     )
 
 
+@dataclass(slots=True)
+class KeptFacts:
+    """Facts, and the templates of the tokens that were granted on them."""
+
+    facts: Facts
+    templates: dict[TemplateKey, Template] = field(default_factory=dict)
+
+
 class RecentFacts:
     """The facts of recent requests. Above `most`, the oldest are forgotten.
 
@@ -46,23 +56,25 @@ class RecentFacts:
 
     def __init__(self, most: int = MOST) -> None:
         self._most = most
-        self._kept: dict[tuple[str, tuple[str, ...]], Facts] = {}
+        self._kept: dict[tuple[str, tuple[str, ...]], KeptFacts] = {}
         self._highest = 0
         self._writing = threading.Lock()
 
-    def of(self, request: TokenRequest) -> Facts | None:
+    def of(self, request: TokenRequest) -> KeptFacts | None:
         """Return the facts for a request of this client for these resources, of any version; None if there are none."""
         return self._kept.get((request.client_id, request.resources))
 
-    def keep(self, request: TokenRequest, facts: Facts) -> None:
-        """Keep the facts. Those of an unknown client are not kept, because anybody can invent ids."""
+    def keep(self, request: TokenRequest, facts: Facts) -> KeptFacts:
+        """Keep the facts, and return them. Those of an unknown client are not kept, because anybody can invent ids."""
+        kept = KeptFacts(facts)
         if facts.client is None:
-            return
+            return kept
         key = request.client_id, request.resources
         with self._writing:
             if key not in self._kept and len(self._kept) >= self._most:
                 del self._kept[next(iter(self._kept))]
-            self._kept[key] = facts
+            self._kept[key] = kept
+        return kept
 
     def at_version(self, version: int) -> None:
         """Forget all facts if the authority version has gone back: it will name another authority when it comes again.

@@ -5,14 +5,14 @@ Every token request that is granted takes all three steps.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from hashlib import sha256
-from typing import Any
+from typing import Any, Final
 
-from authsec.jose import assemble, signing_input
+from authsec.jose import assemble
 from starlette.concurrency import run_in_threadpool
 
 from authsec_server.apis import service as apis
@@ -20,20 +20,16 @@ from authsec_server.attestation import service as attestation
 from authsec_server.attestation.model import Proved, Refused, Unchecked
 from authsec_server.attestation.workloads import Workloads
 from authsec_server.audit import service as audit
-from authsec_server.audit.model import Decision, Event, EventKind, Named, Refusal, Tally
+from authsec_server.audit.event_batches import TokenEvent
 from authsec_server.db import Database, Tx
 from authsec_server.db.batches import Batches
-from authsec_server.delegations.model import title
 from authsec_server.failures import Unavailable
-from authsec_server.issuers.model import TrustedIssuer
 from authsec_server.keys import service as keys
 from authsec_server.keys.signer import Signer
 from authsec_server.roles import service as roles
-from authsec_server.tokens.claims import claims, header
 from authsec_server.tokens.decision import (
     Denied,
     Facts,
-    Granted,
     Issuance,
     LifetimeLimits,
     Reason,
@@ -41,13 +37,14 @@ from authsec_server.tokens.decision import (
     too_often,
     with_unknown,
 )
-from authsec_server.tokens.facts import RecentFacts, load_facts
+from authsec_server.tokens.facts import KeptFacts, RecentFacts, load_facts
+from authsec_server.tokens.records import count_refusals, record_refused, tally_refusal
 from authsec_server.tokens.request import TokenRequest
+from authsec_server.tokens.templates import Template, key_of, template_of
 from authsec_server.web.request_context import limit_key
 from authsec_server.web.throttle import Limiter
 
-# A client in a tight loop, and whoever replays its assertions, are recorded by the minute, like a stranger.
-_COUNTED = {Reason.RATE_LIMITED, Reason.ATTESTATION_INVALID}
+MOST_TEMPLATES: Final = 32  # of one client and its resources: other proofs and scopes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,7 +59,7 @@ class Issued:
 class _Recorded:
     """A token that is recorded in the audit log, but not signed yet."""
 
-    kid: str
+    event: TokenEvent
     signing_input: bytes
     claims: dict[str, Any]
 
@@ -75,7 +72,7 @@ class _Asked:
     """
 
     request: TokenRequest
-    facts: Facts
+    kept: KeptFacts
     proved: Proved
     wait: float | None = None
 
@@ -115,21 +112,22 @@ class DelegationTokens:
 
         A request that needs nothing but memory and the next transaction takes no thread.
         """
-        facts = self.recent.of(request)
-        if facts is None or self.rates.charge_address(request.address):
+        kept = self.recent.of(request)
+        if kept is None or self.rates.charge_address(request.address):
             return await run_in_threadpool(self.issue, request)
-        proved = self._prove_at_once(facts, request)
+        proved = self._prove_at_once(kept.facts, request)
         if proved is None:
             return await run_in_threadpool(self._issue, request)
-        recorded = await self.batches.submit(_Asked(request=request, facts=facts, proved=proved))
+        recorded = await self.batches.submit(_Asked(request=request, kept=kept, proved=proved))
         if isinstance(recorded, Denied):
             return recorded
-        if not self.signer.has_opened(recorded.kid):  # that reads the database
+        if not self.signer.has_opened(recorded.event.kid):  # that reads the database
             return await run_in_threadpool(self._sign, recorded)
         return self._sign(recorded)
 
     def _issue(self, request: TokenRequest) -> Issued | Denied:
-        facts = self.database.read(lambda tx: self._load(tx, request))
+        kept = self.database.read(lambda tx: self._load(tx, request))
+        facts = kept.facts
         try:
             proved = self._prove(facts, request)
         except Unchecked as error:
@@ -139,7 +137,7 @@ class DelegationTokens:
             raise
         if isinstance(proved, Denied):
             return self.refuse(proved, request.address, request.request_id, facts=facts)
-        recorded = self.batches.run(_Asked(request=request, facts=facts, proved=proved))
+        recorded = self.batches.run(_Asked(request=request, kept=kept, proved=proved))
         return recorded if isinstance(recorded, Denied) else self._sign(recorded)
 
     def close(self) -> None:
@@ -152,10 +150,8 @@ class DelegationTokens:
         self.database.append(lambda tx: count_refusals(tx, tallies, self.now()))
         return denied
 
-    def _load(self, tx: Tx, request: TokenRequest) -> Facts:
-        facts = load_facts(tx, request)
-        self.recent.keep(request, facts)
-        return facts
+    def _load(self, tx: Tx, request: TokenRequest) -> KeptFacts:
+        return self.recent.keep(request, load_facts(tx, request))
 
     def _prove_at_once(self, facts: Facts, request: TokenRequest) -> Proved | None:
         """Return the proof by kept facts. None where only newer facts may refuse, or the check may ask another host."""
@@ -187,38 +183,46 @@ class DelegationTokens:
             )
         return proved
 
-    def _decide_and_record(self, tx: Tx, asked: Sequence[_Asked]) -> Sequence[_Recorded | Denied | Exception]:
+    def _decide_and_record(self, tx: Tx, asked: Sequence[_Asked]) -> Sequence[_Recorded | Denied]:
         """Decide about the requests, and record the results, under the shared authority lock.
 
         The lock keeps the data of the decisions unchanged until the records are durable.
         """
         now = self.now()  # after the lock: it may have been waited for
         self.recent.at_version(tx.version)
-        outcomes: list[_Recorded | Denied | Exception] = []
-        events: list[Event] = []
-        kid = ""
-        for each in asked:
-            outcome = self._decide(tx, each, now)
-            if isinstance(outcome, Granted):
-                kid = kid or keys.active_kid(tx)
-                recorded, event = self._prepared(each.request, outcome, kid, now)
-                events.append(event)
-                outcomes.append(recorded)
-            else:
-                outcomes.append(outcome)
-        audit.record_all(tx, events)
+        decided = [self._decide(tx, each, now) for each in asked]
+        kid = keys.active_kid(tx) if any(isinstance(each, Template) for each in decided) else ""
+        outcomes = [
+            each if isinstance(each, Denied) else self._prepared(of.request, each, kid, now)
+            for of, each in zip(asked, decided, strict=True)
+        ]
+        audit.record_all(tx, [each.event for each in outcomes if isinstance(each, _Recorded)])
         return outcomes
 
-    def _decide(self, tx: Tx, asked: _Asked, now: datetime) -> Granted | Denied:
-        """Return the decision about the request. A refusal is in the audit log."""
-        request, facts, proved = asked.request, asked.facts, asked.proved
-        if tx.version != facts.version:
-            facts = self._load(tx, request)
-        outcome = self._admit(tx, asked) or decide(facts, proved, request.actions, request.resources, self.limits, now)
+    def _decide(self, tx: Tx, asked: _Asked, now: datetime) -> Template | Denied:
+        """Return what is granted to the request, or the refusal, which is then in the audit log."""
+        request, kept, proved = asked.request, asked.kept, asked.proved
+        if tx.version != kept.facts.version:
+            kept = self._load(tx, request)
+        outcome = self._admit(tx, asked) or self._granted(kept, request, proved, now)
         if isinstance(outcome, Denied):
             outcome = explained(tx, outcome)
-            record_refused(tx, request, facts, proved, outcome, now)
+            record_refused(tx, request, kept.facts, proved, outcome, now)
         return outcome
+
+    def _granted(self, kept: KeptFacts, request: TokenRequest, proved: Proved, now: datetime) -> Template | Denied:
+        """Decide on these facts, or find what was decided on them before."""
+        key = key_of(proved, request.actions)
+        template = kept.templates.get(key)
+        if template is not None and template.is_valid(now):
+            return template
+        outcome = decide(kept.facts, proved, request.actions, request.resources, self.limits, now)
+        if isinstance(outcome, Denied):
+            return outcome
+        if len(kept.templates) >= MOST_TEMPLATES:
+            kept.templates.clear()
+        template = kept.templates[key] = template_of(kept.facts, outcome, self.issuance, now)
+        return template
 
     def _admit(self, tx: Tx, asked: _Asked) -> Denied | None:
         """Use up evidence that is valid only once, and charge the client's rate limit.
@@ -235,29 +239,24 @@ class DelegationTokens:
             asked.wait = self.rates.charge_client(request.client_id, request.address, attested=proved.attested)
         return too_often(asked.wait) if asked.wait else None
 
-    def _prepared(self, request: TokenRequest, granted: Granted, kid: str, now: datetime) -> tuple[_Recorded, Event]:
-        its = claims(
-            granted,
-            issuer=self.issuer,
-            trust_domain=self.trust_domain,
-            jti=self.token_bytes(16).hex(),
-            now=now,
-        )
-        unsigned = signing_input(header(kid), its)
-        event = issued_event(
-            request,
-            granted,
-            now,
-            jti=its["jti"],
+    def _prepared(self, request: TokenRequest, template: Template, kid: str, now: datetime) -> _Recorded:
+        jti, issued_at = self.token_bytes(16).hex(), int(now.timestamp())
+        unsigned = template.signing_input(kid, issued_at, jti)
+        event = TokenEvent(
+            template=template.event,
+            at=now,
+            request_id=request.request_id,
+            address=request.address,
+            jti=jti,
             kid=kid,
             token_sha256=sha256(unsigned).hexdigest(),
-            expires_at=now.replace(microsecond=0) + timedelta(seconds=granted.lifetime),
+            expires_at=now.replace(microsecond=0) + timedelta(seconds=template.lifetime),
         )
-        return _Recorded(kid=kid, signing_input=unsigned, claims=its), event
+        return _Recorded(event=event, signing_input=unsigned, claims=template.claims_of(issued_at, jti))
 
     def _sign(self, recorded: _Recorded) -> Issued:
         try:
-            signature = self.signer.sign(recorded.kid, recorded.signing_input)
+            signature = self.signer.sign(recorded.event.kid, recorded.signing_input)
         except Exception as error:
             raise Unavailable("The token could not be signed.") from error
         return Issued(token=assemble(recorded.signing_input, signature), claims=recorded.claims)
@@ -271,145 +270,6 @@ def explained(tx: Tx, denied: Denied) -> Denied:
     if not denied.missing:
         return denied
     return with_unknown(denied, {*roles.held(tx, denied.missing), *apis.described(tx, among=denied.missing)})
-
-
-def issued_event(
-    request: TokenRequest,
-    granted: Granted,
-    now: datetime,
-    *,
-    jti: str,
-    kid: str,
-    token_sha256: str,
-    expires_at: datetime,
-) -> Event:
-    """Return the event of a token, which is recorded just before the token is signed.
-
-    From then on, the token is issued, even if the caller never gets the answer.
-    """
-    return Event(
-        at=now,
-        kind=EventKind.TOKEN_ISSUED,
-        request_id=request.request_id,
-        client=Named(id=granted.client.id, name=granted.client.name),
-        delegations=tuple(
-            Named(id=source.delegation.id, name=title(source.role.name, granted.client.name))
-            for source in granted.sources
-        ),
-        roles=tuple(Named(id=source.role.id, name=source.role.name) for source in granted.sources),
-        decision=Decision.GRANTED,
-        address=request.address,
-        authority_version=granted.version,
-        jti=jti,
-        kid=kid,
-        token_sha256=token_sha256,
-        expires_at=expires_at,
-        detail={
-            "actions": list(granted.actions),
-            "audience": list(granted.audience),
-            "attestation": granted.proved.method,
-            "proof_id": granted.proved.proof_id,
-        }
-        | _enrolled(granted.proved)
-        | _checked(granted.proved)
-        | _issuer(granted.trusted_issuer),
-    )
-
-
-def record_refused(tx: Tx, request: TokenRequest, facts: Facts, proved: Proved, outcome: Denied, now: datetime) -> None:
-    """Record the refusal of an authenticated request in the audit log.
-
-    The refusal gets its own event only if the client has certainly sent the request. Otherwise the refusal is
-    only counted. Rate-limited requests and invalid proofs are only counted, too.
-    """
-    if not proved.attested or outcome.reason in _COUNTED:
-        count_refusals(tx, tally_refusal(outcome, request.address, request.request_id, facts), now)
-        return
-    name = facts.client.name if facts.client else ""
-    audit.record(
-        tx,
-        Event(
-            at=now,
-            kind=EventKind.TOKEN_REFUSED,
-            request_id=request.request_id,
-            client=Named(id=request.client_id, name=name),
-            decision=Decision.DENIED,
-            reason=outcome.reason,
-            address=request.address,
-            authority_version=facts.version,
-            detail=_asked(request)
-            | {
-                "attestation": proved.method,
-                "details": outcome.details,
-                "missing": list(outcome.missing),
-                **({"unknown": list(outcome.unknown)} if outcome.unknown else {}),
-                "smaller": list(outcome.smaller),
-            }
-            | _enrolled(proved)
-            | _checked(proved)
-            | _issuer(facts.trusted_issuers.get(proved.trusted_issuer_id or "")),
-        ),
-    )
-
-
-def tally_refusal(denied: Denied, address: str, request_id: str, facts: Facts | None) -> Mapping[Refusal, Tally]:
-    """Return the counter entry for one refusal of an unauthenticated caller.
-
-    Each network and each existing client has its own counter. The network is the same as for rate limits. So
-    the many addresses of one /64, or invented client ids, do not create many rows. Refusals with different
-    mismatches, or with different errors of a trusted issuer's token, are counted separately.
-    """
-    client = facts.client if facts else None
-    named = Named(id=client.id, name=client.name) if client else None
-    detail: dict[str, Any] = {}
-    if denied.miss and facts:
-        detail = {"miss": denied.miss.detail} | _issuer(facts.trusted_issuers.get(denied.miss.trusted_issuer_id))
-    if denied.deleted_in_cluster and facts:
-        detail = {"gone": True} | _issuer(facts.trusted_issuers.get(denied.deleted_in_cluster))
-    if denied.failed and facts:
-        detail = {"failed": denied.failed.sentence} | _issuer(
-            facts.trusted_issuers.get(denied.failed.trusted_issuer_id)
-        )
-    refusal = Refusal(address=limit_key(address), client=named, reason=denied.reason, apart=_apart(denied))
-    return {refusal: Tally(count=1, request_id=request_id, detail=detail)}
-
-
-def count_refusals(tx: Tx, tallies: Mapping[Refusal, Tally], now: datetime) -> None:
-    """Add the refusals to the audit log's counters for the current minute."""
-    audit.count_refusals(tx, tallies, now)
-
-
-def _apart(denied: Denied) -> str:
-    if denied.miss:
-        return f"{denied.miss.proof_id} {denied.miss.sentence}"
-    return f"{denied.failed.trusted_issuer_id} {denied.failed.sentence}" if denied.failed else ""
-
-
-def _enrolled(proved: Proved) -> dict[str, Any]:
-    """Return the event detail that says that an enrolled key was the proof. Such a key is valid for some hours only."""
-    return {"enrolled": True} if proved.enrolled else {}
-
-
-def _checked(proved: Proved) -> dict[str, Any]:
-    """Return event details: how each selector was proved, and how a cluster's token was validated."""
-    its: dict[str, Any] = {}
-    if proved.proved_by:
-        its["proved_by"] = {key: how.value for key, how in sorted(proved.proved_by.items())}
-    if proved.validation:
-        its["validation"] = proved.validation.value
-    return its
-
-
-def _issuer(trusted_issuer: TrustedIssuer | None) -> dict[str, Any]:
-    """Return the event detail with the trusted issuer's id, and its name at this time."""
-    return {"trusted_issuer": {"id": trusted_issuer.id, "name": trusted_issuer.name}} if trusted_issuer else {}
-
-
-def _asked(request: TokenRequest) -> dict[str, Any]:
-    return {
-        "actions": None if request.actions is None else list(request.actions),
-        "resources": list(request.resources),
-    }
 
 
 class TokenLimits:
