@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
+from functools import cache
 from pathlib import Path
 
 from authsec_server.app import open_authority
@@ -22,6 +23,7 @@ NO_PAGES = (
 )
 
 
+@cache
 def console_routes() -> list[Route]:
     """Where the console answers GET, in the order in which it looks; asked of an authority made for it."""
     with (

@@ -34,6 +34,13 @@ def _load(path: Path) -> ModuleType:
 fake_authority = _load(_HERE.parents[1] / "authsec" / "tests" / "fake_authority.py")
 
 
+@pytest.fixture(scope="session")
+def autogen() -> ModuleType:
+    """The classic AutoGen API. Its import takes two seconds, so only a process that runs these tests imports it."""
+    module: ModuleType = pytest.importorskip("autogen", reason="the classic AutoGen API", exc_type=ImportError)
+    return module
+
+
 @pytest.fixture(autouse=True)
 def _empty_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for name in list(os.environ):

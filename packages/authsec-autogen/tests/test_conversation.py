@@ -14,10 +14,12 @@ from authsec.testing import call, say
 from authsec_autogen import register_function
 from fake_authority import refused
 
-autogen = pytest.importorskip("autogen", reason="the classic AutoGen API", exc_type=ImportError)
+pytestmark = pytest.mark.usefixtures("autogen")
 
 
 def agents(model: Any) -> tuple[Any, Any]:
+    import autogen  # not before a test runs: see the fixture
+
     assistant = autogen.AssistantAgent("assistant", llm_config=model.llm_config)
     user_proxy = autogen.UserProxyAgent(
         "user_proxy",

@@ -16,7 +16,7 @@ import pytest
 from authsec.testing import call, say
 from fake_authority import CLIENT_ID
 
-pytest.importorskip("autogen", reason="the classic AutoGen API", exc_type=ImportError)
+pytestmark = pytest.mark.usefixtures("autogen")
 NOWHERE = "http://127.0.0.1:9"
 EXAMPLE = Path(__file__).parents[3] / "examples" / "autogen_conversation.py"
 

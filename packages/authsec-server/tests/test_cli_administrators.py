@@ -55,6 +55,12 @@ def test_where_people_reach_the_console(authsec: Authsec) -> None:
     assert json.loads(program.stdout)["url"].startswith("https://authsec.example.com/console/set-up?code=")
 
 
+def test_a_url_over_plain_http_is_marked_since_the_console_refuses_it(authsec: Authsec) -> None:
+    made = authsec("admin", "setup-url", "--public-url", "http://authsec.example.com")
+    assert made.stdout.startswith("http://authsec.example.com/console/set-up?code=")
+    assert "! The console does not work over plain http, so this URL is refused. Set AUTHSEC_" in made.stderr
+
+
 def test_there_is_a_first_only_once(authsec: Authsec) -> None:
     assert URL.fullmatch(invite(authsec).stdout)
     refused = authsec("admin", "setup-url")

@@ -82,7 +82,11 @@ def test_a_backup_is_one_private_file_without_the_master_key(authsec: Authsec, t
     again = authsec("backup", str(file))
     assert again.exit_code == 4
     assert "already exists and is not overwritten" in again.stderr
-    assert "cannot be written" in authsec("backup", str(tmp_path / "nowhere" / "backup")).stderr
+    nowhere = authsec("backup", str(tmp_path / "nowhere" / "backup"))
+    assert (nowhere.exit_code, nowhere.stderr.splitlines()[0]) == (1, f"✗ There is no folder {tmp_path / 'nowhere'}.")
+    too_long = authsec("backup", str(tmp_path / ("x" * 300)))
+    assert (too_long.exit_code, "[Errno" in too_long.stderr) == (1, False)
+    assert "cannot be written: File name too long." in too_long.stderr
     assert not lacks_wal(file)
     (tmp_path / "data").mkdir()
     shutil.copy(file, tmp_path / "data" / "authsec.sqlite3")

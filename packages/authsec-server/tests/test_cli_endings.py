@@ -108,8 +108,13 @@ def test_yes_is_not_asked_and_programs_read_json_alone(
 def test_secrets_only_where_they_end_at_once(authsec: Authsec) -> None:
     authsec("agents", "create", "Legacy", "--platform", "secret")
     assert "What stops" not in authsec("agents", "rotate-secret", "legacy").stderr
-    at_once = authsec("agents", "rotate-secret", "legacy", "--overlap", "0s")
-    assert at_once.stderr.startswith("What stops: 1 agent (Legacy), no live token")
+    at_once = ("agents", "rotate-secret", "legacy", "--overlap", "0s")
+    assert authsec(*at_once).stderr.startswith("What stops: 1 agent (Legacy), no live token")
+    authsec("roles", "create", "Support", "--action", "customers:read")
+    delegated = ("--role", "support", "--agent", "legacy", "--target", "Other AI agent", "--all-actions")
+    assert authsec("delegations", "create", *delegated).exit_code == 0
+    once_more = authsec(*at_once)
+    assert once_more.stderr.startswith("What stops: 1 agent (Legacy), no live token"), "the new secret is nowhere yet"
 
 
 def test_a_trusted_issuer(authsec: Authsec) -> None:
@@ -124,6 +129,25 @@ def test_a_trusted_issuer(authsec: Authsec) -> None:
         done = authsec("issuers", command, "production", "--yes")
         assert (done.exit_code, done.stderr.startswith("What stops: nothing.")) == (0, True), done.output
     assert authsec("issuers", "disable", "production").exit_code == 1, "there is none any more"
+
+
+def test_the_loss_of_the_only_proof_is_said_by_each_command(authsec: Authsec) -> None:
+    """Though nothing is delegated to the agent yet. An agent with another proof loses nothing."""
+    its = ("--issuer", "https://token.actions.githubusercontent.com", "--preset", "github")
+    authsec("issuers", "add", "oidc", "CI", *its)
+    for name in ("Builds", "Twice"):
+        authsec("agents", "create", name, "--platform", "oidc", "--selector", "github:repository=acme/shop")
+    authsec("agents", "proofs", "add", "twice", "--platform", "secret")
+    proof = ids(authsec, "agents", "proofs", "list", "builds")
+    for command in (
+        ("issuers", "disable", "ci"),
+        ("issuers", "remove", "ci", "--with-proofs"),
+        ("agents", "disable", "builds"),
+        ("agents", "proofs", "remove", "builds", proof),
+    ):
+        done = authsec(*command, "--dry-run")
+        assert done.stderr == "What stops: 1 agent (Builds), no live token.\n", (command, done.output)
+    assert authsec("agents", "revoke-tokens", "builds", "--dry-run").stderr == "What stops: nothing.\n"
 
 
 def test_an_edit_of_a_trusted_issuer_says_it_where_tokens_end(authsec: Authsec, house: Callable[..., House]) -> None:

@@ -86,6 +86,13 @@ def test_what_an_edit_would_change_and_stop(its: House) -> None:
     assert (in_use.status_code, in_use.json()["reason"]) == (409, "conflict")
 
 
+def test_where_nothing_ends_would_stop_is_null(its: House) -> None:
+    door = its.door()
+    door.post(f"{API}roles", json={"name": "Support", "actions": ["customers:read"]})
+    foreseen = door.delete(f"{API}roles/support?dry_run=1").json()
+    assert (foreseen["would_change"][0]["kind"], foreseen["would_stop"]) == ("role.deleted", None)
+
+
 def test_the_version_and_the_feed_stay_what_they_were(database: Database) -> None:
     version = database.read(lambda tx: tx.version)
     assert database.rehearse(lambda tx: tx.version) == version + 1

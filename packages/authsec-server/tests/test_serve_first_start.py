@@ -79,6 +79,15 @@ def test_in_a_log(tmp_path: Path) -> None:
     assert b"code=" not in heard
 
 
+@pytest.mark.parametrize("terminal", [False, True])
+def test_where_the_console_refuses_everybody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, terminal: bool) -> None:
+    monkeypatch.setenv("AUTHSEC_SERVER_PUBLIC_URL", "http://authsec.example.com")
+    heard = said(tmp_path, b"terminates", terminal=terminal)
+    assert b"! http://authsec.example.com is plain http. The console refuses every request there" in heard
+    assert b"to begin" not in heard
+    assert b"code=" not in heard
+
+
 def test_where_another_server_may_have_the_data(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         before = f"http://127.0.0.1:{other.getsockname()[1]}"

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from authsec_server.app import routes
+from authsec_server.clients.model import MAX_PROOFS
 from authsec_server.configuration.document import Document
 from authsec_server.web.bodies import Body
 from authsec_server.web.validation import misfits
@@ -36,6 +37,8 @@ API = "/authsec/api/v1"
          "Unknown field 'acton'.", "The nearest is action."),
         ("admin-keys", {"name": "a", "role": "viewer", "expires_in": -1}, "expires_in",
          "expires_in must be at least 0.", ""),
+        ("configuration", {"configuration": {"agents": {"x": {"proofs": [{"platform": "key"}] * 99}}}},
+         "configuration.agents.x.proofs", f"proofs must have a length of at most {MAX_PROOFS + 1}.", ""),
         ("configuration", {"configuration": {"agents": {"x": {"proofs": [{}]}}}},
          "configuration.agents.x.proofs.0.platform", "platform is missing.", ""),
         ("configuration", {"configuration": {"delegations": {"x": {"agent": "a", "role": "b", "actions": [],

@@ -155,6 +155,7 @@ ONE = {"live_tokens": 1}
 FOLLOWS, SAYS = an_api("Desk", following=True, proved=True), an_api("Chat", following=True)
 TAKES, TAKES_NONE = an_api("Billing"), an_api("CRM", until=None)
 SHARED = an_api("authsec-api") | {"api": None}
+REVOKED = "no live token (the last revoked token expires at 2026-11-26 00:30 UTC)"
 NO_API = (
     "no API has ever followed the revocation feed for the audience authsec-api "
     "(an API with this audience may accept these tokens until 14:05 UTC)"
@@ -171,9 +172,11 @@ NOT = "1 API does not follow the revocation feed (Billing: may accept these toke
         (ON, NONE, [FOLLOWS, SAYS], "nothing: there is no live token, and 2 agents keep working (A, C)"),
         (ENDS, NONE, [TAKES_NONE, FOLLOWS], "1 agent (B), no live token"),
         (ENDS + ON, NONE, [TAKES_NONE], "1 agent (B), no live token; 2 agents keep working (A, C)"),
-        ([], ENDED_BEFORE, [], "no agent, no live token (the last revoked token expires at 2026-11-26 00:30 UTC)"),
-        (ON, ENDED_BEFORE, [TAKES], "2 agents keep working (A, C), no live token (the last revoked token expires at "
-         f"2026-11-26 00:30 UTC), {NOT}"),
+        ([], ENDED_BEFORE, [], f"nothing: there is {REVOKED}"),
+        (ON, ENDED_BEFORE, [], f"nothing: there is {REVOKED}, and 2 agents keep working (A, C)"),
+        (ON, ENDED_BEFORE, [TAKES], f"nothing: there is {REVOKED}, and 2 agents keep working (A, C); {NOT}"),
+        (ENDS + ON, ENDED_BEFORE, [TAKES], f"1 agent (B), {REVOKED}, {NOT}; 2 agents keep working (A, C)"),
+        ([], NONE | {"more": True}, [], "nothing: there is no live token among those examined"),
         (ENDS, ENDED_BEFORE, [FOLLOWS], "1 agent (B), no live token (the last revoked token expires at "
          "2026-11-26 00:30 UTC), 1 API follows the revocation feed (Desk)"),
         ([], ONE, [TAKES], f"no agent, 1 live token until 14:05 UTC, {NOT}"),

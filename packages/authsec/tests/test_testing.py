@@ -116,10 +116,12 @@ def test_a_program_that_reads_its_environment_is_led_here(authsec_authority: Thr
 def test_an_api_that_reads_its_environment_in_a_test_can_be_stood_in_for(
     authsec_authority: ThrowawayAuthority, issue_token: Callable[..., str]
 ) -> None:
-    """As one that is imported in a fixture does. Until then it takes none of these tokens."""
+    """As one that is imported in a fixture does. Until then it takes none of these tokens, and says what is missing."""
     verifier = TokenVerifier(os.environ["AUTHSEC_ISSUER"], AUDIENCE)
-    with pytest.raises(InvalidToken, match="issued by another authority"):
-        verifier.verify(issue_token("customers:read"))
+    for forgotten in (verifier, SeveralAuthorities(TokenVerifier("https://authsec.example.com", AUDIENCE))):
+        with pytest.raises(InvalidToken, match="issued by another authority") as caught:
+            forgotten.verify(issue_token("customers:read"))
+        assert "first call authsec_authority.stand_in_for(verifier)" in str(caught.value.details)
     authsec_authority.stand_in_for(verifier)
     assert verifier.verify(issue_token("customers:read")).permissions == {"customers:read"}
 

@@ -16,13 +16,11 @@ from authsec import AuthSecClient
 from authsec.testing import call
 from authsec_autogen import register_function
 
-autogen = pytest.importorskip("autogen", reason="the classic AutoGen API", exc_type=ImportError)
-
 
 @pytest.mark.parametrize("way", ["returned", "returned as text", "raised", "raised as cause"])
 @pytest.mark.parametrize("is_async", [False, True], ids=["sync", "async"])
 def test_no_request_to_the_model_holds_the_token(
-    way: str, is_async: bool, model: Any, authsec: AuthSecClient, authority: Any, api: str
+    way: str, is_async: bool, autogen: Any, model: Any, authsec: AuthSecClient, authority: Any, api: str
 ) -> None:
     def echo(delegation_token: str) -> Any:
         """Show the request."""

@@ -83,8 +83,8 @@ class ReusedDatabase:
             session.execute(sql.SQL("DROP TABLE {}").format(sql.Identifier(table)))
         if _column(session, _LOOK)[0] != self._fresh.look:
             return False
-        for table in self._fresh.tables:
-            session.execute(sql.SQL("DELETE FROM {}").format(sql.Identifier(table)))
+        emptying = [sql.SQL("DELETE FROM {}").format(sql.Identifier(table)) for table in self._fresh.tables]
+        session.execute(sql.SQL("; ").join(emptying))
         for table, rows in self._fresh.rows.items():
             with session.cursor().copy(sql.SQL("COPY {} FROM STDIN").format(sql.Identifier(table))) as copy:
                 copy.write(rows)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager, closing, contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -29,7 +30,7 @@ from authsec_server.audit.sealing.outside import Comparison, comparison_of
 from authsec_server.audit.sealing.retention import Dropper
 from authsec_server.clients import enrolment_service
 from authsec_server.console.addresses import STATIC
-from authsec_server.db import Database, open_database
+from authsec_server.db import Database, Tx, open_database
 from authsec_server.db.served import last_checkpoints_file, last_issuer, remember_checkpoints_file
 from authsec_server.failures import Unavailable
 from authsec_server.keys import api as keys_api
@@ -58,18 +59,21 @@ def maintenance(services: Services) -> Callable[[], None]:
     """Return one function that runs all periodic maintenance. The function blocks its thread."""
     database, runtime = services.database, services.runtime
 
+    def forget(tx: Tx, now: datetime) -> None:
+        attestation.forget_used(tx, now)
+        services.people.sessions.keep(tx)
+        links.forget(tx, now)
+        enrolment_service.forget(tx, now)
+        revocations.forget(tx, now)
+        followers.forget(tx, now)
+
     def maintain() -> None:
         now = runtime.now()
         act = Act(principal=THE_SERVER, now=now, request_id="", address="", token_bytes=runtime.token_bytes)
         database.append(lambda tx: audit.prepare_months(tx, now))
-        database.append(lambda tx: attestation.forget_used(tx, now))
-        database.append(services.people.sessions.keep)
-        database.append(lambda tx: links.forget(tx, now))
-        database.append(lambda tx: enrolment_service.forget(tx, now))
         if database.read(lambda tx: revocations.old_keys(tx, now)):  # seldom, and agents wait for the lock
             database.change(lambda tx: revocations.republish(tx, now))
-        database.append(lambda tx: revocations.forget(tx, now))
-        database.append(lambda tx: followers.forget(tx, now))
+        database.append(lambda tx: forget(tx, now))
         services.authority_keys.key_ring.keep(act)
         services.authority_keys.feed_keys.keep(now)
         services.authority_keys.sealing_keyring.keep(now)

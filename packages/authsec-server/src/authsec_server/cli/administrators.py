@@ -20,6 +20,7 @@ from authsec_server.cli.confirm import (
 )
 from authsec_server.cli.output import Output, styled, time_of, when
 from authsec_server.cli.resource import Resource
+from authsec_server.console.plain_http import REMEDY, is_plain_http
 
 ROLES = click.Choice(["viewer", "operator", "admin"])
 public_url_option = click.option("--public-url", help="URL where people reach the console. [default: the server's URL]")
@@ -138,7 +139,9 @@ def _show(
     output.result(answer, link["url"])
     if output.as_json:
         return
-    if public_url is None and (address := caller.reach.silent_address()):  # that of the server that started last
+    if is_plain_http(link["url"]):
+        output.note(f"! The console does not work over plain http, so this URL is refused. {REMEDY}")
+    elif public_url is None and (address := caller.reach.silent_address()):  # that of the server that started last
         output.note(
             f"No server answers at {address}. Start a server at this address, or give the address of another "
             "server: --public-url URL"

@@ -109,10 +109,15 @@ def confirm_permanent(
     if yes and output.as_json:
         return None
     planned = dry_run_of(caller, path, send=send)
-    if planned["would_stop"] is not None:
+    if planned["would_stop"] is not None or _can_revoke_tokens(planned):
         print_impact(caller, output, planned)
     confirm(question, yes=yes)
     return planned
+
+
+def _can_revoke_tokens(planned: Mapping[str, Any]) -> bool:
+    """Return whether a change of this kind revokes tokens. The end of an admin key or an API never does."""
+    return any(event["kind"].partition(".")[0] not in {"admin_key", "api"} for event in planned["would_change"])
 
 
 def confirm_if_tokens_end(

@@ -6,6 +6,7 @@ import http.client
 import json
 import socket
 import sys
+import textwrap
 from datetime import UTC, datetime
 from typing import Final
 from urllib.parse import urlsplit
@@ -19,6 +20,7 @@ from authsec_server.accounts.model import AdminKey, KeyRefusal
 from authsec_server.app import Authority
 from authsec_server.cli.database_urls import place, shareable
 from authsec_server.cli.output import when
+from authsec_server.console.plain_http import REMEDY, is_plain_http
 from authsec_server.settings import ENV_PREFIX, Origin, Settings
 from authsec_server.web.instants import rfc3339
 
@@ -83,13 +85,20 @@ def listens(url: str) -> bool | None:
 def greet(settings: Settings, authority: Authority) -> None:
     """Print the first screen on stderr. If there is no administrator yet, create a link for the first one.
 
+    At a plain http address, warn instead: the console does not work there.
     If stderr is not a terminal, no link is created: logs are stored, and other people read them.
     """
     _say_hello(settings)
     sign_in = authority.sign_in
     if authority.bootstrap:
         click.echo(f"  {_about(authority.bootstrap, datetime.now(UTC))}", err=True)
-    if sign_in.has_administrator():
+    if is_plain_http(settings.issuer):
+        warning = (
+            f"! {settings.issuer} is plain http. The console refuses every request there. Agents and APIs refuse the "
+            f"address unless they allow plain http. {REMEDY}"
+        )
+        click.echo(textwrap.fill(warning, width=110, subsequent_indent="  ", break_on_hyphens=False), err=True)
+    elif sign_in.has_administrator():
         click.echo(f"  console   {settings.issuer}/console", err=True)
     elif not sys.stderr.isatty():  # a log is kept, and read by others: no link in it
         click.echo(f"  to begin  {_line_for_a_link(settings)}", err=True)

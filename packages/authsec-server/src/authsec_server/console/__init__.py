@@ -11,6 +11,7 @@ responses. Each package here (`clients/`, `delegations/`, …) is one entry of t
 | `routes`, `navigation` | which pages exist; the sidebar |
 | `site` | what each page's function gets: session, form, transaction, `render` |
 | `guard`, `errors` | security headers and refusal of cross-site posts; pages for failures |
+| `plain_http` | addresses at which the console refuses every request |
 | `forms`, `edit_form` | read forms and queries; an edit form when somebody else has changed the object |
 | `confirm`, `impact_text` | changes that ask for confirmation; sentences about the impact |
 | `notices` | the sentence after a successful change |

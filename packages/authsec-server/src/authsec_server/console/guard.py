@@ -7,8 +7,8 @@ from urllib.parse import urlsplit
 
 from starlette.requests import Request
 
+from authsec_server.console.plain_http import REMEDY, is_plain_http
 from authsec_server.failures import NotPermitted
-from authsec_server.settings import ENV_PREFIX, is_loopback
 
 POLICY = "; ".join(
     (
@@ -39,12 +39,10 @@ def refuse_plain_http(issuer: str) -> None:
 
     Over plain http, others on the network could read the sign-in.
     """
-    parts = urlsplit(issuer)
-    if parts.scheme != "https" and not is_loopback(parts.hostname or ""):
+    if is_plain_http(issuer):
         raise NotPermitted(
             "The console does not work over plain http, because others on the network could read your password.",
-            f"Set {ENV_PREFIX}PUBLIC_URL to an https:// address. Then set {ENV_PREFIX}TLS_CERT and TLS_KEY, or use a "
-            "proxy that terminates TLS.",
+            REMEDY,
         )
 
 

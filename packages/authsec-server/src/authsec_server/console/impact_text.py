@@ -18,17 +18,21 @@ MOST = 5  # names in a sentence
 def summary(stops: Mapping[str, Any]) -> str:
     """Describe the impact in one line. `stops` is the admin API's answer to a dry run.
 
-    If no live token exists, the text leaves out APIs, because they have nothing to refuse. Agents that keep
-    working then lose nothing.
+    If no unexpired token exists, the text leaves out APIs, because they have nothing to refuse.
     """
-    found = [f"{what} ({listed(names)})" for what, names in agents(stops)]
-    if _nothing_is_out(stops):
-        ends, on = _by_fate(stops)
-        if not ends:
-            return f"nothing: there is no live token, and {found[0]}" if on else "nothing"
-        return f"{found[0]}, no live token{f'; {found[1]}' if on else ''}"
     as_of = datetime.fromisoformat(stops["as_of"])
-    return ", ".join([*(found or ["no agent"]), tokens(stops, as_of), *_of_apis(stops["apis"], as_of)])
+    found = [f"{what} ({listed(names)})" for what, names in agents(stops)]
+    apis = _of_apis(stops["apis"], as_of) if stops["until"] else []
+    if stops["live_tokens"]:
+        return ", ".join([*(found or ["no agent"]), tokens(stops, as_of), *apis])
+    ends, on = _by_fate(stops)
+    kept = found[-1:] if on else []
+    if ends:
+        return "; ".join([", ".join([found[0], tokens(stops, as_of), *apis]), *kept])
+    if not (kept or stops["until"] or stops["more"]):
+        return "nothing"
+    lost = f"nothing: there is {tokens(stops, as_of)}"
+    return "; ".join([", and ".join([lost, *kept]), *([", ".join(apis)] if apis else [])])
 
 
 def _of_apis(apis: Sequence[Api], as_of: datetime) -> list[str]:
@@ -83,10 +87,6 @@ def _by_fate(stops: Mapping[str, Any]) -> tuple[list[str], list[str]]:
     return ends, [each["name"] for each in stops["agents"] if each["goes_on"]]
 
 
-def _nothing_is_out(stops: Mapping[str, Any]) -> bool:
-    return not (stops["live_tokens"] or stops["until"] or stops["more"])
-
-
 def tokens(stops: Mapping[str, Any], as_of: datetime) -> str:
     """Describe how many live tokens end, and when the last of them expires.
 
@@ -94,7 +94,8 @@ def tokens(stops: Mapping[str, Any], as_of: datetime) -> str:
     """
     last = clock(stops["until"], as_of) if stops["until"] else ""
     if not stops["live_tokens"]:
-        return f"no live token (the last revoked token expires at {last})" if last else "no live token"
+        none = "no live token among those examined" if stops["more"] else "no live token"
+        return f"{none} (the last revoked token expires at {last})" if last else none
     until = f" until {last}" if last else ""
     return f"{'at least ' if stops['more'] else ''}{plural(stops['live_tokens'], 'live token')}{until}"
 

@@ -14,6 +14,9 @@ from typing import Any, Final, TypeAlias
 
 import psycopg
 from psycopg import generators
+from psycopg.abc import PQGen
+from psycopg.pq import ExecStatus
+from psycopg.waiting import Wait
 
 _HEADER: Final = b"PGCOPY\n\xff\r\n\x00" + bytes(8)
 _END: Final = b"\xff\xff"
@@ -79,8 +82,11 @@ def _never_executed(names: tuple[str, ...]) -> bytes:
 
 def _described(driver: psycopg.Connection[Any], send: Callable[..., None], *arguments: bytes) -> Any:
     send(*arguments)
-    (result,) = yield from generators.execute(driver.pgconn)
-    if result.status not in {psycopg.pq.ExecStatus.COMMAND_OK, psycopg.pq.ExecStatus.TUPLES_OK}:
+    return _result(*(yield from generators.execute(driver.pgconn)))
+
+
+def _result(result: Any) -> Any:
+    if result.status not in {ExecStatus.COMMAND_OK, ExecStatus.TUPLES_OK, ExecStatus.COPY_OUT}:
         raise psycopg.errors.error_from_result(result)
     return result
 
@@ -96,7 +102,8 @@ class CatalogDenied(psycopg.errors.InsufficientPrivilege):
 def copied_rows(driver: psycopg.Connection[Any], catalog: str, columns: str) -> Iterator[bytes]:
     """Yield each row of the catalog as `COPY` sends it: the number of fields, then each field after its length.
 
-    Raises `CatalogDenied`. Then the caller's transaction can only be rolled back.
+    The caller must take all rows before another call on this connection. Raises `CatalogDenied`. Then the caller's
+    transaction can only be rolled back.
     """
     for block in _copied(driver, catalog, f"COPY pg_catalog.{catalog} ({columns}) TO STDOUT (FORMAT binary)"):
         row = block.removeprefix(_HEADER)
@@ -122,10 +129,35 @@ def quoted(name: str) -> str:
 
 def _copied(driver: psycopg.Connection[Any], catalog: str, statement: str) -> Iterator[bytes]:
     try:
-        with driver.cursor() as cursor, cursor.copy(statement.encode()) as copy:
-            yield from map(bytes, copy)
+        driver.wait(_described(driver, driver.pgconn.send_query, statement.encode()))
+        is_complete = False
+        while not is_complete:
+            blocks, is_complete = driver.wait(_arrived(driver.pgconn))
+            yield from blocks
     except psycopg.errors.InsufficientPrivilege as error:
         raise CatalogDenied(catalog) from error
+
+
+def _arrived(connection: psycopg.pq.abc.PGconn) -> PQGen[tuple[list[bytes], bool]]:
+    """Wait for blocks of a COPY. Return all that have arrived, and whether they are the last.
+
+    psycopg's `Copy` waits for each block by itself. The catalogs have thousands of rows, and each new session reads
+    them.
+    """
+    blocks: list[bytes] = []
+    while True:
+        length, block = connection.get_copy_data(1)
+        if length > 0:
+            blocks.append(bytes(block))
+        elif length < 0:
+            _result(*(yield from generators.fetch_many(connection)))
+            return blocks, True
+        elif blocks:
+            return blocks, False
+        else:
+            while not (yield Wait.R):
+                continue
+            connection.consume_input()
 
 
 def fields_of(row: bytes) -> Fields:

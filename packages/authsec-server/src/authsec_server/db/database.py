@@ -27,7 +27,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from enum import Enum
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from sqlalchemy import Connection, select, update
 
@@ -204,14 +204,17 @@ def raise_version(tx: Tx, version: int) -> Tx:
     return replace(tx, version=version)
 
 
+_VERSION: Final = select(authority.c.version)
+_RAISE_VERSION: Final = update(authority).values(version=authority.c.version + 1).returning(authority.c.version)
+
+
 def open_tx(connection: Connection, access: Access) -> Tx:
     """Read or raise the authority version, and return the `Tx`. The caller already holds the lock.
 
     The statement that takes the lock cannot also read the version: only a later statement sees the latest commit.
     """
     if access is Access.CHANGE:
-        raised = update(authority).values(version=authority.c.version + 1).returning(authority.c.version)
-        return Tx(connection, access, connection.execute(raised).scalar_one())
+        return Tx(connection, access, connection.execute(_RAISE_VERSION).scalar_one())
     if access is Access.CHECK:
         return Tx(connection, access, 0)
-    return Tx(connection, access, connection.execute(select(authority.c.version)).scalar_one())
+    return Tx(connection, access, connection.execute(_VERSION).scalar_one())

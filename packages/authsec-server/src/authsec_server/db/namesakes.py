@@ -20,12 +20,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from struct import pack, unpack_from
+from struct import unpack_from
 from typing import Any, Final
 
 import psycopg
 
-from authsec_server.db.catalog_copy import ForeignCode, copied_rows, fields_of, name_of, oid_of
+from authsec_server.db.catalog_copy import Fields, ForeignCode, copied_rows, fields_of, name_of, oid_of
 from authsec_server.db.postgresql_queries import FIRST_NORMAL, FIRST_UNPINNED
 
 CATALOGS: Final = (
@@ -50,7 +50,7 @@ def namesakes(driver: psycopg.Connection[Any]) -> Iterator[ForeignCode]:
     """Find each object that PostgreSQL would choose instead of its own for a statement of AuthSec."""
     schemas = {_PG_CATALOG, *_schemas_of_authsec(driver)}
     functions, own_functions = _new_rows(driver, "pg_proc", "oid, pronamespace, proname, proargtypes", schemas)
-    built_in = _Names(own_functions)
+    built_in = frozenset(map(_third_field, own_functions))
     added = [
         *_added_operators(driver, schemas),
         *_added_functions(functions, built_in),
@@ -90,9 +90,11 @@ class _Added:
 
 
 def _schemas_of_authsec(driver: psycopg.Connection[Any]) -> Iterator[int]:
-    for row in map(fields_of, copied_rows(driver, "pg_class", "relnamespace, relname")):
-        if row[1] == _OF_AUTHSEC:
-            yield oid_of(row[0])
+    for row in copied_rows(driver, "pg_class", "relnamespace, relname"):
+        if row.endswith(_OF_AUTHSEC):
+            schema, name = fields_of(row)
+            if name == _OF_AUTHSEC:
+                yield oid_of(schema)
 
 
 def _added_operators(driver: psycopg.Connection[Any], schemas: set[int]) -> Iterator[_Added]:
@@ -103,29 +105,14 @@ def _added_operators(driver: psycopg.Connection[Any], schemas: set[int]) -> Iter
             yield _Added(what="operator", schema=schema, name=name, arguments=_decisive(name, arguments))
 
 
-class _Names:
-    """The names in rows whose third field is a name. A table of AuthSec has a type, so there are always names to find.
-
-    To take all rows apart would cost more than the rest of this check.
-    """
-
-    def __init__(self, rows: Sequence[bytes]) -> None:
-        self._rows = rows
-        self._octets = b"".join(rows)
-
-    def __contains__(self, name: bytes | None) -> bool:
-        name = name or b""
-        return pack(">I", len(name)) + name in self._octets and any(fields_of(row)[2] == name for row in self._rows)
-
-
-def _added_functions(rows: Sequence[bytes], built_in: _Names) -> Iterator[_Added]:
+def _added_functions(rows: Sequence[bytes], built_in: frozenset[bytes]) -> Iterator[_Added]:
     for row in rows:
         _, schema, name, types = fields_of(row)
-        if name is not None and name in built_in:
+        if name in built_in:
             yield _Added(what="function", schema=schema, name=name, arguments=_decisive(name, _oids(types or b"")))
 
 
-def _added_types(driver: psycopg.Connection[Any], schemas: set[int], built_in: _Names) -> Iterator[_Added]:
+def _added_types(driver: psycopg.Connection[Any], schemas: set[int], built_in: frozenset[bytes]) -> Iterator[_Added]:
     """Find types with the name of a function: PostgreSQL may take a call of the function for a cast to the type.
 
     The views of PostgreSQL itself have types, some with the name of a function that AuthSec never calls: `pg_config`.
@@ -156,6 +143,20 @@ def _new_rows(
     return new, own
 
 
+def _third_field(row: bytes) -> bytes:
+    """Return the third field of a row in which two oids come first. `fields_of` takes much longer."""
+    (length,) = unpack_from(">I", row, 18)
+    return row[22 : 22 + length]
+
+
+def _added_rows(driver: psycopg.Connection[Any], catalog: str, columns: str) -> Iterator[Fields]:
+    """Yield the fields of rows that PostgreSQL itself does not have. The first column must be the oid."""
+    for row in copied_rows(driver, catalog, columns):
+        (oid,) = unpack_from(">I", row, 6)
+        if oid >= FIRST_UNPINNED:
+            yield fields_of(row)
+
+
 def _oids(vector: bytes) -> list[int]:
     """Return the oids in a field of the type `oidvector`: a header of 20 bytes, then each oid after its length."""
     return [unpack_from(">I", vector, place + 4)[0] for place in range(20, len(vector), 8)]
@@ -178,10 +179,10 @@ def _types_of_built_in_values(driver: psycopg.Connection[Any]) -> frozenset[int]
 
 
 def _casts(driver: psycopg.Connection[Any]) -> Iterator[ForeignCode]:
-    for row in map(fields_of, copied_rows(driver, "pg_cast", "oid, castsource, casttarget, castcontext")):
+    for row in _added_rows(driver, "pg_cast", "oid, castsource, casttarget, castcontext"):
         oid, source, target = map(oid_of, row[:3])
         used = row[3] == b"i" or target < FIRST_NORMAL
-        if oid >= FIRST_UNPINNED and source < FIRST_NORMAL and used:
+        if source < FIRST_NORMAL and used:
             yield ForeignCode(
                 f"The cast with the oid {oid} converts values of a built-in type in statements of AuthSec.",
                 f"The row {oid} of pg_cast shows the cast. Find who made it, and run DROP CAST. If an extension needs"
@@ -190,18 +191,18 @@ def _casts(driver: psycopg.Connection[Any]) -> Iterator[ForeignCode]:
 
 
 def _operator_classes(driver: psycopg.Connection[Any]) -> Iterator[ForeignCode]:
-    for row in map(fields_of, copied_rows(driver, "pg_opclass", "oid, opcmethod, opcintype, opcdefault, opcname")):
-        oid, method, of_type = map(oid_of, row[:3])
-        if oid >= FIRST_UNPINNED and method in _SORTING and of_type < FIRST_NORMAL and row[3] == b"\x01":
+    for row in _added_rows(driver, "pg_opclass", "oid, opcmethod, opcintype, opcdefault, opcname"):
+        method, of_type = map(oid_of, row[1:3])
+        if method in _SORTING and of_type < FIRST_NORMAL and row[3] == b"\x01":
             yield ForeignCode(
                 f"The operator class {name_of(row[4])} compares a type of PostgreSQL's own in another way.", _REMEDY
             )
 
 
 def _operator_families(driver: psycopg.Connection[Any]) -> Iterator[ForeignCode]:
-    for row in map(fields_of, copied_rows(driver, "pg_amop", "oid, amopmethod, amopfamily, amopopr")):
+    for row in _added_rows(driver, "pg_amop", "oid, amopmethod, amopfamily, amopopr"):
         oid, method, family, operator = map(oid_of, row)
-        if oid >= FIRST_UNPINNED and method in _SORTING and min(family, operator) < FIRST_UNPINNED:
+        if method in _SORTING and min(family, operator) < FIRST_UNPINNED:
             yield ForeignCode(
                 f"Somebody added the operator with the oid {operator} to the operator family with the oid {family}."
                 " Because of it, PostgreSQL's planner may leave out rows.",
@@ -212,8 +213,8 @@ def _operator_families(driver: psycopg.Connection[Any]) -> Iterator[ForeignCode]
 
 def _access_methods(driver: psycopg.Connection[Any]) -> Iterator[ForeignCode]:
     """Find access methods for indexes: one can be btree under another name, with operator families of its own."""
-    for row in map(fields_of, copied_rows(driver, "pg_am", "oid, amtype, amname")):
-        if oid_of(row[0]) >= FIRST_UNPINNED and row[1] == b"i":
+    for row in _added_rows(driver, "pg_am", "oid, amtype, amname"):
+        if row[1] == b"i":
             yield ForeignCode(
                 f"The index access method {name_of(row[2])} is not one of PostgreSQL's own. Because of it, PostgreSQL's"
                 " planner may leave out rows.",

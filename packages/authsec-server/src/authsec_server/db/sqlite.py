@@ -48,6 +48,7 @@ class SQLite(Database):
     def __init__(self, url: str) -> None:
         self._url = url
         self._file = Path(make_url(url).database or "")
+        self._files = tuple(Path(f"{self._file}{suffix}") for suffix in ("", "-wal", "-shm"))
         self._serves = False
         self._has_own_log = False  # once that was seen
         self._identities: dict[Path, Identity] = {}  # of the files that are open
@@ -107,7 +108,7 @@ class SQLite(Database):
         open. All connections of a process share one mapping of the `-shm` file. So a new connection of this process
         would not open the file at the path.
         """
-        for path in self._files():
+        for path in self._files:
             known, present = self._identities.get(path), identity(path)
             if known is not None and known != present:
                 raise self._replaced(path)
@@ -135,17 +136,14 @@ class SQLite(Database):
         raise self._replaced(self._file)
 
     def _remember_files(self) -> None:
-        for path in self._files():
+        for path in self._files:
             if path not in self._identities and (present := identity(path)) is not None:
                 self._identities[path] = present
 
     def _forget_log(self) -> None:
         """Forget the -wal and -shm files, which SQLite deletes with the last connection."""
-        for path in self._files()[1:]:
+        for path in self._files[1:]:
             self._identities.pop(path, None)
-
-    def _files(self) -> tuple[Path, ...]:
-        return tuple(Path(f"{self._file}{suffix}") for suffix in ("", "-wal", "-shm"))
 
     def migrate(self) -> None:
         self._refuse_leftovers()

@@ -8,6 +8,7 @@ the `-wal` file stays.
 
 from __future__ import annotations
 
+import errno
 import os
 import sqlite3
 from contextlib import closing
@@ -16,8 +17,9 @@ from typing import Final
 
 from authsec_server.db.sqlite_header import SERVED, read_header
 from authsec_server.db.sqlite_leftovers import refuse_leftovers
-from authsec_server.failures import Conflict, Unavailable
+from authsec_server.failures import Conflict, Failure, Fault, Invalid, NotFound, Unavailable
 
+_CHECK: Final = "Check the database: authsec audit verify."
 _PAGES_AT_ONCE: Final = -1  # in one step: whatever is written meanwhile, the copy is of one moment
 
 
@@ -47,15 +49,17 @@ def copy_database(source: Path, target: Path) -> None:
     """Copy the database at one moment, while servers use it. The copy needs no other file.
 
     The target is a new file that only its owner can read. The whole copy appears at once or not at all. Raises
-    `Conflict` when the target exists, `Unavailable` when the copy fails, and `StartupRefused` for a `-wal` file
-    of another database.
+    `NotFound` when the target's folder does not exist, `Conflict` when the target exists, `Invalid` when the target
+    cannot be written, `Unavailable` when the copy fails, and `StartupRefused` for a `-wal` file of another database.
     """
     refuse_leftovers(source)
     lacking = lacks_wal(source)
-    if target.exists():
-        raise Conflict(f"{target} already exists and is not overwritten.", "Name a new file.")
+    if not target.parent.is_dir():
+        raise NotFound(f"There is no folder {target.parent}.", "Create the folder, or name a file in another folder.")
     draft = target.with_name(f".{target.name}.{os.getpid()}")
     try:
+        if target.exists():
+            raise _existing(target)
         os.close(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
         try:
             _copy(source, draft)
@@ -68,9 +72,28 @@ def copy_database(source: Path, target: Path) -> None:
                 each.unlink(missing_ok=True)
         _sync(target.parent)
     except FileExistsError:
-        raise Conflict(f"{target} already exists and is not overwritten.", "Name a new file.") from None
-    except (OSError, sqlite3.Error) as error:
-        raise Unavailable(f"{target} cannot be written: {error}.", "Name a file on a disk with space.") from error
+        raise _existing(target) from None
+    except OSError as error:
+        raise _unwritable(target, error) from error
+    except sqlite3.Error as error:
+        if error.sqlite_errorcode == sqlite3.SQLITE_FULL:
+            raise _full(target) from error
+        raise Unavailable(f"The database cannot be copied to {target}: {error}.", _CHECK) from error
+
+
+def _existing(target: Path) -> Conflict:
+    return Conflict(f"{target} already exists and is not overwritten.", "Name a new file.")
+
+
+def _unwritable(target: Path, error: OSError) -> Failure:
+    if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+        return _full(target)
+    # Not `str(error)`, which has the name of the draft.
+    return Invalid("file", f"{target} cannot be written: {error.strerror}.", "Name a file that you can write to.")
+
+
+def _full(target: Path) -> Unavailable:
+    return Unavailable(f"{target} cannot be written: the disk is full.", "Name a file on a disk with space.")
 
 
 def _copy(source: Path, draft: Path) -> None:
@@ -82,7 +105,7 @@ def _copy(source: Path, draft: Path) -> None:
         writing.execute("PRAGMA journal_mode=DELETE")
         writing.execute("PRAGMA application_id=0")
         if (found := writing.execute("PRAGMA quick_check(1)").fetchone()[0]) != "ok":
-            raise sqlite3.DatabaseError(f"the database is damaged: {found}")
+            raise Unavailable(f"The database is damaged: {found}", _CHECK, fault=Fault.DAMAGED)
 
 
 def _mark_of(path: Path) -> int:

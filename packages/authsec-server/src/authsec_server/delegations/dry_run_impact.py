@@ -16,7 +16,7 @@ from authsec_server.audit.model import Event, EventKind, Named
 from authsec_server.audit.views import EventShown, as_json
 from authsec_server.clients import bindings
 from authsec_server.clients import service as clients
-from authsec_server.clients.model import Client, ProofKind
+from authsec_server.clients.model import Client, Proof, ProofKind
 from authsec_server.db import Tx
 from authsec_server.delegations import impact, live_tokens, store
 from authsec_server.delegations.impact import Impact
@@ -32,6 +32,12 @@ from authsec_server.roles import service as roles
 from authsec_server.web.dry_run import AtApi as AtApiShown
 from authsec_server.web.dry_run import Foreseen, WouldStop
 from authsec_server.web.instants import rfc3339
+
+
+def impact_or_none(what: Impact | None, now: datetime) -> WouldStop | None:
+    """Return the impact as the admin API shows it, or None if nothing ends."""
+    ends = what and (what.agents or what.delegations or what.live_tokens or what.last_expiry or what.more)
+    return impact_as_json(what, now) if what and ends else None
 
 
 def impact_as_json(what: Impact, now: datetime) -> WouldStop:
@@ -75,7 +81,7 @@ class ImpactProvider:
         what = _ending(tx, act, [each.event for each in written], ended, self.terms) if ended else None
         return Foreseen(
             would_change=[_as_foreseen(as_json(each)) for each in written],
-            would_stop=impact_as_json(what, act.now) if what else None,
+            would_stop=impact_or_none(what, act.now),
         )
 
     def changed_fields(self, tx: Tx, outdated: Outdated) -> tuple[str, ...]:
@@ -99,12 +105,15 @@ def _ending(tx: Tx, act: Act, events: Collection[Event], ended: Collection[Subje
     known = clients.by_ids(tx, ids | {each.id for each in tokens.agents})
     names = about | {id_: Named(id=id_, name=client.name) for id_, client in known.items()}
     stopping = [each for each in held if _ends(each, ended, act)]
-    agents = {each.id: each for each in tokens.agents}
-    agents |= {id_: names[id_] for id_ in _cut(events, ended, stopping) if id_ in names}
+    able = _able(events, act, known.values())
+    go_on = _with_live_delegation(tx, act, able)
+    stranded = {id_ for id_ in holders if id_ not in able and _had_valid_proof(known[id_], ended, act)}
+    cut = stranded | _cut(events, ended) - (able - go_on) | {each.client_id for each in stopping}
+    agents = {each.id: each for each in tokens.agents} | {id_: names[id_] for id_ in cut if id_ in names}
     audiences = {each for delegation in stopping for each in delegation.audiences or (terms.default_audience,)}
     return Impact(
         agents=tuple(sorted(agents.values(), key=lambda agent: (agent.name, agent.id))),
-        go_on=_going_on(tx, act, known.values()),
+        go_on=go_on,
         delegations=_named(tx, events, ended, stopping, names),
         live_tokens=tokens.live,
         last_expiry=tokens.last_expiry,
@@ -159,31 +168,45 @@ def _ends(delegation: Delegation, ended: Collection[Subject], act: Act) -> bool:
     return alone or state(delegation, act.now) is DelegationState.LIVE
 
 
-def _cut(events: Collection[Event], ended: Collection[Subject], stopping: Collection[Delegation]) -> set[str]:
-    """Return the ids of the clients that lose authority, even if they have no token."""
+def _cut(events: Collection[Event], ended: Collection[Subject]) -> set[str]:
+    """Return the ids of the clients that this change takes a proof or their tokens from, even if they have no token."""
     of_proofs = {
         event.client.id
         for event in events
         if event.client is not None and event.kind in {EventKind.PROOF_REMOVED, EventKind.CLIENT_DELETED}
     }
-    return {*of_proofs, *_ids(ended, SubjectKind.CLIENT), *(each.client_id for each in stopping)}
+    return {*of_proofs, *_ids(ended, SubjectKind.CLIENT)}
 
 
-def _going_on(tx: Tx, act: Act, known: Iterable[Client]) -> frozenset[str]:
-    """Return the ids of the clients that still get tokens.
+def _able(events: Collection[Event], act: Act, known: Iterable[Client]) -> frozenset[str]:
+    """Return the ids of the enabled clients that can still authenticate.
 
-    Such a client is enabled and has a live delegation. It also has an unexpired proof that this authority can
-    check, or is unattested.
+    Such a client has an unexpired proof that this authority can check, or is unattested. A secret that this change
+    makes does not count: no agent has it yet.
     """
-    able = {client.id for client in known if client.enabled and _proves_itself(client, act)}
-    held = store.of_clients(tx.connection, able)
-    return frozenset(each.client_id for each in held if state(each, act.now) is DelegationState.LIVE)
-
-
-def _proves_itself(client: Client, act: Act) -> bool:
-    return any(
-        proof.is_valid(act.now) and (proof.checkable or proof.kind is ProofKind.UNATTESTED) for proof in client.proofs
+    fresh = {each.subject.id for each in events if each.kind is EventKind.PROOF_ROTATED and each.subject is not None}
+    return frozenset(
+        client.id
+        for client in known
+        if client.enabled and any(proof.id not in fresh and _suffices(proof, act) for proof in client.proofs)
     )
+
+
+def _suffices(proof: Proof, act: Act) -> bool:
+    return proof.is_valid(act.now) and (proof.checkable or proof.kind is ProofKind.UNATTESTED)
+
+
+def _had_valid_proof(client: Client, ended: Collection[Subject], act: Act) -> bool:
+    """Return whether a trusted issuer that ends could have proved the client until now."""
+    ending = set(_ids(ended, SubjectKind.TRUSTED_ISSUER))
+    return client.enabled and any(
+        proof.trusted_issuer_id in ending and proof.is_valid(act.now) for proof in client.proofs
+    )
+
+
+def _with_live_delegation(tx: Tx, act: Act, client_ids: Collection[str]) -> frozenset[str]:
+    held = store.of_clients(tx.connection, client_ids)
+    return frozenset(each.client_id for each in held if state(each, act.now) is DelegationState.LIVE)
 
 
 def _named(

@@ -15,7 +15,7 @@ from typing import Any, Final, Generic, NamedTuple, TypeGuard, TypeVar
 
 from authsec.errors import ConfigError, InvalidToken
 from authsec.safe_text import plain
-from authsec.verifier.issuer import refuse_throwaway
+from authsec.verifier.issuer import refuse_throwaway, throwaway_hint
 from authsec.verifier.token import ACTION
 
 HIGHEST_LEEWAY: Final = 300
@@ -227,7 +227,8 @@ ISSUER_CHECKS: Final[tuple[Check[Case], ...]] = (
         "RFC 9068 §4",  # compared as it is, without normalising: RFC 3986 §6.2.1
         lambda case: case.claims["iss"] == case.expected.issuer,
         "The token was issued by another authority.",
-        _ONE_OF_OURS,
+        _ONE_OF_OURS + "{shown_value}",
+        shown_value=lambda case: throwaway_hint([case.claims["iss"]]),  # quotes nothing from the token
     ),
 )
 

@@ -31,6 +31,19 @@ def refuse_throwaway(issuer: str) -> None:
         )
 
 
+def throwaway_hint(issuers: Collection[str]) -> str:
+    """Return what a test must do before its verifier accepts a token of these issuers, as the end of a text.
+
+    Return "" unless the token is from `authsec.testing`.
+    """
+    if THROWAWAY_ISSUER not in issuers:
+        return ""
+    return (
+        " This token was made by authsec.testing, and only a test can accept it. In the test, first call "
+        "authsec_authority.stand_in_for(verifier)."
+    )
+
+
 def check_issuer(issuer: str, allow_http_hosts: Collection[str]) -> None:
     """Check that the issuer is an https address without user, query and fragment (RFC 8414 §2). Raises `ConfigError`.
 

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from authsec.clock import Clock
 from authsec.errors import ConfigError, InvalidToken
-from authsec.verifier.issuer import named_issuers
+from authsec.verifier.issuer import named_issuers, throwaway_hint
 from authsec.verifier.mismatch_log import OF_ANOTHER_AUTHORITY, MismatchLog
 from authsec.verifier.token import VerifiedToken
 from authsec.verifier.verifier import Health, TokenVerifier
@@ -97,7 +97,8 @@ class SeveralAuthorities:
             raise InvalidToken(
                 "The token was issued by another authority.",
                 reason="issuer_mismatch",
-                details=f"Send a delegation token of one of these authorities: {', '.join(self.issuers)}.",
+                details=f"Send a delegation token of one of these authorities: {', '.join(self.issuers)}."
+                + throwaway_hint(named),
             )
         # One that names several, or none, is no token: the first verifier refuses it, and says what is wrong with it.
         return meant[0] if len(meant) == 1 else self._by_issuer[self.issuers[0]]
