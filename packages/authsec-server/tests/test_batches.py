@@ -157,6 +157,27 @@ def test_an_item_whose_caller_has_gone_is_not_worked_on(database: Database, stor
     assert stored() == ["first"]
 
 
+def test_a_caller_whose_event_loop_has_ended_is_in_nobodys_way(
+    database: Database, stored: Callable[[], list[str]]
+) -> None:
+    gate = Gate()
+
+    async def ask(its: Batches[str, str]) -> None:
+        its.submit("first")
+        await asyncio.to_thread(gate.entered.wait, 20)
+
+    with closing(Batches(database, gate)) as its:
+        asyncio.run(ask(its))  # closes its loop
+        gate.open.set()
+        assert its.run("a") == "a of 1"
+    assert stored() == ["first", "a"]
+
+
+def test_work_without_a_result_for_each_item_fails(database: Database) -> None:
+    with closing(Batches(database, lambda _tx, _items: [])) as its, pytest.raises(RuntimeError, match="0 results"):
+        its.run("a")
+
+
 def test_what_waits_is_finished_at_the_end_and_nothing_is_taken_after_it(
     database: Database, stored: Callable[[], list[str]]
 ) -> None:

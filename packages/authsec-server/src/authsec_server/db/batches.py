@@ -12,6 +12,7 @@ from abc import ABC, abstractmethod
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from contextlib import suppress
 from copy import copy
 from typing import Any, Generic, TypeVar
 
@@ -150,7 +151,10 @@ class Batches(Generic[Item, Result]):
     def _results(self, batch: Sequence[_Waiting[Item]]) -> Sequence[Result | Exception]:
         items = [each.item for each in batch]
         try:
-            return self._database.record(lambda tx: self._work(tx, items))
+            results = self._database.record(lambda tx: self._work(tx, items))
+            if len(results) != len(items):
+                raise RuntimeError(f"the work has {len(results)} results for {len(items)} items")
+            return results
         except Unavailable as failure:
             return [_copied(failure) for _ in batch]
         except Exception as error:  # noqa: BLE001 - the fault of one item must not be that of the others
@@ -189,7 +193,8 @@ def _settle(batch: Sequence[_Waiting[Any]], results: Sequence[Any]) -> None:
             else:
                 waiting.future.set_result(result)
     for loop, pairs in of_loops.items():
-        loop.call_soon_threadsafe(_settle_in_loop, pairs)
+        with suppress(RuntimeError):  # the loop is closed: nobody waits there any more
+            loop.call_soon_threadsafe(_settle_in_loop, pairs)
 
 
 def _settle_in_loop(pairs: Sequence[tuple[_Task[Any], Any]]) -> None:
