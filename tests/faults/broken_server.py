@@ -7,14 +7,30 @@ from dataclasses import replace
 from typing import Any
 
 from authsec.cli import main
+from authsec_server.audit import service as audit
 from authsec_server.clients import service as clients
 from authsec_server.clients.model import Client
-from authsec_server.tokens import issue
+from authsec_server.db import Tx
+from authsec_server.tokens.facts import KeptFacts
+from authsec_server.tokens.issue import DelegationTokens
+from authsec_server.tokens.request import TokenRequest
 
 
 def issues_unrecorded() -> None:
     """Tokens leave without a record."""
-    setattr(issue, "record_issued", lambda *_, **__: None)  # noqa: B010 - the defect
+    setattr(audit, "record_all", lambda *_: None)  # noqa: B010 - the defect
+
+
+def decides_on_kept_facts() -> None:
+    """Facts that were kept are taken for those of each later version."""
+    load = DelegationTokens._load
+    kept: dict[str, KeptFacts] = {}
+
+    def loaded(self: DelegationTokens, tx: Tx, request: TokenRequest) -> KeptFacts:
+        first = kept.setdefault(request.client_id, load(self, tx, request))
+        return KeptFacts(replace(first.facts, version=tx.version))
+
+    setattr(DelegationTokens, "_load", loaded)  # noqa: B010 - the defect
 
 
 def forgets_disabled_clients() -> None:
@@ -29,5 +45,10 @@ def forgets_disabled_clients() -> None:
 
 
 if __name__ == "__main__":
-    {"unrecorded": issues_unrecorded, "disabled": forgets_disabled_clients}[sys.argv.pop(1)]()
+    defects = {
+        "unrecorded": issues_unrecorded,
+        "disabled": forgets_disabled_clients,
+        "kept": decides_on_kept_facts,
+    }
+    defects[sys.argv.pop(1)]()
     main()

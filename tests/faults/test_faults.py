@@ -61,7 +61,8 @@ def no_fault(scene: Scene) -> Over:
 
 
 @pytest.mark.parametrize(
-    ("defect", "invariant"), [("unrecorded", "unrecorded"), pytest.param("disabled", "after", marks=pytest.mark.soak)]
+    ("defect", "invariant"),
+    [("unrecorded", "unrecorded"), ("kept", "after"), pytest.param("disabled", "after", marks=pytest.mark.soak)],
 )
 def test_a_server_with_a_defect_is_found_out(folder: Path, defect: str, invariant: str) -> None:
     nothing = Fault(name="nothing", what="nothing", inject=no_fault)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, closing, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -177,7 +177,8 @@ def open_authority(
             if not comparison.problem:
                 database.append(lambda tx: remember_checkpoints_file(tx, comparison.path))
             database.begin_serving()  # last: a plain copy of the SQLite file then has all that was written before
-        yield _assembled(services, serves=not local_operator, pages=pages)
+        with closing(services.tokens):
+            yield _assembled(services, serves=not local_operator, pages=pages)
     finally:
         database.close()
 

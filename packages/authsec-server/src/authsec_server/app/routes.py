@@ -37,6 +37,7 @@ from authsec_server.web.operations import AnyOperation, routes_of
 def routes(services: Services, *, pages: bool) -> list[BaseRoute]:
     """Return all routes of the authority. `pages` adds the routes of the console."""
     for_programs = [
+        *tokens_api.routes(services.tokens),  # first: the router looks for a path in this order
         *admin_api_routes(services),
         *health.routes(services.readiness, services.liveness),
         *_for_agents_and_apis(services),
@@ -52,7 +53,6 @@ def _for_agents_and_apis(services: Services) -> list[BaseRoute]:
     streams = services.streams
     return [
         *keys_api.routes(services.settings, services.authority_keys.key_ring),
-        *tokens_api.routes(services.tokens),
         *introspection_api.routes(services.api_credentials, services.introspection),
         *revocations_api.routes(
             streams.feed,

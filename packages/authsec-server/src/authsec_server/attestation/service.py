@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Final
 
-from authsec.jose import JoseError, parse_compact
+from authsec.jose import JoseError, UnverifiedJws, parse_compact
 
 from authsec_server.attestation import client_secret, key_pair, store
 from authsec_server.attestation.model import Evidence, Proved, RefusalReason, Refused, Scheme, SingleUse, invalid
@@ -37,23 +37,48 @@ def attest(
     `trusted_issuers` has the trusted issuers of the client's proofs, by id. Raises `Unchecked` if the evidence
     cannot be checked at the moment.
     """
-    if evidence is None:
-        return _unproved(client, now)
-    if evidence.scheme is Scheme.BASIC:
-        return client_secret.verify(evidence.credential, client, now)
-    if evidence.scheme is not Scheme.BEARER:
-        return invalid(_HOW)
+    if evidence is None or evidence.scheme is not Scheme.BEARER:
+        return _without_token(client, evidence, now)
     trusted = usable_issuers(client, trusted_issuers, now)
     known = workloads.recall(evidence, client, trusted, now)
     if known is not None:
         return known
-    try:
-        token = parse_compact(evidence.credential, max_bytes=MAX_BYTES)
-    except JoseError:
+    token = _parsed(evidence)
+    if token is None:
         return invalid(f"The proof is not a signed JWT of at most {MAX_BYTES} bytes. {_HOW}")
-    if token.claims.get("iss") == client.id:  # who signs about itself; no trusted issuer has an issuer of that form
+    if _is_own(token, client):
         return key_pair.verify(token, client, issuer=issuer, now=now)
     return workloads.prove(evidence, token, client, trusted, now)
+
+
+def attest_at_once(client: Client, evidence: Evidence | None, *, issuer: str, now: datetime) -> Proved | Refused | None:
+    """Check the evidence as `attest` does, if no trusted issuer has to be asked about it. Otherwise return None."""
+    if evidence is None or evidence.scheme is not Scheme.BEARER:
+        return _without_token(client, evidence, now)
+    if not any(proof.public_key for proof in client.proofs):
+        return None
+    token = _parsed(evidence)
+    return key_pair.verify(token, client, issuer=issuer, now=now) if token and _is_own(token, client) else None
+
+
+def _without_token(client: Client, evidence: Evidence | None, now: datetime) -> Proved | Refused:
+    if evidence is None:
+        return _unproved(client, now)
+    if evidence.scheme is Scheme.BASIC:
+        return client_secret.verify(evidence.credential, client, now)
+    return invalid(_HOW)
+
+
+def _parsed(evidence: Evidence) -> UnverifiedJws | None:
+    try:
+        return parse_compact(evidence.credential, max_bytes=MAX_BYTES)
+    except JoseError:
+        return None
+
+
+def _is_own(token: UnverifiedJws, client: Client) -> bool:
+    """Whether the client signed the token about itself. No trusted issuer has an issuer URL of that form."""
+    return token.claims.get("iss") == client.id
 
 
 def use_once(tx: Tx, client_id: str, single_use: SingleUse) -> bool:

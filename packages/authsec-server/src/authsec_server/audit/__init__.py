@@ -8,6 +8,7 @@ The package `revocations` owns the list of revocations.
 | `model`, `event_shape` | kinds of events and their fields; the members and lengths that a valid row may have |
 | `service` | record an event or a refusal; read events, with the reader's role checked |
 | `store` | tables and indexes; convert an event to a row and a row to an event |
+| `event_batches` | the events of many token requests, inserted by one statement of the driver |
 | `query_parameters`, `filters` | parse the filters of a request; which events a filter matches |
 | `pages` | SQL of the list: filters, order, paging, which index |
 | `number_ranges` | event numbers of an hour, so that a filter by time reads few events |

@@ -6,14 +6,15 @@ The module `counts` has numbers, `live` serves watchers, and `export` makes expo
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import select
 
-from authsec_server.audit import pages, partitions, store
+from authsec_server.audit import event_batches, pages, partitions, store
+from authsec_server.audit.event_batches import TokenEvent
 from authsec_server.audit.event_shape import MAX_NAMED
 from authsec_server.audit.filters import EVERYTHING, AuditLogPage, EventFilter
 from authsec_server.audit.model import EDITS, Event, EventKind, Recorded, Refusal, Tally
@@ -37,6 +38,12 @@ def record(tx: Tx, event: Event) -> int:
     if tx.changes:
         tx.changes.tell_by(lambda digests: store.add_digests(tx.connection, number, event, digests))
     return number
+
+
+def record_all(tx: Tx, events: Sequence[TokenEvent]) -> None:
+    """Record these tokens in this transaction, in one statement."""
+    if events:
+        event_batches.add_all(tx.connection, events)
 
 
 def record_act(tx: Tx, act: Act, kind: EventKind, **what: Any) -> int:

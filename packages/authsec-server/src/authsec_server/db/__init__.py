@@ -5,6 +5,7 @@ The stores of the other packages define the tables of those packages.
 | module | owns |
 |---|---|
 | `database` | `read`, `append`, `record`, `change`, `rehearse`: which lock and snapshot each of them has |
+| `batches` | one thread that runs the work of many callers in one `record` transaction |
 | `engines` | SQLite or PostgreSQL, by the database URL |
 | `schema`, `rows` | column types for times and JSON; a dataclass from a row and a row from a dataclass |
 | `matching` | search conditions for names and ids; batches for long `IN` lists |
@@ -21,7 +22,7 @@ The stores of the other packages define the tables of those packages.
 | `served` | issuer and checkpoints file of the server that started last, stored for commands |
 | `catalog`, `postgresql_catalog`, `postgresql_queries` | compare the schema with the files in `listings/` |
 | `foreign_code`, `namesakes` | code of others that PostgreSQL would run in a session of AuthSec |
-| `catalog_copy` | how PostgreSQL's catalogs are read without a query |
+| `catalog_copy`, `table_copy` | how PostgreSQL's catalogs and AuthSec's tables are read without a query |
 | `system_catalogs` | compare PostgreSQL's own catalogs with those of a fresh server |
 | `integrity`, `index_walk`, `sqlite_index_check` | damaged pages and indexes; index entries that lead to another row |
 | `table_digests` | which tables have a digest, and how it is computed |

@@ -28,6 +28,10 @@ class Signer:
         """Sign with the key `kid` (RS256). Raises `KeyUnusable` or `Unavailable`."""
         return self.open(kid).sign(signing_input)
 
+    def has_opened(self, kid: str) -> bool:
+        """Whether the private key `kid` is in memory."""
+        return kid in self._opened
+
     def open(self, kid: str) -> PrivateKey:
         """Return the private key `kid` from memory. If it is not in memory, load and decrypt it from the database.
 

@@ -7,7 +7,10 @@ caller's permissions.
 |---|---|
 | `request` | syntax and limits of a token request |
 | `decision` | every reason to refuse; granted actions, audience and lifetime |
-| `issue` | rate limits, loading of facts, the transaction, the recorded event |
+| `issue` | rate limits, the transaction that many requests share, the signature |
+| `templates` | what the tokens of one decision have in common: claims and event as texts with holes |
+| `records` | how the audit log keeps a refusal |
+| `facts` | loading of facts; the facts of recent requests, kept in memory |
 | `claims` | header and claims of a token |
 | `api` | the endpoint: the texts that the agent reads after a refusal, status codes, headers |
 | `hints` | the texts that the operator reads about a refusal: the remedy and its console page |

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import lru_cache
 
 from authsec.grant_url import grant_page
 from starlette.concurrency import run_in_threadpool
@@ -73,7 +74,7 @@ def routes(tokens: DelegationTokens) -> list[Route]:
             if isinstance(asked, Denied):
                 outcome = await run_in_threadpool(tokens.refuse, asked, context.address, context.request_id)
             else:
-                outcome = await run_in_threadpool(tokens.issue, asked)
+                outcome = await tokens.issue_async(asked)
         except Unavailable:
             ENDED.labels(Reason.UNAVAILABLE).inc()
             raise
@@ -158,5 +159,6 @@ def _headers(denied: Denied) -> Mapping[str, str]:
     return {}
 
 
+@lru_cache(maxsize=256)  # the tokens of one second have the same times
 def _instant(seconds: int) -> str:
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -5,37 +5,31 @@ Every token request that is granted takes all three steps.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from hashlib import sha256
-from typing import Any
+from typing import Any, Final
 
-from authsec.jose import assemble, signing_input
+from authsec.jose import assemble
+from starlette.concurrency import run_in_threadpool
 
 from authsec_server.apis import service as apis
 from authsec_server.attestation import service as attestation
 from authsec_server.attestation.model import Proved, Refused, Unchecked
 from authsec_server.attestation.workloads import Workloads
 from authsec_server.audit import service as audit
-from authsec_server.audit.model import Decision, Event, EventKind, Named, Refusal, Tally
-from authsec_server.clients import service as clients
+from authsec_server.audit.event_batches import TokenEvent
 from authsec_server.db import Database, Tx
-from authsec_server.delegations import service as delegations
-from authsec_server.delegations.model import title
+from authsec_server.db.batches import Batches
 from authsec_server.failures import Unavailable
-from authsec_server.issuers import service as issuers
-from authsec_server.issuers.model import TrustedIssuer
 from authsec_server.keys import service as keys
 from authsec_server.keys.signer import Signer
 from authsec_server.roles import service as roles
-from authsec_server.tokens.claims import claims, header
 from authsec_server.tokens.decision import (
     Denied,
     Facts,
-    Granted,
-    GrantedAuthority,
     Issuance,
     LifetimeLimits,
     Reason,
@@ -43,12 +37,14 @@ from authsec_server.tokens.decision import (
     too_often,
     with_unknown,
 )
+from authsec_server.tokens.facts import KeptFacts, RecentFacts, load_facts
+from authsec_server.tokens.records import count_refusals, record_refused, tally_refusal
 from authsec_server.tokens.request import TokenRequest
+from authsec_server.tokens.templates import Template, key_of, template_of
 from authsec_server.web.request_context import limit_key
 from authsec_server.web.throttle import Limiter
 
-# A client in a tight loop, and whoever replays its assertions, are recorded by the minute, like a stranger.
-_COUNTED = {Reason.RATE_LIMITED, Reason.ATTESTATION_INVALID}
+MOST_TEMPLATES: Final = 32  # of one client and its resources: other proofs and scopes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,9 +59,22 @@ class Issued:
 class _Recorded:
     """A token that is recorded in the audit log, but not signed yet."""
 
-    kid: str
+    event: TokenEvent
     signing_input: bytes
     claims: dict[str, Any]
+
+
+@dataclass(slots=True, kw_only=True)
+class _Asked:
+    """A request whose client has proved itself, with the facts of some authority version.
+
+    `wait` is what the client's rate limit answered: None before it was charged.
+    """
+
+    request: TokenRequest
+    kept: KeptFacts
+    proved: Proved
+    wait: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,6 +90,11 @@ class DelegationTokens:
     trust_domain: str
     now: Callable[[], datetime]
     token_bytes: Callable[[int], bytes]
+    recent: RecentFacts = field(default_factory=RecentFacts)
+    batches: Batches[_Asked, _Recorded | Denied] = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "batches", Batches(self.database, self._decide_and_record))
 
     @property
     def issuance(self) -> Issuance:
@@ -91,7 +105,29 @@ class DelegationTokens:
         """Issue the token, or return the refusal. The result is in the audit log before this method returns."""
         if wait := self.rates.charge_address(request.address):
             return self.refuse(too_often(wait), request.address, request.request_id)
-        facts = self.database.read(lambda tx: load_facts(tx, request))
+        return self._issue(request)
+
+    async def issue_async(self, request: TokenRequest) -> Issued | Denied:
+        """Do the same as `issue` for a task of an event loop.
+
+        A request that needs nothing but memory and the next transaction takes no thread.
+        """
+        kept = self.recent.of(request)
+        if kept is None or self.rates.charge_address(request.address):
+            return await run_in_threadpool(self.issue, request)
+        proved = self._prove_at_once(kept.facts, request)
+        if proved is None:
+            return await run_in_threadpool(self._issue, request)
+        recorded = await self.batches.submit(_Asked(request=request, kept=kept, proved=proved))
+        if isinstance(recorded, Denied):
+            return recorded
+        if not self.signer.has_opened(recorded.event.kid):  # that reads the database
+            return await run_in_threadpool(self._sign, recorded)
+        return self._sign(recorded)
+
+    def _issue(self, request: TokenRequest) -> Issued | Denied:
+        kept = self.database.read(lambda tx: self._load(tx, request))
+        facts = kept.facts
         try:
             proved = self._prove(facts, request)
         except Unchecked as error:
@@ -101,14 +137,28 @@ class DelegationTokens:
             raise
         if isinstance(proved, Denied):
             return self.refuse(proved, request.address, request.request_id, facts=facts)
-        outcome = self.database.record(lambda tx: self._decide_and_record(tx, request, facts, proved))
-        return outcome if isinstance(outcome, Denied) else self._sign(outcome)
+        recorded = self.batches.run(_Asked(request=request, kept=kept, proved=proved))
+        return recorded if isinstance(recorded, Denied) else self._sign(recorded)
+
+    def close(self) -> None:
+        """Finish the requests that wait for their record. Call this before the database is closed."""
+        self.batches.close()
 
     def refuse(self, denied: Denied, address: str, request_id: str, *, facts: Facts | None = None) -> Denied:
         """Count the refusal of an unauthenticated caller in the audit log, and return the refusal."""
         tallies = tally_refusal(denied, address, request_id, facts)
         self.database.append(lambda tx: count_refusals(tx, tallies, self.now()))
         return denied
+
+    def _load(self, tx: Tx, request: TokenRequest) -> KeptFacts:
+        return self.recent.keep(request, load_facts(tx, request))
+
+    def _prove_at_once(self, facts: Facts, request: TokenRequest) -> Proved | None:
+        """Return the proof by kept facts. None where only newer facts may refuse, or the check may ask another host."""
+        if facts.client is None:
+            return None
+        proved = attestation.attest_at_once(facts.client, request.evidence, issuer=self.issuer, now=self.now())
+        return proved if isinstance(proved, Proved) else None
 
     def _prove(self, facts: Facts, request: TokenRequest) -> Proved | Denied:
         if facts.client is None:
@@ -133,61 +183,80 @@ class DelegationTokens:
             )
         return proved
 
-    def _decide_and_record(self, tx: Tx, request: TokenRequest, facts: Facts, proved: Proved) -> _Recorded | Denied:
-        """Decide about the request, and record the result, under the shared authority lock.
+    def _decide_and_record(self, tx: Tx, asked: Sequence[_Asked]) -> Sequence[_Recorded | Denied]:
+        """Decide about the requests, and record the results, under the shared authority lock.
 
-        The lock keeps the data of the decision unchanged until the record is durable.
+        The lock keeps the data of the decisions unchanged until the records are durable.
         """
         now = self.now()  # after the lock: it may have been waited for
-        if tx.version != facts.version:
-            facts = load_facts(tx, request)
-        outcome = self._admit(tx, request, proved) or decide(
-            facts, proved, request.actions, request.resources, self.limits, now
-        )
+        self.recent.at_version(tx.version)
+        decided = [self._decide(tx, each, now) for each in asked]
+        kid = keys.active_kid(tx) if any(isinstance(each, Template) for each in decided) else ""
+        outcomes = [
+            each if isinstance(each, Denied) else self._prepared(of.request, each, kid, now)
+            for of, each in zip(asked, decided, strict=True)
+        ]
+        audit.record_all(tx, [each.event for each in outcomes if isinstance(each, _Recorded)])
+        return outcomes
+
+    def _decide(self, tx: Tx, asked: _Asked, now: datetime) -> Template | Denied:
+        """Return what is granted to the request, or the refusal, which is then in the audit log."""
+        request, kept, proved = asked.request, asked.kept, asked.proved
+        if tx.version != kept.facts.version:
+            kept = self._load(tx, request)
+        outcome = self._admit(tx, asked) or self._granted(kept, request, proved, now)
         if isinstance(outcome, Denied):
             outcome = explained(tx, outcome)
-            record_refused(tx, request, facts, proved, outcome, now)
-            return outcome
-        return self._record(tx, request, outcome, now)
+            record_refused(tx, request, kept.facts, proved, outcome, now)
+        return outcome
 
-    def _admit(self, tx: Tx, request: TokenRequest, proved: Proved) -> Denied | None:
+    def _granted(self, kept: KeptFacts, request: TokenRequest, proved: Proved, now: datetime) -> Template | Denied:
+        """Decide on these facts, or find what was decided on them before."""
+        key = key_of(proved, request.actions)
+        template = kept.templates.get(key)
+        if template is not None and template.is_valid(now):
+            return template
+        outcome = decide(kept.facts, proved, request.actions, request.resources, self.limits, now)
+        if isinstance(outcome, Denied):
+            return outcome
+        if len(kept.templates) >= MOST_TEMPLATES:
+            kept.templates.clear()
+        template = kept.templates[key] = template_of(kept.facts, outcome, self.issuance, now)
+        return template
+
+    def _admit(self, tx: Tx, asked: _Asked) -> Denied | None:
         """Use up evidence that is valid only once, and charge the client's rate limit.
 
         The evidence comes first. Otherwise an attacker could use up the client's limit by replaying old evidence.
         """
+        request, proved = asked.request, asked.proved
         if proved.single_use and not attestation.use_once(tx, request.client_id, proved.single_use):
             return Denied(
                 reason=Reason.ATTESTATION_INVALID,
                 details="This assertion was already used; make a new one, with a new `jti`, for each request.",
             )
-        wait = self.rates.charge_client(request.client_id, request.address, attested=proved.attested)
-        return too_often(wait) if wait else None
+        if asked.wait is None:  # a transaction that is repeated charges nothing more
+            asked.wait = self.rates.charge_client(request.client_id, request.address, attested=proved.attested)
+        return too_often(asked.wait) if asked.wait else None
 
-    def _record(self, tx: Tx, request: TokenRequest, granted: Granted, now: datetime) -> _Recorded:
-        kid = keys.active_kid(tx)
-        its = claims(
-            granted,
-            issuer=self.issuer,
-            trust_domain=self.trust_domain,
-            jti=self.token_bytes(16).hex(),
-            now=now,
-        )
-        unsigned = signing_input(header(kid), its)
-        record_issued(
-            tx,
-            request,
-            granted,
-            now,
-            jti=its["jti"],
+    def _prepared(self, request: TokenRequest, template: Template, kid: str, now: datetime) -> _Recorded:
+        jti, issued_at = self.token_bytes(16).hex(), int(now.timestamp())
+        unsigned = template.signing_input(kid, issued_at, jti)
+        event = TokenEvent(
+            template=template.event,
+            at=now,
+            request_id=request.request_id,
+            address=request.address,
+            jti=jti,
             kid=kid,
             token_sha256=sha256(unsigned).hexdigest(),
-            expires_at=now.replace(microsecond=0) + timedelta(seconds=granted.lifetime),
+            expires_at=now.replace(microsecond=0) + timedelta(seconds=template.lifetime),
         )
-        return _Recorded(kid=kid, signing_input=unsigned, claims=its)
+        return _Recorded(event=event, signing_input=unsigned, claims=template.claims_of(issued_at, jti))
 
     def _sign(self, recorded: _Recorded) -> Issued:
         try:
-            signature = self.signer.sign(recorded.kid, recorded.signing_input)
+            signature = self.signer.sign(recorded.event.kid, recorded.signing_input)
         except Exception as error:
             raise Unavailable("The token could not be signed.") from error
         return Issued(token=assemble(recorded.signing_input, signature), claims=recorded.claims)
@@ -201,167 +270,6 @@ def explained(tx: Tx, denied: Denied) -> Denied:
     if not denied.missing:
         return denied
     return with_unknown(denied, {*roles.held(tx, denied.missing), *apis.described(tx, among=denied.missing)})
-
-
-def load_facts(tx: Tx, request: TokenRequest) -> Facts:
-    """Load the data for the decision on this request, in this transaction."""
-    client = clients.load(tx, request.client_id)
-    resolved = {resource: apis.resolve(tx, resource) for resource in request.resources}
-    return Facts(
-        version=tx.version,
-        client=client,
-        authorities=tuple(
-            GrantedAuthority(delegation=delegation, role=role)
-            for delegation, role in delegations.of_client(tx, client.id)
-        )
-        if client
-        else (),
-        audiences={resource: identifier for resource, identifier in resolved.items() if identifier},
-        trusted_issuers=issuers.by_ids(tx, client.trusted_issuer_ids) if client and client.trusted_issuer_ids else {},
-    )
-
-
-def record_issued(
-    tx: Tx,
-    request: TokenRequest,
-    granted: Granted,
-    now: datetime,
-    *,
-    jti: str,
-    kid: str,
-    token_sha256: str,
-    expires_at: datetime,
-) -> None:
-    """Record the token in the audit log just before it is signed.
-
-    From then on, the token is issued, even if the caller never gets the answer.
-    """
-    audit.record(
-        tx,
-        Event(
-            at=now,
-            kind=EventKind.TOKEN_ISSUED,
-            request_id=request.request_id,
-            client=Named(id=granted.client.id, name=granted.client.name),
-            delegations=tuple(
-                Named(id=source.delegation.id, name=title(source.role.name, granted.client.name))
-                for source in granted.sources
-            ),
-            roles=tuple(Named(id=source.role.id, name=source.role.name) for source in granted.sources),
-            decision=Decision.GRANTED,
-            address=request.address,
-            authority_version=granted.version,
-            jti=jti,
-            kid=kid,
-            token_sha256=token_sha256,
-            expires_at=expires_at,
-            detail={
-                "actions": list(granted.actions),
-                "audience": list(granted.audience),
-                "attestation": granted.proved.method,
-                "proof_id": granted.proved.proof_id,
-            }
-            | _enrolled(granted.proved)
-            | _checked(granted.proved)
-            | _issuer(granted.trusted_issuer),
-        ),
-    )
-
-
-def record_refused(tx: Tx, request: TokenRequest, facts: Facts, proved: Proved, outcome: Denied, now: datetime) -> None:
-    """Record the refusal of an authenticated request in the audit log.
-
-    The refusal gets its own event only if the client has certainly sent the request. Otherwise the refusal is
-    only counted. Rate-limited requests and invalid proofs are only counted, too.
-    """
-    if not proved.attested or outcome.reason in _COUNTED:
-        count_refusals(tx, tally_refusal(outcome, request.address, request.request_id, facts), now)
-        return
-    name = facts.client.name if facts.client else ""
-    audit.record(
-        tx,
-        Event(
-            at=now,
-            kind=EventKind.TOKEN_REFUSED,
-            request_id=request.request_id,
-            client=Named(id=request.client_id, name=name),
-            decision=Decision.DENIED,
-            reason=outcome.reason,
-            address=request.address,
-            authority_version=facts.version,
-            detail=_asked(request)
-            | {
-                "attestation": proved.method,
-                "details": outcome.details,
-                "missing": list(outcome.missing),
-                **({"unknown": list(outcome.unknown)} if outcome.unknown else {}),
-                "smaller": list(outcome.smaller),
-            }
-            | _enrolled(proved)
-            | _checked(proved)
-            | _issuer(facts.trusted_issuers.get(proved.trusted_issuer_id or "")),
-        ),
-    )
-
-
-def tally_refusal(denied: Denied, address: str, request_id: str, facts: Facts | None) -> Mapping[Refusal, Tally]:
-    """Return the counter entry for one refusal of an unauthenticated caller.
-
-    Each network and each existing client has its own counter. The network is the same as for rate limits. So
-    the many addresses of one /64, or invented client ids, do not create many rows. Refusals with different
-    mismatches, or with different errors of a trusted issuer's token, are counted separately.
-    """
-    client = facts.client if facts else None
-    named = Named(id=client.id, name=client.name) if client else None
-    detail: dict[str, Any] = {}
-    if denied.miss and facts:
-        detail = {"miss": denied.miss.detail} | _issuer(facts.trusted_issuers.get(denied.miss.trusted_issuer_id))
-    if denied.deleted_in_cluster and facts:
-        detail = {"gone": True} | _issuer(facts.trusted_issuers.get(denied.deleted_in_cluster))
-    if denied.failed and facts:
-        detail = {"failed": denied.failed.sentence} | _issuer(
-            facts.trusted_issuers.get(denied.failed.trusted_issuer_id)
-        )
-    refusal = Refusal(address=limit_key(address), client=named, reason=denied.reason, apart=_apart(denied))
-    return {refusal: Tally(count=1, request_id=request_id, detail=detail)}
-
-
-def count_refusals(tx: Tx, tallies: Mapping[Refusal, Tally], now: datetime) -> None:
-    """Add the refusals to the audit log's counters for the current minute."""
-    audit.count_refusals(tx, tallies, now)
-
-
-def _apart(denied: Denied) -> str:
-    if denied.miss:
-        return f"{denied.miss.proof_id} {denied.miss.sentence}"
-    return f"{denied.failed.trusted_issuer_id} {denied.failed.sentence}" if denied.failed else ""
-
-
-def _enrolled(proved: Proved) -> dict[str, Any]:
-    """Return the event detail that says that an enrolled key was the proof. Such a key is valid for some hours only."""
-    return {"enrolled": True} if proved.enrolled else {}
-
-
-def _checked(proved: Proved) -> dict[str, Any]:
-    """Return event details: how each selector was proved, and how a cluster's token was validated."""
-    its: dict[str, Any] = {}
-    if proved.proved_by:
-        its["proved_by"] = {key: how.value for key, how in sorted(proved.proved_by.items())}
-    if proved.validation:
-        its["validation"] = proved.validation.value
-    return its
-
-
-def _issuer(trusted_issuer: TrustedIssuer | None) -> dict[str, Any]:
-    """Return the event detail with the trusted issuer's id, and its name at this time."""
-    return {"trusted_issuer": {"id": trusted_issuer.id, "name": trusted_issuer.name}} if trusted_issuer else {}
-
-
-def _asked(request: TokenRequest) -> dict[str, Any]:
-    return {
-        "actions": None if request.actions is None else list(request.actions),
-        "resources": list(request.resources),
-    }
 
 
 class TokenLimits:

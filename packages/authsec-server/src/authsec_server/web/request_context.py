@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 from dataclasses import dataclass
+from functools import lru_cache
 
 from starlette.datastructures import Headers
 from starlette.types import Scope
@@ -51,6 +52,7 @@ def address_of(scope: Scope, trusted_proxies: tuple[str, ...]) -> str:
     return address
 
 
+@lru_cache(maxsize=4096)
 def limit_key(address: str) -> str:
     """Return the key of this address for rate limits: the IPv4 address, or the /64 network of an IPv6 address.
 
@@ -63,6 +65,7 @@ def limit_key(address: str) -> str:
     return address if ip.version == 4 else str(ipaddress.ip_network((ip, 64), strict=False))
 
 
+@lru_cache(maxsize=4096)
 def _canonical(text: str) -> str:
     try:
         ip = ipaddress.ip_address(text.partition("%")[0])  # a zone (RFC 4007) is of any length and means nothing here

@@ -1,0 +1,120 @@
+"""Insert the events of many token requests with one statement of the driver.
+
+SQLAlchemy would take longer over a statement than the database. The rows are those that `store.add` writes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final, Self
+
+from sqlalchemy import Connection, String
+
+from authsec_server.audit.model import Event
+from authsec_server.audit.store import delegation_ids, event_delegations, events, row_of
+from authsec_server.db.schema import CanonicalJson, canonical_json
+
+_COLUMNS: Final = tuple(each.name for each in events.columns if each.name != "count_key")
+_HOLES: Final = ("id", "at", "request_id", "address", "jti", "kid", "token_sha256", "expires_at")
+_PLACES: Final = tuple(map(_COLUMNS.index, _HOLES))
+_LINKS: Final = ("delegation_id", "event_id")
+# As SQLite numbers the rows of this table by itself: no number is given twice, though its row may be gone.
+_LAST_NUMBER: Final = (
+    "SELECT max(coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'events'), 0),"
+    " coalesce((SELECT max(id) FROM events), 0))"
+)
+_NUMBERS: Final = "SELECT nextval('events_id_seq') FROM generate_series(1, %s)"
+
+
+@dataclass(frozen=True, slots=True)
+class EventTemplate:
+    """The columns that are the same in the events of many tokens, as both databases store them.
+
+    `row` has None for the number, the times, and what identifies the request and its token.
+    """
+
+    row: tuple[Any, ...]
+    delegation_ids: tuple[str, ...]
+
+    @classmethod
+    def of(cls, event: Event) -> Self:
+        """Return the template of events like this one."""
+        row = {**row_of(event), "occurrences": 1, "id": None}
+        return cls(
+            tuple(None if name in _HOLES else _stored(name, row[name]) for name in _COLUMNS),
+            tuple(delegation_ids(event)),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenEvent:
+    """The event of one token: a template, and what fills its holes."""
+
+    template: EventTemplate
+    at: datetime
+    request_id: str
+    address: str
+    jti: str
+    kid: str
+    token_sha256: str
+    expires_at: datetime
+
+
+def add_all(connection: Connection, batch: Sequence[TokenEvent]) -> None:
+    """Insert these events, and number them in their order."""
+    driver, on_postgresql = connection.connection.driver_connection, connection.dialect.name == "postgresql"
+    assert driver is not None
+    cursor = driver.cursor()
+    if on_postgresql:
+        numbers = [row[0] for row in cursor.execute(_NUMBERS, (len(batch),))]
+    else:
+        first = cursor.execute(_LAST_NUMBER).fetchone()[0] + 1
+        numbers = list(range(first, first + len(batch)))
+    instant: Callable[[datetime], Any] = (lambda at: at) if on_postgresql else _sqlite_instant
+    rows = [_row(number, event, instant) for number, event in zip(numbers, batch, strict=True)]
+    links = [
+        (id_, number) for number, event in zip(numbers, batch, strict=True) for id_ in event.template.delegation_ids
+    ]
+    cursor.executemany(_INSERT_POSTGRESQL if on_postgresql else _INSERT_SQLITE, rows)
+    if links:
+        cursor.executemany(_LINK_POSTGRESQL if on_postgresql else _LINK_SQLITE, links)
+
+
+def _row(number: int, event: TokenEvent, instant: Callable[[datetime], Any]) -> list[Any]:
+    row = list(event.template.row)
+    filling = (
+        number,
+        instant(event.at),
+        event.request_id,
+        event.address,
+        event.jti,
+        event.kid,
+        event.token_sha256,
+        instant(event.expires_at),
+    )
+    for place, value in zip(_PLACES, filling, strict=True):
+        row[place] = value
+    return row
+
+
+def _stored(name: str, value: Any) -> Any:
+    kind = events.c[name].type
+    if isinstance(kind, CanonicalJson):
+        return canonical_json(value)
+    return str(value) if isinstance(kind, String) and value is not None else value  # an enum is its text
+
+
+def _sqlite_instant(at: datetime) -> str:
+    return at.astimezone(UTC).replace(tzinfo=None).isoformat(" ", "microseconds")
+
+
+def _insert(table: str, names: Sequence[str], mark: str) -> str:
+    return f"INSERT INTO {table} ({', '.join(names)}) VALUES ({', '.join([mark] * len(names))})"  # noqa: S608 - from here
+
+
+_INSERT_SQLITE: Final = _insert(events.name, _COLUMNS, "?")
+_INSERT_POSTGRESQL: Final = _insert(events.name, _COLUMNS, "%s")
+_LINK_SQLITE: Final = _insert(event_delegations.name, _LINKS, "?")
+_LINK_POSTGRESQL: Final = _insert(event_delegations.name, _LINKS, "%s")

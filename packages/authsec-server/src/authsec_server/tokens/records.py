@@ -1,0 +1,118 @@
+"""What the audit log keeps of a token request: a refusal of its own, or one more of those that are counted."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from authsec_server.attestation.model import Proved
+from authsec_server.audit import service as audit
+from authsec_server.audit.model import Decision, Event, EventKind, Named, Refusal, Tally
+from authsec_server.db import Tx
+from authsec_server.issuers.model import TrustedIssuer
+from authsec_server.tokens.decision import Denied, Facts, Reason
+from authsec_server.tokens.request import TokenRequest
+from authsec_server.web.request_context import limit_key
+
+# A client in a tight loop, and whoever replays its assertions, are recorded by the minute, like a stranger.
+_COUNTED = {Reason.RATE_LIMITED, Reason.ATTESTATION_INVALID}
+
+
+def record_refused(tx: Tx, request: TokenRequest, facts: Facts, proved: Proved, outcome: Denied, now: datetime) -> None:
+    """Record the refusal of an authenticated request in the audit log.
+
+    The refusal gets its own event only if the client has certainly sent the request. Otherwise the refusal is
+    only counted. Rate-limited requests and invalid proofs are only counted, too.
+    """
+    if not proved.attested or outcome.reason in _COUNTED:
+        count_refusals(tx, tally_refusal(outcome, request.address, request.request_id, facts), now)
+        return
+    name = facts.client.name if facts.client else ""
+    audit.record(
+        tx,
+        Event(
+            at=now,
+            kind=EventKind.TOKEN_REFUSED,
+            request_id=request.request_id,
+            client=Named(id=request.client_id, name=name),
+            decision=Decision.DENIED,
+            reason=outcome.reason,
+            address=request.address,
+            authority_version=facts.version,
+            detail=_asked(request)
+            | {
+                "attestation": proved.method,
+                "details": outcome.details,
+                "missing": list(outcome.missing),
+                **({"unknown": list(outcome.unknown)} if outcome.unknown else {}),
+                "smaller": list(outcome.smaller),
+            }
+            | details_of_proof(proved, facts.trusted_issuers.get(proved.trusted_issuer_id or "")),
+        ),
+    )
+
+
+def tally_refusal(denied: Denied, address: str, request_id: str, facts: Facts | None) -> Mapping[Refusal, Tally]:
+    """Return the counter entry for one refusal of an unauthenticated caller.
+
+    Each network and each existing client has its own counter. The network is the same as for rate limits. So
+    the many addresses of one /64, or invented client ids, do not create many rows. Refusals with different
+    mismatches, or with different errors of a trusted issuer's token, are counted separately.
+    """
+    client = facts.client if facts else None
+    named = Named(id=client.id, name=client.name) if client else None
+    detail: dict[str, Any] = {}
+    if denied.miss and facts:
+        detail = {"miss": denied.miss.detail} | _issuer(facts.trusted_issuers.get(denied.miss.trusted_issuer_id))
+    if denied.deleted_in_cluster and facts:
+        detail = {"gone": True} | _issuer(facts.trusted_issuers.get(denied.deleted_in_cluster))
+    if denied.failed and facts:
+        detail = {"failed": denied.failed.sentence} | _issuer(
+            facts.trusted_issuers.get(denied.failed.trusted_issuer_id)
+        )
+    refusal = Refusal(address=limit_key(address), client=named, reason=denied.reason, apart=_apart(denied))
+    return {refusal: Tally(count=1, request_id=request_id, detail=detail)}
+
+
+def count_refusals(tx: Tx, tallies: Mapping[Refusal, Tally], now: datetime) -> None:
+    """Add the refusals to the audit log's counters for the current minute."""
+    audit.count_refusals(tx, tallies, now)
+
+
+def _apart(denied: Denied) -> str:
+    if denied.miss:
+        return f"{denied.miss.proof_id} {denied.miss.sentence}"
+    return f"{denied.failed.trusted_issuer_id} {denied.failed.sentence}" if denied.failed else ""
+
+
+def _enrolled(proved: Proved) -> dict[str, Any]:
+    """Return the event detail that says that an enrolled key was the proof. Such a key is valid for some hours only."""
+    return {"enrolled": True} if proved.enrolled else {}
+
+
+def _checked(proved: Proved) -> dict[str, Any]:
+    """Return event details: how each selector was proved, and how a cluster's token was validated."""
+    its: dict[str, Any] = {}
+    if proved.proved_by:
+        its["proved_by"] = {key: how.value for key, how in sorted(proved.proved_by.items())}
+    if proved.validation:
+        its["validation"] = proved.validation.value
+    return its
+
+
+def details_of_proof(proved: Proved, trusted_issuer: TrustedIssuer | None) -> dict[str, Any]:
+    """Return the event details about the proof: whether it was an enrolled key, how it was checked, and its issuer."""
+    return _enrolled(proved) | _checked(proved) | _issuer(trusted_issuer)
+
+
+def _issuer(trusted_issuer: TrustedIssuer | None) -> dict[str, Any]:
+    """Return the event detail with the trusted issuer's id, and its name at this time."""
+    return {"trusted_issuer": {"id": trusted_issuer.id, "name": trusted_issuer.name}} if trusted_issuer else {}
+
+
+def _asked(request: TokenRequest) -> dict[str, Any]:
+    return {
+        "actions": None if request.actions is None else list(request.actions),
+        "resources": list(request.resources),
+    }

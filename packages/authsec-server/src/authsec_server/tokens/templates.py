@@ -1,0 +1,157 @@
+"""What the tokens of one decision have in common: claims, audit event and answer, with holes for what differs.
+
+Two requests of a client with the same proof, actions and resources get tokens that differ in their times and their
+`jti`. So the decision is made and written as text once. A template is only used with the facts that it was made from,
+and only while `decide` would return the same for them.
+"""
+
+from __future__ import annotations
+
+import base64
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import lru_cache
+from typing import Any, Final, TypeAlias
+
+from authsec import strict_json
+
+from authsec_server.attestation.model import Proved
+from authsec_server.audit.event_batches import EventTemplate
+from authsec_server.audit.model import Decision, Event, EventKind, Named
+from authsec_server.delegations.model import title
+from authsec_server.tokens.claims import claims, header
+from authsec_server.tokens.decision import Facts, Granted, Issuance
+from authsec_server.tokens.records import details_of_proof
+
+_HOLES: Final = ("exp", "iat", "jti", "nbf")
+
+TemplateKey: TypeAlias = tuple[object, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Template:
+    """The claims and the event of a granted token, except for times, `jti` and what identifies the request.
+
+    `since` and `until` are the first and the last moment at which `decide` certainly returns the same. Both are None if
+    nothing that it reads ever ends.
+    """
+
+    lifetime: int  # seconds
+    since: datetime | None
+    until: datetime | None
+    claims: dict[str, Any]  # without the holes
+    event: EventTemplate
+    _pieces: tuple[str, ...]  # of the JSON text, around the holes
+
+    def is_valid(self, now: datetime) -> bool:
+        """Whether `decide` returns at `now` what it returned for this template."""
+        return self.since is None or self.until is None or self.since <= now <= self.until
+
+    def signing_input(self, kid: str, issued_at: int, jti: str) -> bytes:
+        """Return the octets to sign (RFC 7515 section 5.1) for a token of this second."""
+        one, two, three, four, five = self._pieces
+        text = f"{one}{issued_at + self.lifetime}{two}{issued_at}{three}{jti}{four}{issued_at}{five}"
+        return _header(kid) + b"." + _base64url(text.encode())
+
+    def claims_of(self, issued_at: int, jti: str) -> dict[str, Any]:
+        """Return all claims of a token of this second."""
+        return {
+            **self.claims,
+            "exp": issued_at + self.lifetime,
+            "iat": issued_at,
+            "nbf": issued_at,
+            "jti": jti,
+        }
+
+
+def key_of(proved: Proved, actions: tuple[str, ...] | None) -> TemplateKey:
+    """Return what, beside the facts, decides about a token: the proof without what is used up, and the actions."""
+    return (
+        proved.proof_id,
+        proved.kind,
+        proved.trusted_issuer_kind,
+        proved.trusted_issuer_id,
+        proved.trusted_issuer_revision,
+        proved.selectors,
+        tuple(sorted(proved.proved_by.items())),
+        proved.validation,
+        actions,
+    )
+
+
+def template_of(facts: Facts, granted: Granted, issuance: Issuance, now: datetime) -> Template:
+    """Return the template of what `decide` granted at `now` on these facts."""
+    its = claims(granted, issuer=issuance.issuer, trust_domain=issuance.trust_domain, jti="", now=now)
+    strict_json.dumps(its)  # refuses what strict JSON does not have
+    until = _until(facts, granted)
+    return Template(
+        lifetime=granted.lifetime,
+        since=None if until is None else now,
+        until=until,
+        claims={name: value for name, value in its.items() if name not in _HOLES},
+        event=EventTemplate.of(_event(granted, now)),
+        _pieces=_pieces(its),
+    )
+
+
+def _until(facts: Facts, granted: Granted) -> datetime | None:
+    """Return the last moment at which no end of a delegation or of the proof shortens a token; None without an end."""
+    ends = [
+        each.delegation.ends_at - timedelta(seconds=each.delegation.max_duration)
+        for each in facts.authorities
+        if each.delegation.ends_at is not None
+    ]
+    if facts.client is not None:
+        ends += [
+            proof.expires_at - timedelta(seconds=granted.lifetime)
+            for proof in facts.client.proofs
+            if proof.id == granted.proved.proof_id and proof.expires_at is not None
+        ]
+    return min(ends, default=None)
+
+
+def _pieces(its: dict[str, Any]) -> tuple[str, ...]:
+    """Return the canonical JSON text of the claims, cut at the holes."""
+    pieces, piece = list[str](), "{"
+    for name in sorted(its):
+        piece += f'"{name}":'
+        if name not in _HOLES:
+            piece += strict_json.dumps(its[name]).decode()
+        else:
+            quote = '"' if name == "jti" else ""
+            pieces.append(piece + quote)
+            piece = quote
+        piece += ","
+    return (*pieces, piece[:-1] + "}")
+
+
+def _event(granted: Granted, now: datetime) -> Event:
+    return Event(
+        at=now,
+        kind=EventKind.TOKEN_ISSUED,
+        request_id="",
+        client=Named(id=granted.client.id, name=granted.client.name),
+        delegations=tuple(
+            Named(id=source.delegation.id, name=title(source.role.name, granted.client.name))
+            for source in granted.sources
+        ),
+        roles=tuple(Named(id=source.role.id, name=source.role.name) for source in granted.sources),
+        decision=Decision.GRANTED,
+        authority_version=granted.version,
+        detail={
+            "actions": list(granted.actions),
+            "audience": list(granted.audience),
+            "attestation": granted.proved.method,
+            "proof_id": granted.proved.proof_id,
+        }
+        | details_of_proof(granted.proved, granted.trusted_issuer),
+    )
+
+
+@lru_cache(maxsize=16)
+def _header(kid: str) -> bytes:
+    return _base64url(strict_json.dumps(dict(header(kid))))
+
+
+def _base64url(octets: bytes) -> bytes:
+    return base64.urlsafe_b64encode(octets).rstrip(b"=")
