@@ -50,6 +50,11 @@ class Authority:
                 start_new_session=True,  # Ctrl-C is for the story, which then stops the authority in its turn
             )
 
+    @property
+    def process_id(self) -> int:
+        """Return the id of the server's process."""
+        return self._process.pid
+
     def await_ready(self) -> None:
         """Wait until the authority is ready.
 
