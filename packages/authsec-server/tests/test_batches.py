@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from authsec_server.db import Database, Tx, batches
 from authsec_server.db.batches import Batches
-from authsec_server.failures import Unavailable
+from authsec_server.failures import OutcomeUnknown, Unavailable
 from sqlalchemy import text
 
 Work = Callable[[Tx, Sequence[str]], Sequence[Any]]
@@ -176,6 +176,66 @@ def test_a_caller_whose_event_loop_has_ended_is_in_nobodys_way(
 def test_work_without_a_result_for_each_item_fails(database: Database) -> None:
     with closing(Batches(database, lambda _tx, _items: [])) as its, pytest.raises(RuntimeError, match="0 results"):
         its.run("a")
+
+
+def test_whatever_the_work_raises_its_callers_hear_of_it_and_the_others_are_served(database: Database) -> None:
+    class Panic(BaseException):
+        pass
+
+    panics = [Panic()]
+
+    def work(_: Tx, items: Sequence[str]) -> Sequence[str]:
+        if panics:
+            raise panics.pop()
+        return items
+
+    with closing(Batches(database, work)) as its:
+        with pytest.raises(RuntimeError, match="failed"):
+            its.run("a")
+        assert its.run("b") == "b"
+
+
+def test_a_long_transaction_that_fails_fails_for_those_who_wait(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each would wait as long for the same database, one after the other."""
+    monkeypatch.setattr(batches, "LONG_SECONDS", 0.0)
+    calls: list[int] = []
+
+    def fail(_: Tx, items: Sequence[str]) -> Sequence[Any]:
+        calls.append(len(items))
+        raise Unavailable("Another process has the write lock.")
+
+    gate = Gate(fail)
+
+    async def ask(its: Batches[str, str]) -> list[Any]:
+        first = its.submit("first")
+        await asyncio.to_thread(gate.entered.wait, 20)
+        others = [its.submit(each) for each in "ab"]
+        gate.open.set()
+        return await asyncio.gather(first, *others, return_exceptions=True)
+
+    with closing(Batches(database, gate)) as its:
+        found = asyncio.run(ask(its))
+    assert {str(each) for each in found} == {"Another process has the write lock."}
+    assert calls == [1]
+
+
+def test_a_transaction_that_has_begun_and_does_not_end_is_not_waited_for_without_end(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(batches, "START_SECONDS", 0.05)
+    monkeypatch.setattr(batches, "END_SECONDS", 0.05)
+    gate = Gate(lambda _, items: items)
+
+    async def ask(its: Batches[str, str]) -> list[Any]:
+        found = await asyncio.gather(its.submit("a"), return_exceptions=True)
+        gate.open.set()
+        return found
+
+    with closing(Batches(database, gate)) as its:
+        (failed,) = asyncio.run(ask(its))
+    assert isinstance(failed, OutcomeUnknown)
 
 
 def test_what_waits_is_finished_at_the_end_and_nothing_is_taken_after_it(

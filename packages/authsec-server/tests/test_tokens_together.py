@@ -10,9 +10,11 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 from authsec_server.audit import service as audit
 from authsec_server.clients import service as clients
@@ -20,11 +22,13 @@ from authsec_server.db import Tx
 from authsec_server.failures import Unavailable
 from authsec_server.principal import LOCAL_OPERATOR, Act
 from authsec_server.tokens.decision import Facts
-from authsec_server.tokens.facts import KeptFacts, RecentFacts
+from authsec_server.tokens.facts import FIXED_WEIGHT, MOST_RESOURCES, KeptFacts, RecentFacts
 from authsec_server.tokens.request import TokenRequest
 from sqlalchemy.exc import IntegrityError
 
 from .conftest import NOW, House
+from .test_decision import authority
+from .test_decision import client as client_of
 
 ENDPOINT = "/authsec/uflow/sdk/delegation-token"
 MANY = 6
@@ -52,6 +56,49 @@ def act() -> Act:
 
 def tokens_of(its: House) -> list[str]:
     return [each.event.jti for each in its.events() if each.event.kind == "token.issued"]
+
+
+def test_requests_over_a_limit_at_two_servers_do_not_wait_for_each_other(
+    house: Callable[..., House], tmp_path: Path, postgres_url: str
+) -> None:
+    """Both count refusals of the same clients: each in the order of the rows, not in the order in which they came."""
+    (tmp_path / "key").write_text("MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=")
+    (tmp_path / "key").chmod(0o600)
+    opened = [house(database=postgres_url, master_key_file=tmp_path / "key", unproved_limit=1) for _ in range(2)]
+    clients_ = [opened[0].delegated_name(f"Agent {number}") for number in range(6)]
+    barrier = threading.Barrier(12)
+
+    def ask(number: int) -> set[tuple[int, str]]:
+        its, order = opened[number % 2], clients_ if number % 2 else clients_[::-1]
+        barrier.wait(20)
+        return {asked(its, client) for _ in range(6) for client in order}
+
+    with ThreadPoolExecutor(12) as threads:
+        said = set().union(*threads.map(ask, range(12)))
+    assert said == {(200, ""), (429, "rate_limited")}
+
+
+@pytest.mark.parametrize("code", ["53100", "57014", "55P03", "25006", "57P01"])
+def test_an_error_of_postgresql_while_the_token_is_recorded_is_a_503(
+    house: Callable[..., House], tmp_path: Path, postgres_url: str, code: str
+) -> None:
+    """A full disk, a cancelled statement, a lock, a standby, a shutdown."""
+    (tmp_path / "key").write_text("MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=")
+    (tmp_path / "key").chmod(0o600)
+    its = house(database=postgres_url, master_key_file=tmp_path / "key")
+    client_id = its.delegated_name()
+    assert asked(its, client_id) == (200, "")
+    with psycopg.connect(postgres_url.replace("+psycopg", ""), autocommit=True) as connection:
+        connection.execute(
+            "CREATE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql AS"
+            f" $$ BEGIN RAISE EXCEPTION 'x' USING ERRCODE = '{code}'; END $$".encode()
+        )
+        connection.execute("CREATE TRIGGER fail BEFORE INSERT ON event_delegations EXECUTE FUNCTION fail()")
+        try:
+            assert asked(its, client_id) == (503, "unavailable")
+        finally:
+            connection.execute("DROP FUNCTION fail CASCADE")
+    assert asked(its, client_id) == (200, "")
 
 
 @contextmanager
@@ -166,23 +213,39 @@ def request_of(client_id: str) -> TokenRequest:
     )
 
 
-def facts(version: int, client: Any = "somebody") -> Facts:
-    return Facts(version=version, client=client, authorities=(), audiences={})
+def kept(client: str, actions: int = 0, resources: tuple[str, ...] = ()) -> tuple[TokenRequest, KeptFacts]:
+    """What is kept of a request, with so many actions."""
+    held = authority(role=tuple(f"a:{number}" for number in range(actions)), actions=())
+    its = Facts(version=1, client=client_of(id=client), authorities=(held,), audiences={})
+    return replace(request_of(client), resources=resources), KeptFacts(its)
 
 
-def test_the_oldest_facts_make_room() -> None:
-    recent = RecentFacts(most=2)
-    for number in range(3):
-        recent.keep(request_of(f"client {number}"), facts(number))
-    kept = [recent.of(request_of(f"client {number}")) for number in range(3)]
-    assert kept == [None, KeptFacts(facts(1)), KeptFacts(facts(2))]
+def test_the_facts_of_clients_that_came_longest_ago_make_room() -> None:
+    recent = RecentFacts(most=3 * FIXED_WEIGHT + 300)
+    for client in ("one", "two", "three"):
+        recent.keep(*kept(client, 100))
+    assert recent.of(request_of("one"))
+    recent.keep(*kept("four", 100))
+    assert [bool(recent.of(request_of(client))) for client in ("one", "two", "three", "four")] == [
+        True,
+        False,
+        True,
+        True,
+    ]
 
 
-def test_an_older_database_that_reaches_the_same_version_is_another_authority() -> None:
+def test_room_is_free_again_for_facts_that_are_read_anew() -> None:
+    recent = RecentFacts(most=2 * FIXED_WEIGHT + 200)
+    for _ in range(50):
+        for client in ("one", "two"):
+            recent.keep(*kept(client, 100))
+    assert recent.of(request_of("one"))
+    assert recent.of(request_of("two"))
+
+
+def test_one_client_has_facts_for_few_combinations_of_resources() -> None:
     recent = RecentFacts()
-    recent.at_version(7)
-    recent.keep(request_of("client"), facts(7))
-    recent.at_version(8)
-    assert recent.of(request_of("client")) == KeptFacts(facts(7))
-    recent.at_version(6)
-    assert recent.of(request_of("client")) is None
+    for number in range(10):
+        recent.keep(*kept("one", 0, (f"https://{number}.example",)))
+    found = [recent.of(kept("one", 0, (f"https://{number}.example",))[0]) for number in range(10)]
+    assert sum(each is not None for each in found) == MOST_RESOURCES

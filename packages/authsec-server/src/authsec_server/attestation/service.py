@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Final
 
@@ -16,6 +16,7 @@ from authsec_server.db import Tx
 from authsec_server.issuers.model import TrustedIssuer
 
 MAX_BYTES: Final = 16_384
+MOST_KEYS: Final = 2  # of a client, with which an assertion is verified at once
 _HOW = (
     "Send `Authorization: Bearer <proof>`: the workload's token from its platform (a Kubernetes service account's "
     "projected token, a JWT-SVID, an OpenID Connect token), or a private_key_jwt assertion (RFC 7523), signed with the "
@@ -52,10 +53,10 @@ def attest(
 
 
 def attest_at_once(client: Client, evidence: Evidence | None, *, issuer: str, now: datetime) -> Proved | Refused | None:
-    """Check the evidence as `attest` does, if no trusted issuer has to be asked about it. Otherwise return None."""
+    """Check the evidence as `attest` does, if that is quick and asks no trusted issuer. Otherwise return None."""
     if evidence is None or evidence.scheme is not Scheme.BEARER:
         return _without_token(client, evidence, now)
-    if not any(proof.public_key for proof in client.proofs):
+    if not 0 < sum(proof.public_key is not None for proof in client.proofs) <= MOST_KEYS:
         return None
     token = _parsed(evidence)
     return key_pair.verify(token, client, issuer=issuer, now=now) if token and _is_own(token, client) else None
@@ -81,12 +82,20 @@ def _is_own(token: UnverifiedJws, client: Client) -> bool:
     return token.claims.get("iss") == client.id
 
 
-def use_once(tx: Tx, client_id: str, single_use: SingleUse) -> bool:
-    """Mark single-use evidence as used. Return False if it was used before.
+def use_once(tx: Tx, evidence: Sequence[tuple[str, SingleUse | None]]) -> list[bool]:
+    """Mark single-use evidence of these clients as used. Return for each whether it was not used before.
 
-    Call in the transaction that records the outcome.
+    Evidence without a single use may be used again. Of the same evidence twice, the first is fresh. Call in the
+    transaction that records the outcomes.
     """
-    return store.use(tx.connection, client_id, single_use.jti_sha256, single_use.until)
+    used = {(client_id, single_use.jti_sha256): single_use.until for client_id, single_use in evidence if single_use}
+    fresh = store.use_all(tx.connection, used)
+    result = []
+    for client_id, single_use in evidence:
+        key = (client_id, single_use.jti_sha256) if single_use else None
+        result.append(key is None or key in fresh)
+        fresh.discard(key)  # the second of the same is not
+    return result
 
 
 def forget_used(tx: Tx, now: datetime) -> None:

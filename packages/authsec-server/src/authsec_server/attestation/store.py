@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 
 from sqlalchemy import Column, Connection, String, Table, delete
-from sqlalchemy.dialects.postgresql import insert as postgresql_insert
-from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
-from authsec_server.db.schema import Instant, metadata
+from authsec_server.db.schema import Instant, as_stored, metadata
 
 used_assertions = Table(
     "used_assertions",
@@ -19,15 +18,26 @@ used_assertions = Table(
 )
 
 
-def use(connection: Connection, client_id: str, jti_sha256: str, until: datetime) -> bool:
-    """Mark the assertion as used. Return False if it was used before.
+def use_all(connection: Connection, used: Mapping[tuple[str, str], datetime]) -> set[tuple[str, str] | None]:
+    """Mark these assertions as used. Return those that were not used before.
 
-    Of two concurrent calls, only one returns True, because one statement does the check and the write.
+    `used` has for each client id and SHA-256 of a `jti` when the assertion expires. Of two concurrent calls, only one
+    returns an assertion, because one statement does the check and the write. The rows are locked in their order.
     """
-    upsert = postgresql_insert if connection.dialect.name == "postgresql" else sqlite_insert
-    statement = upsert(used_assertions).values(client_id=client_id, jti_sha256=jti_sha256, until=until)
-    added = connection.execute(statement.on_conflict_do_nothing().returning(used_assertions.c.jti_sha256))
-    return added.first() is not None
+    if not used:
+        return set()
+    on_postgresql = connection.dialect.name == "postgresql"
+    rows = ", ".join(["(%s, %s, %s)" if on_postgresql else "(?, ?, ?)"] * len(used))
+    values = [
+        value
+        for (client_id, jti), until in sorted(used.items())
+        for value in (client_id, jti, as_stored(until, connection.dialect.name))
+    ]
+    statement = (
+        f"INSERT INTO used_assertions (client_id, jti_sha256, until) VALUES {rows}"  # noqa: S608 - marks only
+        " ON CONFLICT DO NOTHING RETURNING client_id, jti_sha256"
+    )
+    return {(client_id, jti) for client_id, jti in connection.exec_driver_sql(statement, tuple(values))}
 
 
 def forget(connection: Connection, now: datetime) -> None:

@@ -5,16 +5,16 @@ SQLAlchemy would take longer over a statement than the database. The rows are th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Final, Self
 
 from sqlalchemy import Connection, String
 
 from authsec_server.audit.model import Event
 from authsec_server.audit.store import delegation_ids, event_delegations, events, row_of
-from authsec_server.db.schema import CanonicalJson, canonical_json
+from authsec_server.db.schema import CanonicalJson, as_stored, canonical_json
 
 _COLUMNS: Final = tuple(each.name for each in events.columns if each.name != "count_key")
 _HOLES: Final = ("id", "at", "request_id", "address", "jti", "kid", "token_sha256", "expires_at")
@@ -64,39 +64,39 @@ class TokenEvent:
 
 def add_all(connection: Connection, batch: Sequence[TokenEvent]) -> None:
     """Insert these events, and number them in their order."""
-    driver, on_postgresql = connection.connection.driver_connection, connection.dialect.name == "postgresql"
-    assert driver is not None
-    cursor = driver.cursor()
-    if on_postgresql:
-        numbers = [row[0] for row in cursor.execute(_NUMBERS, (len(batch),))]
-    else:
-        first = cursor.execute(_LAST_NUMBER).fetchone()[0] + 1
-        numbers = list(range(first, first + len(batch)))
-    instant: Callable[[datetime], Any] = (lambda at: at) if on_postgresql else _sqlite_instant
-    rows = [_row(number, event, instant) for number, event in zip(numbers, batch, strict=True)]
+    dialect = connection.dialect.name
+    numbers = _numbers(connection, len(batch))
+    rows = [_row(number, event, dialect) for number, event in zip(numbers, batch, strict=True)]
     links = [
         (id_, number) for number, event in zip(numbers, batch, strict=True) for id_ in event.template.delegation_ids
     ]
-    cursor.executemany(_INSERT_POSTGRESQL if on_postgresql else _INSERT_SQLITE, rows)
+    connection.exec_driver_sql(_INSERT[dialect], rows)
     if links:
-        cursor.executemany(_LINK_POSTGRESQL if on_postgresql else _LINK_SQLITE, links)
+        connection.exec_driver_sql(_LINK[dialect], links)
 
 
-def _row(number: int, event: TokenEvent, instant: Callable[[datetime], Any]) -> list[Any]:
+def _numbers(connection: Connection, count: int) -> list[int]:
+    if connection.dialect.name == "postgresql":
+        return list(connection.exec_driver_sql(_NUMBERS, (count,)).scalars())
+    first = connection.exec_driver_sql(_LAST_NUMBER).scalar_one() + 1
+    return list(range(first, first + count))
+
+
+def _row(number: int, event: TokenEvent, dialect: str) -> tuple[Any, ...]:
     row = list(event.template.row)
     filling = (
         number,
-        instant(event.at),
+        as_stored(event.at, dialect),
         event.request_id,
         event.address,
         event.jti,
         event.kid,
         event.token_sha256,
-        instant(event.expires_at),
+        as_stored(event.expires_at, dialect),
     )
     for place, value in zip(_PLACES, filling, strict=True):
         row[place] = value
-    return row
+    return tuple(row)
 
 
 def _stored(name: str, value: Any) -> Any:
@@ -106,15 +106,15 @@ def _stored(name: str, value: Any) -> Any:
     return str(value) if isinstance(kind, String) and value is not None else value  # an enum is its text
 
 
-def _sqlite_instant(at: datetime) -> str:
-    return at.astimezone(UTC).replace(tzinfo=None).isoformat(" ", "microseconds")
+def _insert(table: str, names: Sequence[str]) -> Mapping[str, str]:
+    """Return the statement of each driver."""
+    marks = {"sqlite": "?", "postgresql": "%s"}
+    columns = ", ".join(names)
+    return {
+        dialect: f"INSERT INTO {table} ({columns}) VALUES ({', '.join([mark] * len(names))})"  # noqa: S608 - from here
+        for dialect, mark in marks.items()
+    }
 
 
-def _insert(table: str, names: Sequence[str], mark: str) -> str:
-    return f"INSERT INTO {table} ({', '.join(names)}) VALUES ({', '.join([mark] * len(names))})"  # noqa: S608 - from here
-
-
-_INSERT_SQLITE: Final = _insert(events.name, _COLUMNS, "?")
-_INSERT_POSTGRESQL: Final = _insert(events.name, _COLUMNS, "%s")
-_LINK_SQLITE: Final = _insert(event_delegations.name, _LINKS, "?")
-_LINK_POSTGRESQL: Final = _insert(event_delegations.name, _LINKS, "%s")
+_INSERT: Final = _insert(events.name, _COLUMNS)
+_LINK: Final = _insert(event_delegations.name, _LINKS)

@@ -1,6 +1,6 @@
 """Run the work of many callers in one `record` transaction, so that they share its statements and its commit.
 
-While one transaction is committed, the items of other callers wait. The next transaction takes all of them.
+While one transaction is committed, the items of other callers wait. The next transaction takes those that came first.
 """
 
 from __future__ import annotations
@@ -11,17 +11,20 @@ import threading
 from abc import ABC, abstractmethod
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future
+from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
-from copy import copy
+from time import monotonic
 from typing import Any, Generic, TypeVar
+
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError
 
 from authsec_server.db.database import Database, Tx
 from authsec_server.failures import Fault, OutcomeUnknown, Unavailable
 
-AT_MOST = 128  # items of one transaction
+AT_MOST = 32  # items of one transaction: it holds a lock for which a revocation waits
 START_SECONDS = 7.0  # for the transactions before, and for the lock
 END_SECONDS = 30.0  # for a transaction that has begun
+LONG_SECONDS = 2.0  # a transaction that fails after so long fails for those who wait, too
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -52,6 +55,13 @@ class _Thread(_Waiting[Item]):
     def begin(self) -> bool:
         return self.future.set_running_or_notify_cancel()
 
+    def settle(self, result: Any) -> None:
+        """Give the caller the result or the exception."""
+        if isinstance(result, BaseException):
+            self.future.set_exception(result)
+        else:
+            self.future.set_result(result)
+
 
 class _Task(_Waiting[Item]):
     """The caller is a task of an event loop, which awaits `future`."""
@@ -62,30 +72,32 @@ class _Task(_Waiting[Item]):
         self.future: asyncio.Future[Any] = loop.create_future()
         self._timer = loop.call_later(START_SECONDS, self._expire)
         self._deciding = threading.Lock()
-        self._over = False
+        self._has_begun = False
 
     def begin(self) -> bool:
-        return self._first() and not self.future.cancelled()
+        return self._is_first() and not self.future.cancelled()
 
     def settle(self, result: Any) -> None:
         """Give the caller the result or the exception. To be called in the loop's thread."""
         self._timer.cancel()
-        if self.future.done():  # the caller's connection was closed
+        if self.future.done():  # the caller's connection was closed, or the caller was told that nobody answers
             return
-        if isinstance(result, Exception):
+        if isinstance(result, BaseException):
             self.future.set_exception(result)
         else:
             self.future.set_result(result)
 
     def _expire(self) -> None:
-        if self._first():
+        if self._is_first():
             self.settle(too_many_waiting())
+        else:
+            self._timer = self.loop.call_later(END_SECONDS, self.settle, no_answer())
 
-    def _first(self) -> bool:
-        """Whether nobody has begun or given up yet."""
+    def _is_first(self) -> bool:
+        """Whether the work has not begun, and the caller has not given up, before this call."""
         with self._deciding:
-            was_over, self._over = self._over, True
-        return not was_over
+            was_first, self._has_begun = not self._has_begun, True
+        return was_first
 
 
 class Batches(Generic[Item, Result]):
@@ -110,14 +122,15 @@ class Batches(Generic[Item, Result]):
         if not _ended(waiting.future, START_SECONDS) and waiting.future.cancel():
             raise too_many_waiting()
         if not _ended(waiting.future, END_SECONDS):
-            raise OutcomeUnknown("The database did not answer.")
+            raise no_answer()
         result: Result = waiting.future.result()
         return result
 
     def submit(self, item: Item) -> asyncio.Future[Result]:
         """Queue the item. The future, of the running event loop, has what `run` would return or raise."""
+        self._start()
         waiting = _Task(item, asyncio.get_running_loop())
-        self._put(waiting)
+        self._queue.put(waiting)
         return waiting.future
 
     def close(self) -> None:
@@ -129,11 +142,12 @@ class Batches(Generic[Item, Result]):
             self._thread.join(START_SECONDS)
 
     def _put(self, waiting: _Waiting[Item]) -> None:
-        if self._thread is None or self._closed:
-            self._start()
+        self._start()
         self._queue.put(waiting)
 
     def _start(self) -> None:
+        if self._thread is not None and not self._closed:
+            return
         with self._starting:
             if self._closed:
                 raise Unavailable("The database is closed.")
@@ -146,21 +160,50 @@ class Batches(Generic[Item, Result]):
         while (batch := self._next()) is not None:
             begun = [each for each in batch if each.begin()]
             if begun:
-                _settle(begun, self._results(begun))
+                self._do(begun)
 
-    def _results(self, batch: Sequence[_Waiting[Item]]) -> Sequence[Result | Exception]:
-        items = [each.item for each in batch]
+    def _do(self, batch: Sequence[_Waiting[Item]]) -> None:
+        """Run the work for these items, and give each caller its result, whatever happens."""
+        began = monotonic()
+        try:
+            results = self._results([each.item for each in batch], began)
+        except BaseException as error:  # noqa: BLE001 - this thread must go on, and nobody may wait for ever
+            results = [_told(error) for _ in batch]
+        _settle(batch, results)
+        if monotonic() - began >= LONG_SECONDS and all(isinstance(each, Unavailable) for each in results):
+            self._fail_waiting(results[0])
+
+    def _results(self, items: Sequence[Item], began: float) -> Sequence[Any]:
         try:
             results = self._database.record(lambda tx: self._work(tx, items))
             if len(results) != len(items):
                 raise RuntimeError(f"the work has {len(results)} results for {len(items)} items")
             return results
-        except Unavailable as failure:
-            return [_copied(failure) for _ in batch]
-        except Exception as error:  # noqa: BLE001 - the fault of one item must not be that of the others
-            if len(batch) == 1:
+        except Exception as error:  # noqa: BLE001 - each caller gets it
+            if len(items) == 1:
                 return [error]
-            return [self._results([each])[0] for each in batch]
+            if not _may_be_of_one_item(error):
+                return [_told(error) for _ in items]
+        alone: list[Any] = []
+        for item in items:  # the fault of one must not be that of the others
+            is_late = monotonic() - began >= START_SECONDS
+            alone += [too_many_waiting()] if is_late else self._results([item], began)
+        return alone
+
+    def _fail_waiting(self, failure: Any) -> None:
+        """Give the failure of a long transaction to those who have waited for its end: theirs would take as long."""
+        if isinstance(failure, OutcomeUnknown):  # nothing of theirs has begun
+            failure = Unavailable(failure.message, fault=failure.fault)
+        waiting = []
+        for _ in range(self._queue.qsize()):
+            with suppress(queue.Empty):
+                each = self._queue.get_nowait()
+                if each is None:
+                    self._queue.put(None)
+                    break
+                waiting.append(each)
+        begun = [each for each in waiting if each.begin()]
+        _settle(begun, [_told(failure) for _ in begun])
 
     def _next(self) -> list[_Waiting[Item]] | None:
         first = self._queue.get()
@@ -181,6 +224,18 @@ def too_many_waiting() -> Unavailable:
     return Unavailable("Too many writes are waiting.", fault=Fault.BUSY)
 
 
+def no_answer() -> OutcomeUnknown:
+    """Return the failure for a caller whose transaction has begun and does not end."""
+    return OutcomeUnknown("The database did not answer.")
+
+
+def _may_be_of_one_item(error: Exception) -> bool:
+    """Whether the error may come from the values of one item. An error of the database itself concerns all."""
+    if isinstance(error, DBAPIError):
+        return isinstance(error, IntegrityError | DataError)
+    return not isinstance(error, Unavailable)
+
+
 def _settle(batch: Sequence[_Waiting[Any]], results: Sequence[Any]) -> None:
     """Give each caller its result. Each event loop is woken once."""
     of_loops: dict[asyncio.AbstractEventLoop, list[tuple[_Task[Any], Any]]] = defaultdict(list)
@@ -188,10 +243,7 @@ def _settle(batch: Sequence[_Waiting[Any]], results: Sequence[Any]) -> None:
         if isinstance(waiting, _Task):
             of_loops[waiting.loop].append((waiting, result))
         elif isinstance(waiting, _Thread):
-            if isinstance(result, Exception):
-                waiting.future.set_exception(result)
-            else:
-                waiting.future.set_result(result)
+            waiting.settle(result)
     for loop, pairs in of_loops.items():
         with suppress(RuntimeError):  # the loop is closed: nobody waits there any more
             loop.call_soon_threadsafe(_settle_in_loop, pairs)
@@ -199,14 +251,19 @@ def _settle(batch: Sequence[_Waiting[Any]], results: Sequence[Any]) -> None:
 
 def _settle_in_loop(pairs: Sequence[tuple[_Task[Any], Any]]) -> None:
     for waiting, result in pairs:
-        waiting.settle(result)
+        with suppress(InvalidStateError, asyncio.InvalidStateError):
+            waiting.settle(result)
 
 
-def _copied(failure: Unavailable) -> Unavailable:
+def _told(error: BaseException) -> Exception:
     """Return a new exception for one caller: each caller raises its own in another thread."""
-    copied = copy(failure)
-    copied.__cause__ = failure
-    return copied
+    told: Exception = RuntimeError("The transaction failed.")
+    if isinstance(error, OutcomeUnknown):
+        told = OutcomeUnknown(error.message, fault=error.fault)
+    elif isinstance(error, Unavailable):
+        told = Unavailable(error.message, error.remedy, retry_after=error.retry_after, fault=error.fault)
+    told.__cause__ = error
+    return told
 
 
 def _ended(future: Future[Any], seconds: float) -> bool:

@@ -27,9 +27,10 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from enum import Enum
+from secrets import token_hex
 from typing import Any, Final, TypeVar
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, bindparam, select, update
 
 from authsec_server.db.schema import authority
 from authsec_server.db.table_digests import TableChanges
@@ -52,6 +53,7 @@ class Tx:
     """An open transaction: the connection for the stores' statements, and the authority version.
 
     `version` is the authority version at the start of the transaction; in a `change`, it is the raised version.
+    `change_id` is random: after a restore or a failed commit, another change may make the same version.
     In a `change`, `changes` records the rows that are written to tables with a digest. In other transactions,
     `changes` is None.
     """
@@ -59,6 +61,7 @@ class Tx:
     connection: Connection
     access: Access
     version: int
+    change_id: str = ""
     changes: TableChanges | None = None
 
 
@@ -204,8 +207,12 @@ def raise_version(tx: Tx, version: int) -> Tx:
     return replace(tx, version=version)
 
 
-_VERSION: Final = select(authority.c.version)
-_RAISE_VERSION: Final = update(authority).values(version=authority.c.version + 1).returning(authority.c.version)
+_STATE: Final = select(authority.c.version, authority.c.change_id)
+_RAISE_VERSION: Final = (
+    update(authority)
+    .values(version=authority.c.version + 1, change_id=bindparam("random"))
+    .returning(authority.c.version, authority.c.change_id)
+)
 
 
 def open_tx(connection: Connection, access: Access) -> Tx:
@@ -214,7 +221,9 @@ def open_tx(connection: Connection, access: Access) -> Tx:
     The statement that takes the lock cannot also read the version: only a later statement sees the latest commit.
     """
     if access is Access.CHANGE:
-        return Tx(connection, access, connection.execute(_RAISE_VERSION).scalar_one())
+        version, change_id = connection.execute(_RAISE_VERSION, {"random": token_hex(16)}).one()
+        return Tx(connection, access, version, change_id)
     if access is Access.CHECK:
         return Tx(connection, access, 0)
-    return Tx(connection, access, connection.execute(_VERSION).scalar_one())
+    version, change_id = connection.execute(_STATE).one()
+    return Tx(connection, access, version, change_id)

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from sqlalchemy import BigInteger, CheckConstraint, Column, DateTime, Dialect, Integer, MetaData, Table, Text
+from sqlalchemy import BigInteger, CheckConstraint, Column, DateTime, Dialect, Integer, MetaData, String, Table, Text
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
@@ -36,6 +36,7 @@ authority = Table(
     Column("version", BigInteger, nullable=False),
     Column("issuer", Text),
     Column("checkpoints_file", Text),
+    Column("change_id", String(32), nullable=False, server_default=""),  # random, of the change that made the version
 )
 
 
@@ -88,6 +89,12 @@ class Instant(TypeDecorator[datetime]):
         if value is None:
             return None
         return value.astimezone(UTC) if dialect.name == "postgresql" else value.replace(tzinfo=UTC)
+
+
+def as_stored(at: datetime, dialect: str) -> datetime | str:
+    """Return the instant as the driver stores it, for a statement that SQLAlchemy does not build."""
+    utc = at.astimezone(UTC)
+    return utc if dialect == "postgresql" else utc.replace(tzinfo=None).isoformat(" ", "microseconds")
 
 
 class CanonicalJson(TypeDecorator[Any]):

@@ -90,7 +90,7 @@ class GrantedAuthority:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
-    """The data that a decision needs, read at one authority version.
+    """The data that a decision needs, read at one authority version, which the change `change_id` made.
 
     `trusted_issuers` are the trusted issuers of the client's proofs.
     """
@@ -100,6 +100,7 @@ class Facts:
     authorities: tuple[GrantedAuthority, ...]
     audiences: Mapping[str, str]  # a resource as requested → the audience it names
     trusted_issuers: Mapping[str, TrustedIssuer] = field(default_factory=dict)  # by id
+    change_id: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,12 +1,14 @@
 """Load the facts for the decision on a token request, and keep those of recent requests in memory.
 
-Kept facts have the authority version at which they were read. They let a request continue; they never refuse one: who
-wants to refuse reads again. The transaction that records the token compares the version once more.
+Kept facts have the authority version at which they were read, and the random id of the change that made it. They let
+a request continue; they never refuse one: who wants to refuse reads again. The transaction that records the token
+compares both once more.
 """
 
 from __future__ import annotations
 
 import threading
+from collections import OrderedDict
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -19,7 +21,9 @@ from authsec_server.tokens.decision import Facts, GrantedAuthority
 from authsec_server.tokens.request import TokenRequest
 from authsec_server.tokens.templates import Template, TemplateKey
 
-MOST: Final = 20_000  # requests of different clients or for different resources
+MOST: Final = 1_000_000  # actions and audiences, of some 80 bytes each
+MOST_RESOURCES: Final = 4  # combinations of resources for which the facts of one client are kept
+FIXED_WEIGHT: Final = 50  # of the facts of one client: some 4 kB
 
 
 def load_facts(tx: Tx, request: TokenRequest) -> Facts:
@@ -28,6 +32,7 @@ def load_facts(tx: Tx, request: TokenRequest) -> Facts:
     resolved = {resource: apis.resolve(tx, resource) for resource in request.resources}
     return Facts(
         version=tx.version,
+        change_id=tx.change_id,
         client=client,
         authorities=tuple(
             GrantedAuthority(delegation=delegation, role=role)
@@ -47,41 +52,55 @@ class KeptFacts:
     facts: Facts
     templates: dict[TemplateKey, Template] = field(default_factory=dict)
 
+    def are_of(self, tx: Tx) -> bool:
+        """Whether the facts are those of the authority that this transaction sees."""
+        return (self.facts.version, self.facts.change_id) == (tx.version, tx.change_id)
+
 
 class RecentFacts:
-    """The facts of recent requests. Above `most`, the oldest are forgotten.
+    """The facts of recent requests that were granted. Facts that were used longest ago make room.
 
-    `at_version` must be called in each transaction that decides on kept facts, before they are compared.
+    The attack: a stranger asks for many resources or scopes of a client, and fills the memory. So facts are kept only
+    for requests that got a token, for few resources of each client, and up to `most` actions and audiences altogether.
     """
 
     def __init__(self, most: int = MOST) -> None:
-        self._most = most
-        self._kept: dict[tuple[str, tuple[str, ...]], KeptFacts] = {}
-        self._highest = 0
-        self._writing = threading.Lock()
+        self._room = most
+        self._kept: OrderedDict[str, dict[tuple[str, ...], KeptFacts]] = OrderedDict()  # by client id, by resources
+        self._using = threading.Lock()
 
     def of(self, request: TokenRequest) -> KeptFacts | None:
         """Return the facts for a request of this client for these resources, of any version; None if there are none."""
-        return self._kept.get((request.client_id, request.resources))
+        with self._using:
+            of_client = self._kept.get(request.client_id)
+            if of_client is None:
+                return None
+            self._kept.move_to_end(request.client_id)
+            return of_client.get(request.resources)
 
-    def keep(self, request: TokenRequest, facts: Facts) -> KeptFacts:
-        """Keep the facts, and return them. Those of an unknown client are not kept, because anybody can invent ids."""
-        kept = KeptFacts(facts)
-        if facts.client is None:
-            return kept
-        key = request.client_id, request.resources
-        with self._writing:
-            if key not in self._kept and len(self._kept) >= self._most:
-                del self._kept[next(iter(self._kept))]
-            self._kept[key] = kept
-        return kept
+    def keep(self, request: TokenRequest, kept: KeptFacts) -> None:
+        """Keep the facts of a request that got a token. Call this after the commit: what was rolled back never was."""
+        with self._using:
+            of_client = self._kept.setdefault(request.client_id, {})
+            self._kept.move_to_end(request.client_id)
+            if request.resources not in of_client and len(of_client) >= MOST_RESOURCES:
+                self._forget(of_client, next(iter(of_client)))
+            self._forget(of_client, request.resources)
+            of_client[request.resources] = kept
+            self._room -= _weight(kept.facts)
+            while self._room < 0 and len(self._kept) > 1:
+                _, others = self._kept.popitem(last=False)
+                for resources in [*others]:
+                    self._forget(others, resources)
 
-    def at_version(self, version: int) -> None:
-        """Forget all facts if the authority version has gone back: it will name another authority when it comes again.
+    def _forget(self, of_client: dict[tuple[str, ...], KeptFacts], resources: tuple[str, ...]) -> None:
+        if (kept := of_client.pop(resources, None)) is not None:
+            self._room += _weight(kept.facts)
 
-        The attack: an older database takes the place of the present one, and is changed until it has the same version.
-        """
-        with self._writing:
-            if version < self._highest:
-                self._kept.clear()
-            self._highest = version
+
+def _weight(facts: Facts) -> int:
+    """Return how many actions and audiences the facts have, and so many more as the other fields take."""
+    return FIXED_WEIGHT + sum(
+        len(each.delegation.actions) + len(each.role.actions) + len(each.delegation.audiences)
+        for each in facts.authorities
+    )

@@ -38,13 +38,13 @@ from authsec_server.tokens.decision import (
     with_unknown,
 )
 from authsec_server.tokens.facts import KeptFacts, RecentFacts, load_facts
-from authsec_server.tokens.records import count_refusals, record_refused, tally_refusal
+from authsec_server.tokens.records import Refusals, count_refusals, tally_refusal
 from authsec_server.tokens.request import TokenRequest
 from authsec_server.tokens.templates import Template, key_of, template_of
 from authsec_server.web.request_context import limit_key
 from authsec_server.web.throttle import Limiter
 
-MOST_TEMPLATES: Final = 32  # of one client and its resources: other proofs and scopes
+MOST_TEMPLATES: Final = 4  # of one client and its resources: other proofs and scopes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,13 +68,15 @@ class _Recorded:
 class _Asked:
     """A request whose client has proved itself, with the facts of some authority version.
 
-    `wait` is what the client's rate limit answered: None before it was charged.
+    `wait` is what the client's rate limit answered: None before it was charged. `decided_on` are the facts of the last
+    decision.
     """
 
     request: TokenRequest
     kept: KeptFacts
     proved: Proved
     wait: float | None = None
+    decided_on: KeptFacts | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,16 +120,17 @@ class DelegationTokens:
         proved = self._prove_at_once(kept.facts, request)
         if proved is None:
             return await run_in_threadpool(self._issue, request)
-        recorded = await self.batches.submit(_Asked(request=request, kept=kept, proved=proved))
+        asked = _Asked(request=request, kept=kept, proved=proved)
+        recorded = await self.batches.submit(asked)
         if isinstance(recorded, Denied):
             return recorded
+        self._keep(asked)
         if not self.signer.has_opened(recorded.event.kid):  # that reads the database
             return await run_in_threadpool(self._sign, recorded)
         return self._sign(recorded)
 
     def _issue(self, request: TokenRequest) -> Issued | Denied:
-        kept = self.database.read(lambda tx: self._load(tx, request))
-        facts = kept.facts
+        facts = self.database.read(lambda tx: load_facts(tx, request))
         try:
             proved = self._prove(facts, request)
         except Unchecked as error:
@@ -137,8 +140,12 @@ class DelegationTokens:
             raise
         if isinstance(proved, Denied):
             return self.refuse(proved, request.address, request.request_id, facts=facts)
-        recorded = self.batches.run(_Asked(request=request, kept=kept, proved=proved))
-        return recorded if isinstance(recorded, Denied) else self._sign(recorded)
+        asked = _Asked(request=request, kept=self._kept_or(facts, request), proved=proved)
+        recorded = self.batches.run(asked)
+        if isinstance(recorded, Denied):
+            return recorded
+        self._keep(asked)
+        return self._sign(recorded)
 
     def close(self) -> None:
         """Finish the requests that wait for their record. Call this before the database is closed."""
@@ -150,8 +157,19 @@ class DelegationTokens:
         self.database.append(lambda tx: count_refusals(tx, tallies, self.now()))
         return denied
 
-    def _load(self, tx: Tx, request: TokenRequest) -> KeptFacts:
-        return self.recent.keep(request, load_facts(tx, request))
+    def _kept_or(self, facts: Facts, request: TokenRequest) -> KeptFacts:
+        """Return the kept facts of the same change, which have templates, or else these facts."""
+        kept = self.recent.of(request)
+        return (
+            kept
+            if kept is not None and (kept.facts.version, kept.facts.change_id) == (facts.version, facts.change_id)
+            else KeptFacts(facts)
+        )
+
+    def _keep(self, asked: _Asked) -> None:
+        """Keep the facts on which a token was granted, now that its transaction is durable."""
+        if asked.decided_on is not None and asked.decided_on is not self.recent.of(asked.request):
+            self.recent.keep(asked.request, asked.decided_on)
 
     def _prove_at_once(self, facts: Facts, request: TokenRequest) -> Proved | None:
         """Return the proof by kept facts. None where only newer facts may refuse, or the check may ask another host."""
@@ -183,31 +201,41 @@ class DelegationTokens:
             )
         return proved
 
-    def _decide_and_record(self, tx: Tx, asked: Sequence[_Asked]) -> Sequence[_Recorded | Denied]:
+    def _decide_and_record(self, tx: Tx, asked: Sequence[_Asked]) -> Sequence[_Recorded | Denied | Exception]:
         """Decide about the requests, and record the results, under the shared authority lock.
 
         The lock keeps the data of the decisions unchanged until the records are durable.
         """
         now = self.now()  # after the lock: it may have been waited for
-        self.recent.at_version(tx.version)
-        decided = [self._decide(tx, each, now) for each in asked]
-        kid = keys.active_kid(tx) if any(isinstance(each, Template) for each in decided) else ""
+        fresh = attestation.use_once(tx, [(each.request.client_id, each.proved.single_use) for each in asked])
+        refusals = Refusals()
+        decided = [
+            self._decide(tx, each, refusals, now, is_fresh=is_fresh)
+            for each, is_fresh in zip(asked, fresh, strict=True)
+        ]
+        kid: str | Unavailable = ""
+        if any(isinstance(each, Template) for each in decided):
+            kid = _active_kid(tx)
         outcomes = [
             each if isinstance(each, Denied) else self._prepared(of.request, each, kid, now)
             for of, each in zip(asked, decided, strict=True)
         ]
         audit.record_all(tx, [each.event for each in outcomes if isinstance(each, _Recorded)])
+        refusals.count(tx, now)
         return outcomes
 
-    def _decide(self, tx: Tx, asked: _Asked, now: datetime) -> Template | Denied:
-        """Return what is granted to the request, or the refusal, which is then in the audit log."""
-        request, kept, proved = asked.request, asked.kept, asked.proved
-        if tx.version != kept.facts.version:
-            kept = self._load(tx, request)
-        outcome = self._admit(tx, asked) or self._granted(kept, request, proved, now)
+    def _decide(self, tx: Tx, asked: _Asked, refusals: Refusals, now: datetime, *, is_fresh: bool) -> Template | Denied:
+        """Return what is granted to the request, or the refusal, which is then recorded or counted."""
+        request, proved = asked.request, asked.proved
+        if not asked.kept.are_of(tx):
+            asked.decided_on = KeptFacts(load_facts(tx, request))
+        else:
+            asked.decided_on = asked.kept
+        kept = asked.decided_on
+        outcome = self._admit(asked, is_fresh=is_fresh) or self._granted(kept, request, proved, now)
         if isinstance(outcome, Denied):
             outcome = explained(tx, outcome)
-            record_refused(tx, request, kept.facts, proved, outcome, now)
+            refusals.add(tx, request, kept.facts, proved, outcome, now)
         return outcome
 
     def _granted(self, kept: KeptFacts, request: TokenRequest, proved: Proved, now: datetime) -> Template | Denied:
@@ -219,27 +247,34 @@ class DelegationTokens:
         outcome = decide(kept.facts, proved, request.actions, request.resources, self.limits, now)
         if isinstance(outcome, Denied):
             return outcome
-        if len(kept.templates) >= MOST_TEMPLATES:
-            kept.templates.clear()
-        template = kept.templates[key] = template_of(kept.facts, outcome, self.issuance, now)
+        template = template_of(kept.facts, outcome, self.issuance, now)
+        if template.is_valid(now):
+            if len(kept.templates) >= MOST_TEMPLATES:
+                kept.templates.clear()
+            kept.templates[key] = template
         return template
 
-    def _admit(self, tx: Tx, asked: _Asked) -> Denied | None:
-        """Use up evidence that is valid only once, and charge the client's rate limit.
+    def _admit(self, asked: _Asked, *, is_fresh: bool) -> Denied | None:
+        """Refuse evidence that was used before, and charge the client's rate limit.
 
         The evidence comes first. Otherwise an attacker could use up the client's limit by replaying old evidence.
         """
-        request, proved = asked.request, asked.proved
-        if proved.single_use and not attestation.use_once(tx, request.client_id, proved.single_use):
+        request = asked.request
+        if not is_fresh:
             return Denied(
                 reason=Reason.ATTESTATION_INVALID,
                 details="This assertion was already used; make a new one, with a new `jti`, for each request.",
             )
         if asked.wait is None:  # a transaction that is repeated charges nothing more
-            asked.wait = self.rates.charge_client(request.client_id, request.address, attested=proved.attested)
+            attested = asked.proved.attested
+            asked.wait = self.rates.charge_client(request.client_id, request.address, attested=attested)
         return too_often(asked.wait) if asked.wait else None
 
-    def _prepared(self, request: TokenRequest, template: Template, kid: str, now: datetime) -> _Recorded:
+    def _prepared(
+        self, request: TokenRequest, template: Template, kid: str | Unavailable, now: datetime
+    ) -> _Recorded | Unavailable:
+        if isinstance(kid, Unavailable):
+            return Unavailable(kid.message, kid.remedy)
         jti, issued_at = self.token_bytes(16).hex(), int(now.timestamp())
         unsigned = template.signing_input(kid, issued_at, jti)
         event = TokenEvent(
@@ -260,6 +295,13 @@ class DelegationTokens:
         except Exception as error:
             raise Unavailable("The token could not be signed.") from error
         return Issued(token=assemble(recorded.signing_input, signature), claims=recorded.claims)
+
+
+def _active_kid(tx: Tx) -> str | Unavailable:
+    try:
+        return keys.active_kid(tx)
+    except Unavailable as failure:  # refusals need no key
+        return failure
 
 
 def explained(tx: Tx, denied: Denied) -> Denied:

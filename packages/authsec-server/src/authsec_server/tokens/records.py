@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -19,37 +20,53 @@ from authsec_server.web.request_context import limit_key
 _COUNTED = {Reason.RATE_LIMITED, Reason.ATTESTATION_INVALID}
 
 
-def record_refused(tx: Tx, request: TokenRequest, facts: Facts, proved: Proved, outcome: Denied, now: datetime) -> None:
-    """Record the refusal of an authenticated request in the audit log.
+@dataclass(slots=True)
+class Refusals:
+    """The refusals of one transaction. They are counted together at its end, so that rows are locked in one order.
 
-    The refusal gets its own event only if the client has certainly sent the request. Otherwise the refusal is
-    only counted. Rate-limited requests and invalid proofs are only counted, too.
+    Two transactions that lock the same rows in another order would wait for each other.
     """
-    if not proved.attested or outcome.reason in _COUNTED:
-        count_refusals(tx, tally_refusal(outcome, request.address, request.request_id, facts), now)
-        return
-    name = facts.client.name if facts.client else ""
-    audit.record(
-        tx,
-        Event(
-            at=now,
-            kind=EventKind.TOKEN_REFUSED,
-            request_id=request.request_id,
-            client=Named(id=request.client_id, name=name),
-            decision=Decision.DENIED,
-            reason=outcome.reason,
-            address=request.address,
-            authority_version=facts.version,
-            detail=_asked(request)
-            | {
-                "attestation": proved.method,
-                "details": outcome.details,
-                "missing": list(outcome.missing),
-                **({"unknown": list(outcome.unknown)} if outcome.unknown else {}),
-                "smaller": list(outcome.smaller),
-            }
-            | details_of_proof(proved, facts.trusted_issuers.get(proved.trusted_issuer_id or "")),
-        ),
+
+    tallies: dict[Refusal, Tally] = field(default_factory=dict)
+
+    def add(self, tx: Tx, request: TokenRequest, facts: Facts, proved: Proved, outcome: Denied, now: datetime) -> None:
+        """Record the refusal of an authenticated request in the audit log, or count it when `count` is called.
+
+        The refusal gets its own event only if the client has certainly sent the request. Otherwise the refusal is
+        only counted. Rate-limited requests and invalid proofs are only counted, too.
+        """
+        if proved.attested and outcome.reason not in _COUNTED:
+            audit.record(tx, _event_of(request, facts, proved, outcome, now))
+            return
+        for refusal, tally in tally_refusal(outcome, request.address, request.request_id, facts).items():
+            known = self.tallies.get(refusal)
+            self.tallies[refusal] = tally if known is None else replace(known, count=known.count + tally.count)
+
+    def count(self, tx: Tx, now: datetime) -> None:
+        """Add the counted refusals to the audit log's counters for the current minute."""
+        if self.tallies:
+            count_refusals(tx, self.tallies, now)
+
+
+def _event_of(request: TokenRequest, facts: Facts, proved: Proved, outcome: Denied, now: datetime) -> Event:
+    return Event(
+        at=now,
+        kind=EventKind.TOKEN_REFUSED,
+        request_id=request.request_id,
+        client=Named(id=request.client_id, name=facts.client.name if facts.client else ""),
+        decision=Decision.DENIED,
+        reason=outcome.reason,
+        address=request.address,
+        authority_version=facts.version,
+        detail=_asked(request)
+        | {
+            "attestation": proved.method,
+            "details": outcome.details,
+            "missing": list(outcome.missing),
+            **({"unknown": list(outcome.unknown)} if outcome.unknown else {}),
+            "smaller": list(outcome.smaller),
+        }
+        | details_of_proof(proved, facts.trusted_issuers.get(proved.trusted_issuer_id or "")),
     )
 
 

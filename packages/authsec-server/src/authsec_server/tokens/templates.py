@@ -83,7 +83,7 @@ def template_of(facts: Facts, granted: Granted, issuance: Issuance, now: datetim
     """Return the template of what `decide` granted at `now` on these facts."""
     its = claims(granted, issuer=issuance.issuer, trust_domain=issuance.trust_domain, jti="", now=now)
     strict_json.dumps(its)  # refuses what strict JSON does not have
-    until = _until(facts, granted)
+    until = _until(facts, granted, now)
     return Template(
         lifetime=granted.lifetime,
         since=None if until is None else now,
@@ -94,12 +94,12 @@ def template_of(facts: Facts, granted: Granted, issuance: Issuance, now: datetim
     )
 
 
-def _until(facts: Facts, granted: Granted) -> datetime | None:
+def _until(facts: Facts, granted: Granted, now: datetime) -> datetime | None:
     """Return the last moment at which no end of a delegation or of the proof shortens a token; None without an end."""
     ends = [
         each.delegation.ends_at - timedelta(seconds=each.delegation.max_duration)
         for each in facts.authorities
-        if each.delegation.ends_at is not None
+        if each.delegation.ends_at is not None and each.delegation.ends_at > now
     ]
     if facts.client is not None:
         ends += [
