@@ -39,6 +39,7 @@ def test_nothing_outside_the_grammar_is_an_action(text: str) -> None:
         ("customers", "no colon"),
         ("", "no colon"),
         ("a:b:c", "more than one colon"),
+        ("a:b,c:d", "a comma does not separate actions"),
         (":read", "resource part is empty"),
         ("customers:", "action part is empty"),
         ("Customers:read", "resource part has upper-case letters"),

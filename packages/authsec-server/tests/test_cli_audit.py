@@ -111,6 +111,7 @@ def test_who(members: dict[str, Any], shown: str) -> None:
         ({"detail": {"actions": ["a:b", "c:d"], "audience": ["api"]}, "client": AGENT}, "a:b c:d at api"),
         ({"detail": {"actions": ["a:b"], "resources": []}, "client": AGENT}, "a:b"),
         ({"detail": {"actions": None}, "client": AGENT}, "Customer Support"),
+        ({"detail": {"actions": None, "attestation": "key_pair"}, "client": AGENT}, "-"),  # the actor is named already
         ({"subject": {"id": "kid", "name": "kid"}}, "kid"),
         ({"kind": "role.created", "roles": [{"id": "1", "name": "S"}], "detail": {"actions": ["a:b"]}}, "S"),
         (

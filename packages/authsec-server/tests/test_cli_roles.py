@@ -35,6 +35,12 @@ def test_a_refusal_says_what_would_help_and_under_which_request(authsec: Authsec
     assert json.loads(authsec("roles", "list", "--json").stdout) == {"items": [], "next": None}
 
 
+def test_a_taken_slug_is_refused_with_the_option_for_another(authsec: Authsec) -> None:
+    create = ("roles", "create", "Support", "--action", "customers:read")
+    authsec(*create)
+    assert "Choose another slug or name. The option is --slug.\n" in authsec(*create).stderr
+
+
 @pytest.mark.parametrize("handle", ["../keys", "..", "", "a/b", "support?x=1", "support#x", "%2e%2e"])
 def test_what_was_typed_stays_a_name(authsec: Authsec, handle: str) -> None:
     authsec("roles", "create", "Support", "--action", "customers:read")

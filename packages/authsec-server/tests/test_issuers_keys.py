@@ -136,7 +136,7 @@ def test_a_set_of_another_address_does_not_count(its: Asking) -> None:
     assert "/elsewhere answered 404" in its.failure("one")
     its.restart()
     assert "/elsewhere answered 404" in its.failure("one")
-    with pytest.raises(KeysUnavailable, match="changed since then"):
+    with pytest.raises(KeysUnavailable, match="was changed while this request was processed"):
         its.key_sets.find(before, "one")
 
 

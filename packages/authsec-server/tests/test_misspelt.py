@@ -72,6 +72,11 @@ MISTYPED = {
     "delegations create --role suport --agent helper --target x --all-actions": "The nearest is support.",
     "audit list --delegation helper-suport": "There is no delegation 'helper-suport'. The nearest is helper-support.",
     "admin disable bob@exmple.com": "There is no administrator 'bob@exmple.com'. The nearest is bob@example.com.",
+    "admin disable nobody@example.com": "There is no administrator 'nobody@example.com'. See the list",
+    "admin setup-url --email bob@exmple.com": "There is no administrator 'bob@exmple.com'. See the list",
+    "roles create X --action a:b,c:d": "a comma does not separate actions. An action is resource:action, lower-case "
+    "letters, digits, '.', '_' and '-', e.g. customers:read. Give --action once for each value.",
+    "audit list --kind token": "There is no event kind 'token'. The nearest is `token.`, for all kinds that begin so.",
     "admin revoke-key automaton --yes": "There is no admin key 'automaton'. The nearest is automation.",
     "roles edit support --remove-action customers:raed": "customers:raed is not in the list. Nothing was changed. "
     "The nearest is customers:read.",

@@ -231,8 +231,9 @@ def test_public_keys_are_printed_without_the_private_key(tmp_path: Path) -> None
 
 NEEDY = (
     ("audit", "rebuild-counts", "--yes"),
+    ("audit", "rebuild-counts"),  # nobody is asked before
     ("audit", "rotate-key", "--yes"),
-    ("audit", "rotate-key"),  # nobody is asked before
+    ("audit", "rotate-key"),
     ("admin", "restored", "--yes"),
 )
 

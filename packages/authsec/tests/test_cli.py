@@ -200,7 +200,8 @@ def test_a_command_of_a_package_that_is_not_here_is_told_as_one(
     assert result.exit_code == 2
     said = " ".join(result.stderr.split())
     assert f"`authsec {command}` is a command of the package {package}, which is not installed here." in said
-    assert f"In a clone of AuthSec, run `uv run authsec {command}`." in said
+    assert f"In a clone of AuthSec, run `uv run authsec {command} list`." in said
+    assert "secret" not in run(command, "Secret-1").stderr.lower()
     assert "No such command 'agnts'" in run("agnts").stderr
 
 

@@ -6,8 +6,15 @@ not a failure: a decision is a value with a reason (`tokens/decision.py`).
 
 from __future__ import annotations
 
+import math
 from datetime import datetime
 from enum import StrEnum
+
+
+def seconds_text(wait: float) -> str:
+    """Return a wait, rounded up to whole seconds, as text: `1 second`, `30 seconds`."""
+    whole = math.ceil(wait)
+    return f"{whole:,} second{'' if whole == 1 else 's'}"
 
 
 class Failure(Exception):

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import gc
 import platform
+import re
 import sys
 from importlib.metadata import entry_points, version
 from pathlib import Path
@@ -31,12 +32,13 @@ from authsec.verify_server.command import verify_server
 
 _OF_ANOTHER_PACKAGE: Final = (
     "`{{command}}` is a command of the package {package}, which is not installed here. In a clone of AuthSec, "
-    "run `uv run {{command}}`."
+    "run `uv run {{whole}}`."
 )
 _ELSEWHERE: Final = dict.fromkeys(OF_THE_SERVER, _OF_ANOTHER_PACKAGE.format(package="authsec-server")) | dict.fromkeys(
     OF_THE_DEMO, _OF_ANOTHER_PACKAGE.format(package="authsec-demo")
 )
 
+_SUBCOMMAND: Final = re.compile(r"[a-z]+(-[a-z]+)*")  # and no token or other secret, which is not printed
 _PROGRAM = "authsec"
 # click's own, made of the program's name: with it, the script answers the shell.
 COMPLETE_VARIABLE = "_AUTHSEC_COMPLETE"
@@ -80,7 +82,9 @@ class Script(Commands):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Find the command. If its package is not installed, refuse the command and name the package."""
         if args[0] in _ELSEWHERE and not ctx.resilient_parsing and self.get_command(ctx, args[0]) is None:
-            raise click.UsageError(_ELSEWHERE[args[0]].format(command=f"authsec {args[0]}"), ctx)
+            words = [args[0], *(word for word in args[1:2] if _SUBCOMMAND.fullmatch(word))]
+            told = _ELSEWHERE[args[0]].format(command=f"authsec {args[0]}", whole=" ".join(["authsec", *words]))
+            raise click.UsageError(told, ctx)
         return super().resolve_command(ctx, args)
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - click's signature
@@ -199,7 +203,17 @@ def enrol_command(code: str | None, machine: str, replace: bool) -> None:
 
     Needs AUTHSEC_BASE_URL and AUTHSEC_AGENT_CLIENT_ID. The key is valid for some hours and stays on this machine.
     """
-    enrol.main(code or click.prompt("Code from the agent's Connect page"), machine=machine, replace=replace)
+    enrol.main(code or _ask_for_code(), machine=machine, replace=replace)
+
+
+def _ask_for_code() -> str:
+    try:
+        return str(click.prompt("Code from the agent's Connect page"))
+    except click.Abort:
+        if sys.stdin.isatty():  # Ctrl-C, or Ctrl-D
+            raise
+        click.echo()  # the prompt's line is still open
+        raise click.UsageError("Nobody could type the code. Give the code: authsec enrol CODE") from None
 
 
 @commands.command("completion")

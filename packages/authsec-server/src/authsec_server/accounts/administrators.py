@@ -184,7 +184,7 @@ def reset(tx: Tx, act: Act, reference: str) -> tuple[Administrator, NewLink]:
             "person.",
             "Reset the sign-in in the console, or on the server's machine: authsec admin setup-url --email ADDRESS",
         )
-    found = get(tx, act, reference)
+    found = find_administrator(tx, reference, suggests=False)
     found.require_password_account()
     found.require_enabled()
     if not here:  # the operator at the machine can always make another link

@@ -7,6 +7,7 @@ make such a link: the holder of the key must not sign in as a person.
 from __future__ import annotations
 
 from authsec_server.accounts import administrators, links
+from authsec_server.accounts.lookup import find_administrator
 from authsec_server.accounts.model.administrators import Administrator
 from authsec_server.accounts.model.links import FROM_THE_MACHINE, LinkPurpose, NewLink
 from authsec_server.audit import service as audit
@@ -41,7 +42,7 @@ def for_a_password(tx: Tx, act: Act, reference: str) -> NewLink:
 def for_a_sign_in(tx: Tx, act: Act, reference: str) -> NewLink:
     """Make a link by which one administrator signs in once. Call only inside a `change`."""
     _require_operator(act)
-    whose = administrators.get(tx, act, reference)
+    whose = find_administrator(tx, reference, suggests=False)
     whose.require_enabled()
     return _make(tx, act, LinkPurpose.SIGN_IN, whose)
 

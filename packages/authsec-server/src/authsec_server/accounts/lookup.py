@@ -8,11 +8,14 @@ from authsec_server.accounts.store import admin_keys, administrators
 from authsec_server.db import Tx
 from authsec_server.failures import Invalid, NotFound
 from authsec_server.principal import PrincipalKind
-from authsec_server.suggest import told_nearest
+from authsec_server.suggest import nearest, told_nearest
 
 
-def find_administrator(tx: Tx, reference: str) -> Administrator:
-    """Return the administrator with this id or e-mail address. Raises `NotFound`."""
+def find_administrator(tx: Tx, reference: str, *, suggests: bool = True) -> Administrator:
+    """Return the administrator with this id or e-mail address. Raises `NotFound`.
+
+    Without `suggests`, the error names no similar address: somebody could then lock out the wrong person.
+    """
     found = None
     if naming.is_uuid(reference):
         found = administrators.by_id(tx.connection, reference)
@@ -20,10 +23,18 @@ def find_administrator(tx: Tx, reference: str) -> Administrator:
         found = administrators.by_email(tx.connection, address)
     if found is None:
         address = read_email(reference) or ""
-        known = administrators.emails_near(tx.connection, address) if address else []
+        known = _alike(tx, address) if address and suggests else []
         listed = told_nearest(address, known, "See the list: authsec admin list")
         raise NotFound(f"There is no administrator {naming.quoted(reference)}.", listed)
     return found
+
+
+def _alike(tx: Tx, address: str) -> list[str]:
+    """Return the nearby addresses in which the part before the @ is similar. A company's addresses share the rest."""
+    name = address.partition("@")[0]
+    return [
+        each for each in administrators.emails_near(tx.connection, address) if nearest(name, [each.partition("@")[0]])
+    ]
 
 
 def find_principal(tx: Tx, text: str) -> tuple[PrincipalKind, str] | None:

@@ -18,7 +18,7 @@ MAX_ACTIONS = 200
 _PART = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
 _REGISTERED_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,126}")
 _URI_CHARACTERS = re.compile(r"[A-Za-z0-9._~:/?\[\]@!$&'()*+,;=%-]+")  # RFC 3986 section 2, without '#'
-_ACTION_FORM = "An action is resource:action, lower-case letters, digits, '.', '_' and '-', e.g. customers:read"
+_ACTION_FORM = "An action is resource:action, lower-case letters, digits, '.', '_' and '-', e.g. customers:read."
 
 
 class ApiKind(StrEnum):
@@ -73,6 +73,8 @@ def parse_action(text: str) -> str:
 def _fault(text: str) -> str:
     if "*" in text:
         return "wildcards are not supported; name each action"
+    if "," in text:
+        return "a comma does not separate actions"
     if text.count(":") != 1:
         return "it has more than one colon" if ":" in text else "it has no colon"
     resource, _, verb = text.partition(":")

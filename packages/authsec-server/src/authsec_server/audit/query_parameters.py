@@ -13,7 +13,7 @@ from authsec_server.audit.model import Decision, EventKind
 from authsec_server.db import Tx
 from authsec_server.failures import Invalid
 from authsec_server.principal import PrincipalKind
-from authsec_server.suggest import told_nearest
+from authsec_server.suggest import nearest, told_nearest
 from authsec_server.web.instants import parse_instant
 from authsec_server.web.operations import Parameter
 
@@ -107,10 +107,18 @@ def _kinds(text: str | None) -> frozenset[EventKind]:
             raise Invalid(
                 "kind",
                 f"There is no event kind {naming.quoted(part)}.",
-                told_nearest(part, EventKind, "e.g. token.refused, or `client.` for all of them"),
+                _nearest_kind(part),
             )
         found |= its
     return frozenset(found)
+
+
+def _nearest_kind(text: str) -> str:
+    """Return the remedy for an unknown kind. A text without a point, such as `token`, means all kinds of one noun."""
+    nouns = {kind.partition(".")[0] for kind in EventKind}
+    if noun := nearest(text.removesuffix("."), sorted(nouns)) if "." not in text.removesuffix(".") else "":
+        return f"The nearest is `{noun}.`, for all kinds that begin so."
+    return told_nearest(text, EventKind, "e.g. token.refused, or `token.` for all kinds that begin so")
 
 
 def _reason(text: str | None, known: frozenset[str]) -> str:

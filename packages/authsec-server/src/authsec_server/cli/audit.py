@@ -239,7 +239,8 @@ def what(event: Mapping[str, Any]) -> Text:
         return cell(detail["problem"])
     if event["kind"] == "admin.refused":
         return cell(detail.get("operation"))
-    acted_on = [*event["delegations"], *event["roles"], event["subject"], event["client"]]
+    is_caller = event["principal"] is None and detail.get("attestation")  # then it is named as the actor already
+    acted_on = [*event["delegations"], *event["roles"], event["subject"], None if is_caller else event["client"]]
     # What goes with a client that is deleted is named besides.
     if event["kind"].startswith(("client.", "proof.", "enrolment.")):
         acted_on.insert(0, event["client"])

@@ -28,8 +28,11 @@ def rebuild_counts(caller: Caller, output: Output, yes: bool, dry_run: bool) -> 
     months stay as they are. Servers may run at the same time.
     """
     assert isinstance(caller.reach, InProcess)  # a local command's is
-    if not dry_run:
-        confirm("Rebuild the counts of tokens and uses?", yes=yes)
+    if not dry_run and not yes:
+        with caller.reach.session() as opened:  # a refusal comes before the question
+            opened.refuse_if_older()
+            opened.authority.dropper.keys()
+        confirm("Rebuild the counts of tokens and uses?", yes=False)
     with caller.reach.session() as opened:
         opened.refuse_if_older()
         run = count_rebuild.foresee_rebuild if dry_run else count_rebuild.rebuild_counts

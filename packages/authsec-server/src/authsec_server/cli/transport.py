@@ -75,10 +75,11 @@ def result(answer: httpx2.Response) -> Any:
             exit_code=exit_of_answer(answer.status_code) or Exit.FAILED,
         )
     if not answer.is_success:
+        message = _as_typed(str(body.get("error") or f"The authority answered HTTP {answer.status_code}."), body)
+        remedy = str(body.get("details") or "")
         raise CallFailed(
-            _as_typed(str(body.get("error") or f"The authority answered HTTP {answer.status_code}."), body)
-            + _what_changed(body),
-            str(body.get("details") or ""),
+            message + _what_changed(body),
+            " ".join(filter(None, [remedy, _option(f"{message} {remedy}", body)])),
             str(body.get("request_id") or ""),
             exit_code=exit_of_answer(answer.status_code),
             reason=str(body.get("reason") or ""),
@@ -97,6 +98,21 @@ def _as_typed(message: str, body: Mapping[str, Any]) -> str:
             typed = parameter.opts[0] if isinstance(parameter, click.Option) else parameter.human_readable_name
             return typed + message.removeprefix(field)
     return message
+
+
+def _option(said: str, body: Mapping[str, Any]) -> str:
+    """Return a sentence with the option for the refused member of the body; "" if `said` names the option.
+
+    An option with many values is named only if somebody separated the values with commas.
+    """
+    field, context = str(body.get("field") or "").partition(".")[0], click.get_current_context(silent=True)
+    for parameter in context.command.params if context else ():
+        if isinstance(parameter, click.Option) and parameter.name == field and parameter.opts[0] not in said:
+            flag = parameter.opts[0]
+            if parameter.multiple:
+                return f"Give {flag} once for each value." if "comma" in said else ""
+            return f"The option is {flag}."
+    return ""
 
 
 def _what_changed(body: Mapping[str, Any]) -> str:

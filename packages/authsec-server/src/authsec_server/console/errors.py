@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
@@ -15,7 +14,7 @@ from starlette.responses import RedirectResponse, Response
 
 from authsec_server.accounts.session_auth import SessionEnded
 from authsec_server.console import guard
-from authsec_server.failures import Failure, RoleTooSmall, Unavailable
+from authsec_server.failures import Failure, RoleTooSmall, Unavailable, seconds_text
 from authsec_server.web.errors import TooOften, Unauthenticated, retry_after, status_of, where
 from authsec_server.web.request_context import context_of
 
@@ -81,7 +80,7 @@ def answered(endpoint: Endpoint, show: Callable[[Request, FailedPage], Response]
 
 def _failed(failure: Failure | TooOften | HTTPException) -> FailedPage:
     if isinstance(failure, TooOften):
-        remedy = f"Try again in {math.ceil(failure.retry_after)} seconds."
+        remedy = f"Try again in {seconds_text(failure.retry_after)}."
         return FailedPage(status=429, message=failure.message, remedy=remedy, headers=retry_after(failure.retry_after))
     if isinstance(failure, HTTPException):
         said = "" if failure.detail == HTTPStatus(failure.status_code).phrase else failure.detail

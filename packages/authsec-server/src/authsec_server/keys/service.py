@@ -14,7 +14,7 @@ from authsec_server import naming
 from authsec_server.audit import service as audit
 from authsec_server.audit.model import EventKind, Named
 from authsec_server.db import Tx
-from authsec_server.failures import Conflict, NotFound, Unavailable
+from authsec_server.failures import Conflict, NotFound, Unavailable, seconds_text
 from authsec_server.keys import store
 from authsec_server.keys.model import (
     PUBLISHED,
@@ -200,11 +200,11 @@ def _rotate(
 
 
 def _too_young(prepared: SigningKey, now: datetime) -> Conflict:
-    seconds = -(-activation_wait(prepared, now) // timedelta(seconds=1))
+    wait = activation_wait(prepared, now)
     return Conflict(
         "The prepared key was published recently, so some verifiers may not know it yet.",
-        f"Rotate in {seconds} seconds, or force the rotation: until then, some verifiers may refuse the new key's "
-        "tokens.",
+        f"Rotate in {seconds_text(wait.total_seconds())}, or force the rotation: authsec keys rotate --force. Until "
+        "then, some verifiers may refuse the new key's tokens.",
     )
 
 

@@ -29,7 +29,7 @@ PATH = "/authsec/uflow/sdk/delegation-token"
 _ANSWERS: Mapping[Reason, tuple[int, str]] = {
     Reason.CLIENT_ID_MISSING: (400, "client_id is missing."),
     Reason.CLIENT_ID_INVALID: (400, "client_id is not a Client ID."),
-    Reason.INVALID_SCOPE: (400, "scope is malformed or missing."),
+    Reason.INVALID_SCOPE: (400, "scope is invalid."),
     Reason.INVALID_TARGET: (
         400,
         "This client's delegations are for different APIs, and the request names no resource.",

@@ -8,7 +8,6 @@ request is refused, too.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -18,6 +17,7 @@ from authsec_server.attestation.model import Failed, Miss, Proved
 from authsec_server.audit.event_shape import fits
 from authsec_server.clients.model import Client
 from authsec_server.delegations.model import Delegation, DelegationState, state
+from authsec_server.failures import seconds_text
 from authsec_server.issuers.model import TrustedIssuer
 from authsec_server.roles.model import RoleDefinition
 from authsec_server.suggest import nearest
@@ -72,7 +72,7 @@ class Denied:
 
 def too_often(wait: float) -> Denied:
     """Return the refusal for a request over a rate limit. The caller can retry in `wait` seconds."""
-    return Denied(reason=Reason.RATE_LIMITED, details=f"Retry in {math.ceil(wait)} seconds.", retry_after=wait)
+    return Denied(reason=Reason.RATE_LIMITED, details=f"Retry in {seconds_text(wait)}.", retry_after=wait)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -21,6 +21,7 @@ from authsec_server.failures import (
     OutcomeUnknown,
     Outdated,
     Unavailable,
+    seconds_text,
 )
 from authsec_server.web.etags import etag
 from authsec_server.web.instants import rfc3339
@@ -186,7 +187,7 @@ def _too_often(request: Request, failure: Exception) -> Response:
         429,
         reason="rate_limited",
         error=failure.message,
-        details=f"Retry in {math.ceil(failure.retry_after)} seconds.",
+        details=f"Retry in {seconds_text(failure.retry_after)}.",
         retryable=True,
         headers=retry_after(failure.retry_after),
     )

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 from starlette.routing import BaseRoute
@@ -13,7 +11,7 @@ from authsec_server.accounts.session_auth import cookie_name
 from authsec_server.console.entrance.cookies import caller, drop, start_session
 from authsec_server.console.guard import local_path
 from authsec_server.console.site import Console, PageRequest, PublicRequest
-from authsec_server.failures import Failure, Invalid
+from authsec_server.failures import Failure, Invalid, seconds_text
 from authsec_server.web.errors import TooOften, Unauthenticated
 
 HOME = "/console"
@@ -51,7 +49,7 @@ async def enter(guest: PublicRequest) -> Response:
     except Unauthenticated as refused:
         return await show(guest, RefusedForm("password", refused.message))
     except TooOften as refused:
-        wait = f"Try again in {math.ceil(refused.retry_after)} seconds."
+        wait = f"Try again in {seconds_text(refused.retry_after)}."
         return await show(guest, RefusedForm("password", refused.message, wait))
     return start_session(guest, new, local_path(guest.form.text("next"), HOME))
 
