@@ -5,9 +5,11 @@ SQLAlchemy would take longer over a statement than the database. The rows are th
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
+from itertools import chain
 from typing import Any, Final, Self
 
 from sqlalchemy import Connection, String
@@ -70,9 +72,9 @@ def add_all(connection: Connection, batch: Sequence[TokenEvent]) -> None:
     links = [
         (id_, number) for number, event in zip(numbers, batch, strict=True) for id_ in event.template.delegation_ids
     ]
-    connection.exec_driver_sql(_INSERT[dialect], rows)
+    _insert(connection, events.name, _COLUMNS, rows)
     if links:
-        connection.exec_driver_sql(_LINK[dialect], links)
+        _insert(connection, event_delegations.name, _LINKS, links)
 
 
 def _numbers(connection: Connection, count: int) -> list[int]:
@@ -106,15 +108,19 @@ def _stored(name: str, value: Any) -> Any:
     return str(value) if isinstance(kind, String) and value is not None else value  # an enum is its text
 
 
-def _insert(table: str, names: Sequence[str]) -> Mapping[str, str]:
-    """Return the statement of each driver."""
-    marks = {"sqlite": "?", "postgresql": "%s"}
-    columns = ", ".join(names)
-    return {
-        dialect: f"INSERT INTO {table} ({columns}) VALUES ({', '.join([mark] * len(names))})"  # noqa: S608 - from here
-        for dialect, mark in marks.items()
-    }
+def _insert(connection: Connection, table: str, names: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> None:
+    """Insert the rows with one statement.
+
+    The attack: a server is frozen while it sends many statements at once to PostgreSQL (psycopg's `executemany`). No
+    timeout of PostgreSQL ends a transaction between two of these, and revocations wait for its lock.
+    """
+    if connection.dialect.name == "postgresql":
+        connection.exec_driver_sql(_statement(table, tuple(names), "%s", len(rows)), tuple(chain.from_iterable(rows)))
+    else:
+        connection.exec_driver_sql(_statement(table, tuple(names), "?", 1), list(rows))
 
 
-_INSERT: Final = _insert(events.name, _COLUMNS)
-_LINK: Final = _insert(event_delegations.name, _LINKS)
+@lru_cache(maxsize=256)
+def _statement(table: str, names: tuple[str, ...], mark: str, count: int) -> str:
+    row = f"({', '.join([mark] * len(names))})"
+    return f"INSERT INTO {table} ({', '.join(names)}) VALUES {', '.join([row] * count)}"  # noqa: S608 - names from here
