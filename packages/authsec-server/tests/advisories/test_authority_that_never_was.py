@@ -52,6 +52,14 @@ def version(its: Any) -> int:
     return found
 
 
+def queued(database: Any, number: int) -> None:
+    """Wait until so many transactions wait for the writer."""
+    until = time.monotonic() + 20
+    while database._writer._queue.qsize() < number:
+        assert time.monotonic() < until
+        time.sleep(0.01)
+
+
 def test_an_older_database_in_which_another_change_made_the_same_version(its: Any) -> None:
     """As on a standby that lacked the last change when it became the primary."""
     client_id, database = its.delegated_name(), its.authority.database
@@ -92,9 +100,9 @@ def test_a_change_that_was_not_committed_with_the_request_that_saw_it(house: Any
         holding = threads.submit(database.append, hold)
         assert held.wait(20)
         enabling = threads.submit(database.change, lambda tx: clients.enable(tx, act(its), client_id))
-        time.sleep(0.2)  # so that the change is queued before the request
+        queued(database, 1)
         asking = threads.submit(asked, its, client_id)
-        time.sleep(0.3)
+        queued(database, 2)  # after the change
         next_batch = database._writer._next_batch
 
         def failing() -> Any:
