@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from threading import Lock
 from types import ModuleType
@@ -353,6 +354,17 @@ def house(tmp_path: Path, begun_at_noon: Path, portal: BlockingPortal) -> Iterat
             return House(stack.enter_context(opened), clock, stack, portal)
 
         yield build
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def house_on_each(request: pytest.FixtureRequest, house: Callable[..., House], tmp_path: Path) -> Callable[..., House]:
+    """The same as `house`, once per kind of database."""
+    if request.param == "sqlite":
+        return house
+    key = tmp_path / "master.key"
+    key.touch(0o600)
+    key.write_text("MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=")
+    return partial(house, database=request.getfixturevalue("postgres_url"), master_key_file=key)
 
 
 @dataclass

@@ -57,8 +57,7 @@ def together(its: Batches[str, str], gate: Gate, *items: str) -> list[Any]:
         await asyncio.to_thread(gate.entered.wait, 20)
         others = [its.submit(each) for each in items]
         gate.open.set()
-        await first
-        return await asyncio.gather(*others, return_exceptions=True)
+        return (await asyncio.gather(first, *others, return_exceptions=True))[1:]
 
     return asyncio.run(ask())
 
@@ -106,19 +105,10 @@ def test_while_the_database_is_away_each_caller_gets_an_exception_of_its_own(dat
 
     gate = Gate(fail)
 
-    async def ask(its: Batches[str, str]) -> list[Any]:
-        first = its.submit("first")
-        await asyncio.to_thread(gate.entered.wait, 20)
-        others = [its.submit(each) for each in "ab"]
-        gate.open.set()
-        return await asyncio.gather(first, *others, return_exceptions=True)
-
     with closing(Batches(database, gate)) as its:
-        found = asyncio.run(ask(its))
-    assert [(type(each), each.message, each.retry_after) for each in found] == [
-        (Unavailable, "The disk is full.", 7)
-    ] * 3
-    assert len({id(each) for each in found}) == 3
+        found = together(its, gate, "a", "b")
+    assert {(type(each), each.message, each.retry_after) for each in found} == {(Unavailable, "The disk is full.", 7)}
+    assert len({id(each) for each in found}) == 2
 
 
 def test_an_item_that_waits_too_long_is_refused_and_leaves_nothing(
@@ -208,15 +198,8 @@ def test_a_long_transaction_that_fails_fails_for_those_who_wait(
 
     gate = Gate(fail)
 
-    async def ask(its: Batches[str, str]) -> list[Any]:
-        first = its.submit("first")
-        await asyncio.to_thread(gate.entered.wait, 20)
-        others = [its.submit(each) for each in "ab"]
-        gate.open.set()
-        return await asyncio.gather(first, *others, return_exceptions=True)
-
     with closing(Batches(database, gate)) as its:
-        found = asyncio.run(ask(its))
+        found = together(its, gate, "a", "b")
     assert {str(each) for each in found} == {"Another process has the write lock."}
     assert calls == [1]
 

@@ -34,14 +34,9 @@ ENDPOINT = "/authsec/uflow/sdk/delegation-token"
 MANY = 6
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-def its(request: pytest.FixtureRequest, house: Callable[..., House], tmp_path: Path) -> House:
-    if request.param == "sqlite":
-        return house(unproved_limit=MANY)
-    (tmp_path / "key").write_text("MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=")
-    (tmp_path / "key").chmod(0o600)
-    url = request.getfixturevalue("postgres_url")
-    return house(database=url, master_key_file=tmp_path / "key", unproved_limit=MANY)
+@pytest.fixture
+def its(house_on_each: Callable[..., House]) -> House:
+    return house_on_each(unproved_limit=MANY)
 
 
 def asked(its: House, client_id: str, proof: str = "") -> tuple[int, str]:

@@ -11,7 +11,6 @@ import sqlite3
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -23,13 +22,9 @@ from sqlalchemy import event, text
 ENDPOINT = "/authsec/uflow/sdk/delegation-token"
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-def its(request: pytest.FixtureRequest, house: Any, tmp_path: Path) -> Any:
-    if request.param == "sqlite":
-        return house()
-    (tmp_path / "key").write_text("MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=")
-    (tmp_path / "key").chmod(0o600)
-    return house(database=request.getfixturevalue("postgres_url"), master_key_file=tmp_path / "key")
+@pytest.fixture
+def its(house_on_each: Any) -> Any:
+    return house_on_each()
 
 
 def asked(its: Any, client_id: str) -> int:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,13 +16,9 @@ from authsec.jose import PrivateKey
 ENDPOINT = "/authsec/uflow/sdk/delegation-token"
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-def its(request: pytest.FixtureRequest, house: Any, tmp_path: Path) -> Any:
-    if request.param == "sqlite":
-        return house()
-    (tmp_path / "key").write_text("MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=")
-    (tmp_path / "key").chmod(0o600)
-    return house(database=request.getfixturevalue("postgres_url"), master_key_file=tmp_path / "key")
+@pytest.fixture
+def its(house_on_each: Any) -> Any:
+    return house_on_each()
 
 
 def test_of_many_at_once_exactly_one_is_served(its: Any) -> None:

@@ -220,12 +220,12 @@ class Batches(Generic[Item, Result]):
 
 
 def too_many_waiting() -> Unavailable:
-    """Return the failure for a caller whose item did not begin in time."""
+    """Return the failure for an item that did not begin in time."""
     return Unavailable("Too many writes are waiting.", fault=Fault.BUSY)
 
 
 def no_answer() -> OutcomeUnknown:
-    """Return the failure for a caller whose transaction has begun and does not end."""
+    """Return the failure for an item of a transaction that has begun and does not end."""
     return OutcomeUnknown("The database did not answer.")
 
 
