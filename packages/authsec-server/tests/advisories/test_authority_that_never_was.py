@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 from authsec_server.clients import service as clients
-from authsec_server.db import Tx
+from authsec_server.db import Tx, sqlite_writer
 from authsec_server.principal import LOCAL_OPERATOR, Act
 from sqlalchemy import event, text
 
@@ -71,7 +71,9 @@ def test_an_older_database_in_which_another_change_made_the_same_version(its: An
     assert asked(its, client_id) == 403
 
 
-def test_a_change_that_was_not_committed_with_the_request_that_saw_it(house: Any) -> None:
+def test_a_change_that_was_not_committed_with_the_request_that_saw_it(
+    house: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """SQLite's writer commits both together, and the disk is full."""
     its = house()
     database = its.authority.database
@@ -98,14 +100,14 @@ def test_a_change_that_was_not_committed_with_the_request_that_saw_it(house: Any
         queued(database, 1)
         asking = threads.submit(asked, its, client_id)
         queued(database, 2)  # after the change
-        next_batch = database._writer._next_batch
+        next_batch = sqlite_writer.next_batch
 
-        def failing() -> Any:
-            batch = next_batch()
-            fails.set() if batch and len(batch) > 1 else None
+        def failing(*arguments: Any) -> Any:
+            batch = next_batch(*arguments)
+            fails.set() if batch and isinstance(batch[0], sqlite_writer._Job) and len(batch) > 1 else None
             return batch
 
-        database._writer._next_batch = failing
+        monkeypatch.setattr(sqlite_writer, "next_batch", failing)
         over.set()
         holding.result(20)
         assert enabling.exception(20) is not None

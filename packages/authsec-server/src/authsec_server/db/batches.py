@@ -18,7 +18,7 @@ from typing import Any, Generic, TypeVar
 
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError
 
-from authsec_server.db.database import Database, Tx
+from authsec_server.db.database import Database, T, Tx
 from authsec_server.failures import Fault, OutcomeUnknown, Unavailable
 
 AT_MOST = 32  # items of one transaction: it holds a lock for which a revocation waits
@@ -119,9 +119,9 @@ class Batches(Generic[Item, Result]):
         """
         waiting = _Thread(item)
         self._put(waiting)
-        if not _ended(waiting.future, START_SECONDS) and waiting.future.cancel():
+        if not has_ended(waiting.future, START_SECONDS) and waiting.future.cancel():
             raise too_many_waiting()
-        if not _ended(waiting.future, END_SECONDS):
+        if not has_ended(waiting.future, END_SECONDS):
             raise no_answer()
         result: Result = waiting.future.result()
         return result
@@ -157,7 +157,7 @@ class Batches(Generic[Item, Result]):
                 self._thread = thread
 
     def _loop(self) -> None:
-        while (batch := self._next()) is not None:
+        while (batch := next_batch(self._queue, self._at_most)) is not None:
             begun = [each for each in batch if each.begin()]
             if begun:
                 self._do(begun)
@@ -204,19 +204,6 @@ class Batches(Generic[Item, Result]):
                 waiting.append(each)
         begun = [each for each in waiting if each.begin()]
         _settle(begun, [_told(failure) for _ in begun])
-
-    def _next(self) -> list[_Waiting[Item]] | None:
-        first = self._queue.get()
-        if first is None:
-            return None
-        batch = [first]
-        while len(batch) < self._at_most and not self._queue.empty():
-            waiting = self._queue.get()
-            if waiting is None:
-                self._queue.put(None)  # the end comes after this batch
-                break
-            batch.append(waiting)
-        return batch
 
 
 def too_many_waiting() -> Unavailable:
@@ -266,7 +253,23 @@ def _told(error: BaseException) -> Exception:
     return told
 
 
-def _ended(future: Future[Any], seconds: float) -> bool:
+def next_batch(waiting: queue.SimpleQueue[T | None], at_most: int) -> list[T] | None:
+    """Wait for an item, and return it with the others that are there, at most so many. None after the end, a None."""
+    first = waiting.get()
+    if first is None:
+        return None
+    batch = [first]
+    while len(batch) < at_most and not waiting.empty():
+        item = waiting.get()
+        if item is None:
+            waiting.put(None)  # the end comes after this batch
+            break
+        batch.append(item)
+    return batch
+
+
+def has_ended(future: Future[Any], seconds: float) -> bool:
+    """Wait at most `seconds` for the result. Return whether there is a result or an exception."""
     try:
         future.exception(seconds)
     except TimeoutError:

@@ -75,7 +75,7 @@ def compare_catalogs(connection: Connection) -> CatalogComparison:
 
 
 def foreign_since(connection: Connection, known: Collection[str]) -> list[str]:
-    """Return what is found of foreign code by now and is not among the `known` findings. PostgreSQL only."""
+    """Return the findings about foreign code that are not among the `known` ones. PostgreSQL only."""
     from authsec_server.db.system_catalogs import foreign_findings
 
     return [each for each in foreign_findings(connection) if each not in known]

@@ -19,6 +19,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DatabaseError
 
+from authsec_server.db.batches import has_ended, next_batch
 from authsec_server.db.database import Access, T, Work, open_tx
 from authsec_server.failures import Fault, OutcomeUnknown, Unavailable
 
@@ -84,14 +85,6 @@ class _Job:
         if self._begun or self._begin():
             self.future.set_exception(failure)
 
-    def ended(self, seconds: float) -> bool:
-        """Wait at most `seconds` for the result of the work. Return whether the work has ended."""
-        try:
-            self.future.exception(seconds)
-        except TimeoutError:
-            return False
-        return True
-
     def _begin(self) -> bool:
         self._begun = self.future.set_running_or_notify_cancel()
         return self._begun
@@ -119,9 +112,9 @@ class Writer:
                 self._thread = threading.Thread(target=self._loop, name="authsec-sqlite-writer", daemon=True)
                 self._thread.start()
             self._queue.put(job)
-        if not job.ended(START_SECONDS) and job.future.cancel():
+        if not has_ended(job.future, START_SECONDS) and job.future.cancel():
             raise locked() if self._waits_for_lock else Unavailable("Too many writes are waiting.", fault=Fault.BUSY)
-        if not job.ended(END_SECONDS):
+        if not has_ended(job.future, END_SECONDS):
             raise OutcomeUnknown("The disk of the database file did not answer.")
         result: T = job.future.result()
         return result
@@ -143,7 +136,7 @@ class Writer:
         self.engine.dispose()
 
     def _loop(self) -> None:
-        while (batch := self._next_batch()) is not None:
+        while (batch := next_batch(self._queue, MAX_BATCH)) is not None:
             committing = False
             self._waits_for_lock = True
             try:
@@ -168,16 +161,3 @@ class Writer:
             failure = OutcomeUnknown("The disk failed during the commit.")
         failure.__cause__ = error
         return failure
-
-    def _next_batch(self) -> list[_Job] | None:
-        first = self._queue.get()
-        if first is None:
-            return None
-        batch = [first]
-        while len(batch) < MAX_BATCH and not self._queue.empty():
-            job = self._queue.get()
-            if job is None:
-                self._queue.put(None)  # the end comes after this batch
-                break
-            batch.append(job)
-        return batch

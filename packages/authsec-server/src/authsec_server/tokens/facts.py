@@ -79,7 +79,7 @@ class RecentFacts:
             return of_client.get(request.resources)
 
     def keep(self, request: TokenRequest, kept: KeptFacts) -> None:
-        """Keep the facts of a request that got a token. Call this after the commit: what was rolled back never was."""
+        """Keep the facts of a request that got a token. Call this after the commit, not before: it may fail."""
         with self._using:
             of_client = self._kept.setdefault(request.client_id, {})
             self._kept.move_to_end(request.client_id)

@@ -34,7 +34,7 @@ class Uncounted:
         self._used: dict[str, tuple[DropRecord, int]] = {}  # how many events each record leaves out
 
     def may_be(self, at: str) -> bool:
-        """Whether the time `at` (ISO 8601) is in a month whose events were dropped. For other times `add` is false."""
+        """Whether the time `at` (ISO 8601) is in a month of a drop. For other times, `add` is false."""
         return bool(self._cuts) and at < self._cuts[-1]
 
     def add(self, at: str, place: int | None) -> bool:
