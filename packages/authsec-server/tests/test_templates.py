@@ -117,7 +117,7 @@ def test_a_delegation_that_ends_soon_is_decided_on_each_time() -> None:
     ids=lambda other: next(iter(other)),
 )
 def test_another_proof_has_another_template(other: dict[str, object]) -> None:
-    assert key_of(replace(PROVED, **other), None) != key_of(PROVED, None)  # type: ignore[arg-type]
+    assert key_of(replace(PROVED, **other), None) != key_of(PROVED, None)  # type: ignore[arg-type] # one field of each
     assert key_of(PROVED, ("customers:read",)) != key_of(PROVED, None)
 
 

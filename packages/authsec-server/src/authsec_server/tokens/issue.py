@@ -227,11 +227,7 @@ class DelegationTokens:
     def _decide(self, tx: Tx, asked: _Asked, refusals: Refusals, now: datetime, *, is_fresh: bool) -> Template | Denied:
         """Return what is granted to the request, or the refusal, which is then recorded or counted."""
         request, proved = asked.request, asked.proved
-        if not asked.kept.are_of(tx):
-            asked.decided_on = KeptFacts(load_facts(tx, request))
-        else:
-            asked.decided_on = asked.kept
-        kept = asked.decided_on
+        kept = asked.decided_on = asked.kept if asked.kept.are_of(tx) else KeptFacts(load_facts(tx, request))
         outcome = self._admit(asked, is_fresh=is_fresh) or self._granted(kept, request, proved, now)
         if isinstance(outcome, Denied):
             outcome = explained(tx, outcome)
