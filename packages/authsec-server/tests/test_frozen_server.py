@@ -37,11 +37,11 @@ def version(tx: Tx) -> int:
 
 
 @contextmanager
-def frozen_in(verb: str, url: str) -> Iterator[Callable[[], str]]:
+def frozen_in(verb: str, url: str, *how: str) -> Iterator[Callable[[], str]]:
     """A process that is frozen inside a transaction of this kind. Calling thaws it: what became of the transaction."""
     with tempfile.TemporaryDirectory() as folder:
         go, output = Path(folder) / "go", Path(folder) / "output"
-        command = [sys.executable, str(WRITER), verb, url, str(go)]
+        command = [sys.executable, str(WRITER), verb, url, str(go), *how]
         process = processes.start(command, env=os.environ, cwd=Path(folder), output=output, fork=True)
         try:
             until = time.monotonic() + 30
@@ -78,6 +78,19 @@ def test_a_server_that_is_frozen_while_it_records_delays_a_revocation_for_three_
         assert thaw().startswith("unavailable"), "and its record was not made"
     assert database.read(version) == 1
     assert database.read(last_issuer) != "frozen"
+
+
+@postgresql
+@pytest.mark.parametrize("verb", ["record", "append"])
+def test_a_server_that_is_frozen_while_it_writes_many_rows_delays_a_revocation_for_three_seconds_at_most(
+    database: Database, database_url: str, verb: str
+) -> None:
+    """PostgreSQL ends no transaction whose client has sent a statement and not said that it is the last."""
+    with frozen_in(verb, database_url, "many") as thaw:
+        assert seconds_of(lambda: database.change(version)) < BOUND + MARGIN
+        assert thaw().startswith("unavailable"), "and its record was not made"
+    assert database.read(version) == 1
+    assert database.read(last_issuer) == ""
 
 
 @postgresql

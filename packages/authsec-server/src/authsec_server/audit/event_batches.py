@@ -109,11 +109,7 @@ def _stored(name: str, value: Any) -> Any:
 
 
 def _insert(connection: Connection, table: str, names: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> None:
-    """Insert the rows with one statement.
-
-    The attack: a server is frozen while it sends many statements at once to PostgreSQL (psycopg's `executemany`). No
-    timeout of PostgreSQL ends a transaction between two of these, and revocations wait for its lock.
-    """
+    """Insert the rows: with one statement on PostgreSQL, where each statement is a round trip."""
     if connection.dialect.name == "postgresql":
         connection.exec_driver_sql(_statement(table, tuple(names), "%s", len(rows)), tuple(chain.from_iterable(rows)))
     else:

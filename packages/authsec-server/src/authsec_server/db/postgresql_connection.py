@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from time import monotonic
 from typing import Any, Final, TypeVar
 
 import psycopg
-from psycopg.abc import PQGen
+from psycopg.abc import Params, PQGen
 from sqlalchemy import URL, Connection, Engine, event, text
 from sqlalchemy.exc import DisconnectionError, InvalidatePoolError
 
@@ -89,6 +89,26 @@ class NoAnswer(psycopg.OperationalError):
     """PostgreSQL did not answer a call within its deadline. The connection is closed."""
 
 
+class BoundedCursor(psycopg.Cursor[Any]):
+    """A cursor that waits for the answer to each statement before it sends the next."""
+
+    def executemany(self, query: Any, params_seq: Iterable[Params], *, returning: bool = False) -> None:
+        """Execute the statement once for each of the parameters. `rowcount` is the number of all rows afterwards.
+
+        The attack: a server is frozen while it sends many statements at once, as psycopg's `executemany` does. No
+        timeout of PostgreSQL ends a transaction between two of these, and revocations wait for its lock.
+
+        Raises `NotImplementedError` if `returning` is true.
+        """
+        if returning:
+            raise NotImplementedError
+        rows = 0
+        for parameters in params_seq:
+            self.execute(query, parameters)
+            rows += self.rowcount
+        self._rowcount = rows
+
+
 class BoundedConnection(psycopg.Connection[Any]):
     """A connection that closes and raises `NoAnswer` when a call takes longer than `seconds`.
 
@@ -140,11 +160,16 @@ class BoundedConnection(psycopg.Connection[Any]):
 
 
 def bound(engine: Engine, is_silent: Callable[[], bool] = lambda: False, schema: str | None = None) -> None:
-    """Set a deadline on every connection of this engine. If `schema` is not None, also `pin` each session to it."""
+    """Set a deadline on every connection of this engine, and let none send many statements at once.
+
+    If `schema` is not None, also `pin` each session to it.
+    """
+
+    engine.dialect.use_insertmanyvalues_wo_returning = True  # many rows are inserted by one statement
 
     @event.listens_for(engine, "do_connect")
     def _connect(_dialect: Any, _record: Any, arguments: Any, named: Any) -> BoundedConnection:
-        connection = BoundedConnection.connect(*arguments, **named)
+        connection = BoundedConnection.connect(*arguments, **named, cursor_factory=BoundedCursor)
         connection.is_silent = is_silent
         try:
             if schema is not None:
