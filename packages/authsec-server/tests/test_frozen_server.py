@@ -22,8 +22,9 @@ from authsec_server.db import Database, Tx, open_database, sqlite_writer
 from authsec_server.db import sqlite as sqlite_module
 from authsec_server.db.served import last_issuer
 from authsec_server.delegations import service as delegations
-from authsec_server.failures import Fault, Unavailable
+from authsec_server.failures import Fault, OutcomeUnknown, Unavailable
 from served_process import served
+from sqlalchemy import text
 
 WRITER = Path(__file__).with_name("frozen_writer.py")
 BOUND = 3.0  # seconds that one frozen server may delay a revocation, by the issue
@@ -91,6 +92,23 @@ def test_a_server_that_is_frozen_while_it_writes_many_rows_delays_a_revocation_f
         assert thaw().startswith("unavailable"), "and its record was not made"
     assert database.read(version) == 1
     assert database.read(last_issuer) == ""
+
+
+@postgresql
+def test_a_record_that_is_never_idle_and_never_ends_holds_its_lock_for_three_seconds_at_most(
+    database: Database,
+) -> None:
+    """A frozen server may have sent half a statement: PostgreSQL does not take that for idle."""
+
+    def goes_on(tx: Tx) -> None:
+        began = time.monotonic()
+        while time.monotonic() - began < BOUND + MARGIN:
+            tx.connection.execute(text("SELECT pg_sleep(0.01)"))
+
+    with pytest.raises(Unavailable) as raised:
+        database.record(goes_on)
+    assert not isinstance(raised.value, OutcomeUnknown)
+    assert database.record(version) == 0
 
 
 @postgresql

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 
 from psycopg.errors import ConnectionTimeout
-from sqlalchemy import Connection, Engine, create_engine, make_url, text
+from sqlalchemy import Connection, Engine, TextClause, create_engine, make_url, text
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
@@ -17,6 +18,7 @@ from authsec_server.db.postgresql_connection import (
     BOUNDS,
     PATIENT_SECONDS,
     POOL_SECONDS,
+    RECORD_MILLISECONDS,
     SESSION_SECONDS,
     NoAnswer,
     Silence,
@@ -37,18 +39,21 @@ _LOCK = {
     Access.RECORD: f"pg_advisory_xact_lock_shared({AUTHORITY_LOCK})",
     Access.CHANGE: f"pg_advisory_xact_lock({AUTHORITY_LOCK})",
 }
-_KILLED_WHILE_IDLE = "25P03"
+_KILLED = frozenset({"25P03", "25P04"})  # between two statements, or after too long a transaction
 _WAITED_FOR_A_LOCK = "55P03"
 
 
-def _opening(access: Access) -> str:
-    """Return the first statement of a transaction: set the timeouts, then take the lock, in one round trip."""
+@cache
+def _opening(access: Access, *, limited: bool) -> TextClause | None:
+    """Return the first statement of a transaction: set the timeouts, then take the lock, in one round trip.
+
+    If `limited` is true, PostgreSQL has a timeout for the time for which the lock is held, whatever the client does.
+    """
     columns = [f"set_config('{name}', '{value}', true)" for name, value in narrower(access).items()]
     columns += [_LOCK[access]] if access in _LOCK else []
-    return f"SELECT {', '.join(columns)}" if columns else ""
-
-
-_OPENING = {access: text(_opening(access)) for access in Access if _opening(access)}
+    if limited and access is Access.RECORD:
+        columns.append(f"set_config('transaction_timeout', '{RECORD_MILLISECONDS}', true)")
+    return text(f"SELECT {', '.join(columns)}") if columns else None
 
 
 class PostgreSQL(Database):
@@ -93,8 +98,10 @@ class PostgreSQL(Database):
                 raise _failure(error, access, committing=committing) or error from error
 
     def _work(self, connection: Connection, access: Access, work: Work[T]) -> T:
-        if access in _OPENING:
-            connection.execute(_OPENING[access])
+        version = connection.dialect.server_version_info or ()
+        opening = _opening(access, limited=version >= (17,))
+        if opening is not None:
+            connection.execute(opening)
         tx = open_tx(connection, access)
         self._silence.heard()
         result = work(tx)
@@ -146,7 +153,7 @@ class PostgreSQL(Database):
 
 def _failure(error: DBAPIError, access: Access, *, committing: bool) -> Unavailable | None:
     """Return the failure for the callers, or None for a programming error."""
-    if committing and error.connection_invalidated and _sqlstate(error) != _KILLED_WHILE_IDLE:
+    if committing and error.connection_invalidated and _sqlstate(error) not in _KILLED:
         return OutcomeUnknown("The connection to the database was lost during the commit.")
     if isinstance(error.orig, NoAnswer | ConnectionTimeout):
         return unanswered()
@@ -182,4 +189,4 @@ def is_outage(error: DBAPIError, access: Access) -> bool:
     on_a_standby = state == "25006" or (state == "0A000" and "recovery" in str(error.orig))
     if on_a_standby and access not in READING:
         return True
-    return state == _KILLED_WHILE_IDLE or state[:2] in {"08", "53", "57", "58", "XX"}
+    return state in _KILLED or state[:2] in {"08", "53", "57", "58", "XX"}

@@ -25,6 +25,7 @@ HOME_SECONDS: Final = 5.0  # so often a session compares its database and schema
 POOL_SECONDS: Final = 4.0  # for a free connection; an apply holds the authority lock for 2-3 s
 SILENT_SECONDS: Final = 5.0  # for each answer while PostgreSQL answers nobody
 MARGIN_SECONDS: Final = 2.0  # of the client's bound over the server's
+RECORD_MILLISECONDS: Final = 3000  # for a record from its lock to its commit, from PostgreSQL 17 on
 PATIENT_SECONDS: Final = 3600.0  # for each statement of a transaction that reads or deletes months of events
 
 
