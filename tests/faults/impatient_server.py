@@ -9,9 +9,8 @@ from dataclasses import replace
 from typing import Any
 
 from authsec.cli import main
-from authsec_server.db import postgresql, postgresql_connection, sqlite
+from authsec_server.db import postgresql_connection, sqlite
 from authsec_server.db.database import Access
-from sqlalchemy import text
 
 SHORTER = (
     (postgresql_connection, "SILENT_SECONDS", 1.7),
@@ -22,11 +21,9 @@ CHANGE = 5000  # milliseconds for which a frozen server keeps the authority lock
 
 
 def wait_less_long() -> None:
-    """Set what the server has read or built when it was imported."""
+    """Set what the server reads when it is imported. A statement with a bound is built later."""
     bounds: Any = postgresql_connection.BOUNDS
     bounds[Access.CHANGE] = replace(bounds[Access.CHANGE], idle_in_transaction_session_timeout=CHANGE)
-    openings: Any = postgresql._OPENING
-    openings[Access.CHANGE] = text(postgresql._opening(Access.CHANGE))
     for module, name, value in SHORTER:
         setattr(module, name, value)
 

@@ -19,6 +19,8 @@ from authsec_server.principal import LOCAL_OPERATOR, Act, PrincipalKind, Role
 from hypothesis import given
 from hypothesis import strategies as st
 
+pytestmark = pytest.mark.sqlite_suffices
+
 
 def create(
     database: Database, act: Act, name: str = "ci", role: Role = Role.ADMIN, life: timedelta | None = None

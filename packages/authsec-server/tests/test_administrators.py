@@ -17,6 +17,8 @@ from authsec_server.web.errors import Unauthenticated
 from hypothesis import given
 from hypothesis import strategies as st
 
+pytestmark = pytest.mark.sqlite_suffices
+
 Entrance = Any
 ADMIN_KEY = Principal(
     kind=PrincipalKind.ADMIN_KEY, id="6f1d2a34-0000-4000-8000-000000000001", name="ci", role=Role.ADMIN

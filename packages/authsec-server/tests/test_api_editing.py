@@ -12,6 +12,8 @@ from authsec_server.audit.model import EventKind, Named
 from authsec_server.failures import Conflict, Invalid, NotFound, NotPermitted, Outdated
 from authsec_server.principal import Role
 
+pytestmark = pytest.mark.sqlite_suffices
+
 URL = "https://api.example.com/customers"
 READ = Action(action="customers:read", description="See customers")
 

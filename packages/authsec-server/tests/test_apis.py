@@ -14,6 +14,8 @@ from authsec_server.db import Database
 from authsec_server.failures import Conflict, Invalid, NotFound, NotPermitted
 from authsec_server.principal import Act, Role
 
+pytestmark = pytest.mark.sqlite_suffices
+
 READ = Action(action="customers:read", description="Read a customer")
 DELETE = Action(action="customers:delete", description="Delete a customer")
 

@@ -33,6 +33,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from starlette.testclient import TestClient
 
+pytestmark = pytest.mark.sqlite_suffices
+
 Clock = Any
 GOOD = new_admin_key(random.Random(7).randbytes)  # noqa: S311 - the same in each run, and nobody's
 
@@ -145,6 +147,7 @@ def test_commands_on_the_data_make_no_key_known(deployment: Deployment) -> None:
         assert deployment.door(authority).get("/authsec/api/v1/admin-keys").json()["items"] == []
 
 
+@pytest.mark.parametrize("database_url", ["sqlite", "postgresql"], indirect=True)
 def test_of_servers_that_start_at_once_one_records_it(deployment: Deployment, database: Database) -> None:
     settings = Settings(bootstrap_key_file=private(deployment.folder / "key", GOOD))
     act = Act(principal=THE_SERVER, now=deployment.clock.at, request_id="", address="", token_bytes=secrets.token_bytes)

@@ -22,6 +22,8 @@ from authsec_server.revocations import service as revocations
 from authsec_server.revocations.model import SubjectKind
 from sqlalchemy import func, select
 
+pytestmark = pytest.mark.sqlite_suffices
+
 NOW = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
 PUBLIC = PrivateKey.generate_ed25519().public.to_pem().decode()
 SEEN = (("k8s:ns", "production"), ("k8s:sa", "customer-support-sa"), ("k8s:pod-label:app", "customer-support"))
@@ -149,6 +151,7 @@ def test_a_taken_slug_names_who_has_it(database: Database, act: Act) -> None:
     assert create(database, act, slug="customer-support-2").slug == "customer-support-2"
 
 
+@pytest.mark.parametrize("database_url", ["sqlite", "postgresql"], indirect=True)
 def test_of_many_that_want_one_slug_exactly_one_gets_it(database: Database, act: Act) -> None:
     outcomes: list[object] = []
 

@@ -12,6 +12,8 @@ from authsec_server.principal import Act
 from selector_proofs import SEEN, cluster, onboard, our_spire
 from workload_evidence import EC
 
+pytestmark = pytest.mark.sqlite_suffices
+
 
 def others(database: Database, client: Client) -> list[str]:
     shared = database.read(lambda tx: sharing(tx, client))

@@ -16,6 +16,8 @@ from authsec_server.principal import Act, Role
 from authsec_server.revocations import service as revocations
 from authsec_server.revocations.model import Revocation, SubjectKind
 
+pytestmark = pytest.mark.sqlite_suffices
+
 
 def onboard(database: Database, act: Act, name: str = "Customer Support", **what: Any) -> Client:
     wanted = Onboarding(name=name, platform="unattested", **what)

@@ -15,6 +15,8 @@ from authsec_server.issuers import service as issuers
 from authsec_server.principal import Act
 from selector_proofs import OURS, SEEN, actions, cluster, onboard, our_spire
 
+pytestmark = pytest.mark.sqlite_suffices
+
 
 def add(
     database: Database, act: Act, client: Client, platform: str, trusted_issuer: str | None = None, **what: Any

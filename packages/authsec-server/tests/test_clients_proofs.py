@@ -21,6 +21,8 @@ from authsec_server.revocations import service as revocations
 from authsec_server.revocations.model import SubjectKind
 from sqlalchemy import func, select
 
+pytestmark = pytest.mark.sqlite_suffices
+
 SEEN = (("k8s:ns", "production"), ("k8s:sa", "support"))
 
 
@@ -140,6 +142,7 @@ def test_a_key_of_another_client_is_refused(database: Database, act: Act) -> Non
         add(database, act, client, "key", public_key=key)
 
 
+@pytest.mark.parametrize("database_url", ["sqlite", "postgresql"], indirect=True)
 def test_of_many_that_want_one_key_exactly_one_gets_it(database: Database, act: Act) -> None:
     key, outcomes = pem(), []
     held = [onboard(database, act, name=f"agent {number}") for number in range(6)]

@@ -21,6 +21,8 @@ from hypothesis import strategies as st
 
 from examples import examples
 
+pytestmark = pytest.mark.sqlite_suffices
+
 
 @pytest.fixture
 def delegated(estate: Any) -> Delegation:

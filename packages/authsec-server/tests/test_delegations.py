@@ -23,6 +23,8 @@ from authsec_server.revocations.model import SubjectKind
 from authsec_server.roles import service as roles
 from authsec_server.roles.model import RoleDefinition
 
+pytestmark = pytest.mark.sqlite_suffices
+
 NOW = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
 TERMS = Terms(max_token_lifetime=86400, default_audience="authsec-api")
 
@@ -274,6 +276,7 @@ def test_an_unknown_delegation_is_not_found(database: Database, act: Act) -> Non
                 database.change(lambda tx, verb=verb, handle=handle: verb(tx, act, handle, TERMS))
 
 
+@pytest.mark.parametrize("database_url", ["sqlite", "postgresql"], indirect=True)
 def test_pages_hold_everything_once_the_newest_first(
     database: Database, act: Act, role: RoleDefinition, client: Client
 ) -> None:
@@ -314,6 +317,7 @@ def test_a_failed_revocation_changes_nothing(
     assert database.read(lambda tx: service.get(tx, act, resolved.delegation.id, TERMS)) == resolved
 
 
+@pytest.mark.parametrize("database_url", ["sqlite", "postgresql"], indirect=True)
 def test_the_same_is_not_delegated_twice(database: Database, act: Act, role: RoleDefinition, client: Client) -> None:
     first = create(database, act).delegation.slug
     recorded = events(database, act)

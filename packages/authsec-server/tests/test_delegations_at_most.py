@@ -13,6 +13,8 @@ from authsec_server.delegations import service, store
 from authsec_server.delegations.model import MAX_DELEGATIONS, Delegation, Proposal
 from authsec_server.failures import Conflict
 
+pytestmark = pytest.mark.sqlite_suffices
+
 LONG = "\N{GRINNING FACE}" * 119  # twelve characters of JSON each
 
 

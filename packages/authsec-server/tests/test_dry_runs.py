@@ -18,6 +18,8 @@ from databases import settings_for
 from starlette.testclient import TestClient
 from structlog.testing import capture_logs
 
+pytestmark = pytest.mark.sqlite_suffices
+
 API = "/authsec/api/v1/"
 House = Any
 

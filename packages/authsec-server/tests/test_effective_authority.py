@@ -15,6 +15,8 @@ from authsec_server.delegations.effective import ApiCaller, EffectiveAction, cal
 from authsec_server.failures import NotFound
 from authsec_server.roles import service as roles
 
+pytestmark = pytest.mark.sqlite_suffices
+
 READ = Action(action="customers:read", description="See customers")
 
 

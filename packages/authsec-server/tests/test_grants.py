@@ -15,6 +15,8 @@ from authsec_server.failures import NotPermitted
 from authsec_server.principal import Act, Principal, PrincipalKind, Role
 from authsec_server.revocations.model import SubjectKind
 
+pytestmark = pytest.mark.sqlite_suffices
+
 Estate = Any
 House = Any
 API = "/authsec/api/v1"

@@ -16,6 +16,8 @@ from authsec_server.issuers.store import keys
 from authsec_server.principal import Principal, PrincipalKind, Role
 from authsec_server.revocations.model import SubjectKind
 
+pytestmark = pytest.mark.sqlite_suffices
+
 ONE, TWO = (PrivateKey.generate_ec().public for _ in range(2))
 IN_CLUSTER = "https://kubernetes.default.svc.cluster.local"
 CI = {

@@ -24,6 +24,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from starlette.testclient import TestClient
 
+pytestmark = pytest.mark.sqlite_suffices
+
 NOW = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
 CLUSTER: dict[str, Any] = {
     "name": "Production",

@@ -20,6 +20,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from issuers import DISCOVERY, JWKS, NOW, ONE, TWO, Asking, Issuer
 
+pytestmark = pytest.mark.sqlite_suffices
+
 
 @pytest.fixture
 def its(database: Database, peers: Any, peer: Callable[..., Any]) -> Asking:

@@ -27,6 +27,8 @@ from authsec_server.keys.sealing_keys import SealingKeys
 from authsec_server.principal import LOCAL_OPERATOR, Act
 from sqlalchemy import text
 
+pytestmark = pytest.mark.sqlite_suffices
+
 NOW = datetime.fromisoformat("2026-11-25T12:00:00+00:00")
 ISSUER = "https://authsec.example.com"
 KIDS = ["A" * 43, "B" * 43]

@@ -14,6 +14,8 @@ from authsec_server.revocations.model import SubjectKind
 from authsec_server.roles import service
 from authsec_server.roles.model import RoleDefinition
 
+pytestmark = pytest.mark.sqlite_suffices
+
 NEW = {"name": "Support", "description": "", "actions": ("customers:delete", "customers:read")}
 
 

@@ -20,6 +20,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from starlette.requests import Request
 
+pytestmark = pytest.mark.sqlite_suffices
+
 Entrance = Any
 
 Entrance = Any

@@ -18,6 +18,8 @@ from authsec_server.failures import Invalid, Unavailable
 from authsec_server.principal import Role
 from authsec_server.web.errors import TooOften, Unauthenticated
 
+pytestmark = pytest.mark.sqlite_suffices
+
 Entrance = Any
 ISSUER = "https://login.example.com"
 

@@ -19,6 +19,8 @@ from authsec_server.roles import service as roles
 from authsec_server.tokens.revocation import revoked
 from databases import settings_for
 
+pytestmark = pytest.mark.sqlite_suffices
+
 House = Any
 ENDPOINT = "/authsec/uflow/sdk/delegation-token"
 TERMS = Terms(max_token_lifetime=86_400, default_audience="authsec-api")

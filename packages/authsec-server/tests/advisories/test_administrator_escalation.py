@@ -9,6 +9,8 @@ from authsec_server.accounts import administrators, local_links, sessions
 from authsec_server.failures import NotPermitted
 from authsec_server.principal import Principal, PrincipalKind, Role
 
+pytestmark = pytest.mark.sqlite_suffices
+
 Entrance = Any
 ADMIN_KEY = Principal(
     kind=PrincipalKind.ADMIN_KEY, id="6f1d2a34-0000-4000-8000-000000000001", name="ci", role=Role.ADMIN

@@ -22,6 +22,8 @@ from authsec_server.roles import service as roles
 from authsec_server.web.errors import Unauthenticated
 from authsec_server.web.unit_of_work import UnitOfWork
 
+pytestmark = pytest.mark.sqlite_suffices
+
 Entrance = Any
 ENDINGS = ["disabled", "demoted", "reset", "signed out", "expired"]
 

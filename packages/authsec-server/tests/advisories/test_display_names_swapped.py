@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 from sealed_estate import Sealed, sealed_estate, swapped
 
+pytestmark = pytest.mark.sqlite_suffices
+
 
 @pytest.fixture
 def sealed(estate: Any) -> Sealed:

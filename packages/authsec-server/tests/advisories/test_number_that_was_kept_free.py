@@ -23,6 +23,8 @@ from authsec_server.principal import Act
 from databases import raise_version_to
 from sqlalchemy import insert, select
 
+pytestmark = pytest.mark.sqlite_suffices
+
 FREE = 300  # numbers
 RAISE = {
     "sqlite": f"UPDATE sqlite_sequence SET seq = seq + {FREE} WHERE name = 'events'",

@@ -31,6 +31,8 @@ from authsec_server.keys.sealing_keys import SealingKeys
 from authsec_server.principal import LOCAL_OPERATOR, Act
 from sqlalchemy import delete, insert, select, update
 
+pytestmark = pytest.mark.sqlite_suffices
+
 NOW = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
 ISSUER = "https://authsec.example.com"
 MASTER = MasterKey(bytes(32))  # the thief has it

@@ -21,6 +21,8 @@ from authsec_server.revocations import service as revocations
 from sealed_estate import sealed_estate
 from sqlalchemy import text
 
+pytestmark = pytest.mark.sqlite_suffices
+
 COPIES = 1000
 COPY = (
     "INSERT INTO revocations WITH RECURSIVE numbers (number) AS"

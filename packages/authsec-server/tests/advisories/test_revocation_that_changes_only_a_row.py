@@ -25,6 +25,8 @@ from databases import settings_for
 from trusted_issuers import agent, operator, shows, trust
 from workload_evidence import Issuer, github
 
+pytestmark = pytest.mark.sqlite_suffices
+
 Change = Callable[[Tx, Act, str, Issuer], object]
 
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
 
+import pytest
 from audit_answers import LATER, SealedLog, fill, issued
 from authsec_server.app.readiness_probe import Clocks, sealing_stopped
 from authsec_server.audit import service as audit
@@ -16,6 +17,8 @@ from authsec_server.audit.store import events, sealed_events
 from authsec_server.db import Database, Tx
 from authsec_server.principal import LOCAL_OPERATOR
 from sqlalchemy import insert, select
+
+pytestmark = pytest.mark.sqlite_suffices
 
 AN_HOUR_LATER = LATER + timedelta(hours=1)
 

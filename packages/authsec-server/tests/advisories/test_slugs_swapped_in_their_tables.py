@@ -14,6 +14,8 @@ from authsec_server.delegations import service
 from authsec_server.delegations import service as delegations
 from sealed_estate import Sealed, listed, sealed_estate, swapped
 
+pytestmark = pytest.mark.sqlite_suffices
+
 
 @pytest.fixture
 def sealed(estate: Any) -> Sealed:

@@ -39,6 +39,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from serving import serving
 
+pytestmark = pytest.mark.sqlite_suffices
+
 FEED = "/authsec/v1/revocations"
 OURS = "customers-api"
 House = Any

@@ -14,6 +14,8 @@ from authsec_server.principal import Role
 from authsec_server.web.errors import TooOften, Unauthenticated
 from sqlalchemy import Engine, event
 
+pytestmark = pytest.mark.sqlite_suffices
+
 Entrance = Any
 EMAILS = ["ann@example.com", "invited@example.com", "disabled@example.com", "oda@example.com", "nobody@example.com"]
 

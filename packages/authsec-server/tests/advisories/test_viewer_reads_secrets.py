@@ -13,6 +13,8 @@ from typing import Any
 import pytest
 from admin_api import API, Estate, estate_of
 
+pytestmark = pytest.mark.sqlite_suffices
+
 NEVER = ("$argon2", "PRIVATE KEY", '"d":', "client_secret", "set-up?code=")
 
 
