@@ -12,6 +12,8 @@ SAME_GROUP_IS_FOCUSED = """element => {
   const { type, name } = document.activeElement;
   return type === "radio" && name === element.name;
 }"""
+IS_BEYOND_THE_FRAME = "element => document.activeElement === document.body && element.closest('#main') !== null"
+IS_SKIP_LINK = "() => document.activeElement.getAttribute('href') === '#main'"
 # An outline or a ring around it, or around the label that wraps it.
 FOCUS_IS_SEEN = """element => [element, element.closest("label")].some((each) => {
   if (!each) return false;
@@ -60,7 +62,7 @@ class Keyboard:
     """Never touches the mouse: goes on with Tab until it is there, and sees where it is."""
 
     def __init__(self, page: Page) -> None:
-        self._keys = page.keyboard
+        self._page, self._keys = page, page.keyboard
 
     def press(self, target: Locator) -> None:
         """Enter on it."""
@@ -93,6 +95,10 @@ class Keyboard:
         self._keys.type(option)
 
     def _go_to(self, target: Locator, there: str = IS_FOCUSED) -> None:
+        if target.evaluate(IS_BEYOND_THE_FRAME):
+            self._keys.press("Tab")
+            assert self._page.evaluate(IS_SKIP_LINK), "the first stop of a page is the link to its content"
+            self._keys.press("Enter")
         for _ in range(PRESSES):
             if target.evaluate(there):
                 break

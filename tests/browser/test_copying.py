@@ -14,11 +14,11 @@ AGENT = "/console/clients/claims-triage"
     ("path", "button"),
     [
         (AGENT, "Copy the Client ID"),
-        (AGENT, "Copy the SPIFFE ID"),
+        pytest.param(AGENT, "Copy the SPIFFE ID", marks=pytest.mark.soak),
         (f"{AGENT}/connect", "Copy for bash"),
-        (f"{AGENT}/connect", "Copy for PowerShell"),
+        pytest.param(f"{AGENT}/connect", "Copy for PowerShell", marks=pytest.mark.soak),
         ("/console/apis/ledger", "Copy audience"),
-        ("/console/keys", "Copy key id"),
+        pytest.param("/console/keys", "Copy key id", marks=pytest.mark.soak),
     ],
 )
 def test_a_copy_button_copies_what_stands_beside_it(company: Any, browse: Any, path: str, button: str) -> None:

@@ -11,6 +11,11 @@ from playwright.sync_api import Page, expect
 NEW = "/console/delegations/new"
 
 
+BRIEFLY = pytest.mark.parametrize(
+    "page", [True, pytest.param(False, marks=pytest.mark.soak)], ids=["script", "no-script"], indirect=True
+)
+
+
 @pytest.fixture(params=[True, False], ids=["script", "no-script"])
 def page(request: pytest.FixtureRequest, place: Any, browse: Any) -> Page:
     """Mary's window."""
@@ -57,6 +62,7 @@ def test_back_and_the_names_of_the_steps_lose_nothing(page: Page, role: str, age
     expect(page.get_by_label("Unit")).to_have_value("minutes")
 
 
+@BRIEFLY
 def test_enter_goes_on_whatever_button_comes_first(page: Page, role: str, agent: str) -> None:
     page.goto(f"{NEW}/duration?role={role}&client={agent}&actions=customers:read")
     page.get_by_label("Maximum Duration").fill("7")
@@ -65,6 +71,7 @@ def test_enter_goes_on_whatever_button_comes_first(page: Page, role: str, agent:
     expect(page.get_by_text("7 hours")).to_be_visible()
 
 
+@BRIEFLY
 def test_going_on_with_a_new_role_typed_uses_it(page: Page, agent: str, request: pytest.FixtureRequest) -> None:
     page.goto(f"{NEW}?client={agent}")
     page.get_by_text("New role…").click()
@@ -80,6 +87,7 @@ def test_going_on_with_a_new_role_typed_uses_it(page: Page, agent: str, request:
     expect(page.get_by_role("checkbox", name="reports:read")).to_be_visible()
 
 
+@BRIEFLY
 def test_after_back_the_same_is_not_created_again(page: Page, role: str, agent: str) -> None:
     page.goto(f"{NEW}/review?role={role}&client={agent}&actions=customers:read")
     page.get_by_role("button", name="Create Trust Delegation").click()

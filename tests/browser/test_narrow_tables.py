@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Locator, expect
 
-WIDTHS = (320, 768, 900, 1024, 1280)
+WIDTHS = (320, 1024, *(pytest.param(width, marks=pytest.mark.soak) for width in (768, 900, 1280)))
 LONG = {
     "name": "Reconciliation of Correspondence Wwwwwwwwwwwwwwwwwwww",
     "owner": "Counterfeit-Investigations and Recoveries",

@@ -62,10 +62,10 @@ def is_told(page: Page, field: str, text: str) -> None:
     ("thing", "field", "buttons"),
     [
         (client, "Owner", SAVE),
-        (role, "Description", SAVE),
-        (api, "Description", SAVE),
+        pytest.param(role, "Description", SAVE, marks=pytest.mark.soak),
+        pytest.param(api, "Description", SAVE, marks=pytest.mark.soak),
         (delegation, "Owner", REVIEW),
-        (administrator, "Name", SAVE),
+        pytest.param(administrator, "Name", SAVE, marks=pytest.mark.soak),
     ],
 )
 def test_the_second_is_told_and_may_overrule(

@@ -190,6 +190,7 @@ def test_an_agent_with_a_key_pair_reads_a_customer(
     assert "Customer 42 is Ada Lovelace, ada@example.com." in done.stdout
 
 
+@pytest.mark.soak  # test_attestation.py onboards such an agent
 def test_an_agent_on_kubernetes_is_told_what_is_missing(
     serve: Any, reader: Callable[..., Reader], agent: Shell
 ) -> None:

@@ -12,7 +12,8 @@ BACKGROUND = "element => getComputedStyle(element).backgroundColor"
 BESIDE = "element => element.scrollWidth - element.clientWidth"
 BELOW = "element => element.scrollHeight - element.clientHeight"
 SCROLLS = "element => getComputedStyle(element).overflowY"
-SCHEMES = ("light", "dark")
+SCHEMES = ("light", pytest.param("dark", marks=pytest.mark.soak))
+WIDTHS = (320, pytest.param(1280, marks=pytest.mark.soak))
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)
@@ -38,7 +39,7 @@ def test_the_badges_of_a_new_row_stand_out_from_it(company: Any, browse: Any, sc
         assert badge.evaluate(BACKGROUND) != row.evaluate(BACKGROUND), badge.inner_text()
 
 
-@pytest.mark.parametrize("width", [320, 1280])
+@pytest.mark.parametrize("width", WIDTHS)
 def test_tabs_have_no_place_to_scroll_up_and_down(company: Any, browse: Any, width: int) -> None:
     page = browse(company.url, storage_state=company.mary, viewport={"width": width, "height": 800})
     page.goto("/console/clients/claims-triage")
@@ -47,7 +48,7 @@ def test_tabs_have_no_place_to_scroll_up_and_down(company: Any, browse: Any, wid
     assert tabs.evaluate(SCROLLS) == "hidden"
 
 
-@pytest.mark.parametrize("width", [320, 1280])
+@pytest.mark.parametrize("width", WIDTHS)
 def test_the_end_of_a_line_of_code_is_seen(company: Any, browse: Any, width: int) -> None:
     page = browse(company.url, storage_state=company.mary, viewport={"width": width, "height": 800})
     for path in ("/console/apis/claims-api", "/console/clients/claims-triage/connect"):
@@ -56,7 +57,7 @@ def test_the_end_of_a_line_of_code_is_seen(company: Any, browse: Any, width: int
             assert block.evaluate(BESIDE) <= 0, block.inner_text()
 
 
-@pytest.mark.parametrize("width", [320, 1280])
+@pytest.mark.parametrize("width", WIDTHS)
 def test_the_picture_of_authority_is_whole_and_can_be_read(company: Any, browse: Any, width: int) -> None:
     page = browse(company.url, storage_state=company.mary, viewport={"width": width, "height": 800})
     page.goto("/console/picture")

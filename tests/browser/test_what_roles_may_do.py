@@ -36,6 +36,7 @@ def all_that_is_offered(company: Any, invited: dict[str, Any]) -> dict[str, Offe
         return {pattern: found[way] for way, pattern in ways(visit, ROUTES, ["/console"])}
 
 
+@pytest.mark.soak  # test_console_addresses.py has the same of every page, without a process
 def test_a_viewer_finds_nothing_to_change(company: Any, invite: Any) -> None:
     seen = all_that_is_offered(company, invite(company.its, "Vera", "viewer"))
     assert NOWHERE not in seen
@@ -44,13 +45,14 @@ def test_a_viewer_finds_nothing_to_change(company: Any, invite: Any) -> None:
     assert {"/console/clients/{client}", "/console/delegations/{delegation}", "/console/keys"} <= set(seen)
 
 
+@pytest.mark.soak  # likewise
 def test_an_operator_is_offered_nothing_of_an_administrators(company: Any, invite: Any) -> None:
     seen = all_that_is_offered(company, invite(company.its, "Omar", "operator"))
     assert [pattern for pattern, page in seen.items() if page.heading.strip() in {"", "Not permitted"}] == []
     assert {"/console/clients/onboard", "/console/delegations/new", "/console/roles/{role}/edit"} <= set(seen)
 
 
-@pytest.mark.parametrize("role", FORBIDDEN)
+@pytest.mark.parametrize("role", ["viewer", pytest.param("operator", marks=pytest.mark.soak)])
 def test_an_address_that_is_forced_is_refused_with_a_way_on(company: Any, browse: Any, invite: Any, role: str) -> None:
     page = browse(company.url, storage_state=invite(company.its, f"Forcing-{role}", role))
     for path in FORBIDDEN[role]:
