@@ -67,6 +67,7 @@ def test_a_full_disk(serve: Any) -> None:
     assert len(issued(its)) == 2
 
 
+@pytest.mark.sqlite_suffices
 def test_sigterm_drains_first(serve: Any) -> None:
     its = serve(AUTHSEC_SERVER_DRAIN_SECONDS="1")
     agent = prepared(its)

@@ -16,6 +16,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import httpx2
+import pytest
 from authsec_demo.loopback import free_port, serving
 from starlette.applications import Starlette
 from starlette.responses import JSONResponse
@@ -199,6 +200,7 @@ def test_the_whole_story_is_told_and_its_exports_work_until_ctrl_c(tmp_path: Pat
     assert not answers(exports["DOWNSTREAM_URL"])
 
 
+@pytest.mark.soak  # test_steps_can_fail.py of authsec-demo has every step fail
 def test_a_step_that_does_not_do_what_it_should_ends_the_story_with_status_1(tmp_path: Path, programs: Path) -> None:
     """A live model that never calls the tool: nothing is fetched, and the demo must not pretend that it was."""
     idle = {"role": "assistant", "content": "TERMINATE"}

@@ -10,6 +10,8 @@ import pytest
 from authsec import AuthSecClient, DelegationDenied
 from authsec.testing import ThrowawayAuthority
 
+pytestmark = pytest.mark.sqlite_suffices
+
 
 def said(client: AuthSecClient) -> str:
     """To the model, without what differs from one request to the next."""

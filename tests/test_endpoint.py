@@ -13,6 +13,7 @@ from typing import Any
 
 import httpx2
 import psycopg
+import pytest
 from authsec.jose import PrivateKey, PublicKey, verify_compact
 
 UNKNOWN = "00000000-0000-4000-8000-000000000000"
@@ -168,6 +169,7 @@ def test_a_token(serve: Any) -> None:
     }
 
 
+@pytest.mark.sqlite_suffices
 def test_the_client_id_may_come_in_a_header_and_the_query_wins(serve: Any) -> None:
     its = serve()
     agent = its.agent("Open")
@@ -187,6 +189,7 @@ def test_an_assertion_proves_once(serve: Any) -> None:
     refused(its.ask(agent, proof=assertion), 401, "attestation_invalid")
 
 
+@pytest.mark.sqlite_suffices
 def test_a_key_of_another_agent_proves_nothing(serve: Any) -> None:
     its = serve()
     agent, other = its.agent("One", keyed=True), its.agent("Other", keyed=True)
@@ -196,6 +199,7 @@ def test_a_key_of_another_agent_proves_nothing(serve: Any) -> None:
     refused(its.ask(stranger), 401, "attestation_invalid")
 
 
+@pytest.mark.sqlite_suffices
 def test_the_limit_of_an_address_comes_before_anything_is_looked_up(serve: Any) -> None:
     its = serve(AUTHSEC_SERVER_ADDRESS_LIMIT="3")
     for _ in range(3):
@@ -204,6 +208,7 @@ def test_the_limit_of_an_address_comes_before_anything_is_looked_up(serve: Any) 
     refused(its.ask(client_id="nonsense"), 400, "client_id_invalid")
 
 
+@pytest.mark.sqlite_suffices
 def test_the_limit_of_a_client_is_charged_only_after_proof(serve: Any) -> None:
     its = serve(AUTHSEC_SERVER_CLIENT_LIMIT="2")
     agent = its.agent("Keyed", keyed=True)
@@ -217,6 +222,7 @@ def test_the_limit_of_a_client_is_charged_only_after_proof(serve: Any) -> None:
     refused(its.ask(agent), 429, "rate_limited")
 
 
+@pytest.mark.sqlite_suffices
 def test_the_limit_of_the_unproved_is_per_address_and_client(serve: Any) -> None:
     its = serve(AUTHSEC_SERVER_UNPROVED_LIMIT="2", AUTHSEC_SERVER_TRUSTED_PROXIES="127.0.0.0/8")
     agent = its.agent("Open")

@@ -13,6 +13,8 @@ from typing import Any
 
 import pytest
 
+pytestmark = pytest.mark.sqlite_suffices
+
 Running = Any
 AUTHSEC = Path(sys.executable).with_name("authsec")
 

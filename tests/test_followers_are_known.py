@@ -5,7 +5,10 @@ from __future__ import annotations
 import time
 from typing import Any
 
+import pytest
 from authsec import TokenVerifier
+
+pytestmark = pytest.mark.sqlite_suffices
 
 AUDIENCE = "https://crm.example"
 

@@ -1,4 +1,4 @@
-"""The authority changes the key that it signs with, while agents get tokens and four APIs verify them.
+"""The authority changes the key that it signs with, while agents get tokens and two APIs verify them.
 
 What takes minutes is made short here on both sides alike. The authority publishes a key five minutes before it signs,
 and an API renews its keys every five minutes: here both are `ROUND` seconds, the first by making the prepared key as
@@ -26,7 +26,7 @@ from authsec_server.db import open_database
 from authsec_server.keys import store
 from authsec_server.keys.model import PUBLISH_AHEAD, KeyState
 
-APIS = 4
+APIS = 2
 ROUND = 1.2  # an API looks for a key that it does not know once a second at most, which is a minute in earnest
 PAUSE = 0.05  # seconds between two turns of an agent: what matters is that tokens come all the time
 API = Path(__file__).with_name("rotation_api.py")
@@ -106,7 +106,7 @@ def kid_of(token: str) -> str:
 
 @contextmanager
 def apis(issuer: str) -> Iterator[list[str]]:
-    """Four APIs, each a process that follows the feed and renews its keys every `ROUND` seconds."""
+    """APIs, each a process that follows the feed and renews its keys every `ROUND` seconds."""
     with ExitStack() as stack:
         started = [
             subprocess.Popen([sys.executable, str(API), issuer, str(ROUND)], stdout=subprocess.PIPE, text=True)

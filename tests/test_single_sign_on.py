@@ -18,6 +18,8 @@ from authsec_server.outbound import outbound_of
 from authsec_server.principal import Role
 from authsec_server.settings import load_settings
 
+pytestmark = pytest.mark.sqlite_suffices
+
 
 @pytest.fixture
 def open_id(oidc_provider: Any, monkeypatch: pytest.MonkeyPatch) -> Callable[..., OpenIdSignIn]:

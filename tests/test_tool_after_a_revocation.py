@@ -13,6 +13,8 @@ import requests
 from authsec import AuthSecClient, TokenVerifier
 from authsec.wsgi import BearerAuth
 
+pytestmark = pytest.mark.sqlite_suffices
+
 
 class Quiet(WSGIRequestHandler):
     def log_message(self, *_: object) -> None:

@@ -51,7 +51,7 @@ def main() -> int:
     if unknown := set(asked.clients) - set(CLIENTS):
         parser.error(f"no such client: {', '.join(sorted(unknown))}")
     recorder = VerdictRecorder()
-    words = ["-n", "0", "-m", "frameworks or not frameworks", *map(str, TESTS)]
+    words = ["-n", "0", "-m", "frameworks or soak or not soak", *map(str, TESTS)]
     selection = Selection(set(asked.clients) or set(CLIENTS))
     if pytest.main(words, plugins=[recorder, selection]) or not recorder.all_ran:
         return 1

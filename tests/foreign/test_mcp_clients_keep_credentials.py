@@ -142,7 +142,9 @@ def authority(serving: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 
 
 @pytest.mark.parametrize("client", each(TRIED[MCP_SECRET]))
-@pytest.mark.parametrize(("kind", "tried"), [("secret", MCP_SECRET), ("key", MCP_KEY)])
+@pytest.mark.parametrize(
+    ("kind", "tried"), [("secret", MCP_SECRET), pytest.param("key", MCP_KEY, marks=pytest.mark.soak)]
+)
 def test_a_stock_mcp_client_takes_its_credential_to_the_authority_alone(
     client: Client, kind: str, tried: str, run: Run, authority: Any, record_verdict: RecordVerdict
 ) -> None:

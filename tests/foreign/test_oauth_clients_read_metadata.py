@@ -82,7 +82,10 @@ def test_a_stock_oauth_client_of_python(
 
 
 @pytest.mark.parametrize("client", each([OPENID_CLIENT]))
-@pytest.mark.parametrize(("algorithm", "tried"), [("oauth2", METADATA), ("oidc", OPENID_METADATA)])
+@pytest.mark.parametrize(
+    ("algorithm", "tried"),
+    [("oauth2", METADATA), pytest.param("oidc", OPENID_METADATA, marks=pytest.mark.soak)],
+)
 def test_openid_client_of_npm(
     client: Client, algorithm: str, tried: str, issuer: str, foreign_node: Any, record_verdict: RecordVerdict
 ) -> None:

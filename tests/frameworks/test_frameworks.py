@@ -102,6 +102,7 @@ def test_the_tests_of_the_page_pass(tmp_path: Path) -> None:
     assert "2 passed" in done.stdout
 
 
+@pytest.mark.soak
 def test_a_tool_that_the_framework_saw_before_ours_is_found_by_the_pages_test(tmp_path: Path) -> None:
     """The decorators in the wrong order, where nobody else can tell."""
     right = (ROOT / "examples" / "frameworks" / "pydantic_ai_tool.py").read_text("utf-8")

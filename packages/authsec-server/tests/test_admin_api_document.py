@@ -27,7 +27,7 @@ House = Any
 Operation = Any
 SITE = "http://127.0.0.1:7468"
 HEADLINE = re.compile(r"[A-Z][a-z]+ .*[^.]")  # one line without a full stop
-QUICK, SOAK = 3, 10_000  # of each operation; of all
+QUICK, SOAK = 2, 10_000  # of each operation; of all
 # A schema says what a value looks like, not which one is taken, fits another, or is the newest.
 CONFIG = {
     "generation": {"with-security-parameters": False},  # the check `ignored_auth` asks each without its key

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from functools import partial
 from hashlib import sha256
@@ -12,12 +13,12 @@ from authsec_server.audit import service as audit
 from authsec_server.audit.merkle_tree import COVERED, Tree, leaf_hash, node_hash
 from authsec_server.audit.model import Event, EventKind, Refusal, Tally
 from authsec_server.audit.sealing import sealer, store
-from authsec_server.audit.sealing.checkpoints import CheckpointRefused, read_checkpoint
+from authsec_server.audit.sealing.checkpoints import CheckpointRefused, Keys, read_checkpoint
 from authsec_server.audit.sealing.log_check import Report
 from authsec_server.audit.sealing.sealer import BATCH, LogBroken, Sealer
 from authsec_server.audit.sealing.service import following
 from authsec_server.audit.sealing.store import checkpoints
-from authsec_server.audit.sealing.verifying import verify
+from authsec_server.audit.sealing.verifying import verify, verify_log
 from authsec_server.audit.store import events, sealed_events
 from authsec_server.db import Database, Tx
 from authsec_server.keys.master_key import MasterKey
@@ -63,8 +64,8 @@ class AuditLog:
         tallies = {Refusal(address="192.0.2.1", reason="rate_limited"): Tally(count=1, request_id="req_test")}
         self.database.append(lambda tx: audit.count_refusals(tx, tallies, at))
 
-    def verify(self) -> Report:
-        return self.database.read(lambda tx: verify(tx, self.keys.by_kid()))
+    def verify(self, how: Callable[[Tx, Keys], Report] = verify_log) -> Report:
+        return self.database.read(lambda tx: how(tx, self.keys.by_kid()))
 
 
 @pytest.fixture
@@ -115,7 +116,7 @@ def test_what_is_committed_is_sealed_and_nothing_else_changes(audit_log: AuditLo
     checkpoint = audit_log.verify().last
     audit_log.sealer.seal()
     audit_log.sealer.seal()  # nothing new: no further checkpoint
-    after = audit_log.verify()
+    after = audit_log.verify(verify)
     assert (after.sealed, after.not_yet, after.as_sealed) == (5, 0, True)
     assert after.last is not None
     assert after.last != checkpoint
@@ -177,7 +178,7 @@ def test_findings_about_events_come_before_those_about_the_schema(audit_log: Aud
     for number in range(120):
         made = text(f"CREATE VIEW another_{number} AS SELECT 1 AS one")
         audit_log.database.append(lambda tx, made=made: tx.connection.execute(made))
-    report = audit_log.verify()
+    report = audit_log.verify(verify)
     assert report.findings[0] == "Event 2 was changed: the event differs from its seal."
     schema = report.findings[1:]
     assert all("another_" in each for each in schema)

@@ -5,8 +5,6 @@ from __future__ import annotations
 import subprocess
 import sys
 
-import pytest
-
 HEAVY = ("sqlalchemy", "starlette", "authsec_server.app", "authsec_server.settings", "uvicorn")
 LINES = [
     "",
@@ -25,16 +23,19 @@ LINES = [
 ]
 
 
-@pytest.mark.parametrize("line", LINES)
-def test_nothing_of_the_server_is_loaded_to_ask_one_elsewhere(line: str) -> None:
+def test_nothing_of_the_server_is_loaded_to_ask_one_elsewhere() -> None:
+    """One process for all commands: what one loads stays loaded, and is told of those after it as well."""
     program = f"""
 import os, sys
 os.environ |= {{"AUTHSEC_ADMIN_KEY": "authsec_" + "A" * 43, "AUTHSEC_BASE_URL": "http://127.0.0.1:9"}}
 from authsec.cli import commands
-try:
-    commands({line.split() or ["--help"]})
-except SystemExit as ended:
-    print(ended.code, [name for name in {HEAVY} if name in sys.modules])
+for line in {LINES}:
+    try:
+        commands(line.split() or ["--help"])
+    except SystemExit as ended:
+        print("ended", line, ended.code, [name for name in {HEAVY} if name in sys.modules], sep="|")
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert done.stdout.splitlines()[-1] == f"{0 if line.endswith('--help') or not line else 5} []", done.stderr
+    ended = [line for line in done.stdout.splitlines() if line.startswith("ended|")]
+    expected = [f"ended|{line}|{0 if line.endswith('--help') or not line else 5}|[]" for line in LINES]
+    assert ended == expected, done.stderr

@@ -15,7 +15,12 @@ PROGRAM = Path(__file__).with_name("stuck_server.py")
 
 @pytest.mark.parametrize(
     ("what", "number"),
-    [("thread", signal.SIGTERM), ("close", signal.SIGTERM), ("loop", signal.SIGTERM), ("thread", signal.SIGINT)],
+    [
+        ("thread", signal.SIGTERM),
+        ("close", signal.SIGTERM),
+        ("loop", signal.SIGTERM),
+        pytest.param("thread", signal.SIGINT, marks=pytest.mark.soak),
+    ],
 )
 def test_a_process_ends_although_something_in_it_hangs(tmp_path: Path, what: str, number: int) -> None:
     program = sys.executable, PROGRAM, what

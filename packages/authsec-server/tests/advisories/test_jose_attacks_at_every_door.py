@@ -45,12 +45,12 @@ def test_the_tokens_of_a_cluster_that_is_asked_about_them(house: Any, peers: Any
     assert len(server.reviewed()) == 2, "of the good one before, and the good one after"
 
 
-@pytest.mark.parametrize(("kind", "key"), [("spiffe", "EC"), ("oidc", "RSA")])
+@pytest.mark.parametrize(("kind", "key"), [("spiffe", "EC"), pytest.param("oidc", "RSA", marks=pytest.mark.soak)])
 def test_the_tokens_of_workloads(endpoint: Any, kind: str, key: str) -> None:
     assert attacked(doors.workload(endpoint, kind, KEYS[key])) == []
 
 
-@pytest.mark.parametrize("key", ["RSA", "Ed25519"])
+@pytest.mark.parametrize("key", ["RSA", pytest.param("Ed25519", marks=pytest.mark.soak)])
 def test_assertions_of_agents_with_a_key_pair(endpoint: Any, key: str) -> None:
     assert attacked(doors.key_pair(endpoint, KEYS[key])) == []
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
@@ -251,17 +251,18 @@ def _called(tx: Tx, query: Mapping[str, str]) -> list[Any]:
     return _page(tx, read_filter(tx, query, NAMES))
 
 
-def answers(tx: Tx, covered: frozenset[int]) -> dict[str, Any]:
+def answers(tx: Tx, covered: frozenset[int], only: Collection[str] = ()) -> dict[str, Any]:
     """What every reader says of the covered events in this transaction, or the error that it ends with.
 
-    Sums are left out where the database has other events as well: these may count.
+    If `only` names readers, no other is asked. Sums are left out where the database has other events as well: these
+    may count.
     """
     reading = Tx(tx.connection, Access.READ, tx.version)
     others = set(_numbers(tx)) - covered
     return {
         name: _answer(reader, reading, covered)
         for name, reader in readers().items()
-        if not (others and name.startswith("sum"))
+        if (not only or name in only) and not (others and name.startswith("sum"))
     }
 
 

@@ -13,7 +13,7 @@ import psycopg
 from authsec_server.db import open_database
 from psycopg import sql
 
-NAME = "authsec"
+NAME, TEMPLATE = "authsec", "migrated"
 # All that a migration makes: a test that changes any of it gets others a new database.
 _LOOK = """
 SELECT array_agg(line ORDER BY line) FROM (
@@ -55,6 +55,13 @@ class ReusedDatabase:
     def __init__(self, server: str) -> None:
         self._server = server
         self.url = sqlalchemy_url(server, NAME)
+        with psycopg.connect(server, autocommit=True) as connection:
+            connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(TEMPLATE)))
+        database = open_database(sqlalchemy_url(server, TEMPLATE))
+        database.migrate()
+        database.close()
+        with self._session(TEMPLATE) as session:
+            session.execute("ANALYZE")  # a check of the whole schema has bad plans without it
         self._make()
         with self._session() as session:
             self._fresh = _seen(session)
@@ -71,11 +78,10 @@ class ReusedDatabase:
         self._make()
 
     def _make(self) -> None:
+        """Copy the template, which costs a quarter of what the migrations cost."""
+        made = sql.SQL("CREATE DATABASE {} TEMPLATE {}")
         with psycopg.connect(self._server, autocommit=True) as connection:
-            connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(NAME)))
-        database = open_database(self.url)
-        database.migrate()
-        database.close()
+            connection.execute(made.format(sql.Identifier(NAME), sql.Identifier(TEMPLATE)))
 
     def _emptied(self, session: psycopg.Connection) -> bool:
         """Whether nothing was there but rows, and tables of a test's own (the audit log has some for each month)."""
@@ -92,9 +98,9 @@ class ReusedDatabase:
         return True
 
     @contextmanager
-    def _session(self) -> Iterator[psycopg.Connection]:
+    def _session(self, name: str = NAME) -> Iterator[psycopg.Connection]:
         head, _, query = self._server.partition("?")
-        with psycopg.connect(f"{head.rpartition('/')[0]}/{NAME}?{query}") as session:
+        with psycopg.connect(f"{head.rpartition('/')[0]}/{name}?{query}") as session:
             yield session
 
 
