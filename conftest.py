@@ -19,7 +19,7 @@ from reused_postgresql import ReusedDatabase
 
 # Tests have no deadline: a busy machine is no failure. Full runs try 100 examples unless a test names another number.
 settings.register_profile("full", deadline=None)
-settings.register_profile("quick", deadline=None, max_examples=15)
+settings.register_profile("quick", deadline=None, max_examples=10)
 settings.load_profile("quick")
 
 ON_DEMAND = ("soak", "frameworks")  # markers; `-m soak` asks for them
