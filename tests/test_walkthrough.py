@@ -50,7 +50,13 @@ class Clone:
         path = os.pathsep.join([str(beside), str(programs), str(Path(sys.executable).parent), os.environ["PATH"]])
         self._folder, self._environment = (
             folder,
-            {**kept, "PATH": path, "NO_PROXY": "127.0.0.1", "PYTHONUNBUFFERED": "1"},
+            {
+                **kept,
+                "PATH": path,
+                "NO_PROXY": "127.0.0.1",
+                "PYTHONUNBUFFERED": "1",
+                "AUTHSEC_SERVER_DRAIN_SECONDS": "0",  # no test waits for a server to end
+            },
         )
 
     def paste(self, lines: str, *, status: int = 0) -> str:

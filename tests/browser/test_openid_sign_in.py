@@ -57,6 +57,7 @@ def test_the_claim_gives_the_role(its: Any, oidc_provider: Any, page: Page) -> N
     expect(settings).to_be_visible()
 
 
+@pytest.mark.soak  # test_single_sign_on.py has the same without a browser
 def test_without_a_role_nobody_comes_in(its: Any, oidc_provider: Any, page: Page) -> None:
     oidc_provider.account("bob", roles=["cleaning"])
     page.goto("/console")
@@ -68,6 +69,7 @@ def test_without_a_role_nobody_comes_in(its: Any, oidc_provider: Any, page: Page
     expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
 
 
+@pytest.mark.soak  # test_open_id.py has the same without a browser
 def test_who_changes_their_mind_at_the_provider_is_led_back(page: Page) -> None:
     page.goto("/console")
     sign_in(page)

@@ -19,7 +19,9 @@ def is_dark(page: Page) -> bool:
     return dark
 
 
-@pytest.mark.parametrize(("system", "other"), [("light", "Dark"), ("dark", "Light")])
+@pytest.mark.parametrize(
+    ("system", "other"), [("light", "Dark"), pytest.param("dark", "Light", marks=pytest.mark.soak)]
+)
 def test_the_toggle(company: Any, browse: Any, system: str, other: str) -> None:
     page = browse(company.url, storage_state=company.mary, color_scheme=system)
     page.goto(PAGE)

@@ -82,7 +82,10 @@ def silent(database: Database, verb: str, work: Callable[[Tx], object] = version
     return failures[0]
 
 
-@pytest.mark.parametrize("verb", ["read", "append", "record", "change", "rehearse"])
+@pytest.mark.parametrize(
+    "verb",
+    ["read", "change", *(pytest.param(verb, marks=pytest.mark.soak) for verb in ("append", "record", "rehearse"))],
+)
 def test_a_call_that_gets_no_answer_ends_and_the_next_one_after_the_silence_works(
     behind: Database, proxy: SilentProxy, verb: str
 ) -> None:
