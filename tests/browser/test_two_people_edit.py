@@ -64,7 +64,7 @@ def is_told(page: Page, field: str, text: str) -> None:
         (client, "Owner", SAVE),
         pytest.param(role, "Description", SAVE, marks=pytest.mark.soak),
         pytest.param(api, "Description", SAVE, marks=pytest.mark.soak),
-        (delegation, "Owner", REVIEW),
+        pytest.param(delegation, "Owner", REVIEW, marks=pytest.mark.soak),
         pytest.param(administrator, "Name", SAVE, marks=pytest.mark.soak),
     ],
 )

@@ -196,6 +196,7 @@ def assert_numbers(database: Database, history: Sequence[Happening]) -> None:
     database.read(check)
 
 
+@pytest.mark.sqlite_suffices
 @settings(max_examples=examples(25), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.data())
 def test_any_history_rolled_up_at_any_times_gives_the_numbers_of_the_audit_log(
@@ -218,6 +219,7 @@ def test_any_history_rolled_up_at_any_times_gives_the_numbers_of_the_audit_log(
     assert_numbers(database, history)
 
 
+@pytest.mark.sqlite_suffices
 @settings(max_examples=examples(25), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.data())
 def test_whatever_the_clocks_say_each_event_is_counted_once(database: Database, data: st.DataObject) -> None:

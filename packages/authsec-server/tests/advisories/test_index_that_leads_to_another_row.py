@@ -68,7 +68,7 @@ def verified(database: Database, log: SealedLog) -> Report:
     ("table", "keys", "row", "changed"),
     [
         (EVENTS, "jti", "jti = 'jti-of-token-1'", {"id": "1000000", "jti": "'jti-of-token-7'"}),
-        (EVENTS, "id, at", "id = 3", {"id": "12"}),
+        pytest.param(EVENTS, "id, at", "id = 3", {"id": "12"}, marks=pytest.mark.soak),
         ("event_delegations", "delegation_id, event_id", "event_id = 2", {"delegation_id": "'d-9'"}),
         ("hourly_counts", "hour, kind, reason", "reason = '' AND hour = '2026-11-25 12:00+00'", {"reason": "'zz'"}),
     ],

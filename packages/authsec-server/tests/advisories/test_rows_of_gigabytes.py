@@ -23,6 +23,8 @@ from authsec_server.keys.master_key import MasterKey
 from authsec_server.keys.sealing_keys import SealingKeys
 from sqlalchemy import text
 
+pytestmark = pytest.mark.sqlite_suffices
+
 EACH = 8_000_000  # bytes of an event that no server writes
 INSERT = (
     "INSERT INTO events (at, kind, request_id, client_id, client_name, delegations, roles, decision, reason, address,"

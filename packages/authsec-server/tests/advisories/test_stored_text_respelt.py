@@ -27,6 +27,8 @@ from authsec_server.principal import LOCAL_OPERATOR
 from databases import raise_version_to
 from sqlalchemy import text
 
+pytestmark = pytest.mark.sqlite_suffices
+
 NOW = datetime.fromisoformat("2026-11-25T12:00:00+00:00")
 VICTIM = 4
 THE_LINK = "event_delegations WHERE event_id = 4 AND delegation_id = 'd-1'"
