@@ -76,6 +76,12 @@ def processor_seconds(processes: Sequence[int]) -> float:
     return ticks / os.sysconf("SC_CLK_TCK")
 
 
+def with_children(parent: int) -> list[int]:
+    """This process and its signing processes."""
+    children = Path(f"/proc/{parent}/task/{parent}/children").read_text("ascii").split()
+    return [parent, *map(int, children)]
+
+
 def processes_of(name: str) -> list[int]:
     """The processes of this program."""
     return [
@@ -153,6 +159,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--database", default="", help="SQLAlchemy URL of an empty PostgreSQL database")
     parser.add_argument("--connections", type=int, default=64)
+    parser.add_argument("--signers", default="", help="AUTHSEC_SERVER_SIGNERS")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=int, default=5, help="of each round")
     asked = parser.parse_args()
@@ -162,6 +169,8 @@ def main() -> None:
         folder = Path(made)
         admin_key = run("admin", "bootstrap-key", variables={}).out.strip()
         settings = {**_NO_LIMITS, "AUTHSEC_SERVER_BOOTSTRAP_KEY_FILE": private(folder / "admin.key", admin_key)}
+        if asked.signers:
+            settings["AUTHSEC_SERVER_SIGNERS"] = asked.signers
         if asked.database:
             master_key = private(folder / "master.key", base64.b64encode(os.urandom(32)).decode())
             settings |= {"AUTHSEC_SERVER_DATABASE": asked.database, "AUTHSEC_SERVER_MASTER_KEY_FILE": master_key}
@@ -171,7 +180,8 @@ def main() -> None:
             load(url, asked.connections, 2)  # warms up
             rounds = []
             for _ in range(asked.rounds):
-                processes = [authority.process_id, *(processes_of("postgres") if asked.database else ())]
+                processes = with_children(authority.process_id)
+                processes += processes_of("postgres") if asked.database else []
                 rounds.append(measured(url, processes, asked.connections, asked.seconds))
                 print_round(rounds[-1])
     print(f"median: {median(each.ratio for each in rounds):.2f} signatures a token")

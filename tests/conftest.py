@@ -181,7 +181,8 @@ def _serving(folder: Path, database_option: str) -> Iterator[Serve]:
             data.mkdir(exist_ok=True)
             environment = {name: value for name, value in os.environ.items() if not name.startswith("AUTHSEC")}
             environment["AUTHSEC_SERVER_MASTER_KEY_FILE"] = _master_key(folder / "master.key")
-            environment |= {"AUTHSEC_SERVER_DRAIN_SECONDS": "0"} | settings
+            # Without signing processes: they would start with each of hundreds of servers.
+            environment |= {"AUTHSEC_SERVER_DRAIN_SECONDS": "0", "AUTHSEC_SERVER_SIGNERS": "0"} | settings
             log = folder / f"serve-{next(starts)}.log"
             command = [*program, "serve", "--port", str(port), *where]
             fork = program == AUTHSEC

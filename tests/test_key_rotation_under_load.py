@@ -43,7 +43,8 @@ class Seen:
 
 @pytest.mark.sqlite_suffices
 def test_no_good_token_is_refused(serve: Any) -> None:
-    its = serve(AUTHSEC_SERVER_UNPROVED_LIMIT="1000000", AUTHSEC_SERVER_ADDRESS_LIMIT="1000000")
+    limits = dict.fromkeys(("AUTHSEC_SERVER_UNPROVED_LIMIT", "AUTHSEC_SERVER_ADDRESS_LIMIT"), "1000000")
+    its = serve(AUTHSEC_SERVER_SIGNERS="2", **limits)
     role = its.role("Reader", "customers:read")
     agents = [its.agent(f"Agent {n}") for n in range(3)]
     for agent in agents:

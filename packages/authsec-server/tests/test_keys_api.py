@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from authsec.jose import PublicKey
 from authsec_server.keys.api import METADATA_PATHS, PREFIXES
-from authsec_server.tokens.api import PATH as TOKEN_PATH
+from authsec_server.tokens.request import PATH as TOKEN_PATH
 
 KEYS = "/authsec/api/v1/keys"
 JWKS = "/.well-known/jwks.json"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from authsec_server.tokens.api import PATH as DELEGATION_TOKEN_PATH
+from authsec_server.tokens.request import PATH as DELEGATION_TOKEN_PATH
 from authsec_server.web.oauth import AUTHORIZATION_PATH, TOKEN_PATH
 from pages import Page
 

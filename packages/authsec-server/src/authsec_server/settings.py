@@ -9,6 +9,7 @@ from __future__ import annotations
 import ipaddress
 import os
 import re
+import sys
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, Self
@@ -92,6 +93,13 @@ class Settings(BaseModel):
         600, ge=1, description="Limit of token requests a minute with a valid proof, for one client."
     )
     max_in_flight: int = Field(512, ge=1, description="Limit of concurrent requests; further requests get 503.")
+    signers: int | None = Field(
+        None,
+        ge=0,
+        le=64,
+        description="Processes that sign tokens; 0 signs in the server's own process. "
+        "Empty: one for each core, at most 4, and none on a machine with one core.",
+    )
     outbound_http_hosts: CommaSeparated = Field((), description="Hosts that this server may call over plain http.")
     outbound_private_hosts: CommaSeparated = Field(
         (), description="Hosts, addresses or networks outside the public internet that this server may call."
@@ -270,6 +278,15 @@ class Settings(BaseModel):
         """Return the file of the SQLite database, or None for PostgreSQL."""
         prefix = "sqlite:///"
         return Path(self.database_url.removeprefix(prefix)) if self.database_url.startswith(prefix) else None
+
+    @property
+    def signing_processes(self) -> int:
+        """Return how many processes sign tokens."""
+        if sys.platform == "win32":  # no socket is passed on to another process there
+            return 0
+        cores = os.cpu_count() or 1
+        by_cores = 0 if cores == 1 else min(cores, 4)
+        return by_cores if self.signers is None else self.signers
 
     @property
     def issuer(self) -> str:

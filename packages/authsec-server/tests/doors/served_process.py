@@ -64,6 +64,7 @@ def served(database_url: str, folder: Path, *, program: Sequence[str] = AUTHSEC,
         "AUTHSEC_SERVER_UNPROVED_LIMIT": "1000000",
         "AUTHSEC_SERVER_ADDRESS_LIMIT": "1000000",
         "AUTHSEC_SERVER_PUBLIC_URL": "http://127.0.0.1:7468",
+        "AUTHSEC_SERVER_SIGNERS": "0",  # they would start with each server
         **settings,
     }
     where = ["--data", str(folder)] if database_url.startswith("sqlite") else ["--database", database_url]

@@ -43,11 +43,13 @@ from authsec_server.revocations import service as revocations
 from authsec_server.revocations import subscribers as followers
 from authsec_server.revocations.feed import Feed
 from authsec_server.settings import Settings, is_loopback
+from authsec_server.tokens.direct import DirectTokens
 from authsec_server.tokens.issue import DelegationTokens
 from authsec_server.web import health
 from authsec_server.web.errors import HANDLERS, where
 from authsec_server.web.health import Readiness
-from authsec_server.web.middleware import Bounded, Contextualise, ExpectedHosts
+from authsec_server.web.middleware import Bounded, ConcurrencyLimit, Contextualise, ExpectedHosts, is_one_of
+from authsec_server.web.request_context import new_context
 from authsec_server.web.restored_backup import RefuseWhileOlder
 
 log = structlog.get_logger(__name__)
@@ -129,6 +131,7 @@ class Authority:
     """
 
     app: Starlette
+    direct: DirectTokens
     issuer: str
     database: Database
     tokens: DelegationTokens
@@ -234,6 +237,7 @@ def _assembled(services: Services, *, serves: bool, pages: bool) -> Authority:
         bootstrap = _bootstrap_key(services) if serves else None  # the audit log has room for it by now
         if serves:
             services.probe.attempt()  # the first answer of a server that can work says so
+    limit = ConcurrencyLimit(services.settings.max_in_flight)
     app = Starlette(
         routes=routes(services, pages=pages),
         exception_handlers=HANDLERS,
@@ -248,11 +252,12 @@ def _assembled(services: Services, *, serves: bool, pages: bool) -> Authority:
             watch(services, maintain),
             is_older=lambda: services.comparison.problem is not None,
         ),
-        middleware=_middleware(services),
+        middleware=_middleware(services, limit),
     )
     app.router.redirect_slashes = False  # it would lead to plain HTTP where a proxy ends TLS, secrets and all
     return Authority(
         app=app,
+        direct=_direct(services, limit),
         issuer=services.settings.issuer,
         database=services.database,
         tokens=services.tokens,
@@ -267,7 +272,18 @@ def _assembled(services: Services, *, serves: bool, pages: bool) -> Authority:
     )
 
 
-def _middleware(services: Services) -> list[Middleware]:
+def _direct(services: Services, limit: ConcurrencyLimit) -> DirectTokens:
+    settings, comparison = services.settings, services.comparison
+    hosts = _hosts(settings)
+    return DirectTokens(
+        services.tokens,
+        admits=lambda host: not comparison.problem and is_one_of(hosts, host),
+        new_context=lambda scope: new_context(scope, services.runtime.token_bytes, settings.trusted_proxies),
+        limit=limit,
+    )
+
+
+def _middleware(services: Services, limit: ConcurrencyLimit) -> list[Middleware]:
     settings = services.settings
     return [
         Middleware(
@@ -280,7 +296,7 @@ def _middleware(services: Services) -> list[Middleware]:
         # the metadata may send its secret to the API that it wants to call.
         Middleware(
             Bounded,
-            at_most=settings.max_in_flight,
+            limit=limit,
             always=(*PROBES, revocations_api.PATH, *keys_api.METADATA_ADDRESSES),
         ),
         Middleware(RefuseWhileOlder, why=lambda: services.comparison.problem, reading=may_be_read),
@@ -288,10 +304,11 @@ def _middleware(services: Services) -> list[Middleware]:
     ]
 
 
-def _hosts(settings: Settings) -> set[str]:
-    """Return the accepted Host headers: the host of the issuer and the allowed hosts of the settings.
+def _hosts(settings: Settings) -> frozenset[str]:
+    """Return the accepted hosts of Host headers, in lower case: that of the issuer, and those of the settings.
 
     A server that listens on loopback also accepts the loopback names.
     """
     hosts = {urlsplit(settings.issuer).hostname or "", *settings.allowed_hosts}
-    return hosts | ({"localhost", "127.0.0.1", "::1"} if is_loopback(settings.host) else set())
+    hosts |= {"localhost", "127.0.0.1", "::1"} if is_loopback(settings.host) else set()
+    return frozenset(host.lower() for host in hosts)

@@ -8,14 +8,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from functools import lru_cache
-from itertools import chain
 from typing import Any, Final, Self
 
 from sqlalchemy import Connection, String
 
 from authsec_server.audit.model import Event
 from authsec_server.audit.store import delegation_ids, event_delegations, events, row_of
+from authsec_server.db.driver import insert_rows
 from authsec_server.db.schema import CanonicalJson, as_stored, canonical_json
 
 _COLUMNS: Final = tuple(each.name for each in events.columns if each.name != "count_key")
@@ -72,9 +71,8 @@ def add_all(connection: Connection, batch: Sequence[TokenEvent]) -> None:
     links = [
         (id_, number) for number, event in zip(numbers, batch, strict=True) for id_ in event.template.delegation_ids
     ]
-    _insert(connection, events.name, _COLUMNS, rows)
-    if links:
-        _insert(connection, event_delegations.name, _LINKS, links)
+    insert_rows(connection, events.name, _COLUMNS, rows)
+    insert_rows(connection, event_delegations.name, _LINKS, links)
 
 
 def _numbers(connection: Connection, count: int) -> list[int]:
@@ -106,17 +104,3 @@ def _stored(name: str, value: Any) -> Any:
     if isinstance(kind, CanonicalJson):
         return canonical_json(value)
     return str(value) if isinstance(kind, String) and value is not None else value  # an enum is its text
-
-
-def _insert(connection: Connection, table: str, names: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> None:
-    """Insert the rows: with one statement on PostgreSQL, where each statement is a round trip."""
-    if connection.dialect.name == "postgresql":
-        connection.exec_driver_sql(_statement(table, tuple(names), "%s", len(rows)), tuple(chain.from_iterable(rows)))
-    else:
-        connection.exec_driver_sql(_statement(table, tuple(names), "?", 1), list(rows))
-
-
-@lru_cache(maxsize=256)
-def _statement(table: str, names: tuple[str, ...], mark: str, count: int) -> str:
-    row = f"({', '.join([mark] * len(names))})"
-    return f"INSERT INTO {table} ({', '.join(names)}) VALUES {', '.join([row] * count)}"  # noqa: S608 - names from here

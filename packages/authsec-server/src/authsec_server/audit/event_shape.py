@@ -150,6 +150,11 @@ def is_event(row: Mapping[str, Any]) -> bool:
     The JSON columns must be parsed already. The instants may be parsed or texts.
     Readers would fail at an invalid row. Occurrences below 1 would reduce every sum.
     """
+    return is_content(row["kind"], row["delegations"], row["roles"], row["detail"]) and has_columns(row)
+
+
+def has_columns(row: Mapping[str, Any]) -> bool:
+    """Whether AuthSec could have written the other columns of a row whose JSON columns have the right shapes."""
     return (
         type(row["occurrences"]) is int
         and 0 < row["occurrences"] <= MAX_OCCURRENCES
@@ -161,7 +166,6 @@ def is_event(row: Mapping[str, Any]) -> bool:
         and (row["principal_kind"] is None or _is_principal(row))
         and isinstance(row["at"], str | datetime)
         and isinstance(row["expires_at"], str | datetime | None)
-        and is_content(row["kind"], row["delegations"], row["roles"], row["detail"])
         and (row["count_key"] is None or _is_counted(row))
     )
 

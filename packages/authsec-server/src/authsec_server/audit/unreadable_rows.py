@@ -23,7 +23,7 @@ from authsec_server.db.schema import LONGEST_JSON, CanonicalJson, read_canonical
 MOST_BYTES: Final = 2**24  # of the stored rows that a caller holds at once
 LONGEST_ROW: Final = 3 * LONGEST_JSON + 2**18  # bytes: three JSON texts, and texts of 4,096 characters at most
 _AT_ONCE: Final = 500  # numbers of events in one statement
-_UNREADABLE = (ValueError, TypeError, OperationalError, DataError)
+UNREADABLE = (ValueError, TypeError, OperationalError, DataError)
 
 Size = tuple[int, int]
 """The number of a row of `events`, and the stored bytes of the row."""
@@ -42,8 +42,8 @@ def read_events(
     try:
         if not too_long:
             return connection.execute(statement).all()
-    except _UNREADABLE as error:
-        _raise_unless_of_a_row(error)
+    except UNREADABLE as error:
+        raise_unless_of_a_row(error)
     with any_text(connection):
         numbers = dict.fromkeys(number for number, _ in sizes)
         return [row for number in numbers for row in _of_number(connection, number, too_long)]
@@ -92,8 +92,8 @@ def readable(connection: Connection, statement: Select[Any]) -> Sequence[Any]:
     """Return the readable rows of this query of columns of `events`. Unreadable rows are left out."""
     try:
         return connection.execute(statement).all()
-    except _UNREADABLE as error:
-        _raise_unless_of_a_row(error)
+    except UNREADABLE as error:
+        raise_unless_of_a_row(error)
     with any_text(connection):
         return list(_one_by_one(connection, statement))
 
@@ -129,7 +129,7 @@ def _decoded(octets: bytes) -> str:
     return octets.decode("utf-8", "surrogateescape")
 
 
-def _raise_unless_of_a_row(error: Exception) -> None:
+def raise_unless_of_a_row(error: Exception) -> None:
     """Raise the error again, unless a value in a row caused the error.
 
     An unreachable database causes an error that is raised again.
@@ -140,6 +140,11 @@ def _raise_unless_of_a_row(error: Exception) -> None:
 
 @cache
 def _stored_bytes(dialect: str) -> ColumnElement[int]:
+    return literal_column(stored_bytes(dialect), Integer)
+
+
+@cache
+def stored_bytes(dialect: str) -> str:
     """Return the SQL for the number of stored bytes of an event.
 
     The SQL is written as text, because building an expression of 25 functions takes longer than the query.
@@ -149,7 +154,7 @@ def _stored_bytes(dialect: str) -> ColumnElement[int]:
     else:
         texts = [each.name for each in events.c if isinstance(each.type, String | CanonicalJson)]
         lengths = [f'coalesce(octet_length("{name}"), 0)' for name in texts]
-    return literal_column(" + ".join(lengths), Integer)
+    return " + ".join(lengths)
 
 
 def _of_number(connection: Connection, number: int, too_long: Collection[int]) -> Sequence[Row[Any] | int]:
@@ -157,8 +162,8 @@ def _of_number(connection: Connection, number: int, too_long: Collection[int]) -
         return [number]
     try:
         return connection.execute(select(events).where(events.c.id == number)).all()
-    except _UNREADABLE as error:
-        _raise_unless_of_a_row(error)
+    except UNREADABLE as error:
+        raise_unless_of_a_row(error)
         return [number]
 
 

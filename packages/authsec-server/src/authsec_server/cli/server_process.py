@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -58,10 +59,11 @@ def run(settings: Settings) -> None:
         else:
             warn_of_another(authority.database.read(last_issuer), authority.issuer)
             _patiently(lambda: authority.database.append(lambda tx: remember_issuer(tx, authority.issuer)))
+            stack.enter_context(authority.tokens.signer.with_processes(settings.signing_processes))
             greet(settings, authority)
         config = uvicorn.Config(
             authority.app,
-            http=BoundedProtocol,
+            http=partial(BoundedProtocol, direct=authority.direct),  # type: ignore[arg-type] # uvicorn only calls it
             lifespan="on",
             proxy_headers=False,  # forwarded addresses are read in one place: web/request_context.py
             server_header=False,

@@ -13,7 +13,7 @@ from starlette.routing import Route
 from authsec_server.console.errors import FailedPage
 from authsec_server.console.forms import Form
 from authsec_server.console.site import Console, PublicRequest
-from authsec_server.tokens.api import PATH as DELEGATION_TOKEN_PATH
+from authsec_server.tokens.request import PATH as DELEGATION_TOKEN_PATH
 from authsec_server.web.oauth import AUTHORIZATION_PATH, oauth_error
 from authsec_server.web.request_context import context_of
 

@@ -111,6 +111,7 @@ class Batches(Generic[Item, Result]):
         self._starting = threading.Lock()
         self._thread: threading.Thread | None = None
         self._closed = False
+        self._gathered: dict[asyncio.AbstractEventLoop, list[_Waiting[Item]]] = {}  # of this turn of a loop
 
     def run(self, item: Item) -> Result:
         """Queue the item, and wait until its transaction is durable. Returns what the work returns for the item.
@@ -129,14 +130,25 @@ class Batches(Generic[Item, Result]):
     def submit(self, item: Item) -> asyncio.Future[Result]:
         """Queue the item. The future, of the running event loop, has what `run` would return or raise."""
         self._start()
-        waiting = _Task(item, asyncio.get_running_loop())
-        self._queue.put(waiting)
+        loop = asyncio.get_running_loop()
+        waiting = _Task(item, loop)
+        gathered = self._gathered.setdefault(loop, [])
+        gathered.append(waiting)
+        if len(gathered) == 1:
+            loop.call_soon(self._put_gathered, loop)
         return waiting.future
+
+    def _put_gathered(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Queue the items of one turn of the loop at once. Else the first would get a transaction of its own."""
+        for waiting in self._gathered.pop(loop, ()):
+            self._queue.put(waiting)
 
     def close(self) -> None:
         """Finish the queued items, then end the thread. The wait is limited."""
         with self._starting:
             self._closed = True
+            for loop in [*self._gathered]:
+                self._put_gathered(loop)
             self._queue.put(None)
         if self._thread is not None:
             self._thread.join(START_SECONDS)

@@ -30,7 +30,7 @@ from enum import Enum
 from secrets import token_hex
 from typing import Any, Final, TypeVar
 
-from sqlalchemy import Connection, bindparam, select, update
+from sqlalchemy import Connection, bindparam, update
 
 from authsec_server.db.schema import authority
 from authsec_server.db.table_digests import TableChanges
@@ -207,7 +207,7 @@ def raise_version(tx: Tx, version: int) -> Tx:
     return replace(tx, version=version)
 
 
-_STATE: Final = select(authority.c.version, authority.c.change_id)
+_STATE: Final = f"SELECT version, change_id FROM {authority.name}"  # noqa: S608 - the driver's own: each token needs it
 _RAISE_VERSION: Final = (
     update(authority)
     .values(version=authority.c.version + 1, change_id=bindparam("random"))
@@ -225,5 +225,5 @@ def open_tx(connection: Connection, access: Access) -> Tx:
         return Tx(connection, access, version, change_id)
     if access is Access.CHECK:
         return Tx(connection, access, 0)
-    version, change_id = connection.execute(_STATE).one()
+    version, change_id = connection.exec_driver_sql(_STATE).one()
     return Tx(connection, access, version, change_id)

@@ -48,10 +48,11 @@ class _SqliteInstant(sqlite.DATETIME):
     """UTC text with microseconds, `2026-11-25 12:00:00.000000`. Any other form is refused."""
 
     def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[Any], datetime | None]:  # noqa: ARG002 - SQLAlchemy calls it so
-        return _read_instant
+        return read_instant
 
 
-def _read_instant(value: Any) -> datetime | None:
+def read_instant(value: Any) -> datetime | None:
+    """Parse an instant as SQLite stores it; None for None. The result has no time zone. Raises `NotCanonical`."""
     if value is None:
         return None
     try:

@@ -42,6 +42,10 @@ def primary_code(error: BaseException) -> int:
     return (getattr(getattr(error, "orig", error), "sqlite_errorcode", None) or 0) & 0xFF
 
 
+class RolledBack(Exception):
+    """The only job of a transaction has failed, which rolls the transaction back. The job has the error."""
+
+
 class _Job:
     """A unit of work in the writer thread's queue."""
 
@@ -53,23 +57,27 @@ class _Job:
         self._result: Any = None
         self._error: BaseException | None = None
 
-    def attempt(self, connection: Connection, failure: FailureOf) -> None:
-        """Run the work inside a savepoint, unless the work was cancelled.
+    def attempt(self, connection: Connection, failure: FailureOf, *, alone: bool) -> None:
+        """Run the work, unless the work was cancelled. Raises `RolledBack` if the work failed and is `alone`.
 
+        With other work in the transaction, the work runs inside a savepoint.
         A failure of the database itself is raised, because such a failure fails the whole batch.
         """
         if not self._begin():
             return
-        savepoint = connection.begin_nested()
+        savepoint = None if alone else connection.begin_nested()
         try:
             self._result = self.work(open_tx(connection, self.access))
         except BaseException as error:
             if isinstance(error, DatabaseError | UnicodeDecodeError) and failure(error, "written"):
                 raise
-            savepoint.rollback()
             self._error = error  # for the thread that asked
+            if savepoint is None:
+                raise RolledBack from error
+            savepoint.rollback()
         else:
-            savepoint.commit()
+            if savepoint is not None:
+                savepoint.commit()
 
     def settle(self) -> None:
         """Return the result or the error to the waiting caller. The commit is durable by then."""
@@ -143,8 +151,10 @@ class Writer:
                 with self.engine.begin() as connection:
                     self._waits_for_lock = False
                     for job in batch:
-                        job.attempt(connection, self._failure)
+                        job.attempt(connection, self._failure, alone=len(batch) == 1)
                     committing = True
+            except RolledBack:
+                batch[0].settle()
             except BaseException as error:  # noqa: BLE001 - a full disk, a lock held too long: everyone hears of it
                 for job in batch:
                     job.fail(self._told(error, committing=committing))

@@ -5,14 +5,17 @@ The transaction that records the token decides which key signs (`service.active_
 
 from __future__ import annotations
 
+import asyncio
 import threading
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 
 from authsec.jose import PrivateKey
 
-from authsec_server.db import Database
-from authsec_server.keys import store
+from authsec_server.db import Database, Tx
+from authsec_server.keys import service, store
 from authsec_server.keys.master_key import KeyUnusable, MasterKey, Purpose
+from authsec_server.keys.signing_processes import SigningProcesses
 
 
 class Signer:
@@ -23,6 +26,37 @@ class Signer:
         self._master_key = master_key
         self._opened: dict[str, PrivateKey] = {}
         self._opening = threading.Lock()
+        self._processes: SigningProcesses | None = None
+        self._active = (-1, "", "")  # version and change id of the authority, and the key that signs since then
+
+    def active_kid(self, tx: Tx) -> str:
+        """Return the name of the key that signs in this transaction. Raises `Unavailable`.
+
+        The name stays in memory until the next change of authority: only a change makes another key the active one.
+        """
+        version, change_id, kid = self._active
+        if (version, change_id) != (tx.version, tx.change_id):
+            kid = service.active_kid(tx)
+            self._active = (tx.version, tx.change_id, kid)
+        return kid
+
+    @contextmanager
+    def with_processes(self, count: int) -> Iterator[None]:
+        """Let `sign_elsewhere` use so many processes within this context."""
+        self._processes = SigningProcesses(count, lambda kid: self._opened.get(kid))
+        try:
+            self._processes.start()
+            yield
+        finally:
+            self._processes.close()
+            self._processes = None
+
+    def sign_elsewhere(self, kid: str, signing_input: bytes) -> asyncio.Future[bytes] | None:
+        """Sign in another process. None if there is no such process, or if the key is not in memory.
+
+        To be called in an event loop. The future may raise `Unavailable`.
+        """
+        return None if self._processes is None else self._processes.sign(kid, signing_input)
 
     def sign(self, kid: str, signing_input: bytes) -> bytes:
         """Sign with the key `kid` (RS256). Raises `KeyUnusable` or `Unavailable`."""
@@ -49,6 +83,8 @@ class Signer:
         """Delete all keys except `kids` from memory. A key that was deleted in the database must not stay in memory."""
         with self._opening:
             self._opened = {kid: key for kid, key in self._opened.items() if kid in kids}
+        if self._processes is not None:
+            self._processes.hold_only(kids)
 
     def _load(self, kid: str) -> PrivateKey:
         sealed = self._database.read(lambda tx: store.sealed(tx.connection, kid))

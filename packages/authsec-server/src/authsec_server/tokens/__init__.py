@@ -12,6 +12,7 @@ caller's permissions.
 | `records` | how the audit log keeps a refusal |
 | `facts` | loading of facts; the facts of recent requests, kept in memory |
 | `claims` | header and claims of a token |
+| `direct` | which requests the HTTP protocol answers without the application |
 | `api` | the endpoint: the texts that the agent reads after a refusal, status codes, headers |
 | `hints` | the texts that the operator reads about a refusal: the remedy and its console page |
 | `events_api` | one audit event with its request and its remedy |

@@ -6,8 +6,6 @@ The module `issue` decides about the request.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
-from functools import lru_cache
 
 from authsec.grant_url import grant_page
 from starlette.concurrency import run_in_threadpool
@@ -18,13 +16,12 @@ from starlette.routing import Route
 
 from authsec_server.failures import Unavailable
 from authsec_server.tokens.decision import Denied, Reason
+from authsec_server.tokens.direct import begun_in, was_tried
 from authsec_server.tokens.issue import DelegationTokens, Issued
 from authsec_server.tokens.metrics import ENDED
-from authsec_server.tokens.request import TokenRequest, parse
+from authsec_server.tokens.request import PATH, TokenRequest, parse
 from authsec_server.web.errors import error_response, retry_after
-from authsec_server.web.request_context import context_of
-
-PATH = "/authsec/uflow/sdk/delegation-token"
+from authsec_server.web.request_context import RequestContext, context_of
 
 _ANSWERS: Mapping[Reason, tuple[int, str]] = {
     Reason.CLIENT_ID_MISSING: (400, "client_id is missing."),
@@ -62,17 +59,16 @@ def routes(tokens: DelegationTokens) -> list[Route]:
         if request.method != "GET":
             raise HTTPException(405, headers={"Allow": "GET"})
         context = context_of(request.scope)
-        asked = parse(
-            request.query_params.multi_items(),
-            request.headers.getlist("x-client-id"),
-            request.headers.getlist("authorization"),
-            address=context.address,
-            request_id=context.request_id,
-        )
+        begun = begun_in(request.scope)
+        asked = begun.request if begun else _parsed(request, context)
         outcome: Issued | Denied
         try:
-            if isinstance(asked, Denied):
+            if begun:
+                outcome = await begun.outcome()
+            elif isinstance(asked, Denied):
                 outcome = await run_in_threadpool(tokens.refuse, asked, context.address, context.request_id)
+            elif was_tried(request.scope):
+                outcome = await run_in_threadpool(tokens.issue, asked)
             else:
                 outcome = await tokens.issue_async(asked)
         except Unavailable:
@@ -95,22 +91,18 @@ def routes(tokens: DelegationTokens) -> list[Route]:
     return [Route(PATH, delegation_token, methods=methods)]
 
 
-def _token(issued: Issued) -> JSONResponse:
-    claims = issued.claims
-    body = {
-        "token": issued.token,
-        "expires_at": _instant(claims["exp"]),
-        "expires_in": claims["exp"] - claims["iat"],
-        "token_type": "Bearer",
-        "client_id": claims["client_id"],
-        "spiffe_id": claims["sub"],
-        "permissions": claims["permissions"],
-        "scope": claims["scope"],
-        "audience": claims["aud"],
-        "issued_at": _instant(claims["iat"]),
-        "status": "active",
-    }
-    return JSONResponse(body, headers={"Cache-Control": "no-store"})
+def _parsed(request: Request, context: RequestContext) -> TokenRequest | Denied:
+    return parse(
+        request.query_params.multi_items(),
+        request.headers.getlist("x-client-id"),
+        request.headers.getlist("authorization"),
+        address=context.address,
+        request_id=context.request_id,
+    )
+
+
+def _token(issued: Issued) -> Response:
+    return Response(issued.answer, headers={"Cache-Control": "no-store"}, media_type="application/json")
 
 
 def _what_would_do(denied: Denied, issuer: str, asked: TokenRequest) -> Mapping[str, object]:
@@ -157,8 +149,3 @@ def _headers(denied: Denied) -> Mapping[str, str]:
     if denied.reason is Reason.ATTESTATION_INVALID:
         return {"WWW-Authenticate": 'Bearer realm="authsec", error="invalid_token"'}
     return {}
-
-
-@lru_cache(maxsize=256)  # the tokens of one second have the same times
-def _instant(seconds: int) -> str:
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -5,6 +5,7 @@ Every token request that is granted takes all three steps.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -24,7 +25,6 @@ from authsec_server.audit.event_batches import TokenEvent
 from authsec_server.db import Database, Tx
 from authsec_server.db.batches import Batches
 from authsec_server.failures import Unavailable
-from authsec_server.keys import service as keys
 from authsec_server.keys.signer import Signer
 from authsec_server.roles import service as roles
 from authsec_server.tokens.decision import (
@@ -48,20 +48,31 @@ MOST_TEMPLATES: Final = 4  # of one client and its resources: other proofs and s
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Issued:
-    """A signed delegation token and its claims."""
+class RecordedToken:
+    """A token that is recorded in the audit log, but not signed yet. `issued_at` is in seconds since 1970."""
 
-    token: str
-    claims: dict[str, Any]
+    template: Template
+    event: TokenEvent
+    signing_input: bytes
+    issued_at: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Recorded:
-    """A token that is recorded in the audit log, but not signed yet."""
+class Issued:
+    """A signed delegation token."""
 
-    event: TokenEvent
-    signing_input: bytes
-    claims: dict[str, Any]
+    token: str
+    recorded: RecordedToken
+
+    @property
+    def claims(self) -> dict[str, Any]:
+        """Return the claims of the token."""
+        return self.recorded.template.claims_of(self.recorded.issued_at, self.recorded.event.jti)
+
+    @property
+    def answer(self) -> bytes:
+        """Return the answer to the request, as JSON."""
+        return self.recorded.template.answer(self.token, self.recorded.issued_at)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -79,6 +90,68 @@ class _Asked:
     decided_on: KeptFacts | None = None
 
 
+class Begun:
+    """A request that waits for its record and its signature. To be made in an event loop.
+
+    `done` has no result of its own. Once it is done, `issued` and `outcome` have theirs.
+    """
+
+    def __init__(
+        self, tokens: DelegationTokens, asked: _Asked, recorded: asyncio.Future[RecordedToken | Denied]
+    ) -> None:
+        self.request = asked.request
+        self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._tokens = tokens
+        self._asked = asked
+        self._recorded = recorded
+        self._signature: asyncio.Future[bytes] | None = None
+        recorded.add_done_callback(self._begin_to_sign)
+
+    def issued(self) -> Issued | None:
+        """Return the token. None if there is none, or if its key is not in memory. Raises `Unavailable`."""
+        granted = self._granted()
+        if granted is None:
+            return None
+        self._tokens.keep(self._asked)
+        return self._tokens.issued(granted, None if self._signature is None else self._signature.result())
+
+    async def outcome(self) -> Issued | Denied:
+        """Return what `DelegationTokens.issue` would return. Raises `Unavailable`."""
+        await self.done
+        recorded = self._recorded.result()
+        if isinstance(recorded, Denied):
+            return recorded
+        issued = self.issued()
+        if issued is None:  # the key is in the database
+            self._tokens.keep(self._asked)
+            issued = await run_in_threadpool(self._tokens.issued, recorded)
+        return issued
+
+    def _granted(self) -> RecordedToken | None:
+        """Return what is recorded if only the signature is missing, and its key is in memory."""
+        if self._recorded.cancelled() or self._recorded.exception() is not None:
+            return None
+        recorded = self._recorded.result()
+        if isinstance(recorded, Denied) or not self._tokens.signer.has_opened(recorded.event.kid):
+            return None
+        return recorded
+
+    def _begin_to_sign(self, _recorded: object) -> None:
+        granted = self._granted()
+        try:
+            if granted is not None:
+                self._signature = self._tokens.signer.sign_elsewhere(granted.event.kid, granted.signing_input)
+        finally:  # whatever happens, the caller gets an answer
+            if self._signature is None:
+                self._end(None)
+            else:
+                self._signature.add_done_callback(self._end)
+
+    def _end(self, _signature: object) -> None:
+        if not self.done.done():
+            self.done.set_result(None)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DelegationTokens:
     """Issues delegation tokens. A call blocks its thread. `Unavailable` means that no token was issued."""
@@ -93,7 +166,7 @@ class DelegationTokens:
     now: Callable[[], datetime]
     token_bytes: Callable[[int], bytes]
     recent: RecentFacts = field(default_factory=RecentFacts)
-    batches: Batches[_Asked, _Recorded | Denied] = field(init=False)
+    batches: Batches[_Asked, RecordedToken | Denied] = field(init=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "batches", Batches(self.database, self._decide_and_record))
@@ -110,24 +183,24 @@ class DelegationTokens:
         return self._issue(request)
 
     async def issue_async(self, request: TokenRequest) -> Issued | Denied:
-        """Do the same as `issue` for a task of an event loop.
+        """Do the same as `issue` for a task of an event loop."""
+        begun = self.begin(request)
+        return await (run_in_threadpool(self.issue, request) if begun is None else begun.outcome())
 
-        A request that needs nothing but memory and the next transaction takes no thread.
+    def begin(self, request: TokenRequest) -> Begun | None:
+        """Begin to issue the token, if that needs nothing but memory and the next transaction, and so no thread.
+
+        Return None if it needs more, or if the request would be refused now. Then nothing has been charged.
+        To be called in an event loop.
         """
         kept = self.recent.of(request)
-        if kept is None or self.rates.charge_address(request.address):
-            return await run_in_threadpool(self.issue, request)
+        if kept is None or self.rates.wait_of_address(request.address):
+            return None
         proved = self._prove_at_once(kept.facts, request)
-        if proved is None:
-            return await run_in_threadpool(self._issue, request)
+        if proved is None or self.rates.charge_address(request.address):
+            return None
         asked = _Asked(request=request, kept=kept, proved=proved)
-        recorded = await self.batches.submit(asked)
-        if isinstance(recorded, Denied):
-            return recorded
-        self._keep(asked)
-        if not self.signer.has_opened(recorded.event.kid):  # that reads the database
-            return await run_in_threadpool(self._sign, recorded)
-        return self._sign(recorded)
+        return Begun(self, asked, self.batches.submit(asked))
 
     def _issue(self, request: TokenRequest) -> Issued | Denied:
         facts = self.database.read(lambda tx: load_facts(tx, request))
@@ -144,8 +217,8 @@ class DelegationTokens:
         recorded = self.batches.run(asked)
         if isinstance(recorded, Denied):
             return recorded
-        self._keep(asked)
-        return self._sign(recorded)
+        self.keep(asked)
+        return self.issued(recorded)
 
     def close(self) -> None:
         """Finish the requests that wait for their record. Call this before the database is closed."""
@@ -166,7 +239,7 @@ class DelegationTokens:
             else KeptFacts(facts)
         )
 
-    def _keep(self, asked: _Asked) -> None:
+    def keep(self, asked: _Asked) -> None:
         """Keep the facts on which a token was granted, now that its transaction is durable."""
         if asked.decided_on is not None and asked.decided_on is not self.recent.of(asked.request):
             self.recent.keep(asked.request, asked.decided_on)
@@ -201,7 +274,7 @@ class DelegationTokens:
             )
         return proved
 
-    def _decide_and_record(self, tx: Tx, asked: Sequence[_Asked]) -> Sequence[_Recorded | Denied | Exception]:
+    def _decide_and_record(self, tx: Tx, asked: Sequence[_Asked]) -> Sequence[RecordedToken | Denied | Exception]:
         """Decide about the requests, and record the results, under the shared authority lock.
 
         The lock keeps the data of the decisions unchanged until the records are durable.
@@ -215,12 +288,12 @@ class DelegationTokens:
         ]
         kid: str | Unavailable = ""
         if any(isinstance(each, Template) for each in decided):
-            kid = _active_kid(tx)
+            kid = self._active_kid(tx)
         outcomes = [
             each if isinstance(each, Denied) else self._prepared(of.request, each, kid, now)
             for of, each in zip(asked, decided, strict=True)
         ]
-        audit.record_all(tx, [each.event for each in outcomes if isinstance(each, _Recorded)])
+        audit.record_all(tx, [each.event for each in outcomes if isinstance(each, RecordedToken)])
         refusals.count(tx, now)
         return outcomes
 
@@ -266,9 +339,15 @@ class DelegationTokens:
             asked.wait = self.rates.charge_client(request.client_id, request.address, attested=attested)
         return too_often(asked.wait) if asked.wait else None
 
+    def _active_kid(self, tx: Tx) -> str | Unavailable:
+        try:
+            return self.signer.active_kid(tx)
+        except Unavailable as failure:  # refusals need no key
+            return failure
+
     def _prepared(
         self, request: TokenRequest, template: Template, kid: str | Unavailable, now: datetime
-    ) -> _Recorded | Unavailable:
+    ) -> RecordedToken | Unavailable:
         if isinstance(kid, Unavailable):
             return Unavailable(kid.message, kid.remedy)
         jti, issued_at = self.token_bytes(16).hex(), int(now.timestamp())
@@ -283,21 +362,19 @@ class DelegationTokens:
             token_sha256=sha256(unsigned).hexdigest(),
             expires_at=now.replace(microsecond=0) + timedelta(seconds=template.lifetime),
         )
-        return _Recorded(event=event, signing_input=unsigned, claims=template.claims_of(issued_at, jti))
+        return RecordedToken(template=template, event=event, signing_input=unsigned, issued_at=issued_at)
 
-    def _sign(self, recorded: _Recorded) -> Issued:
+    def issued(self, recorded: RecordedToken, signature: bytes | None = None) -> Issued:
+        """Sign what is recorded, unless there is a signature. Raises `Unavailable`."""
+        signature = self.sign(recorded) if signature is None else signature
+        return Issued(token=assemble(recorded.signing_input, signature), recorded=recorded)
+
+    def sign(self, recorded: RecordedToken) -> bytes:
+        """Return the signature. Raises `Unavailable`."""
         try:
-            signature = self.signer.sign(recorded.event.kid, recorded.signing_input)
+            return self.signer.sign(recorded.event.kid, recorded.signing_input)
         except Exception as error:
             raise Unavailable("The token could not be signed.") from error
-        return Issued(token=assemble(recorded.signing_input, signature), claims=recorded.claims)
-
-
-def _active_kid(tx: Tx) -> str | Unavailable:
-    try:
-        return keys.active_kid(tx)
-    except Unavailable as failure:  # refusals need no key
-        return failure
 
 
 def explained(tx: Tx, denied: Denied) -> Denied:
@@ -326,6 +403,10 @@ class TokenLimits:
     def charge_address(self, address: str) -> float:
         """Charge a request to the rate limit of its address. Every request is charged."""
         return self._address.charge(limit_key(address), self._clock())
+
+    def wait_of_address(self, address: str) -> float:
+        """Return what `charge_address` would return, without a charge."""
+        return self._address.wait(limit_key(address), self._clock())
 
     def charge_client(self, client_id: str, address: str, *, attested: bool) -> float:
         """Charge a request to the client's rate limit.

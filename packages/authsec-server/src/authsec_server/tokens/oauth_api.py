@@ -15,7 +15,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from authsec_server.failures import Invalid
-from authsec_server.tokens.api import PATH as DELEGATION_TOKEN_PATH
+from authsec_server.tokens.request import PATH as DELEGATION_TOKEN_PATH
 from authsec_server.web.bodies import Places, read_fields
 from authsec_server.web.oauth import TOKEN_PATH, oauth, oauth_error
 from authsec_server.web.operations import resource

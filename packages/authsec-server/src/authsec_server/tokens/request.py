@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from authsec_server.apis.model import parse_action, parse_identifier
 from authsec_server.attestation.model import Evidence, Scheme
@@ -11,6 +12,7 @@ from authsec_server.failures import Invalid
 from authsec_server.naming import is_uuid
 from authsec_server.tokens.decision import Denied, Reason
 
+PATH: Final = "/authsec/uflow/sdk/delegation-token"
 MAX_ACTIONS = 200
 MAX_RESOURCES = 10
 MAX_RESOURCE = 512
@@ -57,7 +59,7 @@ def parse(
         client_id=client_id,
         actions=actions or None,
         resources=resources,
-        evidence=_evidence(authorization_headers),
+        evidence=evidence_in(authorization_headers),
         address=address,
         request_id=request_id,
     )
@@ -104,7 +106,7 @@ def _resources(given: Sequence[str]) -> tuple[str, ...] | Denied:
         return Denied(reason=Reason.INVALID_TARGET, details=f"{problem.message} {problem.remedy}".strip())
 
 
-def _evidence(headers: Sequence[str]) -> Evidence | None:
+def evidence_in(headers: Sequence[str]) -> Evidence | None:
     """Return the credential in the Authorization header (RFC 9110 section 11.6.2).
 
     If the request has two such headers, return None, because it is unclear which one is meant.

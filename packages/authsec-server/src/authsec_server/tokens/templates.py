@@ -8,8 +8,9 @@ and only while `decide` would return the same for them.
 from __future__ import annotations
 
 import base64
+import json
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Any, Final, TypeAlias
 
@@ -41,7 +42,8 @@ class Template:
     until: datetime | None
     claims: dict[str, Any]  # without the holes
     event: EventTemplate
-    _pieces: tuple[str, ...]  # of the JSON text, around the holes
+    _pieces: tuple[str, ...]  # of the claims as JSON text, around the holes
+    _answer: str  # the members of the answer that are the same for all
 
     def is_valid(self, now: datetime) -> bool:
         """Whether `decide` returns at `now` what it returned for this template."""
@@ -52,6 +54,13 @@ class Template:
         one, two, three, four, five = self._pieces
         text = f"{one}{issued_at + self.lifetime}{two}{issued_at}{three}{jti}{four}{issued_at}{five}"
         return _header(kid) + b"." + _base64url(text.encode())
+
+    def answer(self, token: str, issued_at: int) -> bytes:
+        """Return the answer to the request (docs/endpoint.md), as JSON."""
+        return (
+            f'{{"token":"{token}","expires_at":"{_instant(issued_at + self.lifetime)}",{self._answer}'
+            f'"issued_at":"{_instant(issued_at)}","status":"active"}}'
+        ).encode()
 
     def claims_of(self, issued_at: int, jti: str) -> dict[str, Any]:
         """Return all claims of a token of this second."""
@@ -91,6 +100,7 @@ def template_of(facts: Facts, granted: Granted, issuance: Issuance, now: datetim
         claims={name: value for name, value in its.items() if name not in _HOLES},
         event=EventTemplate.of(_event(granted, now)),
         _pieces=_pieces(its),
+        _answer=_answer(its),
     )
 
 
@@ -123,6 +133,24 @@ def _pieces(its: dict[str, Any]) -> tuple[str, ...]:
             piece = quote
         piece += ","
     return (*pieces, piece[:-1] + "}")
+
+
+def _answer(its: dict[str, Any]) -> str:
+    members = {
+        "expires_in": its["exp"] - its["iat"],
+        "token_type": "Bearer",
+        "client_id": its["client_id"],
+        "spiffe_id": its["sub"],
+        "permissions": its["permissions"],
+        "scope": its["scope"],
+        "audience": its["aud"],
+    }
+    return json.dumps(members, ensure_ascii=False, allow_nan=False, separators=(",", ":"))[1:-1] + ","
+
+
+@lru_cache(maxsize=256)  # the tokens of one second have the same times
+def _instant(seconds: int) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _event(granted: Granted, now: datetime) -> Event:

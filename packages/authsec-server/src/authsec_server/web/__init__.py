@@ -7,7 +7,7 @@ authenticate callers. The room `accounts` authenticates callers, and `app` conne
 |---|---|
 | `request_context` | the caller's network address behind trusted proxies; the network that a rate limit counts |
 | `middleware` | request ids, security headers, the request log, the check of the Host header, a concurrency limit |
-| `uvicorn_protocol` | limits for the size and the time of a request's head |
+| `uvicorn_protocol` | limits for the size and the time of a request's head; answers without the application |
 | `operations`, `openapi` | operations of the admin API: role, parameters, body; the OpenAPI document about them |
 | `unit_of_work` | one transaction per request; authentication; refusals recorded in the audit log |
 | `bodies`, `validation` | read a body: size, time, unknown members; the message for each validation error |

@@ -203,7 +203,7 @@ def _http(request: Request, failure: Exception) -> Response:
     }.get(failure.status_code, ("invalid_request", str(failure.detail)))
     allowed = (failure.headers or {}).get("Allow")
     details = f"Allowed: {allowed}" if allowed else _HELPS.get(failure.status_code, "")
-    if failure.status_code == 404 and request.url.path.endswith("/"):
+    if failure.status_code == 404 and request.scope["path"].endswith("/"):
         details = "Addresses here do not end in a slash: remove it."
     return error_response(
         request, failure.status_code, reason=reason, error=error, details=details, headers=failure.headers

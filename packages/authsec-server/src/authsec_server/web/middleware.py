@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import re
 import time
-from base64 import b32encode
 from collections.abc import Callable, Collection
+from functools import lru_cache
 from http import HTTPStatus
+from typing import Final
 from urllib.parse import quote
 
 import structlog
@@ -18,14 +19,14 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from authsec_server.web.errors import error_response, unexpected
-from authsec_server.web.request_context import RequestContext, address_of, put_context
+from authsec_server.web.request_context import context_of, has_context, new_context, put_context
 
 log = structlog.get_logger(__name__)
 
 MAX_LOGGED = 200
 # Somebody will put a key where its name belongs: keys and secrets of this authority, and JWTs.
 _SECRET = re.compile(r"authsec_[A-Za-z0-9_-]{40,}|eyJ[A-Za-z0-9_-]{20,}(\.[A-Za-z0-9_-]*)*")
-_HEADERS = {
+SECURITY_HEADERS: Final = {
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
     "X-Frame-Options": "DENY",
@@ -56,10 +57,9 @@ class Contextualise:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        request_id = "req_" + b32encode(self._token_bytes(15)).decode().lower()
-        put_context(scope, RequestContext(request_id=request_id, address=address_of(scope, self._trusted_proxies)))
-        answer = _Answer(send, request_id)
-        begin = time.perf_counter()
+        if not has_context(scope):
+            put_context(scope, new_context(scope, self._token_bytes, self._trusted_proxies))
+        answer = _Answer(send, context_of(scope).request_id)
         try:
             await self._app(scope, receive, answer.send)
         except ClientDisconnect:
@@ -71,15 +71,26 @@ class Contextualise:
             await failure(scope, receive, answer.send)
         if 200 <= answer.status < 400 and scope["path"].startswith(self._quiet):
             return
-        log.info(
-            "request",
-            request_id=request_id,
-            method=scope["method"],
-            # Never the query: old clients put things there that are not ours to keep. And nothing a terminal obeys.
-            path=_SECRET.sub("[secret]", quote(scope["path"]))[:MAX_LOGGED],
-            status=answer.status,
-            ms=round((time.perf_counter() - begin) * 1000, 1),
-        )
+        log_request(scope, answer.status)
+
+
+def log_request(scope: Scope, status: int) -> None:
+    """Log a request that was answered."""
+    context = context_of(scope)
+    log.info(
+        "request",
+        request_id=context.request_id,
+        method=scope["method"],
+        # Never the query: old clients put things there that are not ours to keep. And nothing a terminal obeys.
+        path=_logged(scope["path"]) if len(scope["path"]) <= MAX_LOGGED else _logged.__wrapped__(scope["path"]),
+        status=status,
+        ms=round((time.perf_counter() - context.began) * 1000, 1),
+    )
+
+
+@lru_cache(maxsize=256)
+def _logged(path: str) -> str:
+    return _SECRET.sub("[secret]", quote(path))[:MAX_LOGGED]
 
 
 class _Answer:
@@ -95,7 +106,7 @@ class _Answer:
             self.status = message["status"]
             headers = MutableHeaders(scope=message)
             headers["X-Request-ID"] = self._request_id
-            for name, value in _HEADERS.items():
+            for name, value in SECURITY_HEADERS.items():
                 headers.setdefault(name, value)
         await self._send(message)
 
@@ -107,15 +118,15 @@ class ExpectedHosts:
     paths in `anywhere` accept any Host header, because health probes call a server by its IP address.
     """
 
-    def __init__(self, app: ASGIApp, *, hosts: Collection[str], anywhere: Collection[str]) -> None:
+    def __init__(self, app: ASGIApp, *, hosts: frozenset[str], anywhere: Collection[str]) -> None:
         self._app = app
-        self._hosts = frozenset(host.lower() for host in hosts)
+        self._hosts = hosts
         self._anywhere = frozenset(anywhere)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and scope["path"] not in self._anywhere:
             given = Headers(scope=scope).getlist("host")
-            if len(given) != 1 or _without_port(given[0]) not in self._hosts:
+            if len(given) != 1 or not is_one_of(self._hosts, given[0]):
                 answer = error_response(
                     Request(scope),
                     HTTPStatus.MISDIRECTED_REQUEST,
@@ -128,6 +139,11 @@ class ExpectedHosts:
         await self._app(scope, receive, send)
 
 
+def is_one_of(hosts: frozenset[str], header: str) -> bool:
+    """Whether the Host header names one of these hosts, which are in lower case. The port makes no difference."""
+    return _without_port(header) in hosts
+
+
 def _without_port(host: str) -> str:
     host = host.strip().lower()
     if host.startswith("["):
@@ -135,24 +151,56 @@ def _without_port(host: str) -> str:
     return host.rpartition(":")[0] if host.rpartition(":")[2].isdigit() and ":" in host else host
 
 
-class Bounded:
-    """Middleware that answers 503 at once if `at_most` requests are already in progress.
+_COUNTED: Final = "authsec.counted"  # in the scope of a request that `ConcurrencyLimit` counts already
 
-    The paths in `always` have no limit. Health paths are among them: an orchestrator must not restart a server
+
+class ConcurrencyLimit:
+    """The number of requests that may be in progress at once."""
+
+    def __init__(self, at_most: int) -> None:
+        self._free = at_most
+
+    def acquire(self) -> bool:
+        """Count a request that begins. Return False if there are too many; then the request does not count."""
+        if self._free <= 0:
+            return False
+        self._free -= 1
+        return True
+
+    def acquire_for(self, scope: Scope) -> bool:
+        """Do as `acquire`, and remember in the scope that the request counts, until `release_for` or `Bounded`."""
+        if not self.acquire():
+            return False
+        scope[_COUNTED] = True
+        return True
+
+    def release_for(self, scope: Scope) -> None:
+        """Do as `release` for a request that was counted by `acquire_for`."""
+        del scope[_COUNTED]
+        self.release()
+
+    def release(self) -> None:
+        """Count a request no longer, because it is answered."""
+        self._free += 1
+
+
+class Bounded:
+    """Middleware that answers 503 at once if too many requests are in progress.
+
+    The paths in `always` do not count. Health paths are among them: an orchestrator must not restart a server
     only because the server is busy.
     """
 
-    def __init__(self, app: ASGIApp, *, at_most: int, always: Collection[str]) -> None:
+    def __init__(self, app: ASGIApp, *, limit: ConcurrencyLimit, always: Collection[str]) -> None:
         self._app = app
-        self._at_most = at_most
+        self._limit = limit
         self._always = frozenset(always)
-        self._under_way = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or scope["path"] in self._always:
             await self._app(scope, receive, send)
             return
-        if self._under_way >= self._at_most:
+        if not scope.pop(_COUNTED, False) and not self._limit.acquire():
             answer = error_response(
                 Request(scope),
                 503,
@@ -164,8 +212,7 @@ class Bounded:
             )
             await answer(scope, receive, send)
             return
-        self._under_way += 1
         try:
             await self._app(scope, receive, send)
         finally:
-            self._under_way -= 1
+            self._limit.release()

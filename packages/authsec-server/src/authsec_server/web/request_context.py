@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import ipaddress
-from dataclasses import dataclass
+import time
+from base64 import b32encode
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
 from functools import lru_cache
 
 from starlette.datastructures import Headers
@@ -14,13 +17,25 @@ _KEY = "authsec.context"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RequestContext:
-    """The id of the request and the address of the client.
+    """The id of the request, the address of the client, and when the request began (`time.perf_counter`).
 
     The server always creates `request_id` itself. An id from the caller might not be unique in the audit log.
     """
 
     request_id: str
     address: str
+    began: float = field(default_factory=time.perf_counter)
+
+
+def new_context(scope: Scope, token_bytes: Callable[[int], bytes], trusted_proxies: tuple[str, ...]) -> RequestContext:
+    """Return the context of a request that has just arrived."""
+    request_id = "req_" + b32encode(token_bytes(15)).decode().lower()
+    return RequestContext(request_id=request_id, address=address_of(scope, trusted_proxies))
+
+
+def has_context(scope: Scope) -> bool:
+    """Whether `put_context` was called for this request."""
+    return _KEY in scope
 
 
 def context_of(scope: Scope) -> RequestContext:
@@ -43,7 +58,7 @@ def address_of(scope: Scope, trusted_proxies: tuple[str, ...]) -> str:
     """
     peer = scope.get("client")
     address = _canonical(peer[0]) if peer else ""
-    networks = [ipaddress.ip_network(network) for network in trusted_proxies]
+    networks = _networks(trusted_proxies)
     forwarded = ",".join(Headers(scope=scope).getlist("x-forwarded-for"))
     for hop in reversed([part.strip() for part in forwarded.split(",") if part.strip()]):
         if not _within(address, networks) or not (candidate := _canonical(hop)):
@@ -76,5 +91,10 @@ def _canonical(text: str) -> str:
     return str(ip)
 
 
-def _within(address: str, networks: list[ipaddress.IPv4Network | ipaddress.IPv6Network]) -> bool:
+@lru_cache(maxsize=16)
+def _networks(named: tuple[str, ...]) -> tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]:
+    return tuple(map(ipaddress.ip_network, named))
+
+
+def _within(address: str, networks: Iterable[ipaddress.IPv4Network | ipaddress.IPv6Network]) -> bool:
     return bool(address) and any(ipaddress.ip_address(address) in network for network in networks)

@@ -1,17 +1,57 @@
-"""The HTTP/1.1 protocol of uvicorn with httptools, plus limits for the size and the time of a request's head.
+"""The HTTP/1.1 protocol of uvicorn with httptools, plus limits for the head of a request, and direct answers.
 
-Uvicorn and httptools have no such limits. Middleware cannot add them, because uvicorn calls the application
-only after the head is complete.
+Uvicorn and httptools have no limits for the size and the time of a head. Middleware cannot add them, because uvicorn
+calls the application only after the head is complete.
+
+A request that comes very often may be answered without the application, which takes much longer than the answer.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from typing import Any, Protocol
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+import structlog
+from starlette.types import Scope
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
+
+from authsec_server.web.errors import where
+
+log = structlog.get_logger(__name__)
 
 MAX_HEAD = 64 * 1024  # bytes of request line and headers; and of headers and trailers
 HEAD_SECONDS = 10.0
+
+
+class DirectAnswers(Protocol):
+    """Answers some requests in place of the application."""
+
+    def begin(self, scope: Scope) -> asyncio.Future[Any] | None:
+        """Return a future after which `answer` may be called. None if the application must answer the request.
+
+        With None, nothing has happened that the application would do again.
+        """
+
+    def answer(self, scope: Scope) -> bytes | None:
+        """Return headers and body of the answer with status 200. None if the application must answer the request.
+
+        The headers begin after those that uvicorn adds to each response.
+        """
+
+    def answered(self, scope: Scope) -> None:
+        """Log a request whose answer was written."""
+
+
+@contextmanager
+def _left_to_the_application() -> Iterator[None]:
+    """Log an unexpected error. The application then answers the request, and the connection stays usable."""
+    try:
+        yield
+    except Exception as error:  # noqa: BLE001 - whatever it was, the caller gets an answer
+        log.error("unexpected error", error=type(error).__name__, where=where(error))
 
 
 class BoundedProtocol(HttpToolsProtocol):
@@ -19,12 +59,18 @@ class BoundedProtocol(HttpToolsProtocol):
 
     The limits are `MAX_HEAD` bytes and `HEAD_SECONDS`. The size limit also includes trailers. The time for the
     first head starts when the connection opens. Between requests, uvicorn's keep-alive timeout applies.
+
+    With `direct`, some requests are answered without the application.
     """
 
     _head_size = 0
     _fields_size = 0
     _head_open = True
     _deadline: asyncio.TimerHandle | None = None
+
+    def __init__(self, *args: Any, direct: DirectAnswers | None = None, **named: Any) -> None:
+        super().__init__(*args, **named)
+        self._direct = direct
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # uvicorn's own signature
         super().connection_made(transport)
@@ -57,6 +103,38 @@ class BoundedProtocol(HttpToolsProtocol):
         self._head_open = False
         self._stop_clock()
         super().on_headers_complete()
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        scope: Any = cycle.scope
+        begun = None
+        if self._direct is not None and self._is_usual(cycle):
+            with _left_to_the_application():
+                begun = self._direct.begin(scope)
+        if begun is None:
+            super()._start_asgi_task(cycle, app)
+        else:
+            begun.add_done_callback(partial(self._answer, cycle, app))
+
+    def _answer(self, cycle: RequestResponseCycle, app: Any, _begun: asyncio.Future[Any]) -> None:
+        scope: Any = cycle.scope
+        answer = None
+        if self._direct is not None and self._is_usual(cycle):
+            with _left_to_the_application():
+                answer = self._direct.answer(scope)
+        if answer is None or self._direct is None:
+            super()._start_asgi_task(cycle, app)
+            return
+        if not cycle.disconnected and not self.transport.is_closing():  # only the last of a pipeline is told
+            default = [part for name, value in cycle.default_headers for part in (name, b": ", value, b"\r\n")]
+            self.transport.write(b"".join((STATUS_LINE[200], *default, answer)))
+        cycle.response_started = cycle.response_complete = True
+        cycle.message_event.set()
+        self.on_response_complete()
+        self._direct.answered(scope)  # last: a log that fails must not keep the answer
+
+    def _is_usual(self, cycle: RequestResponseCycle) -> bool:
+        """Whether an answer can be written at once, and leaves the connection open."""
+        return cycle.keep_alive and not cycle.waiting_for_100_continue and not self.flow.write_paused
 
     def _stop_clock(self) -> None:
         if self._deadline is not None:

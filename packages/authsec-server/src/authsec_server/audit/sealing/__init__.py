@@ -6,6 +6,7 @@ Raw SQL can change an event. But it cannot change the signed checkpoints that co
 | module | owns |
 |---|---|
 | `sealer`, `store` | which events are sealed, when and how many at a time; the SQL of the sealed log |
+| `sealable` | which events may be sealed; their leaf hashes, from the rows as they are stored |
 | `checkpoints` | the claims and the signature of a checkpoint |
 | `sinks` | send checkpoints to a file or an address; retries |
 | `outside`, `restore_loss` | compare the database with checkpoints in a file; what a restored backup lost |

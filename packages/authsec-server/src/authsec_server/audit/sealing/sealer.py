@@ -17,16 +17,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Any
 
 import anyio
 import structlog
 from authsec.jose import PrivateKey
-from sqlalchemy import Row
 
 from authsec_server.audit import number_ranges, pages
-from authsec_server.audit.event_shape import MAX_NUMBER, is_event, is_number
-from authsec_server.audit.merkle_tree import Tree, event_hash
+from authsec_server.audit.event_shape import MAX_NUMBER
+from authsec_server.audit.merkle_tree import Tree
 from authsec_server.audit.model import EventKind
 from authsec_server.audit.number_ranges import Range, ranges_of
 from authsec_server.audit.sealing import store
@@ -37,6 +35,7 @@ from authsec_server.audit.sealing.checkpoints import (
     read_checkpoint,
     sign_checkpoint,
 )
+from authsec_server.audit.sealing.sealable import Sealable, sealable_events, usual_events
 from authsec_server.audit.sealing.succession import Succession, succession
 from authsec_server.audit.unreadable_rows import numbers_fitting
 from authsec_server.db import Database, Tx
@@ -68,12 +67,12 @@ class UnsealedEvents:
     """The state of the database before sealing: its last checkpoint, and the events to seal.
 
     `refused` are numbers of events that AuthSec did not write. They never get a seal.
-    Once `rows` are sealed, every other event numbered up to `settled` has a seal.
+    Once `events` are sealed, every other event numbered up to `settled` has a seal.
     Events numbered above `top` were recorded after this state was read.
     """
 
     signed: str | None
-    rows: Sequence[Row[Any]]
+    events: Sequence[Sealable]
     refused: Sequence[int]
     full: bool
     settled: int
@@ -135,7 +134,7 @@ class Sealer:
         if unsealed.signed != (self._checkpoint.signed if self._checkpoint else None):
             return True  # another server was first
         self._name(unsealed.refused)
-        if unsealed.rows or stale:
+        if unsealed.events or stale:
             through = max(through, unsealed.settled) if search else through
             if not self._sign(unsealed, through, now, key):
                 self._warn(now)
@@ -182,7 +181,7 @@ class Sealer:
 
     def _sign(self, unsealed: UnsealedEvents, through: int, now: datetime, key: PrivateKey) -> bool:
         """Append the events with a new checkpoint. Return whether they were written."""
-        tree, added = _appended(self._tree, unsealed.rows)
+        tree, added = _appended(self._tree, unsealed.events)
         now = (
             max(now, self._checkpoint.at) if self._checkpoint else now
         )  # checkpoints never go back in time, though clocks do
@@ -195,7 +194,7 @@ class Sealer:
             authority_version=unsealed.version,
             signing_keys=unsealed.signing_keys,
         )
-        ranges = ranges_of((row.at, row.id) for row in unsealed.rows)
+        ranges = ranges_of((event.at, event.number) for event in unsealed.events)
         kept = self._database.append(lambda tx: _keep(tx, unsealed, added, ranges, checkpoint))
         if kept:
             self._remember(tree, checkpoint)
@@ -268,13 +267,15 @@ def _read_unsealed(tx: Tx, after: int, now: datetime, token_keys: Callable[[Tx],
     growing = store.Growing(since=now.replace(second=0, microsecond=0) - SETTLING, until=now + SETTLING)
     numbers = store.unsealed(connection, after=after, growing=growing, limit=BATCH)
     full = len(numbers) == BATCH
-    if (fitting := numbers_fitting(connection, numbers)) != numbers:
-        numbers, full = list(fitting), True
-    there = store.events_by_number(connection, numbers)
+    events = usual_events(connection, numbers)
+    if events is None:
+        if (fitting := numbers_fitting(connection, numbers)) != numbers:
+            numbers, full = list(fitting), True
+        events = sealable_events(connection, numbers)
     # The checkpoint that covers a replaced key's record is the last that this key signs: it ends there.
-    if replaced := next((number for number in numbers if _replaces(there.get(number))), None):
+    if replaced := next((each.number for each in events if each.kind == EventKind.SEAL_KEY_REPLACED), None):
         numbers, full = numbers[: numbers.index(replaced) + 1], True
-    rows = [there[number][0] for number in numbers if number in there and _is_sealable(there[number][0])]
+        events = [each for each in events if each.number <= replaced]
     bounds = [pages.last_before(connection, now - SETTLING)]
     if full:
         bounds.append(numbers[-1])
@@ -283,8 +284,8 @@ def _read_unsealed(tx: Tx, after: int, now: datetime, token_keys: Callable[[Tx],
         bounds.append(first - 1)
     return UnsealedEvents(
         signed=store.last_signed(connection),
-        rows=rows,
-        refused=sorted(set(numbers) - {row.id for row in rows}),
+        events=events,
+        refused=sorted(set(numbers) - {each.number for each in events}),
         full=full,
         settled=min(bounds),
         top=numbers[-1] if full else pages.highest(connection, MAX_NUMBER),
@@ -293,26 +294,14 @@ def _read_unsealed(tx: Tx, after: int, now: datetime, token_keys: Callable[[Tx],
     )
 
 
-def _is_sealable(row: Row[Any]) -> bool:
-    """Whether a server can have written the row.
-
-    A checkpoint must not cover an event that no export and no list can show.
-    """
-    return is_number(row.id) and is_event(row._asdict())
-
-
-def _replaces(rows: Sequence[Row[Any]] | None) -> bool:
-    return rows is not None and rows[0].kind == EventKind.SEAL_KEY_REPLACED
-
-
 def _hashes(tx: Tx, *, after: int, limit: int) -> list[bytes]:
     return store.hashes(tx.connection, after=after, limit=limit)
 
 
-def _appended(tree: Tree, rows: Sequence[Row[Any]]) -> tuple[Tree, list[store.Leaf]]:
+def _appended(tree: Tree, events: Sequence[Sealable]) -> tuple[Tree, list[store.Leaf]]:
     added = [
-        store.Leaf(position=tree.size + place, event_id=row.id, hash=event_hash(row._asdict()))
-        for place, row in enumerate(rows)
+        store.Leaf(position=tree.size + place, event_id=each.number, hash=each.hash)
+        for place, each in enumerate(events)
     ]
     return tree.with_leaves(leaf.hash for leaf in added), added
 
@@ -331,7 +320,8 @@ def _keep(
     """
     if not store.lock_sealing(tx.connection) or store.last_signed(tx.connection) != unsealed.signed:
         return False
-    if not store.lock_counts(tx.connection, unsealed.rows):
+    counts = {each.number: each.occurrences for each in unsealed.events if each.occurrences is not None}
+    if not store.lock_counts(tx.connection, counts):
         return False
     store.add_leaves(tx.connection, added)
     number_ranges.add(tx.connection, ranges)

@@ -8,7 +8,7 @@ Events are read one by one if one of them is unreadable.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -40,6 +40,7 @@ from authsec_server.audit.sealing.checkpoints import Checkpoint, record_in
 from authsec_server.audit.sealing.succession import is_replacement
 from authsec_server.audit.store import ACT, checkpoints, events, sealed_events
 from authsec_server.audit.unreadable_rows import events_one_by_one, read_events
+from authsec_server.db.driver import insert_rows
 from authsec_server.db.locks import SEALING_LOCK
 from authsec_server.db.schema import LONGEST_JSON
 
@@ -109,12 +110,11 @@ def first_growing(connection: Connection, *, after: int, growing: Growing) -> in
     return found
 
 
-def lock_counts(connection: Connection, rows: Collection[Row[Any]]) -> bool:
-    """Lock the counted refusals among these rows until the commit.
+def lock_counts(connection: Connection, counts: Mapping[int, int]) -> bool:
+    """Lock these rows of counted refusals until the commit. `counts` are their occurrences, by number.
 
-    Return whether none of them got further occurrences since the rows were read.
+    Return whether none of them got further occurrences.
     """
-    counts = {row.id: row.occurrences for row in rows if row.count_key is not None}
     if not counts:
         return True
     statement = select(events.c.id, events.c.occurrences).where(events.c.id.in_(counts)).order_by(events.c.id)
@@ -123,9 +123,9 @@ def lock_counts(connection: Connection, rows: Collection[Row[Any]]) -> bool:
 
 def add_leaves(connection: Connection, leaves: Collection[Leaf]) -> None:
     """Append these leaves to the sealed log."""
-    rows = [{"position": leaf.position, "event_id": leaf.event_id, "hash": leaf.hash} for leaf in leaves]
+    rows = [(leaf.position, leaf.event_id, leaf.hash) for leaf in leaves]
     if rows:
-        connection.execute(insert(sealed_events), rows)
+        insert_rows(connection, sealed_events.name, ("position", "event_id", "hash"), rows)
 
 
 def add_checkpoint(connection: Connection, checkpoint: Checkpoint) -> None:

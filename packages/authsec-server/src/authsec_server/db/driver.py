@@ -1,0 +1,36 @@
+"""Statements of the driver, for what is written very often: SQLAlchemy takes longer over a statement than the database.
+
+Errors are those of SQLAlchemy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+from itertools import chain
+from typing import Any, Final
+
+from sqlalchemy import Connection
+
+AT_ONCE: Final = 128  # rows of one statement on PostgreSQL
+
+
+def insert_rows(connection: Connection, table: str, names: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> None:
+    """Insert the rows, whose values are as the driver stores them and in the order of `names`.
+
+    On PostgreSQL, where each statement is a round trip, one statement inserts many rows.
+    """
+    if connection.dialect.name == "postgresql":
+        for first in range(0, len(rows), AT_ONCE):
+            some = rows[first : first + AT_ONCE]
+            connection.exec_driver_sql(
+                _statement(table, tuple(names), "%s", len(some)), tuple(chain.from_iterable(some))
+            )
+    elif rows:
+        connection.exec_driver_sql(_statement(table, tuple(names), "?", 1), list(rows))
+
+
+@lru_cache(maxsize=512)
+def _statement(table: str, names: tuple[str, ...], mark: str, count: int) -> str:
+    row = f"({', '.join([mark] * len(names))})"
+    return f"INSERT INTO {table} ({', '.join(names)}) VALUES {', '.join([row] * count)}"  # noqa: S608 - names from here

@@ -1,0 +1,87 @@
+"""The program of a signing process: read signing inputs from a socket, and write their RS256 signatures (RFC 7518).
+
+    python -m authsec_server.keys.signing_process FD
+
+It imports nothing of the server, and ends when the server closes its end of the socket. `signing_processes` starts it.
+
+A frame to this program has an operation (one octet), a number (8 octets), the length of a key's name (2 octets) and of
+the content (4 octets), then both. An answer has the number (8 octets), and the length of the signature (2 octets; 0 if
+there is none), then the signature.
+"""
+
+from __future__ import annotations
+
+import signal
+import socket
+import struct
+import sys
+from collections.abc import Iterator
+from typing import Final
+
+from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+HOLD, FORGET, SIGN = b"H", b"F", b"S"
+FRAME: Final = struct.Struct("!cQHI")
+ANSWER: Final = struct.Struct("!QH")
+_AT_ONCE: Final = 2**16  # octets
+
+
+def frame(operation: bytes, number: int, kid: bytes, content: bytes) -> bytes:
+    """Return a frame for the signing process."""
+    return FRAME.pack(operation, number, len(kid), len(content)) + kid + content
+
+
+def answers_in(buffer: bytearray) -> Iterator[tuple[int, bytes]]:
+    """Yield the number and the signature of each complete answer, and remove it from the buffer."""
+    while len(buffer) >= ANSWER.size:
+        number, length = ANSWER.unpack_from(buffer)
+        if len(buffer) < ANSWER.size + length:
+            return
+        yield number, bytes(buffer[ANSWER.size : ANSWER.size + length])
+        del buffer[: ANSWER.size + length]
+
+
+def _frames_in(buffer: bytearray) -> Iterator[tuple[bytes, int, bytes, bytes]]:
+    while len(buffer) >= FRAME.size:
+        operation, number, named, length = FRAME.unpack_from(buffer)
+        end = FRAME.size + named + length
+        if len(buffer) < end:
+            return
+        yield operation, number, bytes(buffer[FRAME.size : FRAME.size + named]), bytes(buffer[FRAME.size + named : end])
+        del buffer[:end]
+
+
+def _serve(server: socket.socket) -> None:
+    held: dict[bytes, RSAPrivateKey] = {}
+    buffer = bytearray()
+    while octets := server.recv(_AT_ONCE):
+        buffer += octets
+        for operation, number, kid, content in _frames_in(buffer):
+            if operation == HOLD:
+                key = load_pem_private_key(content, None)
+                assert isinstance(key, RSAPrivateKey)
+                held[kid] = key
+            elif operation == FORGET:
+                held.pop(kid, None)
+            else:
+                signer = held.get(kid)
+                signature = signer.sign(content, PKCS1v15(), SHA256()) if signer else b""
+                server.sendall(ANSWER.pack(number, len(signature)) + signature)
+
+
+def main() -> None:
+    """Serve until the other end of the socket is closed."""
+    for each in (signal.SIGINT, signal.SIGTERM):  # a terminal or a service manager sends them to all processes
+        signal.signal(each, signal.SIG_IGN)
+    with socket.socket(fileno=int(sys.argv[1])) as server:
+        try:
+            _serve(server)
+        except (ConnectionError, BrokenPipeError):
+            return  # the server has ended
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,138 @@
+"""Answer the usual token request from the HTTP protocol, without the ASGI application.
+
+The application takes several times as long as everything else but the signature. Only a granted token is answered here.
+A request goes to the application before anything was charged or recorded if anything about it is unusual. It also goes
+there, with its outcome, if it got no token. So all other answers have one author, and both ways give the same answers
+under the same limits.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+from typing import Any, Final
+
+from starlette.datastructures import QueryParams
+from starlette.types import Scope
+
+from authsec_server.failures import Unavailable
+from authsec_server.tokens.decision import Denied
+from authsec_server.tokens.issue import Begun, DelegationTokens
+from authsec_server.tokens.metrics import ENDED
+from authsec_server.tokens.request import PATH, TokenRequest, evidence_in, parse
+from authsec_server.web.middleware import SECURITY_HEADERS, ConcurrencyLimit, log_request
+from authsec_server.web.request_context import RequestContext, context_of, put_context
+
+MAX_QUERY: Final = 256  # octets of a query that stays in memory
+_BEGUN: Final = "authsec.token_request"
+# A request with one of these has a body, asks for another protocol, or names its client in a header.
+_UNUSUAL: Final = frozenset({b"content-length", b"transfer-encoding", b"expect", b"upgrade", b"x-client-id"})
+_HEADERS: Final = (
+    b"cache-control: no-store\r\ncontent-length: %d\r\ncontent-type: application/json\r\nx-request-id: %b\r\n"
+)
+_ALWAYS: Final = "".join(f"{name.lower()}: {value}\r\n" for name, value in SECURITY_HEADERS.items()).encode() + b"\r\n"
+
+
+class DirectTokens:
+    """Answers requests for delegation tokens.
+
+    `admits` returns whether the server accepts a request with this Host header now. `new_context` makes the context of
+    a request, and `limit` is that of all requests in progress.
+    """
+
+    def __init__(
+        self,
+        tokens: DelegationTokens,
+        *,
+        admits: Callable[[str], bool],
+        new_context: Callable[[Scope], RequestContext],
+        limit: ConcurrencyLimit,
+    ) -> None:
+        self._tokens = tokens
+        self._admits = admits
+        self._new_context = new_context
+        self._limit = limit
+        self._granted = ENDED.labels("granted")
+
+    def begin(self, scope: Scope) -> asyncio.Future[Any] | None:
+        """Begin to issue the token. None if the application must answer the request; then nothing has happened."""
+        if scope["path"] != PATH or scope["method"] != "GET":
+            return None
+        headers = _headers(scope)
+        if headers is None or b"host" not in headers or not self._admits(headers[b"host"].decode("latin-1")):
+            return None
+        context = self._new_context(scope)
+        request = _request(scope["query_string"], headers.get(b"authorization"), context)
+        if request is None or not self._limit.acquire_for(scope):
+            return None
+        scope[_BEGUN] = begun = None
+        try:
+            scope[_BEGUN] = begun = self._tokens.begin(request)
+        finally:
+            if begun is None:
+                self._limit.release_for(scope)
+        if begun is None:
+            return None
+        put_context(scope, context)
+        return begun.done
+
+    def answer(self, scope: Scope) -> bytes | None:
+        """Return headers and body of the answer. None if the application must answer the request."""
+        try:
+            issued = scope[_BEGUN].issued()
+        except Unavailable:
+            return None  # the application tries once more, and answers
+        if issued is None:
+            return None
+        del scope[_BEGUN]  # an idle connection keeps the scope of its last request
+        self._limit.release_for(scope)
+        self._granted.inc()
+        body: bytes = issued.answer
+        return b"".join((_HEADERS % (len(body), context_of(scope).request_id.encode()), _ALWAYS, body))
+
+    def answered(self, scope: Scope) -> None:
+        """Log a request whose answer was written."""
+        log_request(scope, 200)
+
+
+def was_tried(scope: Scope) -> bool:
+    """Whether `DirectTokens` has looked at the request, also if it has not begun to issue the token."""
+    return _BEGUN in scope
+
+
+def begun_in(scope: Scope) -> Begun | None:
+    """Return the token request that was begun before the application got it; None if none was."""
+    begun: Begun | None = scope.get(_BEGUN)
+    return begun
+
+
+def _headers(scope: Scope) -> Mapping[bytes, bytes] | None:
+    """Return the headers by name; None if one is unusual, or if one that counts is there more than once."""
+    found: dict[bytes, bytes] = {}
+    for name, value in scope["headers"]:
+        if name in _UNUSUAL or (name in found and name in {b"host", b"authorization"}):
+            return None
+        found[name] = value
+    return found
+
+
+def _request(query: bytes, authorization: bytes | None, context: RequestContext) -> TokenRequest | None:
+    asked = _asked(query) if len(query) <= MAX_QUERY else _asked.__wrapped__(query)
+    if asked is None:
+        return None
+    return TokenRequest(
+        client_id=asked.client_id,
+        actions=asked.actions,
+        resources=asked.resources,
+        evidence=evidence_in([] if authorization is None else [authorization.decode("latin-1")]),
+        address=context.address,
+        request_id=context.request_id,
+    )
+
+
+@lru_cache(maxsize=2048)
+def _asked(query: bytes) -> TokenRequest | None:
+    """Return what is asked for in the query, without what the headers say; None if that is not complete."""
+    parsed = parse(QueryParams(query).multi_items(), [], [], address="", request_id="")
+    return None if isinstance(parsed, Denied) else parsed

@@ -1,0 +1,452 @@
+"""The HTTP protocol answers the usual token request itself: as the application would, under the same limits."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import json
+import re
+import socket
+import threading
+import time
+import tracemalloc
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import pytest
+import uvicorn
+from authsec_server.attestation import service as attestation
+from authsec_server.audit.model import EventKind
+from authsec_server.delegations import service as delegations
+from authsec_server.delegations.model import Terms
+from authsec_server.failures import Unavailable
+from authsec_server.principal import LOCAL_OPERATOR, Act
+from authsec_server.tokens.issue import Begun
+from authsec_server.web.uvicorn_protocol import BoundedProtocol
+from starlette.types import Receive, Scope, Send
+
+from .conftest import NOW, House
+
+TERMS = Terms(max_token_lifetime=86_400, default_audience="authsec-api")
+ENDPOINT = "/authsec/uflow/sdk/delegation-token"
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A response: its status, its headers in their order, its body."""
+
+    status: int
+    headers: list[tuple[str, str]]
+    body: bytes
+
+    @property
+    def request_id(self) -> str:
+        return dict(self.headers)["x-request-id"]
+
+    @property
+    def shape(self) -> tuple[Any, ...]:
+        """All but what differs from one request to the next."""
+        body = self.body.decode()
+        for pattern, text in ((r'"token":"[^"]*"', '"token":""'), (r"req_\w+", "req_")):
+            body = re.sub(pattern, text, body)
+        headers = [
+            (name, "" if name in {"date", "x-request-id", "content-length"} else value) for name, value in self.headers
+        ]
+        return self.status, headers, body
+
+
+class Line:
+    """A connection to a server."""
+
+    def __init__(self, port: int) -> None:
+        self.socket = socket.create_connection(("127.0.0.1", port), timeout=20)
+        self._file = self.socket.makefile("rb")
+
+    def send(self, request: bytes) -> None:
+        self.socket.sendall(request)
+
+    def read(self) -> Answer:
+        status = int(self._file.readline().split()[1])
+        headers = []
+        while line := self._file.readline().strip():
+            name, _, value = line.decode("latin-1").partition(": ")
+            headers.append((name, value))
+        return Answer(status, headers, self._file.read(int(dict(headers).get("content-length", "0"))))
+
+    def ask(self, request: bytes) -> Answer:
+        self.send(request)
+        return self.read()
+
+    def close(self) -> None:
+        self._file.close()
+        self.socket.close()
+
+
+@contextmanager
+def listening(its: House, *, directly: bool, app: Any = None) -> Iterator[Callable[[], Line]]:
+    """Serve this authority: a function that opens a connection to it."""
+    direct = its.authority.direct if directly else None
+    config = uvicorn.Config(
+        app or its.authority.app,
+        http=partial(BoundedProtocol, direct=direct),  # type: ignore[arg-type] # as `authsec serve` does
+        log_config=None,
+        lifespan="off",
+        server_header=False,
+    )
+    server = uvicorn.Server(config)
+    listener = socket.create_server(("127.0.0.1", 0))
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+    thread.start()
+    with ExitStack() as stack:
+
+        def line() -> Line:
+            opened = Line(listener.getsockname()[1])
+            stack.callback(opened.close)
+            return opened
+
+        try:
+            while not server.started and thread.is_alive():
+                time.sleep(0.01)
+            yield line
+        finally:
+            stack.close()
+            server.should_exit = True
+            thread.join()
+            listener.close()
+
+
+def request(client: str, *headers: str, method: str = "GET", version: str = "1.1", host: str = "127.0.0.1") -> bytes:
+    lines = [
+        f"{method} {ENDPOINT}?client_id={client} HTTP/{version}",
+        *([f"Host: {host}:7468"] if host else []),
+        *headers,
+    ]
+    return "\r\n".join([*lines, "", ""]).encode("latin-1")
+
+
+async def no_application(scope: Scope, receive: Receive, send: Send) -> None:
+    """Answers everything with 418."""
+    await send({"type": "http.response.start", "status": 418, "headers": [(b"content-length", b"0")]})
+    await send({"type": "http.response.body"})
+
+
+def granted(its: House, client: str) -> None:
+    """Let the client get a token once, so that its facts and the signing key are in memory."""
+    assert its.door().get(ENDPOINT, params={"client_id": client}).status_code == 200
+
+
+@pytest.fixture
+def its(house: Callable[..., House]) -> House:
+    return house()
+
+
+def test_the_second_token_of_an_agent_needs_no_application(its: House) -> None:
+    client = its.delegated_name()
+    with listening(its, directly=True, app=no_application) as line:
+        assert line().ask(request(client)).status == 418
+        granted(its, client)
+        answer = line().ask(request(client))
+    assert answer.status == 200
+    token = [each for each in its.events() if each.event.kind is EventKind.TOKEN_ISSUED][-1].event
+    assert (token.request_id, token.address) == (answer.request_id, "127.0.0.1")
+    assert json.loads(answer.body)["token"].count(".") == 2
+
+
+def test_both_ways_give_the_same_answer(its: House) -> None:
+    client = its.delegated_name()
+    granted(its, client)
+    with listening(its, directly=True) as direct, listening(its, directly=False) as by_the_application:
+        assert direct().ask(request(client)).shape == by_the_application().ask(request(client)).shape
+
+
+@pytest.mark.parametrize(
+    "unusual",
+    [
+        request("{}", method="HEAD"),
+        request("{}", "Content-Length: 0", method="POST"),
+        request("{}", "Content-Length: 2") + b"ab",
+        request("{}", "Transfer-Encoding: chunked") + b"0\r\n\r\n",
+        request("{}", "Connection: close"),
+        request("{}", version="1.0"),
+        request("{}", host=""),
+        request("{}", host="elsewhere.example"),
+        request("{}", "Host: 127.0.0.1"),
+        request("{}", "Authorization: Bearer x", "Authorization: Bearer y"),
+        request("{}", "Authorization: Bearer \xe9"),
+        request("{}", "Authorization: Basic !"),
+        request("{}", "X-Client-Id: other"),
+        request("{}", "Connection: Upgrade", "Upgrade: websocket"),
+        request("{}", "X-Forwarded-For: 192.0.2.1"),
+        request("{}&client_id={}"),
+        request("{}&scope=customers:read&scope=customers:read"),
+        request("{}&scope=customers:delete"),
+        request("{}&scope=" + "customers:read%20" * 30),
+        request("{}&resource=https://unknown.example"),
+        request("{}%00"),
+        request("00000000-0000-4000-8000-000000000000"),
+        b"GET " + ENDPOINT.encode() + b"/ HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n",
+        b"GET http://127.0.0.1:7468" + ENDPOINT.encode() + b"?client_id={} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n",
+        b"GET /authsec/uflow/sdk/delegation%2Dtoken?client_id={} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n",
+        b"GET " + ENDPOINT.encode() + b"?client_id={} HTTP/1.1\r\nHost : 127.0.0.1\r\n\r\n",
+    ],
+)
+def test_whatever_is_unusual_is_answered_as_the_application_answers_it(its: House, unusual: bytes) -> None:
+    client = its.delegated_name()
+    granted(its, client)
+    unusual = unusual.replace(b"{}", client.encode())
+    with listening(its, directly=True) as direct, listening(its, directly=False) as by_the_application:
+        assert direct().ask(unusual).shape == by_the_application().ask(unusual).shape
+
+
+def test_a_delegation_that_ends_meanwhile_is_refused_as_ever(its: House) -> None:
+    client = its.delegated_name()
+    granted(its, client)
+    with listening(its, directly=True) as direct, listening(its, directly=False) as by_the_application:
+        line = direct()
+        assert line.ask(request(client)).status == 200
+        act = Act(principal=LOCAL_OPERATOR, now=NOW, request_id="req_change", address="", token_bytes=bytes)
+        delegation = its.authority.database.read(lambda tx: delegations.of_client(tx, client))[0][0].id
+        its.authority.database.change(lambda tx: delegations.disable(tx, act, delegation, TERMS))
+        refused = line.ask(request(client))
+        assert refused.status == 404
+        assert refused.shape == by_the_application().ask(request(client)).shape
+        assert line.ask(request(client)).status == 404
+
+
+def test_the_limits_are_the_same(house: Callable[..., House]) -> None:
+    its = house(unproved_limit=3, address_limit=8)
+    client, other = its.delegated_name(), its.delegated_name("Other")
+    granted(its, client)
+    granted(its, other)
+    with listening(its, directly=True) as direct:
+        line = direct()
+        assert [line.ask(request(client)).status for _ in range(4)] == [200, 200, 429, 429]
+        assert [line.ask(request(other)).status for _ in range(3)] == [200, 200, 429], "of the address"
+        refused = line.ask(request(other))
+    assert "retry-after" in dict(refused.headers)
+    assert json.loads(refused.body)["request_id"] == refused.request_id
+
+
+def test_pipelined_requests_are_answered_in_their_order(its: House) -> None:
+    first, second = its.delegated_name("First"), its.delegated_name("Second")
+    granted(its, first)
+    granted(its, second)
+    with listening(its, directly=True) as direct:
+        line = direct()
+        line.send(request(first) + request("nobody") + request(second) + request(first))
+        answers = [line.read() for _ in range(4)]
+    assert [each.status for each in answers] == [200, 400, 200, 200]
+    assert [json.loads(answers[at].body)["client_id"] for at in (0, 2, 3)] == [first, second, first]
+
+
+def test_a_client_that_is_gone_takes_no_place(house: Callable[..., House], monkeypatch: pytest.MonkeyPatch) -> None:
+    its = house(max_in_flight=1)
+    client = its.delegated_name()
+    granted(its, client)
+    inside, go = threading.Event(), threading.Event()
+    record = its.authority.database.record
+
+    def slowly(work: Any) -> Any:
+        inside.set()
+        go.wait(20)
+        return record(work)
+
+    monkeypatch.setattr(its.authority.database, "record", slowly)
+    with listening(its, directly=True) as direct:
+        gone = direct()
+        gone.send(request(client))
+        assert inside.wait(20)
+        assert direct().ask(request(client)).status == 503, "the only place is taken"
+        gone.close()
+        go.set()
+        line = direct()
+        until = time.monotonic() + 20
+        while (status := line.ask(request(client)).status) == 503 and time.monotonic() < until:
+            time.sleep(0.01)
+    assert status == 200
+    assert sum(each.event.kind is EventKind.TOKEN_ISSUED for each in its.events()) == 3, (
+        "the one of the gone client, too"
+    )
+
+
+def test_a_database_that_fails_is_told_as_ever(its: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    client = its.delegated_name()
+    granted(its, client)
+
+    def unavailable(_work: Any) -> Any:
+        raise Unavailable("The disk is full.")
+
+    monkeypatch.setattr(its.authority.database, "record", unavailable)
+    with listening(its, directly=True) as direct, listening(its, directly=False) as by_the_application:
+        answer = direct().ask(request(client))
+        assert answer.shape == by_the_application().ask(request(client)).shape
+    assert answer.status == 503
+
+
+def test_an_error_that_nobody_expected_is_a_500_and_the_connection_goes_on(
+    its: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = its.delegated_name()
+    granted(its, client)
+    sign = type(its.authority.tokens).sign
+    with listening(its, directly=True) as direct:
+        line = direct()
+        monkeypatch.setattr(type(its.authority.tokens), "sign", lambda *_: 1 / 0)
+        assert line.ask(request(client)).status == 500
+        monkeypatch.setattr(type(its.authority.tokens), "sign", sign)
+        assert line.ask(request(client)).status == 200
+
+
+def test_the_log_has_one_line_for_each_request(its: House, capsys: pytest.CaptureFixture[str]) -> None:
+    client = its.delegated_name()
+    granted(its, client)
+    with listening(its, directly=True) as direct, listening(its, directly=False) as by_the_application:
+        capsys.readouterr()
+        asked = [direct().ask(request(client)), by_the_application().ask(request(client))]
+        said = [line for line in capsys.readouterr().out.splitlines() if "request" in line]
+    assert [answer.request_id in line for answer, line in zip(asked, said, strict=True)] == [True, True]
+    assert len({re.sub(r"req_\w+|ms=\S+|^\S+ \S+", "", line) for line in said}) == 1
+
+
+@pytest.mark.parametrize("ends", [True, False])
+def test_a_request_that_goes_to_the_application_counts_once(house: Callable[..., House], ends: bool) -> None:
+    """It was begun, and is refused or cannot be answered at once: others must not take its place meanwhile."""
+    its = house(max_in_flight=1)
+    client, other = its.delegated_name(), its.delegated_name("Other")
+    granted(its, client)
+    granted(its, other)
+    if ends:
+        act = Act(principal=LOCAL_OPERATOR, now=NOW, request_id="req_change", address="", token_bytes=bytes)
+        delegation = its.authority.database.read(lambda tx: delegations.of_client(tx, client))[0][0].id
+        its.authority.database.change(lambda tx: delegations.disable(tx, act, delegation, TERMS))
+    said: list[Any] = []
+
+    async def nothing() -> Any:
+        return {"type": "http.disconnect"}
+
+    async def told(message: Any) -> None:
+        said.append(message)
+
+    async def both() -> None:
+        scope = scope_of(client)
+        begun = its.authority.direct.begin(scope)
+        assert begun is not None
+        await begun
+        assert its.authority.direct.begin(scope_of(other)) is None, "the only place is taken"
+        await its.authority.app(scope, nothing, told)
+        again = its.authority.direct.begin(scope_of(other))
+        assert again is not None
+        await again
+
+    asyncio.run(both())
+    assert said[0]["status"] == (404 if ends else 200)
+
+
+def scope_of(client: str) -> dict[str, Any]:
+    return {
+        "type": "http",
+        "method": "GET",
+        "path": ENDPOINT,
+        "query_string": f"client_id={client}".encode(),
+        "headers": [(b"host", b"127.0.0.1")],
+        "client": ("127.0.0.1", 1),
+        "scheme": "http",
+        "root_path": "",
+        "state": {},
+    }
+
+
+def test_a_client_that_is_gone_with_requests_in_a_pipeline_is_no_error(
+    its: House, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    client = its.delegated_name()
+    granted(its, client)
+    inside, go = threading.Event(), threading.Event()
+    record = its.authority.database.record
+
+    def slowly(work: Any) -> Any:
+        inside.set()
+        go.wait(20)
+        return record(work)
+
+    monkeypatch.setattr(its.authority.database, "record", slowly)
+    with listening(its, directly=True) as direct:
+        gone = direct()
+        gone.send(request(client) * 3)
+        assert inside.wait(20)
+        gone.close()
+        time.sleep(0.2)  # until the server knows
+        go.set()
+        assert direct().ask(request(client)).status == 200
+    assert "Exception in callback" not in caplog.text
+
+
+def test_a_log_that_fails_keeps_no_answer(its: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    client = its.delegated_name()
+    granted(its, client)
+
+    def fail(*_: Any) -> None:
+        raise ValueError("I/O operation on closed file")
+
+    with listening(its, directly=True) as direct:
+        monkeypatch.setattr(type(its.authority.direct), "answered", fail)
+        assert [direct().ask(request(client)).status for _ in range(2)] == [200, 200]
+
+
+def test_an_idle_connection_keeps_nothing_of_its_request(its: House) -> None:
+    """Facts in memory are bounded: connections must not keep others, however many there are."""
+    client = its.delegated_name()
+    granted(its, client)
+    with listening(its, directly=True) as direct:
+        line = direct()
+        assert line.ask(request(client)).status == 200
+        gc.collect()
+        assert [each for each in gc.get_objects() if isinstance(each, Begun)] == []
+        assert line.ask(request(client)).status == 200
+
+
+def test_a_bad_proof_is_checked_twice_at_most(its: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once with the facts in memory, and once with those in the database, which alone may refuse."""
+    agent = its.delegated_agent()
+    door = its.door(Authorization=f"Bearer {agent.assertion()}")
+    assert door.get(ENDPOINT, params={"client_id": agent.client_id}).status_code == 200
+    bad = request(agent.client_id, f"Authorization: Bearer {agent.assertion()[:-6]}AAAAAA")
+    checked: list[str] = []
+
+    def counting(name: str) -> Callable[..., Any]:
+        check: Callable[..., Any] = getattr(attestation, name)
+
+        def counted(*args: Any, **named: Any) -> Any:
+            checked.append(name)
+            return check(*args, **named)
+
+        return counted
+
+    for name in ("attest_at_once", "attest"):
+        monkeypatch.setattr(attestation, name, counting(name))
+    with listening(its, directly=True) as direct:
+        assert direct().ask(bad).status == 401
+    assert checked == ["attest_at_once", "attest"]
+
+
+def test_what_strangers_ask_for_takes_little_memory(its: House) -> None:
+    """Paths and queries that stay in memory are short, and few."""
+    with listening(its, directly=True) as direct:
+        line = direct()
+        line.ask(request("x"))
+        tracemalloc.start()
+        try:
+            before = tracemalloc.get_traced_memory()[0]
+            for number in range(48):
+                path = f"/{number}%F0%9F%98%80{'a' * 60_000}"
+                assert line.ask(f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode()).status == 404
+                actions = "+".join(f"a{number}:{chr(97 + at)}" for at in range(26))
+                line.ask(request(f"00000000-0000-4000-8000-000000000000&scope={actions}"))
+            gc.collect()
+            kept = tracemalloc.get_traced_memory()[0] - before
+        finally:
+            tracemalloc.stop()
+    assert kept < 2_000_000
