@@ -24,7 +24,7 @@ from authsec_server.delegations import service as delegations
 from authsec_server.delegations.model import Terms
 from authsec_server.failures import Unavailable
 from authsec_server.principal import LOCAL_OPERATOR, Act
-from authsec_server.tokens.issue import Begun
+from authsec_server.tokens.issue import PendingToken
 from authsec_server.web.uvicorn_protocol import BoundedProtocol
 from starlette.types import Receive, Scope, Send
 
@@ -404,7 +404,7 @@ def test_an_idle_connection_keeps_nothing_of_its_request(its: House) -> None:
         line = direct()
         assert line.ask(request(client)).status == 200
         gc.collect()
-        assert [each for each in gc.get_objects() if isinstance(each, Begun)] == []
+        assert [each for each in gc.get_objects() if isinstance(each, PendingToken)] == []
         assert line.ask(request(client)).status == 200
 
 

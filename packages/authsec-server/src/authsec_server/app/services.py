@@ -49,7 +49,8 @@ from authsec_server.revocations.subscribers import SubscriberTracker
 from authsec_server.settings import Settings
 from authsec_server.tokens.decision import LifetimeLimits
 from authsec_server.tokens.introspection import Introspection
-from authsec_server.tokens.issue import DelegationTokens, TokenLimits
+from authsec_server.tokens.issue import DelegationTokens
+from authsec_server.tokens.limits import TokenLimits
 from authsec_server.tokens.own_tokens import OwnTokens
 from authsec_server.tokens.revocation import SelfRevocation
 from authsec_server.web.health import Liveness, Readiness, ReadinessProblem

@@ -7,7 +7,8 @@ caller's permissions.
 |---|---|
 | `request` | syntax and limits of a token request |
 | `decision` | every reason to refuse; granted actions, audience and lifetime |
-| `issue` | rate limits, the transaction that many requests share, the signature |
+| `issue` | the transaction that many requests share, the signature |
+| `limits` | rate limits |
 | `templates` | what the tokens of one decision have in common: claims and event as texts with holes |
 | `records` | how the audit log keeps a refusal |
 | `facts` | loading of facts; the facts of recent requests, kept in memory |

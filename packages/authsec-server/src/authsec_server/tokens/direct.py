@@ -18,7 +18,7 @@ from starlette.types import Scope
 
 from authsec_server.failures import Unavailable
 from authsec_server.tokens.decision import Denied
-from authsec_server.tokens.issue import Begun, DelegationTokens
+from authsec_server.tokens.issue import DelegationTokens, PendingToken
 from authsec_server.tokens.metrics import ENDED
 from authsec_server.tokens.request import PATH, TokenRequest, evidence_in, parse
 from authsec_server.web.middleware import SECURITY_HEADERS, ConcurrencyLimit, log_request
@@ -101,9 +101,9 @@ def was_tried(scope: Scope) -> bool:
     return _BEGUN in scope
 
 
-def begun_in(scope: Scope) -> Begun | None:
+def begun_in(scope: Scope) -> PendingToken | None:
     """Return the token request that was begun before the application got it; None if none was."""
-    begun: Begun | None = scope.get(_BEGUN)
+    begun: PendingToken | None = scope.get(_BEGUN)
     return begun
 
 

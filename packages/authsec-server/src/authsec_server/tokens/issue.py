@@ -38,11 +38,10 @@ from authsec_server.tokens.decision import (
     with_unknown,
 )
 from authsec_server.tokens.facts import KeptFacts, RecentFacts, load_facts
+from authsec_server.tokens.limits import TokenLimits
 from authsec_server.tokens.records import Refusals, count_refusals, tally_refusal
 from authsec_server.tokens.request import TokenRequest
 from authsec_server.tokens.templates import Template, key_of, template_of
-from authsec_server.web.request_context import limit_key
-from authsec_server.web.throttle import Limiter
 
 MOST_TEMPLATES: Final = 4  # of one client and its resources: other proofs and scopes
 
@@ -90,7 +89,7 @@ class _Asked:
     decided_on: KeptFacts | None = None
 
 
-class Begun:
+class PendingToken:
     """A request that waits for its record and its signature. To be made in an event loop.
 
     `done` has no result of its own. Once it is done, `issued` and `outcome` have theirs.
@@ -187,7 +186,7 @@ class DelegationTokens:
         begun = self.begin(request)
         return await (run_in_threadpool(self.issue, request) if begun is None else begun.outcome())
 
-    def begin(self, request: TokenRequest) -> Begun | None:
+    def begin(self, request: TokenRequest) -> PendingToken | None:
         """Begin to issue the token, if that needs nothing but memory and the next transaction, and so no thread.
 
         Return None if it needs more, or if the request would be refused now. Then nothing has been charged.
@@ -200,7 +199,7 @@ class DelegationTokens:
         if proved is None or self.rates.charge_address(request.address):
             return None
         asked = _Asked(request=request, kept=kept, proved=proved)
-        return Begun(self, asked, self.batches.submit(asked))
+        return PendingToken(self, asked, self.batches.submit(asked))
 
     def _issue(self, request: TokenRequest) -> Issued | Denied:
         facts = self.database.read(lambda tx: load_facts(tx, request))
@@ -385,34 +384,3 @@ def explained(tx: Tx, denied: Denied) -> Denied:
     if not denied.missing:
         return denied
     return with_unknown(denied, {*roles.held(tx, denied.missing), *apis.described(tx, among=denied.missing)})
-
-
-class TokenLimits:
-    """The three rate limits of token requests, in requests a minute. `clock` is monotonic, in seconds.
-
-    Each method returns 0.0 within the limit, or the seconds to wait. The class `Throttle` is not used, because
-    it raises an exception. A refused token request is a value (`Denied`), not an exception.
-    """
-
-    def __init__(self, *, address: int, unproved: int, client: int, clock: Callable[[], float]) -> None:
-        self._address = Limiter(address)
-        self._unproved = Limiter(unproved)
-        self._client = Limiter(client)
-        self._clock = clock
-
-    def charge_address(self, address: str) -> float:
-        """Charge a request to the rate limit of its address. Every request is charged."""
-        return self._address.charge(limit_key(address), self._clock())
-
-    def wait_of_address(self, address: str) -> float:
-        """Return what `charge_address` would return, without a charge."""
-        return self._address.wait(limit_key(address), self._clock())
-
-    def charge_client(self, client_id: str, address: str, *, attested: bool) -> float:
-        """Charge a request to the client's rate limit.
-
-        An unattested request is charged to another limit, which each pair of client and address has.
-        """
-        if attested:
-            return self._client.charge(client_id, self._clock())
-        return self._unproved.charge(f"{client_id} {limit_key(address)}", self._clock())
