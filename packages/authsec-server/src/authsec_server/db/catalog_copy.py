@@ -74,6 +74,17 @@ def replaced_catalogs(driver: psycopg.Connection[Any], names: tuple[str, ...] = 
             )
 
 
+def table_named(driver: psycopg.Connection[Any], relation: str) -> int:
+    """Return the oid of the table to which this quoted name leads in this session, without planning a statement.
+
+    Raises psycopg's errors if there is no such table.
+    """
+    statement = f"SELECT tableoid FROM ONLY {relation}".encode()  # noqa: S608 - a quoted name
+    driver.wait(_described(driver, driver.pgconn.send_prepare, b"", statement))
+    oid: int = driver.wait(_described(driver, driver.pgconn.send_describe_prepared, b"")).ftable(0)
+    return oid
+
+
 @cache
 def _never_executed(names: tuple[str, ...]) -> bytes:
     columns = ", ".join(f"{name}.{_OIDS[name][0]}" for name in names)

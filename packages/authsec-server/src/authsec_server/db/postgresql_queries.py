@@ -296,9 +296,11 @@ FROM pg_proc p WHERE p.oid < {FIRST_NORMAL} AND p.pronamespace = 'pg_catalog'::r
 
 DATABASE_WIDE = (CASTS, COMPARISONS)
 
+# A schema is looked up as sessions do: a row of pg_namespace that the index lacks could have the same name.
 HOME = """
 SELECT n.oid::bigint, n.nspname::text FROM unnest(CAST(:path AS name[])) WITH ORDINALITY AS place (schema, number)
-    JOIN pg_namespace n ON n.nspname = place.schema JOIN pg_class c ON c.relnamespace = n.oid
+    JOIN pg_namespace n ON n.oid = to_regnamespace(quote_ident(place.schema::text))
+    JOIN pg_class c ON c.relnamespace = n.oid
 WHERE c.relkind IN ('r', 'p')
   AND c.relname IN ('events', 'sealed_events', 'checkpoints', 'authority', 'alembic_version')
 GROUP BY n.oid, n.nspname, place.number ORDER BY count(*) DESC, place.number LIMIT 1
@@ -308,9 +310,10 @@ GROUP BY n.oid, n.nspname, place.number ORDER BY count(*) DESC, place.number LIM
 FIRST_OF_PATH = """
 SELECT DISTINCT ON (c.relname) c.relname AS name, n.nspname AS schema, n.oid = :ours AS own
 FROM unnest(CAST(:path AS name[])) WITH ORDINALITY AS place (schema, number)
-    JOIN pg_namespace n ON n.nspname = place.schema JOIN pg_class c ON c.relnamespace = n.oid
+    JOIN pg_namespace n ON n.oid = to_regnamespace(quote_ident(place.schema::text))
+    JOIN pg_class c ON c.relnamespace = n.oid
 WHERE c.relname IN (SELECT relname FROM pg_class WHERE relnamespace = :ours AND relkind IN ('r', 'p'))
-ORDER BY c.relname, place.number
+ORDER BY c.relname, place.number, own
 """
 FIRST_OF_PATH = f"SELECT name, schema FROM ({FIRST_OF_PATH}) AS first WHERE NOT own"  # noqa: S608 - of constants
 

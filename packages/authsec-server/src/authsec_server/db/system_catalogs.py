@@ -25,8 +25,9 @@ from sqlalchemy.exc import DBAPIError
 from authsec_server.db.catalog_copy import copied_rows, copied_texts, replaced_catalogs
 from authsec_server.db.foreign_code import foreign_code
 from authsec_server.db.postgresql_catalog import careful
-from authsec_server.db.postgresql_connection import driver_of
+from authsec_server.db.postgresql_connection import as_raised_by_queries, driver_of
 from authsec_server.db.postgresql_queries import FIRST_NORMAL, FIRST_UNPINNED
+from authsec_server.db.same_names import same_names
 
 MOST_NAMES: Final = 3  # rows that a finding names
 _LISTING: Final = "postgresql-{version}-system.json"
@@ -192,7 +193,7 @@ def compare_system_catalogs(connection: Connection) -> CatalogComparison:
             f"{version}, but those of {_known_versions()}.",
         )
     with careful(connection):
-        return CatalogComparison(findings=(*foreign, *_differences(connection, expected)))
+        return CatalogComparison(findings=tuple(dict.fromkeys((*foreign, *_differences(connection, expected)))))
 
 
 def foreign_findings(connection: Connection) -> tuple[str, ...]:
@@ -200,7 +201,7 @@ def foreign_findings(connection: Connection) -> tuple[str, ...]:
     savepoint = connection.begin_nested()
     driver = driver_of(connection)
     found = tuple(dict.fromkeys(each.finding for each in (*replaced_catalogs(driver), *foreign_code(driver))))
-    found = found or tuple(_senders_replaced(driver))
+    found = found or (*_senders_replaced(driver), *same_names(driver))
     savepoint.rollback()
     return found
 
@@ -278,9 +279,7 @@ def _rows(connection: Connection, name: str) -> Iterator[bytes]:
     try:
         yield from copied_rows(driver, name, _CATALOGS[name].columns)
     except psycopg.Error as error:
-        raise DBAPIError.instance(
-            name, None, error, psycopg.Error, hide_parameters=True, connection_invalidated=driver.closed
-        ) from error
+        raise as_raised_by_queries(driver, name, error) from error
 
 
 def _newest(connection: Connection, name: str) -> str:
