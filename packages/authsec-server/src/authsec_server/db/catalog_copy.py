@@ -21,8 +21,8 @@ from psycopg.waiting import Wait
 _HEADER: Final = b"PGCOPY\n\xff\r\n\x00" + bytes(8)
 _END: Final = b"\xff\xff"
 _NO_VALUE: Final = 0xFFFFFFFF
-# The catalogs that checks read with COPY, each with a column of it and its oid.
-_OIDS: Final = {
+# The catalogs that checks read with COPY or by an index, each with a column of it and its oid.
+OIDS: Final = {
     "pg_aggregate": ("aggfnoid", 2600),
     "pg_am": ("oid", 2601),
     "pg_amop": ("oid", 2602),
@@ -34,6 +34,8 @@ _OIDS: Final = {
     "pg_collation": ("oid", 3456),
     "pg_constraint": ("oid", 2606),
     "pg_conversion": ("oid", 2607),
+    "pg_db_role_setting": ("setdatabase", 2964),
+    "pg_depend": ("objid", 2608),
     "pg_event_trigger": ("oid", 3466),
     "pg_index": ("indexrelid", 2610),
     "pg_inherits": ("inhrelid", 2611),
@@ -42,9 +44,12 @@ _OIDS: Final = {
     "pg_opclass": ("oid", 2616),
     "pg_operator": ("oid", 2617),
     "pg_opfamily": ("oid", 2753),
+    "pg_partitioned_table": ("partrelid", 3350),
+    "pg_policy": ("oid", 3256),
     "pg_proc": ("oid", 1255),
     "pg_range": ("rngtypid", 3541),
     "pg_rewrite": ("oid", 2618),
+    "pg_sequence": ("seqrelid", 2224),
     "pg_statistic_ext": ("oid", 3381),
     "pg_trigger": ("oid", 2620),
     "pg_type": ("oid", 1247),
@@ -62,12 +67,12 @@ class ForeignCode:
     remedy: str
 
 
-def replaced_catalogs(driver: psycopg.Connection[Any], names: tuple[str, ...] = tuple(_OIDS)) -> Iterator[ForeignCode]:
+def replaced_catalogs(driver: psycopg.Connection[Any], names: tuple[str, ...] = tuple(OIDS)) -> Iterator[ForeignCode]:
     """Find each of these catalogs whose name leads to another table, without planning a statement."""
     driver.wait(_described(driver, driver.pgconn.send_prepare, b"", _never_executed(names)))
     described = driver.wait(_described(driver, driver.pgconn.send_describe_prepared, b""))
     for column, name in enumerate(names):
-        if (oid := described.ftable(column)) != _OIDS[name][1]:
+        if (oid := described.ftable(column)) != OIDS[name][1]:
             yield ForeignCode(
                 f"PostgreSQL's own catalog {name} was replaced: the table with this name has the oid {oid}.",
                 "Find who changed it, and restore a backup.",
@@ -87,7 +92,7 @@ def table_named(driver: psycopg.Connection[Any], relation: str) -> int:
 
 @cache
 def _never_executed(names: tuple[str, ...]) -> bytes:
-    columns = ", ".join(f"{name}.{_OIDS[name][0]}" for name in names)
+    columns = ", ".join(f"{name}.{OIDS[name][0]}" for name in names)
     return f"SELECT {columns} FROM {', '.join(f'pg_catalog.{name}' for name in names)}".encode()  # noqa: S608 - of constants
 
 
@@ -116,7 +121,16 @@ def copied_rows(driver: psycopg.Connection[Any], catalog: str, columns: str) -> 
     The caller must take all rows before another call on this connection. Raises `CatalogDenied`. Then the caller's
     transaction can only be rolled back.
     """
-    for block in _copied(driver, catalog, f"COPY pg_catalog.{catalog} ({columns}) TO STDOUT (FORMAT binary)"):
+    yield from _binary_rows(driver, catalog, f"pg_catalog.{catalog} ({columns})")
+
+
+def queried_rows(driver: psycopg.Connection[Any], catalog: str, query: str) -> Iterator[bytes]:
+    """Yield each row of a query of this catalog in the form of `copied_rows`. PostgreSQL plans the query."""
+    yield from _binary_rows(driver, catalog, f"({query})")
+
+
+def _binary_rows(driver: psycopg.Connection[Any], catalog: str, source: str) -> Iterator[bytes]:
+    for block in _copied(driver, catalog, f"COPY {source} TO STDOUT (FORMAT binary)"):
         row = block.removeprefix(_HEADER)
         if row and row != _END:
             yield row

@@ -25,11 +25,11 @@ from authsec_server.db.postgresql_catalog import NO_RIGHT, NOT_NOW, Skipped, as_
 from authsec_server.db.postgresql_queries import BTREES_OF_SCHEMA
 
 _DESCENDING, _NULLS_FIRST = 1, 2  # bits of pg_index.indoption
-_OF_ROWS, _OF_KEYS = "Index Scan", "Index Only Scan"
-_ORDERED: Final = frozenset({_OF_ROWS, _OF_KEYS, "WindowAgg", "Subquery Scan", "Aggregate", "Append", "Result"})
+OF_ROWS, OF_KEYS = "Index Scan", "Index Only Scan"
+_ORDERED: Final = frozenset({OF_ROWS, OF_KEYS, "WindowAgg", "Subquery Scan", "Aggregate", "Append", "Result"})
 # Only a scan in the order of the index is left. Of two indexes with one order, the filter that a partial index spares
 # decides: so no statistics, which can be forged, choose another index.
-_WALKING: Final = {
+WALKING: Final = {
     "enable_seqscan": "off",
     "enable_indexscan": "on",
     "enable_indexonlyscan": "on",
@@ -102,7 +102,7 @@ def walk_indexes(connection: Connection, schema: int, conditions: Iterable[str])
         savepoint = connection.begin_nested()
         try:
             expected = _of_table(connection, group, seed)
-            with careful(connection, **_WALKING):
+            with careful(connection, **WALKING):
                 walked = _walked(connection, group, seed)
         except DBAPIError as error:
             savepoint.rollback()
@@ -176,14 +176,14 @@ def _walked(connection: Connection, indexes: Sequence[_Index], seed: int) -> Map
     The result leaves out an index if PostgreSQL's plan does not read the index as required. If this is true of
     every index, the result is None.
     """
-    ways = [(index, way) for index in indexes for way in (_OF_ROWS, _OF_KEYS)]
+    ways = [(index, way) for index in indexes for way in (OF_ROWS, OF_KEYS)]
     statement = " UNION ALL ".join(
         _walk_along(index, hashed, number)
         for number, (index, hashed) in enumerate((index, each) for index in indexes for each in _hashes(index, seed))
     )
     ((plan,),) = _rows(connection, f"EXPLAIN (FORMAT JSON, COSTS OFF) {statement}")
     branches = plan[0]["Plan"]["Plans"]
-    followed = [_follows(branch, index, way) for branch, (index, way) in zip(branches, ways, strict=True)]
+    followed = [follows(branch, index.name, way) for branch, (index, way) in zip(branches, ways, strict=True)]
     if not any(followed):
         return None
     found = {row[0]: (_Digest(row[1], int(row[2])), row[3]) for row in _rows(connection, statement)}
@@ -228,12 +228,12 @@ def _before(options: Sequence[int], at: int = 0) -> str:
     return f"{before} OR ({key} IS NOT DISTINCT FROM {last} AND ({_before(options, at + 1)}))"
 
 
-def _follows(plan: Mapping[str, Any], index: _Index, way: str) -> bool:
+def follows(plan: Mapping[str, Any], index: str, way: str) -> bool:
     """Whether the plan reads this whole index with the scan type `way`, without a sort and without a filter."""
     nodes = list(_nodes(plan))
     scans = [(node["Node Type"], node["Index Name"]) for node in nodes if "Index Name" in node]
     return (
-        scans == [(way, index.name)]
+        scans == [(way, index)]
         and all(node["Node Type"] in _ORDERED for node in nodes)
         and not any("Filter" in node or "Index Cond" in node for node in nodes)
     )

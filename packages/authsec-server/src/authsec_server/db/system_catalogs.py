@@ -23,6 +23,7 @@ from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 
 from authsec_server.db.catalog_copy import copied_rows, copied_texts, replaced_catalogs
+from authsec_server.db.catalog_indexes import catalog_index_findings
 from authsec_server.db.foreign_code import foreign_code
 from authsec_server.db.postgresql_catalog import careful
 from authsec_server.db.postgresql_connection import as_raised_by_queries, driver_of
@@ -183,17 +184,18 @@ def compare_system_catalogs(connection: Connection) -> CatalogComparison:
 
     PostgreSQL only.
     """
-    foreign = foreign_findings(connection)
+    findings = [*foreign_findings(connection), *catalog_index_findings(connection)]
     version = major_version(connection)
     expected = _reference(version)
     if expected is None:
-        return CatalogComparison(
-            findings=foreign,
-            not_compared="PostgreSQL's own catalogs were not compared: AuthSec does not know the catalogs of version "
-            f"{version}, but those of {_known_versions()}.",
+        not_compared = (
+            "PostgreSQL's own catalogs were not compared: AuthSec does not know the catalogs of version "
+            f"{version}, but those of {_known_versions()}."
         )
+        return CatalogComparison(findings=tuple(dict.fromkeys(findings)), not_compared=not_compared)
     with careful(connection):
-        return CatalogComparison(findings=tuple(dict.fromkeys((*foreign, *_differences(connection, expected)))))
+        findings += _differences(connection, expected)
+    return CatalogComparison(findings=tuple(dict.fromkeys(findings)))
 
 
 def foreign_findings(connection: Connection) -> tuple[str, ...]:
