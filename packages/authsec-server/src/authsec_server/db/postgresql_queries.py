@@ -184,13 +184,15 @@ FROM pg_inherits h JOIN pg_class c ON c.oid = h.inhrelid JOIN pg_namespace n ON 
 WHERE :ours IN (p.relnamespace, c.relnamespace) AND p.relkind IN ('r', 'p', 'f')
 """
 
-# The names of functions, operators and types: of each, only the oid stands in an expression.
+# The names of functions, operators, types and collations: of each, only the oid stands in an expression.
 NAMES_OF_OIDS = """
 SELECT 'function ' || number AS key, number::oid::regprocedure::text AS name
     FROM unnest(CAST(:functions AS bigint[])) AS number
 UNION ALL SELECT 'operator ' || number, number::oid::regoperator::text
     FROM unnest(CAST(:operators AS bigint[])) AS number
 UNION ALL SELECT 'type ' || number, number::oid::regtype::text FROM unnest(CAST(:types AS bigint[])) AS number
+UNION ALL SELECT 'collation ' || number, number::oid::regcollation::text
+    FROM unnest(CAST(:collations AS bigint[])) AS number
 """
 
 OBJECTS_OF_SCHEMA = (RELATIONS, COLUMNS, CONSTRAINTS, INDEXES, TRIGGERS, RULES, PARTITIONS)
