@@ -194,18 +194,27 @@ def _casts(driver: psycopg.Connection[Any]) -> Iterator[ForeignCode]:
             )
 
 
+def _is_added(oid: int, family: int) -> bool:
+    """Whether a row was added to an operator family. A superuser can give the row itself any oid."""
+    return max(oid, family) >= FIRST_UNPINNED
+
+
 def _operator_classes(driver: psycopg.Connection[Any]) -> Iterator[ForeignCode]:
-    for row in _added_rows(driver, "pg_opclass", "oid, opcmethod, opcintype, opcdefault, opcname"):
-        method, of_type = map(oid_of, row[1:3])
-        if method in _SORTING and of_type < FIRST_NORMAL and row[3] == b"\x01":
+    for row in map(
+        fields_of, copied_rows(driver, "pg_opclass", "oid, opcfamily, opcmethod, opcintype, opcdefault, opcname")
+    ):
+        oid, family, method, of_type = map(oid_of, row[:4])
+        if _is_added(oid, family) and method in _SORTING and of_type < FIRST_NORMAL and row[4] == b"\x01":
             yield ForeignCode(
-                f"The operator class {name_of(row[4])} compares a type of PostgreSQL's own in another way.", _REMEDY
+                f"The operator class {name_of(row[5])} compares a type of PostgreSQL's own in another way.", _REMEDY
             )
 
 
 def _operator_families(driver: psycopg.Connection[Any]) -> Iterator[ForeignCode]:
-    for row in _added_rows(driver, "pg_amop", "oid, amopmethod, amopfamily, amopopr"):
-        oid, method, family, operator = map(oid_of, row)
+    for row in copied_rows(driver, "pg_amop", "oid, amopfamily, amopmethod, amopopr"):
+        if not _is_added(*unpack_from(">I4xI", row, 6)):
+            continue
+        oid, family, method, operator = map(oid_of, fields_of(row))
         if method in _SORTING and min(family, operator) < FIRST_UNPINNED:
             yield ForeignCode(
                 f"Somebody added the operator with the oid {operator} to the operator family with the oid {family}."

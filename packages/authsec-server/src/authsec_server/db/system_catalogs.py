@@ -75,12 +75,12 @@ def _pinned(row: bytes) -> bool:
 
 
 def _of_own_family(row: bytes) -> bool:
-    """Whether the row belongs to a built-in operator family and built-in types.
+    """Whether the row has an oid of PostgreSQL's own, or belongs to a built-in operator family and built-in types.
 
-    `ALTER OPERATOR FAMILY` adds rows with any oid, so the row's own oid is not enough.
+    `ALTER OPERATOR FAMILY` adds rows with any oid, and a superuser gives a row of another family a low oid.
     """
     family, left, right = (unpack_from(">I", row, place)[0] for place in (14, 22, 30))
-    return bool(family < FIRST_UNPINNED and left < FIRST_NORMAL and right < FIRST_NORMAL)
+    return _pinned(row) or bool(family < FIRST_UNPINNED and left < FIRST_NORMAL and right < FIRST_NORMAL)
 
 
 _CATALOGS: Final = {
