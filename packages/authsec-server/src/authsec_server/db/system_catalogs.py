@@ -22,34 +22,18 @@ import psycopg
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 
-from authsec_server.db.catalog_copy import copied_rows, copied_texts, replaced_catalogs
+from authsec_server.db.catalog_copy import copied_rows, replaced_catalogs
 from authsec_server.db.catalog_indexes import catalog_index_findings
 from authsec_server.db.foreign_code import foreign_code
 from authsec_server.db.postgresql_catalog import careful
 from authsec_server.db.postgresql_connection import as_raised_by_queries, driver_of
 from authsec_server.db.postgresql_queries import FIRST_NORMAL, FIRST_UNPINNED
 from authsec_server.db.same_names import same_names
+from authsec_server.db.type_functions import replaced_type_functions
 
 MOST_NAMES: Final = 3  # rows that a finding names
 _LISTING: Final = "postgresql-{version}-system.json"
 _NO_RIGHT: Final = "42501"
-# The types of the columns that are read in binary form, each with the function that sends its values.
-_SENDERS: Final = {
-    "_char": "array_send",
-    "_oid": "array_send",
-    "_text": "array_send",
-    "bool": "boolsend",
-    "char": "charsend",
-    "int2": "int2send",
-    "int2vector": "int2vectorsend",
-    "int4": "int4send",
-    "name": "namesend",
-    "oid": "oidsend",
-    "oidvector": "oidvectorsend",
-    "pg_node_tree": "pg_node_tree_send",
-    "regproc": "regprocsend",
-    "text": "textsend",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,22 +187,9 @@ def foreign_findings(connection: Connection) -> tuple[str, ...]:
     savepoint = connection.begin_nested()
     driver = driver_of(connection)
     found = tuple(dict.fromkeys(each.finding for each in (*replaced_catalogs(driver), *foreign_code(driver))))
-    found = found or (*_senders_replaced(driver), *same_names(driver))
+    found = found or (*replaced_type_functions(driver), *same_names(driver))
     savepoint.rollback()
     return found
-
-
-def _senders_replaced(driver: psycopg.Connection[Any]) -> Iterator[str]:
-    """Report types whose values a function of others sends.
-
-    The attack: `ALTER TYPE regproc SET (SEND = …)`. The digests below read binary values, as such a function sends
-    them. This check reads texts.
-    """
-    for row in copied_texts(driver, "pg_catalog.pg_type", ("oid", "typname", "typsend")):
-        oid, name, function = (value or "" for value in row)
-        own = _SENDERS.get(name) if int(oid) < FIRST_UNPINNED else None
-        if own and function.removeprefix("pg_catalog.") != own:
-            yield f"Values of PostgreSQL's own type {name} are sent by the function {function}, which is not its own."
 
 
 def system_catalogs_text(connection: Connection) -> str:
