@@ -120,7 +120,7 @@ SELECT x.relname AS name, c.relname AS table_name, c.oid::regclass::text AS qual
         FROM generate_series(1, i.indnkeyatts) number) AS keys,
     (SELECT array_agg(i.indoption[number - 1]::int ORDER BY number) FROM generate_series(1, i.indnkeyatts) number)
         AS options,
-    pg_get_expr(i.indpred, i.indrelid) AS condition
+    pg_get_expr(i.indpred, i.indrelid) AS condition, i.indisunique AS is_unique
 FROM pg_index i JOIN pg_class x ON x.oid = i.indexrelid JOIN pg_am a ON a.oid = x.relam
     JOIN pg_class c ON c.oid = i.indrelid
 WHERE x.relkind = 'i' AND a.amname = 'btree' AND c.relkind = 'r' AND c.relnamespace = :schema
