@@ -21,6 +21,7 @@ from psycopg.waiting import Wait
 _HEADER: Final = b"PGCOPY\n\xff\r\n\x00" + bytes(8)
 _END: Final = b"\xff\xff"
 _NO_VALUE: Final = 0xFFFFFFFF
+LONGEST_ROW: Final = 2**24  # octets of a row of a catalog
 # The catalogs that checks read with COPY or by an index, each with a column of it and its oid.
 OIDS: Final = {
     "pg_aggregate": ("aggfnoid", 2600),
@@ -136,15 +137,22 @@ def _binary_rows(driver: psycopg.Connection[Any], catalog: str, source: str) -> 
             yield row
 
 
-def copied_texts(driver: psycopg.Connection[Any], relation: str, columns: Sequence[str]) -> Iterator[Texts]:
+def copied_texts(
+    driver: psycopg.Connection[Any], relation: str, columns: Sequence[str], *, longest: int = LONGEST_ROW
+) -> Iterator[Texts]:
     """Yield these columns of each row of the relation as texts. `relation` has the name of its schema, and is quoted.
 
     PostgreSQL writes these texts with the output functions of types, which `ALTER TYPE` cannot replace. A relation that
     inherits from this one is not read.
+
+    Raises `ProgramLimitExceeded` for a row of more than `longest` octets. libpq holds such a row, and Python does not.
     """
     statement = f"COPY {relation} ({', '.join(map(quoted, columns))}) TO STDOUT"
     with driver.cursor() as cursor, cursor.copy(statement.encode()) as copy:
-        yield from copy.rows()
+        while block := copy.read():
+            _refuse_long(len(block), longest)
+            if (row := copy.formatter.parse_row(block)) is not None:
+                yield row
 
 
 def quoted(name: str) -> str:
@@ -161,6 +169,14 @@ def _copied(driver: psycopg.Connection[Any], catalog: str, statement: str) -> It
             yield from blocks
     except psycopg.errors.InsufficientPrivilege as error:
         raise CatalogDenied(catalog) from error
+    except psycopg.errors.ProgramLimitExceeded:
+        driver.close()  # the rest of the rows must not be taken for another answer
+        raise
+
+
+def _refuse_long(length: int, longest: int) -> None:
+    if length > longest:
+        raise psycopg.errors.ProgramLimitExceeded(f"A row has {length:,} octets, more than {longest:,}.")
 
 
 def _arrived(connection: psycopg.pq.abc.PGconn) -> PQGen[tuple[list[bytes], bool]]:
@@ -173,6 +189,7 @@ def _arrived(connection: psycopg.pq.abc.PGconn) -> PQGen[tuple[list[bytes], bool
     while True:
         length, block = connection.get_copy_data(1)
         if length > 0:
+            _refuse_long(length, LONGEST_ROW)
             blocks.append(bytes(block))
         elif length < 0:
             _result(*(yield from generators.fetch_many(connection)))

@@ -19,10 +19,11 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
 from authsec_server.db.catalog_copy import Texts, copied_texts, quoted, table_named
-from authsec_server.db.postgresql_catalog import NO_RIGHT, sqlstate
+from authsec_server.db.postgresql_catalog import NO_RIGHT, careful, sqlstate
 from authsec_server.db.postgresql_connection import as_raised_by_queries, driver_of
 
 LONGEST: Final = 2**21  # octets of a value that `TableCopies` reads; no server writes a longer one
+LONGEST_ROW: Final = 2**23  # octets of all values of a row
 _BOOLEAN: Final = 16  # the oids of types
 _BYTES: Final = 17
 _SHORT: Final = frozenset({_BOOLEAN, 20, 21, 23, 1184})  # numbers and times
@@ -78,29 +79,30 @@ class TableCopies:
                 yield row
 
     def can_read(self, table: str, columns: Sequence[str]) -> bool:
-        """Whether the role may read each partition, and no value is so long that `rows` must not hold it in memory.
+        """Whether the role may read each partition, and no row is so long that `rows` must not hold it in memory.
 
-        PostgreSQL plans these queries, so an attacker may bend their answers. A wrong answer costs memory, and hides
-        nothing.
+        PostgreSQL plans these queries, and would believe a constraint that says that no value is so long. So they run
+        without constraints and indexes. If the answer is wrong nevertheless, `rows` raises an error.
         """
         its = self.columns(table)
         long = [name for name in columns if name in its and its[name] not in _SHORT]
-        condition = " OR ".join(f"octet_length({_measured(name, its[name])}) > {LONGEST}" for name in long) or "false"
-        savepoint = self._connection.begin_nested()
+        parts = [*self._parts(self._relation(table))]
+        lengths = [f"octet_length({_measured(name, its[name])})" for name in long]
+        row = " + ".join(f"coalesce({each}, 0)::bigint" for each in lengths) or "0"
+        condition = " OR ".join(f"{each} > {LONGEST}" for each in lengths)
+        condition = f"{condition or 'false'} OR {row} > {LONGEST_ROW}"
         try:
-            found = any(
-                self._connection.exec_driver_sql(
-                    f"SELECT EXISTS (SELECT FROM ONLY {part.quoted} WHERE {condition})"  # noqa: S608 - quoted names
-                ).scalar_one()
-                for part in self._parts(self._relation(table))
-            )
+            with careful(self._connection):
+                return not any(
+                    self._connection.exec_driver_sql(
+                        f"SELECT EXISTS (SELECT FROM ONLY {part.quoted} WHERE {condition})"  # noqa: S608 - quoted names
+                    ).scalar_one()
+                    for part in parts
+                )
         except DBAPIError as error:
             if sqlstate(error) != NO_RIGHT:
                 raise
-            savepoint.rollback()
             return False
-        savepoint.commit()
-        return not found
 
     def _relation(self, table: str) -> _Relation:
         """Return the table. If there is none, PostgreSQL says so when the result is copied."""
@@ -158,7 +160,7 @@ class TableCopies:
                 raise psycopg.errors.UndefinedTable(
                     f"The name {relation} leads to the table with the oid {other}, not {oid}"
                 )
-            yield from copied_texts(self._driver, relation, columns)
+            yield from copied_texts(self._driver, relation, columns, longest=2 * LONGEST_ROW)  # with escapes
         except psycopg.Error as error:
             raise as_raised_by_queries(self._driver, relation, error) from error
 
