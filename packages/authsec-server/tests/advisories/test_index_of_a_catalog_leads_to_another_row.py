@@ -20,7 +20,8 @@ import psycopg
 import pytest
 from audit_answers import SealedLog, answers, fill
 from authsec_server.cli import register
-from authsec_server.db import open_database
+from authsec_server.db import Tx, open_database
+from authsec_server.db.integrity import compare_catalogs
 from click.testing import CliRunner
 from sqlalchemy import make_url
 
@@ -51,6 +52,10 @@ AFTER = (
     "DROP TABLE evil.genuine, evil.own",
 )
 IS_THERE = f"SELECT count(*) FROM pg_aggregate a JOIN evil.genuine g ON a.ctid = g.place WHERE a.aggfnoid = {OWN}"
+
+
+class _Undone(Exception):
+    pass
 
 
 @pytest.fixture
@@ -135,3 +140,21 @@ def test_a_partition_that_an_index_of_a_catalog_lacks_is_found(copied: tuple[str
     assert changed
     status, output = _verified(url, log, tmp_path)
     assert status == 3, f"other answers ({changed}), and nothing is found: {output}"
+
+
+def test_an_index_of_others_on_a_catalog_does_not_end_the_check(copied: tuple[str, SealedLog]) -> None:
+    url, _ = copied
+    reports: list[str] = []
+
+    def attempt(tx: Tx) -> None:
+        for statement in (
+            "SET LOCAL allow_system_table_mods = on",
+            "CREATE INDEX others ON pg_catalog.pg_namespace ((nspname::text || 'x'))",
+        ):
+            tx.connection.exec_driver_sql(statement)
+        reports.extend(compare_catalogs(tx.connection).findings)
+        raise _Undone
+
+    with closing(open_database(url)) as database, pytest.raises(_Undone):
+        database.append(attempt)
+    assert [each for each in reports if "has an index that PostgreSQL does not create" in each]

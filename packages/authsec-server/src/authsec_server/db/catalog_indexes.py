@@ -26,16 +26,17 @@ from authsec_server.db.catalog_copy import (
     name_of,
     oid_of,
     queried_rows,
+    quoted,
 )
 from authsec_server.db.index_walk import OF_KEYS, OF_ROWS, WALKING, follows
 from authsec_server.db.postgresql_catalog import careful
 from authsec_server.db.postgresql_connection import as_raised_by_queries, driver_of
+from authsec_server.db.postgresql_queries import FIRST_UNPINNED
 
 _SIGNED: Final = frozenset({21, 23})  # the oids of int2 and int4
 _SIGN: Final = 0x80
-_NOT_NOW: Final = frozenset(
-    {"", "08", "40", "53", "55", "57", "58"}
-)  # classes of SQLSTATE: the server cannot answer now
+# Classes of SQLSTATE: the server cannot answer now.
+_NOT_NOW: Final = frozenset({"", "08", "40", "53", "55", "57", "58"})
 
 
 @dataclass(slots=True, kw_only=True)
@@ -57,7 +58,7 @@ class _Index:
         """Return the keys in a row so that Python sorts them as the index does."""
         keys = [each or b"" for each in fields_of(row)]
         for place in self.signed:
-            keys[place] = bytes([keys[place][0] ^ _SIGN]) + keys[place][1:]
+            keys[place] = bytes(octet ^ _SIGN for octet in keys[place][:1]) + keys[place][1:]
         return keys
 
 
@@ -84,7 +85,7 @@ def catalog_index_findings(connection: Connection) -> Iterator[str]:
 
 
 def _indexes(driver: psycopg.Connection[Any]) -> list[_Index]:
-    """Return the indexes of the catalogs in `OIDS`."""
+    """Return PostgreSQL's own indexes of the catalogs in `OIDS`. `foreign_code` reports all others."""
     catalogs = {oid: name for name, (_, oid) in OIDS.items()}
     columns = {
         (oid_of(table), number): (name_of(name), oid_of(type_))
@@ -100,14 +101,14 @@ def _indexes(driver: psycopg.Connection[Any]) -> list[_Index]:
     for index, table, is_unique, numbers in map(
         fields_of, copied_rows(driver, "pg_index", "indexrelid, indrelid, indisunique, indkey")
     ):
-        if oid_of(table) in catalogs:
-            keys = [columns[oid_of(table), number] for number in _numbers(numbers or b"")]
+        if oid_of(table) in catalogs and oid_of(index) < FIRST_UNPINNED:
+            keys = [columns.get((oid_of(table), number), ("?", 0)) for number in _numbers(numbers or b"")]
             found.append(
                 _Index(
                     catalog=catalogs[oid_of(table)],
                     name=names.get(oid_of(index), str(oid_of(index))),
                     is_unique=is_unique == b"\x01",
-                    keys=[name for name, _ in keys],
+                    keys=[quoted(name) for name, _ in keys],  # a name is no way into a statement
                     signed=[place for place, (_, type_) in enumerate(keys) if type_ in _SIGNED],
                 )
             )
