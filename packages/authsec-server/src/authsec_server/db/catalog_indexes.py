@@ -40,7 +40,7 @@ _NOT_NOW: Final = frozenset({"", "08", "40", "53", "55", "57", "58"})
 
 
 @dataclass(slots=True, kw_only=True)
-class _Index:
+class _CatalogIndex:
     """An index of a catalog. `keys` are its columns, and `signed` are the places of signed numbers among them."""
 
     catalog: str
@@ -84,7 +84,7 @@ def catalog_index_findings(connection: Connection) -> Iterator[str]:
         savepoint.rollback()
 
 
-def _indexes(driver: psycopg.Connection[Any]) -> list[_Index]:
+def _indexes(driver: psycopg.Connection[Any]) -> list[_CatalogIndex]:
     """Return PostgreSQL's own indexes of the catalogs in `OIDS`. `foreign_code` reports all others."""
     catalogs = {oid: name for name, (_, oid) in OIDS.items()}
     columns = {
@@ -104,7 +104,7 @@ def _indexes(driver: psycopg.Connection[Any]) -> list[_Index]:
         if oid_of(table) in catalogs and oid_of(index) < FIRST_UNPINNED:
             keys = [columns.get((oid_of(table), number), ("?", 0)) for number in _numbers(numbers or b"")]
             found.append(
-                _Index(
+                _CatalogIndex(
                     catalog=catalogs[oid_of(table)],
                     name=names.get(oid_of(index), str(oid_of(index))),
                     is_unique=is_unique == b"\x01",
@@ -125,7 +125,7 @@ def _place(row: bytes) -> bytes:
     return row[6:12]
 
 
-def _damage(driver: psycopg.Connection[Any], index: _Index, rows: Sequence[bytes]) -> str:
+def _damage(driver: psycopg.Connection[Any], index: _CatalogIndex, rows: Sequence[bytes]) -> str:
     """Read the index twice. Return its damage; an empty text if there is none. `rows` are the positions of all rows."""
     of_rows, of_keys = index.query("ctid"), index.query()
     if not (_is_followed(driver, of_rows, index, OF_ROWS) and _is_followed(driver, of_keys, index, OF_KEYS)):
@@ -151,6 +151,6 @@ def _damage(driver: psycopg.Connection[Any], index: _Index, rows: Sequence[bytes
     return "two rows have the same key" if index.is_unique and not is_unique else ""
 
 
-def _is_followed(driver: psycopg.Connection[Any], query: str, index: _Index, way: str) -> bool:
+def _is_followed(driver: psycopg.Connection[Any], query: str, index: _CatalogIndex, way: str) -> bool:
     ((plan,),) = driver.execute(f"EXPLAIN (FORMAT JSON, COSTS OFF) {query}".encode()).fetchall()
     return follows(plan[0]["Plan"], index.name, way)
