@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from contextlib import closing
 
 import pytest
-from authsec_server.db import Database, open_database
-from authsec_server.db.table_copy import LONGEST, TableCopies
+from authsec_server.db import Database, Tx, open_database
+from authsec_server.db.table_copy import LONGEST, LONGEST_ROW, TableCopies
 from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import text
-from sqlalchemy.exc import ProgrammingError
+from sqlalchemy.exc import OperationalError, ProgrammingError
 
 NAMES = ("number", "true_or_false", "octets", 'a "text"', "at")
 TEXT = '"a ""text"""'  # as SQL names it
@@ -87,6 +87,19 @@ def test_a_value_that_would_fill_the_memory_is_known_before(database: Database, 
     assert can_read()
     run(database, f"UPDATE {partition} SET {TEXT} = {TEXT} || 'x'")
     assert not can_read()
+
+
+def test_a_row_that_is_too_long_ends_the_copy(database: Database) -> None:
+    def read(tx: Tx) -> int:
+        savepoint = tx.connection.begin_nested()
+        with pytest.raises(OperationalError, match="octets, more than"):
+            [*TableCopies(tx.connection).rows("made", NAMES)]
+        savepoint.rollback()
+        return len([*TableCopies(tx.connection).rows("made", NAMES[:1])])
+
+    run(database, ROW.format("made"), number=1, text="x")
+    run(database, f"UPDATE made SET {TEXT} = repeat('x', :length)", length=2 * LONGEST_ROW + 1)
+    assert database.read(read) == 1
 
 
 def test_a_missing_table_fails_as_a_query_fails(database: Database) -> None:

@@ -87,6 +87,11 @@ TRICKS = {
         "::pg_node_tree WHERE tgisinternal AND tgrelid = 'public.role_actions'::regclass",
         "calling function evil.eqi(integer,integer)",
     ),
+    "another column under the shown one, in the condition of an index": (
+        "UPDATE pg_index i SET indpred = regexp_replace(indpred::text, ':varattno [0-9]+', ':varattno 1')::pg_node_tree"
+        " FROM pg_class c WHERE c.oid = i.indexrelid AND c.relname = 'ix_client_counts_refused_hour'",
+        "operator =(text,text), constant text (1), column 1 shown as",
+    ),
 }
 
 

@@ -159,6 +159,30 @@ def test_nothing_that_is_set_for_a_session_and_taken_back_changes_an_answer(
     assert report.findings == ()
 
 
+def test_no_setting_of_the_database_ends_a_check_or_shows_other_names(place: Place) -> None:
+    others = {
+        "quote_all_identifiers": ("on", "off"),
+        "constraint_exclusion": ("on", "off"),
+        "enable_partition_pruning": ("off", "on"),
+        "idle_session_timeout": ("1h", "0"),
+        "transaction_timeout": ("1h", "0"),
+        "temp_file_limit": ("1GB", "-1"),
+    }
+
+    def shown(tx: Tx) -> dict[str, Any]:
+        return {name: tx.connection.exec_driver_sql(f"SHOW {name}").scalar_one() for name in others}
+
+    for name, (other, _) in others.items():
+        place.run(f"ALTER DATABASE {{database}} SET {name} = '{other}'")
+    auditor = open_database(place.url)
+    try:
+        found = auditor.read(shown)
+    finally:
+        auditor.close()
+        place.run("ALTER DATABASE {database} RESET ALL")
+    assert found == {name: pinned for name, (_, pinned) in others.items()}
+
+
 def test_row_security_makes_a_reader_fail_and_hides_nothing(place: Place) -> None:
     place.run("CREATE POLICY hiding ON events USING (id <> 4)", "ALTER TABLE events ENABLE ROW LEVEL SECURITY")
     server = place.opened()

@@ -300,7 +300,7 @@ def _time(tx: Tx) -> ColumnElement[datetime]:
 
 def _hour(tx: Tx) -> ColumnElement[datetime]:
     if tx.connection.dialect.name == "postgresql":
-        return func.date_trunc(literal_column("'hour'"), events.c.at, type_=Instant).label("hour")
+        return func.date_trunc(literal_column("'hour'::text"), events.c.at, type_=Instant).label("hour")
     day_and_hour = func.substr(events.c.at, 1, len("2026-11-25 12"), type_=Text)
     return type_coerce(day_and_hour + ":00:00.000000", Instant).label("hour")
 

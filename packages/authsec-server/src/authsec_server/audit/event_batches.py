@@ -26,7 +26,7 @@ _LAST_NUMBER: Final = (
     "SELECT max(coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'events'), 0),"
     " coalesce((SELECT max(id) FROM events), 0))"
 )
-_NUMBERS: Final = "SELECT nextval('events_id_seq') FROM generate_series(1, %s)"
+_NUMBERS: Final = "SELECT nextval('events_id_seq'::regclass) FROM generate_series(1, %s)"
 
 
 @dataclass(frozen=True, slots=True)

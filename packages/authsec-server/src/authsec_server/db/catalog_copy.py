@@ -21,8 +21,9 @@ from psycopg.waiting import Wait
 _HEADER: Final = b"PGCOPY\n\xff\r\n\x00" + bytes(8)
 _END: Final = b"\xff\xff"
 _NO_VALUE: Final = 0xFFFFFFFF
-# The catalogs that checks read with COPY, each with a column of it and its oid.
-_OIDS: Final = {
+LONGEST_ROW: Final = 2**24  # octets of a row of a catalog
+# The catalogs that checks read with COPY or by an index, each with a column of it and its oid.
+OIDS: Final = {
     "pg_aggregate": ("aggfnoid", 2600),
     "pg_am": ("oid", 2601),
     "pg_amop": ("oid", 2602),
@@ -34,6 +35,8 @@ _OIDS: Final = {
     "pg_collation": ("oid", 3456),
     "pg_constraint": ("oid", 2606),
     "pg_conversion": ("oid", 2607),
+    "pg_db_role_setting": ("setdatabase", 2964),
+    "pg_depend": ("objid", 2608),
     "pg_event_trigger": ("oid", 3466),
     "pg_index": ("indexrelid", 2610),
     "pg_inherits": ("inhrelid", 2611),
@@ -42,9 +45,12 @@ _OIDS: Final = {
     "pg_opclass": ("oid", 2616),
     "pg_operator": ("oid", 2617),
     "pg_opfamily": ("oid", 2753),
+    "pg_partitioned_table": ("partrelid", 3350),
+    "pg_policy": ("oid", 3256),
     "pg_proc": ("oid", 1255),
     "pg_range": ("rngtypid", 3541),
     "pg_rewrite": ("oid", 2618),
+    "pg_sequence": ("seqrelid", 2224),
     "pg_statistic_ext": ("oid", 3381),
     "pg_trigger": ("oid", 2620),
     "pg_type": ("oid", 1247),
@@ -62,21 +68,32 @@ class ForeignCode:
     remedy: str
 
 
-def replaced_catalogs(driver: psycopg.Connection[Any], names: tuple[str, ...] = tuple(_OIDS)) -> Iterator[ForeignCode]:
+def replaced_catalogs(driver: psycopg.Connection[Any], names: tuple[str, ...] = tuple(OIDS)) -> Iterator[ForeignCode]:
     """Find each of these catalogs whose name leads to another table, without planning a statement."""
     driver.wait(_described(driver, driver.pgconn.send_prepare, b"", _never_executed(names)))
     described = driver.wait(_described(driver, driver.pgconn.send_describe_prepared, b""))
     for column, name in enumerate(names):
-        if (oid := described.ftable(column)) != _OIDS[name][1]:
+        if (oid := described.ftable(column)) != OIDS[name][1]:
             yield ForeignCode(
                 f"PostgreSQL's own catalog {name} was replaced: the table with this name has the oid {oid}.",
                 "Find who changed it, and restore a backup.",
             )
 
 
+def table_named(driver: psycopg.Connection[Any], relation: str) -> int:
+    """Return the oid of the table to which this quoted name leads in this session, without planning a statement.
+
+    Raises psycopg's errors if there is no such table.
+    """
+    statement = f"SELECT tableoid FROM ONLY {relation}".encode()  # noqa: S608 - a quoted name
+    driver.wait(_described(driver, driver.pgconn.send_prepare, b"", statement))
+    oid: int = driver.wait(_described(driver, driver.pgconn.send_describe_prepared, b"")).ftable(0)
+    return oid
+
+
 @cache
 def _never_executed(names: tuple[str, ...]) -> bytes:
-    columns = ", ".join(f"{name}.{_OIDS[name][0]}" for name in names)
+    columns = ", ".join(f"{name}.{OIDS[name][0]}" for name in names)
     return f"SELECT {columns} FROM {', '.join(f'pg_catalog.{name}' for name in names)}".encode()  # noqa: S608 - of constants
 
 
@@ -105,21 +122,37 @@ def copied_rows(driver: psycopg.Connection[Any], catalog: str, columns: str) -> 
     The caller must take all rows before another call on this connection. Raises `CatalogDenied`. Then the caller's
     transaction can only be rolled back.
     """
-    for block in _copied(driver, catalog, f"COPY pg_catalog.{catalog} ({columns}) TO STDOUT (FORMAT binary)"):
+    yield from _binary_rows(driver, catalog, f"pg_catalog.{catalog} ({columns})")
+
+
+def queried_rows(driver: psycopg.Connection[Any], catalog: str, query: str) -> Iterator[bytes]:
+    """Yield each row of a query of this catalog in the form of `copied_rows`. PostgreSQL plans the query."""
+    yield from _binary_rows(driver, catalog, f"({query})")
+
+
+def _binary_rows(driver: psycopg.Connection[Any], catalog: str, source: str) -> Iterator[bytes]:
+    for block in _copied(driver, catalog, f"COPY {source} TO STDOUT (FORMAT binary)"):
         row = block.removeprefix(_HEADER)
         if row and row != _END:
             yield row
 
 
-def copied_texts(driver: psycopg.Connection[Any], relation: str, columns: Sequence[str]) -> Iterator[Texts]:
+def copied_texts(
+    driver: psycopg.Connection[Any], relation: str, columns: Sequence[str], *, longest: int = LONGEST_ROW
+) -> Iterator[Texts]:
     """Yield these columns of each row of the relation as texts. `relation` has the name of its schema, and is quoted.
 
     PostgreSQL writes these texts with the output functions of types, which `ALTER TYPE` cannot replace. A relation that
     inherits from this one is not read.
+
+    Raises `ProgramLimitExceeded` for a row of more than `longest` octets. libpq holds such a row, and Python does not.
     """
     statement = f"COPY {relation} ({', '.join(map(quoted, columns))}) TO STDOUT"
     with driver.cursor() as cursor, cursor.copy(statement.encode()) as copy:
-        yield from copy.rows()
+        while block := copy.read():
+            _refuse_long(len(block), longest)
+            if (row := copy.formatter.parse_row(block)) is not None:
+                yield row
 
 
 def quoted(name: str) -> str:
@@ -136,6 +169,14 @@ def _copied(driver: psycopg.Connection[Any], catalog: str, statement: str) -> It
             yield from blocks
     except psycopg.errors.InsufficientPrivilege as error:
         raise CatalogDenied(catalog) from error
+    except psycopg.errors.ProgramLimitExceeded:
+        driver.close()  # the rest of the rows must not be taken for another answer
+        raise
+
+
+def _refuse_long(length: int, longest: int) -> None:
+    if length > longest:
+        raise psycopg.errors.ProgramLimitExceeded(f"A row has {length:,} octets, more than {longest:,}.")
 
 
 def _arrived(connection: psycopg.pq.abc.PGconn) -> PQGen[tuple[list[bytes], bool]]:
@@ -148,6 +189,7 @@ def _arrived(connection: psycopg.pq.abc.PGconn) -> PQGen[tuple[list[bytes], bool
     while True:
         length, block = connection.get_copy_data(1)
         if length > 0:
+            _refuse_long(length, LONGEST_ROW)
             blocks.append(bytes(block))
         elif length < 0:
             _result(*(yield from generators.fetch_many(connection)))

@@ -25,11 +25,11 @@ from authsec_server.db.postgresql_catalog import NO_RIGHT, NOT_NOW, Skipped, as_
 from authsec_server.db.postgresql_queries import BTREES_OF_SCHEMA
 
 _DESCENDING, _NULLS_FIRST = 1, 2  # bits of pg_index.indoption
-_OF_ROWS, _OF_KEYS = "Index Scan", "Index Only Scan"
-_ORDERED: Final = frozenset({_OF_ROWS, _OF_KEYS, "WindowAgg", "Subquery Scan", "Aggregate", "Append", "Result"})
+OF_ROWS, OF_KEYS = "Index Scan", "Index Only Scan"
+_ORDERED: Final = frozenset({OF_ROWS, OF_KEYS, "WindowAgg", "Subquery Scan", "Aggregate", "Append", "Result"})
 # Only a scan in the order of the index is left. Of two indexes with one order, the filter that a partial index spares
 # decides: so no statistics, which can be forged, choose another index.
-_WALKING: Final = {
+WALKING: Final = {
     "enable_seqscan": "off",
     "enable_indexscan": "on",
     "enable_indexonlyscan": "on",
@@ -56,6 +56,7 @@ class _Index:
     keys: Sequence[str]
     options: Sequence[int]
     condition: str
+    is_unique: bool
 
     @property
     def where(self) -> str:
@@ -102,7 +103,7 @@ def walk_indexes(connection: Connection, schema: int, conditions: Iterable[str])
         savepoint = connection.begin_nested()
         try:
             expected = _of_table(connection, group, seed)
-            with careful(connection, **_WALKING):
+            with careful(connection, **WALKING):
                 walked = _walked(connection, group, seed)
         except DBAPIError as error:
             savepoint.rollback()
@@ -131,17 +132,22 @@ def _index(row: Any) -> _Index:
         keys=tuple(row.keys),
         options=tuple(row.options),
         condition=row.condition or "",
+        is_unique=row.is_unique,
     )
 
 
 @dataclass(frozen=True, slots=True)
 class _Walk:
-    """The digests of two full reads of an index, and whether each read was in order."""
+    """The digests of two full reads of an index, and whether each read was in order.
+
+    `repeats` says whether two entries, one after the other, have the same key.
+    """
 
     rows: _Digest
     keys: _Digest
     rows_in_order: bool
     keys_in_order: bool
+    repeats: bool
 
 
 def _differences(index: _Index, expected: tuple[_Digest, _Digest], walk: _Walk) -> Iterator[str]:
@@ -155,6 +161,8 @@ def _differences(index: _Index, expected: tuple[_Digest, _Digest], walk: _Walk) 
         yield f"{what} an entry leads to a row with another key."
     elif walk.keys != keys or not walk.keys_in_order:
         yield f"{what} its keys differ from the keys of the table."
+    elif index.is_unique and walk.repeats:
+        yield f"{what} several rows of its table have the same key."
 
 
 def _of_table(connection: Connection, indexes: Sequence[_Index], seed: int) -> list[tuple[_Digest, _Digest]]:
@@ -176,23 +184,23 @@ def _walked(connection: Connection, indexes: Sequence[_Index], seed: int) -> Map
     The result leaves out an index if PostgreSQL's plan does not read the index as required. If this is true of
     every index, the result is None.
     """
-    ways = [(index, way) for index in indexes for way in (_OF_ROWS, _OF_KEYS)]
+    ways = [(index, way) for index in indexes for way in (OF_ROWS, OF_KEYS)]
     statement = " UNION ALL ".join(
         _walk_along(index, hashed, number)
         for number, (index, hashed) in enumerate((index, each) for index in indexes for each in _hashes(index, seed))
     )
     ((plan,),) = _rows(connection, f"EXPLAIN (FORMAT JSON, COSTS OFF) {statement}")
     branches = plan[0]["Plan"]["Plans"]
-    followed = [_follows(branch, index, way) for branch, (index, way) in zip(branches, ways, strict=True)]
+    followed = [follows(branch, index.name, way) for branch, (index, way) in zip(branches, ways, strict=True)]
     if not any(followed):
         return None
-    found = {row[0]: (_Digest(row[1], int(row[2])), row[3]) for row in _rows(connection, statement)}
+    found = {row[0]: (_Digest(row[1], int(row[2])), row[3], row[4]) for row in _rows(connection, statement)}
     walks = {}
     for place in range(len(indexes)):
         of_rows, of_keys = 2 * place, 2 * place + 1
         if followed[of_rows] and followed[of_keys]:
-            (rows, rows_in_order), (keys, keys_in_order) = found[of_rows], found[of_keys]
-            walks[place] = _Walk(rows, keys, rows_in_order, keys_in_order)
+            (rows, rows_in_order, _), (keys, keys_in_order, repeats) = found[of_rows], found[of_keys]
+            walks[place] = _Walk(rows, keys, rows_in_order, keys_in_order, repeats)
     return walks
 
 
@@ -207,9 +215,11 @@ def _hashes(index: _Index, seed: int) -> tuple[str, str]:
 def _walk_along(index: _Index, hashed: str, number: int) -> str:
     """Return a query that reads all entries in index order and compares each entry with the previous one."""
     columns = [f"{key} AS k{at}, lag({key}) OVER way AS b{at}" for at, key in enumerate(index.keys)]
+    repeats = " AND ".join(f"k{at} = b{at}" for at in range(len(index.keys)))
     return (
         f"(SELECT {number} AS number, count(*) AS entries, coalesce(sum(hash), 0) AS total,"  # noqa: S608 - see above
-        f" NOT coalesce(bool_or(follows AND ({_before(index.options)})), false) AS in_order"
+        f" NOT coalesce(bool_or(follows AND ({_before(index.options)})), false) AS in_order,"
+        f" coalesce(bool_or(follows AND {repeats}), false) AS repeats"
         f" FROM (SELECT {hashed} AS hash, lag(true) OVER way AS follows, {', '.join(columns)}"
         f" FROM ONLY {index.qualified}{index.where} WINDOW way AS (ORDER BY {index.order})) AS walk)"
     )
@@ -228,12 +238,12 @@ def _before(options: Sequence[int], at: int = 0) -> str:
     return f"{before} OR ({key} IS NOT DISTINCT FROM {last} AND ({_before(options, at + 1)}))"
 
 
-def _follows(plan: Mapping[str, Any], index: _Index, way: str) -> bool:
+def follows(plan: Mapping[str, Any], index: str, way: str) -> bool:
     """Whether the plan reads this whole index with the scan type `way`, without a sort and without a filter."""
     nodes = list(_nodes(plan))
     scans = [(node["Node Type"], node["Index Name"]) for node in nodes if "Index Name" in node]
     return (
-        scans == [(way, index.name)]
+        scans == [(way, index)]
         and all(node["Node Type"] in _ORDERED for node in nodes)
         and not any("Filter" in node or "Index Cond" in node for node in nodes)
     )

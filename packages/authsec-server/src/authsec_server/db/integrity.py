@@ -208,7 +208,7 @@ class _Amcheck:
             return
         newest = [next((each for each in some if each in genuine), None) for some in (_CHECKS, _DEEP_CHECKS)]
         self._grants = _grants([genuine[each] for each in (*newest, _HEAP_CHECK) if each in genuine], role)
-        for row in self._connection.execute(text(_BTREES), {"schema": schema}).all():
+        for row in self._connection.execute(text(_BTREES), {"schema": schema, "catalogs": _catalogs()}).all():
             statement = f"SELECT {genuine[signature].qualified}(CAST(:oid AS oid)::regclass{wanted[signature]})"
             self._each(f"The index {row.name}", statement, row.oid)
             if self._deep and self._is_locked_out:  # the next index would wait for its lock as well
@@ -252,6 +252,12 @@ class _Amcheck:
         self.not_checked = self.not_checked or (sentence,)
 
 
+def _catalogs() -> list[int]:
+    from authsec_server.db.catalog_copy import OIDS  # servers on SQLite do without the driver
+
+    return [oid for _, oid in OIDS.values()]
+
+
 def _grants(functions: Collection[Any], role: str) -> str:
     """Return the statements that allow the role to call these functions."""
     schemas = " ".join(
@@ -287,8 +293,7 @@ _BTREES = """
 SELECT i.indexrelid::oid::bigint AS oid, x.relname AS name FROM pg_index i JOIN pg_class x ON x.oid = i.indexrelid
 JOIN pg_am a ON a.oid = x.relam JOIN pg_class c ON c.oid = i.indrelid
 WHERE x.relkind = 'i' AND a.amname = 'btree' AND c.relpersistence = 'p' AND (c.relnamespace = :schema
-    OR (c.relnamespace = 'pg_catalog'::regnamespace AND c.relname IN ('pg_attribute', 'pg_class', 'pg_constraint',
-        'pg_depend', 'pg_index', 'pg_inherits', 'pg_operator', 'pg_policy', 'pg_proc', 'pg_rewrite', 'pg_trigger')))
+    OR (NOT c.relisshared AND c.oid = ANY(CAST(:catalogs AS oid[]))))
 ORDER BY 2
 """
 _TABLES = """

@@ -4,9 +4,13 @@ The attack: several functions or operators may have one name, and PostgreSQL cho
 arguments. With `=` for `varchar`, an attacker takes the place of the built-in `=` for `text`, and a filter leaves
 events out. A function that lies about the catalogs hides itself from `verify`.
 
-PostgreSQL looks for names only in `pg_catalog` and in AuthSec's schema. So in these two schemas nobody may add a
-function or operator that has the name of a built-in one, and that takes values of a built-in type, or a type that has
-the name of a built-in function. In no schema may anybody add
+PostgreSQL looks for names only in `pg_catalog` and in AuthSec's schema. So in `pg_catalog` nobody may add a function or
+operator that has the name of a built-in one. A literal without a type can become a value of any type, so the types of
+the arguments make no difference there. The checks, whose statements have such literals, look for names only there.
+
+In AuthSec's schema nobody may add such a function or operator for values of a built-in type: a company may keep an
+extension there, such as `citext`. In statements that look for names there, the literals have types. In neither schema
+may anybody add a type that has the name of a built-in function. In no schema may anybody add
 
 - a cast between built-in types, which `::` would use, or an implicit cast from a built-in type;
 - a default operator class for a built-in type;
@@ -41,8 +45,8 @@ _REMEDY: Final = (
 )
 # The operators of AuthSec's statements. For `+` and `-`, PostgreSQL always has one for exactly the types of AuthSec.
 _OPERATORS_USED: Final = frozenset(b"= <> < <= > >= ~~ !~~ ~~* !~~* || -> ->>".split())
-# In all other calls and expressions of AuthSec, the first value has a type: it is no text without a type, which could
-# become a value of any type.
+# Functions and operators that statements call with a literal first. A literal without a type could become a value of
+# any type. In statements that look for names in AuthSec's schema, each literal in a call has a type.
 _BEGIN_WITH_A_TEXT: Final = frozenset(b"|| concat_ws current_setting format set_config timezone".split())
 
 
@@ -85,8 +89,8 @@ class _Added:
     arguments: Sequence[int]
 
     def takes(self, own: frozenset[int]) -> bool:
-        """Whether PostgreSQL may choose it for values of these types."""
-        return any(each in own for each in self.arguments)
+        """Whether PostgreSQL may choose it for values of these types, or for literals without a type."""
+        return oid_of(self.schema) == _PG_CATALOG or any(each in own for each in self.arguments)
 
 
 def _schemas_of_authsec(driver: psycopg.Connection[Any]) -> Iterator[int]:
@@ -190,18 +194,27 @@ def _casts(driver: psycopg.Connection[Any]) -> Iterator[ForeignCode]:
             )
 
 
+def _is_added(oid: int, family: int) -> bool:
+    """Whether a row was added to an operator family. A superuser can give the row itself any oid."""
+    return max(oid, family) >= FIRST_UNPINNED
+
+
 def _operator_classes(driver: psycopg.Connection[Any]) -> Iterator[ForeignCode]:
-    for row in _added_rows(driver, "pg_opclass", "oid, opcmethod, opcintype, opcdefault, opcname"):
-        method, of_type = map(oid_of, row[1:3])
-        if method in _SORTING and of_type < FIRST_NORMAL and row[3] == b"\x01":
+    for row in map(
+        fields_of, copied_rows(driver, "pg_opclass", "oid, opcfamily, opcmethod, opcintype, opcdefault, opcname")
+    ):
+        oid, family, method, of_type = map(oid_of, row[:4])
+        if _is_added(oid, family) and method in _SORTING and of_type < FIRST_NORMAL and row[4] == b"\x01":
             yield ForeignCode(
-                f"The operator class {name_of(row[4])} compares a type of PostgreSQL's own in another way.", _REMEDY
+                f"The operator class {name_of(row[5])} compares a type of PostgreSQL's own in another way.", _REMEDY
             )
 
 
 def _operator_families(driver: psycopg.Connection[Any]) -> Iterator[ForeignCode]:
-    for row in _added_rows(driver, "pg_amop", "oid, amopmethod, amopfamily, amopopr"):
-        oid, method, family, operator = map(oid_of, row)
+    for row in copied_rows(driver, "pg_amop", "oid, amopfamily, amopmethod, amopopr"):
+        if not _is_added(*unpack_from(">I4xI", row, 6)):
+            continue
+        oid, family, method, operator = map(oid_of, fields_of(row))
         if method in _SORTING and min(family, operator) < FIRST_UNPINNED:
             yield ForeignCode(
                 f"Somebody added the operator with the oid {operator} to the operator family with the oid {family}."

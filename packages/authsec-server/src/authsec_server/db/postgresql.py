@@ -49,10 +49,10 @@ def _opening(access: Access, *, limited: bool) -> TextClause | None:
 
     If `limited` is true, PostgreSQL has a timeout for the time for which the lock is held, whatever the client does.
     """
-    columns = [f"set_config('{name}', '{value}', true)" for name, value in narrower(access).items()]
+    columns = [f"set_config('{name}'::text, '{value}'::text, true)" for name, value in narrower(access).items()]
     columns += [_LOCK[access]] if access in _LOCK else []
     if limited and access is Access.RECORD:
-        columns.append(f"set_config('transaction_timeout', '{RECORD_MILLISECONDS}', true)")
+        columns.append(f"set_config('transaction_timeout'::text, '{RECORD_MILLISECONDS}'::text, true)")
     return text(f"SELECT {', '.join(columns)}") if columns else None
 
 

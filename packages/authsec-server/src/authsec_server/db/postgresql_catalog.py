@@ -6,7 +6,8 @@ The module also describes the rights that a check lacks.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -29,7 +30,7 @@ from authsec_server.db.postgresql_queries import (
 )
 
 MONTH = "YYYY_MM"
-CALLING = ", calling "  # in definitions, before the names that a stored expression does not show
+CALLING = ", calling "  # in definitions, before what the text of a stored expression may not show
 SCHEMA = "SCHEMA."  # in listings, for the schema that holds the tables: a company chooses its name
 _CAST_MEMBER = re.compile(r"\(('[^']*'::character varying)\)::text")
 _CAST_MEMBERS = re.compile(rf"ARRAY\[({_CAST_MEMBER.pattern}(?:, {_CAST_MEMBER.pattern})*)\]")
@@ -38,6 +39,9 @@ _FUNCTION = re.compile(r":(?:func|opfunc|hashfunc|negfunc|aggfno|winfno)id ([1-9
 _OPERATOR = re.compile(r":opno ([1-9][0-9]*)")
 _OPERATORS = re.compile(r":opnos \(o ([0-9 ]+)\)")
 _TYPE = re.compile(r":\w*type(?:id)? ([1-9][0-9]*)")
+_COLLATION = re.compile(r":\w*collid ([1-9][0-9]*)")
+_CONSTANT = re.compile(r":consttype ([0-9]+)")
+_COLUMN = re.compile(r"\{VAR :varno (\d+) :varattno (-?\d+) [^{}]*?:varnosyn (\d+) :varattnosyn (-?\d+)")
 _OF_ITS_MONTH = "for the month of its name"
 # Statements of this module see pg_catalog alone, and indexes that may be corrupt are not used for it; nor are hash and
 # sort functions of types, which are easily bent.
@@ -208,17 +212,35 @@ def _objects(connection: Connection, ours: tuple[int, str], schemas: Sequence[st
 
 
 def _called(connection: Connection, trees: Sequence[str]) -> list[list[str]]:
-    """Return the names of the functions, operators and foreign types in each stored expression, sorted.
+    """Return what each stored expression has and its text may not show, sorted.
 
-    The attack: the stored expression calls another function than the one that its text names.
+    These are the names of the functions, operators, foreign types and foreign collations, the type of each constant,
+    and columns that the text shows under the names of others.
+
+    The attack: the stored expression calls another function than the one that its text names, or has a constant of
+    another type, which has the same text.
     """
     keys = [sorted(_oids(tree)) for tree in trees]
-    oids: dict[str, list[int]] = {kind: [] for kind in ("function", "operator", "type")}
-    for kind, oid in {key for each in keys for key in each}:
+    oids: dict[str, list[int]] = {kind: [] for kind in ("function", "operator", "type", "collation")}
+    for kind, oid in {("type" if kind == "constant" else kind, oid) for each in keys for kind, oid in each}:
         oids[kind].append(oid)
     rows = connection.execute(text(NAMES_OF_OIDS), {f"{kind}s": numbers for kind, numbers in oids.items()})
     names = {row.key: row.name for row in rows}
-    return [sorted(f"{kind} {names[f'{kind} {oid}']}" for kind, oid in each) for each in keys]
+    return [
+        [*_shown(each, names), *sorted({f"column {of[1]} shown as {of[3]}" for of in _shown_falsely(tree)})]
+        for each, tree in zip(keys, trees, strict=True)
+    ]
+
+
+def _shown(keys: Sequence[tuple[str, int]], names: Mapping[str, str]) -> list[str]:
+    constants = Counter(names[f"type {oid}"] for kind, oid in keys if kind == "constant")
+    others = (f"{kind} {names[f'{kind} {oid}']}" for kind, oid in keys if kind != "constant")
+    return [*sorted(others), *(f"constant {name} ({number})" for name, number in sorted(constants.items()))]
+
+
+def _shown_falsely(tree: str) -> Iterator[Sequence[str]]:
+    """Yield each column of the expression that its text shows under the name of another one."""
+    return (of for of in _COLUMN.findall(tree) if of[:2] != of[2:])
 
 
 def _oids(tree: str) -> Iterator[tuple[str, int]]:
@@ -226,6 +248,8 @@ def _oids(tree: str) -> Iterator[tuple[str, int]]:
     yield from (("operator", int(oid)) for oid in _OPERATOR.findall(tree))
     yield from (("operator", int(oid)) for oids in _OPERATORS.findall(tree) for oid in oids.split())
     yield from (("type", int(oid)) for oid in _TYPE.findall(tree) if int(oid) >= FIRST_UNPINNED)
+    yield from (("collation", int(oid)) for oid in _COLLATION.findall(tree) if int(oid) >= FIRST_UNPINNED)
+    yield from (("constant", int(oid)) for oid in _CONSTANT.findall(tree))
 
 
 def _months(rows: Sequence[Any], schema: str) -> dict[str, str]:

@@ -12,7 +12,7 @@ from typing import Any, Final, TypeVar
 import psycopg
 from psycopg.abc import Params, PQGen
 from sqlalchemy import URL, Connection, Engine, event, text
-from sqlalchemy.exc import DisconnectionError, InvalidatePoolError
+from sqlalchemy.exc import DBAPIError, DisconnectionError, InvalidatePoolError
 
 from authsec_server.db.database import Access
 from authsec_server.db.postgresql_session import OPTIONS, is_pinned, lead_back, pin
@@ -204,6 +204,13 @@ def driver_of(connection: Connection) -> BoundedConnection:
     driver = connection.connection.driver_connection
     assert isinstance(driver, BoundedConnection)
     return driver
+
+
+def as_raised_by_queries(driver: psycopg.Connection[Any], what: str, error: psycopg.Error) -> BaseException:
+    """Return SQLAlchemy's error for this error of the driver, as a query about `what` would raise it."""
+    return DBAPIError.instance(
+        what, None, error, psycopg.Error, hide_parameters=True, connection_invalidated=driver.closed
+    )
 
 
 def allow_long_statements(connection: Connection) -> None:

@@ -120,7 +120,7 @@ SELECT x.relname AS name, c.relname AS table_name, c.oid::regclass::text AS qual
         FROM generate_series(1, i.indnkeyatts) number) AS keys,
     (SELECT array_agg(i.indoption[number - 1]::int ORDER BY number) FROM generate_series(1, i.indnkeyatts) number)
         AS options,
-    pg_get_expr(i.indpred, i.indrelid) AS condition
+    pg_get_expr(i.indpred, i.indrelid) AS condition, i.indisunique AS is_unique
 FROM pg_index i JOIN pg_class x ON x.oid = i.indexrelid JOIN pg_am a ON a.oid = x.relam
     JOIN pg_class c ON c.oid = i.indrelid
 WHERE x.relkind = 'i' AND a.amname = 'btree' AND c.relkind = 'r' AND c.relnamespace = :schema
@@ -184,13 +184,15 @@ FROM pg_inherits h JOIN pg_class c ON c.oid = h.inhrelid JOIN pg_namespace n ON 
 WHERE :ours IN (p.relnamespace, c.relnamespace) AND p.relkind IN ('r', 'p', 'f')
 """
 
-# The names of functions, operators and types: of each, only the oid stands in an expression.
+# The names of functions, operators, types and collations: of each, only the oid stands in an expression.
 NAMES_OF_OIDS = """
 SELECT 'function ' || number AS key, number::oid::regprocedure::text AS name
     FROM unnest(CAST(:functions AS bigint[])) AS number
 UNION ALL SELECT 'operator ' || number, number::oid::regoperator::text
     FROM unnest(CAST(:operators AS bigint[])) AS number
 UNION ALL SELECT 'type ' || number, number::oid::regtype::text FROM unnest(CAST(:types AS bigint[])) AS number
+UNION ALL SELECT 'collation ' || number, number::oid::regcollation::text
+    FROM unnest(CAST(:collations AS bigint[])) AS number
 """
 
 OBJECTS_OF_SCHEMA = (RELATIONS, COLUMNS, CONSTRAINTS, INDEXES, TRIGGERS, RULES, PARTITIONS)
@@ -296,9 +298,11 @@ FROM pg_proc p WHERE p.oid < {FIRST_NORMAL} AND p.pronamespace = 'pg_catalog'::r
 
 DATABASE_WIDE = (CASTS, COMPARISONS)
 
+# A schema is looked up as sessions do: a row of pg_namespace that the index lacks could have the same name.
 HOME = """
 SELECT n.oid::bigint, n.nspname::text FROM unnest(CAST(:path AS name[])) WITH ORDINALITY AS place (schema, number)
-    JOIN pg_namespace n ON n.nspname = place.schema JOIN pg_class c ON c.relnamespace = n.oid
+    JOIN pg_namespace n ON n.oid = to_regnamespace(quote_ident(place.schema::text))
+    JOIN pg_class c ON c.relnamespace = n.oid
 WHERE c.relkind IN ('r', 'p')
   AND c.relname IN ('events', 'sealed_events', 'checkpoints', 'authority', 'alembic_version')
 GROUP BY n.oid, n.nspname, place.number ORDER BY count(*) DESC, place.number LIMIT 1
@@ -308,9 +312,10 @@ GROUP BY n.oid, n.nspname, place.number ORDER BY count(*) DESC, place.number LIM
 FIRST_OF_PATH = """
 SELECT DISTINCT ON (c.relname) c.relname AS name, n.nspname AS schema, n.oid = :ours AS own
 FROM unnest(CAST(:path AS name[])) WITH ORDINALITY AS place (schema, number)
-    JOIN pg_namespace n ON n.nspname = place.schema JOIN pg_class c ON c.relnamespace = n.oid
+    JOIN pg_namespace n ON n.oid = to_regnamespace(quote_ident(place.schema::text))
+    JOIN pg_class c ON c.relnamespace = n.oid
 WHERE c.relname IN (SELECT relname FROM pg_class WHERE relnamespace = :ours AND relkind IN ('r', 'p'))
-ORDER BY c.relname, place.number
+ORDER BY c.relname, place.number, own
 """
 FIRST_OF_PATH = f"SELECT name, schema FROM ({FIRST_OF_PATH}) AS first WHERE NOT own"  # noqa: S608 - of constants
 

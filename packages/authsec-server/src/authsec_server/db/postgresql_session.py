@@ -11,8 +11,9 @@ AuthSec's tables.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import cache
-from typing import Any, Final
+from typing import Any, Final, LiteralString
 
 import psycopg
 from psycopg import sql
@@ -29,6 +30,11 @@ OPTIONS: Final = {
     "standard_conforming_strings": "on",
     "transform_null_equals": "off",
     "row_security": "off",  # a policy that would hide rows makes the statement fail
+    "quote_all_identifiers": "off",  # else the schema is shown with other names
+    "constraint_exclusion": "off",  # else the planner believes a constraint instead of reading rows
+    "enable_partition_pruning": "on",
+    "default_table_access_method": "heap",  # of new partitions
+    "idle_session_timeout": "0",
 }
 # Only superusers may set these. So the server compares them, and does not set them.
 EXPECTED: Final = {
@@ -38,6 +44,7 @@ EXPECTED: Final = {
     "ignore_system_indexes": "off",
 }
 _AS_CONNECTED: Final = "SET SESSION AUTHORIZATION DEFAULT; SET ROLE NONE; RESET ALL"
+_FIRST_WITH_TRANSACTION_TIMEOUT: Final = 170000  # this version of a server has the setting
 _HOMES: Final = """
 SELECT n.nspname::text FROM pg_namespace n WHERE 3 = (SELECT count(*) FROM pg_class c
     WHERE c.relnamespace = n.oid AND c.relkind IN ('r', 'p') AND c.relpersistence <> 't'
@@ -75,6 +82,8 @@ def pin(driver: psycopg.Connection[Any], schema: str) -> tuple[str, str]:
     """
     before, driver.autocommit = driver.autocommit, True
     driver.execute(_AS_CONNECTED)
+    for statement in _without_limits(driver):
+        driver.execute(statement)
     _refuse_foreign_code(driver)
     own = _value(driver, "SELECT pg_catalog.current_schema()")  # a new database gets its tables there
     driver.execute("SET search_path = pg_catalog")
@@ -90,6 +99,17 @@ def pin(driver: psycopg.Connection[Any], schema: str) -> tuple[str, str]:
     where: str = _value(driver, _WHERE)
     driver.autocommit = before
     return schema, where
+
+
+def _without_limits(driver: psycopg.Connection[Any]) -> Iterator[LiteralString]:
+    """Yield the statements that remove limits which would end a check, as far as the server and the role allow it.
+
+    No option of the connection can do so: a server that does not know a setting refuses the connection.
+    """
+    if driver.info.server_version >= _FIRST_WITH_TRANSACTION_TIMEOUT:
+        yield "SET transaction_timeout = 0"
+    if driver.info.parameter_status("is_superuser") == "on":
+        yield "SET temp_file_limit = -1"
 
 
 def lead_back(driver: psycopg.Connection[Any], schema: str) -> None:

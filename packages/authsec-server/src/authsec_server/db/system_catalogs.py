@@ -22,32 +22,18 @@ import psycopg
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 
-from authsec_server.db.catalog_copy import copied_rows, copied_texts, replaced_catalogs
+from authsec_server.db.catalog_copy import copied_rows, replaced_catalogs
+from authsec_server.db.catalog_indexes import catalog_index_findings
 from authsec_server.db.foreign_code import foreign_code
 from authsec_server.db.postgresql_catalog import careful
-from authsec_server.db.postgresql_connection import driver_of
+from authsec_server.db.postgresql_connection import as_raised_by_queries, driver_of
 from authsec_server.db.postgresql_queries import FIRST_NORMAL, FIRST_UNPINNED
+from authsec_server.db.same_names import same_names
+from authsec_server.db.type_functions import replaced_type_functions
 
 MOST_NAMES: Final = 3  # rows that a finding names
 _LISTING: Final = "postgresql-{version}-system.json"
 _NO_RIGHT: Final = "42501"
-# The types of the columns that are read in binary form, each with the function that sends its values.
-_SENDERS: Final = {
-    "_char": "array_send",
-    "_oid": "array_send",
-    "_text": "array_send",
-    "bool": "boolsend",
-    "char": "charsend",
-    "int2": "int2send",
-    "int2vector": "int2vectorsend",
-    "int4": "int4send",
-    "name": "namesend",
-    "oid": "oidsend",
-    "oidvector": "oidvectorsend",
-    "pg_node_tree": "pg_node_tree_send",
-    "regproc": "regprocsend",
-    "text": "textsend",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,12 +59,12 @@ def _pinned(row: bytes) -> bool:
 
 
 def _of_own_family(row: bytes) -> bool:
-    """Whether the row belongs to a built-in operator family and built-in types.
+    """Whether the row has an oid of PostgreSQL's own, or belongs to a built-in operator family and built-in types.
 
-    `ALTER OPERATOR FAMILY` adds rows with any oid, so the row's own oid is not enough.
+    `ALTER OPERATOR FAMILY` adds rows with any oid, and a superuser gives a row of another family a low oid.
     """
     family, left, right = (unpack_from(">I", row, place)[0] for place in (14, 22, 30))
-    return bool(family < FIRST_UNPINNED and left < FIRST_NORMAL and right < FIRST_NORMAL)
+    return _pinned(row) or bool(family < FIRST_UNPINNED and left < FIRST_NORMAL and right < FIRST_NORMAL)
 
 
 _CATALOGS: Final = {
@@ -182,17 +168,18 @@ def compare_system_catalogs(connection: Connection) -> CatalogComparison:
 
     PostgreSQL only.
     """
-    foreign = foreign_findings(connection)
+    findings = [*foreign_findings(connection), *catalog_index_findings(connection)]
     version = major_version(connection)
     expected = _reference(version)
     if expected is None:
-        return CatalogComparison(
-            findings=foreign,
-            not_compared="PostgreSQL's own catalogs were not compared: AuthSec does not know the catalogs of version "
-            f"{version}, but those of {_known_versions()}.",
+        not_compared = (
+            "PostgreSQL's own catalogs were not compared: AuthSec does not know the catalogs of version "
+            f"{version}, but those of {_known_versions()}."
         )
+        return CatalogComparison(findings=tuple(dict.fromkeys(findings)), not_compared=not_compared)
     with careful(connection):
-        return CatalogComparison(findings=(*foreign, *_differences(connection, expected)))
+        findings += _differences(connection, expected)
+    return CatalogComparison(findings=tuple(dict.fromkeys(findings)))
 
 
 def foreign_findings(connection: Connection) -> tuple[str, ...]:
@@ -200,22 +187,9 @@ def foreign_findings(connection: Connection) -> tuple[str, ...]:
     savepoint = connection.begin_nested()
     driver = driver_of(connection)
     found = tuple(dict.fromkeys(each.finding for each in (*replaced_catalogs(driver), *foreign_code(driver))))
-    found = found or tuple(_senders_replaced(driver))
+    found = found or (*replaced_type_functions(driver), *same_names(driver))
     savepoint.rollback()
     return found
-
-
-def _senders_replaced(driver: psycopg.Connection[Any]) -> Iterator[str]:
-    """Report types whose values a function of others sends.
-
-    The attack: `ALTER TYPE regproc SET (SEND = …)`. The digests below read binary values, as such a function sends
-    them. This check reads texts.
-    """
-    for row in copied_texts(driver, "pg_catalog.pg_type", ("oid", "typname", "typsend")):
-        oid, name, function = (value or "" for value in row)
-        own = _SENDERS.get(name) if int(oid) < FIRST_UNPINNED else None
-        if own and function.removeprefix("pg_catalog.") != own:
-            yield f"Values of PostgreSQL's own type {name} are sent by the function {function}, which is not its own."
 
 
 def system_catalogs_text(connection: Connection) -> str:
@@ -278,9 +252,7 @@ def _rows(connection: Connection, name: str) -> Iterator[bytes]:
     try:
         yield from copied_rows(driver, name, _CATALOGS[name].columns)
     except psycopg.Error as error:
-        raise DBAPIError.instance(
-            name, None, error, psycopg.Error, hide_parameters=True, connection_invalidated=driver.closed
-        ) from error
+        raise as_raised_by_queries(driver, name, error) from error
 
 
 def _newest(connection: Connection, name: str) -> str:

@@ -2,6 +2,9 @@
 
 A query would use functions, operators, casts and indexes that an attacker may have replaced. `COPY` of a table uses
 none of them: it writes each value with the output function of its type. The catalogs are read in the same way.
+
+A session finds a table by an index on the catalogs. So the description of a statement shows to which table a name
+leads, and each copy is of a table with this oid: the rows of the catalogs could give another schema the same name.
 """
 
 from __future__ import annotations
@@ -15,22 +18,25 @@ import psycopg
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
-from authsec_server.db.catalog_copy import Texts, copied_texts, quoted
-from authsec_server.db.postgresql_catalog import NO_RIGHT, sqlstate
-from authsec_server.db.postgresql_connection import driver_of
+from authsec_server.db.catalog_copy import Texts, copied_texts, quoted, table_named
+from authsec_server.db.postgresql_catalog import NO_RIGHT, careful, sqlstate
+from authsec_server.db.postgresql_connection import as_raised_by_queries, driver_of
 
 LONGEST: Final = 2**21  # octets of a value that `TableCopies` reads; no server writes a longer one
+LONGEST_ROW: Final = 2**23  # octets of all values of a row
 _BOOLEAN: Final = 16  # the oids of types
 _BYTES: Final = 17
 _SHORT: Final = frozenset({_BOOLEAN, 20, 21, 23, 1184})  # numbers and times
 _PARTITIONED: Final = "p"
 _AS_TEXT: Final = {"t": "true", "f": "false"}  # as `::text` writes a boolean
+_NO_TABLE: Final = frozenset({"42P01", "3F000", "42703"})  # no table, no schema, or a view of the name
 
 
 @dataclass(slots=True)
 class _Relation:
     """A table or another relation of the catalogs. `columns` has the type's oid of each column."""
 
+    oid: str
     schema: str
     name: str
     kind: str
@@ -51,10 +57,11 @@ class TableCopies:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._driver = driver_of(connection)
+        self._named: dict[str, _Relation | None] = {}
 
     def columns(self, table: str) -> Mapping[str, int]:
         """Return the columns of the table, each with the oid of its type. Empty if there is no such table."""
-        found = self._named.get(table)
+        found = self._table(table)
         return found.columns if found else {}
 
     def rows(self, table: str, columns: Sequence[str]) -> Iterator[Texts]:
@@ -65,40 +72,59 @@ class TableCopies:
         its = self.columns(table)
         booleans = [at for at, name in enumerate(columns) if its.get(name) == _BOOLEAN]
         for part in self._parts(self._relation(table)):
-            for texts in self._copied(part.quoted, columns):
+            for texts in self._copied(part.quoted, columns, oid=part.oid):
                 row = [*texts]
                 for at in booleans:
                     row[at] = _AS_TEXT.get(row[at] or "", row[at])
                 yield row
 
     def can_read(self, table: str, columns: Sequence[str]) -> bool:
-        """Whether the role may read each partition, and no value is so long that `rows` must not hold it in memory.
+        """Whether the role may read each partition, and no row is so long that `rows` must not hold it in memory.
 
-        PostgreSQL plans these queries, so an attacker may bend their answers. A wrong answer costs memory, and hides
-        nothing.
+        PostgreSQL plans these queries, and would believe a constraint that says that no value is so long. So they run
+        without constraints and indexes. If the answer is wrong nevertheless, `rows` raises an error.
         """
         its = self.columns(table)
         long = [name for name in columns if name in its and its[name] not in _SHORT]
-        condition = " OR ".join(f"octet_length({_measured(name, its[name])}) > {LONGEST}" for name in long) or "false"
-        savepoint = self._connection.begin_nested()
+        parts = [*self._parts(self._relation(table))]
+        lengths = [f"octet_length({_measured(name, its[name])})" for name in long]
+        row = " + ".join(f"coalesce({each}, 0)::bigint" for each in lengths) or "0"
+        condition = " OR ".join(f"{each} > {LONGEST}" for each in lengths)
+        condition = f"{condition or 'false'} OR {row} > {LONGEST_ROW}"
         try:
-            found = any(
-                self._connection.exec_driver_sql(
-                    f"SELECT EXISTS (SELECT FROM ONLY {part.quoted} WHERE {condition})"  # noqa: S608 - quoted names
-                ).scalar_one()
-                for part in self._parts(self._relation(table))
-            )
+            with careful(self._connection):
+                return not any(
+                    self._connection.exec_driver_sql(
+                        f"SELECT EXISTS (SELECT FROM ONLY {part.quoted} WHERE {condition})"  # noqa: S608 - quoted names
+                    ).scalar_one()
+                    for part in parts
+                )
         except DBAPIError as error:
             if sqlstate(error) != NO_RIGHT:
                 raise
-            savepoint.rollback()
             return False
-        savepoint.commit()
-        return not found
 
     def _relation(self, table: str) -> _Relation:
         """Return the table. If there is none, PostgreSQL says so when the result is copied."""
-        return self._named.get(table) or _Relation(self._driver.schema, table, "")
+        return self._table(table) or _Relation("", self._driver.schema, table, "")
+
+    def _table(self, name: str) -> _Relation | None:
+        """Return the table to which the name leads in this session; None if there is no such table."""
+        if name not in self._named:
+            self._named[name] = self._found(f"{quoted(self._driver.schema)}.{quoted(name)}")
+        return self._named[name]
+
+    def _found(self, relation: str) -> _Relation | None:
+        savepoint = self._connection.begin_nested()
+        try:
+            oid = table_named(self._driver, relation)
+        except psycopg.Error as error:
+            if error.sqlstate not in _NO_TABLE:
+                raise as_raised_by_queries(self._driver, relation, error) from error
+            savepoint.rollback()
+            return None
+        savepoint.commit()
+        return self._relations.get(str(oid))
 
     def _parts(self, relation: _Relation) -> Iterator[_Relation]:
         if relation.kind != _PARTITIONED:
@@ -107,15 +133,11 @@ class TableCopies:
             yield from self._parts(self._relations[child])
 
     @cached_property
-    def _named(self) -> Mapping[str, _Relation]:
-        return {each.name: each for each in self._relations.values() if each.schema == self._driver.schema}
-
-    @cached_property
     def _relations(self) -> Mapping[str, _Relation]:
         """Return the relations by their oids."""
         schemas = {oid: name for oid, name in self._catalog("pg_namespace", "oid", "nspname")}  # noqa: C416 - typed
         found = {
-            oid: _Relation(schemas.get(schema, ""), name, kind)
+            oid: _Relation(oid, schemas.get(schema, ""), name, kind)
             for oid, schema, name, kind in self._catalog("pg_class", "oid", "relnamespace", "relname", "relkind")
         }
         for oid, name, type_, number, is_dropped in self._catalog(
@@ -132,13 +154,15 @@ class TableCopies:
         for row in self._copied(f"pg_catalog.{name}", columns):
             yield [value or "" for value in row]
 
-    def _copied(self, relation: str, columns: Sequence[str]) -> Iterator[Texts]:
+    def _copied(self, relation: str, columns: Sequence[str], *, oid: str = "") -> Iterator[Texts]:
         try:
-            yield from copied_texts(self._driver, relation, columns)
+            if oid and (other := table_named(self._driver, relation)) != int(oid):
+                raise psycopg.errors.UndefinedTable(
+                    f"The name {relation} leads to the table with the oid {other}, not {oid}"
+                )
+            yield from copied_texts(self._driver, relation, columns, longest=2 * LONGEST_ROW)  # with escapes
         except psycopg.Error as error:
-            raise DBAPIError.instance(
-                relation, None, error, psycopg.Error, hide_parameters=True, connection_invalidated=self._driver.closed
-            ) from error
+            raise as_raised_by_queries(self._driver, relation, error) from error
 
 
 def _measured(name: str, type_: int) -> str:

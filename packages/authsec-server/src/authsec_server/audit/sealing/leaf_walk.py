@@ -75,6 +75,10 @@ class LeafWalk:
             find(f"Event {number} is not listed under the delegation {_shown(delegation)} that it names.")
         for number, delegation in scratch.listed_wrongly():
             find(f"Event {number} is listed under the delegation {_shown(delegation)}, which it does not name.")
+        for number, delegation, rows in scratch.listed_again():
+            find(f"Event {number} is listed {rows:,} times under the delegation {_shown(delegation)}.")
+        for table, key, rows in scratch.copies():
+            find(f"The table {table} has {rows:,} rows with the key {key}; no server writes a second one.")
         return not_yet
 
     def version_by(self, place: int) -> int | None:

@@ -23,7 +23,7 @@ _TABLES = (
     "CREATE TABLE named (number INTEGER, delegation BLOB)",
     "CREATE TABLE listed (number INTEGER, delegation BLOB)",
     "CREATE TABLE record (number INTEGER PRIMARY KEY, kind TEXT, signed TEXT)",
-    "CREATE TABLE range (hour TEXT PRIMARY KEY, lowest INTEGER, highest INTEGER)",
+    "CREATE TABLE range (hour TEXT PRIMARY KEY, lowest INTEGER, highest INTEGER, copies INTEGER NOT NULL DEFAULT 1)",
     "CREATE TABLE checkpoint (size INTEGER, at TEXT, signed TEXT)",
 )
 _PAIRS = (
@@ -111,7 +111,11 @@ class Scratch:
 
     def keep_ranges(self, ranges: Iterable[tuple[str, int, int]]) -> None:
         """Store each number range: the hour (ISO 8601), the lowest number and the highest number."""
-        self._write("INSERT OR REPLACE INTO range VALUES (?, ?, ?)", ranges)
+        self._write(
+            "INSERT INTO range (hour, lowest, highest) VALUES (?, ?, ?)"
+            " ON CONFLICT (hour) DO UPDATE SET copies = copies + 1",
+            ranges,
+        )
 
     def keep_checkpoints(self, checkpoints: Iterable[tuple[int, str | None, str]]) -> None:
         """Store the size, time and signed text of each checkpoint."""
@@ -201,6 +205,19 @@ class Scratch:
         Only events that match their seals are included.
         """
         yield from self._database.execute(f"{_PAIRS.format('listed')} EXCEPT {_PAIRS.format('named')} ORDER BY 1")
+
+    def listed_again(self) -> Iterator[tuple[int, bytes, int]]:
+        """Yield an event number, a delegation, and how many rows list the event there, if there are several."""
+        yield from self._database.execute(
+            "SELECT number, delegation, count(*) FROM listed GROUP BY 1, 2 HAVING count(*) > 1 ORDER BY 1"
+        )
+
+    def copies(self) -> Iterator[tuple[str, str, int]]:
+        """Yield a table, a key and how many rows have the key, for each hour and each checkpoint with several rows."""
+        yield from self._database.execute(
+            "SELECT 'number_ranges', hour, copies FROM range WHERE copies > 1 UNION ALL"
+            " SELECT 'checkpoints', size, count(*) FROM checkpoint GROUP BY size, at HAVING count(*) > 1"
+        )
 
     def _write(self, statement: str, rows: Iterable[tuple[object, ...]]) -> None:
         self._database.executemany(statement, rows)

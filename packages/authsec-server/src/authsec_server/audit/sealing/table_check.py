@@ -96,6 +96,8 @@ class TableCheck(ScratchCheck):
         for name in sorted(self._too_long):
             yield f"Rows of {name} have a value of more than {LONGEST:,} characters, which no server writes."
         yield from self._changed_by_none()
+        if len(self._versions) > 1:
+            yield f"The table authority has {len(self._versions):,} rows; it must have one."
         version = self._versions[0] if self._versions else None
         if type(version) is not int or version > MAX_VERSION:
             yield f"The authority has version {version!r}, which no server assigns."

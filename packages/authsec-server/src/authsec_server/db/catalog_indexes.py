@@ -1,0 +1,156 @@
+"""Check that each index of PostgreSQL's own catalogs leads to each row of its catalog once, under that row's key.
+
+PostgreSQL finds the rows of its catalogs by these indexes, and the comparison of the catalogs reads their tables. The
+attack: `relhasindex = false` keeps an index from changing while a superuser changes rows. Then an entry leads to a
+row with another key, or a row has no entry. The extension `amcheck` does not detect the former.
+
+Each index is read twice in its order, as `index_walk` does: once with the rows, and once with the stored keys.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from itertools import groupby
+from typing import Any, Final
+
+import psycopg
+from sqlalchemy import Connection
+
+from authsec_server.db.catalog_copy import (
+    OIDS,
+    CatalogDenied,
+    copied_rows,
+    fields_of,
+    name_of,
+    oid_of,
+    queried_rows,
+    quoted,
+)
+from authsec_server.db.index_walk import OF_KEYS, OF_ROWS, WALKING, follows
+from authsec_server.db.postgresql_catalog import careful
+from authsec_server.db.postgresql_connection import as_raised_by_queries, driver_of
+from authsec_server.db.postgresql_queries import FIRST_UNPINNED
+
+_SIGNED: Final = frozenset({21, 23})  # the oids of int2 and int4
+_SIGN: Final = 0x80
+# Classes of SQLSTATE: the server cannot answer now.
+_NOT_NOW: Final = frozenset({"", "08", "40", "53", "55", "57", "58"})
+
+
+@dataclass(slots=True, kw_only=True)
+class _CatalogIndex:
+    """An index of a catalog. `keys` are its columns, and `signed` are the places of signed numbers among them."""
+
+    catalog: str
+    name: str
+    is_unique: bool
+    keys: Sequence[str]
+    signed: Sequence[int]
+
+    def query(self, *first: str) -> str:
+        """Return a query of all entries in the order of the index. `first` are further columns, which come first."""
+        keys = ", ".join(self.keys)
+        return f"SELECT {', '.join([*first, keys])} FROM pg_catalog.{self.catalog} ORDER BY {keys}"  # noqa: S608 - of the catalog
+
+    def sortable(self, row: bytes) -> list[bytes]:
+        """Return the keys in a row so that Python sorts them as the index does."""
+        keys = [each or b"" for each in fields_of(row)]
+        for place in self.signed:
+            keys[place] = bytes(octet ^ _SIGN for octet in keys[place][:1]) + keys[place][1:]
+        return keys
+
+
+def catalog_index_findings(connection: Connection) -> Iterator[str]:
+    """Yield a sentence for each index of a catalog that does not lead to each row once. PostgreSQL only."""
+    savepoint, driver = connection.begin_nested(), driver_of(connection)
+    try:
+        for catalog, indexes in groupby(_indexes(driver), key=lambda index: index.catalog):
+            with careful(connection):
+                rows = sorted(map(_place, queried_rows(driver, catalog, f"SELECT ctid FROM pg_catalog.{catalog}")))  # noqa: S608 - of constants
+            with careful(connection, **WALKING):
+                for index in indexes:
+                    if wrong := _damage(driver, index, rows):
+                        yield f"The index {index.name} of PostgreSQL's own catalog {catalog} is damaged: {wrong}."
+    except CatalogDenied as error:
+        yield f"PostgreSQL's own catalog {error.catalog} cannot be read: this role lacks the permission."
+    except psycopg.Error as error:
+        if driver.closed or (error.sqlstate or "")[:2] in _NOT_NOW:
+            raise as_raised_by_queries(driver, "the indexes of the catalogs", error) from error
+        reason = str(error).partition("\n")[0]
+        yield f"The indexes of PostgreSQL's own catalogs cannot be read: {reason}."
+    finally:
+        savepoint.rollback()
+
+
+def _indexes(driver: psycopg.Connection[Any]) -> list[_CatalogIndex]:
+    """Return PostgreSQL's own indexes of the catalogs in `OIDS`. `foreign_code` reports all others."""
+    catalogs = {oid: name for name, (_, oid) in OIDS.items()}
+    columns = {
+        (oid_of(table), number): (name_of(name), oid_of(type_))
+        for table, number, name, type_ in map(
+            fields_of, copied_rows(driver, "pg_attribute", "attrelid, attnum, attname, atttypid")
+        )
+        if oid_of(table) in catalogs
+    }
+    names = {
+        oid_of(oid): name_of(name) for oid, name in map(fields_of, copied_rows(driver, "pg_class", "oid, relname"))
+    }
+    found = []
+    for index, table, is_unique, numbers in map(
+        fields_of, copied_rows(driver, "pg_index", "indexrelid, indrelid, indisunique, indkey")
+    ):
+        if oid_of(table) in catalogs and oid_of(index) < FIRST_UNPINNED:
+            keys = [columns.get((oid_of(table), number), ("?", 0)) for number in _numbers(numbers or b"")]
+            found.append(
+                _CatalogIndex(
+                    catalog=catalogs[oid_of(table)],
+                    name=names.get(oid_of(index), str(oid_of(index))),
+                    is_unique=is_unique == b"\x01",
+                    keys=[quoted(name) for name, _ in keys],  # a name is no way into a statement
+                    signed=[place for place, (_, type_) in enumerate(keys) if type_ in _SIGNED],
+                )
+            )
+    return sorted(found, key=lambda index: (index.catalog, index.name))
+
+
+def _numbers(vector: bytes) -> list[bytes]:
+    """Return the numbers in a field of the type `int2vector`: a header of 20 bytes, then each after its length."""
+    return [vector[place + 4 : place + 6] for place in range(20, len(vector), 6)]
+
+
+def _place(row: bytes) -> bytes:
+    """Return the position (`ctid`) in a row in which it comes first."""
+    return row[6:12]
+
+
+def _damage(driver: psycopg.Connection[Any], index: _CatalogIndex, rows: Sequence[bytes]) -> str:
+    """Read the index twice. Return its damage; an empty text if there is none. `rows` are the positions of all rows."""
+    of_rows, of_keys = index.query("ctid"), index.query()
+    if not (_is_followed(driver, of_rows, index, OF_ROWS) and _is_followed(driver, of_keys, index, OF_KEYS)):
+        return "PostgreSQL does not use it"
+    places, of_heap = list[bytes](), sha256()
+    for row in queried_rows(driver, index.catalog, of_rows):
+        places.append(_place(row))
+        of_heap.update(row[12:])
+    stored, last = sha256(), list[bytes]()
+    in_order = is_unique = True
+    for row in queried_rows(driver, index.catalog, of_keys):
+        stored.update(row[2:])
+        keys = index.sortable(row)
+        in_order &= last <= keys
+        is_unique &= last != keys
+        last = keys
+    if sorted(places) != rows:
+        return f"it leads to {len(set(places)):,} of the {len(rows):,} rows"
+    if of_heap.digest() != stored.digest():
+        return "an entry leads to a row with another key"
+    if not in_order:
+        return "its entries are not in order"
+    return "two rows have the same key" if index.is_unique and not is_unique else ""
+
+
+def _is_followed(driver: psycopg.Connection[Any], query: str, index: _CatalogIndex, way: str) -> bool:
+    ((plan,),) = driver.execute(f"EXPLAIN (FORMAT JSON, COSTS OFF) {query}".encode()).fetchall()
+    return follows(plan[0]["Plan"], index.name, way)
