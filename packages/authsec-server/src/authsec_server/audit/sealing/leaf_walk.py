@@ -75,6 +75,8 @@ class LeafWalk:
             find(f"Event {number} is not listed under the delegation {_shown(delegation)} that it names.")
         for number, delegation in scratch.listed_wrongly():
             find(f"Event {number} is listed under the delegation {_shown(delegation)}, which it does not name.")
+        for number, delegation, times in scratch.listed_twice():
+            find(f"Event {number} is listed {times} times under the delegation {_shown(delegation)}.")
         return not_yet
 
     def version_by(self, place: int) -> int | None:
