@@ -118,3 +118,23 @@ def test_an_index_of_a_catalog_that_leads_to_another_row_is_found(
     assert changed  # else the trick hides nothing
     status, output = _verified(url, log, tmp_path)
     assert status == 3, f"other answers ({changed}), and nothing is found: {output}"
+
+
+def test_a_partition_that_an_index_of_a_catalog_lacks_is_found(copied: tuple[str, SealedLog], tmp_path: Path) -> None:
+    """Without `amcheck`, as on many servers. PostgreSQL finds partitions by the index, and `verify` by the table."""
+    url, log = copied
+    said = _answers(url, log)
+    with psycopg.connect(url.replace("+psycopg", ""), autocommit=True) as connection:
+        for statement in (
+            "CREATE TEMPORARY TABLE kept AS SELECT * FROM pg_inherits WHERE inhrelid = 'events_default'::regclass",
+            "UPDATE pg_class SET relhasindex = false WHERE oid = 'pg_inherits'::regclass",
+            "DELETE FROM pg_inherits WHERE inhrelid = 'events_default'::regclass",
+            "INSERT INTO pg_inherits SELECT * FROM kept",
+            "UPDATE pg_class SET relhasindex = true WHERE oid = 'pg_inherits'::regclass",
+        ):
+            connection.execute(statement.encode())
+    found = _answers(url, log)
+    changed = [name for name, answer in said.items() if found[name] != answer]
+    assert changed
+    status, output = _verified(url, log, tmp_path)
+    assert status == 3, f"other answers ({changed}), and nothing is found: {output}"
