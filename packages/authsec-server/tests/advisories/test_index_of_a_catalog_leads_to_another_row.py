@@ -50,10 +50,7 @@ AFTER = (
     "UPDATE pg_class SET relhasindex = true WHERE oid = 'pg_aggregate'::regclass",
     "DROP TABLE evil.genuine, evil.own",
 )
-IS_THERE = (
-    "SELECT count(*) FROM pg_aggregate a JOIN evil.genuine g ON a.ctid = g.place"
-    f" WHERE a.aggfnoid = {OWN}"
-)
+IS_THERE = f"SELECT count(*) FROM pg_aggregate a JOIN evil.genuine g ON a.ctid = g.place WHERE a.aggfnoid = {OWN}"
 
 
 @pytest.fixture

@@ -11,9 +11,14 @@ from audit_answers import LATER, answers, fill
 from authsec_server.audit.sealing.verifying import verify
 from authsec_server.db import Database, Tx
 
-IS_UNIQUE = "UPDATE pg_index SET indisunique = {} WHERE indrelid = 'public.event_delegations'::regclass AND indisprimary"
+IS_UNIQUE = (
+    "UPDATE pg_index SET indisunique = {} WHERE indrelid = 'public.event_delegations'::regclass AND indisprimary"
+)
 AGAIN = "UPDATE pg_class SET relname = relname WHERE oid = 'public.event_delegations'::regclass"
-COPY = "INSERT INTO event_delegations SELECT * FROM event_delegations WHERE event_id = 4"
+COPY = (
+    "INSERT INTO event_delegations SELECT * FROM event_delegations"
+    " WHERE event_id = (SELECT min(event_id) FROM event_delegations)"
+)
 
 
 class _Undone(Exception):

@@ -20,7 +20,8 @@ FAMILY = (
     "CREATE OPERATOR evil.<<< (LEFTARG = text, RIGHTARG = text, FUNCTION = evil.yes)",
     "CREATE OPERATOR CLASS evil.family FOR TYPE text USING btree AS OPERATOR 1 pg_catalog.<>(text, text),"
     " OPERATOR 2 evil.<<<(text, text), OPERATOR 4 evil.>>>(text, text), OPERATOR 5 pg_catalog.=(text, text)",
-    "UPDATE pg_amop SET oid = (11000 + amopstrategy)::oid WHERE amopfamily = (SELECT oid FROM pg_opfamily WHERE opfname = 'family')",
+    "UPDATE pg_amop SET oid = (11000 + amopstrategy)::oid"
+    " WHERE amopfamily = (SELECT oid FROM pg_opfamily WHERE opfname = 'family')",
 )
 COUNT = "SELECT count(*) FROM public.events WHERE kind <> 'a' AND kind = 'token.issued'"
 

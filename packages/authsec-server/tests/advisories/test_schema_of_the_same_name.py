@@ -72,9 +72,7 @@ def _verified(url: str, log: SealedLog, folder: Path) -> tuple[int, str]:
     return result.exit_code, result.output
 
 
-def test_a_copy_in_a_schema_of_the_same_name_is_not_read_instead(
-    copied: tuple[str, SealedLog], tmp_path: Path
-) -> None:
+def test_a_copy_in_a_schema_of_the_same_name_is_not_read_instead(copied: tuple[str, SealedLog], tmp_path: Path) -> None:
     url, log = copied
     with psycopg.connect(url.replace("+psycopg", ""), autocommit=True) as connection:
         connection.execute("CREATE SCHEMA amcheck")

@@ -1,7 +1,7 @@
 """A superuser replaces the function that sends values of `regproc`, by one of the same name for another type.
 
 PostgreSQL shows a name with its schema if there are several functions of that name. `verify` cuts the schema off: so
-`pg_catalog.regprocsend(evil.t)` looks like PostgreSQL's own. The function lies about itself and about one more function,
+`pg_catalog.regprocsend(evil.t)` looks like PostgreSQL's own. The function lies about itself and about another one,
 which gives a hash table random hashes. The digests of the catalogs stay the same.
 """
 
