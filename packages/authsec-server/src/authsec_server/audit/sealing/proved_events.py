@@ -5,7 +5,9 @@ Only the private copy of `verify` is read, and none of the audited database.
 
 from __future__ import annotations
 
+import json
 from collections import Counter
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -52,8 +54,6 @@ class ProvedEvents:
         self._scratch = scratch
         for name, columns in _INDEXES.items():
             scratch.create_index(name, columns)
-        # A number that is not unique belongs to events without a seal: no answer about it is certain.
-        self.not_unique = frozenset(number for (number,) in scratch.query("SELECT number FROM event WHERE copies > 1"))
 
     def count(self) -> int:
         """Return the number of events."""
@@ -62,6 +62,17 @@ class ProvedEvents:
     def count_above(self, number: int) -> int:
         """Return the number of events with numbers above this one."""
         return int(self._scratch.query("SELECT count(*) FROM value WHERE number > ?", (number,))[0][0])
+
+    def not_unique(self, numbers: Collection[int]) -> frozenset[int]:
+        """Return those of the numbers that several events have. These have no seal, so no answer about them is proved.
+
+        Not more than an answer has: raw SQL can insert very many.
+        """
+        rows = self._scratch.query(
+            "SELECT number FROM event WHERE copies > 1 AND number IN (SELECT value FROM json_each(?))",
+            (json.dumps(sorted(numbers)),),
+        )
+        return frozenset(number for (number,) in rows)
 
     def listed(
         self, wanted: EventFilter, *, above: int | None, below: int | None, newest_first: bool, limit: int

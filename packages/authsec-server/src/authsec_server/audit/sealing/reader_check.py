@@ -37,7 +37,9 @@ from authsec_server.principal import THE_SERVER, Act
 MOST: Final = 20  # findings: then no more questions are asked
 _LEAST: Final = 2000  # events of each dimension that are read in any case
 _SHARE: Final = 50  # beyond, one of so many events is read for each dimension
-_QUESTION: Final = 20  # a question costs as much as so many events
+_QUESTION: Final = 20  # a page costs as much as so many events, beside those that it shows
+_SEARCH: Final = pages.CANDIDATES // 10  # and a page for which many events are searched as much as so many
+_STARTS: Final = 1000  # events at which pages of long lists begin
 _SINGLE: Final = 100  # events that are looked up one by one
 _WINDOWS: Final = 4  # pages of a long list, beside its first and its last
 _PAGE: Final = audit.MAX_PAGE
@@ -59,6 +61,7 @@ class ReaderCheck:
         self._now = now or datetime.now(UTC)
         self._found: list[str] = []
         self._asked = ""  # the present question
+        self._left = 0  # events that may still be read for lists by the present dimension
 
     def findings(self, *, counts: bool) -> list[str]:
         """Ask all questions, and return a sentence for each wrong answer. Without `counts`, no sum is compared.
@@ -105,30 +108,29 @@ class ReaderCheck:
 
     def _lists(self) -> None:
         """Read lists by each dimension."""
-        budget = max(_LEAST, self._proved.count() // _SHARE)
-        self._starts = [event["number"] for event in self._proved.sample(1000)]
-        for questions in ([ListQuestion(EVERYTHING, self._proved.count())], *dimensions(self._proved)):
-            left = budget
+        number = self._proved.count()
+        starts = [event["number"] for event in self._proved.sample(_STARTS)]
+        for questions in ([ListQuestion(EVERYTHING, number)], *dimensions(self._proved)):
+            self._left = max(_LEAST, number // _SHARE)
             for question in questions:
-                if left <= 0 or len(self._found) >= MOST:
+                if self._left <= 0 or len(self._found) >= MOST:
                     break
-                left -= self._list(question, left)
+                self._list(question, starts)
 
-    def _list(self, question: ListQuestion, left: int) -> int:
-        """Read the list, or some pages of it if it is longer than `left` events. Return the cost in events."""
-        wanted, cost = question.wanted, _QUESTION
-        if question.number is not None and question.number <= left:
+    def _list(self, question: ListQuestion, starts: Sequence[int]) -> None:
+        """Read the list, or some pages of it if it is long."""
+        wanted = question.wanted
+        if question.number is not None and question.number <= self._left:
             newest_first = _RANDOM.choice((True, False))
             start = self._page(wanted, newest_first=newest_first)
-            while start is not None:
+            while start is not None and self._left > 0:
                 start = self._page(wanted, newest_first=newest_first, start=start)
-            return cost + question.number
+            return
         self._page(wanted, newest_first=True)
         self._page(wanted, newest_first=False)
-        windows = _WINDOWS if question.number is not None else 0
-        for start in _RANDOM.sample(self._starts, k=min(windows, len(self._starts))):
+        windows = 0 if question.number is None else min(_WINDOWS, len(starts))
+        for start in _RANDOM.sample(starts, k=windows):
             self._page(wanted, newest_first=_RANDOM.choice((True, False)), start=start)
-        return cost + min((2 + windows) * _PAGE, question.number or 2 * _PAGE)
 
     def _page(self, wanted: EventFilter, *, newest_first: bool, start: int | None = None) -> int | None:
         """Compare one page of the list. Return the start of the next page."""
@@ -141,6 +143,8 @@ class ReaderCheck:
             page = audit.page(self._tx, THE_SERVER, wanted, after=start or 0, limit=_PAGE)
             above, below = start or 0, None if page.next is None else page.next + 1
             onward = page.next is None or page.next > (start or 0)
+        searched = page.next is not None and len(page.items) < _PAGE  # through many events that do not match
+        self._left -= _QUESTION + (_SEARCH if searched else len(page.items))
         self._compare_list(wanted, page.items, newest_first=newest_first, above=above, below=below)
         return self._onward(page.next, onward)
 
@@ -222,11 +226,15 @@ class ReaderCheck:
                 self._found.append(f"{question.name} differs from the events.")
 
     def _compare(self, items: Sequence[Recorded], expected: Sequence[ShownEvent], *, seals: bool = True) -> None:
-        """Compare the events of one answer, in their order. Events whose number is not unique are left out."""
-        left_out = self._proved.not_unique
-        found = [each for each in items if each.id not in left_out]
-        wanted = [each for each in expected if each.number not in left_out]
-        for what in _differences(found, wanted, seals=seals):
+        """Compare the events of one answer, in their order."""
+        if not (different := list(_differences(items, expected, seals=seals))):
+            return
+        left_out = self._proved.not_unique({*(each.id for each in items), *(each.number for each in expected)})
+        if left_out:
+            items = [each for each in items if each.id not in left_out]
+            expected = [each for each in expected if each.number not in left_out]
+            different = list(_differences(items, expected, seals=seals))
+        for what in different:
             self._find(what)
 
     def _find(self, what: str) -> None:

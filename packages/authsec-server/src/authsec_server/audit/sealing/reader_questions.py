@@ -17,7 +17,7 @@ from authsec_server.principal import PrincipalKind
 
 MOST_VALUES: Final = 500  # of one dimension
 _COMBINED: Final = 60  # lists with several filters, and lists that begin or end between two hours
-_LAST_YEAR: Final = 9000  # of `query_parameters`
+YEARS: Final = range(1970, 9000)  # as in `query_parameters`
 _PLAIN: Final = re.compile(r"[\w.,:/@-]{1,128}", re.ASCII)
 _OPTIONS: Final = ("decision", "reason", "address", "request_id", "jti")
 _RANDOM: Final = SystemRandom()
@@ -92,18 +92,18 @@ def _periods(proved: ProvedEvents) -> Iterator[ListQuestion]:
     """Yield the lists of months, each of which has a partition, and of hours."""
     for month, number in proved.values("substr(at, 1, 7)", MOST_VALUES):
         since = datetime.fromisoformat(f"{month}-01T00:00:00+00:00")
-        if since.year < _LAST_YEAR:
+        if since.year in YEARS:
             yield ListQuestion(EventFilter(since=since, until=month_after(since)), number)
     for hour, number in proved.values("substr(at, 1, 13)", MOST_VALUES):
         since = datetime.fromisoformat(f"{hour}:00:00+00:00")
-        if since.year < _LAST_YEAR:
+        if since.year in YEARS:
             yield ListQuestion(EventFilter(since=since, until=since + timedelta(hours=1)), number)
 
 
 def _beside(event: dict[str, Any]) -> Iterator[EventFilter]:
     """Yield lists that begin and end exactly at the event, and a moment after it."""
     at = datetime.fromisoformat(event["at"]).astimezone(UTC)
-    if at.year < _LAST_YEAR:
+    if at.year in YEARS:
         moment = _RANDOM.choice((at, at + timedelta(microseconds=1)))
         yield EventFilter(since=moment)
         yield EventFilter(until=moment)
@@ -118,7 +118,7 @@ def _combined(proved: ProvedEvents, event: dict[str, Any]) -> EventFilter:
     values["delegation_id"] = next(iter(proved.delegations_of(event["number"])), "")
     if event["principal_kind"] is not None:
         values["principal"] = (PrincipalKind(event["principal_kind"]), event["principal_id"])
-    if at.year < _LAST_YEAR:
+    if at.year in YEARS:
         values["since"], values["until"] = at - timedelta(hours=_RANDOM.randrange(100)), at + timedelta(minutes=1)
     usable = [name for name, value in values.items() if value]
     return EventFilter(**{name: values[name] for name in _RANDOM.sample(usable, k=min(len(usable), 3))})

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import MAXYEAR, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, Final
 
@@ -14,7 +14,7 @@ from authsec_server.audit.counting import day_of
 from authsec_server.audit.model import EventKind
 from authsec_server.audit.rollup import progress_of
 from authsec_server.audit.sealing.proved_events import ProvedEvents
-from authsec_server.audit.sealing.reader_questions import MOST_VALUES, shown
+from authsec_server.audit.sealing.reader_questions import MOST_VALUES, YEARS, shown
 from authsec_server.db import Tx
 
 _DAYS: Final = 60
@@ -48,12 +48,12 @@ def sum_questions(tx: Tx, proved: ProvedEvents, known_from: datetime | None) -> 
             yield from _of_day(tx, proved, day_of(at), event["client_id"])
     yield from _last_uses(tx, proved, earliest)
     for event in sample[:_LIVE]:
-        if event["expires_at"] is not None:
-            yield _live(tx, proved, event["client_id"], datetime.fromisoformat(event["expires_at"]) - _HOUR)
+        if event["expires_at"] and (until := datetime.fromisoformat(event["expires_at"])).year in YEARS:
+            yield _live(tx, proved, event["client_id"], until - _HOUR)
 
 
 def _of_day(tx: Tx, proved: ProvedEvents, day: datetime, client_id: str | None = None) -> Iterator[SumQuestion]:
-    if day.year >= MAXYEAR:
+    if day.year not in YEARS:
         return
     end = day + _DAY
     sums = proved.sums(day, end, client_id)

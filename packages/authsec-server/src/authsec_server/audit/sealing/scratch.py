@@ -1,6 +1,6 @@
 """A private copy of the audit log's tables, so that a check can read the rows again in another order.
 
-Ten million events need about five gigabytes in the temporary folder.
+Ten million events need about eight gigabytes in the temporary folder.
 """
 
 from __future__ import annotations

@@ -8,6 +8,7 @@ First, `database_check` compares the schema with the result of the migrations an
 its own indexes. Readers depend on the schema and the indexes.
 Then `scan` reads each table once, as a whole, into a private database (`scratch`).
 So the check trusts no index, no statistic and no count of the audited database.
+Last, if nothing was found, `reader_check` asks what readers ask, and compares the answers with these proved rows.
 
 Findings about events and rows come first in the report, because readers look for these.
 """
