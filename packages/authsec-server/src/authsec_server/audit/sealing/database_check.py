@@ -61,7 +61,7 @@ class DatabaseCheck:
         # With a schema of another version, the finding says that this program cannot read the tables.
         self.explains_errors |= bool(self.of_schema) and is_current(self.connection)
 
-    def is_intact(self) -> bool:
+    def end(self) -> bool:
         """Look for foreign code once more, now that the tables were read. Return whether there are no findings.
 
         The attack: somebody adds such code after `run` has looked for it, and the session reads other values or, by

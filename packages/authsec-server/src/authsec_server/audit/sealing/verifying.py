@@ -91,7 +91,7 @@ def verify(
         if callable(kept):
             kept = kept(keys_of(tx, keys))
         report = verify_log(
-            tx, keys, kept, given, ends, now=now, counts=counts, sealed_only=sealed_only, is_intact=database.is_intact
+            tx, keys, kept, given, ends, now=now, counts=counts, sealed_only=sealed_only, is_intact=database.end
         )
     except DatabaseError as error:
         if not database.explains_errors or error.connection_invalidated:
