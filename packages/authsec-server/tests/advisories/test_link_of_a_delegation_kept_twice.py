@@ -15,10 +15,7 @@ IS_UNIQUE = (
     "UPDATE pg_index SET indisunique = {} WHERE indrelid = 'public.event_delegations'::regclass AND indisprimary"
 )
 AGAIN = "UPDATE pg_class SET relname = relname WHERE oid = 'public.event_delegations'::regclass"
-COPY = (
-    "INSERT INTO event_delegations SELECT * FROM event_delegations"
-    " WHERE event_id = (SELECT min(event_id) FROM event_delegations)"
-)
+COPY = "INSERT INTO event_delegations SELECT * FROM event_delegations"
 
 
 class _Undone(Exception):
