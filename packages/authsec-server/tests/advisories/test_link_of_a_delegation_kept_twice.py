@@ -15,7 +15,7 @@ IS_UNIQUE = (
     "UPDATE pg_index SET indisunique = {} WHERE indrelid = 'public.event_delegations'::regclass AND indisprimary"
 )
 AGAIN = "UPDATE pg_class SET relname = relname WHERE oid = 'public.event_delegations'::regclass"
-COPY = "INSERT INTO event_delegations SELECT * FROM event_delegations WHERE event_id = 4"
+COPY = "INSERT INTO event_delegations SELECT * FROM event_delegations"
 
 
 class _Undone(Exception):

@@ -37,8 +37,8 @@ from authsec_server.audit.store import (
     ACT,
     DENIED,
     event_delegations,
+    event_in,
     events,
-    recorded,
     sealed_events,
     stand_in,
     unreadable,
@@ -195,7 +195,7 @@ def _hashed(row: Row[Any] | int) -> Recorded:
     if isinstance(row, int):
         return stand_in(row)
     its = row._asdict()
-    return replace(recorded(row), leaf=event_hash(its).hex()) if is_event(its) else stand_in(row.id, row.at)
+    return replace(event_in(row), leaf=event_hash(its).hex()) if is_event(its) else stand_in(row.id, row.at)
 
 
 def _sealed(connection: Connection, found: Sequence[Recorded]) -> tuple[Recorded, ...]:

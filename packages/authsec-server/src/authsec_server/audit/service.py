@@ -149,13 +149,18 @@ def principal_acts(
     return page(tx, principal, EventFilter(principal=(kind, principal_id)), before=before, limit=limit)
 
 
+def is_numberlike(text: str) -> bool:
+    """Whether the text looks like a `jti` or a `request_id`."""
+    return _NUMBERLIKE.fullmatch(text) is not None
+
+
 def search(tx: Tx, act: Act, text: str, *, limit: int = 8) -> tuple[Recorded, ...]:
     """Return the events with exactly this `jti` or exactly this `request_id`, in the order of sealing.
 
     For each of the two, at most `limit` events are returned.
     """
     act.principal.require(Role.VIEWER)
-    if not _NUMBERLIKE.fullmatch(text):
+    if not is_numberlike(text):
         return ()
     return tuple(
         recorded
@@ -169,7 +174,7 @@ def token_issued(tx: Tx, jti: str) -> Recorded | None:
 
     No principal is checked here: the packages that call this function check the principal.
     """
-    return pages.token_issued(tx.connection, jti) if _NUMBERLIKE.fullmatch(jti) else None
+    return pages.token_issued(tx.connection, jti) if is_numberlike(jti) else None
 
 
 def highest_version(tx: Tx) -> int:

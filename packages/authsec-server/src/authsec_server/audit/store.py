@@ -302,7 +302,7 @@ def recorded(row: Row[Any]) -> Recorded:
     """Return the event in this table row. Raises `Conflict` if the row has a form that AuthSec does not write."""
     if not is_event(row._asdict()):
         raise unreadable(row.id)
-    return _event_in(row)
+    return event_in(row)
 
 
 def unreadable(number: int) -> Conflict:
@@ -324,7 +324,8 @@ def _unreadable(number: int) -> str:
     return f"Event {number} was changed in the database and cannot be read."
 
 
-def _event_in(row: Row[Any]) -> Recorded:
+def event_in(row: Row[Any]) -> Recorded:
+    """Return the event in this row, which `is_event` has accepted."""
     return Recorded(
         id=row.id,
         count=row.occurrences,

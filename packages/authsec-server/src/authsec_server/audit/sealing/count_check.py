@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
-from typing import Final, Self
+from typing import Any, Final, Self
 
 from authsec_server.audit.count_rows import LAST, MARK, TABLES, CountTable, Mark, Value, mark_of, missing_columns
 from authsec_server.audit.counting import Outcome
 from authsec_server.audit.event_shape import MAX_NUMBER
+from authsec_server.audit.model import EventKind
 from authsec_server.audit.recount import CountDifference, Recount
 from authsec_server.audit.sealing.dropped import DropRecord
 from authsec_server.audit.sealing.scan import Scan
@@ -22,6 +23,20 @@ from authsec_server.audit.sealing.scan import Scan
 MOST: Final = 10  # findings of one table that are told one by one
 _PLAIN: Final = re.compile(r"[\w.:/@ -]{0,80}", re.ASCII)
 BEGINNING: Final = datetime(2000, 1, 1, tzinfo=UTC)  # `counted.until` of a new database
+
+
+def outcome_of(row: Mapping[str, Any]) -> Outcome:
+    """Return the outcome of the token request that the event records, for the counts."""
+    return Outcome(
+        at=datetime.fromisoformat(row["at"]),
+        kind=EventKind(row["kind"]),
+        reason=row["reason"],
+        client_id=row["client_id"],
+        under=tuple(each["id"] for each in [*row["delegations"], *row["roles"]]),
+        proof_id=row["detail"].get("proof_id"),
+        actions=tuple(row["detail"].get("actions") or ()),
+        occurrences=row["occurrences"],
+    )
 
 
 class CountCheck:

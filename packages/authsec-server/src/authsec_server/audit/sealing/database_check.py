@@ -61,8 +61,8 @@ class DatabaseCheck:
         # With a schema of another version, the finding says that this program cannot read the tables.
         self.explains_errors |= bool(self.of_schema) and is_current(self.connection)
 
-    def end(self) -> None:
-        """Look for foreign code once more, now that the tables were read.
+    def end(self) -> bool:
+        """Look for foreign code once more, now that the tables were read. Return whether there are no findings.
 
         The attack: somebody adds such code after `run` has looked for it, and the session reads other values or, by
         another search path, other tables.
@@ -70,6 +70,7 @@ class DatabaseCheck:
         if self.is_postgresql:
             self.of_schema += foreign_since(self.connection, known=self.checked.findings)
             self.of_schema += filter(None, [led_away(self.connection)])
+        return not self.findings
 
     def unreadable(self) -> Report:
         """Return the report on a damaged database whose tables cannot be read to the end."""

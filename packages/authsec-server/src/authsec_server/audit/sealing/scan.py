@@ -45,6 +45,7 @@ _WIDE_ROWS: Final = 100  # of events: each may have three JSON texts of a megaby
 _LONGEST: Final = 4 * MAX_NAME  # octets of a text; no server writes a longer one
 _JSON: Final = frozenset({"delegations", "roles", "detail"})
 _INSTANTS: Final = frozenset({"at", "expires_at"})
+_INDEX_SCANS: Final = ("indexscan", "indexonlyscan", "bitmapscan")
 REVOCATIONS: Final = table(  # of a room above
     "revocations",
     *(column(name) for name in ("sequence", "subject_kind", "subject_id", "version")),
@@ -87,7 +88,7 @@ class Scan:
         """Read tables without their indexes within this context. SQLite text that is not UTF-8 raises no error."""
         if self._postgresql:
             self._connection.execute(text("SET LOCAL enable_seqscan = on"))
-            for way in ("indexscan", "indexonlyscan", "bitmapscan"):
+            for way in _INDEX_SCANS:
                 self._connection.execute(text(f"SET LOCAL enable_{way} = off"))
             yield
             return
@@ -218,6 +219,13 @@ class Scan:
             return name
         its = f"{name}::text"  # exactly the argument's type: no function that was added meanwhile fits better
         return f"CASE WHEN octet_length({its}) > {longest} THEN substr({its}, 1, {longest} + 1) ELSE {name} END"
+
+
+def plan_as_servers(connection: Connection) -> None:
+    """Undo `Scan.sequential`: PostgreSQL plans the further statements of this transaction as those of a server."""
+    if connection.dialect.name == "postgresql":
+        for way in ("seqscan", *_INDEX_SCANS):
+            connection.execute(text(f"SET LOCAL enable_{way} TO DEFAULT"))
 
 
 def _copies_of(connection: Connection) -> TableCopies:

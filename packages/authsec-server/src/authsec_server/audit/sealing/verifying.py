@@ -8,6 +8,7 @@ First, `database_check` compares the schema with the result of the migrations an
 its own indexes. Readers depend on the schema and the indexes.
 Then `scan` reads each table once, as a whole, into a private database (`scratch`).
 So the check trusts no index, no statistic and no count of the audited database.
+Last, if nothing was found, `reader_check` asks what readers ask, and compares the answers with these proved rows.
 
 Findings about events and rows come first in the report, because readers look for these.
 """
@@ -23,13 +24,13 @@ from typing import Any, TypeAlias
 
 from sqlalchemy.exc import DatabaseError
 
-from authsec_server.audit.counting import Outcome, hour_of
+from authsec_server.audit.counting import hour_of
 from authsec_server.audit.event_shape import is_event, is_number
 from authsec_server.audit.model import EventKind
 from authsec_server.audit.scratch_database import enough_room
 from authsec_server.audit.sealing import store
 from authsec_server.audit.sealing.checkpoints import CLOCK_TOLERANCE, Checkpoint, Keys, record_in, shown_time
-from authsec_server.audit.sealing.count_check import CountCheck
+from authsec_server.audit.sealing.count_check import CountCheck, outcome_of
 from authsec_server.audit.sealing.database_check import DatabaseCheck
 from authsec_server.audit.sealing.dropped import NEVER_DROPPED, DropRecord, valid_drops
 from authsec_server.audit.sealing.given import KeptExport
@@ -37,6 +38,7 @@ from authsec_server.audit.sealing.last_use_check import LastUseCheck
 from authsec_server.audit.sealing.leaf_walk import LeafWalk
 from authsec_server.audit.sealing.log_check import MOST, LogCheck, Report
 from authsec_server.audit.sealing.name_check import NameCheck
+from authsec_server.audit.sealing.reader_check import ReaderCheck
 from authsec_server.audit.sealing.restores import restore_of, valid_restores
 from authsec_server.audit.sealing.revocation_check import RevocationCheck
 from authsec_server.audit.sealing.scan import Scan, ScannedEvent
@@ -88,8 +90,9 @@ def verify(
         database.run(deep=deep)
         if callable(kept):
             kept = kept(keys_of(tx, keys))
-        report = verify_log(tx, keys, kept, given, ends, now=now, counts=counts, sealed_only=sealed_only)
-        database.end()
+        report = verify_log(
+            tx, keys, kept, given, ends, now=now, counts=counts, sealed_only=sealed_only, is_intact=database.end
+        )
     except DatabaseError as error:
         if not database.explains_errors or error.connection_invalidated:
             raise
@@ -114,8 +117,13 @@ def verify_log(
     now: datetime | None = None,
     counts: bool = True,
     sealed_only: bool = False,
+    is_intact: Callable[[], bool] = lambda: True,
 ) -> Report:
-    """Run `verify` without the checks of the database's indexes and schema."""
+    """Run `verify` without the checks of the database's indexes and schema.
+
+    `is_intact` is called after the tables were read. If its result is false, the questions of readers are not asked,
+    because the database may run code of others for these.
+    """
     scan = Scan(tx.connection)
     with (
         enough_room(),
@@ -138,7 +146,11 @@ def verify_log(
         )
         with scan.sequential():
             read.all(scan)
-        return _compared(read, keys, kept, given, ends, now=now, counts=counts, sealed_only=sealed_only)
+        report, known_from = _compared(read, keys, kept, given, ends, now=now, counts=counts, sealed_only=sealed_only)
+        if not is_intact() or report.findings:  # else each wrong row is reported again, for each of its lists
+            return report
+        asked = ReaderCheck(tx, scratch, known_from=known_from, now=now).findings(counts=counts)
+        return replace(report, findings=tuple(asked))
 
 
 def _drop_records(tx: Tx, keys: Keys) -> list[DropRecord]:
@@ -202,6 +214,8 @@ class _Read:
                 continue
             valid = is_number(event.number) and is_event(event.row)
             self._look_at(event, event.row, valid)
+            if valid:
+                self.scratch.keep_values(event.number, event.row)
             low, high = self.scratch.range_of(hour_of(event.at)) or _NOTHING
             stays, in_range = event.row["kind"] in NEVER_DROPPED, low <= event.number <= high
             of_server = is_of_server(event.row)
@@ -225,7 +239,7 @@ class _Read:
             return
         at = event["at"]
         if not (self.uncounted.may_be(at) and self.uncounted.add(at, self.scratch.place_of(number))):
-            self.count_check.add(number, _outcome(event))
+            self.count_check.add(number, outcome_of(event))
 
     def add_held(self, sealing_keys: Succession, place: int, event: Mapping[str, Any]) -> None:
         """Add a dropped event that a given export contains. The event matches the leaf at this place."""
@@ -268,20 +282,6 @@ class _Read:
                 yield hour, lowest, highest
 
 
-def _outcome(row: Mapping[str, Any]) -> Outcome:
-    """Return the outcome of the token request that the event records, for the counts."""
-    return Outcome(
-        at=datetime.fromisoformat(row["at"]),
-        kind=EventKind(row["kind"]),
-        reason=row["reason"],
-        client_id=row["client_id"],
-        under=tuple(each["id"] for each in [*row["delegations"], *row["roles"]]),
-        proof_id=row["detail"].get("proof_id"),
-        actions=tuple(row["detail"].get("actions") or ()),
-        occurrences=row["occurrences"],
-    )
-
-
 def _compared(
     read: _Read,
     keys: Keys,
@@ -292,7 +292,8 @@ def _compared(
     now: datetime | None,
     counts: bool,
     sealed_only: bool,
-) -> Report:
+) -> tuple[Report, datetime | None]:
+    """Return the report on the tables, and the end of the months with dropped events, if there are any."""
     sealing_keys = _sealing_keys(read, keys, ends)
     records = valid_drops((signed for _, signed in read.scratch.records(EventKind.EVENTS_DROPPED)), sealing_keys.keys)
     restores = valid_restores(read.scratch.records(EventKind.AUTHORITY_RESTORED), sealing_keys)
@@ -331,7 +332,7 @@ def _compared(
     checkpoint_at = max((checkpoint.at for checkpoint in (log_check.last, *log_check.kept) if checkpoint), default=None)
     unproved = tuple(_unproved(read, log_check, NEVER if sealed_only else unsealed.sealed_before(checkpoint_at)))
     doubts = (*_waiting(read, unsealed, checkpoint_at), *_first(unproved))
-    return replace(
+    report = replace(
         report,
         waiting_since=unsealed.since,
         late=tuple(walk.late.found),
@@ -341,6 +342,7 @@ def _compared(
         unproved=unproved,
         tables=read.table_check.digests,
     )
+    return report, max(filter(None, (cut, log_check.drops.unknown_before())), default=None)
 
 
 def _dropped_until(log_check: LogCheck, walk: LeafWalk) -> int:

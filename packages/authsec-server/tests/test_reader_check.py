@@ -1,0 +1,83 @@
+"""`verify` asks the questions of readers, and compares the answers with the proved events."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from functools import partial
+from pathlib import Path
+
+import pytest
+from audit_answers import LATER, SealedLog, fill, issued
+from authsec_server.audit import pages
+from authsec_server.audit import service as audit
+from authsec_server.audit.sealing import reader_check
+from authsec_server.audit.sealing.log_check import Report
+from authsec_server.audit.sealing.verifying import verify_log
+from authsec_server.db import Database
+from sqlalchemy import make_url
+
+
+def verified(database: Database, log: SealedLog) -> Report:
+    """Without the checks of indexes and schema: these find the changes of this module as well."""
+    return database.read(lambda tx: verify_log(tx, log.keys, [log.checkpoint], now=LATER))
+
+
+def test_no_genuine_answer_is_a_finding(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    log = fill(database)
+    for number in range(30, 40):  # without a seal, and not counted
+        database.append(partial(audit.record, event=issued(number, at=LATER)))
+    assert verified(database, log).findings == ()
+    monkeypatch.setattr(reader_check, "_PAGE", 3)  # so that lists have many pages, and some are sampled
+    monkeypatch.setattr(reader_check, "_LEAST", 8)
+    assert verified(database, log).findings == ()
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+@pytest.mark.parametrize(
+    ("index", "event", "asked"),
+    [
+        ("ix_events_client_id_id", "kind = 'token.issued'", "--agent c-"),
+        ("ix_events_denied_id", "decision = 'denied'", "--decision denied"),
+        ("ix_events_denied_reason_id", "decision = 'denied'", "--reason rate_limited"),
+        ("ix_events_denied_client_id_id", "decision = 'denied'", "--decision denied"),
+        ("ix_events_act_id", "kind = 'role.created'", "--kind role.created,role.deleted,role.edited"),
+        ("ix_events_act_kind_id", "kind = 'role.created'", "--kind role.created"),
+        ("ix_events_principal_id", "kind = 'role.created'", '--by "admin_key key-ann"'),
+        ("ix_events_subject_id_id", "kind = 'role.created'", "--subject r-1"),
+        ("ix_events_jti", "kind = 'token.issued'", "audit show jti-of-token-"),
+        ("ix_events_request_id", "kind = 'token.issued'", "audit show req_"),
+    ],
+)
+def test_an_event_that_an_index_lacks_is_named(
+    database: Database, database_url: str, index: str, event: str, asked: str
+) -> None:
+    log = fill(database)
+    number = _leave_out(Path(make_url(database_url).database or ""), index, event)
+    findings = verified(database, log).findings
+    assert [each for each in findings if asked in each and f"lacks event {number}." in each], findings
+
+
+def _leave_out(file: Path, index: str, event: str) -> int:
+    """Build the index without one such event. Its definition stays the same."""
+    with closing(sqlite3.connect(file, isolation_level=None)) as connection:
+        (number,) = connection.execute(f"SELECT id FROM events WHERE {event} ORDER BY id DESC LIMIT 1").fetchone()
+        (definition,) = connection.execute("SELECT sql FROM sqlite_master WHERE name = ?", (index,)).fetchone()
+        connection.execute("BEGIN")
+        connection.execute(f"DROP INDEX {index}")
+        connection.execute(f"{definition} {'AND' if ' WHERE ' in definition else 'WHERE'} id <> {number}")
+        connection.execute("PRAGMA writable_schema = ON")
+        connection.execute("UPDATE sqlite_master SET sql = ? WHERE name = ?", (definition, index))
+        connection.execute("COMMIT")
+    return int(number)
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_a_reader_that_fails_is_a_finding(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    log = fill(database)
+
+    def fails(*_: object) -> list[int]:
+        raise ValueError
+
+    monkeypatch.setattr(pages, "newest_numbers", fails)
+    assert verified(database, log).findings == ("`the live audit log` ends with an error: ValueError.",)
