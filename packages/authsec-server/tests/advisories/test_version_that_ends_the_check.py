@@ -19,7 +19,10 @@ from click.testing import CliRunner
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 def test_a_version_that_is_no_text_is_a_finding(database: Database, database_url: str, tmp_path: Path) -> None:
     log = fill(database)
-    for statement in ("UPDATE alembic_version SET version_num = CAST(x'EDA080' AS TEXT)", "DELETE FROM events WHERE id = 4"):
+    for statement in (
+        "UPDATE alembic_version SET version_num = CAST(x'EDA080' AS TEXT)",
+        "DELETE FROM events WHERE id = 4",
+    ):
         database.append(lambda tx, statement=statement: tx.connection.exec_driver_sql(statement) and None)
     keys = tmp_path / "keys.json"
     keys.write_text(json.dumps({"keys": [key.to_jwk() for key in log.keys.values()]}))
