@@ -2,7 +2,10 @@
 
 The order stops an attack: PostgreSQL's planner runs the functions in the condition of an index.
 So the catalogs and the schema are compared before any table of AuthSec is read.
-SQLite runs no such functions.
+
+SQLite calls only its own functions, but an expression can take hours. SQLite computes the expressions of views and
+generated columns when a statement reads them, and the expressions of constraints and indexes when it checks a table.
+So only tables with the migrations' definition are checked. If one of them has another definition, nothing is read.
 """
 
 from __future__ import annotations
@@ -70,6 +73,11 @@ class DatabaseCheck:
         if self.is_postgresql:
             self.of_schema += foreign_since(self.connection, known=self.checked.findings)
             self.of_schema += filter(None, [led_away(self.connection)])
+
+    @property
+    def is_readable(self) -> bool:
+        """Whether the tables can be read. If not, a finding has the reason."""
+        return self.checked.is_readable
 
     def unreadable(self) -> Report:
         """Return the report on a damaged database whose tables cannot be read to the end."""
