@@ -62,7 +62,7 @@ class DatabaseCheck:
     def _compare_schema(self) -> None:
         self.of_schema = schema_findings(self.connection)
         # With a schema of another version, the finding says that this program cannot read the tables.
-        self.explains_errors |= bool(self.of_schema) and is_current(self.connection)
+        self.explains_errors |= bool(self.of_schema) and (not self.is_readable or is_current(self.connection))
 
     def end(self) -> None:
         """Look for foreign code once more, now that the tables were read.
@@ -84,6 +84,11 @@ class DatabaseCheck:
         more = max(0, len(self.findings) - MOST)
         findings = (*self.findings[:MOST], "The tables could not be read to the end.")
         return Report(sealed=0, not_yet=0, last=None, findings=findings, more=more)
+
+
+def unopened(reason: str) -> Report:
+    """Return the report on a database file that SQLite does not open, for this reason."""
+    return Report(sealed=0, not_yet=0, last=None, findings=(f"The database file is damaged: {reason}.",), more=0)
 
 
 def damage(tx: Tx) -> Report | None:
