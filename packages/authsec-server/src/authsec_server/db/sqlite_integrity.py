@@ -17,6 +17,7 @@ from sqlalchemy.exc import DatabaseError
 from authsec_server.db.catalog import OBJECTS, WITHOUT_ROWID, genuine_objects, listing_of, reference_listing
 from authsec_server.db.sqlite_index_check import index_findings, is_busy
 from authsec_server.db.sqlite_reading import any_text, is_late, limited_time
+from authsec_server.db.sqlite_text_check import TABLES, text_findings
 
 _MOST: Final = 100  # lines of one check
 _NAME: Final = re.compile(rb"[A-Za-z_][A-Za-z0-9_]*")  # SQLite would take another name for a number of lines
@@ -46,6 +47,8 @@ def sqlite_damage(connection: Connection) -> tuple[list[str], bool]:
             findings += _own_check(connection, [str(_MOST)] if is_exact else map(_quoted, tables))
             if not findings:
                 findings += (each for table in tables for each in index_findings(connection, table, genuine))
+            if "encoding" in genuine:
+                findings += (each for table in tables if table in TABLES for each in text_findings(connection, table))
     except DatabaseError as error:
         if is_busy(error):
             raise
