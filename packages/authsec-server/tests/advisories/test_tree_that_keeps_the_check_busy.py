@@ -45,7 +45,8 @@ def _make_endless(file: Path, table: str) -> None:
 
 @pytest.mark.parametrize("table", ["number_ranges", "roles", "events", "sealed_events"])
 def test_a_tree_without_an_end_is_a_finding(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, table: str) -> None:
-    monkeypatch.setattr(sqlite_reading, "SECONDS", 1.0)
+    monkeypatch.setattr(sqlite_reading, "STEPS_PER_BYTE", 5)
+    monkeypatch.setattr(sqlite_reading, "STEPS", 0)
     file = tmp_path / "authsec.sqlite3"
     with closing(open_database(f"sqlite:///{file}")) as database:
         database.migrate()

@@ -16,7 +16,7 @@ from sqlalchemy.exc import DatabaseError
 
 from authsec_server.db.catalog import OBJECTS, WITHOUT_ROWID, genuine_objects, listing_of, reference_listing
 from authsec_server.db.sqlite_index_check import index_findings, is_busy
-from authsec_server.db.sqlite_reading import any_text, is_late, limited_time
+from authsec_server.db.sqlite_reading import any_text, is_late, limited_steps
 from authsec_server.db.sqlite_text_check import TABLES, text_findings
 
 _MOST: Final = 100  # lines of one check
@@ -38,7 +38,7 @@ def sqlite_damage(connection: Connection) -> tuple[list[str], bool]:
     findings: list[str] = []
     is_readable = False
     try:
-        with any_text(connection, "backslashreplace"), limited_time(connection):
+        with any_text(connection, "backslashreplace"), limited_steps(connection):
             found, expected = listing_of(connection), reference_listing("sqlite")[OBJECTS]
             genuine = genuine_objects(found, expected)
             is_exact = len(genuine) == len(expected) == len(found.objects) and not found.findings

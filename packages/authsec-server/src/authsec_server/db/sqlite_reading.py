@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from time import thread_time
 from typing import Any, Final
 
 from sqlalchemy import Connection
 from sqlalchemy.exc import DatabaseError
 
-# `verify` needs a tenth of a second for each megabyte.
-SECONDS: Final = 20.0
-SECONDS_PER_MEGABYTE: Final = 2.0
-_STEPS: Final = 10_000  # of SQLite's virtual machine, from one look at the clock to the next
+# Instructions of SQLite's virtual machine: unlike seconds, their number is the same on each machine. `verify` needs up
+# to seven for each byte of a large file.
+STEPS: Final = 20_000_000
+STEPS_PER_BYTE: Final = 40
+_AT_ONCE: Final = 10_000
 
 
 @contextmanager
@@ -34,8 +34,8 @@ def any_text(connection: Connection, errors: str = "surrogateescape") -> Iterato
 
 
 @contextmanager
-def limited_time(connection: Connection) -> Iterator[None]:
-    """Within this context, interrupt SQLite after more processor time than a file of this size can need.
+def limited_steps(connection: Connection) -> Iterator[None]:
+    """Within this context, interrupt SQLite after more instructions than a file of this size can need.
 
     The attack: pages of a tree name each other as children, so that a read of the tree has no end. `is_late`
     recognises the error of an interrupted statement. No effect on PostgreSQL, which has timeouts.
@@ -44,9 +44,15 @@ def limited_time(connection: Connection) -> Iterator[None]:
         yield
         return
     pages, octets = (connection.exec_driver_sql(f"PRAGMA {name}").scalar_one() for name in ("page_count", "page_size"))
-    end = thread_time() + SECONDS + SECONDS_PER_MEGABYTE * pages * octets / 1_000_000
+    left: int = STEPS + STEPS_PER_BYTE * pages * octets
+
+    def is_over() -> bool:
+        nonlocal left
+        left -= _AT_ONCE
+        return left < 0
+
     driver = _driver(connection)
-    driver.set_progress_handler(lambda: thread_time() > end, _STEPS)
+    driver.set_progress_handler(is_over, _AT_ONCE)
     try:
         yield
     finally:
@@ -54,7 +60,7 @@ def limited_time(connection: Connection) -> Iterator[None]:
 
 
 def is_late(error: DatabaseError) -> bool:
-    """Whether `limited_time` interrupted the statement."""
+    """Whether `limited_steps` interrupted the statement."""
     return getattr(error.orig, "sqlite_errorname", "") == "SQLITE_INTERRUPT"
 
 
