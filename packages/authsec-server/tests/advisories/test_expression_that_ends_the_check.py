@@ -18,7 +18,10 @@ WAYS = {
     "a condition of a policy on a table without row security": "INSERT INTO pg_policy (oid, polname, polrelid, polcmd,"
     " polpermissive, polroles, polqual) VALUES (4000000000, 'p', 'public.roles'::regclass, '*', true, '{0}',"
     " '{garbage'::text::pg_node_tree)",
+    "the expression of a constraint": "UPDATE pg_constraint SET conbin = '{garbage'::text::pg_node_tree"
+    " WHERE conname = 'ck_authority_one_row'",
 }
+NAMED = ("column roles.id", "policy p of roles", "constraint ck_authority_one_row of authority")
 
 
 class _Undone(Exception):
@@ -42,4 +45,5 @@ def test_an_expression_that_cannot_be_read_is_a_finding(database: Database, way:
 
     with pytest.raises(_Undone):
         database.append(attempt)
-    assert reports[0].findings
+    assert any(f"The {each} cannot be read: " in finding for each in NAMED for finding in reports[0].findings)
+    assert "Event 4 was dropped: only its seal is left." in reports[0].findings
