@@ -9,7 +9,6 @@ So a query first reads the sizes of its rows, and skips rows longer than a serve
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from functools import cache
 from typing import Any, Final
 
@@ -19,6 +18,7 @@ from sqlalchemy.exc import DataError, OperationalError
 from authsec_server.audit.event_shape import is_content
 from authsec_server.audit.store import events
 from authsec_server.db.schema import LONGEST_JSON, CanonicalJson, read_canonical_json
+from authsec_server.db.sqlite_reading import any_text
 
 MOST_BYTES: Final = 2**24  # of the stored rows that a caller holds at once
 LONGEST_ROW: Final = 3 * LONGEST_JSON + 2**18  # bytes: three JSON texts, and texts of 4,096 characters at most
@@ -105,28 +105,6 @@ def read_content(kind: Any, delegations: Any, roles: Any, detail: Any) -> tuple[
     except ValueError:
         return None
     return content if is_content(kind, *content) else None
-
-
-@contextmanager
-def any_text(connection: Connection) -> Iterator[None]:
-    """Within this context, decode SQLite text that is not UTF-8 without an error.
-
-    Each invalid byte becomes a lone surrogate.
-    """
-    if connection.dialect.name != "sqlite":
-        yield
-        return
-    driver = connection.connection.driver_connection
-    assert driver is not None
-    before, driver.text_factory = driver.text_factory, _decoded
-    try:
-        yield
-    finally:
-        driver.text_factory = before
-
-
-def _decoded(octets: bytes) -> str:
-    return octets.decode("utf-8", "surrogateescape")
 
 
 def raise_unless_of_a_row(error: Exception) -> None:

@@ -16,7 +16,7 @@ from sqlalchemy.exc import DatabaseError
 from authsec_server.app import Runtime
 from authsec_server.audit.sealing import exporting, verifying
 from authsec_server.audit.sealing.checkpoints import Checkpoint, Keys
-from authsec_server.audit.sealing.database_check import damage
+from authsec_server.audit.sealing.database_check import damage, unopened
 from authsec_server.audit.sealing.log_check import Report
 from authsec_server.cli.audit_files import (
     CheckpointFile,
@@ -207,8 +207,11 @@ def _damaged(url: str) -> Report | None:
     The function opens a fresh connection, because the failed connection can read nothing more.
     """
     found: list[Report | None] = []
-    with closing(open_database(url)) as database, suppress(Unavailable, DatabaseError):  # even the end may fail
-        database.check(lambda tx: found.append(damage(tx)))
+    with closing(open_database(url)) as database:
+        with suppress(Unavailable, DatabaseError):  # even the end may fail
+            database.check(lambda tx: found.append(damage(tx)))
+        if not found and database.damaged:
+            return unopened(database.damaged)
     return found[0] if found else None
 
 

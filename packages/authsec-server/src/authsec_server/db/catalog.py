@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from importlib import resources
 from typing import Any
@@ -20,20 +20,20 @@ from sqlalchemy import Connection
 from authsec_server.db import postgresql_catalog
 from authsec_server.db.migrate import newest_revision, revision_of
 from authsec_server.db.postgresql_catalog import CALLING, MONTH, SCHEMA, Listing, SchemaObject
+from authsec_server.db.sqlite_reading import any_text
 
 OBJECTS = "objects"
 LONGEST = 300  # characters of a definition in a finding
+MOST_UNKNOWN = 50  # unknown objects that are named: somebody can add very many
+VERSIONS = "table alembic_version"
+WITHOUT_ROWID = "WITHOUT ROWID"
+_LONGEST_SQL = 100_000  # octets of a value in `sqlite_master`; those of AuthSec have less than 2,000
 # Forged statistics lead readers to an index that lacks rows, or to a slow one.
 _STATISTICS = {
     f"table {name}": "ANALYZE or PRAGMA optimize made it, and its numbers can lead readers to another index."
     f" Run DROP TABLE {name}."
     for name in ("sqlite_stat1", "sqlite_stat4")
 }
-# The primary key of a table `WITHOUT ROWID` is the table itself.
-_INDEXES_USED = """
-SELECT name FROM pragma_index_list(?) WHERE origin <> 'pk'
-    OR NOT EXISTS (SELECT 1 FROM pragma_table_list WHERE schema = 'main' AND name = ? AND wr)
-"""
 # A quotation without an end, as in a comment, takes all the rest: else its search begins again at each mark.
 _QUOTED = r"""'(?:[^']|'')*+(?:'|\Z)|"(?:[^"]|"")*+(?:"|\Z)|`(?:[^`]|``)*+(?:`|\Z)|\[[^\]]*+(?:\]|\Z)"""
 # SQLite's own white space; Python's \s has characters that are part of a name there.
@@ -44,16 +44,17 @@ def schema_findings(connection: Connection) -> list[str]:
     """Return a sentence for each object that is missing, unexpected or different from the migrations' schema.
 
     The function lists the objects before it reads a table of AuthSec. PostgreSQL's planner runs functions in the
-    condition of an index, so an attacker can put code there.
+    condition of an index, and SQLite unfolds a view that has a table's name: an attacker can put code there.
     """
     found = listing_of(connection)
-    revision = revision_of(connection) or "none"
-    if revision != newest_revision():
-        return [
-            f"The schema has version {revision}, but this program can check only version {newest_revision()}. Start the"
-            " server on this database first, or verify with the program of that version."
-        ]
     reference = reference_listing(connection.dialect.name)
+    if _has_versions(connection, found, reference[OBJECTS]):
+        revision = revision_of(connection) or "none"
+        if revision != newest_revision():
+            return [
+                f"The schema has version {revision}, but this program can check only version {newest_revision()}. Start"
+                " the server on this database first, or verify with the program of that version."
+            ]
     findings = [*found.findings, *_differences(found.objects, reference[OBJECTS])]
     for partition, objects in sorted(found.months.items()):
         month = partition[-len(MONTH) :]
@@ -66,8 +67,19 @@ def listing_of(connection: Connection) -> Listing:
     """List all objects of the database that decide how the database reads rows."""
     if connection.dialect.name == "postgresql":
         return postgresql_catalog.listing(connection)
-    objects = list(_sqlite_objects(connection))
-    return Listing(objects=objects, findings=list(_hidden_indexes(connection, objects)))
+    with any_text(connection, "backslashreplace"):
+        objects = list(_sqlite_objects(connection))
+        return Listing(objects=objects, findings=list(_hidden_indexes(connection, {each.name for each in objects})))
+
+
+def genuine_objects(found: Listing, expected: Mapping[str, str]) -> dict[str, str]:
+    """Return the definitions of the objects that are exactly those that the migrations make, by object name."""
+    number = Counter(each.name for each in found.objects)
+    return {
+        each.name: each.definition
+        for each in found.objects
+        if number[each.name] == 1 and expected.get(each.name) == each.definition
+    }
 
 
 def listing_text(connection: Connection) -> str:
@@ -118,18 +130,32 @@ def _parent(partition: str) -> str:
     return partition[: -len(MONTH) - 1]
 
 
+def _has_versions(connection: Connection, found: Listing, expected: Mapping[str, str]) -> bool:
+    """Whether the table with the version of the schema can be read, or is missing."""
+    if connection.dialect.name == "postgresql" or VERSIONS in genuine_objects(found, expected):
+        return True
+    return not any("alembic_version" in each.name.lower() for each in found.objects)
+
+
 def _differences(found: Sequence[SchemaObject], expected: Mapping[str, str]) -> Iterator[str]:
     number = Counter(each.name for each in found)
-    for each in sorted(set(found)):
-        if each.name not in expected:
-            more = _STATISTICS.get(each.name) or _short(each.definition)
-            yield f"The {each.name} is unknown to AuthSec: {more}"
-        elif each.definition != expected[each.name]:
+    unknown = sorted((each for each in set(found) if each.name not in expected), key=_whole_first)
+    for each in unknown[:MOST_UNKNOWN]:
+        yield f"The {_short(each.name)} is unknown to AuthSec: {_STATISTICS.get(each.name) or _short(each.definition)}"
+    if more := len(unknown[MOST_UNKNOWN:]):
+        yield f"And {more:,} others are unknown to AuthSec."
+    for each in sorted(set(found) - set(unknown)):
+        if each.definition != expected[each.name]:
             yield f"The {each.name} is not what AuthSec expects: {_short(each.definition)}"
         elif number[each.name] > 1:
             yield f"The {each.name} occurs {number[each.name]} times."
     for name in sorted(expected.keys() - number.keys()):
         yield f"The {name} is missing."
+
+
+def _whole_first(each: SchemaObject) -> tuple[bool, bool, SchemaObject]:
+    """Sort statistics first, which have a remedy, and columns and indexes last: a table has many."""
+    return each.name not in _STATISTICS, each.name.startswith(("column ", "constraint ", "index ")), each
 
 
 def _short(definition: str) -> str:
@@ -140,35 +166,45 @@ def _short(definition: str) -> str:
 def _sqlite_objects(connection: Connection) -> Iterable[SchemaObject]:
     """Read every row of `sqlite_master` as bytes, and also read the text encoding of the file.
 
-    An attacker who writes to `sqlite_master` by hand can store values of any type in it, and can put an index on it:
-    the index could show other rows.
+    An attacker who writes to `sqlite_master` by hand can store values of any type and length in it, and can put an
+    index on it: the index could show other rows.
     """
     columns = ("type", "name", "tbl_name", "sql")
-    octets = ", ".join(f"typeof({name}), CAST({name} AS BLOB)" for name in columns)
+    octets = ", ".join(
+        f"typeof({name}), substr(CAST({name} AS BLOB), 1, {_LONGEST_SQL}), length(CAST({name} AS BLOB))"
+        for name in columns
+    )
     for row in connection.exec_driver_sql(f"SELECT {octets} FROM sqlite_master NOT INDEXED"):  # noqa: S608 - of constants
-        kind, name, table, definition = (_text(row[place], row[place + 1]) for place in range(0, 8, 2))
+        kind, name, table, definition = (_text(*row[place : place + 3]) for place in range(0, 12, 3))
         what = f"{kind} {name}" if kind == "table" and name == table else f"{kind} {name} of {table}"
         yield SchemaObject(what, normalised(definition))
     encoding: str = connection.exec_driver_sql("PRAGMA encoding").scalar_one()
     yield SchemaObject("encoding", encoding)
 
 
-def _hidden_indexes(connection: Connection, objects: Iterable[SchemaObject]) -> Iterator[str]:
-    """Report each index that SQLite uses for a table, although `sqlite_master` does not show the index."""
-    shown = {each.name for each in objects}
-    tables = ["sqlite_master", *sorted(name.removeprefix("table ") for name in shown if name.startswith("table "))]
-    for table in tables:
-        for index in connection.exec_driver_sql(_INDEXES_USED, (table, table)).scalars():
-            if f"index {index} of {table}" not in shown:
-                yield f"SQLite uses the index {index} of {table}, which the schema of the file does not show."
+def _hidden_indexes(connection: Connection, shown: Container[str]) -> Iterator[str]:
+    """Report each index that SQLite uses for a table of AuthSec, although `sqlite_master` does not show the index.
+
+    Only the pragma as a statement is safe: somebody can give a table or a view the name of its function.
+    """
+    tables = [each for each in reference_listing("sqlite")[OBJECTS].items() if each[0].startswith("table ")]
+    for name, definition in [("table sqlite_master", ""), *tables]:
+        table = name.removeprefix("table ")
+        for index in connection.exec_driver_sql(f"PRAGMA main.index_list({table})"):
+            # The primary key of a table `WITHOUT ROWID` is the table itself.
+            is_table = index.origin == "pk" and definition.endswith(WITHOUT_ROWID)
+            if not is_table and f"index {index.name} of {table}" not in shown:
+                yield f"SQLite uses the index {index.name} of {table}, which the schema of the file does not show."
 
 
-def _text(kind: str, octets: Any) -> str:
-    """Decode the value as text. If the value is not text, append its type.
+def _text(kind: str, octets: Any, length: int | None) -> str:
+    """Decode the value as text. If the value is not text, append its type; if it was cut, append its length.
 
-    A value of another type therefore never equals a text.
+    Such a value therefore never equals a text of AuthSec.
     """
     shown = "" if octets is None else bytes(octets).decode("utf-8", "backslashreplace")
+    if (length or 0) > _LONGEST_SQL:
+        return f"{shown} ({length:,} octets)"
     return shown if kind in {"text", "null"} else f"{shown} ({kind})"
 
 

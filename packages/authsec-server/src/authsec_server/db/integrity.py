@@ -6,12 +6,12 @@ another condition, and an index that some writes did not update.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, text
-from sqlalchemy.exc import DatabaseError, DBAPIError
+from sqlalchemy.exc import DBAPIError
 
 from authsec_server.db.catalog import conditions_of_indexes
 from authsec_server.db.index_walk import walk_indexes
@@ -26,7 +26,7 @@ from authsec_server.db.postgresql_catalog import (
     skipped_sentences,
     sqlstate,
 )
-from authsec_server.db.sqlite_index_check import index_findings, is_busy
+from authsec_server.db.sqlite_integrity import sqlite_damage
 
 if TYPE_CHECKING:
     from authsec_server.db.system_catalogs import CatalogComparison
@@ -45,11 +45,13 @@ class Integrity:
 
     `not_checked` has a sentence for each check that this database does not offer. `skipped` has a sentence for
     each required check that could not run. An attacker can revoke a right or keep a lock to prevent a check.
+    Without `is_readable`, SQLite could run code of others to read a table, or the read could have no end.
     """
 
     findings: tuple[str, ...] = ()
     not_checked: tuple[str, ...] = ()
     skipped: tuple[str, ...] = ()
+    is_readable: bool = True
 
 
 def integrity(connection: Connection, *, deep: bool = False, catalogs: CatalogComparison | None = None) -> Integrity:
@@ -64,7 +66,8 @@ def integrity(connection: Connection, *, deep: bool = False, catalogs: CatalogCo
     """
     if connection.dialect.name == "postgresql":
         return _of_postgresql(connection, catalogs or compare_catalogs(connection), deep=deep)
-    return Integrity(findings=tuple(_of_sqlite(connection)))
+    findings, is_readable = sqlite_damage(connection)
+    return Integrity(findings=tuple(findings), is_readable=is_readable)
 
 
 def compare_catalogs(connection: Connection) -> CatalogComparison:
@@ -79,21 +82,6 @@ def foreign_since(connection: Connection, known: Collection[str]) -> list[str]:
     from authsec_server.db.system_catalogs import foreign_findings
 
     return [each for each in foreign_findings(connection) if each not in known]
-
-
-def _of_sqlite(connection: Connection) -> Iterator[str]:
-    try:
-        rows = connection.exec_driver_sql(f"PRAGMA integrity_check({MOST})").scalars().all()
-    except DatabaseError as error:
-        if is_busy(error):
-            raise
-        yield f"The database file is damaged: {error.orig}."
-        return
-    for row in rows:
-        if row != "ok":
-            yield f"The database file is damaged: {' '.join(str(row).split())}."
-    if rows == ["ok"]:
-        yield from index_findings(connection)
 
 
 def _of_postgresql(connection: Connection, catalogs: CatalogComparison, *, deep: bool) -> Integrity:

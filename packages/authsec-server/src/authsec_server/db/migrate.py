@@ -10,7 +10,13 @@ from importlib.resources import files
 
 from sqlalchemy import Connection, inspect, text
 
+from authsec_server.db.sqlite_reading import any_text
 from authsec_server.failures import StartupRefused
+
+_VERSIONS = {
+    "postgresql": "SELECT version_num FROM alembic_version",
+    "sqlite": "SELECT substr(version_num, 1, 100) FROM alembic_version LIMIT 10",  # which stores values of any length
+}
 
 
 def revision_of(connection: Connection) -> str | None:
@@ -20,7 +26,8 @@ def revision_of(connection: Connection) -> str | None:
     """
     if not inspect(connection).has_table("alembic_version"):
         return None
-    rows = connection.execute(text("SELECT version_num FROM alembic_version")).scalars().all()
+    with any_text(connection, "backslashreplace"):
+        rows = connection.execute(text(_VERSIONS[connection.dialect.name])).scalars().all()
     return ", ".join(sorted(map(str, rows))) or None
 
 

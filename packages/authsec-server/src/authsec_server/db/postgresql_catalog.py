@@ -188,7 +188,14 @@ def _objects(connection: Connection, ours: tuple[int, str], schemas: Sequence[st
     found = Listing(schema=ours[1])
     rows: list[Any] = []
     for query in OBJECTS_OF_SCHEMA:
-        rows += connection.execute(text(query), {"ours": ours[0]}).all()
+        try:
+            rows += _rows(connection, query, ours=ours[0])
+        except DBAPIError as error:
+            if _is_of_server(error):
+                raise
+            readable, unreadable = _one_by_one(connection, query, ours[0])
+            rows += readable
+            found.findings.extend(unreadable or [f"The schema cannot be listed: {reason_of(error)}."])
     months, called = _months(rows, ours[1]), _called(connection, [row.tree or "" for row in rows])
     for row, names in zip(rows, called, strict=True):
         monthly = months.get(row.owner)
@@ -209,6 +216,36 @@ def _objects(connection: Connection, ours: tuple[int, str], schemas: Sequence[st
                 SchemaObject(_unqualified(row.name, ours[1]), _unqualified(row.definition or "", ours[1]))
             )
     return found
+
+
+def _one_by_one(connection: Connection, query: str, ours: int) -> tuple[list[Any], list[str]]:
+    """Read the definition of each object alone. Return the rows, and a finding for each object without a definition.
+
+    The attack: a superuser stores an expression that PostgreSQL cannot read, where PostgreSQL itself never reads it.
+    """
+    rows, findings = list[Any](), list[str]()
+    # Without the definition, PostgreSQL does not read the expressions.
+    names = f"SELECT DISTINCT owner, name FROM ({query}) AS each ORDER BY 1, 2"  # noqa: S608 - a constant
+    for owner, name in _rows(connection, names, ours=ours):
+        one = f"SELECT * FROM ({query}) AS each WHERE owner = :owner AND name = :name"  # noqa: S608 - a constant
+        try:
+            rows += _rows(connection, one, ours=ours, owner=owner, name=name)
+        except DBAPIError as error:
+            if _is_of_server(error):
+                raise
+            findings.append(f"The {name} cannot be read: {reason_of(error)}.")
+    return rows, findings
+
+
+def _rows(connection: Connection, query: str, **arguments: Any) -> Sequence[Any]:
+    """Run the query so that the transaction outlives an error."""
+    with connection.begin_nested():
+        return connection.execute(text(query), arguments).all()
+
+
+def _is_of_server(error: DBAPIError) -> bool:
+    """Whether the server cannot serve now: an error of another kind is of an object."""
+    return error.connection_invalidated or sqlstate(error)[:2] in {"", "08", "53", "57", "58"}
 
 
 def _called(connection: Connection, trees: Sequence[str]) -> list[list[str]]:

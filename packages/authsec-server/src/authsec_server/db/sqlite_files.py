@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from authsec_server.db.sqlite_header import SERVED, read_header
+from authsec_server.db.sqlite_integrity import quick_check
 from authsec_server.db.sqlite_leftovers import refuse_leftovers
 from authsec_server.failures import Conflict, Failure, Fault, Invalid, NotFound, Unavailable
 
@@ -104,7 +105,7 @@ def _copy(source: Path, draft: Path) -> None:
         reading.backup(writing, pages=_PAGES_AT_ONCE)
         writing.execute("PRAGMA journal_mode=DELETE")
         writing.execute("PRAGMA application_id=0")
-        if (found := writing.execute("PRAGMA quick_check(1)").fetchone()[0]) != "ok":
+        if (found := quick_check(writing, 1)[0]) != "ok":
             raise Unavailable(f"The database is damaged: {found}", _CHECK, fault=Fault.DAMAGED)
 
 

@@ -18,19 +18,15 @@ from typing import Any, Final
 from sqlalchemy import Connection
 from sqlalchemy.exc import DatabaseError
 
-from authsec_server.db.catalog import OBJECTS, listing_of, reference_listing
+from authsec_server.db.catalog import WITHOUT_ROWID
+from authsec_server.db.sqlite_reading import is_late
 
-_BUSY: Final = ("SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_INTERRUPT")
+_BUSY: Final = ("SQLITE_BUSY", "SQLITE_LOCKED")
 _ROWID: Final = "rowid"
 # SQLite's order: the type, then the number or the octets. As octets, Python compares text that is not UTF-8 as well.
 _SORTED: Final = (
     "CASE typeof({0}) WHEN 'null' THEN 0 WHEN 'text' THEN 2 WHEN 'blob' THEN 3 ELSE 1 END,"
     " CASE typeof({0}) WHEN 'text' THEN CAST({0} AS BLOB) ELSE {0} END"
-)
-
-_COLUMNS: Final = (
-    'SELECT i.name, c."notnull" FROM pragma_index_info(?) i JOIN pragma_table_info(?) c ON c.cid = i.cid'
-    " ORDER BY i.seqno"
 )
 
 
@@ -111,22 +107,39 @@ class _Tree:
         return f"k{len(self.keys) - 1}"
 
 
-def index_findings(connection: Connection) -> Iterator[str]:
-    """Yield a sentence for each damaged table and index. SQLite only, after `integrity_check` found nothing.
+def index_findings(connection: Connection, table: str, genuine: Mapping[str, str]) -> Iterator[str]:
+    """Yield a sentence if the table is damaged, and for each damaged index of it.
 
-    A table or an index with another definition than the migrations' is left out: the schema comparison reports it.
-    Raises the driver's errors when the database is busy.
+    SQLite only, after `integrity_check` found nothing. `genuine` has the definitions of the objects that the migrations
+    make, by name. An index with another definition is left out: the schema comparison reports it. Raises the driver's
+    errors when the database is busy.
     """
-    expected = reference_listing("sqlite")[OBJECTS]
-    genuine = {
-        each.name: each.definition
-        for each in listing_of(connection).objects
-        if expected.get(each.name) == each.definition
-    }
-    for name in sorted(genuine):
-        kind, _, table = name.partition(" ")
-        if kind == "table":
-            yield from _of_table(connection, table, genuine)
+    sql, quoted = connection.exec_driver_sql, _quoted(table)
+    # Only the pragmas as statements are safe: somebody can give a table or a view the name of their functions.
+    columns = sql(f"PRAGMA main.table_info({quoted})").all()
+    primary_key = [_quoted(each.name) for each in sorted(columns, key=lambda each: each.pk) if each.pk > 0]
+    if genuine[f"table {table}"].endswith(WITHOUT_ROWID):
+        tree = _Tree(name=f"table {table}", source=f"{quoted} NOT INDEXED", keys=primary_key)
+        yield from _damage(tree.name, lambda: _of_tree(connection, tree))
+        return
+    yield from _damage(f"table {table}", lambda: _of_rowids(connection, quoted))
+    indexes = sorted(sql(f"PRAGMA main.index_list({quoted})").all(), key=lambda each: each.name)
+    # A primary key without an index of its own is another name of the rowid, which ends each key anyway.
+    rowid = () if any(each.origin == "pk" for each in indexes) else primary_key
+    not_null = {each.cid: each.notnull for each in columns}
+    for index in indexes:
+        definition = genuine.get(f"index {index.name} of {table}")
+        if definition is None:
+            continue
+        found = sql(f"PRAGMA main.index_info({_quoted(index.name)})").all()
+        tree = _Tree(
+            name=f"index {index.name}",
+            source=f"{quoted} INDEXED BY {_quoted(index.name)}",
+            keys=[*(each for each in (_quoted(column.name) for column in found) if each not in rowid), _ROWID],
+            condition=definition.partition(")WHERE ")[2] or "TRUE",
+            is_unique=bool(index.unique) and all(not_null[column.cid] for column in found),
+        )
+        yield from _damage(tree.name, lambda: _of_tree(connection, tree, table=quoted))  # noqa: B023 - called at once
 
 
 def is_busy(error: DatabaseError) -> bool:
@@ -134,38 +147,11 @@ def is_busy(error: DatabaseError) -> bool:
     return str(getattr(error.orig, "sqlite_errorname", "")).startswith(_BUSY)
 
 
-def _of_table(connection: Connection, table: str, genuine: Mapping[str, str]) -> Iterator[str]:
-    sql, quoted = connection.exec_driver_sql, _quoted(table)
-    columns = sql("SELECT name FROM pragma_table_info(?) WHERE pk > 0 ORDER BY pk", (table,)).scalars()
-    primary_key = [_quoted(each) for each in columns]
-    if sql("SELECT wr FROM pragma_table_list WHERE schema = 'main' AND name = ?", (table,)).scalar():
-        tree = _Tree(name=f"table {table}", source=f"{quoted} NOT INDEXED", keys=primary_key)
-        yield from _damage(tree.name, lambda: _of_tree(connection, tree))
-        return
-    yield from _damage(f"table {table}", lambda: _of_rowids(connection, quoted))
-    indexes = sql('SELECT name, origin, "unique" FROM pragma_index_list(?) ORDER BY name', (table,)).all()
-    # A primary key without an index of its own is another name of the rowid, which ends each key anyway.
-    rowid = () if any(each.origin == "pk" for each in indexes) else primary_key
-    for index in indexes:
-        definition = genuine.get(f"index {index.name} of {table}")
-        if definition is None:
-            continue
-        found = sql(_COLUMNS, (index.name, table)).all()
-        tree = _Tree(
-            name=f"index {index.name}",
-            source=f"{quoted} INDEXED BY {_quoted(index.name)}",
-            keys=[*(each for each in (_quoted(column.name) for column in found) if each not in rowid), _ROWID],
-            condition=definition.partition(")WHERE ")[2] or "TRUE",
-            is_unique=bool(index.unique) and all(column.notnull for column in found),
-        )
-        yield from _damage(tree.name, lambda: _of_tree(connection, tree, table=quoted))  # noqa: B023 - called at once
-
-
 def _damage(name: str, find: Callable[[], str]) -> Iterator[str]:
     try:
         found = find()
     except DatabaseError as error:
-        if is_busy(error):
+        if is_busy(error) or is_late(error):
             raise
         found = str(error.orig)
     if found:

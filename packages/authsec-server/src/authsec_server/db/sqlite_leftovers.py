@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import BinaryIO, Final
 
 from authsec_server.db.sqlite_header import SERVED, number, read_header
+from authsec_server.db.sqlite_integrity import quick_check
 from authsec_server.failures import StartupRefused
 
 # https://sqlite.org/fileformat2.html, sections 3 (rollback journal) and 4 (write-ahead log)
@@ -114,7 +115,7 @@ def _damage(path: Path, how: str) -> str:
     """Return the damage that SQLite finds, or an empty text. `immutable=1` reads the file without its log."""
     try:
         with closing(sqlite3.connect(f"{path.absolute().as_uri()}?{how}", uri=True)) as connection:
-            found = [str(row[0]) for row in connection.execute("PRAGMA quick_check(100)")]
+            found = quick_check(connection, 100)
     except sqlite3.Error as error:
         # Another error is a lock, or a folder that cannot be written: whoever opens the file says so.
         return str(error) if (error.sqlite_errorcode & 0xFF) in _DAMAGED else ""

@@ -2,7 +2,10 @@
 
 The order stops an attack: PostgreSQL's planner runs the functions in the condition of an index.
 So the catalogs and the schema are compared before any table of AuthSec is read.
-SQLite runs no such functions.
+
+SQLite calls only its own functions, but an expression can take hours. SQLite computes the expressions of views and
+generated columns when a statement reads them, and the expressions of constraints and indexes when it checks a table.
+So only tables with the migrations' definition are checked. If one of them has another definition, nothing is read.
 """
 
 from __future__ import annotations
@@ -59,7 +62,7 @@ class DatabaseCheck:
     def _compare_schema(self) -> None:
         self.of_schema = schema_findings(self.connection)
         # With a schema of another version, the finding says that this program cannot read the tables.
-        self.explains_errors |= bool(self.of_schema) and is_current(self.connection)
+        self.explains_errors |= bool(self.of_schema) and (not self.is_readable or is_current(self.connection))
 
     def end(self) -> bool:
         """Look for foreign code once more, now that the tables were read. Return whether there are no findings.
@@ -72,11 +75,21 @@ class DatabaseCheck:
             self.of_schema += filter(None, [led_away(self.connection)])
         return not self.findings
 
+    @property
+    def is_readable(self) -> bool:
+        """Whether the tables can be read. If not, a finding has the reason."""
+        return self.checked.is_readable
+
     def unreadable(self) -> Report:
         """Return the report on a damaged database whose tables cannot be read to the end."""
         more = max(0, len(self.findings) - MOST)
         findings = (*self.findings[:MOST], "The tables could not be read to the end.")
         return Report(sealed=0, not_yet=0, last=None, findings=findings, more=more)
+
+
+def unopened(reason: str) -> Report:
+    """Return the report on a database file that SQLite does not open, for this reason."""
+    return Report(sealed=0, not_yet=0, last=None, findings=(f"The database file is damaged: {reason}.",), more=0)
 
 
 def damage(tx: Tx) -> Report | None:

@@ -33,8 +33,8 @@ from authsec_server.audit.count_rows import CountTable, StoredRow, copied_rows, 
 from authsec_server.audit.event_shape import MAX_NAME
 from authsec_server.audit.merkle_tree import COVERED, event_text, text_hash
 from authsec_server.audit.store import checkpoints, event_delegations, events, number_ranges, sealed_events
-from authsec_server.audit.unreadable_rows import any_text
 from authsec_server.db.schema import LONGEST_JSON, CanonicalJson, Instant, NotCanonical, read_canonical_json
+from authsec_server.db.sqlite_reading import any_text
 from authsec_server.db.table_digests import Digested, has_long, stored
 
 if TYPE_CHECKING:

@@ -48,6 +48,7 @@ from authsec_server.audit.sealing.table_check import TableCheck
 from authsec_server.audit.sealing.uncounted import Uncounted
 from authsec_server.audit.sealing.waiting import NEVER, Waiting, is_of_server
 from authsec_server.db import Tx
+from authsec_server.db.sqlite_reading import is_late, limited_steps
 from authsec_server.db.versions import MAX_VERSION
 
 _BATCH = 1000  # links of events to delegations
@@ -88,13 +89,16 @@ def verify(
     database = DatabaseCheck(tx.connection)
     try:
         database.run(deep=deep)
-        if callable(kept):
-            kept = kept(keys_of(tx, keys))
-        report = verify_log(
-            tx, keys, kept, given, ends, now=now, counts=counts, sealed_only=sealed_only, is_intact=database.end
-        )
+        if not database.is_readable:
+            return database.unreadable()
+        with limited_steps(tx.connection):
+            if callable(kept):
+                kept = kept(keys_of(tx, keys))
+            report = verify_log(
+                tx, keys, kept, given, ends, now=now, counts=counts, sealed_only=sealed_only, is_intact=database.end
+            )
     except DatabaseError as error:
-        if not database.explains_errors or error.connection_invalidated:
+        if not (database.explains_errors or is_late(error)) or error.connection_invalidated:
             raise
         return database.unreadable()
     of_database, checked = database.findings, database.checked

@@ -1,0 +1,102 @@
+"""Check the tables and indexes of an SQLite file, without computing anything that others put into the schema.
+
+The attack: SQLite's own checks compute each constraint, generated column and condition of an index. Somebody adds a
+table whose constraint takes hours. While a function such as LIKE computes, nothing can interrupt SQLite.
+"""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Final
+
+from sqlalchemy import Connection
+from sqlalchemy.exc import DatabaseError
+
+from authsec_server.db.catalog import OBJECTS, WITHOUT_ROWID, genuine_objects, listing_of, reference_listing
+from authsec_server.db.sqlite_index_check import index_findings, is_busy
+from authsec_server.db.sqlite_reading import any_text, is_late, limited_steps
+from authsec_server.db.sqlite_text_check import TABLES, text_findings
+
+_MOST: Final = 100  # lines of one check
+_NAME: Final = re.compile(rb"[A-Za-z_][A-Za-z0-9_]*")  # SQLite would take another name for a number of lines
+_GENERATED: Final = frozenset({2, 3})  # `hidden` in `PRAGMA table_xinfo`: computed when read, computed when written
+# SQLite stores each other kind of table with other first words.
+_ORDINARY: Final = (
+    "SELECT CAST(name AS BLOB), substr(CAST(sql AS BLOB), 1, 13) = CAST('CREATE TABLE ' AS BLOB)"
+    " FROM sqlite_master NOT INDEXED WHERE type = 'table'"
+)
+
+
+def sqlite_damage(connection: Connection) -> tuple[list[str], bool]:
+    """Check SQLite's tables and indexes. Return the findings, and whether the tables of AuthSec can be read.
+
+    They cannot be read if one of them has another definition than the migrations make, or if the check did not end.
+    Raises the driver's errors when the database is busy.
+    """
+    findings: list[str] = []
+    is_readable = False
+    try:
+        with any_text(connection, "backslashreplace"), limited_steps(connection):
+            found, expected = listing_of(connection), reference_listing("sqlite")[OBJECTS]
+            genuine = genuine_objects(found, expected)
+            is_exact = len(genuine) == len(expected) == len(found.objects) and not found.findings
+            is_readable = all(name in genuine for name in expected if name.startswith("table "))
+            tables = [] if found.findings else list(_intact(connection, genuine))
+            findings += _own_check(connection, [str(_MOST)] if is_exact else map(_quoted, tables))
+            if not findings:
+                findings += (each for table in tables for each in index_findings(connection, table, genuine))
+            if "encoding" in genuine:
+                findings += (each for table in tables if table in TABLES for each in text_findings(connection, table))
+    except DatabaseError as error:
+        if is_busy(error):
+            raise
+        if is_late(error):
+            return [*findings, "The check of the database file did not end."], False
+        findings.append(f"The database file is damaged: {error.orig}.")
+    return findings, is_readable
+
+
+def quick_check(connection: sqlite3.Connection, most: int) -> list[str]:
+    """Run `PRAGMA quick_check` of any schema, and return its lines; `["ok"]` without damage. Raises `sqlite3.Error`.
+
+    If a table would compute something, the other tables are checked one by one.
+    """
+    connection.execute("PRAGMA ignore_check_constraints = ON")
+    tables = connection.execute(_ORDINARY).fetchall()
+    plain = [name.decode() for name, is_ordinary in tables if is_ordinary and _is_plain(connection, name)]
+    checks = [f"({most})"] if len(plain) == len(tables) else [f"({_quoted(name)})" for name in plain]
+    rows = [str(row[0]) for check in checks for row in connection.execute(f"PRAGMA quick_check{check}")]
+    return [row for row in rows if row != "ok"] or ["ok"]
+
+
+def _is_plain(connection: sqlite3.Connection, name: bytes) -> bool:
+    """Whether no column of the table is computed."""
+    if not _NAME.fullmatch(name):
+        return False
+    columns = connection.execute(f"PRAGMA main.table_xinfo({_quoted(name.decode())})")
+    return not any(column[-1] in _GENERATED for column in columns)
+
+
+def _intact(connection: Connection, genuine: Mapping[str, str]) -> Iterator[str]:
+    """Yield the tables that are what the migrations make, together with all indexes that SQLite uses for them."""
+    for name, definition in sorted(genuine.items()):
+        table = name.removeprefix("table ")
+        if table == name:
+            continue
+        indexes = connection.exec_driver_sql(f"PRAGMA main.index_list({_quoted(table)})").all()
+        is_tree = definition.endswith(WITHOUT_ROWID)  # its primary key is the table itself
+        if all((is_tree and each.origin == "pk") or f"index {each.name} of {table}" in genuine for each in indexes):
+            yield table
+
+
+def _own_check(connection: Connection, arguments: Iterable[str]) -> Iterator[str]:
+    for argument in arguments:
+        for row in connection.exec_driver_sql(f"PRAGMA main.integrity_check({argument})").scalars():
+            if row != "ok":
+                yield f"The database file is damaged: {' '.join(str(row).split())}."
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'

@@ -1,0 +1,70 @@
+"""Read an SQLite file that somebody may have written by hand: with text that is not UTF-8, or trees without an end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Final
+
+from sqlalchemy import Connection
+from sqlalchemy.exc import DatabaseError
+
+# Instructions of SQLite's virtual machine: unlike seconds, their number is the same on each machine. `verify` needs up
+# to seven for each byte of a large file.
+STEPS: Final = 20_000_000
+STEPS_PER_BYTE: Final = 40
+_AT_ONCE: Final = 10_000
+
+
+@contextmanager
+def any_text(connection: Connection, errors: str = "surrogateescape") -> Iterator[None]:
+    """Within this context, decode SQLite text that is not UTF-8 without an error.
+
+    By default, each invalid byte becomes a lone surrogate. `errors` is the name of another error handler of `codecs`.
+    """
+    if connection.dialect.name != "sqlite":
+        yield
+        return
+    driver = _driver(connection)
+    before, driver.text_factory = driver.text_factory, lambda octets: octets.decode("utf-8", errors)
+    try:
+        yield
+    finally:
+        driver.text_factory = before
+
+
+@contextmanager
+def limited_steps(connection: Connection) -> Iterator[None]:
+    """Within this context, interrupt SQLite after more instructions than a file of this size can need.
+
+    The attack: pages of a tree name each other as children, so that a read of the tree has no end. `is_late`
+    recognises the error of an interrupted statement. No effect on PostgreSQL, which has timeouts.
+    """
+    if connection.dialect.name != "sqlite":
+        yield
+        return
+    pages, octets = (connection.exec_driver_sql(f"PRAGMA {name}").scalar_one() for name in ("page_count", "page_size"))
+    left: int = STEPS + STEPS_PER_BYTE * pages * octets
+
+    def is_over() -> bool:
+        nonlocal left
+        left -= _AT_ONCE
+        return left < 0
+
+    driver = _driver(connection)
+    driver.set_progress_handler(is_over, _AT_ONCE)
+    try:
+        yield
+    finally:
+        driver.set_progress_handler(None, 0)
+
+
+def is_late(error: DatabaseError) -> bool:
+    """Whether `limited_steps` interrupted the statement."""
+    return getattr(error.orig, "sqlite_errorname", "") == "SQLITE_INTERRUPT"
+
+
+def _driver(connection: Connection) -> Any:
+    driver = connection.connection.driver_connection
+    assert driver is not None
+    return driver
