@@ -6,8 +6,7 @@ The module also describes the rights that a check lacks.
 from __future__ import annotations
 
 import re
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -15,14 +14,13 @@ from typing import Any, Final
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 
+from authsec_server.db.expression_trees import called
 from authsec_server.db.postgresql_queries import (
     DATABASE_WIDE,
     FIRST_OF_PATH,
-    FIRST_UNPINNED,
     HOME,
     LACKED_FUNCTIONS,
     LACKED_TABLES,
-    NAMES_OF_OIDS,
     OBJECTS_OF_PATH,
     OBJECTS_OF_SCHEMA,
     ROLE_SETTINGS,
@@ -35,13 +33,6 @@ SCHEMA = "SCHEMA."  # in listings, for the schema that holds the tables: a compa
 _CAST_MEMBER = re.compile(r"\(('[^']*'::character varying)\)::text")
 _CAST_MEMBERS = re.compile(rf"ARRAY\[({_CAST_MEMBER.pattern}(?:, {_CAST_MEMBER.pattern})*)\]")
 _MONTHLY = re.compile(r"(.+)_([0-9]{4})_(0[1-9]|1[0-2])")
-_FUNCTION = re.compile(r":(?:func|opfunc|hashfunc|negfunc|aggfno|winfno)id ([1-9][0-9]*)")
-_OPERATOR = re.compile(r":opno ([1-9][0-9]*)")
-_OPERATORS = re.compile(r":opnos \(o ([0-9 ]+)\)")
-_TYPE = re.compile(r":\w*type(?:id)? ([1-9][0-9]*)")
-_COLLATION = re.compile(r":\w*collid ([1-9][0-9]*)")
-_CONSTANT = re.compile(r":consttype ([0-9]+)")
-_COLUMN = re.compile(r"\{VAR :varno (\d+) :varattno (-?\d+) [^{}]*?:varnosyn (\d+) :varattnosyn (-?\d+)")
 _OF_ITS_MONTH = "for the month of its name"
 # Statements of this module see pg_catalog alone, and indexes that may be corrupt are not used for it; nor are hash and
 # sort functions of types, which are easily bent.
@@ -196,8 +187,8 @@ def _objects(connection: Connection, ours: tuple[int, str], schemas: Sequence[st
             readable, unreadable = _one_by_one(connection, query, ours[0])
             rows += readable
             found.findings.extend(unreadable or [f"The schema cannot be listed: {reason_of(error)}."])
-    months, called = _months(rows, ours[1]), _called(connection, [row.tree or "" for row in rows])
-    for row, names in zip(rows, called, strict=True):
+    months, callees = _months(rows, ours[1]), called(connection, [row.tree or "" for row in rows])
+    for row, names in zip(rows, callees, strict=True):
         monthly = months.get(row.owner)
         calling = f"{CALLING}{', '.join(names)}" if names else ""
         name, definition = row.name, as_created(_unqualified(f"{row.definition or ''}{calling}", ours[1]))
@@ -246,47 +237,6 @@ def _rows(connection: Connection, query: str, **arguments: Any) -> Sequence[Any]
 def _is_of_server(error: DBAPIError) -> bool:
     """Whether the server cannot serve now: an error of another kind is of an object."""
     return error.connection_invalidated or sqlstate(error)[:2] in {"", "08", "53", "57", "58"}
-
-
-def _called(connection: Connection, trees: Sequence[str]) -> list[list[str]]:
-    """Return what each stored expression has and its text may not show, sorted.
-
-    These are the names of the functions, operators, foreign types and foreign collations, the type of each constant,
-    and columns that the text shows under the names of others.
-
-    The attack: the stored expression calls another function than the one that its text names, or has a constant of
-    another type, which has the same text.
-    """
-    keys = [sorted(_oids(tree)) for tree in trees]
-    oids: dict[str, list[int]] = {kind: [] for kind in ("function", "operator", "type", "collation")}
-    for kind, oid in {("type" if kind == "constant" else kind, oid) for each in keys for kind, oid in each}:
-        oids[kind].append(oid)
-    rows = connection.execute(text(NAMES_OF_OIDS), {f"{kind}s": numbers for kind, numbers in oids.items()})
-    names = {row.key: row.name for row in rows}
-    return [
-        [*_shown(each, names), *sorted({f"column {of[1]} shown as {of[3]}" for of in _shown_falsely(tree)})]
-        for each, tree in zip(keys, trees, strict=True)
-    ]
-
-
-def _shown(keys: Sequence[tuple[str, int]], names: Mapping[str, str]) -> list[str]:
-    constants = Counter(names[f"type {oid}"] for kind, oid in keys if kind == "constant")
-    others = (f"{kind} {names[f'{kind} {oid}']}" for kind, oid in keys if kind != "constant")
-    return [*sorted(others), *(f"constant {name} ({number})" for name, number in sorted(constants.items()))]
-
-
-def _shown_falsely(tree: str) -> Iterator[Sequence[str]]:
-    """Yield each column of the expression that its text shows under the name of another one."""
-    return (of for of in _COLUMN.findall(tree) if of[:2] != of[2:])
-
-
-def _oids(tree: str) -> Iterator[tuple[str, int]]:
-    yield from (("function", int(oid)) for oid in _FUNCTION.findall(tree))
-    yield from (("operator", int(oid)) for oid in _OPERATOR.findall(tree))
-    yield from (("operator", int(oid)) for oids in _OPERATORS.findall(tree) for oid in oids.split())
-    yield from (("type", int(oid)) for oid in _TYPE.findall(tree) if int(oid) >= FIRST_UNPINNED)
-    yield from (("collation", int(oid)) for oid in _COLLATION.findall(tree) if int(oid) >= FIRST_UNPINNED)
-    yield from (("constant", int(oid)) for oid in _CONSTANT.findall(tree))
 
 
 def _months(rows: Sequence[Any], schema: str) -> dict[str, str]:
