@@ -9,7 +9,8 @@ An agent uses `AuthSecClient` to get short-lived delegation tokens. An API uses 
 | `credentials/` | how an agent proves its identity |
 | `tokens` | the fields of `DelegationToken`; checks of the authority's answer |
 | `cache`, `single_flight` | when a token is renewed, kept or dropped; one request for many callers |
-| `issued_tokens`, `token_search`, `redaction` | tokens in results and exceptions: list, search, removal |
+| `issued_tokens`, `token_search` | which texts are tokens, and how they are found in results and exceptions |
+| `redaction` | how tokens are removed from results and exceptions |
 | `authority`, `transport`, `http_client` | endpoints and retries; connection errors; limits, TLS and proxy |
 | `refusals`, `errors`, `safe_text` | a sentence for each reason; the exceptions; cleaning of text from other systems |
 | `delegated`, `tool_signature` | the decorator; the function's signature, from which frameworks build a schema |

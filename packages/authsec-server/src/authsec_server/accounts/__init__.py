@@ -15,7 +15,8 @@ The sign-in pages are in `console`. `principal.py` defines what a principal may 
 | `admin_keys`, `admin_keys_api` | create, revoke and find admin keys; the bootstrap key |
 | `links`, `links_api`, `local_links` | one-time links; links that only the operator at the server's machine may make |
 | `model/passwords` | which new passwords are too short or too easy to guess |
-| `model/links`, `model/sessions`, `model/admin_keys` | when a link, session or key expires (lifetimes: `settings`) |
+| `model/links` | the lifetimes of one-time links |
+| `model/sessions`, `model/admin_keys` | when a session or key expires (lifetimes: `settings`) |
 | `model/secret` | length and stored hash of session cookies, links and admin keys |
 | `lookup` | find an administrator by id or email; find the person or key that an audit filter names |
 | `current_principal` | whether the creator of an enrolment code is still permitted, when a machine uses the code |

@@ -15,7 +15,8 @@ The stores of the other packages define the tables of those packages.
 | `sqlite_writer` | the one thread that writes; how many writes share a commit |
 | `sqlite_files`, `sqlite_header`, `sqlite_leftovers` | backup; a `-wal` file that is missing or of another database |
 | `sqlite_open_files` | which files SQLite really opened |
-| `postgresql`, `locks` | transactions, the pool, which errors are an outage; advisory locks |
+| `postgresql` | transactions, the authority lock, the pool, which errors are an outage |
+| `locks` | the numbers of PostgreSQL's advisory locks |
 | `postgresql_connection` | timeouts of every call; detection of a server that does not answer |
 | `postgresql_session` | search path and session settings that nobody else can change |
 | `postgresql_hints` | LISTEN, so that a process learns of changes by other processes |
