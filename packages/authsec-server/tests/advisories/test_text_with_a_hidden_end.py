@@ -1,0 +1,64 @@
+"""A superuser appends NUL and a letter to a text in PostgreSQL: it is shown without them, and compared with them.
+
+A cast from `bytea` to `text` without a function lets NUL in, and is dropped afterwards. `COPY` and queries show the
+text up to the NUL, so the row has the hash of its seal. A search compares the whole text, so it finds nothing.
+"""
+
+from __future__ import annotations
+
+import pytest
+from audit_answers import LATER, answers, fill
+from authsec_server.audit.sealing import reader_check
+from authsec_server.audit.sealing.verifying import verify
+from authsec_server.db import Database, Tx
+
+END = r"('\x0061'::bytea::text)"
+WAYS = {
+    "the keys of tokens": f"UPDATE events SET kid = kid || {END}",  # a dry run of a revocation finds no token
+    "the id of a token": f"UPDATE events SET jti = jti || {END} WHERE id = 8",
+    "the slug of an agent": f"UPDATE clients SET slug = slug || {END}",
+    "used actions": f"UPDATE daily_uses SET action = action || {END}, subject_id = subject_id || {END}",
+    "revocations": f"UPDATE revocations SET subject_id = subject_id || {END}",
+}
+
+
+class _Undone(Exception):
+    pass
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+@pytest.mark.parametrize("way", WAYS)
+def test_a_text_that_is_shown_without_its_end_is_found(
+    database: Database, way: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # As of a million events: this one is not among the hundred that are looked up.
+    monkeypatch.setattr(reader_check, "_SINGLE", 0)
+    log = fill(database)
+    changed: list[str] = []
+    findings: list[str] = []
+
+    def attempt(tx: Tx) -> None:
+        said = answers(tx, log.covered)
+        assert verify(tx, log.keys, [log.checkpoint], now=LATER).findings == ()
+        for statement in (
+            "CREATE CAST (bytea AS text) WITHOUT FUNCTION",
+            WAYS[way],
+            "DROP CAST (bytea AS text)",
+        ):
+            tx.connection.exec_driver_sql(statement)
+        found = answers(tx, log.covered)
+        said["token 6"], found["token 6"] = ["jti-of-token-6"], _found(tx)
+        changed.extend(name for name in said if found[name] != said[name])
+        findings.extend(verify(tx, log.keys, [log.checkpoint], now=LATER).findings)
+        raise _Undone
+
+    with pytest.raises(_Undone):
+        database.append(attempt)
+    assert changed
+    assert findings, f"other answers, and nothing is found: {changed}"
+
+
+def _found(tx: Tx) -> list[str]:
+    """The token as the history of a token finds it."""
+    found = reader_check.audit.token_issued(tx, "jti-of-token-6")
+    return [found.event.jti] if found else []
