@@ -30,7 +30,8 @@ PLANT = (
     "CREATE SCHEMA evil",
     "GRANT USAGE ON SCHEMA evil TO PUBLIC",
     "CREATE VIEW evil.events AS SELECT * FROM public.events WHERE id <> 5",
-    "GRANT SELECT ON evil.events TO PUBLIC",
+    "CREATE VIEW evil.sealed_events AS SELECT * FROM public.sealed_events WHERE event_id <> 5",
+    "GRANT SELECT ON evil.events, evil.sealed_events TO PUBLIC",
     "CREATE FUNCTION evil.cmp(a oid, b oid) RETURNS int LANGUAGE plpgsql IMMUTABLE AS $$ BEGIN"
     " IF pg_catalog.current_setting('statement_timeout') <> '1h' THEN"
     " PERFORM pg_catalog.set_config('search_path', 'evil, public, pg_temp', true); END IF;"
@@ -64,12 +65,15 @@ def copied(postgres_url: str) -> Iterator[tuple[str, SealedLog]]:
 
 
 def _answers(url: str, log: SealedLog) -> dict[str, Any]:
+    def listed(tx: Tx) -> dict[str, Any]:
+        return {"the seals of one list": [each.seal for each in audit.page(tx, ANN, limit=201).items]}
+
     def asked(tx: Tx) -> dict[str, Any]:
         audit.of_request(tx, ANN, "req_long")  # in one transaction, as of an export or a page of the console
         return answers(tx, log.covered)
 
     with closing(open_database(url)) as database:
-        return database.read(asked)
+        return database.read(listed) | database.read(asked)
 
 
 def _verified(url: str, log: SealedLog, folder: Path) -> tuple[int, str]:
