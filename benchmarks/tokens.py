@@ -34,7 +34,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 ENDPOINT: Final = "/authsec/uflow/sdk/delegation-token"
 SIGNATURES: Final = 300
 SEALING_SECONDS: Final = 1.5  # until what a round recorded is sealed
-_NO_LIMITS: Final = dict.fromkeys(
+NO_LIMITS: Final = dict.fromkeys(
     ("AUTHSEC_SERVER_ADDRESS_LIMIT", "AUTHSEC_SERVER_CLIENT_LIMIT", "AUTHSEC_SERVER_UNPROVED_LIMIT"), "1000000"
 )
 _KEY: Final = rsa.generate_private_key(65537, 2048)
@@ -122,16 +122,21 @@ def private(file: Path, text: str) -> str:
     return str(file)
 
 
-def load(url: str, connections: int, seconds: int) -> str:
-    """Run wrk; what it prints."""
-    command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--latency", url]
+def url_of(authority: Authority, client_id: str) -> str:
+    """The address at which this agent gets a token."""
+    return f"{authority.url}{ENDPOINT}?client_id={client_id}"
+
+
+def load(url: str, connections: int, seconds: int, *, script: str = "") -> str:
+    """Run wrk, with a script if there is one; what it prints."""
+    command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--latency", *(["-s", script] if script else []), url]
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
 
-def measured(url: str, processes: Sequence[int], connections: int, seconds: int) -> Round:
+def measured(url: str, processes: Sequence[int], connections: int, seconds: int, *, script: str = "") -> Round:
     """Run one round. The price of a signature is taken before and after it."""
     before, began = seconds_of_a_signature(), processor_seconds(processes)
-    said = load(url, connections, seconds)
+    said = load(url, connections, seconds, script=script)
     time.sleep(SEALING_SECONDS)
     spent, after = processor_seconds(processes) - began, seconds_of_a_signature()
     if refused := re.search(r"Non-2xx or 3xx responses: (\d+)", said):
@@ -168,7 +173,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as made:
         folder = Path(made)
         admin_key = run("admin", "bootstrap-key", variables={}).out.strip()
-        settings = {**_NO_LIMITS, "AUTHSEC_SERVER_BOOTSTRAP_KEY_FILE": private(folder / "admin.key", admin_key)}
+        settings = {**NO_LIMITS, "AUTHSEC_SERVER_BOOTSTRAP_KEY_FILE": private(folder / "admin.key", admin_key)}
         if asked.signers:
             settings["AUTHSEC_SERVER_SIGNERS"] = asked.signers
         if asked.database:
@@ -176,7 +181,7 @@ def main() -> None:
             settings |= {"AUTHSEC_SERVER_DATABASE": asked.database, "AUTHSEC_SERVER_MASTER_KEY_FILE": master_key}
         with running_authority(folder, settings) as authority:
             authority.await_ready()
-            url = f"{authority.url}{ENDPOINT}?client_id={agent_of(authority, admin_key)}"
+            url = url_of(authority, agent_of(authority, admin_key))
             load(url, asked.connections, 2)  # warms up
             rounds = []
             for _ in range(asked.rounds):

@@ -17,6 +17,8 @@ from authsec_server.audit.sealing.verifying import verify_log
 from authsec_server.db import Database
 from sqlalchemy import make_url
 
+pytestmark = pytest.mark.asks_readers
+
 
 def verified(database: Database, log: SealedLog) -> Report:
     """Without the checks of indexes and schema: these find the changes of this module as well."""

@@ -179,8 +179,8 @@ def test_agents_go_on_while_signing_processes_are_killed(estate: Any, database_u
         while any(map(is_there, after)) and time.monotonic() < gone:
             time.sleep(0.02)
         assert not any(map(is_there, after)), "they end with the server, however it ends"
-    assert set(statuses) <= {200, 503}
-    assert statuses.count(200) > 10
+    assert set(statuses) == {200}, "the server itself signs what they do not"
+    assert len(statuses) > 10
 
 
 @sqlite

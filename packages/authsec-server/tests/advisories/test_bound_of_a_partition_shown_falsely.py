@@ -12,6 +12,8 @@ from authsec_server.audit.partitions import prepare_months
 from authsec_server.audit.sealing.verifying import verify
 from authsec_server.db import Database, Tx
 
+pytestmark = pytest.mark.asks_readers
+
 MONTH = "events_2026_11"
 TRICK = (
     "CREATE SCHEMA evil",

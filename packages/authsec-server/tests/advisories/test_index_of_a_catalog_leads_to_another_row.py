@@ -25,6 +25,8 @@ from authsec_server.db.integrity import compare_catalogs
 from click.testing import CliRunner
 from sqlalchemy import make_url
 
+pytestmark = pytest.mark.asks_readers
+
 SUM = "'pg_catalog.sum(int4)'::regprocedure"
 OWN = "'evil.sum(int4)'::regprocedure"
 OTHERS = (

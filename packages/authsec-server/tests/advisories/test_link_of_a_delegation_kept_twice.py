@@ -11,6 +11,8 @@ from audit_answers import LATER, answers, fill
 from authsec_server.audit.sealing.verifying import verify
 from authsec_server.db import Database, Tx
 
+pytestmark = pytest.mark.asks_readers
+
 IS_UNIQUE = (
     "UPDATE pg_index SET indisunique = {} WHERE indrelid = 'public.event_delegations'::regclass AND indisprimary"
 )

@@ -24,6 +24,8 @@ from authsec_server.db import Database, open_database
 from authsec_server.failures import Unavailable
 from sqlalchemy import make_url
 
+pytestmark = pytest.mark.asks_readers
+
 HIDDEN = 2
 TYPE = (
     "CREATE SCHEMA evil",

@@ -13,6 +13,8 @@ from audit_answers import LATER, answers, fill
 from authsec_server.audit.sealing.verifying import verify
 from authsec_server.db import Tx, open_database
 
+pytestmark = pytest.mark.asks_readers
+
 FAMILY = (
     "CREATE SCHEMA evil",
     "CREATE FUNCTION evil.yes(text, text) RETURNS bool LANGUAGE sql IMMUTABLE AS $$ SELECT true $$",

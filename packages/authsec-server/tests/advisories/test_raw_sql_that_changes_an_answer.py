@@ -23,6 +23,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy.exc import DBAPIError
 
+pytestmark = pytest.mark.asks_readers
+
 TABLES = {
     "events": (
         *("id", "at", "kind", "request_id", "principal_kind", "principal_id", "principal_name", "principal_role"),

@@ -22,6 +22,8 @@ from authsec_server.db import open_database
 from click.testing import CliRunner
 from sqlalchemy import make_url
 
+pytestmark = pytest.mark.asks_readers
+
 PLANT = (
     "CREATE SCHEMA evil",
     "CREATE SCHEMA spare",

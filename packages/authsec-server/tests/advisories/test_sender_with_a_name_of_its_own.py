@@ -14,6 +14,8 @@ from authsec_server.db import Database, Tx
 from authsec_server.db.postgresql_connection import driver_of
 from authsec_server.db.type_functions import replaced_type_functions
 
+pytestmark = pytest.mark.asks_readers
+
 TRICK = (
     "SET LOCAL allow_system_table_mods = on",
     "CREATE SCHEMA evil",

@@ -1,7 +1,7 @@
 """Sign in processes of their own, so that signing, which takes longest, uses all cores.
 
 A process has the private keys that the server sends to it, and nothing else of the server. If it ends or hangs, those
-who wait for its signatures get `Unavailable`, and another process takes its place.
+who wait for its signatures are told so, and another process takes its place.
 """
 
 from __future__ import annotations

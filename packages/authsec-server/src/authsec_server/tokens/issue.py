@@ -112,7 +112,12 @@ class PendingToken:
         if granted is None:
             return None
         self._tokens.keep(self._asked)
-        return self._tokens.issued(granted, None if self._signature is None else self._signature.result())
+        return self._tokens.issued(granted, self._signed())
+
+    def _signed(self) -> bytes | None:
+        """Return the signature of a signing process. None if there is none, because the process has ended."""
+        its = self._signature
+        return None if its is None or its.cancelled() or its.exception() is not None else its.result()
 
     async def outcome(self) -> Issued | Denied:
         """Return what `DelegationTokens.issue` would return. Raises `Unavailable`."""

@@ -71,6 +71,7 @@ def verify(
     counts: bool = True,
     deep: bool = False,
     sealed_only: bool = False,
+    readers: bool = True,
 ) -> Report:
     """Compare the audit log with its seals, and with the checkpoints in `kept`. Blocks its thread.
 
@@ -82,6 +83,7 @@ def verify(
     - Without `counts`, the stored counts are not compared with the events.
     - A `deep` check of PostgreSQL follows every path through its indexes and blocks writers to the tables.
     - With `sealed_only`, no event without a seal is trusted, even if it is new.
+    - Without `readers`, the questions of readers are not asked.
 
     Raises `Unavailable` if the temporary folder is full.
     """
@@ -95,7 +97,15 @@ def verify(
             if callable(kept):
                 kept = kept(keys_of(tx, keys))
             report = verify_log(
-                tx, keys, kept, given, ends, now=now, counts=counts, sealed_only=sealed_only, is_intact=database.end
+                tx,
+                keys,
+                kept,
+                given,
+                ends,
+                now=now,
+                counts=counts,
+                sealed_only=sealed_only,
+                is_intact=lambda: database.end() and readers,
             )
     except DatabaseError as error:
         if not (database.explains_errors or is_late(error)) or error.connection_invalidated:
