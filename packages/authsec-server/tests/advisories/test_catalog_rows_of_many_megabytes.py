@@ -15,6 +15,12 @@ from authsec_server.db import Database, Tx
 from authsec_server.db.system_catalogs import compare_system_catalogs, foreign_findings
 from sqlalchemy import Connection
 
+pytestmark = [
+    pytest.mark.soak,
+    pytest.mark.asks_readers,
+    pytest.mark.xfail(reason="found by an attack, and not mended yet"),
+]
+
 ROWS = 16
 ALLOWED = 80_000_000  # octets: some rows at once
 WAYS: dict[str, tuple[str, Callable[[Connection], object]]] = {
@@ -25,7 +31,8 @@ WAYS: dict[str, tuple[str, Callable[[Connection], object]]] = {
     ),
     "sources of own functions": (
         "UPDATE pg_proc SET probin = repeat('a', 16000000) WHERE oid IN"
-        f" (SELECT oid FROM pg_proc WHERE oid < 12000 AND proname LIKE 'gist_poly%' OR proname LIKE 'brin%' LIMIT {ROWS})",
+        " (SELECT oid FROM pg_proc WHERE oid < 12000 AND proname LIKE 'gist_poly%' OR proname LIKE 'brin%'"
+        f" LIMIT {ROWS})",
         compare_system_catalogs,
     ),
     "statistics": (

@@ -26,6 +26,12 @@ from authsec_server.db import Tx, open_database
 from click.testing import CliRunner
 from sqlalchemy import make_url
 
+pytestmark = [
+    pytest.mark.soak,
+    pytest.mark.asks_readers,
+    pytest.mark.xfail(reason="found by an attack, and not mended yet"),
+]
+
 PLANT = (
     "CREATE SCHEMA evil",
     "GRANT USAGE ON SCHEMA evil TO PUBLIC",
@@ -37,7 +43,8 @@ PLANT = (
     " PERFORM pg_catalog.set_config('search_path', 'evil, public, pg_temp', true); END IF;"
     " RETURN pg_catalog.btoidcmp(a, b); END $$",
     "CREATE OPERATOR CLASS evil.oids FOR TYPE oid USING gist AS FUNCTION 1 evil.cmp(oid, oid)",
-    "UPDATE pg_index SET indclass = ((SELECT oid FROM pg_opclass WHERE opcname = 'oids') || ' ' || indclass[1])::oidvector"
+    "UPDATE pg_index SET indclass"
+    " = ((SELECT oid FROM pg_opclass WHERE opcname = 'oids') || ' ' || indclass[1])::oidvector"
     " WHERE indrelid IN (SELECT reltoastrelid FROM pg_class WHERE relname ~ '^events_' AND reltoastrelid <> 0)",
 )
 

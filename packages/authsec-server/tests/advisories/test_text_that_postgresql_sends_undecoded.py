@@ -1,8 +1,8 @@
-"""A superuser stores octets that are no UTF-8 as text in PostgreSQL: PostgreSQL sends them, and the driver refuses them.
+"""A superuser stores octets that are no UTF-8 as text. PostgreSQL sends them, and the driver refuses them.
 
 A cast from `bytea` to `text` without a function lets any octets in, and is dropped afterwards. Then `verify` ends with
-a traceback, and its findings are lost: here, an event that was deleted. In `authority`, no server reads the database any
-more, and `verify` ends with status 0. On SQLite, both are findings.
+a traceback, and its findings are lost: here, an event that was deleted. In `authority`, no server reads the database
+any more, and `verify` ends with status 0. On SQLite, both are findings.
 """
 
 from __future__ import annotations
@@ -12,6 +12,12 @@ from audit_answers import LATER, fill
 from authsec_server.audit.sealing.log_check import Report
 from authsec_server.audit.sealing.verifying import verify
 from authsec_server.db import Database, Tx
+
+pytestmark = [
+    pytest.mark.soak,
+    pytest.mark.asks_readers,
+    pytest.mark.xfail(reason="found by an attack, and not mended yet"),
+]
 
 BAD = r"('\xff'::bytea::text)"
 PLACES = {
