@@ -29,9 +29,11 @@ class DatabaseCheck:
     """The checks of one database and their results so far.
 
     If a later read fails and `explains_errors` is true, the findings so far are the reason.
+    Without `readers`, nobody wants to ask the questions of readers afterwards.
     """
 
     connection: Connection
+    readers: bool = True
     checked: Integrity = field(default_factory=Integrity)
     of_schema: list[str] = field(default_factory=list)
     explains_errors: bool = False
@@ -65,7 +67,7 @@ class DatabaseCheck:
         self.explains_errors |= bool(self.of_schema) and (not self.is_readable or is_current(self.connection))
 
     def end(self) -> bool:
-        """Look for foreign code once more, now that the tables were read. Return whether there are no findings.
+        """Look for foreign code once more, now that the tables were read. Return whether to ask readers' questions.
 
         The attack: somebody adds such code after `run` has looked for it, and the session reads other values or, by
         another search path, other tables.
@@ -73,7 +75,7 @@ class DatabaseCheck:
         if self.is_postgresql:
             self.of_schema += foreign_since(self.connection, known=self.checked.findings)
             self.of_schema += filter(None, [led_away(self.connection)])
-        return not self.findings
+        return self.readers and not self.findings
 
     @property
     def is_readable(self) -> bool:

@@ -269,3 +269,13 @@ def _iso(stored: Any, *, postgresql: bool) -> str:
     if read.tzinfo is not None or read.isoformat(" ", "microseconds") != stored:
         raise NotCanonical
     return read.replace(tzinfo=UTC).isoformat(timespec="microseconds")
+
+
+def octets_of(text: Any) -> bytes:
+    """Return the text as the bytes that the database stores, including text that is not UTF-8 (see `Scan`)."""
+    if not isinstance(text, str):
+        return b"\x00" + repr(text).encode()
+    try:
+        return text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        return text.encode("utf-8", "surrogatepass")

@@ -41,7 +41,7 @@ from authsec_server.audit.sealing.name_check import NameCheck
 from authsec_server.audit.sealing.reader_check import ReaderCheck
 from authsec_server.audit.sealing.restores import restore_of, valid_restores
 from authsec_server.audit.sealing.revocation_check import RevocationCheck
-from authsec_server.audit.sealing.scan import Scan, ScannedEvent
+from authsec_server.audit.sealing.scan import Scan, ScannedEvent, octets_of
 from authsec_server.audit.sealing.scratch import Scratch
 from authsec_server.audit.sealing.succession import Succession, succession
 from authsec_server.audit.sealing.table_check import TableCheck
@@ -80,15 +80,14 @@ def verify(
     - `ends` has for replaced keys how many leaves their checkpoints may cover, if the caller knows this already.
       The log itself also contains these numbers.
     - Without `now`, a date in the future is not reported for a roll-up mark or a drop record.
-    - Without `counts`, the stored counts are not compared with the events.
+    - Without `counts`, no stored count is compared. Without `readers`, no question of readers is asked.
     - A `deep` check of PostgreSQL follows every path through its indexes and blocks writers to the tables.
     - With `sealed_only`, no event without a seal is trusted, even if it is new.
-    - Without `readers`, the questions of readers are not asked.
 
     Raises `Unavailable` if the temporary folder is full.
     """
     store.allow_long_statements(tx.connection)
-    database = DatabaseCheck(tx.connection)
+    database = DatabaseCheck(tx.connection, readers=readers)
     try:
         database.run(deep=deep)
         if not database.is_readable:
@@ -97,15 +96,7 @@ def verify(
             if callable(kept):
                 kept = kept(keys_of(tx, keys))
             report = verify_log(
-                tx,
-                keys,
-                kept,
-                given,
-                ends,
-                now=now,
-                counts=counts,
-                sealed_only=sealed_only,
-                is_intact=lambda: database.end() and readers,
+                tx, keys, kept, given, ends, now=now, counts=counts, sealed_only=sealed_only, may_ask=database.end
             )
     except DatabaseError as error:
         if not (database.explains_errors or is_late(error)) or error.connection_invalidated:
@@ -131,11 +122,11 @@ def verify_log(
     now: datetime | None = None,
     counts: bool = True,
     sealed_only: bool = False,
-    is_intact: Callable[[], bool] = lambda: True,
+    may_ask: Callable[[], bool] = lambda: True,
 ) -> Report:
     """Run `verify` without the checks of the database's indexes and schema.
 
-    `is_intact` is called after the tables were read. If its result is false, the questions of readers are not asked,
+    `may_ask` is called after the tables were read. If its result is false, the questions of readers are not asked,
     because the database may run code of others for these.
     """
     scan = Scan(tx.connection)
@@ -161,7 +152,7 @@ def verify_log(
         with scan.sequential():
             read.all(scan)
         report, known_from = _compared(read, keys, kept, given, ends, now=now, counts=counts, sealed_only=sealed_only)
-        if not is_intact() or report.findings:  # else each wrong row is reported again, for each of its lists
+        if not may_ask() or report.findings:  # else each wrong row is reported again, for each of its lists
             return report
         asked = ReaderCheck(tx, scratch, known_from=known_from, now=now).findings(counts=counts)
         return replace(report, findings=tuple(asked))
@@ -219,7 +210,7 @@ class _Read:
         named: list[tuple[int, bytes]] = []
         for event in scan.events():
             self.count_check.add_number(event.number)
-            named += [(event.number, _octets(id_)) for id_ in event.delegation_ids]
+            named += [(event.number, octets_of(id_)) for id_ in event.delegation_ids]
             if len(named) >= _BATCH:
                 self.scratch.keep_named(named)
                 named.clear()
@@ -284,7 +275,7 @@ class _Read:
     def _listed(self, scan: Scan) -> Iterator[tuple[int, bytes]]:
         for number, delegation in scan.delegations():
             if isinstance(number, int):
-                yield number, _octets(delegation)
+                yield number, octets_of(delegation)
             else:
                 self._find("A row of `event_delegations` was changed: the event number is not a number.")
 
@@ -398,13 +389,3 @@ def _sealing_keys(read: _Read, keys: Keys, ends: Mapping[str, int] | None) -> Su
     records = read.scratch.records(EventKind.SEAL_KEY_REPLACED)
     replaced = ((position, signed) for position, signed in records if position is not None)
     return succession(replaced, keys, ends)
-
-
-def _octets(text: Any) -> bytes:
-    """Return the text as the bytes that the database stores, including text that is not UTF-8 (see `Scan`)."""
-    if not isinstance(text, str):
-        return b"\x00" + repr(text).encode()
-    try:
-        return text.encode("utf-8", "surrogateescape")
-    except UnicodeEncodeError:
-        return text.encode("utf-8", "surrogatepass")
