@@ -43,9 +43,13 @@ def running(count: int, keys: dict[str, PrivateKey]) -> Iterator[SigningProcesse
 
 def children(parent: int | None = None) -> list[int]:
     """The signing processes of this or another process."""
-    said = subprocess.run(["ps", "-eo", "pid=,ppid=,args="], check=True, capture_output=True, text=True).stdout
-    rows = [line.split(None, 2) for line in said.splitlines()]
-    return [int(pid) for pid, its, args in rows if int(its) == (parent or os.getpid()) and "signing_process" in args]
+    found = []
+    for each in Path("/proc").iterdir():
+        with suppress(OSError):  # it has ended meanwhile
+            if each.name.isdigit() and b"signing_process" in (each / "cmdline").read_bytes():
+                of = (each / "stat").read_text("ascii").rpartition(")")[2].split()[1]
+                found += [int(each.name)] if int(of) == (parent or os.getpid()) else []
+    return sorted(found)
 
 
 def is_there(pid: int) -> bool:
