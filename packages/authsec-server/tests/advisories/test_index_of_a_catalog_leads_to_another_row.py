@@ -8,22 +8,16 @@ every genuine row. So a sum is computed by the attacker's function, and the cata
 
 from __future__ import annotations
 
-import json
-import secrets
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import Any
 
-import click
 import psycopg
 import pytest
-from audit_answers import SealedLog, answers, fill
-from authsec_server.cli import register
+from audit_answers import SealedLog
 from authsec_server.db import Tx, open_database
 from authsec_server.db.integrity import compare_catalogs
-from click.testing import CliRunner
-from sqlalchemy import make_url
+from copied_log import answers_of, copied_log, verified
 
 pytestmark = pytest.mark.asks_readers
 
@@ -63,18 +57,8 @@ class _Undone(Exception):
 @pytest.fixture
 def copied(postgres_url: str) -> Iterator[tuple[str, SealedLog]]:
     """A sealed log in a database of its own, which the test may spoil."""
-    database = open_database(postgres_url)
-    log = fill(database)
-    database.close()
-    url, name = make_url(postgres_url), f"copy_{secrets.token_hex(4)}"
-    administration = url.set(database="postgres").render_as_string(hide_password=False).replace("+psycopg", "")
-    with psycopg.connect(administration, autocommit=True) as connection:
-        connection.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", (url.database,))
-        connection.execute(f'CREATE DATABASE {name} TEMPLATE "{url.database}"'.encode())
-        try:
-            yield url.set(database=name).render_as_string(hide_password=False), log
-        finally:
-            connection.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
+    with copied_log(postgres_url) as its:
+        yield its
 
 
 def _plant(url: str) -> None:
@@ -91,22 +75,6 @@ def _plant(url: str) -> None:
             connection.execute(statement.encode())
 
 
-def _answers(url: str, log: SealedLog) -> dict[str, Any]:
-    with closing(open_database(url)) as database:
-        return database.read(lambda tx: answers(tx, log.covered))
-
-
-def _verified(url: str, log: SealedLog, folder: Path) -> tuple[int, str]:
-    keys, checkpoint = folder / "keys.json", folder / "checkpoint.txt"
-    keys.write_text(json.dumps({"keys": [key.to_jwk() for key in log.keys.values()]}))
-    checkpoint.write_text(log.checkpoint.signed)
-    group = click.Group()
-    register(group)
-    named = ["--key", str(keys), "--checkpoint", str(checkpoint), "--database", url.replace("+psycopg", "")]
-    result = CliRunner().invoke(group, ["audit", "verify", *named])
-    return result.exit_code, result.output
-
-
 def test_an_index_of_a_catalog_that_leads_to_another_row_is_found(
     copied: tuple[str, SealedLog], tmp_path: Path
 ) -> None:
@@ -114,20 +82,20 @@ def test_an_index_of_a_catalog_that_leads_to_another_row_is_found(
     with psycopg.connect(url.replace("+psycopg", ""), autocommit=True) as connection:
         connection.execute("CREATE SCHEMA amcheck")
         connection.execute("CREATE EXTENSION amcheck SCHEMA amcheck")
-    assert _verified(url, log, tmp_path)[0] == 0
-    said = _answers(url, log)
+    assert verified(url, log, tmp_path)[0] == 0
+    said = answers_of(url, log)
     _plant(url)
-    found = _answers(url, log)
+    found = answers_of(url, log)
     changed = [name for name, answer in said.items() if found[name] != answer]
     assert changed  # else the trick hides nothing
-    status, output = _verified(url, log, tmp_path)
+    status, output = verified(url, log, tmp_path)
     assert status == 3, f"other answers ({changed}), and nothing is found: {output}"
 
 
 def test_a_partition_that_an_index_of_a_catalog_lacks_is_found(copied: tuple[str, SealedLog], tmp_path: Path) -> None:
     """Without `amcheck`, as on many servers. PostgreSQL finds partitions by the index, and `verify` by the table."""
     url, log = copied
-    said = _answers(url, log)
+    said = answers_of(url, log)
     with psycopg.connect(url.replace("+psycopg", ""), autocommit=True) as connection:
         for statement in (
             "CREATE TEMPORARY TABLE kept AS SELECT * FROM pg_inherits WHERE inhrelid = 'events_default'::regclass",
@@ -137,10 +105,10 @@ def test_a_partition_that_an_index_of_a_catalog_lacks_is_found(copied: tuple[str
             "UPDATE pg_class SET relhasindex = true WHERE oid = 'pg_inherits'::regclass",
         ):
             connection.execute(statement.encode())
-    found = _answers(url, log)
+    found = answers_of(url, log)
     changed = [name for name, answer in said.items() if found[name] != answer]
     assert changed
-    status, output = _verified(url, log, tmp_path)
+    status, output = verified(url, log, tmp_path)
     assert status == 3, f"other answers ({changed}), and nothing is found: {output}"
 
 

@@ -8,21 +8,20 @@ the same session miss an event, and nothing in the tables was changed.
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Iterator
 from contextlib import closing
 from typing import Any
 
 import psycopg
 import pytest
-from audit_answers import ANN, LATER, SealedLog, answers, fill
+from audit_answers import ANN, LATER, SealedLog, answers
 from authsec_server.audit import event_batches
 from authsec_server.audit import service as audit
 from authsec_server.audit.filters import EventFilter
 from authsec_server.audit.sealing.verifying import verify
 from authsec_server.db import Database, open_database
 from authsec_server.failures import Unavailable
-from sqlalchemy import make_url
+from copied_log import copied_log
 
 pytestmark = pytest.mark.asks_readers
 
@@ -60,17 +59,8 @@ HOUR = (
 @pytest.fixture
 def copied(postgres_url: str) -> Iterator[tuple[str, SealedLog]]:
     """A sealed log in a database of its own, which the test may spoil."""
-    with closing(open_database(postgres_url)) as database:
-        log = fill(database)
-    url, name = make_url(postgres_url), f"copy_{secrets.token_hex(4)}"
-    administration = url.set(database="postgres").render_as_string(hide_password=False).replace("+psycopg", "")
-    with psycopg.connect(administration, autocommit=True) as connection:
-        connection.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", (url.database,))
-        connection.execute(f'CREATE DATABASE {name} TEMPLATE "{url.database}"'.encode())
-        try:
-            yield url.set(database=name).render_as_string(hide_password=False), log
-        finally:
-            connection.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
+    with copied_log(postgres_url) as its:
+        yield its
 
 
 def _run(url: str, *statements: str) -> None:

@@ -154,7 +154,7 @@ def is_event(row: Mapping[str, Any]) -> bool:
 
 
 def has_columns(row: Mapping[str, Any]) -> bool:
-    """Whether AuthSec could have written the other columns of a row whose JSON columns have the right shapes."""
+    """Whether AuthSec could have written the columns that are no JSON. The JSON columns must have the right shapes."""
     return (
         type(row["occurrences"]) is int
         and 0 < row["occurrences"] <= MAX_OCCURRENCES

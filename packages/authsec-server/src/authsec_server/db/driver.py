@@ -1,4 +1,4 @@
-"""Statements of the driver, for what is written very often: SQLAlchemy takes longer over a statement than the database.
+"""Insert many rows with statements of the driver. SQLAlchemy takes longer for a statement than the database does.
 
 Errors are those of SQLAlchemy.
 """
@@ -16,7 +16,7 @@ AT_ONCE: Final = 128  # rows of one statement on PostgreSQL
 
 
 def insert_rows(connection: Connection, table: str, names: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> None:
-    """Insert the rows, whose values are as the driver stores them and in the order of `names`.
+    """Insert the rows. Their values have the driver's types and the order of `names`.
 
     On PostgreSQL, where each statement is a round trip, one statement inserts many rows.
     """

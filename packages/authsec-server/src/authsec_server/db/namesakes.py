@@ -6,7 +6,7 @@ events out. A function that lies about the catalogs hides itself from `verify`.
 
 PostgreSQL looks for names only in `pg_catalog` and in AuthSec's schema. So in `pg_catalog` nobody may add a function or
 operator that has the name of a built-in one. A literal without a type can become a value of any type, so the types of
-the arguments make no difference there. The checks, whose statements have such literals, look for names only there.
+the arguments make no difference there. The statements of the checks have such literals, and look for names only there.
 
 In AuthSec's schema nobody may add such a function or operator for values of a built-in type: a company may keep an
 extension there, such as `citext`. In statements that look for names there, the literals have types. In neither schema

@@ -102,7 +102,7 @@ class BoundedCursor(psycopg.Cursor[Any]):
         Raises `NotImplementedError` if `returning` is true.
         """
         if returning:
-            raise NotImplementedError
+            raise NotImplementedError  # SQLAlchemy never asks for it
         rows = 0
         for parameters in params_seq:
             self.execute(query, parameters)

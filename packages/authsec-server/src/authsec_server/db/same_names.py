@@ -1,7 +1,7 @@
 """Find rows of PostgreSQL's catalogs that have one name.
 
 The attack: `relhasindex = false` keeps an index on a catalog from changing. So a superuser gives a schema the name of
-another one. Sessions find the genuine schema by the index, and whoever reads the catalog finds both.
+another one. Sessions find the genuine schema by the index, and a read of the whole catalog finds both.
 """
 
 from __future__ import annotations

@@ -147,7 +147,7 @@ class SigningProcesses:
         try:
             del its.unsent[: its.socket.send(its.unsent)]
         except BlockingIOError:
-            pass
+            pass  # the socket is full: the event loop calls again
         except OSError:
             self._lost(loop, its)
             return
@@ -161,9 +161,9 @@ class SigningProcesses:
         try:
             octets = its.socket.recv(_AT_ONCE)
         except BlockingIOError:
-            return
+            return  # there is nothing to read yet
         except OSError:
-            octets = b""
+            octets = b""  # as at the end of the process
         if not octets:
             self._lost(loop, its)
             return

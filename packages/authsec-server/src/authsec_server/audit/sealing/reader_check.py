@@ -1,8 +1,8 @@
 """Ask the questions of readers, and compare each answer with the proved events.
 
-The other checks prove the rows of the tables. But readers see what the database finds: by its indexes, operators,
-functions, partitions and catalogs. The attack: raw SQL forges one of these, and a list lacks an event whose row is
-still in its table. So this check calls the functions that the server calls, with the settings of a server's session.
+The other checks prove the rows of the tables. But the database finds rows by its indexes, operators, functions,
+partitions and catalogs. The attack: raw SQL forges one of these. Then a list lacks an event although its row is still
+in the table. So this check calls the functions that the server calls, with the settings of a server's session.
 
 Long lists and many values are sampled at random, so that nobody can predict which answers are compared.
 """

@@ -1,0 +1,59 @@
+"""A sealed log in a PostgreSQL database that a test may spoil, and the output of the command `verify` about it."""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+import click
+import psycopg
+from audit_answers import SealedLog, answers, fill
+from authsec_server.cli import register
+from authsec_server.db import Database, open_database
+from click.testing import CliRunner
+from sqlalchemy import make_url
+
+
+def _unchanged(_database: Database) -> None:
+    """Add nothing to the log."""
+
+
+@contextmanager
+def copied_log(
+    postgres_url: str, prepare: Callable[[Database], object] = _unchanged
+) -> Iterator[tuple[str, SealedLog]]:
+    """Fill a database, let `prepare` add to it, and copy it: the URL of the copy, and the log."""
+    with closing(open_database(postgres_url)) as database:
+        log = fill(database)
+        prepare(database)
+    url, name = make_url(postgres_url), f"copy_{secrets.token_hex(4)}"
+    administration = url.set(database="postgres").render_as_string(hide_password=False).replace("+psycopg", "")
+    with psycopg.connect(administration, autocommit=True) as connection:
+        connection.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", (url.database,))
+        connection.execute(f'CREATE DATABASE {name} TEMPLATE "{url.database}"'.encode())
+        try:
+            yield url.set(database=name).render_as_string(hide_password=False), log
+        finally:
+            connection.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
+
+
+def answers_of(url: str, log: SealedLog) -> dict[str, Any]:
+    """The answers that readers of this database get."""
+    with closing(open_database(url)) as database:
+        return database.read(lambda tx: answers(tx, log.covered))
+
+
+def verified(url: str, log: SealedLog, folder: Path) -> tuple[int, str]:
+    """The status and the output of `authsec audit verify` with the keys and the checkpoint that were kept elsewhere."""
+    keys, checkpoint = folder / "keys.json", folder / "checkpoint.txt"
+    keys.write_text(json.dumps({"keys": [key.to_jwk() for key in log.keys.values()]}))
+    checkpoint.write_text(log.checkpoint.signed)
+    group = click.Group()
+    register(group)
+    named = ["--key", str(keys), "--checkpoint", str(checkpoint), "--database", url.replace("+psycopg", "")]
+    result = CliRunner().invoke(group, ["audit", "verify", *named])
+    return result.exit_code, result.output
