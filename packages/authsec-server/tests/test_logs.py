@@ -1,0 +1,123 @@
+"""The server's log: whole lines, few writes, and no failure of a request because of a line."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import io
+import json
+import os
+from collections.abc import Iterator
+
+import pytest
+import structlog
+from authsec_server.cli.logs import Lines, configure_logging
+
+
+class Written(io.StringIO):
+    """A stream that counts its writes."""
+
+    writes = 0
+
+    def write(self, text: str, /) -> int:
+        self.writes += 1
+        return super().write(text)
+
+
+class FullDisk(io.StringIO):
+    def write(self, _text: str, /) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+@pytest.fixture
+def stream() -> Written:
+    return Written()
+
+
+@pytest.fixture
+def lines(stream: Written) -> Lines:
+    return Lines(stream)
+
+
+def test_lines_of_one_turn_of_the_loop_are_written_together(lines: Lines, stream: Written) -> None:
+    async def two_turns() -> None:
+        lines.info("one")
+        lines.info("two")
+        assert stream.writes == 0
+        await asyncio.sleep(0)
+        assert (stream.getvalue(), stream.writes) == ("one\ntwo\n", 1)
+        lines.info("three")
+        await asyncio.sleep(0)
+
+    asyncio.run(two_turns())
+    assert (stream.getvalue(), stream.writes) == ("one\ntwo\nthree\n", 2)
+
+
+def test_an_error_is_written_at_once_after_the_lines_that_wait(lines: Lines, stream: Written) -> None:
+    async def one_turn() -> str:
+        lines.info("one")
+        lines.error("two")
+        return stream.getvalue()
+
+    assert asyncio.run(one_turn()) == "one\ntwo\n"
+    assert (stream.getvalue(), stream.writes) == ("one\ntwo\n", 1)
+
+
+def test_a_thread_without_a_loop_writes_at_once(lines: Lines, stream: Written) -> None:
+    lines.info("one")
+
+    assert stream.getvalue() == "one\n"
+
+
+def test_lines_of_a_loop_that_ended_are_written_by_the_next(lines: Lines, stream: Written) -> None:
+    ended = asyncio.new_event_loop()
+    ended.call_soon(ended.stop)
+    ended.call_soon(lines.info, "one")  # in the last turn of this loop
+    ended.run_forever()
+    ended.close()
+
+    async def next_loop() -> None:
+        lines.info("two")
+        await asyncio.sleep(0)
+
+    asyncio.run(next_loop())
+    assert stream.getvalue() == "one\ntwo\n"
+
+
+def test_a_full_disk_loses_the_line_and_nothing_else() -> None:
+    lines = Lines(FullDisk())
+
+    lines.info("one")
+    lines.error("two")
+
+
+@pytest.fixture
+def unconfigured() -> Iterator[None]:
+    before = structlog.get_config()
+    yield
+    structlog.configure(**before)
+
+
+@pytest.mark.usefixtures("unconfigured")
+def test_a_line_for_a_collector_is_json_with_level_and_time(capsys: pytest.CaptureFixture[str]) -> None:
+    configure_logging("json")
+
+    structlog.get_logger("here").warning("a key is old", kid="key-1", days=90)
+
+    line = json.loads(capsys.readouterr().err)
+    assert line.pop("timestamp").endswith("Z")
+    assert line == {"event": "a key is old", "kid": "key-1", "days": 90, "level": "warning"}
+
+
+@pytest.mark.usefixtures("unconfigured")
+def test_a_line_has_the_traceback_of_an_error(capsys: pytest.CaptureFixture[str]) -> None:
+    configure_logging("json")
+
+    try:
+        raise KeyError("absent")
+    except KeyError:
+        structlog.get_logger("here").exception("unexpected error")
+
+    line = json.loads(capsys.readouterr().err)
+    assert line["level"] == "error"
+    assert line["exception"].endswith("KeyError: 'absent'")
