@@ -1,6 +1,6 @@
 // An OpenID provider to compare with: signed JWT access tokens for client credentials, and nothing stored.
 //
-//     node server.mjs PORT WORKERS
+//     node oidc_provider.mjs PORT WORKERS
 import cluster from "node:cluster";
 import http from "node:http";
 import { generateKeyPairSync } from "node:crypto";
