@@ -30,8 +30,6 @@ from hypothesis import strategies as st
 
 from examples import examples
 
-ALL = TokenRequest.of(None, None)
-
 
 class Time:
     """Both clocks, moved by hand."""
@@ -80,7 +78,7 @@ class World:
         self.cache = TokenCache(self.source, clock=self.time.clock, margin=margin, timeout=timeout)
 
     def get(self, **how: Any) -> str:
-        return self.cache.get(ALL, **how).value
+        return self.cache.get(**how).value
 
     def settled(self) -> None:
         """Wait until no request is on its way."""
@@ -397,7 +395,7 @@ def gives_up(world: World) -> float:
 
 def test_everybody_waits_for_a_bounded_time(stuck: World) -> None:
     async def main() -> None:
-        await stuck.cache.aget(ALL)
+        await stuck.cache.aget()
 
     took: list[float] = []
     threads = [threading.Thread(target=lambda: took.append(gives_up(stuck))) for _ in range(5)]
@@ -464,17 +462,32 @@ def test_where_no_thread_can_be_started_the_caller_asks_by_itself(
 
 
 def test_the_number_of_entries_is_bounded_and_the_oldest_goes(world: World) -> None:
-    requests = [TokenRequest.of(f"a:r{number}", None) for number in range(128)]
-    for request in requests:
-        world.cache.get(request)
-    world.cache.get(requests[0])
-    world.cache.get(ALL)
+    scopes = [f"a:r{number}" for number in range(128)]
+    for scope in scopes:
+        world.cache.get(scope)
+    world.cache.get(scopes[0])
+    world.cache.get()
     assert len(world.cache._entries) == 128
     asked = len(world.source.asked)
-    world.cache.get(requests[0])
+    world.cache.get(scopes[0])
     assert len(world.source.asked) == asked
-    world.cache.get(requests[1])
+    world.cache.get(scopes[1])
     assert len(world.source.asked) == asked + 1
+
+
+@pytest.mark.parametrize("names", ["a:one b:two", ["b:two", "a:one"], ("b:two", "a:one", "a:one")])
+def test_names_in_any_form_and_order_share_one_token(names: str | list[str], world: World) -> None:
+    world.cache.get("a:one b:two")
+    for _ in range(3):
+        assert world.cache.get(names).value == "t1"
+
+
+def test_an_invalidated_token_is_not_returned_for_names_in_another_form(world: World) -> None:
+    for names in ("a:one b:two", ("b:two", "a:one")):
+        assert [world.cache.get(names).value for _ in range(3)] == ["t1"] * 3
+    world.cache.invalidate("t1")
+    assert world.cache.get(("b:two", "a:one")).value == "t2"
+    assert world.cache.get("a:one b:two").value == "t2"
 
 
 def test_an_entry_with_a_request_on_its_way_is_not_dropped(world: World) -> None:
@@ -487,7 +500,7 @@ def test_an_entry_with_a_request_on_its_way_is_not_dropped(world: World) -> None
         time.sleep(0.001)
     world.source.hold = None
     for number in range(200):
-        world.cache.get(TokenRequest.of(f"a:r{number}", None))
+        world.cache.get(f"a:r{number}")
     hold.set()
     waiting.join()
     asked = len(world.source.asked)

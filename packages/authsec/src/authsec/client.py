@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Literal, NoReturn, Self, overload
 
 from authsec.authority import Authority
-from authsec.cache import TokenCache
+from authsec.cache import Names, TokenCache
 from authsec.clock import Clock
 from authsec.config import AuthSecConfig, environment, missing_variable
 from authsec.credentials import CredentialSource, default_sources
@@ -19,8 +19,6 @@ from authsec.outgoing.bearer import Bearer, named_origins
 from authsec.outgoing.httpx_auth import httpx_auth
 from authsec.outgoing.requests_auth import RequestsAuth
 from authsec.tokens import DelegationToken, TokenRequest
-
-Names = str | Sequence[str] | None
 
 
 class AuthSecClient:
@@ -89,13 +87,13 @@ class AuthSecClient:
         with less than requested. `force_refresh` requests a new token even if the cache has a valid one. After a 401,
         use `invalidate` instead: then many callers with the same rejected token send only one request.
         """
-        return self._cache.get(TokenRequest.of(scope, resource), force_refresh=force_refresh)
+        return self._cache.get(scope, resource, force_refresh=force_refresh)
 
     async def aget_token(
         self, scope: Names = None, resource: Names = None, force_refresh: bool = False
     ) -> DelegationToken:
         """Return a token as `get_token` does, for coroutines, from the same cache."""
-        return await self._cache.aget(TokenRequest.of(scope, resource), force_refresh=force_refresh)
+        return await self._cache.aget(scope, resource, force_refresh=force_refresh)
 
     def invalidate(self, token: str | DelegationToken) -> None:
         """Drop this token from the cache, for example after an API's 401. The next call then requests a new token.
