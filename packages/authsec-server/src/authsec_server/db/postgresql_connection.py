@@ -10,7 +10,10 @@ from time import monotonic
 from typing import Any, Final, TypeVar
 
 import psycopg
-from psycopg.abc import Params, PQGen
+from psycopg.abc import Buffer, Params, PQGen
+from psycopg.adapt import Loader
+from psycopg.pq import Format
+from psycopg.types.string import TextLoader
 from sqlalchemy import URL, Connection, Engine, event, text
 from sqlalchemy.exc import DBAPIError, DisconnectionError, InvalidatePoolError
 
@@ -82,6 +85,7 @@ def session_options() -> str:
     return " ".join(f"-c {name}={value}" for name, value in settings.items())
 
 
+_TEXTS: Final = ("text", "varchar", "bpchar", "name")  # types whose values can be octets that are not UTF-8
 RV = TypeVar("RV")
 LOOK_SECONDS: Final = 0.1  # so often a wait looks at its deadline
 
@@ -204,6 +208,30 @@ def driver_of(connection: Connection) -> BoundedConnection:
     driver = connection.connection.driver_connection
     assert isinstance(driver, BoundedConnection)
     return driver
+
+
+@contextmanager
+def any_text(connection: Connection) -> Iterator[None]:
+    """Within this context, each octet that is not UTF-8 becomes an escape such as `\\xff`.
+
+    The attack: a cast from `bytea` stores such octets. PostgreSQL sends them, and the driver refuses them.
+    """
+    adapters = driver_of(connection).adapters
+    before = {name: adapters.get_loader(adapters.types[name].oid, Format.TEXT) for name in _TEXTS}
+    for name in before:
+        adapters.register_loader(name, _AnyText)
+    try:
+        yield
+    finally:
+        for name, loader in before.items():
+            adapters.register_loader(name, loader or TextLoader)
+
+
+class _AnyText(Loader):
+    """The loader of `any_text`."""
+
+    def load(self, data: Buffer) -> str:
+        return bytes(data).decode("utf-8", "backslashreplace")
 
 
 def as_raised_by_queries(driver: psycopg.Connection[Any], what: str, error: psycopg.Error) -> BaseException:

@@ -161,6 +161,11 @@ class Scan:
                 self.too_long.add(name)
             yield dict(zip(names, row, strict=True))
 
+    @property
+    def cut_short(self) -> Sequence[str]:
+        """Return the tables in which PostgreSQL shows only the beginning of a text, among those read so far."""
+        return sorted(self._copies.cut_short) if self._copies else []
+
     def columns(self, name: str) -> Sequence[str]:
         """Return the names of the table's columns; none if the table is missing."""
         if self._copies:
