@@ -158,7 +158,7 @@ def copied_texts(
         while block := copy.read():
             _refuse_long(len(block), longest)
             try:
-                row = copy.formatter.parse_row(block)
+                row: Texts | None = copy.formatter.parse_row(block)
             except UnicodeDecodeError:
                 row = _parsed(bytes(block))
             if row is not None:

@@ -233,7 +233,7 @@ def _one_by_one(connection: Connection, query: str, ours: int) -> tuple[list[Any
     # Without the definition, PostgreSQL does not read the expressions.
     names = f"SELECT DISTINCT owner, name FROM ({query}) AS each ORDER BY 1, 2"  # noqa: S608 - a constant
     for owner, name in _rows(connection, names, ours=ours):
-        one = f"{_bounded(query)} WHERE owner = :owner AND name = :name"  # noqa: S608 - a constant
+        one = f"{_bounded(query)} WHERE owner = :owner AND name = :name"
         try:
             rows += _rows(connection, one, ours=ours, owner=owner, name=name)
         except DBAPIError as error:

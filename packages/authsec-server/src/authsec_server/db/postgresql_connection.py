@@ -30,6 +30,7 @@ SILENT_SECONDS: Final = 5.0  # for each answer while PostgreSQL answers nobody
 MARGIN_SECONDS: Final = 2.0  # of the client's bound over the server's
 RECORD_MILLISECONDS: Final = 3000  # for a record from its lock to its commit, from PostgreSQL 17 on
 PATIENT_SECONDS: Final = 3600.0  # for each statement of a transaction that reads or deletes months of events
+_LONG: Final = ("statement_timeout", "idle_in_transaction_session_timeout")  # then
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -243,9 +244,22 @@ def as_raised_by_queries(driver: psycopg.Connection[Any], what: str, error: psyc
 
 def allow_long_statements(connection: Connection) -> None:
     """Raise two timeouts of this transaction to an hour: for each statement, and between two statements."""
-    for setting in ("statement_timeout", "idle_in_transaction_session_timeout"):
+    for setting in _LONG:
         connection.execute(text(f"SET LOCAL {setting} = '{PATIENT_SECONDS:.0f}s'"))
     driver_of(connection).seconds = PATIENT_SECONDS  # the client's own bound, until the transaction ends
+
+
+@contextmanager
+def timeouts_of_servers(connection: Connection) -> Iterator[None]:
+    """Within this context, the transaction has the timeouts of a server's session, despite `allow_long_statements`.
+
+    The attack: code of others recognises `verify` by its timeouts, and answers only servers falsely. After an error,
+    the caller must roll back to a savepoint.
+    """
+    driver = driver_of(connection)
+    driver.execute("; ".join(f"SET LOCAL {setting} TO DEFAULT" for setting in _LONG).encode())
+    yield
+    driver.execute("; ".join(f"SET LOCAL {setting} = '{PATIENT_SECONDS:.0f}s'" for setting in _LONG).encode())
 
 
 class Silence:

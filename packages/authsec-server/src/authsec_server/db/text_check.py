@@ -1,8 +1,8 @@
 """Find text that no server can read, in the tables that no event covers.
 
-The attack: SQLite stores any octets as text, and so does PostgreSQL by a cast from `bytea`. The driver reads only UTF-8.
-One such value in `authority` makes every server and command refuse the database as damaged, and no event shows the
-cause.
+The attack: SQLite stores any octets as text, and PostgreSQL does so by a cast from `bytea`. The driver reads only
+UTF-8. One such value in `authority` makes every server and command refuse the database as damaged, and no event shows
+the cause.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
@@ -231,6 +231,15 @@ def plan_as_servers(connection: Connection) -> None:
     if connection.dialect.name == "postgresql":
         for way in ("seqscan", *_INDEX_SCANS):
             connection.execute(text(f"SET LOCAL enable_{way} TO DEFAULT"))
+
+
+def as_servers(connection: Connection) -> AbstractContextManager[None]:
+    """Within this context, PostgreSQL ends statements of this transaction after the time of a server."""
+    if connection.dialect.name != "postgresql":
+        return nullcontext()
+    from authsec_server.db.postgresql_connection import timeouts_of_servers  # servers on SQLite do without the driver
+
+    return timeouts_of_servers(connection)
 
 
 def _copies_of(connection: Connection) -> TableCopies:
