@@ -148,8 +148,8 @@ def copied_texts(
     PostgreSQL writes these texts with the output functions of types, which `ALTER TYPE` cannot replace. A relation that
     inherits from this one is not read.
 
-    The attack: a cast from `bytea` stores octets that are not UTF-8. PostgreSQL sends them, and the driver refuses them.
-    Here each becomes a lone surrogate.
+    The attack: a cast from `bytea` stores octets that are not UTF-8. PostgreSQL sends them, and the driver refuses
+    them. Here each becomes a lone surrogate.
 
     Raises `ProgramLimitExceeded` for a row of more than `longest` octets. libpq holds such a row, and Python does not.
     """

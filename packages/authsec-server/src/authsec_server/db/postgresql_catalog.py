@@ -215,9 +215,8 @@ def _objects(connection: Connection, ours: tuple[int, str], schemas: Sequence[st
         found.months.setdefault(row.owner, []).append(each)
     for query in (*OBJECTS_OF_PATH, *DATABASE_WIDE):
         arguments = {"schemas": list(schemas)} if ":schemas" in query else {}
-        for row in connection.execute(
-            text(_bounded(f"SELECT '' AS owner, NULL AS tree, * FROM ({query}) AS its")), arguments
-        ):
+        its = f"SELECT '' AS owner, name, definition, NULL AS tree FROM ({query}) AS its"  # noqa: S608 - a constant
+        for row in connection.execute(text(_bounded(its)), arguments):
             found.objects.append(
                 SchemaObject(_unqualified(row.name, ours[1]), _unqualified(row.definition or "", ours[1]))
             )
