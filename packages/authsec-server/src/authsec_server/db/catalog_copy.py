@@ -178,6 +178,15 @@ def _unescaped(found: re.Match[bytes]) -> bytes:
     return _ESCAPES.get(found[1], found[1])
 
 
+def is_utf_8(value: str) -> bool:
+    """Whether the stored text is UTF-8: a text of `copied_texts` with a lone surrogate is not."""
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def quoted(name: str) -> str:
     """Return the name as a quoted identifier of SQL."""
     return '"' + name.replace('"', '""') + '"'

@@ -18,10 +18,9 @@ import psycopg
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
-from authsec_server.db.catalog_copy import Texts, copied_texts, quoted, table_named
+from authsec_server.db.catalog_copy import Texts, copied_texts, is_utf_8, quoted, table_named
 from authsec_server.db.postgresql_catalog import NO_RIGHT, careful, sqlstate
 from authsec_server.db.postgresql_connection import as_raised_by_queries, driver_of
-from authsec_server.db.text_check import has_octets
 
 LONGEST: Final = 2**21  # octets of a value that `TableCopies` reads; no server writes a longer one
 LONGEST_ROW: Final = 2**23  # octets of all values of a row
@@ -138,7 +137,7 @@ class TableCopies:
         return self._relations.get(str(oid))
 
     def _parts(self, relation: _Relation) -> Iterator[_Relation]:
-        if not has_octets(relation.quoted):  # the driver sends no name that is not UTF-8
+        if not is_utf_8(relation.quoted):  # the driver sends no name that is not UTF-8
             error = psycopg.errors.CharacterNotInRepertoire(f"The name {relation.quoted!a} is not UTF-8.")
             raise as_raised_by_queries(self._driver, ascii(relation.quoted), error)
         if relation.kind != _PARTITIONED:

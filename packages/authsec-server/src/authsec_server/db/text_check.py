@@ -48,7 +48,8 @@ def postgresql_text_findings(connection: Connection) -> Iterator[str]:
 
     A table is left out if it is missing or the role may not read it: other checks report it.
     """
-    from authsec_server.db.table_copy import TableCopies  # servers on SQLite do without the driver
+    from authsec_server.db.catalog_copy import is_utf_8  # servers on SQLite do without the driver
+    from authsec_server.db.table_copy import TableCopies
 
     copies = TableCopies(connection)
     for table in TABLES:
@@ -57,7 +58,7 @@ def postgresql_text_findings(connection: Connection) -> Iterator[str]:
         if names and copies.can_read(table, names):
             for row in copies.rows(table, names):
                 if not "".join(filter(None, row)).isascii():
-                    wrong.update(name for name, value in zip(names, row, strict=True) if not has_octets(value or ""))
+                    wrong.update(name for name, value in zip(names, row, strict=True) if not is_utf_8(value or ""))
         yield from (_sentence(table, name) for name in names if name in wrong)
         if table in copies.too_long:
             yield f"Rows of {table} have a value that is longer than any that a server writes."
@@ -68,15 +69,6 @@ def postgresql_text_findings(connection: Connection) -> Iterator[str]:
 def cut_short(table: str) -> str:
     """Return the finding about a text in PostgreSQL that goes on after an octet 0."""
     return f"The table {table} has a text with octet 0: PostgreSQL shows only the text before it."
-
-
-def has_octets(value: str) -> bool:
-    """Whether the text has a form in UTF-8: a lone surrogate has none."""
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def _sentence(table: str, column: str) -> str:
