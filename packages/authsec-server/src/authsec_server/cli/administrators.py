@@ -20,7 +20,7 @@ from authsec_server.cli.confirm import (
 )
 from authsec_server.cli.output import Output, styled, time_of, when
 from authsec_server.cli.resource import Resource
-from authsec_server.console.plain_http import REMEDY, is_plain_http
+from authsec_server.console.addresses import REMEDY, is_plain_http
 
 ROLES = click.Choice(["viewer", "operator", "admin"])
 public_url_option = click.option("--public-url", help="URL where people reach the console. [default: the server's URL]")

@@ -20,7 +20,7 @@ from authsec_server.accounts.model import AdminKey, KeyRefusal
 from authsec_server.app import Authority
 from authsec_server.cli.database_urls import place, shareable
 from authsec_server.cli.output import when
-from authsec_server.console.plain_http import REMEDY, is_plain_http
+from authsec_server.console.addresses import REMEDY, is_plain_http
 from authsec_server.settings import ENV_PREFIX, Origin, Settings
 from authsec_server.web.instants import rfc3339
 

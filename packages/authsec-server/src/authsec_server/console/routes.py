@@ -1,4 +1,4 @@
-"""All routes of the console."""
+"""All routes of the console, and the switch between the light and the dark theme."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from authsec_server.console import (
     clients,
     dashboard,
     delegations,
-    entrance,
     guard,
     issuers,
     keys,
     roles,
     search,
     settings,
-    theme,
+    sign_in,
 )
-from authsec_server.console.site import Console, PageRequest
+from authsec_server.console.site import THEME_COOKIE, THEMES, Console, PageRequest, PublicRequest
 
+YEAR = 365 * 86_400
 ROOMS = (
-    entrance,
+    sign_in,
     account,
     dashboard,
     search,
@@ -51,7 +51,7 @@ def routes(console: Console) -> list[BaseRoute]:
     return [
         Route("/", _to_console, methods=["GET"]),
         console.assets.route(),
-        theme.route(console),
+        console.open_page("/theme", post=switch_theme),
         authorization.route(console),
         *pages,
         console.page("/{path:path}", _missing, post=_missing),
@@ -64,3 +64,13 @@ async def _to_console(_request: Request) -> Response:
 
 async def _missing(_visit: PageRequest) -> Response:
     raise HTTPException(404)
+
+
+async def switch_theme(guest: PublicRequest) -> Response:
+    """Store the chosen theme in a cookie for a year. Without a choice, the console uses the theme of the system."""
+    response = guest.redirect(guard.local_path(guest.form.text("back"), "/console"))
+    chosen = guest.form.text("theme")
+    if chosen in THEMES:
+        secure = guest.console.settings.issuer.startswith("https:")
+        response.set_cookie(THEME_COOKIE, chosen, max_age=YEAR, secure=secure, httponly=True, samesite="lax")
+    return response

@@ -10,8 +10,8 @@ from starlette.routing import BaseRoute
 from authsec_server.clients.model import ProofKind
 from authsec_server.console.delegations import steps
 from authsec_server.console.delegations.draft import Draft, reworded, typed_draft
-from authsec_server.console.delegations.typed import amount_and_unit, shown_instant, units_offered
 from authsec_server.console.edit_form import revision_of
+from authsec_server.console.forms import amount_and_unit, shown_instant, units_offered
 from authsec_server.console.site import Console, PageRequest
 from authsec_server.db import Tx
 from authsec_server.delegations import editing, impact

@@ -54,11 +54,16 @@ async def find(visit: PageRequest) -> Response:
     return visit.redirect(f"/console/activity/{found.id}/end-token")
 
 
-def _issued(tx: Tx, visit: PageRequest) -> Recorded:
+def event_number(visit: PageRequest) -> int:
+    """Return the number of the event that the path names. Raises `NotFound` for another word."""
     number = visit.named("event")
     if not (number.isascii() and number.isdigit() and len(number) <= 19):
         raise NotFound("There is no such event.")
-    found = audit.event(tx, visit.act.principal, int(number))
+    return int(number)
+
+
+def _issued(tx: Tx, visit: PageRequest) -> Recorded:
+    found = audit.event(tx, visit.act.principal, event_number(visit))
     return revocation.token(tx, visit.act, found.event.jti)
 
 

@@ -55,10 +55,10 @@ class DelegationsQuery:
 
 def routes(console: Console) -> list[BaseRoute]:
     """Return the route of the list."""
-    return [console.page("/delegations", dashboard)]
+    return [console.page("/delegations", listing)]
 
 
-async def dashboard(visit: PageRequest) -> Response:
+async def listing(visit: PageRequest) -> Response:
     """Show the list."""
     query, terms = visit.query, visit.console.terms
     sort, cursor = _one_of(DelegationSort, query.text("sort")) or DelegationSort.NEWEST, query.text("cursor")
