@@ -1,9 +1,13 @@
-"""The process of `authsec serve`: its port, files, signals and shutdown."""
+"""The process of `authsec serve`: its port, files, signals, log and shutdown.
+
+A log line has no secrets, and a failed write breaks no request.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import errno
+import logging
 import os
 import signal
 import socket
@@ -15,7 +19,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import TextIO, TypeVar, cast
 
 import prometheus_client
 import structlog
@@ -23,7 +27,6 @@ import uvicorn
 
 from authsec_server.app import Authority, open_authority, refuse_to_serve
 from authsec_server.cli.greeting import greet, server_on, warn_of_another, warn_of_older
-from authsec_server.cli.logs import configure_logging
 from authsec_server.db.served import last_issuer, remember_issuer
 from authsec_server.failures import Fault, StartupRefused, Unavailable
 from authsec_server.settings import Settings
@@ -228,3 +231,45 @@ def _metrics(port: int) -> Iterator[None]:
         server.shutdown()
         server.server_close()
         thread.join()
+
+
+class Unfailing:
+    """A text stream that ignores write errors. A request must not fail because the disk for its log line is full."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        try:
+            return self._stream.write(text)
+        except OSError:  # a full disk or a closed pipe: a line that is lost must not stop the server
+            return 0
+
+    def flush(self) -> None:
+        try:
+            self._stream.flush()
+        except OSError:  # as above
+            return
+
+
+def configure_logging(log_format: str) -> None:
+    """Configure the log: text for a terminal, JSON for a collector.
+
+    Tracebacks do not include local variables, because these variables can contain secrets.
+    """
+    text = log_format == "text" or (log_format == "auto" and sys.stderr.isatty())
+    written: list[structlog.typing.Processor] = (
+        [structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)]
+        if text
+        else [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
+    )
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            *written,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+        logger_factory=structlog.PrintLoggerFactory(cast("TextIO", Unfailing(sys.stderr))),  # all that print() needs
+        cache_logger_on_first_use=True,
+    )
