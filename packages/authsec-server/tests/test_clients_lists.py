@@ -145,7 +145,7 @@ def read_all(database: Database, act: Act, limit: int, filters: ClientFilters, *
 def test_pages_hold_each_client_once_and_in_order(
     database: Database, act: Act, few: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("authsec_server.clients.search_sql.FEW", few)
+    monkeypatch.setattr("authsec_server.clients.search.FEW", few)
     held = fill(database, act)
 
     @settings(max_examples=examples(60))

@@ -15,9 +15,7 @@ from authsec_server.attestation.explain import api as trial_api
 from authsec_server.audit import api as audit_api
 from authsec_server.audit.sealing import api as sealing_api
 from authsec_server.clients import api as clients_api
-from authsec_server.clients import bindings, enrolment_api
-from authsec_server.clients import issuers_api as client_issuers_api
-from authsec_server.clients import proofs_api as client_proofs_api
+from authsec_server.clients import bindings, bindings_api, enrolment_api
 from authsec_server.configuration import api as configuration_api
 from authsec_server.configuration.steps import Setting
 from authsec_server.delegations import api as delegations_api
@@ -119,7 +117,6 @@ def _of_clients(services: Services) -> list[AnyOperation]:
     trust_domain = services.settings.trust_domain
     return [
         *clients_api.operations(trust_domain=trust_domain, delete=partial(service.delete_client, terms=services.terms)),
-        *client_proofs_api.operations(trust_domain=trust_domain),
         *enrolment_api.operations(),
     ]
 
@@ -135,6 +132,6 @@ def _of_issuers(services: Services) -> list[AnyOperation]:
             enable=partial(bindings.enable_trusted_issuer, trust_domain=trust_domain),
         ),
         *refresh_api.operations(trust.key_sets, trust.cluster_apis),
-        *client_issuers_api.operations(trust_domain=trust_domain, issuer=issuer),
+        *bindings_api.operations(trust_domain=trust_domain, issuer=issuer),
         *trial_api.operations(trust.token_explainer),
     ]

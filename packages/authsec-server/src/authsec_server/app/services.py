@@ -27,7 +27,7 @@ from authsec_server.audit.sealing.outside import Comparison
 from authsec_server.audit.sealing.retention import Dropper
 from authsec_server.audit.sealing.sealer import Sealer
 from authsec_server.audit.sealing.sinks import CheckpointDelivery, checkpoint_delivery
-from authsec_server.clients.enrolment_endpoint import Enrolling
+from authsec_server.clients.enrolment_api import Enrolling
 from authsec_server.console.addresses import ACTIVITY_STREAM
 from authsec_server.db import Database
 from authsec_server.delegations import live_tokens

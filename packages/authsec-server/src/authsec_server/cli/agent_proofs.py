@@ -20,7 +20,7 @@ from authsec_server.cli.output import Column, Output, cell, item_table, styled, 
 from authsec_server.cli.params import DURATION
 from authsec_server.cli.transport import CallFailed
 from authsec_server.clients.model import OVERLAP, Platform
-from authsec_server.clients.selectors.parsing import KEYS, known_key
+from authsec_server.clients.selectors import KEYS, known_key
 from authsec_server.issuers.model import Provenance, shown_provenance
 from authsec_server.suggest import nearest
 

@@ -13,8 +13,8 @@ from authsec_server.clients.binding_matching import FITTING, fits
 from authsec_server.clients.held_proofs import add_proof, remove_proof, rotate_secret
 from authsec_server.clients.model import OVERLAP, Client, NewProof, Platform, parse_platform
 from authsec_server.clients.proof_status import removal_caution
-from authsec_server.clients.selectors.keys import SelectorKey
-from authsec_server.clients.selectors.parsing import KEYS
+from authsec_server.clients.selector_keys import SelectorKey
+from authsec_server.clients.selectors import KEYS
 from authsec_server.console import guard
 from authsec_server.console.clients.client_lookup import find_client, home, trail
 from authsec_server.console.clients.connect_snippets import KEY_FILE, KEYGEN, SECRET_FILE, SECRET_VARIABLE

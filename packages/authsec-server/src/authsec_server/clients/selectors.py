@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from authsec_server.clients.model import Platform, Selector
-from authsec_server.clients.selectors.issuers import ISSUERS
-from authsec_server.clients.selectors.keys import DOCKER, KUBERNETES, SPIFFE, UNIX, SelectorKey
+from authsec_server.clients.selector_keys import DOCKER, ISSUERS, KUBERNETES, SPIFFE, UNIX, SelectorKey
 from authsec_server.failures import Invalid
 from authsec_server.naming import quoted
 from authsec_server.suggest import nearest
