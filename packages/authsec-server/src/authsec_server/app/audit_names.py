@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from authsec_server.accounts.lookup import find_principal
 from authsec_server.accounts.model import KeyRefusal, SignInRefusal
-from authsec_server.accounts.oidc.refusal import OpenIdRefusal
+from authsec_server.accounts.oidc.identity import OpenIdRefusal
 from authsec_server.apis.credential import CredentialRefusal
 from authsec_server.audit.query_parameters import Names
 from authsec_server.clients import service as clients

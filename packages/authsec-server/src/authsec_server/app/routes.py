@@ -6,7 +6,7 @@ from functools import partial
 
 from starlette.routing import BaseRoute
 
-from authsec_server.accounts import admin_keys_api, administrators_api, links_api
+from authsec_server.accounts import api as accounts_api
 from authsec_server.apis import api as apis_api
 from authsec_server.apis import credentials_api
 from authsec_server.app.audit_names import NAMES
@@ -89,9 +89,7 @@ def operations(services: Services) -> list[AnyOperation]:
         *grants_api.operations(services.terms),
         *keys_api.operations(authority_keys.key_ring, authority_keys.feed_keys),
         *revocation_api.operations(services.own_tokens),
-        *administrators_api.operations(issuer=services.settings.issuer),
-        *links_api.operations(issuer=services.settings.issuer),
-        *admin_keys_api.operations(),
+        *accounts_api.operations(issuer=services.settings.issuer),
         *audit_api.operations(NAMES),
         *sealing_api.operations(
             published=authority_keys.sealing_keyring.published,

@@ -9,10 +9,9 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import partial
 
-from authsec_server.accounts.authentication import AdminKeys, LocalOperator
+from authsec_server.accounts.authentication import AdminKeys, LocalOperator, Sessions, cookie_name
 from authsec_server.accounts.model import SessionTerms
 from authsec_server.accounts.oidc import OpenIdSignIn, sign_in_of
-from authsec_server.accounts.session_auth import Sessions, cookie_name
 from authsec_server.accounts.sign_in import SignIn
 from authsec_server.apis.authentication import ApiCredentials
 from authsec_server.app.readiness_probe import ReadinessProbe

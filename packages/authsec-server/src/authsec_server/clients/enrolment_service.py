@@ -11,7 +11,7 @@ from authsec.enrolment_code import CODE_BYTES, POSSESSION_TYPE, hashed, read_cod
 from authsec.jose import JoseError, PublicKey, parse_compact
 
 from authsec_server import naming
-from authsec_server.accounts.current_principal import current_principal
+from authsec_server.accounts.lookup import current_principal
 from authsec_server.audit import service as audit
 from authsec_server.audit.model import EventKind, Named
 from authsec_server.clients import enrolment_store as codes

@@ -14,9 +14,9 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute
 
 from authsec_server.accounts import administrators, sessions
+from authsec_server.accounts.authentication import caller_of, cookie_name
 from authsec_server.accounts.model import BrowserCaller, LinkPurpose, LinkState, NewSession
 from authsec_server.accounts.oidc import TRANSACTION_SECONDS, OpenIdSignIn, SignInRefused
-from authsec_server.accounts.session_auth import caller_of, cookie_name
 from authsec_server.console.guard import HEADERS, local_path
 from authsec_server.console.site import Console, PageRequest, PublicRequest
 from authsec_server.failures import Conflict, Failure, Invalid, seconds_text
