@@ -1,6 +1,6 @@
 """Begin, list and end administrators' sessions.
 
-`session_auth.py` authenticates requests by the session cookie.
+`authentication.py` authenticates requests by the session cookie.
 """
 
 from __future__ import annotations

@@ -101,7 +101,7 @@ _IDENTITY_REFUSED = {
 
 
 class SignIn:
-    """All ways for a person to sign in. `session_auth.py` authenticates the browser's later requests."""
+    """All ways for a person to sign in. `authentication.py` authenticates the browser's later requests."""
 
     def __init__(
         self,

@@ -19,9 +19,8 @@ from authsec_server.clients import bindings, bindings_api, enrolment_api
 from authsec_server.configuration import api as configuration_api
 from authsec_server.configuration.steps import Setting
 from authsec_server.delegations import api as delegations_api
-from authsec_server.delegations import grants_api, service
+from authsec_server.delegations import service
 from authsec_server.issuers import api as issuers_api
-from authsec_server.issuers import refresh_api
 from authsec_server.keys import api as keys_api
 from authsec_server.keys import sealing_key_api
 from authsec_server.revocations import api as revocations_api
@@ -86,7 +85,6 @@ def operations(services: Services) -> list[AnyOperation]:
         *apis_api.operations(),
         *credentials_api.operations(),
         *delegations_api.operations(services.terms),
-        *grants_api.operations(services.terms),
         *keys_api.operations(authority_keys.key_ring, authority_keys.feed_keys),
         *revocation_api.operations(services.own_tokens),
         *accounts_api.operations(issuer=services.settings.issuer),
@@ -124,12 +122,12 @@ def _of_issuers(services: Services) -> list[AnyOperation]:
     return [
         *issuers_api.operations(
             trust.cluster_apis,
+            trust.key_sets,
             issuer=issuer,
             edit=partial(bindings.edit_trusted_issuer, trust_domain=trust_domain),
             disable=bindings.disable_trusted_issuer,
             enable=partial(bindings.enable_trusted_issuer, trust_domain=trust_domain),
         ),
-        *refresh_api.operations(trust.key_sets, trust.cluster_apis),
         *bindings_api.operations(trust_domain=trust_domain, issuer=issuer),
         *trial_api.operations(trust.token_explainer),
     ]

@@ -35,9 +35,8 @@ from authsec_server.cli.output import Output
 from authsec_server.cli.params import slug_option
 from authsec_server.cli.transport import CallFailed
 from authsec_server.issuers.claims import PRESETS
-from authsec_server.issuers.key_set_parsing import UnusableKeys, as_document, read_key_set
+from authsec_server.issuers.key_set_parsing import UnusableKeys, as_document, holds_private_key, read_key_set
 from authsec_server.issuers.model import TrustedIssuerKind
-from authsec_server.issuers.secret_scan import holds_private_key
 
 MAX_ANSWER = 256 * 1024
 _TIMEOUT = httpx2.Timeout(10, connect=5)  # seconds

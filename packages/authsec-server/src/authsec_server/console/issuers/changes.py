@@ -28,6 +28,7 @@ from authsec_server.failures import Conflict, Failure, Invalid, Outdated, Unavai
 from authsec_server.issuers import service as issuers
 from authsec_server.issuers.claims import PRESETS
 from authsec_server.issuers.cluster_client import require_answers
+from authsec_server.issuers.key_set_parsing import EXPOSED, holds_private_key
 from authsec_server.issuers.model import (
     CLUSTER_TERMS,
     EDITABLE,
@@ -40,7 +41,6 @@ from authsec_server.issuers.model import (
     TrustedIssuerKind,
     plain_terms,
 )
-from authsec_server.issuers.secret_scan import EXPOSED, holds_private_key
 from authsec_server.principal import Act, Role
 
 
