@@ -29,8 +29,7 @@ from authsec_server.principal import Act
 from authsec_server.web.bodies import Body
 from authsec_server.web.instants import parse_instant
 from authsec_server.web.operations import API, AnyOperation, Call, NoBody, Parameter, declared, operation
-from authsec_server.web.paging import PAGING, Page, paged
-from authsec_server.web.params import one_of, read_one_of, read_yes_or_no, yes_or_no
+from authsec_server.web.paging import PAGING, Page, one_of, paged, read_one_of, read_yes_or_no, yes_or_no
 
 PATH = f"{API}/clients"
 ONE = PATH + "/{client}"

@@ -16,7 +16,7 @@ from authsec_server.issuers.api import ONE, TrustedIssuerShown, as_json
 from authsec_server.principal import Act, Role
 from authsec_server.web.bodies import Body
 from authsec_server.web.operations import AnyOperation, Call, NoBody, declared, operation
-from authsec_server.web.params import read_yes_or_no, yes_or_no
+from authsec_server.web.paging import read_yes_or_no, yes_or_no
 
 WITH_PROOFS = yes_or_no("with_proofs", "Whether to also remove the proofs that depend on the trusted issuer.")
 

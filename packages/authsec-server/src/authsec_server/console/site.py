@@ -44,8 +44,8 @@ from authsec_server.tokens.issue import DelegationTokens
 from authsec_server.tokens.own_tokens import OwnTokens
 from authsec_server.web.bodies import Places
 from authsec_server.web.errors import status_of
+from authsec_server.web.middleware import older_database_refusal
 from authsec_server.web.request_context import context_of, limit_key
-from authsec_server.web.restored_backup import refusal
 from authsec_server.web.unit_of_work import UnitOfWork
 
 T = TypeVar("T")
@@ -226,7 +226,7 @@ class Console:
         async def private(request: Request) -> Response:
             guard.refuse_plain_http(self.settings.issuer)
             if request.method == "POST" and self.older() and f"/console{path}" not in SIGNING_IN:
-                raise refusal()
+                raise older_database_refusal()
             return await endpoint(request)
 
         methods = [method for method, handler in (("GET", get), ("POST", post)) if handler]

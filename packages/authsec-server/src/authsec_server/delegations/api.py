@@ -34,8 +34,7 @@ from authsec_server.revisions import plain
 from authsec_server.web.bodies import Body
 from authsec_server.web.instants import rfc3339
 from authsec_server.web.operations import API, AnyOperation, Call, NoBody, Parameter, declared, operation
-from authsec_server.web.paging import PAGING, Page, paged
-from authsec_server.web.params import one_of, read_one_of
+from authsec_server.web.paging import PAGING, Page, one_of, paged, read_one_of
 
 
 class ItsRole(TypedDict):
