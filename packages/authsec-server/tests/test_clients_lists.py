@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 from authsec.jose import PrivateKey
 from authsec_server.clients import held_proofs, search, service
-from authsec_server.clients.filters import Attention, ClientFilters, ClientSort, Count, position, write_cursor
-from authsec_server.clients.model import Client, ClientKind, NewProof, Onboarding, Platform
+from authsec_server.clients.model import Attention, Client, ClientKind, NewProof, Onboarding, Platform
+from authsec_server.clients.search import ClientFilters, ClientSort, Count, position, write_cursor
 from authsec_server.clients.store import clients
 from authsec_server.db import Database, Tx
 from authsec_server.failures import Invalid

@@ -1,6 +1,6 @@
 """Combine the routes of all rooms and the OpenAPI document of the admin API.
 
-`NAMES` looks up the names in audit log filters: agents, delegations and administrators, each in the room that owns them.
+`NAMES` looks up the names in audit log filters: agents, delegations, administrators, each in the room that owns it.
 """
 
 from __future__ import annotations

@@ -29,8 +29,7 @@ from authsec_server.cli.output import Output, block, cell, styled, table, when
 from authsec_server.cli.params import ListEdit, TextField, given, name_option, slug_option, text_options, text_rows
 from authsec_server.cli.resource import Resource
 from authsec_server.clients.enrolment import DEFAULT_HOURS, MAX_HOURS
-from authsec_server.clients.filters import Attention
-from authsec_server.clients.model import Platform
+from authsec_server.clients.model import Attention, Platform
 
 _TEXTS = (
     TextField("owner", "The owner.", default="you"),

@@ -8,7 +8,7 @@ The package `attestation` checks the proofs. The package `delegations` decides w
 | `service` | onboard, edit, enable, disable, delete clients; revoke tokens; what the audit log says about a client |
 | `api` | the admin API operations for clients and their proofs |
 | `store` | tables and indexes; load and save a client with its proofs |
-| `filters`, `search` | the filters, orders and cursor of a list of clients; its SQL; many clients by slug |
+| `search` | the filters, orders and cursor of a list of clients, and its SQL; many clients by slug |
 | `views` | a client and its proofs as JSON |
 | `proofs` | make a proof from a request: selectors, key, secret or nothing |
 | `held_proofs` | add and remove a client's proofs; rotate a secret; the longest overlap of two secrets |

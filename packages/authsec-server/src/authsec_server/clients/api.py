@@ -10,8 +10,8 @@ from typing import Any, Literal
 from pydantic import Field
 
 from authsec_server.clients import held_proofs, search, service
-from authsec_server.clients.filters import Attention, ClientFilters, ClientSort
-from authsec_server.clients.model import OVERLAP, Client, ClientKind, NewProof, Onboarding, Platform, Proof
+from authsec_server.clients.model import OVERLAP, Attention, Client, ClientKind, NewProof, Onboarding, Platform, Proof
+from authsec_server.clients.search import ClientFilters, ClientSort
 from authsec_server.clients.shapes import ClientChanges, ClientDescriptionBody
 from authsec_server.clients.views import (
     ClientDetails,

@@ -7,47 +7,37 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from authsec_server.console import (
-    account,
-    activity,
-    administrators,
-    apis,
-    authorization,
-    clients,
-    dashboard,
-    delegations,
-    guard,
-    issuers,
-    keys,
-    roles,
-    search,
-    settings,
-    sign_in,
-)
+from authsec_server.console import account, authorization, clients, guard, keys, roles, search, settings, sign_in
+from authsec_server.console.activity import pages as activity
+from authsec_server.console.activity import stream
+from authsec_server.console.administrators import admin_keys, grants, people
+from authsec_server.console.apis import credentials
+from authsec_server.console.apis import pages as apis
+from authsec_server.console.dashboard import pages as dashboard
+from authsec_server.console.delegations import creation, detail, edit_review, listing
+from authsec_server.console.issuers import changes as issuer_changes
+from authsec_server.console.issuers import pages as issuers
 from authsec_server.console.site import THEME_COOKIE, THEMES, Console, PageRequest, PublicRequest
 
 YEAR = 365 * 86_400
-ROOMS = (
-    sign_in,
-    account,
-    dashboard,
-    search,
-    clients,
-    delegations,
+PAGES = (
+    *(sign_in, account, dashboard, search, clients),
+    *(creation, listing, edit_review, detail),
     roles,
-    apis,
-    issuers,
-    activity,
+    *(credentials, apis),
+    *(issuer_changes, issuers),
+    *(stream, activity),
     keys,
-    administrators,
+    *(admin_keys, grants, people),
     settings,
 )
-"""The modules with pages. Each module has a function `routes(console)`."""
+"""The modules with pages. Each module has a function `routes(console)`. In a noun, fixed paths come before paths with a
+name, because a name can be the same word."""
 
 
 def routes(console: Console) -> list[BaseRoute]:
     """Return the routes of all pages and static files, and a "not found" page for all other paths."""
-    pages = [route for room in ROOMS for route in room.routes(console)]
+    pages = [route for module in PAGES for route in module.routes(console)]
     return [
         Route("/", _to_console, methods=["GET"]),
         console.assets.route(),

@@ -1,4 +1,4 @@
-"""Read the keys that an issuer publishes: a JWK Set (RFC 7517 section 5) or a SPIFFE bundle; find private ones. Pure."""
+"""Read the keys that an issuer publishes: a JWK Set (RFC 7517 section 5) or a SPIFFE bundle. Find private keys."""
 
 from __future__ import annotations
 

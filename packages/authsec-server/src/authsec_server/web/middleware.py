@@ -237,8 +237,8 @@ def older_database_refusal() -> Unavailable:
 class RefuseWhileOlder:
     """Middleware that refuses requests with 503 while `why` returns a reason.
 
-    The reason: the database is older than checkpoints that are stored outside it. It is a restored backup, and lacks the
-    revocations that came after the backup.
+    The reason: the database is older than checkpoints that are stored outside the database. Such a database is a
+    restored backup: it lacks the revocations that came after the backup.
 
     The middleware still passes a request on if `reading(method, path)` returns true.
     """

@@ -8,15 +8,3 @@
 | `text` | the text of an event: who did what, and the proof behind a token |
 | `token_revocation` | find one token by its event, its `jti` or its text, and revoke it |
 """
-
-from __future__ import annotations
-
-from starlette.routing import BaseRoute
-
-from authsec_server.console.activity import pages, stream
-from authsec_server.console.site import Console
-
-
-def routes(console: Console) -> list[BaseRoute]:
-    """Return the activity routes. Fixed paths come first, because a path with an event number matches any word."""
-    return [*stream.routes(console), *pages.routes(console)]

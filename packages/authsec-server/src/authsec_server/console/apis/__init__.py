@@ -6,15 +6,3 @@
 | `credentials` | the credential with which an API authenticates |
 | `snippets` | code that protects an API, for each framework |
 """
-
-from __future__ import annotations
-
-from starlette.routing import BaseRoute
-
-from authsec_server.console.apis import credentials, pages
-from authsec_server.console.site import Console
-
-
-def routes(console: Console) -> list[BaseRoute]:
-    """Return the routes of APIs. Fixed paths come before paths with a slug."""
-    return [*credentials.routes(console), *pages.routes(console)]

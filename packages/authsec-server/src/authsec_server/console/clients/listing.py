@@ -14,8 +14,8 @@ from authsec_server import naming
 from authsec_server.audit import counts
 from authsec_server.clients import search
 from authsec_server.clients import service as clients
-from authsec_server.clients.filters import Attention, ClientFilters, ClientSort, Count
-from authsec_server.clients.model import Client, ClientKind, Platform
+from authsec_server.clients.model import Attention, Client, ClientKind, Platform
+from authsec_server.clients.search import ClientFilters, ClientSort, Count
 from authsec_server.console.clients.client_lookup import LIST_TRAIL
 from authsec_server.console.confirm import Confirmation, Question, once, redirect_to
 from authsec_server.console.forms import Form

@@ -11,15 +11,3 @@ The templates are in `templates/delegations/`. The templates of the four steps a
 | `edit_review` | the edit form and its review (`edit.html`, `changes.html`) |
 | `detail` | one delegation, with the claims of its tokens; disable, enable, revoke (`detail.html`, `ending.html`) |
 """
-
-from __future__ import annotations
-
-from starlette.routing import BaseRoute
-
-from authsec_server.console.delegations import creation, detail, edit_review, listing
-from authsec_server.console.site import Console
-
-
-def routes(console: Console) -> list[BaseRoute]:
-    """Return the routes of trust delegations. Fixed paths come before paths with an id."""
-    return [route for module in (creation, listing, edit_review, detail) for route in module.routes(console)]
