@@ -222,16 +222,16 @@ class Bounded:
 OLDER_DATABASE: Final = (
     "The database is older than checkpoints that it signed, so the server issues no tokens and changes nothing."
 )
-_OLDER_REMEDY: Final = (
+OLDER_REMEDY: Final = (
     "If a backup was restored, the operator must run `authsec admin restored --checkpoint FILE` on the server's "
     "machine: docs/backup.md."
 )
-_OLDER_RETRY_SECONDS: Final = 5
+OLDER_RETRY_SECONDS: Final = 5
 
 
 def older_database_refusal() -> Unavailable:
     """Return the `Unavailable` failure for a refused request, with the remedy."""
-    return Unavailable(OLDER_DATABASE, _OLDER_REMEDY, retry_after=_OLDER_RETRY_SECONDS)
+    return Unavailable(OLDER_DATABASE, OLDER_REMEDY, retry_after=OLDER_RETRY_SECONDS)
 
 
 class RefuseWhileOlder:
@@ -257,8 +257,8 @@ class RefuseWhileOlder:
             503,
             reason=Unavailable.reason,
             error=OLDER_DATABASE,
-            details=_OLDER_REMEDY,
+            details=OLDER_REMEDY,
             retryable=True,
-            headers=retry_after(_OLDER_RETRY_SECONDS),
+            headers=retry_after(OLDER_RETRY_SECONDS),
         )
         await answer(scope, receive, send)
