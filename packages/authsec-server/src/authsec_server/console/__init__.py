@@ -12,7 +12,7 @@ folder of `templates/` with the same name has its templates. In such a folder, `
 | `site` | what each page's function gets: session, form, transaction, `render`; the sidebar; notices |
 | `guard`, `errors` | security headers and refusal of cross-site posts; pages for failures |
 | `addresses` | paths that other modules need; addresses at which the console refuses every request |
-| `forms`, `edit_form` | read forms, queries, typed times; an edit form that somebody else has overtaken |
+| `forms` | read forms, queries, typed times; the stored values beside an edit that somebody else has overtaken |
 | `confirm`, `impact_text` | changes that ask for confirmation; sentences about the impact |
 | `rendering`, `formatting` | functions and filters of templates: times, plurals, names of kinds |
 | `sign_in`, `authorization` | sign-in, one-time links, single sign-on, cookies; the refusal of `/oauth/authorize` |

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 
 from starlette.requests import Request
 
-from authsec_server.failures import Invalid
+from authsec_server.failures import Failure, Invalid, Outdated
 from authsec_server.web.bodies import read_fields
 
 
@@ -125,3 +125,13 @@ def typed_instant(field: str, text: str) -> datetime | None:
 def shown_instant(end: datetime | None) -> str:
     """Format the instant for its form field, in UTC and to the second."""
     return "" if end is None else f"{end.astimezone(UTC):%Y-%m-%dT%H:%M:%S}".removesuffix(":00")
+
+
+def stored_meanwhile(problem: Failure | None, stored: Mapping[str, str], typed: Mapping[str, str]) -> Mapping[str, str]:
+    """After `Outdated`, return the stored values that differ from the typed values.
+
+    The form shows each of them at its field. Without `Outdated`, return nothing.
+    """
+    if not isinstance(problem, Outdated):
+        return {}
+    return {name: value or "empty" for name, value in stored.items() if value != typed[name]}

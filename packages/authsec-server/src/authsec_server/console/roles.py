@@ -19,8 +19,7 @@ from authsec_server.apis import service as apis
 from authsec_server.apis.model import Described, parse_action
 from authsec_server.audit import counts
 from authsec_server.console.confirm import Confirmation, Question, once, redirect_to
-from authsec_server.console.edit_form import revision_of, saved, stored_meanwhile
-from authsec_server.console.forms import Form
+from authsec_server.console.forms import Form, stored_meanwhile
 from authsec_server.console.site import Console, PageRequest
 from authsec_server.db import Tx
 from authsec_server.delegations import impact, service
@@ -120,7 +119,7 @@ async def edit_form(visit: PageRequest, typed: TypedRole | None = None, problem:
         typed=typed,
         offered=offered,
         known=stored_meanwhile(problem, stored.readable, typed.readable),
-        revision=revision_of(visit, role, problem),
+        revision=visit.revision_of(role, problem),
     )
 
 
@@ -139,7 +138,7 @@ async def edit(visit: PageRequest) -> Response:
         return await edit_form(visit, typed, at_fields(typed, failure))
     except Outdated as failure:
         return await edit_form(visit, typed, failure)
-    return saved(visit, f"/console/roles/{role.slug}", role, revision)
+    return visit.saved(f"/console/roles/{role.slug}", role, revision)
 
 
 async def _review(visit: PageRequest, typed: TypedRole, revision: int) -> Response | None:

@@ -34,11 +34,12 @@ from authsec_server.console.rendering import Renderer
 from authsec_server.console.static import Assets
 from authsec_server.db import Tx
 from authsec_server.delegations.model import Terms
-from authsec_server.failures import Failure, RoleTooSmall
+from authsec_server.failures import Failure, Outdated, RoleTooSmall
 from authsec_server.issuers.cluster_client import ClusterApis
 from authsec_server.issuers.key_sets import KeySets
 from authsec_server.keys.key_ring import SigningKeyRing
 from authsec_server.principal import Act, Principal, Role
+from authsec_server.revisions import Revised
 from authsec_server.settings import Settings
 from authsec_server.tokens.issue import DelegationTokens
 from authsec_server.tokens.own_tokens import OwnTokens
@@ -157,6 +158,20 @@ class PageRequest(PublicRequest):
     async def change(self, work: Callable[[Tx, Act], T]) -> T:
         """Check that the person's session is still valid, and run `work` under the authority lock."""
         return await self.console.site.change(self.act, work)
+
+    def revision_of(self, stored: Revised, problem: Failure | None) -> int:
+        """Return the revision for an edit form: the revision that the person has read.
+
+        After `Outdated`, the form shows the stored values and gets the stored revision. The next attempt can then
+        overwrite the stored values.
+        """
+        if self.form.ticked("revision") and not isinstance(problem, Outdated):
+            return self.form.number("revision")
+        return stored.revision
+
+    def saved(self, path: str, edited: Revised, revision: int) -> Response:
+        """Redirect to the page of an object after an edit of `revision`. A notice says whether anything changed."""
+        return self.redirect(path, done="saved" if edited.revision > revision else "unchanged")
 
 
 Page = Callable[[PageRequest], Awaitable[Response]]

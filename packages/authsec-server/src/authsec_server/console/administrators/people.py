@@ -15,7 +15,7 @@ from authsec_server.accounts import admin_keys, administrators, sessions
 from authsec_server.accounts.model import Administrator, NewLink
 from authsec_server.audit import service as audit
 from authsec_server.console.confirm import Confirmation, Question, once, redirect_to
-from authsec_server.console.edit_form import revision_of, stored_meanwhile
+from authsec_server.console.forms import stored_meanwhile
 from authsec_server.console.site import Console, Page, PageRequest
 from authsec_server.db import Tx
 from authsec_server.failures import Conflict, Failure, Invalid, Outdated
@@ -85,7 +85,7 @@ async def detail(visit: PageRequest, problem: Failure | None = None) -> Response
         problem=problem,
         typed=typed,
         known=stored_meanwhile(problem, stored, typed),
-        revision=revision_of(visit, person, problem),
+        revision=visit.revision_of(person, problem),
         **found,
     )
 

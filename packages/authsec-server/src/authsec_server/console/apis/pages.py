@@ -15,8 +15,7 @@ from authsec_server.apis.credential import Credential
 from authsec_server.apis.model import EDITABLE, MAX_ACTIONS, Action, Api, ApiKind
 from authsec_server.console.apis.snippets import snippets
 from authsec_server.console.confirm import Confirmation, Question, once, redirect_to
-from authsec_server.console.edit_form import revision_of, saved, stored_meanwhile
-from authsec_server.console.forms import Form
+from authsec_server.console.forms import Form, stored_meanwhile
 from authsec_server.console.site import Console, PageRequest
 from authsec_server.db import Tx
 from authsec_server.delegations import effective, impact, live_tokens
@@ -165,7 +164,7 @@ async def edit_form(visit: PageRequest, problem: Failure | None = None) -> Respo
         typed=typed,
         api=api,
         known=stored_meanwhile(problem, stored.readable, typed.readable),
-        revision=revision_of(visit, api, problem),
+        revision=visit.revision_of(api, problem),
     )
 
 
@@ -183,7 +182,7 @@ async def edit(visit: PageRequest) -> Response:
         api = await visit.change(work)
     except (Invalid, Conflict, Outdated) as failure:
         return await edit_form(visit, failure)
-    return saved(visit, f"/console/apis/{api.slug}", api, read)
+    return visit.saved(f"/console/apis/{api.slug}", api, read)
 
 
 def _look(tx: Tx, visit: PageRequest) -> Question:

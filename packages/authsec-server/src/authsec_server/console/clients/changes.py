@@ -24,7 +24,7 @@ from authsec_server.console.clients.forms import (
 from authsec_server.console.clients.listing import list_context
 from authsec_server.console.clients.proofs import section_context, shown_secret
 from authsec_server.console.confirm import Confirmation, Question, once, redirect_to
-from authsec_server.console.edit_form import revision_of, saved, stored_meanwhile
+from authsec_server.console.forms import stored_meanwhile
 from authsec_server.console.site import PageRequest
 from authsec_server.db import Tx
 from authsec_server.delegations import impact, search, service
@@ -79,7 +79,7 @@ async def edit_form(
         client=client,
         texts=typed,
         known=stored_meanwhile(problem, stored, typed),
-        revision=revision_of(visit, client, problem),
+        revision=visit.revision_of(client, problem),
     )
 
 
@@ -97,7 +97,7 @@ async def edit(visit: PageRequest) -> Response:
         return await edit_form(visit, typed, at_field(problem))
     except Outdated as problem:
         return await edit_form(visit, typed, problem)
-    return saved(visit, home(edited), edited, revision)
+    return visit.saved(home(edited), edited, revision)
 
 
 def _look(tx: Tx, visit: PageRequest) -> Question:

@@ -10,7 +10,6 @@ from starlette.routing import BaseRoute
 from authsec_server.clients.model import ProofKind
 from authsec_server.console.delegations import steps
 from authsec_server.console.delegations.draft import Draft, reworded, typed_draft
-from authsec_server.console.edit_form import revision_of
 from authsec_server.console.forms import amount_and_unit, shown_instant, units_offered
 from authsec_server.console.site import Console, PageRequest
 from authsec_server.db import Tx
@@ -95,7 +94,7 @@ async def _form(visit: PageRequest, draft: Draft, problem: Failure | None = None
             "offered": offered,
             "ticked": {"all": offered.role.actions, "none": ()}.get(pressed, draft.actions),
             "audiences": steps.audiences(tx, visit.act, (*delegation.audiences, *draft.audiences), draft.actions),
-            "revision": revision_of(visit, delegation, problem),
+            "revision": visit.revision_of(delegation, problem),
             "known": _known(tx, visit, draft, delegation) if isinstance(problem, Outdated) else {},
         }
 

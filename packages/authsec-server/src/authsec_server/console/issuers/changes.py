@@ -18,8 +18,7 @@ from starlette.routing import BaseRoute
 from authsec_server.clients import bindings
 from authsec_server.clients.bindings import Users
 from authsec_server.console.confirm import Confirmation, Question, once, redirect_to
-from authsec_server.console.edit_form import revision_of, saved, stored_meanwhile
-from authsec_server.console.forms import Form
+from authsec_server.console.forms import Form, stored_meanwhile
 from authsec_server.console.issuers.pages import detail
 from authsec_server.console.site import Console, PageRequest
 from authsec_server.db import Tx
@@ -120,7 +119,7 @@ async def edit(visit: PageRequest) -> Response:
         edited = await visit.change(work)
     except (Invalid, Conflict, Outdated) as failure:
         return await edit_form(visit, failure)
-    return saved(visit, f"/console/issuers/{edited.slug}", edited, read)
+    return visit.saved(f"/console/issuers/{edited.slug}", edited, read)
 
 
 def _may_look_up(visit: PageRequest) -> bool:
@@ -146,7 +145,7 @@ def _form(
         known=stored_meanwhile(problem, stored.texts, typed.texts),
         presets=sorted(PRESETS),
         may_look_up=_may_look_up(visit),
-        revision=revision_of(visit, trusted_issuer, problem) if trusted_issuer else 0,
+        revision=visit.revision_of(trusted_issuer, problem) if trusted_issuer else 0,
     )
 
 
