@@ -22,8 +22,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from authsec_server.configuration.api import document_of
 from authsec_server.configuration.document import Document
-from authsec_server.configuration.exporting import document_of
 from authsec_server.configuration.planning import MOST_WORK, PlanRequest, apply, planned
 from authsec_server.configuration.reading import present
 from authsec_server.configuration.steps import Setting

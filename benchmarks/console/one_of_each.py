@@ -10,8 +10,8 @@ from authsec_server.apis.store import apis
 from authsec_server.audit.model import Decision, EventKind
 from authsec_server.audit.store import client_counts, events
 from authsec_server.clients import service
-from authsec_server.clients.filters import ClientSort, position, write_cursor
 from authsec_server.clients.model import Client
+from authsec_server.clients.search import ClientSort, position, write_cursor
 from authsec_server.clients.store import clients
 from authsec_server.db import Tx
 from authsec_server.delegations.store import delegation_audiences, delegations

@@ -26,9 +26,9 @@ from statistics import median
 
 import structlog
 from addresses import addresses
-from authsec_server.accounts import local_links
+from authsec_server.accounts import administrators
+from authsec_server.accounts.authentication import cookie_name
 from authsec_server.accounts.model import BrowserCaller
-from authsec_server.accounts.session_auth import cookie_name
 from authsec_server.app import Authority, open_authority
 from authsec_server.principal import LOCAL_OPERATOR, Act
 from authsec_server.settings import load_settings
@@ -80,7 +80,7 @@ def sign_in(authority: Authority, client: TestClient) -> None:
     act = Act(
         principal=LOCAL_OPERATOR, now=datetime.now(UTC), request_id="", address="", token_bytes=secrets.token_bytes
     )
-    link = authority.database.change(lambda tx: local_links.for_a_sign_in(tx, act, WHO))
+    link = authority.database.change(lambda tx: administrators.for_a_sign_in(tx, act, WHO))
     session = authority.sign_in.by_link(link.code, BrowserCaller(request_id="", address="127.0.0.1"))
     client.cookies.set(cookie_name(authority.tokens.issuer), session.cookie)
 

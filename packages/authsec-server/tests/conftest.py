@@ -26,9 +26,9 @@ from anyio.from_thread import BlockingPortal, start_blocking_portal
 from argon2 import PasswordHasher
 from authsec.jose import PrivateKey, assemble, signing_input
 from authsec_server.accounts import administrators
+from authsec_server.accounts.authentication import Sessions
 from authsec_server.accounts.hashing import Hashing
 from authsec_server.accounts.model import BrowserCaller, NewSession, SessionTerms
-from authsec_server.accounts.session_auth import Sessions
 from authsec_server.accounts.sign_in import SignIn
 from authsec_server.app import Authority, Runtime, open_authority
 from authsec_server.audit.model import Event, Recorded

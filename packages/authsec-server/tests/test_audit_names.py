@@ -7,7 +7,7 @@ import pkgutil
 from enum import StrEnum
 
 import authsec_server
-from authsec_server.app.audit_names import NAMES
+from authsec_server.app.routes import NAMES
 from authsec_server.outbound.failure import FailureReason
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from authsec_server.clients.binding_matching import FITTING, chosen, fits, proves, require_suitable, what_fits
 from authsec_server.clients.model import Platform, Selector
-from authsec_server.clients.selectors.parsing import KEYS
+from authsec_server.clients.selectors import KEYS
 from authsec_server.failures import Invalid
 from authsec_server.issuers.model import Provenance, TrustedIssuer, TrustedIssuerKind, provenance
 from hypothesis import given

@@ -27,7 +27,7 @@ from authsec.lazy_commands import loaded
 from authsec_server.app import open_authority
 from authsec_server.cli import register, remote
 from authsec_server.cli.caller import path
-from authsec_server.cli.database_urls import shareable
+from authsec_server.cli.greeting import shareable
 from authsec_server.cli.output import block, harmless, styled, table
 from authsec_server.db import open_database, sqlite
 from authsec_server.db.served import remember_issuer

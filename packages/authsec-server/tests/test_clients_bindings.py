@@ -11,8 +11,8 @@ import pytest
 from authsec_server.audit import service as audit
 from authsec_server.audit.model import Event, EventKind, Named
 from authsec_server.clients import bindings, held_proofs, search, service
-from authsec_server.clients.filters import Attention, ClientFilters
-from authsec_server.clients.model import Client, NewProof, Platform
+from authsec_server.clients.model import Attention, Client, NewProof, Platform
+from authsec_server.clients.search import ClientFilters
 from authsec_server.db import Database, Tx
 from authsec_server.failures import Conflict, Invalid, NotFound, NotPermitted
 from authsec_server.issuers import service as issuers

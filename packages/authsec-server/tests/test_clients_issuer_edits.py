@@ -7,9 +7,9 @@ from __future__ import annotations
 from typing import Any
 
 from authsec_server.clients import bindings, search, service
-from authsec_server.clients.filters import Attention, ClientFilters
-from authsec_server.clients.model import Client
+from authsec_server.clients.model import Attention, Client
 from authsec_server.clients.proof_status import ProofState, proof_status
+from authsec_server.clients.search import ClientFilters
 from authsec_server.db import Database
 from authsec_server.issuers import service as issuers
 from authsec_server.issuers.model import TrustedIssuer

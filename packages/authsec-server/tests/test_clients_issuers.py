@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from authsec_server.audit import service as audit
 from authsec_server.clients import held_proofs, search, service
-from authsec_server.clients.filters import Attention, ClientFilters
-from authsec_server.clients.model import Client, NewProof
+from authsec_server.clients.model import Attention, Client, NewProof
+from authsec_server.clients.search import ClientFilters
 from authsec_server.db import Database
 from authsec_server.failures import Conflict, Invalid
 from authsec_server.issuers import service as issuers

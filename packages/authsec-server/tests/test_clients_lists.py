@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 from authsec.jose import PrivateKey
 from authsec_server.clients import held_proofs, search, service
-from authsec_server.clients.filters import Attention, ClientFilters, ClientSort, Count, position, write_cursor
-from authsec_server.clients.model import Client, ClientKind, NewProof, Onboarding, Platform
+from authsec_server.clients.model import Attention, Client, ClientKind, NewProof, Onboarding, Platform
+from authsec_server.clients.search import ClientFilters, ClientSort, Count, position, write_cursor
 from authsec_server.clients.store import clients
 from authsec_server.db import Database, Tx
 from authsec_server.failures import Invalid
@@ -145,7 +145,7 @@ def read_all(database: Database, act: Act, limit: int, filters: ClientFilters, *
 def test_pages_hold_each_client_once_and_in_order(
     database: Database, act: Act, few: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("authsec_server.clients.search_sql.FEW", few)
+    monkeypatch.setattr("authsec_server.clients.search.FEW", few)
     held = fill(database, act)
 
     @settings(max_examples=examples(60))

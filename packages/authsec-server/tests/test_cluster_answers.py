@@ -7,14 +7,14 @@ from typing import Any
 import pytest
 from api_server import no_longer, no_such_pod, pod, review
 from authsec_server.attestation.cluster import is_still_valid, pod_selectors
-from authsec_server.attestation.kubernetes import bound_to
+from authsec_server.attestation.kinds import bound_to_pod
 from authsec_server.clients.model import Selector
 from authsec_server.issuers.cluster_client import NotAnswered
 from hypothesis import given
 from hypothesis import strategies as st
 from workload_evidence import US, kubernetes
 
-BOUND = bound_to(kubernetes().claims())
+BOUND = bound_to_pod(kubernetes().claims())
 SAID = {
     ("k8s:pod-label:app", "customer-support"),
     ("k8s:pod-label:app.kubernetes.io/part-of", "support"),

@@ -14,8 +14,8 @@ from authsec_server.clients import held_proofs
 from authsec_server.clients import service as clients
 from authsec_server.clients.model import NewProof
 from authsec_server.configuration import kinds
+from authsec_server.configuration.api import document_of
 from authsec_server.configuration.document import Document
-from authsec_server.configuration.exporting import document_of
 from authsec_server.configuration.model import Change, Section, Verb
 from authsec_server.configuration.planning import PlanRequest, apply, planned
 from authsec_server.configuration.reading import present

@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 import pytest
 from addresses import ADDRESSES, FORM, Address, Company
 from anatomy import Anatomy
-from authsec_server.console.navigation import SIDEBAR
+from authsec_server.console.site import SIDEBAR
 from pages import Page
 from starlette.testclient import TestClient
 

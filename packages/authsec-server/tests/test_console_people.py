@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from authsec_server.accounts import local_links
+from authsec_server.accounts import administrators
 from authsec_server.principal import Act
 from pages import get
 from people import PASSWORD, first_administrator, invited
@@ -70,7 +70,7 @@ def test_who_came_in_by_a_link_alone_is_not_called_invited(its: Any, door: TestC
     form.send(name="Lin", email="lin@example.com", role="viewer")
     assert "Lin lin@example.com viewer nothing yet Invited never" in get(door, "/console/administrators").text
     now = replace(act, now=its.clock.now())
-    link = its.authority.database.change(lambda tx: local_links.for_a_sign_in(tx, now, "lin@example.com"))
+    link = its.authority.database.change(lambda tx: administrators.for_a_sign_in(tx, now, "lin@example.com"))
     assert get(its.door(), f"/console/set-up?code={link.code}").form().send().status == 303
     listed = get(door, "/console/administrators")
     assert "Lin lin@example.com viewer One-time links No password yet just now" in listed.text

@@ -72,7 +72,7 @@ def test_the_list_shows_actions_and_live_delegations(door: TestClient, delegatio
 
 
 def test_the_list_comes_in_pages(door: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("authsec_server.console.roles.pages.PAGE", 1)
+    monkeypatch.setattr("authsec_server.console.roles.PAGE", 1)
     for name in ("Alpha", "Beta"):
         make(door, "roles", name=name, actions=["a:b"])
     page = get(door, LIST)

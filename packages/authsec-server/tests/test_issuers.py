@@ -10,9 +10,8 @@ import pytest
 from authsec.jose import PrivateKey
 from authsec_server.audit.model import Named
 from authsec_server.failures import Conflict, Invalid, NotFound, NotPermitted, Outdated
-from authsec_server.issuers import service
+from authsec_server.issuers import service, store
 from authsec_server.issuers.model import ProposedTrustedIssuer, TrustedIssuer, TrustedIssuerKind
-from authsec_server.issuers.store import keys
 from authsec_server.principal import Principal, PrincipalKind, Role
 from authsec_server.revocations.model import SubjectKind
 
@@ -197,7 +196,7 @@ def test_clusters_may_share_an_issuer_if_each_has_keys_of_its_own(estate: Any) -
 def test_a_key_that_was_fetched_is_one_that_a_trusted_issuer_has(estate: Any) -> None:
     by_url = create(estate, CLUSTER, name="By URL", keys_from="url", keys_url="https://k8s.example.com/jwks")
     what = {"jwks": jwks(x=ONE), "fetched_at": estate.act.now, "refresh_seconds": 60}
-    estate.database.append(lambda tx: keys.keep(tx.connection, by_url, **what))
+    estate.database.append(lambda tx: store.keep_keys(tx.connection, by_url, **what))
     with pytest.raises(Conflict, match="a key in common"):
         pasted(estate, "Pasted", one=ONE)
     assert pasted(estate, "Pasted", one=TWO)
@@ -220,9 +219,9 @@ def test_fetched_keys_stay_unless_they_would_come_from_elsewhere(
 ) -> None:
     trusted_issuer = create(estate)
     what = {"jwks": jwks(x=ONE), "fetched_at": estate.act.now, "refresh_seconds": 60}
-    estate.database.append(lambda tx: keys.keep(tx.connection, trusted_issuer, **what))
+    estate.database.append(lambda tx: store.keep_keys(tx.connection, trusted_issuer, **what))
     after = estate.do(lambda tx, act: change(tx, act, trusted_issuer))
-    found = estate.database.read(lambda tx: keys.find(tx.connection, after))
+    found = estate.database.read(lambda tx: store.find_keys(tx.connection, after))
     assert (found is not None) is stays
 
 

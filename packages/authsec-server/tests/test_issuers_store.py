@@ -8,8 +8,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from authsec_server.db import Database, Tx
+from authsec_server.issuers import store
 from authsec_server.issuers.model import KeptKeys, ProposedTrustedIssuer, TrustedIssuer
-from authsec_server.issuers.store import issuers, keys
 from authsec_server.issuers.validation import checked
 from sqlalchemy import update
 
@@ -23,21 +23,21 @@ def trusted_issuer(database: Database) -> TrustedIssuer:
         name="CI", kind="oidc", issuer="https://ci.example.com", keys_from="discovery", preset="gitlab"
     )
     made = checked(asked, id=ID, now=NOW)
-    database.append(lambda tx: issuers.add(tx.connection, made))
+    database.append(lambda tx: store.add(tx.connection, made))
     return made
 
 
 def kept(database: Database, trusted_issuer: TrustedIssuer) -> KeptKeys | None:
-    return database.read(lambda tx: keys.find(tx.connection, trusted_issuer))
+    return database.read(lambda tx: store.find_keys(tx.connection, trusted_issuer))
 
 
 def keep(database: Database, trusted_issuer: TrustedIssuer, name: str, minutes: int = 0) -> None:
     what = {"jwks": {"keys": [name]}, "fetched_at": NOW + timedelta(minutes=minutes), "refresh_seconds": 60}
-    database.append(lambda tx: keys.keep(tx.connection, trusted_issuer, **what))
+    database.append(lambda tx: store.keep_keys(tx.connection, trusted_issuer, **what))
 
 
 def fail(database: Database, trusted_issuer: TrustedIssuer, why: str = "away") -> None:
-    database.append(lambda tx: keys.keep_failure(tx.connection, trusted_issuer, failed_at=NOW, failure=why))
+    database.append(lambda tx: store.keep_key_failure(tx.connection, trusted_issuer, failed_at=NOW, failure=why))
 
 
 def raise_revision(
@@ -46,7 +46,7 @@ def raise_revision(
     later = replace(trusted_issuer, revision=trusted_issuer.revision + 1)
 
     def change(tx: Tx) -> None:
-        issuers.save(tx.connection, later)
+        store.save(tx.connection, later)
         also(tx, later)
 
     database.append(change)
@@ -58,14 +58,14 @@ def nothing(tx: Tx, trusted_issuer: TrustedIssuer) -> None:
 
 
 def test_a_trusted_issuer_is_read_as_it_was_written(database: Database, trusted_issuer: TrustedIssuer) -> None:
-    assert database.read(lambda tx: issuers.find(tx.connection, "ci")) == trusted_issuer
-    assert database.read(lambda tx: issuers.by_ids(tx.connection, [ID, "other"])) == {ID: trusted_issuer}
+    assert database.read(lambda tx: store.find(tx.connection, "ci")) == trusted_issuer
+    assert database.read(lambda tx: store.by_ids(tx.connection, [ID, "other"])) == {ID: trusted_issuer}
 
 
 def test_a_term_that_an_older_row_lacks_has_its_default(database: Database, trusted_issuer: TrustedIssuer) -> None:
     older = {"keys_from": "discovery", "claims": dict(trusted_issuer.claims)}
-    database.append(lambda tx: tx.connection.execute(update(issuers.trusted_issuers).values(configuration=older)))
-    assert database.read(lambda tx: issuers.find(tx.connection, "ci")) == trusted_issuer
+    database.append(lambda tx: tx.connection.execute(update(store.trusted_issuers).values(configuration=older)))
+    assert database.read(lambda tx: store.find(tx.connection, "ci")) == trusted_issuer
 
 
 def test_the_last_set_is_kept_and_an_older_one_does_not_replace_it(
@@ -117,7 +117,7 @@ def test_a_new_revisions_set_takes_the_place_of_the_old_ones(database: Database,
 def test_it_is_carried_over_where_the_keys_stay(database: Database, trusted_issuer: TrustedIssuer) -> None:
     keep(database, trusted_issuer, "one")
     before = kept(database, trusted_issuer)
-    later = raise_revision(database, trusted_issuer, lambda tx, later: keys.carry_over(tx.connection, later))
+    later = raise_revision(database, trusted_issuer, lambda tx, later: store.carry_keys_over(tx.connection, later))
     assert kept(database, later) == before
     assert kept(database, trusted_issuer) is None
 
@@ -126,7 +126,7 @@ def test_keys_go_with_their_trusted_issuer_and_do_not_come_back(
     database: Database, trusted_issuer: TrustedIssuer
 ) -> None:
     keep(database, trusted_issuer, "one")
-    database.append(lambda tx: issuers.remove(tx.connection, trusted_issuer.id))
+    database.append(lambda tx: store.remove(tx.connection, trusted_issuer.id))
     assert kept(database, trusted_issuer) is None
     keep(database, trusted_issuer, "late")
     fail(database, trusted_issuer)

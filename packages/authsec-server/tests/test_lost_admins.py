@@ -10,7 +10,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from authsec_server.accounts import administrators, local_links
+from authsec_server.accounts import administrators
 from authsec_server.accounts.model import NewLink
 from authsec_server.db import Tx
 from authsec_server.failures import Conflict
@@ -40,7 +40,7 @@ def link(entrance: Entrance, make: Callable[[Tx, Act, str], NewLink], whom: str)
 
 def test_the_password_was_lost(entrance: Entrance) -> None:
     old = entrance.first()
-    code = link(entrance, local_links.for_a_password, ANN).code
+    code = link(entrance, administrators.for_a_password, ANN).code
     with pytest.raises(Unauthenticated):
         entrance.principal(old.cookie)
     with pytest.raises(Unauthenticated):
@@ -53,11 +53,11 @@ def test_the_password_was_lost(entrance: Entrance) -> None:
 
 def test_a_link_that_nobody_used_in_time(entrance: Entrance) -> None:
     entrance.first()
-    code = link(entrance, local_links.for_a_password, ANN).code
+    code = link(entrance, administrators.for_a_password, ANN).code
     entrance.clock.at += timedelta(minutes=15)
     with pytest.raises(Conflict, match="has expired"):
         entrance.sign_in.set_password(code, password=PASSWORD, caller=entrance.caller())
-    assert link(entrance, local_links.for_a_password, ANN), "another one is made as easily"
+    assert link(entrance, administrators.for_a_password, ANN), "another one is made as easily"
 
 
 def test_all_admins_are_disabled(entrance: Entrance) -> None:
@@ -67,19 +67,19 @@ def test_all_admins_are_disabled(entrance: Entrance) -> None:
     at_the_machine(entrance, lambda tx, act: administrators.disable(tx, act, ANN))
     by_identity(entrance, Role.VIEWER)  # the provider's word, though that leaves no admin
     with pytest.raises(Conflict) as refused:
-        link(entrance, local_links.for_a_password, ANN)
+        link(entrance, administrators.for_a_password, ANN)
     assert refused.value.remedy == f"Enable the administrator first: authsec admin enable {ANN}"
     at_the_machine(entrance, lambda tx, act: administrators.enable(tx, act, ANN))
-    code = link(entrance, local_links.for_a_sign_in, ANN).code
+    code = link(entrance, administrators.for_a_sign_in, ANN).code
     assert entrance.principal(entrance.sign_in.by_link(code, entrance.caller()).cookie).id == ann.administrator.id
 
 
 def test_all_admins_come_by_a_provider_that_is_away(entrance: Entrance) -> None:
     oda = by_identity(entrance)
     with pytest.raises(Conflict) as refused:
-        link(entrance, local_links.for_a_password, ODA)
+        link(entrance, administrators.for_a_password, ODA)
     assert f"authsec admin setup-url --email {ODA} --sign-in" in refused.value.remedy
-    code = link(entrance, local_links.for_a_sign_in, ODA).code
+    code = link(entrance, administrators.for_a_sign_in, ODA).code
     new = entrance.sign_in.by_link(code, entrance.caller())
     assert (entrance.principal(new.cookie).id, entrance.principal(new.cookie).role) == (
         oda.administrator.id,
@@ -92,7 +92,7 @@ def test_all_have_smaller_roles_or_have_left(entrance: Entrance) -> None:
     by_identity(entrance, Role.VIEWER)
     bob = entrance.another("bob@example.com", Role.VIEWER)
     with pytest.raises(Conflict) as refused:
-        at_the_machine(entrance, local_links.for_the_first)
+        at_the_machine(entrance, administrators.for_the_first)
     assert "authsec admin invite ADDRESS --name NAME --role admin" in refused.value.remedy
     assert entrance.principal(entrance.another("new@example.com").cookie).role is Role.ADMIN
     whom = bob.administrator.id

@@ -13,9 +13,8 @@ import pytest
 from authsec.jose import PrivateKey
 from authsec_server.accounts.oidc import OpenIdRefusal, SignInRefused, sign_in_of
 from authsec_server.accounts.oidc.flow import AT_ONCE
-from authsec_server.accounts.oidc.identity import RoleRule
+from authsec_server.accounts.oidc.identity import _WORDS, RoleRule
 from authsec_server.accounts.oidc.provider import RETRY_PAUSE, UNKNOWN_KEY_PAUSE
-from authsec_server.accounts.oidc.refusal import _WORDS
 from authsec_server.failures import StartupRefused
 from authsec_server.principal import Role
 from authsec_server.settings import load_settings

@@ -6,16 +6,18 @@ import sqlite3
 from contextlib import closing
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 from audit_answers import LATER, SealedLog, fill, issued
-from authsec_server.audit import pages
+from authsec_server.audit import live_tokens, pages
 from authsec_server.audit import service as audit
 from authsec_server.audit.sealing import reader_check
 from authsec_server.audit.sealing.log_check import Report
+from authsec_server.audit.sealing.store import allow_long_statements
 from authsec_server.audit.sealing.verifying import verify_log
-from authsec_server.db import Database
-from sqlalchemy import make_url
+from authsec_server.db import Database, Tx
+from sqlalchemy import Connection, make_url
 
 pytestmark = pytest.mark.asks_readers
 
@@ -83,3 +85,31 @@ def test_a_reader_that_fails_is_a_finding(database: Database, monkeypatch: pytes
 
     monkeypatch.setattr(pages, "newest_numbers", fails)
     assert verified(database, log).findings == ("`the live audit log` ends with an error: ValueError.",)
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_a_key_whose_live_tokens_are_not_found_is_named(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    log = fill(database)
+    monkeypatch.setattr(live_tokens, "of_key", lambda *_: live_tokens.TokenGroups())
+    assert any("live tokens of the key kid" in each for each in verified(database, log).findings)
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+def test_questions_are_asked_with_the_timeouts_of_a_server(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    log = fill(database)
+    genuine, seen = pages.following, list[str]()
+
+    def following(connection: Connection, *arguments: Any, **named: Any) -> Any:
+        seen.append(connection.exec_driver_sql("SHOW statement_timeout").scalar_one())
+        if len(seen) == 1:
+            connection.exec_driver_sql("SET LOCAL statement_timeout = '1ms'")
+            connection.exec_driver_sql("SELECT pg_sleep(5)")
+        return genuine(connection, *arguments, **named)
+
+    def verified_as_by_the_command(tx: Tx) -> Report:
+        allow_long_statements(tx.connection)
+        return verify_log(tx, log.keys, [log.checkpoint], now=LATER)
+
+    monkeypatch.setattr(pages, "following", following)
+    assert database.read(verified_as_by_the_command).findings == ()
+    assert seen[:2] == ["15s", "1h"]  # a question that takes longer is asked again

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from authsec_server.accounts import links, local_links
+from authsec_server.accounts import administrators, links
 from authsec_server.app.restoration import VERSIONS, Restoration, open_restoration
 from authsec_server.audit.sealing.restore_loss import Loss
 from authsec_server.audit.sealing.restores import restores_in
@@ -159,7 +159,7 @@ def test_what_lets_somebody_in_once_or_for_a_while_ends(restoration: Restoration
     database = restoration.database
     cookie = entrance.first().cookie
     assert entrance.principal(cookie).name == "Ann"
-    another = database.change(lambda tx: local_links.for_a_sign_in(tx, act(restoration), "ann@example.com"))
+    another = database.change(lambda tx: administrators.for_a_sign_in(tx, act(restoration), "ann@example.com"))
     onboarding = Onboarding(name="Laptop", platform="unattested")
 
     def enrol(tx: Tx) -> str:

@@ -4,14 +4,7 @@ from __future__ import annotations
 
 import pytest
 from authsec_server.clients.model import Platform, Selector
-from authsec_server.clients.selectors.parsing import (
-    KEYS,
-    MAX_SELECTORS,
-    RowState,
-    check_selectors,
-    given,
-    parse_selectors,
-)
+from authsec_server.clients.selectors import KEYS, MAX_SELECTORS, RowState, check_selectors, given, parse_selectors
 from authsec_server.failures import Invalid
 from hypothesis import given as for_all
 from hypothesis import strategies as st

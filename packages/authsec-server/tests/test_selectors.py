@@ -6,7 +6,7 @@ import re
 
 import pytest
 from authsec_server.clients.model import Platform, Selector
-from authsec_server.clients.selectors.parsing import KEYS, parse_selectors
+from authsec_server.clients.selectors import KEYS, parse_selectors
 from authsec_server.failures import Invalid
 from authsec_server.issuers.claims import PRESETS
 from hypothesis import given

@@ -8,9 +8,9 @@ from typing import Any
 import anyio
 import pytest
 from authsec_server.accounts import administrators, sessions
+from authsec_server.accounts.authentication import ENDED, NOBODY, cookie_name
 from authsec_server.accounts.model import Session, SessionTerms, SignInMethod
 from authsec_server.accounts.model.sessions import shown_user_agent
-from authsec_server.accounts.session_auth import ENDED, NOBODY, cookie_name
 from authsec_server.accounts.store import sessions as store
 from authsec_server.audit.model import EventKind, Named
 from authsec_server.failures import NotFound

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from authsec_server.cli.database_urls import place
+from authsec_server.cli.greeting import place
 from authsec_server.failures import StartupRefused
 from authsec_server.settings import is_loopback, load_settings
 

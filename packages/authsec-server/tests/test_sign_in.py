@@ -10,7 +10,7 @@ from argon2 import PasswordHasher
 from authsec_server.accounts import administrators
 from authsec_server.accounts.hashing import AT_ONCE, WAITING, Hashing
 from authsec_server.accounts.model import LinkStatus, SignInMethod, SignInRefusal
-from authsec_server.accounts.oidc.refusal import OpenIdRefusal
+from authsec_server.accounts.oidc.identity import OpenIdRefusal
 from authsec_server.accounts.sign_in import WRONG, SignIn
 from authsec_server.accounts.store import administrators as store
 from authsec_server.audit.model import Decision, EventKind, Named

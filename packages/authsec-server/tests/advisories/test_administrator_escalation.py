@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from authsec_server.accounts import administrators, local_links, sessions
+from authsec_server.accounts import administrators, sessions
 from authsec_server.failures import NotPermitted
 from authsec_server.principal import Principal, PrincipalKind, Role
 
@@ -35,9 +35,9 @@ def test_who_is_no_admin_changes_nobody(entrance: Entrance, role: Role) -> None:
         lambda tx: administrators.reset(tx, act, own_id),
         lambda tx: sessions.end_all(tx, act, ann_id),
         lambda tx: sessions.end(tx, act, ann.session.id),
-        lambda tx: local_links.for_a_sign_in(tx, act, ann_id),
-        lambda tx: local_links.for_a_password(tx, act, ann_id),
-        lambda tx: local_links.for_the_first(tx, act),
+        lambda tx: administrators.for_a_sign_in(tx, act, ann_id),
+        lambda tx: administrators.for_a_password(tx, act, ann_id),
+        lambda tx: administrators.for_the_first(tx, act),
     ]
     before = len(entrance.events())
     for attempt in attempts:
@@ -54,9 +54,9 @@ def test_only_the_operator_at_the_machine_has_sign_in_links_made(entrance: Entra
     act = entrance.act(ann if kind == "admin" else ADMIN_KEY)
     whom = bob.administrator.id
     for attempt in (
-        lambda tx: local_links.for_a_sign_in(tx, act, whom),
-        lambda tx: local_links.for_a_password(tx, act, whom),
-        lambda tx: local_links.for_the_first(tx, act),
+        lambda tx: administrators.for_a_sign_in(tx, act, whom),
+        lambda tx: administrators.for_a_password(tx, act, whom),
+        lambda tx: administrators.for_the_first(tx, act),
     ):
         with pytest.raises(NotPermitted, match="only be created on the server's machine"):
             entrance.database.change(attempt)

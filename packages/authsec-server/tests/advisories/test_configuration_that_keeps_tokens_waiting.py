@@ -18,9 +18,9 @@ import pytest
 from authsec_server.clients.model import MAX_PROOFS
 from authsec_server.configuration import planning
 from authsec_server.configuration import planning as configuration
+from authsec_server.configuration.api import MOST_OF_ONE, OneByOne
 from authsec_server.configuration.document import Document
 from authsec_server.configuration.planning import MOST_SUGGESTIONS, MOST_WORK, PlanRequest, planned
-from authsec_server.configuration.serialised import MOST_OF_ONE, OneByOne
 from authsec_server.configuration.steps import Setting
 from authsec_server.delegations.model import Terms
 from authsec_server.failures import Invalid, Unavailable

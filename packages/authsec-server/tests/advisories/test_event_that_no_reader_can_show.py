@@ -20,7 +20,6 @@ from authsec_server.audit.sealing.verifying import verify_log
 from authsec_server.audit.store import recorded
 from authsec_server.audit.views import as_json
 from authsec_server.cli import audit as listing
-from authsec_server.cli import audit_showing as showing
 from authsec_server.console.activity import text as activity
 from authsec_server.db import Database, Tx
 from authsec_server.db.schema import canonical_json
@@ -102,7 +101,7 @@ def test_every_event_of_a_valid_shape_can_be_shown(row: dict[str, Any]) -> None:
         assert listing._row(shown, wide=wide)
     remedy = remedy_of(its.event)
     told = {"event": shown, "remedy": remedy and {"text": remedy.text}, "revoked_at": None}
-    assert showing._story(told)
+    assert listing._story(told)
     assert list(export.as_csv_lines([shown]))
     assert json.dumps(shown, allow_nan=False)
     assert activity.sentence(its) is not None

@@ -13,10 +13,9 @@ from typing import Any
 
 import pytest
 from attesting import HELPER, client, proof
-from authsec_server.attestation.evidence_cache import EvidenceCache
 from authsec_server.attestation.model import Evidence, Proved, Refused, Scheme, Verified
 from authsec_server.attestation.service import attest
-from authsec_server.attestation.workloads import Workloads, usable_issuers
+from authsec_server.attestation.workloads import EvidenceCache, Workloads, usable_issuers
 from authsec_server.clients.model import Selector
 from authsec_server.failures import Unavailable
 from authsec_server.issuers.model import KeysUnavailable, TrustedIssuerKind

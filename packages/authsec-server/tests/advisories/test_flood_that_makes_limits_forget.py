@@ -10,7 +10,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from authsec_server.accounts.throttle import GUESSES_A_MINUTE, Guess, Guesses
+from authsec_server.accounts.sign_in import GUESSES_A_MINUTE, Guess, Guesses
 from authsec_server.web.errors import TooOften, Unauthenticated
 from authsec_server.web.throttle import MAX_KEYS
 

@@ -10,9 +10,9 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from authsec_server.clients import selectors
 from authsec_server.clients.model import Platform
-from authsec_server.clients.selectors import parsing
-from authsec_server.clients.selectors.parsing import MAX_SELECTORS, RowState, check_selectors
+from authsec_server.clients.selectors import MAX_SELECTORS, RowState, check_selectors
 from authsec_server.web.bodies import MAX_FIELDS
 
 NONSENSE = [(f"k8s:nonsense-{number}", "x") for number in range(MAX_FIELDS // 2)]
@@ -22,13 +22,13 @@ NONSENSE = [(f"k8s:nonsense-{number}", "x") for number in range(MAX_FIELDS // 2)
 def looked(monkeypatch: pytest.MonkeyPatch) -> set[str]:
     """The keys for which the nearest is looked for."""
     keys: set[str] = set()
-    nearest: Callable[[Platform, str], Any] = parsing.nearest_key
+    nearest: Callable[[Platform, str], Any] = selectors.nearest_key
 
     def counted(platform: Platform, key: str) -> Any:
         keys.add(key)
         return nearest(platform, key)
 
-    monkeypatch.setattr(parsing, "nearest_key", counted)
+    monkeypatch.setattr(selectors, "nearest_key", counted)
     return keys
 
 

@@ -12,8 +12,7 @@ from typing import Any
 
 import pytest
 from authsec_server.accounts import admin_keys, administrators, sessions
-from authsec_server.accounts.model.entering import Arrival, BrowserCaller
-from authsec_server.accounts.model.sessions import SignInMethod
+from authsec_server.accounts.model.sessions import Arrival, BrowserCaller, SignInMethod
 from authsec_server.audit.store import events
 from authsec_server.db import Tx
 from authsec_server.db.postgresql import PostgreSQL

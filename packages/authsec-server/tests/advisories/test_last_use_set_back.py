@@ -8,8 +8,7 @@ from typing import Any
 import pytest
 from authsec_server.accounts import admin_keys, administrators, sessions
 from authsec_server.accounts.model.administrators import Administrator
-from authsec_server.accounts.model.entering import Arrival, BrowserCaller
-from authsec_server.accounts.model.sessions import SignInMethod
+from authsec_server.accounts.model.sessions import Arrival, BrowserCaller, SignInMethod
 from sealed_estate import Sealed, sealed_estate
 
 pytestmark = pytest.mark.sqlite_suffices

@@ -11,8 +11,8 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from authsec_server.accounts import local_links
-from authsec_server.accounts.throttle import FAILURES_A_MINUTE, GUESSES_A_MINUTE
+from authsec_server.accounts import administrators
+from authsec_server.accounts.sign_in import FAILURES_A_MINUTE, GUESSES_A_MINUTE
 from authsec_server.failures import Conflict
 from authsec_server.principal import LOCAL_OPERATOR
 from authsec_server.web.errors import TooOften, Unauthenticated
@@ -61,7 +61,7 @@ def test_guessing_does_not_keep_the_owner_out(entrance: Entrance) -> None:
         guess(entrance, f"203.0.113.{number}")
     assert guess(entrance, "192.0.2.1", password=entrance.password) == "in", "where Ann has been before"
     operator = entrance.act(LOCAL_OPERATOR)
-    link = entrance.database.change(lambda tx: local_links.for_a_sign_in(tx, operator, "ann@example.com"))
+    link = entrance.database.change(lambda tx: administrators.for_a_sign_in(tx, operator, "ann@example.com"))
     assert entrance.sign_in.by_link(link.code, entrance.caller("203.0.113.1"))
 
 

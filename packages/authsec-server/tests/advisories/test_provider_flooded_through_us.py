@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from authsec_server.accounts.throttle import FAILURES_A_MINUTE
+from authsec_server.accounts.sign_in import FAILURES_A_MINUTE
 from starlette.testclient import TestClient
 
 House = Any

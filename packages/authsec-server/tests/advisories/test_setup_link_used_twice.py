@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from authsec_server.accounts import administrators, local_links
+from authsec_server.accounts import administrators
 from authsec_server.accounts.model import LinkStatus
 from authsec_server.failures import Conflict
 from authsec_server.principal import LOCAL_OPERATOR, Role
@@ -48,9 +48,9 @@ def uses(entrance: Entrance, purpose: str) -> Callable[[int], Any]:
         )
     entrance.first()
     if purpose == "sign_in":
-        code = entrance.database.change(lambda tx: local_links.for_a_sign_in(tx, operator, "ann@example.com")).code
+        code = entrance.database.change(lambda tx: administrators.for_a_sign_in(tx, operator, "ann@example.com")).code
         return lambda _: sign_in.by_link(code, entrance.caller())
-    code = entrance.database.change(lambda tx: local_links.for_a_password(tx, operator, "ann@example.com")).code
+    code = entrance.database.change(lambda tx: administrators.for_a_password(tx, operator, "ann@example.com")).code
     return lambda index: sign_in.set_password(code, password=f"number {index} of them", caller=entrance.caller())
 
 
@@ -84,7 +84,7 @@ def test_a_link_is_for_what_it_was_made_for(entrance: Entrance) -> None:
     _, invitation = entrance.database.change(
         lambda tx: administrators.invite(tx, act, email="bob@example.com", name="Bob", role=Role.VIEWER)
     )
-    sign_in = entrance.database.change(lambda tx: local_links.for_a_sign_in(tx, operator, "ann@example.com"))
+    sign_in = entrance.database.change(lambda tx: administrators.for_a_sign_in(tx, operator, "ann@example.com"))
     given = {"password": "another one entirely", "caller": entrance.caller()}
     for wrong in (
         lambda: entrance.sign_in.set_password(sign_in.code, **given),

@@ -9,8 +9,8 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from authsec_server.accounts import local_links
-from authsec_server.accounts.oidc.refusal import OpenIdRefusal
+from authsec_server.accounts import administrators
+from authsec_server.accounts.oidc.identity import OpenIdRefusal
 from authsec_server.failures import Conflict
 from authsec_server.principal import LOCAL_OPERATOR
 from authsec_server.web.errors import TooOften, Unauthenticated
@@ -42,7 +42,7 @@ def spent(entrance: Entrance) -> str:
     """The code of a link by which Ann came in."""
     ann = entrance.first()
     operator = entrance.act(LOCAL_OPERATOR)
-    link = entrance.database.change(lambda tx: local_links.for_a_sign_in(tx, operator, ann.administrator.id))
+    link = entrance.database.change(lambda tx: administrators.for_a_sign_in(tx, operator, ann.administrator.id))
     entrance.sign_in.by_link(link.code, entrance.caller())
     return str(link.code)
 

@@ -6,8 +6,8 @@ from __future__ import annotations
 
 import pytest
 from authsec_server.clients import search, service
-from authsec_server.clients.filters import ClientFilters
 from authsec_server.clients.model import Onboarding
+from authsec_server.clients.search import ClientFilters
 from authsec_server.db import Database
 from authsec_server.principal import Act
 

@@ -9,12 +9,12 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
-from authsec_server.app.audit_names import NAMES
+from authsec_server.app.routes import NAMES
 from authsec_server.audit import counts, live_tokens
 from authsec_server.audit import service as audit
+from authsec_server.audit.api import read_filter
 from authsec_server.audit.filters import EventFilter
 from authsec_server.audit.model import Decision, Event, EventKind, Named, Refusal, Tally
-from authsec_server.audit.query_parameters import read_filter
 from authsec_server.audit.rollup import roll_up
 from authsec_server.audit.sealing import service as sealing
 from authsec_server.audit.sealing.checkpoints import Checkpoint, Keys

@@ -22,7 +22,7 @@ from typing import Any, Final, Protocol
 _FORKED: Final = str(Path(__file__).with_name("forked.py"))
 AUTHSEC: Final = (sys.executable, str(Path(sys.executable).with_name("authsec")))
 _GO: Final = "go"
-_COMMANDS: Final = ("admin", "audit", "audit_showing", "audit_verify", "backup", "restore", "serve")
+_COMMANDS: Final = ("admin", "audit", "audit_verify", "backup", "restore", "serve")
 IMPORTED: Final = (  # what a command and a server import, and what they import only once they need it
     "authsec.cli",
     "authsec_server.app.console_pages",

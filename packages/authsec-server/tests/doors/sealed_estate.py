@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 from authsec_server.accounts import admin_keys as accounts
 from authsec_server.accounts import administrators
-from authsec_server.app.audit_names import NAMES
+from authsec_server.app.routes import NAMES
 from authsec_server.audit import service as audit
-from authsec_server.audit.query_parameters import read_filter
+from authsec_server.audit.api import read_filter
 from authsec_server.audit.sealing.log_check import Report
 from authsec_server.audit.sealing.sealer import Sealer
 from authsec_server.audit.sealing.verifying import verify_log

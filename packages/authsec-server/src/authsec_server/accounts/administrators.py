@@ -1,4 +1,8 @@
-"""Invite, edit, disable, enable and reset administrators. See `sign_in.py` for sign-in and `links.py` for links."""
+"""Invite, edit, disable, enable and reset administrators; make sign-in links at the server's machine.
+
+The operator at that machine can read the data folder and therefore already controls the authority. An admin key may not
+make such a link: the holder of the key must not sign in as a person. `sign_in.py` has the sign-in.
+"""
 
 from __future__ import annotations
 
@@ -268,3 +272,49 @@ def named(administrator: Administrator) -> Named:
 
 def _role(administrator: Administrator) -> str:
     return administrator.role.name.lower()
+
+
+def for_the_first(tx: Tx, act: Act) -> NewLink:
+    """Make the link that creates the first administrator. Call only inside a `change`.
+
+    Raises `Conflict` if an administrator exists.
+    """
+    _require_operator(act)
+    if has_any(tx):
+        raise Conflict(
+            "An administrator already exists, and this link is only for the first administrator.",
+            "To set a new password for an administrator: authsec admin setup-url --email ADDRESS. To see all "
+            "administrators: authsec admin list. To add an administrator: authsec admin invite ADDRESS --name NAME "
+            "--role admin",
+        )
+    return _make_local_link(tx, act, LinkPurpose.FIRST_ADMINISTRATOR, None)
+
+
+def for_a_password(tx: Tx, act: Act, reference: str) -> NewLink:
+    """Make a link to choose a new password. The old password stops working at once. Call only inside a `change`."""
+    _require_operator(act)
+    return reset(tx, act, reference)[1]
+
+
+def for_a_sign_in(tx: Tx, act: Act, reference: str) -> NewLink:
+    """Make a link by which one administrator signs in once. Call only inside a `change`."""
+    _require_operator(act)
+    whose = find_administrator(tx, reference, suggests=False)
+    whose.require_enabled()
+    return _make_local_link(tx, act, LinkPurpose.SIGN_IN, whose)
+
+
+def _require_operator(act: Act) -> None:
+    if act.principal.kind is not PrincipalKind.LOCAL_OPERATOR:
+        raise NotPermitted(
+            "This kind of link can only be created on the server's machine.",
+            "On that machine, run: authsec admin setup-url --data DIR",
+        )
+
+
+def _make_local_link(tx: Tx, act: Act, purpose: LinkPurpose, whose: Administrator | None) -> NewLink:
+    made = links.make(tx, act, purpose, whose, FROM_THE_MACHINE)
+    subject = named(whose) if whose else None
+    until = made.link.expires_at
+    audit.record_act(tx, act, EventKind.LINK_MADE, subject=subject, expires_at=until, detail={"purpose": purpose})
+    return made

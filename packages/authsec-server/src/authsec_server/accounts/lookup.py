@@ -1,13 +1,15 @@
-"""Find an administrator, or the principal that an audit filter names."""
+"""Find an administrator, the principal that an audit filter names, and the principal of an earlier act."""
 
 from __future__ import annotations
+
+from datetime import datetime
 
 from authsec_server import naming
 from authsec_server.accounts.model.administrators import Administrator, read_email
 from authsec_server.accounts.store import admin_keys, administrators
 from authsec_server.db import Tx
 from authsec_server.failures import Invalid, NotFound
-from authsec_server.principal import PrincipalKind
+from authsec_server.principal import LOCAL_OPERATOR, Principal, PrincipalKind
 from authsec_server.suggest import nearest, told_nearest
 
 
@@ -59,3 +61,19 @@ def find_principal(tx: Tx, text: str) -> tuple[PrincipalKind, str] | None:
     if administrator:
         return PrincipalKind.ADMINISTRATOR, administrator
     return (PrincipalKind.ADMIN_KEY, key) if key else None
+
+
+def current_principal(tx: Tx, kind: PrincipalKind, principal_id: str, now: datetime) -> Principal | None:
+    """Return the principal of an earlier act with its current role, before another caller completes the act.
+
+    Return None if the principal is disabled, revoked, expired or deleted.
+    """
+    if kind is PrincipalKind.LOCAL_OPERATOR:
+        return LOCAL_OPERATOR
+    if kind is PrincipalKind.ADMIN_KEY:
+        key = admin_keys.by_id(tx.connection, principal_id) if naming.is_uuid(principal_id) else None
+        return key.principal() if key and key.refusal(now) is None else None
+    if kind is PrincipalKind.ADMINISTRATOR and naming.is_uuid(principal_id):
+        administrator = administrators.by_id(tx.connection, principal_id)
+        return administrator.principal("") if administrator and administrator.enabled else None
+    return None

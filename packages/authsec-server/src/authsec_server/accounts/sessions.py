@@ -1,6 +1,6 @@
 """Begin, list and end administrators' sessions.
 
-`session_auth.py` authenticates requests by the session cookie.
+`authentication.py` authenticates requests by the session cookie.
 """
 
 from __future__ import annotations
@@ -12,8 +12,14 @@ from authsec_server import naming
 from authsec_server.accounts.lookup import find_administrator
 from authsec_server.accounts.model import secret
 from authsec_server.accounts.model.administrators import Administrator
-from authsec_server.accounts.model.entering import Arrival, NewSession
-from authsec_server.accounts.model.sessions import Session, SessionTerms, SignInMethod, shown_user_agent
+from authsec_server.accounts.model.sessions import (
+    Arrival,
+    NewSession,
+    Session,
+    SessionTerms,
+    SignInMethod,
+    shown_user_agent,
+)
 from authsec_server.accounts.store import administrators as people
 from authsec_server.accounts.store import sessions as store
 from authsec_server.audit import service as audit

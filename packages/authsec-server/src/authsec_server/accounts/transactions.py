@@ -13,10 +13,9 @@ from typing import Final
 from authsec_server.accounts import administrators, links, sessions
 from authsec_server.accounts.model import administrators as model
 from authsec_server.accounts.model.administrators import Administrator, identity, read_email
-from authsec_server.accounts.model.entering import Arrival, NewSession, SignInRefusal
 from authsec_server.accounts.model.links import LinkPurpose, LinkState
-from authsec_server.accounts.model.sessions import SignInMethod
-from authsec_server.accounts.oidc.refusal import OpenIdRefusal
+from authsec_server.accounts.model.sessions import Arrival, NewSession, SignInMethod, SignInRefusal
+from authsec_server.accounts.oidc.identity import OpenIdRefusal
 from authsec_server.accounts.store import administrators as store
 from authsec_server.accounts.store import sessions as past
 from authsec_server.audit import service as audit

@@ -5,16 +5,15 @@ room.
 
 | module | owns |
 |---|---|
-| `services` | which objects the rooms get, and from which settings; notes for `/readyz` |
-| `routes`, `console_pages` | which rooms are served over HTTP; the console's routes |
+| `services` | which objects the rooms get, and from which settings; clocks and randomness, which tests replace |
+| `routes` | which rooms are served over HTTP; in which room an audit filter looks up a name |
+| `console_pages` | the console's routes, which a command does not import |
 | `lifecycle` | start and close; the order of middleware; accepted hosts; what runs once a minute |
 | `readiness_probe` | when `/readyz` fails: database, clock, lock, sealing (the endpoint itself is in `web/health.py`) |
 | `older_database`, `restoration` | detect a restored backup; `authsec admin restored`, after which it is served |
-| `audit_names` | names in audit filters: which room looks up agents, delegations, administrators and reasons |
-| `runtime` | clocks, randomness and password hashing, which tests replace |
 """
 
 from authsec_server.app.lifecycle import Authority, as_served, open_authority, refuse_to_serve
-from authsec_server.app.runtime import Runtime
+from authsec_server.app.services import Runtime
 
 __all__ = ["Authority", "Runtime", "as_served", "open_authority", "refuse_to_serve"]

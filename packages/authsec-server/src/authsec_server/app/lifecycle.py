@@ -21,8 +21,7 @@ from authsec_server.accounts.model import AdminKey
 from authsec_server.accounts.sign_in import SignIn
 from authsec_server.app.older_database import compare, may_be_read, watch
 from authsec_server.app.routes import routes
-from authsec_server.app.runtime import Runtime
-from authsec_server.app.services import Services, checkpoints_of, services_of
+from authsec_server.app.services import Runtime, Services, checkpoints_of, services_of
 from authsec_server.attestation import service as attestation
 from authsec_server.audit import service as audit
 from authsec_server.audit.rollup import roll_up
@@ -48,9 +47,15 @@ from authsec_server.tokens.issue import DelegationTokens
 from authsec_server.web import health
 from authsec_server.web.errors import HANDLERS, where
 from authsec_server.web.health import Readiness
-from authsec_server.web.middleware import Bounded, ConcurrencyLimit, Contextualise, ExpectedHosts, is_one_of
+from authsec_server.web.middleware import (
+    Bounded,
+    ConcurrencyLimit,
+    Contextualise,
+    ExpectedHosts,
+    RefuseWhileOlder,
+    is_one_of,
+)
 from authsec_server.web.request_context import new_context
-from authsec_server.web.restored_backup import RefuseWhileOlder
 
 log = structlog.get_logger(__name__)
 

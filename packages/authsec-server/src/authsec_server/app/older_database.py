@@ -16,8 +16,8 @@ from authsec_server.audit.sealing.outside import Comparison
 from authsec_server.failures import Unavailable
 from authsec_server.keys.api import METADATA_ADDRESSES
 from authsec_server.web import health
+from authsec_server.web.middleware import OLDER_REMEDY
 from authsec_server.web.operations import API
-from authsec_server.web.restored_backup import REMEDY
 
 log = structlog.get_logger(__name__)
 
@@ -37,7 +37,7 @@ def _tell(comparison: Comparison, problem: str | None) -> None:
     """Set the problem of the comparison; None clears it. Log each new problem once."""
     before, comparison.problem = comparison.problem, problem
     if problem and problem != before:
-        log.error("nothing is issued and nothing is changed", why=problem, remedy=REMEDY)
+        log.error("nothing is issued and nothing is changed", why=problem, remedy=OLDER_REMEDY)
 
 
 def watch(services: Services, maintain: Callable[[], None]) -> Callable[[], Coroutine[Any, Any, None]]:

@@ -1,4 +1,7 @@
-"""Combine the routes of all rooms and the OpenAPI document of the admin API."""
+"""Combine the routes of all rooms and the OpenAPI document of the admin API.
+
+`NAMES` looks up the names in audit log filters: agents, delegations, administrators, each in the room that owns it.
+"""
 
 from __future__ import annotations
 
@@ -6,32 +9,63 @@ from functools import partial
 
 from starlette.routing import BaseRoute
 
-from authsec_server.accounts import admin_keys_api, administrators_api, links_api
+from authsec_server.accounts import api as accounts_api
+from authsec_server.accounts.lookup import find_principal
+from authsec_server.accounts.model import KeyRefusal, SignInRefusal
+from authsec_server.accounts.oidc.identity import OpenIdRefusal
 from authsec_server.apis import api as apis_api
 from authsec_server.apis import credentials_api
-from authsec_server.app.audit_names import NAMES
+from authsec_server.apis.credential import CredentialRefusal
 from authsec_server.app.services import Services
 from authsec_server.attestation.explain import api as trial_api
 from authsec_server.audit import api as audit_api
+from authsec_server.audit.api import Names
 from authsec_server.audit.sealing import api as sealing_api
 from authsec_server.clients import api as clients_api
-from authsec_server.clients import bindings, enrolment_api
-from authsec_server.clients import issuers_api as client_issuers_api
-from authsec_server.clients import proofs_api as client_proofs_api
+from authsec_server.clients import bindings, bindings_api, enrolment_api
+from authsec_server.clients import service as clients
+from authsec_server.clients.enrolment import EnrolmentRefusal as EnrolmentReason
 from authsec_server.configuration import api as configuration_api
 from authsec_server.configuration.steps import Setting
+from authsec_server.db import Tx
 from authsec_server.delegations import api as delegations_api
-from authsec_server.delegations import grants_api, service
+from authsec_server.delegations import resolve, service
+from authsec_server.failures import NotFound, NotPermitted
 from authsec_server.issuers import api as issuers_api
-from authsec_server.issuers import refresh_api
 from authsec_server.keys import api as keys_api
 from authsec_server.keys import sealing_key_api
 from authsec_server.revocations import api as revocations_api
 from authsec_server.roles import api as roles_api
 from authsec_server.tokens import api as tokens_api
 from authsec_server.tokens import events_api, introspection_api, oauth_api, revocation_api
+from authsec_server.tokens.decision import Reason as TokenReason
 from authsec_server.web import health, openapi
 from authsec_server.web.operations import AnyOperation, routes_of
+
+
+def _client_id(tx: Tx, slug: str) -> str | None:
+    found = clients.find(tx, slug)
+    return found.id if found else None
+
+
+def _delegation_ids(tx: Tx, id_or_slug: str) -> tuple[str, str] | None:
+    try:
+        found = resolve.stored(tx, id_or_slug)
+    except NotFound:
+        return None  # whoever asks says so, or looks for the id of one that is gone
+    return found.id, found.client_id
+
+
+_REASONS = (TokenReason, EnrolmentReason, CredentialRefusal, KeyRefusal, SignInRefusal, OpenIdRefusal)
+
+NAMES = Names(
+    client=_client_id,
+    delegation=_delegation_ids,
+    person=find_principal,
+    which_client=clients.which,
+    which_delegation=resolve.which,
+    reasons=frozenset(str(reason) for each in _REASONS for reason in each) | {NotPermitted.reason},
+)
 
 
 def routes(services: Services, *, pages: bool) -> list[BaseRoute]:
@@ -88,12 +122,9 @@ def operations(services: Services) -> list[AnyOperation]:
         *apis_api.operations(),
         *credentials_api.operations(),
         *delegations_api.operations(services.terms),
-        *grants_api.operations(services.terms),
         *keys_api.operations(authority_keys.key_ring, authority_keys.feed_keys),
         *revocation_api.operations(services.own_tokens),
-        *administrators_api.operations(issuer=services.settings.issuer),
-        *links_api.operations(issuer=services.settings.issuer),
-        *admin_keys_api.operations(),
+        *accounts_api.operations(issuer=services.settings.issuer),
         *audit_api.operations(NAMES),
         *sealing_api.operations(
             published=authority_keys.sealing_keyring.published,
@@ -119,7 +150,6 @@ def _of_clients(services: Services) -> list[AnyOperation]:
     trust_domain = services.settings.trust_domain
     return [
         *clients_api.operations(trust_domain=trust_domain, delete=partial(service.delete_client, terms=services.terms)),
-        *client_proofs_api.operations(trust_domain=trust_domain),
         *enrolment_api.operations(),
     ]
 
@@ -129,12 +159,12 @@ def _of_issuers(services: Services) -> list[AnyOperation]:
     return [
         *issuers_api.operations(
             trust.cluster_apis,
+            trust.key_sets,
             issuer=issuer,
             edit=partial(bindings.edit_trusted_issuer, trust_domain=trust_domain),
             disable=bindings.disable_trusted_issuer,
             enable=partial(bindings.enable_trusted_issuer, trust_domain=trust_domain),
         ),
-        *refresh_api.operations(trust.key_sets, trust.cluster_apis),
-        *client_issuers_api.operations(trust_domain=trust_domain, issuer=issuer),
+        *bindings_api.operations(trust_domain=trust_domain, issuer=issuer),
         *trial_api.operations(trust.token_explainer),
     ]

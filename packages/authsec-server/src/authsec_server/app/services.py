@@ -5,18 +5,20 @@ The objects are built in groups. Each group uses only earlier groups.
 
 from __future__ import annotations
 
+import secrets
+import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from functools import partial
 
-from authsec_server.accounts.authentication import AdminKeys, LocalOperator
+from authsec_server.accounts.authentication import AdminKeys, LocalOperator, Sessions, cookie_name
+from authsec_server.accounts.hashing import Hashing
 from authsec_server.accounts.model import SessionTerms
 from authsec_server.accounts.oidc import OpenIdSignIn, sign_in_of
-from authsec_server.accounts.session_auth import Sessions, cookie_name
 from authsec_server.accounts.sign_in import SignIn
 from authsec_server.apis.authentication import ApiCredentials
 from authsec_server.app.readiness_probe import ReadinessProbe
-from authsec_server.app.runtime import Runtime
 from authsec_server.attestation.cluster import Clusters
 from authsec_server.attestation.explain.service import TokenExplainer
 from authsec_server.attestation.workloads import Workloads
@@ -27,7 +29,7 @@ from authsec_server.audit.sealing.outside import Comparison
 from authsec_server.audit.sealing.retention import Dropper
 from authsec_server.audit.sealing.sealer import Sealer
 from authsec_server.audit.sealing.sinks import CheckpointDelivery, checkpoint_delivery
-from authsec_server.clients.enrolment_endpoint import Enrolling
+from authsec_server.clients.enrolment_api import Enrolling
 from authsec_server.console.addresses import ACTIVITY_STREAM
 from authsec_server.db import Database
 from authsec_server.delegations import live_tokens
@@ -56,6 +58,19 @@ from authsec_server.tokens.revocation import SelfRevocation
 from authsec_server.web.health import Liveness, Readiness, ReadinessProblem
 from authsec_server.web.instants import rfc3339
 from authsec_server.web.unit_of_work import UnitOfWork
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Runtime:
+    """Clocks, randomness and password hashing. All other code gets the time and random bytes from this object.
+
+    `hashing` creates the hasher for people's passwords, which is slow on purpose.
+    """
+
+    now: Callable[[], datetime] = lambda: datetime.now(UTC)
+    monotonic: Callable[[], float] = time.monotonic
+    token_bytes: Callable[[int], bytes] = secrets.token_bytes
+    hashing: Callable[[], Hashing] = Hashing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

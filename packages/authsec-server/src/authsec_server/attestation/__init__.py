@@ -1,4 +1,4 @@
-"""Verify evidence and return the selectors that the evidence proves; one module for each kind of evidence.
+"""Verify evidence and return the selectors that the evidence proves.
 
 A selector is a key and a value that describe a workload, such as its namespace. `clients` decides which
 proofs a client may use. `issuers` manages the trusted issuers. This package does not decide what a client
@@ -8,11 +8,10 @@ may do.
 |---|---|
 | `service` | which kind of evidence a request has; what a caller without evidence gets |
 | `key_pair`, `client_secret` | proof without an issuer: an assertion (algorithms: `authsec.jose.keys`), a secret |
-| `workloads`, `workload_tokens` | the kinds of workload tokens; checks of form, signature, issuer, audience and times |
-| `kubernetes`, `spiffe`, `oidc` | which selectors the claims of a token prove, for each kind of issuer |
+| `workloads`, `workload_tokens` | verify and match a token; checks of form, signature, issuer, audience, times |
+| `kinds` | which selectors the claims of a token prove, for each kind of issuer: Kubernetes, SPIFFE, OpenID Connect |
 | `cluster` | what a cluster says about a token and its pod, and for how long the answer is cached |
 | `matching` | whether a workload has all selectors of a proof; a description of the closest mismatch |
-| `evidence_cache` | when a token needs no second signature check |
 | `store` | used assertions, so that each works once |
 | `model` | evidence, results, and reasons for a refusal |
 | `explain/service`, `explain/model` | "Try a token": the steps, their order and their wording |

@@ -11,7 +11,7 @@ from typing import Any, Final, Generic, TypeGuard, TypeVar
 
 from authsec_server.attestation.model import Evidence, TokenBinding, Unchecked
 from authsec_server.clients.model import Selector
-from authsec_server.clients.selectors.parsing import MAX_VALUE
+from authsec_server.clients.selectors import MAX_VALUE
 from authsec_server.issuers.cluster_client import ClusterApis, NotAnswered
 from authsec_server.issuers.model import LookupUnavailable, TrustedIssuer
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
-from authsec_server.attestation import spiffe
+from authsec_server.attestation.kinds import SPIFFE_ID
 from authsec_server.attestation.model import Miss, Proved, SelectorRow, Validation, Verified
 from authsec_server.clients.model import Client, Proof, ProofKind, Selector, spiffe_id
 from authsec_server.issuers.model import Provenance, TrustedIssuer, TrustedIssuerKind, provenance
@@ -24,7 +24,7 @@ _SHOWN = {
     "k8s:node-name": "node",
     "k8s:container-name": "container",
     "k8s:container-image": "image",
-    spiffe.KEY: "SPIFFE ID",
+    SPIFFE_ID: "SPIFFE ID",
 }
 _OFFLINE = {TrustedIssuerKind.KUBERNETES: Validation.OFFLINE}
 _SHOWN_PREFIXES = {"k8s:pod-label:": "label", "k8s:pod-owner:": "owner"}
@@ -88,7 +88,7 @@ def required_keys(proof: Proof, trusted_issuer: TrustedIssuer) -> tuple[str, ...
     """
     said = tuple(each.key for each in _said(proof, _how(proof, trusted_issuer)))
     if trusted_issuer.kind is TrustedIssuerKind.SPIFFE and proof.selectors:
-        return (spiffe.KEY, *(key for key in said if key != spiffe.KEY))
+        return (SPIFFE_ID, *(key for key in said if key != SPIFFE_ID))
     return said
 
 
@@ -110,7 +110,7 @@ def _how(proof: Proof, trusted_issuer: TrustedIssuer) -> dict[str, Provenance]:
     In a trust domain, the token always proves the SPIFFE ID.
     """
     how = {each.key: provenance(trusted_issuer, each.key) for each in proof.selectors}
-    return how | {spiffe.KEY: Provenance.TOKEN} if trusted_issuer.kind is TrustedIssuerKind.SPIFFE else how
+    return how | {SPIFFE_ID: Provenance.TOKEN} if trusted_issuer.kind is TrustedIssuerKind.SPIFFE else how
 
 
 def _said(proof: Proof, how: Mapping[str, Provenance]) -> list[Selector]:
@@ -149,10 +149,10 @@ def _rows(asked: Sequence[Selector], how: Mapping[str, Provenance], verified: Ve
 
 def _with_spiffe_id(asked: Sequence[Selector], verified: Verified, own_id: str) -> list[Selector]:
     """Return the required selectors with a SPIFFE ID: the client's own, or the one that the proof registers."""
-    own = Selector(key=spiffe.KEY, value=own_id)
-    registered = [each for each in asked if each.key == spiffe.KEY]
+    own = Selector(key=SPIFFE_ID, value=own_id)
+    registered = [each for each in asked if each.key == SPIFFE_ID]
     if own in verified.selectors or not registered:
-        return [own, *(each for each in asked if each.key != spiffe.KEY)]
+        return [own, *(each for each in asked if each.key != SPIFFE_ID)]
     return list(asked)
 
 

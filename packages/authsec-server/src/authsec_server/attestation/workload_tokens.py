@@ -1,6 +1,6 @@
 """Checks for the tokens of all trusted issuers: form, signature, issuer, audience and times. Pure.
 
-Each kind of issuer has a module that reads the claims about the workload. Only a key of the trusted issuer
+`kinds` reads the claims about the workload. Only a key of the trusted issuer
 verifies a token. The token itself never chooses the key (RFC 8725 sections 3.1 and 3.10).
 """
 

@@ -9,11 +9,11 @@ The package `revocations` owns the list of revocations.
 | `service` | record an event or a refusal; read events, with the reader's role checked |
 | `store` | tables and indexes; convert an event to a row and a row to an event |
 | `event_batches` | the events of many token requests, inserted by one statement of the driver |
-| `query_parameters`, `filters` | parse the filters of a request; which events a filter matches |
+| `filters` | which events a filter matches |
 | `pages` | SQL of the list: filters, order, paging, which index |
 | `number_ranges` | event numbers of an hour, so that a filter by time reads few events |
 | `unreadable_rows` | lists and sums that continue after an unreadable row |
-| `views`, `api` | an event as JSON; the operation that lists events |
+| `views`, `api` | an event as JSON; the operation that lists events, and its query parameters |
 | `export`, `live` | download as JSON or CSV; new events for watchers |
 | `live_tokens` | tokens that are issued and not expired, by client or key |
 | `counts`, `counting` | numbers for dashboards and last uses; the rules for counting requests, hours and last uses |

@@ -16,7 +16,7 @@ from authsec_server.db import Tx
 from authsec_server.settings import MAX_TOKEN_LIFETIME_CAP
 
 MOST = 10_000  # tokens looked at: those that live longest
-_LONGEST = timedelta(seconds=MAX_TOKEN_LIFETIME_CAP, hours=1)  # the hour is for clocks that differ
+LONGEST = timedelta(seconds=MAX_TOKEN_LIFETIME_CAP, hours=1)  # the hour is for clocks that differ
 
 IsRevoked = Callable[[ColumnElement[str]], ColumnElement[bool]]
 """A condition in SQL: the token of this `jti` was revoked individually."""
@@ -66,7 +66,7 @@ def of_clients(tx: Tx, now: datetime, client_ids: Collection[str], *, is_revoked
 
 def of_key(tx: Tx, now: datetime, kid: str, *, is_revoked: IsRevoked = _never) -> TokenGroups:
     """Return the live tokens that this key signed."""
-    return _found(tx, now, is_revoked, events.c.kid == kid, events.c.at > now - _LONGEST)
+    return _found(tx, now, is_revoked, events.c.kid == kid, events.c.at > now - LONGEST)
 
 
 def _found(tx: Tx, now: datetime, is_revoked: IsRevoked, *which: ColumnElement[bool]) -> TokenGroups:

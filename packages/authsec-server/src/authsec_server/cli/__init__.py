@@ -2,26 +2,25 @@
 
 | module | owns |
 |---|---|
-| `resource`, `params` | list, show, edit, enable, disable and delete of every noun; option types such as durations |
+| `resource`, `params` | list, show, edit, enable, disable and delete of every noun; pages; option types |
 | `confirm` | the impact and the question before a change; `--yes`, `--dry-run`, `--reason` |
-| `output`, `paging` | tables, colours, JSON, error lines; `--limit`, `--cursor`, `--all` |
+| `output` | tables, colours, JSON, error lines |
 | `caller`, `transport` | `--data`, `--json`, how a command finds the authority; errors of the admin API as text |
 | `remote`, `local` | calls over HTTPS, with retries; calls in this process, as the local operator |
 | `files` | read a named file up to a limit; write a secret to a new private file |
-| `agents`, `agents_deploy` | agents; `spire-entry` and `manifest` |
-| `agent_proofs`, `agent_secrets`, `agent_enrolment` | proofs of an agent; client secrets; enrolment codes |
-| `issuers`, `issuers_text` | trusted issuers: bind, remove, refresh; trusted issuers as text for people |
-| `issuers_add`, `issuers_edit`, `issuers_try` | `add` for each kind; `edit`, `rbac` and `check`; `try` a token |
-| `kubeconfig`, `lookup_options` | the cluster of a kubeconfig; options for a cluster's look-ups |
+| `agents`, `agents_deploy` | agents, and enrolment codes for laptops; `spire-entry` and `manifest` |
+| `agent_proofs` | proofs of an agent; client secrets |
+| `issuers`, `issuers_text` | trusted issuers: edit, check, bind, remove, refresh; trusted issuers as text for people |
+| `issuers_add`, `issuers_try` | `add` for each kind; `try` a token |
+| `kubeconfig` | the cluster of a kubeconfig; options for a cluster's look-ups |
 | `configuration`, `configuration_files`, `yaml_reader` | `export` and `apply`; join files; strict YAML |
-| `audit`, `audit_showing`, `audit_follow` | `list` and its filters; `show` and `export`; `follow` |
-| `audit_verify`, `audit_report`, `audit_files` | `verify`, the sealed log; the report; the files to verify |
-| `audit_drop`, `audit_counts` | `drop`; `rebuild-counts` |
-| `sealing_key` | the option that names the file of the sealing key |
-| `admin`, `administrators`, `bootstrap_key`, `restore` | `authsec admin`: admin keys; people; a first key; `restored` |
-| `serve`, `server_process` | `authsec serve`: the options; port, TLS, signals, shutdown |
-| `greeting`, `logs` | the first screen of `serve`; log format |
-| `database_urls`, `signals` | a database URL without its password; commands that run until a signal |
+| `audit`, `audit_follow` | `list` and its filters, `show`, `export`; `follow`, until a signal |
+| `audit_verify`, `audit_report` | `verify`, the sealed log and its key; the report |
+| `audit_files` | the files to verify; the option that names the file of the sealing key |
+| `audit_maintenance` | `drop`; `rebuild-counts` |
+| `admin`, `backup`, `restore` | `authsec admin`: people and admin keys; `authsec backup`; `authsec admin restored` |
+| `serve`, `server_process` | `authsec serve`: the options; port, TLS, signals, log, shutdown |
+| `greeting` | the first screen of `serve`; a database URL without its password |
 """
 
 from __future__ import annotations

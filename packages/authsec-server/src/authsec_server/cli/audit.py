@@ -1,7 +1,8 @@
-"""`authsec audit`: list, show, export, follow and verify the events of the audit log."""
+"""`authsec audit`: list, show and export the events of the audit log. Other modules have the other commands."""
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
@@ -9,10 +10,11 @@ from typing import Any, Final, TypeVar
 
 import click
 from authsec.lazy_commands import Commands, LazyCommand
+from authsec.terminal import command_line
 from rich.text import Text
 
-from authsec_server.cli.caller import Caller, admin_command
-from authsec_server.cli.output import NOTHING, Output, cell, often, styled, table, when
+from authsec_server.cli.caller import Caller, admin_command, path
+from authsec_server.cli.output import NOTHING, Output, block, cell, often, styled, table, when
 from authsec_server.cli.params import DURATION
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -125,23 +127,17 @@ _SEALING: Final = {  # these bring the database with them, and nobody who lists 
     "verify-export": ("verify_exported", "Verify the output of `export-sealed`, on any machine."),
     "rotate-key": ("rotate_key", "Replace the key that seals the audit log."),
 }
-_DROPPING: Final = {
+_MAINTENANCE: Final = {
     "drop": (
         "drop_months",
         "Delete the events of old months, after checking that an export contains each of them as sealed.",
     ),
-}
-_COUNTS: Final = {"rebuild-counts": ("rebuild_counts", "Rebuild the counts of tokens and uses from the events.")}
-_SHOWING: Final = {
-    "show": ("show", "Print one whole event, or all events of one request."),
-    "export": ("export_events", "Print all matching events, oldest first."),
+    "rebuild-counts": ("rebuild_counts", "Rebuild the counts of tokens and uses from the events."),
 }
 _FOLLOWING: Final = {"follow": ("follow", "Print each event as JSON Lines when it is sealed, for a SIEM.")}
 _MODULES: Final = {
     "audit_verify": _SEALING,
-    "audit_drop": _DROPPING,
-    "audit_counts": _COUNTS,
-    "audit_showing": _SHOWING,
+    "audit_maintenance": _MAINTENANCE,
     "audit_follow": _FOLLOWING,
 }
 for module, commands in _MODULES.items():
@@ -270,3 +266,94 @@ def _tried(detail: Mapping[str, Any]) -> Text:
     if detail.get("holds"):
         return styled("valid", "green")
     return styled(" ".join(["fails:", *detail.get("failed", ())]) if detail.get("failed") else "not valid", "red")
+
+
+_SHOWN_ELSEWHERE = {"actions", "audience", "resources", "missing", "failed", "miss"}
+
+
+@audit.command()
+@click.argument("number_or_request_id", metavar="NUMBER|REQUEST_ID")
+@admin_command
+def show(caller: Caller, output: Output, number_or_request_id: str) -> None:
+    """Print one whole event, or all events of one request: what happened, why, and how to fix a refusal."""
+    answer = caller.get(path("events", number_or_request_id))
+    first, *others = answer["items"]
+    told = [_story(first)]
+    if number_or_request_id == str(first["event"]["id"]):
+        rest = [f"{each['event']['id']} {each['event']['kind']}" for each in others]
+        told += [Text(f"In the same request: {', '.join(rest)}", style="dim")] if rest else []
+    else:
+        told += [Text("\n").join([Text(""), _story(each)]) for each in others]
+    output.result(answer, *told)
+
+
+@audit.command("export")
+@click.option("--format", "form", type=click.Choice(["jsonl", "csv"]), default="jsonl", show_default=True)
+@filter_options
+@admin_command
+def export_events(caller: Caller, output: Output, form: str, **wanted: Any) -> None:  # noqa: ARG001 - it is for programs anyway
+    """Print all matching events, oldest first, as JSON Lines or as CSV for a spreadsheet.
+
+    For each event, `place` is its position in the sealed log, and `leaf` is its hash. The output of
+    `export-sealed` contains the event at the same position, with the same hash. A filtered export alone proves
+    nothing. An event that is not sealed yet has neither `place` nor `leaf`. `as_sealed` is false for an event
+    that was changed after sealing.
+    """
+    from authsec_server.audit import export  # only here: the database comes with it
+
+    with caller.session() as its:
+        events = everything(its, query_of(wanted))
+        for line in export.as_csv_lines(events) if form == "csv" else (f"{json.dumps(each)}\n" for each in events):
+            click.echo(line, nl=False)
+
+
+def _story(story: Mapping[str, Any]) -> Text:
+    """Render one event for a person, without empty fields."""
+    event, remedy = story["event"], story["remedy"]
+    detail = event["detail"]
+    told = (detail.get("miss") or {}).get("sentence") or detail.get("failed")
+    rest = {name: value for name, value in detail.items() if name not in _SHOWN_ELSEWHERE}
+    facts: dict[str, object] = {
+        "Event": f"{event['id']}, {event['kind']}",
+        "Time (UTC)": when(event["at"]) + (f", {often(event['count'])} in that minute" if event["counted"] else ""),
+        "Who": who(event),
+        "From": event["address"],
+        "What": what(event),
+        "Decision": decision(event) if event["decision"] or event["kind"] == "issuer.tried" else None,
+        "Why": told,
+        "Not delegated": " ".join(detail.get("missing") or ()),
+        "To fix": remedy and styled(remedy["text"], "bold"),
+        "Agent": _named(event["client"]),
+        "Delegations": "\n".join(filter(None, map(_named, event["delegations"]))),
+        "Roles": "\n".join(filter(None, map(_named, event["roles"]))),
+        "About": _named(event["subject"]),
+        "Token": event["jti"],
+        "Expires": event["expires_at"] and when(event["expires_at"]),
+        "Revoked": story["revoked_at"] and when(story["revoked_at"]),
+        "Signed by": event["kid"],
+        "Authority version": event["authority_version"],
+        "Request": event["request_id"],
+        "Tables written": ", ".join(event.get("tables", ())),  # older servers do not say
+        "Seal": _seal(event),
+        "Details": json.dumps(rest, ensure_ascii=False) if rest else None,
+    }
+    return block({name: value for name, value in facts.items() if value not in (None, "") and str(value) != "-"})
+
+
+def _seal(event: Mapping[str, Any]) -> Text | str:
+    """Describe the event's position in the sealed log, or warn that the event differs from its seal.
+
+    Answers of older servers do not have the field `as_sealed`.
+    """
+    if not event["leaf"]:
+        return "none yet"
+    if event.get("as_sealed") is False:
+        where = f"This event was changed: it does not match its seal at place {event['place']}. To see all changes:"
+        return styled(f"{where} {command_line('audit', 'verify')}", "bold red")
+    return f"place {event['place']}, leaf {event['leaf']}"
+
+
+def _named(named: Mapping[str, str] | None) -> str:
+    if named is None:
+        return ""
+    return f"{named['name'] or '(no name)'} ({named['id']})" if named["id"] else named["name"]

@@ -1,30 +1,35 @@
 """Readers of the files that `authsec audit verify` needs: keys, checkpoints and exports.
 
-The module also has `Month`, the option type for a month.
+The module also has `Month`, the option type for a month, and the option that names the file of the sealing key.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from functools import partial
+from functools import partial, wraps
 from hashlib import file_digest
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import click
 from authsec import strict_json
+from authsec.exit_status import Exit
 from authsec.jose import JoseError, PublicKey
 
 from authsec_server.audit.sealing.checkpoints import Checkpoint, CheckpointRefused, Keys, NoCheckpoint, read_checkpoint
 from authsec_server.audit.sealing.given import KeptExport
 from authsec_server.audit.sealing.lines import NotAnExport
 from authsec_server.audit.sealing.log_check import Report
+from authsec_server.cli.caller import Caller
 from authsec_server.cli.files import read_named
+from authsec_server.cli.local import InProcess
+from authsec_server.cli.output import Output
 from authsec_server.cli.transport import CallFailed
+from authsec_server.keys.sealing_keys import NO_FILE, SETTING
 
 _MAX_FILE = 64 * 1024
 _MAX_CHECKPOINTS = 1024 * 1024 * 1024  # a checkpoint each second of a month
@@ -201,3 +206,47 @@ def readable() -> Iterator[None]:
         yield
     except OSError as error:
         raise CallFailed(f"{error.filename} cannot be read: {error.strerror}.") from None
+
+
+OPTION = "--sealing-key-file"
+
+
+def sealing_key_option(command: Callable[..., None]) -> Callable[..., None]:
+    """Add `--sealing-key-file` to a command. If the command fails without the file, the error names the option."""
+
+    @click.option(
+        OPTION,
+        "sealing_key_file",
+        type=click.Path(path_type=Path, dir_okay=False, exists=True),
+        help=f"File of the current sealing key, if the key is in a file. Needs --data. [default: {SETTING}]",
+    )
+    @wraps(command)
+    def run(caller: Caller, output: Output, *, sealing_key_file: Path | None, **options: Any) -> None:
+        try:
+            command(_with_file(caller, sealing_key_file) if sealing_key_file else caller, output, **options)
+        except CallFailed as failed:
+            if failed.message != NO_FILE:
+                raise
+            raise CallFailed(
+                NO_FILE, f"Name the file of the sealing key: {OPTION} FILE, or {SETTING}=FILE", exit_code=Exit.FAILED
+            ) from None
+
+    return run
+
+
+def in_process(caller: Caller, option: str) -> InProcess:
+    """Return the in-process authority. Raises `CallFailed` if `caller` uses a server.
+
+    A server must not receive the private key.
+    """
+    if isinstance(caller.reach, InProcess):
+        return caller.reach
+    raise CallFailed(
+        "A private key cannot be sent to a server.", f"Run this on the server's machine: --data DIR {option} FILE"
+    )
+
+
+def _with_file(caller: Caller, file: Path) -> Caller:
+    reach = in_process(caller, OPTION)
+    settings = reach.settings.model_copy(update={"sealing_key_file": file})
+    return replace(caller, reach=replace(reach, settings=settings))

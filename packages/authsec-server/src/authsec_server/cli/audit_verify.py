@@ -19,14 +19,17 @@ from authsec_server.audit.sealing.checkpoints import Checkpoint, Keys
 from authsec_server.audit.sealing.database_check import damage, unopened
 from authsec_server.audit.sealing.log_check import Report
 from authsec_server.cli.audit_files import (
+    OPTION,
     CheckpointFile,
     Exported,
     KeptCheckpoints,
     an_export,
     checkpoints_in,
+    in_process,
     read_given,
     read_keys,
     readable,
+    sealing_key_option,
 )
 from authsec_server.cli.audit_report import print_report
 from authsec_server.cli.caller import Caller, admin_command, local_command
@@ -34,7 +37,6 @@ from authsec_server.cli.caller import dry_run as rehearsed
 from authsec_server.cli.confirm import confirm
 from authsec_server.cli.local import InProcess, Opened, failed
 from authsec_server.cli.output import Output, open_output, styled, when
-from authsec_server.cli.sealing_key import OPTION, in_process, sealing_key_option
 from authsec_server.cli.transport import CallFailed
 from authsec_server.db import Database, open_database
 from authsec_server.failures import Failure, Unavailable

@@ -186,7 +186,7 @@ def _where(data: Path | None, database: str | None) -> tuple[str, ...]:
     named = ("--data", str(data)) if data else ()
     if not database:
         return named
-    from authsec_server.cli.database_urls import shareable  # it is SQLAlchemy that knows them
+    from authsec_server.cli.greeting import shareable  # only here: SQLAlchemy comes with it
 
     return (*named, "--database", shareable(database))
 

@@ -15,12 +15,12 @@ import click
 from authsec.config import is_loopback
 from authsec.safe_text import plain
 from authsec.terminal import command_line
+from sqlalchemy import make_url
 
 from authsec_server.accounts.model import AdminKey, KeyRefusal
 from authsec_server.app import Authority
-from authsec_server.cli.database_urls import place, shareable
 from authsec_server.cli.output import when
-from authsec_server.console.plain_http import REMEDY, is_plain_http
+from authsec_server.console.addresses import REMEDY, is_plain_http
 from authsec_server.settings import ENV_PREFIX, Origin, Settings
 from authsec_server.web.instants import rfc3339
 
@@ -182,3 +182,15 @@ def _line_for_a_link(settings: Settings) -> str:
     else:
         words += ["--database", shareable(settings.database)]
     return f"with this server's {ENV_PREFIX}… variables: " * inherited + command_line(*words)
+
+
+def place(database_url: str) -> str:
+    """Describe the location of the database."""
+    url = make_url(database_url)
+    return f"PostgreSQL database {url.database or ''} at {url.host or url.query.get('host') or 'this machine'}"
+
+
+def shareable(database: str) -> str:
+    """Return the URL if it cannot contain a password; otherwise return the word `URL`."""
+    url = make_url(database)
+    return "URL" if url.password or url.query else database

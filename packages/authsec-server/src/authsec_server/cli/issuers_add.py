@@ -20,15 +20,23 @@ from authsec_server.cli.caller import Caller, path
 from authsec_server.cli.confirm import change_command
 from authsec_server.cli.files import read_named
 from authsec_server.cli.issuers_text import next_steps, shown, shown_lookups
-from authsec_server.cli.kubeconfig import INSTEAD, ApiServer, read_kubeconfig
-from authsec_server.cli.lookup_options import FILE, MAX_FILE, certificates, from_kubeconfig, lookup_options, lookups
+from authsec_server.cli.kubeconfig import (
+    FILE,
+    INSTEAD,
+    MAX_FILE,
+    ApiServer,
+    certificates,
+    from_kubeconfig,
+    lookup_options,
+    lookups,
+    read_kubeconfig,
+)
 from authsec_server.cli.output import Output
 from authsec_server.cli.params import slug_option
 from authsec_server.cli.transport import CallFailed
 from authsec_server.issuers.claims import PRESETS
-from authsec_server.issuers.key_set_parsing import UnusableKeys, as_document, read_key_set
+from authsec_server.issuers.key_set_parsing import UnusableKeys, as_document, holds_private_key, read_key_set
 from authsec_server.issuers.model import TrustedIssuerKind
-from authsec_server.issuers.secret_scan import holds_private_key
 
 MAX_ANSWER = 256 * 1024
 _TIMEOUT = httpx2.Timeout(10, connect=5)  # seconds

@@ -13,12 +13,11 @@ from authsec_server.app.restoration import Restoration, Restored, open_restorati
 from authsec_server.audit.sealing.outside import last_lines, unverified
 from authsec_server.audit.sealing.restore_loss import Loss
 from authsec_server.audit.sealing.restores import Restore
-from authsec_server.cli.audit_files import no_checkpoint
+from authsec_server.cli.audit_files import no_checkpoint, sealing_key_option
 from authsec_server.cli.caller import Caller, local_command
 from authsec_server.cli.confirm import confirm, print_impact
 from authsec_server.cli.local import InProcess, errors_only, failed
 from authsec_server.cli.output import Output, styled, when
-from authsec_server.cli.sealing_key import sealing_key_option
 from authsec_server.cli.transport import CallFailed
 from authsec_server.failures import Failure
 from authsec_server.settings import ENV_PREFIX

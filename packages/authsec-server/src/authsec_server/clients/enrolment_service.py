@@ -11,7 +11,7 @@ from authsec.enrolment_code import CODE_BYTES, POSSESSION_TYPE, hashed, read_cod
 from authsec.jose import JoseError, PublicKey, parse_compact
 
 from authsec_server import naming
-from authsec_server.accounts.current_principal import current_principal
+from authsec_server.accounts.lookup import current_principal
 from authsec_server.audit import service as audit
 from authsec_server.audit.model import EventKind, Named
 from authsec_server.clients import enrolment_store as codes
@@ -32,7 +32,7 @@ from authsec_server.clients.enrolment import (
 from authsec_server.clients.held_proofs import record, refuse_too_many, with_proofs
 from authsec_server.clients.model import Client, Proof, ProofKind
 from authsec_server.clients.proofs import parse_key
-from authsec_server.clients.records import named
+from authsec_server.clients.service import named_client
 from authsec_server.db import Tx
 from authsec_server.failures import Conflict, Invalid, NotFound
 from authsec_server.principal import Act, Principal, Role
@@ -147,7 +147,7 @@ def _record(tx: Tx, act: Act, kind: EventKind, client: Client, enrolment: Enrolm
         tx,
         act,
         kind,
-        client=named(client),
+        client=named_client(client),
         subject=Named(id=enrolment.id, name="enrolment code"),
         detail={"hours": enrolment.hours, "code_expires_at": enrolment.expires_at.isoformat()},
     )
@@ -193,12 +193,12 @@ def usable(tx: Tx, now: datetime, asked: Redemption) -> Usable:
     if enrolment is None or client is None or not client.enabled:
         raise EnrolmentRefused(EnrolmentRefusal.CODE_UNKNOWN)
     if now >= enrolment.expires_at:
-        raise EnrolmentRefused(EnrolmentRefusal.CODE_EXPIRED, named(client))
+        raise EnrolmentRefused(EnrolmentRefusal.CODE_EXPIRED, named_client(client))
     maker = current_principal(tx, enrolment.made_by_kind, enrolment.made_by.id, now)
     if maker is None or maker.role < Role.OPERATOR:
-        raise EnrolmentRefused(EnrolmentRefusal.MAKER_GONE, named(client))
+        raise EnrolmentRefused(EnrolmentRefusal.MAKER_GONE, named_client(client))
     if client.id != asked.client_id:
-        raise EnrolmentRefused(EnrolmentRefusal.CODE_OF_ANOTHER, named(client))
+        raise EnrolmentRefused(EnrolmentRefusal.CODE_OF_ANOTHER, named_client(client))
     return Usable(enrolment=enrolment, client=client, maker=maker)
 
 
@@ -215,7 +215,7 @@ def enrol(tx: Tx, arrival: EnrollingMachine, asked: Redemption, *, issuer: str) 
     holding = with_proofs(found.client, act, (*kept, proof))
     store.add_proof(tx.connection, proof)
     store.save(tx.connection, holding)
-    record(tx, act, EventKind.PROOF_ENROLLED, named(holding), proof)
+    record(tx, act, EventKind.PROOF_ENROLLED, named_client(holding), proof)
     return Enrolled(client=holding, proof=proof)
 
 
@@ -253,7 +253,7 @@ def _without_expired(tx: Tx, act: Act, client: Client) -> tuple[Proof, ...]:
     for proof in client.proofs:
         if _is_over(proof, act.now):
             store.remove_proof(tx.connection, proof.id)
-            record(tx, act, EventKind.PROOF_REMOVED, named(client), proof)
+            record(tx, act, EventKind.PROOF_REMOVED, named_client(client), proof)
     return tuple(proof for proof in client.proofs if not _is_over(proof, act.now))
 
 

@@ -14,7 +14,7 @@ from authsec_server.clients import service, store
 from authsec_server.clients.binding_matching import with_trusted_issuer
 from authsec_server.clients.model import MAX_PROOFS, NEVER, OVERLAP, Client, NewProof, Proof, ProofKind, parse_platform
 from authsec_server.clients.proofs import make_proof, make_secret, platform_of, same_evidence
-from authsec_server.clients.records import evidence, named
+from authsec_server.clients.service import named_client, proof_detail
 from authsec_server.db import Tx
 from authsec_server.failures import Conflict, Invalid, NotFound
 from authsec_server.principal import Act, Role
@@ -47,7 +47,7 @@ def add_proof(tx: Tx, act: Act, id_or_slug: str, wanted: NewProof, *, trust_doma
     holding = with_proofs(client, act, (*client.proofs, proof))
     store.add_proof(tx.connection, proof)
     store.save(tx.connection, holding)
-    record(tx, act, EventKind.PROOF_ADDED, named(holding), proof)
+    record(tx, act, EventKind.PROOF_ADDED, named_client(holding), proof)
     return holding
 
 
@@ -108,7 +108,7 @@ def end(tx: Tx, act: Act, client: Client, proof: Proof) -> None:
     """
     store.remove_proof(tx.connection, proof.id)
     ended = revocations.end(tx, SubjectKind.PROOF, proof.id, act.now)
-    record(tx, act, EventKind.PROOF_REMOVED, named(client), proof, ended)
+    record(tx, act, EventKind.PROOF_REMOVED, named_client(client), proof, ended)
 
 
 def record(tx: Tx, act: Act, kind: EventKind, client: Named, proof: Proof, *ended: Revocation) -> None:
@@ -118,7 +118,12 @@ def record(tx: Tx, act: Act, kind: EventKind, client: Named, proof: Proof, *ende
     """
     told = revocations.as_detail(*ended) if kind is EventKind.PROOF_REMOVED else {}
     audit.record_act(
-        tx, act, kind, client=client, subject=Named(id=proof.id, name=proof.kind), detail={**evidence(proof), **told}
+        tx,
+        act,
+        kind,
+        client=client,
+        subject=Named(id=proof.id, name=proof.kind),
+        detail={**proof_detail(proof), **told},
     )
 
 
@@ -182,6 +187,6 @@ def _ending(proof: Proof, at: datetime) -> Proof:
 
 
 def _record(tx: Tx, act: Act, client: Client, made: Proof, kept: list[Proof]) -> None:
-    before = [{"id": proof.id, **evidence(proof)} for proof in kept]
-    subject, detail = Named(id=made.id, name=made.kind), {**evidence(made), "before": before}
-    audit.record_act(tx, act, EventKind.PROOF_ROTATED, client=named(client), subject=subject, detail=detail)
+    before = [{"id": proof.id, **proof_detail(proof)} for proof in kept]
+    subject, detail = Named(id=made.id, name=made.kind), {**proof_detail(made), "before": before}
+    audit.record_act(tx, act, EventKind.PROOF_ROTATED, client=named_client(client), subject=subject, detail=detail)

@@ -74,6 +74,15 @@ CHECKED = SIGNED | {ProofKind.SECRET}
 new kind needs a migration."""
 
 
+class Attention(StrEnum):
+    """Reasons why an administrator should look at a client."""
+
+    CANNOT_PROVE = "cannot_prove"  # holds nothing that can be checked, so it gets no token
+    UNATTESTED = "unattested"  # anybody who knows its client_id gets its tokens
+    SECRET = "secret"  # noqa: S105 - whoever reads its secret once has it until it is rotated
+    ENROLLED = "enrolled"  # a machine that somebody enrolled holds a key of it for some hours
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Selector:
     """One fact about a workload, with a key and a value as in SPIRE: `k8s:ns` = `production`."""

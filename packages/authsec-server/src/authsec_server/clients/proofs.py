@@ -10,7 +10,7 @@ from authsec import client_secret
 from authsec.jose import JoseError, PublicKey
 
 from authsec_server.clients.model import Platform, Proof, ProofKind
-from authsec_server.clients.selectors.parsing import KEYS, parse_selectors
+from authsec_server.clients.selectors import KEYS, parse_selectors
 from authsec_server.failures import Invalid
 
 _HOW = (

@@ -1,30 +1,116 @@
-"""Search and list clients for callers, and find many clients by slug in one call."""
+"""Search and list clients: the conditions for a text, a label or an alert, each order, and the cursor of a page."""
 
 from __future__ import annotations
 
-from collections.abc import Collection
+import binascii
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
 
-from sqlalchemy import Select, select
+from sqlalchemy import Column, ColumnElement, Connection, Select, and_, false, func, literal, or_, select, tuple_
 
 from authsec_server import naming
-from authsec_server.clients import search_sql, store
-from authsec_server.clients.filters import (
-    MAX_COUNTED,
-    ClientFilters,
-    ClientSort,
-    Count,
-    position,
-    read_cursor,
-    write_cursor,
-)
-from authsec_server.clients.model import Client
+from authsec_server.clients import store
+from authsec_server.clients.model import Attention, Client, ClientKind, Platform, ProofKind
+from authsec_server.clients.store import client_labels, clients, proofs
 from authsec_server.db import Tx
-from authsec_server.db.matching import in_batches
+from authsec_server.db.matching import in_batches, unheard_of
+from authsec_server.failures import Invalid
+from authsec_server.naming import folded
 from authsec_server.principal import Act, Role
+
+MAX_COUNTED = 10_000  # beyond it a number tells people nothing, and costs time
+
+
+class ClientSort(StrEnum):
+    """The order of a list of clients."""
+
+    NAME = "name"
+    CREATED = "created"
+    OWNER = "owner"  # and each owner's by name
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClientFilters:
+    """Filters for clients. A client must match every filter; an empty filter or None matches all clients.
+
+    `text` matches a part of the name or slug, or the beginning of the client_id. `owner` is the whole name of
+    the owner. `text` and `owner` ignore case. `label` is `name=value`, or a name alone for any value.
+    """
+
+    text: str = ""
+    kind: ClientKind | None = None
+    platform: Platform | None = None
+    enabled: bool | None = None
+    owner: str = ""
+    label: str = ""
+    attention: Attention | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Count:
+    """A number of clients. `capped` says that there are more clients than `number`."""
+
+    number: int
+    capped: bool
+
+    def __str__(self) -> str:
+        return f"{self.number:,}{'+' if self.capped else ''}"
+
+
+Position = tuple[str | datetime, ...]
+"""The position of a client in a sorted list: the value that sorts, and the id for clients with equal values."""
+
+
+def position(client: Client, sort: ClientSort) -> Position:
+    """Return the client's position in this order: the values at which a page can begin."""
+    name, owner = naming.folded(client.name), naming.folded(client.owner)
+    by: dict[ClientSort, Position] = {
+        ClientSort.NAME: (name,),
+        ClientSort.CREATED: (client.created_at,),
+        ClientSort.OWNER: (owner, name),
+    }
+    return (*by[sort], client.id)
+
+
+def write_cursor(sort: ClientSort, last: Position) -> str:
+    """Encode a position for a URL. Line breaks separate the parts, because no name contains a line break."""
+    parts = [part.isoformat() if isinstance(part, datetime) else part for part in last]
+    return urlsafe_b64encode("\n".join([sort, *parts]).encode()).decode().rstrip("=")
+
+
+def read_cursor(sort: ClientSort, cursor: str) -> Position:
+    """Decode the caller's cursor. Raises `Invalid` if the cursor does not come from a list in this order."""
+    try:
+        padded = cursor + "=" * (-len(cursor) % 4)
+        kind, *parts = urlsafe_b64decode(padded.encode("ascii")).decode().split("\n")
+        after: Position = (datetime.fromisoformat(parts[0]), *parts[1:]) if sort is ClientSort.CREATED else tuple(parts)
+    except (binascii.Error, ValueError, IndexError):
+        raise _no_cursor() from None
+    length = 3 if sort is ClientSort.OWNER else 2
+    fits = kind == sort and len(after) == length and naming.is_uuid(parts[-1]) and "\0" not in "".join(parts)
+    if not fits or (isinstance(after[0], datetime) and after[0].tzinfo is None):
+        raise _no_cursor()
+    return after
+
+
+def _no_cursor() -> Invalid:
+    return Invalid("cursor", "This cursor does not come from a list in this order.", "Start at the first page.")
+
 
 MAX_PAGE = 200
 MAX_OWNERS = 500
 ALL = ClientFilters()
+FEW = 20_000  # holders of a label: up to so many are looked up one by one; among more, the order's first are tried
+_WEAK = {Attention.SECRET: ProofKind.SECRET, Attention.ENROLLED: ProofKind.ENROLLED_KEY}
+# Each has an index that also holds whatever is filtered by.
+_ORDERS: dict[ClientSort, tuple[Column[str], ...]] = {
+    ClientSort.NAME: (clients.c.sort_name, clients.c.id),
+    ClientSort.CREATED: (clients.c.created_at, clients.c.id),
+    ClientSort.OWNER: (clients.c.sort_owner, clients.c.sort_name, clients.c.id),
+}
 
 
 def page_of(
@@ -44,10 +130,15 @@ def page_of(
     """
     act.principal.require(Role.VIEWER)
     limit = max(1, min(limit, MAX_PAGE))
-    after = read_cursor(sort, cursor) if cursor else None
-    ids = search_sql.page(
-        tx.connection, filters, act.now, sort=sort, descending=descending, after=after, limit=limit + 1
-    )
+    columns = _ORDERS[sort]
+    wanted = select(clients.c.id).where(*_conditions(tx.connection, filters, act.now)).limit(limit + 1)
+    if cursor:
+        here = tuple_(*columns)
+        after = zip(read_cursor(sort, cursor), columns, strict=True)
+        there = tuple_(*(literal(part, column.type) for part, column in after))
+        wanted = wanted.where(here < there if descending else here > there)
+    ordered = wanted.order_by(*(column.desc() if descending else column for column in columns))
+    ids = tx.connection.execute(ordered).scalars().all()
     known = store.by_ids(tx.connection, ids[:limit])
     found = [known[each] for each in ids[:limit]]
     return found, write_cursor(sort, position(found[-1], sort)) if len(ids) > limit else None
@@ -56,7 +147,11 @@ def page_of(
 def count(tx: Tx, act: Act, filters: ClientFilters = ALL) -> Count:
     """Count the matching clients. The result counts at most 10,000 clients, and says whether there are more."""
     act.principal.require(Role.VIEWER)
-    number = search_sql.count(tx.connection, filters, act.now)
+    if filters.label and filters == ClientFilters(label=filters.label) and not unheard_of(filters.label):
+        matching = _holders(filters.label)  # the labels alone can tell
+    else:
+        matching = select(clients.c.id).where(*_conditions(tx.connection, filters, act.now))
+    number = _counted(tx.connection, matching, MAX_COUNTED + 1)
     return Count(number=min(number, MAX_COUNTED), capped=number > MAX_COUNTED)
 
 
@@ -70,13 +165,15 @@ def ids_of_name(tx: Tx, name: str) -> list[str]:
 
     The function does not check the role of a principal.
     """
-    return search_sql.called(tx.connection, name, 2)
+    named = select(clients.c.id).where(false() if unheard_of(name) else clients.c.sort_name == folded(name))
+    return list(tx.connection.execute(named.limit(2)).scalars())
 
 
 def owners(tx: Tx, act: Act) -> list[str]:
-    """List at most `MAX_OWNERS` owners of clients, in name order."""
+    """List at most `MAX_OWNERS` owners of clients, in name order. Of owners that differ only in case, list one."""
     act.principal.require(Role.VIEWER)
-    return search_sql.owners(tx.connection, MAX_OWNERS)
+    named = select(func.min(clients.c.owner)).group_by(clients.c.sort_owner).order_by(clients.c.sort_owner)
+    return list(tx.connection.execute(named.limit(MAX_OWNERS)).scalars())
 
 
 def ids_matching(text: str) -> Select[tuple[str]]:
@@ -84,7 +181,7 @@ def ids_matching(text: str) -> Select[tuple[str]]:
 
     Other packages call this function.
     """
-    return search_sql.ids_matching(text)
+    return select(clients.c.id).where(_matches(text))
 
 
 def by_slugs(tx: Tx, slugs: Collection[str]) -> dict[str, Client]:
@@ -94,7 +191,67 @@ def by_slugs(tx: Tx, slugs: Collection[str]) -> dict[str, Client]:
     """
     found: dict[str, Client] = {}
     for some in in_batches(sorted(filter(naming.is_slug, slugs))):
-        called = select(store.clients.c.id).where(store.clients.c.slug.in_(some))
-        ids = tx.connection.execute(called).scalars().all()
+        ids = tx.connection.execute(select(clients.c.id).where(clients.c.slug.in_(some))).scalars().all()
         found |= {client.slug: client for client in store.by_ids(tx.connection, ids).values()}
     return found
+
+
+def _conditions(connection: Connection, filters: ClientFilters, now: datetime) -> Iterator[ColumnElement[bool]]:
+    if unheard_of(filters.owner + filters.label):
+        yield false()
+        return
+    if filters.text:
+        yield _matches(filters.text)
+    if filters.kind:
+        yield clients.c.kind == filters.kind
+    if filters.platform:
+        yield clients.c.platform == filters.platform
+    if filters.enabled is not None:
+        yield clients.c.enabled.is_(filters.enabled)
+    if filters.owner:
+        yield clients.c.sort_owner == folded(filters.owner)
+    if filters.label:
+        yield _labelled(connection, filters.label)
+    if filters.attention:
+        yield _needs(filters.attention, now)
+
+
+def _matches(text: str) -> ColumnElement[bool]:
+    if unheard_of(text):
+        return false()
+    part = folded(text)
+    return or_(
+        clients.c.sort_name.contains(part, autoescape=True),
+        clients.c.slug.contains(part, autoescape=True),
+        clients.c.id.startswith(part, autoescape=True),
+    )
+
+
+def _labelled(connection: Connection, label: str) -> ColumnElement[bool]:
+    holders = _holders(label)
+    if _counted(connection, holders, FEW + 1) <= FEW:  # SQLite keeps no statistics by which it could choose
+        # Read once: looked up for each client in turn, those at the end of the order would take their time.
+        once = holders.cte("holders").prefix_with("MATERIALIZED", dialect="postgresql")
+        return clients.c.id.in_(select(once.c.client_id))
+    return holders.where(client_labels.c.client_id == clients.c.id).exists()
+
+
+def _holders(label: str) -> Select[tuple[str]]:
+    name, _, value = label.partition("=")
+    holders = select(client_labels.c.client_id).where(client_labels.c.name == name)
+    return holders.where(client_labels.c.value == value) if value else holders
+
+
+def _counted(connection: Connection, some: Select[tuple[str]], limit: int) -> int:
+    number: int = connection.execute(select(func.count()).select_from(some.limit(limit).subquery())).scalar_one()
+    return number
+
+
+def _needs(attention: Attention, now: datetime) -> ColumnElement[bool]:
+    if attention in _WEAK:
+        is_valid = or_(proofs.c.expires_at.is_(None), proofs.c.expires_at > now)
+        return clients.c.id.in_(select(proofs.c.client_id).where(proofs.c.kind == _WEAK[attention], is_valid))
+    unattested = func.coalesce(clients.c.unattested_until > now, False)
+    if attention is Attention.UNATTESTED:
+        return unattested
+    return and_(~func.coalesce(clients.c.provable_until > now, False), ~unattested)

@@ -10,9 +10,8 @@ from authsec_server.audit import service as audit
 from authsec_server.audit.model import EventKind, Named
 from authsec_server.clients import enrolment_store, store
 from authsec_server.clients.binding_matching import with_trusted_issuer
-from authsec_server.clients.model import EDITABLE, Client, Onboarding, Proof, parse_platform
+from authsec_server.clients.model import EDITABLE, Client, Onboarding, Proof, ProofKind, parse_platform
 from authsec_server.clients.proofs import make_proof
-from authsec_server.clients.records import named, whole
 from authsec_server.db import Tx
 from authsec_server.failures import Conflict, Invalid, NotFound
 from authsec_server.principal import Act, Role
@@ -33,7 +32,7 @@ def create(tx: Tx, act: Act, wanted: Onboarding, *, trust_domain: str = "") -> C
     for proof in client.proofs:
         refuse_taken_key(tx, proof)
     store.add(tx.connection, client)
-    audit.record_act(tx, act, EventKind.CLIENT_CREATED, client=named(client), detail=whole(client))
+    audit.record_act(tx, act, EventKind.CLIENT_CREATED, client=named_client(client), detail=client_detail(client))
     return client
 
 
@@ -79,7 +78,7 @@ def disable(tx: Tx, act: Act, id_or_slug: str) -> Client:
     store.save(tx.connection, disabled)
     enrolment_store.end(tx.connection, [client.id])
     revocations.end(tx, SubjectKind.CLIENT, client.id, act.now)
-    audit.record_act(tx, act, EventKind.CLIENT_DISABLED, client=named(client))
+    audit.record_act(tx, act, EventKind.CLIENT_DISABLED, client=named_client(client))
     return disabled
 
 
@@ -91,7 +90,7 @@ def enable(tx: Tx, act: Act, id_or_slug: str) -> Client:
         return client
     enabled = changed(client, act, enabled=True)
     store.save(tx.connection, enabled)
-    audit.record_act(tx, act, EventKind.CLIENT_ENABLED, client=named(client))
+    audit.record_act(tx, act, EventKind.CLIENT_ENABLED, client=named_client(client))
     return enabled
 
 
@@ -212,7 +211,7 @@ def edit(tx: Tx, act: Act, id_or_slug: str, *, revision: int, changes: Mapping[s
     store.save(tx.connection, after)
     if after.labels != client.labels:
         store.save_labels(tx.connection, after)
-    audit.record_act(tx, act, EventKind.CLIENT_EDITED, client=named(after), detail=detail)
+    audit.record_act(tx, act, EventKind.CLIENT_EDITED, client=named_client(after), detail=detail)
     return after
 
 
@@ -222,7 +221,7 @@ def revoke_tokens(tx: Tx, act: Act, id_or_slug: str) -> Client:
     client = changed(get(tx, act, id_or_slug), act)
     store.save(tx.connection, client)
     revocations.end(tx, SubjectKind.CLIENT, client.id, act.now)
-    audit.record_act(tx, act, EventKind.CLIENT_TOKENS_REVOKED, client=named(client))
+    audit.record_act(tx, act, EventKind.CLIENT_TOKENS_REVOKED, client=named_client(client))
     return client
 
 
@@ -242,10 +241,10 @@ def disable_many(tx: Tx, act: Act, ids: Collection[str]) -> BulkDisabled:
     enrolment_store.end(tx.connection, [client.id for client in ended])
     for client in ended:
         revocations.end(tx, SubjectKind.CLIENT, client.id, act.now)
-        audit.record_act(tx, act, EventKind.CLIENT_DISABLED, client=named(client))
+        audit.record_act(tx, act, EventKind.CLIENT_DISABLED, client=named_client(client))
     return BulkDisabled(
-        disabled=tuple(map(named, ended)),
-        already=tuple(named(client) for client in known if not client.enabled),
+        disabled=tuple(map(named_client, ended)),
+        already=tuple(named_client(client) for client in known if not client.enabled),
         unknown=tuple(each for each in wanted if each not in found),
     )
 
@@ -266,7 +265,41 @@ def delete(tx: Tx, act: Act, client: Client, *, delegations: tuple[Named, ...] =
         tx,
         act,
         EventKind.CLIENT_DELETED,
-        client=named(client),
+        client=named_client(client),
         delegations=delegations,
-        detail={**plain(EDITABLE, client), **whole(client)},
+        detail={**plain(EDITABLE, client), **client_detail(client)},
     )
+
+
+def named_client(client: Client) -> Named:
+    """Return the client's id and present name."""
+    return Named(id=client.id, name=client.name)
+
+
+def client_detail(client: Client) -> Mapping[str, object]:
+    """Return the fields of the client that never change, and its proofs, for the audit log.
+
+    The audit log then shows later which fields and proofs the client had.
+    """
+    return {
+        "slug": client.slug,
+        "kind": client.kind,
+        "platform": client.platform,
+        "proofs": [proof_detail(proof) for proof in client.proofs],
+    }
+
+
+def proof_detail(proof: Proof) -> Mapping[str, object]:
+    """Return the evidence that a proof needs. A key is identified by its thumbprint only."""
+    shown: dict[str, object] = {
+        "kind": proof.kind,
+        "selectors": [[selector.key, selector.value] for selector in proof.selectors],
+        "thumbprint": proof.thumbprint,
+    }
+    if proof.kind is ProofKind.ENROLLED_KEY:
+        shown |= {"enrolled_by": proof.enrolled_by, "machine": proof.machine}
+    if proof.trusted_issuer_id is not None:
+        shown["trusted_issuer_id"] = proof.trusted_issuer_id
+    if proof.expires_at is not None:
+        shown["expires_at"] = proof.expires_at.isoformat()
+    return shown

@@ -11,10 +11,8 @@ as a single change. The command line reads documents from files: see `cli`.
 | `kinds/agents`, `kinds/proofs` | an agent; which proofs of the document match the agent's present proofs |
 | `planning` | which entities change and which are removed; unknown references; the limit of one document |
 | `steps` | the order in which changes are made; the path in the document that an error names |
-| `model` | the difference of one entity, field by field |
-| `reading`, `exporting` | load the present configuration; the order of an export |
-| `immutables` | what a document cannot change: slugs, kinds, a disabled state |
+| `model` | the difference of one entity, field by field; what a document cannot change: slugs and kinds |
+| `reading` | load the present configuration |
 | `durations` | durations such as `30m` and `7d` |
-| `serialised` | how many comparisons run at the same time |
-| `api` | the operations: size limit, expected version, the test that clusters answer before an apply |
+| `api` | the operations: order of an export, size limit, expected version, concurrent comparisons |
 """

@@ -2,29 +2,68 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Final, Literal, TypeVar
 
+import anyio
+import anyio.to_thread
 from pydantic import Field
 from starlette.concurrency import run_in_threadpool
 from typing_extensions import TypedDict
 
 from authsec_server.configuration.document import Document
-from authsec_server.configuration.exporting import document_of
+from authsec_server.configuration.kinds import agents, apis, delegations, roles
 from authsec_server.configuration.kinds import issuers as as_issuers
-from authsec_server.configuration.model import Change, Difference, Section, Verb
+from authsec_server.configuration.model import Change, Difference, Facts, Section, Verb
 from authsec_server.configuration.planning import PlanRequest, apply, planned
-from authsec_server.configuration.reading import present
-from authsec_server.configuration.serialised import OneByOne
+from authsec_server.configuration.reading import Present, present
 from authsec_server.configuration.steps import Plan, Setting, at
 from authsec_server.db import Tx
-from authsec_server.failures import Outdated
+from authsec_server.failures import Outdated, Unavailable
 from authsec_server.issuers import service as issuers
 from authsec_server.issuers.cluster_client import ClusterApis, require_answers
 from authsec_server.principal import Act
 from authsec_server.web.bodies import Body
 from authsec_server.web.operations import API, AnyOperation, Call, NoBody, declared, operation
+
+T = TypeVar("T")
+
+MOST_OF_ONE: Final = 3
+"""The limit of running and waiting requests of one principal. More requests would take threads that token requests
+need."""
+
+
+class OneByOne:
+    """A queue that runs reads one at a time, in a separate thread. The same processor issues tokens.
+
+    One principal has at most `MOST_OF_ONE` reads that run or wait, so reads of other principals come in between.
+    """
+
+    def __init__(self) -> None:
+        self._thread = anyio.CapacityLimiter(1)
+        self._under_way: Counter[tuple[str, str]] = Counter()
+
+    async def read(self, call: Call[Any], work: Callable[[Tx, Act], T]) -> T:
+        """Wait until no other read runs, then run `work` on one snapshot.
+
+        Raises `Unavailable` if `MOST_OF_ONE` reads of the same principal already run or wait.
+        """
+        who = (str(call.act.principal.kind), call.act.principal.id)
+        if self._under_way[who] >= MOST_OF_ONE:
+            raise Unavailable(
+                f"{MOST_OF_ONE} of your documents are being compared, which is the limit.",
+                "Retry when they are finished.",
+            )
+        self._under_way[who] += 1
+        try:
+            return await anyio.to_thread.run_sync(
+                lambda: call.site.database.read(lambda tx: work(tx, call.act)), limiter=self._thread
+            )
+        finally:
+            self._under_way -= Counter([who])
+
 
 PATH = f"{API}/configuration"
 MAX_DOCUMENT = 2 * 1024 * 1024
@@ -225,3 +264,19 @@ async def _ask_cluster(call: Call[Applied], slug: str, cluster_apis: ClusterApis
     held = await call.read(lambda tx, act: issuers.to_refresh(tx, act, slug))
     edits = as_issuers.edits(held, slug, (call.body.configuration.issuers or {})[slug])
     await run_in_threadpool(require_answers, cluster_apis, held, revision=held.revision, changes=edits)
+
+
+def document_of(present: Present) -> Mapping[str, Mapping[str, Facts]]:
+    """Export the configuration as a document, by section and slug. The order is fixed, so that diffs are small.
+
+    The document contains no client secret, no private key, no enrolment code and no administrator.
+    """
+    return {
+        Section.ISSUERS.value: {slug: as_issuers.exported(its) for slug, its in sorted(present.issuers.items())},
+        Section.APIS.value: {slug: apis.exported(its) for slug, its in sorted(present.apis.items())},
+        Section.ROLES.value: {slug: roles.exported(its) for slug, its in sorted(present.roles.items())},
+        Section.AGENTS.value: {slug: agents.exported(its, present) for slug, its in sorted(present.agents.items())},
+        Section.DELEGATIONS.value: {
+            slug: delegations.exported(its, present) for slug, its in sorted(present.delegations.items())
+        },
+    }

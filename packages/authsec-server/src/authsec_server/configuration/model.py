@@ -1,4 +1,4 @@
-"""The changes that a document makes: for each entity, field by field. Pure."""
+"""The changes that a document makes, for each entity field by field, and the values that it cannot change. Pure."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Final
+
+from authsec_server import naming
+from authsec_server.failures import Invalid
 
 UNMADE: Final = datetime.min.replace(tzinfo=UTC)
 """The creation time of an object that exists only in the document."""
@@ -116,3 +119,24 @@ def _items(value: object) -> Collection[str]:
 def filled(facts: Facts) -> dict[str, object]:
     """Return the facts without empty values, because a document leaves out empty values. False is not empty."""
     return {field: value for field, value in facts.items() if value not in (None, "", (), []) and value != {}}
+
+
+STAYS_OFF: Final = "This entry is disabled and stays disabled, because the document does not have `enabled: true`."
+
+
+def new_slug(text: str) -> str:
+    """Return the slug of a new entity. Raises `Invalid` if the text is not a slug, but for example a name."""
+    if naming.is_slug(text):
+        return text
+    remedy = "e.g. customer-support"
+    if text.isascii() and any(map(str.isalnum, text)):
+        remedy = f"Use the slug {naming.slug_of('slug', text)}, and write name: {text} below it."
+    raise Invalid("slug", "This is not a slug: use 1 to 63 lower-case letters, digits or hyphens.", remedy)
+
+
+def require_kind(held: str, asked: str, *, told: str) -> None:
+    """Raise `Invalid` if the document changes the kind of an entity. `told` describes the current kind."""
+    if held != asked:
+        raise Invalid(
+            "kind", f"This entry is {told}, and its kind cannot be changed.", "Use another slug for the new entry."
+        )

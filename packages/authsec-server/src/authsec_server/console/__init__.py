@@ -1,26 +1,25 @@
 """The web console. Pages read forms, call the services of the domain packages and render HTML.
 
 The domain packages decide what is permitted and compute the impact of a change. `web` handles requests and
-responses. Each package here (`clients/`, `delegations/`, …) is one entry of the sidebar. A folder of
-`templates/` with the same name has its templates. In such a folder, `fields.html` has the inputs of a form.
+responses. Each entry of the sidebar is a package here (`clients/`, `delegations/`, …) or a module (`roles`, `keys`). A
+folder of `templates/` with the same name has its templates. In such a folder, `fields.html` has the inputs of a form.
 `parts.html` or `shown.html` has what several pages show. `changes.html` is the review of an edit, and
 `ending.html` is a confirmation.
 
 | module | owns |
 |---|---|
-| `routes`, `navigation` | which pages exist; the sidebar |
-| `site` | what each page's function gets: session, form, transaction, `render` |
+| `routes` | which pages exist; the theme |
+| `site` | what each page's function gets: session, form, transaction, `render`; the sidebar; notices |
 | `guard`, `errors` | security headers and refusal of cross-site posts; pages for failures |
-| `plain_http` | addresses at which the console refuses every request |
-| `forms`, `edit_form` | read forms and queries; an edit form when somebody else has changed the object |
+| `addresses` | paths that other modules need; addresses at which the console refuses every request |
+| `forms` | read forms, queries, typed times; the stored values beside an edit that somebody else has overtaken |
 | `confirm`, `impact_text` | changes that ask for confirmation; sentences about the impact |
-| `notices` | the sentence after a successful change |
 | `rendering`, `formatting` | functions and filters of templates: times, plurals, names of kinds |
-| `entrance/`, `authorization` | sign-in, one-time links, single sign-on; the refusal of `/oauth/authorize` |
+| `sign_in`, `authorization` | sign-in, one-time links, single sign-on, cookies; the refusal of `/oauth/authorize` |
 | `static`, `static/console.css`, `static/console.js` | caching of static files; style; script of all pages |
 | `static/delegations.js`, `static/selectors.js`, `static/live.js` | new delegations, selector rows, live audit log |
 | `templates/page.html`, `templates/layout.html` | the HTML head; sidebar, top bar and breadcrumbs |
-| `templates/entrance.html`, `templates/failure.html` | the frame of the sign-in pages; error pages |
+| `templates/sign_in.html`, `templates/failure.html` | the frame of the sign-in pages; error pages |
 | `templates/list.html`, `templates/confirm.html` | the parts that all lists have; the parts of all confirmations |
 | `templates/parts.html`, `templates/symbols.html` | inputs, alerts, badges, copy buttons; icons |
 | `templates/clients/frame.html` | name and tabs of every page of one client |

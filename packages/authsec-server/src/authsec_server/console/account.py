@@ -10,7 +10,7 @@ from starlette.routing import BaseRoute
 
 from authsec_server.accounts import administrators, sessions
 from authsec_server.accounts.model import Administrator, Session
-from authsec_server.console.entrance.cookies import caller
+from authsec_server.console.sign_in import caller
 from authsec_server.console.site import Console, PageRequest
 from authsec_server.db import Tx
 from authsec_server.failures import Failure, Invalid

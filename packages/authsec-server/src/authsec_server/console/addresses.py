@@ -1,4 +1,4 @@
-"""Console paths that other modules need.
+"""Console paths that other modules need, and whether the console works at an address.
 
 The request log leaves out requests to `STATIC`. Requests to `ACTIVITY_STREAM` do not extend a session.
 """
@@ -6,6 +6,20 @@ The request log leaves out requests to `STATIC`. Requests to `ACTIVITY_STREAM` d
 from __future__ import annotations
 
 from typing import Final
+from urllib.parse import urlsplit
+
+from authsec.config import is_loopback
 
 STATIC: Final = "/console/static/"
 ACTIVITY_STREAM: Final = "/console/activity/stream"
+# Spelt in full: the settings take long to import, and a command that calls another machine does not need them.
+REMEDY: Final = (
+    "Set AUTHSEC_SERVER_PUBLIC_URL to an https:// address. Then set AUTHSEC_SERVER_TLS_CERT and TLS_KEY, or use a "
+    "proxy that terminates TLS."
+)
+
+
+def is_plain_http(url: str) -> bool:
+    """Return whether others on the network could read requests to this URL. A loopback address is safe."""
+    parts = urlsplit(url)
+    return parts.scheme != "https" and not is_loopback(parts.hostname or "")

@@ -12,7 +12,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import RedirectResponse, Response
 
-from authsec_server.accounts.session_auth import SessionEnded
+from authsec_server.accounts.authentication import SessionEnded
 from authsec_server.console import guard
 from authsec_server.failures import Failure, RoleTooSmall, Unavailable, seconds_text
 from authsec_server.web.errors import TooOften, Unauthenticated, retry_after, status_of, where

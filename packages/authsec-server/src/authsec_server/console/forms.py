@@ -1,12 +1,13 @@
-"""Read HTML forms (`application/x-www-form-urlencoded`) and query strings. The parser is strict."""
+"""Read HTML forms (`application/x-www-form-urlencoded`), query strings, and typed durations and instants, strictly."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
 
 from starlette.requests import Request
 
-from authsec_server.failures import Invalid
+from authsec_server.failures import Failure, Invalid, Outdated
 from authsec_server.web.bodies import read_fields
 
 
@@ -84,3 +85,53 @@ async def read_form(request: Request) -> Form:
     Raises `Invalid`, or `HTTPException` for a body that is too large, too slow or of another media type.
     """
     return Form(await read_fields(request))
+
+
+UNITS = {"seconds": 1, "minutes": 60, "hours": 3600, "days": 86_400}
+LONGEST_AMOUNT = 9  # digits
+
+
+def typed_seconds(amount: str, unit: str) -> int:
+    """Convert the typed duration to seconds. Raises `Invalid` for the amount or the unit."""
+    if unit not in UNITS:
+        raise Invalid("amount", "The unit is unknown.", "Choose minutes, hours or days.")
+    if not (amount.isascii() and amount.isdigit() and len(amount) <= LONGEST_AMOUNT):
+        raise Invalid("amount", "Maximum Duration must be a whole number.", "Start with 1 Hour.")
+    return int(amount) * UNITS[unit]
+
+
+def amount_and_unit(length: int) -> tuple[str, str]:
+    """Convert seconds to an amount in the largest unit that needs no fraction: 5400 is 90 minutes."""
+    unit = next(unit for unit in ("days", "hours", "minutes", "seconds") if length % UNITS[unit] == 0)
+    return str(length // UNITS[unit]), unit
+
+
+def units_offered(chosen: str) -> list[tuple[str, str]]:
+    """Return the units that a person can choose. Seconds are offered only if the delegation already uses seconds."""
+    return [(unit, unit.capitalize()) for unit in UNITS if unit != "seconds" or chosen == unit]
+
+
+def typed_instant(field: str, text: str) -> datetime | None:
+    """Parse the typed instant as UTC. Return None for an empty text. Raises `Invalid` for the field."""
+    if not text:
+        return None
+    try:
+        typed = datetime.fromisoformat(text)
+        return typed.replace(tzinfo=UTC) if typed.tzinfo is None else typed.astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise Invalid(field, "This is not a date and time.", "Enter one such as 2027-01-31T18:00.") from None
+
+
+def shown_instant(end: datetime | None) -> str:
+    """Format the instant for its form field, in UTC and to the second."""
+    return "" if end is None else f"{end.astimezone(UTC):%Y-%m-%dT%H:%M:%S}".removesuffix(":00")
+
+
+def stored_meanwhile(problem: Failure | None, stored: Mapping[str, str], typed: Mapping[str, str]) -> Mapping[str, str]:
+    """After `Outdated`, return the stored values that differ from the typed values.
+
+    The form shows each of them at its field. Without `Outdated`, return nothing.
+    """
+    if not isinstance(problem, Outdated):
+        return {}
+    return {name: value or "empty" for name, value in stored.items() if value != typed[name]}

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from starlette.requests import Request
 
-from authsec_server.console.plain_http import REMEDY, is_plain_http
+from authsec_server.console.addresses import REMEDY, is_plain_http
 from authsec_server.failures import NotPermitted
 
 POLICY = "; ".join(

@@ -1,4 +1,4 @@
-"""All routes of the console."""
+"""All routes of the console, and the switch between the light and the dark theme."""
 
 from __future__ import annotations
 
@@ -7,51 +7,41 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from authsec_server.console import (
-    account,
-    activity,
-    administrators,
-    apis,
-    authorization,
-    clients,
-    dashboard,
-    delegations,
-    entrance,
-    guard,
-    issuers,
-    keys,
-    roles,
-    search,
-    settings,
-    theme,
-)
-from authsec_server.console.site import Console, PageRequest
+from authsec_server.console import account, authorization, clients, guard, keys, roles, search, settings, sign_in
+from authsec_server.console.activity import pages as activity
+from authsec_server.console.activity import stream
+from authsec_server.console.administrators import admin_keys, grants, people
+from authsec_server.console.apis import credentials
+from authsec_server.console.apis import pages as apis
+from authsec_server.console.dashboard import pages as dashboard
+from authsec_server.console.delegations import creation, detail, edit_review, listing
+from authsec_server.console.issuers import changes as issuer_changes
+from authsec_server.console.issuers import pages as issuers
+from authsec_server.console.site import THEME_COOKIE, THEMES, Console, PageRequest, PublicRequest
 
-ROOMS = (
-    entrance,
-    account,
-    dashboard,
-    search,
-    clients,
-    delegations,
+YEAR = 365 * 86_400
+PAGES = (
+    *(sign_in, account, dashboard, search, clients),
+    *(creation, listing, edit_review, detail),
     roles,
-    apis,
-    issuers,
-    activity,
+    *(credentials, apis),
+    *(issuer_changes, issuers),
+    *(stream, activity),
     keys,
-    administrators,
+    *(admin_keys, grants, people),
     settings,
 )
-"""The modules with pages. Each module has a function `routes(console)`."""
+"""The modules with pages. Each module has a function `routes(console)`. In a noun, fixed paths come before paths with a
+name, because a name can be the same word."""
 
 
 def routes(console: Console) -> list[BaseRoute]:
     """Return the routes of all pages and static files, and a "not found" page for all other paths."""
-    pages = [route for room in ROOMS for route in room.routes(console)]
+    pages = [route for module in PAGES for route in module.routes(console)]
     return [
         Route("/", _to_console, methods=["GET"]),
         console.assets.route(),
-        theme.route(console),
+        console.open_page("/theme", post=switch_theme),
         authorization.route(console),
         *pages,
         console.page("/{path:path}", _missing, post=_missing),
@@ -64,3 +54,13 @@ async def _to_console(_request: Request) -> Response:
 
 async def _missing(_visit: PageRequest) -> Response:
     raise HTTPException(404)
+
+
+async def switch_theme(guest: PublicRequest) -> Response:
+    """Store the chosen theme in a cookie for a year. Without a choice, the console uses the theme of the system."""
+    response = guest.redirect(guard.local_path(guest.form.text("back"), "/console"))
+    chosen = guest.form.text("theme")
+    if chosen in THEMES:
+        secure = guest.console.settings.issuer.startswith("https:")
+        response.set_cookie(THEME_COOKIE, chosen, max_age=YEAR, secure=secure, httponly=True, samesite="lax")
+    return response

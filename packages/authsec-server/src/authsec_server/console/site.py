@@ -1,5 +1,7 @@
 """The objects that pages use: one `Console`, and a `PageRequest` for each request of a signed-in person.
 
+Every page shows the sidebar, and after a change a notice. The names in the sidebar are those of the walk-through.
+
 async def listing(visit: PageRequest) -> Response:
     roles = await visit.read(lambda tx: service.page(tx, visit.act))
     return visit.render("roles/list.html", title="Roles & Actions", roles=roles)
@@ -25,26 +27,26 @@ from authsec_server.accounts.oidc import OpenIdSignIn
 from authsec_server.accounts.sign_in import SignIn
 from authsec_server.attestation.explain.service import TokenExplainer
 from authsec_server.audit.live import LiveAuditLog
-from authsec_server.console import guard, navigation
+from authsec_server.console import guard
 from authsec_server.console.errors import FailedPage, answered
 from authsec_server.console.forms import Form, query_of, read_form
-from authsec_server.console.notices import notice
 from authsec_server.console.rendering import Renderer
 from authsec_server.console.static import Assets
 from authsec_server.db import Tx
 from authsec_server.delegations.model import Terms
-from authsec_server.failures import Failure, RoleTooSmall
+from authsec_server.failures import Failure, Outdated, RoleTooSmall
 from authsec_server.issuers.cluster_client import ClusterApis
 from authsec_server.issuers.key_sets import KeySets
 from authsec_server.keys.key_ring import SigningKeyRing
 from authsec_server.principal import Act, Principal, Role
+from authsec_server.revisions import Revised
 from authsec_server.settings import Settings
 from authsec_server.tokens.issue import DelegationTokens
 from authsec_server.tokens.own_tokens import OwnTokens
 from authsec_server.web.bodies import Places
 from authsec_server.web.errors import status_of
+from authsec_server.web.middleware import older_database_refusal
 from authsec_server.web.request_context import context_of, limit_key
-from authsec_server.web.restored_backup import refusal
 from authsec_server.web.unit_of_work import UnitOfWork
 
 T = TypeVar("T")
@@ -93,7 +95,7 @@ class PublicRequest:
     @cached_property
     def notice(self) -> str:
         """Return the notice about the change that was just made."""
-        return notice((self.query.all("done") or ("",))[0])
+        return NOTICES.get((self.query.all("done") or ("",))[0], "")
 
     def here(self, **changes: object) -> str:
         """Return this page's path with changed query parameters. None removes a parameter."""
@@ -131,8 +133,8 @@ class PublicRequest:
             "now": self.console.site.now(),
             "environment": self.console.settings.environment,
             "theme": theme if theme in THEMES else "",
-            "sidebar": navigation.SIDEBAR,
-            "current": navigation.current(self.path),
+            "sidebar": SIDEBAR,
+            "current": current_entry(self.path),
             "older": self.console.older(),
             "me": getattr(self.request.state, "principal", None),
         }
@@ -156,6 +158,20 @@ class PageRequest(PublicRequest):
     async def change(self, work: Callable[[Tx, Act], T]) -> T:
         """Check that the person's session is still valid, and run `work` under the authority lock."""
         return await self.console.site.change(self.act, work)
+
+    def revision_of(self, stored: Revised, problem: Failure | None) -> int:
+        """Return the revision for an edit form: the revision that the person has read.
+
+        After `Outdated`, the form shows the stored values and gets the stored revision. The next attempt can then
+        overwrite the stored values.
+        """
+        if self.form.ticked("revision") and not isinstance(problem, Outdated):
+            return self.form.number("revision")
+        return stored.revision
+
+    def saved(self, path: str, edited: Revised, revision: int) -> Response:
+        """Redirect to the page of an object after an edit of `revision`. A notice says whether anything changed."""
+        return self.redirect(path, done="saved" if edited.revision > revision else "unchanged")
 
 
 Page = Callable[[PageRequest], Awaitable[Response]]
@@ -225,7 +241,7 @@ class Console:
         async def private(request: Request) -> Response:
             guard.refuse_plain_http(self.settings.issuer)
             if request.method == "POST" and self.older() and f"/console{path}" not in SIGNING_IN:
-                raise refusal()
+                raise older_database_refusal()
             return await endpoint(request)
 
         methods = [method for method, handler in (("GET", get), ("POST", post)) if handler]
@@ -240,3 +256,86 @@ class Console:
         )
         page.headers.update(failed.headers)
         return page
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """A line of the sidebar, shown to people with the role `least` or a higher role.
+
+    A line with `below` is a heading above the lines in `below`.
+    """
+
+    title: str
+    path: str = ""
+    symbol: str = ""
+    below: tuple[Entry, ...] = ()
+    least: str = "viewer"
+
+
+SIDEBAR = (
+    Entry(title="Dashboard", path="/console", symbol="dashboard"),
+    Entry(
+        title="Clients",
+        symbol="clients",
+        below=(Entry(title="MCP Servers / AI Agents", path="/console/clients"),),
+    ),
+    Entry(title="Trust Delegation", path="/console/delegations", symbol="delegations"),
+    Entry(title="Roles & Actions", path="/console/roles", symbol="roles"),
+    Entry(title="APIs", path="/console/apis", symbol="apis"),
+    Entry(title="Trusted issuers", path="/console/issuers", symbol="issuers"),
+    Entry(title="Activity", path="/console/activity", symbol="activity"),
+    Entry(title="Keys", path="/console/keys", symbol="keys"),
+    Entry(title="Administrators", path="/console/administrators", symbol="administrators"),
+    Entry(title="Settings", path="/console/settings", symbol="settings", least="admin"),
+)
+
+
+def current_entry(path: str) -> str:
+    """Return the path of the sidebar line to which the page `path` belongs. Return "" if there is no such line."""
+    candidates = [entry.path for group in SIDEBAR for entry in (group, *group.below) if entry.path]
+    if path.rstrip("/") == "/console":
+        return "/console"
+    return max((each for each in candidates if each != "/console" and f"{path}/".startswith(f"{each}/")), default="")
+
+
+NOTICES: Mapping[str, str] = {
+    "signed_out": "You are signed out.",
+    "password_changed": "Your password is changed; your other sessions have ended.",
+    "session_ended": "The session has ended.",
+    "sessions_ended": "The sessions have ended.",
+    "administrator_disabled": "The administrator is disabled and cannot sign in. All their sessions have ended.",
+    "administrator_enabled": "The administrator is enabled and can sign in again.",
+    "trusted_issuer_registered": "The trusted issuer is registered.",
+    "trusted_issuer_disabled": "The trusted issuer is disabled. All tokens that depend on it are revoked.",
+    "trusted_issuer_enabled": "The trusted issuer is enabled again. Revoked tokens stay revoked.",
+    "trusted_issuer_removed": "The trusted issuer is removed, with all proofs that depend on it.",
+    "proofs_bound": "The proofs are bound to this trusted issuer.",
+    "token_ended": "The token has ended. Its agent can get a new token.",
+    "token_had_ended": "The token had already ended. Nothing was changed.",
+    "key_revoked": "The key is revoked. All tokens that it signed are revoked too.",
+    "grants_revoked": "The trust delegations are permanently revoked.",
+    "admin_key_revoked": "The admin key is revoked.",
+    "key_rotated": "The prepared key is now active. The previous key stays published longer than any token lives.",
+    "api_registered": "The API is registered. Create trust delegations for it, and protect it with the code below.",
+    "api_deleted": "The API is deleted. Trust delegations that name its audience are unchanged.",
+    "api_credential_revoked": "The credential is revoked. It no longer identifies this API.",
+    "role_created": "The role is created. It grants nothing until a trust delegation uses it.",
+    "role_deleted": "The role is deleted.",
+    "delegation_created": "The trust delegation is created and active.",
+    "delegation_disabled": "The trust delegation is disabled. No new token is issued under it.",
+    "delegation_enabled": "The trust delegation is enabled again. Revoked tokens stay revoked.",
+    "delegation_revoked": "The trust delegation is permanently revoked.",
+    "unchanged": "There were no changes to save.",
+    "saved": "Saved.",
+    "client_onboarded": "The client is onboarded. Copy its Client ID below.",
+    "clients_disabled": "The clients are disabled. They get no token until somebody enables them.",
+    "client_disabled": "The client is disabled. The client gets no token until somebody enables it.",
+    "client_enabled": "The client is enabled again. Revoked tokens stay revoked.",
+    "client_tokens_revoked": "The client's tokens are revoked. The client can get new tokens.",
+    "client_deleted": "The client is deleted, with its proofs and trust delegations.",
+    "proof_added": "The proof is added.",
+    "proof_removed": "The proof is removed. All tokens issued for it are revoked.",
+    "code_taken_back": "The code is taken back. Nobody can use it any more.",
+    "welcome": "You are signed in.",
+}
+"""The notice after a change, by the value of `?done=`. A text in the URL would let a link show an attacker's text."""

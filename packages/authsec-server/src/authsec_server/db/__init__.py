@@ -24,12 +24,13 @@ The stores of the other packages define the tables of those packages.
 | `served` | issuer and checkpoints file of the server that started last, stored for commands |
 | `catalog`, `postgresql_catalog`, `postgresql_queries` | compare the schema with the files in `listings/` |
 | `expression_trees` | what the stored expressions of PostgreSQL call |
-| `foreign_code`, `namesakes` | code of others that PostgreSQL would run in a session of AuthSec |
+| `foreign_code`, `namesakes`, `foreign_classes` | code of others that PostgreSQL would run in a session of AuthSec |
 | `catalog_copy`, `table_copy` | how PostgreSQL's catalogs and AuthSec's tables are read without a query |
 | `same_names`, `catalog_indexes` | PostgreSQL's catalogs: rows with one name, index entries that lead to another row |
 | `type_functions` | functions of built-in types that are not PostgreSQL's own |
 | `system_catalogs` | compare PostgreSQL's own catalogs with those of a fresh server |
 | `integrity`, `index_walk`, `sqlite_index_check` | damaged pages and indexes; index entries that lead to another row |
+| `text_check` | text that no server can read |
 | `table_digests` | which tables have a digest, and how it is computed |
 | `versions` | the highest authority version |
 """

@@ -27,7 +27,7 @@ LONGEST = 300  # characters of a definition in a finding
 MOST_UNKNOWN = 50  # unknown objects that are named: somebody can add very many
 VERSIONS = "table alembic_version"
 WITHOUT_ROWID = "WITHOUT ROWID"
-_LONGEST_SQL = 100_000  # octets of a value in `sqlite_master`; those of AuthSec have less than 2,000
+_LONGEST_SQL = 4_000  # octets of a value in `sqlite_master`; those of AuthSec have less than 2,000
 # Forged statistics lead readers to an index that lacks rows, or to a slow one.
 _STATISTICS = {
     f"table {name}": "ANALYZE or PRAGMA optimize made it, and its numbers can lead readers to another index."

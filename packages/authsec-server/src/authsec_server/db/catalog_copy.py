@@ -6,6 +6,7 @@ never executed has the oid of each catalog. So no other table can take the name 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -21,6 +22,8 @@ from psycopg.waiting import Wait
 _HEADER: Final = b"PGCOPY\n\xff\r\n\x00" + bytes(8)
 _END: Final = b"\xff\xff"
 _NO_VALUE: Final = 0xFFFFFFFF
+_ESCAPED: Final = re.compile(rb"\\(.)", re.DOTALL)
+_ESCAPES: Final = {b"b": b"\b", b"f": b"\f", b"n": b"\n", b"r": b"\r", b"t": b"\t", b"v": b"\v"}
 LONGEST_ROW: Final = 2**24  # octets of a row of a catalog
 # The catalogs that checks read with COPY or by an index, each with a column of it and its oid.
 OIDS: Final = {
@@ -145,14 +148,43 @@ def copied_texts(
     PostgreSQL writes these texts with the output functions of types, which `ALTER TYPE` cannot replace. A relation that
     inherits from this one is not read.
 
+    The attack: a cast from `bytea` stores octets that are not UTF-8. PostgreSQL sends them, and the driver refuses
+    them. Here each becomes a lone surrogate.
+
     Raises `ProgramLimitExceeded` for a row of more than `longest` octets. libpq holds such a row, and Python does not.
     """
     statement = f"COPY {relation} ({', '.join(map(quoted, columns))}) TO STDOUT"
     with driver.cursor() as cursor, cursor.copy(statement.encode()) as copy:
         while block := copy.read():
             _refuse_long(len(block), longest)
-            if (row := copy.formatter.parse_row(block)) is not None:
+            try:
+                row: Texts | None = copy.formatter.parse_row(block)
+            except UnicodeDecodeError:
+                row = _parsed(bytes(block))
+            if row is not None:
                 yield row
+
+
+def _parsed(block: bytes) -> Texts:
+    """Parse a row whose octets are not all UTF-8: each other octet becomes a lone surrogate."""
+    fields = block.removesuffix(b"\n").split(b"\t")
+    return [
+        None if field == rb"\N" else _ESCAPED.sub(_unescaped, field).decode("utf-8", "surrogateescape")
+        for field in fields
+    ]
+
+
+def _unescaped(found: re.Match[bytes]) -> bytes:
+    return _ESCAPES.get(found[1], found[1])
+
+
+def is_utf_8(value: str) -> bool:
+    """Whether the stored text is UTF-8: a text of `copied_texts` with a lone surrogate is not."""
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def quoted(name: str) -> str:
@@ -220,6 +252,11 @@ def fields_of(row: bytes) -> Fields:
 def oid_of(field: bytes | None) -> int:
     """Return the number in a field of the type `oid`; 0 for NULL."""
     return int.from_bytes(field or b"")
+
+
+def oids_of(vector: bytes) -> list[int]:
+    """Return the oids in a field of the type `oidvector`: a header of 20 bytes, then each oid after its length."""
+    return [unpack_from(">I", vector, place + 4)[0] for place in range(20, len(vector), 8)]
 
 
 def name_of(field: bytes | None) -> str:

@@ -9,11 +9,12 @@ Each index is read twice in its order, as `index_walk` does: once with the rows,
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from itertools import groupby
-from typing import Any, Final
+from typing import Any, Final, Self
 
 import psycopg
 from sqlalchemy import Connection
@@ -65,13 +66,14 @@ class _CatalogIndex:
 def catalog_index_findings(connection: Connection) -> Iterator[str]:
     """Yield a sentence for each index of a catalog that does not lead to each row once. PostgreSQL only."""
     savepoint, driver = connection.begin_nested(), driver_of(connection)
+    seed = secrets.token_bytes(16)  # nobody can choose rows whose hashes have the same sum
     try:
         for catalog, indexes in groupby(_indexes(driver), key=lambda index: index.catalog):
             with careful(connection):
-                rows = sorted(map(_place, queried_rows(driver, catalog, f"SELECT ctid FROM pg_catalog.{catalog}")))  # noqa: S608 - of constants
+                rows = _Places.of(queried_rows(driver, catalog, f"SELECT ctid FROM pg_catalog.{catalog}"), seed)  # noqa: S608 - of constants
             with careful(connection, **WALKING):
                 for index in indexes:
-                    if wrong := _damage(driver, index, rows):
+                    if wrong := _damage(driver, index, rows, seed):
                         yield f"The index {index.name} of PostgreSQL's own catalog {catalog} is damaged: {wrong}."
     except CatalogDenied as error:
         yield f"PostgreSQL's own catalog {error.catalog} cannot be read: this role lacks the permission."
@@ -120,19 +122,34 @@ def _numbers(vector: bytes) -> list[bytes]:
     return [vector[place + 4 : place + 6] for place in range(20, len(vector), 6)]
 
 
-def _place(row: bytes) -> bytes:
-    """Return the position (`ctid`) in a row in which it comes first."""
-    return row[6:12]
+@dataclass(slots=True)
+class _Places:
+    """The number of rows, and the sum of the seeded hashes of their positions (`ctid`)."""
+
+    number: int = 0
+    total: int = 0
+
+    def add(self, row: bytes, seed: bytes) -> None:
+        """Add a row in which the position comes first."""
+        self.number += 1
+        self.total += hash(seed + row[6:12])
+
+    @classmethod
+    def of(cls, rows: Iterator[bytes], seed: bytes) -> Self:
+        its = cls()
+        for row in rows:
+            its.add(row, seed)
+        return its
 
 
-def _damage(driver: psycopg.Connection[Any], index: _CatalogIndex, rows: Sequence[bytes]) -> str:
+def _damage(driver: psycopg.Connection[Any], index: _CatalogIndex, rows: _Places, seed: bytes) -> str:
     """Read the index twice. Return its damage; an empty text if there is none. `rows` are the positions of all rows."""
     of_rows, of_keys = index.query("ctid"), index.query()
     if not (_is_followed(driver, of_rows, index, OF_ROWS) and _is_followed(driver, of_keys, index, OF_KEYS)):
         return "PostgreSQL does not use it"
-    places, of_heap = list[bytes](), sha256()
+    places, of_heap = _Places(), sha256()
     for row in queried_rows(driver, index.catalog, of_rows):
-        places.append(_place(row))
+        places.add(row, seed)
         of_heap.update(row[12:])
     stored, last = sha256(), list[bytes]()
     in_order = is_unique = True
@@ -142,8 +159,10 @@ def _damage(driver: psycopg.Connection[Any], index: _CatalogIndex, rows: Sequenc
         in_order &= last <= keys
         is_unique &= last != keys
         last = keys
-    if sorted(places) != rows:
-        return f"it leads to {len(set(places)):,} of the {len(rows):,} rows"
+    if places.number != rows.number:
+        return f"it leads to {places.number:,} rows, and the catalog has {rows.number:,}"
+    if places != rows:
+        return "an entry leads to a wrong row"
     if of_heap.digest() != stored.digest():
         return "an entry leads to a row with another key"
     if not in_order:

@@ -15,6 +15,7 @@ from typing import Any, Final
 
 import psycopg
 
+from authsec_server.db import foreign_classes, namesakes
 from authsec_server.db.catalog_copy import (
     CatalogDenied,
     Fields,
@@ -25,7 +26,6 @@ from authsec_server.db.catalog_copy import (
     oid_of,
     replaced_catalogs,
 )
-from authsec_server.db.namesakes import CATALOGS, namesakes
 from authsec_server.db.postgresql_queries import FIRST_UNPINNED
 
 _HARMLESS: Final = frozenset({b"n", b"p", b"u"})  # constraints on catalogs, by initdb: NOT NULL, PRIMARY KEY, UNIQUE
@@ -100,20 +100,22 @@ _ON_CATALOGS: Final = (
 def foreign_code(driver: psycopg.Connection[Any], *, briefly: bool = False) -> Iterator[ForeignCode]:
     """Yield the foreign code that PostgreSQL would run in this session.
 
-    `briefly` leaves out code that is attached to PostgreSQL's own catalogs, and the `namesakes`. If the role may not
-    read a catalog, the caller can afterwards only roll back its transaction.
+    `briefly` leaves out code that is attached to PostgreSQL's own catalogs, `foreign_classes` and `namesakes`. If the
+    role may not read a catalog, the caller can afterwards only roll back its transaction.
     """
     checks = _IN_ANY_PLACE if briefly else (*_IN_ANY_PLACE, *_ON_CATALOGS)
-    names = [check.catalog for check in checks] + ([] if briefly else [*CATALOGS])
-    if replaced := next(replaced_catalogs(driver, tuple(names)), None):
+    names = [check.catalog for check in checks] + ([] if briefly else [*foreign_classes.CATALOGS, *namesakes.CATALOGS])
+    if replaced := next(replaced_catalogs(driver, tuple(dict.fromkeys(names))), None):
         yield replaced
         return
     try:
         for check in checks:
-            rows = [fields_of(row) for row in copied_rows(driver, check.catalog, check.columns)]
-            yield from (check.describe(row) for row in rows if check.is_foreign(row))
+            # All rows are taken before the first finding. None is kept: each may have megabytes.
+            rows = map(fields_of, copied_rows(driver, check.catalog, check.columns))
+            yield from [check.describe(row) for row in rows if check.is_foreign(row)]
         if not briefly:
-            yield from namesakes(driver)
+            yield from foreign_classes.foreign_classes(driver)
+            yield from namesakes.namesakes(driver)
     except CatalogDenied as error:
         yield ForeignCode(
             f"PostgreSQL's own catalog {error.catalog} cannot be read: this role lacks the permission.",

@@ -27,6 +27,7 @@ from authsec_server.db.postgresql_catalog import (
     sqlstate,
 )
 from authsec_server.db.sqlite_integrity import sqlite_damage
+from authsec_server.db.text_check import postgresql_text_findings
 
 if TYPE_CHECKING:
     from authsec_server.db.system_catalogs import CatalogComparison
@@ -110,7 +111,7 @@ def _of_tables(connection: Connection, *, deep: bool) -> Integrity:
         check = _Amcheck(connection, deep=deep)
         check.run(ours[0])
         return Integrity(
-            findings=(*findings, *walked.findings, *check.findings),
+            findings=(*findings, *walked.findings, *check.findings, *postgresql_text_findings(connection)),
             not_checked=() if deep else check.not_checked,
             skipped=(
                 *skipped_sentences(connection, ours[0], [*unread, *walked.skipped]),
@@ -281,6 +282,7 @@ _BTREES = """
 SELECT i.indexrelid::oid::bigint AS oid, x.relname AS name FROM pg_index i JOIN pg_class x ON x.oid = i.indexrelid
 JOIN pg_am a ON a.oid = x.relam JOIN pg_class c ON c.oid = i.indrelid
 WHERE x.relkind = 'i' AND a.amname = 'btree' AND c.relpersistence = 'p' AND (c.relnamespace = :schema
+    OR c.oid IN (SELECT reltoastrelid FROM pg_class WHERE relnamespace = :schema)
     OR (NOT c.relisshared AND c.oid = ANY(CAST(:catalogs AS oid[]))))
 ORDER BY 2
 """

@@ -29,7 +29,7 @@ from typing import Any, Final
 
 import psycopg
 
-from authsec_server.db.catalog_copy import Fields, ForeignCode, copied_rows, fields_of, name_of, oid_of
+from authsec_server.db.catalog_copy import Fields, ForeignCode, copied_rows, fields_of, name_of, oid_of, oids_of
 from authsec_server.db.postgresql_queries import FIRST_NORMAL, FIRST_UNPINNED
 
 CATALOGS: Final = (
@@ -113,7 +113,7 @@ def _added_functions(rows: Sequence[bytes], built_in: frozenset[bytes]) -> Itera
     for row in rows:
         _, schema, name, types = fields_of(row)
         if name in built_in:
-            yield _Added(what="function", schema=schema, name=name, arguments=_decisive(name, _oids(types or b"")))
+            yield _Added(what="function", schema=schema, name=name, arguments=_decisive(name, oids_of(types or b"")))
 
 
 def _added_types(driver: psycopg.Connection[Any], schemas: set[int], built_in: frozenset[bytes]) -> Iterator[_Added]:
@@ -159,11 +159,6 @@ def _added_rows(driver: psycopg.Connection[Any], catalog: str, columns: str) -> 
         (oid,) = unpack_from(">I", row, 6)
         if oid >= FIRST_UNPINNED:
             yield fields_of(row)
-
-
-def _oids(vector: bytes) -> list[int]:
-    """Return the oids in a field of the type `oidvector`: a header of 20 bytes, then each oid after its length."""
-    return [unpack_from(">I", vector, place + 4)[0] for place in range(20, len(vector), 8)]
 
 
 def _types_of_built_in_values(driver: psycopg.Connection[Any]) -> frozenset[int]:

@@ -33,6 +33,7 @@ SCHEMA = "SCHEMA."  # in listings, for the schema that holds the tables: a compa
 _CAST_MEMBER = re.compile(r"\(('[^']*'::character varying)\)::text")
 _CAST_MEMBERS = re.compile(rf"ARRAY\[({_CAST_MEMBER.pattern}(?:, {_CAST_MEMBER.pattern})*)\]")
 _MONTHLY = re.compile(r"(.+)_([0-9]{4})_(0[1-9]|1[0-2])")
+_LONGEST: Final = 10_000  # characters of a definition or an expression; those of AuthSec have less than 1,500
 _OF_ITS_MONTH = "for the month of its name"
 # Statements of this module see pg_catalog alone, and indexes that may be corrupt are not used for it; nor are hash and
 # sort functions of types, which are easily bent.
@@ -88,6 +89,18 @@ def careful(connection: Connection, **others: str) -> Iterator[None]:
         yield
     finally:
         savepoint.rollback()  # which undoes the settings, after an error as well
+
+
+@contextmanager
+def any_text_of_catalogs(connection: Connection) -> Iterator[None]:
+    """Within this context, no octets in a catalog end a query of PostgreSQL. No effect on SQLite."""
+    if connection.dialect.name != "postgresql":
+        yield
+        return
+    from authsec_server.db.postgresql_connection import any_text  # servers on SQLite do without the driver
+
+    with any_text(connection):
+        yield
 
 
 def month_of(partition: str) -> str:
@@ -180,7 +193,7 @@ def _objects(connection: Connection, ours: tuple[int, str], schemas: Sequence[st
     rows: list[Any] = []
     for query in OBJECTS_OF_SCHEMA:
         try:
-            rows += _rows(connection, query, ours=ours[0])
+            rows += _rows(connection, _bounded(query), ours=ours[0])
         except DBAPIError as error:
             if _is_of_server(error):
                 raise
@@ -202,7 +215,8 @@ def _objects(connection: Connection, ours: tuple[int, str], schemas: Sequence[st
         found.months.setdefault(row.owner, []).append(each)
     for query in (*OBJECTS_OF_PATH, *DATABASE_WIDE):
         arguments = {"schemas": list(schemas)} if ":schemas" in query else {}
-        for row in connection.execute(text(query), arguments):
+        its = f"SELECT '' AS owner, name, definition, NULL AS tree FROM ({query}) AS its"  # noqa: S608 - a constant
+        for row in connection.execute(text(_bounded(its)), arguments):
             found.objects.append(
                 SchemaObject(_unqualified(row.name, ours[1]), _unqualified(row.definition or "", ours[1]))
             )
@@ -218,7 +232,7 @@ def _one_by_one(connection: Connection, query: str, ours: int) -> tuple[list[Any
     # Without the definition, PostgreSQL does not read the expressions.
     names = f"SELECT DISTINCT owner, name FROM ({query}) AS each ORDER BY 1, 2"  # noqa: S608 - a constant
     for owner, name in _rows(connection, names, ours=ours):
-        one = f"SELECT * FROM ({query}) AS each WHERE owner = :owner AND name = :name"  # noqa: S608 - a constant
+        one = f"{_bounded(query)} WHERE owner = :owner AND name = :name"
         try:
             rows += _rows(connection, one, ours=ours, owner=owner, name=name)
         except DBAPIError as error:
@@ -232,6 +246,13 @@ def _rows(connection: Connection, query: str, **arguments: Any) -> Sequence[Any]
     """Run the query so that the transaction outlives an error."""
     with connection.begin_nested():
         return connection.execute(text(query), arguments).all()
+
+
+def _bounded(query: str) -> str:
+    """Return the query with texts of at most `_LONGEST` characters: one that is cut differs from each of AuthSec's."""
+    too_long = f"CASE WHEN length(tree) > {_LONGEST} THEN 'too long to be compared: ' END"
+    columns = f"left(name, {_LONGEST}) AS name, left(concat({too_long}, definition), {_LONGEST}) AS definition"
+    return f"SELECT owner, {columns}, left(tree, {_LONGEST}) AS tree FROM ({query}) AS each"  # noqa: S608 - constants
 
 
 def _is_of_server(error: DBAPIError) -> bool:

@@ -10,7 +10,10 @@ from time import monotonic
 from typing import Any, Final, TypeVar
 
 import psycopg
-from psycopg.abc import Params, PQGen
+from psycopg.abc import Buffer, Params, PQGen
+from psycopg.adapt import Loader
+from psycopg.pq import Format
+from psycopg.types.string import TextLoader
 from sqlalchemy import URL, Connection, Engine, event, text
 from sqlalchemy.exc import DBAPIError, DisconnectionError, InvalidatePoolError
 
@@ -27,6 +30,7 @@ SILENT_SECONDS: Final = 5.0  # for each answer while PostgreSQL answers nobody
 MARGIN_SECONDS: Final = 2.0  # of the client's bound over the server's
 RECORD_MILLISECONDS: Final = 3000  # for a record from its lock to its commit, from PostgreSQL 17 on
 PATIENT_SECONDS: Final = 3600.0  # for each statement of a transaction that reads or deletes months of events
+_LONG: Final = ("statement_timeout", "idle_in_transaction_session_timeout")  # then
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,6 +86,7 @@ def session_options() -> str:
     return " ".join(f"-c {name}={value}" for name, value in settings.items())
 
 
+_TEXTS: Final = ("text", "varchar", "bpchar", "name")  # types whose values can be octets that are not UTF-8
 RV = TypeVar("RV")
 LOOK_SECONDS: Final = 0.1  # so often a wait looks at its deadline
 
@@ -206,6 +211,30 @@ def driver_of(connection: Connection) -> BoundedConnection:
     return driver
 
 
+@contextmanager
+def any_text(connection: Connection) -> Iterator[None]:
+    """Within this context, each octet that is not UTF-8 becomes an escape such as `\\xff`.
+
+    The attack: a cast from `bytea` stores such octets. PostgreSQL sends them, and the driver refuses them.
+    """
+    adapters = driver_of(connection).adapters
+    before = {name: adapters.get_loader(adapters.types[name].oid, Format.TEXT) for name in _TEXTS}
+    for name in before:
+        adapters.register_loader(name, _AnyText)
+    try:
+        yield
+    finally:
+        for name, loader in before.items():
+            adapters.register_loader(name, loader or TextLoader)
+
+
+class _AnyText(Loader):
+    """The loader of `any_text`."""
+
+    def load(self, data: Buffer) -> str:
+        return bytes(data).decode("utf-8", "backslashreplace")
+
+
 def as_raised_by_queries(driver: psycopg.Connection[Any], what: str, error: psycopg.Error) -> BaseException:
     """Return SQLAlchemy's error for this error of the driver, as a query about `what` would raise it."""
     return DBAPIError.instance(
@@ -215,9 +244,22 @@ def as_raised_by_queries(driver: psycopg.Connection[Any], what: str, error: psyc
 
 def allow_long_statements(connection: Connection) -> None:
     """Raise two timeouts of this transaction to an hour: for each statement, and between two statements."""
-    for setting in ("statement_timeout", "idle_in_transaction_session_timeout"):
+    for setting in _LONG:
         connection.execute(text(f"SET LOCAL {setting} = '{PATIENT_SECONDS:.0f}s'"))
     driver_of(connection).seconds = PATIENT_SECONDS  # the client's own bound, until the transaction ends
+
+
+@contextmanager
+def timeouts_of_servers(connection: Connection) -> Iterator[None]:
+    """Within this context, the transaction has the timeouts of a server's session, despite `allow_long_statements`.
+
+    The attack: code of others recognises `verify` by its timeouts, and answers only servers falsely. After an error,
+    the caller must roll back to a savepoint.
+    """
+    driver = driver_of(connection)
+    driver.execute("; ".join(f"SET LOCAL {setting} TO DEFAULT" for setting in _LONG).encode())
+    yield
+    driver.execute("; ".join(f"SET LOCAL {setting} = '{PATIENT_SECONDS:.0f}s'" for setting in _LONG).encode())
 
 
 class Silence:

@@ -88,7 +88,7 @@ FROM pg_constraint k JOIN pg_class c ON c.oid = k.conrelid
 WHERE c.relnamespace = :ours AND k.contype <> 'n'
 """
 
-INDEXES = """
+INDEXES = f"""
 SELECT c.relname AS owner,
     format('index %s of %s', coalesce((SELECT p.relname FROM pg_inherits h JOIN pg_class p ON p.oid = h.inhparent
         WHERE h.inhrelid = x.oid), x.relname), c.relname) AS name,
@@ -97,6 +97,7 @@ SELECT c.relname AS owner,
         CASE WHEN i.indisprimary THEN 'PRIMARY' END, (SELECT amname FROM pg_am WHERE oid = x.relam),
         '(' || (SELECT string_agg(concat_ws(' ', pg_get_indexdef(x.oid, number, false), s.opcname,
                 CASE WHEN s.opcnamespace <> 'pg_catalog'::regnamespace THEN 'of a foreign schema' END,
+                CASE WHEN s.oid >= {FIRST_UNPINNED} OR s.opcmethod <> x.relam THEN 'not of PostgreSQL' END,
                 (SELECT CASE l.collnamespace WHEN 'pg_catalog'::regnamespace THEN '' ELSE 'foreign ' END || l.collname
                     FROM pg_collation l WHERE l.oid = i.indcollation[number - 1]),
                 CASE i.indoption[number - 1] WHEN 0 THEN NULL ELSE 'in order ' || i.indoption[number - 1] END),
@@ -112,7 +113,7 @@ SELECT c.relname AS owner,
     concat(i.indexprs::text, i.indpred::text) AS tree
 FROM pg_index i JOIN pg_class x ON x.oid = i.indexrelid JOIN pg_class c ON c.oid = i.indrelid
 WHERE c.relnamespace = :ours AND c.relkind IN ('r', 'p', 'm')
-"""
+"""  # noqa: S608 - of constants
 
 BTREES_OF_SCHEMA = """
 SELECT x.relname AS name, c.relname AS table_name, c.oid::regclass::text AS qualified,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from hashlib import sha256
 from typing import Any, Final
 
 import psycopg
@@ -31,9 +32,13 @@ def same_names(driver: psycopg.Connection[Any]) -> Iterator[str]:
     """
     try:
         for catalog, columns in _NAMED.items():
-            for row, number in Counter(copied_rows(driver, catalog, columns)).items():
-                if number > 1:
-                    name = name_of(fields_of(row)[0])
-                    yield f"{number} rows of PostgreSQL's own catalog {catalog} have the name {name}."
+            numbers, names = Counter[bytes](), dict[bytes, str]()
+            for row in copied_rows(driver, catalog, columns):
+                key = sha256(row).digest()  # a row may have megabytes
+                numbers[key] += 1
+                if numbers[key] > 1:
+                    names[key] = name_of(fields_of(row)[0])
+            for key, name in names.items():
+                yield f"{numbers[key]} rows of PostgreSQL's own catalog {catalog} have the name {name}."
     except CatalogDenied as error:
         yield f"PostgreSQL's own catalog {error.catalog} cannot be read: this role lacks the permission."

@@ -17,7 +17,7 @@ from sqlalchemy.exc import DatabaseError
 from authsec_server.db.catalog import OBJECTS, WITHOUT_ROWID, genuine_objects, listing_of, reference_listing
 from authsec_server.db.sqlite_index_check import index_findings, is_busy
 from authsec_server.db.sqlite_reading import any_text, is_late, limited_steps
-from authsec_server.db.sqlite_text_check import TABLES, text_findings
+from authsec_server.db.text_check import TABLES, sqlite_text_findings
 
 _MOST: Final = 100  # lines of one check
 _NAME: Final = re.compile(rb"[A-Za-z_][A-Za-z0-9_]*")  # SQLite would take another name for a number of lines
@@ -48,7 +48,9 @@ def sqlite_damage(connection: Connection) -> tuple[list[str], bool]:
             if not findings:
                 findings += (each for table in tables for each in index_findings(connection, table, genuine))
             if "encoding" in genuine:
-                findings += (each for table in tables if table in TABLES for each in text_findings(connection, table))
+                findings += (
+                    each for table in tables if table in TABLES for each in sqlite_text_findings(connection, table)
+                )
     except DatabaseError as error:
         if is_busy(error):
             raise

@@ -18,7 +18,7 @@ import psycopg
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
-from authsec_server.db.catalog_copy import Texts, copied_texts, quoted, table_named
+from authsec_server.db.catalog_copy import Texts, copied_texts, is_utf_8, quoted, table_named
 from authsec_server.db.postgresql_catalog import NO_RIGHT, careful, sqlstate
 from authsec_server.db.postgresql_connection import as_raised_by_queries, driver_of
 
@@ -26,7 +26,10 @@ LONGEST: Final = 2**21  # octets of a value that `TableCopies` reads; no server 
 LONGEST_ROW: Final = 2**23  # octets of all values of a row
 _BOOLEAN: Final = 16  # the oids of types
 _BYTES: Final = 17
+_JSON: Final = 114
 _SHORT: Final = frozenset({_BOOLEAN, 20, 21, 23, 1184})  # numbers and times
+_TEXTS: Final = frozenset({_JSON, 25, 1042, 1043})
+_CUT_SHORT, _TOO_LONG = 1, 2  # what a query says of the rows of a table
 _PARTITIONED: Final = "p"
 _AS_TEXT: Final = {"t": "true", "f": "false"}  # as `::text` writes a boolean
 _NO_TABLE: Final = frozenset({"42P01", "3F000", "42703"})  # no table, no schema, or a view of the name
@@ -51,6 +54,9 @@ class _Relation:
 class TableCopies:
     """Copies the tables in the schema to which the session of this connection is pinned.
 
+    `can_read` adds a table to `too_long` if a row is too long to be copied, and to `cut_short` if PostgreSQL shows only
+    the beginning of a text.
+
     Raises SQLAlchemy's errors of the driver, as a query would.
     """
 
@@ -58,6 +64,8 @@ class TableCopies:
         self._connection = connection
         self._driver = driver_of(connection)
         self._named: dict[str, _Relation | None] = {}
+        self.too_long: set[str] = set()
+        self.cut_short: set[str] = set()
 
     def columns(self, table: str) -> Mapping[str, int]:
         """Return the columns of the table, each with the oid of its type. Empty if there is no such table."""
@@ -83,26 +91,28 @@ class TableCopies:
 
         PostgreSQL plans these queries, and would believe a constraint that says that no value is so long. So they run
         without constraints and indexes. If the answer is wrong nevertheless, `rows` raises an error.
+
+        The attack: a cast from `bytea` stores a text with octet 0. PostgreSQL compares the whole text, and shows and
+        copies only the text before that octet.
         """
         its = self.columns(table)
-        long = [name for name in columns if name in its and its[name] not in _SHORT]
+        measure = _measure({name: its[name] for name in columns if name in its})
         parts = [*self._parts(self._relation(table))]
-        lengths = [f"octet_length({_measured(name, its[name])})" for name in long]
-        row = " + ".join(f"coalesce({each}, 0)::bigint" for each in lengths) or "0"
-        condition = " OR ".join(f"{each} > {LONGEST}" for each in lengths)
-        condition = f"{condition or 'false'} OR {row} > {LONGEST_ROW}"
+        found = set[int]()
         try:
             with careful(self._connection):
-                return not any(
-                    self._connection.exec_driver_sql(
-                        f"SELECT EXISTS (SELECT FROM ONLY {part.quoted} WHERE {condition})"  # noqa: S608 - quoted names
-                    ).scalar_one()
-                    for part in parts
-                )
+                for part in parts:
+                    statement = f"SELECT max({measure}) FROM ONLY {part.quoted}"  # noqa: S608 - quoted names
+                    found.add(self._connection.exec_driver_sql(statement).scalar_one() or 0)
         except DBAPIError as error:
             if sqlstate(error) != NO_RIGHT:
                 raise
             return False
+        if _CUT_SHORT in found:
+            self.cut_short.add(table)
+        if _TOO_LONG in found:
+            self.too_long.add(table)
+        return _TOO_LONG not in found
 
     def _relation(self, table: str) -> _Relation:
         """Return the table. If there is none, PostgreSQL says so when the result is copied."""
@@ -127,6 +137,9 @@ class TableCopies:
         return self._relations.get(str(oid))
 
     def _parts(self, relation: _Relation) -> Iterator[_Relation]:
+        if not is_utf_8(relation.quoted):  # the driver sends no name that is not UTF-8
+            error = psycopg.errors.CharacterNotInRepertoire(f"The name {relation.quoted!a} is not UTF-8.")
+            raise as_raised_by_queries(self._driver, ascii(relation.quoted), error)
         if relation.kind != _PARTITIONED:
             yield relation
         for child in relation.children:
@@ -165,5 +178,22 @@ class TableCopies:
             raise as_raised_by_queries(self._driver, relation, error) from error
 
 
-def _measured(name: str, type_: int) -> str:
-    return quoted(name) if type_ == _BYTES else f"{quoted(name)}::text"
+def _measure(columns: Mapping[str, int]) -> str:
+    """Return the SQL expression that says whether a row is too long, or has a text that PostgreSQL shows cut short.
+
+    `concat` calls the output functions of types, as `COPY` does.
+    """
+    octets = {name: _octets(name, type_) for name, type_ in columns.items() if type_ not in _SHORT}
+    texts = [name for name in octets if columns[name] in _TEXTS]
+    row = " + ".join(f"coalesce({each}, 0)::bigint" for each in octets.values()) or "0"
+    is_long = " OR ".join([*(f"{each} > {LONGEST}" for each in octets.values()), f"{row} > {LONGEST_ROW}"])
+    stored = " + ".join(f"coalesce({octets[name]}, 0)" for name in texts) or "0"
+    shown = f"octet_length(concat({', '.join(map(quoted, texts))}))" if texts else "0"
+    return f"CASE WHEN {is_long} THEN {_TOO_LONG} WHEN {stored} <> {shown} THEN {_CUT_SHORT} ELSE 0 END"
+
+
+def _octets(name: str, type_: int) -> str:
+    """Return the SQL expression of the octets of a value as it is stored: `json::text` has no octets after octet 0."""
+    if type_ == _JSON:
+        return f"octet_length(json_send({quoted(name)}))"
+    return f"octet_length({quoted(name)}{'' if type_ == _BYTES else '::text'})"

@@ -7,14 +7,14 @@ token request gets.
 |---|---|
 | `model`, `shapes` | fields, states, when a delegation is unused; the JSON of its values |
 | `validation` | which values are refused, which values get a warning, which edits narrow a delegation |
-| `service`, `api` | create, disable, enable, revoke; slugs; delete a client or role with its delegations; operations |
+| `service` | create, disable, enable, revoke; slugs; delete a client or role with its delegations |
+| `api` | a delegation as JSON; the operations |
 | `editing` | edit a delegation; revoke its tokens if the edit narrows it |
 | `search` | filtered and sorted lists; numbers for each role, client and state |
 | `resolve` | find by id or slug, with role, client and warnings; suggestions for an unknown name |
 | `store` | tables, and SQL of filters and orders |
-| `views` | a delegation as JSON |
 | `effective` | all actions of a client; all callers of an API |
 | `impact`, `live_tokens` | the impact of a change before it is made; the unexpired tokens that it ends |
 | `dry_run_impact` | the impact as JSON, in the answer of a dry run |
-| `grants`, `grants_api` | all delegations that one administrator or admin key made, and their revocation |
+| `grants` | all delegations that one administrator or admin key made, and their revocation |
 """

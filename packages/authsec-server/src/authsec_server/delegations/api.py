@@ -1,14 +1,25 @@
-"""Admin API operations for trust delegations."""
+"""The JSON of a trust delegation, and the admin API operations.
+
+Two operations revoke all delegations that one administrator or one admin key granted.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
+from typing import cast
+
+from typing_extensions import TypedDict  # as in `web.paging`
 
 from authsec_server import naming
+from authsec_server.accounts import admin_keys, administrators
+from authsec_server.clients.model import ProofKind
 from authsec_server.db import Tx
 from authsec_server.delegations import editing, search, service
+from authsec_server.delegations.grants import Grantor, grants_of, of_admin_key, of_administrator, revoke_grants_of
 from authsec_server.delegations.model import (
+    DESCRIBED,
     DelegationFilters,
     DelegationSort,
     DelegationState,
@@ -16,13 +27,92 @@ from authsec_server.delegations.model import (
     TargetType,
     Terms,
 )
-from authsec_server.delegations.resolve import client_called, role_called
-from authsec_server.delegations.shapes import DelegationChanges, NewDelegation
-from authsec_server.delegations.views import DelegationShown, as_json
-from authsec_server.principal import Act
+from authsec_server.delegations.resolve import client_called, resolve_all, role_called
+from authsec_server.delegations.shapes import DelegationChanges, DelegationDescription, NewDelegation
+from authsec_server.principal import Act, Role
+from authsec_server.revisions import plain
+from authsec_server.web.bodies import Body
+from authsec_server.web.instants import rfc3339
 from authsec_server.web.operations import API, AnyOperation, Call, NoBody, Parameter, declared, operation
-from authsec_server.web.paging import PAGING, Page, paged
-from authsec_server.web.params import one_of, read_one_of
+from authsec_server.web.paging import PAGING, Page, one_of, paged, read_one_of
+
+
+class ItsRole(TypedDict):
+    """The role of a delegation."""
+
+    id: str
+    slug: str
+    name: str
+
+
+class ItsClient(TypedDict):
+    """The client of a delegation."""
+
+    id: str
+    slug: str
+    name: str
+    unattested: bool
+
+
+class Warned(TypedDict):
+    """A warning for the person who delegates: a stable code, and a sentence."""
+
+    code: str
+    message: str
+
+
+class DelegationShown(DelegationDescription):
+    """A delegation with its role and client. `slug` is null if a later delegation has taken the slug."""
+
+    id: str
+    slug: str | None
+    role: ItsRole
+    client: ItsClient
+    target_type: TargetType
+    actions: list[str]
+    max_duration: int
+    audiences: list[str]
+    excluded_proofs: list[ProofKind]
+    ends_at: str | None
+    state: DelegationState
+    revoked_at: str | None
+    created_at: str
+    revision: int
+    changed_at: str | None
+    changed_by: str | None
+    warnings: list[Warned]
+
+
+def as_json(resolved: ResolvedDelegation, now: datetime) -> DelegationShown:
+    """Return the delegation as the admin API shows it."""
+    delegation, role, client = resolved.delegation, resolved.role, resolved.client
+    described = cast("DelegationDescription", plain(DESCRIBED, delegation))
+    return {
+        "id": delegation.id,
+        "slug": delegation.slug or None,
+        "role": {"id": role.id, "slug": role.slug, "name": role.name},
+        "client": {
+            "id": client.id,
+            "slug": client.slug,
+            "name": client.name,
+            "unattested": client.unattested(now),
+        },
+        "target_type": delegation.target_type,
+        "actions": list(delegation.actions),
+        "max_duration": delegation.max_duration,
+        "audiences": list(delegation.audiences),
+        "excluded_proofs": list(delegation.excluded_proofs),
+        "ends_at": rfc3339(delegation.ends_at),
+        "state": resolved.state,
+        "revoked_at": rfc3339(delegation.revoked_at),
+        **described,
+        "created_at": rfc3339(delegation.created_at),
+        "revision": delegation.revision,
+        "changed_at": rfc3339(delegation.changed_at),
+        "changed_by": delegation.changed_by or None,
+        "warnings": [{"code": each.code, "message": each.message} for each in resolved.cautions],
+    }
+
 
 PATH = f"{API}/delegations"
 ONE = PATH + "/{delegation}"
@@ -109,11 +199,53 @@ class DelegationOperations:
         its = call.of("delegation")
         return as_json(await call.change(lambda tx, act: verb(tx, act, its, self.terms)), call.act.now)
 
+    @operation(
+        "POST", f"{API}/administrators/{{administrator}}/revoke-grants", "revokeGrantsOfAdministrator", least=Role.ADMIN
+    )
+    async def revoke_of_administrator(self, call: Call[Asked]) -> GrantsRevoked:
+        """Revoke permanently all trust delegations that an administrator granted.
+
+        Trust delegations that somebody else has changed since are revoked only if `also_changed_since` is true.
+        """
+        whose = call.of("administrator")
+        return await self._revoke_grants(call, lambda tx, act: of_administrator(administrators.get(tx, act, whose)))
+
+    @operation("POST", f"{API}/admin-keys/{{key}}/revoke-grants", "revokeGrantsOfAdminKey", least=Role.ADMIN)
+    async def revoke_of_admin_key(self, call: Call[Asked]) -> GrantsRevoked:
+        """Revoke permanently all trust delegations that an admin key granted.
+
+        Trust delegations that somebody else has changed since are revoked only if `also_changed_since` is true.
+        """
+        whose = call.of("key")
+        return await self._revoke_grants(call, lambda tx, act: of_admin_key(admin_keys.get(tx, act, whose)))
+
+    async def _revoke_grants(self, call: Call[Asked], find: Find) -> GrantsRevoked:
+        def work(tx: Tx, act: Act) -> tuple[list[ResolvedDelegation], list[ResolvedDelegation]]:
+            grantor = find(tx, act)
+            revoked = revoke_grants_of(tx, act, grantor, self.terms, also_changed_since=call.body.also_changed_since)
+            return revoked, resolve_all(tx, grants_of(tx, act, grantor).changed_since, self.terms, act.now)
+
+        revoked, since = await call.change(work)
+        return {
+            "revoked": [as_json(resolved, call.act.now) for resolved in revoked],
+            "changed_since": [as_json(resolved, call.act.now) for resolved in since],
+        }
+
 
 def operations(terms: Terms) -> list[AnyOperation]:
     """Return the operations on trust delegations; see `DelegationOperations`."""
     its = DelegationOperations(terms=terms)
-    return declared(its.page, its.create, its.show, its.edit, its.disable, its.enable, its.revoke)
+    return declared(
+        its.page,
+        its.create,
+        its.show,
+        its.edit,
+        its.disable,
+        its.enable,
+        its.revoke,
+        its.revoke_of_administrator,
+        its.revoke_of_admin_key,
+    )
 
 
 def _filters(tx: Tx, call: Call[NoBody]) -> DelegationFilters:
@@ -128,3 +260,19 @@ def _filters(tx: Tx, call: Call[NoBody]) -> DelegationFilters:
         audience=call.query("audience"),
         owner=call.query("owner") or "",
     )
+
+
+Find = Callable[[Tx, Act], Grantor]
+
+
+class Asked(Body):
+    """Request body. `also_changed_since` also revokes the delegations that somebody else has changed since."""
+
+    also_changed_since: bool = False
+
+
+class GrantsRevoked(TypedDict):
+    """The revoked delegations. `changed_since` were kept, because somebody else has changed them since."""
+
+    revoked: list[DelegationShown]
+    changed_since: list[DelegationShown]

@@ -6,18 +6,16 @@ look-up is a question to the API server of a cluster about a token or a pod.
 | module | owns |
 |---|---|
 | `model`, `shapes` | fields, allowed algorithms, which selectors an issuer can prove; the JSON of its terms |
-| `validation` | refuse a request to register or edit; which edit reduces trust, and which needs a new key set |
+| `validation` | refuse a request to register or edit, a cluster's URL or certificates; which edit reduces trust |
 | `addresses` | refuse an issuer's URL, a trust domain, another URL or an audience |
 | `claims` | which claim a selector means: presets of GitHub, GitLab, Google, Azure; own claims |
-| `key_set_parsing` | refuse a key set: how many keys, length of a `kid`, private keys, algorithms |
+| `key_set_parsing` | refuse a key set: how many keys, length of a `kid`, algorithms; detect a pasted private key |
 | `key_fetch` | where a key set is fetched from: discovery, time and size limit |
 | `key_cache` | when one issuer's keys are fetched again, how long old keys are used, which callers wait |
 | `key_sets` | the key for a `kid`, for all issuers; how many callers may wait |
 | `cluster_client` | questions to a cluster's API server: credentials, limits, concurrency |
-| `cluster_validation` | refuse an API server's URL or certificates |
-| `secret_scan` | detect a pasted private key |
 | `k8s_volume` | YAML of the volume with a pod's token |
-| `service`, `api` | register, edit, enable, disable, remove and find; the operations |
-| `refresh_api` | show the state of keys and look-ups; fetch keys and test look-ups now |
-| `store/issuers`, `store/keys` | table of issuers; table of fetched keys, which servers share |
+| `service` | register, edit, enable, disable, remove and find |
+| `api` | the operations; show the state of keys and look-ups, fetch keys and test look-ups now |
+| `store` | table of issuers; table of fetched keys, which servers share |
 """

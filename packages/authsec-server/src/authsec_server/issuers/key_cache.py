@@ -15,10 +15,10 @@ from sqlalchemy.exc import IntegrityError
 
 from authsec_server.db import Database, Tx
 from authsec_server.failures import Unavailable
+from authsec_server.issuers import store
 from authsec_server.issuers.key_fetch import LIMITS, NotFetched, fetch_key_set, trust_of
 from authsec_server.issuers.key_set_parsing import KeySet, as_document, read_key_set
 from authsec_server.issuers.model import KeptKeys, KeysUnavailable, TrustedIssuer
-from authsec_server.issuers.store import keys as store
 from authsec_server.outbound import Outbound, OutboundLimits
 from authsec_server.web.errors import where
 
@@ -283,7 +283,9 @@ class FetchedKeys:
             self._failed_at, self._failure = asked_at, failure
             log.warning("keys could not be renewed", trusted_issuer=self.trusted_issuer.slug, failure=failure)
             self._write(
-                lambda tx: store.keep_failure(tx.connection, self.trusted_issuer, failed_at=asked_at, failure=failure)
+                lambda tx: store.keep_key_failure(
+                    tx.connection, self.trusted_issuer, failed_at=asked_at, failure=failure
+                )
             )
         else:
             with self._holding:
@@ -293,7 +295,7 @@ class FetchedKeys:
             self._tried = self._monotonic()
 
     def _keep(self, tx: Tx, found: KeySet, fetched_at: datetime) -> None:
-        store.keep(
+        store.keep_keys(
             tx.connection,
             self.trusted_issuer,
             jwks=as_document(self.trusted_issuer.kind, found.keys),
@@ -313,7 +315,7 @@ class FetchedKeys:
 
     def _adopt_kept(self) -> KeptKeys | None:
         """Load the stored keys. Use the stored key set if it is newer than the key set in this process."""
-        kept = self._database.read(lambda tx: store.find(tx.connection, self.trusted_issuer))
+        kept = self._database.read(lambda tx: store.find_keys(tx.connection, self.trusted_issuer))
         if kept is not None and kept.jwks and kept.fetched_at and kept.refresh_seconds:
             with self._holding:
                 if self._held is None or kept.fetched_at > self._held.fetched_at:

@@ -1,7 +1,8 @@
-"""Read the keys that an issuer publishes: a JWK Set (RFC 7517 section 5) or a SPIFFE bundle. Pure."""
+"""Read the keys that an issuer publishes: a JWK Set (RFC 7517 section 5) or a SPIFFE bundle. Find private keys."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -110,3 +111,14 @@ def _alg(key: PublicKey) -> dict[str, str]:
 
 def _hint(value: object) -> int | None:
     return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else None
+
+
+# People sometimes paste a private key instead of a public key or a token. It is never stored, and never shown again.
+EXPOSED = "AuthSec did not store it. Treat it as exposed, and replace it."
+_MEMBER = re.compile(r'"(?:d|p|q|dp|dq|qi|oth|k|private_key)"\s*:')  # RFC 7518 section 6; and a service account's
+
+
+def holds_private_key(text: str) -> bool:
+    """Return whether the text contains a private or symmetric key: in PEM, as a JWK, or within other JSON."""
+    # No JSON is parsed, so a key without a closing brace is found as well.
+    return "PRIVATE KEY" in text or _MEMBER.search(text) is not None

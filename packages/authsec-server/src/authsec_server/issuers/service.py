@@ -10,8 +10,7 @@ from authsec_server.audit import service as audit
 from authsec_server.audit.model import EventKind, Named
 from authsec_server.db import Tx
 from authsec_server.failures import Conflict, Invalid, NotFound
-from authsec_server.issuers import validation
-from authsec_server.issuers.cluster_validation import cluster_detail, fingerprints
+from authsec_server.issuers import store, validation
 from authsec_server.issuers.key_set_parsing import read_key_set
 from authsec_server.issuers.model import (
     CLUSTER_TERMS,
@@ -21,7 +20,7 @@ from authsec_server.issuers.model import (
     TrustedIssuerKind,
     plain_terms,
 )
-from authsec_server.issuers.store import issuers, keys
+from authsec_server.issuers.validation import cluster_detail, fingerprints
 from authsec_server.principal import Act, PrincipalKind, Role
 from authsec_server.revisions import changed, edit_detail, require_current
 from authsec_server.revocations import service as revocations
@@ -38,14 +37,14 @@ def create(tx: Tx, act: Act, asked: ProposedTrustedIssuer, *, may_look_up: bool 
     trusted_issuer = validation.checked(asked, id=act.new_id(), now=act.now)
     if validation.asks_otherwise(None, trusted_issuer.cluster):
         _require_folder(act, may_look_up)
-    if taken := issuers.find(tx.connection, trusted_issuer.slug):
+    if taken := store.find(tx.connection, trusted_issuer.slug):
         raise Conflict(
             f"The slug {trusted_issuer.slug} already belongs to the trusted issuer {taken.name!r} ({taken.id}).",
             "Choose another slug or name.",
             field="slug",
         )
     _refuse_shared_issuer(tx, trusted_issuer)
-    issuers.add(tx.connection, trusted_issuer)
+    store.add(tx.connection, trusted_issuer)
     _record(tx, act, EventKind.ISSUER_CREATED, trusted_issuer, {**_fixed(trusted_issuer), **_as_edited(trusted_issuer)})
     return trusted_issuer
 
@@ -117,7 +116,7 @@ def remove(tx: Tx, act: Act, trusted_issuer: TrustedIssuer, *, proofs: tuple[Nam
     refuses the removal while a proof names the issuer.
     """
     act.principal.require(Role.ADMIN)
-    issuers.remove(tx.connection, trusted_issuer.id)
+    store.remove(tx.connection, trusted_issuer.id)
     revocations.end(tx, SubjectKind.TRUSTED_ISSUER, trusted_issuer.id, act.now)
     gone = [{"id": proof.id, "name": proof.name} for proof in proofs]
     _record(
@@ -157,7 +156,7 @@ def page(
     act.principal.require(Role.VIEWER)
     if after and not naming.is_slug(after):
         raise Invalid("cursor", "This cursor does not come from a list.", "Start at the first page.")
-    found = issuers.page(tx.connection, text=text, after=after, limit=limit + 1)
+    found = store.page(tx.connection, text=text, after=after, limit=limit + 1)
     return found[:limit], found[limit - 1].slug if len(found) > limit else None
 
 
@@ -173,7 +172,7 @@ def find(tx: Tx, id_or_slug: str) -> TrustedIssuer | None:
     """
     if not naming.is_uuid(id_or_slug) and not naming.is_slug(id_or_slug):
         return None
-    return issuers.find(tx.connection, id_or_slug)
+    return store.find(tx.connection, id_or_slug)
 
 
 def which(tx: Tx, asked: str) -> str:
@@ -181,9 +180,7 @@ def which(tx: Tx, asked: str) -> str:
 
     This function checks no permission: other packages of the server call it.
     """
-    return naming.meant(
-        asked, lambda slug: issuers.slugs_near(tx.connection, slug), "See the list: authsec issuers list"
-    )
+    return naming.meant(asked, lambda slug: store.slugs_near(tx.connection, slug), "See the list: authsec issuers list")
 
 
 def by_ids(tx: Tx, ids: Collection[str]) -> dict[str, TrustedIssuer]:
@@ -191,7 +188,7 @@ def by_ids(tx: Tx, ids: Collection[str]) -> dict[str, TrustedIssuer]:
 
     This function checks no permission: other packages of the server call it.
     """
-    return issuers.by_ids(tx.connection, ids)
+    return store.by_ids(tx.connection, ids)
 
 
 def of_kinds(tx: Tx, kinds: Collection[TrustedIssuerKind]) -> list[TrustedIssuer]:
@@ -199,7 +196,7 @@ def of_kinds(tx: Tx, kinds: Collection[TrustedIssuerKind]) -> list[TrustedIssuer
 
     This function checks no permission: other packages of the server call it.
     """
-    return issuers.of_kinds(tx.connection, kinds)
+    return store.of_kinds(tx.connection, kinds)
 
 
 def _require_folder(act: Act, may_look_up: bool) -> None:
@@ -221,9 +218,7 @@ def _refuse_shared_issuer(tx: Tx, trusted_issuer: TrustedIssuer) -> None:
     A token names its issuer, and must belong to exactly one trusted issuer. If two trusted issuers have the
     same `iss`, the key of the signature shows to which of them a token belongs.
     """
-    others = [
-        other for other in issuers.of_issuer(tx.connection, trusted_issuer.issuer) if other.id != trusted_issuer.id
-    ]
+    others = [other for other in store.of_issuer(tx.connection, trusted_issuer.issuer) if other.id != trusted_issuer.id]
     for other in others:
         why = validation.cannot_share(trusted_issuer, _thumbprints(tx, trusted_issuer), other, _thumbprints(tx, other))
         if why:
@@ -237,16 +232,16 @@ def _refuse_shared_issuer(tx: Tx, trusted_issuer: TrustedIssuer) -> None:
 
 def _thumbprints(tx: Tx, trusted_issuer: TrustedIssuer) -> frozenset[str]:
     """Return the thumbprints of the trusted issuer's known keys: the given keys, or the keys of the last fetch."""
-    kept = keys.find(tx.connection, trusted_issuer)
+    kept = store.find_keys(tx.connection, trusted_issuer)
     if kept is None or kept.jwks is None:
         return validation.given_thumbprints(trusted_issuer)
     return read_key_set(trusted_issuer.kind, kept.jwks).thumbprints
 
 
 def _save(tx: Tx, before: TrustedIssuer, after: TrustedIssuer) -> None:
-    issuers.save(tx.connection, after)
+    store.save(tx.connection, after)
     if validation.same_keys(before, after):  # else a new name would forget the keys while their issuer is away
-        keys.carry_over(tx.connection, after)
+        store.carry_keys_over(tx.connection, after)
 
 
 def _record(tx: Tx, act: Act, kind: EventKind, trusted_issuer: TrustedIssuer, detail: dict[str, Any]) -> None:

@@ -6,18 +6,17 @@ authenticate callers. The room `accounts` authenticates callers, and `app` conne
 | module | owns |
 |---|---|
 | `request_context` | the caller's network address behind trusted proxies; the network that a rate limit counts |
-| `middleware` | request ids, security headers, the request log, the check of the Host header, a concurrency limit |
+| `middleware` | request ids, headers, the log, the Host header, a concurrency limit, 503 for an older backup |
 | `uvicorn_protocol` | limits for the size and the time of a request's head; answers without the application |
 | `operations`, `openapi` | operations of the admin API: role, parameters, body; the OpenAPI document about them |
 | `unit_of_work` | one transaction per request; authentication; refusals recorded in the audit log |
 | `bodies`, `validation` | read a body: size, time, unknown members; the message for each validation error |
-| `params`, `paging`, `instants` | query parameters that filter; `limit` and `cursor`; times in JSON |
+| `paging`, `instants` | query parameters of lists: filters, `limit` and `cursor`; times in JSON |
 | `preconditions`, `etags` | `If-Match`; the entity tag of an object's revision |
 | `dry_run` | dry runs: `?dry_run=1` |
 | `errors` | the HTTP status of a failure, and the body of every error |
 | `throttle` | the algorithm of rate limits (the numbers are in `settings.py` or in the module that uses a limit) |
 | `health` | `/healthz` and `/readyz`: status, body, time limit (the probe is in `app/readiness_probe.py`) |
-| `restored_backup` | 503 while the database is an older backup |
 | `oauth` | HTTP Basic and errors of OAuth endpoints |
 | `sse` | the format of one server-sent event |
 """

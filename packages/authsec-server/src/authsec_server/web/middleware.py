@@ -1,4 +1,4 @@
-"""Middleware that handles every request and response of the server.
+"""Middleware that handles every request and response of the server. One class refuses requests of a restored backup.
 
 The middleware is pure ASGI, so it buffers no body.
 """
@@ -18,7 +18,8 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from authsec_server.web.errors import error_response, unexpected
+from authsec_server.failures import Unavailable
+from authsec_server.web.errors import error_response, retry_after, unexpected
 from authsec_server.web.request_context import context_of, has_context, new_context, put_context
 
 log = structlog.get_logger(__name__)
@@ -216,3 +217,48 @@ class Bounded:
             await self._app(scope, receive, send)
         finally:
             self._limit.release()
+
+
+OLDER_DATABASE: Final = (
+    "The database is older than checkpoints that it signed, so the server issues no tokens and changes nothing."
+)
+OLDER_REMEDY: Final = (
+    "If a backup was restored, the operator must run `authsec admin restored --checkpoint FILE` on the server's "
+    "machine: docs/backup.md."
+)
+OLDER_RETRY_SECONDS: Final = 5
+
+
+def older_database_refusal() -> Unavailable:
+    """Return the `Unavailable` failure for a refused request, with the remedy."""
+    return Unavailable(OLDER_DATABASE, OLDER_REMEDY, retry_after=OLDER_RETRY_SECONDS)
+
+
+class RefuseWhileOlder:
+    """Middleware that refuses requests with 503 while `why` returns a reason.
+
+    The reason: the database is older than checkpoints that are stored outside the database. Such a database is a
+    restored backup: it lacks the revocations that came after the backup.
+
+    The middleware still passes a request on if `reading(method, path)` returns true.
+    """
+
+    def __init__(self, app: ASGIApp, *, why: Callable[[], str | None], reading: Callable[[str, str], bool]) -> None:
+        self._app = app
+        self._why = why
+        self._reading = reading
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or not self._why() or self._reading(scope["method"], scope["path"]):
+            await self._app(scope, receive, send)
+            return
+        answer = error_response(
+            Request(scope),
+            503,
+            reason=Unavailable.reason,
+            error=OLDER_DATABASE,
+            details=OLDER_REMEDY,
+            retryable=True,
+            headers=retry_after(OLDER_RETRY_SECONDS),
+        )
+        await answer(scope, receive, send)

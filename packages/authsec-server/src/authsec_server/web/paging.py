@@ -1,4 +1,4 @@
-"""Return lists in pages: requests have `limit` and `cursor`, answers have `items` and `next`."""
+"""Lists: requests have filters, `limit` and `cursor`, answers have `items` and `next`."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import binascii
 import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Callable, Sequence
+from enum import StrEnum
 from hashlib import sha256
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -14,6 +15,7 @@ from typing_extensions import TypedDict  # pydantic takes no other below Python 
 
 from authsec_server.db import Tx
 from authsec_server.failures import Invalid
+from authsec_server.naming import quoted
 from authsec_server.principal import Act
 from authsec_server.web.bodies import query_int, query_value
 from authsec_server.web.operations import Call, Parameter
@@ -126,3 +128,40 @@ def _read(of: str, cursor: str) -> str | None:
     except (binascii.Error, ValueError):  # no list gave it out, and whoever asked says so
         return None
     return last if _cursor(of, last) == cursor else None
+
+
+W = TypeVar("W", bound=StrEnum)
+_ANSWERS = {"true": True, "false": False}
+
+
+def one_of(name: str, description: str, words: type[StrEnum]) -> Parameter:
+    """Declare a parameter with one of these words as its value."""
+    return Parameter(name=name, description=description, schema={"type": "string", "enum": list(map(str, words))})
+
+
+def yes_or_no(name: str, description: str) -> Parameter:
+    """Declare a parameter with the value `true` or `false`."""
+    return Parameter(name=name, description=description, schema={"type": "string", "enum": list(_ANSWERS)})
+
+
+def read_one_of(request: Request, name: str, words: type[W]) -> W | None:
+    """Return the word of the parameter, or None if the parameter is missing.
+
+    Raises `Invalid` for another word. The remedy lists all valid words.
+    """
+    value = query_value(request, name)
+    try:
+        return None if value is None else words(value)
+    except ValueError:
+        raise Invalid(name, f"{name} must not be {quoted(value or '')}.", f"One of: {', '.join(words)}") from None
+
+
+def read_yes_or_no(request: Request, name: str) -> bool | None:
+    """Return the parameter as a boolean, or None if the parameter is missing.
+
+    Raises `Invalid` for a value other than `true` or `false`.
+    """
+    value = query_value(request, name)
+    if value is not None and value not in _ANSWERS:
+        raise Invalid(name, f"{name} must not be {quoted(value)}.", f"One of: {', '.join(_ANSWERS)}")
+    return None if value is None else _ANSWERS[value]

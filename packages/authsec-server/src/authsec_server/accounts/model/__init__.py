@@ -2,10 +2,17 @@
 
 from authsec_server.accounts.model.admin_keys import AdminKey, KeyRefusal, is_admin_key, new_admin_key
 from authsec_server.accounts.model.administrators import Administrator
-from authsec_server.accounts.model.entering import Arrival, BrowserCaller, NewSession, SignInRefusal
 from authsec_server.accounts.model.links import Link, LinkPurpose, LinkState, LinkStatus, NewLink
 from authsec_server.accounts.model.passwords import MAX_PASSWORD, MIN_PASSWORD
-from authsec_server.accounts.model.sessions import Session, SessionTerms, SignInMethod
+from authsec_server.accounts.model.sessions import (
+    Arrival,
+    BrowserCaller,
+    NewSession,
+    Session,
+    SessionTerms,
+    SignInMethod,
+    SignInRefusal,
+)
 
 __all__ = [
     "MAX_PASSWORD",

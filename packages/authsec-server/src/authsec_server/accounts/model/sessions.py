@@ -1,13 +1,17 @@
-"""Sessions of administrators. The browser has only a random value for its session. No I/O.
+"""Sessions of administrators, and sign-ins that begin one. The browser has only a random value for its session. No I/O.
 
 A session ends after a time limit, or when a person ends it.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
+
+from authsec_server.accounts.model.administrators import Administrator
+from authsec_server.principal import Act, Principal, random_id
 
 SEEN_EVERY = timedelta(minutes=1)
 MAX_USER_AGENT = 200
@@ -58,3 +62,66 @@ class Session:
 def shown_user_agent(sent: str) -> str:
     """Return the User-Agent header for display in lists: shortened, and only printable ASCII."""
     return "".join(char for char in sent if " " <= char <= "~")[:MAX_USER_AGENT]
+
+
+class SignInRefusal(StrEnum):
+    """The reason why a sign-in was refused, as the audit log records it. The person sees fewer details.
+
+    Each value has at most 21 characters, because it is part of the key of the row that counts the refusals.
+    """
+
+    UNKNOWN = "email_unknown"
+    WRONG_PASSWORD = "wrong_password"  # noqa: S105 - a reason's name
+    NO_PASSWORD = "no_password"  # noqa: S105 - a reason's name
+    DISABLED = "disabled"
+    CHANGED_MEANWHILE = "changed_meanwhile"
+    LINK_UNKNOWN = "link_unknown"
+    LINK_ENDED = "link_ended"
+    RATE_LIMITED = "rate_limited"
+    IDENTITY_EMAIL_TAKEN = "identity_email_taken"  # a provider vouches for somebody with another's e-mail address
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BrowserCaller:
+    """A browser that asks to sign in.
+
+    `cookie` is the session cookie that the browser has before the sign-in. The new session replaces the session
+    of this cookie.
+    """
+
+    request_id: str
+    address: str
+    user_agent: str = ""
+    cookie: str = field(default="", repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Arrival:
+    """A browser caller, a time and a source of random bytes: the parts of an `Act` before its principal is known."""
+
+    caller: BrowserCaller
+    now: datetime
+    token_bytes: Callable[[int], bytes]
+
+    def new_id(self) -> str:
+        """Return a new random id."""
+        return random_id(self.token_bytes)
+
+    def by(self, principal: Principal) -> Act:
+        """Return the `Act` of this principal with the caller, time and source of random bytes of the arrival."""
+        return Act(
+            principal=principal,
+            now=self.now,
+            request_id=self.caller.request_id,
+            address=self.caller.address,
+            token_bytes=self.token_bytes,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewSession:
+    """The result of a sign-in. `cookie` is the value that opens the session; only the browser keeps it."""
+
+    session: Session
+    administrator: Administrator
+    cookie: str = field(repr=False)

@@ -7,8 +7,7 @@ are in `accounts`; pages and cookies are in `console`.
 from __future__ import annotations
 
 from authsec_server.accounts.oidc.flow import CALLBACK_PATH, Begun, Finished, OpenIdSignIn, sign_in_of
-from authsec_server.accounts.oidc.identity import VerifiedIdentity
-from authsec_server.accounts.oidc.refusal import OpenIdRefusal, SignInRefused
+from authsec_server.accounts.oidc.identity import OpenIdRefusal, SignInRefused, VerifiedIdentity
 from authsec_server.accounts.oidc.transaction import TRANSACTION_SECONDS
 
 __all__ = [

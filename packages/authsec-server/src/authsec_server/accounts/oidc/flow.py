@@ -14,9 +14,15 @@ import structlog
 from authsec.safe_text import plain
 
 from authsec_server.accounts.oidc.id_token import Expected, verified_claims
-from authsec_server.accounts.oidc.identity import RoleRule, VerifiedIdentity, is_complete, read_identity
+from authsec_server.accounts.oidc.identity import (
+    OpenIdRefusal,
+    RoleRule,
+    SignInRefused,
+    VerifiedIdentity,
+    is_complete,
+    read_identity,
+)
 from authsec_server.accounts.oidc.provider import Directory, Provider, RelyingParty
-from authsec_server.accounts.oidc.refusal import OpenIdRefusal, SignInRefused
 from authsec_server.accounts.oidc.transaction import HOME, SpentStates, Transaction
 from authsec_server.failures import StartupRefused
 from authsec_server.outbound import Answer, Outbound, OutboundFailed

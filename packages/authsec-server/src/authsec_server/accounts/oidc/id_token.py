@@ -11,7 +11,7 @@ from typing import Any
 
 from authsec.jose import JoseError, PublicKey, UnverifiedJws, parse_compact
 
-from authsec_server.accounts.oidc.refusal import OpenIdRefusal, SignInRefused
+from authsec_server.accounts.oidc.identity import OpenIdRefusal, SignInRefused
 
 # Chosen here, never by the token or the provider (RFC 8725 section 3.1): no `none`, and no HS256, whose "secret" would
 # be the public key.

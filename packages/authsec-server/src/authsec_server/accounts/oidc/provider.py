@@ -14,7 +14,7 @@ from authsec.jose import PublicKey
 from authsec.safe_text import plain
 from authsec.verifier.key_set import usable_keys
 
-from authsec_server.accounts.oidc.refusal import OpenIdRefusal, SignInRefused
+from authsec_server.accounts.oidc.identity import OpenIdRefusal, SignInRefused
 from authsec_server.outbound import Outbound, OutboundFailed
 
 _LONGEST_SECRET = 4096

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from authsec import strict_json
 
-from authsec_server.issuers.secret_scan import EXPOSED, holds_private_key
+from authsec_server.issuers.key_set_parsing import EXPOSED, holds_private_key
 
 _PREFIX = re.compile(r"(authorization\s*:\s*)?bearer\s+", re.IGNORECASE)
 _PART = r"[A-Za-z0-9_-]+"

@@ -26,11 +26,11 @@ from authsec_server.attestation.explain.model import (
     visible,
 )
 from authsec_server.attestation.explain.pasted import NoToken, Pasted, read_pasted
+from authsec_server.attestation.kinds import KINDS
 from authsec_server.attestation.matching import compare
 from authsec_server.attestation.model import Evidence, Miss, Proved, Scheme, Verified
 from authsec_server.attestation.service import MAX_BYTES
 from authsec_server.attestation.workload_tokens import CLAIM_CHECKS, FindKey, Kind, is_issuer_of, malformed, signed_by
-from authsec_server.attestation.workloads import KINDS
 from authsec_server.audit import service as audit
 from authsec_server.audit.model import EventKind, Named
 from authsec_server.clients import bindings

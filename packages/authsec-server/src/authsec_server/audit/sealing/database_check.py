@@ -21,7 +21,7 @@ from authsec_server.db import Tx
 from authsec_server.db.catalog import schema_findings, tables_of_authsec
 from authsec_server.db.integrity import Integrity, compare_catalogs, foreign_since, integrity
 from authsec_server.db.migrate import is_current
-from authsec_server.db.postgresql_catalog import hold_tables, led_away
+from authsec_server.db.postgresql_catalog import any_text_of_catalogs, hold_tables, led_away
 
 
 @dataclass(slots=True)
@@ -49,6 +49,10 @@ class DatabaseCheck:
 
     def run(self, *, deep: bool = False) -> None:
         """Run all checks. Raises the errors of the database driver; the results up to the error are kept."""
+        with any_text_of_catalogs(self.connection):
+            self._run(deep=deep)
+
+    def _run(self, *, deep: bool) -> None:
         catalogs = None
         if self.is_postgresql:
             catalogs = compare_catalogs(self.connection)
@@ -73,8 +77,9 @@ class DatabaseCheck:
         another search path, other tables.
         """
         if self.is_postgresql:
-            self.of_schema += foreign_since(self.connection, known=self.checked.findings)
-            self.of_schema += filter(None, [led_away(self.connection)])
+            with any_text_of_catalogs(self.connection):
+                self.of_schema += foreign_since(self.connection, known=self.checked.findings)
+                self.of_schema += filter(None, [led_away(self.connection)])
         return self.readers and not self.findings
 
     @property

@@ -146,7 +146,14 @@ class ProvedEvents:
 
     def sample(self, most: int) -> list[dict[str, Any]]:
         """Return the `number` and the values of at most `most` random events."""
-        chosen = "SELECT number FROM value ORDER BY random() LIMIT ?"
+        return self._sample(most, "true")
+
+    def sample_of_tokens(self, most: int) -> list[dict[str, Any]]:
+        """Return at most `most` random events of issued tokens whose key and end are known, as `sample` does."""
+        return self._sample(most, "kid IS NOT NULL AND expires_at IS NOT NULL")
+
+    def _sample(self, most: int, only: str) -> list[dict[str, Any]]:
+        chosen = f"SELECT number FROM value WHERE {only} ORDER BY random() LIMIT ?"  # noqa: S608
         statement = f"SELECT number, {', '.join(LISTED)} FROM value WHERE number IN ({chosen})"  # noqa: S608
         return [dict(zip(("number", *LISTED), row, strict=True)) for row in self._scratch.query(statement, (most,))]
 
@@ -173,6 +180,12 @@ class ProvedEvents:
         """Return how many tokens of the client expire after `now`."""
         statement = "SELECT count(*) FROM value WHERE client_id = ? AND kind = ? AND expires_at > ?"
         return int(self._scratch.query(statement, (client_id, EventKind.TOKEN_ISSUED, _text(now)))[0][0])
+
+    def live_tokens_of_key(self, kid: str, issued_after: datetime, now: datetime) -> int:
+        """Return how many tokens the key signed after `issued_after` that expire after `now`."""
+        statement = "SELECT count(*) FROM value WHERE at > ? AND kid = ? AND kind = ? AND expires_at > ?"
+        parameters = (_text(issued_after), kid, EventKind.TOKEN_ISSUED, _text(now))
+        return int(self._scratch.query(statement, parameters)[0][0])
 
     def _time(self, statement: str, of: object) -> datetime | None:
         found = self._scratch.query(statement, (of, EventKind.TOKEN_ISSUED))[0][0]

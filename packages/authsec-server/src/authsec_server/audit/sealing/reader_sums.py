@@ -20,6 +20,7 @@ from authsec_server.db import Tx
 _DAYS: Final = 60
 _CLIENTS: Final = 60  # each on one day
 _LIVE: Final = 20
+_KEYS: Final = 5
 _FEW: Final = 2
 _LONG_TAIL: Final = 5000  # events that the roll-up has not counted: each sum reads them all
 _HOUR: Final = timedelta(hours=1)
@@ -50,6 +51,9 @@ def sum_questions(tx: Tx, proved: ProvedEvents, known_from: datetime | None) -> 
     for event in sample[:_LIVE]:
         if event["expires_at"] and (until := datetime.fromisoformat(event["expires_at"])).year in YEARS:
             yield _live(tx, proved, event["client_id"], until - _HOUR)
+    for event in proved.sample_of_tokens(_KEYS):
+        if (until := datetime.fromisoformat(event["expires_at"])).year in YEARS:
+            yield _live_of_key(tx, proved, event["kid"], until - _HOUR)
 
 
 def _of_day(tx: Tx, proved: ProvedEvents, day: datetime, client_id: str | None = None) -> Iterator[SumQuestion]:
@@ -106,6 +110,16 @@ def _live(tx: Tx, proved: ProvedEvents, client_id: str, now: datetime) -> SumQue
     expected = min(proved.live_tokens(client_id, now), live_tokens.MOST + 1)
     name = f"The number of live tokens of the agent {shown(client_id)} at {now:%Y-%m-%d %H:%M:%S} UTC"
     return SumQuestion(name, partial(_live_number, tx, client_id, now), expected)
+
+
+def _live_of_key(tx: Tx, proved: ProvedEvents, kid: str, now: datetime) -> SumQuestion:
+    expected = min(proved.live_tokens_of_key(kid, now - live_tokens.LONGEST, now), live_tokens.MOST + 1)
+    name = f"The number of live tokens of the key {shown(kid)} at {now:%Y-%m-%d %H:%M:%S} UTC"
+    return SumQuestion(name, partial(_live_number_of_key, tx, kid, now), expected)
+
+
+def _live_number_of_key(tx: Tx, kid: str, now: datetime) -> int:
+    return sum(group.count for group in live_tokens.of_key(tx, now, kid).tokens)
 
 
 def _live_number(tx: Tx, client_id: str, now: datetime) -> int:

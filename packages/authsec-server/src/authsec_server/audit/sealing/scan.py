@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
@@ -161,6 +161,11 @@ class Scan:
                 self.too_long.add(name)
             yield dict(zip(names, row, strict=True))
 
+    @property
+    def cut_short(self) -> Sequence[str]:
+        """Return the tables in which PostgreSQL shows only the beginning of a text, among those read so far."""
+        return sorted(self._copies.cut_short) if self._copies else []
+
     def columns(self, name: str) -> Sequence[str]:
         """Return the names of the table's columns; none if the table is missing."""
         if self._copies:
@@ -226,6 +231,15 @@ def plan_as_servers(connection: Connection) -> None:
     if connection.dialect.name == "postgresql":
         for way in ("seqscan", *_INDEX_SCANS):
             connection.execute(text(f"SET LOCAL enable_{way} TO DEFAULT"))
+
+
+def as_servers(connection: Connection) -> AbstractContextManager[None]:
+    """Within this context, PostgreSQL ends statements of this transaction after the time of a server."""
+    if connection.dialect.name != "postgresql":
+        return nullcontext()
+    from authsec_server.db.postgresql_connection import timeouts_of_servers  # servers on SQLite do without the driver
+
+    return timeouts_of_servers(connection)
 
 
 def _copies_of(connection: Connection) -> TableCopies:

@@ -18,7 +18,7 @@ from authsec_server.audit.scratch_database import scratch_database
 
 LISTED = (  # columns of `events` by which readers ask for events, and which they sum up
     *("at", "kind", "request_id", "principal_kind", "principal_id", "client_id", "subject_id", "decision", "reason"),
-    *("address", "jti", "expires_at", "occurrences"),
+    *("address", "jti", "kid", "expires_at", "occurrences"),
 )
 _TABLES = (
     "CREATE TABLE leaf (position INTEGER PRIMARY KEY, number INTEGER, hash BLOB, copies INTEGER NOT NULL DEFAULT 1)",

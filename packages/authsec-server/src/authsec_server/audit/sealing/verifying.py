@@ -49,6 +49,7 @@ from authsec_server.audit.sealing.uncounted import Uncounted
 from authsec_server.audit.sealing.waiting import NEVER, Waiting, is_of_server
 from authsec_server.db import Tx
 from authsec_server.db.sqlite_reading import is_late, limited_steps
+from authsec_server.db.text_check import cut_short
 from authsec_server.db.versions import MAX_VERSION
 
 _BATCH = 1000  # links of events to delegations
@@ -151,7 +152,9 @@ def verify_log(
         )
         with scan.sequential():
             read.all(scan)
-        report, known_from = _compared(read, keys, kept, given, ends, now=now, counts=counts, sealed_only=sealed_only)
+        report, known_from = _compared(
+            read, scan, keys, kept, given, ends, now=now, counts=counts, sealed_only=sealed_only
+        )
         if not may_ask() or report.findings:  # else each wrong row is reported again, for each of its lists
             return report
         asked = ReaderCheck(tx, scratch, known_from=known_from, now=now).findings(counts=counts)
@@ -289,6 +292,7 @@ class _Read:
 
 def _compared(
     read: _Read,
+    scan: Scan,
     keys: Keys,
     kept: Sequence[Checkpoint],
     given: Sequence[KeptExport],
@@ -331,6 +335,8 @@ def _compared(
         of_counts = read.count_check.findings(dropped, log_check.drops.unknown_before())
         for finding in (*of_counts, *read.uncounted.findings(log_check.drops.doubt)):
             log_check.add_finding(finding)
+    for name in scan.cut_short:
+        log_check.add_finding(cut_short(name))
     if not size and not_yet and not log_check.findings:
         log_check.add_finding(f"None of the {not_yet:,} events is sealed, so none can be verified.")
     report = log_check.report(size, not_yet)

@@ -11,10 +11,20 @@ from typing import Any
 from authsec_server.clients import bindings, held_proofs, service
 from authsec_server.clients.model import EDITABLE, Client, ClientKind, Onboarding, Proof, ProofKind
 from authsec_server.configuration.document import AgentShape
-from authsec_server.configuration.immutables import STAYS_OFF, new_slug, require_kind
 from authsec_server.configuration.kinds import proofs
 from authsec_server.configuration.kinds.proofs import SECRET, ComparedProofs, WantedProof
-from authsec_server.configuration.model import Change, Facts, Note, Section, Verb, differences, filled
+from authsec_server.configuration.model import (
+    STAYS_OFF,
+    Change,
+    Facts,
+    Note,
+    Section,
+    Verb,
+    differences,
+    filled,
+    new_slug,
+    require_kind,
+)
 from authsec_server.configuration.reading import Present
 from authsec_server.configuration.steps import Do, PlannedStep, PlanTurn, Setting
 from authsec_server.db import Tx

@@ -8,8 +8,7 @@ from typing import Any
 from authsec_server.apis import service
 from authsec_server.apis.model import EDITABLE, Action, Api, ApiKind
 from authsec_server.configuration.document import ApiShape
-from authsec_server.configuration.immutables import new_slug, require_kind
-from authsec_server.configuration.model import UNMADE, Facts, Section, filled
+from authsec_server.configuration.model import UNMADE, Facts, Section, filled, new_slug, require_kind
 from authsec_server.configuration.steps import PlannedStep, PlanTurn, making, removing
 from authsec_server.db import Tx
 from authsec_server.principal import Act

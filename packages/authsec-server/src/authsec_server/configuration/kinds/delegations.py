@@ -10,8 +10,17 @@ from typing import Any
 from authsec_server import naming
 from authsec_server.configuration.document import DelegationShape
 from authsec_server.configuration.durations import as_typed, instead_of, seconds_of
-from authsec_server.configuration.immutables import STAYS_OFF, new_slug
-from authsec_server.configuration.model import Change, Facts, Note, Section, Verb, differences, filled
+from authsec_server.configuration.model import (
+    STAYS_OFF,
+    Change,
+    Facts,
+    Note,
+    Section,
+    Verb,
+    differences,
+    filled,
+    new_slug,
+)
 from authsec_server.configuration.reading import Present
 from authsec_server.configuration.steps import Do, PlannedStep, PlanTurn, Setting
 from authsec_server.db import Tx

@@ -12,13 +12,23 @@ from typing import Any, Final
 from authsec_server import naming
 from authsec_server.clients import bindings
 from authsec_server.configuration.document import TrustedIssuerShape
-from authsec_server.configuration.immutables import STAYS_OFF, require_kind
-from authsec_server.configuration.model import UNMADE, Change, Facts, Note, Section, Verb, differences, filled
+from authsec_server.configuration.model import (
+    STAYS_OFF,
+    UNMADE,
+    Change,
+    Facts,
+    Note,
+    Section,
+    Verb,
+    differences,
+    filled,
+    require_kind,
+)
 from authsec_server.configuration.steps import Do, PlannedStep, PlanTurn, Setting, removing
 from authsec_server.db import Tx
 from authsec_server.issuers import service, validation
-from authsec_server.issuers.cluster_validation import fingerprints
 from authsec_server.issuers.model import EDITABLE, ProposedTrustedIssuer, TrustedIssuer, plain_terms
+from authsec_server.issuers.validation import fingerprints
 from authsec_server.principal import Act
 
 _LONG: Final = ("given_keys", "ca", "api_ca")  # many lines in a file, so they come last

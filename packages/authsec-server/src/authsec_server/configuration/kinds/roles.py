@@ -6,8 +6,7 @@ from functools import partial
 from typing import Any
 
 from authsec_server.configuration.document import RoleShape
-from authsec_server.configuration.immutables import new_slug
-from authsec_server.configuration.model import UNMADE, Facts, Section, filled
+from authsec_server.configuration.model import UNMADE, Facts, Section, filled, new_slug
 from authsec_server.configuration.steps import PlannedStep, PlanTurn, making, removing
 from authsec_server.db import Tx
 from authsec_server.delegations import service as delegations

@@ -1,16 +1,21 @@
-"""The audit log page, with the newest events first and a chart. The page of one event, with all its details."""
+"""The audit log page, newest events first, with a chart and downloads. The page of one event, with all its details."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
-from starlette.responses import Response
+from starlette.concurrency import iterate_in_threadpool
+from starlette.exceptions import HTTPException
+from starlette.responses import Response, StreamingResponse
 from starlette.routing import BaseRoute
+from starlette.types import Receive, Scope, Send
 
-from authsec_server.audit import counts
+from authsec_server.audit import counts, export
 from authsec_server.audit import service as audit
 from authsec_server.audit.counts import Point
 from authsec_server.audit.filters import AuditLogPage, EventFilter
@@ -19,10 +24,11 @@ from authsec_server.audit.sealing import service as sealing
 from authsec_server.audit.sealing.service import SealingStatus
 from authsec_server.clients import service as clients
 from authsec_server.clients.model import Client
-from authsec_server.console.activity import ending, query, text
+from authsec_server.console import guard
+from authsec_server.console.activity import query, text, token_revocation
 from authsec_server.console.site import Console, PageRequest
 from authsec_server.db import Tx
-from authsec_server.failures import Invalid, NotFound
+from authsec_server.failures import Invalid
 from authsec_server.tokens.hints import Remedy, remedy_of
 from authsec_server.tokens.revocation import revoked
 
@@ -31,10 +37,11 @@ HOURS = 48
 
 
 def routes(console: Console) -> list[BaseRoute]:
-    """Return the routes of the audit log and of one event."""
+    """Return the routes of the audit log, of its files and of one event."""
     return [
         console.page("/activity", trail),
-        *ending.routes(console),
+        console.page("/activity/export.{form}", download),
+        *token_revocation.routes(console),
         console.page("/activity/{event}", story),
     ]
 
@@ -96,11 +103,8 @@ async def trail(visit: PageRequest) -> Response:
 
 async def story(visit: PageRequest) -> Response:
     """Show one event and the other events of its request."""
-    number = visit.named("event")
-    if not (number.isascii() and number.isdigit() and len(number) <= 19):
-        raise NotFound("There is no such event.")
-
-    details = await visit.read(lambda tx: _story(tx, visit, int(number)))
+    number = token_revocation.event_number(visit)
+    details = await visit.read(lambda tx: _story(tx, visit, number))
     event = details.recorded.event
     return visit.render(
         "activity/story.html",
@@ -161,3 +165,42 @@ def _series(tx: Tx, asked: query.ActivityQuery, now: datetime) -> list[Point]:
     step = timedelta(hours=1) if end - start <= timedelta(hours=HOURS) else timedelta(days=1)
     client_id, reason = asked.wanted.client_id or None, asked.wanted.reason
     return counts.series(tx, start.astimezone(UTC), end, step, client_id=client_id, reason=reason)
+
+
+FORMS = {
+    "jsonl": (export.json_lines, "application/jsonl"),
+    "csv": (export.csv_lines, "text/csv; charset=utf-8; header=present"),
+}
+
+
+class Download(StreamingResponse):
+    """A streaming response that releases the resources in `held`.
+
+    The release happens when the download ends or the client disconnects.
+    """
+
+    def __init__(self, content: AsyncIterator[str], held: ExitStack, **options: Any) -> None:
+        super().__init__(content, **options)
+        self._held = held
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        with self._held:
+            await super().__call__(scope, receive, send)
+
+
+async def download(visit: PageRequest) -> Response:
+    """Stream all events that match the filter, oldest first.
+
+    Each event is sent as soon as it is read, so the audit log may have any size.
+    """
+    form = visit.named("form")
+    if form not in FORMS:
+        raise HTTPException(404)
+    lines, media_type = FORMS[form]
+    its = await visit.read(lambda tx: query.read(tx, visit.query))
+    rows = lines(visit.console.site.database, visit.act.principal, its.wanted)
+    name = f"authsec-events-{visit.act.now:%Y%m%dT%H%M%SZ}.{form}"
+    headers = dict(guard.HEADERS) | {"Content-Disposition": f'attachment; filename="{name}"'}
+    held = ExitStack()
+    held.enter_context(visit.console.downloads.one(visit.act.principal.id))
+    return Download(iterate_in_threadpool(rows), held, media_type=media_type, headers=headers)

@@ -1,4 +1,7 @@
-"""The list of administrators, and the page of one administrator: role, name, sessions and latest actions."""
+"""The list of administrators, and the page of one administrator: role, name, sessions, latest actions.
+
+An invitation and a password reset show a one-time link, once.
+"""
 
 from __future__ import annotations
 
@@ -9,10 +12,10 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute
 
 from authsec_server.accounts import admin_keys, administrators, sessions
-from authsec_server.accounts.model import Administrator
+from authsec_server.accounts.model import Administrator, NewLink
 from authsec_server.audit import service as audit
 from authsec_server.console.confirm import Confirmation, Question, once, redirect_to
-from authsec_server.console.edit_form import revision_of, stored_meanwhile
+from authsec_server.console.forms import stored_meanwhile
 from authsec_server.console.site import Console, Page, PageRequest
 from authsec_server.db import Tx
 from authsec_server.failures import Conflict, Failure, Invalid, Outdated
@@ -23,8 +26,10 @@ PATH = "/administrators/{administrator}"
 
 
 def routes(console: Console) -> list[BaseRoute]:
-    """Return the routes of administrators."""
+    """Return the routes of administrators. Fixed paths come before paths with an id."""
     return [
+        console.page("/administrators/invite", invitation_form, post=invite, least=Role.ADMIN),
+        RESET.route(console),
         console.page("/administrators", listing),
         console.page(PATH, detail, post=edit),
         DISABLE.route(console),
@@ -80,7 +85,7 @@ async def detail(visit: PageRequest, problem: Failure | None = None) -> Response
         problem=problem,
         typed=typed,
         known=stored_meanwhile(problem, stored, typed),
-        revision=revision_of(visit, person, problem),
+        revision=visit.revision_of(person, problem),
         **found,
     )
 
@@ -149,3 +154,53 @@ DISABLE = Confirmation(
     change=once(lambda tx, act, visit: administrators.disable(tx, act, visit.named("administrator"))),
     after=redirect_to(f"/console{PATH}", done="administrator_disabled"),
 )
+
+
+async def invitation_form(visit: PageRequest, problem: Failure | None = None) -> Response:
+    """Show the invitation form."""
+    return visit.render(
+        "administrators/invite.html",
+        title="Invite an administrator",
+        problem=problem,
+        email=visit.form.text("email"),
+        name=visit.form.text("name"),
+        role=visit.form.text("role", "operator"),
+    )
+
+
+async def invite(visit: PageRequest) -> Response:
+    """Invite the administrator and show the one-time link.
+
+    The person who invites must send the link to the new administrator.
+    """
+    typed = visit.form
+    try:
+        role = Role.__members__.get(typed.text("role").upper())
+        if role is None:
+            raise Invalid("role", "Choose a role from the list.")
+        person, link = await visit.change(
+            lambda tx, act: administrators.invite(
+                tx, act, email=typed.text("email"), name=typed.text("name"), role=role
+            )
+        )
+    except (Invalid, Conflict) as failure:
+        return await invitation_form(visit, failure)
+    return _shown(visit, person, link, "Invitation")
+
+
+def _shown(visit: PageRequest, person: Administrator, link: NewLink, title: str) -> Response:
+    address = visit.console.settings.issuer + link.path
+    return visit.render("administrators/link.html", title=title, person=person, link=link.link, address=address)
+
+
+RESET = Confirmation(
+    path="/administrators/{administrator}/reset",
+    template="administrators/reset.html",
+    heading="Reset password",
+    button="Reset password",
+    least=Role.ADMIN,
+    look=lambda tx, visit: about(administrators.get(tx, visit.act, visit.named("administrator"))),
+    change=once(lambda tx, act, visit: administrators.reset(tx, act, visit.named("administrator"))),
+    after=lambda visit, made: _shown(visit, *made, "New password"),
+)
+"""The old password and all sessions end; a one-time link sets the new password."""

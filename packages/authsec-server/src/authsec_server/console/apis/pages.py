@@ -1,8 +1,9 @@
-"""The list of APIs, and the page of one API: its actions, its callers and the code that protects it."""
+"""The list and the page of APIs: actions, callers, and the code that protects an API; register, edit and delete."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from starlette.responses import Response
@@ -11,21 +12,31 @@ from starlette.routing import BaseRoute
 from authsec_server.apis import credentials
 from authsec_server.apis import service as apis
 from authsec_server.apis.credential import Credential
-from authsec_server.apis.model import Api
+from authsec_server.apis.model import EDITABLE, MAX_ACTIONS, Action, Api, ApiKind
 from authsec_server.console.apis.snippets import snippets
+from authsec_server.console.confirm import Confirmation, Question, once, redirect_to
+from authsec_server.console.forms import Form, stored_meanwhile
 from authsec_server.console.site import Console, PageRequest
 from authsec_server.db import Tx
-from authsec_server.delegations import effective, live_tokens
+from authsec_server.delegations import effective, impact, live_tokens
 from authsec_server.delegations.effective import ApiCaller
 from authsec_server.delegations.live_tokens import TokensAtApi
+from authsec_server.failures import Conflict, Failure, Invalid, Outdated
+from authsec_server.principal import Act, Role
 
 PAGE = 50
 SHOWN = 200
 
 
 def routes(console: Console) -> list[BaseRoute]:
-    """Return the routes of the list and of one API."""
-    return [console.page("/apis", listing), console.page("/apis/{api}", detail)]
+    """Return the routes of APIs. Fixed paths come before paths with a slug."""
+    return [
+        console.page("/apis", listing),
+        console.page("/apis/new", form, post=create, least=Role.OPERATOR),
+        console.page("/apis/{api}/edit", edit_form, post=edit, least=Role.OPERATOR),
+        DELETE.route(console),
+        console.page("/apis/{api}", detail),
+    ]
 
 
 async def listing(visit: PageRequest) -> Response:
@@ -65,3 +76,137 @@ def _followed(tx: Tx, visit: PageRequest, shown: Sequence[Api]) -> dict[str, Tok
     """Return, for each audience, whether the API with this audience follows the revocation feed."""
     found = live_tokens.at_apis(tx, visit.act.now, [api.identifier for api in shown], {})
     return {each.audience: each for each in found}
+
+
+SPARE_ROWS = 3
+TEXTS = ("slug", *(name for name in EDITABLE if name != "actions"))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TypedApi:
+    """The values in the form of an API, typed by a person or stored. `spare` is the number of empty rows."""
+
+    texts: Mapping[str, str] = field(default_factory=lambda: dict.fromkeys(TEXTS, ""))
+    kind: str = ApiKind.API
+    actions: Sequence[tuple[str, ...]] = ()
+    spare: int = SPARE_ROWS
+
+    @classmethod
+    def of(cls, api: Api) -> TypedApi:
+        """Return the form filled with the stored API."""
+        return cls(
+            texts={name: getattr(api, name) for name in TEXTS},
+            kind=api.kind,
+            actions=[(each.action, each.description) for each in api.actions],
+        )
+
+    @classmethod
+    def read(cls, form: Form) -> TypedApi:
+        """Return the form as typed. If the button `more` was pressed, the form gets more empty rows."""
+        actions = form.rows("action", "action_description")
+        empty = len(form.all("action")) - len(actions)
+        return cls(
+            texts={name: form.text(name).replace("\r\n", "\n") for name in TEXTS},
+            kind=form.text("kind", ApiKind.API),
+            actions=actions,
+            spare=SPARE_ROWS + (min(empty, MAX_ACTIONS) if form.ticked("more") else 0),
+        )
+
+    @property
+    def changes(self) -> dict[str, Any]:
+        """Return the fields that an edit can change. They are not validated yet."""
+        actions = [Action(action=action, description=description) for action, description in self.actions]
+        return {**{name: text for name, text in self.texts.items() if name != "slug"}, "actions": actions}
+
+    @property
+    def readable(self) -> dict[str, str]:
+        """Return each editable field as one line of text."""
+        actions = "; ".join(f"{action}: {description}" for action, description in sorted(self.actions))
+        return {**self.changes, "actions": actions}
+
+    @property
+    def rows(self) -> list[tuple[str, ...]]:
+        """Return the filled rows and the empty rows of the form."""
+        return [*self.actions, *[("", "")] * self.spare]
+
+
+async def form(visit: PageRequest, problem: Failure | None = None) -> Response:
+    """Show the form that registers an API."""
+    typed = TypedApi.read(visit.form)
+    return visit.render("apis/form.html", title="Register an API", problem=problem, typed=typed, api=None, known={})
+
+
+async def create(visit: PageRequest) -> Response:
+    """Register the API. If the person asked for more rows, show the form with more rows instead."""
+    typed = TypedApi.read(visit.form)
+    if visit.form.ticked("more"):
+        return await form(visit)
+
+    def work(tx: Tx, act: Act) -> Api:
+        return apis.create(tx, act, kind=_kind(typed.kind), slug=typed.texts["slug"] or None, **typed.changes)
+
+    try:
+        api = await visit.change(work)
+    except (Invalid, Conflict) as failure:
+        return await form(visit, failure)
+    return visit.redirect(f"/console/apis/{api.slug}", done="api_registered")
+
+
+async def edit_form(visit: PageRequest, problem: Failure | None = None) -> Response:
+    """Show the edit form with the stored values. After a problem, show the typed values instead."""
+    api = await visit.read(lambda tx: apis.get(tx, visit.act, visit.named("api")))
+    stored = TypedApi.of(api)
+    typed = TypedApi.read(visit.form) if visit.posted else stored
+    return visit.render(
+        "apis/form.html",
+        title=f"Edit {api.name}",
+        problem=problem,
+        typed=typed,
+        api=api,
+        known=stored_meanwhile(problem, stored.readable, typed.readable),
+        revision=visit.revision_of(api, problem),
+    )
+
+
+async def edit(visit: PageRequest) -> Response:
+    """Save the typed values. The edit fails if somebody else has changed the API since."""
+    typed, reference = TypedApi.read(visit.form), visit.named("api")
+    read = visit.form.number("revision")
+    if visit.form.ticked("more"):
+        return await edit_form(visit)
+
+    def work(tx: Tx, act: Act) -> Api:
+        return apis.edit(tx, act, reference, revision=read, changes=typed.changes)
+
+    try:
+        api = await visit.change(work)
+    except (Invalid, Conflict, Outdated) as failure:
+        return await edit_form(visit, failure)
+    return visit.saved(f"/console/apis/{api.slug}", api, read)
+
+
+def _look(tx: Tx, visit: PageRequest) -> Question:
+    api = apis.get(tx, visit.act, visit.named("api"))
+    return Question(
+        trail=[("APIs", "/console/apis"), (api.name, f"/console/apis/{api.slug}")],
+        ids={"api": api.id},
+        shown={"api": api, "what": impact.of_api(tx, visit.act, api.id, visit.console.terms)},
+    )
+
+
+DELETE = Confirmation(
+    path="/apis/{api}/delete",
+    template="apis/delete.html",
+    heading="Delete this API?",
+    button="Delete",
+    look=_look,
+    change=once(lambda tx, act, visit: apis.delete(tx, act, visit.named("api"))),
+    after=redirect_to("/console/apis", done="api_deleted"),
+)
+
+
+def _kind(text: str) -> ApiKind:
+    try:
+        return ApiKind(text)
+    except ValueError:
+        raise Invalid("kind", "This is not a kind of API.", "Choose API or MCP Server.") from None

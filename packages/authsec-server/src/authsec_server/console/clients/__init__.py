@@ -5,16 +5,13 @@ The templates are in `templates/clients/`. `frame.html` has the name and the tab
 
 | module | owns |
 |---|---|
-| `listing`, `bulk` | the list: filters, orders, page size; disable many (`list.html`, `disable_many.html`) |
-| `onboarding` | the dialog, and the feedback while a person types selectors (`onboard.html`, `outlook.html`) |
+| `listing` | the list: filters, orders, page size; disable many (`list.html`, `disable_many.html`) |
+| `changes` | onboard, edit; disable, enable, delete, revoke tokens (`onboard.html`, `edit.html`, `ending.html`) |
 | `forms` | convert the typed values to a request to the service; the feedback on each selector row |
-| `detail`, `near_misses` | the Overview tab; how a refused workload differed from each proof (`overview.html`) |
-| `connect`, `connect_snippets` | the Connect tab; its commands and program code (`connect.html`) |
-| `enrolment` | enrolment codes and the lifetime of their keys (`enrol.html`, `enrolment_code.html`) |
+| `proofs` | the fields of a proof, also of a new client; add, remove, rotate a secret (`proof_fields.html`) |
+| `detail` | the Overview tab; how a refused workload differed from each proof (`overview.html`) |
+| `connect`, `connect_snippets` | the Connect tab, enrolment codes; commands and code (`connect.html`, `enrol.html`) |
 | `request_preview` | the Test tab (`test.html`) |
-| `editing` | edit the description: name, slug, owner, labels (`edit.html`) |
-| `proofs`, `secret` | add and remove a proof; rotate a secret (`add_proof.html`, `rotate_secret.html`) |
-| `endings` | disable, enable, delete, revoke tokens (`ending.html`) |
 | `client_lookup` | find the client that the path names; breadcrumbs |
 """
 
@@ -22,19 +19,7 @@ from __future__ import annotations
 
 from starlette.routing import BaseRoute
 
-from authsec_server.console.clients import (
-    bulk,
-    connect,
-    detail,
-    editing,
-    endings,
-    enrolment,
-    listing,
-    onboarding,
-    proofs,
-    request_preview,
-    secret,
-)
+from authsec_server.console.clients import changes, connect, detail, listing, proofs, request_preview
 from authsec_server.console.site import Console
 from authsec_server.principal import Role
 
@@ -44,17 +29,17 @@ def routes(console: Console) -> list[BaseRoute]:
     operator = Role.OPERATOR
     return [
         console.page("/clients", listing.listing),
-        console.page("/clients/onboard", onboarding.blank, post=onboarding.onboard, least=operator),
-        console.page("/clients/selectors", post=onboarding.check, least=operator),
-        bulk.DISABLE.route(console),
+        console.page("/clients/onboard", changes.onboard_form, post=changes.onboard, least=operator),
+        console.page("/clients/selectors", post=proofs.check, least=operator),
+        listing.DISABLE.route(console),
         console.page("/clients/{client}", detail.overview),
         console.page("/clients/{client}/connect", connect.connect),
-        console.page("/clients/{client}/enrol", enrolment.form, post=enrolment.make, least=operator),
-        console.page("/clients/{client}/enrolments/{enrolment}/take-back", post=enrolment.take_back, least=operator),
+        console.page("/clients/{client}/enrol", connect.enrolment_form, post=connect.make_code, least=operator),
+        console.page("/clients/{client}/enrolments/{enrolment}/take-back", post=connect.take_back, least=operator),
         console.page("/clients/{client}/test", request_preview.test),
-        console.page("/clients/{client}/edit", editing.form, post=editing.edit, least=operator),
+        console.page("/clients/{client}/edit", changes.edit_form, post=changes.edit, least=operator),
         console.page("/clients/{client}/proofs/add", proofs.blank, post=proofs.add, least=operator),
         proofs.REMOVE.route(console),
-        secret.ROTATE.route(console),
-        *(ending.route(console) for ending in endings.CONFIRMATIONS),
+        proofs.ROTATE.route(console),
+        *(ending.route(console) for ending in changes.CONFIRMATIONS),
     ]

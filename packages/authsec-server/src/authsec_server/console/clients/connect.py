@@ -1,21 +1,33 @@
-"""The Connect tab: code and commands to copy to the client's machine. The code contains the client's own values."""
+"""The Connect tab: code and commands to copy to the client's machine, with the client's own values.
+
+To run a client on a laptop, a person creates an enrolment code. The code is shown once, and can be revoked.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from starlette.responses import Response
 
 from authsec_server.clients import enrolment_service
-from authsec_server.clients.enrolment import DEFAULT_HOURS, Enrolment
+from authsec_server.clients.enrolment import DEFAULT_HOURS, Enrolment, NewEnrolment
 from authsec_server.clients.k8s_manifest import IMAGE, manifest, names_image, unreachable
 from authsec_server.clients.model import Client, ProofKind
-from authsec_server.console.clients.client_lookup import find_client
-from authsec_server.console.clients.connect_snippets import KEY_FILE, KEYGEN, Connection, example_action
-from authsec_server.console.clients.enrolment import HOURS
+from authsec_server.console.clients.client_lookup import find_client, home
+from authsec_server.console.clients.connect_snippets import (
+    KEY_FILE,
+    KEYGEN,
+    PROOF_VARIABLES,
+    Connection,
+    example_action,
+    for_bash,
+    for_powershell,
+)
 from authsec_server.console.site import PageRequest
 from authsec_server.db import Tx
 from authsec_server.delegations.effective import effective_actions
+from authsec_server.failures import Conflict, Invalid
 from authsec_server.issuers import service as issuers
 from authsec_server.issuers.model import TrustedIssuerKind
 from authsec_server.tokens.decision import Denied, Reason
@@ -106,3 +118,76 @@ def _use(tx: Tx, visit: PageRequest, client: Client) -> tuple[str, str, str]:
         audience = next(each for each in held if scope in {"", each.action}).audiences[0]
         return scope, audience, audience
     return "", "", ""
+
+
+HOURS = (("1", "1 hour"), ("4", "4 hours"), ("8", "8 hours"), ("24", "1 day"), ("72", "3 days"), ("168", "7 days"))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EnrolmentLines:
+    """The commands to run on the laptop, with the enrolment code. They are shown once and not stored."""
+
+    base_url: str
+    made: NewEnrolment
+
+    @property
+    def bash(self) -> str:
+        """Return the commands for bash and similar shells."""
+        return "\n".join([*for_bash(self._environment, PROOF_VARIABLES), self._enrol])
+
+    @property
+    def powershell(self) -> str:
+        """Return the commands for PowerShell."""
+        return "\n".join([*for_powershell(self._environment, PROOF_VARIABLES), self._enrol])
+
+    @property
+    def _environment(self) -> Mapping[str, str]:
+        return {"AUTHSEC_BASE_URL": self.base_url, "AUTHSEC_AGENT_CLIENT_ID": self.made.client.id}
+
+    @property
+    def _enrol(self) -> str:
+        return f"uv run authsec enrol {self.made.code}"
+
+
+async def enrolment_form(visit: PageRequest, problem: Invalid | Conflict | None = None) -> Response:
+    """Show the form that asks how long the laptop's key will be valid."""
+    client, codes = await visit.read(lambda tx: _client_with_codes(tx, visit))
+    return visit.render(
+        "clients/enrol.html",
+        title=f"Run {client.name} on a laptop",
+        problem=problem,
+        client=client,
+        codes=codes,
+        hours=visit.form.text("hours") or str(DEFAULT_HOURS),
+        choices=HOURS,
+    )
+
+
+async def make_code(visit: PageRequest) -> Response:
+    """Create an enrolment code and show it once."""
+    asked = visit.named("client")
+    try:
+        hours = visit.form.number("hours", DEFAULT_HOURS)
+        made = await visit.change(lambda tx, act: enrolment_service.make(tx, act, asked, hours=hours))
+    except (Invalid, Conflict) as problem:
+        return await enrolment_form(visit, problem)
+    lines = EnrolmentLines(base_url=visit.console.settings.issuer, made=made)
+    return visit.render(
+        "clients/enrolment_code.html",
+        title=f"Run {made.client.name} on a laptop",
+        client=made.client,
+        enrolment=made.enrolment,
+        lines=lines,
+    )
+
+
+async def take_back(visit: PageRequest) -> Response:
+    """Revoke the enrolment code."""
+    asked, enrolment = visit.named("client"), visit.named("enrolment")
+    client = await visit.change(lambda tx, act: enrolment_service.take_back(tx, act, asked, enrolment))
+    return visit.redirect(home(client), done="code_taken_back")
+
+
+def _client_with_codes(tx: Tx, visit: PageRequest) -> tuple[Client, list[Enrolment]]:
+    client = find_client(tx, visit)
+    return client, enrolment_service.open_of(tx, visit.act, client.id)

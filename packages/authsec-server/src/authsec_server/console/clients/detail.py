@@ -1,4 +1,7 @@
-"""The page of one client: identity, proofs, permitted actions, and latest tokens and refusals."""
+"""The page of one client: identity, proofs, permitted actions, and latest tokens and refusals.
+
+For each proof, the page shows the refused workload that matched the most selectors of the proof.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from itertools import groupby
+from typing import Any
 
 from markupsafe import Markup
 from starlette.responses import Response
@@ -14,7 +18,7 @@ from authsec_server.audit import counts
 from authsec_server.audit import service as audit
 from authsec_server.audit.counts import Point
 from authsec_server.audit.filters import TOKEN_KINDS, AuditLogPage, EventFilter
-from authsec_server.audit.model import Named, Recorded
+from authsec_server.audit.model import EventKind, Named, Recorded
 from authsec_server.clients import enrolment_service
 from authsec_server.clients.binding_matching import lacks
 from authsec_server.clients.enrolment import Enrolment
@@ -23,7 +27,6 @@ from authsec_server.clients.proof_status import ProofStatus, proof_status, shari
 from authsec_server.console import charts
 from authsec_server.console.charts import Column
 from authsec_server.console.clients.client_lookup import find_client
-from authsec_server.console.clients.near_misses import ClosestMiss, closest_misses
 from authsec_server.console.issuers.unavailable import unavailable_among
 from authsec_server.console.site import PageRequest
 from authsec_server.db import Tx
@@ -32,6 +35,8 @@ from authsec_server.delegations.effective import EffectiveAction, effective_acti
 from authsec_server.delegations.model import DelegationState, ResolvedDelegation
 from authsec_server.issuers import service as issuers
 from authsec_server.issuers.model import TrustedIssuer
+from authsec_server.principal import Act
+from authsec_server.tokens.decision import Reason
 from authsec_server.tokens.hints import Remedy, remedy_of
 from authsec_server.tokens.revocation import revoked
 
@@ -187,3 +192,52 @@ def _alike(recorded: Recorded) -> object:
     """Return a key that groups refusals of the same kind into one row. Each token has its own key."""
     event = recorded.event
     return (event.reason, event.address, event.detail) if event.reason else recorded.id
+
+
+RECENT = timedelta(days=7)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClosestMiss:
+    """The recent refusals that matched the most selectors of a proof.
+
+    `last` is the newest of these refusals. `sentence` says how the workload differed from the proof.
+    """
+
+    sentence: str
+    last: Recorded
+    times: int
+
+
+def closest_misses(tx: Tx, act: Act, client: Client) -> dict[str, ClosestMiss]:
+    """Return the closest miss of each proof of the client, by the proof's id. Proofs without a miss are left out."""
+    wanted = EventFilter(
+        client_id=client.id,
+        kinds=frozenset({EventKind.TOKEN_REFUSED}),
+        reason=Reason.SELECTORS_MISMATCH,
+        since=act.now - RECENT,
+    )
+    seen = audit.page(tx, act.principal, wanted, limit=LOOKED_AT).items  # the newest first
+    held = {proof.id for proof in client.proofs}
+    found: dict[str, ClosestMiss] = {}
+    for recorded in seen:
+        miss = _miss(recorded)
+        if miss.get("proof_id") not in held or not isinstance(miss.get("sentence"), str):
+            continue  # a proof that is gone, or a minute of which only the number is known
+        before = found.get(miss["proof_id"])
+        if before is None or _agreeing(_miss(before.last)) < _agreeing(miss):
+            found[miss["proof_id"]] = ClosestMiss(sentence=miss["sentence"], last=recorded, times=recorded.count)
+        elif before.sentence == miss["sentence"]:
+            times = before.times + recorded.count
+            found[miss["proof_id"]] = ClosestMiss(sentence=before.sentence, last=before.last, times=times)
+    return found
+
+
+def _miss(recorded: Recorded) -> Mapping[str, Any]:
+    miss = recorded.event.detail.get("miss")
+    return miss if isinstance(miss, dict) else {}
+
+
+def _agreeing(miss: Mapping[str, Any]) -> int:
+    rows = miss.get("selectors")
+    return sum(bool(row.get("agrees")) for row in rows) if isinstance(rows, list) else 0

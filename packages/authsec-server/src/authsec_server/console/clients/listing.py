@@ -1,4 +1,4 @@
-"""The list of clients, with search, filters, sorting and pages."""
+"""The list of clients, with search, filters, sorting and pages; disable the selected clients at once."""
 
 from __future__ import annotations
 
@@ -10,13 +10,18 @@ from typing import Any, TypeVar
 
 from starlette.responses import Response
 
+from authsec_server import naming
 from authsec_server.audit import counts
 from authsec_server.clients import search
-from authsec_server.clients.filters import Attention, ClientFilters, ClientSort, Count
-from authsec_server.clients.model import Client, ClientKind, Platform
+from authsec_server.clients import service as clients
+from authsec_server.clients.model import Attention, Client, ClientKind, Platform
+from authsec_server.clients.search import ClientFilters, ClientSort, Count
+from authsec_server.console.clients.client_lookup import LIST_TRAIL
+from authsec_server.console.confirm import Confirmation, Question, once, redirect_to
 from authsec_server.console.forms import Form
 from authsec_server.console.site import PageRequest
 from authsec_server.db import Tx
+from authsec_server.delegations import impact
 from authsec_server.delegations import search as delegations
 from authsec_server.delegations.model import Uses
 
@@ -101,3 +106,40 @@ def _listed(
 
 def _choice(kind: type[Choice], text: str) -> Choice | None:
     return kind(text) if text in set(kind) else None
+
+
+def _look(tx: Tx, visit: PageRequest) -> Question:
+    """Return the confirmation question about the selected clients.
+
+    The question lists the clients to disable and the clients that are disabled already. It also has the number
+    of selected clients that were deleted.
+    """
+    asked = [each for each in dict.fromkeys(visit.sent.all("client")) if naming.is_uuid(each)][: clients.MAX_AT_ONCE]
+    known = clients.by_ids(tx, asked)
+    ordered = sorted(known.values(), key=lambda client: (naming.folded(client.name), client.id))
+    enabled = [client for client in ordered if client.enabled]
+    ids = [client.id for client in enabled]
+    uses = delegations.held_by(tx, ids, visit.act.now)
+    return Question(
+        trail=LIST_TRAIL,
+        possible=bool(enabled),
+        shown={
+            "enabled": enabled,
+            "already": [client for client in ordered if not client.enabled],
+            "gone": len(asked) - len(known),
+            "uses": uses,
+            "live": sum(each.live for each in uses.values()),
+            "stops": impact.of_clients(tx, visit.act, ids, visit.console.terms),
+        },
+    )
+
+
+DISABLE = Confirmation(
+    path="/clients/disable",
+    template="clients/disable_many.html",
+    heading="Disable these clients?",
+    button="Disable",
+    look=_look,
+    change=once(lambda tx, act, visit: clients.disable_many(tx, act, visit.form.all("client"))),
+    after=redirect_to("/console/clients", done="clients_disabled"),
+)

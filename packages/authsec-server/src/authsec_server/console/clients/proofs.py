@@ -1,23 +1,43 @@
-"""Add a proof to a client, or remove one."""
+"""The proofs of a client: the fields of a proof with feedback on each selector; add, remove, rotate a secret."""
 
 from __future__ import annotations
 
-from starlette.responses import Response
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import timedelta
+from typing import Any
 
-from authsec_server.clients import held_proofs
-from authsec_server.clients.model import NewProof
+from starlette.responses import JSONResponse, Response
+
+from authsec_server.clients.binding_matching import FITTING, fits
+from authsec_server.clients.held_proofs import add_proof, remove_proof, rotate_secret
+from authsec_server.clients.model import OVERLAP, Client, NewProof, Platform, parse_platform
 from authsec_server.clients.proof_status import removal_caution
-from authsec_server.console.clients import secret
+from authsec_server.clients.selector_keys import SelectorKey
+from authsec_server.clients.selectors import KEYS
+from authsec_server.console import guard
 from authsec_server.console.clients.client_lookup import find_client, home, trail
+from authsec_server.console.clients.connect_snippets import KEY_FILE, KEYGEN, SECRET_FILE, SECRET_VARIABLE
 from authsec_server.console.clients.detail import held
-from authsec_server.console.clients.forms import TypedProof, at_field, typed_proof
-from authsec_server.console.clients.onboarding import section_context
+from authsec_server.console.clients.forms import (
+    EXAMPLES,
+    Feedback,
+    Rows,
+    TypedProof,
+    at_field,
+    feedback_on,
+    typed_proof,
+)
 from authsec_server.console.confirm import Confirmation, Question, once, redirect_to
-from authsec_server.console.delegations.typed import instant
+from authsec_server.console.forms import typed_instant
+from authsec_server.console.issuers.unavailable import unavailable_among
 from authsec_server.console.site import PageRequest
 from authsec_server.db import Tx
 from authsec_server.delegations import impact
 from authsec_server.failures import Conflict, Invalid, NotFound
+from authsec_server.issuers import service as issuers
+from authsec_server.issuers.model import TrustedIssuer, TrustedIssuerKind
+from authsec_server.principal import Act
 
 
 async def blank(visit: PageRequest) -> Response:
@@ -33,23 +53,19 @@ async def add(visit: PageRequest) -> Response:
     asked, domain = visit.named("client"), visit.console.settings.trust_domain
     try:
         wanted = _new_proof(typed, expires)
-        client = await visit.change(lambda tx, act: held_proofs.add_proof(tx, act, asked, wanted, trust_domain=domain))
+        client = await visit.change(lambda tx, act: add_proof(tx, act, asked, wanted, trust_domain=domain))
     except (Invalid, Conflict) as problem:
         return await _form(visit, typed, expires, at_field(problem))
-    return secret.shown(visit, client) if client.fresh_secret else visit.redirect(home(client), done="proof_added")
+    return shown_secret(visit, client) if client.fresh_secret else visit.redirect(home(client), done="proof_added")
 
 
 def _new_proof(typed: TypedProof, expires: str) -> NewProof:
-    try:
-        expires_at = instant(expires)
-    except Invalid as problem:
-        raise Invalid("expires_at", problem.message, problem.remedy) from None
     return NewProof(
         platform=typed.chosen(),
         selectors=typed.selectors,
         public_key=typed.asked_key,
         trusted_issuer=typed.trusted_issuer,
-        expires_at=expires_at,
+        expires_at=typed_instant("expires_at", expires),
     )
 
 
@@ -68,7 +84,7 @@ async def _form(
     )
 
 
-def _look(tx: Tx, visit: PageRequest) -> Question:
+def _look_at_removal(tx: Tx, visit: PageRequest) -> Question:
     client, proof_id = find_client(tx, visit), visit.named("proof")
     for each in held(tx, client, visit.act.now, visit.console.settings.trust_domain):
         if each.proof.id == proof_id:
@@ -90,7 +106,138 @@ REMOVE = Confirmation(
     template="clients/remove_proof.html",
     heading="Remove this proof?",
     button="Remove proof",
-    look=_look,
-    change=once(lambda tx, act, visit: held_proofs.remove_proof(tx, act, visit.named("client"), visit.named("proof"))),
+    look=_look_at_removal,
+    change=once(lambda tx, act, visit: remove_proof(tx, act, visit.named("client"), visit.named("proof"))),
     after=redirect_to("/console/clients/{client}", done="proof_removed"),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FormSection:
+    """The part of the form for one platform with selectors.
+
+    `feedback` is the feedback on the selector rows. `judged` is true after the person has sent the rows; errors
+    are then shown.
+    """
+
+    platform: Platform
+    rows: Rows
+    examples: Rows
+    keys: Sequence[SelectorKey]
+    feedback: Feedback
+    judged: bool
+    kinds: Sequence[TrustedIssuerKind]  # of trusted issuers that can know such workloads
+    trusted_issuers: Sequence[TrustedIssuer]  # that know them
+    trusted_issuer: str  # the id of the one chosen
+
+
+async def check(visit: PageRequest) -> Response:
+    """Return the feedback on the typed selector rows, as JSON for the page's script."""
+    rows = list(zip(visit.form.all("key"), visit.form.all("value"), strict=False))
+    platform, named = parse_platform(visit.form.text("platform")), visit.form.text("trusted_issuer")
+    kinds = FITTING.get(platform, ())
+    registered = await visit.read(lambda tx: issuers.of_kinds(tx, kinds))
+    domain = visit.console.settings.trust_domain
+    feedback = feedback_on(platform, rows, registered, named=named, trust_domain=domain, judged=False)
+    told = [{"wrong": each.wrong, **asdict(each)} for each in feedback.rows]
+    trusted_issuer = feedback.preview.trusted_issuer
+    silent = await unavailable_among(visit, [trusted_issuer.id] if trusted_issuer else [])
+    outlook = visit.part(
+        "clients/outlook.html", preview=feedback.preview, platform=platform, kinds=kinds, silent=silent
+    )
+    return JSONResponse({"rows": told, "outlook": outlook}, headers=dict(guard.HEADERS))
+
+
+async def section_context(visit: PageRequest, typed: TypedProof, *, judged: bool) -> dict[str, Any]:
+    """Return the template context of the proof fields.
+
+    `judged` is true after the person has sent the form. The rows of the chosen platform then show their errors.
+    """
+    registered = await visit.read(lambda tx: issuers.of_kinds(tx, [*TrustedIssuerKind]))
+    domain = visit.console.settings.trust_domain
+    sections = [
+        _section(
+            typed,
+            platform,
+            [trusted_issuer for trusted_issuer in registered if trusted_issuer.kind in FITTING[platform]],
+            domain,
+            judged=judged and typed.platform == platform,
+        )
+        for platform in KEYS
+    ]
+    chosen = {
+        section.feedback.preview.trusted_issuer.id for section in sections if section.feedback.preview.trusted_issuer
+    }
+    silent = await unavailable_among(visit, chosen)
+    return {"sections": sections, "silent": silent, "keygen": KEYGEN, "key_file": KEY_FILE}
+
+
+def _section(
+    typed: TypedProof, platform: Platform, registered: list[TrustedIssuer], domain: str, *, judged: bool
+) -> FormSection:
+    rows, named = typed.rows[platform], typed.trusted_issuers.get(platform, "")
+    return FormSection(
+        platform=platform,
+        rows=rows,
+        examples=EXAMPLES[platform],
+        keys=KEYS[platform],
+        feedback=feedback_on(platform, rows, registered, named=named, trust_domain=domain, judged=judged),
+        judged=judged,
+        kinds=FITTING[platform],
+        trusted_issuers=[trusted_issuer for trusted_issuer in registered if fits(platform, (), trusted_issuer, domain)],
+        trusted_issuer=named,
+    )
+
+
+OVERLAPS: Mapping[str, str] = {
+    "0": "stop working now, with their tokens (a secret was leaked)",
+    "3600": "work for 1 more hour",
+    "86400": "work for 24 more hours",
+    "604800": "work for 7 more days",
+}
+
+_DEFAULT = int(OVERLAP.total_seconds())
+
+
+def shown_secret(visit: PageRequest, client: Client) -> Response:
+    """Show the new secret. It cannot be shown again: the server stores only a hash of the secret."""
+    return visit.render(
+        "clients/secret.html",
+        title="Client secret",
+        client=client,
+        proof=next(proof for proof in client.proofs if proof.secret),
+        file=SECRET_FILE,
+        variable=SECRET_VARIABLE,
+    )
+
+
+def _look_at_rotation(tx: Tx, visit: PageRequest) -> Question:
+    """Return the form that rotates the secret, and the impact if the older secrets end at once."""
+    client = find_client(tx, visit)
+    return Question(
+        trail=trail(client),
+        ids={"client": client.id},
+        shown={
+            "client": client,
+            "stops": impact.of_secrets(tx, visit.act, client.id, at_once=True),
+            "overlaps": OVERLAPS.items(),
+            "overlap": visit.form.text("overlap", str(_DEFAULT)),
+        },
+    )
+
+
+def _rotate(tx: Tx, act: Act, visit: PageRequest) -> Client:
+    overlap = timedelta(seconds=min(visit.form.number("overlap", _DEFAULT), 10**9))
+    return rotate_secret(tx, act, visit.named("client"), overlap)
+
+
+ROTATE = Confirmation(
+    path="/clients/{client}/secret",
+    template="clients/rotate_secret.html",
+    heading="Rotate secret",
+    button="Rotate secret",
+    danger=False,
+    look=_look_at_rotation,
+    change=once(_rotate),
+    after=shown_secret,
 )

@@ -12,7 +12,8 @@ from authsec_server.audit.sealing import service as sealing
 from authsec_server.clients import bindings
 from authsec_server.clients import search as clients
 from authsec_server.clients import service as clients_service
-from authsec_server.clients.filters import Attention, ClientFilters
+from authsec_server.clients.model import Attention
+from authsec_server.clients.search import ClientFilters
 from authsec_server.console.formatting import plural
 from authsec_server.console.issuers.unavailable import UnavailableIssuer
 from authsec_server.console.site import PageRequest

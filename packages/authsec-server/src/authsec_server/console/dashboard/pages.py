@@ -14,7 +14,8 @@ from authsec_server.apis import service as apis
 from authsec_server.audit import counts
 from authsec_server.clients import search as clients
 from authsec_server.clients import service as clients_service
-from authsec_server.clients.filters import Attention, ClientFilters
+from authsec_server.clients.model import Attention
+from authsec_server.clients.search import ClientFilters
 from authsec_server.console.dashboard.alerts import find_alerts
 from authsec_server.console.dashboard.graph import draw
 from authsec_server.console.issuers.unavailable import UnavailableIssuer, unavailable_issuers

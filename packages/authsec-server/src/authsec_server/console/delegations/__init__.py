@@ -4,30 +4,10 @@ The templates are in `templates/delegations/`. The templates of the four steps a
 
 | module | owns |
 |---|---|
-| `dashboard` | the list: search, filters, orders (`list.html`) |
+| `listing` | the list: search, filters, orders (`list.html`) |
 | `creation` | the order of the steps, and what each step sends (`new/`) |
 | `draft` | the values chosen so far, and the first step with a problem |
 | `steps` | the roles, clients, actions and audiences that a step offers (`new/`) |
-| `typed` | typed durations and instants |
-| `changing` | the edit form and its review (`edit.html`, `changes.html`) |
-| `detail` | the page of one delegation, with the claims of its tokens (`detail.html`, `shown.html`) |
-| `ending` | disable, enable and revoke (`ending.html`) |
+| `edit_review` | the edit form and its review (`edit.html`, `changes.html`) |
+| `detail` | one delegation, with the claims of its tokens; disable, enable, revoke (`detail.html`, `ending.html`) |
 """
-
-from __future__ import annotations
-
-from starlette.routing import BaseRoute
-
-from authsec_server.console.delegations import changing, creation, dashboard, detail, ending
-from authsec_server.console.site import Console
-
-
-def routes(console: Console) -> list[BaseRoute]:
-    """Return the routes of trust delegations. Fixed paths come before paths with an id."""
-    return [
-        *creation.routes(console),
-        *dashboard.routes(console),
-        *changing.routes(console),
-        *(each.route(console) for each in ending.CONFIRMATIONS),
-        *detail.routes(console),
-    ]

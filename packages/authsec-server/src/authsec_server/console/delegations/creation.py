@@ -32,9 +32,8 @@ from authsec_server.console.delegations.steps import (
     shown,
     typed_besides,
 )
-from authsec_server.console.delegations.typed import units_offered
-from authsec_server.console.forms import Form
-from authsec_server.console.roles.typed import TypedRole, at_fields, typed_role
+from authsec_server.console.forms import Form, units_offered
+from authsec_server.console.roles import TypedRole, at_fields, typed_role
 from authsec_server.console.site import Console, PageRequest
 from authsec_server.db import Tx
 from authsec_server.delegations import service as delegations

@@ -1,9 +1,10 @@
-"""The page of one trust delegation: its current permissions, its use, and the tokens issued under it."""
+"""The page of one trust delegation: its current permissions, its use, and its tokens; disable, enable or revoke it."""
 
 from __future__ import annotations
 
 import json
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from starlette.responses import Response
@@ -12,10 +13,12 @@ from starlette.routing import BaseRoute
 from authsec_server.apis import service as apis
 from authsec_server.audit import counts
 from authsec_server.audit import service as audit
+from authsec_server.console.confirm import Confirmation, Question, once, redirect_to
 from authsec_server.console.delegations.draft import NOT_YET
 from authsec_server.console.delegations.steps import USED_WITHIN
 from authsec_server.console.site import Console, PageRequest
 from authsec_server.db import Tx
+from authsec_server.delegations import impact, service
 from authsec_server.delegations import service as delegations
 from authsec_server.delegations.effective import effective_actions
 from authsec_server.delegations.model import ENDED_STATES, DelegationState, ResolvedDelegation, title
@@ -65,8 +68,11 @@ TOKENS = 10  # of a page
 
 
 def routes(console: Console) -> list[BaseRoute]:
-    """Return the route of one delegation."""
-    return [console.page("/delegations/{delegation}", detail)]
+    """Return the routes of one delegation."""
+    return [
+        *(each.route(console) for each in CONFIRMATIONS),
+        console.page("/delegations/{delegation}", detail),
+    ]
 
 
 async def detail(visit: PageRequest) -> Response:
@@ -104,3 +110,46 @@ def _dormant(tx: Tx, visit: PageRequest, resolved: ResolvedDelegation) -> set[st
     """Return the delegation's actions that are no longer in the role. No token carries these actions."""
     held = effective_actions(tx, visit.act, resolved.client.id, visit.console.terms)
     return {each.action for each in held if each.dormant and each.delegation.id == resolved.delegation.id}
+
+
+def _look(tx: Tx, visit: PageRequest) -> Question:
+    reference, terms = visit.named("delegation"), visit.console.terms
+    resolved = service.get(tx, visit.act, reference, terms)
+    home = f"/console/delegations/{resolved.delegation.id}"
+    return Question(
+        trail=[("Trust Delegation", "/console/delegations"), (title(resolved.role.name, resolved.client.name), home)],
+        ids={"delegation": resolved.delegation.id},
+        shown={
+            "resolved": resolved,
+            "what": impact.of_delegation(tx, visit.act, reference, terms),
+            "terms": terms,
+        },
+    )
+
+
+_HOME = "/console/delegations/{delegation}"
+_confirmation = partial(Confirmation, template="delegations/ending.html", look=_look)
+CONFIRMATIONS = (
+    _confirmation(
+        path="/delegations/{delegation}/disable",
+        heading="Disable this trust delegation?",
+        button="Disable",
+        change=once(lambda tx, act, visit: service.disable(tx, act, visit.named("delegation"), visit.console.terms)),
+        after=redirect_to(_HOME, done="delegation_disabled"),
+    ),
+    _confirmation(
+        path="/delegations/{delegation}/enable",
+        heading="Enable this trust delegation?",
+        button="Enable",
+        danger=False,
+        change=once(lambda tx, act, visit: service.enable(tx, act, visit.named("delegation"), visit.console.terms)),
+        after=redirect_to(_HOME, done="delegation_enabled"),
+    ),
+    _confirmation(
+        path="/delegations/{delegation}/revoke",
+        heading="Revoke this trust delegation permanently?",
+        button="Revoke permanently",
+        change=once(lambda tx, act, visit: service.revoke(tx, act, visit.named("delegation"), visit.console.terms)),
+        after=redirect_to(_HOME, done="delegation_revoked"),
+    ),
+)

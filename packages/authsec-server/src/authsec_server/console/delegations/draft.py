@@ -8,9 +8,8 @@ from typing import Any
 from urllib.parse import urlencode
 
 from authsec_server.clients import service as clients
-from authsec_server.console.delegations.typed import instant, seconds
 from authsec_server.console.formatting import duration
-from authsec_server.console.forms import Form
+from authsec_server.console.forms import Form, typed_instant, typed_seconds
 from authsec_server.db import Tx
 from authsec_server.delegations import service as delegations
 from authsec_server.delegations.model import DESCRIBED, Proposal, TargetType, Terms
@@ -109,11 +108,11 @@ class Draft:
         """
         return {
             "target_type": self.target_type,
-            "max_duration": seconds(self.amount, self.unit),
+            "max_duration": typed_seconds(self.amount, self.unit),
             "actions": self.actions,
             "audiences": self.audiences,
             "excluded_proofs": self.excluded_proofs,
-            "ends_at": instant(self.ends_at),
+            "ends_at": typed_instant("ends_at", self.ends_at),
             **self.described,
         }
 

@@ -17,10 +17,10 @@ from authsec_server.apis.model import Api, Described
 from authsec_server.audit import counts
 from authsec_server.clients import search as client_lists
 from authsec_server.clients import service as clients
-from authsec_server.clients.filters import ClientFilters, ClientSort
 from authsec_server.clients.model import Client
+from authsec_server.clients.search import ClientFilters, ClientSort
 from authsec_server.console.delegations.draft import ALL, CONTEXT, STEPS, Draft, DraftStep, fault, typed_draft
-from authsec_server.console.roles.typed import Offered, described_actions, typed_role
+from authsec_server.console.roles import Offered, described_actions, typed_role
 from authsec_server.console.site import PageRequest
 from authsec_server.db import Tx
 from authsec_server.delegations import service as delegations

@@ -1,10 +1,16 @@
-"""Register, edit, disable, enable and remove a trusted issuer. Fetch its keys, check its cluster, and bind proofs."""
+"""The form of a trusted issuer; register, edit, disable, enable and remove it.
+
+Other buttons fetch the issuer's keys, check its cluster, and bind proofs.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from functools import partial
+from typing import Any
 
+from authsec import strict_json
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 from starlette.routing import BaseRoute
@@ -12,9 +18,8 @@ from starlette.routing import BaseRoute
 from authsec_server.clients import bindings
 from authsec_server.clients.bindings import Users
 from authsec_server.console.confirm import Confirmation, Question, once, redirect_to
-from authsec_server.console.edit_form import revision_of, saved, stored_meanwhile
+from authsec_server.console.forms import Form, stored_meanwhile
 from authsec_server.console.issuers.pages import detail
-from authsec_server.console.issuers.typed import TypedTrustedIssuer
 from authsec_server.console.site import Console, PageRequest
 from authsec_server.db import Tx
 from authsec_server.delegations import impact
@@ -22,7 +27,19 @@ from authsec_server.failures import Conflict, Failure, Invalid, Outdated, Unavai
 from authsec_server.issuers import service as issuers
 from authsec_server.issuers.claims import PRESETS
 from authsec_server.issuers.cluster_client import require_answers
-from authsec_server.issuers.model import KeysUnavailable, LookupUnavailable, TrustedIssuer, TrustedIssuerKind
+from authsec_server.issuers.key_set_parsing import EXPOSED, holds_private_key
+from authsec_server.issuers.model import (
+    CLUSTER_TERMS,
+    EDITABLE,
+    KeysFrom,
+    KeysUnavailable,
+    Lookup,
+    LookupUnavailable,
+    ProposedTrustedIssuer,
+    TrustedIssuer,
+    TrustedIssuerKind,
+    plain_terms,
+)
 from authsec_server.principal import Act, Role
 
 
@@ -102,7 +119,7 @@ async def edit(visit: PageRequest) -> Response:
         edited = await visit.change(work)
     except (Invalid, Conflict, Outdated) as failure:
         return await edit_form(visit, failure)
-    return saved(visit, f"/console/issuers/{edited.slug}", edited, read)
+    return visit.saved(f"/console/issuers/{edited.slug}", edited, read)
 
 
 def _may_look_up(visit: PageRequest) -> bool:
@@ -128,7 +145,7 @@ def _form(
         known=stored_meanwhile(problem, stored.texts, typed.texts),
         presets=sorted(PRESETS),
         may_look_up=_may_look_up(visit),
-        revision=revision_of(visit, trusted_issuer, problem) if trusted_issuer else 0,
+        revision=visit.revision_of(trusted_issuer, problem) if trusted_issuer else 0,
     )
 
 
@@ -220,3 +237,89 @@ async def bind(visit: PageRequest) -> Response:
     except (Invalid, Conflict) as failure:
         return await detail(visit, failure)
     return visit.redirect(f"/console/issuers/{reference}", done="proofs_bound")
+
+
+MOST_KEYS = 256 * 1024  # bytes of a JWK Set
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TypedTrustedIssuer:
+    """The values in the form of a trusted issuer, typed by a person or stored. `values` maps field names to values."""
+
+    kind: str
+    values: Mapping[str, Any] = field(repr=False)  # somebody pastes private keys
+
+    @classmethod
+    def of(cls, trusted_issuer: TrustedIssuer) -> TypedTrustedIssuer:
+        """Return the form filled with the stored trusted issuer."""
+        its = plain_terms(trusted_issuer)
+        given, claims = its["given_keys"], sorted(its["claims"].items())
+        its["given_keys"] = "" if given is None else strict_json.dumps(given).decode()
+        its["claims"] = "\n".join(f"{selector} = {claim}" for selector, claim in claims)
+        return cls(kind=trusted_issuer.kind, values=its)
+
+    @classmethod
+    def read(cls, form: Form, kind: str) -> TypedTrustedIssuer:
+        """Return the form as typed."""
+        usual = KeysFrom.DISCOVERY if kind == TrustedIssuerKind.OIDC else KeysFrom.GIVEN
+        typed = {name: form.text(name).replace("\r\n", "\n") for name in (*EDITABLE, "slug", "preset")}
+        ticked = {name.value: form.ticked(name) for name in Lookup}
+        return cls(kind=kind, values={**typed, **ticked, "keys_from": form.text("keys_from", usual)})
+
+    def __getitem__(self, name: str) -> Any:
+        """Return the field's value. Templates use this, too."""
+        return self.values[name]
+
+    def shown(self, name: str) -> str:
+        """Return the field's text if it may be sent back to the browser.
+
+        If a person pastes a private key by mistake, the result is empty.
+        """
+        text: str = self[name]
+        return "" if holds_private_key(text) else text
+
+    @property
+    def texts(self) -> dict[str, str]:
+        """Return each text field that can be edited."""
+        return {name: self[name] for name in EDITABLE if name not in set(Lookup)}
+
+    @property
+    def asked(self) -> ProposedTrustedIssuer:
+        """Return the registration request. Raises `Invalid`."""
+        return ProposedTrustedIssuer(slug=self["slug"] or None, preset=self["preset"], kind=self.kind, **self.changes)
+
+    @property
+    def changes(self) -> dict[str, Any]:
+        """Return the edit request. Raises `Invalid`."""
+        given, by_url = self["keys_from"] == KeysFrom.GIVEN, self["keys_from"] == KeysFrom.URL
+        others = () if self.kind == TrustedIssuerKind.KUBERNETES else CLUSTER_TERMS
+        return {
+            **{name: self[name] for name in EDITABLE if name not in others},
+            # What belongs to another choice may still stand in the form, where script does not hide it.
+            "keys_url": self["keys_url"] if by_url else "",
+            "given_keys": self._keys() if given else None,
+            "ca": "" if given else self["ca"],
+            "claims": self._claims(),
+        }
+
+    def _keys(self) -> Mapping[str, Any]:
+        if not self["given_keys"]:
+            raise Invalid("given_keys", "No keys were pasted.", "Paste the JWK Set.")
+        if holds_private_key(self["given_keys"]):
+            raise Invalid("given_keys", f"This contains a PRIVATE key. {EXPOSED}", "Paste the public JWK Set.")
+        try:
+            keys = strict_json.loads(self["given_keys"].encode(), max_bytes=MOST_KEYS)
+        except strict_json.StrictJsonError as error:
+            raise Invalid("given_keys", f"This is not JSON: {error}.", 'A JWK Set begins with {"keys": [') from None
+        if not isinstance(keys, dict):
+            raise Invalid("given_keys", "This is not a JWK Set.", 'A JWK Set begins with {"keys": [')
+        return keys
+
+    def _claims(self) -> dict[str, str]:
+        claims: dict[str, str] = {}
+        for line in filter(None, (line.strip() for line in self["claims"].split("\n"))):
+            selector, equals, claim = (part.strip() for part in line.partition("="))
+            if not (selector and equals and claim):
+                raise Invalid("claims", f"{line[:60]!r} must have the form github:repository = repository.")
+            claims[selector] = claim
+        return claims

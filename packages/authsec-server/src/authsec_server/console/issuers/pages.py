@@ -1,4 +1,7 @@
-"""The list of trusted issuers, and the page of one issuer: its keys, the selectors it proves, and its clients."""
+"""The list of trusted issuers, the page of one issuer, and the page that tries a token that an agent sends.
+
+The page of an issuer has its keys, the selectors that it proves, and its clients. A tried token is not stored.
+"""
 
 from __future__ import annotations
 
@@ -9,9 +12,10 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 from starlette.routing import BaseRoute
 
+from authsec_server.attestation.explain.model import TokenExplanation
 from authsec_server.clients import bindings
 from authsec_server.clients.bindings import BoundProof, Users
-from authsec_server.clients.selectors.parsing import KEYS
+from authsec_server.clients.selectors import KEYS
 from authsec_server.console.site import Console, PageRequest
 from authsec_server.db import Tx
 from authsec_server.failures import Failure, Unavailable
@@ -27,6 +31,7 @@ from authsec_server.issuers.model import (
     provenance,
     shown_provenance,
 )
+from authsec_server.principal import Role
 
 PAGE = 50
 SHOWN = 200  # agents that wait
@@ -45,8 +50,12 @@ class About:
 
 
 def routes(console: Console) -> list[BaseRoute]:
-    """Return the routes of the list and of one trusted issuer."""
-    return [console.page("/issuers", listing), console.page("/issuers/{trusted_issuer}", detail)]
+    """Return the routes of the list, of one trusted issuer and of a tried token."""
+    return [
+        console.page("/issuers", listing),
+        console.page("/issuers/{trusted_issuer}", detail),
+        console.page("/issuers/{trusted_issuer}/try", token_form, post=try_token, least=Role.OPERATOR),
+    ]
 
 
 async def listing(visit: PageRequest) -> Response:
@@ -116,3 +125,20 @@ async def keys_of(visit: PageRequest, trusted_issuer: TrustedIssuer) -> KeysStat
         return await run_in_threadpool(visit.console.key_sets.state, trusted_issuer)
     except KeysUnavailable as error:
         raise Unavailable(error.sentence) from None
+
+
+async def token_form(visit: PageRequest) -> Response:
+    """Show the form that asks for a token."""
+    trusted_issuer = await visit.read(lambda tx: issuers.get(tx, visit.act, visit.named("trusted_issuer")))
+    return _token_page(visit, trusted_issuer, None)
+
+
+async def try_token(visit: PageRequest) -> Response:
+    """Show the steps and the result of verifying the token. Browsers do not store this page."""
+    reference, token = visit.named("trusted_issuer"), visit.form.exact("token")
+    trial = await run_in_threadpool(visit.console.token_explainer.try_token, visit.act, reference, token)
+    return _token_page(visit, trial.trusted_issuer, trial)
+
+
+def _token_page(visit: PageRequest, trusted_issuer: TrustedIssuer, trial: TokenExplanation | None) -> Response:
+    return visit.render("issuers/tried.html", title="Try a token", trusted_issuer=trusted_issuer, trial=trial)
