@@ -17,7 +17,7 @@ import structlog
 _ENCODE: Final = json.JSONEncoder(default=repr).encode
 
 
-class Stream(Protocol):
+class LogStream(Protocol):
     """What a log is written to, such as stderr."""
 
     def write(self, text: str, /) -> object: ...
@@ -32,7 +32,7 @@ class Lines:
     wait.
     """
 
-    def __init__(self, stream: Stream) -> None:
+    def __init__(self, stream: LogStream) -> None:
         self._stream = stream
         self._waiting: list[str] = []
         self._lock = Lock()
