@@ -23,6 +23,7 @@ settings.register_profile("quick", deadline=None, max_examples=10)
 settings.load_profile("quick")
 
 ON_DEMAND = ("soak", "frameworks")  # markers; `-m soak` asks for them
+SECOND = {"sqlite_suffices": "postgresql", "postgresql_suffices": "sqlite"}  # markers, and the database of long runs
 
 share_compiled_statements()
 answer_in_one_hop()
@@ -70,7 +71,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.add_marker("soak")
     left_out = {item for item in items for name in ON_DEMAND if _is_left_out(item, name, config)}
     if config.getoption("--one-database"):
-        on_sqlite = {_function(item) for item in items if "sqlite" in _words(item)}
+        on_sqlite = {_function(item) for item in items if item not in left_out and "sqlite" in _words(item)}
         left_out |= {item for item in items if "postgresql" in _words(item) and _function(item) in on_sqlite}
     if left_out:
         config.hook.pytest_deselected(items=list(left_out))
@@ -95,12 +96,12 @@ def _is_left_out(item: pytest.Item, name: str, config: pytest.Config) -> bool:
 
 
 def _is_second_database(item: pytest.Item) -> bool:
-    """Whether SQLite shows the same, and the test itself does not name its databases."""
-    if item.get_closest_marker("sqlite_suffices") is None:
+    """Whether the other database shows the same, and the test itself does not name its databases."""
+    second = {database for marker, database in SECOND.items() if item.get_closest_marker(marker)}
+    if not second or any("database_" in marker.args[0] for marker in item.iter_markers("parametrize")):
         return False
-    named = any("database_" in marker.args[0] for marker in item.iter_markers("parametrize"))
     params = item.callspec.params if isinstance(item, pytest.Function) and hasattr(item, "callspec") else {}
-    return not named and "postgresql" in (params.get("database_url"), params.get("database_option"))
+    return bool(second & {params.get("database_url"), params.get("database_option")})
 
 
 @pytest.fixture(scope="session")

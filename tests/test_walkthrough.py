@@ -154,6 +154,7 @@ def test_it_ends_with_the_answer_of_the_scripted_model(clone: Clone, authority: 
         assert "Ada" not in refused
 
 
+@pytest.mark.soak  # test_protected_examples.py of the SDK has each of the pages' APIs
 @pytest.mark.skipif(shutil.which("curl") is None, reason="the page's command needs curl")
 def test_an_api_of_the_readers_own_lets_the_agent_in(clone: Clone, authority: str) -> None:
     """*Protecting an API*, for a reader who has not revoked the delegation of Step 2."""

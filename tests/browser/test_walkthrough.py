@@ -217,6 +217,7 @@ def test_without_script(serve: Any, reader: Callable[..., Reader]) -> None:
     token_is_accepted(its, client_id)
 
 
+@pytest.mark.soak  # the same pages with the mouse are in every run
 @pytest.mark.parametrize("database_option", ["sqlite"], indirect=True)
 def test_with_the_keyboard_alone(serve: Any, reader: Callable[..., Reader], agent: Shell) -> None:
     its = serve()

@@ -75,11 +75,11 @@ def rsa_keys() -> dict[int, list[PrivateKey]]:
 
 @pytest.fixture(autouse=True)
 def readers(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """`verify` asks the questions of readers in each fourth test, always the same ones, and in all of a full run.
+    """`verify` asks the questions of readers in each tenth test, always the same ones, and in all of a full run.
 
     They take longer than all else in `verify` of a short log. Tests that are about them have the marker `asks_readers`.
     """
-    is_asked = crc32(request.node.nodeid.encode()) % 4 == 0 or request.node.get_closest_marker("asks_readers")
+    is_asked = crc32(request.node.nodeid.encode()) % 10 == 0 or request.node.get_closest_marker("asks_readers")
     if not is_asked and settings.get_current_profile_name() != "full":
         monkeypatch.setattr(ReaderCheck, "findings", lambda *_, **__: [])
 
