@@ -16,11 +16,12 @@ from .scene import Over, Scene
 
 NAMED = {fault.name: fault for fault in FAULTS}
 ON_POSTGRESQL = (
-    ["kill", "freeze-change"],
-    ["freeze", "kill-backend", "kill-postgresql"],
+    ["kill"],
+    ["freeze-change", "freeze"],
+    ["kill-backend", "kill-postgresql"],
     ["silence", "terminate-silent"],
 )
-ON_SQLITE = (["freeze-writer", "full-disk", "clock-behind", "clock-ahead"], ["damage", "restore"])
+ON_SQLITE = (["freeze-writer", "full-disk"], ["clock-behind", "clock-ahead"], ["damage", "restore"])
 
 
 def first_of(names: tuple[list[str], ...]) -> list[Any]:

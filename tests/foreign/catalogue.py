@@ -95,13 +95,16 @@ TRIED: dict[str, tuple[Client, ...]] = {
 CLIENTS = {client.name: client for clients in TRIED.values() for client in clients}
 
 
-def each(clients: Sequence[Client]) -> list[Any]:
-    """A test's parameters. Each run of the tests tries one of the frameworks."""
+def each(clients: Sequence[Client], *, rarely: Sequence[Client] = ()) -> list[Any]:
+    """A test's parameters. Each run of the tests tries one of the frameworks. `rarely`: only long runs try these."""
     return [
         pytest.param(
             client,
             id=client.name,
-            marks=[pytest.mark.frameworks(always=client is ALWAYS)] if client in MCP_SESSIONS else [],
+            marks=[
+                *([pytest.mark.frameworks(always=client is ALWAYS)] if client in MCP_SESSIONS else []),
+                *([pytest.mark.soak] if client in rarely else []),
+            ],
         )
         for client in clients
     ]

@@ -70,7 +70,7 @@ def seconds_of(call: Callable[[], object]) -> float:
 
 
 @postgresql
-@pytest.mark.parametrize("verb", ["record", "append"])
+@pytest.mark.parametrize("verb", ["append", pytest.param("record", marks=pytest.mark.soak)])
 def test_a_server_that_is_frozen_while_it_records_delays_a_revocation_for_three_seconds_at_most(
     database: Database, database_url: str, verb: str
 ) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 import httpx2
 import pytest
-from authsec_server.db import Database, Tx, open_database, postgresql_connection
+from authsec_server.db import Database, Tx, open_database, postgresql, postgresql_connection
 from authsec_server.db import postgresql_hints as hints
 from authsec_server.db.postgresql_connection import (
     BOUNDS,
@@ -33,6 +33,14 @@ FEED = "/authsec/v1/revocations"
 LONGEST = max(bounds.call_seconds for bounds in BOUNDS.values()) + PING_SECONDS + CONNECT_SECONDS
 MARGIN = 5.0  # for a busy machine
 pytestmark = pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The client of this process waits for a silent database for a second at most, not for five."""
+    for name, seconds in {"PING_SECONDS": 0.5, "CONNECT_SECONDS": 2, "SILENT_SECONDS": 1.5}.items():
+        monkeypatch.setattr(postgresql_connection, name, seconds)
+    monkeypatch.setattr(postgresql, "POOL_SECONDS", 1.0)
 
 
 @pytest.fixture
