@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import shutil
 import signal
 import tempfile
 import warnings
@@ -25,6 +26,9 @@ settings.load_profile("quick")
 ON_DEMAND = ("soak", "frameworks")  # markers; `-m soak` asks for them
 SECOND = {"sqlite_suffices": "postgresql", "postgresql_suffices": "sqlite"}  # markers, and the database of long runs
 
+MEMORY = Path("/dev/shm")  # noqa: S108 - who makes files there gives them unforeseeable names
+ROOM = 3 * 2**30  # bytes
+
 share_compiled_statements()
 answer_in_one_hop()
 
@@ -42,9 +46,18 @@ def pytest_configure(config: pytest.Config) -> None:
         settings.load_profile("full")
     if hasattr(config, "workerinput") or not config.getoption("numprocesses", None):
         os.environ.pop("PYTEST_ADDOPTS", None)  # what this run was told is not for those that tests start
+        _keep_in_memory()
     os.environ.pop("UV_RUN_RECURSION_DEPTH", None)  # by it, commands are printed with `uv run`
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def _keep_in_memory() -> None:
+    """Make temporary files in memory, where it has room for them: a quarter of the time, tests wait for a disk."""
+    is_there = MEMORY.is_dir() and os.access(MEMORY, os.W_OK) and shutil.disk_usage(MEMORY).free >= ROOM
+    if is_there and "TMPDIR" not in os.environ:
+        os.environ["TMPDIR"] = str(MEMORY)
+        tempfile.tempdir = None  # found anew
 
 
 def pytest_xdist_auto_num_workers() -> int:
