@@ -27,7 +27,7 @@ ON_DEMAND = ("soak", "frameworks")  # markers; `-m soak` asks for them
 SECOND = {"sqlite_suffices": "postgresql", "postgresql_suffices": "sqlite"}  # markers, and the database of long runs
 
 MEMORY = Path("/dev/shm")  # noqa: S108 - who makes files there gives them unforeseeable names
-ROOM = 3 * 2**30  # bytes
+ROOM = 2 * 2**30  # bytes: a run takes a quarter
 
 share_compiled_statements()
 answer_in_one_hop()
