@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import shutil
 import signal
 import tempfile
 import warnings
@@ -23,6 +24,10 @@ settings.register_profile("quick", deadline=None, max_examples=10)
 settings.load_profile("quick")
 
 ON_DEMAND = ("soak", "frameworks")  # markers; `-m soak` asks for them
+SECOND = {"sqlite_suffices": "postgresql", "postgresql_suffices": "sqlite"}  # markers, and the database of long runs
+
+MEMORY = Path("/dev/shm")  # noqa: S108 - who makes files there gives them unforeseeable names
+ROOM = 2 * 2**30  # bytes: a run takes a quarter
 
 share_compiled_statements()
 answer_in_one_hop()
@@ -41,9 +46,18 @@ def pytest_configure(config: pytest.Config) -> None:
         settings.load_profile("full")
     if hasattr(config, "workerinput") or not config.getoption("numprocesses", None):
         os.environ.pop("PYTEST_ADDOPTS", None)  # what this run was told is not for those that tests start
+        _keep_in_memory()
     os.environ.pop("UV_RUN_RECURSION_DEPTH", None)  # by it, commands are printed with `uv run`
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def _keep_in_memory() -> None:
+    """Make temporary files in memory, where it has room for them: a quarter of the time, tests wait for a disk."""
+    is_there = MEMORY.is_dir() and os.access(MEMORY, os.W_OK) and shutil.disk_usage(MEMORY).free >= ROOM
+    if is_there and "TMPDIR" not in os.environ:
+        os.environ["TMPDIR"] = str(MEMORY)
+        tempfile.tempdir = None  # found anew
 
 
 def pytest_xdist_auto_num_workers() -> int:
@@ -70,7 +84,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.add_marker("soak")
     left_out = {item for item in items for name in ON_DEMAND if _is_left_out(item, name, config)}
     if config.getoption("--one-database"):
-        on_sqlite = {_function(item) for item in items if "sqlite" in _words(item)}
+        on_sqlite = {_function(item) for item in items if item not in left_out and "sqlite" in _words(item)}
         left_out |= {item for item in items if "postgresql" in _words(item) and _function(item) in on_sqlite}
     if left_out:
         config.hook.pytest_deselected(items=list(left_out))
@@ -95,12 +109,12 @@ def _is_left_out(item: pytest.Item, name: str, config: pytest.Config) -> bool:
 
 
 def _is_second_database(item: pytest.Item) -> bool:
-    """Whether SQLite shows the same, and the test itself does not name its databases."""
-    if item.get_closest_marker("sqlite_suffices") is None:
+    """Whether the other database shows the same, and the test itself does not name its databases."""
+    second = {database for marker, database in SECOND.items() if item.get_closest_marker(marker)}
+    if not second or any("database_" in marker.args[0] for marker in item.iter_markers("parametrize")):
         return False
-    named = any("database_" in marker.args[0] for marker in item.iter_markers("parametrize"))
     params = item.callspec.params if isinstance(item, pytest.Function) and hasattr(item, "callspec") else {}
-    return not named and "postgresql" in (params.get("database_url"), params.get("database_option"))
+    return bool(second & {params.get("database_url"), params.get("database_option")})
 
 
 @pytest.fixture(scope="session")

@@ -26,6 +26,7 @@ def issued(its: Any) -> list[dict[str, Any]]:
     return [event for event in events if event["kind"] == "token.issued"]
 
 
+@pytest.mark.postgresql_suffices
 def test_killed_between_audit_log_and_answer(serve: Any) -> None:
     """The caller has no token, the audit log has it as issued: the safe side of the two."""
     first = serve()
@@ -41,6 +42,7 @@ def test_killed_between_audit_log_and_answer(serve: Any) -> None:
     assert len(issued(again)) == 2
 
 
+@pytest.mark.sqlite_suffices
 def test_killed_under_load_loses_no_record(serve: Any) -> None:
     """Every token that anybody holds is in the audit log, however abrupt the end."""
     first = serve(AUTHSEC_SERVER_UNPROVED_LIMIT="100000")

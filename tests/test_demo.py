@@ -118,6 +118,7 @@ def staying_up(env: dict[str, str]) -> Iterator[tuple[subprocess.Popen[str], str
             process.terminate()
 
 
+@pytest.mark.soak  # test_every_kind_of_proof.py has such an agent, and test_steps_can_fail.py the steps
 def test_an_agent_in_a_cluster_gets_in_and_nobody_in_its_place(tmp_path: Path, programs: Path) -> None:
     """`authsec demo --kubernetes --exit`; nothing is handed over that ends at once."""
     in_cluster = tell(programs, "--kubernetes", "--exit", env=environment(tmp_path, KUBECONFIG="/nowhere/kubeconfig"))

@@ -33,6 +33,7 @@ def refused(answer: httpx2.Response, status: int, reason: str) -> dict[str, Any]
     return body
 
 
+@pytest.mark.sqlite_suffices
 def test_every_row_but_limits_and_outages(serve: Any) -> None:
     its = serve()
     keyed, open_, idle = its.agent("Keyed", keyed=True), its.agent("Open"), its.agent("Idle")
@@ -180,6 +181,7 @@ def test_the_client_id_may_come_in_a_header_and_the_query_wins(serve: Any) -> No
     refused(both, 404, "client_not_found")
 
 
+@pytest.mark.sqlite_suffices  # the advisory of a replayed assertion is on both
 def test_an_assertion_proves_once(serve: Any) -> None:
     its = serve()
     agent = its.agent("Keyed", keyed=True)

@@ -93,6 +93,7 @@ def test_nothing_but_the_data_need_be_named(tmp_path: Path, shell: Shell) -> Non
         assert shell.paste(line, AUTHSEC_SERVER_DATABASE="postgresql://127.0.0.1:1/other").startswith(issuer)
 
 
+@pytest.mark.soak
 def test_after_another_start_addresses_are_the_new_ones(serve: Any) -> None:
     first = serve()
     first.stop()
@@ -101,6 +102,7 @@ def test_after_another_start_addresses_are_the_new_ones(serve: Any) -> None:
     assert second.cli("admin", "setup-url").startswith(second.url + CODE)
 
 
+@pytest.mark.soak
 def test_the_url_that_the_server_was_told_is_known_to_other_shells(tmp_path: Path, shell: Shell) -> None:
     with shell.started(tmp_path / "data", "--public-url", "https://authsec.example.com") as (issuer, line):
         assert issuer == "https://authsec.example.com"

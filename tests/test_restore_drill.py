@@ -99,6 +99,7 @@ def state(its: Any) -> str:
     return told
 
 
+@pytest.mark.postgresql_suffices  # test_restoration.py and test_cli_backup.py restore SQLite files
 def test_after_a_restore_nothing_comes_back_and_healthy_agents_go_on(
     serve: Any, database_option: str, tmp_path: Path
 ) -> None:

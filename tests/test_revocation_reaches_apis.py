@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+import pytest
 from authsec import AuthSecClient, InvalidToken, RevocationsUnavailable, TokenVerifier
 from authsec.clock import Clock
 from authsec.jose import parse_compact
@@ -30,6 +31,7 @@ def seconds_until(refused: Callable[[], bool]) -> float:
     return time.monotonic() - began
 
 
+@pytest.mark.sqlite_suffices
 def test_what_ends_is_refused_at_once_and_all_is_refused_without_the_authority(serve: Any) -> None:
     its = serve()
     later = 0.0
@@ -66,6 +68,7 @@ def test_what_ends_is_refused_at_once_and_all_is_refused_without_the_authority(s
         each.close()
 
 
+@pytest.mark.postgresql_suffices
 def test_several_servers_are_one_authority_and_one_that_is_killed_is_come_back_to(serve: Any) -> None:
     """What another process ends is heard, and what ended while nobody was there to tell."""
     first = serve()
@@ -94,6 +97,7 @@ def kid(token: str) -> str:
     return str(parse_compact(token).header["kid"])
 
 
+@pytest.mark.postgresql_suffices
 def test_a_token_and_a_key_that_were_ended_elsewhere(serve: Any) -> None:
     first = serve()
     second = serve(port=free_port(), AUTHSEC_SERVER_PUBLIC_URL=first.url)

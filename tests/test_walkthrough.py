@@ -134,6 +134,7 @@ def test_an_unattested_agent_needs_no_line_for_a_key_file(clone: Clone, authorit
     assert "All is well" in clone.paste(onboarded(clone, authority, onboarding=unattested))
 
 
+@pytest.mark.soak  # the short path of the README is in every run, and so is the demo
 def test_it_ends_with_the_answer_of_the_scripted_model(clone: Clone, authority: str) -> None:
     smoke_test = onboarded(clone, authority, onboarding=block("uv run authsec keygen"))
     smoke_test = block("export AUTHSEC_AGENT_KEY_FILE") + smoke_test
@@ -154,6 +155,7 @@ def test_it_ends_with_the_answer_of_the_scripted_model(clone: Clone, authority: 
         assert "Ada" not in refused
 
 
+@pytest.mark.soak  # test_protected_examples.py of the SDK has each of the pages' APIs
 @pytest.mark.skipif(shutil.which("curl") is None, reason="the page's command needs curl")
 def test_an_api_of_the_readers_own_lets_the_agent_in(clone: Clone, authority: str) -> None:
     """*Protecting an API*, for a reader who has not revoked the delegation of Step 2."""

@@ -38,6 +38,7 @@ def consent(page: Page) -> None:
     page.get_by_role("button", name="Continue").click()
 
 
+@pytest.mark.soak  # test_single_sign_on.py has the same without a browser
 def test_the_claim_gives_the_role(its: Any, oidc_provider: Any, page: Page) -> None:
     oidc_provider.account("ann", roles=["authsec-operator"])
     page.goto("/console/clients?text=a+b")

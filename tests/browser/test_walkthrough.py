@@ -208,6 +208,7 @@ def test_an_agent_on_kubernetes_is_told_what_is_missing(
     assert "attestation_required" in done.stdout
 
 
+@pytest.mark.soak  # the tests of the console in the server send its forms without a browser
 @pytest.mark.parametrize("database_option", ["sqlite"], indirect=True)
 def test_without_script(serve: Any, reader: Callable[..., Reader]) -> None:
     its = serve()
@@ -217,6 +218,7 @@ def test_without_script(serve: Any, reader: Callable[..., Reader]) -> None:
     token_is_accepted(its, client_id)
 
 
+@pytest.mark.soak  # the same pages with the mouse are in every run
 @pytest.mark.parametrize("database_option", ["sqlite"], indirect=True)
 def test_with_the_keyboard_alone(serve: Any, reader: Callable[..., Reader], agent: Shell) -> None:
     its = serve()

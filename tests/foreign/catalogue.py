@@ -66,7 +66,6 @@ MCP_SESSIONS = (
     _framework("Google ADK", "google-adk", "mcp_2", "adk", 2),
     _framework("LangChain", "langchain-mcp-adapters", "mcp_1", "langchain", 1),
 )
-ALWAYS = MCP_SESSIONS[0]  # its environment is the smallest
 PUBLISHED = tuple(
     _python(name) for name in ("authsec-langchain-sdk", "authsec-autogen", "authsec-llamaindex", "authsec-sdk")
 )
@@ -95,13 +94,16 @@ TRIED: dict[str, tuple[Client, ...]] = {
 CLIENTS = {client.name: client for clients in TRIED.values() for client in clients}
 
 
-def each(clients: Sequence[Client]) -> list[Any]:
-    """A test's parameters. Each run of the tests tries one of the frameworks."""
+def each(clients: Sequence[Client], *, rarely: Sequence[Client] = ()) -> list[Any]:
+    """A test's parameters. `rarely`: only long runs try these. Only `-m frameworks` tries the frameworks."""
     return [
         pytest.param(
             client,
             id=client.name,
-            marks=[pytest.mark.frameworks(always=client is ALWAYS)] if client in MCP_SESSIONS else [],
+            marks=[
+                *([pytest.mark.frameworks()] if client in MCP_SESSIONS else []),
+                *([pytest.mark.soak] if client in rarely else []),
+            ],
         )
         for client in clients
     ]

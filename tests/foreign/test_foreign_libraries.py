@@ -47,7 +47,7 @@ print(jwt.JWT(jwt=token, key=keys, algs=["RS256"], check_claims=wanted).claims)
 DOCUMENTS = ("oauth-authorization-server", "openid-configuration")
 
 
-@pytest.mark.parametrize("library", each(TRIED[VERIFIES]))
+@pytest.mark.parametrize("library", each(TRIED[VERIFIES], rarely=[JWCRYPTO]))
 def test_a_foreign_library_verifies_from_discovery_alone(
     library: Client, serve: Any, foreign_python: Any, record_verdict: RecordVerdict
 ) -> None:

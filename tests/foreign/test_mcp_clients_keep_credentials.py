@@ -141,7 +141,7 @@ def authority(serving: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         yield serve()
 
 
-@pytest.mark.parametrize("client", each(TRIED[MCP_SECRET]))
+@pytest.mark.parametrize("client", each(TRIED[MCP_SECRET], rarely=[MCP_1]))
 @pytest.mark.parametrize(
     ("kind", "tried"), [("secret", MCP_SECRET), pytest.param("key", MCP_KEY, marks=pytest.mark.soak)]
 )

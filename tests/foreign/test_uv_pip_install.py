@@ -51,7 +51,14 @@ def environment(tmp_path: Path) -> Environment:
     return made
 
 
-@pytest.mark.parametrize("arguments", documented_commands(), ids=lambda arguments: arguments[-2])
+FIRST, *OTHERS = documented_commands()
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [FIRST, *(pytest.param(each, marks=pytest.mark.soak) for each in OTHERS)],
+    ids=lambda arguments: arguments[-2],
+)
 def test_the_command_of_the_page_is_resolved(arguments: list[str], environment: Environment, tmp_path: Path) -> None:
     done = environment.dry_run(arguments, inside=tmp_path)
     assert done.returncode == 0, done.stderr

@@ -33,6 +33,7 @@ from authsec_server.accounts.sign_in import SignIn
 from authsec_server.app import Authority, Runtime, open_authority
 from authsec_server.audit.model import Event, Recorded
 from authsec_server.audit.pages import above
+from authsec_server.audit.sealing import reader_check
 from authsec_server.audit.sealing.reader_check import ReaderCheck
 from authsec_server.cli import register
 from authsec_server.clients import service as clients
@@ -75,13 +76,16 @@ def rsa_keys() -> dict[int, list[PrivateKey]]:
 
 @pytest.fixture(autouse=True)
 def readers(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """`verify` asks the questions of readers in each fourth test, always the same ones, and in all of a full run.
+    """`verify` asks some questions of readers in each tenth test, always the same tests, and all in a full run.
 
     They take longer than all else in `verify` of a short log. Tests that are about them have the marker `asks_readers`.
     """
-    is_asked = crc32(request.node.nodeid.encode()) % 4 == 0 or request.node.get_closest_marker("asks_readers")
-    if not is_asked and settings.get_current_profile_name() != "full":
+    if request.node.get_closest_marker("asks_readers") or settings.get_current_profile_name() == "full":
+        return
+    if crc32(request.node.nodeid.encode()) % 10:
         monkeypatch.setattr(ReaderCheck, "findings", lambda *_, **__: [])
+    for name, number in {"_LEAST": 100, "_SINGLE": 10}.items():  # a twentieth and a tenth
+        monkeypatch.setattr(reader_check, name, number)
 
 
 @pytest.fixture(autouse=True)

@@ -73,6 +73,7 @@ def test_the_document_reads_well(its: House) -> None:
     assert [each for each, shape in shapes.items() if shape["type"] == "object" and not shape.get("description")] == []
 
 
+@pytest.mark.sqlite_suffices
 def test_every_operation_answers_as_the_document_says(everything: Everything, database_url: str) -> None:
     """Every second one on either database: what the databases do differently, the rooms' tests ask of both."""
     ask_each(everything, QUICK, slice(database_url.startswith("sqlite"), None, 2))

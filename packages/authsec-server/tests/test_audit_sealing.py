@@ -138,6 +138,7 @@ def test_a_long_audit_log_is_sealed_in_batches_and_a_checkpoint_is_fresh(audit_l
     assert (last.at, last.through) == (audit_log.now, BATCH + 2)
 
 
+@pytest.mark.sqlite_suffices
 def test_of_each_minute_the_last_checkpoint_stays_and_a_clock_put_back_takes_no_more_than_one(
     audit_log: AuditLog,
 ) -> None:
@@ -170,6 +171,7 @@ def test_rows_that_are_no_events_hold_up_nothing_behind_them(
     assert [finding for finding in audit_log.verify().findings if "Event 3 has no seal" in finding]
 
 
+@pytest.mark.sqlite_suffices
 def test_findings_about_events_come_before_those_about_the_schema(audit_log: AuditLog) -> None:
     """Many objects are not in the way of the one event that matters."""
     audit_log.record(3)
@@ -185,6 +187,7 @@ def test_findings_about_events_come_before_those_about_the_schema(audit_log: Aud
     assert (len(schema), others, report.more) == (50, "And 70 others are unknown to AuthSec.", 0)
 
 
+@pytest.mark.sqlite_suffices
 def test_a_refusal_is_not_counted_into_a_row_that_a_fast_clock_has_sealed(audit_log: AuditLog) -> None:
     """The row would change after its seal, and `verify` would report a change that nobody made."""
     audit_log.refuse(NOW)
@@ -198,6 +201,7 @@ def test_a_refusal_is_not_counted_into_a_row_that_a_fast_clock_has_sealed(audit_
     assert audit_log.verify().findings == ()
 
 
+@pytest.mark.sqlite_suffices
 def test_a_counted_refusal_is_sealed_once_it_grows_no_more(audit_log: AuditLog) -> None:
     audit_log.refuse(NOW)
     audit_log.sealer.seal()
@@ -257,6 +261,7 @@ def test_nobody_seals_while_another_has_the_turn(audit_log: AuditLog) -> None:
     assert audit_log.verify().not_yet == 0
 
 
+@pytest.mark.sqlite_suffices
 def test_whoever_reads_an_event_is_told_whether_it_is_what_was_sealed(audit_log: AuditLog) -> None:
     """Alone, on a page and in the order of sealing: by the hash of its row as it stands."""
     audit_log.record(2)  # behind the key's making
@@ -283,6 +288,7 @@ SPOILED: dict[str, Executable] = {
 }
 
 
+@pytest.mark.sqlite_suffices
 @pytest.mark.parametrize("what", SPOILED)
 def test_nothing_is_signed_over_a_log_that_is_broken(audit_log: AuditLog, what: str) -> None:
     """A sealer that begins reads the leaves; whether an event's row is what was sealed is for `verify` to say."""

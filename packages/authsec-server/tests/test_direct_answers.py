@@ -68,17 +68,19 @@ class Line:
     def send(self, request: bytes) -> None:
         self.socket.sendall(request)
 
-    def read(self) -> Answer:
+    def read(self, *, is_last: bool = False) -> Answer:
         status = int(self._file.readline().split()[1])
         headers = []
         while line := self._file.readline().strip():
             name, _, value = line.decode("latin-1").partition(": ")
             headers.append((name, value))
+        if is_last:  # an answer to HEAD has a length and no body: without this, the server keeps the connection for 5 s
+            self.socket.shutdown(socket.SHUT_WR)
         return Answer(status, headers, self._file.read(int(dict(headers).get("content-length", "0"))))
 
     def ask(self, request: bytes) -> Answer:
         self.send(request)
-        return self.read()
+        return self.read(is_last=request.startswith(b"HEAD "))
 
     def close(self) -> None:
         self._file.close()

@@ -70,7 +70,7 @@ def seconds_of(call: Callable[[], object]) -> float:
 
 
 @postgresql
-@pytest.mark.parametrize("verb", ["record", "append"])
+@pytest.mark.parametrize("verb", ["append", pytest.param("record", marks=pytest.mark.soak)])
 def test_a_server_that_is_frozen_while_it_records_delays_a_revocation_for_three_seconds_at_most(
     database: Database, database_url: str, verb: str
 ) -> None:
@@ -82,7 +82,7 @@ def test_a_server_that_is_frozen_while_it_records_delays_a_revocation_for_three_
 
 
 @postgresql
-@pytest.mark.parametrize("verb", ["record", "append"])
+@pytest.mark.parametrize("verb", ["record", pytest.param("append", marks=pytest.mark.soak)])
 def test_a_server_that_is_frozen_while_it_writes_many_rows_delays_a_revocation_for_three_seconds_at_most(
     database: Database, database_url: str, verb: str
 ) -> None:
@@ -112,7 +112,7 @@ def test_a_record_that_is_never_idle_and_never_ends_holds_its_lock_for_three_sec
 
 
 @postgresql
-@pytest.mark.parametrize("verb", ["change", "rehearse"])
+@pytest.mark.parametrize("verb", ["change", pytest.param("rehearse", marks=pytest.mark.soak)])
 def test_an_apply_may_hold_the_lock_for_longer_than_a_record(database: Database, database_url: str, verb: str) -> None:
     """Others wait for the lock, and the apply is not broken off between two statements."""
     with frozen_in(verb, database_url) as thaw:
@@ -223,6 +223,7 @@ def test_a_server_with_a_frozen_writer_beside_it_ends_in_time(estate: Any, datab
         its.process.wait(15 + 5 + MARGIN)
 
 
+@pytest.mark.soak  # it waits eleven seconds
 @postgresql
 def test_a_server_that_starts_waits_for_a_lock_that_another_one_has_left(
     database: Database, database_url: str, tmp_path: Path

@@ -83,6 +83,7 @@ def test_a_key_that_was_revoked_is_told_for_ever_and_the_rest_is_forgotten(datab
     assert said_again.version == version + 1
 
 
+@pytest.mark.sqlite_suffices
 @pytest.mark.parametrize("ahead", [timedelta(), timedelta(hours=3), timedelta(hours=23)])
 def test_a_server_whose_clock_is_ahead_forgets_no_row_that_a_check_expects(estate: Any, ahead: timedelta) -> None:
     its = sealed_estate(estate)

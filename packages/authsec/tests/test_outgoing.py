@@ -160,7 +160,11 @@ def test_an_agent_whose_authority_has_ended_hears_of_it(
     assert caught.value.reason == "delegation_ended"
 
 
-@speakers
+@pytest.mark.parametrize(
+    "speaker",
+    [SPEAKERS[0], *(pytest.param(each, marks=pytest.mark.soak) for each in SPEAKERS[1:])],
+    ids=lambda each: each.name,
+)
 def test_thirty_401s_at_once_make_one_token(
     speaker: Speaker, client: AuthSecClient, authority: Any, api: FakeApi, ended: set[str]
 ) -> None:

@@ -53,7 +53,9 @@ def sealed(estate: Any) -> Sealed:
     return its
 
 
-@pytest.mark.parametrize("kind", DELETED)
+@pytest.mark.parametrize(
+    "kind", [EventKind.ROLE_DELETED, pytest.param(EventKind.CLIENT_DELETED, marks=pytest.mark.soak)]
+)
 def test_the_deletion_is_recorded_sealed_and_shown(sealed: Sealed, kind: EventKind) -> None:
     estate = sealed.estate
     estate.do(lambda tx, act: DELETED[kind](tx, act, estate.terms))

@@ -76,7 +76,9 @@ def test_the_second_editor_is_told_by_whom_and_when_and_undoes_nothing(estate: A
     assert resolved() == LESS
 
 
-@pytest.mark.parametrize("what", ["role", "api", "delegation"])
+@pytest.mark.parametrize(
+    "what", ["delegation", *(pytest.param(each, marks=pytest.mark.soak) for each in ("role", "api"))]
+)
 def test_of_many_at_once_exactly_one_saves(estate: Any, what: str) -> None:
     save, resolved = saving(estate, what)
     ready, outcomes = threading.Barrier(4), []

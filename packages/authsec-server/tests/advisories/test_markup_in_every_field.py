@@ -108,7 +108,7 @@ ASKED = ["done", "new", "next", "back", "code", "error", "cursor", "before", "so
 ASKED += ["role", "client", "api", "owner", "label", MARK]
 
 
-@pytest.mark.parametrize("share", [6, pytest.param(1, marks=pytest.mark.soak)])
+@pytest.mark.parametrize("share", [12, pytest.param(1, marks=pytest.mark.soak)])
 def test_what_an_address_says_becomes_no_markup(company: Company, share: int) -> None:
     """All at once; and each alone, in short runs a sixth of these on each page."""
     for number, address in enumerate(each for each in ADDRESSES if each.looks):
@@ -160,7 +160,7 @@ def test_what_a_machine_calls_itself(opened: House, company: Company) -> None:
         assert says(looked_at(company.operator, way), name), way
 
 
-@pytest.mark.parametrize("share", [3, pytest.param(1, marks=pytest.mark.soak)])
+@pytest.mark.parametrize("share", [6, pytest.param(1, marks=pytest.mark.soak)])
 def test_every_story_shows_it_as_text(company: Company, share: int) -> None:
     """Also of changes: each has a field before and after it. In short runs, a third of the events is looked at."""
     for address in [each for each in ADDRESSES if each.sends]:

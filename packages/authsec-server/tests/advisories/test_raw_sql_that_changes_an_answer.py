@@ -196,7 +196,7 @@ def _for_many(examples: int, what: st.SearchStrategy[Any], test: Callable[[Any],
     settings(max_examples=examples, suppress_health_check=quiet)(given(what)(test))()
 
 
-MANY = pytest.mark.parametrize("examples", [8, pytest.param(3000, marks=pytest.mark.soak)])
+MANY = pytest.mark.parametrize("examples", [4, pytest.param(3000, marks=pytest.mark.soak)])
 
 
 @MANY

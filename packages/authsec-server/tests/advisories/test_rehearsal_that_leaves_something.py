@@ -62,6 +62,7 @@ def everything_in(its: House) -> dict[str, list[str]]:
     return rows
 
 
+@pytest.mark.sqlite_suffices
 def test_no_rehearsal_leaves_anything_and_each_tells_what_the_change_does(its: House) -> None:
     everything, door = Everything(its, its), its.door()
     # How a transaction is undone is the database's doing: on the slower one a few operations show it.

@@ -116,7 +116,6 @@ def year(database: Database) -> Year:
     return Year(database)
 
 
-@pytest.mark.parametrize("database_url", ["sqlite", "postgresql"], indirect=True)
 def test_two_drops_disturb_no_chain(year: Year) -> None:
     year.drop(7)
     assert year.report().findings == ()

@@ -164,6 +164,7 @@ def test_an_object_that_takes_long_is_a_finding_within_seconds(
         raise
 
 
+@pytest.mark.soak
 def test_very_many_tables_are_compared_at_once(intact: Path, tmp_path: Path) -> None:
     shutil.copytree(intact.parent, tmp_path, dirs_exist_ok=True)
     file = tmp_path / intact.name

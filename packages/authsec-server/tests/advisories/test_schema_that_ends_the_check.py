@@ -16,9 +16,12 @@ CHANGES = {
     "DROP TABLE checkpoints": "table checkpoints is missing",
     "DROP TABLE authority": "table authority is missing",
 }
+FEW = ("ALTER TABLE events RENAME COLUMN kind TO kind2", "DROP TABLE checkpoints", "DROP TABLE authority")
 
 
-@pytest.mark.parametrize("change", CHANGES)
+@pytest.mark.parametrize(
+    "change", [*FEW, *(pytest.param(each, marks=pytest.mark.soak) for each in CHANGES if each not in FEW)]
+)
 def test_a_table_or_column_that_is_missing_is_a_finding(database: Database, change: str) -> None:
     log = fill(database)
     database.append(lambda tx: tx.connection.exec_driver_sql(change) and None)

@@ -263,9 +263,12 @@ HONEST: Mapping[str, Callable[[Path], Any]] = {
     "a backup": lambda path: copied(path, lambda source, target: source.backup(target)),
     "a dump": lambda path: copied(path, lambda source, target: target.executescript("\n".join(source.iterdump()))),
 }
+OFTEN = ("vacuum", "new indexes", "a dump")
 
 
-@pytest.mark.parametrize("change", HONEST)
+@pytest.mark.parametrize(
+    "change", [*OFTEN, *(pytest.param(each, marks=pytest.mark.soak) for each in HONEST if each not in OFTEN)]
+)
 def test_what_an_operator_does_with_the_file_is_no_finding(change: str, log: SealedLog, database_url: str) -> None:
     before = findings(database_url, log)
     HONEST[change](file_of(database_url))
