@@ -1,9 +1,10 @@
 """Measure what a token costs: the processor time of the server for each, in RSA-2048 signatures of the same machine.
 
     uv run --no-sync python benchmarks/tokens.py [--connections 64] [--rounds 5] [--seconds 5]
+    uv run --no-sync python benchmarks/tokens.py --algorithm ES256
     uv run --no-sync python benchmarks/tokens.py --database postgresql+psycopg://user@host/empty
 
-The load comes from `wrk` (package `wrk` of Debian), which asks for tokens of one agent without a proof. The server
+With `--algorithm`, the tokens are for an API that is registered for it. The load comes from `wrk` (package `wrk` of Debian), which asks for tokens of one agent without a proof. The server
 seals its audit log meanwhile. With PostgreSQL, the processor time of all its processes counts, so it must be on this
 machine and have nothing else to do. Printed are each round and the median.
 """
@@ -91,8 +92,8 @@ def processes_of(name: str) -> list[int]:
     ]
 
 
-def agent_of(authority: Authority, admin_key: str) -> str:
-    """The client id of an agent without a proof, to which something is delegated."""
+def agent_of(authority: Authority, admin_key: str, algorithm: str = "") -> str:
+    """The client id of an agent without a proof, to which something is delegated at an API for this algorithm."""
     headers = {"Authorization": f"Bearer {admin_key}"}
     with httpx2.Client(base_url=f"{authority.url}/authsec/api/v1/", headers=headers, trust_env=False) as admin:
 
@@ -102,6 +103,10 @@ def agent_of(authority: Authority, admin_key: str) -> str:
             made: dict[str, str] = answer.json()
             return made
 
+        audiences = []
+        if algorithm:
+            api = created("apis", name="Customers", identifier="customers-api", signing_algorithm=algorithm)
+            audiences = [api["identifier"]]
         role = created("roles", name="Support", actions=["customers:read", "tickets:write"])["slug"]
         client = created("clients", name="Agent", platform="unattested")["client_id"]
         created(
@@ -109,6 +114,7 @@ def agent_of(authority: Authority, admin_key: str) -> str:
             role=role,
             client=client,
             actions=["customers:read"],
+            audiences=audiences,
             target_type="AutoGen AI agent",
             max_duration=3600,
         )
@@ -163,6 +169,7 @@ def main() -> None:
     """Measure, and print each round."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--database", default="", help="SQLAlchemy URL of an empty PostgreSQL database")
+    parser.add_argument("--algorithm", default="", choices=["", "RS256", "ES256", "EdDSA"], help="of the API")
     parser.add_argument("--connections", type=int, default=64)
     parser.add_argument("--signers", default="", help="AUTHSEC_SERVER_SIGNERS")
     parser.add_argument("--rounds", type=int, default=5)
@@ -181,7 +188,7 @@ def main() -> None:
             settings |= {"AUTHSEC_SERVER_DATABASE": asked.database, "AUTHSEC_SERVER_MASTER_KEY_FILE": master_key}
         with running_authority(folder, settings) as authority:
             authority.await_ready()
-            url = url_of(authority, agent_of(authority, admin_key))
+            url = url_of(authority, agent_of(authority, admin_key, asked.algorithm))
             load(url, asked.connections, 2)  # warms up
             rounds = []
             for _ in range(asked.rounds):
