@@ -4,9 +4,10 @@
     uv run --no-sync python benchmarks/tokens.py --algorithm ES256
     uv run --no-sync python benchmarks/tokens.py --database postgresql+psycopg://user@host/empty
 
-With `--algorithm`, the tokens are for an API that is registered for it. The load comes from `wrk` (package `wrk` of Debian), which asks for tokens of one agent without a proof. The server
-seals its audit log meanwhile. With PostgreSQL, the processor time of all its processes counts, so it must be on this
-machine and have nothing else to do. Printed are each round and the median.
+The load comes from `wrk` (package `wrk` of Debian), which asks for tokens of one agent without a proof. The server
+seals its audit log meanwhile. With `--algorithm`, the tokens are for an API that is registered for this algorithm. With
+PostgreSQL, the processor time of all its processes counts, so it must be on this machine and have nothing else to do.
+Printed are each round and the median.
 """
 
 from __future__ import annotations

@@ -315,6 +315,15 @@ def test_the_authority_knows_its_token_again(one: House, algorithm: Algorithm) -
     assert not is_active()
 
 
+def test_rsa_keys_are_published_first(one: House) -> None:
+    """python-jose, given the whole set, raises at the first key of another kind than the token's."""
+    register(one, CRM, "EdDSA")
+    register(one, BILLING, "ES256")
+    one.door().post(KEYS + "/rotate", json={"force": True})
+    published = [key["alg"] for key in key_set(one)["keys"]]
+    assert published == ["RS256"] * 3 + ["ES256"] * 2 + ["EdDSA"] * 2
+
+
 def test_the_metadata_names_the_algorithms_of_tokens(one: House) -> None:
     document = one.door().get("/.well-known/openid-configuration").json()
     assert document["id_token_signing_alg_values_supported"] == [*Algorithm]

@@ -18,6 +18,7 @@ from authsec_server.keys.model import (
     KeyState,
     NewKey,
     SigningKey,
+    algorithm_of,
     keys_to_make,
     may_be_forgotten,
 )
@@ -119,7 +120,10 @@ class SigningKeyRing:
         self.signer.hold_only({key.kid for key in self.database.read(service.published)})
 
     def verification_keys(self) -> list[PublicKey]:
-        """Return the keys that verify this authority's tokens, newest first. Raises `Unavailable`.
+        """Return the keys that verify this authority's tokens. Raises `Unavailable`.
+
+        RSA keys come first, and the newest first among those of an algorithm: some libraries try the keys in this
+        order, and stop at the first one of another kind than the token's.
 
         A key is returned only if it is in the table *and* the master key decrypts it. So a key that an attacker
         writes to the database is never published.
@@ -130,7 +134,8 @@ class SigningKeyRing:
                 keys.append(self.signer.open(listed.kid).public)
             except KeyUnusable as failure:
                 log.error("a signing key is not published", kid=listed.kid, message=failure.message)
-        return keys
+        order = [*Algorithm]
+        return sorted(keys, key=lambda key: order.index(algorithm_of(key.kind)))
 
     def _put_in_order(self, tx: Tx, act: Act, fresh: FreshKeys) -> list[SigningKey]:
         """Make the decisions of `keep` again under the lock, because another server may have changed the keys before.
