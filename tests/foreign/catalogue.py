@@ -50,6 +50,9 @@ def _framework(title: str, package: str, environment: str, driver: str, mcp: int
 PYJWT = _python("pyjwt", "PyJWT")
 AUTHLIB = _python("authlib", "Authlib")
 JWCRYPTO = _python("jwcrypto")
+JOSERFC = _python("joserfc")
+PYTHON_JOSE = _python("python-jose")
+JOSE_NPM = Client(name="jose-npm", title="jose (npm)", packages=("jose",), pins=NPM_PACKAGES)
 REQUESTS_OAUTHLIB = _python("requests-oauthlib")
 REQUESTS_OAUTH2CLIENT = _python("requests-oauth2client")
 OPENID_CLIENT = Client(
@@ -80,7 +83,7 @@ GRANTED = "endpoint, granted"
 ENDED = "endpoint, revoked"
 
 TRIED: dict[str, tuple[Client, ...]] = {
-    VERIFIES: (PYJWT, AUTHLIB, JWCRYPTO),
+    VERIFIES: (PYJWT, AUTHLIB, JOSERFC, JWCRYPTO, PYTHON_JOSE, JOSE_NPM),
     METADATA: (AUTHLIB, REQUESTS_OAUTHLIB, REQUESTS_OAUTH2CLIENT, OPENID_CLIENT),
     OPENID_METADATA: (OPENID_CLIENT,),
     MCP_SECRET: (MCP_1, MCP_2, MCP_NPM),

@@ -12,8 +12,9 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
+from authsec_server.apis import service as apis
 from authsec_server.db import Tx, open_database
-from authsec_server.keys.key_ring import SigningKeyRing
+from authsec_server.keys.key_ring import FreshKeys, SigningKeyRing
 from authsec_server.keys.master_key import load_master_key
 from authsec_server.keys.signer import Signer
 from authsec_server.principal import THE_SERVER, Act
@@ -24,8 +25,8 @@ from processes import wait_for_the_others
 class Dying(SigningKeyRing):
     """Killed when everything is written and nothing committed."""
 
-    def _put_in_order(self, tx: Tx, act: Act, made: list) -> list:
-        super()._put_in_order(tx, act, made)
+    def _put_in_order(self, tx: Tx, act: Act, fresh: FreshKeys) -> list:
+        super()._put_in_order(tx, act, fresh)
         os.kill(os.getpid(), signal.SIGKILL)
         raise AssertionError("unreachable")
 
@@ -43,6 +44,7 @@ def main(how: str, database_url: str, data: str, master_key_file: str) -> None:
         master_key=master_key,
         settings=settings,
         token_bytes=secrets.token_bytes,
+        wanted=apis.signing_algorithms,
     ).keep(Act(principal=THE_SERVER, now=datetime.now(UTC), request_id="", address="", token_bytes=secrets.token_bytes))
     database.close()
 

@@ -20,8 +20,8 @@ def test_the_list(authsec: Authsec) -> None:
     listed = authsec("keys", "list")
     assert listed.exit_code == 0, listed.output
     checkpoint, *rows = [line.split() for line in listed.stdout.splitlines()]
-    assert checkpoint == ["KEY", "STATE", "SINCE", "(UTC)", "PUBLISHED", "UNTIL", "(UTC)"]
-    assert {row[0]: row[1] for row in rows} == states(authsec)
+    assert checkpoint == ["KEY", "ALGORITHM", "STATE", "SINCE", "(UTC)", "PUBLISHED", "UNTIL", "(UTC)"]
+    assert {row[0]: row[2] for row in rows} == states(authsec)
     assert sorted(states(authsec).values()) == ["active", "prepared"]
     assert all(row[-1] == "-" for row in rows)
 
@@ -43,7 +43,7 @@ def test_a_rotation_by_force(authsec: Authsec) -> None:
     assert rotated.exit_code == 0, rotated.output
     after = states(authsec)
     signs = next(kid for kid, state in before.items() if state == "prepared")
-    assert rotated.stdout == f"The key {signs} is now the signing key.\n"
+    assert rotated.stdout == f"The key {signs} is now the signing key for RS256.\n"
     assert {after[kid] for kid in before} == {"active", "retired"}
     assert sorted(after.values()) == ["active", "prepared", "retired"]
     retired = next(line for line in authsec("keys", "list").stdout.splitlines() if " retired " in line)

@@ -18,11 +18,13 @@ from typing import Any
 
 import pytest
 import uvicorn
+from authsec.jose import PublicKey, verify_compact
 from authsec_server.attestation import service as attestation
 from authsec_server.audit.model import EventKind
 from authsec_server.delegations import service as delegations
 from authsec_server.delegations.model import Terms
 from authsec_server.failures import Unavailable
+from authsec_server.keys.model import Algorithm
 from authsec_server.principal import LOCAL_OPERATOR, Act
 from authsec_server.tokens.issue import PendingToken
 from authsec_server.web.uvicorn_protocol import BoundedProtocol
@@ -155,6 +157,24 @@ def test_the_second_token_of_an_agent_needs_no_application(its: House) -> None:
     token = [each for each in its.events() if each.event.kind is EventKind.TOKEN_ISSUED][-1].event
     assert (token.request_id, token.address) == (answer.request_id, "127.0.0.1")
     assert json.loads(answer.body)["token"].count(".") == 2
+
+
+@pytest.mark.parametrize("algorithm", Algorithm)
+def test_the_token_has_the_algorithm_of_its_api(house: Callable[..., House], algorithm: Algorithm) -> None:
+    its = house(local_operator=True)
+    body = {"name": "CRM", "identifier": "crm-api", "signing_algorithm": algorithm}
+    assert its.door().post("/authsec/api/v1/apis", json=body).status_code == 201
+    client = its.delegated_name(audiences=("crm-api",))
+    granted(its, client)
+    with listening(its, directly=True, app=no_application) as line:
+        answer = line().ask(request(client))
+    token = json.loads(answer.body)["token"]
+    (key,) = [
+        key
+        for key in its.door().get("/.well-known/jwks.json").json()["keys"]
+        if key["kid"] == its.events()[-1].event.kid
+    ]
+    assert verify_compact(token, PublicKey.from_jwk(key), algorithms={algorithm}).header["alg"] == algorithm
 
 
 def test_both_ways_give_the_same_answer(its: House) -> None:

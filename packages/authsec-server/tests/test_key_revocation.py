@@ -49,6 +49,7 @@ def test_the_active_key_is_replaced_in_the_same_change(its: House) -> None:
     assert answer.status_code == 200, answer.text
     assert answer.json() | {"kid": "", "created_at": ""} == {
         "kid": "",
+        "algorithm": "RS256",
         "state": "revoked",
         "created_at": "",
         "activated_at": "2026-11-25T12:00:00Z",

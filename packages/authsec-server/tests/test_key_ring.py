@@ -15,19 +15,22 @@ from typing import Any
 import processes
 import pytest
 from authsec.jose import PrivateKey, PublicKey
+from authsec_server.apis import service as apis
 from authsec_server.db import Database
 from authsec_server.db.database import Access, T, Work
 from authsec_server.failures import Conflict, Unavailable
 from authsec_server.keys import service, store
 from authsec_server.keys.key_ring import SigningKeyRing
 from authsec_server.keys.master_key import KeyUnusable, MasterKey, load_master_key
-from authsec_server.keys.model import KeyState, NewKey, SigningKey
+from authsec_server.keys.model import Algorithm, KeyState, NewKey, SigningKey
 from authsec_server.keys.signer import Signer
 from authsec_server.principal import Act
 from authsec_server.settings import Settings
 
 MASTER_KEY = MasterKey(bytes(32))
 STARTER = Path(__file__).with_name("key_starter.py")
+
+RS256 = Algorithm.RS256
 
 
 class Watched(Database):
@@ -59,7 +62,7 @@ def rsa() -> PrivateKey:
 
 
 def rotated(keeper: SigningKeyRing, act: Act, *, force: bool) -> SigningKey:
-    fresh = keeper.make()
+    fresh = keeper.fresh(Algorithm.RS256, 1)
     return keeper.database.change(lambda tx: keeper.rotate(tx, act, fresh, force=force))
 
 
@@ -70,6 +73,7 @@ def key_ring(database: Database, master_key: MasterKey = MASTER_KEY) -> SigningK
         master_key=master_key,
         settings=Settings(),
         token_bytes=secrets.token_bytes,
+        wanted=apis.signing_algorithms,
     )
 
 
@@ -93,7 +97,7 @@ def test_a_month_of_keys(database: Database, act: Act) -> None:
     keeper = key_ring(database)
     keeper.keep(act)
     first = database.record(service.active_kid)
-    signature = keeper.signer.sign(first, b"signing input")
+    signature = keeper.signer.sign(first, RS256, b"signing input")
 
     with pytest.raises(Conflict):
         rotated(keeper, act, force=False)
@@ -111,7 +115,7 @@ def test_a_month_of_keys(database: Database, act: Act) -> None:
     assert states(database) == [KeyState.ACTIVE, KeyState.GONE, KeyState.PREPARED, KeyState.RETIRED]
     assert first not in {key.thumbprint() for key in keeper.verification_keys()}
     with pytest.raises(KeyUnusable, match="no longer exists"):
-        keeper.signer.sign(first, b"signing input")
+        keeper.signer.sign(first, RS256, b"signing input")
 
 
 def test_every_key_is_of_its_own_kind_and_sealed(database: Database, act: Act) -> None:
@@ -130,7 +134,7 @@ def test_a_key_that_another_server_made_is_opened_when_it_is_needed(database: Da
     one.keep(act)
     other.keep(act)
     kid = rotated(one, at(act, act.now + timedelta(minutes=5)), force=False).kid
-    signature = other.signer.sign(kid, b"signing input")
+    signature = other.signer.sign(kid, RS256, b"signing input")
     one.signer.open(kid).public.verify(b"signing input", signature, "RS256")
 
 
@@ -142,7 +146,7 @@ def test_a_key_is_opened_once_however_many_sign(database: Database, act: Act, rs
 
     def sign(number: int) -> bytes:
         ready.wait(5)
-        return signer.sign(kid, b"%d" % number)
+        return signer.sign(kid, RS256, b"%d" % number)
 
     with ThreadPoolExecutor(8) as pool:
         signatures = list(pool.map(sign, range(8)))
@@ -150,7 +154,7 @@ def test_a_key_is_opened_once_however_many_sign(database: Database, act: Act, rs
         rsa.public.verify(b"%d" % number, signature, "RS256")
     assert watched.reads == 1
     signer.hold_only(set())
-    signer.sign(kid, b"again")
+    signer.sign(kid, RS256, b"again")
     assert watched.reads == 2
 
 
@@ -159,7 +163,7 @@ def test_a_revoked_key_is_in_no_memory_for_long(database: Database, act: Act) ->
     told.keep(act)
     another.keep(act)
     kid = database.record(service.active_kid)
-    fresh = told.make_two()
+    fresh = told.fresh(Algorithm.RS256, 2)
     database.change(lambda tx: told.revoke(tx, act, kid, fresh))
     told.drop_unpublished()
     assert another.signer.open(kid), "until its minute comes round"
@@ -173,20 +177,31 @@ def test_a_revoked_key_is_in_no_memory_for_long(database: Database, act: Act) ->
 def test_a_key_sealed_under_another_name_does_not_sign(database: Database, act: Act, rsa: PrivateKey) -> None:
     kid = store_key(database, act, rsa, kid="b" * 43)
     with pytest.raises(KeyUnusable, match="contains a key with another kid"):
-        Signer(database, MASTER_KEY).sign(kid, b"signing input")
+        Signer(database, MASTER_KEY).sign(kid, RS256, b"signing input")
 
 
 def test_a_key_of_another_kind_does_not_sign(database: Database, act: Act) -> None:
-    kid = store_key(database, act, PrivateKey.generate_ed25519())
+    kid = store_key(database, act, PrivateKey.generate_ec("P-384"))
     with pytest.raises(KeyUnusable, match="contains a key with another kid"):
-        Signer(database, MASTER_KEY).sign(kid, b"signing input")
+        Signer(database, MASTER_KEY).sign(kid, Algorithm.ES256, b"signing input")
+
+
+@pytest.mark.parametrize("algorithm", [each for each in Algorithm if each is not Algorithm.EDDSA])
+def test_a_key_signs_for_no_other_algorithm(database: Database, act: Act, algorithm: Algorithm) -> None:
+    """Whatever the row says: raw SQL can change the algorithm that a row shows, and not the private part."""
+    kid = store_key(database, act, PrivateKey.generate_ed25519())
+    signer = Signer(database, MASTER_KEY)
+    assert signer.sign(kid, Algorithm.EDDSA, b"signing input")
+    with pytest.raises(KeyUnusable, match=f"is not for {algorithm}"):
+        signer.sign(kid, algorithm, b"signing input")
+    assert not signer.has_opened(kid, algorithm)
 
 
 def test_what_is_sealed_and_no_key_does_not_sign(database: Database, act: Act, rsa: PrivateKey) -> None:
     kid = rsa.public.thumbprint()
     store_key(database, act, rsa, sealed=MASTER_KEY.seal(b"no PEM", kid=kid, nonce=secrets.token_bytes(12)))
     with pytest.raises(KeyUnusable, match="damaged or changed"):
-        Signer(database, MASTER_KEY).sign(kid, b"signing input")
+        Signer(database, MASTER_KEY).sign(kid, RS256, b"signing input")
 
 
 def test_a_database_that_is_away_hides_no_key(database: Database, act: Act, rsa: PrivateKey) -> None:

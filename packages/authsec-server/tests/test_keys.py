@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -13,7 +12,7 @@ from authsec_server.audit.model import EventKind, Recorded
 from authsec_server.db import Database
 from authsec_server.failures import Conflict, NotPermitted, Unavailable
 from authsec_server.keys import service, store
-from authsec_server.keys.model import KeyState, NewKey, SigningKey
+from authsec_server.keys.model import Algorithm, KeyState, NewKey, SigningKey
 from authsec_server.principal import LOCAL_OPERATOR, Act, Role
 
 NOW = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
@@ -26,9 +25,9 @@ def later(**amount: float) -> datetime:
     return NOW + timedelta(**amount)
 
 
-def fresh() -> Iterator[NewKey]:
-    while True:
-        yield NewKey(kid=secrets.token_urlsafe(32), public_jwk={"kty": "RSA"}, sealed=b"sealed")
+def made(algorithm: Algorithm) -> NewKey:
+    kinds = {Algorithm.RS256: "RSA", Algorithm.ES256: "EC", Algorithm.EDDSA: "OKP"}
+    return NewKey(kid=secrets.token_urlsafe(32), public_jwk={"kty": kinds[algorithm]}, sealed=b"sealed")
 
 
 def at(act: Act, now: datetime) -> Act:
@@ -36,12 +35,12 @@ def at(act: Act, now: datetime) -> Act:
 
 
 def ensure(database: Database, act: Act) -> None:
-    database.change(lambda tx: service.ensure(tx, act, fresh()))
+    database.change(lambda tx: service.ensure(tx, act, made))
 
 
 def rotate(database: Database, act: Act, now: datetime, *, force: bool = False) -> SigningKey:
     moved = at(act, now)
-    return database.change(lambda tx: service.rotate(tx, moved, fresh(), max_token_lifetime=DAY, force=force))
+    return database.change(lambda tx: service.rotate(tx, moved, made, max_token_lifetime=DAY, force=force))
 
 
 def by_state(database: Database) -> dict[KeyState, list[str]]:
@@ -64,7 +63,7 @@ def test_the_first_start_makes_one_key_to_sign_and_one_to_follow(database: Datab
 
 
 def test_without_an_active_key_the_prepared_one_takes_over(database: Database, act: Act) -> None:
-    only = next(fresh())
+    only = made(Algorithm.RS256)
     database.append(lambda tx: store.add(tx.connection, only.prepared(NOW), only.sealed))
     ensure(database, act)
     assert by_state(database)[KeyState.ACTIVE] == [only.kid]
@@ -107,7 +106,7 @@ def test_rotation_by_age(database: Database, act: Act, age: int, due: bool) -> N
     ensure(database, act)
     before = by_state(database)
     aged = at(act, later(days=age))
-    database.change(lambda tx: service.rotate_if_due(tx, aged, fresh(), max_age=MONTH, max_token_lifetime=DAY))
+    database.change(lambda tx: service.rotate_if_due(tx, aged, made, max_age=MONTH, max_token_lifetime=DAY))
     assert (by_state(database)[KeyState.ACTIVE] == before[KeyState.PREPARED]) is due
 
 
@@ -138,11 +137,11 @@ def test_keys_are_the_business_of_administrators(database: Database, act: Act) -
     ensure(database, act)
     by_operator = replace(act, principal=OPERATOR)
     for verb in (
-        lambda tx: service.ensure(tx, by_operator, fresh()),
-        lambda tx: service.rotate(tx, by_operator, fresh(), max_token_lifetime=DAY, force=True),
-        lambda tx: service.rotate_if_due(tx, by_operator, fresh(), max_age=MONTH, max_token_lifetime=DAY),
+        lambda tx: service.ensure(tx, by_operator, made),
+        lambda tx: service.rotate(tx, by_operator, made, max_token_lifetime=DAY, force=True),
+        lambda tx: service.rotate_if_due(tx, by_operator, made, max_age=MONTH, max_token_lifetime=DAY),
         lambda tx: service.expire(tx, by_operator),
-        lambda tx: service.revoke(tx, by_operator, service.active_kid(tx), fresh()),
+        lambda tx: service.revoke(tx, by_operator, service.active_kid(tx), made),
     ):
         with pytest.raises(NotPermitted):
             database.change(verb)

@@ -68,6 +68,7 @@ def test_the_list(opened: House) -> None:
     active = next(key for key in answer["items"] if key["state"] == "active")
     assert active == {
         "kid": active["kid"],
+        "algorithm": "RS256",
         "state": "active",
         "created_at": "2026-11-25T12:00:00Z",
         "activated_at": "2026-11-25T12:00:00Z",

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import secrets
 import tempfile
+from collections import Counter
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from authsec_server.db import Tx, open_database
 from authsec_server.failures import Conflict
 from authsec_server.keys import service, store
-from authsec_server.keys.model import FINAL_STATES, PUBLISH_AHEAD, KeyState, NewKey, SigningKey
+from authsec_server.keys.model import FINAL_STATES, PUBLISH_AHEAD, Algorithm, KeyState, NewKey, SigningKey
 from authsec_server.principal import LOCAL_OPERATOR, Act
 from authsec_server.revocations import service as revocations
 from hypothesis import HealthCheck, settings
@@ -23,11 +25,12 @@ from examples import examples
 MAX_AGE = timedelta(days=30)
 MAX_TOKEN_LIFETIME = timedelta(days=1)
 ORDER = list(KeyState)
+WANTED = frozenset(Algorithm)
 
 
-def fresh() -> Iterator[NewKey]:
-    while True:
-        yield NewKey(kid=secrets.token_urlsafe(32), public_jwk={"kty": "RSA"}, sealed=b"sealed")
+def made(algorithm: Algorithm) -> NewKey:
+    kinds = {Algorithm.RS256: "RSA", Algorithm.ES256: "EC", Algorithm.EDDSA: "OKP"}
+    return NewKey(kid=secrets.token_urlsafe(32), public_jwk={"kty": kinds[algorithm]}, sealed=b"sealed")
 
 
 class Rotation(RuleBasedStateMachine):
@@ -56,50 +59,61 @@ class Rotation(RuleBasedStateMachine):
 
     @initialize()
     def first_start(self) -> None:
-        self.database.change(lambda tx: service.ensure(tx, self.act, fresh()))
+        self.database.change(lambda tx: service.ensure(tx, self.act, made, WANTED))
         self.before = {key.kid: key for key in self.keys()}
 
     @rule(amount=st.sampled_from([timedelta(seconds=1), timedelta(minutes=4), timedelta(hours=12), timedelta(days=31)]))
     def time_passes(self, amount: timedelta) -> None:
         self.act = replace(self.act, now=self.act.now + amount)
 
-    @rule(force=st.booleans())
-    def somebody_rotates(self, force: bool) -> None:
+    @rule(force=st.booleans(), algorithm=st.sampled_from(Algorithm))
+    def somebody_rotates(self, force: bool, algorithm: Algorithm) -> None:
         self.forced = force
-        try:
-            self.database.change(
-                lambda tx: service.rotate(tx, self.act, fresh(), max_token_lifetime=MAX_TOKEN_LIFETIME, force=force)
-            )
-        except Conflict:
-            assert not force, "who forces it does not wait"
+        with self.others_alone(algorithm):
+            try:
+                self.database.change(
+                    lambda tx: service.rotate(
+                        tx,
+                        self.act,
+                        made,
+                        max_token_lifetime=MAX_TOKEN_LIFETIME,
+                        algorithm=algorithm,
+                        force=force,
+                    )
+                )
+            except Conflict:
+                assert not force, "who forces it does not wait"
 
-    @rule(which=st.integers(0, 3))
+    @rule(which=st.integers(0, 8))
     def somebody_may_have_one(self, which: int) -> None:
         published = self.database.read(service.published)
-        kid = published[which % len(published)].kid
+        key = published[which % len(published)]
+        kid = key.kid
         self.forced = True  # whoever signs next may have been seen by nobody
         self.last_token_dead.pop(kid, None)
         self.revoked.add(kid)
-        self.database.change(lambda tx: service.revoke(tx, self.act, kid, fresh()))
+        with self.others_alone(key.algorithm):
+            self.database.change(lambda tx: service.revoke(tx, self.act, kid, made, wanted=WANTED))
 
     @rule()
     def the_minute_comes_round(self) -> None:
         def keep(tx: Tx) -> None:
-            service.ensure(tx, self.act, fresh())
-            service.rotate_if_due(tx, self.act, fresh(), max_age=MAX_AGE, max_token_lifetime=MAX_TOKEN_LIFETIME)
+            service.ensure(tx, self.act, made, WANTED)
+            service.rotate_if_due(tx, self.act, made, max_age=MAX_AGE, max_token_lifetime=MAX_TOKEN_LIFETIME)
             service.expire(tx, self.act)
 
         self.database.change(keep)
 
     @invariant()
     def one_key_signs_and_one_is_ready(self) -> None:
-        states = [key.state for key in self.keys()]
-        assert (states.count(KeyState.ACTIVE), states.count(KeyState.PREPARED)) == (1, 1)
+        states = Counter((key.algorithm, key.state) for key in self.keys())
+        for algorithm in Algorithm:
+            assert [states[algorithm, state] for state in (KeyState.ACTIVE, KeyState.PREPARED)] == [1, 1]
 
     @invariant()
     def a_key_that_signed_is_published_until_its_tokens_are_dead(self) -> None:
-        signing = self.database.record(service.active_kid)
-        self.last_token_dead[signing] = self.act.now + MAX_TOKEN_LIFETIME
+        signing = self.database.record(service.active_kids)
+        self.last_token_dead |= dict.fromkeys(signing.values(), self.act.now + MAX_TOKEN_LIFETIME)
         published = {key.kid for key in self.database.read(service.published)}
         assert {kid for kid, dead in self.last_token_dead.items() if self.act.now <= dead} <= published
 
@@ -123,6 +137,13 @@ class Rotation(RuleBasedStateMachine):
         assert {key.kid for key in self.keys() if key.state is KeyState.REVOKED} == self.revoked
         feed = self.database.read(lambda tx: revocations.since(tx, 0))
         assert {each.subject_id for each in feed} == self.revoked
+
+    @contextmanager
+    def others_alone(self, algorithm: Algorithm) -> Iterator[None]:
+        """What happens to the keys of one algorithm changes no key of another."""
+        before = [key for key in self.keys() if key.algorithm is not algorithm]
+        yield
+        assert [key for key in self.keys() if key.algorithm is not algorithm] == before
 
     def keys(self) -> list[SigningKey]:
         return self.database.read(lambda tx: store.in_states(tx.connection, tuple(KeyState)))

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from authsec_server.accounts import administrators, links
+from authsec_server.apis import service as apis
 from authsec_server.app.restoration import VERSIONS, Restoration, open_restoration
 from authsec_server.audit.sealing.restore_loss import Loss
 from authsec_server.audit.sealing.restores import restores_in
@@ -89,6 +90,26 @@ def test_every_key_that_may_have_signed_is_revoked_and_others_sign(restoration: 
     ended = restoration.database.read(lambda tx: revocations.since(tx, 0))
     assert {each.subject_id for each in ended if each.subject_kind is SubjectKind.KEY} == {UNKNOWN, *before}
     assert {each.version for each in ended} == {done.authority_version}
+
+
+def test_keys_of_every_algorithm_are_revoked_and_those_of_apis_are_replaced(restoration: Restoration) -> None:
+    ring = restoration.authority_keys.key_ring
+    register = partial(apis.create, name="CRM", identifier="crm-api", signing_algorithm="ES256")
+    api = restoration.database.change(lambda tx: register(tx, act(restoration)))
+    ring.keep(act(restoration))
+    changes = {"signing_algorithm": "EdDSA"}
+    restoration.database.change(lambda tx: apis.edit(tx, act(restoration), api.id, revision=1, changes=changes))
+    ring.keep(act(restoration))
+    before = state_of(restoration)
+    assert len(before) == 6
+    assert set(restoration.record(Loss()).revoked) == set(before)
+    every = restoration.database.read(lambda tx: keys.every(tx, act(restoration)))
+    assert sorted((key.algorithm, key.state) for key in every if key.kid not in before) == [
+        ("EdDSA", "active"),
+        ("EdDSA", "prepared"),
+        ("RS256", "active"),
+        ("RS256", "prepared"),
+    ]
 
 
 def test_the_feed_begins_an_epoch_in_which_nobody_has_read_yet(restoration: Restoration) -> None:

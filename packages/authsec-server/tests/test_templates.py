@@ -15,6 +15,7 @@ from authsec_server.audit.event_batches import EventTemplate, TokenEvent
 from authsec_server.audit.model import Decision, Event, EventKind, Named
 from authsec_server.clients.model import ProofKind
 from authsec_server.db import Database, Tx
+from authsec_server.keys.model import Algorithm
 from authsec_server.tokens.claims import claims, header
 from authsec_server.tokens.decision import Denied, Facts, Granted, GrantedAuthority, Issuance, decide
 from authsec_server.tokens.templates import key_of, template_of
@@ -60,7 +61,15 @@ def granted(its: Facts, actions: tuple[str, ...] | None, now: datetime) -> Grant
 
 
 @settings(max_examples=examples(1000))
-@given(HELD, ASKED, st.none() | st.integers(10, 9000), st.floats(0, 3000), st.floats(-50, 3000), NAMES)
+@given(
+    HELD,
+    ASKED,
+    st.none() | st.integers(10, 9000),
+    st.floats(0, 3000),
+    st.floats(-50, 3000),
+    NAMES,
+    st.sampled_from(Algorithm),
+)
 def test_while_it_is_valid_it_says_what_is_decided_then(
     held: list[GrantedAuthority],
     actions: tuple[str, ...] | None,
@@ -68,11 +77,15 @@ def test_while_it_is_valid_it_says_what_is_decided_then(
     made_after: float,
     used_later: float,
     name: str,
+    algorithm: Algorithm,
 ) -> None:
     """Whichever ends the delegations and the proof have, and whenever it is used."""
     expires_at = None if expires is None else NOW + timedelta(seconds=expires)
     named = [replace(each, role=replace(each.role, name=name)) for each in held]
-    its = facts(*named, client=client(name=name, proofs=(proof(expires_at=expires_at),)))
+    its = replace(
+        facts(*named, client=client(name=name, proofs=(proof(expires_at=expires_at),))),
+        algorithms={} if algorithm is Algorithm.RS256 else {LIMITS.default_audience: algorithm},
+    )
     made = NOW + timedelta(seconds=made_after)
     used = made + timedelta(seconds=used_later)
     outcome = granted(its, actions, made)
@@ -86,7 +99,10 @@ def test_while_it_is_valid_it_says_what_is_decided_then(
     assert isinstance(again, Granted)
     expected = claims(again, issuer=ISSUANCE.issuer, trust_domain=ISSUANCE.trust_domain, jti=JTI, now=used)
     assert template.claims_of(int(used.timestamp()), JTI) == expected
-    assert template.signing_input("kid", int(used.timestamp()), JTI) == signing_input(header("kid"), expected)
+    assert template.algorithm is again.algorithm is algorithm
+    assert template.signing_input("kid", int(used.timestamp()), JTI) == signing_input(
+        header("kid", algorithm), expected
+    )
     assert template.lifetime == again.lifetime
     assert template.event == template_of(its, again, ISSUANCE, used).event
 

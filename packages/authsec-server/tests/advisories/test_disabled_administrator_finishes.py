@@ -52,6 +52,7 @@ def test_what_was_begun_before_is_not_finished(entrance: Entrance, ending: str) 
         authenticate=entrance.sessions,
         impact=ImpactProvider(terms=Terms(max_token_lifetime=3600, default_audience="authsec-api")),
         count_refusal=audit.count_not_permitted,
+        complete=lambda _tx, _act: None,
     )
     begun = entrance.act(entrance.principal(bob.cookie))
 

@@ -15,14 +15,14 @@ from authsec_server.audit.model import EventKind
 from authsec_server.audit.service import record_act
 from authsec_server.clients import service as clients
 from authsec_server.keys import service as keys
-from authsec_server.keys.model import NewKey
+from authsec_server.keys.model import Algorithm, NewKey
 from authsec_server.revocations import service as revocations
 from sealed_estate import Sealed, sealed_estate
 
 pytestmark = pytest.mark.sqlite_suffices
 
 
-def new_key() -> NewKey:
+def new_key(_algorithm: Algorithm) -> NewKey:
     return NewKey(kid=secrets.token_urlsafe(32), public_jwk={"kty": "RSA"}, sealed=b"sealed")
 
 
@@ -30,9 +30,9 @@ def new_key() -> NewKey:
 def sealed(estate: Any) -> Sealed:
     """An estate whose first signing key is revoked."""
     its = sealed_estate(estate)
-    estate.do(lambda tx, act: keys.ensure(tx, act, iter([new_key(), new_key()])))
+    estate.do(lambda tx, act: keys.ensure(tx, act, new_key))
     kid = estate.see(lambda tx, _: keys.active_kid(tx))
-    estate.do(lambda tx, act: keys.revoke(tx, act, kid, iter([new_key()])))
+    estate.do(lambda tx, act: keys.revoke(tx, act, kid, new_key))
     its.seal()
     assert its.findings() == ()
     return its

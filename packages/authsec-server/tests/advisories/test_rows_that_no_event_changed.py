@@ -7,7 +7,6 @@ also after further changes of the same row, and after the events that made the r
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -24,7 +23,7 @@ from authsec_server.db.table_digests import DIGESTED, digest, product_of_rows, s
 from authsec_server.issuers import service as issuers
 from authsec_server.issuers.model import ProposedTrustedIssuer, TrustedIssuerKind
 from authsec_server.keys import service as keys
-from authsec_server.keys.model import NewKey
+from authsec_server.keys.model import Algorithm, NewKey
 from authsec_server.principal import Act
 from databases import FilledOnce
 from sealed_estate import Sealed, sealed_estate
@@ -56,9 +55,8 @@ VOLATILE = {"authority", "events", "event_delegations", "sealed_events", "checkp
 """Tables that `verify` compares in another way, or that decide no answer about an event."""
 
 
-def new_keys() -> Iterator[NewKey]:
-    while True:
-        yield NewKey(kid=secrets.token_urlsafe(32), public_jwk={"kty": "RSA"}, sealed=b"sealed")
+def new_key(_algorithm: Algorithm) -> NewKey:
+    return NewKey(kid=secrets.token_urlsafe(32), public_jwk={"kty": "RSA"}, sealed=b"sealed")
 
 
 _with_a_row_in_each_table: FilledOnce[None] = FilledOnce()
@@ -87,7 +85,7 @@ def fill(estate: Any) -> None:
         preset="gitlab",
     )
     its.estate.do(lambda tx, act: issuers.create(tx, act, issuer))
-    its.estate.do(lambda tx, act: keys.ensure(tx, act, new_keys()))
+    its.estate.do(lambda tx, act: keys.ensure(tx, act, new_key))
     its.seal()
     assert its.findings() == ()
 

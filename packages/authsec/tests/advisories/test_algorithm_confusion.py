@@ -46,18 +46,19 @@ def test_none_is_no_signature(alg: str) -> None:
 
 
 @pytest.mark.parametrize("alg", ["RS384", "RS512", "PS256", "ES256", "EdDSA", "Ed25519", "RS256 ", "rs256", ""])
-def test_only_rs256_unless_the_api_says_otherwise(alg: str) -> None:
+def test_only_the_algorithm_of_the_key(alg: str) -> None:
     assert reason_of(verifier_of(), forged(alg, b"x")) == "alg_not_allowed"
 
 
 def test_the_kid_of_a_key_of_another_kind() -> None:
     curve = PrivateKey.generate_ec()
     keys = {"keys": [jwk_of(rsa_key(), "current"), jwk_of(curve, "curve")]}
-    everything = verifier_of(keys, algorithms={"RS256", "ES256"})
+    everything = verifier_of(keys)
     assert everything.verify(token(curve, header={"kid": "curve"}))
     assert reason_of(everything, token(rsa_key(), header={"kid": "curve"})) == "alg_not_allowed"
     assert reason_of(everything, token(curve, header={"kid": "current"})) == "alg_not_allowed"
-    assert reason_of(verifier_of(keys), token(curve, header={"kid": "curve"})) == "alg_not_allowed"
+    rsa_alone = verifier_of(keys, algorithms={"RS256"})
+    assert reason_of(rsa_alone, token(curve, header={"kid": "curve"})) == "alg_not_allowed"
 
 
 def test_a_key_published_for_one_algorithm_serves_no_other() -> None:

@@ -10,6 +10,7 @@ from enum import StrEnum
 from urllib.parse import urlsplit
 
 from authsec_server.failures import Invalid
+from authsec_server.keys.model import Algorithm, parse_algorithm
 from authsec_server.naming import name, quoted, text
 from authsec_server.revisions import Editable, Fields
 
@@ -38,7 +39,10 @@ class Action:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Api:
-    """A protected resource. `identifier` is its audience (RFC 8707 section 2): a URL or a registered name."""
+    """A protected resource. `identifier` is its audience (RFC 8707 section 2): a URL or a registered name.
+
+    `signing_algorithm` is that of the tokens for this audience.
+    """
 
     id: str
     slug: str
@@ -46,6 +50,7 @@ class Api:
     kind: ApiKind
     identifier: str
     description: str = ""
+    signing_algorithm: Algorithm = Algorithm.RS256
     actions: tuple[Action, ...] = ()  # sorted
     created_at: datetime
     revision: int = 1
@@ -156,6 +161,7 @@ EDITABLE: Fields = {
     "name": Editable(name),
     "identifier": Editable(lambda field, given: parse_identifier(given, field=field)),
     "description": Editable(text),
+    "signing_algorithm": Editable(parse_algorithm, plain=str),
     "actions": Editable(
         lambda _, given: parse_described(given), plain=lambda its: {each.action: each.description for each in its}
     ),

@@ -11,6 +11,8 @@ from authsec_server.audit import service as audit
 from authsec_server.audit.model import EventKind, Named
 from authsec_server.db import Tx
 from authsec_server.failures import Conflict, Invalid, NotFound
+from authsec_server.keys.model import Algorithm
+from authsec_server.keys.service import ALWAYS_WANTED
 from authsec_server.principal import Act, Role
 from authsec_server.revisions import checked, edited, plain, require_current
 from authsec_server.suggest import nearest
@@ -47,6 +49,7 @@ def create(
         "slug": api.slug,
         "kind": api.kind,
         "identifier": api.identifier,
+        "signing_algorithm": api.signing_algorithm,
         "actions": [each.action for each in api.actions],
     }
     audit.record_act(tx, act, EventKind.API_CREATED, subject=Named(id=api.id, name=api.name), detail=detail)
@@ -60,6 +63,8 @@ def edit(tx: Tx, act: Act, id_or_slug: str, *, revision: int, changes: Mapping[s
 
     A new `identifier` is a new audience. Delegations with the old audience keep the old audience, because a
     delegation names an audience and not an API. `delegations.impact.of_api` lists these delegations.
+
+    A new `signing_algorithm` is that of tokens that are issued from now on. Earlier tokens stay valid.
     Raises `Invalid`, `NotFound`, `Conflict` or `Outdated`.
     """
     act.principal.require(Role.OPERATOR)
@@ -148,6 +153,25 @@ def identifiers(tx: Tx, *, among: Collection[str] | None = None) -> frozenset[st
     if among is not None and not among:
         return frozenset()
     return store.identifiers(tx.connection, _few(among))
+
+
+def algorithms(tx: Tx, audiences: Collection[str]) -> dict[str, Algorithm]:
+    """Map these audiences to the algorithms that sign their tokens, without those that have RS256.
+
+    An audience that no API has registered has RS256. This function checks no permission: other packages of the server
+    call it.
+    """
+    if not audiences:
+        return {}
+    return store.other_algorithms(tx.connection, _few(audiences))
+
+
+def signing_algorithms(tx: Tx) -> frozenset[Algorithm]:
+    """Return the algorithms for which the authority has to have keys: RS256, and those of APIs.
+
+    This function checks no permission: other packages of the server call it.
+    """
+    return ALWAYS_WANTED | store.signing_algorithms(tx.connection)
 
 
 def is_any_registered(tx: Tx) -> bool:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, TypeAlias
 
 from pydantic import Field
 from typing_extensions import TypedDict  # as in `web.paging`
 
 from authsec_server.web.bodies import Body, Changes, changes_of
+
+SigningAlgorithm: TypeAlias = Literal["RS256", "ES256", "EdDSA"]
 
 
 class ActionShown(TypedDict):
@@ -30,6 +32,7 @@ class ApiDescription(TypedDict):
     name: str
     identifier: str
     description: str
+    signing_algorithm: str
     actions: list[ActionShown]
 
 
@@ -43,9 +46,12 @@ class ApiDescriptionBody(Body):
     kind: Literal["api", "mcp_server"] = "api"
     identifier: str = Field(description="The audience of the API: a URL, or a name such as customers-api.")
     description: str = ""
+    signing_algorithm: SigningAlgorithm = Field(
+        default="RS256", description="The algorithm that signs tokens for the API. EdDSA means Ed25519."
+    )
 
 
-@changes_of(ApiDescription, sent={"actions": list[DescribedAction]})
+@changes_of(ApiDescription, sent={"actions": list[DescribedAction], "signing_algorithm": SigningAlgorithm})
 class ApiChanges(Changes):
     """The editable fields of an API. `actions` replaces the whole list.
 

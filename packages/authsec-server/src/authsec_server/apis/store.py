@@ -25,6 +25,7 @@ from authsec_server.apis.model import Action, Api, Described
 from authsec_server.db import rows
 from authsec_server.db.matching import matches, neighbours
 from authsec_server.db.schema import Instant, metadata
+from authsec_server.keys.model import Algorithm
 from authsec_server.naming import is_uuid
 
 apis = Table(
@@ -36,6 +37,7 @@ apis = Table(
     Column("kind", String(20), nullable=False),  # api | mcp_server
     Column("identifier", Text, nullable=False, unique=True),  # the audience: a URL or a registered name
     Column("description", Text, nullable=False),
+    Column("signing_algorithm", String(10), nullable=False, server_default="RS256"),  # RS256 | ES256 | EdDSA
     Column("created_at", Instant, nullable=False),
     Column("revision", Integer, nullable=False, server_default="1"),
     Column("changed_at", Instant),
@@ -129,6 +131,18 @@ def identifiers(connection: Connection, among: Collection[str] | None) -> frozen
     every = select(apis.c.identifier)
     wanted = every if among is None else every.where(apis.c.identifier.in_(among))
     return frozenset(connection.execute(wanted).scalars())
+
+
+def other_algorithms(connection: Connection, among: Collection[str] | None) -> dict[str, Algorithm]:
+    """Map the audiences whose tokens are not signed with RS256 to their algorithms. `among` limits the audiences."""
+    others = select(apis.c.identifier, apis.c.signing_algorithm).where(apis.c.signing_algorithm != Algorithm.RS256)
+    wanted = others if among is None else others.where(apis.c.identifier.in_(among))
+    return {row.identifier: Algorithm(row.signing_algorithm) for row in connection.execute(wanted)}
+
+
+def signing_algorithms(connection: Connection) -> frozenset[Algorithm]:
+    """Return the algorithms of all APIs."""
+    return frozenset(map(Algorithm, connection.execute(select(apis.c.signing_algorithm).distinct()).scalars()))
 
 
 def identifier_of(connection: Connection, name: str) -> str | None:

@@ -36,7 +36,8 @@ from authsec_server.delegations.dry_run_impact import ImpactProvider
 from authsec_server.delegations.model import Terms
 from authsec_server.failures import Conflict
 from authsec_server.keys import service as keys
-from authsec_server.keys.model import NewKey
+from authsec_server.keys.key_ring import FreshKeys
+from authsec_server.keys.model import Algorithm
 from authsec_server.principal import LOCAL_OPERATOR, Act
 from authsec_server.revocations import service as revocations
 from authsec_server.settings import Settings
@@ -114,7 +115,8 @@ class Restoration:
 
         Raises the same exceptions as `record`.
         """
-        act, fresh = self._act(), self.authority_keys.key_ring.make_two()
+        act, ring = self._act(), self.authority_keys.key_ring
+        fresh = ring.fresh(Algorithm.RS256, 2)
         impact = ImpactProvider(
             terms=Terms(
                 max_token_lifetime=self.settings.max_token_lifetime, default_audience=self.settings.default_audience
@@ -123,7 +125,7 @@ class Restoration:
 
         def work(tx: Tx) -> tuple[Restored, Foreseen]:
             audit.prepare_months(tx, act.now)
-            tx, restored = _restore(tx, act, lost, fresh, also, disable)
+            tx, restored = _restore(tx, act, lost, fresh, ring.wanted(tx), also, disable)
             return restored, impact.foreseen(tx, act)
 
         return self.database.rehearse(work)
@@ -140,10 +142,11 @@ class Restoration:
         sealing_key = self.authority_keys.sealing_keyring.signing_key(
             self.database.read(lambda tx: sealing.sealing_kid(tx, known))
         )
-        fresh = self.authority_keys.key_ring.make_two()
+        ring = self.authority_keys.key_ring
+        fresh = ring.fresh(Algorithm.RS256, 2)
 
         def work(tx: Tx) -> Restored:
-            tx, restored = _restore(tx, act, lost, fresh, also, disable)
+            tx, restored = _restore(tx, act, lost, fresh, ring.wanted(tx), also, disable)
             self._record(tx, act, restored, sealing_key)
             return restored
 
@@ -182,7 +185,13 @@ class Restoration:
 
 
 def _restore(
-    tx: Tx, act: Act, lost: Loss, fresh: Sequence[NewKey], also: Collection[str], disable: Sequence[str]
+    tx: Tx,
+    act: Act,
+    lost: Loss,
+    fresh: FreshKeys,
+    wanted: Collection[Algorithm],
+    also: Collection[str],
+    disable: Sequence[str],
 ) -> tuple[Tx, Restored]:
     """Revoke keys, and end sessions, links and enrolments. Raise the authority version first.
 
@@ -193,7 +202,8 @@ def _restore(
     before = tx.version - 1  # a change has raised it by one
     highest = max(tx.version, audit.highest_version(tx), revocations.highest_version(tx), lost.authority_version)
     tx = raise_version(tx, highest + VERSIONS)
-    revoked, unknown = keys.revoke_all(tx, act, iter(fresh), also={*also, *lost.signing_keys}, because=BECAUSE)
+    suspects = {*also, *lost.signing_keys}
+    revoked, unknown = keys.revoke_all(tx, act, fresh, wanted=wanted, also=suspects, because=BECAUSE)
     sessions.end_all_sessions(tx, act.now)
     links.void_all(tx, act.now)
     enrolment_service.forget_all(tx)

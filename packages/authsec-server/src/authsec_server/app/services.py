@@ -17,6 +17,7 @@ from authsec_server.accounts.hashing import Hashing
 from authsec_server.accounts.model import SessionTerms
 from authsec_server.accounts.oidc import OpenIdSignIn, sign_in_of
 from authsec_server.accounts.sign_in import SignIn
+from authsec_server.apis import service as apis
 from authsec_server.apis.authentication import ApiCredentials
 from authsec_server.app.readiness_probe import ReadinessProbe
 from authsec_server.attestation.cluster import Clusters
@@ -165,6 +166,7 @@ def services_of(
         authenticate=LocalOperator() if local_operator else AdminKeys(database, now=now, monotonic=monotonic),
         impact=ImpactProvider(terms=terms),
         count_refusal=audit.count_not_permitted,
+        complete=authority_keys.key_ring.complete,
     )
     own_tokens = OwnTokens(issuer=issuer, keys=authority_keys.key_ring.verification_keys)
     checkpoint_delivery = checkpoints_of(settings, trust.outbound, runtime)
@@ -263,7 +265,12 @@ def authority_keys_of(settings: Settings, database: Database, runtime: Runtime) 
     return AuthorityKeys(
         signer=signer,
         key_ring=SigningKeyRing(
-            database=database, signer=signer, master_key=master_key, settings=settings, token_bytes=runtime.token_bytes
+            database=database,
+            signer=signer,
+            master_key=master_key,
+            settings=settings,
+            token_bytes=runtime.token_bytes,
+            wanted=apis.signing_algorithms,
         ),
         feed_keys=FeedKeys(
             database,

@@ -30,8 +30,10 @@ from authsec_server.cli.params import (
     text_rows,
 )
 from authsec_server.cli.resource import Resource
+from authsec_server.keys.model import Algorithm
 
 _NAMED = 8  # delegations that are said to name an audience
+ALGORITHMS = click.Choice([*Algorithm])
 _TEXTS = (TextField("description", "Description of the API."),)
 
 
@@ -163,6 +165,7 @@ def _shown(api: Mapping[str, Any]) -> list[Table | Text | str]:
         "name": api["name"],
         "audience": api["identifier"],
         **text_rows(_TEXTS, api),
+        "signing algorithm": api["signing_algorithm"],
         "revocations": _following(api, f", last seen {when(api['revocations']['seen_at'])} UTC"),
         "id": api["id"],
         "created": f"{when(api['created_at'])} UTC",
@@ -198,6 +201,11 @@ for command in (
         click.option("--action", "actions", multiple=True, help='"customers:read=Read a customer". Can be repeated.'),
         slug_option,
         text_options(*_TEXTS),
+        click.option(
+            "--signing-algorithm",
+            type=ALGORITHMS,
+            help="Algorithm that signs tokens for the API. EdDSA means Ed25519. [default: RS256]",
+        ),
         change=lambda asked: {**asked, "actions": _with_descriptions(map(_described, asked["actions"]))},
     ),
     _API.list_command("List the APIs with their audiences."),
@@ -211,6 +219,7 @@ for command in (
         name_option,
         click.option("--identifier", help="New audience. Existing trust delegations keep the old audience."),
         text_options(*_TEXTS, editing=True),
+        click.option("--signing-algorithm", type=ALGORITHMS, help="Algorithm for tokens that are issued from now on."),
         list_options("action", "actions", '"customers:read=Read a customer"'),
         change=_changed,
     ),

@@ -12,7 +12,15 @@ from authsec_server.db import Tx
 from authsec_server.delegations import impact
 from authsec_server.keys import service as keys
 from authsec_server.keys.key_ring import STAYS_PUBLISHED
-from authsec_server.keys.model import KeyState, SigningKey, activation_wait, key_in, may_activate
+from authsec_server.keys.model import (
+    Algorithm,
+    KeyState,
+    SigningKey,
+    activation_wait,
+    key_in,
+    may_activate,
+    parse_algorithm,
+)
 from authsec_server.principal import Role
 
 TRAIL = [("Keys", "/console/keys")]
@@ -30,6 +38,7 @@ async def listing(visit: PageRequest) -> Response:
         "keys/list.html",
         title="Keys",
         keys=every,
+        algorithms=[each for each in Algorithm if key_in(every, KeyState.ACTIVE, each)],
         max_age=visit.console.settings.signing_key_max_age,
         kept=STAYS_PUBLISHED.total_seconds(),
     )
@@ -40,12 +49,13 @@ def _look_at_rotation(tx: Tx, visit: PageRequest) -> Question:
 
     The question also says whether verifiers had time to load the next key.
     """
-    every = keys.every(tx, visit.act)
-    active, prepared = key_in(every, KeyState.ACTIVE), key_in(every, KeyState.PREPARED)
+    every, algorithm = keys.every(tx, visit.act), _algorithm(visit)
+    active, prepared = key_in(every, KeyState.ACTIVE, algorithm), key_in(every, KeyState.PREPARED, algorithm)
     return Question(
         trail=TRAIL,
         possible=active is not None and prepared is not None,
         shown={
+            "algorithm": algorithm,
             "active": active,
             "prepared": prepared,
             "kept": STAYS_PUBLISHED.total_seconds(),
@@ -58,22 +68,29 @@ def _look_at_rotation(tx: Tx, visit: PageRequest) -> Question:
 async def _rotate(visit: PageRequest) -> None:
     """Activate the prepared key, and add a new prepared key.
 
-    The new key is generated before the transaction, because generation takes long.
+    A new RSA key is generated before the transaction, because generation takes long.
     """
-    key_ring, force = visit.console.key_ring, visit.form.ticked("force")
-    fresh = await run_in_threadpool(key_ring.make)
-    await visit.change(lambda tx, act: key_ring.rotate(tx, act, fresh, force=force))
+    key_ring, algorithm, force = visit.console.key_ring, _algorithm(visit), visit.form.ticked("force")
+    fresh = await run_in_threadpool(key_ring.fresh, algorithm, 1)
+    await visit.change(lambda tx, act: key_ring.rotate(tx, act, fresh, algorithm, force=force))
+
+
+def _algorithm(visit: PageRequest) -> Algorithm:
+    return parse_algorithm("algorithm", visit.sent.text("algorithm", Algorithm.RS256))
 
 
 def _look_at_revocation(tx: Tx, visit: PageRequest) -> Question:
     """Return the confirmation question: the impact of revoking the key, and the key that replaces it."""
-    key, prepared = keys.get(tx, visit.act, visit.named("kid")), key_in(keys.published(tx), KeyState.PREPARED)
+    key = keys.get(tx, visit.act, visit.named("kid"))
+    prepared = key_in(keys.published(tx), KeyState.PREPARED, key.algorithm)
+    is_wanted = key.algorithm in visit.console.key_ring.wanted(tx)
     return Question(
         trail=TRAIL,
         possible=key.state is not KeyState.REVOKED,
         shown={
             "key": key,
             "next": prepared,
+            "replaced": is_wanted,
             "wait": _wait(prepared, visit),
             "what": impact.of_key(tx, visit.act, key.kid),
         },
@@ -86,7 +103,8 @@ def _wait(prepared: SigningKey | None, visit: PageRequest) -> float:
 
 async def _revoke(visit: PageRequest) -> None:
     key_ring, kid, reason = visit.console.key_ring, visit.named("kid"), visit.form.text("reason")
-    fresh = await run_in_threadpool(key_ring.make_two)
+    key = await visit.read(lambda tx: keys.get(tx, visit.act, kid))
+    fresh = await run_in_threadpool(key_ring.fresh, key.algorithm, 2)
     await visit.change(lambda tx, act: key_ring.revoke(tx, act, kid, fresh, because=reason))
     await run_in_threadpool(key_ring.drop_unpublished)
 

@@ -111,7 +111,8 @@ def resolve_all(tx: Tx, held: Sequence[Delegation], terms: Terms, now: datetime)
 def resolve_loaded(tx: Tx, loaded: Sequence[LoadedDelegation], terms: Terms, now: datetime) -> list[ResolvedDelegation]:
     """Return the delegations with role, client and cautions. `loaded` has the roles and clients."""
     described = apis.described(tx, among={action for its, _, _ in loaded for action in its.actions})
-    registered = apis.identifiers(tx, among={audience for its, _, _ in loaded for audience in its.audiences})
+    audiences = {audience for its, _, _ in loaded for audience in its.audiences}
+    registered, algorithms = apis.identifiers(tx, among=audiences), apis.algorithms(tx, audiences)
     return [
         ResolvedDelegation(
             delegation=delegation,
@@ -123,6 +124,7 @@ def resolve_loaded(tx: Tx, loaded: Sequence[LoadedDelegation], terms: Terms, now
                 client,
                 described=described,
                 registered=registered,
+                algorithms=algorithms,
                 default_audience=terms.default_audience,
                 now=now,
             ),

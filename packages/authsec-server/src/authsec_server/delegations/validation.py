@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from types import MappingProxyType
 
 from authsec_server.clients.model import Client, ClientKind, ProofKind
 from authsec_server.delegations.model import (
@@ -21,6 +22,7 @@ from authsec_server.delegations.model import (
     state,
 )
 from authsec_server.failures import Invalid
+from authsec_server.keys.model import Algorithm
 from authsec_server.naming import quoted
 from authsec_server.revisions import Editable, Fields
 from authsec_server.roles.model import RoleDefinition
@@ -175,17 +177,19 @@ def warnings(
     registered: Collection[str],
     default_audience: str,
     now: datetime,
+    algorithms: Mapping[str, Algorithm] = MappingProxyType({}),
 ) -> tuple[Caution, ...]:
     """Return the cautions, the most serious first. An ended or revoked delegation has no cautions.
 
     `described` are the actions that registered APIs describe. `registered` are the audiences of registered
-    APIs.
+    APIs. `algorithms` are the signing algorithms of audiences, without those that have RS256.
     """
     if state(delegation, now) in ENDED_STATES:
         return ()
     return (
         *_about_the_client(delegation, client, now),
         *_about_audiences(delegation, registered, default_audience),
+        *_about_algorithms(delegation, algorithms),
         *_about_actions(delegation, described),
     )
 
@@ -260,6 +264,14 @@ def _about_audiences(delegation: Delegation, registered: Collection[str], defaul
     if unknown:
         these = "the audience" if len(unknown) == 1 else "these audiences"
         yield Caution(code="audience_not_registered", message=f"No API is registered for {these}: {_some(unknown)}")
+
+
+def _about_algorithms(delegation: Delegation, algorithms: Mapping[str, Algorithm]) -> Iterator[Caution]:
+    its = {each: algorithms.get(each, Algorithm.RS256) for each in delegation.audiences}
+    if len({*its.values()}) > 1:
+        told = _some([f"{each} takes {algorithm}" for each, algorithm in its.items()])
+        message = f"No token can have all of these audiences: {told}. Each request must name those of one algorithm."
+        yield Caution(code="algorithms_differ", message=message)
 
 
 def _about_actions(delegation: Delegation, described: Collection[str]) -> Iterator[Caution]:

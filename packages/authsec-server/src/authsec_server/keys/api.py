@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from authsec.jose import PublicKey
 from starlette.concurrency import run_in_threadpool
@@ -15,7 +15,7 @@ from typing_extensions import TypedDict
 from authsec_server.keys import service
 from authsec_server.keys.feed_keys import FeedKeys
 from authsec_server.keys.key_ring import SigningKeyRing
-from authsec_server.keys.model import JWKS_MAX_AGE, SigningKey
+from authsec_server.keys.model import JWKS_MAX_AGE, Algorithm, SigningKey, algorithm_of
 from authsec_server.principal import Role
 from authsec_server.revocations import api as revocations_api
 from authsec_server.settings import Settings
@@ -38,9 +38,11 @@ _CACHED = {"Cache-Control": f"public, max-age={JWKS_MAX_AGE.seconds}"}
 class KeyRotation(Body):
     """The body of a rotation request.
 
-    With `force`, the rotation does not wait until verifiers have fetched the next key.
+    Each algorithm has its own keys, and a rotation replaces those of one algorithm. With `force`, the rotation does not
+    wait until verifiers have fetched the next key.
     """
 
+    algorithm: Literal["RS256", "ES256", "EdDSA"] = "RS256"
     force: bool = False
 
 
@@ -54,6 +56,7 @@ class SigningKeyShown(TypedDict):
     """A signing key as the admin API shows it."""
 
     kid: str
+    algorithm: str
     state: str
     created_at: str
     activated_at: str | None
@@ -101,9 +104,10 @@ class KeyOperations:
 
     @operation("POST", PATH + "/rotate", "rotateKeys", least=Role.ADMIN)
     async def rotate(self, call: Call[KeyRotation]) -> SigningKeyShown:
-        """Rotate the signing keys: the prepared key becomes the active key."""
-        fresh = await run_in_threadpool(self.key_ring.make)
-        return as_json(await call.change(lambda tx, act: self.key_ring.rotate(tx, act, fresh, force=call.body.force)))
+        """Rotate the signing keys of one algorithm: the prepared key becomes the active key."""
+        algorithm, force = Algorithm(call.body.algorithm), call.body.force
+        fresh = await run_in_threadpool(self.key_ring.fresh, algorithm, 1)
+        return as_json(await call.change(lambda tx, act: self.key_ring.rotate(tx, act, fresh, algorithm, force=force)))
 
     @operation("POST", PATH + "/rotate-feed", "rotateFeedKey", least=Role.ADMIN)
     async def rotate_feed(self, call: Call[NoBody]) -> FeedRotated:
@@ -114,8 +118,8 @@ class KeyOperations:
     async def revoke(self, call: Call[KeyRevocation]) -> SigningKeyShown:
         """Revoke a signing key and the tokens that it signed."""
         because, kid = call.body.reason, call.of("kid")
-        await call.read(lambda tx, act: service.get(tx, act, kid))
-        fresh = await run_in_threadpool(self.key_ring.make_two)
+        found = await call.read(lambda tx, act: service.get(tx, act, kid))
+        fresh = await run_in_threadpool(self.key_ring.fresh, found.algorithm, 2)
         key = await call.change(lambda tx, act: self.key_ring.revoke(tx, act, kid, fresh, because=because))
         await run_in_threadpool(self.key_ring.drop_unpublished)  # after a dry run there is nothing to drop
         return as_json(key)
@@ -155,19 +159,21 @@ def metadata(issuer: str) -> dict[str, Any]:
         "grant_types_supported": [GRANT_TYPE],
         "response_types_supported": ["none"],
         "subject_types_supported": ["public"],
-        "id_token_signing_alg_values_supported": ["RS256"],
+        # The algorithms of tokens: libraries that read nothing else take these for all that the key set verifies.
+        "id_token_signing_alg_values_supported": [*Algorithm],
     }
 
 
 def as_jwk(key: PublicKey) -> dict[str, str]:
-    """Return the key as a JWK for publication (RFC 7517). The JWK allows only RS256 signatures."""
-    return {"kid": key.thumbprint(), "use": "sig", "alg": "RS256", **key.to_jwk()}
+    """Return the key as a JWK for publication (RFC 7517). The JWK allows only signatures of its one algorithm."""
+    return {"kid": key.thumbprint(), "use": "sig", "alg": algorithm_of(key.kind), **key.to_jwk()}
 
 
 def as_json(key: SigningKey) -> SigningKeyShown:
     """Convert the key to the form of the admin API."""
     return {
         "kid": key.kid,
+        "algorithm": key.algorithm,
         "state": key.state,
         "created_at": rfc3339(key.created_at),
         "activated_at": rfc3339(key.activated_at),

@@ -11,7 +11,7 @@ from __future__ import annotations
 import base64
 import binascii
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from enum import StrEnum
 from pathlib import Path
 from typing import Final, NoReturn
@@ -23,6 +23,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from authsec_server.db import Database
 from authsec_server.failures import StartupRefused, Unavailable
 from authsec_server.keys import store
+from authsec_server.keys.model import Algorithm
 from authsec_server.private_files import read_private
 from authsec_server.settings import ENV_PREFIX, Settings
 
@@ -44,9 +45,9 @@ class Purpose(StrEnum):
     AUDIT_LOG = "audit log key"
 
     @property
-    def algorithm(self) -> str:
-        """Return the JWS algorithm of the keys for this purpose (RFC 7518, RFC 8037)."""
-        return "RS256" if self is Purpose.TOKENS else "EdDSA"
+    def algorithms(self) -> Collection[str]:
+        """Return the JWS algorithms of the keys for this purpose (RFC 7518, RFC 8037)."""
+        return (*Algorithm,) if self is Purpose.TOKENS else (Algorithm.EDDSA,)
 
 
 class NotUnsealed(Exception):
@@ -92,7 +93,7 @@ class MasterKey:
         except (NotUnsealed, JoseError):
             raise KeyUnusable(f"The {purpose} {kid} cannot be decrypted: its row was damaged or changed.") from None
         # Signatures name the key by its thumbprint: signed by another key, each would be refused everywhere.
-        if private.algorithm != purpose.algorithm or private.public.thumbprint() != kid:
+        if private.algorithm not in purpose.algorithms or private.public.thumbprint() != kid:
             raise KeyUnusable(f"The row of the {purpose} {kid} contains a key with another kid.")
         return private
 

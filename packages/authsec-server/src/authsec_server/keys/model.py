@@ -1,7 +1,9 @@
-"""The states of a signing key and the rules of rotation. Pure.
+"""The algorithms and states of signing keys, and the rules of rotation. Pure.
+
+Each algorithm has keys of its own, and its keys are rotated and revoked without those of the others.
 
 - prepared: published, so that every verifier has the key before the key signs.
-- active: signs tokens. Exactly one key is active.
+- active: signs tokens. Exactly one key of an algorithm is active.
 - retired: signs no new tokens, and stays published until the last token that it signed has expired.
 - gone: the private part is deleted.
 - revoked: another person may have the private key. The key and its tokens are invalid at once. A key can be
@@ -16,12 +18,40 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
+from authsec_server.failures import Invalid
+from authsec_server.naming import quoted
+
 JWKS_MAX_AGE = timedelta(seconds=240)  # how long a verifier may keep the published set without asking again
 # A prepared key signs no earlier than this. The minute on top is for what lies between `created_at` and the first
 # answer that shows the key: the wait for the lock, and clocks of several servers that disagree.
 PUBLISH_AHEAD = JWKS_MAX_AGE + timedelta(seconds=60)
 # Published beyond the longest life of a token: verifiers allow for clocks that are behind.
 PUBLISH_AFTER = timedelta(hours=1)
+
+
+class Algorithm(StrEnum):
+    """The JWS algorithms that sign tokens (RFC 7518 section 3, RFC 8037). `EdDSA` means Ed25519 and no other curve."""
+
+    RS256 = "RS256"
+    ES256 = "ES256"
+    EDDSA = "EdDSA"
+
+
+_OF_KIND = {"RSA": Algorithm.RS256, "EC": Algorithm.ES256, "OKP": Algorithm.EDDSA}
+
+
+def algorithm_of(kind: str) -> Algorithm:
+    """Return the algorithm of a signing key by its JWK key type. All EC keys are on P-256, all OKP keys on Ed25519."""
+    return _OF_KIND[kind]
+
+
+def parse_algorithm(field: str, given: str) -> Algorithm:
+    """Return the signing algorithm with this name. Raises `Invalid` for `field`."""
+    try:
+        return Algorithm(given)
+    except ValueError:
+        allowed = f"Choose one of {', '.join(Algorithm)}. EdDSA means Ed25519."
+        raise Invalid(field, f"{quoted(given)} is not a signing algorithm of AuthSec.", allowed) from None
 
 
 class KeyState(StrEnum):
@@ -50,6 +80,11 @@ class SigningKey:
     activated_at: datetime | None = None
     retired_at: datetime | None = None
     publish_until: datetime | None = None
+
+    @property
+    def algorithm(self) -> Algorithm:
+        """Return the one algorithm for which the key is made, prepared, published and used."""
+        return algorithm_of(self.public_jwk["kty"])
 
     def activated(self, now: datetime) -> SigningKey:
         """Return the key in the state `ACTIVE`, in which it signs."""
@@ -95,9 +130,12 @@ class SealedKey:
     created_at: datetime
 
 
-def key_in(keys: Iterable[SigningKey], state: KeyState) -> SigningKey | None:
-    """Return the key in this state, or None. At most one key is `ACTIVE`, and at most one is `PREPARED`."""
-    return next((key for key in keys if key.state is state), None)
+def key_in(keys: Iterable[SigningKey], state: KeyState, algorithm: Algorithm = Algorithm.RS256) -> SigningKey | None:
+    """Return the key of the algorithm in this state, or None.
+
+    At most one key of an algorithm is `ACTIVE`, and at most one is `PREPARED`.
+    """
+    return next((key for key in keys if key.state is state and key.algorithm is algorithm), None)
 
 
 def activation_wait(prepared: SigningKey, now: datetime) -> timedelta:
@@ -123,10 +161,12 @@ def may_be_forgotten(key: SigningKey, now: datetime) -> bool:
     return key.state is KeyState.RETIRED and key.publish_until is not None and now >= key.publish_until
 
 
-def keys_to_make(keys: Iterable[SigningKey], now: datetime, max_age: timedelta) -> int:
-    """Return how many new keys are needed: an active key that is not too old, and a prepared key."""
+def keys_to_make(
+    keys: Iterable[SigningKey], now: datetime, max_age: timedelta, algorithm: Algorithm = Algorithm.RS256
+) -> int:
+    """Return how many new keys the algorithm needs: an active key that is not too old, and a prepared key."""
     keys = list(keys)
-    active, prepared = key_in(keys, KeyState.ACTIVE), key_in(keys, KeyState.PREPARED)
+    active, prepared = key_in(keys, KeyState.ACTIVE, algorithm), key_in(keys, KeyState.PREPARED, algorithm)
     missing = (active is None) + (prepared is None)
     if active is None or prepared is None:
         return missing

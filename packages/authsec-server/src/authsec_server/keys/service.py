@@ -1,23 +1,24 @@
 """The operations on signing keys. Each operation decides under the authority lock.
 
-Making an RSA key takes long, so `SigningKeyRing` (`key_ring`) makes the keys before the transaction. The
-parameter `fresh` is an iterator over these keys.
+`make` returns a new key of an algorithm. Making an RSA key takes long, so the caller makes these keys before the
+transaction (`key_ring.FreshKeys`). `wanted` are the algorithms for which keys are kept: RS256, and those of APIs.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Mapping
 from datetime import datetime, timedelta
 
 from authsec_server import naming
 from authsec_server.audit import service as audit
 from authsec_server.audit.model import EventKind, Named
 from authsec_server.db import Tx
-from authsec_server.failures import Conflict, NotFound, Unavailable, seconds_text
+from authsec_server.failures import Conflict, Failure, NotFound, Unavailable, seconds_text
 from authsec_server.keys import store
 from authsec_server.keys.model import (
     PUBLISHED,
+    Algorithm,
     KeyState,
     NewKey,
     SigningKey,
@@ -32,18 +33,29 @@ from authsec_server.revocations import service as revocations
 from authsec_server.revocations.model import SubjectKind
 from authsec_server.suggest import told_nearest
 
+Make = Callable[[Algorithm], NewKey]
+ALWAYS_WANTED = frozenset({Algorithm.RS256})
 _KID = re.compile(r"[A-Za-z0-9_-]{43}")  # an RFC 7638 thumbprint with SHA-256
 
 
-def active_kid(tx: Tx) -> str:
-    """Return the name of the active key. Raises `Unavailable`.
+def active_kids(tx: Tx) -> Mapping[Algorithm, str]:
+    """Return the name of the active key of each algorithm that has one.
 
     This function checks no permission, because requests for tokens use it.
     """
-    kid = store.active_kid(tx.connection)
-    if kid is None:
-        raise Unavailable("There is no active signing key.")
-    return kid
+    return {key.algorithm: key.kid for key in store.in_states(tx.connection, (KeyState.ACTIVE,))}
+
+
+def active_kid(tx: Tx, algorithm: Algorithm = Algorithm.RS256) -> str:
+    """Return the name of the active key of the algorithm. Raises `Unavailable`. No permission is checked."""
+    return of_algorithm(active_kids(tx), algorithm)
+
+
+def of_algorithm(kids: Mapping[Algorithm, str], algorithm: Algorithm) -> str:
+    """Return the name of the key of this algorithm. Raises `Unavailable`."""
+    if algorithm not in kids:
+        raise Unavailable(f"There is no active signing key for {algorithm}.")
+    return kids[algorithm]
 
 
 def published(tx: Tx) -> list[SigningKey]:
@@ -52,7 +64,7 @@ def published(tx: Tx) -> list[SigningKey]:
 
 
 def signing_kids(tx: Tx) -> list[str]:
-    """Return the names of the active and the prepared key. The checkpoints of the audit log contain these names."""
+    """Return the names of the active and the prepared keys. The checkpoints of the audit log contain these names."""
     return sorted(key.kid for key in store.in_states(tx.connection, (KeyState.ACTIVE, KeyState.PREPARED)))
 
 
@@ -78,45 +90,61 @@ def get(tx: Tx, act: Act, kid: str) -> SigningKey:
     return found
 
 
-def ensure(tx: Tx, act: Act, fresh: Iterator[NewKey]) -> None:
-    """Make sure that there is one active and one prepared key. Call only inside a `change`.
+def ensure(tx: Tx, act: Act, make: Make, wanted: Collection[Algorithm] = ALWAYS_WANTED) -> None:
+    """Make sure that each wanted algorithm has one active and one prepared key. Call only inside a `change`.
 
-    At the first start of an authority, both keys are new.
+    The first key of an algorithm signs at once: no key signed before it, so nobody relies on a key that is published
+    already. Verifiers fetch the key set again when they first meet an unknown `kid`.
     """
     act.principal.require(Role.ADMIN)
     published_keys = published(tx)
-    active, prepared = key_in(published_keys, KeyState.ACTIVE), key_in(published_keys, KeyState.PREPARED)
-    if active is None:  # nothing signs: no reason to wait until a prepared key has been seen everywhere
-        active = prepared or _prepare(tx, act, next(fresh))
-        store.move(tx.connection, active.activated(act.now))
-        prepared = None
-    if prepared is None:
-        _prepare(tx, act, next(fresh))
+    for algorithm in sorted(wanted):
+        active = key_in(published_keys, KeyState.ACTIVE, algorithm)
+        prepared = key_in(published_keys, KeyState.PREPARED, algorithm)
+        if active is None:  # nothing signs: no reason to wait until a prepared key has been seen everywhere
+            active = prepared or _prepare(tx, act, make(algorithm))
+            store.move(tx.connection, active.activated(act.now))
+            prepared = None
+        if prepared is None:
+            _prepare(tx, act, make(algorithm))
 
 
 def rotate(
-    tx: Tx, act: Act, fresh: Iterator[NewKey], *, max_token_lifetime: timedelta, force: bool = False
+    tx: Tx,
+    act: Act,
+    make: Make,
+    *,
+    max_token_lifetime: timedelta,
+    algorithm: Algorithm = Algorithm.RS256,
+    force: bool = False,
 ) -> SigningKey:
-    """Retire the active key, activate the prepared key, and return it. Call only inside a `change`.
+    """Retire the algorithm's active key, activate its prepared key, and return it. Call only inside a `change`.
 
-    Raises `Conflict` if some verifiers may not have fetched the prepared key yet. With `force`, this check is
-    left out.
+    Raises `Conflict` if no key of the algorithm was ever needed, or if some verifiers may not have fetched the prepared
+    key yet. With `force`, the latter is not checked. Raises `Unavailable` if the prepared key is missing.
     """
     act.principal.require(Role.ADMIN)
-    active, prepared = _active_and_prepared(tx)
+    found = _active_and_prepared(tx, algorithm)
+    if found is None:
+        raise _nothing_prepared(tx, algorithm)
+    active, prepared = found
     if not may_activate(prepared, act.now, force=force):
         raise _too_young(prepared, act.now)
-    return _rotate(tx, act, active, prepared, next(fresh), max_token_lifetime)
+    return _rotate(tx, act, active, prepared, make(algorithm), max_token_lifetime)
 
 
-def rotate_if_due(
-    tx: Tx, act: Act, fresh: Iterator[NewKey], *, max_age: timedelta, max_token_lifetime: timedelta
-) -> None:
-    """Rotate if the active key is too old and verifiers have fetched the prepared key. Call only inside a `change`."""
+def rotate_if_due(tx: Tx, act: Act, make: Make, *, max_age: timedelta, max_token_lifetime: timedelta) -> None:
+    """Rotate each algorithm whose active key is too old, once verifiers have fetched its prepared key.
+
+    Call only inside a `change`.
+    """
     act.principal.require(Role.ADMIN)
-    active, prepared = _active_and_prepared(tx)
-    if rotation_due(active, act.now, max_age) and may_activate(prepared, act.now):
-        _rotate(tx, act, active, prepared, next(fresh), max_token_lifetime)
+    for algorithm in Algorithm:
+        active, prepared = _active_and_prepared(tx, algorithm) or (None, None)
+        if active is None or prepared is None:
+            continue
+        if rotation_due(active, act.now, max_age) and may_activate(prepared, act.now):
+            _rotate(tx, act, active, prepared, make(algorithm), max_token_lifetime)
 
 
 def expire(tx: Tx, act: Act) -> None:
@@ -128,12 +156,20 @@ def expire(tx: Tx, act: Act) -> None:
             audit.record_act(tx, act, EventKind.KEY_GONE, subject=_named(key), kid=key.kid)
 
 
-def revoke(tx: Tx, act: Act, kid: str, fresh: Iterator[NewKey], *, because: str = "") -> SigningKey:
+def revoke(
+    tx: Tx,
+    act: Act,
+    kid: str,
+    make: Make,
+    *,
+    wanted: Collection[Algorithm] = ALWAYS_WANTED,
+    because: str = "",
+) -> SigningKey:
     """Revoke the key and every token that it signed. The key is no longer published. Call only inside a `change`.
 
-    Use this if another person may have the private key. If the key is active or prepared, the same change
-    replaces it, even if verifiers have not fetched the new key. A key that is already revoked does not change.
-    Raises `NotFound` or `Invalid`.
+    Use this if another person may have the private key. If the key is active or prepared, and its algorithm is still
+    wanted, the same change replaces it, even if verifiers have not fetched the new key. A key that is already revoked
+    does not change. Raises `NotFound` or `Invalid`.
     """
     act.principal.require(Role.ADMIN)
     key, because = get(tx, act, kid), naming.text("reason", because)
@@ -142,14 +178,20 @@ def revoke(tx: Tx, act: Act, kid: str, fresh: Iterator[NewKey], *, because: str 
     revoked = key.revoked(act.now)
     store.move(tx.connection, revoked)
     revocations.end(tx, SubjectKind.KEY, kid, act.now)
-    ensure(tx, act, fresh)
-    detail = {"was": key.state, "signs": active_kid(tx)} | ({"because": because} if because else {})
+    ensure(tx, act, make, wanted)
+    detail = _revocation(key, active_kids(tx)) | ({"because": because} if because else {})
     audit.record_act(tx, act, EventKind.KEY_REVOKED, subject=_named(key), kid=kid, detail=detail)
     return revoked
 
 
 def revoke_all(
-    tx: Tx, act: Act, fresh: Iterator[NewKey], *, also: Collection[str] = (), because: str
+    tx: Tx,
+    act: Act,
+    make: Make,
+    *,
+    wanted: Collection[Algorithm] = ALWAYS_WANTED,
+    also: Collection[str] = (),
+    because: str,
 ) -> tuple[list[str], list[str]]:
     """Revoke every published key, after a restore. Call only inside a `change`.
 
@@ -165,25 +207,40 @@ def revoke_all(
     unknown = sorted(kid for kid in also if is_kid(kid) and store.find(tx.connection, kid) is None)
     for kid in unknown:
         revocations.end(tx, SubjectKind.KEY, kid, act.now)
-    ensure(tx, act, fresh)
+    ensure(tx, act, make, wanted)
+    signing = active_kids(tx)
     for key in published_keys:
-        detail = {"was": key.state, "signs": active_kid(tx), "because": because}
+        detail = {**_revocation(key, signing), "because": because}
         audit.record_act(tx, act, EventKind.KEY_REVOKED, subject=_named(key), kid=key.kid, detail=detail)
     return [key.kid for key in published_keys], unknown
 
 
-def _active_and_prepared(tx: Tx) -> tuple[SigningKey, SigningKey]:
+def _revocation(key: SigningKey, signing: Mapping[Algorithm, str]) -> dict[str, object]:
+    """Return the event detail of a revocation: the earlier state, and the key that signs instead, if there is one."""
+    return {"was": key.state, **({"signs": signing[key.algorithm]} if key.algorithm in signing else {})}
+
+
+def _active_and_prepared(tx: Tx, algorithm: Algorithm) -> tuple[SigningKey, SigningKey] | None:
     published_keys = published(tx)
-    active, prepared = key_in(published_keys, KeyState.ACTIVE), key_in(published_keys, KeyState.PREPARED)
-    if active is None or prepared is None:
-        raise Unavailable("There is no prepared signing key.")
-    return active, prepared
+    active = key_in(published_keys, KeyState.ACTIVE, algorithm)
+    prepared = key_in(published_keys, KeyState.PREPARED, algorithm)
+    return None if active is None or prepared is None else (active, prepared)
+
+
+def _nothing_prepared(tx: Tx, algorithm: Algorithm) -> Failure:
+    if algorithm in ALWAYS_WANTED | {key.algorithm for key in published(tx)}:
+        return Unavailable("There is no prepared signing key.")
+    return Conflict(
+        f"There is no signing key for {algorithm}, because no API is registered for {algorithm}.",
+        f"The first such API makes the keys: authsec apis edit API --signing-algorithm {algorithm}",
+    )
 
 
 def _prepare(tx: Tx, act: Act, new: NewKey) -> SigningKey:
     key = new.prepared(act.now)
     store.add(tx.connection, key, new.sealed)
-    audit.record_act(tx, act, EventKind.KEY_CREATED, subject=_named(key), kid=key.kid)
+    detail = {"algorithm": key.algorithm}
+    audit.record_act(tx, act, EventKind.KEY_CREATED, subject=_named(key), kid=key.kid, detail=detail)
     return key
 
 

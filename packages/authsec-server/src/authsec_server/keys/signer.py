@@ -1,13 +1,13 @@
 """Sign tokens outside of any transaction, with decrypted signing keys that stay in memory.
 
-The transaction that records the token decides which key signs (`service.active_kid`).
+The transaction that records the token decides which key signs (`service.active_kids`).
 """
 
 from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 
 from authsec.jose import PrivateKey
@@ -15,6 +15,7 @@ from authsec.jose import PrivateKey
 from authsec_server.db import Database, Tx
 from authsec_server.keys import service, store
 from authsec_server.keys.master_key import KeyUnusable, MasterKey, Purpose
+from authsec_server.keys.model import Algorithm
 from authsec_server.keys.signing_processes import SigningProcesses
 
 
@@ -27,18 +28,19 @@ class Signer:
         self._opened: dict[str, PrivateKey] = {}
         self._opening = threading.Lock()
         self._processes: SigningProcesses | None = None
-        self._active = (-1, "", "")  # version and change id of the authority, and the key that signs since then
+        # Version and change id of the authority, and the keys that sign since then.
+        self._active: tuple[int, str, Mapping[Algorithm, str]] = (-1, "", {})
 
-    def active_kid(self, tx: Tx) -> str:
-        """Return the name of the key that signs in this transaction. Raises `Unavailable`.
+    def active_kids(self, tx: Tx) -> Mapping[Algorithm, str]:
+        """Return the names of the keys that sign in this transaction.
 
-        The name stays in memory until the next change of authority: only a change makes another key the active one.
+        The names stay in memory until the next change of authority: only a change makes another key the active one.
         """
-        version, change_id, kid = self._active
+        version, change_id, kids = self._active
         if (version, change_id) != (tx.version, tx.change_id):
-            kid = service.active_kid(tx)
-            self._active = (tx.version, tx.change_id, kid)
-        return kid
+            kids = service.active_kids(tx)
+            self._active = (tx.version, tx.change_id, kids)
+        return kids
 
     @contextmanager
     def with_processes(self, count: int) -> Iterator[None]:
@@ -51,20 +53,29 @@ class Signer:
             self._processes.close()
             self._processes = None
 
-    def sign_elsewhere(self, kid: str, signing_input: bytes) -> asyncio.Future[bytes] | None:
-        """Sign in another process. None if there is no such process, or if the key is not in memory.
+    def sign_elsewhere(self, kid: str, algorithm: Algorithm, signing_input: bytes) -> asyncio.Future[bytes] | None:
+        """Sign in another process. None if there is no such process, or if no such key is in memory.
 
         To be called in an event loop. The future may raise `Unavailable`.
         """
-        return None if self._processes is None else self._processes.sign(kid, signing_input)
+        if self._processes is None or not self.has_opened(kid, algorithm):
+            return None
+        return self._processes.sign(kid, signing_input)
 
-    def sign(self, kid: str, signing_input: bytes) -> bytes:
-        """Sign with the key `kid` (RS256). Raises `KeyUnusable` or `Unavailable`."""
-        return self.open(kid).sign(signing_input)
+    def sign(self, kid: str, algorithm: Algorithm, signing_input: bytes) -> bytes:
+        """Sign with the key `kid`. Raises `KeyUnusable` or `Unavailable`.
 
-    def has_opened(self, kid: str) -> bool:
-        """Whether the private key `kid` is in memory."""
-        return kid in self._opened
+        The attack: raw SQL says that the key is for another algorithm. Its private part shows that it is not.
+        """
+        private = self.open(kid)
+        if private.algorithm != algorithm:
+            raise KeyUnusable(f"The signing key {kid} is not for {algorithm}: its row was changed.")
+        return private.sign(signing_input)
+
+    def has_opened(self, kid: str, algorithm: Algorithm) -> bool:
+        """Whether the private key `kid` is in memory, and is for this algorithm."""
+        private = self._opened.get(kid)
+        return private is not None and private.algorithm == algorithm
 
     def open(self, kid: str) -> PrivateKey:
         """Return the private key `kid` from memory. If it is not in memory, load and decrypt it from the database.

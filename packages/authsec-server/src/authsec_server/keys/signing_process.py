@@ -1,4 +1,6 @@
-"""The program of a signing process: read signing inputs from a socket, and write their RS256 signatures (RFC 7518).
+"""The program of a signing process: read signing inputs from a socket, and write their signatures.
+
+The key decides about the algorithm: RS256, ES256 (RFC 7518), or EdDSA with Ed25519 (RFC 8037).
 
     python -m authsec_server.keys.signing_process FD
 
@@ -15,11 +17,14 @@ import signal
 import socket
 import struct
 import sys
-from collections.abc import Iterator
-from typing import Final
+from collections.abc import Callable, Iterator
+from typing import Final, TypeAlias
 
+from cryptography.hazmat.primitives.asymmetric.ec import ECDSA, EllipticCurvePrivateKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
@@ -27,6 +32,7 @@ HOLD, FORGET, SIGN = b"H", b"F", b"S"
 FRAME: Final = struct.Struct("!cQHI")
 ANSWER: Final = struct.Struct("!QH")
 _AT_ONCE: Final = 2**16  # octets
+Sign: TypeAlias = Callable[[bytes], bytes]
 
 
 def frame(operation: bytes, number: int, kid: bytes, content: bytes) -> bytes:
@@ -54,21 +60,36 @@ def _frames_in(buffer: bytearray) -> Iterator[tuple[bytes, int, bytes, bytes]]:
         del buffer[:end]
 
 
+def _signing_with(pem: bytes) -> Sign:
+    """Return the function that signs with this key."""
+    key = load_pem_private_key(pem, None)
+    if isinstance(key, RSAPrivateKey):
+        return lambda content: key.sign(content, PKCS1v15(), SHA256())
+    if isinstance(key, Ed25519PrivateKey):
+        return key.sign
+    assert isinstance(key, EllipticCurvePrivateKey)
+    return lambda content: _raw(key.sign(content, ECDSA(SHA256())))
+
+
+def _raw(der: bytes) -> bytes:
+    """Return r and s as 32 octets each, instead of DER (RFC 7518 section 3.4)."""
+    r, s = decode_dss_signature(der)
+    return r.to_bytes(32) + s.to_bytes(32)
+
+
 def _serve(server: socket.socket) -> None:
-    held: dict[bytes, RSAPrivateKey] = {}
+    held: dict[bytes, Sign] = {}
     buffer = bytearray()
     while octets := server.recv(_AT_ONCE):
         buffer += octets
         for operation, number, kid, content in _frames_in(buffer):
             if operation == HOLD:
-                key = load_pem_private_key(content, None)
-                assert isinstance(key, RSAPrivateKey)
-                held[kid] = key
+                held[kid] = _signing_with(content)
             elif operation == FORGET:
                 held.pop(kid, None)
             else:
                 signer = held.get(kid)
-                signature = signer.sign(content, PKCS1v15(), SHA256()) if signer else b""
+                signature = signer(content) if signer else b""
                 server.sendall(ANSWER.pack(number, len(signature)) + signature)
 
 

@@ -28,7 +28,7 @@ log = structlog.get_logger(__name__)
 
 MOST_WAITING: Final = 2**20  # octets for one process that have not been taken: far more than all requests in progress
 RESTART_SECONDS: Final = 1.0
-SILENT_SECONDS: Final = 5.0  # then a process hangs: a signature takes half a millisecond
+SILENT_SECONDS: Final = 5.0  # then a process hangs: a signature takes half a millisecond at most
 END_SECONDS: Final = 2.0
 _AT_ONCE: Final = 2**16  # octets
 
@@ -77,7 +77,7 @@ class SigningProcesses:
             _await_end(each.process)
 
     def sign(self, kid: str, signing_input: bytes) -> asyncio.Future[bytes] | None:
-        """Return a future with the RS256 signature of this key. None if no process runs or the key is not in memory.
+        """Return a future with the signature of this key. None if no process runs or the key is not in memory.
 
         The future raises `Unavailable` if the process ends.
         """

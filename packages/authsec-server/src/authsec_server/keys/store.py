@@ -90,12 +90,6 @@ def find(connection: Connection, kid: str) -> SigningKey | None:
     return None if row is None else rows.read(SigningKey, row)
 
 
-def active_kid(connection: Connection) -> str | None:
-    """Return the name of the active key."""
-    statement = select(signing_keys.c.kid).where(signing_keys.c.state == KeyState.ACTIVE)
-    return connection.execute(statement).scalar_one_or_none()
-
-
 def sealed(connection: Connection, kid: str) -> bytes | None:
     """Return the encrypted private part. Return None if the private part was deleted or the key does not exist."""
     return connection.execute(select(signing_keys.c.sealed_private).where(signing_keys.c.kid == kid)).scalar()

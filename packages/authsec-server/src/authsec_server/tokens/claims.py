@@ -10,15 +10,15 @@ from datetime import datetime
 from typing import Any
 
 from authsec_server.clients.model import spiffe_id
+from authsec_server.keys.model import Algorithm
 from authsec_server.tokens.decision import Granted
 
-ALGORITHM = "RS256"
 TYPE = "at+jwt"
 
 
-def header(kid: str) -> Mapping[str, Any]:
+def header(kid: str, algorithm: Algorithm) -> Mapping[str, Any]:
     """Return the JOSE header (RFC 9068 section 2.1)."""
-    return {"alg": ALGORITHM, "kid": kid, "typ": TYPE}
+    return {"alg": algorithm.value, "kid": kid, "typ": TYPE}
 
 
 def claims(granted: Granted, *, issuer: str, trust_domain: str, jti: str, now: datetime) -> dict[str, Any]:

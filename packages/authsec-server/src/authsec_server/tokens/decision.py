@@ -19,6 +19,7 @@ from authsec_server.clients.model import Client
 from authsec_server.delegations.model import Delegation, DelegationState, state
 from authsec_server.failures import seconds_text
 from authsec_server.issuers.model import TrustedIssuer
+from authsec_server.keys.model import Algorithm
 from authsec_server.roles.model import RoleDefinition
 from authsec_server.suggest import nearest
 
@@ -51,6 +52,7 @@ class Denied:
 
     `missing` are the requested actions that are not delegated. `unknown` are the missing actions that no role
     and no API has. `smaller` is a smaller set of actions that would pass. `offered` are the delegated actions.
+    `algorithms` are the signing algorithms of the requested audiences, if they differ.
 
     The caller never sees the last three fields. `miss` describes how an authenticated workload differs from the
     client's proof. `deleted_in_cluster` is the id of the trusted issuer whose cluster reported that the workload no
@@ -63,6 +65,7 @@ class Denied:
     missing: tuple[str, ...] = ()
     unknown: tuple[str, ...] = ()
     smaller: tuple[str, ...] = ()
+    algorithms: Mapping[str, Algorithm] = field(default_factory=dict)
     offered: tuple[str, ...] = ()
     retry_after: float = 0.0
     miss: Miss | None = None
@@ -99,6 +102,7 @@ class Facts:
     client: Client | None
     authorities: tuple[GrantedAuthority, ...]
     audiences: Mapping[str, str]  # a resource as requested → the audience it names
+    algorithms: Mapping[str, Algorithm] = field(default_factory=dict)  # of audiences that have not RS256
     trusted_issuers: Mapping[str, TrustedIssuer] = field(default_factory=dict)  # by id
     change_id: str = ""
 
@@ -128,6 +132,7 @@ class Granted:
     proved: Proved
     actions: tuple[str, ...]
     audience: tuple[str, ...]
+    algorithm: Algorithm
     lifetime: int
     sources: tuple[GrantedAuthority, ...]  # the delegations it draws from, by id
     trusted_issuer: TrustedIssuer | None  # whose word proved the client
@@ -172,7 +177,10 @@ def decide(
         return _too_much(wanted, offered, serving)
     if isinstance(audience, Denied):
         return audience
-    return _grant(facts, client, proved, serving, None if actions is None else wanted, audience, limits, now)
+    algorithm = _algorithm(facts, audience)
+    if isinstance(algorithm, Denied):
+        return algorithm
+    return _grant(facts, client, proved, serving, None if actions is None else wanted, audience, algorithm, limits, now)
 
 
 def _still_proves(client: Client, proved: Proved, now: datetime) -> bool:
@@ -288,6 +296,19 @@ def _audience(
     return choices.pop()
 
 
+def _algorithm(facts: Facts, audience: frozenset[str]) -> Algorithm | Denied:
+    """Return the algorithm that signs a token for these audiences. A token has one signature, so all must share it."""
+    its = {each: facts.algorithms.get(each, Algorithm.RS256) for each in sorted(audience)}
+    if len({*its.values()}) == 1:
+        return next(iter(its.values()))
+    told = " and ".join(f"{each} takes {algorithm}" for each, algorithm in its.items())
+    return Denied(
+        reason=Reason.INVALID_TARGET,
+        details=f"{told}. One token has one signature algorithm: request a token for each of these resources.",
+        algorithms=its,
+    )
+
+
 def _listed(choices: set[frozenset[str]]) -> str:
     return ", or ".join(sorted(" and ".join(sorted(choice)) for choice in choices))
 
@@ -299,6 +320,7 @@ def _grant(
     serving: Sequence[GrantedAuthority],
     wanted: frozenset[str] | None,
     audience: frozenset[str],
+    algorithm: Algorithm,
     limits: LifetimeLimits,
     now: datetime,
 ) -> Granted | Denied:
@@ -331,6 +353,7 @@ def _grant(
         proved=proved,
         actions=tuple(sorted(drawn)),
         audience=tuple(sorted(audience)),
+        algorithm=algorithm,
         lifetime=min(*lives, *_proof_life(client, proved, now), limits.max_token_lifetime),
         sources=tuple(sources[id_] for id_ in sorted(sources)),
         trusted_issuer=facts.trusted_issuers[proved.trusted_issuer_id] if proved.trusted_issuer_id else None,

@@ -26,21 +26,19 @@ MOST_RESOURCES: Final = 4  # combinations of resources for which the facts of on
 FIXED_WEIGHT: Final = 50  # of the facts of one client: some 4 kB
 
 
-def load_facts(tx: Tx, request: TokenRequest) -> Facts:
+def load_facts(tx: Tx, request: TokenRequest, default_audience: str) -> Facts:
     """Load the data for the decision on this request, in this transaction."""
     client = clients.load(tx, request.client_id)
     resolved = {resource: apis.resolve(tx, resource) for resource in request.resources}
+    held = delegations.of_client(tx, client.id) if client else []
+    audiences = {default_audience, *request.resources, *filter(None, resolved.values())}
     return Facts(
         version=tx.version,
         change_id=tx.change_id,
         client=client,
-        authorities=tuple(
-            GrantedAuthority(delegation=delegation, role=role)
-            for delegation, role in delegations.of_client(tx, client.id)
-        )
-        if client
-        else (),
+        authorities=tuple(GrantedAuthority(delegation=delegation, role=role) for delegation, role in held),
         audiences={resource: identifier for resource, identifier in resolved.items() if identifier},
+        algorithms=apis.algorithms(tx, audiences.union(*(delegation.audiences for delegation, _ in held))),
         trusted_issuers=issuers.by_ids(tx, client.trusted_issuer_ids) if client and client.trusted_issuer_ids else {},
     )
 

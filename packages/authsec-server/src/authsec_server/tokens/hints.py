@@ -162,6 +162,13 @@ def _action_not_allowed(detail: Mapping[str, Any]) -> Remedy:
 
 
 def _invalid_target(detail: Mapping[str, Any]) -> Remedy:
+    if isinstance(detail.get("algorithms"), dict):
+        return Remedy(
+            text=f"The audiences of the token have different signing algorithms ({_algorithms(detail['algorithms'])}): "
+            "have the agent request a token for each API, with the parameter resource, or register the APIs for one "
+            "algorithm.",
+            place=Place.CONNECT,
+        )
     resources = ", ".join(_texts(detail, "resources"))
     if not resources:
         return Remedy(
@@ -174,6 +181,10 @@ def _invalid_target(detail: Mapping[str, Any]) -> Remedy:
         "correct the resource where the agent runs.",
         place=Place.DELEGATIONS,
     )
+
+
+def _algorithms(detail: Mapping[str, Any]) -> str:
+    return ", ".join(f"{audience}: {algorithm}" for audience, algorithm in sorted(detail.items()))
 
 
 def _proof_not_accepted(detail: Mapping[str, Any]) -> Remedy:

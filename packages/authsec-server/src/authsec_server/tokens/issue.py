@@ -6,7 +6,7 @@ Every token request that is granted takes all three steps.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -25,6 +25,8 @@ from authsec_server.audit.event_batches import TokenEvent
 from authsec_server.db import Database, Tx
 from authsec_server.db.batches import Batches
 from authsec_server.failures import Unavailable
+from authsec_server.keys import service as keys
+from authsec_server.keys.model import Algorithm
 from authsec_server.keys.signer import Signer
 from authsec_server.roles import service as roles
 from authsec_server.tokens.decision import (
@@ -136,15 +138,18 @@ class PendingToken:
         if self._recorded.cancelled() or self._recorded.exception() is not None:
             return None
         recorded = self._recorded.result()
-        if isinstance(recorded, Denied) or not self._tokens.signer.has_opened(recorded.event.kid):
+        if isinstance(recorded, Denied):
             return None
-        return recorded
+        has_key = self._tokens.signer.has_opened(recorded.event.kid, recorded.template.algorithm)
+        return recorded if has_key else None
 
     def _begin_to_sign(self, _recorded: object) -> None:
         granted = self._granted()
         try:
             if granted is not None:
-                self._signature = self._tokens.signer.sign_elsewhere(granted.event.kid, granted.signing_input)
+                self._signature = self._tokens.signer.sign_elsewhere(
+                    granted.event.kid, granted.template.algorithm, granted.signing_input
+                )
         finally:  # whatever happens, the caller gets an answer
             if self._signature is None:
                 self._end(None)
@@ -207,7 +212,7 @@ class DelegationTokens:
         return PendingToken(self, asked, self.batches.submit(asked))
 
     def _issue(self, request: TokenRequest) -> Issued | Denied:
-        facts = self.database.read(lambda tx: load_facts(tx, request))
+        facts = self.database.read(lambda tx: load_facts(tx, request, self.limits.default_audience))
         try:
             proved = self._prove(facts, request)
         except Unchecked as error:
@@ -290,11 +295,11 @@ class DelegationTokens:
             self._decide(tx, each, refusals, now, is_fresh=is_fresh)
             for each, is_fresh in zip(asked, fresh, strict=True)
         ]
-        kid: str | Unavailable = ""
-        if any(isinstance(each, Template) for each in decided):
-            kid = self._active_kid(tx)
+        kids: Mapping[Algorithm, str] = {}
+        if any(isinstance(each, Template) for each in decided):  # refusals need no key
+            kids = self.signer.active_kids(tx)
         outcomes = [
-            each if isinstance(each, Denied) else self._prepared(of.request, each, kid, now)
+            each if isinstance(each, Denied) else self._prepared(of.request, each, kids, now)
             for of, each in zip(asked, decided, strict=True)
         ]
         audit.record_all(tx, [each.event for each in outcomes if isinstance(each, RecordedToken)])
@@ -304,7 +309,10 @@ class DelegationTokens:
     def _decide(self, tx: Tx, asked: _Asked, refusals: Refusals, now: datetime, *, is_fresh: bool) -> Template | Denied:
         """Return what is granted to the request, or the refusal, which is then recorded or counted."""
         request, proved = asked.request, asked.proved
-        kept = asked.decided_on = asked.kept if asked.kept.are_of(tx) else KeptFacts(load_facts(tx, request))
+        kept = asked.kept
+        if not kept.are_of(tx):
+            kept = KeptFacts(load_facts(tx, request, self.limits.default_audience))
+        asked.decided_on = kept
         outcome = self._admit(asked, is_fresh=is_fresh) or self._granted(kept, request, proved, now)
         if isinstance(outcome, Denied):
             outcome = explained(tx, outcome)
@@ -343,17 +351,13 @@ class DelegationTokens:
             asked.wait = self.rates.charge_client(request.client_id, request.address, attested=attested)
         return too_often(asked.wait) if asked.wait else None
 
-    def _active_kid(self, tx: Tx) -> str | Unavailable:
-        try:
-            return self.signer.active_kid(tx)
-        except Unavailable as failure:  # refusals need no key
-            return failure
-
     def _prepared(
-        self, request: TokenRequest, template: Template, kid: str | Unavailable, now: datetime
+        self, request: TokenRequest, template: Template, kids: Mapping[Algorithm, str], now: datetime
     ) -> RecordedToken | Unavailable:
-        if isinstance(kid, Unavailable):
-            return Unavailable(kid.message, kid.remedy)
+        try:
+            kid = keys.of_algorithm(kids, template.algorithm)
+        except Unavailable as failure:
+            return failure
         jti, issued_at = self.token_bytes(16).hex(), int(now.timestamp())
         unsigned = template.signing_input(kid, issued_at, jti)
         event = TokenEvent(
@@ -376,7 +380,7 @@ class DelegationTokens:
     def sign(self, recorded: RecordedToken) -> bytes:
         """Return the signature. Raises `Unavailable`."""
         try:
-            return self.signer.sign(recorded.event.kid, recorded.signing_input)
+            return self.signer.sign(recorded.event.kid, recorded.template.algorithm, recorded.signing_input)
         except Exception as error:
             raise Unavailable("The token could not be signed.") from error
 

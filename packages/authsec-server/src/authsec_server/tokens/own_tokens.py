@@ -9,7 +9,8 @@ from authsec.jose import JoseError, PublicKey, VerifiedJws, parse_compact
 
 from authsec_server.attestation.explain import pasted
 from authsec_server.failures import Invalid
-from authsec_server.tokens.claims import ALGORITHM, TYPE
+from authsec_server.keys.model import algorithm_of
+from authsec_server.tokens.claims import TYPE
 
 
 def read_pasted(text: str) -> str:
@@ -44,10 +45,10 @@ class OwnTokens:
         except JoseError:
             return None  # no token at all
         # RFC 8725 section 3.11: nothing of another type passes for a token, whatever else a key may come to sign.
-        if jws.header["alg"] != ALGORITHM or jws.header.get("typ") != TYPE or jws.claims.get("iss") != self.issuer:
+        if jws.header.get("typ") != TYPE or jws.claims.get("iss") != self.issuer:
             return None
         key = next((key for key in self.keys() if key.thumbprint() == jws.header.get("kid")), None)
         try:
-            return jws.verified_by(key, algorithms={ALGORITHM}) if key else None
+            return jws.verified_by(key, algorithms={algorithm_of(key.kind)}) if key else None
         except JoseError:
             return None  # not signed by us

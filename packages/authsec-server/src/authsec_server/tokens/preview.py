@@ -69,7 +69,8 @@ def preview(
     request = _request(client.id, scope, resources)
     if isinstance(request, Denied):
         return request
-    foreseen = _foreseen(load_facts(tx, request), client, request, issuance, proof_id, act.now)
+    facts = load_facts(tx, request, issuance.limits.default_audience)
+    foreseen = _foreseen(facts, client, request, issuance, proof_id, act.now)
     return explained(tx, foreseen) if isinstance(foreseen, Denied) else foreseen
 
 
@@ -94,7 +95,8 @@ def preview_delegation(
     if isinstance(request, Denied):
         return request
     facts = with_authority(
-        load_facts(tx, request), GrantedAuthority(delegation=resolved.delegation, role=resolved.role)
+        load_facts(tx, request, issuance.limits.default_audience),
+        GrantedAuthority(delegation=resolved.delegation, role=resolved.role),
     )
     return _foreseen(facts, resolved.client, request, issuance, proof_id, act.now)
 

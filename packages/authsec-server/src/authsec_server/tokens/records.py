@@ -65,6 +65,7 @@ def _event_of(request: TokenRequest, facts: Facts, proved: Proved, outcome: Deni
             "missing": list(outcome.missing),
             **({"unknown": list(outcome.unknown)} if outcome.unknown else {}),
             "smaller": list(outcome.smaller),
+            **({"algorithms": {**outcome.algorithms}} if outcome.algorithms else {}),
         }
         | details_of_proof(proved, facts.trusted_issuers.get(proved.trusted_issuer_id or "")),
     )

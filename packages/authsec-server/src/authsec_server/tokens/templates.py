@@ -20,6 +20,7 @@ from authsec_server.attestation.model import Proved
 from authsec_server.audit.event_batches import EventTemplate
 from authsec_server.audit.model import Decision, Event, EventKind, Named
 from authsec_server.delegations.model import title
+from authsec_server.keys.model import Algorithm
 from authsec_server.tokens.claims import claims, header
 from authsec_server.tokens.decision import Facts, Granted, Issuance
 from authsec_server.tokens.records import details_of_proof
@@ -38,6 +39,7 @@ class Template:
     """
 
     lifetime: int  # seconds
+    algorithm: Algorithm
     since: datetime | None
     until: datetime | None
     claims: dict[str, Any]  # without the holes
@@ -53,7 +55,7 @@ class Template:
         """Return the octets to sign (RFC 7515 section 5.1) for a token of this second."""
         one, two, three, four, five = self._pieces
         text = f"{one}{issued_at + self.lifetime}{two}{issued_at}{three}{jti}{four}{issued_at}{five}"
-        return _header(kid) + b"." + _base64url(text.encode())
+        return _header(kid, self.algorithm) + b"." + _base64url(text.encode())
 
     def answer(self, token: str, issued_at: int) -> bytes:
         """Return the answer to the request (docs/endpoint.md), as JSON."""
@@ -95,6 +97,7 @@ def template_of(facts: Facts, granted: Granted, issuance: Issuance, now: datetim
     until = _until(facts, granted, now)
     return Template(
         lifetime=granted.lifetime,
+        algorithm=granted.algorithm,
         since=None if until is None else now,
         until=until,
         claims={name: value for name, value in its.items() if name not in _HOLES},
@@ -177,8 +180,8 @@ def _event(granted: Granted, now: datetime) -> Event:
 
 
 @lru_cache(maxsize=16)
-def _header(kid: str) -> bytes:
-    return _base64url(strict_json.dumps(dict(header(kid))))
+def _header(kid: str, algorithm: Algorithm) -> bytes:
+    return _base64url(strict_json.dumps(dict(header(kid, algorithm))))
 
 
 def _base64url(octets: bytes) -> bytes:

@@ -47,7 +47,8 @@ class UnitOfWork:
     """A runner of database transactions for requests, with the clock, the randomness and the `authenticate` function.
 
     `impact` returns the impact of changes. `count_refusal` records in the audit log that a principal was not
-    permitted to use an operation.
+    permitted to use an operation. `complete` runs at the end of each change, in the same transaction: it makes the
+    signing keys that a changed API needs.
     """
 
     database: Database
@@ -56,6 +57,7 @@ class UnitOfWork:
     authenticate: Authenticator
     impact: ImpactSource
     count_refusal: Callable[[Tx, Act, NotPermitted, str], None]
+    complete: Callable[[Tx, Act], None]
 
     async def act(self, request: Request) -> Act:
         """Authenticate the request and return its `Act`: the principal, the time and the request's id.
@@ -122,8 +124,11 @@ class UnitOfWork:
 
     def _confirmed(self, tx: Tx, act: Act, work: Callable[[Tx, Act], T]) -> T:
         self.authenticate.confirm(tx, act.principal)
+        current = replace(act, now=self.now())
         try:
-            return work(tx, replace(act, now=self.now()))
+            done = work(tx, current)
+            self.complete(tx, current)
+            return done
         except Outdated as outdated:
             if outdated.thing:  # else it is all that there is which has changed
                 outdated.fields = self.impact.changed_fields(tx, outdated)

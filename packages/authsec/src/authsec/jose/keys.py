@@ -92,8 +92,13 @@ class PublicKey:
         return cls(key)
 
     @classmethod
-    def from_jwk(cls, jwk: Mapping[str, Any]) -> Self:
-        """Read a public JSON Web Key (RFC 7517). `use`, `key_ops` and `alg` are obeyed; unknown members are ignored."""
+    def from_jwk(cls, jwk: Mapping[str, Any], *, alg_required: bool = False) -> Self:
+        """Read a public JSON Web Key (RFC 7517). `use`, `key_ops` and `alg` are obeyed; unknown members are ignored.
+
+        With `alg_required`, a JWK without `alg` is refused, and the key verifies only signatures with this very `alg`
+        (RFC 8725 §3.1). Otherwise a JWK without `alg` verifies with all algorithms of its kind of key, and
+        `EdDSA` and `Ed25519` are two names of one algorithm.
+        """
         if _PRIVATE_JWK_MEMBERS & jwk.keys():
             raise JoseError("private_key", "the JWK has a private or symmetric key; consider that key exposed")
         use, operations, alg, kty = (jwk.get(name) for name in ("use", "key_ops", "alg", "kty"))
@@ -104,7 +109,12 @@ class PublicKey:
             _unsupported()
         if not isinstance(alg, str | None):
             raise JoseError("malformed_key", "the JWK's alg is not a string")
-        return cls(_native_from_jwk(kty, {name: jwk.get(name) for name in _JWK_MEMBERS[kty]}), only=alg)
+        if alg_required and alg is None:
+            raise JoseError("key_use", "the JWK has no alg, which says how it verifies")
+        key = cls(_native_from_jwk(kty, {name: jwk.get(name) for name in _JWK_MEMBERS[kty]}), only=alg)
+        if alg_required and alg is not None:
+            key.algorithms = frozenset({alg})
+        return key
 
     def to_jwk(self) -> dict[str, str]:
         """Return the key's public members. The caller that publishes the key adds `kid`, `use` and `alg`."""

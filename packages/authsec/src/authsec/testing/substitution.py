@@ -57,9 +57,10 @@ class _Unproved:
 def verifier_for(audience: str, revocations: InMemoryRevocations, like: Expected | None = None) -> TokenVerifier:
     """Make a verifier for the tokens of this process. Only issuer, keys and revocations differ from a normal verifier.
 
-    `like` are the expected values of another verifier. From `like` come the leeway and the algorithms.
+    From `like`, the expected values of another verifier, comes the leeway. The algorithm is that of this process's key:
+    a verifier for ES256 alone would refuse all tokens of a test.
     """
-    settings: dict[str, Any] = {} if like is None else {"leeway": like.leeway, "algorithms": like.algorithms}
+    settings: dict[str, Any] = {} if like is None else {"leeway": like.leeway}
     # Made for a name on loopback, for which nothing has to be read or trusted, and then told whom to expect.
     verifier = TokenVerifier("http://127.0.0.1", audience, keys=key_set(), revocations=revocations, **settings)
     made = verifier.expected

@@ -19,6 +19,8 @@ from authsec.verifier.issuer import refuse_throwaway, throwaway_hint
 from authsec.verifier.token import ACTION
 
 HIGHEST_LEEWAY: Final = 300
+ALGORITHMS: Final = ("RS256", "ES256", "EdDSA")
+"""The signature algorithms of authorities (RFC 7518 §3.3 and §3.4, RFC 8037). The key's `alg` says which one is its."""
 YEAR_10000: Final = 253_402_300_800  # where Python's calendar ends
 
 
@@ -47,7 +49,10 @@ class Expected:
         if not 0 <= self.leeway <= HIGHEST_LEEWAY:
             raise ConfigError(f"leeway must be 0 to {HIGHEST_LEEWAY} seconds", reason="leeway_invalid")
         if not self.algorithms:
-            raise ConfigError("algorithms must not be empty: authorities sign with RS256", reason="algorithms_missing")
+            raise ConfigError(
+                f"algorithms must not be empty: authorities sign with {', '.join(ALGORITHMS)}",
+                reason="algorithms_missing",
+            )
 
 
 class Case(NamedTuple):  # as is the next one: they are made for each request, in a fraction of a dataclass's time

@@ -41,10 +41,10 @@ class KeySource(Protocol):
         """Return the age of the keys, and the reason why the last fetch failed. Never waits."""
 
 
-def usable_keys(document: Mapping[str, Any]) -> Mapping[str, PublicKey]:
+def usable_keys(document: Mapping[str, Any], *, alg_required: bool) -> Mapping[str, PublicKey]:
     """Return the keys of a JWK Set (RFC 7517 §5) that can verify signatures, by `kid`.
 
-    If two keys have the same `kid`, the first one is used.
+    If two keys have the same `kid`, the first one is used. With `alg_required`, keys without `alg` are left out.
     """
     entries = document.get("keys")
     keys: dict[str, PublicKey] = {}
@@ -53,7 +53,7 @@ def usable_keys(document: Mapping[str, Any]) -> Mapping[str, PublicKey]:
         if not isinstance(kid, str):  # tokens without kid are refused, so nothing would ever ask for this key
             continue
         try:
-            keys.setdefault(kid, PublicKey.from_jwk(entry))
+            keys.setdefault(kid, PublicKey.from_jwk(entry, alg_required=alg_required))
         except JoseError as error:
             _log.warning("a published key is ignored: %s", error)
     return keys
@@ -63,9 +63,9 @@ class GivenKeys:
     """The keys of a JWK Set that the program provides, without HTTP."""
 
     def __init__(self, document: Mapping[str, Any]) -> None:
-        self._keys = usable_keys(document)
+        self._keys = usable_keys(document, alg_required=True)
         if not self._keys:
-            raise ConfigError("keys= has no key with a kid that can verify signatures", reason="keys_invalid")
+            raise ConfigError("keys= has no key with a kid and an alg that can verify", reason="keys_invalid")
 
     def find_cached(self, kid: str) -> PublicKey | None:
         return self._keys.get(kid)

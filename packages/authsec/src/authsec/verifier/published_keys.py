@@ -233,7 +233,7 @@ class PublishedKeys:
 
     def _download(self) -> Mapping[str, PublicKey]:
         jwks_uri = published_address(self._issuer, self._named, self._fetch)
-        keys = usable_keys(self._fetch(jwks_uri))
+        keys = usable_keys(self._fetch(jwks_uri), alg_required=True)
         if not keys:  # an empty set is a fault, not a message: it never replaces a good one
             raise DocumentRefused(f"{jwks_uri} has no usable key")
         return keys

@@ -19,6 +19,7 @@ from authsec.errors import ConfigError, InvalidToken, RevocationsUnavailable
 from authsec.http_client import trust_store
 from authsec.jose import JoseError, PublicKey, UnverifiedJws, parse_compact
 from authsec.verifier.checks import (
+    ALGORITHMS,
     AUDIENCE_MISMATCH,
     CLAIM_CHECKS,
     HEADER_CHECKS,
@@ -108,6 +109,9 @@ class TokenVerifier:
     `remember` is the number of verified tokens in the cache; 0 disables the cache. The next request with a cached
     token costs a few microseconds. The key, the time and the revocations are checked for each request.
 
+    A token's `alg` must be that of its key in the key set, and no other. `algorithms` can allow fewer: an API that is
+    registered for ES256 may refuse all else with `algorithms=["ES256"]`.
+
     `leeway` is the permitted difference between the clocks, in seconds. `ca_file` and `allow_http_hosts` default
     to the environment's `AUTHSEC_CA_FILE` and `AUTHSEC_ALLOW_HTTP_HOSTS`. `HTTPS_PROXY` and `NO_PROXY` are
     obeyed. Raises `ConfigError` for settings that cannot protect anything.
@@ -120,7 +124,7 @@ class TokenVerifier:
         *,
         keys: KeySet | None = None,
         leeway: int = 30,
-        algorithms: Collection[str] = ("RS256",),
+        algorithms: Collection[str] = ALGORITHMS,
         max_bytes: int = 16_384,
         fresh_for: float = 300.0,
         keep_for: float = 86_400.0,

@@ -187,7 +187,7 @@ class Directory:
         return kept.value
 
     def _fetch_keys(self) -> _KeptDocument[Mapping[str, PublicKey]]:
-        keys = usable_keys(self._fetch(self._current_provider().jwks_uri))
+        keys = usable_keys(self._fetch(self._current_provider().jwks_uri), alg_required=False)
         return _KeptDocument(keys, self._monotonic())
 
     def _fetch(self, url: str) -> Mapping[str, Any]:

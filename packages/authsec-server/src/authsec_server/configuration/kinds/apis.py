@@ -11,13 +11,16 @@ from authsec_server.configuration.document import ApiShape
 from authsec_server.configuration.model import UNMADE, Facts, Section, filled, new_slug, require_kind
 from authsec_server.configuration.steps import PlannedStep, PlanTurn, making, removing
 from authsec_server.db import Tx
+from authsec_server.keys.model import Algorithm
 from authsec_server.principal import Act
 from authsec_server.revisions import checked, plain
 
+_DEFAULTS = {"kind": ApiKind.API.value, "signing_algorithm": Algorithm.RS256.value}
+
 
 def exported(api: Api) -> Facts:
-    """Return the API as a configuration document writes it."""
-    return {field: its for field, its in facts(api).items() if field != "kind" or api.kind is not ApiKind.API}
+    """Return the API as a configuration document writes it, without the defaults."""
+    return {field: its for field, its in facts(api).items() if _DEFAULTS.get(field) != its}
 
 
 def facts(api: Api) -> Facts:

@@ -22,6 +22,7 @@ from authsec_server.delegations import effective, impact, live_tokens
 from authsec_server.delegations.effective import ApiCaller
 from authsec_server.delegations.live_tokens import TokensAtApi
 from authsec_server.failures import Conflict, Failure, Invalid, Outdated
+from authsec_server.keys.model import Algorithm
 from authsec_server.principal import Act, Role
 
 PAGE = 50
@@ -79,6 +80,7 @@ def _followed(tx: Tx, visit: PageRequest, shown: Sequence[Api]) -> dict[str, Tok
 
 
 SPARE_ROWS = 3
+DEFAULTS = {"signing_algorithm": Algorithm.RS256.value}
 TEXTS = ("slug", *(name for name in EDITABLE if name != "actions"))
 
 
@@ -86,7 +88,7 @@ TEXTS = ("slug", *(name for name in EDITABLE if name != "actions"))
 class TypedApi:
     """The values in the form of an API, typed by a person or stored. `spare` is the number of empty rows."""
 
-    texts: Mapping[str, str] = field(default_factory=lambda: dict.fromkeys(TEXTS, ""))
+    texts: Mapping[str, str] = field(default_factory=lambda: {**dict.fromkeys(TEXTS, ""), **DEFAULTS})
     kind: str = ApiKind.API
     actions: Sequence[tuple[str, ...]] = ()
     spare: int = SPARE_ROWS
@@ -95,7 +97,7 @@ class TypedApi:
     def of(cls, api: Api) -> TypedApi:
         """Return the form filled with the stored API."""
         return cls(
-            texts={name: getattr(api, name) for name in TEXTS},
+            texts={name: str(getattr(api, name)) for name in TEXTS},
             kind=api.kind,
             actions=[(each.action, each.description) for each in api.actions],
         )
@@ -106,7 +108,7 @@ class TypedApi:
         actions = form.rows("action", "action_description")
         empty = len(form.all("action")) - len(actions)
         return cls(
-            texts={name: form.text(name).replace("\r\n", "\n") for name in TEXTS},
+            texts={name: form.text(name, DEFAULTS.get(name, "")).replace("\r\n", "\n") for name in TEXTS},
             kind=form.text("kind", ApiKind.API),
             actions=actions,
             spare=SPARE_ROWS + (min(empty, MAX_ACTIONS) if form.ticked("more") else 0),

@@ -46,8 +46,9 @@ def snippets(issuer: str, api: Api) -> Sequence[Snippet]:
         ),
         Snippet(
             title="Any other language",
-            note="With any JWT library and these keys, verify the signature (RS256 only), the issuer, the audience and "
-            "the expiry. A JWT library does not check revocations: it accepts a revoked token until the token expires.",
+            note="With any JWT library and these keys, verify the signature "
+            f"({api.signing_algorithm} only), the issuer, the audience and the expiry. A JWT library does not check "
+            "revocations: it accepts a revoked token until the token expires.",
             code=f"issuer    {issuer}\naudience  {api.identifier}\nkeys      {issuer}/.well-known/jwks.json",
         ),
     )
