@@ -63,15 +63,16 @@ class Site:
         made: dict[str, Any] = answer.json()
         return made
 
-    def agent(self, name: str, **proof: object) -> str:
+    def agent(self, name: str, audience: str = "", **proof: object) -> str:
         """Onboard an agent and delegate to it; its client id."""
         client: str = self.post("clients", name=name, **proof)["client_id"]
-        self.delegate(client)
+        self.delegate(client, audience)
         return client
 
-    def delegate(self, client: str) -> str:
-        """Delegate an action; the id of the delegation."""
-        terms = {"target_type": "AutoGen AI agent", "max_duration": 3600, "actions": ["customers:read"]}
+    def delegate(self, client: str, audience: str = "") -> str:
+        """Delegate an action at the API with this audience, or at the default one; the id of the delegation."""
+        terms: dict[str, object] = {"target_type": "AutoGen AI agent", "max_duration": 3600}
+        terms |= {"actions": ["customers:read"], "audiences": [audience] if audience else []}
         made: str = self.post("delegations", role=self.role, client=client, **terms)["id"]
         return made
 
@@ -128,12 +129,21 @@ class Agents:
             for name, key in self._keys.items()
         }
         self._unattested = site.agent("Unattested", platform="unattested")
+        self._for_algorithms: dict[str, str] = {}
         self._cluster = PrivateKey.generate_rsa()
         self._in_cluster = ""
 
     def unattested(self, _number: int = 1) -> list[Request]:
         """The request of an agent without a proof."""
         return [request_of(self._unattested)]
+
+    def for_algorithm(self, algorithm: str, _number: int = 1) -> list[Request]:
+        """The request of an agent without a proof, for an API whose tokens have this algorithm."""
+        if algorithm not in self._for_algorithms:
+            audience = f"{algorithm.lower()}-api"
+            self._site.post("apis", name=algorithm, identifier=audience, signing_algorithm=algorithm)
+            self._for_algorithms[algorithm] = self._site.agent(f"Agent of {algorithm}", audience, platform="unattested")
+        return [request_of(self._for_algorithms[algorithm])]
 
     def in_cluster(self, _number: int = 1) -> list[Request]:
         """The request of a pod with the token of its service account, which stays the same for an hour."""

@@ -108,7 +108,7 @@ def _changes(site: Site | None) -> Iterator[list[float]]:
         thread.join()
 
 
-def cost(results: Results, source: str, must: float, aim: float) -> Value:
+def cost(results: Results, source: str, must: float | None = None, aim: float | None = None) -> Value:
     """The processor time of a token in signatures."""
     ratios = [each.ratio for each in results.rounds[source]]
     return Value(

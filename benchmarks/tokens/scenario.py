@@ -116,6 +116,8 @@ def _authorities(stack: ExitStack, folder: Path, size: Size, progress: Progress)
         Source(name="key pair, RS256", target=here, requests=partial(agents.with_key, "RS256")),
         Source(name="key pair, Ed25519", target=here, requests=partial(agents.with_key, "Ed25519")),
         Source(name="Kubernetes token", target=here, requests=agents.in_cluster),
+        Source(name="no proof, ES256", target=here, requests=partial(agents.for_algorithm, "ES256")),
+        Source(name="no proof, EdDSA", target=here, requests=partial(agents.for_algorithm, "EdDSA")),
         Source(name="PostgreSQL, no proof", target=there, requests=on_postgresql.unattested),
         Source(name="PostgreSQL, key pair, Ed25519", target=there, requests=partial(on_postgresql.with_key, "Ed25519")),
         Source(name=OURS + ALONE, target=here, requests=agents.unattested, connections=1),
@@ -148,6 +150,8 @@ def _values(results: Results, used: float, size: Size) -> list[Value]:
         cost(results, "key pair, RS256", must=1.9, aim=1.7),
         cost(results, "key pair, Ed25519", must=2.2, aim=2.0),
         cost(results, "Kubernetes token", must=1.7, aim=1.5),
+        cost(results, "no proof, ES256", must=0.6, aim=0.5),
+        cost(results, "no proof, EdDSA"),
         cost(results, "PostgreSQL, no proof", must=1.8, aim=1.6),
         cost(results, "PostgreSQL, key pair, Ed25519", must=2.6, aim=2.2),
     ]
