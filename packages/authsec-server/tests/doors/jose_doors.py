@@ -178,7 +178,7 @@ def revocation(its: Any) -> Door:
 
 def api(key: PrivateKey) -> Door:
     """An API that verifies delegation tokens with the SDK."""
-    jwk = {**key.public.to_jwk(), "kid": "one", "use": "sig"}
+    jwk = {**key.public.to_jwk(), "kid": "one", "use": "sig", "alg": key.algorithm}
     verifier = TokenVerifier(
         US,
         API,
