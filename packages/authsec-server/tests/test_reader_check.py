@@ -101,7 +101,11 @@ def test_a_key_whose_live_tokens_are_not_found_is_named(database: Database, monk
 
 
 @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
-def test_questions_are_asked_with_the_timeouts_of_a_server(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("short", [0, 1000])
+def test_questions_are_asked_with_the_timeouts_of_a_server(
+    database: Database, short: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reader_check, "_SHORT", short)
     log = fill(database)
     genuine, seen = pages.following, list[str]()
 

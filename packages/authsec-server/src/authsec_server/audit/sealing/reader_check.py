@@ -30,6 +30,7 @@ from authsec_server.audit.sealing.reader_questions import ListQuestion, dimensio
 from authsec_server.audit.sealing.reader_sums import sum_questions
 from authsec_server.audit.sealing.scan import as_servers, plan_as_servers
 from authsec_server.audit.sealing.scratch import Scratch
+from authsec_server.audit.sealing.store import allow_long_statements
 from authsec_server.db import Tx
 from authsec_server.db.database import Access
 from authsec_server.db.postgresql_catalog import sqlstate
@@ -44,6 +45,7 @@ _SEARCH: Final = pages.CANDIDATES // 10  # and a page for which many events are 
 _STARTS: Final = 1000  # events at which pages of long lists begin
 _SINGLE: Final = 100  # events that are looked up one by one
 _WINDOWS: Final = 4  # pages of a long list, beside its first and its last
+_SHORT: Final = 1_000_000  # events: so many are read within the time that a server's session may be idle
 _PAGE: Final = audit.MAX_PAGE
 _RANDOM: Final = SystemRandom()
 _CANCELED: Final = "57014"  # SQLSTATE: by a timeout
@@ -60,6 +62,7 @@ class ReaderCheck:
         self._tx = Tx(tx.connection, Access.READ, tx.version)  # `counts` accepts no other
         self._proved = ProvedEvents(scratch)
         self._size = scratch.size()
+        self._is_long = self._proved.count() > _SHORT
         self._known_from = known_from
         self._now = now or datetime.now(UTC)
         self._found: list[str] = []
@@ -73,10 +76,11 @@ class ReaderCheck:
         Raises the errors of the database driver if the database cannot answer at all.
         """
         plan_as_servers(self._tx.connection)
-        for ask in (self._export, self._lists, self._single_events, self._followers, self._watchers):
-            self._ask(ask)
-        if counts:
-            self._ask(self._sums)
+        with nullcontext() if self._is_long else as_servers(self._tx.connection):
+            for ask in (self._export, self._lists, self._single_events, self._followers, self._watchers):
+                self._ask(ask)
+            if counts:
+                self._ask(self._sums)
         return self._found
 
     def _ask(self, ask: Callable[[], None]) -> None:
@@ -95,6 +99,7 @@ class ReaderCheck:
                 savepoint.rollback()
                 del self._found[before:]
                 self._is_patient = True  # a reader gets no answer; an answer that comes late is still compared
+                allow_long_statements(self._tx.connection)
                 self._ask(ask)
                 return
             savepoint.rollback()
@@ -104,8 +109,12 @@ class ReaderCheck:
             savepoint.commit()
 
     def _as_server(self) -> AbstractContextManager[None]:
-        """Within this context, nothing tells the session from a server's, as far as its settings show."""
-        return nullcontext() if self._is_patient else as_servers(self._tx.connection)
+        """Within this context, nothing tells the session from a server's, as far as its settings show.
+
+        In a short log, all questions are asked within one such context. In a long one, PostgreSQL would end the session
+        while the proved events are read.
+        """
+        return as_servers(self._tx.connection) if self._is_long and not self._is_patient else nullcontext()
 
     def _export(self) -> None:
         """Read all events, oldest first."""
