@@ -9,8 +9,8 @@ The package `revocations` owns the list of revocations.
 | `service` | record an event or a refusal; read events, with the reader's role checked |
 | `store` | tables and indexes; convert an event to a row and a row to an event |
 | `event_batches` | the events of many token requests, inserted by one statement of the driver |
-| `filters` | which events a filter matches |
-| `pages` | SQL of the list: filters, order, paging, which index |
+| `filters` | the fields of a filter; whether one new event matches it, for watchers |
+| `pages` | the SQL of a list: the condition of each filter, order, paging, which index |
 | `number_ranges` | event numbers of an hour, so that a filter by time reads few events |
 | `unreadable_rows` | lists and sums that continue after an unreadable row |
 | `views`, `api` | an event as JSON; the operation that lists events, and its query parameters |
