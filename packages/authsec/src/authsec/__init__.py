@@ -6,7 +6,7 @@ An agent uses `AuthSecClient` to get short-lived delegation tokens. An API uses 
 | module | owns |
 |---|---|
 | `client` | the methods of `AuthSecClient` |
-| `config` | every setting with its default, such as how long before its end a token is renewed; variables, and their errors |
+| `config` | each setting and its default, such as when a token is renewed; variables, and their errors |
 | `credentials/` | how an agent proves its identity |
 | `tokens` | the fields of `DelegationToken`; checks of the authority's answer |
 | `cache`, `single_flight` | keep, renew and drop tokens; one request for many callers |
@@ -18,7 +18,8 @@ An agent uses `AuthSecClient` to get short-lived delegation tokens. An API uses 
 | `denials`, `grant_url` | a denial as a tool's result; the console page where a person grants what is missing |
 | `outgoing/`, `mcp_client` | tokens on an agent's requests with `requests` and httpx; an agent's MCP client |
 | `verifier/` | whether a token is valid; keys, revocations |
-| `gate`, `resource_metadata` | an API's decision, and status, headers and body of a refusal, for all frameworks; its metadata (RFC 9728) |
+| `gate` | an API's decision, and status, headers and body of a refusal, for all frameworks |
+| `resource_metadata` | an API's metadata (RFC 9728) |
 | `asgi`, `wsgi`, `flask`, `django`, `fastapi`, `mcp` | the call of `gate` in one web framework or interface each |
 | `verify_server/` | the use of `gate` for a reverse proxy |
 | `jose/`, `strict_json` | JWT signatures, keys and algorithms; refusal of ambiguous JSON |
