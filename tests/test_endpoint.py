@@ -238,6 +238,7 @@ def test_the_limit_of_the_unproved_is_per_address_and_client(serve: Any) -> None
     assert ask("203.0.113.2").status_code == 200
 
 
+@pytest.mark.sqlite_suffices
 def test_what_cannot_be_recorded_is_not_issued(serve: Any, database_option: str, tmp_path: Path) -> None:
     its = serve()
     agent = its.agent("Open")
@@ -256,6 +257,7 @@ def test_what_cannot_be_recorded_is_not_issued(serve: Any, database_option: str,
     assert len(issued) == 1
 
 
+@pytest.mark.sqlite_suffices
 def test_every_answer_is_in_the_audit_log_before_it_arrives(serve: Any) -> None:
     its = serve()
     agent = its.agent("Keyed", keyed=True)

@@ -42,6 +42,7 @@ class Seen:
 
 
 @pytest.mark.sqlite_suffices
+@pytest.mark.soak  # test_keys_rotation.py of the server rotates keys without load
 def test_no_good_token_is_refused(serve: Any) -> None:
     limits = dict.fromkeys(("AUTHSEC_SERVER_UNPROVED_LIMIT", "AUTHSEC_SERVER_ADDRESS_LIMIT"), "1000000")
     its = serve(AUTHSEC_SERVER_SIGNERS="2", **limits)

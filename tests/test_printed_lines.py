@@ -81,6 +81,7 @@ def test_the_first_line_leads_into_the_console(serve: Any, shell: Shell) -> None
     assert "You become the first administrator" in its.http.get(url).text
 
 
+@pytest.mark.soak
 def test_nothing_but_the_data_need_be_named(tmp_path: Path, shell: Shell) -> None:
     """In any shell, in any folder; also where a folder has a space in its name."""
     data = tmp_path / "our data"

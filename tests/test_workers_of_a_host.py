@@ -73,6 +73,7 @@ def refused(workers: list[Worker], number: int) -> Callable[[], bool]:
     return lambda: all(each.outcomes[number] == "token_revoked" for each in workers)
 
 
+@pytest.mark.soak  # test_shared_file_processes.py of the SDK has the same, with a stand-in for the authority
 @pytest.mark.parametrize("database_option", ["sqlite"], indirect=True)
 def test_they_outlive_the_authority_and_each_other(serve: Any, tmp_path: Path) -> None:
     its = serve()

@@ -70,6 +70,7 @@ def test_onboarding_says_how_each_selector_is_proved_before_it_is_sent(
     expect(page.get_by_text("proved by the token")).to_have_count(2)
 
 
+@pytest.mark.soak
 def test_a_token_is_tried_and_an_agent_s_closest_miss_is_seen(
     place: Any, cluster: Issuer, browse: Any, axe: Any
 ) -> None:

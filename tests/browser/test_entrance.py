@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
+import pytest
 from playwright.sync_api import Page, expect
 
 WRONG = "not the password at all"
@@ -44,6 +45,7 @@ def test_the_right_password_leads_to_the_page_that_was_wanted_and_signing_out_en
     expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
 
 
+@pytest.mark.soak  # likewise
 def test_a_session_that_is_ended_elsewhere_is_out_at_its_next_click(
     place: Any, browse: Any, invite: Any, password: str
 ) -> None:
@@ -60,6 +62,7 @@ def test_a_session_that_is_ended_elsewhere_is_out_at_its_next_click(
     expect(lost).to_have_url(f"{place.url}/console/roles")
 
 
+@pytest.mark.soak  # test_console_entrance.py of the server has the same without a browser
 def test_a_link_that_has_been_used_says_so(place: Any, browse: Any, password: str) -> None:
     link = place.its.post("administrators", name="Ben", email="ben@example.com", role="viewer")["link"]["url"]
     early, late = browse(place.url), browse(place.url)

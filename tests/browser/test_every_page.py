@@ -78,7 +78,7 @@ def test_links_lead_to_every_page_and_none_leads_nowhere(found: list[tuple[str, 
     assert {pattern for _, pattern in found} == pages(ROUTES)
 
 
-@pytest.mark.parametrize("part", range(PARTS))
+@pytest.mark.parametrize("part", [0, *(pytest.param(part, marks=pytest.mark.soak) for part in range(1, PARTS))])
 @pytest.mark.parametrize(
     ("viewport", "besides", "in_both"),
     [

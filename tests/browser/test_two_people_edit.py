@@ -86,6 +86,7 @@ def test_the_second_is_told_and_may_overrule(
     expect(first.get_by_label(field)).to_have_value("The second one's")
 
 
+@pytest.mark.soak
 def test_who_has_reviewed_before_the_other_saves_is_told_as_well(place: Any, browse: Any, ben: Any) -> None:
     agent, held = place.its.agent("Reviewed"), place.its.role("Reviewed", "customers:read")
     path = f"/console/delegations/{place.its.delegate(held, agent, 'customers:read')}/edit"

@@ -101,7 +101,7 @@ def test_a_published_client_gets_living_tokens(
     record_verdict(client, GRANTED, "gets a token that APIs accept")
 
 
-@pytest.mark.parametrize("client", each(PUBLISHED))
+@pytest.mark.parametrize("client", each(PUBLISHED, rarely=PUBLISHED[1:]))
 def test_a_published_client_whose_delegation_was_revoked(
     client: Client, ended: str, authority: Any, foreign_python: ForeignPython, record_verdict: RecordVerdict
 ) -> None:

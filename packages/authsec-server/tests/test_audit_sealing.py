@@ -105,6 +105,7 @@ def test_a_column_that_comes_later_needs_another_form() -> None:
     assert {column.name for column in events.columns} == set(COVERED)
 
 
+@pytest.mark.sqlite_suffices
 def test_what_is_committed_is_sealed_and_nothing_else_changes(audit_log: AuditLog) -> None:
     audit_log.record(3)
     assert audit_log.sealer.seal() is False
@@ -122,6 +123,7 @@ def test_what_is_committed_is_sealed_and_nothing_else_changes(audit_log: AuditLo
     assert after.last != checkpoint
 
 
+@pytest.mark.sqlite_suffices
 def test_a_long_audit_log_is_sealed_in_batches_and_a_checkpoint_is_fresh(audit_log: AuditLog) -> None:
     at = {"at": NOW, "kind": "role.created", "request_id": "", "delegations": [], "roles": [], "reason": ""}
     row = at | {"address": "", "jti": "", "kid": "", "token_sha256": "", "detail": {}, "occurrences": 1}

@@ -31,6 +31,7 @@ from authsec_server.db import Database, open_database
 from authsec_server.db.sqlite_files import copy_database
 from authsec_server.keys.master_key import MasterKey
 from authsec_server.keys.sealing_keys import SealingKeys
+from long_runs import some_of
 
 sys.path.insert(0, str(Path(__file__).parent / "advisories"))
 from test_audit_log_dropped_unseen import AUGUST, Old
@@ -126,7 +127,7 @@ def test_a_restore_excuses_no_export_with_a_later_checkpoint(old: Old, restored:
 LATER_CHECKPOINT = "`authsec admin restored --checkpoint` accepts such a checkpoint when it records the restore."
 
 
-@pytest.mark.parametrize("is_checkpoint_given", [False, True])
+@pytest.mark.parametrize("is_checkpoint_given", some_of([False, True]))
 def test_a_server_whose_clock_was_ahead_signed_the_last_checkpoint_of_an_export(
     old: Old, restored: Restored, is_checkpoint_given: bool
 ) -> None:
@@ -148,7 +149,7 @@ def test_without_a_restore_no_finding_speaks_of_one(old: Old, restored: Restored
     assert LATER_CHECKPOINT not in restored.found(old.lines, *files)
 
 
-@pytest.mark.parametrize("place", [3, 15])
+@pytest.mark.parametrize("place", some_of([3, 15]))
 def test_an_export_is_compared_up_to_the_backup_and_later_ones_whole(old: Old, restored: Restored, place: int) -> None:
     restored.restore()
     first, second = restored.go_on()

@@ -125,6 +125,7 @@ def test_an_apply_may_hold_the_lock_for_longer_than_a_record(database: Database,
     assert database.record(version) == (1 if verb == "change" else 0)
 
 
+@pytest.mark.soak  # test_authority_lock.py has the order of tokens and revocations
 @postgresql
 def test_no_token_is_recorded_after_a_revocation_by_a_server_that_was_frozen_under_load(
     estate: Any, database_url: str, tmp_path: Path

@@ -81,7 +81,6 @@ LIES = (
 )
 
 
-@pytest.mark.parametrize("database_url", ["sqlite", "postgresql"], indirect=True)
 def test_whatever_was_changed_is_as_the_events_say_again_and_recorded(counted: Any) -> None:
     before = kept(counted)
     lies = LIES[:: 1 if counted.database.dialect == "sqlite" else 4]  # what is written then is the same on both

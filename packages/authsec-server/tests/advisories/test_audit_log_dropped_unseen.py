@@ -141,7 +141,6 @@ def old(database: Database) -> Old:
     return made
 
 
-@pytest.mark.parametrize("database_url", ["sqlite", "postgresql"], indirect=True)
 def test_what_was_dropped_after_an_export_is_missing_by_right_and_the_rest_is_as_sealed(old: Old) -> None:
     counted = old.database.read(lambda tx: tx.connection.execute(select(hourly_counts)).all())
     record = old.drop()

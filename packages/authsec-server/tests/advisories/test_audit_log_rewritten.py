@@ -148,8 +148,6 @@ def test_every_change_of_any_column_is_found_and_its_event_named(sealed: Sealed)
     assert tried > 2 * len(COVERED) - 5
 
 
-@pytest.mark.parametrize("database_url", ["sqlite", "postgresql"], indirect=True)
-@pytest.mark.sqlite_suffices
 def test_a_row_that_is_no_event_any_more_is_named_and_no_other(sealed: Sealed) -> None:
     if sealed.database.dialect == "postgresql":
         pytest.skip("PostgreSQL takes no such values")

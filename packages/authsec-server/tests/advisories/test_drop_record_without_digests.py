@@ -8,6 +8,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+import pytest
 from authsec_server.audit.model import EventKind
 from authsec_server.audit.sealing.dropped import sign_drop
 from authsec_server.audit.store import events
@@ -18,6 +19,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from test_audit_log_dropped_unseen import Old
 
 
+@pytest.mark.sqlite_suffices
 def test_a_record_without_digests_excuses_nothing(database: Database) -> None:
     old = Old(database)
     assert old.kept is not None

@@ -229,7 +229,8 @@ class _Undone(Exception):
     """Rolls the change back."""
 
 
-@MANY
+@pytest.mark.soak  # tests of PostgreSQL's catalogs and indexes are in every run
+@pytest.mark.parametrize("examples", [3000])
 @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
 def test_whatever_sql_does_to_postgresql_is_found(database: Database, examples: int) -> None:
     log = fill(database)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+import pytest
 from authsec_server.audit.model import EventKind
 from authsec_server.audit.sealing.restores import Restore, restores_in, sign_restore
 from authsec_server.audit.service import record_act
@@ -14,6 +15,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from test_rows_changed_around_a_drop import Year
 
 
+@pytest.mark.sqlite_suffices
 def test_a_restore_is_named_after_its_month_was_dropped(database: Database) -> None:
     year = Year(database)
     restore = Restore(at=year.at, authority_version=100, size=7, checkpoints_until=year.at)

@@ -105,6 +105,7 @@ def test_a_changed_row_of_any_table_is_found(sealed: Sealed) -> None:
     assert sealed.findings() == (), "each change was undone"
 
 
+@pytest.mark.sqlite_suffices
 @pytest.mark.parametrize("table", ["clients", "delegations", "admin_keys"])
 def test_a_row_that_was_put_in_or_taken_out_is_found(sealed: Sealed, table: str) -> None:
     gone = f"FROM {table} WHERE id = {ONE.format('id', table)}"
@@ -136,6 +137,7 @@ def test_the_product_that_is_kept_is_not_believed(sealed: Sealed) -> None:
     assert any("Rows of clients were changed in the database between event" in each for each in found), found
 
 
+@pytest.mark.sqlite_suffices
 def test_an_event_without_a_seal_explains_no_change(sealed: Sealed) -> None:
     """Somebody plants an event that says so while no server runs."""
 

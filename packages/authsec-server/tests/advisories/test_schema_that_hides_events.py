@@ -24,6 +24,7 @@ from authsec_server.db.catalog import schema_findings
 from authsec_server.db.integrity import integrity
 from databases import raise_version_to
 from full_events import full_event
+from long_runs import some_of
 from sqlalchemy import text
 
 NOW = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
@@ -205,7 +206,7 @@ HIDING = {
 }
 
 
-@pytest.mark.parametrize("trick", HIDING)
+@pytest.mark.parametrize("trick", some_of(HIDING))
 def test_a_trick_that_hides_an_event_on_postgresql_is_named(trick: str, after_trick: Callable[..., Seen]) -> None:
     statements, finding = HIDING[trick]
     found = after_trick(*statements)
@@ -495,7 +496,7 @@ HIDING_ON_SQLITE = {
 }
 
 
-@pytest.mark.parametrize("trick", HIDING_ON_SQLITE)
+@pytest.mark.parametrize("trick", some_of(HIDING_ON_SQLITE, each=2))
 def test_a_trick_that_hides_an_event_on_sqlite_is_named(trick: str, file: Path) -> None:
     statements, finding = HIDING_ON_SQLITE[trick]
     assert seen_in(file) == Seen(hidden=False, findings="")

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
 from authsec_server.audit.model import EventKind
 from authsec_server.audit.recount import dropped_counts
 from authsec_server.audit.sealing.dropped import sign_drop
@@ -20,6 +21,7 @@ LIE = "UPDATE hourly_counts SET occurrences = 1 WHERE hour < '2026-07-01'"
 EARLY_PLACES = [[0, 8]]  # of all events before August: the key's making, and eight of June and July
 
 
+@pytest.mark.sqlite_suffices
 def test_a_second_record_of_the_same_drop_brings_no_other_counts(database: Database) -> None:
     old = Old(database)
     record = old.drop()

@@ -25,6 +25,7 @@ from authsec_server.keys.master_key import MasterKey
 from authsec_server.keys.sealing_keys import SealingKeys
 from authsec_server.principal import LOCAL_OPERATOR
 from databases import raise_version_to
+from long_runs import some_of
 from sqlalchemy import text
 
 pytestmark = pytest.mark.sqlite_suffices
@@ -131,13 +132,13 @@ def test_the_answers_are_there_to_be_changed(sealed: Sealed) -> None:
     assert (len(everything), len(of_delegation)) == (9, 8)  # one is the sealing key's
 
 
-@pytest.mark.parametrize("spelling", BOTH)
+@pytest.mark.parametrize("spelling", some_of(BOTH))
 def test_another_spelling_is_found(sealed: Sealed, spelling: str) -> None:
     _respell(sealed, BOTH[spelling])
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-@pytest.mark.parametrize("spelling", SQLITE)
+@pytest.mark.parametrize("spelling", some_of(SQLITE))
 def test_another_spelling_of_what_sqlite_stores_as_text_is_found(sealed: Sealed, spelling: str) -> None:
     _respell(sealed, SQLITE[spelling])
 
