@@ -506,7 +506,7 @@ def test_a_pipe_has_no_edge(run: Authsec, data: Path) -> None:
 
 
 def test_json_is_ascii_so_that_no_terminal_obeys_it(run: Authsec) -> None:
-    key = {"kid": "\x9b31m\u202e", "state": "prepared", "created_at": "ü", "publish_until": None}
+    key = {"kid": "\x9b31m\u202e", "algorithm": "ES256", "state": "prepared", "created_at": "ü", "publish_until": None}
     answer = json.dumps({"items": [key], "next": None}, ensure_ascii=False)
     with Elsewhere(200, answer.encode()) as server:
         result = run("keys", "list", "--json", AUTHSEC_BASE_URL=server.url, AUTHSEC_ADMIN_KEY=SOME_KEY)

@@ -218,7 +218,7 @@ def test_a_database_that_is_away_hides_no_key(database: Database, act: Act, rsa:
         key_ring(Away(database)).verification_keys()
 
 
-def test_who_may_not_rotate_costs_nothing(house: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_who_may_not_rotate_costs_nothing(house: Any) -> None:
     body = {"name": "operator", "role": "operator", "expires_in": None}
     key = house(local_operator=True).door().post("/authsec/api/v1/admin-keys", json=body).json()["key"]
     door = house().door(Authorization=f"Bearer {key}")
@@ -226,10 +226,11 @@ def test_who_may_not_rotate_costs_nothing(house: Any, monkeypatch: pytest.Monkey
     def make(_bits: int) -> PrivateKey:
         raise AssertionError("a key was made")
 
-    monkeypatch.setattr(PrivateKey, "generate_rsa", make)
-    for path, body in (("rotate", {"force": True}), (f"{'a' * 43}/revoke", {})):
-        answer = door.post(f"/authsec/api/v1/keys/{path}", json=body)
-        assert (answer.status_code, answer.json()["reason"]) == (403, "not_permitted")
+    with pytest.MonkeyPatch.context() as patched:  # undone here, before `ready_rsa_keys` undoes its own
+        patched.setattr(PrivateKey, "generate_rsa", make)
+        for path, body in (("rotate", {"force": True}), (f"{'a' * 43}/revoke", {})):
+            answer = door.post(f"/authsec/api/v1/keys/{path}", json=body)
+            assert (answer.status_code, answer.json()["reason"]) == (403, "not_permitted")
 
 
 def master_key_file(database: Database, data: Path) -> str:

@@ -292,6 +292,15 @@ def test_of_several_apis_one_must_be_named(
     first.verify(issue_token(audience=AUDIENCE))
 
 
+def test_an_api_for_one_algorithm_takes_the_tokens_of_its_tests() -> None:
+    """Tokens of a test have RS256, whatever the API is registered for."""
+    verifier = TokenVerifier(ISSUER, AUDIENCE, keys=key_set(), revocations="until_exp", algorithms=["ES256"])
+    with ThrowawayAuthority() as authority:
+        authority.stand_in_for(verifier)
+        assert verifier.verify(authority.issue_token())
+    assert verifier.expected.algorithms == {"ES256"}
+
+
 def test_programs_get_their_own_authority_back() -> None:
     verifier = TokenVerifier(ISSUER, AUDIENCE, keys=key_set(), revocations="until_exp", leeway=7)
     client = AuthSecClient(base_url="https://authsec.example.com", client_id="3f0c9a1e-5d0b-4c52-9d4e-0a6c2f1b7e88")
