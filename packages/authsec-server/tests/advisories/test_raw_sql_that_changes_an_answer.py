@@ -23,8 +23,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy.exc import DBAPIError
 
-pytestmark = pytest.mark.asks_readers
-
 TABLES = {
     "events": (
         *("id", "at", "kind", "request_id", "principal_kind", "principal_id", "principal_name", "principal_role"),
@@ -196,10 +194,13 @@ def _for_many(examples: int, what: st.SearchStrategy[Any], test: Callable[[Any],
     settings(max_examples=examples, suppress_health_check=quiet)(given(what)(test))()
 
 
-MANY = pytest.mark.parametrize("examples", [4, pytest.param(3000, marks=pytest.mark.soak)])
+def _many(examples: int) -> pytest.MarkDecorator:
+    """In every run, `verify` finds so many changes by tables and schema; in long runs it asks as readers, too."""
+    marks = [pytest.mark.soak, pytest.mark.asks_readers]
+    return pytest.mark.parametrize("examples", [examples, pytest.param(3000, marks=marks)])
 
 
-@MANY
+@_many(100)
 def test_whatever_sql_does_to_a_sqlite_file_is_found(filled: Filled, tmp_path: Path, examples: int) -> None:
     def attack(change: str) -> None:
         path = Path(shutil.copy(filled.path, tmp_path / "copy.sqlite3"))
@@ -212,7 +213,7 @@ def test_whatever_sql_does_to_a_sqlite_file_is_found(filled: Filled, tmp_path: P
     _for_many(examples, sqlite_changes(), attack)
 
 
-@MANY
+@_many(100)
 def test_whatever_is_written_into_a_sqlite_file_is_found(filled: Filled, tmp_path: Path, examples: int) -> None:
     content, path = filled.path.read_bytes(), tmp_path / "copy.sqlite3"
 
@@ -229,8 +230,7 @@ class _Undone(Exception):
     """Rolls the change back."""
 
 
-@pytest.mark.soak  # tests of PostgreSQL's catalogs and indexes are in every run
-@pytest.mark.parametrize("examples", [3000])
+@_many(50)
 @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
 def test_whatever_sql_does_to_postgresql_is_found(database: Database, examples: int) -> None:
     log = fill(database)
