@@ -1,4 +1,4 @@
-"""On PostgreSQL, the owner of the tables drops the unique key of seals, and gives very many events and seals one number.
+"""The owner of PostgreSQL's tables drops the unique key of seals, and gives very many events and seals one number.
 
 For each of the events, `verify` sorts all of the seals: with 100,000 of both, it takes more than ten minutes.
 """

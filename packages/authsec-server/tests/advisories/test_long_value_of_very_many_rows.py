@@ -90,7 +90,7 @@ def _add_rows(file: Path) -> None:
     with closing(sqlite3.connect(file, isolation_level=None)) as connection:
         connection.execute("PRAGMA journal_mode = DELETE")
         connection.execute(f"PRAGMA page_size = {SIZE}")
-        connection.execute(f"DELETE FROM {TABLE}")  # noqa: S608 - a constant
+        connection.execute(f"DELETE FROM {TABLE}")
         connection.execute("VACUUM")
         (root,) = connection.execute("SELECT rootpage FROM sqlite_schema WHERE name = ?", (TABLE,)).fetchone()
     octets = bytearray(file.read_bytes())
