@@ -2,7 +2,7 @@
 
 Each row takes some 50 octets of the file. SQLite needs a few instructions for each row, so the limit of instructions is
 never reached, although SQLite reads the whole text again for each row. The time of `verify` grows with the square of
-the file: with 10 MB of rows and 10 MB of text, it is more than an hour.
+the file: with 10 MB of rows and 10 MB of text, it is more than half an hour.
 """
 
 from __future__ import annotations

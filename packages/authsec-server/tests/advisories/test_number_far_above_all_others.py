@@ -1,9 +1,11 @@
 """Somebody inserts one event with a very high number, and the server seals it.
 
-A few minutes later, the server signs a checkpoint that covers all events up to that number. On PostgreSQL, the events
-of servers have lower numbers, so none of them ever gets a seal, and the server's log says nothing. `verify` calls each
-of them inserted, and lists by time omit them. On SQLite, the numbers of servers go on after the highest one. If that is
-the highest one that can be sealed, no later event gets a seal.
+Minutes later, the server signs a checkpoint that covers all events up to that number. On PostgreSQL, the events of
+servers have lower numbers, so none of them ever gets a seal. The server's log says nothing. Only `overdue` is true
+after ten minutes. Lists by time omit these events, and `verify` calls each of them inserted.
+
+On SQLite, the numbers of servers go on after the highest one. If that is the highest one that can be sealed, no later
+event gets a seal.
 """
 
 from __future__ import annotations
