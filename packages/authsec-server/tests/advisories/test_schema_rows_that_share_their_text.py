@@ -1,0 +1,126 @@
+"""Somebody writes very many rows into the schema of the SQLite file, all of which share the pages of one long text.
+
+Each row takes some 50 octets of the file, and `verify` holds 3,600 characters of it at the same time as all others. A
+file that is larger by 100 MB costs more than seven gigabytes of memory, and `verify` ends without its findings.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import tracemalloc
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from audit_answers import LATER, SealedLog, fill
+from authsec_server.audit.sealing.log_check import Report
+from authsec_server.audit.sealing.verifying import verify
+from authsec_server.db import open_database
+
+ROWS = 10_000
+SIZE = 512  # of a page
+LEAF, INTERIOR = 13, 5  # the types of pages of a table
+OF_SCHEMA = 100  # where the header of the first page begins
+PAGES = 7  # of the text, after the first 39 octets
+PAYLOAD = 39 + PAGES * (SIZE - 4)
+OF_COLUMNS = b"\x07\x15\x0f\x0f\x08"  # the octets of the header, then the types: 'view', 'v', 'v', 0
+ALLOWED = 10_000_000  # octets: some hundred definitions, and all that `verify` needs else
+
+
+def _varint(value: int) -> bytes:
+    octets = bytes([value & 0x7F])
+    while value := value >> 7:
+        octets = bytes([0x80 | value & 0x7F]) + octets
+    return octets
+
+
+def _record() -> bytes:
+    """Build a row of the schema: a view that is there already, and then nothing but a comment."""
+    length = PAYLOAD - 7 - len("viewvv")
+    text = b"CREATE VIEW IF NOT EXISTS v AS SELECT 1 -- ".ljust(length, b"x")
+    return OF_COLUMNS + _varint(13 + 2 * length) + b"viewvv" + text
+
+
+def _page(kind: int, cells: Sequence[bytes], last: int = 0) -> bytes:
+    places, first = b"", SIZE
+    for cell in cells:
+        first -= len(cell)
+        places += first.to_bytes(2)
+    header = bytes([kind, 0, 0]) + len(cells).to_bytes(2) + first.to_bytes(2) + b"\0"
+    page = header + (last.to_bytes(4) if kind == INTERIOR else b"") + places
+    return page + bytes(first - len(page)) + b"".join(reversed(cells))
+
+
+def _packed(cells: Iterator[tuple[int, bytes]], most: int) -> Iterator[list[tuple[int, bytes]]]:
+    some = list[tuple[int, bytes]]()
+    for each in cells:
+        some.append(each)
+        if len(some) == most:
+            yield some
+            some = []
+    if some:
+        yield some
+
+
+def _add_rows(file: Path) -> None:
+    with closing(sqlite3.connect(file, isolation_level=None)) as connection:
+        connection.execute("PRAGMA journal_mode = DELETE")
+        connection.execute(f"PRAGMA page_size = {SIZE}")
+        connection.execute("VACUUM")
+        (last,) = connection.execute("SELECT max(rowid) FROM sqlite_schema").fetchone()
+    octets = bytearray(file.read_bytes())
+    record, pages = _record(), list[bytes]()
+
+    def number() -> int:
+        return len(octets) // SIZE + len(pages) + 1
+
+    text = number()
+    for at in range(PAGES):
+        begin = 39 + at * (SIZE - 4)
+        following = number() + 1 if at < PAGES - 1 else 0
+        pages.append(following.to_bytes(4) + record[begin : begin + SIZE - 4])
+    cell = record[:39] + text.to_bytes(4)
+    rows = ((row, _varint(PAYLOAD) + _varint(row) + cell) for row in range(last + 1, last + 1 + ROWS))
+    level = list[tuple[int, int]]()  # the last rowid below a page, and its number
+    for some in _packed(rows, 9):
+        level.append((some[-1][0], number()))
+        pages.append(_page(LEAF, [each for _, each in some]))
+    former = int.from_bytes(octets[OF_SCHEMA + 8 : OF_SCHEMA + 12])
+    while len(level) > 1:
+        above = list[tuple[int, int]]()
+        for start in range(0, len(level), 40):
+            some_pages = level[start : start + 40]
+            cells = [child.to_bytes(4) + _varint(row) for row, child in some_pages[:-1]]
+            above.append((some_pages[-1][0], number()))
+            pages.append(_page(INTERIOR, cells, some_pages[-1][1]))
+        level = above
+    assert octets[OF_SCHEMA] == INTERIOR
+    top = number()
+    pages.append(_page(INTERIOR, [former.to_bytes(4) + _varint(last)], level[0][1]))
+    octets[OF_SCHEMA + 8 : OF_SCHEMA + 12] = top.to_bytes(4)
+    octets += b"".join(pages)
+    octets[28:32] = (len(octets) // SIZE).to_bytes(4)
+    file.write_bytes(octets)
+
+
+def _verified(file: Path, log: SealedLog) -> tuple[Report, int]:
+    with closing(open_database(f"sqlite:///{file}")) as database:
+        tracemalloc.start()
+        try:
+            report = database.check(lambda tx: verify(tx, log.keys, [log.checkpoint], now=LATER))
+            return report, tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+
+
+@pytest.mark.xfail(strict=True, reason="the definitions of all objects are held at the same time")
+def test_rows_of_the_schema_are_not_held_all_at_once(tmp_path: Path) -> None:
+    file = tmp_path / "authsec.sqlite3"
+    with closing(open_database(f"sqlite:///{file}")) as database:
+        database.migrate()
+        log = fill(database)
+    _add_rows(file)
+    report, peak = _verified(file, log)
+    assert report.findings != ()
+    assert peak < ALLOWED
