@@ -1,8 +1,8 @@
 """Somebody keeps a transaction open that locks a table of AuthSec on PostgreSQL.
 
-`verify` waits for the lock again for each column and each index of the table, five seconds each time. With one partition of
-events, that is three minutes; with those of a year, more than ten. Then it reports an intact log as changed, with
-status 3.
+`verify` waits for the lock again for each column and each index of the table, five seconds each time. With one
+partition of events, that is three minutes; with those of a year, more than ten. Then it reports an intact log as
+changed, with status 3.
 """
 
 from __future__ import annotations
