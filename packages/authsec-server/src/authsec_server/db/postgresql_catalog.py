@@ -26,6 +26,7 @@ from authsec_server.db.postgresql_queries import (
     ROLE_SETTINGS,
     SESSION_SETTINGS,
 )
+from authsec_server.failures import Unavailable
 
 MONTH = "YYYY_MM"
 CALLING = ", calling "  # in definitions, before what the text of a stored expression may not show
@@ -135,7 +136,8 @@ def _pinned(connection: Connection) -> str:
 def hold_tables(connection: Connection, names: Iterable[str]) -> None:
     """Keep these tables where they are until the transaction ends: nobody can give another table the name.
 
-    A table that is missing, that is locked by others or that the role may not read is left out: later checks report it.
+    A table that is missing or that the role may not read is left out: later checks report it. Raises `Unavailable` for
+    a table that others have locked: each later check would wait again, and its failure would look like damage.
     """
     pinned = _pinned(connection)
     if not pinned:
@@ -149,6 +151,9 @@ def hold_tables(connection: Connection, names: Iterable[str]) -> None:
             savepoint.rollback()
             if error.connection_invalidated:
                 raise
+            if sqlstate(error) in NOT_NOW:
+                what = f"Another transaction has locked the table {name}, so nothing was checked."
+                raise Unavailable(what, "Check again after it has ended (pg_stat_activity shows it).") from error
         else:
             savepoint.commit()
 
