@@ -16,7 +16,7 @@ from sqlalchemy.exc import DatabaseError
 
 from authsec_server.db.catalog import OBJECTS, WITHOUT_ROWID, genuine_objects, listing_of, reference_listing
 from authsec_server.db.sqlite_index_check import index_findings, is_busy
-from authsec_server.db.sqlite_reading import any_text, is_late, limited_steps
+from authsec_server.db.sqlite_reading import any_text, is_late, limited_driver, limited_steps
 from authsec_server.db.text_check import TABLES, sqlite_text_findings
 
 _MOST: Final = 100  # lines of one check
@@ -63,13 +63,15 @@ def sqlite_damage(connection: Connection) -> tuple[list[str], bool]:
 def quick_check(connection: sqlite3.Connection, most: int) -> list[str]:
     """Run `PRAGMA quick_check` of any schema, and return its lines; `["ok"]` without damage. Raises `sqlite3.Error`.
 
-    If a table would compute something, the other tables are checked one by one.
+    If a table would compute something, the other tables are checked one by one. `is_late` recognises the error of a
+    check that needs more instructions than a file of this size can need.
     """
     connection.execute("PRAGMA ignore_check_constraints = ON")
-    tables = connection.execute(_ORDINARY).fetchall()
-    plain = [name.decode() for name, is_ordinary in tables if is_ordinary and _is_plain(connection, name)]
-    checks = [f"({most})"] if len(plain) == len(tables) else [f"({_quoted(name)})" for name in plain]
-    rows = [str(row[0]) for check in checks for row in connection.execute(f"PRAGMA quick_check{check}")]
+    with limited_driver(connection):
+        tables = connection.execute(_ORDINARY).fetchall()
+        plain = [name.decode() for name, is_ordinary in tables if is_ordinary and _is_plain(connection, name)]
+        checks = [f"({most})"] if len(plain) == len(tables) else [f"({_quoted(name)})" for name in plain]
+        rows = [str(row[0]) for check in checks for row in connection.execute(f"PRAGMA quick_check{check}")]
     return [row for row in rows if row != "ok"] or ["ok"]
 
 

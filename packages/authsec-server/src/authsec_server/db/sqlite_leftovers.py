@@ -15,6 +15,7 @@ from typing import BinaryIO, Final
 
 from authsec_server.db.sqlite_header import SERVED, number, read_header
 from authsec_server.db.sqlite_integrity import quick_check
+from authsec_server.db.sqlite_reading import is_late
 from authsec_server.failures import StartupRefused
 
 # https://sqlite.org/fileformat2.html, sections 3 (rollback journal) and 4 (write-ahead log)
@@ -29,7 +30,10 @@ _DAMAGED: Final = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 
 
 def refuse_leftovers(path: Path) -> None:
-    """Raise `StartupRefused` when a file beside the database belongs to another or a newer database."""
+    """Raise `StartupRefused` when a file beside the database belongs to another or a newer database.
+
+    Also raise `StartupRefused` when SQLite's check of both files does not end.
+    """
     wal, journal = Path(f"{path}-wal"), Path(f"{path}-journal")
     try:
         if why := _foreign_wal(path, wal):
@@ -38,6 +42,13 @@ def refuse_leftovers(path: Path) -> None:
             raise _refusal(path, journal, why)
     except OSError:
         return  # SQLite says what cannot be read
+    except sqlite3.OperationalError as error:
+        if not is_late(error):
+            raise
+        raise StartupRefused(
+            f"SQLite's check of {path} together with {wal} did not end.",
+            "Restore a backup into an empty folder. See docs/backup.md.",
+        ) from error
 
 
 def _refusal(path: Path, leftover: Path, why: str) -> StartupRefused:
@@ -112,11 +123,16 @@ def _mixture(path: Path) -> str:
 
 
 def _damage(path: Path, how: str) -> str:
-    """Return the damage that SQLite finds, or an empty text. `immutable=1` reads the file without its log."""
+    """Return the damage that SQLite finds, or an empty text. `immutable=1` reads the file without its log.
+
+    Raises `sqlite3.OperationalError` if the check does not end (`is_late`).
+    """
     try:
         with closing(sqlite3.connect(f"{path.absolute().as_uri()}?{how}", uri=True)) as connection:
             found = quick_check(connection, 100)
     except sqlite3.Error as error:
+        if is_late(error):
+            raise
         # Another error is a lock, or a folder that cannot be written: whoever opens the file says so.
         return str(error) if (error.sqlite_errorcode & 0xFF) in _DAMAGED else ""
     of_pages = (each for each in found if each.startswith(_OF_PAGES))
