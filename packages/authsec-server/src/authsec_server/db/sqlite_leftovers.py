@@ -13,7 +13,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import BinaryIO, Final
 
-from authsec_server.db.sqlite_header import SERVED, number, read_header
+from authsec_server.db.sqlite_header import SERVED, number, open_regular, read_header, refuse_irregular
 from authsec_server.db.sqlite_integrity import quick_check
 from authsec_server.db.sqlite_reading import is_late
 from authsec_server.failures import StartupRefused
@@ -32,9 +32,12 @@ _DAMAGED: Final = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 def refuse_leftovers(path: Path) -> None:
     """Raise `StartupRefused` when a file beside the database belongs to another or a newer database.
 
-    Also raise `StartupRefused` when SQLite's check of both files does not end.
+    Also raise `StartupRefused` when SQLite's check of both files does not end, or when one of SQLite's files is no
+    regular file.
     """
     wal, journal = Path(f"{path}-wal"), Path(f"{path}-journal")
+    for each in (path, Path(f"{path}-shm")):
+        refuse_irregular(each)
     try:
         if why := _foreign_wal(path, wal):
             raise _refusal(path, wal, why)
@@ -66,7 +69,7 @@ def _foreign_wal(path: Path, wal: Path) -> str:
     The log is read before the database file, because a server may meanwhile move the log's pages into the file.
     """
     try:
-        with wal.open("rb") as file:
+        with open_regular(wal) as file:
             page_size, pages, size = _committed(file)
     except FileNotFoundError:
         return ""
@@ -146,7 +149,7 @@ def _foreign_journal(path: Path, journal: Path) -> str:
     page of the database, or no page.
     """
     try:
-        with journal.open("rb") as file:
+        with open_regular(journal) as file:
             header = file.read(28)
             file.seek(number(header, 20) if len(header) == 28 else 0)
             first = file.read(4)
