@@ -68,19 +68,22 @@ def quick_check(connection: sqlite3.Connection, most: int) -> list[str]:
     """
     connection.execute("PRAGMA ignore_check_constraints = ON")
     with limited_driver(connection):
-        tables = connection.execute(_ORDINARY).fetchall()
-        plain = [name.decode() for name, is_ordinary in tables if is_ordinary and _is_plain(connection, name)]
-        checks = [f"({most})"] if len(plain) == len(tables) else [f"({_quoted(name)})" for name in plain]
+        tables, plain = 0, dict[bytes, None]()  # not all names: very many rows can share one long name
+        for name, is_ordinary in connection.execute(_ORDINARY):
+            tables += 1
+            if is_ordinary and _is_plain(connection, name):
+                plain[name] = None
+        checks = [f"({most})"] if len(plain) == tables else [f"({_quoted(name.decode())})" for name in plain]
         rows = [str(row[0]) for check in checks for row in connection.execute(f"PRAGMA quick_check{check}")]
     return [row for row in rows if row != "ok"] or ["ok"]
 
 
-def _is_plain(connection: sqlite3.Connection, name: bytes) -> bool:
-    """Whether no column of the table is computed."""
-    if not _NAME.fullmatch(name):
+def _is_plain(connection: sqlite3.Connection, name: bytes | None) -> bool:
+    """Whether SQLite has the table, and no column of the table is computed."""
+    if name is None or not _NAME.fullmatch(name):
         return False
-    columns = connection.execute(f"PRAGMA main.table_xinfo({_quoted(name.decode())})")
-    return not any(column[-1] in _GENERATED for column in columns)
+    columns = connection.execute(f"PRAGMA main.table_xinfo({_quoted(name.decode())})").fetchall()
+    return bool(columns) and not any(column[-1] in _GENERATED for column in columns)
 
 
 def _intact(connection: Connection, genuine: Mapping[str, str]) -> Iterator[str]:
