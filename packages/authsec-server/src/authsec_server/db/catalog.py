@@ -73,7 +73,7 @@ def listing_of(connection: Connection, most: int = MOST_UNKNOWN) -> Listing:
     if connection.dialect.name == "postgresql":
         return postgresql_catalog.listing(connection)
     with any_text(connection, "backslashreplace"):
-        kept = _Kept(reference_listing("sqlite")[OBJECTS], most)
+        kept = _ListedObjects(reference_listing("sqlite")[OBJECTS], most)
         indexes = dict(_indexes_in_use(connection))
         for each in _sqlite_objects(connection):
             kept.add(each)
@@ -81,7 +81,7 @@ def listing_of(connection: Connection, most: int = MOST_UNKNOWN) -> Listing:
         return Listing(objects=kept.objects, others=kept.others, findings=[*indexes.values()])
 
 
-class _Kept:
+class _ListedObjects:
     """The objects of an SQLite file, without most of those that AuthSec does not make.
 
     The attack: very many rows of the schema share the pages of one long text, so that all definitions together are
