@@ -17,6 +17,7 @@ import pytest
 from audit_answers import fill
 from authsec_server.db import open_database, sqlite_reading
 from authsec_server.db.sqlite_leftovers import refuse_leftovers
+from authsec_server.failures import StartupRefused
 
 LEVELS, CELLS = 18, 4  # SQLite follows 20 levels
 INTERIOR = 5  # the type of a page of a table
@@ -83,7 +84,6 @@ def _leave_a_commit(file: Path) -> None:
         shutil.copy(f"{copy}-wal", f"{file}-wal")
 
 
-@pytest.mark.xfail(strict=True, reason="nothing bounds the check of a file with a leftover `-wal` file")
 def test_the_check_of_a_leftover_file_has_an_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = tmp_path / "authsec.sqlite3"
     with closing(open_database(f"sqlite:///{file}")) as database:
@@ -95,5 +95,6 @@ def test_the_check_of_a_leftover_file_has_an_end(tmp_path: Path, monkeypatch: py
     connect = sqlite3.connect
     monkeypatch.setattr(Counting, "exceeded", False)
     monkeypatch.setattr(sqlite3, "connect", lambda *its, **named: connect(*its, factory=Counting, **named))
-    refuse_leftovers(file)
+    with pytest.raises(StartupRefused, match="did not end"):
+        refuse_leftovers(file)
     assert not Counting.exceeded

@@ -12,11 +12,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 
-import pytest
 from audit_answers import LATER, SealedLog, fill
 from authsec_server.audit.sealing.log_check import Report
 from authsec_server.audit.sealing.verifying import verify
 from authsec_server.db import open_database
+from authsec_server.db.catalog import OBJECTS, genuine_objects, listing_of, reference_listing
 
 ROWS = 10_000
 SIZE = 512  # of a page
@@ -114,7 +114,6 @@ def _verified(file: Path, log: SealedLog) -> tuple[Report, int]:
             tracemalloc.stop()
 
 
-@pytest.mark.xfail(strict=True, reason="the definitions of all objects are held at the same time")
 def test_rows_of_the_schema_are_not_held_all_at_once(tmp_path: Path) -> None:
     file = tmp_path / "authsec.sqlite3"
     with closing(open_database(f"sqlite:///{file}")) as database:
@@ -124,3 +123,41 @@ def test_rows_of_the_schema_are_not_held_all_at_once(tmp_path: Path) -> None:
     report, peak = _verified(file, log)
     assert report.findings != ()
     assert peak < ALLOWED
+
+
+def test_very_many_views_do_not_hide_the_one_in_place_of_the_version(tmp_path: Path) -> None:
+    """Of unknown objects, only the first 50 in order are held. SQLite unfolds a view that has a table's name."""
+    file = tmp_path / "authsec.sqlite3"
+    with closing(open_database(f"sqlite:///{file}")) as database:
+        database.migrate()
+        log = fill(database)
+    with closing(sqlite3.connect(file)) as connection:
+        connection.execute("DROP TABLE alembic_version")
+        connection.execute("CREATE VIEW alembic_version AS SELECT 'of the view' AS version_num")
+        for number in range(60):
+            connection.execute(f"CREATE VIEW a{number:02} AS SELECT {number}")
+        connection.commit()
+    report, _ = _verified(file, log)
+    assert not any("of the view" in each for each in report.findings)
+    assert "And 11 others are unknown to AuthSec." in report.findings
+    assert "The table alembic_version is missing." in report.findings
+
+
+def test_a_second_row_of_each_object_is_a_finding(tmp_path: Path) -> None:
+    """Very many other definitions of one object leave no other object looking genuine."""
+    file = tmp_path / "authsec.sqlite3"
+    with closing(open_database(f"sqlite:///{file}")) as database:
+        database.migrate()
+        log = fill(database)
+    with closing(sqlite3.connect(file)) as connection:
+        connection.execute("PRAGMA writable_schema = ON")
+        names = [row[0] for row in connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")]
+        rows = [("roles", f"CREATE TABLE IF NOT EXISTS roles (x{each})") for each in range(1000)]
+        rows += [(name, f"CREATE TABLE IF NOT EXISTS {name} (x)") for name in names]
+        connection.executemany("INSERT INTO sqlite_schema VALUES ('table', ?1, ?1, 0, ?2)", rows)
+        connection.commit()
+    with closing(open_database(f"sqlite:///{file}")) as database:
+        found = database.check(lambda tx: listing_of(tx.connection))
+    assert found.others > 0
+    assert not genuine_objects(found, reference_listing("sqlite")[OBJECTS]).keys() & {f"table {each}" for each in names}
+    assert _verified(file, log)[0].findings != ()

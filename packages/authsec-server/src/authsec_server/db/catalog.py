@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import json
 import re
+import sys
+from bisect import insort
 from collections import Counter
-from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from importlib import resources
 from typing import Any
@@ -55,7 +57,7 @@ def schema_findings(connection: Connection) -> list[str]:
                 f"The schema has version {revision}, but this program can check only version {newest_revision()}. Start"
                 " the server on this database first, or verify with the program of that version."
             ]
-    findings = [*found.findings, *_differences(found.objects, reference[OBJECTS])]
+    findings = [*found.findings, *_differences(found.objects, reference[OBJECTS], found.others)]
     for partition, objects in sorted(found.months.items()):
         month = partition[-len(MONTH) :]
         expected = reference.get(_parent(partition), {})
@@ -63,13 +65,60 @@ def schema_findings(connection: Connection) -> list[str]:
     return [each.replace(SCHEMA, f"{found.schema}.") for each in findings]
 
 
-def listing_of(connection: Connection) -> Listing:
-    """List all objects of the database that decide how the database reads rows."""
+def listing_of(connection: Connection, most: int = MOST_UNKNOWN) -> Listing:
+    """List all objects of the database that decide how the database reads rows.
+
+    On SQLite, the list has at most so many objects that are unknown to AuthSec, and so many that differ.
+    """
     if connection.dialect.name == "postgresql":
         return postgresql_catalog.listing(connection)
     with any_text(connection, "backslashreplace"):
-        objects = list(_sqlite_objects(connection))
-        return Listing(objects=objects, findings=list(_hidden_indexes(connection, {each.name for each in objects})))
+        kept = _ListedObjects(reference_listing("sqlite")[OBJECTS], most)
+        indexes = dict(_indexes_in_use(connection))
+        for each in _sqlite_objects(connection):
+            kept.add(each)
+            indexes.pop(each.name, None)
+        return Listing(objects=kept.objects, others=kept.others, findings=[*indexes.values()])
+
+
+class _ListedObjects:
+    """The objects of an SQLite file, without most of those that AuthSec does not make.
+
+    The attack: very many rows of the schema share the pages of one long text, so that all definitions together are
+    much larger than the file.
+    """
+
+    def __init__(self, expected: Mapping[str, str], most: int) -> None:
+        self._expected = expected
+        self._most = most
+        self._unknown: list[SchemaObject] = []  # sorted: those that a report names
+        self._copies = Counter[SchemaObject]()  # of `_unknown`
+        self._known = Counter[SchemaObject]()
+        self._differing: set[str] = set()  # names, of which each has one definition at least in `_known`
+        self.others = 0
+
+    def add(self, each: SchemaObject) -> None:
+        if each.name not in self._expected:
+            self._add_unknown(each)
+        elif each in self._known or each.definition == self._expected[each.name]:
+            self._known[each] += 1
+        elif each.name not in self._differing or len(self._known) < len(self._expected) + self._most:
+            self._known[each] += 1
+            self._differing.add(each.name)
+        else:
+            self.others += 1
+
+    def _add_unknown(self, each: SchemaObject) -> None:
+        if each not in self._copies:
+            insort(self._unknown, each, key=_whole_first)
+        self._copies[each] += 1
+        if len(self._unknown) > self._most:
+            self.others += self._copies.pop(self._unknown.pop())
+
+    @property
+    def objects(self) -> list[SchemaObject]:
+        """Return the objects. Those with an expected name are as often there as in the file."""
+        return [*self._known.elements(), *self._unknown]
 
 
 def genuine_objects(found: Listing, expected: Mapping[str, str]) -> dict[str, str]:
@@ -88,7 +137,7 @@ def listing_text(connection: Connection) -> str:
     The migrations must have made the database, and it must have one monthly partition. Raises `ValueError` for a
     database with findings, or with two objects of the same name.
     """
-    found = listing_of(connection)
+    found = listing_of(connection, most=sys.maxsize)
     if found.findings:
         raise ValueError(f"this database is no reference: {found.findings[0]}")
     parts = {OBJECTS: found.objects} | {_parent(name): objects for name, objects in found.months.items()}
@@ -134,15 +183,16 @@ def _has_versions(connection: Connection, found: Listing, expected: Mapping[str,
     """Whether the table with the version of the schema can be read, or is missing."""
     if connection.dialect.name == "postgresql" or VERSIONS in genuine_objects(found, expected):
         return True
-    return not any("alembic_version" in each.name.lower() for each in found.objects)
+    # Somebody can give a view this name, and such a view can be among the others.
+    return not found.others and not any("alembic_version" in each.name.lower() for each in found.objects)
 
 
-def _differences(found: Sequence[SchemaObject], expected: Mapping[str, str]) -> Iterator[str]:
+def _differences(found: Sequence[SchemaObject], expected: Mapping[str, str], others: int = 0) -> Iterator[str]:
     number = Counter(each.name for each in found)
     unknown = sorted((each for each in set(found) if each.name not in expected), key=_whole_first)
     for each in unknown[:MOST_UNKNOWN]:
         yield f"The {_short(each.name)} is unknown to AuthSec: {_STATISTICS.get(each.name) or _short(each.definition)}"
-    if more := len(unknown[MOST_UNKNOWN:]):
+    if more := len(unknown[MOST_UNKNOWN:]) + others:
         yield f"And {more:,} others are unknown to AuthSec."
     for each in sorted(set(found) - set(unknown)):
         if each.definition != expected[each.name]:
@@ -182,8 +232,8 @@ def _sqlite_objects(connection: Connection) -> Iterable[SchemaObject]:
     yield SchemaObject("encoding", encoding)
 
 
-def _hidden_indexes(connection: Connection, shown: Container[str]) -> Iterator[str]:
-    """Report each index that SQLite uses for a table of AuthSec, although `sqlite_master` does not show the index.
+def _indexes_in_use(connection: Connection) -> Iterator[tuple[str, str]]:
+    """Yield each index that SQLite uses for a table of AuthSec, and the finding if `sqlite_master` does not show it.
 
     Only the pragma as a statement is safe: somebody can give a table or a view the name of its function.
     """
@@ -193,8 +243,11 @@ def _hidden_indexes(connection: Connection, shown: Container[str]) -> Iterator[s
         for index in connection.exec_driver_sql(f"PRAGMA main.index_list({table})"):
             # The primary key of a table `WITHOUT ROWID` is the table itself.
             is_table = index.origin == "pk" and definition.endswith(WITHOUT_ROWID)
-            if not is_table and f"index {index.name} of {table}" not in shown:
-                yield f"SQLite uses the index {index.name} of {table}, which the schema of the file does not show."
+            if not is_table:
+                yield (
+                    f"index {index.name} of {table}",
+                    f"SQLite uses the index {index.name} of {table}, which the schema of the file does not show.",
+                )
 
 
 def _text(kind: str, octets: Any, length: int | None) -> str:

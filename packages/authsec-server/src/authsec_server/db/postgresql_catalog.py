@@ -67,11 +67,13 @@ class SchemaObject:
 class Listing:
     """All objects of a database; `months` has the objects of each monthly partition.
 
-    The names in `months` have `YYYY_MM` in place of the month.
+    The names in `months` have `YYYY_MM` in place of the month. On SQLite, `others` is the number of objects that
+    differ from the migrations and are left out of `objects`.
     """
 
     schema: str = ""
     objects: list[SchemaObject] = field(default_factory=list)
+    others: int = 0
     months: dict[str, list[SchemaObject]] = field(default_factory=dict)
     findings: list[str] = field(default_factory=list)
 

@@ -160,6 +160,7 @@ class SQLite(Database):
             self._forget_log()
 
     def is_empty(self) -> bool:
+        self._refuse_leftovers()
         try:
             with self._readers.begin() as connection:
                 return not has_schema(connection)

@@ -18,7 +18,7 @@ from typing import Final
 from authsec_server.db.sqlite_header import SERVED, read_header
 from authsec_server.db.sqlite_integrity import quick_check
 from authsec_server.db.sqlite_leftovers import refuse_leftovers
-from authsec_server.failures import Conflict, Failure, Fault, Invalid, NotFound, Unavailable
+from authsec_server.failures import Conflict, Failure, Fault, Invalid, NotFound, StartupRefused, Unavailable
 
 _CHECK: Final = "Check the database: authsec audit verify."
 _PAGES_AT_ONCE: Final = -1  # in one step: whatever is written meanwhile, the copy is of one moment
@@ -112,7 +112,7 @@ def _copy(source: Path, draft: Path) -> None:
 def _mark_of(path: Path) -> int:
     try:
         header = read_header(path)
-    except OSError:
+    except (OSError, StartupRefused):  # `refuse_leftovers` says so before SQLite opens the file
         return 0
     return header.mark if header.in_wal_mode else 0
 

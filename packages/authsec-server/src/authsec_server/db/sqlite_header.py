@@ -5,14 +5,22 @@ The format is in section 1.3 of https://sqlite.org/fileformat2.html.
 
 from __future__ import annotations
 
+import errno
+import os
+import stat
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
+
+from authsec_server.failures import StartupRefused
 
 SERVED: Final = 0x41757365  # the mark of a running server (`application_id`), see `sqlite_files`
 _MAGIC: Final = b"SQLite format 3\x00"
 _BYTES: Final = 100
 _WAL_MODE: Final = 2
+# Windows has no pipes in folders. There, a file is text unless `O_BINARY` is set.
+_FLAGS: Final = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0) | getattr(os, "O_BINARY", 0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,10 +36,46 @@ class Header:
     pages: int = 0
 
 
-def read_header(path: Path) -> Header:
-    """Read the header. Raises `OSError` for a file that exists but cannot be read."""
+def open_regular(path: Path) -> BinaryIO:
+    """Open a regular file to read it. Raises `OSError`, and `StartupRefused` for anything else at the path.
+
+    The attack: somebody puts a named pipe there, and to open a pipe waits for a writer. The kind is checked before,
+    because to open a device can have effects, and afterwards, because the file can be replaced meanwhile.
+    """
+    refuse_irregular(path)
     try:
-        with path.open("rb") as file:
+        descriptor = os.open(path, _FLAGS)
+    except OSError as error:
+        if error.errno == errno.ENXIO:  # a socket
+            raise _not_regular(path) from None
+        raise
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise _not_regular(path)
+    return os.fdopen(descriptor, "rb")
+
+
+def refuse_irregular(path: Path) -> None:
+    """Raise `StartupRefused` for anything but a regular file. A missing file is allowed.
+
+    The function does not open the file: to close a file ends the locks that SQLite has on it in this process.
+    """
+    with suppress(OSError):  # SQLite says what cannot be read
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise _not_regular(path)
+
+
+def _not_regular(path: Path) -> StartupRefused:
+    return StartupRefused(f"{path} is not a regular file.", "Find who put it there, and move it into another folder.")
+
+
+def read_header(path: Path) -> Header:
+    """Read the header. Raises `OSError` for a file that exists but cannot be read.
+
+    Raises `StartupRefused` for anything but a regular file.
+    """
+    try:
+        with open_regular(path) as file:
             header, size = file.read(_BYTES), file.seek(0, 2)
     except FileNotFoundError:
         return Header()

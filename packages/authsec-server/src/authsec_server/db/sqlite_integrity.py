@@ -16,11 +16,13 @@ from sqlalchemy.exc import DatabaseError
 
 from authsec_server.db.catalog import OBJECTS, WITHOUT_ROWID, genuine_objects, listing_of, reference_listing
 from authsec_server.db.sqlite_index_check import index_findings, is_busy
-from authsec_server.db.sqlite_reading import any_text, is_late, limited_steps
+from authsec_server.db.sqlite_reading import any_text, is_late, limited_driver, limited_steps
 from authsec_server.db.text_check import TABLES, sqlite_text_findings
 
 _MOST: Final = 100  # lines of one check
 _NAME: Final = re.compile(rb"[A-Za-z_][A-Za-z0-9_]*")  # SQLite would take another name for a number of lines
+_OF_PAGES: Final = "*** in database main ***"  # so begins what SQLite's check finds in pages, and nothing about rows
+_WITH_OCTET_LENGTH: Final = (3, 43)
 _GENERATED: Final = frozenset({2, 3})  # `hidden` in `PRAGMA table_xinfo`: computed when read, computed when written
 # SQLite stores each other kind of table with other first words.
 _ORDINARY: Final = (
@@ -32,7 +34,8 @@ _ORDINARY: Final = (
 def sqlite_damage(connection: Connection) -> tuple[list[str], bool]:
     """Check SQLite's tables and indexes. Return the findings, and whether the tables of AuthSec can be read.
 
-    They cannot be read if one of them has another definition than the migrations make, or if the check did not end.
+    They cannot be read if one of them has another definition than the migrations make, if its rows share pages, or if
+    the check did not end.
     Raises the driver's errors when the database is busy.
     """
     findings: list[str] = []
@@ -47,7 +50,11 @@ def sqlite_damage(connection: Connection) -> tuple[list[str], bool]:
             findings += _own_check(connection, [str(_MOST)] if is_exact else map(_quoted, tables))
             if not findings:
                 findings += (each for table in tables for each in index_findings(connection, table, genuine))
-            if "encoding" in genuine:
+            doubtful = [name for each in genuine if (name := _table(each)) and (findings or name not in tables)]
+            sharing = list(_sharing(connection, doubtful, findings))
+            findings += sharing
+            is_readable = is_readable and not sharing
+            if "encoding" in genuine and not sharing:
                 findings += (
                     each for table in tables if table in TABLES for each in sqlite_text_findings(connection, table)
                 )
@@ -63,34 +70,81 @@ def sqlite_damage(connection: Connection) -> tuple[list[str], bool]:
 def quick_check(connection: sqlite3.Connection, most: int) -> list[str]:
     """Run `PRAGMA quick_check` of any schema, and return its lines; `["ok"]` without damage. Raises `sqlite3.Error`.
 
-    If a table would compute something, the other tables are checked one by one.
+    If a table would compute something, the other tables are checked one by one. `is_late` recognises the error of a
+    check that needs more instructions than a file of this size can need.
     """
     connection.execute("PRAGMA ignore_check_constraints = ON")
-    tables = connection.execute(_ORDINARY).fetchall()
-    plain = [name.decode() for name, is_ordinary in tables if is_ordinary and _is_plain(connection, name)]
-    checks = [f"({most})"] if len(plain) == len(tables) else [f"({_quoted(name)})" for name in plain]
-    rows = [str(row[0]) for check in checks for row in connection.execute(f"PRAGMA quick_check{check}")]
+    with limited_driver(connection):
+        tables, plain = 0, dict[bytes, None]()  # not all names: very many rows can share one long name
+        for name, is_ordinary in connection.execute(_ORDINARY):
+            tables += 1
+            if is_ordinary and _is_plain(connection, name):
+                plain[name] = None
+        checks = [f"({most})"] if len(plain) == tables else [f"({_quoted(name.decode())})" for name in plain]
+        rows = [str(row[0]) for check in checks for row in connection.execute(f"PRAGMA quick_check{check}")]
     return [row for row in rows if row != "ok"] or ["ok"]
 
 
-def _is_plain(connection: sqlite3.Connection, name: bytes) -> bool:
-    """Whether no column of the table is computed."""
-    if not _NAME.fullmatch(name):
+def _is_plain(connection: sqlite3.Connection, name: bytes | None) -> bool:
+    """Whether SQLite has the table, and no column of the table is computed."""
+    if name is None or not _NAME.fullmatch(name):
         return False
-    columns = connection.execute(f"PRAGMA main.table_xinfo({_quoted(name.decode())})")
-    return not any(column[-1] in _GENERATED for column in columns)
+    columns = connection.execute(f"PRAGMA main.table_xinfo({_quoted(name.decode())})").fetchall()
+    return bool(columns) and not any(column[-1] in _GENERATED for column in columns)
 
 
 def _intact(connection: Connection, genuine: Mapping[str, str]) -> Iterator[str]:
     """Yield the tables that are what the migrations make, together with all indexes that SQLite uses for them."""
     for name, definition in sorted(genuine.items()):
-        table = name.removeprefix("table ")
-        if table == name:
+        table = _table(name)
+        if not table:
             continue
         indexes = connection.exec_driver_sql(f"PRAGMA main.index_list({_quoted(table)})").all()
         is_tree = definition.endswith(WITHOUT_ROWID)  # its primary key is the table itself
         if all((is_tree and each.origin == "pk") or f"index {each.name} of {table}" in genuine for each in indexes):
             yield table
+
+
+def _sharing(connection: Connection, tables: Iterable[str], damage: Iterable[str]) -> Iterator[str]:
+    """Yield a sentence for each table whose rows have more octets than the file.
+
+    The attack: very many rows share the pages of one long text. SQLite reads the whole text for each row, which takes
+    hours, and needs a few instructions for that. `octet_length` reads no such page.
+    """
+    if sqlite3.sqlite_version_info < _WITH_OCTET_LENGTH:
+        if any(_OF_PAGES in each for each in damage):
+            yield "The rows of the damaged tables may share pages."
+        return
+    sql = connection.exec_driver_sql
+    size = sql("PRAGMA page_count").scalar_one() * sql("PRAGMA page_size").scalar_one()
+    for table in tables:
+        left = size
+        for column in sql(f"PRAGMA main.table_info({_quoted(table)})").all():
+            for octets in _lengths(connection, table, column.name):
+                left -= octets
+                if left < 0:
+                    break
+        if left < 0:
+            yield f"The rows of the table {table} share pages: they have more octets than the file."
+
+
+def _lengths(connection: Connection, table: str, column: str) -> Iterator[int]:
+    """Yield the length of each value up to a damaged row. Each column has a statement of its own for such a row."""
+    name = _quoted(column)
+    statement = (
+        f"SELECT octet_length({name}) FROM {_quoted(table)} NOT INDEXED WHERE typeof({name}) IN ('text', 'blob')"  # noqa: S608 - quoted names
+    )
+    try:
+        with connection.exec_driver_sql(statement) as rows:
+            yield from rows.scalars()
+    except DatabaseError as error:
+        if is_busy(error) or is_late(error):
+            raise
+
+
+def _table(name: str) -> str:
+    """Return the name of a table, or an empty text for the name of another object."""
+    return name.removeprefix("table ") if name.startswith("table ") else ""
 
 
 def _own_check(connection: Connection, arguments: Iterable[str]) -> Iterator[str]:

@@ -13,8 +13,9 @@ from contextlib import closing
 from pathlib import Path
 from typing import BinaryIO, Final
 
-from authsec_server.db.sqlite_header import SERVED, number, read_header
+from authsec_server.db.sqlite_header import SERVED, number, open_regular, read_header, refuse_irregular
 from authsec_server.db.sqlite_integrity import quick_check
+from authsec_server.db.sqlite_reading import is_late
 from authsec_server.failures import StartupRefused
 
 # https://sqlite.org/fileformat2.html, sections 3 (rollback journal) and 4 (write-ahead log)
@@ -29,8 +30,14 @@ _DAMAGED: Final = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 
 
 def refuse_leftovers(path: Path) -> None:
-    """Raise `StartupRefused` when a file beside the database belongs to another or a newer database."""
+    """Raise `StartupRefused` when a file beside the database belongs to another or a newer database.
+
+    Also raise `StartupRefused` when SQLite's check of both files does not end, or when one of SQLite's files is no
+    regular file.
+    """
     wal, journal = Path(f"{path}-wal"), Path(f"{path}-journal")
+    for each in (path, Path(f"{path}-shm")):
+        refuse_irregular(each)
     try:
         if why := _foreign_wal(path, wal):
             raise _refusal(path, wal, why)
@@ -38,6 +45,13 @@ def refuse_leftovers(path: Path) -> None:
             raise _refusal(path, journal, why)
     except OSError:
         return  # SQLite says what cannot be read
+    except sqlite3.OperationalError as error:
+        if not is_late(error):
+            raise
+        raise StartupRefused(
+            f"SQLite's check of {path} together with {wal} did not end.",
+            "Restore a backup into an empty folder. See docs/backup.md.",
+        ) from error
 
 
 def _refusal(path: Path, leftover: Path, why: str) -> StartupRefused:
@@ -55,7 +69,7 @@ def _foreign_wal(path: Path, wal: Path) -> str:
     The log is read before the database file, because a server may meanwhile move the log's pages into the file.
     """
     try:
-        with wal.open("rb") as file:
+        with open_regular(wal) as file:
             page_size, pages, size = _committed(file)
     except FileNotFoundError:
         return ""
@@ -112,11 +126,16 @@ def _mixture(path: Path) -> str:
 
 
 def _damage(path: Path, how: str) -> str:
-    """Return the damage that SQLite finds, or an empty text. `immutable=1` reads the file without its log."""
+    """Return the damage that SQLite finds, or an empty text. `immutable=1` reads the file without its log.
+
+    Raises `sqlite3.OperationalError` if the check does not end (`is_late`).
+    """
     try:
         with closing(sqlite3.connect(f"{path.absolute().as_uri()}?{how}", uri=True)) as connection:
             found = quick_check(connection, 100)
     except sqlite3.Error as error:
+        if is_late(error):
+            raise
         # Another error is a lock, or a folder that cannot be written: whoever opens the file says so.
         return str(error) if (error.sqlite_errorcode & 0xFF) in _DAMAGED else ""
     of_pages = (each for each in found if each.startswith(_OF_PAGES))
@@ -130,7 +149,7 @@ def _foreign_journal(path: Path, journal: Path) -> str:
     page of the database, or no page.
     """
     try:
-        with journal.open("rb") as file:
+        with open_regular(journal) as file:
             header = file.read(28)
             file.seek(number(header, 20) if len(header) == 28 else 0)
             first = file.read(4)

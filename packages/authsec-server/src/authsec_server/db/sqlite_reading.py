@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Final
@@ -43,7 +44,14 @@ def limited_steps(connection: Connection) -> Iterator[None]:
     if connection.dialect.name != "sqlite":
         yield
         return
-    pages, octets = (connection.exec_driver_sql(f"PRAGMA {name}").scalar_one() for name in ("page_count", "page_size"))
+    with limited_driver(_driver(connection)):
+        yield
+
+
+@contextmanager
+def limited_driver(driver: sqlite3.Connection) -> Iterator[None]:
+    """Within this context, limit a connection of the driver as `limited_steps` does."""
+    pages, octets = (driver.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "page_size"))
     left: int = STEPS + STEPS_PER_BYTE * pages * octets
 
     def is_over() -> bool:
@@ -51,7 +59,6 @@ def limited_steps(connection: Connection) -> Iterator[None]:
         left -= _AT_ONCE
         return left < 0
 
-    driver = _driver(connection)
     driver.set_progress_handler(is_over, _AT_ONCE)
     try:
         yield
@@ -59,9 +66,9 @@ def limited_steps(connection: Connection) -> Iterator[None]:
         driver.set_progress_handler(None, 0)
 
 
-def is_late(error: DatabaseError) -> bool:
-    """Whether `limited_steps` interrupted the statement."""
-    return getattr(error.orig, "sqlite_errorname", "") == "SQLITE_INTERRUPT"
+def is_late(error: DatabaseError | sqlite3.Error) -> bool:
+    """Whether `limited_steps` or `limited_driver` interrupted the statement."""
+    return getattr(getattr(error, "orig", error), "sqlite_errorname", "") == "SQLITE_INTERRUPT"
 
 
 def _driver(connection: Connection) -> Any:
