@@ -50,9 +50,9 @@ def do_without(missing: str) -> NoReturn:
     give_up(f"NOTHING IS CHECKED IN A BROWSER: {missing}")
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def windows() -> Iterator[Windows]:
-    """Not for a whole run: while Playwright is started, its event loop is in the way of the loops of other tests."""
+    """For one module: a worker may take tests of other folders afterwards, and Playwright's loop is in their way."""
     if not HAS_PLAYWRIGHT:
         do_without("Playwright is not installed. Run: uv sync --group browser")
     import chromium

@@ -182,7 +182,7 @@ def test_an_api_says_whether_it_learns_of_it(authsec: Authsec, house: Callable[.
     for now, proved, words in (
         (its.clock.now(), False, "does not follow, last seen 2026-11-25 12:00:00 UTC"),
         (datetime.now(UTC), False, "says it follows"),
-        (datetime.now(UTC), True, "revocations  follows"),
+        (datetime.now(UTC), True, "revocations        follows"),
     ):
         its.authority.database.append(partial(followers.note, proved={"crm-api": proved}, now=now))
         assert words in authsec("apis", "show", "crm").stdout
