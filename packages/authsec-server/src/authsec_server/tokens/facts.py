@@ -23,7 +23,7 @@ from authsec_server.tokens.templates import Template, TemplateKey
 
 MOST: Final = 1_000_000  # actions and audiences, of some 80 bytes each
 MOST_RESOURCES: Final = 4  # combinations of resources for which the facts of one client are kept
-MOST_SECONDS: Final = 10.0  # for which facts are kept
+MOST_SECONDS: Final = 600.0  # for which facts are kept: reading them for each token costs as much as the token
 FIXED_WEIGHT: Final = 50  # of the facts of one client: some 4 kB
 
 
@@ -85,6 +85,12 @@ class RecentFacts:
             self._kept.move_to_end(request.client_id)
             kept = of_client.get(request.resources)
             return kept if kept is not None and now - kept.read_at < MOST_SECONDS else None
+
+    def with_templates(self, request: TokenRequest, new: KeptFacts) -> KeptFacts:
+        """Return new facts with the templates of the facts that were kept before, if these are equal."""
+        with self._using:
+            kept = self._kept.get(request.client_id, {}).get(request.resources)
+        return new if kept is None or kept.facts != new.facts else KeptFacts(new.facts, new.read_at, kept.templates)
 
     def keep(self, request: TokenRequest, kept: KeptFacts) -> None:
         """Keep the facts of a request that got a token. Call this after the commit, not before: it may fail."""

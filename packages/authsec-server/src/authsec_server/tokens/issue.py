@@ -224,7 +224,9 @@ class DelegationTokens:
             raise
         if isinstance(proved, Denied):
             return self.refuse(proved, request.address, request.request_id, facts=facts)
-        asked = _Asked(request=request, kept=self._kept_or(KeptFacts(facts, begun), request), proved=proved)
+        asked = _Asked(
+            request=request, kept=self.recent.with_templates(request, KeptFacts(facts, begun)), proved=proved
+        )
         recorded = self.batches.run(asked)
         if isinstance(recorded, Denied):
             return recorded
@@ -240,12 +242,6 @@ class DelegationTokens:
         tallies = tally_refusal(denied, address, request_id, facts)
         self.database.append(lambda tx: count_refusals(tx, tallies, self.now()))
         return denied
-
-    def _kept_or(self, new: KeptFacts, request: TokenRequest) -> KeptFacts:
-        """Return the kept facts of the same change, which have templates, or else these facts."""
-        kept = self.recent.of(request, new.read_at)
-        its = (new.facts.version, new.facts.change_id)
-        return kept if kept is not None and (kept.facts.version, kept.facts.change_id) == its else new
 
     def keep(self, asked: _Asked) -> None:
         """Keep the facts on which a token was granted, now that its transaction is durable."""
