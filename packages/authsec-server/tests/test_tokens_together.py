@@ -199,7 +199,7 @@ def test_kept_facts_refuse_nothing_that_is_allowed_by_now(its: House) -> None:
 def test_an_unknown_client_is_asked_for_anew_each_time(its: House) -> None:
     unknown = "00000000-0000-4000-8000-000000000000"
     assert asked(its, unknown) == (404, "client_not_found")
-    assert its.authority.tokens.recent.of(request_of(unknown)) is None
+    assert its.authority.tokens.recent.of(request_of(unknown), 0.0) is None
 
 
 def request_of(client_id: str) -> TokenRequest:
@@ -212,16 +212,16 @@ def kept(client: str, actions: int = 0, resources: tuple[str, ...] = ()) -> tupl
     """What is kept of a request, with so many actions."""
     held = authority(role=tuple(f"a:{number}" for number in range(actions)), actions=())
     its = Facts(version=1, client=client_of(id=client), authorities=(held,), audiences={})
-    return replace(request_of(client), resources=resources), KeptFacts(its)
+    return replace(request_of(client), resources=resources), KeptFacts(its, 0.0)
 
 
 def test_the_facts_of_clients_that_came_longest_ago_make_room() -> None:
     recent = RecentFacts(most=3 * FIXED_WEIGHT + 300)
     for client in ("one", "two", "three"):
         recent.keep(*kept(client, 100))
-    assert recent.of(request_of("one"))
+    assert recent.of(request_of("one"), 0.0)
     recent.keep(*kept("four", 100))
-    assert [bool(recent.of(request_of(client))) for client in ("one", "two", "three", "four")] == [
+    assert [bool(recent.of(request_of(client), 0.0)) for client in ("one", "two", "three", "four")] == [
         True,
         False,
         True,
@@ -234,13 +234,13 @@ def test_room_is_free_again_for_facts_that_are_read_anew() -> None:
     for _ in range(50):
         for client in ("one", "two"):
             recent.keep(*kept(client, 100))
-    assert recent.of(request_of("one"))
-    assert recent.of(request_of("two"))
+    assert recent.of(request_of("one"), 0.0)
+    assert recent.of(request_of("two"), 0.0)
 
 
 def test_one_client_has_facts_for_few_combinations_of_resources() -> None:
     recent = RecentFacts()
     for number in range(10):
         recent.keep(*kept("one", 0, (f"https://{number}.example",)))
-    found = [recent.of(kept("one", 0, (f"https://{number}.example",))[0]) for number in range(10)]
+    found = [recent.of(kept("one", 0, (f"https://{number}.example",))[0], 0.0) for number in range(10)]
     assert sum(each is not None for each in found) == MOST_RESOURCES

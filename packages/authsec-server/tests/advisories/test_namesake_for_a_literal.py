@@ -15,7 +15,7 @@ from typing import Any
 import psycopg
 import pytest
 from audit_answers import ANN, LATER, SealedLog, answers
-from authsec_server.audit import event_batches
+from authsec_server.audit import event_numbers
 from authsec_server.audit import service as audit
 from authsec_server.audit.filters import EventFilter
 from authsec_server.audit.sealing.verifying import verify
@@ -95,7 +95,7 @@ def test_a_function_that_is_chosen_for_a_literal_is_found(copied: tuple[str, Sea
         try:
             for _ in range(8):
                 before = _listed(server)
-            server.record(lambda tx: event_batches._numbers(tx.connection, 1))  # as each token does
+            server.record(lambda tx: event_numbers.next_numbers(tx.connection, 1))  # as each token does
             after = _listed(server)
         except Unavailable:
             return  # the server refuses the database
@@ -128,6 +128,6 @@ def test_a_function_in_the_schema_is_not_called(copied: tuple[str, SealedLog]) -
     with closing(open_database(url)) as server:
         for _ in range(8):
             before = _listed(server)
-        server.record(lambda tx: event_batches._numbers(tx.connection, 1))
+        server.record(lambda tx: event_numbers.next_numbers(tx.connection, 1))
         assert _listed(server) == before
         assert server.read(lambda tx: answers(tx, log.covered)) == said

@@ -23,6 +23,7 @@ AUDITOR = (
     "CREATE ROLE auditor LOGIN",
     "GRANT USAGE ON SCHEMA public TO auditor",
     "GRANT SELECT ON ALL TABLES IN SCHEMA public TO auditor",
+    "GRANT SELECT ON ALL SEQUENCES IN SCHEMA public TO auditor",
 )
 
 
@@ -87,6 +88,13 @@ def test_a_partition_that_a_server_made_after_the_grant_is_named(database: Datab
     (skipped,) = report.skipped
     assert report.findings == ()
     assert skipped.startswith("The role auditor has no permission to read events_2027_01. ")
+
+
+def test_a_sequence_that_the_role_may_not_read_is_named(database: Database, log: SealedLog) -> None:
+    report = verified(database, log, "REVOKE SELECT ON SEQUENCE events_id_seq FROM auditor")
+    (skipped,) = report.skipped
+    assert report.findings == ()
+    assert skipped.endswith("Run as a superuser: GRANT SELECT ON SEQUENCE events_id_seq TO auditor")
 
 
 @pytest.fixture

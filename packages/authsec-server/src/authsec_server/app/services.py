@@ -375,5 +375,6 @@ def _tokens(
         issuer=settings.issuer,
         trust_domain=settings.trust_domain,
         now=runtime.now,
+        monotonic=runtime.monotonic,
         token_bytes=runtime.token_bytes,
     )

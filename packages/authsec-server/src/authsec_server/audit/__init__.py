@@ -8,6 +8,7 @@ The package `revocations` owns the list of revocations.
 | `model`, `event_shape` | kinds of events and their fields; the members and lengths that a valid row may have |
 | `service` | record an event or a refusal; read events, with the reader's role checked |
 | `store` | tables and indexes; convert an event to a row and a row to an event |
+| `event_numbers` | the number of the next event; which numbers the database has given |
 | `event_batches` | the events of many token requests, inserted by one statement of the driver |
 | `filters` | the fields of a filter; whether one new event matches it, for watchers |
 | `pages` | the SQL of a list: the condition of each filter, order, paging, which index |

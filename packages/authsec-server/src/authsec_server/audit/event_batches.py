@@ -12,6 +12,7 @@ from typing import Any, Final, Self
 
 from sqlalchemy import Connection, String
 
+from authsec_server.audit.event_numbers import next_numbers
 from authsec_server.audit.model import Event
 from authsec_server.audit.store import delegation_ids, event_delegations, events, row_of
 from authsec_server.db.driver import insert_rows
@@ -21,12 +22,6 @@ _COLUMNS: Final = tuple(each.name for each in events.columns if each.name != "co
 _HOLES: Final = ("id", "at", "request_id", "address", "jti", "kid", "token_sha256", "expires_at")
 _PLACES: Final = tuple(map(_COLUMNS.index, _HOLES))
 _LINKS: Final = ("delegation_id", "event_id")
-# As SQLite numbers the rows of this table by itself: no number is given twice, though its row may be gone.
-_LAST_NUMBER: Final = (
-    "SELECT max(coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'events'), 0),"
-    " coalesce((SELECT max(id) FROM events), 0))"
-)
-_NUMBERS: Final = "SELECT nextval('events_id_seq'::regclass) FROM generate_series(1, %s)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,20 +61,13 @@ class TokenEvent:
 def add_all(connection: Connection, batch: Sequence[TokenEvent]) -> None:
     """Insert these events, and number them in their order."""
     dialect = connection.dialect.name
-    numbers = _numbers(connection, len(batch))
+    numbers = next_numbers(connection, len(batch))
     rows = [_row(number, event, dialect) for number, event in zip(numbers, batch, strict=True)]
     links = [
         (id_, number) for number, event in zip(numbers, batch, strict=True) for id_ in event.template.delegation_ids
     ]
     insert_rows(connection, events.name, _COLUMNS, rows)
-    insert_rows(connection, event_delegations.name, _LINKS, links)
-
-
-def _numbers(connection: Connection, count: int) -> list[int]:
-    if connection.dialect.name == "postgresql":
-        return list(connection.exec_driver_sql(_NUMBERS, (count,)).scalars())
-    first = connection.exec_driver_sql(_LAST_NUMBER).scalar_one() + 1
-    return list(range(first, first + count))
+    insert_rows(connection, event_delegations.name, _LINKS, links, keep=True)  # raw SQL may have listed the event
 
 
 def _row(number: int, event: TokenEvent, dialect: str) -> tuple[Any, ...]:

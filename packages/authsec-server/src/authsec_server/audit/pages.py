@@ -159,11 +159,12 @@ def newest_numbers(connection: Connection, limit: int) -> list[int]:
     return list(connection.execute(select(events.c.id).order_by(events.c.id.desc()).limit(limit)).scalars())
 
 
-def last_before(connection: Connection, at: datetime) -> int:
-    """Return the number of the event with the latest time before `at`; 0 if there is none."""
-    earlier = (
-        select(events.c.id).where(events.c.at < at, events.c.id <= MAX_NUMBER).order_by(events.c.at.desc()).limit(1)
-    )
+def last_before(connection: Connection, at: datetime, at_most: int = MAX_NUMBER) -> int:
+    """Return the number of the event with the latest time before `at`; 0 if there is none.
+
+    Events numbered above `at_most` are left out.
+    """
+    earlier = select(events.c.id).where(events.c.at < at, events.c.id <= at_most).order_by(events.c.at.desc()).limit(1)
     return connection.execute(earlier).scalar_one_or_none() or 0
 
 

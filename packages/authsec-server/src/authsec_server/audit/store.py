@@ -32,8 +32,10 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
+from authsec_server.audit.event_numbers import next_numbers
 from authsec_server.audit.event_shape import is_event
 from authsec_server.audit.model import DIGESTS, Decision, Event, EventKind, Named, Recorded, Refusal, Tally
+from authsec_server.db.driver import insert_rows
 from authsec_server.db.schema import BigId, CanonicalJson, Instant, metadata
 from authsec_server.db.table_digests import Digests
 from authsec_server.failures import Conflict
@@ -189,11 +191,10 @@ last_uses = Table(
 def add(connection: Connection, event: Event) -> int:
     """Insert the event and return its number."""
     # The values beside the statement, not in it: so it is built in a tenth of the time, for each token as well.
-    its = {**row_of(event), "occurrences": 1}
-    number: int = connection.execute(insert(events).returning(events.c.id), its).scalar_one()
-    if event.delegations:
-        links = [{"delegation_id": id_, "event_id": number} for id_ in delegation_ids(event)]
-        connection.execute(insert(event_delegations), links)
+    (number,) = next_numbers(connection, 1)
+    connection.execute(insert(events), {**row_of(event), "id": number, "occurrences": 1})
+    links = [(id_, number) for id_ in delegation_ids(event)]
+    insert_rows(connection, event_delegations.name, ("delegation_id", "event_id"), links, keep=True)
     return number
 
 
@@ -240,7 +241,8 @@ def _added(connection: Connection, event: Event, tally: Tally, count_key: str) -
         # This statement waits for a transaction that seals or counts the row; the next statement sees the outcome.
         there = select(events.c.id).where(events.c.at == event.at, events.c.count_key == count_key)
         connection.execute(there.with_for_update())
-    statement = upsert(events).values(**row_of(event), occurrences=tally.count, count_key=count_key)
+    (number,) = next_numbers(connection, 1)
+    statement = upsert(events).values(**row_of(event), id=number, occurrences=tally.count, count_key=count_key)
     statement = statement.on_conflict_do_update(
         index_elements=["at", "count_key"],
         set_={"occurrences": events.c.occurrences + statement.excluded.occurrences},

@@ -15,22 +15,26 @@ from sqlalchemy import Connection
 AT_ONCE: Final = 128  # rows of one statement on PostgreSQL
 
 
-def insert_rows(connection: Connection, table: str, names: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> None:
+def insert_rows(
+    connection: Connection, table: str, names: Sequence[str], rows: Sequence[tuple[Any, ...]], *, keep: bool = False
+) -> None:
     """Insert the rows. Their values have the driver's types and the order of `names`.
 
-    On PostgreSQL, where each statement is a round trip, one statement inserts many rows.
+    On PostgreSQL, where each statement is a round trip, one statement inserts many rows. With `keep`, a row that the
+    table already has under the same key stays as it is.
     """
     if connection.dialect.name == "postgresql":
         for first in range(0, len(rows), AT_ONCE):
             some = rows[first : first + AT_ONCE]
             connection.exec_driver_sql(
-                _statement(table, tuple(names), "%s", len(some)), tuple(chain.from_iterable(some))
+                _statement(table, tuple(names), "%s", len(some), keep=keep), tuple(chain.from_iterable(some))
             )
     elif rows:
-        connection.exec_driver_sql(_statement(table, tuple(names), "?", 1), list(rows))
+        connection.exec_driver_sql(_statement(table, tuple(names), "?", 1, keep=keep), list(rows))
 
 
 @lru_cache(maxsize=512)
-def _statement(table: str, names: tuple[str, ...], mark: str, count: int) -> str:
+def _statement(table: str, names: tuple[str, ...], mark: str, count: int, *, keep: bool) -> str:
     row = f"({', '.join([mark] * len(names))})"
-    return f"INSERT INTO {table} ({', '.join(names)}) VALUES {', '.join([row] * count)}"  # noqa: S608 - names from here
+    conflict = " ON CONFLICT DO NOTHING" if keep else ""
+    return f"INSERT INTO {table} ({', '.join(names)}) VALUES {', '.join([row] * count)}{conflict}"  # noqa: S608 - names from here

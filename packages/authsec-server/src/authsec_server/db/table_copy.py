@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import Final
 
 import psycopg
@@ -44,7 +43,7 @@ class _Relation:
     name: str
     kind: str
     columns: dict[str, int] = field(default_factory=dict)
-    children: list[str] = field(default_factory=list)  # oids
+    children: list[_Relation] = field(default_factory=list)
 
     @property
     def quoted(self) -> str:
@@ -64,6 +63,7 @@ class TableCopies:
         self._connection = connection
         self._driver = driver_of(connection)
         self._named: dict[str, _Relation | None] = {}
+        self._relations: Mapping[str, _Relation] = {}
         self.too_long: set[str] = set()
         self.cut_short: set[str] = set()
 
@@ -134,6 +134,8 @@ class TableCopies:
             savepoint.rollback()
             return None
         savepoint.commit()
+        if str(oid) not in self._relations:
+            self._relations = self._read_relations(str(oid))
         return self._relations.get(str(oid))
 
     def _parts(self, relation: _Relation) -> Iterator[_Relation]:
@@ -143,24 +145,47 @@ class TableCopies:
         if relation.kind != _PARTITIONED:
             yield relation
         for child in relation.children:
-            yield from self._parts(self._relations[child])
+            yield from self._parts(child)
 
-    @cached_property
-    def _relations(self) -> Mapping[str, _Relation]:
-        """Return the relations by their oids."""
-        schemas = {oid: name for oid, name in self._catalog("pg_namespace", "oid", "nspname")}  # noqa: C416 - typed
-        found = {
-            oid: _Relation(oid, schemas.get(schema, ""), name, kind)
-            for oid, schema, name, kind in self._catalog("pg_class", "oid", "relnamespace", "relname", "relkind")
+    def _read_relations(self, oid: str) -> Mapping[str, _Relation]:
+        """Return this relation, those of the session's schema, and all that inherit from them, by their oids.
+
+        The attack: somebody makes tables with millions of columns in another schema. Their rows are read, and not kept.
+        """
+        schemas = {
+            each for each, name in self._catalog("pg_namespace", "oid", "nspname") if name == self._driver.schema
         }
-        for oid, name, type_, number, is_dropped in self._catalog(
+        wanted = {each for each, schema in self._catalog("pg_class", "oid", "relnamespace") if schema in schemas} | {
+            oid
+        }
+        children = self._children(wanted)
+        of_schema = dict[str, list[_Relation]]()
+        found = dict[str, _Relation]()
+        for each, schema, name, kind in self._catalog("pg_class", "oid", "relnamespace", "relname", "relkind"):
+            if each in wanted:
+                found[each] = _Relation(each, "", name, kind)
+                of_schema.setdefault(schema, []).append(found[each])
+        for schema, name in self._catalog("pg_namespace", "oid", "nspname"):
+            for relation in of_schema.get(schema, ()):
+                relation.schema = name
+        for each, name, type_, number, is_dropped in self._catalog(
             "pg_attribute", "attrelid", "attname", "atttypid", "attnum", "attisdropped"
         ):
-            if oid in found and int(number) > 0 and is_dropped == "f":
-                found[oid].columns[name] = int(type_)
-        for child, parent in self._catalog("pg_inherits", "inhrelid", "inhparent"):
-            if parent in found and child in found:
-                found[parent].children.append(child)
+            if each in found and int(number) > 0 and is_dropped == "f":
+                found[each].columns[name] = int(type_)
+        for parent, relation in found.items():
+            relation.children += [found[child] for child in children.get(parent, ()) if child in found]
+        return found
+
+    def _children(self, wanted: set[str]) -> Mapping[str, list[str]]:
+        """Return the relations that inherit from the wanted ones, by their parents. They are added to `wanted`."""
+        size = 0
+        while size < len(wanted):  # a relation may come before its parent
+            size, found = len(wanted), dict[str, list[str]]()
+            for child, parent in self._catalog("pg_inherits", "inhrelid", "inhparent"):
+                if parent in wanted:
+                    wanted.add(child)
+                    found.setdefault(parent, []).append(child)
         return found
 
     def _catalog(self, name: str, *columns: str) -> Iterator[Sequence[str]]:

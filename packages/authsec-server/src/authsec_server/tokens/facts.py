@@ -2,7 +2,7 @@
 
 Kept facts have the authority version at which they were read, and the random id of the change that made it. They let
 a request continue; they never refuse one: who wants to refuse reads again. The transaction that records the token
-compares both once more.
+compares both once more. A change by raw SQL leaves both as they are. So facts are read again after `MOST_SECONDS`.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from authsec_server.tokens.templates import Template, TemplateKey
 
 MOST: Final = 1_000_000  # actions and audiences, of some 80 bytes each
 MOST_RESOURCES: Final = 4  # combinations of resources for which the facts of one client are kept
+MOST_SECONDS: Final = 600.0  # for which facts are kept: reading them for each token costs as much as the token
 FIXED_WEIGHT: Final = 50  # of the facts of one client: some 4 kB
 
 
@@ -45,9 +46,13 @@ def load_facts(tx: Tx, request: TokenRequest, default_audience: str) -> Facts:
 
 @dataclass(slots=True)
 class KeptFacts:
-    """Facts, and the templates of the tokens that were granted on them."""
+    """Facts, and the templates of the tokens that were granted on them.
+
+    `read_at` is a time before the facts were read, in seconds of the monotonic clock.
+    """
 
     facts: Facts
+    read_at: float
     templates: dict[TemplateKey, Template] = field(default_factory=dict)
 
     def are_of(self, tx: Tx) -> bool:
@@ -67,14 +72,25 @@ class RecentFacts:
         self._kept: OrderedDict[str, dict[tuple[str, ...], KeptFacts]] = OrderedDict()  # by client id, by resources
         self._using = threading.Lock()
 
-    def of(self, request: TokenRequest) -> KeptFacts | None:
-        """Return the facts for a request of this client for these resources, of any version; None if there are none."""
+    def of(self, request: TokenRequest, now: float) -> KeptFacts | None:
+        """Return the facts for a request of this client for these resources, of any version; None if there are none.
+
+        `now` is in seconds of the monotonic clock. Facts that were read `MOST_SECONDS` before `now` are left out.
+        The attack: somebody changes a row for the moment of one request, and later tokens have what the row had then.
+        """
         with self._using:
             of_client = self._kept.get(request.client_id)
             if of_client is None:
                 return None
             self._kept.move_to_end(request.client_id)
-            return of_client.get(request.resources)
+            kept = of_client.get(request.resources)
+            return kept if kept is not None and now - kept.read_at < MOST_SECONDS else None
+
+    def with_templates(self, request: TokenRequest, new: KeptFacts) -> KeptFacts:
+        """Return new facts with the templates of the facts that were kept before, if these are equal."""
+        with self._using:
+            kept = self._kept.get(request.client_id, {}).get(request.resources)
+        return new if kept is None or kept.facts != new.facts else KeptFacts(new.facts, new.read_at, kept.templates)
 
     def keep(self, request: TokenRequest, kept: KeptFacts) -> None:
         """Keep the facts of a request that got a token. Call this after the commit, not before: it may fail."""

@@ -173,6 +173,7 @@ class DelegationTokens:
     issuer: str
     trust_domain: str
     now: Callable[[], datetime]
+    monotonic: Callable[[], float]
     token_bytes: Callable[[int], bytes]
     recent: RecentFacts = field(default_factory=RecentFacts)
     batches: Batches[_Asked, RecordedToken | Denied] = field(init=False)
@@ -202,7 +203,7 @@ class DelegationTokens:
         Return None if it needs more, or if the request would be refused now. Then nothing has been charged.
         To be called in an event loop.
         """
-        kept = self.recent.of(request)
+        kept = self.recent.of(request, self.monotonic())
         if kept is None or self.rates.wait_of_address(request.address):
             return None
         proved = self._prove_at_once(kept.facts, request)
@@ -212,6 +213,7 @@ class DelegationTokens:
         return PendingToken(self, asked, self.batches.submit(asked))
 
     def _issue(self, request: TokenRequest) -> Issued | Denied:
+        begun = self.monotonic()
         facts = self.database.read(lambda tx: load_facts(tx, request, self.limits.default_audience))
         try:
             proved = self._prove(facts, request)
@@ -222,7 +224,9 @@ class DelegationTokens:
             raise
         if isinstance(proved, Denied):
             return self.refuse(proved, request.address, request.request_id, facts=facts)
-        asked = _Asked(request=request, kept=self._kept_or(facts, request), proved=proved)
+        asked = _Asked(
+            request=request, kept=self.recent.with_templates(request, KeptFacts(facts, begun)), proved=proved
+        )
         recorded = self.batches.run(asked)
         if isinstance(recorded, Denied):
             return recorded
@@ -239,18 +243,9 @@ class DelegationTokens:
         self.database.append(lambda tx: count_refusals(tx, tallies, self.now()))
         return denied
 
-    def _kept_or(self, facts: Facts, request: TokenRequest) -> KeptFacts:
-        """Return the kept facts of the same change, which have templates, or else these facts."""
-        kept = self.recent.of(request)
-        return (
-            kept
-            if kept is not None and (kept.facts.version, kept.facts.change_id) == (facts.version, facts.change_id)
-            else KeptFacts(facts)
-        )
-
     def keep(self, asked: _Asked) -> None:
         """Keep the facts on which a token was granted, now that its transaction is durable."""
-        if asked.decided_on is not None and asked.decided_on is not self.recent.of(asked.request):
+        if asked.decided_on is not None and asked.decided_on is not self.recent.of(asked.request, self.monotonic()):
             self.recent.keep(asked.request, asked.decided_on)
 
     def _prove_at_once(self, facts: Facts, request: TokenRequest) -> Proved | None:
@@ -311,7 +306,8 @@ class DelegationTokens:
         request, proved = asked.request, asked.proved
         kept = asked.kept
         if not kept.are_of(tx):
-            kept = KeptFacts(load_facts(tx, request, self.limits.default_audience))
+            begun = self.monotonic()
+            kept = KeptFacts(load_facts(tx, request, self.limits.default_audience), begun)
         asked.decided_on = kept
         outcome = self._admit(asked, is_fresh=is_fresh) or self._granted(kept, request, proved, now)
         if isinstance(outcome, Denied):

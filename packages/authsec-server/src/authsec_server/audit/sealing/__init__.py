@@ -17,6 +17,7 @@ Raw SQL can change an event. But it cannot change the signed checkpoints that co
 | `scan`, `scratch` | read all rows as stored, without an index; a private copy in another order |
 | `count_check`, `last_use_check`, `name_check` | compare stored counts, last uses and names with the events |
 | `revocation_check`, `table_check` | compare the table of revocations, and tables with a digest, with the events |
+| `number_check` | compare the sequence of event numbers with the events and their seals |
 | `count_rebuild` | `authsec audit rebuild-counts` |
 | `exporting`, `lines`, `given` | a sealed export: contents and check; form of a line; an export with dropped events |
 | `retention` | drop old months: what must be true before, and what is deleted |

@@ -231,6 +231,34 @@ class Scratch:
         """
         yield from self._database.execute(f"{_PAIRS.format('listed')} EXCEPT {_PAIRS.format('named')} ORDER BY 1")
 
+    def listed_without_event(self) -> Iterator[tuple[int, bytes]]:
+        """Yield an event number and a delegation that lists it, where neither an event nor a seal has the number."""
+        yield from self._database.execute(
+            "SELECT DISTINCT p.number, p.delegation FROM listed p"
+            " WHERE NOT EXISTS (SELECT 1 FROM event e WHERE e.number = p.number)"
+            " AND NOT EXISTS (SELECT 1 FROM leaf l WHERE l.number = p.number) ORDER BY 1"
+        )
+
+    def highest_sealed(self) -> int:
+        """Return the highest event number of a leaf; 0 without leaves."""
+        number: int = self._database.execute("SELECT coalesce(max(number), 0) FROM leaf").fetchone()[0]
+        return number
+
+    def highest_event(self, at_most: int) -> int:
+        """Return the highest event number up to `at_most`; 0 if there is none."""
+        statement = "SELECT coalesce(max(number), 0) FROM event WHERE number <= ?"
+        number: int = self._database.execute(statement, (at_most,)).fetchone()[0]
+        return number
+
+    def not_sealed_above(self, number: int) -> Iterator[int]:
+        """Yield the numbers of valid events above this number that have no leaf."""
+        for (each,) in self._database.execute(
+            "SELECT number FROM event e WHERE number > ? AND valid"
+            " AND NOT EXISTS (SELECT 1 FROM leaf l WHERE l.number = e.number) ORDER BY number",
+            (number,),
+        ):
+            yield each
+
     def listed_again(self) -> Iterator[tuple[int, bytes, int]]:
         """Yield an event number, a delegation, and how many rows list the event there, if there are several."""
         yield from self._database.execute(

@@ -23,6 +23,7 @@ import structlog
 from authsec.jose import PrivateKey
 
 from authsec_server.audit import number_ranges, pages
+from authsec_server.audit.event_numbers import last_given, raise_sequence
 from authsec_server.audit.event_shape import MAX_NUMBER
 from authsec_server.audit.merkle_tree import Tree
 from authsec_server.audit.model import EventKind
@@ -66,7 +67,7 @@ class LogBroken(Exception):
 class UnsealedEvents:
     """The state of the database before sealing: its last checkpoint, and the events to seal.
 
-    `refused` are numbers of events that AuthSec did not write. They never get a seal.
+    `refused` are numbers of events that AuthSec did not write, or that the database did not give. They get no seal.
     Once `events` are sealed, every other event numbered up to `settled` has a seal.
     Events numbered above `top` were recorded after this state was read.
     """
@@ -77,6 +78,7 @@ class UnsealedEvents:
     full: bool
     settled: int
     top: int
+    is_set_back: bool  # the sequence of event numbers
     version: int  # of the authority
     signing_keys: Sequence[str]
 
@@ -130,10 +132,14 @@ class Sealer:
         stale = self._checkpoint is not None and now - self._checkpoint.at >= FRESH
         search = stale or self._searched is None or now - self._searched >= LATE
         after = through if search else max(through, self._top)
-        unsealed = self._database.read(lambda tx: _read_unsealed(tx, after, now, self._token_keys))
+        unsealed = self._database.read(lambda tx: _read_unsealed(tx, after, through, now, self._token_keys))
         if unsealed.signed != (self._checkpoint.signed if self._checkpoint else None):
             return True  # another server was first
+        if unsealed.is_set_back and self._database.dialect == "postgresql":
+            self._database.append(lambda tx: raise_sequence(tx.connection, through))
         self._name(unsealed.refused)
+        if search:
+            self._name(self._database.read(partial(_covered_without_seal, through=through, now=now)))
         if unsealed.events or stale:
             through = max(through, unsealed.settled) if search else through
             if not self._sign(unsealed, through, now, key):
@@ -154,7 +160,10 @@ class Sealer:
     def _name(self, refused: Sequence[int]) -> None:
         """Log the number of each event that is refused a seal. Each number is logged once."""
         for number in [each for each in refused if each not in self._named][:MOST_NAMED]:
-            log.error("an event is not sealed, because no server wrote it: authsec audit verify", number=number)
+            log.error(
+                "an event is not sealed, because no server gave it this form or number: authsec audit verify",
+                number=number,
+            )
         known = self._named if len(self._named) < CATCHING_UP else set()
         self._named = {*known, *refused}
 
@@ -262,10 +271,13 @@ class Sealer:
             await anyio.sleep(wait)
 
 
-def _read_unsealed(tx: Tx, after: int, now: datetime, token_keys: Callable[[Tx], Sequence[str]]) -> UnsealedEvents:
+def _read_unsealed(
+    tx: Tx, after: int, through: int, now: datetime, token_keys: Callable[[Tx], Sequence[str]]
+) -> UnsealedEvents:
     connection = tx.connection
     growing = store.Growing(since=now.replace(second=0, microsecond=0) - SETTLING, until=now + SETTLING)
-    numbers = store.unsealed(connection, after=after, growing=growing, limit=BATCH)
+    given = min(last_given(connection), MAX_NUMBER)  # after `tx` has read: a sequence has no snapshots
+    numbers = store.unsealed(connection, after=after, top=given, growing=growing, limit=BATCH)
     full = len(numbers) == BATCH
     events = usual_events(connection, numbers)
     if events is None:
@@ -276,7 +288,7 @@ def _read_unsealed(tx: Tx, after: int, now: datetime, token_keys: Callable[[Tx],
     if replaced := next((each.number for each in events if each.kind == EventKind.SEAL_KEY_REPLACED), None):
         numbers, full = numbers[: numbers.index(replaced) + 1], True
         events = [each for each in events if each.number <= replaced]
-    bounds = [pages.last_before(connection, now - SETTLING)]
+    bounds = [pages.last_before(connection, now - SETTLING, given)]
     if full:
         bounds.append(numbers[-1])
     first = store.first_growing(connection, after=after, growing=growing)
@@ -285,13 +297,19 @@ def _read_unsealed(tx: Tx, after: int, now: datetime, token_keys: Callable[[Tx],
     return UnsealedEvents(
         signed=store.last_signed(connection),
         events=events,
-        refused=sorted(set(numbers) - {each.number for each in events}),
+        refused=sorted({*numbers, *store.above(connection, given, MOST_NAMED)} - {each.number for each in events}),
         full=full,
         settled=min(bounds),
-        top=numbers[-1] if full else pages.highest(connection, MAX_NUMBER),
+        top=numbers[-1] if full else pages.highest(connection, given),
+        is_set_back=given < through,
         version=tx.version,
         signing_keys=token_keys(tx),
     )
+
+
+def _covered_without_seal(tx: Tx, *, through: int, now: datetime) -> list[int]:
+    """Return the new events without a seal whose number the checkpoint already covers: somebody gave it twice."""
+    return store.without_seal(tx.connection, through=through, since=now - 2 * SETTLING)
 
 
 def _hashes(tx: Tx, *, after: int, limit: int) -> list[bytes]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import (
@@ -94,13 +94,29 @@ class Growing:
         return and_(is_counted, events.c.at.between(self.since, self.until))
 
 
-def unsealed(connection: Connection, *, after: int, growing: Growing, limit: int) -> list[int]:
-    """Return the next event numbers above `after` that have no seal.
+def unsealed(connection: Connection, *, after: int, top: int, growing: Growing, limit: int) -> list[int]:
+    """Return the next event numbers above `after` and up to `top` that have no seal.
 
     Refusals that may still get further occurrences are left out.
     """
-    statement = select(events.c.id).where(events.c.id > after, ~growing.holds(), ~_SEALED)
+    statement = select(events.c.id).where(events.c.id > after, events.c.id <= top, ~growing.holds(), ~_SEALED)
     return list(connection.execute(statement.order_by(events.c.id).limit(limit)).scalars())
+
+
+def above(connection: Connection, top: int, limit: int) -> list[int]:
+    """Return the first event numbers above `top`."""
+    return list(
+        connection.execute(select(events.c.id).where(events.c.id > top).order_by(events.c.id).limit(limit)).scalars()
+    )
+
+
+def without_seal(connection: Connection, *, through: int, since: datetime) -> list[int]:
+    """Return the numbers up to `through` of the latest events since this time that have no seal."""
+    columns = events.c
+    latest = select(columns.id).where(columns.at >= since, columns.at < since + timedelta(days=1))
+    some = latest.order_by(columns.at.desc()).limit(_LATEST).subquery()
+    sealed = exists().where(sealed_events.c.event_id == some.c.id)
+    return list(connection.execute(select(some.c.id).where(some.c.id <= through, ~sealed)).scalars())
 
 
 def first_growing(connection: Connection, *, after: int, growing: Growing) -> int | None:

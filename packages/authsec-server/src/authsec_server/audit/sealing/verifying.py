@@ -38,6 +38,7 @@ from authsec_server.audit.sealing.last_use_check import LastUseCheck
 from authsec_server.audit.sealing.leaf_walk import LeafWalk
 from authsec_server.audit.sealing.log_check import MOST, LogCheck, Report
 from authsec_server.audit.sealing.name_check import NameCheck
+from authsec_server.audit.sealing.number_check import NumberCheck
 from authsec_server.audit.sealing.reader_check import ReaderCheck
 from authsec_server.audit.sealing.restores import restore_of, valid_restores
 from authsec_server.audit.sealing.revocation_check import RevocationCheck
@@ -153,7 +154,7 @@ def verify_log(
         with scan.sequential():
             read.all(scan)
         report, known_from = _compared(
-            read, scan, keys, kept, given, ends, now=now, counts=counts, sealed_only=sealed_only
+            tx, read, scan, keys, kept, given, ends, now=now, counts=counts, sealed_only=sealed_only
         )
         if not may_ask() or report.findings:  # else each wrong row is reported again, for each of its lists
             return report
@@ -291,6 +292,7 @@ class _Read:
 
 
 def _compared(
+    tx: Tx,
     read: _Read,
     scan: Scan,
     keys: Keys,
@@ -329,7 +331,8 @@ def _compared(
         *read.last_use_check.findings(cut),
     )
     of_revocations = read.revocation_check.findings(log_check.drops.unknown_before(), now)
-    for finding in (*read.misnamed, *of_tables, *of_revocations):
+    numbers = NumberCheck.of(tx.connection)
+    for finding in (*read.misnamed, *of_tables, *of_revocations, *numbers.findings(read.scratch, walk.through)):
         log_check.add_finding(finding)
     if counts:
         of_counts = read.count_check.findings(dropped, log_check.drops.unknown_before())
@@ -342,7 +345,7 @@ def _compared(
     report = log_check.report(size, not_yet)
     checkpoint_at = max((checkpoint.at for checkpoint in (log_check.last, *log_check.kept) if checkpoint), default=None)
     unproved = tuple(_unproved(read, log_check, NEVER if sealed_only else unsealed.sealed_before(checkpoint_at)))
-    doubts = (*_waiting(read, unsealed, checkpoint_at), *_first(unproved))
+    doubts = (*numbers.unchecked, *_waiting(read, unsealed, checkpoint_at), *_first(unproved))
     report = replace(
         report,
         waiting_since=unsealed.since,
