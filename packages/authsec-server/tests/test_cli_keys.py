@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Callable
 
+import pytest
 from click.testing import Result
 
 Authsec = Callable[..., Result]
@@ -62,3 +63,16 @@ def test_for_programs(authsec: Authsec) -> None:
     rotated = authsec("keys", "rotate", "--force", "--json")
     assert json.loads(rotated.stdout)["state"] == "active"
     assert rotated.stderr == ""
+
+
+@pytest.mark.parametrize("written", ["EdDSA", "ES256"])
+def test_an_algorithm_is_written_as_in_the_header_of_a_token(authsec: Authsec, written: str) -> None:
+    made = authsec("apis", "create", "CRM", "--identifier", "crm-api", "--signing-algorithm", written)
+    assert made.exit_code == 0, made.output
+    listed = json.loads(authsec("keys", "list", "--json").stdout)["items"]
+    assert written in {key["algorithm"] for key in listed}
+    rotated = authsec("keys", "rotate", "--algorithm", written, "--force")
+    assert rotated.exit_code == 0, rotated.output
+    assert "RS256, ES256, EdDSA" in " ".join(
+        authsec("keys", "rotate", "--algorithm", "RS512").stderr.replace("'", "").split()
+    )

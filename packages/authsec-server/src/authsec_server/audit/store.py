@@ -45,7 +45,7 @@ from authsec_server.principal import Principal, PrincipalKind, Role
 DENIED = "decision = 'denied'"
 ACT = "kind NOT IN ('token.issued', 'token.refused')"
 REFUSED = "kind = 'token.refused'"
-_SEE_WHAT_ELSE = "To see all changes: authsec audit verify"
+_SEE_WHAT_ELSE = "To see all changes: authsec audit verify --key SAVED-KEYS.json"
 MOST_APART = 10  # of one client or principal, from one address, for one reason; two servers at once may make a few more
 
 

@@ -33,7 +33,7 @@ from authsec_server.cli.resource import Resource
 from authsec_server.keys.model import Algorithm
 
 _NAMED = 8  # delegations that are said to name an audience
-ALGORITHMS = click.Choice([*Algorithm])
+ALGORITHMS = click.Choice([each.value for each in Algorithm])
 _TEXTS = (TextField("description", "Description of the API."),)
 
 

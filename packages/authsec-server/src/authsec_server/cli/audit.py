@@ -349,7 +349,7 @@ def _seal(event: Mapping[str, Any]) -> Text | str:
         return "none yet"
     if event.get("as_sealed") is False:
         where = f"This event was changed: it does not match its seal at place {event['place']}. To see all changes:"
-        return styled(f"{where} {command_line('audit', 'verify')}", "bold red")
+        return styled(f"{where} {command_line('audit', 'verify', '--key', 'SAVED-KEYS.json')}", "bold red")
     return f"place {event['place']}, leaf {event['leaf']}"
 
 

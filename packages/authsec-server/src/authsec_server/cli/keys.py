@@ -22,7 +22,9 @@ def keys() -> None:
 
 @keys.command()
 @click.option(
-    "--algorithm", type=click.Choice([*Algorithm]), help="Rotate the keys of this algorithm. [default: RS256]"
+    "--algorithm",
+    type=click.Choice([each.value for each in Algorithm]),
+    help="Rotate the keys of this algorithm. [default: RS256]",
 )
 @click.option("--force", is_flag=True, help="Rotate even if some verifiers may not know the next key yet.")
 @click.option(
