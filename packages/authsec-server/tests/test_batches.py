@@ -56,6 +56,7 @@ def together(its: Batches[str, str], gate: Gate, *items: str) -> list[Any]:
         first = its.submit("first")
         await asyncio.to_thread(gate.entered.wait, 20)
         others = [its.submit(each) for each in items]
+        await asyncio.sleep(0)  # the items of one turn of the loop are queued at its end
         gate.open.set()
         return (await asyncio.gather(first, *others, return_exceptions=True))[1:]
 

@@ -293,6 +293,7 @@ def test_an_event_that_comes_late_into_a_dropped_month_changes_no_signed_count(
     late = counted_audit_log
     late.run("DELETE FROM sealed_events", "DELETE FROM checkpoints", "DELETE FROM events WHERE at >= '2026-11-01'")
     late.run(*(f"DELETE FROM {table} WHERE {time} >= '2026-11-01'" for table, time in TIME.items()))
+    late.run("DELETE FROM event_delegations WHERE event_id NOT IN (SELECT id FROM events)")
     late.run("UPDATE counted SET through = (SELECT max(id) FROM events)")
     late.restart()
     late.now = JULY + timedelta(minutes=6)
