@@ -16,19 +16,11 @@ from .scene import Over, Scene
 
 NAMED = {fault.name: fault for fault in FAULTS}
 ON_POSTGRESQL = (
-    ["kill"],
-    ["freeze-change", "freeze"],
-    ["kill-backend", "kill-postgresql"],
+    ["kill", "freeze-change"],
+    ["freeze", "kill-backend", "kill-postgresql"],
     ["silence", "terminate-silent"],
 )
-ON_SQLITE = (["freeze-writer", "full-disk"], ["clock-behind", "clock-ahead"], ["damage", "restore"])
-
-
-def first_of(names: tuple[list[str], ...]) -> list[Any]:
-    """The first run is for everybody, the others for long runs: a run takes a minute of processor time."""
-    return [names[0], *(pytest.param(each, marks=pytest.mark.soak) for each in names[1:])]
-
-
+ON_SQLITE = (["freeze-writer", "full-disk", "clock-behind", "clock-ahead"], ["damage", "restore"])
 BROKEN = str(Path(__file__).with_name("broken_server.py"))
 
 
@@ -47,13 +39,13 @@ def outcome(request: pytest.FixtureRequest, folder: Path, kind: Kind, names: lis
     return result
 
 
-# `-m soak`: each fault once, and in many rounds on both databases. Restores of PostgreSQL: test_restore_drill.py.
-@pytest.mark.parametrize("names", first_of(ON_POSTGRESQL), ids=" ".join)
+# Each fault once; in many rounds and on both databases: `-m soak`. Restores of PostgreSQL: test_restore_drill.py.
+@pytest.mark.parametrize("names", ON_POSTGRESQL, ids=" ".join)
 def test_no_promise_breaks_on_postgresql(request: pytest.FixtureRequest, folder: Path, names: list[str]) -> None:
     assert outcome(request, folder, "postgresql", names).found == []
 
 
-@pytest.mark.parametrize("names", first_of(ON_SQLITE), ids=" ".join)
+@pytest.mark.parametrize("names", ON_SQLITE, ids=" ".join)
 def test_no_promise_breaks_on_sqlite(request: pytest.FixtureRequest, folder: Path, names: list[str]) -> None:
     assert outcome(request, folder, "sqlite", names).found == []
 
