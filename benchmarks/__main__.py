@@ -26,7 +26,7 @@ from benchmarks.tokens.scenario import Size, run_all
 
 
 def main() -> None:
-    """Measure, and print what was measured."""
+    """Measure, and print the results."""
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

@@ -89,12 +89,12 @@ def _client(trusted_issuer: TrustedIssuer, agent: PrivateKey) -> Client:
     )  # fmt: skip
 
 
-def pods_token(cluster: PrivateKey) -> str:
+def pods_token(cluster: PrivateKey, audience: str = US) -> str:
     """A projected service account token, claim for claim as a kubelet of Kubernetes 1.30 and later mounts it."""
     seconds = int(NOW.timestamp())
     account = SELECTORS["k8s:sa"]
     claims = {
-        "aud": [US],
+        "aud": [audience],
         "exp": seconds + 3600,
         "iat": seconds,
         "iss": CLUSTER,

@@ -28,12 +28,11 @@ from authsec_server.db import Tx, open_database
 from authsec_server.delegations.store import delegations
 from sqlalchemy import Table, func, insert, select
 
+from benchmarks.attestation.scene import CLUSTER, SELECTORS, pods_token
 from benchmarks.tokens.load import Request, Target
 
 T = TypeVar("T")
 ENDPOINT: Final = "/authsec/uflow/sdk/delegation-token"
-CLUSTER: Final = "https://kubernetes.default.svc.cluster.local"
-SELECTORS: Final = {"k8s:ns": "production", "k8s:sa": "customer-support-sa"}
 ASSERTION_SECONDS: Final = 240
 AT_ONCE: Final = 5000  # rows of one transaction; the server writes, too
 _NO_LIMITS: Final = dict.fromkeys(
@@ -149,7 +148,7 @@ class Agents:
         """The request of a pod with the token of its service account, which stays the same for an hour."""
         if not self._in_cluster:
             self._in_cluster = self._onboard_in_cluster()
-        return [request_of(self._in_cluster, _pods_token(self._cluster, self._site.authority.url))]
+        return [request_of(self._in_cluster, pods_token(self._cluster, self._site.authority.url))]
 
     def with_key(self, name: str, number: int) -> list[Request]:
         """So many requests with an assertion by the agent's key, each with another."""
@@ -258,28 +257,6 @@ def _copy(row: Mapping[str, Any], pattern: str, client: str) -> dict[str, Any]:
 
 def _insert(tx: Tx, table: Table, rows: Iterable[Mapping[str, Any]]) -> None:
     tx.connection.execute(insert(table), list(rows))
-
-
-def _pods_token(cluster: PrivateKey, audience: str) -> str:
-    """A service account token, claim for claim as a kubelet mounts it."""
-    seconds, account = int(time.time()), SELECTORS["k8s:sa"]
-    claims = {
-        "aud": [audience],
-        "exp": seconds + 3600,
-        "iat": seconds,
-        "iss": CLUSTER,
-        "jti": str(uuid4()),
-        "kubernetes.io": {
-            "namespace": SELECTORS["k8s:ns"],
-            "node": {"name": "worker-1", "uid": str(uuid4())},
-            "pod": {"name": "customer-support-7f9c5b4d6-x2x7k", "uid": str(uuid4())},
-            "serviceaccount": {"name": account, "uid": str(uuid4())},
-            "warnafter": seconds + 3607,
-        },
-        "nbf": seconds,
-        "sub": f"system:serviceaccount:{SELECTORS['k8s:ns']}:{account}",
-    }
-    return sign_compact({"kid": cluster.public.thumbprint()}, claims, cluster)
 
 
 def _private(file: Path, text: str) -> str:

@@ -1,4 +1,4 @@
-"""The measures: what is measured beside what, and which values are wanted.
+"""The measures: their references, and the values that are wanted.
 
 All rounds are taken in turns, so that whatever else the machine does falls on all of them.
 """

@@ -40,7 +40,7 @@ class Spent:
         return self.loop + self.threads + self.signers + self.database
 
     def since(self, before: Spent) -> Spent:
-        """What was spent after `before`."""
+        """The difference to an earlier reading."""
         return Spent(
             loop=self.loop - before.loop,
             threads=self.threads - before.threads,
