@@ -137,7 +137,7 @@ class Agents:
         return [request_of(self._unattested)]
 
     def for_algorithm(self, algorithm: str, _number: int = 1) -> list[Request]:
-        """The request of an agent without a proof, for an API whose tokens have this algorithm."""
+        """Return the request of an agent without a proof. Its API is registered for this algorithm."""
         if algorithm not in self._for_algorithms:
             audience = f"{algorithm.lower()}-api"
             self._site.post("apis", name=algorithm, identifier=audience, signing_algorithm=algorithm)

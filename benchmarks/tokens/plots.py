@@ -109,7 +109,7 @@ def _height(value: float, top: float) -> float:
 
 
 def _round_up(value: float) -> float:
-    """The next value above it whose quarters are easy to read."""
+    """Round up to a value with four round quarters, for the lines of the axis."""
     unit = 10.0 ** floor(log10(value))
     return next(unit * each for each in (1, 2, 4, 6, 8, 10) if unit * each >= value)
 

@@ -61,7 +61,7 @@ def spent(server: int, database: Sequence[int] = ()) -> Spent:
 
 
 def megabytes(server: int) -> float:
-    """The memory of the server and its children that no other process shares, and its part of what is shared."""
+    """Return the memory of the server and its children: their proportional set size, in megabytes."""
     processes = [psutil.Process(server), *_children(server)]
     return float(sum(each.memory_full_info().pss for each in processes)) / 2**20
 

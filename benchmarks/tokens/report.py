@@ -1,4 +1,4 @@
-"""What was measured: as a table, and as JSON."""
+"""The results as a table, as Markdown and as JSON."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ COLUMNS: Final = ("measure", "reference", "measured", "lowest to highest", "must
 
 
 def print_table(report: Report) -> None:
-    """Print the values beside what is wanted, the rates, and the machine."""
+    """Print the values with their marks, the rates, and the machine."""
     console = Console(width=max(160, Console().width))
     table = Table(*COLUMNS)
     for row in _rows(report):
@@ -75,7 +75,7 @@ def as_json(report: Report) -> dict[str, Any]:
 
 
 def machine() -> dict[str, str]:
-    """What was measured on."""
+    """Return the cores, the versions and the system of this machine."""
     return {
         "cores": f"{os.cpu_count()} cores",
         "python": f"Python {platform.python_version()}",
