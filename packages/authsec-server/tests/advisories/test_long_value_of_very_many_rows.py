@@ -19,39 +19,22 @@ from authsec_server.audit.sealing.log_check import Report
 from authsec_server.audit.sealing.verifying import verify
 from authsec_server.db import open_database, text_check
 from authsec_server.failures import Unavailable
+from sqlite_pages import INNER_TABLE, LEAF_TABLE, as_varint, page_of_cells
 
 TABLE = "sealing_key_lists"
 ROWS = 1000
 SIZE = 512  # of a page
-LEAF, INTERIOR = 13, 5  # the types of pages of a table
 PAGES = 2000  # of the text, after the first 39 octets
 PAYLOAD = 39 + PAGES * (SIZE - 4)
 TIMES = 100  # so often `verify` may read each octet of the file
-
-
-def _varint(value: int) -> bytes:
-    octets = bytes([value & 0x7F])
-    while value := value >> 7:
-        octets = bytes([0x80 | value & 0x7F]) + octets
-    return octets
 
 
 def _record() -> bytes:
     """Build a row: the key 'k', a long text, and a time."""
     at = b"2026-11-25 12:00:00.000000"
     length = PAYLOAD - 6 - len("k") - len(at)
-    kinds = _varint(15) + _varint(13 + 2 * length) + _varint(13 + 2 * len(at))
+    kinds = as_varint(15) + as_varint(13 + 2 * length) + as_varint(13 + 2 * len(at))
     return bytes([1 + len(kinds)]) + kinds + b"k" + b"x" * length + at
-
-
-def _page(kind: int, cells: Sequence[bytes], last: int = 0) -> bytes:
-    places, first = b"", SIZE
-    for cell in cells:
-        first -= len(cell)
-        places += first.to_bytes(2)
-    header = bytes([kind, 0, 0]) + len(cells).to_bytes(2) + first.to_bytes(2) + b"\0"
-    page = header + (last.to_bytes(4) if kind == INTERIOR else b"") + places
-    return page + bytes(first - len(page)) + b"".join(reversed(cells))
 
 
 class _Tree:
@@ -77,15 +60,15 @@ class _Tree:
         for start in range(1, ROWS + 1, 9):
             rows = range(start, min(start + 9, ROWS + 1))
             yield rows[-1], self.next
-            self.pages.append(_page(LEAF, [_varint(PAYLOAD) + _varint(row) + cell for row in rows]))
+            cells = [as_varint(PAYLOAD) + as_varint(row) + cell for row in rows]
+            self.pages.append(page_of_cells(LEAF_TABLE, cells, SIZE))
 
     def add_interiors(self, below: Sequence[tuple[int, int]]) -> Iterator[tuple[int, int]]:
         for start in range(0, len(below), 40):
             some = below[start : start + 40]
             yield some[-1][0], self.next
-            self.pages.append(
-                _page(INTERIOR, [child.to_bytes(4) + _varint(row) for row, child in some[:-1]], some[-1][1])
-            )
+            children = [child.to_bytes(4) + as_varint(row) for row, child in some[:-1]]
+            self.pages.append(page_of_cells(INNER_TABLE, children, SIZE, some[-1][1]))
 
 
 def _add_rows(file: Path, *, is_damaged: bool) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 import tracemalloc
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -17,10 +17,10 @@ from authsec_server.audit.sealing.log_check import Report
 from authsec_server.audit.sealing.verifying import verify
 from authsec_server.db import open_database
 from authsec_server.db.catalog import OBJECTS, genuine_objects, listing_of, reference_listing
+from sqlite_pages import INNER_TABLE, LEAF_TABLE, as_varint, page_of_cells
 
 ROWS = 10_000
 SIZE = 512  # of a page
-LEAF, INTERIOR = 13, 5  # the types of pages of a table
 OF_SCHEMA = 100  # where the header of the first page begins
 PAGES = 7  # of the text, after the first 39 octets
 PAYLOAD = 39 + PAGES * (SIZE - 4)
@@ -28,28 +28,11 @@ OF_COLUMNS = b"\x07\x15\x0f\x0f\x08"  # the octets of the header, then the types
 ALLOWED = 10_000_000  # octets: some hundred definitions, and all that `verify` needs else
 
 
-def _varint(value: int) -> bytes:
-    octets = bytes([value & 0x7F])
-    while value := value >> 7:
-        octets = bytes([0x80 | value & 0x7F]) + octets
-    return octets
-
-
 def _record() -> bytes:
     """Build a row of the schema: a view that is there already, and then nothing but a comment."""
     length = PAYLOAD - 7 - len("viewvv")
     text = b"CREATE VIEW IF NOT EXISTS v AS SELECT 1 -- ".ljust(length, b"x")
-    return OF_COLUMNS + _varint(13 + 2 * length) + b"viewvv" + text
-
-
-def _page(kind: int, cells: Sequence[bytes], last: int = 0) -> bytes:
-    places, first = b"", SIZE
-    for cell in cells:
-        first -= len(cell)
-        places += first.to_bytes(2)
-    header = bytes([kind, 0, 0]) + len(cells).to_bytes(2) + first.to_bytes(2) + b"\0"
-    page = header + (last.to_bytes(4) if kind == INTERIOR else b"") + places
-    return page + bytes(first - len(page)) + b"".join(reversed(cells))
+    return OF_COLUMNS + as_varint(13 + 2 * length) + b"viewvv" + text
 
 
 def _packed(cells: Iterator[tuple[int, bytes]], most: int) -> Iterator[list[tuple[int, bytes]]]:
@@ -81,23 +64,23 @@ def _add_rows(file: Path) -> None:
         following = number() + 1 if at < PAGES - 1 else 0
         pages.append(following.to_bytes(4) + record[begin : begin + SIZE - 4])
     cell = record[:39] + text.to_bytes(4)
-    rows = ((row, _varint(PAYLOAD) + _varint(row) + cell) for row in range(last + 1, last + 1 + ROWS))
+    rows = ((row, as_varint(PAYLOAD) + as_varint(row) + cell) for row in range(last + 1, last + 1 + ROWS))
     level = list[tuple[int, int]]()  # the last rowid below a page, and its number
     for some in _packed(rows, 9):
         level.append((some[-1][0], number()))
-        pages.append(_page(LEAF, [each for _, each in some]))
+        pages.append(page_of_cells(LEAF_TABLE, [each for _, each in some], SIZE))
     former = int.from_bytes(octets[OF_SCHEMA + 8 : OF_SCHEMA + 12])
     while len(level) > 1:
         above = list[tuple[int, int]]()
         for start in range(0, len(level), 40):
             some_pages = level[start : start + 40]
-            cells = [child.to_bytes(4) + _varint(row) for row, child in some_pages[:-1]]
+            cells = [child.to_bytes(4) + as_varint(row) for row, child in some_pages[:-1]]
             above.append((some_pages[-1][0], number()))
-            pages.append(_page(INTERIOR, cells, some_pages[-1][1]))
+            pages.append(page_of_cells(INNER_TABLE, cells, SIZE, some_pages[-1][1]))
         level = above
-    assert octets[OF_SCHEMA] == INTERIOR
+    assert octets[OF_SCHEMA] == INNER_TABLE
     top = number()
-    pages.append(_page(INTERIOR, [former.to_bytes(4) + _varint(last)], level[0][1]))
+    pages.append(page_of_cells(INNER_TABLE, [former.to_bytes(4) + as_varint(last)], SIZE, level[0][1]))
     octets[OF_SCHEMA + 8 : OF_SCHEMA + 12] = top.to_bytes(4)
     octets += b"".join(pages)
     octets[28:32] = (len(octets) // SIZE).to_bytes(4)

@@ -136,9 +136,9 @@ def _cell(kind: int, octets: bytes, at: int) -> Cell:
 def _octets(kind: int, cell: Cell) -> bytes:
     child = cell.child.to_bytes(4) if kind in _INNER else b""
     if kind == INNER_TABLE:
-        return child + _as_varint(cell.rowid)
-    rowid = _as_varint(cell.rowid) if kind == LEAF_TABLE else b""
-    return child + (cell.size or _as_varint(len(cell.record))) + rowid + cell.record
+        return child + as_varint(cell.rowid)
+    rowid = as_varint(cell.rowid) if kind == LEAF_TABLE else b""
+    return child + (cell.size or as_varint(len(cell.record))) + rowid + cell.record
 
 
 def _varint(octets: bytes, at: int) -> tuple[int, int]:
@@ -152,8 +152,19 @@ def _varint(octets: bytes, at: int) -> tuple[int, int]:
     return value << 8 | octets[at + 8], 9
 
 
-def _as_varint(value: int) -> bytes:
+def as_varint(value: int) -> bytes:
     octets = [value & 0x7F]
     while value := value >> 7:
         octets.append(value & 0x7F | 0x80)
     return bytes(reversed(octets))
+
+
+def page_of_cells(kind: int, cells: Sequence[bytes], size: int, last: int = 0) -> bytes:
+    """Build a page of a table from the octets of its cells. `last` is the last child of an inner page."""
+    places, first = b"", size
+    for cell in cells:
+        first -= len(cell)
+        places += first.to_bytes(2)
+    header = bytes([kind, 0, 0]) + len(cells).to_bytes(2) + first.to_bytes(2) + b"\0"
+    page = header + (last.to_bytes(4) if kind == INNER_TABLE else b"") + places
+    return page + bytes(first - len(page)) + b"".join(reversed(cells))
