@@ -52,10 +52,10 @@ def children(parent: int | None = None) -> list[int]:
     return sorted(found)
 
 
-async def started_process() -> int:
+def started_process() -> int:
     """The one signing process. For a moment after it is started, its command line is empty."""
     while not (found := children()):
-        await asyncio.sleep(0.01)
+        time.sleep(0.01)
     (process,) = found
     return process
 
@@ -129,7 +129,7 @@ def test_a_process_that_hangs_is_replaced(key: PrivateKey, monkeypatch: pytest.M
     monkeypatch.setattr(signing_processes, "RESTART_SECONDS", 0.0)
 
     async def freeze(its: SigningProcesses) -> bytes:
-        process = await started_process()
+        process = started_process()
         os.kill(process, signal.SIGSTOP)
         with pytest.raises(Unavailable):
             await signed(its, b"a.b")

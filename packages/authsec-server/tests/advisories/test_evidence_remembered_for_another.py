@@ -151,7 +151,7 @@ def said(number: int) -> tuple[Evidence, Verified]:
 
 def test_room_is_made_by_what_was_not_asked_for_longest() -> None:
     its = kubernetes(key=EC)
-    remembered = EvidenceCache(finder(its), at_most=2)
+    remembered = EvidenceCache(at_most=2)
     known = [said(number) for number in range(3)]
 
     def remember(number: int) -> None:
@@ -159,25 +159,29 @@ def test_room_is_made_by_what_was_not_asked_for_longest() -> None:
 
     remember(0)
     remember(1)
-    assert remembered.recall(its.trusted_issuer, known[0][0], NOW) == known[0][1]
+    assert remembered.recall(its.trusted_issuer, known[0][0], NOW, finder(its)) == known[0][1]
     remember(2)
-    assert [remembered.recall(its.trusted_issuer, each, NOW) is not None for each, _ in known] == [True, False, True]
+    assert [remembered.recall(its.trusted_issuer, each, NOW, finder(its)) is not None for each, _ in known] == [
+        True,
+        False,
+        True,
+    ]
 
 
 def test_many_at_once_each_get_their_own() -> None:
     """Threads that remember, recall and crowd each other out, each with evidence of its own."""
     its = kubernetes(key=EC)
-    remembered = EvidenceCache(finder(its), at_most=8)
+    remembered = EvidenceCache(at_most=8)
     known = [said(number) for number in range(24)]
 
     def work(turn: int) -> bool:
         evidence, verified = known[turn * 7 % 24]
-        before = remembered.recall(its.trusted_issuer, evidence, NOW)
+        before = remembered.recall(its.trusted_issuer, evidence, NOW, finder(its))
         remembered.remember(its.trusted_issuer, evidence, verified, kid="one", key=EC.public)
-        after = remembered.recall(its.trusted_issuer, evidence, NOW)
+        after = remembered.recall(its.trusted_issuer, evidence, NOW, finder(its))
         return {before, after} <= {None, verified}
 
     with ThreadPoolExecutor(8) as pool:
         assert all(pool.map(work, range(5000)))
-    kept = [evidence for evidence, _ in known if remembered.recall(its.trusted_issuer, evidence, NOW)]
+    kept = [evidence for evidence, _ in known if remembered.recall(its.trusted_issuer, evidence, NOW, finder(its))]
     assert len(kept) <= 8

@@ -297,7 +297,13 @@ def _trust(settings: Settings, database: Database, runtime: Runtime) -> Trust:
         outbound=outbound,
         key_sets=key_sets,
         cluster_apis=cluster_apis,
-        workloads=Workloads(key_sets.find, issuer=issuer, trust_domain=settings.trust_domain, clusters=clusters),
+        workloads=Workloads(
+            key_sets.find,
+            issuer=issuer,
+            trust_domain=settings.trust_domain,
+            held_key=key_sets.held,
+            clusters=clusters,
+        ),
         token_explainer=TokenExplainer(
             database,
             key_sets.find,

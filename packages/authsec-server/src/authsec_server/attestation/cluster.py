@@ -7,7 +7,7 @@ from collections.abc import Callable, Hashable, Iterator, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass
 from threading import Lock
-from typing import Any, Final, Generic, TypeGuard, TypeVar
+from typing import Any, Final, Generic, Protocol, TypeGuard, TypeVar
 
 from authsec_server.attestation.model import Evidence, TokenBinding, Unchecked
 from authsec_server.clients.model import Selector
@@ -132,6 +132,15 @@ class ClusterCache(Generic[K, V]):
         self._flights: dict[K, Future[V | None]] = {}
         self._lock = Lock()
 
+    def kept(self, key: K) -> V | None:
+        """Return the cached result for `key`; None if there is none. Never waits for a look-up."""
+        with self._lock:
+            kept = self._kept.get(key)
+            if kept is None or self._monotonic() >= kept.until:
+                return None
+            self._kept.move_to_end(key)
+            return kept.value
+
     def get(self, key: K, ask: Callable[[], V | None]) -> V | None:
         """Return the cached result for `key`, or else the result of `ask`. Raises the exceptions of `ask`.
 
@@ -185,19 +194,58 @@ _Review = tuple[str, int, bytes, str]  # trusted issuer, its revision, SHA-256 o
 _Pod = tuple[str, int, TokenBinding]  # trusted issuer, its revision, what the token is bound to
 
 
-class Clusters:
-    """Ask the clusters of trusted issuers, and cache the results for `seconds`. Both methods raise `Unchecked`."""
+def _review(trusted_issuer: TrustedIssuer, evidence: Evidence, audience: str) -> _Review:
+    return trusted_issuer.id, trusted_issuer.revision, evidence.mark, audience
 
-    def __init__(self, apis: ClusterApis, *, seconds: float, monotonic: Callable[[], float]) -> None:
-        self._apis = apis
-        self._reviews: ClusterCache[_Review, bool] = ClusterCache(seconds, monotonic)
-        self._pods: ClusterCache[_Pod, frozenset[Selector]] = ClusterCache(seconds, monotonic)
+
+class ClusterAnswers(Protocol):
+    """What clusters say about tokens and pods. Both methods raise `Unchecked` if that is not known."""
 
     def is_still_valid(
         self, trusted_issuer: TrustedIssuer, evidence: Evidence, bound: TokenBinding, audience: str
     ) -> bool:
         """Return whether the cluster accepts the token for this audience."""
-        mark = (trusted_issuer.id, trusted_issuer.revision, evidence.mark, audience)
+
+    def pod(self, trusted_issuer: TrustedIssuer, bound: TokenBinding) -> frozenset[Selector] | None:
+        """Return the selectors of the token's pod; None if the pod is gone; none if the token is bound to no pod."""
+
+
+class _KeptAnswers:
+    """The answers of clusters that are in memory. Sends nothing, and never waits."""
+
+    def __init__(self, reviews: ClusterCache[_Review, bool], pods: ClusterCache[_Pod, frozenset[Selector]]) -> None:
+        self._reviews = reviews
+        self._pods = pods
+
+    def is_still_valid(
+        self, trusted_issuer: TrustedIssuer, evidence: Evidence, bound: TokenBinding, audience: str
+    ) -> bool:
+        del bound  # the cached review was about what the same token is bound to
+        if self._reviews.kept(_review(trusted_issuer, evidence, audience)) is not True:
+            raise Unchecked(trusted_issuer, "the cluster has not reviewed the token lately")
+        return True
+
+    def pod(self, trusted_issuer: TrustedIssuer, bound: TokenBinding) -> frozenset[Selector] | None:
+        if not bound.pod_uid:
+            return frozenset()
+        if (pod := self._pods.kept((trusted_issuer.id, trusted_issuer.revision, bound))) is None:
+            raise Unchecked(trusted_issuer, "the cluster has not said anything about the pod lately")
+        return pod
+
+
+class Clusters:
+    """Ask the clusters of trusted issuers, and cache the results for `seconds`. `kept` are the cached results alone."""
+
+    def __init__(self, apis: ClusterApis, *, seconds: float, monotonic: Callable[[], float]) -> None:
+        self._apis = apis
+        self._reviews: ClusterCache[_Review, bool] = ClusterCache(seconds, monotonic)
+        self._pods: ClusterCache[_Pod, frozenset[Selector]] = ClusterCache(seconds, monotonic)
+        self.kept: ClusterAnswers = _KeptAnswers(self._reviews, self._pods)
+
+    def is_still_valid(
+        self, trusted_issuer: TrustedIssuer, evidence: Evidence, bound: TokenBinding, audience: str
+    ) -> bool:
+        """Return whether the cluster accepts the token for this audience."""
 
         def ask() -> bool | None:
             return self._apis.review(
@@ -208,7 +256,7 @@ class Clusters:
             )
 
         try:
-            return self._reviews.get(mark, ask) is True
+            return self._reviews.get(_review(trusted_issuer, evidence, audience), ask) is True
         except LookupUnavailable as error:
             raise Unchecked(trusted_issuer, error.sentence) from error
 

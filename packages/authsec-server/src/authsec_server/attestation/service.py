@@ -52,10 +52,22 @@ def attest(
     return workloads.prove(evidence, token, client, trusted, now)
 
 
-def attest_at_once(client: Client, evidence: Evidence | None, *, issuer: str, now: datetime) -> Proved | Refused | None:
-    """Check the evidence as `attest` does, if that is quick and asks no trusted issuer. Otherwise return None."""
+def attest_at_once(
+    client: Client,
+    trusted_issuers: Mapping[str, TrustedIssuer],
+    evidence: Evidence | None,
+    *,
+    workloads: Workloads,
+    issuer: str,
+    now: datetime,
+) -> Proved | Refused | None:
+    """Check the evidence as `attest` does, if that is quick and needs nothing but memory. Otherwise return None."""
     if evidence is None or evidence.scheme is not Scheme.BEARER:
         return _without_token(client, evidence, now)
+    if trusted_issuers:
+        known = workloads.recall_at_once(evidence, client, usable_issuers(client, trusted_issuers, now), now)
+        if known is not None:
+            return known
     if not 0 < sum(proof.public_key is not None for proof in client.proofs) <= MOST_KEYS:
         return None
     token = _parsed(evidence)

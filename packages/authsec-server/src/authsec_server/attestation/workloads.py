@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from threading import Lock
@@ -14,7 +15,7 @@ from typing import Final, NamedTuple
 
 from authsec.jose import PublicKey, UnverifiedJws
 
-from authsec_server.attestation.cluster import GONE, Clusters
+from authsec_server.attestation.cluster import GONE, ClusterAnswers, Clusters
 from authsec_server.attestation.kinds import KINDS
 from authsec_server.attestation.matching import match
 from authsec_server.attestation.model import (
@@ -56,13 +57,14 @@ class EvidenceCache:
     A full cache drops the least recently used entry. Evidence for a single use is never cached.
     """
 
-    def __init__(self, find_key: FindKey, *, at_most: int = MAX_REMEMBERED) -> None:
-        self._find_key = find_key
+    def __init__(self, *, at_most: int = MAX_REMEMBERED) -> None:
         self._at_most = at_most
         self._entries: OrderedDict[_Mark, _Entry] = OrderedDict()
         self._lock = Lock()
 
-    def recall(self, trusted_issuer: TrustedIssuer, evidence: Evidence, now: datetime) -> Verified | None:
+    def recall(
+        self, trusted_issuer: TrustedIssuer, evidence: Evidence, now: datetime, find_key: FindKey
+    ) -> Verified | None:
         """Return the cached result for this evidence; None if there is none.
 
         The result is also None if the evidence has expired, or if the trusted issuer no longer has the key. Raises
@@ -77,7 +79,7 @@ class EvidenceCache:
                 del self._entries[mark]
                 return None
             self._entries.move_to_end(mark)
-        key = self._find_key(trusted_issuer, entry.kid)  # not under the lock: it may fetch
+        key = find_key(trusted_issuer, entry.kid)  # not under the lock: it may fetch
         return entry.verified if key is not None and key.thumbprint() == entry.thumbprint else None
 
     def remember(
@@ -119,15 +121,25 @@ def usable_issuers(client: Client, trusted_issuers: Mapping[str, TrustedIssuer],
 class Workloads:
     """Verifier of workload tokens. `issuer` is this authority's own issuer, the default audience for workload tokens.
 
-    Without `clusters`, tokens of a trusted issuer that requires look-ups are not accepted.
+    `held_key` finds only keys in memory, and never waits. Without it, `recall_at_once` knows nothing. Without
+    `clusters`, tokens of a trusted issuer that requires look-ups are not accepted.
     """
 
-    def __init__(self, find_key: FindKey, *, issuer: str, trust_domain: str, clusters: Clusters | None = None) -> None:
+    def __init__(
+        self,
+        find_key: FindKey,
+        *,
+        issuer: str,
+        trust_domain: str,
+        held_key: FindKey | None = None,
+        clusters: Clusters | None = None,
+    ) -> None:
         self._find_key = find_key
+        self._held_key = held_key
         self._clusters = clusters
         self._issuer = issuer
         self._trust_domain = trust_domain
-        self._remembered = EvidenceCache(find_key)
+        self._remembered = EvidenceCache()
 
     def recall(
         self, evidence: Evidence, client: Client, trusted: Sequence[TrustedIssuer], now: datetime
@@ -138,11 +150,26 @@ class Workloads:
         """
         for trusted_issuer in trusted:
             try:
-                verified = self._remembered.recall(trusted_issuer, evidence, now)
+                verified = self._remembered.recall(trusted_issuer, evidence, now, self._find_key)
             except KeysUnavailable:
                 continue  # `prove` says so, unless another trusted issuer can tell
             if verified is not None:
-                return self._judged(client, trusted_issuer, verified, evidence, now)
+                return self._judged(client, trusted_issuer, verified, evidence, now, self._clusters)
+        return None
+
+    def recall_at_once(
+        self, evidence: Evidence, client: Client, trusted: Sequence[TrustedIssuer], now: datetime
+    ) -> Proved | None:
+        """Match as `recall` does, if all that this needs is in memory, and the workload is the client. Never waits."""
+        if self._held_key is None:
+            return None
+        kept = None if self._clusters is None else self._clusters.kept
+        for trusted_issuer in trusted:
+            verified = self._remembered.recall(trusted_issuer, evidence, now, self._held_key)
+            if verified is not None:
+                with suppress(Unchecked):  # the caller may ask the cluster
+                    outcome = self._judged(client, trusted_issuer, verified, evidence, now, kept)
+                    return outcome if isinstance(outcome, Proved) else None
         return None
 
     def prove(
@@ -182,7 +209,7 @@ class Workloads:
             bound=kind.bound(token.claims) if kind.bound and trusted_issuer.cluster is not None else None,
         )
         self._remembered.remember(trusted_issuer, evidence, verified, kid=kid, key=key)
-        return self._judged(client, trusted_issuer, verified, evidence, now)
+        return self._judged(client, trusted_issuer, verified, evidence, now, self._clusters)
 
     def _signer(
         self, token: UnverifiedJws, kid: str, trusted: Sequence[TrustedIssuer]
@@ -208,7 +235,13 @@ class Workloads:
         return None
 
     def _judged(
-        self, client: Client, trusted_issuer: TrustedIssuer, verified: Verified, evidence: Evidence, now: datetime
+        self,
+        client: Client,
+        trusted_issuer: TrustedIssuer,
+        verified: Verified,
+        evidence: Evidence,
+        now: datetime,
+        clusters: ClusterAnswers | None,
     ) -> Proved | Refused:
         """Match the workload with the client. Ask the cluster only if nothing in the token differs."""
         outcome = match(client, trusted_issuer, verified, self._trust_domain, now)
@@ -217,33 +250,24 @@ class Workloads:
         cluster = trusted_issuer.cluster
         if cluster is None or not cluster.asked:
             return outcome if isinstance(outcome, Proved) else _another(outcome)
-        if self._clusters is None or verified.bound is None:
+        if clusters is None or verified.bound is None:
             raise Unchecked(
                 trusted_issuer,
                 "this server does not ask the cluster, or the token does not name a pod or service account",
             )
         if cluster.reviews:
-            if not self._clusters.is_still_valid(
-                trusted_issuer, evidence, verified.bound, self._audience(trusted_issuer)
-            ):
+            audience = self._audience(trusted_issuer)
+            if not clusters.is_still_valid(trusted_issuer, evidence, verified.bound, audience):
                 return _deleted_workload(trusted_issuer)
             outcome = replace(outcome, validation=Validation.TOKEN_REVIEW)
         if isinstance(outcome, Proved):
             return outcome
-        return self._looked_up(client, trusted_issuer, verified, outcome, now)
-
-    def _looked_up(
-        self, client: Client, trusted_issuer: TrustedIssuer, verified: Verified, miss: Miss, now: datetime
-    ) -> Proved | Refused:
-        """Look up the pod in the cluster, and match the workload again with the additional selectors."""
-        assert self._clusters is not None
-        assert verified.bound is not None
-        told = self._clusters.pod(trusted_issuer, verified.bound)
+        told = clusters.pod(trusted_issuer, verified.bound)
         if told is None:
             return _deleted_workload(trusted_issuer)
         seen = replace(verified, selectors=verified.selectors | told, looked_up=True)
-        outcome = replace(match(client, trusted_issuer, seen, self._trust_domain, now), validation=miss.validation)
-        return outcome if isinstance(outcome, Proved) else _another(outcome)
+        again = replace(match(client, trusted_issuer, seen, self._trust_domain, now), validation=outcome.validation)
+        return again if isinstance(again, Proved) else _another(again)
 
     def _audience(self, trusted_issuer: TrustedIssuer) -> str:
         return trusted_issuer.audience or self._issuer

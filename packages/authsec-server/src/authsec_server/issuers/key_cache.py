@@ -173,11 +173,15 @@ class FetchedKeys:
         self._failed_at: datetime | None = None
         self._failure = ""
 
+    def held(self, kid: str) -> PublicKey | None:
+        """Return the key with this `kid` if it is in memory and fresh; otherwise None. Never waits."""
+        held = self._held
+        return held.keys.get(kid) if held is not None and self._age() < held.refresh_seconds else None
+
     def find(self, kid: str) -> PublicKey | None:
         """Return the key with this `kid`; None if the trusted issuer has no such key. Raises `KeysUnavailable`."""
-        held = self._held
-        if held is not None and kid in held.keys and self._age() < held.refresh_seconds:
-            return held.keys[kid]
+        if (key := self.held(kid)) is not None:
+            return key
         self._adopt_first()
         if not self._wanted(kid):
             return self._answer(kid)

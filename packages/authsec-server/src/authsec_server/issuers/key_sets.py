@@ -25,6 +25,8 @@ class _Keys(Protocol):
 
     trusted_issuer: TrustedIssuer
 
+    def held(self, kid: str) -> PublicKey | None: ...
+
     def find(self, kid: str) -> PublicKey | None: ...
 
     def refresh(self) -> None: ...
@@ -62,6 +64,12 @@ class KeySets:
         The call may take seconds.
         """
         return self._of(trusted_issuer).find(kid)
+
+    def held(self, trusted_issuer: TrustedIssuer, kid: str) -> PublicKey | None:
+        """Return the trusted issuer's key with this `kid` if it is in memory and fresh; otherwise None. Never waits."""
+        keys = self._by_id.get(trusted_issuer.id)
+        same = keys is not None and keys.trusted_issuer.revision == trusted_issuer.revision
+        return keys.held(kid) if keys is not None and same else None
 
     def refresh(self, trusted_issuer: TrustedIssuer) -> KeysState:
         """Fetch the trusted issuer's keys now. Return the state of the keys, with the failure if the fetch failed."""
@@ -107,6 +115,9 @@ class _GivenKeys:
         self.trusted_issuer = trusted_issuer
         assert trusted_issuer.given_keys is not None
         self._keys = read_key_set(trusted_issuer.kind, trusted_issuer.given_keys).keys
+
+    def held(self, kid: str) -> PublicKey | None:
+        return self._keys.get(kid)
 
     def find(self, kid: str) -> PublicKey | None:
         return self._keys.get(kid)

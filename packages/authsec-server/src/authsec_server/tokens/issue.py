@@ -252,7 +252,14 @@ class DelegationTokens:
         """Return the proof by kept facts. None where only newer facts may refuse, or the check may ask another host."""
         if facts.client is None:
             return None
-        proved = attestation.attest_at_once(facts.client, request.evidence, issuer=self.issuer, now=self.now())
+        proved = attestation.attest_at_once(
+            facts.client,
+            facts.trusted_issuers,
+            request.evidence,
+            workloads=self.workloads,
+            issuer=self.issuer,
+            now=self.now(),
+        )
         return proved if isinstance(proved, Proved) else None
 
     def _prove(self, facts: Facts, request: TokenRequest) -> Proved | Denied:
