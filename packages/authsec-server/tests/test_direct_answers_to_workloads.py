@@ -106,8 +106,8 @@ def test_memory_proves_nothing_that_the_full_check_does_not() -> None:
 
     first, second = (its.token(exp=int(NOW.timestamp()) + life) for life in (60, 61))
     assert isinstance(check(attest, HELPER[1][1], its.trusted_issuer, first, NOW), Proved)
-    cases = product(KEYS, KEYS, (1, 2), (True, False), (0, 59, 60), (HELPER[1][1], "other"), (first, second))
-    for keys.in_memory, keys.published, revision, enabled, seconds, account, token in cases:
+    cases = product((0, 59, 60), KEYS, KEYS, (1, 2), (True, False), (HELPER[1][1], "other"), (first, second))
+    for seconds, keys.in_memory, keys.published, revision, enabled, account, token in cases:
         later = replace(its.trusted_issuer, revision=revision, enabled=enabled)
         now = NOW + timedelta(seconds=seconds)
         has_key = keys.in_memory == {"one": RSA.public}
