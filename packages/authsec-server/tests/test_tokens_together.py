@@ -5,9 +5,10 @@ Each is decided as if it had come alone, on the authority of that moment.
 
 from __future__ import annotations
 
+import asyncio
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
@@ -16,15 +17,28 @@ from typing import Any
 
 import psycopg
 import pytest
+from attesting import HELPER
 from authsec_server.audit import service as audit
 from authsec_server.clients import service as clients
 from authsec_server.db import Tx
 from authsec_server.failures import Unavailable
+from authsec_server.keys.model import Algorithm
 from authsec_server.principal import LOCAL_OPERATOR, Act
+from authsec_server.tokens import issue
 from authsec_server.tokens.decision import Facts
-from authsec_server.tokens.facts import FIXED_WEIGHT, MOST_RESOURCES, KeptFacts, RecentFacts
+from authsec_server.tokens.facts import (
+    FIXED_WEIGHT,
+    MOST_RESOURCES,
+    KeptFacts,
+    RecentFacts,
+    load_all_facts,
+    load_facts,
+)
+from authsec_server.tokens.issue import Issued
 from authsec_server.tokens.request import TokenRequest
 from sqlalchemy.exc import IntegrityError
+from trusted_issuers import agent, trust
+from workload_evidence import kubernetes
 
 from .conftest import NOW, House
 from .test_decision import authority
@@ -184,6 +198,61 @@ def test_a_token_that_cannot_be_signed_is_recorded_and_not_given(its: House, mon
         assert asked(its, client_id) == (503, "unavailable")
     assert len(tokens_of(its)) == 2
     assert asked(its, client_id) == (200, "")
+
+
+def test_facts_that_a_change_made_stale_are_read_once_for_all_that_wait(
+    its: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, other = its.delegated_name("One"), its.delegated_name("Other")
+    for each in (one, other):
+        assert asked(its, each) == (200, "")
+    read: list[list[str]] = []
+
+    def counting(tx: Tx, requests: Sequence[TokenRequest], default_audience: str) -> list[Facts]:
+        read.append([each.client_id for each in requests])
+        return load_all_facts(tx, requests, default_audience)
+
+    monkeypatch.setattr(issue, "load_all_facts", counting)
+    its.authority.database.change(lambda _: None)
+
+    async def ask_at_once() -> list[Any]:
+        begun = [its.authority.tokens.begin(request_of(each)) for each in (one, other) * 2]
+        return [await each.outcome() for each in begun if each]
+
+    assert [type(each) for each in asyncio.run(ask_at_once())] == [Issued] * 4
+    assert read == [[one, other]]
+
+
+def test_facts_of_many_requests_are_those_of_each(house_on_each: Callable[..., House]) -> None:
+    """Also for clients that do not exist, and for names that no API has."""
+    its, issuer = house_on_each(local_operator=True), kubernetes()
+    door = its.door()
+    trust(its, issuer)
+    for name, algorithm in (("crm", "ES256"), ("erp", "RS256"), ("hr", "EdDSA")):
+        body = {"name": name, "slug": name, "identifier": f"https://{name}.example", "signing_algorithm": algorithm}
+        assert door.post("/authsec/api/v1/apis", json=body).status_code == 201
+    agents = [
+        its.delegated_name("Open"),
+        its.delegated_name("For one", audiences=("https://crm.example",)),
+        its.delegated_name("For two", audiences=("https://erp.example", "https://hr.example")),
+        its.delegated_agent().client_id,
+        agent(its, issuer, *HELPER, name="Pod"),
+        "00000000-0000-4000-8000-000000000000",
+    ]
+    resources: list[tuple[str, ...]] = [(), ("crm",), ("https://hr.example", "erp"), ("https://no.example",)]
+    requests = [replace(request_of(each), resources=named) for each in agents for named in resources]
+    together, alone = its.authority.database.read(
+        lambda tx: (
+            load_all_facts(tx, requests, "authsec-api"),
+            [load_facts(tx, each, "authsec-api") for each in requests],
+        )
+    )
+    assert together == alone
+    assert [facts.client.id if facts.client else None for facts in together[:: len(resources)]] == [*agents[:-1], None]
+    assert together[1].audiences == {"crm": "https://crm.example"}
+    assert together[1].algorithms == {"https://crm.example": Algorithm.ES256}
+    assert [*together[4 * len(resources)].trusted_issuers] == [issuer.trusted_issuer.id]
+    assert {len(facts.authorities) for facts in together} == {0, 1}
 
 
 def test_kept_facts_refuse_nothing_that_is_allowed_by_now(its: House) -> None:

@@ -203,9 +203,16 @@ def resolve(tx: Tx, text: str) -> str | None:
 
     This function checks no permission: other packages of the server call it.
     """
-    if "\0" in text:  # PostgreSQL takes none, and no API is called so
-        return None
-    return store.identifier_of(tx.connection, text)
+    return resolve_all(tx, [text]).get(text)
+
+
+def resolve_all(tx: Tx, texts: Collection[str]) -> dict[str, str]:
+    """Map the texts that are slugs or identifiers of APIs to the identifiers of these APIs.
+
+    This function checks no permission: other packages of the server call it.
+    """
+    possible = {text for text in texts if "\0" not in text}  # PostgreSQL takes none, and no API is called so
+    return store.identifiers_of(tx.connection, possible) if possible else {}
 
 
 def near(tx: Tx, name: str) -> str:

@@ -145,10 +145,11 @@ def signing_algorithms(connection: Connection) -> frozenset[Algorithm]:
     return frozenset(map(Algorithm, connection.execute(select(apis.c.signing_algorithm).distinct()).scalars()))
 
 
-def identifier_of(connection: Connection, name: str) -> str | None:
-    """Return the audience of the API with this slug or identifier."""
-    meant = select(apis.c.identifier).where(or_(apis.c.slug == name, apis.c.identifier == name))
-    return connection.execute(meant).scalars().first()
+def identifiers_of(connection: Connection, names: Collection[str]) -> dict[str, str]:
+    """Map the names that are slugs or identifiers of APIs to the audiences of these APIs."""
+    meant = select(apis.c.slug, apis.c.identifier).where(or_(apis.c.slug.in_(names), apis.c.identifier.in_(names)))
+    found = {name: row.identifier for row in connection.execute(meant) for name in row}
+    return {name: found[name] for name in names if name in found}
 
 
 def _loaded(connection: Connection, statement: Select[Any]) -> list[Api]:

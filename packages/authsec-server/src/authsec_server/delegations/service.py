@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime
 from itertools import count
@@ -173,12 +173,23 @@ def client_of(tx: Tx, delegation_id: str) -> str | None:
 def of_client(tx: Tx, client_id: str) -> list[tuple[Delegation, RoleDefinition]]:
     """Return the client's delegations, in any state, each with its current role.
 
+    This function does not check the role of a principal.
+    """
+    return of_clients(tx, [client_id])[client_id]
+
+
+def of_clients(tx: Tx, client_ids: Collection[str]) -> dict[str, list[tuple[Delegation, RoleDefinition]]]:
+    """Map each of these clients to its delegations, as `of_client` returns them.
+
     Token requests use this function, which does not check the role of a principal. It executes at most two SQL
     statements.
     """
-    held = store.of_client(tx.connection, client_id)
+    held = store.of_clients(tx.connection, client_ids) if client_ids else []
     known = roles.by_ids(tx, {delegation.role_id for delegation in held}) if held else {}
-    return [(delegation, known[delegation.role_id]) for delegation in held]
+    found: dict[str, list[tuple[Delegation, RoleDefinition]]] = {client_id: [] for client_id in client_ids}
+    for delegation in held:
+        found[delegation.client_id].append((delegation, known[delegation.role_id]))
+    return found
 
 
 def _refuse_too_many(client: Client, held: Iterable[Delegation], now: datetime) -> None:

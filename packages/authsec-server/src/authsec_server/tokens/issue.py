@@ -39,10 +39,10 @@ from authsec_server.tokens.decision import (
     too_often,
     with_unknown,
 )
-from authsec_server.tokens.facts import KeptFacts, RecentFacts, load_facts
+from authsec_server.tokens.facts import KeptFacts, RecentFacts, load_all_facts, load_facts
 from authsec_server.tokens.limits import TokenLimits
 from authsec_server.tokens.records import Refusals, count_refusals, tally_refusal
-from authsec_server.tokens.request import TokenRequest
+from authsec_server.tokens.request import Subject, TokenRequest
 from authsec_server.tokens.templates import Template, key_of, template_of
 
 MOST_TEMPLATES: Final = 4  # of one client and its resources: other proofs and scopes
@@ -291,6 +291,7 @@ class DelegationTokens:
         The lock keeps the data of the decisions unchanged until the records are durable.
         """
         now = self.now()  # after the lock: it may have been waited for
+        self._renew(tx, asked)
         fresh = attestation.use_once(tx, [(each.request.client_id, each.proved.single_use) for each in asked])
         refusals = Refusals()
         decided = [
@@ -308,14 +309,28 @@ class DelegationTokens:
         refusals.count(tx, now)
         return outcomes
 
+    def _renew(self, tx: Tx, asked: Sequence[_Asked]) -> None:
+        """Give each request facts of the authority that this transaction sees. What is missing is read together."""
+        found: dict[Subject, KeptFacts] = {}
+        missing: dict[Subject, TokenRequest] = {}
+        begun = self.monotonic()
+        stale = [each for each in asked if not each.kept.are_of(tx)]
+        for each in stale:
+            recent = self.recent.of(each.request, begun)
+            if recent is not None and recent.are_of(tx):
+                found[each.request.subject] = recent
+            else:
+                missing[each.request.subject] = each.request
+        if missing:
+            facts = load_all_facts(tx, [*missing.values()], self.limits.default_audience)
+            found |= {subject: KeptFacts(its, begun) for subject, its in zip(missing, facts, strict=True)}
+        for each in stale:
+            each.kept = found[each.request.subject]
+
     def _decide(self, tx: Tx, asked: _Asked, refusals: Refusals, now: datetime, *, is_fresh: bool) -> Template | Denied:
         """Return what is granted to the request, or the refusal, which is then recorded or counted."""
         request, proved = asked.request, asked.proved
-        kept = asked.kept
-        if not kept.are_of(tx):
-            begun = self.monotonic()
-            kept = KeptFacts(load_facts(tx, request, self.limits.default_audience), begun)
-        asked.decided_on = kept
+        asked.decided_on = kept = asked.kept
         outcome = self._admit(asked, is_fresh=is_fresh) or self._granted(kept, request, proved, now)
         if isinstance(outcome, Denied):
             outcome = explained(tx, outcome)

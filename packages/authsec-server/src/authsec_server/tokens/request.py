@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeAlias
 
 from authsec_server.apis.model import parse_action, parse_identifier
 from authsec_server.attestation.model import Evidence, Scheme
@@ -16,6 +16,9 @@ PATH: Final = "/authsec/uflow/sdk/delegation-token"
 MAX_ACTIONS = 200
 MAX_RESOURCES = 10
 MAX_RESOURCE = 512
+
+Subject: TypeAlias = tuple[str, tuple[str, ...]]
+"""A client id, and the resources that a request names."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +35,11 @@ class TokenRequest:
     evidence: Evidence | None
     address: str
     request_id: str
+
+    @property
+    def subject(self) -> Subject:
+        """Return what the facts for the decision are about."""
+        return self.client_id, self.resources
 
 
 def parse(
