@@ -39,16 +39,54 @@ def its(house: Callable[..., House]) -> House:
     return house()
 
 
-def test_the_second_token_of_an_agent_needs_no_application(its: House) -> None:
+def test_no_token_of_an_agent_needs_the_application(its: House) -> None:
     client = its.delegated_name()
     with listening(its, directly=True, app=no_application) as line:
-        assert line().ask(request(client)).status == 418
-        granted(its, client)
-        answer = line().ask(request(client))
-    assert answer.status == 200
-    token = [each for each in its.events() if each.event.kind is EventKind.TOKEN_ISSUED][-1].event
-    assert (token.request_id, token.address) == (answer.request_id, "127.0.0.1")
-    assert json.loads(answer.body)["token"].count(".") == 2
+        answers = [line().ask(request(client)) for _ in range(2)]
+    assert [answer.status for answer in answers] == [200, 200]
+    events = [each.event for each in its.events() if each.event.kind is EventKind.TOKEN_ISSUED]
+    assert [(event.request_id, event.address) for event in events] == [
+        (answer.request_id, "127.0.0.1") for answer in answers
+    ]
+    assert {json.loads(answer.body)["token"].count(".") for answer in answers} == {2}
+
+
+def test_a_client_that_comes_for_the_first_time_is_refused_as_ever(its: House) -> None:
+    agent = its.delegated_agent()
+    spoilt = f"Authorization: Bearer {agent.assertion()[:-6]}AAAAAA"
+    first = [
+        request("00000000-0000-4000-8000-000000000000"),
+        request(agent.client_id),
+        request(agent.client_id, spoilt),
+        request(its.delegated_name("Other") + "&scope=customers:delete"),
+    ]
+    with listening(its, directly=True) as direct, listening(its, directly=False) as by_the_application:
+        answers = [(direct().ask(each), by_the_application().ask(each)) for each in first]
+    assert [one.shape == other.shape for one, other in answers] == [True] * len(first)
+    assert [one.status for one, _ in answers] == [404, 401, 401, 403]
+    refused = [each.count for each in its.events() if each.event.kind is EventKind.TOKEN_REFUSED]
+    assert sum(refused) == 2 * len(first)
+
+
+def test_a_client_that_comes_for_the_first_time_is_charged_once(house: Callable[..., House]) -> None:
+    its = house(address_limit=3)
+    unknown = request("00000000-0000-4000-8000-000000000000")
+    with listening(its, directly=True) as direct:
+        assert [direct().ask(unknown).status for _ in range(5)] == [404, 404, 404, 429, 429]
+
+
+def test_a_database_that_cannot_be_read_is_told_as_ever(its: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    client = its.delegated_name()
+
+    def unavailable(_work: Any) -> Any:
+        raise Unavailable("The disk is away.")
+
+    with listening(its, directly=True) as direct:
+        with monkeypatch.context() as patched:
+            patched.setattr(its.authority.database, "read", unavailable)
+            answer = direct().ask(request(client))
+        assert direct().ask(request(client)).status == 200
+    assert (answer.status, json.loads(answer.body)["reason"]) == (503, "unavailable")
 
 
 @pytest.mark.parametrize("algorithm", Algorithm)

@@ -24,7 +24,7 @@ from authsec_server.db import Tx
 from authsec_server.failures import Unavailable
 from authsec_server.keys.model import Algorithm
 from authsec_server.principal import LOCAL_OPERATOR, Act
-from authsec_server.tokens import issue
+from authsec_server.tokens import recording
 from authsec_server.tokens.decision import Facts
 from authsec_server.tokens.facts import (
     FIXED_WEIGHT,
@@ -212,7 +212,7 @@ def test_facts_that_a_change_made_stale_are_read_once_for_all_that_wait(
         read.append([each.client_id for each in requests])
         return load_all_facts(tx, requests, default_audience)
 
-    monkeypatch.setattr(issue, "load_all_facts", counting)
+    monkeypatch.setattr(recording, "load_all_facts", counting)
     its.authority.database.change(lambda _: None)
 
     async def ask_at_once() -> list[Any]:

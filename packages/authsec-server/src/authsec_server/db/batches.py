@@ -1,4 +1,4 @@
-"""Run the work of many callers in one `record` transaction, so that they share its statements and its commit.
+"""Run the work of many callers in one transaction, so that they share its statements and its commit.
 
 While one transaction is committed, the items of other callers wait. The next transaction takes those that came first.
 """
@@ -101,10 +101,16 @@ class _Task(_Waiting[Item]):
 
 
 class Batches(Generic[Item, Result]):
-    """One thread that takes the items of all callers. The first item starts the thread."""
+    """One thread that takes the items of all callers. The first item starts the thread.
 
-    def __init__(self, database: Database, work: BatchWork[Item, Result], *, at_most: int = AT_MOST) -> None:
+    The work runs in `record` transactions, or in `read` transactions if it only `reads`.
+    """
+
+    def __init__(
+        self, database: Database, work: BatchWork[Item, Result], *, reads: bool = False, at_most: int = AT_MOST
+    ) -> None:
         self._database = database
+        self._reads = reads
         self._work = work
         self._at_most = at_most
         self._queue: queue.SimpleQueue[_Waiting[Item] | None] = queue.SimpleQueue()
@@ -187,7 +193,8 @@ class Batches(Generic[Item, Result]):
 
     def _results(self, items: Sequence[Item], began: float) -> Sequence[Any]:
         try:
-            results = self._database.record(lambda tx: self._work(tx, items))
+            run = self._database.read if self._reads else self._database.record
+            results = run(lambda tx: self._work(tx, items))
             if len(results) != len(items):
                 raise RuntimeError(f"the work has {len(results)} results for {len(items)} items")
             return results

@@ -7,7 +7,8 @@ caller's permissions.
 |---|---|
 | `request` | syntax and limits of a token request |
 | `decision` | every reason to refuse; granted actions, audience and lifetime |
-| `issue` | the transaction that many requests share, the signature |
+| `issue` | the steps of a request: facts, proof, record, signature; which of them need a thread |
+| `recording` | the transaction that many requests share: decide and record |
 | `limits` | rate limits |
 | `templates` | what the tokens of one decision have in common: claims and event as texts with holes |
 | `records` | how the audit log keeps a refusal |

@@ -6,56 +6,28 @@ Every token request that is granted takes all three steps.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
-from hashlib import sha256
-from typing import Any, Final
+from datetime import datetime
+from typing import Any
 
 from authsec.jose import assemble
 from starlette.concurrency import run_in_threadpool
 
-from authsec_server.apis import service as apis
 from authsec_server.attestation import service as attestation
 from authsec_server.attestation.model import Proved, Refused, Unchecked
 from authsec_server.attestation.workloads import Workloads
-from authsec_server.audit import service as audit
-from authsec_server.audit.event_batches import TokenEvent
 from authsec_server.db import Database, Tx
 from authsec_server.db.batches import Batches
 from authsec_server.failures import Unavailable
-from authsec_server.keys import service as keys
-from authsec_server.keys.model import Algorithm
 from authsec_server.keys.signer import Signer
-from authsec_server.roles import service as roles
-from authsec_server.tokens.decision import (
-    Denied,
-    Facts,
-    Issuance,
-    LifetimeLimits,
-    Reason,
-    decide,
-    too_often,
-    with_unknown,
-)
-from authsec_server.tokens.facts import KeptFacts, RecentFacts, load_all_facts, load_facts
+from authsec_server.tokens.decision import Denied, Facts, Issuance, LifetimeLimits, Reason, too_often
+from authsec_server.tokens.facts import KeptFacts, RecentFacts, load_all_facts
 from authsec_server.tokens.limits import TokenLimits
-from authsec_server.tokens.records import Refusals, count_refusals, tally_refusal
-from authsec_server.tokens.request import Subject, TokenRequest
-from authsec_server.tokens.templates import Template, key_of, template_of
-
-MOST_TEMPLATES: Final = 4  # of one client and its resources: other proofs and scopes
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RecordedToken:
-    """A token that is recorded in the audit log, but not signed yet. `issued_at` is in seconds since 1970."""
-
-    template: Template
-    event: TokenEvent
-    signing_input: bytes
-    issued_at: int
+from authsec_server.tokens.recording import ProvedRequest, RecordedToken, Recorder
+from authsec_server.tokens.records import count_refusals, tally_refusal
+from authsec_server.tokens.request import TokenRequest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,68 +48,82 @@ class Issued:
         return self.recorded.template.answer(self.token, self.recorded.issued_at)
 
 
-@dataclass(slots=True, kw_only=True)
-class _Asked:
-    """A request whose client has proved itself, with the facts of some authority version.
-
-    `wait` is what the client's rate limit answered: None before it was charged. `decided_on` are the facts of the last
-    decision.
-    """
-
-    request: TokenRequest
-    kept: KeptFacts
-    proved: Proved
-    wait: float | None = None
-    decided_on: KeptFacts | None = None
-
-
 class PendingToken:
-    """A request that waits for its record and its signature. To be made in an event loop.
+    """A request that waits for its facts, its record and its signature. To be made in an event loop.
 
     `done` has no result of its own. Once it is done, `issued` and `outcome` have theirs.
     """
 
-    def __init__(
-        self, tokens: DelegationTokens, asked: _Asked, recorded: asyncio.Future[RecordedToken | Denied]
-    ) -> None:
-        self.request = asked.request
+    def __init__(self, tokens: DelegationTokens, request: TokenRequest) -> None:
+        self.request = request
         self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._tokens = tokens
-        self._asked = asked
-        self._recorded = recorded
+        self._read: KeptFacts | None = None  # the facts that were read for this request
+        self._failure: BaseException | None = None  # to read them
+        self._asked: ProvedRequest | None = None
+        self._recorded: asyncio.Future[RecordedToken | Denied] | None = None
         self._signature: asyncio.Future[bytes] | None = None
-        recorded.add_done_callback(self._begin_to_sign)
+
+    def read_facts(self) -> None:
+        """Read the facts first, with those of other requests. Record the request then, if it can be proved at once."""
+        self._tokens.reads.submit(self.request).add_done_callback(self._use_facts)
+
+    def record(self, kept: KeptFacts, proved: Proved) -> None:
+        """Let the next transaction decide about the request."""
+        self._asked = ProvedRequest(request=self.request, kept=kept, proved=proved)
+        self._recorded = self._tokens.batches.submit(self._asked)
+        self._recorded.add_done_callback(self._begin_to_sign)
 
     def issued(self) -> Issued | None:
         """Return the token. None if there is none, or if its key is not in memory. Raises `Unavailable`."""
         granted = self._granted()
         if granted is None:
             return None
-        self._tokens.keep(self._asked)
+        self._keep()
         return self._tokens.issued(granted, self._signed())
+
+    async def outcome(self) -> Issued | Denied:
+        """Return what `DelegationTokens.issue` would return. Raises `Unavailable`."""
+        await self.done
+        if self._failure is not None:
+            raise self._failure
+        if self._recorded is None:  # the check of the proof needs a thread, or the request is refused
+            return await run_in_threadpool(self._tokens.issue_charged, self.request, self._read)
+        recorded = self._recorded.result()
+        if isinstance(recorded, Denied):
+            return recorded
+        issued = self.issued()
+        if issued is None:  # the key is in the database
+            self._keep()
+            issued = await run_in_threadpool(self._tokens.issued, recorded)
+        return issued
+
+    def _use_facts(self, read: asyncio.Future[KeptFacts]) -> None:
+        try:
+            self._failure = None if read.cancelled() else read.exception()
+            if self._failure is None:
+                self._read = kept = self._tokens.recent.with_templates(self.request, read.result())
+                if (proved := self._tokens.prove_at_once(kept.facts, self.request)) is not None:
+                    self.record(kept, proved)
+        finally:  # whatever happens, the caller gets an answer
+            if self._recorded is None:
+                self._end(None)
+
+    def _keep(self) -> None:
+        if self._asked is not None:
+            self._tokens.keep(self._asked)
 
     def _signed(self) -> bytes | None:
         """Return the signature of a signing process. None if there is none, because the process has ended."""
         its = self._signature
         return None if its is None or its.cancelled() or its.exception() is not None else its.result()
 
-    async def outcome(self) -> Issued | Denied:
-        """Return what `DelegationTokens.issue` would return. Raises `Unavailable`."""
-        await self.done
-        recorded = self._recorded.result()
-        if isinstance(recorded, Denied):
-            return recorded
-        issued = self.issued()
-        if issued is None:  # the key is in the database
-            self._tokens.keep(self._asked)
-            issued = await run_in_threadpool(self._tokens.issued, recorded)
-        return issued
-
     def _granted(self) -> RecordedToken | None:
         """Return what is recorded if only the signature is missing, and its key is in memory."""
-        if self._recorded.cancelled() or self._recorded.exception() is not None:
+        its = self._recorded
+        if its is None or its.cancelled() or its.exception() is not None:
             return None
-        recorded = self._recorded.result()
+        recorded = its.result()
         if isinstance(recorded, Denied):
             return None
         has_key = self._tokens.signer.has_opened(recorded.event.kid, recorded.template.algorithm)
@@ -176,10 +162,21 @@ class DelegationTokens:
     monotonic: Callable[[], float]
     token_bytes: Callable[[int], bytes]
     recent: RecentFacts = field(default_factory=RecentFacts)
-    batches: Batches[_Asked, RecordedToken | Denied] = field(init=False)
+    reads: Batches[TokenRequest, KeptFacts] = field(init=False)
+    batches: Batches[ProvedRequest, RecordedToken | Denied] = field(init=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "batches", Batches(self.database, self._decide_and_record))
+        recorder = Recorder(
+            signer=self.signer,
+            issuance=self.issuance,
+            rates=self.rates,
+            recent=self.recent,
+            now=self.now,
+            monotonic=self.monotonic,
+            token_bytes=self.token_bytes,
+        )
+        object.__setattr__(self, "reads", Batches(self.database, self._load, reads=True))
+        object.__setattr__(self, "batches", Batches(self.database, recorder.record))
 
     @property
     def issuance(self) -> Issuance:
@@ -190,7 +187,7 @@ class DelegationTokens:
         """Issue the token, or return the refusal. The result is in the audit log before this method returns."""
         if wait := self.rates.charge_address(request.address):
             return self.refuse(too_often(wait), request.address, request.request_id)
-        return self._issue(request)
+        return self.issue_charged(request)
 
     async def issue_async(self, request: TokenRequest) -> Issued | Denied:
         """Do the same as `issue` for a task of an event loop."""
@@ -198,43 +195,55 @@ class DelegationTokens:
         return await (run_in_threadpool(self.issue, request) if begun is None else begun.outcome())
 
     def begin(self, request: TokenRequest) -> PendingToken | None:
-        """Begin to issue the token, if that needs nothing but memory and the next transaction, and so no thread.
+        """Begin to issue the token, if all that this needs beside the database is in memory, and so no thread.
 
-        Return None if it needs more, or if the request would be refused now. Then nothing has been charged.
+        Return None if it needs more, or if the request would be refused now. Then nothing has been charged. The facts
+        of a client that has not come lately are read first; what is found then is the matter of the `PendingToken`.
         To be called in an event loop.
         """
+        if self.rates.wait_of_address(request.address):
+            return None
         kept = self.recent.of(request, self.monotonic())
-        if kept is None or self.rates.wait_of_address(request.address):
+        proved = None if kept is None else self.prove_at_once(kept.facts, request)
+        if (kept is not None and proved is None) or self.rates.charge_address(request.address):
             return None
-        proved = self._prove_at_once(kept.facts, request)
-        if proved is None or self.rates.charge_address(request.address):
-            return None
-        asked = _Asked(request=request, kept=kept, proved=proved)
-        return PendingToken(self, asked, self.batches.submit(asked))
+        begun = PendingToken(self, request)
+        if kept is None or proved is None:
+            begun.read_facts()
+        else:
+            begun.record(kept, proved)
+        return begun
 
-    def _issue(self, request: TokenRequest) -> Issued | Denied:
-        begun = self.monotonic()
-        facts = self.database.read(lambda tx: load_facts(tx, request, self.limits.default_audience))
+    def issue_charged(self, request: TokenRequest, read: KeptFacts | None = None) -> Issued | Denied:
+        """Issue the token as `issue` does, for an address that was charged already.
+
+        `read` are facts that were read after the request had come.
+        """
+        if read is None:
+            (read,) = self.database.read(lambda tx: self._load(tx, [request]))
         try:
-            proved = self._prove(facts, request)
+            proved = self._prove(read.facts, request)
         except Unchecked as error:
             denied = Denied(reason=Reason.UNAVAILABLE, failed=error.failed)
             with suppress(Unavailable):  # where that cannot be recorded either, the answer is the same
-                self.refuse(denied, request.address, request.request_id, facts=facts)
+                self.refuse(denied, request.address, request.request_id, facts=read.facts)
             raise
         if isinstance(proved, Denied):
-            return self.refuse(proved, request.address, request.request_id, facts=facts)
-        asked = _Asked(
-            request=request, kept=self.recent.with_templates(request, KeptFacts(facts, begun)), proved=proved
-        )
+            return self.refuse(proved, request.address, request.request_id, facts=read.facts)
+        asked = ProvedRequest(request=request, kept=self.recent.with_templates(request, read), proved=proved)
         recorded = self.batches.run(asked)
         if isinstance(recorded, Denied):
             return recorded
         self.keep(asked)
         return self.issued(recorded)
 
+    def _load(self, tx: Tx, requests: Sequence[TokenRequest]) -> list[KeptFacts]:
+        begun = self.monotonic()
+        return [KeptFacts(facts, begun) for facts in load_all_facts(tx, requests, self.limits.default_audience)]
+
     def close(self) -> None:
         """Finish the requests that wait for their record. Call this before the database is closed."""
+        self.reads.close()
         self.batches.close()
 
     def refuse(self, denied: Denied, address: str, request_id: str, *, facts: Facts | None = None) -> Denied:
@@ -243,12 +252,12 @@ class DelegationTokens:
         self.database.append(lambda tx: count_refusals(tx, tallies, self.now()))
         return denied
 
-    def keep(self, asked: _Asked) -> None:
+    def keep(self, asked: ProvedRequest) -> None:
         """Keep the facts on which a token was granted, now that its transaction is durable."""
-        if asked.decided_on is not None and asked.decided_on is not self.recent.of(asked.request, self.monotonic()):
-            self.recent.keep(asked.request, asked.decided_on)
+        if asked.kept is not self.recent.of(asked.request, self.monotonic()):
+            self.recent.keep(asked.request, asked.kept)
 
-    def _prove_at_once(self, facts: Facts, request: TokenRequest) -> Proved | None:
+    def prove_at_once(self, facts: Facts, request: TokenRequest) -> Proved | None:
         """Return the proof by kept facts. None where only newer facts may refuse, or the check may ask another host."""
         if facts.client is None:
             return None
@@ -285,111 +294,6 @@ class DelegationTokens:
             )
         return proved
 
-    def _decide_and_record(self, tx: Tx, asked: Sequence[_Asked]) -> Sequence[RecordedToken | Denied | Exception]:
-        """Decide about the requests, and record the results, under the shared authority lock.
-
-        The lock keeps the data of the decisions unchanged until the records are durable.
-        """
-        now = self.now()  # after the lock: it may have been waited for
-        self._renew(tx, asked)
-        fresh = attestation.use_once(tx, [(each.request.client_id, each.proved.single_use) for each in asked])
-        refusals = Refusals()
-        decided = [
-            self._decide(tx, each, refusals, now, is_fresh=is_fresh)
-            for each, is_fresh in zip(asked, fresh, strict=True)
-        ]
-        kids: Mapping[Algorithm, str] = {}
-        if any(isinstance(each, Template) for each in decided):  # refusals need no key
-            kids = self.signer.active_kids(tx)
-        outcomes = [
-            each if isinstance(each, Denied) else self._prepared(of.request, each, kids, now)
-            for of, each in zip(asked, decided, strict=True)
-        ]
-        audit.record_all(tx, [each.event for each in outcomes if isinstance(each, RecordedToken)])
-        refusals.count(tx, now)
-        return outcomes
-
-    def _renew(self, tx: Tx, asked: Sequence[_Asked]) -> None:
-        """Give each request facts of the authority that this transaction sees. What is missing is read together."""
-        found: dict[Subject, KeptFacts] = {}
-        missing: dict[Subject, TokenRequest] = {}
-        begun = self.monotonic()
-        stale = [each for each in asked if not each.kept.are_of(tx)]
-        for each in stale:
-            recent = self.recent.of(each.request, begun)
-            if recent is not None and recent.are_of(tx):
-                found[each.request.subject] = recent
-            else:
-                missing[each.request.subject] = each.request
-        if missing:
-            facts = load_all_facts(tx, [*missing.values()], self.limits.default_audience)
-            found |= {subject: KeptFacts(its, begun) for subject, its in zip(missing, facts, strict=True)}
-        for each in stale:
-            each.kept = found[each.request.subject]
-
-    def _decide(self, tx: Tx, asked: _Asked, refusals: Refusals, now: datetime, *, is_fresh: bool) -> Template | Denied:
-        """Return what is granted to the request, or the refusal, which is then recorded or counted."""
-        request, proved = asked.request, asked.proved
-        asked.decided_on = kept = asked.kept
-        outcome = self._admit(asked, is_fresh=is_fresh) or self._granted(kept, request, proved, now)
-        if isinstance(outcome, Denied):
-            outcome = explained(tx, outcome)
-            refusals.add(tx, request, kept.facts, proved, outcome, now)
-        return outcome
-
-    def _granted(self, kept: KeptFacts, request: TokenRequest, proved: Proved, now: datetime) -> Template | Denied:
-        """Decide on these facts, or find what was decided on them before."""
-        key = key_of(proved, request.actions)
-        template = kept.templates.get(key)
-        if template is not None and template.is_valid(now):
-            return template
-        outcome = decide(kept.facts, proved, request.actions, request.resources, self.limits, now)
-        if isinstance(outcome, Denied):
-            return outcome
-        template = template_of(kept.facts, outcome, self.issuance, now)
-        if template.is_valid(now):
-            if len(kept.templates) >= MOST_TEMPLATES:
-                kept.templates.clear()
-            kept.templates[key] = template
-        return template
-
-    def _admit(self, asked: _Asked, *, is_fresh: bool) -> Denied | None:
-        """Refuse evidence that was used before, and charge the client's rate limit.
-
-        The evidence comes first. Otherwise an attacker could use up the client's limit by replaying old evidence.
-        """
-        request = asked.request
-        if not is_fresh:
-            return Denied(
-                reason=Reason.ATTESTATION_INVALID,
-                details="This assertion was already used; make a new one, with a new `jti`, for each request.",
-            )
-        if asked.wait is None:  # a transaction that is repeated charges nothing more
-            attested = asked.proved.attested
-            asked.wait = self.rates.charge_client(request.client_id, request.address, attested=attested)
-        return too_often(asked.wait) if asked.wait else None
-
-    def _prepared(
-        self, request: TokenRequest, template: Template, kids: Mapping[Algorithm, str], now: datetime
-    ) -> RecordedToken | Unavailable:
-        try:
-            kid = keys.of_algorithm(kids, template.algorithm)
-        except Unavailable as failure:
-            return failure
-        jti, issued_at = self.token_bytes(16).hex(), int(now.timestamp())
-        unsigned = template.signing_input(kid, issued_at, jti)
-        event = TokenEvent(
-            template=template.event,
-            at=now,
-            request_id=request.request_id,
-            address=request.address,
-            jti=jti,
-            kid=kid,
-            token_sha256=sha256(unsigned).hexdigest(),
-            expires_at=now.replace(microsecond=0) + timedelta(seconds=template.lifetime),
-        )
-        return RecordedToken(template=template, event=event, signing_input=unsigned, issued_at=issued_at)
-
     def issued(self, recorded: RecordedToken, signature: bytes | None = None) -> Issued:
         """Sign what is recorded, unless there is a signature. Raises `Unavailable`."""
         signature = self.sign(recorded) if signature is None else signature
@@ -401,13 +305,3 @@ class DelegationTokens:
             return self.signer.sign(recorded.event.kid, recorded.template.algorithm, recorded.signing_input)
         except Exception as error:
             raise Unavailable("The token could not be signed.") from error
-
-
-def explained(tx: Tx, denied: Denied) -> Denied:
-    """Return the refusal, and mark which of its missing actions are unknown.
-
-    An action is unknown if no role and no API has it. A new delegation could not allow an unknown action.
-    """
-    if not denied.missing:
-        return denied
-    return with_unknown(denied, {*roles.held(tx, denied.missing), *apis.described(tx, among=denied.missing)})

@@ -22,7 +22,7 @@ from authsec_server.principal import Act, Role
 from authsec_server.tokens.claims import claims
 from authsec_server.tokens.decision import Denied, Facts, Granted, GrantedAuthority, Issuance, Reason, decide
 from authsec_server.tokens.facts import load_facts
-from authsec_server.tokens.issue import explained
+from authsec_server.tokens.recording import explained
 from authsec_server.tokens.request import TokenRequest, parse
 
 JTI = "(a new one for each token)"

@@ -1,0 +1,182 @@
+"""Decide about the token requests that wait, and record the results, in one transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from hashlib import sha256
+from typing import Final
+
+from authsec_server.apis import service as apis
+from authsec_server.attestation import service as attestation
+from authsec_server.attestation.model import Proved
+from authsec_server.audit import service as audit
+from authsec_server.audit.event_batches import TokenEvent
+from authsec_server.db import Tx
+from authsec_server.failures import Unavailable
+from authsec_server.keys import service as keys
+from authsec_server.keys.model import Algorithm
+from authsec_server.keys.signer import Signer
+from authsec_server.roles import service as roles
+from authsec_server.tokens.decision import Denied, Issuance, Reason, decide, too_often, with_unknown
+from authsec_server.tokens.facts import KeptFacts, RecentFacts, load_all_facts
+from authsec_server.tokens.limits import TokenLimits
+from authsec_server.tokens.records import Refusals
+from authsec_server.tokens.request import Subject, TokenRequest
+from authsec_server.tokens.templates import Template, key_of, template_of
+
+MOST_TEMPLATES: Final = 4  # of one client and its resources: other proofs and scopes
+
+
+@dataclass(slots=True, kw_only=True)
+class ProvedRequest:
+    """A request whose client has proved itself, with the facts of some authority version.
+
+    `wait` is what the client's rate limit answered: None before it was charged. After the decision, `kept` are the
+    facts on which it was made.
+    """
+
+    request: TokenRequest
+    kept: KeptFacts
+    proved: Proved
+    wait: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordedToken:
+    """A token that is recorded in the audit log, but not signed yet. `issued_at` is in seconds since 1970."""
+
+    template: Template
+    event: TokenEvent
+    signing_input: bytes
+    issued_at: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recorder:
+    """Decides about requests and records the results. `recent` has facts of requests that came before."""
+
+    signer: Signer
+    issuance: Issuance
+    rates: TokenLimits
+    recent: RecentFacts
+    now: Callable[[], datetime]
+    monotonic: Callable[[], float]
+    token_bytes: Callable[[int], bytes]
+
+    def record(self, tx: Tx, asked: Sequence[ProvedRequest]) -> Sequence[RecordedToken | Denied | Exception]:
+        """Decide about the requests, and record the results, under the shared authority lock.
+
+        The lock keeps the data of the decisions unchanged until the records are durable.
+        """
+        now = self.now()  # after the lock: it may have been waited for
+        self._renew(tx, asked)
+        fresh = attestation.use_once(tx, [(each.request.client_id, each.proved.single_use) for each in asked])
+        refusals = Refusals()
+        decided = [
+            self._decide(tx, each, refusals, now, is_fresh=is_fresh)
+            for each, is_fresh in zip(asked, fresh, strict=True)
+        ]
+        kids: Mapping[Algorithm, str] = {}
+        if any(isinstance(each, Template) for each in decided):  # refusals need no key
+            kids = self.signer.active_kids(tx)
+        outcomes = [
+            each if isinstance(each, Denied) else self._prepared(of.request, each, kids, now)
+            for of, each in zip(asked, decided, strict=True)
+        ]
+        audit.record_all(tx, [each.event for each in outcomes if isinstance(each, RecordedToken)])
+        refusals.count(tx, now)
+        return outcomes
+
+    def _renew(self, tx: Tx, asked: Sequence[ProvedRequest]) -> None:
+        """Give each request facts of the authority that this transaction sees. What is missing is read together."""
+        found: dict[Subject, KeptFacts] = {}
+        missing: dict[Subject, TokenRequest] = {}
+        begun = self.monotonic()
+        stale = [each for each in asked if not each.kept.are_of(tx)]
+        for each in stale:
+            recent = self.recent.of(each.request, begun)
+            if recent is not None and recent.are_of(tx):
+                found[each.request.subject] = recent
+            else:
+                missing[each.request.subject] = each.request
+        if missing:
+            facts = load_all_facts(tx, [*missing.values()], self.issuance.limits.default_audience)
+            found |= {subject: KeptFacts(its, begun) for subject, its in zip(missing, facts, strict=True)}
+        for each in stale:
+            each.kept = found[each.request.subject]
+
+    def _decide(
+        self, tx: Tx, asked: ProvedRequest, refusals: Refusals, now: datetime, *, is_fresh: bool
+    ) -> Template | Denied:
+        """Return what is granted to the request, or the refusal, which is then recorded or counted."""
+        outcome = self._admit(asked, is_fresh=is_fresh) or self._granted(asked, now)
+        if isinstance(outcome, Denied):
+            outcome = explained(tx, outcome)
+            refusals.add(tx, asked.request, asked.kept.facts, asked.proved, outcome, now)
+        return outcome
+
+    def _granted(self, asked: ProvedRequest, now: datetime) -> Template | Denied:
+        """Decide on the facts of this request, or find what was decided on them before."""
+        request, kept, proved = asked.request, asked.kept, asked.proved
+        key = key_of(proved, request.actions)
+        template = kept.templates.get(key)
+        if template is not None and template.is_valid(now):
+            return template
+        outcome = decide(kept.facts, proved, request.actions, request.resources, self.issuance.limits, now)
+        if isinstance(outcome, Denied):
+            return outcome
+        template = template_of(kept.facts, outcome, self.issuance, now)
+        if template.is_valid(now):
+            if len(kept.templates) >= MOST_TEMPLATES:
+                kept.templates.clear()
+            kept.templates[key] = template
+        return template
+
+    def _admit(self, asked: ProvedRequest, *, is_fresh: bool) -> Denied | None:
+        """Refuse evidence that was used before, and charge the client's rate limit.
+
+        The evidence comes first. Otherwise an attacker could use up the client's limit by replaying old evidence.
+        """
+        request = asked.request
+        if not is_fresh:
+            return Denied(
+                reason=Reason.ATTESTATION_INVALID,
+                details="This assertion was already used; make a new one, with a new `jti`, for each request.",
+            )
+        if asked.wait is None:  # a transaction that is repeated charges nothing more
+            attested = asked.proved.attested
+            asked.wait = self.rates.charge_client(request.client_id, request.address, attested=attested)
+        return too_often(asked.wait) if asked.wait else None
+
+    def _prepared(
+        self, request: TokenRequest, template: Template, kids: Mapping[Algorithm, str], now: datetime
+    ) -> RecordedToken | Unavailable:
+        try:
+            kid = keys.of_algorithm(kids, template.algorithm)
+        except Unavailable as failure:
+            return failure
+        jti, issued_at = self.token_bytes(16).hex(), int(now.timestamp())
+        unsigned = template.signing_input(kid, issued_at, jti)
+        event = TokenEvent(
+            template=template.event,
+            at=now,
+            request_id=request.request_id,
+            address=request.address,
+            jti=jti,
+            kid=kid,
+            token_sha256=sha256(unsigned).hexdigest(),
+            expires_at=now.replace(microsecond=0) + timedelta(seconds=template.lifetime),
+        )
+        return RecordedToken(template=template, event=event, signing_input=unsigned, issued_at=issued_at)
+
+
+def explained(tx: Tx, denied: Denied) -> Denied:
+    """Return the refusal, and mark which of its missing actions are unknown.
+
+    An action is unknown if no role and no API has it. A new delegation could not allow an unknown action.
+    """
+    if not denied.missing:
+        return denied
+    return with_unknown(denied, {*roles.held(tx, denied.missing), *apis.described(tx, among=denied.missing)})
