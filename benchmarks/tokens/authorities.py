@@ -164,6 +164,11 @@ class Agents:
             for _ in range(number)
         ]
 
+    def after_a_change(self, requests: Sequence[Request], _number: int = 1) -> Sequence[Request]:
+        """These requests, after a change of authority: so the server has to read the facts of each agent again."""
+        self._site.post("roles", name=f"Role {time.time_ns()}", actions=["customers:read"])
+        return requests
+
     def _onboard_in_cluster(self) -> str:
         jwk = {**self._cluster.public.to_jwk(), "kid": self._cluster.public.thumbprint(), "use": "sig"}
         keys = {"keys_from": "given", "given_keys": {"keys": [jwk]}}

@@ -22,13 +22,17 @@ MOST_A_SECOND: Final = 5000  # tokens; so many assertions are made for a round
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
-    """Requests to one server. `requests` is called before each round with the number of requests it needs at most."""
+    """Requests to one server. `requests` is called before each round with the number of requests it needs at most.
+
+    To warm up, the requests are sent in their order, for at least `warm_seconds`.
+    """
 
     name: str
     target: Target
     requests: Callable[[int], Sequence[Request]]
     connections: int = 64
     order: Order = "next"
+    warm_seconds: int = 0
     changing: Site | None = None  # whose authority is changed meanwhile
 
 
@@ -73,7 +77,11 @@ def measure(
             requests = source.requests(MOST_A_SECOND * seconds)
             with _changes(source.changing) as taken:
                 one = run_round(
-                    source.target, requests, connections=source.connections, seconds=seconds, order=source.order
+                    source.target,
+                    requests,
+                    connections=source.connections,
+                    seconds=seconds if number else max(seconds, source.warm_seconds),
+                    order=source.order if number else "next",
                 )
             if number:
                 results.rounds[source.name].append(one)
@@ -123,7 +131,9 @@ def cost(results: Results, source: str, must: float | None = None, aim: float | 
     )
 
 
-def rate(results: Results, source: str, reference: str, name: str, must: float, aim: float) -> Value:
+def rate(
+    results: Results, source: str, reference: str, name: str, must: float | None = None, aim: float | None = None
+) -> Value:
     """Tokens a second of a source divided by those of another, round by round."""
     ratios = [
         ours.rate / theirs.rate for ours, theirs in zip(results.rounds[source], results.rounds[reference], strict=True)

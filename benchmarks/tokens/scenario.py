@@ -29,6 +29,7 @@ OURS: Final = "no proof"
 ALONE: Final = ", 1 connection"
 REFERENCE: Final = "oidc-provider"
 MEMORY: Final = 200.0  # megabytes
+WARM_SECONDS: Final = 20  # in which each of very many agents gets a token
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,7 +122,14 @@ def _authorities(stack: ExitStack, folder: Path, size: Size, progress: Progress)
         Source(name="PostgreSQL, no proof", target=there, requests=on_postgresql.unattested),
         Source(name="PostgreSQL, key pair, Ed25519", target=there, requests=partial(on_postgresql.with_key, "Ed25519")),
         Source(name=OURS + ALONE, target=here, requests=agents.unattested, connections=1),
-        Source(name="many agents", target=here, requests=lambda _: many, order="random"),
+        Source(
+            name="many agents",
+            target=large.target,
+            requests=lambda _: very_many[: size.agents],
+            order="random",
+            warm_seconds=WARM_SECONDS,
+        ),
+        Source(name="first tokens", target=here, requests=partial(agents.after_a_change, many), order="random"),
         Source(name="many clients and events", target=large.target, requests=lambda _: very_many[:1]),
         Source(name="authority changes", target=here, requests=agents.unattested, changing=sqlite),
     ], large
@@ -162,6 +170,7 @@ def _values(results: Results, used: float, size: Size) -> list[Value]:
         latency(results, OURS, reference, name="p99, 64 connections", aim=40),
         latency(results, OURS + ALONE, reference and reference + ALONE, name="p99, 1 connection", aim=3),
         rate(results, "many agents", OURS, name=f"tokens a second, {many}", must=0.85, aim=0.95),
+        rate(results, "first tokens", OURS, name="tokens a second, the same after a change"),
         rate(results, "many clients and events", OURS, name=f"tokens a second, {very_many}", must=0.85, aim=0.95),
         rate(results, "authority changes", OURS, name="tokens a second, 5 changes a second", must=0.7, aim=0.85),
         changes(results, must=300),

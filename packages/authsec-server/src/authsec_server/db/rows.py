@@ -21,7 +21,7 @@ def read(kind: type[T], row: Row[Any], **others: Any) -> T:
     A NULL becomes an empty text if the field is a `str`. Texts become enums, and JSON lists become tuples (also
     of enums), according to the types of the fields.
     """
-    return read_values(kind, row._mapping, **others)
+    return read_values(kind, dict(zip(row._fields, row, strict=True)), **others)  # quicker than the row's own mapping
 
 
 def read_values(kind: type[T], values: Mapping[str, Any] | RowMapping, **others: Any) -> T:
