@@ -55,7 +55,8 @@ class SQLite(Database):
         self._opening = threading.Lock()
         self.lacks_wal = sqlite_files.lacks_wal(self._file)  # before the first connection makes such a file
         self._readers = _engine(url, "BEGIN", self._open, read_only=True, pool_size=8, max_overflow=0, pool_timeout=5)
-        self._writer = Writer(_engine(url, "BEGIN IMMEDIATE", self._open, pool_size=1, max_overflow=0), self._failure)
+        # One connection for the writer's thread, and one for a moment to set the mark.
+        self._writer = Writer(_engine(url, "BEGIN IMMEDIATE", self._open, pool_size=1, max_overflow=1), self._failure)
 
     def _run(self, access: Access, work: Work[T]) -> T:
         if self.damaged:

@@ -14,6 +14,7 @@ import sqlite3
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
+from contextlib import suppress
 from typing import Any
 
 from sqlalchemy import Connection, Engine
@@ -109,6 +110,7 @@ class Writer:
         self._thread: threading.Thread | None = None
         self._closed = False
         self._waits_for_lock = False
+        self._connection: Connection | None = None
 
     def run(self, access: Access, work: Work[T]) -> T:
         """Queue the work and wait until its commit is durable."""
@@ -148,19 +150,33 @@ class Writer:
             committing = False
             self._waits_for_lock = True
             try:
-                with self.engine.begin() as connection:
+                with self._opened().begin():
                     self._waits_for_lock = False
                     for job in batch:
-                        job.attempt(connection, self._failure, alone=len(batch) == 1)
+                        job.attempt(self._opened(), self._failure, alone=len(batch) == 1)
                     committing = True
             except RolledBack:
                 batch[0].settle()
             except BaseException as error:  # noqa: BLE001 - a full disk, a lock held too long: everyone hears of it
+                self._close_connection()
                 for job in batch:
                     job.fail(self._told(error, committing=committing))
             else:
                 for job in batch:
                     job.settle()
+        self._close_connection()
+
+    def _opened(self) -> Connection:
+        """Return the connection, which stays open until an error: opening it costs as much as a small transaction."""
+        if self._connection is None:
+            self._connection = self.engine.connect()
+        return self._connection
+
+    def _close_connection(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            with suppress(Exception):  # whatever it was, the next transaction opens another
+                connection.close()
 
     def _told(self, error: BaseException, *, committing: bool) -> Unavailable:
         """Return a new exception for one caller, because each caller raises it in another thread."""
