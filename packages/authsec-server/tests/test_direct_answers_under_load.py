@@ -1,0 +1,136 @@
+"""Agents get tokens over raw sockets while keys change, a lock is held, and connections are cut, on both databases."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from authsec.jose import parse_compact
+from authsec_server.audit.model import EventKind
+from authsec_server.db import Tx
+from raw_http import Line, listening, request
+
+House = Any
+AGENTS = 4
+HELD_SECONDS = 5.0
+
+
+@pytest.fixture
+def its(house_on_each: Callable[..., House]) -> House:
+    return house_on_each(unproved_limit=1_000_000, address_limit=1_000_000, local_operator=True)
+
+
+@dataclass
+class Seen:
+    """The answers: for each the moments before the request and after the answer, the status, and the key's `kid`."""
+
+    answers: list[tuple[float, float, int, str]] = field(default_factory=list)
+
+    @property
+    def statuses(self) -> set[int]:
+        return {status for _, _, status, _ in self.answers}
+
+    @property
+    def granted(self) -> int:
+        return sum(status == 200 for _, _, status, _ in self.answers)
+
+    def since(self, moment: float) -> set[str]:
+        """The keys of the tokens that were asked for after this moment."""
+        return {kid for asked, _, status, kid in self.answers if asked > moment and status == 200}
+
+
+def ask(line: Line, client: str, seen: Seen) -> None:
+    asked = time.monotonic()
+    answer = line.ask(request(client))
+    kid = parse_compact(json.loads(answer.body)["token"]).header["kid"] if answer.status == 200 else ""
+    seen.answers.append((asked, time.monotonic(), answer.status, kid))
+
+
+@contextmanager
+def under_load(its: House) -> Iterator[Seen]:
+    """Within the context, each of some agents asks again and again."""
+    clients = [its.delegated_name(f"Agent {number}") for number in range(AGENTS)]
+    seen, ended = Seen(), threading.Event()
+
+    def go_on(client: str, line: Line) -> None:
+        while not ended.is_set():
+            ask(line, client, seen)
+
+    with listening(its, directly=True) as direct, ThreadPoolExecutor(AGENTS) as threads:
+        asking: list[Future[None]] = [threads.submit(go_on, client, direct()) for client in clients]
+        try:
+            until_granted(seen, AGENTS)
+            yield seen
+            until_granted(seen, seen.granted + AGENTS)
+        finally:
+            ended.set()
+        for each in asking:
+            each.result(20)
+
+
+def until_granted(seen: Seen, count: int) -> None:
+    gone = time.monotonic() + 20
+    while seen.granted < count and time.monotonic() < gone:
+        time.sleep(0.005)
+    assert seen.granted >= count
+
+
+def recorded(its: House) -> int:
+    return sum(each.event.kind is EventKind.TOKEN_ISSUED for each in its.events())
+
+
+def test_a_key_that_was_rotated_and_revoked_signs_nothing_from_then_on(its: House) -> None:
+    door = its.door()
+    with under_load(its) as seen:
+        (first,) = seen.since(0)
+        assert door.post("/authsec/api/v1/keys/rotate", json={"force": True}).status_code == 200
+        rotated = time.monotonic()
+        until_granted(seen, seen.granted + 2 * AGENTS)
+        (second,) = seen.since(rotated)
+        assert second != first
+        answer = door.post(f"/authsec/api/v1/keys/{second}/revoke", json={"reason": "It leaked."})
+        assert answer.status_code == 200, answer.text
+        revoked = time.monotonic()
+        until_granted(seen, seen.granted + 2 * AGENTS)
+    assert first not in seen.since(rotated)
+    assert second not in seen.since(revoked)
+    assert seen.statuses == {200}
+    assert recorded(its) == seen.granted
+
+
+def test_while_a_lock_is_held_for_five_seconds_everybody_gets_an_answer(its: House) -> None:
+    """On SQLite they wait for it. On PostgreSQL they are told to come again: there may be other servers."""
+    held = threading.Event()
+
+    def hold(_tx: Tx) -> None:
+        held.set()
+        time.sleep(HELD_SECONDS)
+
+    with under_load(its) as seen, ThreadPoolExecutor(1) as thread:
+        holding = thread.submit(its.authority.database.change, hold)
+        assert held.wait(20)
+        holding.result(30)
+    assert seen.statuses == {200} if its.authority.database.dialect == "sqlite" else {200, 503}
+    assert recorded(its) == seen.granted
+
+
+def test_of_requests_whose_connection_is_cut_each_token_is_recorded(its: House) -> None:
+    """What a caller who is gone was granted is in the audit log, and no other caller waits for it."""
+    with under_load(its) as seen, listening(its, directly=True) as direct:
+        gone = its.delegated_name("Gone")
+        for number in range(30):
+            line = direct()
+            line.send(request(gone) * (number % 3 + 1))
+            line.close()
+    assert seen.statuses == {200}
+    issued = [each.event for each in its.events() if each.event.kind is EventKind.TOKEN_ISSUED]
+    of_others = [each for each in issued if each.client and each.client.id != gone]
+    assert len(of_others) == seen.granted
+    assert len({each.jti for each in issued}) == len(issued)
