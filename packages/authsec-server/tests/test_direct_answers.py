@@ -39,7 +39,13 @@ def its(house: Callable[..., House]) -> House:
     return house()
 
 
-def test_no_token_of_an_agent_needs_the_application(its: House) -> None:
+@pytest.fixture
+def its_on_each(house_on_each: Callable[..., House]) -> House:
+    return house_on_each()
+
+
+def test_no_token_of_an_agent_needs_the_application(its_on_each: House) -> None:
+    its = its_on_each
     client = its.delegated_name()
     with listening(its, directly=True, app=no_application) as line:
         answers = [line().ask(request(client)) for _ in range(2)]
@@ -153,7 +159,8 @@ def test_whatever_is_unusual_is_answered_as_the_application_answers_it(its: Hous
         assert direct().ask(unusual).shape == by_the_application().ask(unusual).shape
 
 
-def test_a_delegation_that_ends_meanwhile_is_refused_as_ever(its: House) -> None:
+def test_a_delegation_that_ends_meanwhile_is_refused_as_ever(its_on_each: House) -> None:
+    its = its_on_each
     client = its.delegated_name()
     granted(its, client)
     with listening(its, directly=True) as direct, listening(its, directly=False) as by_the_application:
@@ -168,8 +175,8 @@ def test_a_delegation_that_ends_meanwhile_is_refused_as_ever(its: House) -> None
         assert line.ask(request(client)).status == 404
 
 
-def test_the_limits_are_the_same(house: Callable[..., House]) -> None:
-    its = house(unproved_limit=3, address_limit=8)
+def test_the_limits_are_the_same(house_on_each: Callable[..., House]) -> None:
+    its = house_on_each(unproved_limit=3, address_limit=8)
     client, other = its.delegated_name(), its.delegated_name("Other")
     granted(its, client)
     granted(its, other)
@@ -182,7 +189,8 @@ def test_the_limits_are_the_same(house: Callable[..., House]) -> None:
     assert json.loads(refused.body)["request_id"] == refused.request_id
 
 
-def test_pipelined_requests_are_answered_in_their_order(its: House) -> None:
+def test_pipelined_requests_are_answered_in_their_order(its_on_each: House) -> None:
+    its = its_on_each
     first, second = its.delegated_name("First"), its.delegated_name("Second")
     granted(its, first)
     granted(its, second)
