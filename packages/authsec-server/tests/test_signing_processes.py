@@ -23,7 +23,9 @@ from authsec_server.keys.signing_processes import SigningProcesses
 from served_process import served
 
 KID = "key-1"
-sqlite = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+on_each = pytest.mark.parametrize(
+    "database_url", ["sqlite", pytest.param("postgresql", marks=pytest.mark.soak)], indirect=True
+)
 
 
 @pytest.fixture(scope="module")
@@ -171,7 +173,7 @@ def test_nothing_of_the_server_is_in_them() -> None:
     assert not {"sqlalchemy", "sqlite3", "psycopg", "uvicorn", "starlette"} & {*said}
 
 
-@sqlite
+@on_each
 def test_agents_go_on_while_signing_processes_are_killed(estate: Any, database_url: str, tmp_path: Path) -> None:
     estate.role()
     client_id = estate.agent().id
@@ -210,7 +212,7 @@ def test_agents_go_on_while_signing_processes_are_killed(estate: Any, database_u
     assert len(statuses) > 10
 
 
-@sqlite
+@on_each
 def test_a_signal_to_the_whole_group_lets_the_server_finish(estate: Any, database_url: str, tmp_path: Path) -> None:
     """A terminal and a service manager send their signal to all processes."""
     estate.role()
