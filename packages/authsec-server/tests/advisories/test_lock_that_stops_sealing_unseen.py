@@ -37,9 +37,9 @@ def anyio_backend() -> str:
 @pytest.fixture
 def brief_locks(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setitem(postgresql_connection.BOUNDS, Access.APPEND, BRIEF)
-    postgresql._opening.cache_clear()  # noqa: SLF001
+    postgresql._opening.cache_clear()
     yield
-    postgresql._opening.cache_clear()  # noqa: SLF001
+    postgresql._opening.cache_clear()
 
 
 @pytest.mark.xfail(strict=True, reason="a lock of others is told in the log of debugging alone")
