@@ -184,7 +184,7 @@ def _of_postgresql_only(draw: st.DrawFn) -> str:
                 f" UPDATE {table} SET {column} = NULL; DELETE FROM {table}",
                 f"CREATE RULE r AS ON INSERT TO {table} DO INSTEAD NOTHING",
                 f"ANALYZE; UPDATE pg_class SET reltuples = 0, relpages = 0 WHERE oid = '{table}'::regclass",
-                f"ANALYZE; UPDATE pg_statistic SET stanullfrac = 1, stadistinct = 1 WHERE starelid = '{table}'::regclass",
+                f"ANALYZE; UPDATE pg_statistic SET stanullfrac = 1 WHERE starelid = '{table}'::regclass",
                 f"UPDATE pg_index SET indisvalid = false WHERE indexrelid IN {parts}",
                 f"UPDATE pg_index SET indisunique = true WHERE indexrelid IN {parts}; SET LOCAL enable_seqscan = off",
                 f"UPDATE pg_class SET relhassubclass = false WHERE oid = '{table}'::regclass",
