@@ -289,7 +289,7 @@ def test_whatever_sql_does_to_postgresql_is_found(database: Database, examples: 
     _for_many(examples, postgresql_changes(), attack)
 
 
-@_many(40)
+@_many(25)
 @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
 def test_whatever_is_written_into_a_file_of_postgresql_is_found(database: Database, examples: int) -> None:
     log = fill(database)
