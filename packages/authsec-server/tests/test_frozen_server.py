@@ -125,6 +125,19 @@ def test_an_apply_may_hold_the_lock_for_longer_than_a_record(database: Database,
     assert database.record(version) == (1 if verb == "change" else 0)
 
 
+@postgresql
+def test_postgresql_ends_each_transaction_of_a_server_that_is_frozen(database: Database) -> None:
+    """A change has a bound of its own. Before PostgreSQL 17, a record has no other than that of its idle time."""
+
+    def bounds(tx: Tx) -> list[str]:
+        names = ("lock_timeout", "statement_timeout", "idle_in_transaction_session_timeout")
+        return [tx.connection.exec_driver_sql(f"SHOW {name}").scalar_one() for name in names]
+
+    assert database.record(bounds) == ["3s", "5s", "2s"]
+    assert database.append(bounds) == ["5s", "15s", "2500ms"]
+    assert [database.change(bounds), database.rehearse(bounds)] == [["5s", "15s", "15s"]] * 2
+
+
 @pytest.mark.soak  # test_authority_lock.py has the order of tokens and revocations
 @postgresql
 def test_no_token_is_recorded_after_a_revocation_by_a_server_that_was_frozen_under_load(

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from authsec_server.db.postgresql_connection import (
     POOL_SECONDS,
     SILENT_SECONDS,
     Bounds,
+    driver_of,
 )
 from authsec_server.db.served import last_issuer
 from authsec_server.failures import Fault, OutcomeUnknown, Unavailable
@@ -208,6 +210,16 @@ def test_the_wait_for_a_pooled_connection_ends(behind: Database) -> None:
             each.result()
     assert POOL_SECONDS < MARGIN
     assert behind.read(version) == 0
+
+
+def test_the_kernel_gives_up_a_connection_as_well(behind: Database, proxy: SilentProxy) -> None:
+    def limits(database: Database) -> dict[str, str]:
+        return database.read(lambda tx: driver_of(tx.connection).info.get_parameters())
+
+    ours = {"keepalives": "1", "keepalives_idle": "10", "keepalives_interval": "5", "keepalives_count": "3"}
+    assert limits(behind).items() >= {**ours, "tcp_user_timeout": "10000"}.items()
+    with closing(open_database(f"{proxy.url}{'&' if '?' in proxy.url else '?'}tcp_user_timeout=4000")) as chosen:
+        assert limits(chosen)["tcp_user_timeout"] == "4000", "as the operator says"
 
 
 def test_hints_come_again_after_a_silence(

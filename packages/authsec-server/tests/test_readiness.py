@@ -369,6 +369,28 @@ def test_a_process_whose_worker_threads_all_hang_for_minutes_is_not_alive() -> N
     assert said == ["workers_stuck"]
 
 
+def test_a_process_whose_probe_has_ended_is_not_alive() -> None:
+    class EndingDatabase(HangingDatabase):
+        def record(self, _work: Callable[[Any], Any]) -> Any:
+            raise SystemExit  # it ends the thread
+
+    its = Probed(EndingDatabase())
+    said = list[str]()
+
+    async def served() -> None:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(its.probe.run)
+            await true_soon(lambda: its.liveness.problem() is not None)
+            problem = its.liveness.problem()
+            said.append(problem.status if problem else "alive")
+            tasks.cancel_scope.cancel()
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(threading, "excepthook", lambda _: None)
+        anyio.run(served)
+    assert said == ["probe_stopped"]
+
+
 def test_a_process_whose_sqlite_writer_has_ended_is_not_alive(tmp_path: Path, migrated_file: Path) -> None:
     database = open_database(f"sqlite:///{shutil.copy(migrated_file, tmp_path)}")
     assert isinstance(database, SQLite)

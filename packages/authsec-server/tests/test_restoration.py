@@ -78,6 +78,18 @@ def test_the_version_rises_a_million_above_all_that_is_known(restoration: Restor
     assert last.version == done.authority_version + 1
 
 
+@pytest.mark.parametrize("table", ["events", "revocations"])
+def test_the_version_rises_a_million_above_that_of_each_row(restoration: Restoration, table: str) -> None:
+    """The row of the version itself may be older than the others."""
+    end_some(restoration, "one")
+    restoration.record(Loss())
+    column, higher = {"events": "authority_version", "revocations": "version"}[table], 50_000_000
+    of_one = f"(SELECT max({column}) FROM {table})"
+    raised = f"UPDATE {table} SET {column} = {higher} WHERE {column} = {of_one}"
+    restoration.database.append(lambda tx: tx.connection.execute(text(raised)))
+    assert restoration.record(Loss()).authority_version == higher + 1_000_000
+
+
 def test_every_key_that_may_have_signed_is_revoked_and_others_sign(restoration: Restoration) -> None:
     before = state_of(restoration)
     assert set(before.values()) == {KeyState.ACTIVE, KeyState.PREPARED}

@@ -21,6 +21,7 @@ from authsec_server.db import Database, Tx, open_database
 from authsec_server.failures import Failure
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from postgresql_pages import PAGE, exchange
 from sqlalchemy.exc import DBAPIError
 
 TABLES = {
@@ -51,6 +52,15 @@ INDEXES = (
     *("ix_events_act_id", "ix_events_act_kind_id", "ix_events_principal_id", "ix_events_subject_id_id"),
     "ix_client_counts_refused_hour",
 )
+FILES = """
+SELECT c.oid::regclass::text, pg_relation_size(c.oid) FROM pg_class c LEFT JOIN pg_index i ON i.indexrelid = c.oid
+WHERE c.relkind IN ('r', 'i') AND pg_relation_size(c.oid) > 0 AND (
+    c.relnamespace = 'public'::regnamespace
+    OR c.oid IN (SELECT reltoastrelid FROM pg_class WHERE relnamespace = 'public'::regnamespace)
+    OR i.indrelid IN (SELECT reltoastrelid FROM pg_class WHERE relnamespace = 'public'::regnamespace)
+)
+ORDER BY 1
+"""
 COLUMNS = [(table, column) for table, columns in (TABLES | ROLLED_UP | NAMING).items() for column in columns]
 VALUES = (
     "NULL",
@@ -155,7 +165,36 @@ def postgresql_changes(draw: st.DrawFn) -> str:
     """SQL for PostgreSQL."""
     row = f"(SELECT ctid FROM {{t}} OFFSET {draw(st.integers(0, 30))} LIMIT 1)"
     which = draw(st.sampled_from([f"WHERE ctid = {row}", ""]))
+    if draw(st.integers(0, 9)) == 0:
+        return _of_postgresql_only(draw)
     return draw(st.sampled_from((*WAYS, _swap)))(draw, which)
+
+
+def _of_postgresql_only(draw: st.DrawFn) -> str:
+    index, number = draw(st.sampled_from(INDEXES)), draw(st.integers(1, 30))
+    table, column = draw(st.sampled_from(COLUMNS))
+    parts = f"(SELECT inhrelid FROM pg_inherits WHERE inhparent = '{index}'::regclass UNION SELECT '{index}'::regclass)"
+    returns = draw(st.sampled_from(["NULL", "OLD", "NEW"]))
+    function = f"CREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN {returns}; END $$"
+    when = draw(st.sampled_from(["BEFORE INSERT", "BEFORE UPDATE", "BEFORE DELETE"]))
+    return draw(
+        st.sampled_from(
+            [
+                f"{function}; CREATE TRIGGER t {when} ON {table} FOR EACH ROW EXECUTE FUNCTION f();"
+                f" UPDATE {table} SET {column} = NULL; DELETE FROM {table}",
+                f"CREATE RULE r AS ON INSERT TO {table} DO INSTEAD NOTHING",
+                f"ANALYZE; UPDATE pg_class SET reltuples = 0, relpages = 0 WHERE oid = '{table}'::regclass",
+                f"ANALYZE; UPDATE pg_statistic SET stanullfrac = 1 WHERE starelid = '{table}'::regclass",
+                f"UPDATE pg_index SET indisvalid = false WHERE indexrelid IN {parts}",
+                f"UPDATE pg_index SET indisunique = true WHERE indexrelid IN {parts}; SET LOCAL enable_seqscan = off",
+                f"UPDATE pg_class SET relhassubclass = false WHERE oid = '{table}'::regclass",
+                f"UPDATE pg_inherits SET inhdetachpending = true WHERE inhparent = '{table}'::regclass",
+                f"ALTER TABLE {table} ENABLE ROW LEVEL SECURITY; ALTER TABLE {table} FORCE ROW LEVEL SECURITY",
+                f"ALTER TABLE {table} RENAME COLUMN {column} TO {column}_2",
+                f"SELECT setval(pg_get_serial_sequence('events', 'id'), {number})",
+            ]
+        )
+    )
 
 
 @dataclass
@@ -240,9 +279,7 @@ def test_whatever_sql_does_to_postgresql_is_found(database: Database, examples: 
 
         def attempt(tx: Tx) -> None:
             tx.connection.exec_driver_sql(change)
-            if verify(tx, log.keys, [log.checkpoint], now=LATER).as_sealed:
-                now = answers(tx, log.covered)
-                hidden.extend(name for name in now if now[name] != log.answers[name])
+            hidden.extend(_hidden_in(tx, log))
             raise _Undone
 
         with suppress(_Undone, Failure, DBAPIError):  # what PostgreSQL refuses is no change
@@ -250,6 +287,42 @@ def test_whatever_sql_does_to_postgresql_is_found(database: Database, examples: 
         assert hidden == [], change
 
     _for_many(examples, postgresql_changes(), attack)
+
+
+@_many(25)
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+def test_whatever_is_written_into_a_file_of_postgresql_is_found(database: Database, examples: int) -> None:
+    log = fill(database)
+    files = database.read(lambda tx: tx.connection.exec_driver_sql(FILES).all())
+    pages = [(name, page) for name, size in files for page in range(size // PAGE)]
+
+    def attack(change: tuple[tuple[str, int], int, bytes]) -> None:
+        (relation, page), at, octets = change
+        hidden: list[str] = []
+
+        def write(content: bytearray) -> None:
+            content[page * PAGE + at : page * PAGE + at + len(octets)] = octets
+
+        def attempt(tx: Tx) -> None:
+            exchange(tx, relation, write)
+            hidden.extend(_hidden_in(tx, log))
+            raise _Undone
+
+        with suppress(_Undone, Failure, DBAPIError):  # what PostgreSQL cannot read is no good answer
+            database.append(attempt)
+        assert hidden == [], change
+
+    _for_many(
+        examples, st.tuples(st.sampled_from(pages), st.integers(0, PAGE - 3), st.binary(min_size=1, max_size=3)), attack
+    )
+
+
+def _hidden_in(tx: Tx, log: SealedLog) -> list[str]:
+    """The readers whose answer has changed in this transaction, unless the check finds something."""
+    if not verify(tx, log.keys, [log.checkpoint], now=LATER).as_sealed:
+        return []
+    now = answers(tx, log.covered)
+    return [name for name in now if now[name] != log.answers[name]]
 
 
 def _opened(path: Path) -> Any:

@@ -19,7 +19,7 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import DatabaseError
 
 from authsec_server.db.catalog import WITHOUT_ROWID
-from authsec_server.db.sqlite_reading import is_late
+from authsec_server.db.sqlite_reading import is_late, rows_without_rowid
 
 _BUSY: Final = ("SQLITE_BUSY", "SQLITE_LOCKED")
 _ROWID: Final = "rowid"
@@ -119,7 +119,7 @@ def index_findings(connection: Connection, table: str, genuine: Mapping[str, str
     columns = sql(f"PRAGMA main.table_info({quoted})").all()
     primary_key = [_quoted(each.name) for each in sorted(columns, key=lambda each: each.pk) if each.pk > 0]
     if genuine[f"table {table}"].endswith(WITHOUT_ROWID):
-        tree = _Tree(name=f"table {table}", source=f"{quoted} NOT INDEXED", keys=primary_key)
+        tree = _Tree(name=f"table {table}", source=rows_without_rowid(table), keys=primary_key)
         yield from _damage(tree.name, lambda: _of_tree(connection, tree))
         return
     yield from _damage(f"table {table}", lambda: _of_rowids(connection, quoted))

@@ -34,6 +34,14 @@ def any_text(connection: Connection, errors: str = "surrogateescape") -> Iterato
         driver.text_factory = before
 
 
+def rows_without_rowid(table: str) -> str:
+    """Return the SQL that names a table `WITHOUT ROWID` in a FROM clause, so that SQLite reads no other index.
+
+    Such a table is the index of its primary key. For it, SQLite ignores `NOT INDEXED`. `table` is a plain name.
+    """
+    return f'"{table}" INDEXED BY "sqlite_autoindex_{table}_1"'
+
+
 @contextmanager
 def limited_steps(connection: Connection) -> Iterator[None]:
     """Within this context, interrupt SQLite after more instructions than a file of this size can need.

@@ -34,7 +34,7 @@ from authsec_server.audit.event_shape import MAX_NAME
 from authsec_server.audit.merkle_tree import COVERED, event_text, text_hash
 from authsec_server.audit.store import checkpoints, event_delegations, events, number_ranges, sealed_events
 from authsec_server.db.schema import LONGEST_JSON, CanonicalJson, Instant, NotCanonical, read_canonical_json
-from authsec_server.db.sqlite_reading import any_text
+from authsec_server.db.sqlite_reading import any_text, rows_without_rowid
 from authsec_server.db.table_digests import Digested, has_long, stored
 
 if TYPE_CHECKING:
@@ -201,7 +201,7 @@ class Scan:
 
     def _queried(self, table: Table | TableClause, *names: str) -> Iterator[Sequence[Any]]:
         columns: list[ColumnElement[Any]] = [literal_column(self._raw(table, name)).label(name) for name in names]
-        statement = select(*columns).select_from(text(table.name if self._postgresql else f"{table.name} NOT INDEXED"))
+        statement = select(*columns).select_from(text(table.name if self._postgresql else _from_file(table)))
         at_once = _WIDE_ROWS if table is events else ROWS
         streamed = statement.execution_options(stream_results=True, yield_per=at_once)
         yield from self._connection.execute(streamed)
@@ -224,6 +224,13 @@ class Scan:
             return name
         its = f"{name}::text"  # exactly the argument's type: no function that was added meanwhile fits better
         return f"CASE WHEN octet_length({its}) > {longest} THEN substr({its}, 1, {longest} + 1) ELSE {name} END"
+
+
+def _from_file(table: Table | TableClause) -> str:
+    """Return the SQL by which SQLite reads the rows of the table through no index."""
+    if isinstance(table, Table) and not table.dialect_options["sqlite"]["with_rowid"]:
+        return rows_without_rowid(table.name)
+    return f"{table.name} NOT INDEXED"
 
 
 def plan_as_servers(connection: Connection) -> None:
