@@ -251,6 +251,21 @@ def test_two_audiences_need_a_choice() -> None:
     assert [source.delegation.id for source in granted.sources] == ["d2"]
 
 
+def test_of_a_delegation_that_has_ended_the_refusal_says_so() -> None:
+    live = authority("d1", audiences=("https://a.example",))
+    revoked = authority("d2", audiences=("https://b.example",), revoked_at=NOW - timedelta(days=1))
+    denied = outcome(live, revoked, resources=("https://b.example",))
+    assert isinstance(denied, Denied)
+    assert denied.reason is Reason.INVALID_TARGET
+    assert denied.details == (
+        "The trust delegation for https://b.example has ended. Nothing is delegated for https://b.example. "
+        "Delegated for: https://a.example."
+    )
+    other = outcome(live, revoked, resources=("https://c.example",))
+    assert isinstance(other, Denied)
+    assert "ended" not in other.details
+
+
 def test_an_action_is_not_carried_to_an_audience_it_was_not_delegated_for() -> None:
     a = authority("d1", audiences=("https://a.example",))
     b = authority("d2", role=("orders:read",), actions=("orders:read",), audiences=("https://b.example",))

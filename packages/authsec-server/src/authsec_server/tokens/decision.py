@@ -16,7 +16,7 @@ from enum import StrEnum
 from authsec_server.attestation.model import Failed, Miss, Proved
 from authsec_server.audit.event_shape import fits
 from authsec_server.clients.model import Client
-from authsec_server.delegations.model import Delegation, DelegationState, state
+from authsec_server.delegations.model import ENDED_STATES, Delegation, DelegationState, state
 from authsec_server.failures import seconds_text
 from authsec_server.issuers.model import TrustedIssuer
 from authsec_server.keys.model import Algorithm
@@ -168,6 +168,8 @@ def decide(
     offered = _actions_of(usable)
     wanted = offered if actions is None else frozenset(actions)
     audience = _audience(usable, facts.audiences, resources, limits.default_audience)
+    if isinstance(audience, Denied):
+        audience = _with_ended(audience, facts, resources, limits.default_audience, now)
     serving = [
         authority
         for authority in usable
@@ -294,6 +296,19 @@ def _audience(
         details = f"Request one of these resources: {_listed(choices)}."
         return Denied(reason=Reason.INVALID_TARGET, details=details)
     return choices.pop()
+
+
+def _with_ended(denied: Denied, facts: Facts, resources: Sequence[str], default: str, now: datetime) -> Denied:
+    """Return the same refusal. It says so if the client had a delegation for these resources that has ended."""
+    asked = frozenset(facts.audiences.get(resource, resource) for resource in resources)
+    ended = any(
+        asked <= _audiences_of(authority, default) and state(authority.delegation, now) in ENDED_STATES
+        for authority in facts.authorities
+    )
+    if not asked or not ended:
+        return denied
+    told = f"The trust delegation for {' and '.join(sorted(asked))} has ended."
+    return replace(denied, details=f"{told} {denied.details}")
 
 
 def _algorithm(facts: Facts, audience: frozenset[str]) -> Algorithm | Denied:
