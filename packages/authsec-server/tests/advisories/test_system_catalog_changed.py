@@ -8,6 +8,7 @@ from authsec_server.audit.sealing.verifying import Report, verify
 from authsec_server.db import Database, Tx, system_catalogs
 from authsec_server.db.integrity import compare_catalogs, integrity
 
+pytestmark = pytest.mark.reads_catalog_indexes
 # Each trick: its statements, and the finding.
 TRICKS = {
     "date_trunc as an SQL function": (
