@@ -54,7 +54,7 @@ def children(parent: int | None = None) -> list[int]:
 
 async def started_process() -> int:
     """The one signing process. For a moment after it is started, its command line is empty."""
-    while not (found := children()):
+    while not (found := children()):  # noqa: ASYNC110 - nothing tells when another process has a command line
         await asyncio.sleep(0.01)
     (process,) = found
     return process
