@@ -50,21 +50,35 @@ def do_without(missing: str) -> NoReturn:
     give_up(f"NOTHING IS CHECKED IN A BROWSER: {missing}")
 
 
+_OPEN: list[tuple[ExitStack, Windows]] = []  # the windows, while tests of this folder follow one another
+
+
 @pytest.fixture(scope="module")
-def windows() -> Iterator[Windows]:
-    """For one module: a worker may take tests of other folders afterwards, and Playwright's loop is in their way."""
+def windows() -> Windows:
+    """The windows of the one browser that tests of this folder have, while no other test comes between them."""
     if not HAS_PLAYWRIGHT:
         do_without("Playwright is not installed. Run: uv sync --group browser")
     import chromium
     from playwright.sync_api import expect
 
     expect.set_options(timeout=TIMEOUT)
-    with ExitStack() as stack:
+    if not _OPEN:
+        stack = ExitStack()
         try:
-            started = stack.enter_context(chromium.started())
+            _OPEN.append((stack, Windows(stack.enter_context(chromium.started()))))
         except chromium.NoChromium as missing:
             do_without(str(missing))
-        yield Windows(started)
+    return _OPEN[0][1]
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(nextitem: pytest.Item | None) -> Iterator[None]:
+    """End the browser before a test of another folder: Playwright's event loop runs in this thread, in its way."""
+    try:
+        return (yield)
+    finally:
+        if _OPEN and (nextitem is None or HERE not in nextitem.path.parents):
+            _OPEN.pop()[0].close()
 
 
 class Window:

@@ -21,6 +21,7 @@ from authsec_server.db.migrate import newest_revision
 from authsec_server.db.system_catalogs import system_catalogs_file, system_catalogs_text
 from sqlalchemy import text
 
+pytestmark = pytest.mark.reads_catalog_indexes
 A_MONTH = datetime(2026, 11, 1, tzinfo=UTC)
 
 

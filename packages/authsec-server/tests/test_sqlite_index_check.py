@@ -13,7 +13,8 @@ from audit_answers import fill
 from authsec_server.db import Database, Tx
 from authsec_server.db.catalog import OBJECTS, genuine_objects, listing_of, reference_listing
 from authsec_server.db.sqlite_index_check import index_findings
-from sqlalchemy import Connection, TextClause, event, text
+from authsec_server.db.sqlite_reading import sqlite_driver_of
+from sqlalchemy import Connection, TextClause, text
 
 pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 LONG = 8_000_000  # octets of a key that no server writes
@@ -30,13 +31,10 @@ def searched(connection: Connection) -> list[str]:
 def plans(tx: Tx) -> dict[str, list[str]]:
     """How SQLite runs each statement of the check, by the statement."""
     statements: list[str] = []
-
-    def note(_connection: Any, _cursor: Any, statement: str, *_others: Any) -> None:
-        statements.append(statement)
-
-    event.listen(tx.connection, "before_cursor_execute", note)
+    driver = sqlite_driver_of(tx.connection)
+    driver.set_trace_callback(statements.append)
     assert searched(tx.connection) == []
-    event.remove(tx.connection, "before_cursor_execute", note)
+    driver.set_trace_callback(None)
     explained = (each for each in statements if "INDEXED" in each)
     return {
         each: [row.detail for row in tx.connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {each}")] for each in explained

@@ -32,7 +32,7 @@ def computed(tx: Tx) -> dict[str, str]:
     found = {}
     for name, its in DIGESTED.items():
         names = [each.name for each in metadata.tables[name].columns if each.name not in its.without]
-        rows = tx.connection.execute(stored(tx.connection, name, names)).mappings()
+        rows = tx.connection.execute(stored(tx.connection.dialect.name, name, names)).mappings()
         found[name] = digest(product_of_rows(name, map(dict, rows)))
     return found
 

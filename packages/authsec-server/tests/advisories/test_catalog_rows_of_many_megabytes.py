@@ -15,6 +15,7 @@ from authsec_server.db import Database, Tx
 from authsec_server.db.system_catalogs import compare_system_catalogs, foreign_findings
 from sqlalchemy import Connection
 
+pytestmark = pytest.mark.reads_catalog_indexes
 ROWS = 16
 ALLOWED = 80_000_000  # octets: some rows at once
 WAYS: dict[str, tuple[str, Callable[[Connection], object]]] = {

@@ -21,6 +21,7 @@ from authsec_server.audit import service as audit
 from authsec_server.audit.sealing.verifying import verify
 from authsec_server.cli import register
 from authsec_server.db import Database, Tx, open_database
+from authsec_server.db.catalog import schema_findings
 from click.testing import CliRunner, Result
 from sqlalchemy import make_url
 
@@ -93,6 +94,7 @@ TRICKS = {
         "operator =(text,text), constant text (1), column 1 shown as",
     ),
 }
+WITH_ALL = "another operator of a foreign key"
 
 
 class _Undone(Exception):
@@ -101,7 +103,7 @@ class _Undone(Exception):
 
 @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
 def test_a_function_behind_the_same_text_is_found(database: Database) -> None:
-    """All in one transaction: each trick is undone before the next one."""
+    """All in one transaction: each trick is undone before the next one. One is looked for by the whole of `verify`."""
     log = fill(database)
     missed = {}
 
@@ -111,7 +113,8 @@ def test_a_function_behind_the_same_text_is_found(database: Database) -> None:
         for trick, (statement, finding) in TRICKS.items():
             savepoint = tx.connection.begin_nested()
             tx.connection.exec_driver_sql(statement)
-            findings = verify(tx, log.keys, [log.checkpoint], now=LATER).findings
+            whole = verify(tx, log.keys, [log.checkpoint], now=LATER).findings if trick == WITH_ALL else ()
+            findings = whole or schema_findings(tx.connection)
             if finding not in "\n".join(findings):
                 missed[trick] = findings
             savepoint.rollback()

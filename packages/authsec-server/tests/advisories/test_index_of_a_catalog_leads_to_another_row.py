@@ -19,7 +19,7 @@ from authsec_server.db import Tx, open_database
 from authsec_server.db.integrity import compare_catalogs
 from copied_log import answers_of, copied_log, verified
 
-pytestmark = pytest.mark.asks_readers
+pytestmark = [pytest.mark.asks_readers, pytest.mark.reads_catalog_indexes]
 
 SUM = "'pg_catalog.sum(int4)'::regprocedure"
 OWN = "'evil.sum(int4)'::regprocedure"
@@ -90,6 +90,7 @@ def test_an_index_of_a_catalog_that_leads_to_another_row_is_found(
     assert changed  # else the trick hides nothing
     status, output = verified(url, log, tmp_path)
     assert status == 3, f"other answers ({changed}), and nothing is found: {output}"
+    assert "of PostgreSQL's own catalog pg_aggregate is damaged" in output
 
 
 def test_a_partition_that_an_index_of_a_catalog_lacks_is_found(copied: tuple[str, SealedLog], tmp_path: Path) -> None:
@@ -110,6 +111,7 @@ def test_a_partition_that_an_index_of_a_catalog_lacks_is_found(copied: tuple[str
     assert changed
     status, output = verified(url, log, tmp_path)
     assert status == 3, f"other answers ({changed}), and nothing is found: {output}"
+    assert "of PostgreSQL's own catalog pg_inherits is damaged" in output
 
 
 def test_an_index_of_others_on_a_catalog_does_not_end_the_check(copied: tuple[str, SealedLog]) -> None:

@@ -17,7 +17,10 @@ from authsec_server.db import Database, Tx
 from click.testing import Result
 from sqlalchemy import NullPool, create_engine, make_url, text
 
-pytestmark = pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+pytestmark = [
+    pytest.mark.parametrize("database_url", ["postgresql"], indirect=True),
+    pytest.mark.reads_catalog_indexes,
+]
 HASH = "pg_catalog.hashtidextended(tid, bigint)"
 AUDITOR = (
     "CREATE ROLE auditor LOGIN",

@@ -187,7 +187,7 @@ def computed(tx: Tx, table: str) -> str:
 
 def product_of(tx: Tx, table: str) -> int:
     names = [each.name for each in metadata.tables[table].columns]
-    return product_of_rows(table, tx.connection.execute(stored(tx.connection, table, names)).mappings())
+    return product_of_rows(table, tx.connection.execute(stored(tx.connection.dialect.name, table, names)).mappings())
 
 
 def run(sealed: Sealed, statement: str) -> None:

@@ -6,8 +6,9 @@ import pytest
 from audit_answers import answers, fill
 from authsec_server.audit.sealing.verifying import Report, verify
 from authsec_server.db import Database, Tx, system_catalogs
-from authsec_server.db.integrity import integrity
+from authsec_server.db.integrity import compare_catalogs, integrity
 
+pytestmark = pytest.mark.reads_catalog_indexes
 # Each trick: its statements, and the finding.
 TRICKS = {
     "date_trunc as an SQL function": (
@@ -124,6 +125,7 @@ TRICKS = {
 }
 NUMBERS = "SELECT setval(pg_get_serial_sequence('events', 'id'), 32750)"  # to both sides of 2^15
 HIDING = set(list(TRICKS)[:4])
+WITH_ALL = {"a check of indexes that checks nothing", "an operator with an oid of initdb"}
 
 
 class _Undone(Exception):
@@ -132,7 +134,10 @@ class _Undone(Exception):
 
 @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
 def test_a_changed_system_catalog_is_found(database: Database) -> None:
-    """All in one transaction: each trick is undone before the next one."""
+    """All in one transaction: each trick is undone before the next one.
+
+    The tricks that change an answer are looked for by the whole of `verify`, and two that other parts of it find.
+    """
     database.append(lambda tx: tx.connection.exec_driver_sql(NUMBERS))
     log = fill(database)
     said = database.read(lambda tx: answers(tx, log.covered))
@@ -145,7 +150,10 @@ def test_a_changed_system_catalog_is_found(database: Database) -> None:
                 tx.connection.exec_driver_sql(statement)
             if trick in HIDING and answers(tx, log.covered) != said:
                 hiding.add(trick)
-            findings = verify(tx, log.keys, [log.checkpoint]).findings
+            if trick in HIDING | WITH_ALL:
+                findings = verify(tx, log.keys, [log.checkpoint]).findings
+            else:
+                findings = compare_catalogs(tx.connection).findings
             if finding not in "\n".join(findings):
                 missed[trick] = findings
             savepoint.rollback()

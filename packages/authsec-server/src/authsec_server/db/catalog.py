@@ -13,7 +13,7 @@ import sys
 from bisect import insort
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from functools import cache
+from functools import cache, lru_cache
 from importlib import resources
 from typing import Any
 
@@ -261,6 +261,7 @@ def _text(kind: str, octets: Any, length: int | None) -> str:
     return shown if kind in {"text", "null"} else f"{shown} ({kind})"
 
 
+@lru_cache(maxsize=500)  # `verify` reads each definition twice
 def normalised(sql: str) -> str:
     """Replace white space in the statement by single spaces, and remove it beside brackets and commas.
 

@@ -125,19 +125,28 @@ def copied_rows(driver: psycopg.Connection[Any], catalog: str, columns: str) -> 
     The caller must take all rows before another call on this connection. Raises `CatalogDenied`. Then the caller's
     transaction can only be rolled back.
     """
-    yield from _binary_rows(driver, catalog, f"pg_catalog.{catalog} ({columns})")
+    for rows in _binary_rows(driver, catalog, f"pg_catalog.{catalog} ({columns})"):
+        yield from rows
 
 
-def queried_rows(driver: psycopg.Connection[Any], catalog: str, query: str) -> Iterator[bytes]:
-    """Yield each row of a query of this catalog in the form of `copied_rows`. PostgreSQL plans the query."""
+def queried_rows(driver: psycopg.Connection[Any], catalog: str, query: str) -> Iterator[list[bytes]]:
+    """Yield the rows of a query of this catalog in the form of `copied_rows`, as many at once as have arrived.
+
+    PostgreSQL plans the query.
+    """
     yield from _binary_rows(driver, catalog, f"({query})")
 
 
-def _binary_rows(driver: psycopg.Connection[Any], catalog: str, source: str) -> Iterator[bytes]:
-    for block in _copied(driver, catalog, f"COPY {source} TO STDOUT (FORMAT binary)"):
-        row = block.removeprefix(_HEADER)
-        if row and row != _END:
-            yield row
+def _binary_rows(driver: psycopg.Connection[Any], catalog: str, source: str) -> Iterator[list[bytes]]:
+    header = _HEADER
+    for blocks in _copied(driver, catalog, f"COPY {source} TO STDOUT (FORMAT binary)"):
+        if header and blocks:
+            blocks[0], header = blocks[0].removeprefix(header), b""
+            if not blocks[0]:
+                del blocks[0]
+        if blocks and blocks[-1] == _END:
+            del blocks[-1]
+        yield blocks
 
 
 def copied_texts(
@@ -154,15 +163,17 @@ def copied_texts(
     Raises `ProgramLimitExceeded` for a row of more than `longest` octets. libpq holds such a row, and Python does not.
     """
     statement = f"COPY {relation} ({', '.join(map(quoted, columns))}) TO STDOUT"
-    with driver.cursor() as cursor, cursor.copy(statement.encode()) as copy:
-        while block := copy.read():
-            _refuse_long(len(block), longest)
-            try:
-                row: Texts | None = copy.formatter.parse_row(block)
-            except UnicodeDecodeError:
-                row = _parsed(bytes(block))
-            if row is not None:
-                yield row
+    is_complete = False
+    with driver.cursor() as cursor, cursor.copy(statement.encode()) as copy:  # its end cancels what is not read
+        while not is_complete:
+            blocks, is_complete = driver.wait(_arrived(driver.pgconn, longest))
+            for block in blocks:
+                try:
+                    row: Texts | None = copy.formatter.parse_row(block)
+                except UnicodeDecodeError:
+                    row = _parsed(block)
+                if row is not None:
+                    yield row
 
 
 def _parsed(block: bytes) -> Texts:
@@ -192,13 +203,13 @@ def quoted(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
-def _copied(driver: psycopg.Connection[Any], catalog: str, statement: str) -> Iterator[bytes]:
+def _copied(driver: psycopg.Connection[Any], catalog: str, statement: str) -> Iterator[list[bytes]]:
     try:
         driver.wait(_described(driver, driver.pgconn.send_query, statement.encode()))
         is_complete = False
         while not is_complete:
             blocks, is_complete = driver.wait(_arrived(driver.pgconn))
-            yield from blocks
+            yield blocks
     except psycopg.errors.InsufficientPrivilege as error:
         raise CatalogDenied(catalog) from error
     except psycopg.errors.ProgramLimitExceeded:
@@ -211,17 +222,17 @@ def _refuse_long(length: int, longest: int) -> None:
         raise psycopg.errors.ProgramLimitExceeded(f"A row has {length:,} octets, more than {longest:,}.")
 
 
-def _arrived(connection: psycopg.pq.abc.PGconn) -> PQGen[tuple[list[bytes], bool]]:
+def _arrived(connection: psycopg.pq.abc.PGconn, longest: int = LONGEST_ROW) -> PQGen[tuple[list[bytes], bool]]:
     """Wait for blocks of a COPY. Return all that have arrived, and whether they are the last.
 
     psycopg's `Copy` waits for each block by itself. The catalogs have thousands of rows, and each new session reads
-    them.
+    them. Raises `ProgramLimitExceeded` for a row of more than `longest` octets.
     """
     blocks: list[bytes] = []
     while True:
         length, block = connection.get_copy_data(1)
         if length > 0:
-            _refuse_long(length, LONGEST_ROW)
+            _refuse_long(length, longest)
             blocks.append(bytes(block))
         elif length < 0:
             _result(*(yield from generators.fetch_many(connection)))

@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from itertools import groupby
+from operator import le, lt, ne
 from typing import Any, Final, Self
 
 import psycopg
@@ -35,32 +36,48 @@ from authsec_server.db.postgresql_connection import as_raised_by_queries, driver
 from authsec_server.db.postgresql_queries import FIRST_UNPINNED
 
 _SIGNED: Final = frozenset({21, 23})  # the oids of int2 and int4
+_LENGTHS: Final = {16: 1, 18: 1, 21: 2, 23: 4, 24: 4, 26: 4}  # octets of types of one length, by the types' oids
 _SIGN: Final = 0x80
+_FLIPPED: Final = [bytes([octet ^ _SIGN]) for octet in range(256)]
 # Classes of SQLSTATE: the server cannot answer now.
 _NOT_NOW: Final = frozenset({"", "08", "40", "53", "55", "57", "58"})
 
 
 @dataclass(slots=True, kw_only=True)
 class _CatalogIndex:
-    """An index of a catalog. `keys` are its columns, and `signed` are the places of signed numbers among them."""
+    """An index of a catalog. `keys` are its columns, and `types` the oids of their types."""
 
     catalog: str
     name: str
     is_unique: bool
     keys: Sequence[str]
-    signed: Sequence[int]
+    types: Sequence[int]
 
     def query(self, *first: str) -> str:
         """Return a query of all entries in the order of the index. `first` are further columns, which come first."""
         keys = ", ".join(self.keys)
         return f"SELECT {', '.join([*first, keys])} FROM pg_catalog.{self.catalog} ORDER BY {keys}"  # noqa: S608 - of the catalog
 
-    def sortable(self, row: bytes) -> list[bytes]:
-        """Return the keys in a row so that Python sorts them as the index does."""
-        keys = [each or b"" for each in fields_of(row)]
-        for place in self.signed:
-            keys[place] = bytes(octet ^ _SIGN for octet in keys[place][:1]) + keys[place][1:]
-        return keys
+    def sortable(self, rows: Sequence[bytes]) -> Sequence[Any]:
+        """Return the keys in these rows so that Python sorts them as the index does.
+
+        A row without NULL, all of whose keys have types of one length, is its own key but for the signs.
+        """
+        signed = [place for place, type_ in enumerate(self.types) if type_ in _SIGNED]
+        lengths = [_LENGTHS.get(type_, 0) for type_ in self.types]
+        if all(lengths) and {len(row) for row in rows} == {2 + sum(4 + length for length in lengths)}:
+            keys = rows
+            for place in signed:
+                at = 2 + sum(4 + length for length in lengths[:place]) + 4
+                keys = [key[:at] + _FLIPPED[key[at]] + key[at + 1 :] for key in keys]
+            return keys
+        found = []
+        for row in rows:
+            fields = [each or b"" for each in fields_of(row)]
+            for place in signed:
+                fields[place] = bytes(octet ^ _SIGN for octet in fields[place][:1]) + fields[place][1:]
+            found.append(fields)
+        return found
 
 
 def catalog_index_findings(connection: Connection) -> Iterator[str]:
@@ -111,7 +128,7 @@ def _indexes(driver: psycopg.Connection[Any]) -> list[_CatalogIndex]:
                     name=names.get(oid_of(index), str(oid_of(index))),
                     is_unique=is_unique == b"\x01",
                     keys=[quoted(name) for name, _ in keys],  # a name is no way into a statement
-                    signed=[place for place, (_, type_) in enumerate(keys) if type_ in _SIGNED],
+                    types=[type_ for _, type_ in keys],
                 )
             )
     return sorted(found, key=lambda index: (index.catalog, index.name))
@@ -129,16 +146,16 @@ class _Places:
     number: int = 0
     total: int = 0
 
-    def add(self, row: bytes, seed: bytes) -> None:
-        """Add a row in which the position comes first."""
-        self.number += 1
-        self.total += hash(seed + row[6:12])
+    def add(self, rows: Sequence[bytes], seed: bytes) -> None:
+        """Add rows in which the position comes first."""
+        self.number += len(rows)
+        self.total += sum(map(hash, [seed + row[6:12] for row in rows]))
 
     @classmethod
-    def of(cls, rows: Iterator[bytes], seed: bytes) -> Self:
+    def of(cls, arriving: Iterator[list[bytes]], seed: bytes) -> Self:
         its = cls()
-        for row in rows:
-            its.add(row, seed)
+        for rows in arriving:
+            its.add(rows, seed)
         return its
 
 
@@ -148,17 +165,18 @@ def _damage(driver: psycopg.Connection[Any], index: _CatalogIndex, rows: _Places
     if not (_is_followed(driver, of_rows, index, OF_ROWS) and _is_followed(driver, of_keys, index, OF_KEYS)):
         return "PostgreSQL does not use it"
     places, of_heap = _Places(), sha256()
-    for row in queried_rows(driver, index.catalog, of_rows):
-        places.add(row, seed)
-        of_heap.update(row[12:])
+    for arrived in queried_rows(driver, index.catalog, of_rows):
+        places.add(arrived, seed)
+        of_heap.update(b"".join([row[12:] for row in arrived]))
     stored, last = sha256(), list[bytes]()
     in_order = is_unique = True
-    for row in queried_rows(driver, index.catalog, of_keys):
-        stored.update(row[2:])
-        keys = index.sortable(row)
-        in_order &= last <= keys
-        is_unique &= last != keys
-        last = keys
+    for arrived in queried_rows(driver, index.catalog, of_keys):
+        stored.update(b"".join([row[2:] for row in arrived]))
+        keys = index.sortable(arrived := last + arrived)
+        if not all(map(lt, keys, keys[1:])):
+            in_order &= all(map(le, keys, keys[1:]))
+            is_unique &= all(map(ne, keys, keys[1:]))
+        last = arrived[-1:]
     if places.number != rows.number:
         return f"it leads to {places.number:,} rows, and the catalog has {rows.number:,}"
     if places != rows:

@@ -87,7 +87,7 @@ def careful(connection: Connection, **others: str) -> Iterator[None]:
     savepoint = connection.begin_nested()
     settings = (_CAREFUL | others).items()
     each = ", ".join(f"pg_catalog.set_config('{name}', '{value}', true)" for name, value in settings)
-    connection.execute(text(f"SELECT {each}"))
+    connection.exec_driver_sql(f"SELECT {each}")  # SQLAlchemy would compile it for each of a hundred contexts
     try:
         yield
     finally:

@@ -26,7 +26,7 @@ def any_text(connection: Connection, errors: str = "surrogateescape") -> Iterato
     if connection.dialect.name != "sqlite":
         yield
         return
-    driver = _driver(connection)
+    driver = sqlite_driver_of(connection)
     before, driver.text_factory = driver.text_factory, lambda octets: octets.decode("utf-8", errors)
     try:
         yield
@@ -52,7 +52,7 @@ def limited_steps(connection: Connection) -> Iterator[None]:
     if connection.dialect.name != "sqlite":
         yield
         return
-    with limited_driver(_driver(connection)):
+    with limited_driver(sqlite_driver_of(connection)):
         yield
 
 
@@ -79,7 +79,8 @@ def is_late(error: DatabaseError | sqlite3.Error) -> bool:
     return getattr(getattr(error, "orig", error), "sqlite_errorname", "") == "SQLITE_INTERRUPT"
 
 
-def _driver(connection: Connection) -> Any:
+def sqlite_driver_of(connection: Connection) -> Any:
+    """Return the driver's connection of a SQLAlchemy connection."""
     driver = connection.connection.driver_connection
     assert driver is not None
     return driver

@@ -203,7 +203,7 @@ class TableChanges:
         would then record that write as its own.
         """
         names = [each for each in _columns(self._connection, name) if each not in DIGESTED[name].without]
-        statement = stored(self._connection, name, names, source=metadata.tables.get(name))
+        statement = stored(self._connection.dialect.name, name, names, source=metadata.tables.get(name))
         if condition is not None:
             statement = statement.where(condition)
         for row in self._connection.execute(statement.with_for_update() if locked else statement):
@@ -217,19 +217,19 @@ def _columns(connection: Connection, name: str) -> list[str]:
     return [each["name"] for each in inspect(connection).get_columns(name)]
 
 
-def stored(connection: Connection, name: str, columns: Sequence[str], *, source: Any = None) -> Any:
+def stored(dialect: str, name: str, columns: Sequence[str], *, source: Any = None) -> Any:
     """Build a query of these columns as stored: as text on PostgreSQL, in each value's own type on SQLite.
 
     A value that is too long is replaced by NULL on PostgreSQL and by an empty BLOB on SQLite.
     """
-    return select(*(literal_column(_stored(connection, each)).label(each) for each in columns)).select_from(
+    return select(*(literal_column(_stored(dialect, each)).label(each) for each in columns)).select_from(
         table(name, *map(column, columns)) if source is None else source
     )
 
 
-def has_long(connection: Connection, columns: Sequence[str]) -> ColumnElement[bool]:
+def has_long(dialect: str, columns: Sequence[str]) -> ColumnElement[bool]:
     """Return the SQL condition that a value of the row is too long, so that `stored` leaves out the value."""
-    return literal_column(" OR ".join(f"coalesce({_is_long(connection, each)}, false)" for each in columns))
+    return literal_column(" OR ".join(f"coalesce({_is_long(dialect, each)}, false)" for each in columns))
 
 
 def product_of_rows(name: str, rows: Iterable[Mapping[str, Any]]) -> int:
@@ -282,13 +282,13 @@ def _tagged(value: Any) -> Any:
     return {type(value).__name__: value.hex() if isinstance(value, bytes | float) else value}
 
 
-def _stored(connection: Connection, name: str) -> str:
-    if connection.dialect.name == "postgresql":
-        return f"CASE WHEN {_is_long(connection, name)} THEN NULL ELSE {name}::text END"
-    return f"CASE WHEN {_is_long(connection, name)} THEN x'' ELSE {name} END"
+def _stored(dialect: str, name: str) -> str:
+    if dialect == "postgresql":
+        return f"CASE WHEN {_is_long(dialect, name)} THEN NULL ELSE {name}::text END"
+    return f"CASE WHEN {_is_long(dialect, name)} THEN x'' ELSE {name} END"
 
 
-def _is_long(connection: Connection, name: str) -> str:
-    if connection.dialect.name == "postgresql":
+def _is_long(dialect: str, name: str) -> str:
+    if dialect == "postgresql":
         return f"length({name}::text) > {LONGEST}"
     return f"length(CAST({name} AS BLOB)) > {LONGEST}"

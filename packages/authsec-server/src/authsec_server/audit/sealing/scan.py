@@ -12,11 +12,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import (
     ColumnElement,
     Connection,
+    Inspector,
+    Select,
     String,
     Table,
     TableClause,
@@ -153,10 +156,8 @@ class Scan:
             for texts in self._copies.rows(name, names):
                 yield dict(zip(names, texts, strict=True))
             return
-        source = text(name if self._postgresql else f"{name} NOT INDEXED")
-        statement = stored(self._connection, name, names, source=source).add_columns(has_long(self._connection, names))
-        streamed = statement.execution_options(stream_results=True, yield_per=_WIDE_ROWS)
-        for *row, too_long in self._connection.execute(streamed):
+        statement = _all_stored(self._connection.dialect.name, name, tuple(names))
+        for *row, too_long in self._connection.execute(statement):
             if too_long:
                 self.too_long.add(name)
             yield dict(zip(names, row, strict=True))
@@ -170,8 +171,13 @@ class Scan:
         """Return the names of the table's columns; none if the table is missing."""
         if self._copies:
             return [*self._copies.columns(name)]
-        inspector = inspect(self._connection)
+        inspector = self._inspector
         return [each["name"] for each in inspector.get_columns(name)] if inspector.has_table(name) else []
+
+    @cached_property
+    def _inspector(self) -> Inspector:
+        """Read the columns of each table once: in one transaction, they stay the same."""
+        return inspect(self._connection)
 
     def instant(self, stored: Any) -> str | None:
         """Return the stored instant as ISO 8601 (UTC, microseconds); None for any other value."""
@@ -231,6 +237,14 @@ def _from_file(table: Table | TableClause) -> str:
     if isinstance(table, Table) and not table.dialect_options["sqlite"]["with_rowid"]:
         return rows_without_rowid(table.name)
     return f"{table.name} NOT INDEXED"
+
+
+@lru_cache(maxsize=100)
+def _all_stored(dialect: str, name: str, names: tuple[str, ...]) -> Select[Any]:
+    """Return the statement of `Scan.digested`."""
+    source = text(name if dialect == "postgresql" else f"{name} NOT INDEXED")
+    statement: Select[Any] = stored(dialect, name, names, source=source).add_columns(has_long(dialect, names))
+    return statement.execution_options(stream_results=True, yield_per=_WIDE_ROWS)
 
 
 def plan_as_servers(connection: Connection) -> None:
