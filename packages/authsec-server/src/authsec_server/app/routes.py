@@ -13,9 +13,8 @@ from authsec_server.accounts import api as accounts_api
 from authsec_server.accounts.lookup import find_principal
 from authsec_server.accounts.model import KeyRefusal, SignInRefusal
 from authsec_server.accounts.oidc.identity import OpenIdRefusal
-from authsec_server.apis import api as apis_api
-from authsec_server.apis import credentials_api
-from authsec_server.apis.credential import CredentialRefusal
+from authsec_server.apis import api
+from authsec_server.apis.model import CredentialRefusal
 from authsec_server.app.services import Services
 from authsec_server.attestation.explain import api as trial_api
 from authsec_server.audit import api as audit_api
@@ -119,8 +118,7 @@ def operations(services: Services) -> list[AnyOperation]:
         *_of_clients(services),
         *_of_issuers(services),
         *roles_api.operations(service.delete_role),
-        *apis_api.operations(),
-        *credentials_api.operations(),
+        *api.operations(),
         *delegations_api.operations(services.terms),
         *keys_api.operations(authority_keys.key_ring, authority_keys.feed_keys),
         *revocation_api.operations(services.own_tokens),

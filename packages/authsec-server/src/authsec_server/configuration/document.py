@@ -10,7 +10,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from authsec_server.apis.shapes import ApiDescriptionBody
+from authsec_server.apis.api import ApiDescriptionBody
 from authsec_server.clients.model import MAX_PROOFS
 from authsec_server.clients.shapes import ClientDescriptionBody
 from authsec_server.delegations.shapes import DelegationBody

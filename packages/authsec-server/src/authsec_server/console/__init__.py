@@ -1,7 +1,7 @@
 """The web console. Pages read forms, call the services of the domain packages and render HTML.
 
 The domain packages decide what is permitted and compute the impact of a change. `web` handles requests and
-responses. Each entry of the sidebar is a package here (`clients/`, `delegations/`, …) or a module (`roles`, `keys`). A
+responses. Each entry of the sidebar is a package here (`clients/`, `delegations/`, …) or a module (`roles`, `apis`). A
 folder of `templates/` with the same name has its templates. In such a folder, `fields.html` has the inputs of a form.
 `parts.html` or `shown.html` has what several pages show. `changes.html` is the review of an edit, and
 `ending.html` is a confirmation.
@@ -25,6 +25,9 @@ folder of `templates/` with the same name has its templates. In such a folder, `
 | `templates/clients/frame.html` | name and tabs of every page of one client |
 | `templates/clients/proof_fields.html` | the inputs of a proof, for a new client and for a further proof |
 | `templates/delegations/new/step.html` | the parts that all four steps of a new delegation have |
-| `activity/`, `dashboard/` | the audit log, and revoking one token; alerts and the delegation diagram |
+| `activity/` | the audit log, its live stream and downloads; revoking one token |
+| `dashboard`, `delegation_graph` | figures, charts and alerts; the picture: who gave what to whom |
+| `administrators` | people who can sign in, what each of them delegated, and admin keys for programs |
+| `apis`, `api_snippets` | APIs and their credentials; code that protects an API, for each framework |
 | `charts`, `templates/charts.html` | bars of tokens over time |
 """

@@ -12,7 +12,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from authsec_server.apis.authentication import ApiCredentials, NotProved
-from authsec_server.apis.credential import Holder
+from authsec_server.apis.model import Holder
 from authsec_server.failures import Invalid, Unavailable
 from authsec_server.tokens.introspection import Introspection
 from authsec_server.tokens.metrics import INTROSPECTED

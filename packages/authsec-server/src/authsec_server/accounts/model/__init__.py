@@ -1,9 +1,14 @@
 """The data types of `accounts`, and the rules that need no other data. No I/O."""
 
 from authsec_server.accounts.model.admin_keys import AdminKey, KeyRefusal, is_admin_key, new_admin_key
-from authsec_server.accounts.model.administrators import Administrator
-from authsec_server.accounts.model.links import Link, LinkPurpose, LinkState, LinkStatus, NewLink
-from authsec_server.accounts.model.passwords import MAX_PASSWORD, MIN_PASSWORD
+from authsec_server.accounts.model.administrators import (
+    Administrator,
+    Link,
+    LinkPurpose,
+    LinkState,
+    LinkStatus,
+    NewLink,
+)
 from authsec_server.accounts.model.sessions import (
     Arrival,
     BrowserCaller,
@@ -15,8 +20,6 @@ from authsec_server.accounts.model.sessions import (
 )
 
 __all__ = [
-    "MAX_PASSWORD",
-    "MIN_PASSWORD",
     "AdminKey",
     "Administrator",
     "Arrival",
