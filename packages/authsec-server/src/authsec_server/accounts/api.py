@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from typing import Literal
 
 from pydantic import Field
-from typing_extensions import TypedDict
+from typing_extensions import TypedDict  # as in `web.paging`
 
 from authsec_server import naming
 from authsec_server.accounts import admin_keys, administrators, sessions

@@ -170,7 +170,7 @@ EDITABLE: Fields = {
         lambda _, given: parse_described(given), plain=lambda its: {each.action: each.description for each in its}
     ),
 }
-"""The fields of an API that an edit can change. A new field also needs a column in `store`, a JSON type in `shapes`,
+"""The fields of an API that an edit can change. A new field also needs a column in `store`, a JSON type in `api`,
 and inputs in the template `apis/fields.html` and the command line. All other code reads this list."""
 
 

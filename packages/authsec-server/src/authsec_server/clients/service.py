@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from authsec_server import naming
 from authsec_server.audit import service as audit
 from authsec_server.audit.model import EventKind, Named
-from authsec_server.clients import enrolment_store, store
+from authsec_server.clients import store
 from authsec_server.clients.binding_matching import with_trusted_issuer
 from authsec_server.clients.model import EDITABLE, Client, Onboarding, Proof, ProofKind, parse_platform
 from authsec_server.clients.proofs import make_proof
@@ -76,7 +76,7 @@ def disable(tx: Tx, act: Act, id_or_slug: str) -> Client:
         return client
     disabled = changed(client, act, enabled=False)
     store.save(tx.connection, disabled)
-    enrolment_store.end(tx.connection, [client.id])
+    store.end_enrolments(tx.connection, [client.id])
     revocations.end(tx, SubjectKind.CLIENT, client.id, act.now)
     audit.record_act(tx, act, EventKind.CLIENT_DISABLED, client=named_client(client))
     return disabled
@@ -238,7 +238,7 @@ def disable_many(tx: Tx, act: Act, ids: Collection[str]) -> BulkDisabled:
     known = [found[each] for each in wanted if each in found]
     ended = [client for client in known if client.enabled]
     store.disable(tx.connection, [client.id for client in ended], at=act.now, by=act.principal.name)
-    enrolment_store.end(tx.connection, [client.id for client in ended])
+    store.end_enrolments(tx.connection, [client.id for client in ended])
     for client in ended:
         revocations.end(tx, SubjectKind.CLIENT, client.id, act.now)
         audit.record_act(tx, act, EventKind.CLIENT_DISABLED, client=named_client(client))
