@@ -28,10 +28,8 @@ from sqlalchemy import (
 
 from authsec_server.apis.model import Action, Api, Credential, Described, Holder
 from authsec_server.db import rows
-from authsec_server.db.matching import matches, neighbours
 from authsec_server.db.schema import Instant, metadata
 from authsec_server.keys.model import Algorithm
-from authsec_server.naming import is_uuid
 
 apis = Table(
     "apis",
@@ -82,28 +80,9 @@ def _add_actions(connection: Connection, api: Api) -> None:
         connection.execute(insert(api_actions), described)
 
 
-def find(connection: Connection, id_or_slug: str) -> Api | None:
-    """Return the API with this id or slug."""
-    column = apis.c.id if is_uuid(id_or_slug) else apis.c.slug
-    return next(iter(_loaded(connection, select(apis).where(column == id_or_slug))), None)
-
-
-def slugs_near(connection: Connection, slug: str) -> list[str]:
-    """Return the slugs that sort closest to this slug, for suggestions."""
-    return neighbours(connection, apis.c.slug, slug)
-
-
 def known_as(connection: Connection, *names: str) -> list[Api]:
     """Return the APIs whose slug or identifier is one of `names`."""
-    return _loaded(connection, select(apis).where(or_(apis.c.slug.in_(names), apis.c.identifier.in_(names))))
-
-
-def page(connection: Connection, *, text: str, after: str, limit: int) -> list[Api]:
-    """Return the APIs that match the text, after the slug `after`, in slug order."""
-    behind = select(apis).where(apis.c.slug > after).order_by(apis.c.slug).limit(limit)
-    if text:
-        behind = behind.where(matches(text, apis.c.id, apis.c.name, apis.c.slug, apis.c.identifier))
-    return _loaded(connection, behind)
+    return loaded(connection, select(apis).where(or_(apis.c.slug.in_(names), apis.c.identifier.in_(names))))
 
 
 def describing(connection: Connection, actions: Collection[str]) -> dict[str, tuple[Described, ...]]:
@@ -156,7 +135,7 @@ def identifier_of(connection: Connection, name: str) -> str | None:
     return connection.execute(meant).scalars().first()
 
 
-def _loaded(connection: Connection, statement: Select[Any]) -> list[Api]:
+def loaded(connection: Connection, statement: Select[Any]) -> list[Api]:
     found = connection.execute(statement).all()
     held: dict[str, list[Action]] = {row.id: [] for row in found}
     if held:

@@ -33,9 +33,8 @@ from authsec_server.audit.model import Named
 from authsec_server.clients.enrolment import Enrolment
 from authsec_server.clients.model import Client, Proof, Selector
 from authsec_server.db import rows
-from authsec_server.db.matching import neighbours
 from authsec_server.db.schema import Instant, metadata
-from authsec_server.naming import folded, is_uuid, only_one
+from authsec_server.naming import folded
 
 # By code point on both databases: a page must begin where the one before ended, whatever the locale.
 Sorted = Text().with_variant(Text(collation="C"), "postgresql")
@@ -152,32 +151,16 @@ def by_ids(connection: Connection, ids: Collection[str]) -> dict[str, Client]:
 
     Two SQL statements load any number of clients.
     """
-    return {client.id: client for client in _loaded(connection, select(clients).where(clients.c.id.in_(ids)))}
-
-
-def find(connection: Connection, id_or_slug: str) -> Client | None:
-    """Return the client with this client_id or slug."""
-    column = clients.c.id if is_uuid(id_or_slug) else clients.c.slug
-    return only_one(_loaded(connection, select(clients).where(column == id_or_slug)), id_or_slug)
-
-
-def slugs_near(connection: Connection, slug: str) -> list[str]:
-    """Return the slugs next to this slug in alphabetical order."""
-    return neighbours(connection, clients.c.slug, slug)
-
-
-def page(connection: Connection, *, after: str, limit: int) -> list[Client]:
-    """Return the clients after the slug `after`, in slug order."""
-    return _loaded(connection, select(clients).where(clients.c.slug > after).order_by(clients.c.slug).limit(limit))
+    return {client.id: client for client in loaded(connection, select(clients).where(clients.c.id.in_(ids)))}
 
 
 def holder_of_key(connection: Connection, thumbprint: str) -> Client | None:
     """Return the client that has a proof with this key."""
     holders = select(proofs.c.client_id).where(proofs.c.thumbprint == thumbprint)
-    return next(iter(_loaded(connection, select(clients).where(clients.c.id.in_(holders)))), None)
+    return next(iter(loaded(connection, select(clients).where(clients.c.id.in_(holders)))), None)
 
 
-def _loaded(connection: Connection, statement: Select[Any]) -> list[Client]:
+def loaded(connection: Connection, statement: Select[Any]) -> list[Client]:
     found = connection.execute(statement).all()
     held: dict[str, list[Proof]] = {row.id: [] for row in found}
     if held:
