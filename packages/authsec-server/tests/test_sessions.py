@@ -9,8 +9,7 @@ import anyio
 import pytest
 from authsec_server.accounts import administrators, sessions, store
 from authsec_server.accounts.authentication import ENDED, NOBODY, cookie_name
-from authsec_server.accounts.model import Session, SessionTerms, SignInMethod
-from authsec_server.accounts.model.sessions import shown_user_agent
+from authsec_server.accounts.model.sessions import Session, SessionTerms, SignInMethod, shown_user_agent
 from authsec_server.audit.model import EventKind, Named
 from authsec_server.failures import NotFound
 from authsec_server.principal import Role

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from argon2 import PasswordHasher
 from authsec_server.accounts import administrators, store
-from authsec_server.accounts.model import LinkStatus, SignInMethod, SignInRefusal
+from authsec_server.accounts.model.administrators import LinkStatus
+from authsec_server.accounts.model.sessions import SignInMethod, SignInRefusal
 from authsec_server.accounts.oidc.identity import OpenIdRefusal
 from authsec_server.accounts.passwords import AT_ONCE, WAITING, Hashing
 from authsec_server.accounts.sign_in import WRONG, SignIn

@@ -11,7 +11,8 @@ from starlette.routing import BaseRoute
 
 from authsec_server.accounts import api as accounts_api
 from authsec_server.accounts.lookup import find_principal
-from authsec_server.accounts.model import KeyRefusal, SignInRefusal
+from authsec_server.accounts.model.admin_keys import KeyRefusal
+from authsec_server.accounts.model.sessions import SignInRefusal
 from authsec_server.accounts.oidc.identity import OpenIdRefusal
 from authsec_server.apis import api
 from authsec_server.apis.model import CredentialRefusal

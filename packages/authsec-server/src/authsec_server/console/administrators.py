@@ -14,7 +14,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute
 
 from authsec_server.accounts import admin_keys, administrators, sessions
-from authsec_server.accounts.model import Administrator, NewLink
+from authsec_server.accounts.model.administrators import Administrator, NewLink
 from authsec_server.audit import service as audit
 from authsec_server.console.confirm import Confirmation, Question, once, redirect_to
 from authsec_server.console.forms import stored_meanwhile

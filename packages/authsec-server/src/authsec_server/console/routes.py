@@ -11,7 +11,6 @@ from authsec_server.console import (
     account,
     administrators,
     apis,
-    authorization,
     clients,
     dashboard,
     guard,
@@ -51,7 +50,6 @@ def routes(console: Console) -> list[BaseRoute]:
         Route("/", _to_console, methods=["GET"]),
         console.assets.route(),
         console.open_page("/theme", post=switch_theme),
-        authorization.route(console),
         *pages,
         console.page("/{path:path}", _missing, post=_missing),
     ]
