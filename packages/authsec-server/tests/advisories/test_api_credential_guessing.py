@@ -46,7 +46,7 @@ def test_what_is_looked_up_is_a_hash(house: Callable[..., Any], monkeypatch: pyt
         looked.append(secret_sha256)
         return by_hash(connection, secret_sha256)
 
-    monkeypatch.setattr(store, "by_hash", watched)
+    monkeypatch.setattr(store, "credential_by_hash", watched)
     for shown in (credential, WRONG, "authsec_api_short", token):
         ask(its.door(), token, shown)
     assert [len(each) for each in looked] == [64, 64]  # what is no credential by its form is not looked up at all
