@@ -17,8 +17,8 @@ from functools import partial
 from itertools import islice
 from typing import Any
 
-from authsec_server.accounts.model import Administrator
-from authsec_server.accounts.store.administrators import add as add_administrator
+from authsec_server.accounts.model.administrators import Administrator
+from authsec_server.accounts.store import add_administrator
 from authsec_server.apis.store import add as add_api
 from authsec_server.audit import rollup
 from authsec_server.audit.partitions import prepare_months

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from authsec_server.accounts.store.administrators import administrators
+from authsec_server.accounts.store import administrators
 from authsec_server.apis.store import apis
 from authsec_server.audit.model import Decision, EventKind
 from authsec_server.audit.store import client_counts, events

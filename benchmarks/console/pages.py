@@ -28,7 +28,7 @@ import structlog
 from addresses import addresses
 from authsec_server.accounts import administrators
 from authsec_server.accounts.authentication import cookie_name
-from authsec_server.accounts.model import BrowserCaller
+from authsec_server.accounts.model.sessions import BrowserCaller
 from authsec_server.app import Authority, open_authority
 from authsec_server.principal import LOCAL_OPERATOR, Act
 from authsec_server.settings import load_settings

@@ -27,8 +27,8 @@ from argon2 import PasswordHasher
 from authsec.jose import PrivateKey, assemble, signing_input
 from authsec_server.accounts import administrators
 from authsec_server.accounts.authentication import Sessions
-from authsec_server.accounts.hashing import Hashing
-from authsec_server.accounts.model import BrowserCaller, NewSession, SessionTerms
+from authsec_server.accounts.model.sessions import BrowserCaller, NewSession, SessionTerms
+from authsec_server.accounts.passwords import Hashing
 from authsec_server.accounts.sign_in import SignIn
 from authsec_server.app import Authority, Runtime, open_authority
 from authsec_server.audit.model import Event, Recorded

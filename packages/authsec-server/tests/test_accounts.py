@@ -7,10 +7,9 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from authsec_server.accounts import admin_keys
+from authsec_server.accounts import admin_keys, store
 from authsec_server.accounts.model.admin_keys import AdminKey, KeyRefusal, expiry, is_admin_key, new_admin_key
 from authsec_server.accounts.model.secret import hashed
-from authsec_server.accounts.store import admin_keys as store
 from authsec_server.audit import service as audit
 from authsec_server.audit.model import EventKind, Named
 from authsec_server.db import Database

@@ -8,8 +8,7 @@ from typing import Any
 
 import pytest
 from authsec_server.accounts import administrators, sessions
-from authsec_server.accounts.model import Administrator, LinkStatus
-from authsec_server.accounts.model.administrators import checked_email, read_email
+from authsec_server.accounts.model.administrators import Administrator, LinkStatus, checked_email, read_email
 from authsec_server.audit.model import EventKind, Named
 from authsec_server.failures import Conflict, Invalid, NotFound, NotPermitted, Outdated
 from authsec_server.principal import LOCAL_OPERATOR, Principal, PrincipalKind, Role

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from authsec_server.accounts.model import BrowserCaller
+from authsec_server.accounts.model.sessions import BrowserCaller
 
 PATH = "/authsec/api/v1/administrators"
 LINKS = "/authsec/api/v1/setup-links"

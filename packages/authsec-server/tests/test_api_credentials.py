@@ -10,11 +10,10 @@ from typing import Any
 import pytest
 from authsec.api_credential import is_api_credential
 from authsec_server.accounts.model.secret import hashed
-from authsec_server.apis import credential_store, credentials
+from authsec_server.apis import credentials, store
 from authsec_server.apis import service as apis
-from authsec_server.apis.authentication import ApiCredentials, NotProved
-from authsec_server.apis.credential import CredentialRefusal, Holder, ShownCredential, shown_in
-from authsec_server.apis.model import Api
+from authsec_server.apis.authentication import ApiCredentials, NotProved, ShownCredential, shown_in
+from authsec_server.apis.model import Api, CredentialRefusal, Holder
 from authsec_server.db import Tx
 from authsec_server.failures import Conflict
 from authsec_server.principal import Act, Principal, PrincipalKind, Role
@@ -138,7 +137,7 @@ def test_what_ended_long_ago_is_forgotten(estate: Any) -> None:
     estate.do(lambda tx, act: credentials.revoke(tx, act, "crm", made.id))
     lasting, _ = estate.do(lambda tx, act: credentials.create(tx, act, "crm", name="lasting"))
     later = estate.act.now + timedelta(seconds=1)
-    estate.database.append(lambda tx: credential_store.forget(tx.connection, made.api_id, later))
+    estate.database.append(lambda tx: store.forget_credentials(tx.connection, made.api_id, later))
     assert [each.id for each in estate.see(lambda tx, act: credentials.of_api(tx, act, "crm"))] == [lasting.id]
 
 

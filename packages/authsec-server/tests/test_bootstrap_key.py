@@ -19,8 +19,7 @@ import pytest
 from anyio.from_thread import BlockingPortal
 from authsec_server.accounts import admin_keys
 from authsec_server.accounts.admin_keys import bootstrap_key
-from authsec_server.accounts.model import new_admin_key
-from authsec_server.accounts.model.admin_keys import looks_random
+from authsec_server.accounts.model.admin_keys import looks_random, new_admin_key
 from authsec_server.app import Authority, open_authority
 from authsec_server.cli import register
 from authsec_server.cli.greeting import greet

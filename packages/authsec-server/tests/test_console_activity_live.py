@@ -13,7 +13,7 @@ import pytest
 from authsec_server.audit import live
 from authsec_server.audit import service as audit
 from authsec_server.audit.model import Event, EventKind, Named
-from authsec_server.console.activity import stream
+from authsec_server.console.activity import pages
 from authsec_server.principal import LOCAL_OPERATOR
 from pages import get, post
 from people import first_administrator
@@ -29,7 +29,7 @@ Message = dict[str, str]
 @pytest.fixture(autouse=True)
 def fast(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(live, "POLL_SECONDS", 0.01)
-    monkeypatch.setattr(stream, "HEARTBEAT_SECONDS", 0.05)
+    monkeypatch.setattr(pages, "HEARTBEAT_SECONDS", 0.05)
 
 
 @pytest.fixture

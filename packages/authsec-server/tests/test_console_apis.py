@@ -8,7 +8,7 @@ from html import unescape
 from typing import Any
 
 import pytest
-from authsec_server.console.apis import pages as module
+from authsec_server.console import apis as module
 from pages import Page, get, post
 from starlette.testclient import TestClient
 

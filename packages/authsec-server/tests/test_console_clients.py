@@ -240,7 +240,7 @@ def test_the_list_is_sorted_by_name_owner_and_age(door: TestClient, opened: Hous
 
 
 def test_pages_follow_each_other(door: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("authsec_server.console.clients.listing.PAGE", 2)
+    monkeypatch.setattr("authsec_server.console.clients.pages.PAGE", 2)
     for number in range(5):
         make(door, name=f"Agent {number}")
     seen, page = [], get(door, f"{LIST}?text=agent")

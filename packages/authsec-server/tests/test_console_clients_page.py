@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import yaml
 from authsec.jose import PrivateKey
-from authsec_server.console.clients.connect_snippets import Connection
+from authsec_server.console.clients.connect import Connection
 from pages import Page, get
 from starlette.testclient import TestClient
 

@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 import pytest
 from authsec.jose import PrivateKey
-from authsec_server.console.dashboard import alerts, pages
+from authsec_server.console import dashboard
 from authsec_server.delegations.model import UNUSED_FOR
 from databases import settings_for
 from pages import Page, get
@@ -205,7 +205,7 @@ def test_agents_that_cannot_prove_themselves_need_attention(door: TestClient) ->
 def test_a_client_that_is_refused_again_and_again_needs_attention(opened: House, door: TestClient) -> None:
     delegate(door, agent(door, "Lost"))
     client = door.get(f"{API}/clients/lost").json()["client_id"]
-    ask(door, client, alerts.REPEATED - 1)
+    ask(door, client, dashboard.REPEATED - 1)
     opened.clock.at += timedelta(minutes=1)
     assert matters(door) == {}
     ask(door, client)
@@ -320,8 +320,8 @@ def test_only_what_lives_is_in_the_picture(door: TestClient) -> None:
 def test_a_large_picture_shows_the_newest_and_says_so(
     opened: House, door: TestClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pages, "IN_THE_PICTURE", 2)
-    monkeypatch.setattr(pages, "IN_ITS_OWN_PICTURE", 3)
+    monkeypatch.setattr(dashboard, "IN_THE_PICTURE", 2)
+    monkeypatch.setattr(dashboard, "IN_ITS_OWN_PICTURE", 3)
     for number in range(4):
         delegate(door, agent(door, f"Agent {number}"), audiences=[])
         opened.clock.at += timedelta(minutes=1)

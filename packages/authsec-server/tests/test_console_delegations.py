@@ -319,7 +319,7 @@ def test_the_dashboard_filters_sorts_and_pages(door: TestClient, role: str, agen
     assert shown("role=support") == {live, ending, off}
     assert shown("state=nonsense&sort=nonsense&role=nonsense&client=%00&target_type=x&q=%00") == set()
     assert shown("state=nonsense&sort=nonsense&role=nonsense&client=%00&target_type=x") == {live, ending, off}
-    monkeypatch.setattr("authsec_server.console.delegations.listing.PAGE", 1)
+    monkeypatch.setattr("authsec_server.console.delegations.pages.PAGE", 1)
     first = get(door, f"{LIST}?sort=ends")
     assert f"{LIST}/{ending}" in first.html
     seen = get(door, first.links["Next page"])

@@ -96,7 +96,7 @@ def test_what_was_minted_and_revoked_says_so(door: TestClient, made: dict[str, A
 
 
 def test_tokens_are_shown_in_pages(door: TestClient, made: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("authsec_server.console.delegations.detail.TOKENS", 1)
+    monkeypatch.setattr("authsec_server.console.delegations.pages.TOKENS", 1)
     mint(door, made)
     mint(door, made)
     first, second = (each["jti"] for each in door.get(f"{API}/events?limit=2").json()["items"])

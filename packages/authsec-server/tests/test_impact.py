@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from authsec_server.clients.model import Platform, Selector
-from authsec_server.clients.proof_preview import PreviewState, preview_proof
+from authsec_server.clients.proof_status import PreviewState, preview_proof
 from pages import get, post
 from starlette.testclient import TestClient
 from workload_evidence import EC, kubernetes, spire

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 import yaml
 from authsec.jose import PrivateKey
+from authsec_server.clients.k8s_manifest import projected_volume
 from authsec_server.failures import Invalid
 from authsec_server.issuers.addresses import parse_audience
 from authsec_server.issuers.claims import PRESETS
-from authsec_server.issuers.k8s_volume import projected_volume
 from authsec_server.issuers.key_set_parsing import MAX_KEYS, UnusableKeys, as_document, read_key_set
 from authsec_server.issuers.model import (
     KeysFrom,

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from authsec_server.db import Database, Tx
-from authsec_server.issuers import store
+from authsec_server.issuers import service, store
 from authsec_server.issuers.model import KeptKeys, ProposedTrustedIssuer, TrustedIssuer
 from authsec_server.issuers.validation import checked
 from sqlalchemy import update
@@ -58,14 +58,14 @@ def nothing(tx: Tx, trusted_issuer: TrustedIssuer) -> None:
 
 
 def test_a_trusted_issuer_is_read_as_it_was_written(database: Database, trusted_issuer: TrustedIssuer) -> None:
-    assert database.read(lambda tx: store.find(tx.connection, "ci")) == trusted_issuer
+    assert database.read(lambda tx: service.find(tx, "ci")) == trusted_issuer
     assert database.read(lambda tx: store.by_ids(tx.connection, [ID, "other"])) == {ID: trusted_issuer}
 
 
 def test_a_term_that_an_older_row_lacks_has_its_default(database: Database, trusted_issuer: TrustedIssuer) -> None:
     older = {"keys_from": "discovery", "claims": dict(trusted_issuer.claims)}
     database.append(lambda tx: tx.connection.execute(update(store.trusted_issuers).values(configuration=older)))
-    assert database.read(lambda tx: store.find(tx.connection, "ci")) == trusted_issuer
+    assert database.read(lambda tx: service.find(tx, "ci")) == trusted_issuer
 
 
 def test_the_last_set_is_kept_and_an_older_one_does_not_replace_it(

@@ -96,7 +96,7 @@ def at(act: Act, now: datetime) -> Act:
 def test_a_month_of_keys(database: Database, act: Act) -> None:
     keeper = key_ring(database)
     keeper.keep(act)
-    first = database.record(service.active_kid)
+    first = database.record(service.active_kids)[Algorithm.RS256]
     signature = keeper.signer.sign(first, RS256, b"signing input")
 
     with pytest.raises(Conflict):
@@ -111,7 +111,7 @@ def test_a_month_of_keys(database: Database, act: Act) -> None:
     assert database.read(lambda tx: tx.version) == version, "nothing was due, and nothing was changed"
 
     keeper.keep(at(act, act.now + timedelta(days=31)))
-    assert database.record(service.active_kid) not in {first, second}
+    assert database.record(service.active_kids)[Algorithm.RS256] not in {first, second}
     assert states(database) == [KeyState.ACTIVE, KeyState.GONE, KeyState.PREPARED, KeyState.RETIRED]
     assert first not in {key.thumbprint() for key in keeper.verification_keys()}
     with pytest.raises(KeyUnusable, match="no longer exists"):
@@ -162,7 +162,7 @@ def test_a_revoked_key_is_in_no_memory_for_long(database: Database, act: Act) ->
     told, another = key_ring(database), key_ring(database)
     told.keep(act)
     another.keep(act)
-    kid = database.record(service.active_kid)
+    kid = database.record(service.active_kids)[Algorithm.RS256]
     fresh = told.fresh(Algorithm.RS256, 2)
     database.change(lambda tx: told.revoke(tx, act, kid, fresh))
     told.drop_unpublished()

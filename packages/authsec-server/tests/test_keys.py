@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from authsec_server.audit import service as audit
 from authsec_server.audit.model import EventKind, Recorded
-from authsec_server.db import Database
+from authsec_server.db import Database, Tx
 from authsec_server.failures import Conflict, NotPermitted, Unavailable
 from authsec_server.keys import service, store
 from authsec_server.keys.model import Algorithm, KeyState, NewKey, SigningKey
@@ -23,6 +23,10 @@ OPERATOR = replace(LOCAL_OPERATOR, role=Role.OPERATOR)
 
 def later(**amount: float) -> datetime:
     return NOW + timedelta(**amount)
+
+
+def active_kid(tx: Tx) -> str:
+    return service.of_algorithm(service.active_kids(tx), Algorithm.RS256)
 
 
 def made(algorithm: Algorithm) -> NewKey:
@@ -56,7 +60,7 @@ def test_the_first_start_makes_one_key_to_sign_and_one_to_follow(database: Datab
     ensure(database, act)
     states = by_state(database)
     assert [len(states[state]) for state in KeyState] == [1, 1, 0, 0, 0]
-    assert database.record(service.active_kid) == states[KeyState.ACTIVE][0]
+    assert database.record(active_kid) == states[KeyState.ACTIVE][0]
     assert [recorded.event.kind for recorded in audit_log(database)] == [EventKind.KEY_CREATED, EventKind.KEY_CREATED]
     ensure(database, act)
     assert by_state(database) == states
@@ -72,7 +76,7 @@ def test_without_an_active_key_the_prepared_one_takes_over(database: Database, a
 
 def test_without_any_key_nothing_is_signed(database: Database, act: Act) -> None:
     with pytest.raises(Unavailable, match="no active signing key"):
-        database.record(service.active_kid)
+        database.record(active_kid)
     with pytest.raises(Unavailable, match="no prepared"):
         rotate(database, act, NOW, force=True)
 
@@ -112,7 +116,7 @@ def test_rotation_by_age(database: Database, act: Act, age: int, due: bool) -> N
 
 def test_a_retired_key_is_published_until_its_last_token_is_dead(database: Database, act: Act) -> None:
     ensure(database, act)
-    signed = database.record(service.active_kid)
+    signed = database.record(active_kid)
     rotate(database, act, later(hours=1))
     almost, over = at(act, later(hours=26, seconds=-1)), at(act, later(hours=26))
     database.change(lambda tx: service.expire(tx, almost))
@@ -141,7 +145,7 @@ def test_keys_are_the_business_of_administrators(database: Database, act: Act) -
         lambda tx: service.rotate(tx, by_operator, made, max_token_lifetime=DAY, force=True),
         lambda tx: service.rotate_if_due(tx, by_operator, made, max_age=MONTH, max_token_lifetime=DAY),
         lambda tx: service.expire(tx, by_operator),
-        lambda tx: service.revoke(tx, by_operator, service.active_kid(tx), made),
+        lambda tx: service.revoke(tx, by_operator, service.active_kids(tx)[Algorithm.RS256], made),
     ):
         with pytest.raises(NotPermitted):
             database.change(verb)

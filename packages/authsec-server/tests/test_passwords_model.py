@@ -6,7 +6,7 @@ import unicodedata
 from collections.abc import Sequence
 
 import pytest
-from authsec_server.accounts.model.passwords import MAX_PASSWORD, MIN_PASSWORD, acceptable, entered, is_possible
+from authsec_server.accounts.passwords import MAX_PASSWORD, MIN_PASSWORD, acceptable, entered, is_possible
 from authsec_server.failures import Invalid
 from hypothesis import given
 from hypothesis import strategies as st

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import processes
 import pytest
-from authsec_server.accounts.model import BrowserCaller
+from authsec_server.accounts.model.sessions import BrowserCaller
 from authsec_server.app import open_authority
 from authsec_server.db.served import remember_issuer
 from authsec_server.settings import Settings

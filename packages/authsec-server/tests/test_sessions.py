@@ -7,11 +7,9 @@ from typing import Any
 
 import anyio
 import pytest
-from authsec_server.accounts import administrators, sessions
+from authsec_server.accounts import administrators, sessions, store
 from authsec_server.accounts.authentication import ENDED, NOBODY, cookie_name
-from authsec_server.accounts.model import Session, SessionTerms, SignInMethod
-from authsec_server.accounts.model.sessions import shown_user_agent
-from authsec_server.accounts.store import sessions as store
+from authsec_server.accounts.model.sessions import Session, SessionTerms, SignInMethod, shown_user_agent
 from authsec_server.audit.model import EventKind, Named
 from authsec_server.failures import NotFound
 from authsec_server.principal import Role
@@ -28,7 +26,7 @@ Entrance = Any
 
 
 def stored(entrance: Entrance, session_id: str) -> Session:
-    found: Session = entrance.database.read(lambda tx: store.by_id(tx.connection, session_id))
+    found: Session = entrance.database.read(lambda tx: store.session_by_id(tx.connection, session_id))
     return found
 
 

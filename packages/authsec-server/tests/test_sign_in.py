@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 from argon2 import PasswordHasher
-from authsec_server.accounts import administrators
-from authsec_server.accounts.hashing import AT_ONCE, WAITING, Hashing
-from authsec_server.accounts.model import LinkStatus, SignInMethod, SignInRefusal
+from authsec_server.accounts import administrators, store
+from authsec_server.accounts.model.administrators import LinkStatus
+from authsec_server.accounts.model.sessions import SignInMethod, SignInRefusal
 from authsec_server.accounts.oidc.identity import OpenIdRefusal
+from authsec_server.accounts.passwords import AT_ONCE, WAITING, Hashing
 from authsec_server.accounts.sign_in import WRONG, SignIn
-from authsec_server.accounts.store import administrators as store
 from authsec_server.audit.model import Decision, EventKind, Named
 from authsec_server.failures import Invalid, Unavailable
 from authsec_server.principal import Role
@@ -85,7 +85,7 @@ def test_by_password(entrance: Entrance) -> None:
     assert event.principal == ann.principal("")
     assert event.subject == Named(id=came.session.id, name="Ann")
     assert event.detail == {"method": "password", "user_agent": "Browser/1"}
-    found = entrance.database.read(lambda tx: store.by_id(tx.connection, ann.id))
+    found = entrance.database.read(lambda tx: store.administrator_by_id(tx.connection, ann.id))
     assert found.last_sign_in_at == entrance.clock.at
 
 
@@ -94,7 +94,7 @@ def test_a_change_of_what_was_read_earlier_leaves_the_time_of_the_last_sign_in(e
     entrance.clock.at += timedelta(days=1)
     act = entrance.act(entrance.sign_in.by_password("ann@example.com", entrance.password, entrance.caller()))
     entrance.database.change(lambda tx: administrators.follow_role(tx, act, read, Role.VIEWER))
-    found = entrance.database.read(lambda tx: store.by_id(tx.connection, read.id))
+    found = entrance.database.read(lambda tx: store.administrator_by_id(tx.connection, read.id))
     assert (found.role, found.last_sign_in_at) == (Role.VIEWER, entrance.clock.at)
 
 

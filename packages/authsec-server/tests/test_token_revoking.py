@@ -9,8 +9,7 @@ from typing import Any
 
 import pytest
 from authsec_server.keys.api import metadata
-from authsec_server.tokens.revocation import revoked
-from authsec_server.tokens.revocation_api import PATH, REVOKE
+from authsec_server.tokens.revocation import PATH, REVOKE, revoked
 from databases import settings_for
 
 pytestmark = pytest.mark.sqlite_suffices

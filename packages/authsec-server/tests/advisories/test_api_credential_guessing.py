@@ -11,9 +11,9 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from authsec_server.apis import credential_store
+from authsec_server.apis import store
 from authsec_server.apis.authentication import FAILURES_A_MINUTE
-from authsec_server.apis.credential import Holder
+from authsec_server.apis.model import Holder
 from introspecting import CRM, INTROSPECT, ask, register, token_for
 from sqlalchemy import Connection
 
@@ -40,13 +40,13 @@ def test_what_is_looked_up_is_a_hash(house: Callable[..., Any], monkeypatch: pyt
     its = house()
     credential, token = register(its), token_for(its, CRM)
     looked: list[str] = []
-    by_hash = credential_store.by_hash
+    by_hash = store.credential_by_hash
 
     def watched(connection: Connection, secret_sha256: str) -> Holder | None:
         looked.append(secret_sha256)
         return by_hash(connection, secret_sha256)
 
-    monkeypatch.setattr(credential_store, "by_hash", watched)
+    monkeypatch.setattr(store, "credential_by_hash", watched)
     for shown in (credential, WRONG, "authsec_api_short", token):
         ask(its.door(), token, shown)
     assert [len(each) for each in looked] == [64, 64]  # what is no credential by its form is not looked up at all

@@ -15,8 +15,7 @@ from typing import Any
 import pytest
 from authsec_server.accounts import admin_keys
 from authsec_server.accounts.admin_keys import bootstrap_key
-from authsec_server.accounts.model import new_admin_key
-from authsec_server.accounts.model.admin_keys import AdminKey, KeyRefusal
+from authsec_server.accounts.model.admin_keys import AdminKey, KeyRefusal, new_admin_key
 from authsec_server.db import Database
 from authsec_server.principal import THE_SERVER, Act, Role
 from authsec_server.settings import Settings

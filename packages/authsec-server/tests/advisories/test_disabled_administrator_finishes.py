@@ -13,7 +13,7 @@ from typing import Any
 import anyio
 import pytest
 from authsec_server.accounts import administrators, sessions
-from authsec_server.accounts.model import NewSession
+from authsec_server.accounts.model.sessions import NewSession
 from authsec_server.audit import service as audit
 from authsec_server.delegations.dry_run_impact import ImpactProvider
 from authsec_server.delegations.model import Terms

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from authsec_server.accounts import administrators
-from authsec_server.accounts.model import BrowserCaller
+from authsec_server.accounts.model.sessions import BrowserCaller
 from authsec_server.web.errors import Unauthenticated
 
 CALLER = BrowserCaller(request_id="req_test", address="198.51.100.7")

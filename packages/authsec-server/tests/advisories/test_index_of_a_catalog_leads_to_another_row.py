@@ -17,7 +17,7 @@ import pytest
 from audit_answers import SealedLog
 from authsec_server.db import Tx, open_database
 from authsec_server.db.integrity import compare_catalogs
-from copied_log import answers_of, copied_log, verified
+from copied_log import AMCHECK, assert_changes_are_found, copied_log, execute, verified
 
 pytestmark = [pytest.mark.asks_readers, pytest.mark.reads_catalog_indexes]
 
@@ -79,38 +79,23 @@ def test_an_index_of_a_catalog_that_leads_to_another_row_is_found(
     copied: tuple[str, SealedLog], tmp_path: Path
 ) -> None:
     url, log = copied
-    with psycopg.connect(url.replace("+psycopg", ""), autocommit=True) as connection:
-        connection.execute("CREATE SCHEMA amcheck")
-        connection.execute("CREATE EXTENSION amcheck SCHEMA amcheck")
+    execute(url, *AMCHECK)
     assert verified(url, log, tmp_path)[0] == 0
-    said = answers_of(url, log)
-    _plant(url)
-    found = answers_of(url, log)
-    changed = [name for name, answer in said.items() if found[name] != answer]
-    assert changed  # else the trick hides nothing
-    status, output = verified(url, log, tmp_path)
-    assert status == 3, f"other answers ({changed}), and nothing is found: {output}"
+    output = assert_changes_are_found(url, log, tmp_path, lambda: _plant(url))
     assert "of PostgreSQL's own catalog pg_aggregate is damaged" in output
 
 
 def test_a_partition_that_an_index_of_a_catalog_lacks_is_found(copied: tuple[str, SealedLog], tmp_path: Path) -> None:
     """Without `amcheck`, as on many servers. PostgreSQL finds partitions by the index, and `verify` by the table."""
     url, log = copied
-    said = answers_of(url, log)
-    with psycopg.connect(url.replace("+psycopg", ""), autocommit=True) as connection:
-        for statement in (
-            "CREATE TEMPORARY TABLE kept AS SELECT * FROM pg_inherits WHERE inhrelid = 'events_default'::regclass",
-            "UPDATE pg_class SET relhasindex = false WHERE oid = 'pg_inherits'::regclass",
-            "DELETE FROM pg_inherits WHERE inhrelid = 'events_default'::regclass",
-            "INSERT INTO pg_inherits SELECT * FROM kept",
-            "UPDATE pg_class SET relhasindex = true WHERE oid = 'pg_inherits'::regclass",
-        ):
-            connection.execute(statement.encode())
-    found = answers_of(url, log)
-    changed = [name for name, answer in said.items() if found[name] != answer]
-    assert changed
-    status, output = verified(url, log, tmp_path)
-    assert status == 3, f"other answers ({changed}), and nothing is found: {output}"
+    statements = (
+        "CREATE TEMPORARY TABLE kept AS SELECT * FROM pg_inherits WHERE inhrelid = 'events_default'::regclass",
+        "UPDATE pg_class SET relhasindex = false WHERE oid = 'pg_inherits'::regclass",
+        "DELETE FROM pg_inherits WHERE inhrelid = 'events_default'::regclass",
+        "INSERT INTO pg_inherits SELECT * FROM kept",
+        "UPDATE pg_class SET relhasindex = true WHERE oid = 'pg_inherits'::regclass",
+    )
+    output = assert_changes_are_found(url, log, tmp_path, lambda: execute(url, *statements))
     assert "of PostgreSQL's own catalog pg_inherits is damaged" in output
 
 

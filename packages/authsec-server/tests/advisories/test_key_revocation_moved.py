@@ -32,7 +32,7 @@ def sealed(estate: Any) -> Sealed:
     """An estate whose first signing key is revoked."""
     its = sealed_estate(estate)
     estate.do(lambda tx, act: keys.ensure(tx, act, new_key))
-    kid = estate.see(lambda tx, _: keys.active_kid(tx))
+    kid = estate.see(lambda tx, _: keys.active_kids(tx)[Algorithm.RS256])
     estate.do(lambda tx, act: keys.revoke(tx, act, kid, new_key))
     its.seal()
     assert its.findings() == ()

@@ -12,14 +12,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-import psycopg
 import pytest
 from audit_answers import NOW, SealedLog
 from authsec_server.audit.partitions import prepare_months
 from authsec_server.db import Database, Tx
 from authsec_server.db.catalog import schema_findings
-from authsec_server.failures import Unavailable
-from copied_log import answers_of, copied_log, verified
+from copied_log import AMCHECK, assert_refused, copied_log, execute, verified
 
 PLANT = (
     "CREATE SCHEMA evil",
@@ -51,19 +49,10 @@ def copied(postgres_url: str) -> Iterator[tuple[str, SealedLog]]:
 
 def test_an_operator_class_of_others_for_partitions_is_found(copied: tuple[str, SealedLog], tmp_path: Path) -> None:
     url, log = copied
-    with psycopg.connect(url.replace("+psycopg", ""), autocommit=True) as connection:
-        connection.execute("CREATE SCHEMA amcheck")
-        connection.execute("CREATE EXTENSION amcheck SCHEMA amcheck")
+    execute(url, *AMCHECK)
     assert verified(url, log, tmp_path)[0] == 0
-    with psycopg.connect(url.replace("+psycopg", ""), autocommit=True) as connection:
-        for statement in PLANT:
-            connection.execute(statement.encode())
-    said = "The partitions of events are chosen by an operator class of others."
-    with pytest.raises(Unavailable, match=said):
-        answers_of(url, log)
-    status, output = verified(url, log, tmp_path)
-    assert status != 0
-    assert said in output
+    execute(url, *PLANT)
+    assert_refused(url, log, tmp_path, "The partitions of events are chosen by an operator class of others.")
 
 
 class _Undone(Exception):

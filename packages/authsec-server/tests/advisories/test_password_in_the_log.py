@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from authsec_server.accounts import transactions
-from authsec_server.accounts.model import BrowserCaller
+from authsec_server.accounts.model.sessions import BrowserCaller
 from authsec_server.failures import Failure, Invalid
 from authsec_server.web.errors import TooOften, Unauthenticated
 

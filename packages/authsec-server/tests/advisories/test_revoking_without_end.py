@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from authsec.jose import PublicKey
 from authsec_server.tokens import revocation
-from authsec_server.tokens.revocation_api import PATH, REVOKE
+from authsec_server.tokens.revocation import PATH, REVOKE
 
 ENDPOINT = "/authsec/uflow/sdk/delegation-token"
 

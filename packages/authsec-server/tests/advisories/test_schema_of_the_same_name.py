@@ -9,10 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-import psycopg
 import pytest
 from audit_answers import SealedLog
-from copied_log import answers_of, copied_log, verified
+from copied_log import AMCHECK, assert_changes_are_found, copied_log, execute, verified
 
 pytestmark = pytest.mark.asks_readers
 
@@ -43,16 +42,6 @@ def copied(postgres_url: str) -> Iterator[tuple[str, SealedLog]]:
 
 def test_a_copy_in_a_schema_of_the_same_name_is_not_read_instead(copied: tuple[str, SealedLog], tmp_path: Path) -> None:
     url, log = copied
-    with psycopg.connect(url.replace("+psycopg", ""), autocommit=True) as connection:
-        connection.execute("CREATE SCHEMA amcheck")
-        connection.execute("CREATE EXTENSION amcheck SCHEMA amcheck")
-    said = answers_of(url, log)
+    execute(url, *AMCHECK)
     assert verified(url, log, tmp_path)[0] == 0
-    with psycopg.connect(url.replace("+psycopg", ""), autocommit=True) as connection:
-        for statement in (*PLANT, *CHANGE):
-            connection.execute(statement.encode())
-    found = answers_of(url, log)
-    changed = [name for name, answer in said.items() if found[name] != answer]
-    assert changed
-    status, output = verified(url, log, tmp_path)
-    assert status != 0, f"other answers ({changed}), and nothing is found: {output}"
+    assert_changes_are_found(url, log, tmp_path, lambda: execute(url, *PLANT, *CHANGE))

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from authsec_server.accounts import administrators
-from authsec_server.accounts.model import LinkStatus
+from authsec_server.accounts.model.administrators import LinkStatus
 from authsec_server.failures import Conflict
 from authsec_server.principal import LOCAL_OPERATOR, Role
 

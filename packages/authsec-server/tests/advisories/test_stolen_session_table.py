@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from authsec_server.accounts.model import BrowserCaller, LinkStatus
+from authsec_server.accounts.model.administrators import LinkStatus
+from authsec_server.accounts.model.sessions import BrowserCaller
 from authsec_server.web.errors import Unauthenticated
 from sqlalchemy import text
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from authsec.jose import PrivateKey, parse_compact, sign_compact
-from authsec_server.tokens.revocation_api import PATH, REVOKE
+from authsec_server.tokens.revocation import PATH, REVOKE
 
 ENDPOINT = "/authsec/uflow/sdk/delegation-token"
 STRANGERS = PrivateKey.generate_rsa()

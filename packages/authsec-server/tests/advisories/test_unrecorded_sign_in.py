@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from authsec_server.accounts.store import sessions
+from authsec_server.accounts import store
 from sqlalchemy import text
 
 PATH = "/authsec/api/v1/keys"
@@ -45,5 +45,5 @@ def test_nor_does_a_person_come_in(entrance: Any) -> None:
     with pytest.raises(Exception, match=r"events|written"):
         entrance.sign_in.by_password("ann@example.com", entrance.password, entrance.caller())
     entrance.database.append(lambda tx: tx.connection.execute(text("ALTER TABLE away RENAME TO events")))
-    assert entrance.database.read(lambda tx: sessions.open_ones(tx.connection, ann.administrator.id)) == [ann.session]
+    assert entrance.database.read(lambda tx: store.open_sessions(tx.connection, ann.administrator.id)) == [ann.session]
     assert entrance.sign_in.by_password("ann@example.com", entrance.password, entrance.caller())

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from authsec_server.accounts.model import BrowserCaller
+from authsec_server.accounts.model.sessions import BrowserCaller
 from databases import settings_for
 from issuers import ONE
 from one_of_everything import BODIES, filled

@@ -11,9 +11,11 @@ from typing import Any
 
 import click
 import psycopg
+import pytest
 from audit_answers import SealedLog, answers, fill
 from authsec_server.cli import register
 from authsec_server.db import Database, open_database
+from authsec_server.failures import Unavailable
 from click.testing import CliRunner
 from sqlalchemy import make_url
 
@@ -57,3 +59,34 @@ def verified(url: str, log: SealedLog, folder: Path) -> tuple[int, str]:
     named = ["--key", str(keys), "--checkpoint", str(checkpoint), "--database", url.replace("+psycopg", "")]
     result = CliRunner().invoke(group, ["audit", "verify", *named])
     return result.exit_code, result.output
+
+
+AMCHECK = ("CREATE SCHEMA amcheck", "CREATE EXTENSION amcheck SCHEMA amcheck")
+
+
+def execute(url: str, *statements: str) -> None:
+    """Run the statements as a superuser, each in a transaction of its own."""
+    with psycopg.connect(url.replace("+psycopg", ""), autocommit=True) as connection:
+        for statement in statements:
+            connection.execute(statement.encode())
+
+
+def assert_refused(url: str, log: SealedLog, folder: Path, said: str) -> None:
+    """Servers do not start on this database, and `verify` finds the same."""
+    with pytest.raises(Unavailable, match=said):
+        answers_of(url, log)
+    status, output = verified(url, log, folder)
+    assert status != 0
+    assert said in output
+
+
+def assert_changes_are_found(url: str, log: SealedLog, folder: Path, change: Callable[[], object]) -> str:
+    """The change gives readers other answers, and `verify` finds it. Returns the output of `verify`."""
+    before = answers_of(url, log)
+    change()
+    after = answers_of(url, log)
+    changed = [name for name, answer in before.items() if after[name] != answer]
+    assert changed  # else the trick hides nothing
+    status, output = verified(url, log, folder)
+    assert status == 3, f"other answers ({changed}), and nothing is found: {output}"
+    return output

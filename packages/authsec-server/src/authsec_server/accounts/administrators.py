@@ -7,16 +7,18 @@ make such a link: the holder of the key must not sign in as a person. `sign_in.p
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from authsec_server import naming
-from authsec_server.accounts import links, sessions
+from authsec_server.accounts import links, sessions, store
 from authsec_server.accounts.lookup import find_administrator
 from authsec_server.accounts.model import administrators as model
-from authsec_server.accounts.model.administrators import Administrator
-from authsec_server.accounts.model.links import FROM_THE_MACHINE, TO_SOMEBODY, LinkPurpose, NewLink
-from authsec_server.accounts.store import administrators as store
+from authsec_server.accounts.model.administrators import (
+    Administrator,
+    LinkPurpose,
+    NewLink,
+)
 from authsec_server.audit import service as audit
 from authsec_server.audit.model import EventKind, Named
 from authsec_server.db import Tx
@@ -25,20 +27,23 @@ from authsec_server.failures import Conflict, Invalid, NotPermitted
 from authsec_server.principal import Act, PrincipalKind, Role
 from authsec_server.revisions import require_current
 
+FROM_THE_MACHINE = timedelta(minutes=15)  # how long a link is valid
+TO_SOMEBODY = timedelta(hours=24)
+
 
 def page(tx: Tx, act: Act, *, after: str = "", limit: int = 50) -> tuple[list[Administrator], str | None]:
     """Return one page of administrators in address order, starting after `after`, and the cursor of the next page."""
     act.principal.require(Role.VIEWER)
     if after and model.read_email(after) != after:
         raise Invalid("cursor", "This cursor does not come from a list.", "Start at the first page.")
-    found = store.page(tx.connection, after=after, limit=limit + 1)
+    found = store.page_of_administrators(tx.connection, after=after, limit=limit + 1)
     return found[:limit], found[limit - 1].email if len(found) > limit else None
 
 
 def search(tx: Tx, act: Act, text: str, *, limit: int = 8) -> list[Administrator]:
     """Return administrators whose name or address contains the text, or whose id begins with it."""
     act.principal.require(Role.VIEWER)
-    return store.search(tx.connection, text, limit=limit) if text and not unheard_of(text) else []
+    return store.search_administrators(tx.connection, text, limit=limit) if text and not unheard_of(text) else []
 
 
 def get(tx: Tx, act: Act, reference: str) -> Administrator:
@@ -52,7 +57,7 @@ def has_any(tx: Tx) -> bool:
 
     If none exists, the operator makes a set-up URL, which creates the first administrator.
     """
-    return store.has_any(tx.connection)
+    return store.has_administrators(tx.connection)
 
 
 def invite(tx: Tx, act: Act, *, email: str, name: str, role: Role) -> tuple[Administrator, NewLink]:
@@ -82,7 +87,7 @@ def add(tx: Tx, administrator: Administrator) -> Administrator:
     The caller checks the principal's role and records the event.
     """
     _refuse_taken(tx, administrator.email)
-    store.add(tx.connection, administrator)
+    store.add_administrator(tx.connection, administrator)
     return administrator
 
 
@@ -208,7 +213,7 @@ def reset(tx: Tx, act: Act, reference: str) -> tuple[Administrator, NewLink]:
 
 
 def _refuse_taken(tx: Tx, email: str) -> None:
-    if store.by_email(tx.connection, email):
+    if store.administrator_by_email(tx.connection, email):
         raise Conflict(
             f"An administrator {email} already exists.",
             "You can enable a disabled administrator again, or reset a lost password.",
@@ -250,7 +255,7 @@ def _end_access(tx: Tx, act: Act, found: Administrator, *, because: str) -> int:
 def _change(tx: Tx, act: Act, found: Administrator, **changes: Any) -> Administrator:
     changes |= {"revision": found.revision + 1, "changed_at": act.now, "changed_by": act.principal.name}
     changed = replace(found, **changes)
-    store.change(tx.connection, changed)
+    store.change_administrator(tx.connection, changed)
     return changed
 
 

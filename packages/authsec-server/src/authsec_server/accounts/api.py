@@ -11,13 +11,12 @@ from datetime import datetime, timedelta
 from typing import Literal
 
 from pydantic import Field
-from typing_extensions import TypedDict
+from typing_extensions import TypedDict  # as in `web.paging`
 
 from authsec_server import naming
 from authsec_server.accounts import admin_keys, administrators, sessions
-from authsec_server.accounts.model import Administrator, LinkPurpose, NewLink
 from authsec_server.accounts.model.admin_keys import MAX_LIFE, AdminKey
-from authsec_server.accounts.model.administrators import read_email
+from authsec_server.accounts.model.administrators import Administrator, LinkPurpose, NewLink, read_email
 from authsec_server.db import Tx
 from authsec_server.failures import Invalid
 from authsec_server.principal import Act, Role

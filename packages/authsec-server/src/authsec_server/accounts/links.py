@@ -8,11 +8,16 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
+from authsec_server.accounts import store
 from authsec_server.accounts.model import secret
-from authsec_server.accounts.model.administrators import Administrator
-from authsec_server.accounts.model.links import Link, LinkPurpose, LinkState, LinkStatus, NewLink
-from authsec_server.accounts.store import administrators as people
-from authsec_server.accounts.store import links as store
+from authsec_server.accounts.model.administrators import (
+    Administrator,
+    Link,
+    LinkPurpose,
+    LinkState,
+    LinkStatus,
+    NewLink,
+)
 from authsec_server.db import Tx
 from authsec_server.principal import Act
 
@@ -32,17 +37,17 @@ def make(tx: Tx, act: Act, purpose: LinkPurpose, administrator: Administrator | 
         created_at=act.now,
         expires_at=act.now + life,
     )
-    store.void(tx.connection, link.administrator_id, purpose, act.now)
-    store.add(tx.connection, link, secret.hashed(code))
+    store.void_links(tx.connection, link.administrator_id, purpose, act.now)
+    store.add_link(tx.connection, link, secret.hashed(code))
     return NewLink(link=link, code=code)
 
 
 def find_link(tx: Tx, now: datetime, code: str) -> LinkState:
     """Return the state of the link with this code."""
-    link = store.by_hash(tx.connection, secret.hashed(code)) if secret.is_secret(code) else None
+    link = store.link_by_hash(tx.connection, secret.hashed(code)) if secret.is_secret(code) else None
     if link is None:
         return LinkState(status=LinkStatus.UNKNOWN)
-    administrator = people.by_id(tx.connection, link.administrator_id) if link.administrator_id else None
+    administrator = store.administrator_by_id(tx.connection, link.administrator_id) if link.administrator_id else None
     status = link.status(now)
     if status is LinkStatus.OPEN and not _possible(tx, link, administrator):
         status = LinkStatus.TOO_LATE
@@ -57,14 +62,14 @@ def use(tx: Tx, now: datetime, code: str, purpose: LinkPurpose) -> LinkState:
     state = find_link(tx, now, code)
     if state.link is None or state.purpose is not purpose:
         return LinkState(status=LinkStatus.UNKNOWN)
-    if state.open and not store.use(tx.connection, state.link.id, now):
+    if state.open and not store.use_link(tx.connection, state.link.id, now):
         return LinkState(status=LinkStatus.USED, link=state.link, administrator=state.administrator)
     return state
 
 
 def void_all_of(tx: Tx, now: datetime, administrator: Administrator) -> None:
     """Void every unused link of this administrator."""
-    store.void(tx.connection, administrator.id, None, now)
+    store.void_links(tx.connection, administrator.id, None, now)
 
 
 def void_all(tx: Tx, now: datetime) -> None:
@@ -72,12 +77,12 @@ def void_all(tx: Tx, now: datetime) -> None:
 
     The restored database does not show which links were used after the backup.
     """
-    store.void_all(tx.connection, now)
+    store.void_all_links(tx.connection, now)
 
 
 def forget(tx: Tx, now: datetime) -> None:
     """Delete links that expired more than seven days ago."""
-    store.forget(tx.connection, now - KEPT_FOR)
+    store.forget_links(tx.connection, now - KEPT_FOR)
 
 
 def _possible(tx: Tx, link: Link, administrator: Administrator | None) -> bool:
@@ -87,5 +92,6 @@ def _possible(tx: Tx, link: Link, administrator: Administrator | None) -> bool:
     enabled administrator.
     """
     if link.purpose is LinkPurpose.FIRST_ADMINISTRATOR:
-        return not people.has_any(tx.connection)  # else whoever finds an old URL would be one more administrator
+        # Else whoever finds an old URL would be one more administrator.
+        return not store.has_administrators(tx.connection)
     return administrator is not None and administrator.enabled

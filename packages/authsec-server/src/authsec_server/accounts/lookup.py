@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import datetime
 
 from authsec_server import naming
+from authsec_server.accounts import store
 from authsec_server.accounts.model.administrators import Administrator, read_email
-from authsec_server.accounts.store import admin_keys, administrators
 from authsec_server.db import Tx
 from authsec_server.failures import Invalid, NotFound
 from authsec_server.principal import LOCAL_OPERATOR, Principal, PrincipalKind
@@ -20,9 +20,9 @@ def find_administrator(tx: Tx, reference: str, *, suggests: bool = True) -> Admi
     """
     found = None
     if naming.is_uuid(reference):
-        found = administrators.by_id(tx.connection, reference)
+        found = store.administrator_by_id(tx.connection, reference)
     elif address := read_email(reference):
-        found = administrators.by_email(tx.connection, address)
+        found = store.administrator_by_email(tx.connection, address)
     if found is None:
         address = read_email(reference) or ""
         known = _alike(tx, address) if address and suggests else []
@@ -34,9 +34,7 @@ def find_administrator(tx: Tx, reference: str, *, suggests: bool = True) -> Admi
 def _alike(tx: Tx, address: str) -> list[str]:
     """Return the nearby addresses in which the part before the @ is similar. A company's addresses share the rest."""
     name = address.partition("@")[0]
-    return [
-        each for each in administrators.emails_near(tx.connection, address) if nearest(name, [each.partition("@")[0]])
-    ]
+    return [each for each in store.emails_near(tx.connection, address) if nearest(name, [each.partition("@")[0]])]
 
 
 def find_principal(tx: Tx, text: str) -> tuple[PrincipalKind, str] | None:
@@ -47,11 +45,11 @@ def find_principal(tx: Tx, text: str) -> tuple[PrincipalKind, str] | None:
     cannot hide anybody's acts. It checks no permission.
     """
     if naming.is_uuid(text):
-        administrator = administrators.id_of(tx.connection, id_=text)
-        key = admin_keys.id_of(tx.connection, id_=text)
+        administrator = store.id_of_administrator(tx.connection, id_=text)
+        key = store.id_of_admin_key(tx.connection, id_=text)
     else:
-        administrator = administrators.id_of(tx.connection, email=text.lower())
-        key = admin_keys.id_of(tx.connection, name=text)
+        administrator = store.id_of_administrator(tx.connection, email=text.lower())
+        key = store.id_of_admin_key(tx.connection, name=text)
     if administrator and key:
         raise Invalid(
             "by",
@@ -71,9 +69,9 @@ def current_principal(tx: Tx, kind: PrincipalKind, principal_id: str, now: datet
     if kind is PrincipalKind.LOCAL_OPERATOR:
         return LOCAL_OPERATOR
     if kind is PrincipalKind.ADMIN_KEY:
-        key = admin_keys.by_id(tx.connection, principal_id) if naming.is_uuid(principal_id) else None
+        key = store.admin_key_by_id(tx.connection, principal_id) if naming.is_uuid(principal_id) else None
         return key.principal() if key and key.refusal(now) is None else None
     if kind is PrincipalKind.ADMINISTRATOR and naming.is_uuid(principal_id):
-        administrator = administrators.by_id(tx.connection, principal_id)
+        administrator = store.administrator_by_id(tx.connection, principal_id)
         return administrator.principal("") if administrator and administrator.enabled else None
     return None

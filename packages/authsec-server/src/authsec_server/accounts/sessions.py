@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 
 from authsec_server import naming
+from authsec_server.accounts import store
 from authsec_server.accounts.lookup import find_administrator
 from authsec_server.accounts.model import secret
 from authsec_server.accounts.model.administrators import Administrator
@@ -20,8 +21,6 @@ from authsec_server.accounts.model.sessions import (
     SignInMethod,
     shown_user_agent,
 )
-from authsec_server.accounts.store import administrators as people
-from authsec_server.accounts.store import sessions as store
 from authsec_server.audit import service as audit
 from authsec_server.audit.model import Decision, EventKind, Named
 from authsec_server.db import Tx
@@ -50,8 +49,8 @@ def begin(tx: Tx, arrival: Arrival, administrator: Administrator, method: SignIn
         user_agent=shown_user_agent(caller.user_agent),
     )
     _end_replaced(tx, act, caller.cookie)
-    store.add(tx.connection, session, secret.hashed(cookie))
-    people.set_signed_in(tx.connection, administrator.id, now)
+    store.add_session(tx.connection, session, secret.hashed(cookie))
+    store.set_signed_in(tx.connection, administrator.id, now)
     audit.record_act(
         tx,
         act,
@@ -65,13 +64,13 @@ def begin(tx: Tx, arrival: Arrival, administrator: Administrator, method: SignIn
 
 def by_cookie(tx: Tx, cookie: str) -> tuple[Session, Administrator] | None:
     """Return the session with this cookie value, and its administrator, even if the session has ended or expired."""
-    session = store.by_hash(tx.connection, secret.hashed(cookie)) if secret.is_secret(cookie) else None
+    session = store.session_by_hash(tx.connection, secret.hashed(cookie)) if secret.is_secret(cookie) else None
     return (session, find_administrator(tx, session.administrator_id)) if session else None
 
 
 def by_id(tx: Tx, session_id: str) -> tuple[Session, Administrator] | None:
     """Return the session with this id, and its administrator, even if the session has ended or expired."""
-    session = store.by_id(tx.connection, session_id)
+    session = store.session_by_id(tx.connection, session_id)
     return (session, find_administrator(tx, session.administrator_id)) if session else None
 
 
@@ -107,7 +106,7 @@ def end(tx: Tx, act: Act, session_id: str) -> Session:
     if whose.id != act.principal.id:
         act.principal.require(Role.ADMIN)
     _end(tx, act, [session], whose, because="ended")
-    return store.by_id(tx.connection, session_id) or session
+    return store.session_by_id(tx.connection, session_id) or session
 
 
 def end_others(tx: Tx, act: Act) -> int:
@@ -116,7 +115,7 @@ def end_others(tx: Tx, act: Act) -> int:
     Call only inside a `change`.
     """
     whose = find_administrator(tx, act.principal.id)
-    others = [each for each in store.open_ones(tx.connection, whose.id) if each.id != act.principal.session_id]
+    others = [each for each in store.open_sessions(tx.connection, whose.id) if each.id != act.principal.session_id]
     return _end(tx, act, others, whose, because="ended")
 
 
@@ -137,7 +136,7 @@ def end_all_of(tx: Tx, act: Act, administrator: Administrator, *, because: str) 
 
     Call inside the `change` that makes this necessary. `because` is the reason in the audit log.
     """
-    return _end(tx, act, store.open_ones(tx.connection, administrator.id), administrator, because=because)
+    return _end(tx, act, store.open_sessions(tx.connection, administrator.id), administrator, because=because)
 
 
 def end_all_sessions(tx: Tx, now: datetime) -> None:
@@ -145,24 +144,24 @@ def end_all_sessions(tx: Tx, now: datetime) -> None:
 
     The restored database does not show which sessions ended after the backup.
     """
-    store.end_expired(tx.connection, now, seen_until=now, made_until=now)
+    store.end_expired_sessions(tx.connection, now, seen_until=now, made_until=now)
 
 
 def keep(tx: Tx, now: datetime, terms: SessionTerms) -> None:
     """End expired sessions, and delete sessions that ended more than 30 days ago."""
-    store.end_expired(tx.connection, now, seen_until=now - terms.idle, made_until=now - terms.lifetime)
-    store.forget(tx.connection, now - KEPT_FOR)
+    store.end_expired_sessions(tx.connection, now, seen_until=now - terms.idle, made_until=now - terms.lifetime)
+    store.forget_sessions(tx.connection, now - KEPT_FOR)
 
 
 def _valid_sessions(tx: Tx, act: Act, terms: SessionTerms, administrator_id: str) -> list[Session]:
-    found = store.open_ones(tx.connection, administrator_id)
+    found = store.open_sessions(tx.connection, administrator_id)
     return [session for session in found if session.is_valid(act.now, terms)]
 
 
 def _end(tx: Tx, act: Act, sessions: Iterable[Session], whose: Administrator, *, because: str) -> int:
     open_ones = [session for session in sessions if session.ended_at is None]
     for session in open_ones:
-        store.set_ended(tx.connection, session.id, act.now)
+        store.end_session(tx.connection, session.id, act.now)
         audit.record_act(
             tx,
             act,

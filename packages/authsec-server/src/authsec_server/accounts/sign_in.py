@@ -17,13 +17,19 @@ from datetime import datetime
 from hashlib import sha256
 
 from authsec_server import naming
-from authsec_server.accounts import administrators, links, transactions
-from authsec_server.accounts.hashing import Hashing
-from authsec_server.accounts.model import passwords
-from authsec_server.accounts.model.administrators import Administrator, checked_email, read_email
-from authsec_server.accounts.model.links import MESSAGES, REMEDY, LinkPurpose, LinkState, LinkStatus, NewLink
+from authsec_server.accounts import administrators, links, passwords, transactions
+from authsec_server.accounts.model.administrators import (
+    Administrator,
+    LinkPurpose,
+    LinkState,
+    LinkStatus,
+    NewLink,
+    checked_email,
+    read_email,
+)
 from authsec_server.accounts.model.sessions import Arrival, BrowserCaller, NewSession, SignInRefusal
 from authsec_server.accounts.oidc.identity import OpenIdRefusal
+from authsec_server.accounts.passwords import Hashing
 from authsec_server.accounts.transactions import Account, LinkRefused, RefusedSignIn
 from authsec_server.db import Database, Tx
 from authsec_server.failures import Conflict, Invalid
@@ -34,6 +40,15 @@ from authsec_server.web.throttle import Limiter
 
 FAILURES_A_MINUTE = 20  # from one address
 GUESSES_A_MINUTE = 10  # at one account
+_LINK_MESSAGES = {
+    LinkStatus.USED: "This link was already used. A link works only once.",
+    LinkStatus.VOIDED: "This link is no longer valid: a newer link replaced it.",
+    LinkStatus.EXPIRED: "This link has expired.",
+    LinkStatus.TOO_LATE: "This link is no longer valid: the first administrator already exists, or the "
+    "administrator of the link is disabled.",
+    LinkStatus.UNKNOWN: "This link is not from this authority, is incomplete, or expired some time ago.",
+}
+_LINK_REMEDY = "Ask the sender for a new link. On the server's machine, `authsec admin setup-url` makes one."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -307,7 +322,7 @@ class SignIn:
         status = LinkStatus.UNKNOWN if state.open else state.status  # open, but for something else
         why = SignInRefusal.LINK_ENDED if state.link else SignInRefusal.LINK_UNKNOWN
         self._count(why, state.administrator, caller)
-        return Conflict(MESSAGES[status], REMEDY)
+        return Conflict(_LINK_MESSAGES[status], _LINK_REMEDY)
 
     def _refuse(self, refused: RefusedSignIn, caller: BrowserCaller, *, said: str = WRONG) -> Unauthenticated:
         self._count(refused.why, refused.whose, caller)

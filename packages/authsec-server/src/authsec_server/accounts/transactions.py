@@ -10,14 +10,11 @@ from collections.abc import Set
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from authsec_server.accounts import administrators, links, sessions
+from authsec_server.accounts import administrators, links, sessions, store
 from authsec_server.accounts.model import administrators as model
-from authsec_server.accounts.model.administrators import Administrator, identity, read_email
-from authsec_server.accounts.model.links import LinkPurpose, LinkState
+from authsec_server.accounts.model.administrators import Administrator, LinkPurpose, LinkState, identity, read_email
 from authsec_server.accounts.model.sessions import Arrival, NewSession, SignInMethod, SignInRefusal
 from authsec_server.accounts.oidc.identity import OpenIdRefusal
-from authsec_server.accounts.store import administrators as store
-from authsec_server.accounts.store import sessions as past
 from authsec_server.audit import service as audit
 from authsec_server.audit.model import EventKind, Refusal, Tally
 from authsec_server.db import Tx
@@ -56,14 +53,13 @@ class LinkRefused(Exception):
 def account(tx: Tx, email: str) -> Account | None:
     """Return the account with this address, which a person typed; None if there is no such account."""
     address = read_email(email)
-    return _account(tx, store.by_email(tx.connection, address) if address else None)
+    return _account(tx, store.administrator_by_email(tx.connection, address) if address else None)
 
 
 def account_of(tx: Tx, principal: Principal) -> Account | None:
     """Return the account of the acting administrator; None if the principal is not an administrator."""
-    return _account(
-        tx, store.by_id(tx.connection, principal.id) if principal.kind is PrincipalKind.ADMINISTRATOR else None
-    )
+    person = principal.kind is PrincipalKind.ADMINISTRATOR
+    return _account(tx, store.administrator_by_id(tx.connection, principal.id) if person else None)
 
 
 def with_password(tx: Tx, arrival: Arrival, verified: Account, *, rehashed: str | None = None) -> NewSession:
@@ -131,7 +127,7 @@ def from_identity(
     `RefusedSignIn`, `Invalid`.
     """
     issuer, subject = identity(issuer, subject)
-    found = store.by_identity(tx.connection, issuer, subject)
+    found = store.administrator_by_identity(tx.connection, issuer, subject)
     if found is None:
         new = model.new(
             arrival.new_id(), arrival.now, email=email, name=name, role=role, issuer=issuer, subject=subject
@@ -152,7 +148,7 @@ def without_role(tx: Tx, arrival: Arrival, issuer: str, subject: str) -> Adminis
 
     A lower role ends sessions, so the loss of every role ends them too. Call only inside a `change`.
     """
-    found = store.by_identity(tx.connection, *identity(issuer, subject))
+    found = store.administrator_by_identity(tx.connection, *identity(issuer, subject))
     if found is not None:
         sessions.end_all_of(tx, arrival.by(found.principal("")), found, because="no role at the provider")
     return found
@@ -176,7 +172,7 @@ def _account(tx: Tx, found: Administrator | None) -> Account | None:
     """
     whose = found.id if found else NOBODY
     password_hash = store.password_hash(tx.connection, whose)
-    networks = {limit_key(address) for address in past.addresses(tx.connection, whose)}
+    networks = {limit_key(address) for address in store.session_addresses(tx.connection, whose)}
     return Account(administrator=found, password_hash=password_hash, networks=networks) if found else None
 
 
@@ -185,7 +181,7 @@ def _still(tx: Tx, verified: Account) -> Administrator:
 
     Raises `RefusedSignIn` if the administrator was disabled or the password was changed since the verification.
     """
-    now = store.by_id(tx.connection, verified.administrator.id)
+    now = store.administrator_by_id(tx.connection, verified.administrator.id)
     if now is None or not now.enabled:
         raise RefusedSignIn(SignInRefusal.DISABLED, now)
     if store.password_hash(tx.connection, now.id) != verified.password_hash:
@@ -194,7 +190,7 @@ def _still(tx: Tx, verified: Account) -> Administrator:
 
 
 def _from_new_identity(tx: Tx, arrival: Arrival, new: Administrator) -> Administrator:
-    if holder := store.by_email(tx.connection, new.email):
+    if holder := store.administrator_by_email(tx.connection, new.email):
         raise RefusedSignIn(SignInRefusal.IDENTITY_EMAIL_TAKEN, holder)
     administrators.add(tx, new)
     detail = {"email": new.email, "role": new.role.name.lower(), "issuer": new.issuer}

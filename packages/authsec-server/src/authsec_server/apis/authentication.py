@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
+from authsec.api_credential import is_api_credential
+
 from authsec_server.apis import credentials
-from authsec_server.apis.credential import CredentialRefusal, Holder, shown_in
+from authsec_server.apis.model import CredentialRefusal, Holder
 from authsec_server.db import Database
 from authsec_server.web.errors import TooOften
+from authsec_server.web.oauth import read_basic
 from authsec_server.web.request_context import RequestContext, limit_key
 from authsec_server.web.throttle import Limiter, Throttle
 
@@ -39,6 +42,36 @@ class NotProved(Exception):
 class _Refused:
     why: CredentialRefusal
     holder: Holder | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShownCredential:
+    """The credential in a request. `text` has the form of a credential; `api` is the claimed slug or id, or empty."""
+
+    text: str = field(repr=False)
+    api: str = ""
+
+    def is_of(self, holder: Holder) -> bool:
+        """Return whether the credential belongs to the API that the request names. True if the request names no API."""
+        return self.api in {"", holder.slug, holder.api_id}
+
+
+def shown_in(authorizations: Sequence[str]) -> ShownCredential | CredentialRefusal:
+    """Read the credential from the Authorization headers: `Bearer`, or `Basic` with slug or id (RFC 7662 section 2.1).
+
+    A request with two Authorization headers is refused, because neither has precedence.
+    """
+    if not authorizations:
+        return CredentialRefusal.MISSING
+    scheme, _, sent = authorizations[0].strip().partition(" ")
+    named: tuple[str, str] | None = None
+    if scheme.lower() == "bearer":
+        named = "", sent.strip()
+    elif scheme.lower() == "basic" and (read := read_basic(sent.strip())) is not None and read[0]:
+        named = read
+    if named is None or len(authorizations) > 1 or not is_api_credential(named[1]):
+        return CredentialRefusal.MALFORMED
+    return ShownCredential(api=named[0], text=named[1])
 
 
 class ApiCredentials:

@@ -11,10 +11,8 @@ from authsec.api_credential import CREDENTIAL_BYTES, text_of
 from authsec_server import naming
 from authsec_server.accounts.model.admin_keys import expiry
 from authsec_server.accounts.model.secret import hashed
-from authsec_server.apis import credential_store as rows
-from authsec_server.apis import service
-from authsec_server.apis.credential import KEPT, MAX_VALID, Credential, CredentialRefusal, Holder
-from authsec_server.apis.model import Api
+from authsec_server.apis import service, store
+from authsec_server.apis.model import Api, Credential, CredentialRefusal, Holder
 from authsec_server.audit import service as audit
 from authsec_server.audit.model import EventKind, Named, Refusal, Tally
 from authsec_server.db import Tx
@@ -22,6 +20,8 @@ from authsec_server.failures import Conflict, NotFound
 from authsec_server.principal import Act, Role
 from authsec_server.web.request_context import limit_key
 
+MAX_VALID = 2  # the one in use, and the next: what it takes to replace one without a gap
+KEPT = timedelta(days=90)  # one that has ended: so long the audit log can say which it was that came in vain
 LAST_USE_EVERY = timedelta(minutes=1)
 
 
@@ -35,8 +35,8 @@ def create(
     """
     act.principal.require(Role.OPERATOR)
     api = service.get(tx, act, id_or_slug)
-    rows.forget(tx.connection, api.id, act.now - KEPT)
-    held = rows.of_api(tx.connection, api.id)
+    store.forget_credentials(tx.connection, api.id, act.now - KEPT)
+    held = store.credentials_of(tx.connection, api.id)
     _refuse_too_many(act, api, held)
     credential = Credential(
         id=act.new_id(),
@@ -46,7 +46,7 @@ def create(
         expires_at=expiry(life, act.now),
     )
     text = text_of(act.token_bytes(CREDENTIAL_BYTES))
-    rows.add(tx.connection, credential, hashed(text))
+    store.add_credential(tx.connection, credential, hashed(text))
     _record(tx, act, EventKind.API_CREDENTIAL_CREATED, api, credential)
     return credential, text
 
@@ -62,13 +62,13 @@ def of_api(tx: Tx, act: Act, id_or_slug: str) -> list[Credential]:
 
     Expired and revoked credentials stay in the list for some time.
     """
-    return rows.of_api(tx.connection, service.get(tx, act, id_or_slug).id)
+    return store.credentials_of(tx.connection, service.get(tx, act, id_or_slug).id)
 
 
 def get(tx: Tx, act: Act, id_or_slug: str, id_or_name: str) -> Credential:
     """Return one credential of the API. Raises `NotFound`."""
     api = service.get(tx, act, id_or_slug)
-    held = rows.of_api(tx.connection, api.id)
+    held = store.credentials_of(tx.connection, api.id)
     found = {**{each.name: each for each in held}, **{each.id: each for each in held}}.get(id_or_name)
     if found is None:
         raise NotFound(
@@ -88,7 +88,7 @@ def revoke(tx: Tx, act: Act, id_or_slug: str, id_or_name: str) -> Credential:
     credential = get(tx, act, id_or_slug, id_or_name)
     if credential.revoked_at is not None:
         return credential
-    rows.set_revoked(tx.connection, credential.id, act.now)
+    store.set_credential_revoked(tx.connection, credential.id, act.now)
     _record(tx, act, EventKind.API_CREDENTIAL_REVOKED, api, credential)
     return credential.revoked(act.now)
 
@@ -98,12 +98,12 @@ def find(tx: Tx, text: str) -> Holder | None:
 
     This function checks no permission, because it serves authentication.
     """
-    return rows.by_hash(tx.connection, hashed(text))
+    return store.credential_by_hash(tx.connection, hashed(text))
 
 
 def used(tx: Tx, credential: Credential, now: datetime) -> None:
     """Save the time of the last use, at most once a minute."""
-    rows.set_used(tx.connection, credential.id, now, at_most_every=LAST_USE_EVERY)
+    store.set_credential_used(tx.connection, credential.id, now, at_most_every=LAST_USE_EVERY)
 
 
 def refused(

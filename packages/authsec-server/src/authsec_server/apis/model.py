@@ -1,10 +1,14 @@
-"""Protected APIs, their actions, and their identifiers, which are the audiences of tokens. No I/O."""
+"""Protected APIs, their actions, their identifiers (the audiences of tokens), and their credentials. No I/O.
+
+An API identifies itself with a credential when it asks the authority about a token. A credential has no other
+use: its holder cannot administer anything, and cannot exchange it for a token.
+"""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 from urllib.parse import urlsplit
@@ -166,5 +170,59 @@ EDITABLE: Fields = {
         lambda _, given: parse_described(given), plain=lambda its: {each.action: each.description for each in its}
     ),
 }
-"""The fields of an API that an edit can change. A new field also needs a column in `store`, a JSON type in `shapes`,
+"""The fields of an API that an edit can change. A new field also needs a column in `store`, a JSON type in `api`,
 and inputs in the template `apis/fields.html` and the command line. All other code reads this list."""
+
+
+class CredentialRefusal(StrEnum):
+    """The reason why a credential was refused, as the audit log records it."""
+
+    MISSING = "api_credential_missing"
+    MALFORMED = "not_an_api_credential"
+    UNKNOWN = "api_credential_unknown"
+    OF_ANOTHER = "api_credential_of_another"
+    EXPIRED = "api_credential_expired"
+    REVOKED = "api_credential_revoked"
+    RATE_LIMITED = "rate_limited"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Credential:
+    """A credential without its secret. The secret is shown once and never stored; the table has its hash."""
+
+    id: str
+    api_id: str
+    name: str
+    created_at: datetime
+    expires_at: datetime | None = None
+    last_used_at: datetime | None = None
+    revoked_at: datetime | None = None
+
+    def refusal(self, now: datetime) -> CredentialRefusal | None:
+        """Return why the credential is refused at `now`; None if the credential is valid."""
+        if self.revoked_at is not None:
+            return CredentialRefusal.REVOKED
+        if self.expires_at is not None and now >= self.expires_at:
+            return CredentialRefusal.EXPIRED
+        return None
+
+    def state(self, now: datetime) -> str:
+        """Return the state of the credential: `active`, `expired` or `revoked`."""
+        words = {CredentialRefusal.REVOKED: "revoked", CredentialRefusal.EXPIRED: "expired"}
+        refusal = self.refusal(now)
+        return words[refusal] if refusal else "active"
+
+    def revoked(self, now: datetime) -> Credential:
+        """Return a copy of the credential, revoked at `now`."""
+        return replace(self, revoked_at=now)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Holder:
+    """The API that holds a credential, with the fields that callers need."""
+
+    api_id: str
+    slug: str
+    name: str
+    identifier: str
+    credential: Credential

@@ -10,14 +10,22 @@ from authsec_server.apis.model import EDITABLE, Action, Api, ApiKind, Described
 from authsec_server.audit import service as audit
 from authsec_server.audit.model import EventKind, Named
 from authsec_server.db import Tx
-from authsec_server.failures import Conflict, Invalid, NotFound
+from authsec_server.db.matching import neighbours
+from authsec_server.failures import Conflict
 from authsec_server.keys.model import Algorithm
 from authsec_server.keys.service import ALWAYS_WANTED
 from authsec_server.principal import Act, Role
 from authsec_server.revisions import checked, edited, plain, require_current
+from authsec_server.slug_lookup import SlugLookup
 from authsec_server.suggest import nearest
 
 FEW = 500  # actions or audiences that are asked for one by one
+
+_APIS = SlugLookup(table=store.apis, load=store.loaded, noun="API", command="apis", also=(store.apis.c.identifier,))
+get = _APIS.get
+which = _APIS.which
+page = _APIS.page
+search = _APIS.search
 
 
 def create(
@@ -91,41 +99,6 @@ def delete(tx: Tx, act: Act, id_or_slug: str) -> Api:
     detail = {"slug": api.slug, "kind": api.kind, **plain(EDITABLE, api)}
     audit.record_act(tx, act, EventKind.API_DELETED, subject=Named(id=api.id, name=api.name), detail=detail)
     return api
-
-
-def get(tx: Tx, act: Act, id_or_slug: str) -> Api:
-    """Return the API with this id or slug. Raises `NotFound`."""
-    act.principal.require(Role.VIEWER)
-    known = naming.is_uuid(id_or_slug) or naming.is_slug(id_or_slug)
-    api = store.find(tx.connection, id_or_slug) if known else None
-    if api is None:
-        raise NotFound(f"There is no API {naming.quoted(id_or_slug)}.", which(tx, id_or_slug))
-    return api
-
-
-def which(tx: Tx, asked: str) -> str:
-    """Return a hint that says how to find the intended API.
-
-    This function checks no permission: other packages of the server call it.
-    """
-    return naming.meant(asked, lambda slug: store.slugs_near(tx.connection, slug), "See the list: authsec apis list")
-
-
-def page(tx: Tx, act: Act, *, text: str = "", after: str = "", limit: int = 50) -> tuple[list[Api], str | None]:
-    """Return one page of APIs in slug order, starting after the slug `after`, and the cursor of the next page.
-
-    `text` selects the APIs whose name, slug or identifier contains it, or whose id begins with it.
-    """
-    act.principal.require(Role.VIEWER)
-    if after and not naming.is_slug(after):
-        raise Invalid("cursor", "This cursor does not come from a list.", "Start at the first page.")
-    found = store.page(tx.connection, text=text, after=after, limit=limit + 1)
-    return found[:limit], found[limit - 1].slug if len(found) > limit else None
-
-
-def search(tx: Tx, act: Act, text: str, *, limit: int = 8) -> list[Api]:
-    """Return the first APIs that `page` finds for the text; an empty text finds none."""
-    return page(tx, act, text=text, limit=limit)[0] if text else []
 
 
 def describing(tx: Tx, act: Act, actions: Collection[str]) -> dict[str, tuple[Described, ...]]:
@@ -221,7 +194,7 @@ def near(tx: Tx, name: str) -> str:
     Return an empty string if no slug is similar, or if `name` is a URL. This function checks no permission:
     other packages of the server call it.
     """
-    return "" if "://" in name else nearest(name, store.slugs_near(tx.connection, name))
+    return "" if "://" in name else nearest(name, neighbours(tx.connection, store.apis.c.slug, name))
 
 
 def named(tx: Tx, act: Act, identifier: str) -> Api | None:

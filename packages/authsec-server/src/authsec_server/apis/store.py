@@ -1,8 +1,12 @@
-"""Tables of protected APIs and their actions, and the queries."""
+"""The tables of protected APIs, of their actions and of their credentials, and the queries.
+
+Credentials are stored as hashes.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Collection
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import (
@@ -14,6 +18,7 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    and_,
     delete,
     insert,
     or_,
@@ -21,12 +26,10 @@ from sqlalchemy import (
     update,
 )
 
-from authsec_server.apis.model import Action, Api, Described
+from authsec_server.apis.model import Action, Api, Credential, Described, Holder
 from authsec_server.db import rows
-from authsec_server.db.matching import matches, neighbours
 from authsec_server.db.schema import Instant, metadata
 from authsec_server.keys.model import Algorithm
-from authsec_server.naming import is_uuid
 
 apis = Table(
     "apis",
@@ -77,28 +80,9 @@ def _add_actions(connection: Connection, api: Api) -> None:
         connection.execute(insert(api_actions), described)
 
 
-def find(connection: Connection, id_or_slug: str) -> Api | None:
-    """Return the API with this id or slug."""
-    column = apis.c.id if is_uuid(id_or_slug) else apis.c.slug
-    return next(iter(_loaded(connection, select(apis).where(column == id_or_slug))), None)
-
-
-def slugs_near(connection: Connection, slug: str) -> list[str]:
-    """Return the slugs that sort closest to this slug, for suggestions."""
-    return neighbours(connection, apis.c.slug, slug)
-
-
 def known_as(connection: Connection, *names: str) -> list[Api]:
     """Return the APIs whose slug or identifier is one of `names`."""
-    return _loaded(connection, select(apis).where(or_(apis.c.slug.in_(names), apis.c.identifier.in_(names))))
-
-
-def page(connection: Connection, *, text: str, after: str, limit: int) -> list[Api]:
-    """Return the APIs that match the text, after the slug `after`, in slug order."""
-    behind = select(apis).where(apis.c.slug > after).order_by(apis.c.slug).limit(limit)
-    if text:
-        behind = behind.where(matches(text, apis.c.id, apis.c.name, apis.c.slug, apis.c.identifier))
-    return _loaded(connection, behind)
+    return loaded(connection, select(apis).where(or_(apis.c.slug.in_(names), apis.c.identifier.in_(names))))
 
 
 def describing(connection: Connection, actions: Collection[str]) -> dict[str, tuple[Described, ...]]:
@@ -152,10 +136,68 @@ def identifiers_of(connection: Connection, names: Collection[str]) -> dict[str, 
     return {name: found[name] for name in names if name in found}
 
 
-def _loaded(connection: Connection, statement: Select[Any]) -> list[Api]:
+def loaded(connection: Connection, statement: Select[Any]) -> list[Api]:
     found = connection.execute(statement).all()
     held: dict[str, list[Action]] = {row.id: [] for row in found}
     if held:
         for row in connection.execute(select(api_actions).where(api_actions.c.api_id.in_(held))):
             held[row.api_id].append(Action(action=row.action, description=row.description))
     return [rows.read(Api, row, actions=tuple(sorted(held[row.id], key=lambda each: each.action))) for row in found]
+
+
+api_credentials = Table(
+    "api_credentials",
+    metadata,
+    Column("id", String(36), primary_key=True),
+    Column("api_id", String(36), ForeignKey("apis.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("name", Text, nullable=False),
+    Column("secret_sha256", String(64), nullable=False, unique=True),
+    Column("created_at", Instant, nullable=False),
+    Column("expires_at", Instant),
+    Column("last_used_at", Instant),
+    Column("revoked_at", Instant),
+)
+_columns = api_credentials.c
+
+
+def add_credential(connection: Connection, credential: Credential, secret_sha256: str) -> None:
+    """Insert the credential."""
+    connection.execute(insert(api_credentials), rows.write(api_credentials, credential, secret_sha256=secret_sha256))
+
+
+def set_credential_revoked(connection: Connection, credential_id: str, now: datetime) -> None:
+    """Save the time of the revocation."""
+    connection.execute(update(api_credentials).where(_columns.id == credential_id).values(revoked_at=now))
+
+
+def set_credential_used(connection: Connection, credential_id: str, now: datetime, *, at_most_every: timedelta) -> None:
+    """Save the time of the last use, at most once in each period of `at_most_every`."""
+    due = or_(_columns.last_used_at.is_(None), _columns.last_used_at <= now - at_most_every)
+    connection.execute(update(api_credentials).where(_columns.id == credential_id, due).values(last_used_at=now))
+
+
+def credentials_of(connection: Connection, api_id: str) -> list[Credential]:
+    """Return the API's credentials, the oldest first, including expired and revoked credentials."""
+    held = select(api_credentials).where(_columns.api_id == api_id).order_by(_columns.created_at, _columns.id)
+    return [rows.read(Credential, row) for row in connection.execute(held)]
+
+
+def credential_by_hash(connection: Connection, secret_sha256: str) -> Holder | None:
+    """Return the API and the credential with this hash, even if the credential is expired or revoked."""
+    its = apis.c
+    row = connection.execute(
+        select(api_credentials, its.slug, its.name.label("api_name"), its.identifier)
+        .join(apis, its.id == _columns.api_id)
+        .where(_columns.secret_sha256 == secret_sha256)
+    ).first()
+    if row is None:
+        return None
+    return rows.read(Holder, row, name=row.api_name, credential=rows.read(Credential, row))
+
+
+def forget_credentials(connection: Connection, api_id: str, ended_before: datetime) -> None:
+    """Delete the API's credentials that expired or were revoked before `ended_before`."""
+    ended = or_(
+        _columns.revoked_at < ended_before, and_(_columns.expires_at.is_not(None), _columns.expires_at < ended_before)
+    )
+    connection.execute(delete(api_credentials).where(_columns.api_id == api_id, ended))

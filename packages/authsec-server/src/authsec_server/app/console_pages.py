@@ -7,10 +7,9 @@ from functools import cache
 from starlette.routing import BaseRoute
 
 from authsec_server.app.services import Services
-from authsec_server.console.rendering import Renderer
+from authsec_server.console.rendering import Assets, Renderer
 from authsec_server.console.routes import routes
 from authsec_server.console.site import Console
-from authsec_server.console.static import Assets
 
 
 def console_routes(services: Services) -> list[BaseRoute]:

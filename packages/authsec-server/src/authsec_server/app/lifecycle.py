@@ -17,7 +17,7 @@ from starlette.types import Lifespan
 
 from authsec_server.accounts import links
 from authsec_server.accounts.admin_keys import bootstrap_key
-from authsec_server.accounts.model import AdminKey
+from authsec_server.accounts.model.admin_keys import AdminKey
 from authsec_server.accounts.sign_in import SignIn
 from authsec_server.app.older_database import compare, may_be_read, watch
 from authsec_server.app.routes import routes

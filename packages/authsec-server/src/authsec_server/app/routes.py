@@ -11,11 +11,11 @@ from starlette.routing import BaseRoute
 
 from authsec_server.accounts import api as accounts_api
 from authsec_server.accounts.lookup import find_principal
-from authsec_server.accounts.model import KeyRefusal, SignInRefusal
+from authsec_server.accounts.model.admin_keys import KeyRefusal
+from authsec_server.accounts.model.sessions import SignInRefusal
 from authsec_server.accounts.oidc.identity import OpenIdRefusal
-from authsec_server.apis import api as apis_api
-from authsec_server.apis import credentials_api
-from authsec_server.apis.credential import CredentialRefusal
+from authsec_server.apis import api
+from authsec_server.apis.model import CredentialRefusal
 from authsec_server.app.services import Services
 from authsec_server.attestation.explain import api as trial_api
 from authsec_server.audit import api as audit_api
@@ -33,11 +33,10 @@ from authsec_server.delegations import resolve, service
 from authsec_server.failures import NotFound, NotPermitted
 from authsec_server.issuers import api as issuers_api
 from authsec_server.keys import api as keys_api
-from authsec_server.keys import sealing_key_api
 from authsec_server.revocations import api as revocations_api
 from authsec_server.roles import api as roles_api
 from authsec_server.tokens import api as tokens_api
-from authsec_server.tokens import events_api, introspection_api, oauth_api, revocation_api
+from authsec_server.tokens import events_api, introspection, revocation
 from authsec_server.tokens.decision import Reason as TokenReason
 from authsec_server.web import health, openapi
 from authsec_server.web.operations import AnyOperation, routes_of
@@ -87,7 +86,7 @@ def _for_agents_and_apis(services: Services) -> list[BaseRoute]:
     streams = services.streams
     return [
         *keys_api.routes(services.settings, services.authority_keys.key_ring),
-        *introspection_api.routes(services.api_credentials, services.introspection),
+        *introspection.routes(services.api_credentials, services.introspection),
         *revocations_api.routes(
             streams.feed,
             streams.live_feed,
@@ -95,8 +94,8 @@ def _for_agents_and_apis(services: Services) -> list[BaseRoute]:
             subscriber_tracker=streams.subscriber_tracker,
             recognise=services.api_credentials.audience,
         ),
-        *revocation_api.routes(services.self_revocation),
-        *oauth_api.routes(
+        *revocation.routes(services.self_revocation),
+        *tokens_api.token_endpoint(
             issuer=services.settings.issuer,
             address_limit=services.settings.address_limit,
             monotonic=services.runtime.monotonic,
@@ -119,11 +118,10 @@ def operations(services: Services) -> list[AnyOperation]:
         *_of_clients(services),
         *_of_issuers(services),
         *roles_api.operations(service.delete_role),
-        *apis_api.operations(),
-        *credentials_api.operations(),
+        *api.operations(),
         *delegations_api.operations(services.terms),
         *keys_api.operations(authority_keys.key_ring, authority_keys.feed_keys),
-        *revocation_api.operations(services.own_tokens),
+        *revocation.operations(services.own_tokens),
         *accounts_api.operations(issuer=services.settings.issuer),
         *audit_api.operations(NAMES),
         *sealing_api.operations(
@@ -132,7 +130,7 @@ def operations(services: Services) -> list[AnyOperation]:
             older=lambda: services.comparison.problem,
             not_compared=services.comparison.why_not_compared,
         ),
-        *sealing_key_api.operations(authority_keys.sealing_keyring, issuer=services.settings.issuer),
+        *keys_api.sealing_key_operations(authority_keys.sealing_keyring, issuer=services.settings.issuer),
         *events_api.operations(),  # after the words that stand beside the numbers of events
         *configuration_api.operations(_setting(services), services.trust.cluster_apis),
     ]

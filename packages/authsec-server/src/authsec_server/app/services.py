@@ -13,9 +13,9 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 
 from authsec_server.accounts.authentication import AdminKeys, LocalOperator, Sessions, cookie_name
-from authsec_server.accounts.hashing import Hashing
-from authsec_server.accounts.model import SessionTerms
+from authsec_server.accounts.model.sessions import SessionTerms
 from authsec_server.accounts.oidc import OpenIdSignIn, sign_in_of
+from authsec_server.accounts.passwords import Hashing
 from authsec_server.accounts.sign_in import SignIn
 from authsec_server.apis import service as apis
 from authsec_server.apis.authentication import ApiCredentials

@@ -142,11 +142,9 @@ def minted_under(
     return page(tx, principal, wanted, before=before, limit=limit)
 
 
-def principal_acts(
-    tx: Tx, principal: Principal, kind: PrincipalKind, principal_id: str, *, before: int | None = None, limit: int = 10
-) -> AuditLogPage:
-    """Return the actions of an administrator or an admin key, newest first."""
-    return page(tx, principal, EventFilter(principal=(kind, principal_id)), before=before, limit=limit)
+def principal_acts(tx: Tx, principal: Principal, kind: PrincipalKind, principal_id: str) -> AuditLogPage:
+    """Return the newest actions of an administrator or an admin key, newest first."""
+    return page(tx, principal, EventFilter(principal=(kind, principal_id)), limit=10)
 
 
 def is_numberlike(text: str) -> bool:

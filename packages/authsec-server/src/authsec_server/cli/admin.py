@@ -13,7 +13,7 @@ import click
 from authsec.config import export_line, is_loopback
 from authsec.lazy_commands import Commands, LazyCommand
 
-from authsec_server.accounts.model import is_admin_key, new_admin_key
+from authsec_server.accounts.model.admin_keys import is_admin_key, new_admin_key
 from authsec_server.cli.caller import Caller, path
 from authsec_server.cli.confirm import (
     change_command,

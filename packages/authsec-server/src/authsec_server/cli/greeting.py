@@ -17,7 +17,7 @@ from authsec.safe_text import plain
 from authsec.terminal import command_line
 from sqlalchemy import make_url
 
-from authsec_server.accounts.model import AdminKey, KeyRefusal
+from authsec_server.accounts.model.admin_keys import AdminKey, KeyRefusal
 from authsec_server.app import Authority
 from authsec_server.cli.output import when
 from authsec_server.console.addresses import REMEDY, is_plain_http

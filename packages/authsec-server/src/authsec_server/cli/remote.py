@@ -19,7 +19,7 @@ from authsec.errors import ConfigError
 from authsec.exit_status import Exit
 from authsec.http_client import trust_store
 
-from authsec_server.accounts.model import is_admin_key
+from authsec_server.accounts.model.admin_keys import is_admin_key
 from authsec_server.cli.transport import API, CallFailed
 
 _TIMEOUT: Final = httpx2.Timeout(30, connect=5)  # seconds

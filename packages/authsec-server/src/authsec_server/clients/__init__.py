@@ -4,21 +4,20 @@ The package `attestation` checks the proofs. The package `delegations` decides w
 
 | module | owns |
 |---|---|
-| `model`, `shapes` | fields and limits: labels, proofs, overlap of secrets; the JSON of a client's description |
+| `model` | fields and limits: labels, proofs, overlap of secrets |
 | `service` | onboard, edit, enable, disable, delete clients; revoke tokens; what the audit log says about a client |
 | `api` | the admin API operations for clients and their proofs |
-| `store` | tables and indexes; load and save a client with its proofs |
+| `store` | tables and indexes of clients, proofs and enrolment codes; load and save a client with its proofs |
 | `search` | the filters, orders and cursor of a list of clients, and its SQL; many clients by slug |
-| `views` | a client and its proofs as JSON |
+| `views` | a client and its proofs as JSON, in requests, documents and answers |
 | `proofs` | make a proof from a request: selectors, key, secret or nothing |
 | `held_proofs` | add and remove a client's proofs; rotate a secret; the longest overlap of two secrets |
-| `proof_status` | texts about a stored proof: valid, too broad, shared, or who else satisfies it |
-| `proof_preview` | the same texts for selectors that a person is still typing |
+| `proof_status` | texts about a proof, stored or still typed: valid, too broad, shared, who else satisfies it |
 | `binding_matching` | which trusted issuer can prove the selectors of a proof; why another issuer cannot |
 | `bindings`, `binding_store`, `bindings_api` | proofs when a trusted issuer is edited or removed; SQL; operations |
-| `enrolment`, `enrolment_store` | how long a code and its key are valid, and how many codes; the table |
+| `enrolment` | how long a code and its key are valid, and how many codes |
 | `enrolment_service`, `enrolment_api` | make, revoke, use enrolment codes; operations, and the endpoint for machines |
 | `selector_keys` | which selectors exist for each platform and each OpenID Connect preset |
 | `selectors` | syntax and number of typed selectors, and the error texts |
-| `k8s_manifest` | the Kubernetes manifest of the Connect tab and of `authsec agents manifest` |
+| `k8s_manifest` | Kubernetes manifests: of the Connect tab and `authsec agents manifest`; a volume with a pod's token |
 """

@@ -12,8 +12,9 @@ from pydantic import Field
 from authsec_server.clients import held_proofs, search, service
 from authsec_server.clients.model import OVERLAP, Attention, Client, ClientKind, NewProof, Onboarding, Platform, Proof
 from authsec_server.clients.search import ClientFilters, ClientSort
-from authsec_server.clients.shapes import ClientChanges, ClientDescriptionBody
 from authsec_server.clients.views import (
+    ClientChanges,
+    ClientDescriptionBody,
     ClientDetails,
     ClientMade,
     ClientShown,

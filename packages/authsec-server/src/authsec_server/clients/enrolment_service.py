@@ -14,7 +14,6 @@ from authsec_server import naming
 from authsec_server.accounts.lookup import current_principal
 from authsec_server.audit import service as audit
 from authsec_server.audit.model import EventKind, Named
-from authsec_server.clients import enrolment_store as codes
 from authsec_server.clients import service, store
 from authsec_server.clients.enrolment import (
     CODE_LIFE,
@@ -93,7 +92,7 @@ def make(tx: Tx, act: Act, id_or_slug: str, *, hours: int = DEFAULT_HOURS) -> Ne
         created_at=act.now,
         expires_at=act.now + CODE_LIFE,
     )
-    codes.add(tx.connection, enrolment, hashed(read_code(code) or ""))
+    store.add_enrolment(tx.connection, enrolment, hashed(read_code(code) or ""))
     _record(tx, act, EventKind.ENROLMENT_MADE, client, enrolment)
     return NewEnrolment(client=client, enrolment=enrolment, code=code)
 
@@ -101,33 +100,35 @@ def make(tx: Tx, act: Act, id_or_slug: str, *, hours: int = DEFAULT_HOURS) -> Ne
 def open_of(tx: Tx, act: Act, client_id: str) -> list[Enrolment]:
     """List the client's unused codes that have not expired, oldest first."""
     act.principal.require(Role.VIEWER)
-    return codes.of_client(tx.connection, client_id, act.now)
+    return store.enrolments_of(tx.connection, client_id, act.now)
 
 
 def take_back(tx: Tx, act: Act, id_or_slug: str, enrolment_id: str) -> Client:
     """Revoke the code, so that no machine can use it. Raises `NotFound` if the code was used or has expired."""
     act.principal.require(Role.OPERATOR)
     client = service.get(tx, act, id_or_slug)
-    found = next((each for each in codes.of_client(tx.connection, client.id, act.now) if each.id == enrolment_id), None)
+    found = next(
+        (each for each in store.enrolments_of(tx.connection, client.id, act.now) if each.id == enrolment_id), None
+    )
     if found is None:
         raise NotFound(
             f"{client.name} has no open code {naming.quoted(enrolment_id)}.",
             "The code was used or cancelled, or has expired. A key that was enrolled with it stays valid until "
             "that proof is removed.",
         )
-    codes.remove(tx.connection, found.id)
+    store.remove_enrolment(tx.connection, found.id)
     _record(tx, act, EventKind.ENROLMENT_TAKEN_BACK, client, found)
     return client
 
 
 def forget_all(tx: Tx) -> None:
     """Delete every code after a restore, because a restored database does not show which codes were used."""
-    codes.remove_all(tx.connection)
+    store.remove_all_enrolments(tx.connection)
 
 
 def forget(tx: Tx, now: datetime) -> None:
     """Delete the codes that have expired."""
-    codes.forget(tx.connection, now)
+    store.forget_enrolments(tx.connection, now)
 
 
 def _refuse_useless(tx: Tx, act: Act, client: Client) -> None:
@@ -135,7 +136,7 @@ def _refuse_useless(tx: Tx, act: Act, client: Client) -> None:
         raise Conflict(
             f"{client.name} is disabled, and would get no token with a new key either.", "Enable the client first."
         )
-    if len(codes.of_client(tx.connection, client.id, act.now)) >= MAX_OPEN:
+    if len(store.enrolments_of(tx.connection, client.id, act.now)) >= MAX_OPEN:
         raise Conflict(
             f"{client.name} has {MAX_OPEN} open codes, which is the limit.",
             "Use a code, cancel one, or wait: each code expires after 15 minutes.",
@@ -188,7 +189,7 @@ class Usable:
 def usable(tx: Tx, now: datetime, asked: Redemption) -> Usable:
     """Check the code. Return the code with its client and its maker. Raises `EnrolmentRefused`."""
     code = read_code(asked.code)
-    enrolment = codes.by_hash(tx.connection, hashed(code)) if code else None
+    enrolment = store.enrolment_by_hash(tx.connection, hashed(code)) if code else None
     client = service.load(tx, enrolment.client_id) if enrolment else None
     if enrolment is None or client is None or not client.enabled:
         raise EnrolmentRefused(EnrolmentRefusal.CODE_UNKNOWN)
@@ -207,7 +208,7 @@ def enrol(tx: Tx, arrival: EnrollingMachine, asked: Redemption, *, issuer: str) 
     found = usable(tx, arrival.now, asked)
     act = arrival.by(found.maker)
     proof = _enrolled_key(act, found, asked, issuer)
-    if not codes.remove(tx.connection, found.enrolment.id):  # exactly one of those who come at once takes it
+    if not store.remove_enrolment(tx.connection, found.enrolment.id):  # exactly one of those who come at once takes it
         raise EnrolmentRefused(EnrolmentRefusal.CODE_UNKNOWN)
     service.refuse_taken_key(tx, proof)
     kept = _without_expired(tx, act, found.client)

@@ -1,4 +1,4 @@
-"""Make a Kubernetes manifest for an agent, so that its pods satisfy the agent's proof.
+"""Kubernetes manifests: of an agent, so that its pods satisfy the agent's proof, and of the volume with its token.
 
 People type the names and selectors, and programs read the manifest. So every value is quoted. The module
 does no input or output.
@@ -6,8 +6,9 @@ does no input or output.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 import yaml
@@ -15,7 +16,6 @@ from authsec.config import is_loopback
 from authsec.safe_text import plain
 
 from authsec_server.clients.model import Selector
-from authsec_server.issuers.k8s_volume import MOUNT
 
 IMAGE = "IMAGE"
 _IMAGE_KEY = "k8s:container-image"
@@ -127,3 +127,26 @@ def _deployed(
         "volumes": [{"name": "authsec", "projected": {"sources": [{"serviceAccountToken": token}]}}],
     }
     return {"selector": {"matchLabels": labels}, "template": {"metadata": {"labels": labels}, "spec": pod}}
+
+
+MOUNT: Final = "/var/run/secrets/authsec"
+"""Where the SDK looks for it."""
+
+_VOLUME: Final = """\
+volumes:
+  - name: authsec
+    projected:
+      sources:
+        - serviceAccountToken:
+            audience: {audience}
+            expirationSeconds: 3600
+            path: token
+"""
+
+
+def projected_volume(audience: str) -> str:
+    """Return the YAML of the volume.
+
+    An audience may be any visible text. So the audience is quoted as a JSON string, which is also valid YAML.
+    """
+    return _VOLUME.format(audience=json.dumps(audience, ensure_ascii=False))

@@ -277,7 +277,7 @@ EDITABLE: Fields = {
     "labels": Editable(parse_labels, plain=dict),
 }
 """The fields that describe a client, in the admin API, documents and the audit log. No permission uses these fields. A
-new field also needs a column in `store`, a JSON type in `shapes`, and inputs in the template `clients/parts.html` and
+new field also needs a column in `store`, a JSON type in `views`, and inputs in the template `clients/parts.html` and
 the command line. All other code reads this list."""
 
 

@@ -8,16 +8,24 @@ from dataclasses import dataclass
 from authsec_server import naming
 from authsec_server.audit import service as audit
 from authsec_server.audit.model import EventKind, Named
-from authsec_server.clients import enrolment_store, store
+from authsec_server.clients import store
 from authsec_server.clients.binding_matching import with_trusted_issuer
 from authsec_server.clients.model import EDITABLE, Client, Onboarding, Proof, ProofKind, parse_platform
 from authsec_server.clients.proofs import make_proof
 from authsec_server.db import Tx
-from authsec_server.failures import Conflict, Invalid, NotFound
+from authsec_server.failures import Conflict, Invalid
 from authsec_server.principal import Act, Role
 from authsec_server.revisions import changed, checked, edited, plain, require_current
 from authsec_server.revocations import service as revocations
 from authsec_server.revocations.model import SubjectKind
+from authsec_server.slug_lookup import SlugLookup
+
+_CLIENTS = SlugLookup(table=store.clients, load=store.loaded, noun="agent or MCP server", command="agents")
+find = _CLIENTS.find
+get = _CLIENTS.get
+which = _CLIENTS.which
+page = _CLIENTS.page
+not_found_message = _CLIENTS.not_found_message
 
 
 def create(tx: Tx, act: Act, wanted: Onboarding, *, trust_domain: str = "") -> Client:
@@ -36,35 +44,6 @@ def create(tx: Tx, act: Act, wanted: Onboarding, *, trust_domain: str = "") -> C
     return client
 
 
-def get(tx: Tx, act: Act, id_or_slug: str) -> Client:
-    """Return the client with this `client_id` or slug. Raises `NotFound`."""
-    act.principal.require(Role.VIEWER)
-    client = find(tx, id_or_slug)
-    if client is None:
-        raise NotFound(not_found_message(id_or_slug), which(tx, id_or_slug))
-    return client
-
-
-def not_found_message(asked: str) -> str:
-    """Return the message for an unknown client. The text names both kinds of clients: agents and MCP servers."""
-    return f"There is no agent or MCP server {naming.quoted(asked)}."
-
-
-def which(tx: Tx, asked: str) -> str:
-    """Suggest how to find the client that the caller meant.
-
-    Other packages call this function. The function does not check the role of a principal.
-    """
-    return naming.meant(asked, lambda slug: store.slugs_near(tx.connection, slug), "See the list: authsec agents list")
-
-
-def page(tx: Tx, act: Act, *, after: str = "", limit: int = 50) -> tuple[list[Client], str | None]:
-    """Return the clients after the slug `after`, in slug order, and the cursor of the next page."""
-    act.principal.require(Role.VIEWER)
-    found = store.page(tx.connection, after=after, limit=limit + 1)
-    return found[:limit], found[limit - 1].slug if len(found) > limit else None
-
-
 def disable(tx: Tx, act: Act, id_or_slug: str) -> Client:
     """Disable the client, revoke its tokens and delete its enrolment codes.
 
@@ -76,7 +55,7 @@ def disable(tx: Tx, act: Act, id_or_slug: str) -> Client:
         return client
     disabled = changed(client, act, enabled=False)
     store.save(tx.connection, disabled)
-    enrolment_store.end(tx.connection, [client.id])
+    store.end_enrolments(tx.connection, [client.id])
     revocations.end(tx, SubjectKind.CLIENT, client.id, act.now)
     audit.record_act(tx, act, EventKind.CLIENT_DISABLED, client=named_client(client))
     return disabled
@@ -110,16 +89,6 @@ def by_ids(tx: Tx, ids: Collection[str]) -> dict[str, Client]:
     return store.by_ids(tx.connection, ids)
 
 
-def find(tx: Tx, id_or_slug: str) -> Client | None:
-    """Return the client with this `client_id` or slug.
-
-    Other packages call this function. The function does not check the role of a principal.
-    """
-    if not naming.is_uuid(id_or_slug) and not naming.is_slug(id_or_slug):
-        return None
-    return store.find(tx.connection, id_or_slug)
-
-
 def _checked(tx: Tx, act: Act, wanted: Onboarding, trust_domain: str) -> Client:
     name = naming.name("name", wanted.name)
     platform = parse_platform(wanted.platform)
@@ -150,7 +119,7 @@ def _checked(tx: Tx, act: Act, wanted: Onboarding, trust_domain: str) -> Client:
 
 def refuse_taken_slug(tx: Tx, slug: str) -> None:
     """Raise `Conflict` if a client has this slug. Only this package calls the function."""
-    if taken := store.find(tx.connection, slug):
+    if taken := find(tx, slug):
         raise Conflict(
             f"The slug {slug} already belongs to {taken.name!r} ({taken.id}).",
             "Choose another name, or give a different slug.",
@@ -238,7 +207,7 @@ def disable_many(tx: Tx, act: Act, ids: Collection[str]) -> BulkDisabled:
     known = [found[each] for each in wanted if each in found]
     ended = [client for client in known if client.enabled]
     store.disable(tx.connection, [client.id for client in ended], at=act.now, by=act.principal.name)
-    enrolment_store.end(tx.connection, [client.id for client in ended])
+    store.end_enrolments(tx.connection, [client.id for client in ended])
     for client in ended:
         revocations.end(tx, SubjectKind.CLIENT, client.id, act.now)
         audit.record_act(tx, act, EventKind.CLIENT_DISABLED, client=named_client(client))

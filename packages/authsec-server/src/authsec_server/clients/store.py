@@ -1,4 +1,7 @@
-"""The tables of clients and their proofs."""
+"""The tables of clients, of their proofs and of unused enrolment codes.
+
+A code is stored as a hash, and deleted when a machine uses the code.
+"""
 
 from __future__ import annotations
 
@@ -26,11 +29,12 @@ from sqlalchemy import (
     update,
 )
 
+from authsec_server.audit.model import Named
+from authsec_server.clients.enrolment import Enrolment
 from authsec_server.clients.model import Client, Proof, Selector
 from authsec_server.db import rows
-from authsec_server.db.matching import neighbours
 from authsec_server.db.schema import Instant, metadata
-from authsec_server.naming import folded, is_uuid, only_one
+from authsec_server.naming import folded
 
 # By code point on both databases: a page must begin where the one before ended, whatever the locale.
 Sorted = Text().with_variant(Text(collation="C"), "postgresql")
@@ -147,32 +151,16 @@ def by_ids(connection: Connection, ids: Collection[str]) -> dict[str, Client]:
 
     Two SQL statements load any number of clients.
     """
-    return {client.id: client for client in _loaded(connection, select(clients).where(clients.c.id.in_(ids)))}
-
-
-def find(connection: Connection, id_or_slug: str) -> Client | None:
-    """Return the client with this client_id or slug."""
-    column = clients.c.id if is_uuid(id_or_slug) else clients.c.slug
-    return only_one(_loaded(connection, select(clients).where(column == id_or_slug)), id_or_slug)
-
-
-def slugs_near(connection: Connection, slug: str) -> list[str]:
-    """Return the slugs next to this slug in alphabetical order."""
-    return neighbours(connection, clients.c.slug, slug)
-
-
-def page(connection: Connection, *, after: str, limit: int) -> list[Client]:
-    """Return the clients after the slug `after`, in slug order."""
-    return _loaded(connection, select(clients).where(clients.c.slug > after).order_by(clients.c.slug).limit(limit))
+    return {client.id: client for client in loaded(connection, select(clients).where(clients.c.id.in_(ids)))}
 
 
 def holder_of_key(connection: Connection, thumbprint: str) -> Client | None:
     """Return the client that has a proof with this key."""
     holders = select(proofs.c.client_id).where(proofs.c.thumbprint == thumbprint)
-    return next(iter(_loaded(connection, select(clients).where(clients.c.id.in_(holders)))), None)
+    return next(iter(loaded(connection, select(clients).where(clients.c.id.in_(holders)))), None)
 
 
-def _loaded(connection: Connection, statement: Select[Any]) -> list[Client]:
+def loaded(connection: Connection, statement: Select[Any]) -> list[Client]:
     found = connection.execute(statement).all()
     held: dict[str, list[Proof]] = {row.id: [] for row in found}
     if held:
@@ -205,3 +193,64 @@ def _add_labels(connection: Connection, client_id: str, labels: Mapping[str, str
     its = [{"client_id": client_id, "name": name, "value": value} for name, value in labels.items()]
     if its:
         connection.execute(insert(client_labels), its)
+
+
+enrolments = Table(
+    "enrolments",
+    metadata,
+    Column("id", String(36), primary_key=True),
+    Column("client_id", String(36), ForeignKey("clients.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("code_sha256", String(64), nullable=False, unique=True),
+    Column("hours", Integer, nullable=False),
+    Column("made_by_kind", String(20), nullable=False),
+    Column("made_by_id", String(36), nullable=False),  # empty for the local operator
+    Column("made_by_name", Text, nullable=False),
+    Column("created_at", Instant, nullable=False),
+    Column("expires_at", Instant, nullable=False, index=True),
+)
+
+
+def add_enrolment(connection: Connection, enrolment: Enrolment, code_sha256: str) -> None:
+    """Insert the enrolment."""
+    made_by = {"made_by_id": enrolment.made_by.id, "made_by_name": enrolment.made_by.name}
+    connection.execute(insert(enrolments), rows.write(enrolments, enrolment, code_sha256=code_sha256, **made_by))
+
+
+def enrolment_by_hash(connection: Connection, code_sha256: str) -> Enrolment | None:
+    """Return the enrolment whose code has this hash, even if the code has expired."""
+    row = connection.execute(select(enrolments).where(enrolments.c.code_sha256 == code_sha256)).first()
+    return None if row is None else _enrolment(row)
+
+
+def enrolments_of(connection: Connection, client_id: str, now: datetime) -> list[Enrolment]:
+    """List the client's codes that have not expired, oldest first."""
+    can_be_used = select(enrolments).where(enrolments.c.client_id == client_id, enrolments.c.expires_at > now)
+    oldest_first = can_be_used.order_by(enrolments.c.created_at, enrolments.c.id)
+    return [_enrolment(row) for row in connection.execute(oldest_first)]
+
+
+def remove_enrolment(connection: Connection, enrolment_id: str) -> bool:
+    """Delete the code. Return False if the code was deleted before.
+
+    If two machines use a code at the same time, only one of them gets True.
+    """
+    return connection.execute(delete(enrolments).where(enrolments.c.id == enrolment_id)).rowcount == 1
+
+
+def end_enrolments(connection: Connection, client_ids: Collection[str]) -> None:
+    """Delete all codes of these clients, in one statement."""
+    connection.execute(delete(enrolments).where(enrolments.c.client_id.in_(client_ids)))
+
+
+def remove_all_enrolments(connection: Connection) -> None:
+    """Delete every code."""
+    connection.execute(delete(enrolments))
+
+
+def forget_enrolments(connection: Connection, now: datetime) -> None:
+    """Delete the codes that have expired."""
+    connection.execute(delete(enrolments).where(enrolments.c.expires_at <= now))
+
+
+def _enrolment(row: Row[Any]) -> Enrolment:
+    return rows.read(Enrolment, row, made_by=Named(id=row.made_by_id, name=row.made_by_name))

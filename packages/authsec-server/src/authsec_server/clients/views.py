@@ -1,4 +1,4 @@
-"""Clients and proofs as the admin API returns them.
+"""The JSON of a client and its proofs, in requests, documents and answers.
 
 The JSON contains no secret, except a new secret, which is shown only once.
 """
@@ -10,17 +10,44 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NotRequired, cast
 
+from pydantic import Field
 from typing_extensions import TypedDict  # as in `web.paging`
 
 from authsec_server.audit import counts
 from authsec_server.clients.model import EDITABLE, Client, ClientKind, Platform, Proof, ProofKind, Selector, spiffe_id
 from authsec_server.clients.proof_status import ProofState, proof_status
-from authsec_server.clients.shapes import ClientDescription
 from authsec_server.db import Tx
 from authsec_server.issuers import service as issuers
 from authsec_server.issuers.model import Provenance, TrustedIssuer, provenance
 from authsec_server.revisions import plain
+from authsec_server.web.bodies import Body, Changes, changes_of
 from authsec_server.web.instants import rfc3339
+
+
+class ClientDescription(TypedDict):
+    """The fields that describe a client, as an answer contains them."""
+
+    slug: str
+    name: str
+    owner: str
+    description: str
+    labels: dict[str, str]
+
+
+class ClientDescriptionBody(Body):
+    """The optional fields that describe a client, as a request or document contains them."""
+
+    owner: str | None = Field(
+        None,
+        description="If omitted, an edit keeps the owner. A new client then belongs to the person who creates it.",
+    )
+    description: str = ""
+    labels: dict[str, str] = Field(default_factory=dict)
+
+
+@changes_of(ClientDescription)
+class ClientChanges(Changes):
+    """Changes to the description of a client; they revoke no token."""
 
 
 class SelectorShown(TypedDict):

@@ -10,12 +10,12 @@ from typing import Literal
 
 from pydantic import Field
 
-from authsec_server.apis.shapes import ApiDescriptionBody
+from authsec_server.apis.api import ApiDescriptionBody
 from authsec_server.clients.model import MAX_PROOFS
-from authsec_server.clients.shapes import ClientDescriptionBody
-from authsec_server.delegations.shapes import DelegationBody
-from authsec_server.issuers.shapes import TrustedIssuerTermsBody
-from authsec_server.roles.shapes import RoleDescriptionBody
+from authsec_server.clients.views import ClientDescriptionBody
+from authsec_server.delegations.api import DelegationBody
+from authsec_server.issuers.api import TrustedIssuerTermsBody
+from authsec_server.roles.api import RoleDescriptionBody
 from authsec_server.web.bodies import Body
 
 

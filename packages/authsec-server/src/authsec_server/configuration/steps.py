@@ -83,14 +83,29 @@ class Plan:
 
 
 def making(
-    section: Section, slug: str, before: Facts | None, after: Facts, *, turn: PlanTurn, do: Do
+    section: Section,
+    slug: str,
+    before: Facts | None,
+    after: Facts,
+    *,
+    turn: PlanTurn,
+    do: Do,
+    switch: Do | None = None,
+    besides: int = 0,
 ) -> PlannedStep | None:
-    """Plan the step that creates or edits an entity; None if nothing differs. `before` is None for a new entity."""
+    """Plan the step that creates or edits an entity; None if nothing differs. `before` is None for a new entity.
+
+    `do` creates or edits it. `switch` enables or disables it afterwards; None if it stays as it is.
+    """
     differing = differences(before, after)
     if not differing:
         return None
-    verb = Verb.CREATE if before is None else Verb.EDIT
-    return PlannedStep(change=Change(verb=verb, section=section, slug=slug, differences=differing), parts=((turn, do),))
+    change = Change(
+        verb=Verb.CREATE if before is None else Verb.EDIT, section=section, slug=slug, differences=differing
+    )
+    does = [do] if before is None or any(each.field != "enabled" for each in differing) else []
+    does += [switch] if switch else []
+    return PlannedStep(change=change, parts=tuple((turn, each) for each in does), besides=besides)
 
 
 def removing(section: Section, slug: str, before: Facts, *, turn: PlanTurn, do: Do) -> PlannedStep:

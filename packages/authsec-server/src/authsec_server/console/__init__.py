@@ -1,7 +1,7 @@
 """The web console. Pages read forms, call the services of the domain packages and render HTML.
 
 The domain packages decide what is permitted and compute the impact of a change. `web` handles requests and
-responses. Each entry of the sidebar is a package here (`clients/`, `delegations/`, …) or a module (`roles`, `keys`). A
+responses. Each entry of the sidebar is a package here (`clients/`, `delegations/`, …) or a module (`roles`, `apis`). A
 folder of `templates/` with the same name has its templates. In such a folder, `fields.html` has the inputs of a form.
 `parts.html` or `shown.html` has what several pages show. `changes.html` is the review of an edit, and
 `ending.html` is a confirmation.
@@ -14,9 +14,9 @@ folder of `templates/` with the same name has its templates. In such a folder, `
 | `addresses` | paths that other modules need; addresses at which the console refuses every request |
 | `forms` | read forms, queries, typed times; the stored values beside an edit that somebody else has overtaken |
 | `confirm`, `impact_text` | changes that ask for confirmation; sentences about the impact |
-| `rendering`, `formatting` | functions and filters of templates: times, plurals, names of kinds |
-| `sign_in`, `authorization` | sign-in, one-time links, single sign-on, cookies; the refusal of `/oauth/authorize` |
-| `static`, `static/console.css`, `static/console.js` | caching of static files; style; script of all pages |
+| `rendering`, `formatting` | templates, their filters: times, plurals, names of kinds; caching of static files |
+| `sign_in` | sign-in, one-time links, single sign-on, cookies; the refusal of `/oauth/authorize` |
+| `static/console.css`, `static/console.js` | style; script of all pages |
 | `static/delegations.js`, `static/selectors.js`, `static/live.js` | new delegations, selector rows, live audit log |
 | `templates/page.html`, `templates/layout.html` | the HTML head; sidebar, top bar and breadcrumbs |
 | `templates/sign_in.html`, `templates/failure.html` | the frame of the sign-in pages; error pages |
@@ -25,6 +25,9 @@ folder of `templates/` with the same name has its templates. In such a folder, `
 | `templates/clients/frame.html` | name and tabs of every page of one client |
 | `templates/clients/proof_fields.html` | the inputs of a proof, for a new client and for a further proof |
 | `templates/delegations/new/step.html` | the parts that all four steps of a new delegation have |
-| `activity/`, `dashboard/` | the audit log, and revoking one token; alerts and the delegation diagram |
+| `activity/` | the audit log, its live stream and downloads; revoking one token |
+| `dashboard`, `delegation_graph` | figures, charts and alerts; the picture: who gave what to whom |
+| `administrators` | people who can sign in, what each of them delegated, and admin keys for programs |
+| `apis`, `api_snippets` | APIs and their credentials; code that protects an API, for each framework |
 | `charts`, `templates/charts.html` | bars of tokens over time |
 """

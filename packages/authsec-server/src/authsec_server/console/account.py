@@ -9,7 +9,8 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute
 
 from authsec_server.accounts import administrators, sessions
-from authsec_server.accounts.model import Administrator, Session
+from authsec_server.accounts.model.administrators import Administrator
+from authsec_server.accounts.model.sessions import Session
 from authsec_server.console.sign_in import caller
 from authsec_server.console.site import Console, PageRequest
 from authsec_server.db import Tx

@@ -7,14 +7,22 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from authsec_server.console import account, authorization, clients, guard, keys, roles, search, settings, sign_in
+from authsec_server.console import (
+    account,
+    administrators,
+    apis,
+    clients,
+    dashboard,
+    guard,
+    keys,
+    roles,
+    search,
+    settings,
+    sign_in,
+)
 from authsec_server.console.activity import pages as activity
-from authsec_server.console.activity import stream
-from authsec_server.console.administrators import admin_keys, grants, people
-from authsec_server.console.apis import credentials
-from authsec_server.console.apis import pages as apis
-from authsec_server.console.dashboard import pages as dashboard
-from authsec_server.console.delegations import creation, detail, edit_review, listing
+from authsec_server.console.delegations import creation, edit_review
+from authsec_server.console.delegations import pages as delegations
 from authsec_server.console.issuers import changes as issuer_changes
 from authsec_server.console.issuers import pages as issuers
 from authsec_server.console.site import THEME_COOKIE, THEMES, Console, PageRequest, PublicRequest
@@ -22,13 +30,13 @@ from authsec_server.console.site import THEME_COOKIE, THEMES, Console, PageReque
 YEAR = 365 * 86_400
 PAGES = (
     *(sign_in, account, dashboard, search, clients),
-    *(creation, listing, edit_review, detail),
+    *(creation, edit_review, delegations),
     roles,
-    *(credentials, apis),
+    apis,
     *(issuer_changes, issuers),
-    *(stream, activity),
+    activity,
     keys,
-    *(admin_keys, grants, people),
+    administrators,
     settings,
 )
 """The modules with pages. Each module has a function `routes(console)`. In a noun, fixed paths come before paths with a
@@ -42,7 +50,6 @@ def routes(console: Console) -> list[BaseRoute]:
         Route("/", _to_console, methods=["GET"]),
         console.assets.route(),
         console.open_page("/theme", post=switch_theme),
-        authorization.route(console),
         *pages,
         console.page("/{path:path}", _missing, post=_missing),
     ]

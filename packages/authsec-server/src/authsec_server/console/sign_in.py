@@ -2,6 +2,9 @@
 
 Opening the page of a one-time link does not use up the link. Single sign-on starts with a link, not a form: the
 policy `form-action 'self'` blocks a form that leads to the provider.
+
+`GET /oauth/authorize` (RFC 6749 section 3.1) refuses every request: no response type is supported. The endpoint does
+not read the query. A redirect URI there is not registered, so nobody is redirected to it (section 4.1.2.1).
 """
 
 from __future__ import annotations
@@ -10,17 +13,24 @@ from functools import partial
 
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
+from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
-from starlette.routing import BaseRoute
+from starlette.routing import BaseRoute, Route
 
 from authsec_server.accounts import administrators, sessions
 from authsec_server.accounts.authentication import caller_of, cookie_name
-from authsec_server.accounts.model import BrowserCaller, LinkPurpose, LinkState, NewSession
+from authsec_server.accounts.model.administrators import LinkPurpose, LinkState
+from authsec_server.accounts.model.sessions import BrowserCaller, NewSession
 from authsec_server.accounts.oidc import TRANSACTION_SECONDS, OpenIdSignIn, SignInRefused
+from authsec_server.console.errors import FailedPage
+from authsec_server.console.forms import Form
 from authsec_server.console.guard import HEADERS, local_path
 from authsec_server.console.site import Console, PageRequest, PublicRequest
 from authsec_server.failures import Conflict, Failure, Invalid, seconds_text
+from authsec_server.tokens.request import PATH as DELEGATION_TOKEN_PATH
 from authsec_server.web.errors import TooOften, Unauthenticated
+from authsec_server.web.oauth import AUTHORIZATION_PATH, oauth_error
+from authsec_server.web.request_context import context_of
 
 HOME = "/console"
 LINK_TITLES = {
@@ -31,8 +41,9 @@ LINK_TITLES = {
 
 
 def routes(console: Console) -> list[BaseRoute]:
-    """Return the routes of sign-in, sign-out and one-time links."""
+    """Return the routes of sign-in, sign-out, one-time links and the authorization endpoint."""
     return [
+        authorization_route(console),
         console.open_page("/sign-in", show, post=enter),
         console.page("/sign-out", post=leave),
         console.open_page("/set-up", show_link, post=use_link),
@@ -225,3 +236,37 @@ def drop(response: Response, console: Console, name: str) -> None:
 def is_secure(console: Console) -> bool:
     """Whether the console is served over https. A console without https has a loopback address."""
     return console.settings.issuer.startswith("https:")
+
+
+_APP_REFUSED = FailedPage(
+    status=400,
+    message="An app sent you here to sign in with OAuth. This authority does not support that yet.",
+    remedy="Nothing was granted. You can close this page.",
+)
+
+
+def authorization_route(console: Console) -> Route:
+    """Return the route of the endpoint. Browsers get a page, and programs get JSON."""
+
+    async def authorize(request: Request) -> Response:
+        if "text/html" in request.headers.get("accept", ""):
+            return _authorization_page(console, request)
+        return oauth_error(
+            request,
+            "unsupported_response_type",
+            error="This authorization endpoint supports no response type.",
+            details=f"To get a delegation token, send GET {console.settings.issuer}{DELEGATION_TOKEN_PATH}, "
+            "as AuthSecClient does.",
+        )
+
+    return Route(AUTHORIZATION_PATH, authorize, methods=["GET"])
+
+
+def _authorization_page(console: Console, request: Request) -> Response:
+    return PublicRequest(console=console, request=request, form=Form()).render(
+        "failure.html",
+        title="This app can't sign you in here",
+        status=_APP_REFUSED.status,
+        failed=_APP_REFUSED,
+        request_id=context_of(request.scope).request_id,
+    )

@@ -22,7 +22,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Route
 
-from authsec_server.accounts.model import SessionTerms
+from authsec_server.accounts.model.sessions import SessionTerms
 from authsec_server.accounts.oidc import OpenIdSignIn
 from authsec_server.accounts.sign_in import SignIn
 from authsec_server.attestation.explain.service import TokenExplainer
@@ -30,8 +30,7 @@ from authsec_server.audit.live import LiveAuditLog
 from authsec_server.console import guard
 from authsec_server.console.errors import FailedPage, answered
 from authsec_server.console.forms import Form, query_of, read_form
-from authsec_server.console.rendering import Renderer
-from authsec_server.console.static import Assets
+from authsec_server.console.rendering import Assets, Renderer
 from authsec_server.db import Tx
 from authsec_server.delegations.model import Terms
 from authsec_server.failures import Failure, Outdated, RoleTooSmall

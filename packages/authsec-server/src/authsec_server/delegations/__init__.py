@@ -5,10 +5,10 @@ token request gets.
 
 | module | owns |
 |---|---|
-| `model`, `shapes` | fields, states, when a delegation is unused; the JSON of its values |
+| `model` | fields, states, when a delegation is unused |
 | `validation` | which values are refused, which values get a warning, which edits narrow a delegation |
 | `service` | create, disable, enable, revoke; slugs; delete a client or role with its delegations |
-| `api` | a delegation as JSON; the operations |
+| `api` | a delegation as JSON, in requests, documents and responses; the operations |
 | `editing` | edit a delegation; revoke its tokens if the edit narrows it |
 | `search` | filtered and sorted lists; numbers for each role, client and state |
 | `resolve` | find by id or slug, with role, client and warnings; suggestions for an unknown name |

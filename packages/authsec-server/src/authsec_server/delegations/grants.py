@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
-from authsec_server.accounts.model import Administrator
 from authsec_server.accounts.model.admin_keys import AdminKey
+from authsec_server.accounts.model.administrators import Administrator
 from authsec_server.audit import service as audit
 from authsec_server.audit.filters import EventFilter
 from authsec_server.audit.model import Event, EventKind

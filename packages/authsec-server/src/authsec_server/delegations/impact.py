@@ -173,35 +173,20 @@ def of_token(tx: Tx, act: Act, issued: Event) -> Impact:
     )
 
 
-def of_api(tx: Tx, act: Act, api_id: str, terms: Terms, *, identifier: str | None = None) -> Impact:
-    """Return the impact of changing the API's identifier, or of deleting the API. Raises `NotFound`.
+def of_api(tx: Tx, act: Act, api_id: str, terms: Terms) -> Impact:
+    """Return the impact of deleting the API: `loses` are the delegations for its audience. Raises `NotFound`.
 
-    The identifier is the API's audience. No token is revoked. But after the API is configured with the new
-    audience, the API rejects tokens for the old audience. `loses` are the delegations for the old audience, and
-    `gains` are the delegations for the new audience.
+    No token is revoked.
     """
-    act.principal.require(Role.VIEWER)
-    old = apis.get(tx, act, api_id).identifier
-    if identifier == old:
-        return Impact()
-    return _ending(
-        tx,
-        act,
-        terms,
-        [],
-        loses=_for(tx, act, old, terms),
-        gains=_for(tx, act, identifier, terms) if identifier else [],
-    )
+    audience = apis.get(tx, act, api_id).identifier
+    by_default = audience == terms.default_audience
+    loses = store.live_for(tx.connection, audience, by_default=by_default, limit=MOST + 1, now=act.now)
+    return _ending(tx, act, terms, [], loses=loses)
 
 
 def _all_go_on(what: Impact) -> Impact:
     """Mark all agents as able to get new tokens. Use this for a change that only ends tokens."""
     return replace(what, go_on=frozenset(each.id for each in what.agents))
-
-
-def _for(tx: Tx, act: Act, audience: str, terms: Terms) -> list[Delegation]:
-    by_default = audience == terms.default_audience
-    return store.live_for(tx.connection, audience, by_default=by_default, limit=MOST + 1, now=act.now)
 
 
 def _live(held: Sequence[Delegation], now: datetime) -> list[Delegation]:

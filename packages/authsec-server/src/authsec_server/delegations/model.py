@@ -115,7 +115,7 @@ DESCRIBED: Fields = {
     "description": Editable(naming.text),
 }
 """The fields that describe a delegation. No permission uses these fields. A new field also needs a column in
-`store`, a JSON type in `shapes`, and inputs in the template `delegations/fields.html` and the command line. All
+`store`, a JSON type in `api`, and inputs in the template `delegations/fields.html` and the command line. All
 other code reads this list. The fields that grant authority are in `as_granted`, and `validation.granted_fields` has
 their checks."""
 

@@ -5,7 +5,7 @@ look-up is a question to the API server of a cluster about a token or a pod.
 
 | module | owns |
 |---|---|
-| `model`, `shapes` | fields, allowed algorithms, which selectors an issuer can prove; the JSON of its terms |
+| `model` | fields, allowed algorithms, which selectors an issuer can prove |
 | `validation` | refuse a request to register or edit, a cluster's URL or certificates; which edit reduces trust |
 | `addresses` | refuse an issuer's URL, a trust domain, another URL or an audience |
 | `claims` | which claim a selector means: presets of GitHub, GitLab, Google, Azure; own claims |
@@ -14,8 +14,7 @@ look-up is a question to the API server of a cluster about a token or a pod.
 | `key_cache` | when one issuer's keys are fetched again, how long old keys are used, which callers wait |
 | `key_sets` | the key for a `kid`, for all issuers; how many callers may wait |
 | `cluster_client` | questions to a cluster's API server: credentials, limits, concurrency |
-| `k8s_volume` | YAML of the volume with a pod's token |
 | `service` | register, edit, enable, disable, remove and find |
-| `api` | the operations; show the state of keys and look-ups, fetch keys and test look-ups now |
+| `api` | an issuer as JSON; the operations; show the state of keys and look-ups, fetch keys and test look-ups now |
 | `store` | table of issuers; table of fetched keys, which servers share |
 """

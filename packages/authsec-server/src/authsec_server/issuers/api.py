@@ -1,12 +1,16 @@
-"""Admin API operations for trusted issuers, their keys and look-ups. `clients` updates the proofs of an issuer."""
+"""The JSON of trusted issuers and the admin API operations for them, their keys and look-ups.
+
+`clients` updates the proofs of an issuer.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Protocol, cast
+from typing import Any, Protocol, cast
 
+from pydantic import Field
 from starlette.concurrency import run_in_threadpool
 from typing_extensions import TypedDict  # as in `web.paging`
 
@@ -18,20 +22,84 @@ from authsec_server.issuers.cluster_client import ClusterApis, require_answers
 from authsec_server.issuers.key_cache import Condition, KeysState
 from authsec_server.issuers.key_sets import KeySets
 from authsec_server.issuers.model import (
+    KeysFrom,
     KeysUnavailable,
     Lookup,
     LookupState,
     LookupUnavailable,
     ProposedTrustedIssuer,
     TrustedIssuer,
+    TrustedIssuerKind,
     plain_terms,
     provable,
 )
-from authsec_server.issuers.shapes import TrustedIssuerChanges, TrustedIssuerTermsBody, TrustedIssuerTermsShown
 from authsec_server.principal import Act, Role
+from authsec_server.web.bodies import Body, Changes, changes_of
 from authsec_server.web.instants import rfc3339
 from authsec_server.web.operations import API, AnyOperation, Call, NoBody, Parameter, declared, operation
 from authsec_server.web.paging import PAGING, Page, paged
+
+
+class TrustedIssuerTermsShown(TypedDict):
+    """The terms of a trusted issuer, in a response."""
+
+    name: str
+    kind: TrustedIssuerKind
+    issuer: str
+    keys_from: KeysFrom
+    keys_url: str | None
+    given_keys: dict[str, Any] | None
+    ca: str | None
+    audience: str | None
+    claims: dict[str, str]
+    api_server: str | None
+    api_ca: str | None
+    credentials: str | None
+    token_review: bool
+    pod_lookup: bool
+
+
+class TrustedIssuerTermsBody(Body):
+    """The terms of a trusted issuer, in a request or a document."""
+
+    name: str | None = Field(default=None, description="The name that people see; default: the slug.")
+    kind: str
+    issuer: str = Field(description="The exact `iss` of its tokens; for SPIFFE, the trust domain.")
+    keys_from: str
+    keys_url: str = ""
+    given_keys: dict[str, Any] | None = Field(  # somebody will paste private ones
+        default=None, repr=False, description="A JWK Set of public keys."
+    )
+    ca: str = Field(
+        default="",
+        description="Certificates (PEM). When AuthSec fetches the issuer's keys, it trusts only these certificates.",
+    )
+    audience: str = ""
+    claims: dict[str, str] = Field(
+        default_factory=dict,
+        description="Only for an OpenID Connect issuer: for each selector, the claim that proves the selector.",
+    )
+    preset: str = Field(
+        default="", description="The claims of a well-known issuer, by its name: github, gitlab, google or azure."
+    )
+    api_server: str = ""
+    api_ca: str = ""
+    credentials: str = Field(
+        default="", description="The name of a token file on the server. Never send the token itself."
+    )
+    token_review: bool = False
+    pod_lookup: bool = False
+
+
+@changes_of(TrustedIssuerTermsBody, without=("kind", "preset"))
+class TrustedIssuerTermsChanges(Changes):
+    """Changes to the terms of a trusted issuer."""
+
+
+class TrustedIssuerChanges(TrustedIssuerTermsChanges):
+    """Changes to a trusted issuer. `anyway` turns look-ups on even if the cluster does not answer."""
+
+    anyway: bool = False
 
 
 class TrustedIssuerShown(TrustedIssuerTermsShown):

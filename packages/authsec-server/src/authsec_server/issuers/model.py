@@ -156,7 +156,7 @@ class TrustedIssuerTerms:
 
 
 TERMS = tuple(each.name for each in fields(TrustedIssuerTerms))
-"""The names of the terms. A new term also needs a check in `validation`, a JSON type in `shapes`, and inputs in the
+"""The names of the terms. A new term also needs a check in `validation`, a JSON type in `api`, and inputs in the
 template `issuers/form.html` and the command line. All other code reads this list. The store puts a term without a
 column into `configuration`."""
 EDITABLE = tuple(name for name in TERMS if name != "kind")

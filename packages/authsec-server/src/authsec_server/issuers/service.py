@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from authsec_server import naming
 from authsec_server.audit import service as audit
 from authsec_server.audit.model import EventKind, Named
 from authsec_server.db import Tx
-from authsec_server.failures import Conflict, Invalid, NotFound
+from authsec_server.failures import Conflict, Invalid
 from authsec_server.issuers import store, validation
 from authsec_server.issuers.key_set_parsing import read_key_set
 from authsec_server.issuers.model import (
@@ -25,6 +24,19 @@ from authsec_server.principal import Act, PrincipalKind, Role
 from authsec_server.revisions import changed, edit_detail, require_current
 from authsec_server.revocations import service as revocations
 from authsec_server.revocations.model import SubjectKind
+from authsec_server.slug_lookup import SlugLookup
+
+_TRUSTED_ISSUERS = SlugLookup(
+    table=store.trusted_issuers,
+    load=store.loaded,
+    noun="trusted issuer",
+    command="issuers",
+    also=(store.trusted_issuers.c.issuer,),
+)
+find = _TRUSTED_ISSUERS.find
+get = _TRUSTED_ISSUERS.get
+which = _TRUSTED_ISSUERS.which
+page = _TRUSTED_ISSUERS.page
 
 
 def create(tx: Tx, act: Act, asked: ProposedTrustedIssuer, *, may_look_up: bool = False) -> TrustedIssuer:
@@ -37,7 +49,7 @@ def create(tx: Tx, act: Act, asked: ProposedTrustedIssuer, *, may_look_up: bool 
     trusted_issuer = validation.checked(asked, id=act.new_id(), now=act.now)
     if validation.asks_otherwise(None, trusted_issuer.cluster):
         _require_folder(act, may_look_up)
-    if taken := store.find(tx.connection, trusted_issuer.slug):
+    if taken := find(tx, trusted_issuer.slug):
         raise Conflict(
             f"The slug {trusted_issuer.slug} already belongs to the trusted issuer {taken.name!r} ({taken.id}).",
             "Choose another slug or name.",
@@ -128,15 +140,6 @@ def remove(tx: Tx, act: Act, trusted_issuer: TrustedIssuer, *, proofs: tuple[Nam
     )
 
 
-def get(tx: Tx, act: Act, id_or_slug: str) -> TrustedIssuer:
-    """Return the trusted issuer with this id or slug. Raises `NotFound`."""
-    act.principal.require(Role.VIEWER)
-    trusted_issuer = find(tx, id_or_slug)
-    if trusted_issuer is None:
-        raise NotFound(f"There is no trusted issuer {naming.quoted(id_or_slug)}.", which(tx, id_or_slug))
-    return trusted_issuer
-
-
 def to_refresh(tx: Tx, act: Act, id_or_slug: str) -> TrustedIssuer:
     """Return the trusted issuer, for an operation that sends requests to its server. The principal must be an admin.
 
@@ -144,43 +147,6 @@ def to_refresh(tx: Tx, act: Act, id_or_slug: str) -> TrustedIssuer:
     """
     act.principal.require(Role.ADMIN)
     return get(tx, act, id_or_slug)
-
-
-def page(
-    tx: Tx, act: Act, *, text: str = "", after: str = "", limit: int = 50
-) -> tuple[list[TrustedIssuer], str | None]:
-    """Return one page of trusted issuers in slug order, starting after the slug `after`, and the next page's cursor.
-
-    `text` selects the trusted issuers whose name, slug or issuer contains it, or whose id begins with it.
-    """
-    act.principal.require(Role.VIEWER)
-    if after and not naming.is_slug(after):
-        raise Invalid("cursor", "This cursor does not come from a list.", "Start at the first page.")
-    found = store.page(tx.connection, text=text, after=after, limit=limit + 1)
-    return found[:limit], found[limit - 1].slug if len(found) > limit else None
-
-
-def search(tx: Tx, act: Act, text: str, *, limit: int = 8) -> list[TrustedIssuer]:
-    """Return the first trusted issuers that `page` finds for the text. An empty text finds none."""
-    return page(tx, act, text=text, limit=limit)[0] if text else []
-
-
-def find(tx: Tx, id_or_slug: str) -> TrustedIssuer | None:
-    """Return the trusted issuer with this id or slug.
-
-    This function checks no permission: other packages of the server call it.
-    """
-    if not naming.is_uuid(id_or_slug) and not naming.is_slug(id_or_slug):
-        return None
-    return store.find(tx.connection, id_or_slug)
-
-
-def which(tx: Tx, asked: str) -> str:
-    """Return a hint that says how to find the intended trusted issuer.
-
-    This function checks no permission: other packages of the server call it.
-    """
-    return naming.meant(asked, lambda slug: store.slugs_near(tx.connection, slug), "See the list: authsec issuers list")
 
 
 def by_ids(tx: Tx, ids: Collection[str]) -> dict[str, TrustedIssuer]:

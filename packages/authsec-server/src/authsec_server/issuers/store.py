@@ -33,10 +33,8 @@ from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
 from authsec_server.db import rows
-from authsec_server.db.matching import matches, neighbours
 from authsec_server.db.schema import Instant, metadata
 from authsec_server.issuers.model import CLUSTER_TERMS, TERMS, KeptKeys, TrustedIssuer, TrustedIssuerKind, plain_terms
-from authsec_server.naming import is_uuid
 
 trusted_issuers = Table(
     "trusted_issuers",
@@ -73,48 +71,28 @@ def remove(connection: Connection, trusted_issuer_id: str) -> None:
     connection.execute(delete(trusted_issuers).where(trusted_issuers.c.id == trusted_issuer_id))
 
 
-def find(connection: Connection, id_or_slug: str) -> TrustedIssuer | None:
-    """Return the trusted issuer with this id or slug."""
-    column = trusted_issuers.c.id if is_uuid(id_or_slug) else trusted_issuers.c.slug
-    return next(iter(_loaded(connection, select(trusted_issuers).where(column == id_or_slug))), None)
-
-
-def slugs_near(connection: Connection, slug: str) -> list[str]:
-    """Return the slugs that sort closest to this slug, for suggestions."""
-    return neighbours(connection, trusted_issuers.c.slug, slug)
-
-
 def by_ids(connection: Connection, ids: Collection[str]) -> dict[str, TrustedIssuer]:
     """Map these ids to their trusted issuers. Unknown ids are left out.
 
     Any number of ids needs only one statement.
     """
     statement = select(trusted_issuers).where(trusted_issuers.c.id.in_(ids))
-    return {trusted_issuer.id: trusted_issuer for trusted_issuer in _loaded(connection, statement)}
+    return {trusted_issuer.id: trusted_issuer for trusted_issuer in loaded(connection, statement)}
 
 
 def of_issuer(connection: Connection, issuer: str) -> list[TrustedIssuer]:
     """Return the trusted issuers with this `issuer`, in slug order."""
     statement = select(trusted_issuers).where(trusted_issuers.c.issuer == issuer)
-    return _loaded(connection, statement.order_by(trusted_issuers.c.slug))
+    return loaded(connection, statement.order_by(trusted_issuers.c.slug))
 
 
 def of_kinds(connection: Connection, kinds: Collection[TrustedIssuerKind]) -> list[TrustedIssuer]:
     """Return the trusted issuers of these kinds, in slug order."""
     statement = select(trusted_issuers).where(trusted_issuers.c.kind.in_(kinds))
-    return _loaded(connection, statement.order_by(trusted_issuers.c.slug))
+    return loaded(connection, statement.order_by(trusted_issuers.c.slug))
 
 
-def page(connection: Connection, *, text: str, after: str, limit: int) -> list[TrustedIssuer]:
-    """Return the trusted issuers that match the text, after the slug `after`, in slug order."""
-    columns = trusted_issuers.c
-    behind = select(trusted_issuers).where(columns.slug > after).order_by(columns.slug).limit(limit)
-    if text:
-        behind = behind.where(matches(text, columns.id, columns.name, columns.slug, columns.issuer))
-    return _loaded(connection, behind)
-
-
-def _loaded(connection: Connection, statement: Select[Any]) -> list[TrustedIssuer]:
+def loaded(connection: Connection, statement: Select[Any]) -> list[TrustedIssuer]:
     return list(map(_trusted_issuer, connection.execute(statement)))
 
 

@@ -10,11 +10,11 @@ checkpoints of the audit log.
 | `service` | list, rotate, expire and revoke under the authority lock |
 | `signer` | sign a token, with decrypted keys that stay in memory |
 | `signing_processes`, `signing_process` | sign in other processes; the program of these |
-| `api` | the key set and its cache time, the authority's metadata, the operations |
+| `api` | the key set and its cache time, the authority's metadata, the operations, also of the audit log's key |
 | `store` | tables and SQL |
 | `master_key` | encryption of private keys at rest; the master key's file |
 | `head_keys` | make, encrypt and decrypt the keys of the feed and of the audit log |
 | `feed_keys` | when a key of the revocation feed is replaced, published and deleted |
-| `sealing_keys`, `sealing_key_api` | the key of the audit log: make, publish, replace; the operation |
+| `sealing_keys` | the key of the audit log: make, publish, replace |
 | `sealing_key_file` | the key of the audit log in a separate file |
 """

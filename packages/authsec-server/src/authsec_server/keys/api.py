@@ -1,4 +1,7 @@
-"""The signing keys over HTTP: the key set for verifiers, and admin API operations to list, rotate and revoke keys."""
+"""The signing keys over HTTP: the key set for verifiers, and admin API operations to list, rotate and revoke keys.
+
+One operation replaces the sealing key of the audit log.
+"""
 
 from __future__ import annotations
 
@@ -10,12 +13,14 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
-from typing_extensions import TypedDict
+from typing_extensions import TypedDict  # as in `web.paging`
 
+from authsec_server.audit.api import PATH as AUDIT_LOG_PATH
 from authsec_server.keys import service
 from authsec_server.keys.feed_keys import FeedKeys
 from authsec_server.keys.key_ring import SigningKeyRing
 from authsec_server.keys.model import JWKS_MAX_AGE, Algorithm, SigningKey, algorithm_of
+from authsec_server.keys.sealing_keys import SealingKeys
 from authsec_server.principal import Role
 from authsec_server.revocations import api as revocations_api
 from authsec_server.settings import Settings
@@ -180,3 +185,26 @@ def as_json(key: SigningKey) -> SigningKeyShown:
         "retired_at": rfc3339(key.retired_at),
         "publish_until": rfc3339(key.publish_until),
     }
+
+
+class SealKeyReplaced(TypedDict):
+    """The names of the new sealing key and of the key that it replaces."""
+
+    kid: str
+    replaces: str
+
+
+def sealing_key_operations(keys: SealingKeys, *, issuer: str) -> list[AnyOperation]:
+    """Return the operation that replaces the sealing key."""
+
+    @operation("POST", f"{AUDIT_LOG_PATH}/keys/rotate", "rotateSealingKey", least=Role.ADMIN, refusals=(409,))
+    async def replace(call: Call[NoBody]) -> SealKeyReplaced:
+        """Replace the sealing key of the audit log.
+
+        The present key signs a record that names the new key.
+        """
+        rehearsed = call.dry_run is not None
+        kid, before = await call.change(lambda tx, act: keys.replace(tx, act, issuer=issuer, rehearsed=rehearsed))
+        return {"kid": kid, "replaces": before}
+
+    return declared(replace)

@@ -46,11 +46,6 @@ def active_kids(tx: Tx) -> Mapping[Algorithm, str]:
     return {key.algorithm: key.kid for key in store.in_states(tx.connection, (KeyState.ACTIVE,))}
 
 
-def active_kid(tx: Tx, algorithm: Algorithm = Algorithm.RS256) -> str:
-    """Return the name of the active key of the algorithm. Raises `Unavailable`. No permission is checked."""
-    return of_algorithm(active_kids(tx), algorithm)
-
-
 def of_algorithm(kids: Mapping[Algorithm, str], algorithm: Algorithm) -> str:
     """Return the name of the key of this algorithm. Raises `Unavailable`."""
     if algorithm not in kids:

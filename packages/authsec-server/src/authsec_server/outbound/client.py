@@ -78,12 +78,10 @@ class Outbound:
         fields: Mapping[str, str],
         *,
         headers: Mapping[str, str] | None = None,
-        limits: OutboundLimits = DEFAULT_LIMITS,
-        trust: ssl.SSLContext | None = None,
     ) -> Answer:
         """Send `fields` in a POST request as a form."""
         typed = {"Content-Type": "application/x-www-form-urlencoded"} | dict(headers or {})
-        return self._send("POST", url, typed, urlencode(fields).encode(), limits, trust)
+        return self._send("POST", url, typed, urlencode(fields).encode(), DEFAULT_LIMITS, None)
 
     def post_json(
         self,

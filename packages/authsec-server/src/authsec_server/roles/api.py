@@ -1,4 +1,4 @@
-"""Admin API operations for roles."""
+"""The JSON of a role, in requests, documents and responses, and the admin API operations."""
 
 from __future__ import annotations
 
@@ -6,16 +6,41 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import cast
 
+from pydantic import Field
+from typing_extensions import TypedDict  # as in `web.paging`
+
 from authsec_server import naming
 from authsec_server.db import Tx
 from authsec_server.principal import Act
 from authsec_server.revisions import plain
 from authsec_server.roles import service
 from authsec_server.roles.model import EDITABLE, RoleDefinition
-from authsec_server.roles.shapes import RoleChanges, RoleDescription, RoleDescriptionBody
+from authsec_server.web.bodies import Body, Changes, changes_of
 from authsec_server.web.instants import rfc3339
 from authsec_server.web.operations import API, AnyOperation, Call, NoBody, declared, operation
 from authsec_server.web.paging import PAGING, Page, paged
+
+
+class RoleDescription(TypedDict):
+    """The fields that describe a role, in a response."""
+
+    name: str
+    description: str
+    actions: list[str]
+
+
+class RoleDescriptionBody(Body):
+    """The fields that describe a role, in a request or a document."""
+
+    name: str | None = Field(default=None, description="The name that people see; default: the slug.")
+    description: str = ""
+    actions: list[str] = Field(description="resource:action, e.g. customers:read")
+
+
+@changes_of(RoleDescription)
+class RoleChanges(Changes):
+    """The editable fields of a role. Removing an action revokes the role's tokens."""
+
 
 PATH = f"{API}/roles"
 ONE = PATH + "/{role}"

@@ -56,5 +56,5 @@ EDITABLE: Fields = {
     "description": Editable(naming.text),
     "actions": Editable(lambda _, texts: parse_actions(texts), plain=list),
 }
-"""The fields of a role that an edit can change. A new field also needs a column in `store`, a JSON type in `shapes`,
+"""The fields of a role that an edit can change. A new field also needs a column in `store`, a JSON type in `api`,
 and inputs in the template `roles/fields.html` and the command line. All other code reads this list."""

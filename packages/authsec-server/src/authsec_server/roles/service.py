@@ -10,13 +10,21 @@ from authsec_server import naming
 from authsec_server.audit import service as audit
 from authsec_server.audit.model import EventKind, Named
 from authsec_server.db import Tx
-from authsec_server.failures import Conflict, Invalid, NotFound
+from authsec_server.failures import Conflict
 from authsec_server.principal import Act, Role
 from authsec_server.revisions import checked, edited, require_current
 from authsec_server.revocations import service as revocations
 from authsec_server.revocations.model import SubjectKind
 from authsec_server.roles import store
 from authsec_server.roles.model import EDITABLE, RoleDefinition
+from authsec_server.slug_lookup import SlugLookup
+
+_ROLES = SlugLookup(table=store.roles, load=store.loaded, noun="role", command="roles")
+find = _ROLES.find
+get = _ROLES.get
+which = _ROLES.which
+page = _ROLES.page
+search = _ROLES.search
 
 
 def create(
@@ -33,7 +41,7 @@ def create(
         **checked(EDITABLE, {"name": name, "actions": actions, **described}),
         created_at=act.now,
     )
-    if taken := store.find(tx.connection, role.slug):
+    if taken := find(tx, role.slug):
         raise Conflict(
             f"The slug {role.slug} already belongs to the role {taken.name!r} ({taken.id}).",
             "Choose another slug or name.",
@@ -87,52 +95,6 @@ def remove(tx: Tx, act: Act, role: RoleDefinition, *, delegations: tuple[Named, 
         delegations=delegations,
         detail={"slug": role.slug, "actions": list(role.actions)},
     )
-
-
-def get(tx: Tx, act: Act, id_or_slug: str) -> RoleDefinition:
-    """Return the role with this id or slug. Raises `NotFound`."""
-    act.principal.require(Role.VIEWER)
-    role = find(tx, id_or_slug)
-    if role is None:
-        raise NotFound(f"There is no role {naming.quoted(id_or_slug)}.", which(tx, id_or_slug))
-    return role
-
-
-def page(
-    tx: Tx, act: Act, *, text: str = "", after: str = "", limit: int = 50
-) -> tuple[list[RoleDefinition], str | None]:
-    """Return one page of roles in slug order, starting after the slug `after`, and the cursor of the next page.
-
-    `text` selects the roles whose name or slug contains it, or whose id begins with it.
-    """
-    act.principal.require(Role.VIEWER)
-    if after and not naming.is_slug(after):
-        raise Invalid("cursor", "This cursor does not come from a list.", "Start at the first page.")
-    found = store.page(tx.connection, text=text, after=after, limit=limit + 1)
-    return found[:limit], found[limit - 1].slug if len(found) > limit else None
-
-
-def search(tx: Tx, act: Act, text: str, *, limit: int = 8) -> list[RoleDefinition]:
-    """Return the first roles that `page` finds for the text; an empty text finds none."""
-    return page(tx, act, text=text, limit=limit)[0] if text else []
-
-
-def find(tx: Tx, id_or_slug: str) -> RoleDefinition | None:
-    """Return the role with this id or slug.
-
-    This function checks no permission: other packages of the server call it.
-    """
-    if not naming.is_uuid(id_or_slug) and not naming.is_slug(id_or_slug):
-        return None
-    return store.find(tx.connection, id_or_slug)
-
-
-def which(tx: Tx, asked: str) -> str:
-    """Return a hint that says how to find the intended role.
-
-    This function checks no permission: other packages of the server call it.
-    """
-    return naming.meant(asked, lambda slug: store.slugs_near(tx.connection, slug), "See the list: authsec roles list")
 
 
 def by_ids(tx: Tx, ids: Collection[str]) -> dict[str, RoleDefinition]:

@@ -23,9 +23,8 @@ from sqlalchemy import (
 )
 
 from authsec_server.db import rows
-from authsec_server.db.matching import in_batches, matches, neighbours
+from authsec_server.db.matching import in_batches, matches
 from authsec_server.db.schema import Instant, metadata
-from authsec_server.naming import is_uuid, only_one
 from authsec_server.roles.model import RoleDefinition
 
 _AT_ONCE = 10_000
@@ -77,14 +76,8 @@ def by_ids(connection: Connection, ids: Collection[str]) -> dict[str, RoleDefini
     """Map these ids to their roles. Unknown ids are left out. Each statement loads up to 10,000 ids."""
     found: dict[str, RoleDefinition] = {}
     for some in in_batches(ids, _AT_ONCE):  # planted events may name any number of roles
-        found |= {role.id: role for role in _loaded(connection, select(roles).where(roles.c.id.in_(some)))}
+        found |= {role.id: role for role in loaded(connection, select(roles).where(roles.c.id.in_(some)))}
     return found
-
-
-def find(connection: Connection, id_or_slug: str) -> RoleDefinition | None:
-    """Return the role with this id or slug."""
-    column = roles.c.id if is_uuid(id_or_slug) else roles.c.slug
-    return only_one(_loaded(connection, select(roles).where(column == id_or_slug)), id_or_slug)
 
 
 def held(connection: Connection, among: Collection[str]) -> frozenset[str]:
@@ -93,17 +86,6 @@ def held(connection: Connection, among: Collection[str]) -> frozenset[str]:
     for some in in_batches(among, _AT_ONCE):
         found.update(connection.execute(select(role_actions.c.action).where(role_actions.c.action.in_(some))).scalars())
     return frozenset(found)
-
-
-def slugs_near(connection: Connection, slug: str) -> list[str]:
-    """Return the slugs that sort closest to this slug, for suggestions."""
-    return neighbours(connection, roles.c.slug, slug)
-
-
-def page(connection: Connection, *, text: str, after: str, limit: int) -> list[RoleDefinition]:
-    """Return the roles that match the text, after the slug `after`, in slug order."""
-    behind = select(roles).where(roles.c.slug > after).order_by(roles.c.slug).limit(limit)
-    return _loaded(connection, behind.where(_matches(text)) if text else behind)
 
 
 def ids_matching(text: str) -> Select[tuple[str]]:
@@ -115,7 +97,7 @@ def _matches(text: str) -> ColumnElement[bool]:
     return matches(text, roles.c.id, roles.c.name, roles.c.slug)
 
 
-def _loaded(connection: Connection, statement: Select[Any]) -> list[RoleDefinition]:
+def loaded(connection: Connection, statement: Select[Any]) -> list[RoleDefinition]:
     """Load the roles of this statement with their actions, in one statement.
 
     Requests for tokens wait for the result.

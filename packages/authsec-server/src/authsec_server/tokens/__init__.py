@@ -15,13 +15,12 @@ caller's permissions.
 | `facts` | loading of facts; the facts of recent requests, kept in memory |
 | `claims` | header and claims of a token |
 | `direct` | which requests the HTTP protocol answers without the application |
-| `api` | the endpoint: the texts that the agent reads after a refusal, status codes, headers |
+| `api` | the endpoint: the texts that the agent reads after a refusal, status codes, headers; `/oauth/token` |
 | `hints` | the texts that the operator reads about a refusal: the remedy and its console page |
 | `events_api` | one audit event with its request and its remedy |
 | `preview` | the result that a request would have, for the Test tab and for new delegations |
-| `introspection`, `introspection_api` | whether a token is valid now (RFC 7662); the endpoint |
-| `revocation`, `revocation_api` | revoke one token, by operator or holder; the endpoints |
+| `introspection` | whether a token is valid now (RFC 7662); the endpoint |
+| `revocation` | revoke one token, by operator or holder; the endpoints |
 | `own_tokens` | whether this authority signed a pasted token |
-| `oauth_api` | the refusal of `/oauth/token` |
 | `metrics` | Prometheus counters |
 """

@@ -1,11 +1,13 @@
-"""`GET /authsec/uflow/sdk/delegation-token`: parse the HTTP request and format the answer.
+"""`GET /authsec/uflow/sdk/delegation-token`: parse the HTTP request and format the answer. `issue` decides about it.
 
-The module `issue` decides about the request.
+`POST /oauth/token` (RFC 6749 section 3.2) supports no grant. Its error says where to request tokens. The endpoint
+must exist nevertheless: if the metadata (RFC 8414) names no token endpoint, a client may send its secret to
+`/token` at the API.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from authsec.grant_url import grant_page
 from starlette.concurrency import run_in_threadpool
@@ -14,14 +16,18 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from authsec_server.failures import Unavailable
+from authsec_server.failures import Invalid, Unavailable
 from authsec_server.tokens.decision import Denied, Reason
 from authsec_server.tokens.direct import begun_in, was_tried
 from authsec_server.tokens.issue import DelegationTokens, Issued
 from authsec_server.tokens.metrics import ENDED
 from authsec_server.tokens.request import PATH, TokenRequest, parse
+from authsec_server.web.bodies import Places, read_fields
 from authsec_server.web.errors import error_response, retry_after
-from authsec_server.web.request_context import RequestContext, context_of
+from authsec_server.web.oauth import TOKEN_PATH, oauth, oauth_error
+from authsec_server.web.operations import resource
+from authsec_server.web.request_context import RequestContext, context_of, limit_key
+from authsec_server.web.throttle import Throttle
 
 _ANSWERS: Mapping[Reason, tuple[int, str]] = {
     Reason.CLIENT_ID_MISSING: (400, "client_id is missing."),
@@ -149,3 +155,41 @@ def _headers(denied: Denied) -> Mapping[str, str]:
     if denied.reason is Reason.ATTESTATION_INVALID:
         return {"WWW-Authenticate": 'Bearer realm="authsec", error="invalid_token"'}
     return {}
+
+
+AT_ONCE, OF_ONE_NETWORK = 64, 8  # forms of strangers that are read at once: each may dawdle
+
+
+def token_endpoint(*, issuer: str, address_limit: int, monotonic: Callable[[], float]) -> list[Route]:
+    """Return the OAuth token endpoint, with a rate limit for each address.
+
+    The endpoint reads no credential and needs no database.
+    """
+    throttle = Throttle(address_limit, "Too many token requests came from this address.", monotonic=monotonic)
+    places = Places(at_once=AT_ONCE, of_one=OF_ONE_NETWORK)
+
+    async def token(request: Request) -> Response:
+        network = limit_key(context_of(request.scope).address)
+        throttle.charge(network)
+        with places.one(network):
+            _require_grant_type(await read_fields(request))
+        return oauth_error(
+            request,
+            "unsupported_grant_type",
+            error="This token endpoint supports no grant types.",
+            details=f"To get a delegation token: GET {issuer}{PATH}, as AuthSecClient does.",
+        )
+
+    return [resource(TOKEN_PATH, post=oauth(token))]
+
+
+def _require_grant_type(fields: Sequence[tuple[str, str]]) -> None:
+    """Raise `Invalid` if the request does not have exactly one `grant_type`.
+
+    An empty parameter is treated as missing (RFC 6749 section 3.2).
+    """
+    given = [value for name, value in fields if name == "grant_type" and value]
+    if not given:
+        raise Invalid("grant_type", "The parameter grant_type is missing.", "Send grant_type=... in the form.")
+    if len(given) > 1:
+        raise Invalid("grant_type", f"grant_type is given {len(given)} times.", "Give it once.")

@@ -79,26 +79,22 @@ def preview_delegation(
     act: Act,
     issuance: Issuance,
     resolved: ResolvedDelegation,
-    *,
-    scope: str = "",
-    resources: Sequence[str] = (),
-    proof_id: str | None = None,
 ) -> Preview | Denied:
     """Preview the answer as if this delegation were stored. It replaces a stored delegation with the same id.
 
-    Without `resources`, the delegation's own audiences are requested. The preview is then about this
-    delegation, not about the client's other delegations.
+    The delegation's own audiences are requested. So the preview is about this delegation, not about the client's
+    other delegations.
     """
     act.principal.require(Role.VIEWER)
-    for_these = resources or resolved.delegation.audiences or (issuance.limits.default_audience,)
-    request = _request(resolved.client.id, scope, for_these)
+    audiences = resolved.delegation.audiences or (issuance.limits.default_audience,)
+    request = _request(resolved.client.id, "", audiences)
     if isinstance(request, Denied):
         return request
     facts = with_authority(
         load_facts(tx, request, issuance.limits.default_audience),
         GrantedAuthority(delegation=resolved.delegation, role=resolved.role),
     )
-    return _foreseen(facts, resolved.client, request, issuance, proof_id, act.now)
+    return _foreseen(facts, resolved.client, request, issuance, None, act.now)
 
 
 def with_authority(facts: Facts, authority: GrantedAuthority) -> Facts:

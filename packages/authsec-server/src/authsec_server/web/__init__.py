@@ -12,7 +12,7 @@ authenticate callers. The room `accounts` authenticates callers, and `app` conne
 | `unit_of_work` | one transaction per request; authentication; refusals recorded in the audit log |
 | `bodies`, `validation` | read a body: size, time, unknown members; the message for each validation error |
 | `paging`, `instants` | query parameters of lists: filters, `limit` and `cursor`; times in JSON |
-| `preconditions`, `etags` | `If-Match`; the entity tag of an object's revision |
+| `etags` | the entity tag of an object's revision; `If-Match` |
 | `dry_run` | dry runs: `?dry_run=1` |
 | `errors` | the HTTP status of a failure, and the body of every error |
 | `throttle` | the algorithm of rate limits (the numbers are in `settings.py` or in the module that uses a limit) |

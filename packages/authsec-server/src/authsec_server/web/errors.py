@@ -23,7 +23,7 @@ from authsec_server.failures import (
     Unavailable,
     seconds_text,
 )
-from authsec_server.web.etags import etag
+from authsec_server.web.etags import PreconditionRequired, etag
 from authsec_server.web.instants import rfc3339
 from authsec_server.web.request_context import context_of
 
@@ -55,10 +55,6 @@ class Unauthenticated(Exception):
     def __init__(self, message: str) -> None:
         super().__init__(message)
         self.message = message
-
-
-class PreconditionRequired(Exception):
-    """The edit has no If-Match, so the server cannot know which revision the caller read."""
 
 
 class TooOften(Exception):

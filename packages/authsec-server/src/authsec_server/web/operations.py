@@ -20,7 +20,7 @@ from authsec_server.db import Tx, rehearsing
 from authsec_server.failures import Invalid, NotPermitted
 from authsec_server.principal import Act, Role
 from authsec_server.revisions import Revised, require_current, require_same
-from authsec_server.web import dry_run, preconditions
+from authsec_server.web import dry_run, etags
 from authsec_server.web.bodies import MAX_BODY, Body, LargeBodies, query_value
 from authsec_server.web.dry_run import RequestedDryRun
 from authsec_server.web.etags import Tag, etag_of
@@ -303,7 +303,11 @@ async def _permitted(
         site=site,
         act=act,
         body=await _body(request, bodies, operation, act),
-        expected=preconditions.expected(request, wanted=operation.wants_revision, known=operation.may_want_revision),
+        expected=etags.expected(
+            request.headers.getlist("if-match"),
+            wanted=operation.wants_revision,
+            known=operation.may_want_revision,
+        ),
         dry_run=rehearsed,
     )
     if rehearsed is None:

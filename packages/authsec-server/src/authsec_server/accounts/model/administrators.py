@@ -1,11 +1,15 @@
-"""Administrators: people who sign in by a password or by an identity at an OpenID provider. No I/O."""
+"""Administrators: people who sign in by a password or by an identity at an OpenID provider. No I/O.
+
+One-time links: a URL with a secret that works once, for a short time, for one purpose.
+"""
 
 from __future__ import annotations
 
 import re
 import unicodedata
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
+from enum import StrEnum
 
 from authsec_server import naming
 from authsec_server.failures import Conflict, Invalid
@@ -134,7 +138,84 @@ def identity(issuer: str, subject: str) -> tuple[str, str]:
     They are unchanged because both are compared character by character. An empty value is invalid, for example,
     because it would identify nobody.
     """
-    for field, value, longest in (("issuer", issuer, 2000), ("subject", subject, MAX_IDENTITY)):
+    for name, value, longest in (("issuer", issuer, 2000), ("subject", subject, MAX_IDENTITY)):
         if not 0 < len(value) <= longest or any(unicodedata.category(char).startswith("C") for char in value):
-            raise Invalid(field, f"{field} must have 1 to {longest} visible characters.")
+            raise Invalid(name, f"{name} must have 1 to {longest} visible characters.")
     return issuer, subject
+
+
+class LinkPurpose(StrEnum):
+    """The purpose of a link."""
+
+    FIRST_ADMINISTRATOR = "first_administrator"  # makes the first one, while there is none
+    SET_PASSWORD = "set_password"  # noqa: S105 - an invitation, or a reset
+    SIGN_IN = "sign_in"  # lets one administrator in, once
+
+
+class LinkStatus(StrEnum):
+    """The state of a link: open, or why it cannot be used."""
+
+    OPEN = "open"
+    USED = "used"
+    VOIDED = "voided"  # a newer link took its place, or what it was for is over
+    EXPIRED = "expired"
+    TOO_LATE = "too_late"  # it was for the first administrator, and there is one; or its administrator is disabled
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Link:
+    """A link without its secret. `administrator_id` is empty if the link is for a person without an account."""
+
+    id: str
+    purpose: LinkPurpose
+    administrator_id: str
+    created_at: datetime
+    expires_at: datetime
+    used_at: datetime | None = None
+    voided_at: datetime | None = None
+
+    def status(self, now: datetime) -> LinkStatus:
+        """Return the state of the link. The state of the administrator is not considered."""
+        if self.used_at is not None:
+            return LinkStatus.USED
+        if self.voided_at is not None:
+            return LinkStatus.VOIDED
+        return LinkStatus.EXPIRED if now >= self.expires_at else LinkStatus.OPEN
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewLink:
+    """A new link with its code, which is shown only once."""
+
+    link: Link
+    code: str = field(repr=False)
+
+    @property
+    def path(self) -> str:
+        """Return the console path that opens the link, relative to the issuer."""
+        return f"/console/set-up?code={self.code}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LinkState:
+    """The facts that the holder of a code may see about the link. `administrator` is the person the link is for."""
+
+    status: LinkStatus
+    link: Link | None = None
+    administrator: Administrator | None = None
+
+    @property
+    def open(self) -> bool:
+        """Return whether the link can be used."""
+        return self.status is LinkStatus.OPEN
+
+    @property
+    def purpose(self) -> LinkPurpose | None:
+        """Return the purpose of the link; None if the link is unknown."""
+        return self.link.purpose if self.link else None
+
+    @property
+    def expires_at(self) -> datetime | None:
+        """Return when the link expires or expired; None if the link is unknown."""
+        return self.link.expires_at if self.link else None

@@ -1,6 +1,6 @@
 """Secrets that the authority makes: 256 random bits, shown once, stored as a hash.
 
-Passwords are chosen by people, so `hashing` handles them in another way.
+Passwords are chosen by people, so `accounts.passwords` handles them in another way.
 """
 
 from __future__ import annotations

@@ -10,9 +10,7 @@ from authsec_server.apis.model import EDITABLE, Action, Api, ApiKind
 from authsec_server.configuration.document import ApiShape
 from authsec_server.configuration.model import UNMADE, Facts, Section, filled, new_slug, require_kind
 from authsec_server.configuration.steps import PlannedStep, PlanTurn, making, removing
-from authsec_server.db import Tx
 from authsec_server.keys.model import Algorithm
-from authsec_server.principal import Act
 from authsec_server.revisions import checked, plain
 
 _DEFAULTS = {"kind": ApiKind.API.value, "signing_algorithm": Algorithm.RS256.value}
@@ -35,8 +33,10 @@ def step(slug: str, shape: ApiShape, held: Api | None) -> PlannedStep | None:
     said = _said(slug, shape)
     slug = slug if held else new_slug(slug)
     wanted = Api(id="", slug=slug, kind=ApiKind(shape.kind), **checked(EDITABLE, said), created_at=UNMADE)
-    before, do = (facts(held), partial(_edit, held, said)) if held else (None, partial(_create, wanted, said))
-    return making(Section.APIS, slug, before, facts(wanted), turn=PlanTurn.APIS, do=do)
+    create = partial(service.create, slug=slug, kind=wanted.kind, **said)
+    edit = partial(service.edit, id_or_slug=held.id, revision=held.revision, changes=said) if held else None
+    before = facts(held) if held else None
+    return making(Section.APIS, slug, before, facts(wanted), turn=PlanTurn.APIS, do=edit or create)
 
 
 def removal_step(held: Api) -> PlannedStep:
@@ -50,11 +50,3 @@ def _said(slug: str, shape: ApiShape) -> dict[str, Any]:
     its = {field: getattr(shape, field) for field in EDITABLE}
     actions = [Action(action=each, description=text) for each, text in shape.actions.items()]
     return {**its, "name": slug if shape.name is None else shape.name, "actions": actions}
-
-
-def _create(wanted: Api, said: dict[str, Any], tx: Tx, act: Act) -> object:
-    return service.create(tx, act, slug=wanted.slug, kind=wanted.kind, **said)
-
-
-def _edit(held: Api, said: dict[str, Any], tx: Tx, act: Act) -> object:
-    return service.edit(tx, act, held.id, revision=held.revision, changes=said)

@@ -22,7 +22,7 @@ from authsec_server.configuration.model import (
     new_slug,
 )
 from authsec_server.configuration.reading import Present
-from authsec_server.configuration.steps import Do, PlannedStep, PlanTurn, Setting
+from authsec_server.configuration.steps import PlannedStep, PlanTurn, Setting, making
 from authsec_server.db import Tx
 from authsec_server.delegations import editing, service, validation
 from authsec_server.delegations.model import (
@@ -79,25 +79,17 @@ def step(
         _require_fixed(held, shape, present)
     stays = held is None or held.enabled
     enabled = stays if shape.enabled is None else shape.enabled
-    differing = differences(facts(held, present) if held else None, {**wanted, "enabled": enabled})
-    if not differing:
-        return None
-    change = Change(
-        verb=Verb.EDIT if held else Verb.CREATE,
-        section=Section.DELEGATIONS,
-        slug=slug if held else new_slug(slug),
-        differences=differing,
+    set_enabled = service.enable if enabled else service.disable
+    return making(
+        Section.DELEGATIONS,
+        slug if held else new_slug(slug),
+        facts(held, present) if held else None,
+        {**wanted, "enabled": enabled},
+        turn=PlanTurn.DELEGATIONS,
+        do=partial(_edit, held, shape, wanted, setting) if held else partial(_create, slug, shape, wanted, setting),
+        switch=partial(set_enabled, id_or_slug=slug, terms=setting.terms) if enabled != stays else None,
+        besides=len(shape.audiences),
     )
-    does: list[Do] = []
-    if held is None:
-        does.append(partial(_create, slug, shape, wanted, setting))
-    elif any(each.field != "enabled" for each in differing):
-        does.append(partial(_edit, held, shape, wanted, setting))
-    if enabled != stays:
-        turn = service.enable if enabled else service.disable
-        does.append(lambda tx, act: turn(tx, act, slug, setting.terms))
-    parts = tuple((PlanTurn.DELEGATIONS, do) for do in does)
-    return PlannedStep(change=change, parts=parts, besides=len(shape.audiences))
 
 
 def note(slug: str, shape: DelegationShape, present: Present) -> Note | None:

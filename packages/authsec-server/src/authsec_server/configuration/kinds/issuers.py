@@ -15,16 +15,13 @@ from authsec_server.configuration.document import TrustedIssuerShape
 from authsec_server.configuration.model import (
     STAYS_OFF,
     UNMADE,
-    Change,
     Facts,
     Note,
     Section,
-    Verb,
-    differences,
     filled,
     require_kind,
 )
-from authsec_server.configuration.steps import Do, PlannedStep, PlanTurn, Setting, removing
+from authsec_server.configuration.steps import PlannedStep, PlanTurn, Setting, making, removing
 from authsec_server.db import Tx
 from authsec_server.issuers import service, validation
 from authsec_server.issuers.model import EDITABLE, ProposedTrustedIssuer, TrustedIssuer, plain_terms
@@ -79,20 +76,15 @@ def step(slug: str, shape: TrustedIssuerShape, held: TrustedIssuer | None, setti
     made = validation.checked(asked(slug, shape), id="", now=UNMADE)
     stays = held is None or held.enabled
     enabled = stays if shape.enabled is None else shape.enabled
-    differing = differences(facts(held) if held else None, facts(replace(made, enabled=enabled)))
-    if not differing:
-        return None
-    if held is None:
-        does: list[Do] = [partial(_create, slug, shape, setting)]
-        verb = Verb.CREATE
-    else:
-        verb, does = Verb.EDIT, []
-        if {each.field for each in differing} != {"enabled"}:
-            does.append(partial(_edit, held, slug, shape, setting))
-    if enabled != stays:
-        does.append(partial(_turn, slug, enabled, setting))
-    change = Change(verb=verb, section=Section.ISSUERS, slug=slug, differences=differing)
-    return PlannedStep(change=change, parts=tuple((PlanTurn.ISSUERS, do) for do in does))
+    return making(
+        Section.ISSUERS,
+        slug,
+        facts(held) if held else None,
+        facts(replace(made, enabled=enabled)),
+        turn=PlanTurn.ISSUERS,
+        do=partial(_edit, held, slug, shape, setting) if held else partial(_create, slug, shape, setting),
+        switch=partial(_turn, slug, enabled, setting) if enabled != stays else None,
+    )
 
 
 def note(held: TrustedIssuer, shape: TrustedIssuerShape) -> Note | None:

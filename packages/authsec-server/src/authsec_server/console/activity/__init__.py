@@ -2,9 +2,8 @@
 
 | module | owns |
 |---|---|
-| `pages` | the audit log with its chart, its downloads, and the page of one event |
+| `pages` | the audit log with its chart, its live stream, its downloads, and the page of one event |
 | `query` | the filter of the page, the stream and the downloads, in a query string |
-| `stream` | the live audit log |
 | `text` | the text of an event: who did what, and the proof behind a token |
 | `token_revocation` | find one token by its event, its `jti` or its text, and revoke it |
 """

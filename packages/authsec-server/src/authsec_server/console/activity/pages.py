@@ -1,4 +1,7 @@
-"""The audit log page, newest events first, with a chart and downloads. The page of one event, with all its details."""
+"""The audit log page with its chart, live stream and downloads. The page of one event, with all its details.
+
+The live stream sends each new event as a rendered table row (HTML Living Standard, section 9.2).
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import anyio
 from starlette.concurrency import iterate_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.responses import Response, StreamingResponse
@@ -19,6 +23,7 @@ from authsec_server.audit import counts, export
 from authsec_server.audit import service as audit
 from authsec_server.audit.counts import Point
 from authsec_server.audit.filters import AuditLogPage, EventFilter
+from authsec_server.audit.live import Watcher
 from authsec_server.audit.model import EventKind, Recorded
 from authsec_server.audit.sealing import service as sealing
 from authsec_server.audit.sealing.service import SealingStatus
@@ -26,20 +31,24 @@ from authsec_server.clients import service as clients
 from authsec_server.clients.model import Client
 from authsec_server.console import guard
 from authsec_server.console.activity import query, text, token_revocation
+from authsec_server.console.addresses import ACTIVITY_STREAM
 from authsec_server.console.site import Console, PageRequest
 from authsec_server.db import Tx
-from authsec_server.failures import Invalid
+from authsec_server.failures import Invalid, Unavailable
 from authsec_server.tokens.hints import Remedy, remedy_of
 from authsec_server.tokens.revocation import revoked
+from authsec_server.web.errors import Unauthenticated
+from authsec_server.web.sse import message
 
 PAGE = 50
 HOURS = 48
 
 
 def routes(console: Console) -> list[BaseRoute]:
-    """Return the routes of the audit log, of its files and of one event."""
+    """Return the routes of the audit log, of its stream and files, and of one event."""
     return [
         console.page("/activity", trail),
+        console.page(ACTIVITY_STREAM.removeprefix("/console"), stream),
         console.page("/activity/export.{form}", download),
         *token_revocation.routes(console),
         console.page("/activity/{event}", story),
@@ -204,3 +213,66 @@ async def download(visit: PageRequest) -> Response:
     held = ExitStack()
     held.enter_context(visit.console.downloads.one(visit.act.principal.id))
     return Download(iterate_in_threadpool(rows), held, media_type=media_type, headers=headers)
+
+
+HEARTBEAT_SECONDS = 15
+CHECK_EVERY = timedelta(seconds=HEARTBEAT_SECONDS)  # so soon somebody whose session has run out sees no more
+MAY_SHUT_OUT = query.GROUPS["administration"][1]  # and at once, where these say that it was ended
+
+
+async def stream(visit: PageRequest) -> Response:
+    """Stream new events that match the query's filter.
+
+    The stream ends at once if too many people watch, or if the server is about to stop.
+    """
+    asked = await visit.read(lambda tx: query.read(tx, visit.query))
+    last = visit.request.headers.get("last-event-id") or visit.query.text("after")
+    after = int(last) if last.isascii() and last.isdigit() and len(last) <= 18 else 0
+    return StreamingResponse(
+        _lines(visit, asked, after),
+        media_type="text/event-stream",
+        headers=dict(guard.HEADERS) | {"X-Accel-Buffering": "no"},  # no proxy shall keep events back
+    )
+
+
+async def _lines(visit: PageRequest, asked: query.ActivityQuery, after: int) -> AsyncIterator[str]:
+    try:
+        with visit.console.live.watch(after=after) as watcher:
+            yield ": watching\n\n"
+            async for recorded in _while_signed_in(visit, watcher):
+                if recorded is None:
+                    yield ": still here\n\n"
+                elif asked.wanted.matches(recorded.event):
+                    row = visit.part("activity/row.html", recorded=recorded, stories=text, fresh=True)
+                    yield message(row, number=recorded.id)
+            yield message("", kind="lagging" if watcher.lagging else "ended")
+    except Unavailable:
+        yield message("", kind="ended")
+
+
+async def _while_signed_in(visit: PageRequest, watcher: Watcher) -> AsyncIterator[Recorded | None]:
+    """Yield the events, and None as a heartbeat. Stop when the stream or the person's session ends."""
+    checked = visit.console.site.now()
+    while True:
+        recorded = None
+        try:
+            with anyio.move_on_after(HEARTBEAT_SECONDS):  # nothing is yielded inside: a generator must not hold a scope
+                recorded = await anext(watcher)
+        except StopAsyncIteration:
+            return  # the audit log ends with the server
+        ends = recorded is not None and recorded.event.kind in MAY_SHUT_OUT
+        if ends or recorded is None or visit.console.site.now() - checked > CHECK_EVERY:
+            if not await _is_signed_in(visit):
+                return
+            checked = visit.console.site.now()
+        yield recorded
+
+
+async def _is_signed_in(visit: PageRequest) -> bool:
+    """Whether the session is still valid. A person without a valid session must not receive further events."""
+    confirm = visit.console.site.authenticate.confirm
+    try:
+        await visit.read(lambda tx: confirm(tx, visit.act.principal))
+    except Unauthenticated:
+        return False  # the session has ended, and the stream ends for that
+    return True

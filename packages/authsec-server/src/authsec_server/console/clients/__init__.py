@@ -5,21 +5,20 @@ The templates are in `templates/clients/`. `frame.html` has the name and the tab
 
 | module | owns |
 |---|---|
-| `listing` | the list: filters, orders, page size; disable many (`list.html`, `disable_many.html`) |
-| `changes` | onboard, edit; disable, enable, delete, revoke tokens (`onboard.html`, `edit.html`, `ending.html`) |
+| `pages` | the list: filters, orders, page size; disable many (`list.html`, `disable_many.html`) |
+| `pages` | onboard, edit; disable, enable, delete, revoke tokens (`onboard.html`, `edit.html`, `ending.html`) |
 | `forms` | convert the typed values to a request to the service; the feedback on each selector row |
 | `proofs` | the fields of a proof, also of a new client; add, remove, rotate a secret (`proof_fields.html`) |
-| `detail` | the Overview tab; how a refused workload differed from each proof (`overview.html`) |
-| `connect`, `connect_snippets` | the Connect tab, enrolment codes; commands and code (`connect.html`, `enrol.html`) |
+| `detail` | the Overview tab; how a refused workload differed from each proof (`overview.html`); breadcrumbs |
+| `connect` | the Connect tab: commands and code to copy, enrolment codes (`connect.html`, `enrol.html`) |
 | `request_preview` | the Test tab (`test.html`) |
-| `client_lookup` | find the client that the path names; breadcrumbs |
 """
 
 from __future__ import annotations
 
 from starlette.routing import BaseRoute
 
-from authsec_server.console.clients import changes, connect, detail, listing, proofs, request_preview
+from authsec_server.console.clients import connect, detail, pages, proofs, request_preview
 from authsec_server.console.site import Console
 from authsec_server.principal import Role
 
@@ -28,18 +27,18 @@ def routes(console: Console) -> list[BaseRoute]:
     """Return the routes of clients. Fixed paths come first, because a client's slug can be the same word."""
     operator = Role.OPERATOR
     return [
-        console.page("/clients", listing.listing),
-        console.page("/clients/onboard", changes.onboard_form, post=changes.onboard, least=operator),
+        console.page("/clients", pages.listing),
+        console.page("/clients/onboard", pages.onboard_form, post=pages.onboard, least=operator),
         console.page("/clients/selectors", post=proofs.check, least=operator),
-        listing.DISABLE.route(console),
+        pages.DISABLE.route(console),
         console.page("/clients/{client}", detail.overview),
         console.page("/clients/{client}/connect", connect.connect),
         console.page("/clients/{client}/enrol", connect.enrolment_form, post=connect.make_code, least=operator),
         console.page("/clients/{client}/enrolments/{enrolment}/take-back", post=connect.take_back, least=operator),
         console.page("/clients/{client}/test", request_preview.test),
-        console.page("/clients/{client}/edit", changes.edit_form, post=changes.edit, least=operator),
+        console.page("/clients/{client}/edit", pages.edit_form, post=pages.edit, least=operator),
         console.page("/clients/{client}/proofs/add", proofs.blank, post=proofs.add, least=operator),
         proofs.REMOVE.route(console),
         proofs.ROTATE.route(console),
-        *(ending.route(console) for ending in changes.CONFIRMATIONS),
+        *(ending.route(console) for ending in pages.CONFIRMATIONS),
     ]

@@ -20,13 +20,13 @@ from authsec_server.audit.counts import Point
 from authsec_server.audit.filters import TOKEN_KINDS, AuditLogPage, EventFilter
 from authsec_server.audit.model import EventKind, Named, Recorded
 from authsec_server.clients import enrolment_service
+from authsec_server.clients import service as clients
 from authsec_server.clients.binding_matching import lacks
 from authsec_server.clients.enrolment import Enrolment
 from authsec_server.clients.model import Client, Proof, ProofKind, spiffe_id
 from authsec_server.clients.proof_status import ProofStatus, proof_status, sharing
 from authsec_server.console import charts
 from authsec_server.console.charts import Column
-from authsec_server.console.clients.client_lookup import find_client
 from authsec_server.console.issuers.unavailable import unavailable_among
 from authsec_server.console.site import PageRequest
 from authsec_server.db import Tx
@@ -39,6 +39,28 @@ from authsec_server.principal import Act
 from authsec_server.tokens.decision import Reason
 from authsec_server.tokens.hints import Remedy, remedy_of
 from authsec_server.tokens.revocation import revoked
+
+LIST_TRAIL = [("Clients", ""), ("MCP Servers / AI Agents", "/console/clients")]
+"""The breadcrumbs of a page below the list of clients."""
+
+
+def find_client(tx: Tx, visit: PageRequest) -> Client:
+    """Return the client with the id or slug in the path. Raises `NotFound`."""
+    return clients.get(tx, visit.act, visit.named("client"))
+
+
+def home(client: Client) -> str:
+    """Return the path of the client's page.
+
+    The path contains the id, because a slug can change and then belong to another client.
+    """
+    return f"/console/clients/{client.id}"
+
+
+def trail(client: Client) -> list[tuple[str, str]]:
+    """Return the breadcrumbs of a page below the client's page."""
+    return [*LIST_TRAIL, (client.name, home(client))]
+
 
 CHARTED = timedelta(days=7)
 STEP = timedelta(hours=6)

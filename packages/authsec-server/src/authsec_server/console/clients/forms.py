@@ -19,8 +19,7 @@ from authsec_server.clients.model import (
     Selector,
     parse_platform,
 )
-from authsec_server.clients.proof_preview import ProofPreview, preview_proof
-from authsec_server.clients.proof_status import SelectorStatus
+from authsec_server.clients.proof_status import ProofPreview, SelectorStatus, preview_proof
 from authsec_server.clients.selectors import KEYS, RowCheck, RowState, check_selectors, given
 from authsec_server.console.forms import Form
 from authsec_server.failures import Conflict, Invalid

@@ -16,9 +16,8 @@ from authsec_server.clients.proof_status import removal_caution
 from authsec_server.clients.selector_keys import SelectorKey
 from authsec_server.clients.selectors import KEYS
 from authsec_server.console import guard
-from authsec_server.console.clients.client_lookup import find_client, home, trail
-from authsec_server.console.clients.connect_snippets import KEY_FILE, KEYGEN, SECRET_FILE, SECRET_VARIABLE
-from authsec_server.console.clients.detail import held
+from authsec_server.console.clients.connect import KEY_FILE, KEYGEN, SECRET_FILE, SECRET_VARIABLE
+from authsec_server.console.clients.detail import find_client, held, home, trail
 from authsec_server.console.clients.forms import (
     EXAMPLES,
     Feedback,

@@ -11,7 +11,7 @@ from typing import Any
 from starlette.responses import Response
 
 from authsec_server.clients.model import Client, Proof, ProofKind
-from authsec_server.console.clients.client_lookup import find_client
+from authsec_server.console.clients.detail import find_client
 from authsec_server.console.forms import Form
 from authsec_server.console.issuers.unavailable import unavailable_among
 from authsec_server.console.site import PageRequest

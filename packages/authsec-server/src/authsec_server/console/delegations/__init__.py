@@ -4,10 +4,10 @@ The templates are in `templates/delegations/`. The templates of the four steps a
 
 | module | owns |
 |---|---|
-| `listing` | the list: search, filters, orders (`list.html`) |
+| `pages` | the list: search, filters, orders (`list.html`) |
+| `pages` | one delegation, with the claims of its tokens; disable, enable, revoke (`detail.html`, `ending.html`) |
 | `creation` | the order of the steps, and what each step sends (`new/`) |
 | `draft` | the values chosen so far, and the first step with a problem |
 | `steps` | the roles, clients, actions and audiences that a step offers (`new/`) |
 | `edit_review` | the edit form and its review (`edit.html`, `changes.html`) |
-| `detail` | one delegation, with the claims of its tokens; disable, enable, revoke (`detail.html`, `ending.html`) |
 """

@@ -10,7 +10,6 @@ from starlette.routing import BaseRoute
 
 from authsec_server.clients.model import ProofKind
 from authsec_server.console.delegations import steps
-from authsec_server.console.delegations.detail import foreseen_draft
 from authsec_server.console.delegations.draft import (
     ACTIONS,
     CONTEXT,
@@ -24,6 +23,7 @@ from authsec_server.console.delegations.draft import (
     fault,
     typed_draft,
 )
+from authsec_server.console.delegations.pages import foreseen_draft
 from authsec_server.console.delegations.steps import (
     NEW_ROLE,
     looking_at_context,

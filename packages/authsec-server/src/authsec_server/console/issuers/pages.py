@@ -15,12 +15,12 @@ from starlette.routing import BaseRoute
 from authsec_server.attestation.explain.model import TokenExplanation
 from authsec_server.clients import bindings
 from authsec_server.clients.bindings import BoundProof, Users
+from authsec_server.clients.k8s_manifest import MOUNT, projected_volume
 from authsec_server.clients.selectors import KEYS
 from authsec_server.console.site import Console, PageRequest
 from authsec_server.db import Tx
 from authsec_server.failures import Failure, Unavailable
 from authsec_server.issuers import service as issuers
-from authsec_server.issuers.k8s_volume import MOUNT, projected_volume
 from authsec_server.issuers.key_cache import KeysState
 from authsec_server.issuers.model import (
     KeysUnavailable,

@@ -1,19 +1,20 @@
-"""The list and the page of APIs: actions, callers, and the code that protects an API; register, edit and delete."""
+"""APIs: the list, the page of one API and its form; register, edit, delete; the credential of an API."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any
 
+from authsec.api_credential import VARIABLE
 from starlette.responses import Response
 from starlette.routing import BaseRoute
 
 from authsec_server.apis import credentials
 from authsec_server.apis import service as apis
-from authsec_server.apis.credential import Credential
-from authsec_server.apis.model import EDITABLE, MAX_ACTIONS, Action, Api, ApiKind
-from authsec_server.console.apis.snippets import snippets
+from authsec_server.apis.model import EDITABLE, MAX_ACTIONS, Action, Api, ApiKind, Credential
+from authsec_server.console.api_snippets import snippets
 from authsec_server.console.confirm import Confirmation, Question, once, redirect_to
 from authsec_server.console.forms import Form, stored_meanwhile
 from authsec_server.console.site import Console, PageRequest
@@ -27,6 +28,7 @@ from authsec_server.principal import Act, Role
 
 PAGE = 50
 SHOWN = 200
+CREDENTIALS = "/apis/{api}/credentials"
 
 
 def routes(console: Console) -> list[BaseRoute]:
@@ -36,6 +38,8 @@ def routes(console: Console) -> list[BaseRoute]:
         console.page("/apis/new", form, post=create, least=Role.OPERATOR),
         console.page("/apis/{api}/edit", edit_form, post=edit, least=Role.OPERATOR),
         DELETE.route(console),
+        console.page(f"{CREDENTIALS}/new", credential_form, post=create_credential, least=Role.OPERATOR),
+        REVOKE.route(console),
         console.page("/apis/{api}", detail),
     ]
 
@@ -212,3 +216,69 @@ def _kind(text: str) -> ApiKind:
         return ApiKind(text)
     except ValueError:
         raise Invalid("kind", "This is not a kind of API.", "Choose API or MCP Server.") from None
+
+
+async def credential_form(visit: PageRequest, problem: Failure | None = None) -> Response:
+    """Show the form for a new credential: its name and its lifetime."""
+
+    def load(tx: Tx) -> tuple[Api, list[Credential]]:
+        return apis.get(tx, visit.act, visit.named("api")), credentials.of_api(tx, visit.act, visit.named("api"))
+
+    api, held = await visit.read(load)
+    return visit.render(
+        "apis/new_credential.html",
+        title="New credential",
+        problem=problem,
+        api=api,
+        name=visit.form.text("name", credentials.name_of_the_day(visit.act.now, held)),
+        days=visit.form.text("days"),
+    )
+
+
+async def create_credential(visit: PageRequest) -> Response:
+    """Create the credential and show it once."""
+    typed = visit.form
+
+    def work(tx: Tx, act: Act) -> tuple[Api, Credential, str]:
+        life = timedelta(days=min(typed.number("days"), 100_000)) if typed.text("days") else None
+        made, text = credentials.create(tx, act, visit.named("api"), name=typed.text("name"), life=life)
+        return apis.get(tx, act, visit.named("api")), made, text
+
+    try:
+        api, made, text = await visit.change(work)
+    except (Invalid, Conflict) as failure:
+        if isinstance(failure, Invalid) and failure.field == "expires_in":
+            failure = Invalid(
+                "days", "A credential can be valid for 1 to 3650 days.", "Leave the field empty for no expiry."
+            )
+        return await credential_form(visit, failure)
+    # It cannot be had again: nobody keeps it, this page neither.
+    return visit.render(
+        "apis/credential.html", title="API credential", api=api, credential=made, text=text, variable=VARIABLE
+    )
+
+
+def _look_at_credential(tx: Tx, visit: PageRequest) -> Question:
+    api = apis.get(tx, visit.act, visit.named("api"))
+    credential = credentials.get(tx, visit.act, api.slug, visit.named("credential"))
+    others = [
+        each
+        for each in credentials.of_api(tx, visit.act, api.slug)
+        if each.refusal(visit.act.now) is None and each.id != credential.id
+    ]
+    return Question(
+        name=credential.name,
+        trail=[("APIs", "/console/apis"), (api.name, f"/console/apis/{api.slug}")],
+        shown={"api": api, "credential": credential, "others": others},
+    )
+
+
+REVOKE = Confirmation(
+    path=f"{CREDENTIALS}/{{credential}}/revoke",
+    template="apis/revoke_credential.html",
+    heading="Revoke {}?",
+    button="Revoke",
+    look=_look_at_credential,
+    change=once(lambda tx, act, visit: credentials.revoke(tx, act, visit.named("api"), visit.named("credential"))),
+    after=redirect_to("/console/apis/{api}", done="api_credential_revoked"),
+)

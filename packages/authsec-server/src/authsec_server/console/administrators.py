@@ -1,33 +1,44 @@
-"""The list of administrators, and the page of one administrator: role, name, sessions, latest actions.
+"""Administrators: people, their sessions, the delegations that each of them made, and admin keys for programs.
 
-An invitation and a password reset show a one-time link, once.
+An invitation and a password reset show a one-time link, once. A new admin key is shown once, too.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 from starlette.responses import Response
 from starlette.routing import BaseRoute
 
 from authsec_server.accounts import admin_keys, administrators, sessions
-from authsec_server.accounts.model import Administrator, NewLink
+from authsec_server.accounts.model.administrators import Administrator, NewLink
 from authsec_server.audit import service as audit
 from authsec_server.console.confirm import Confirmation, Question, once, redirect_to
 from authsec_server.console.forms import stored_meanwhile
 from authsec_server.console.site import Console, Page, PageRequest
 from authsec_server.db import Tx
+from authsec_server.delegations import impact
+from authsec_server.delegations.grants import Grantor, grants_of, of_admin_key, of_administrator, revoke_grants_of
+from authsec_server.delegations.resolve import resolve_all
 from authsec_server.failures import Conflict, Failure, Invalid, Outdated
 from authsec_server.principal import Act, PrincipalKind, Role
 
 PAGE = 50
 PATH = "/administrators/{administrator}"
+KEYS = "/administrators/keys"
+LIST = ("Administrators", "/console/administrators")
 
 
 def routes(console: Console) -> list[BaseRoute]:
     """Return the routes of administrators. Fixed paths come before paths with an id."""
     return [
+        console.page(f"{KEYS}/new", admin_key_form, post=create_admin_key, least=Role.ADMIN),
+        REVOKE.route(console),
+        _revocation(f"{KEYS}/{{principal}}/grants", _key).route(console),
+        _revocation("/administrators/{principal}/grants", _person).route(console),
         console.page("/administrators/invite", invitation_form, post=invite, least=Role.ADMIN),
         RESET.route(console),
         console.page("/administrators", listing),
@@ -204,3 +215,135 @@ RESET = Confirmation(
     after=lambda visit, made: _shown(visit, *made, "New password"),
 )
 """The old password and all sessions end; a one-time link sets the new password."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GrantsPage:
+    """The administrator or admin key that delegated. `is_active` is true while this principal can authenticate.
+
+    `disable_path` is the path of the page that disables the administrator or revokes the key.
+    """
+
+    grantor: Grantor
+    name: str
+    trail: Sequence[tuple[str, str]]
+    is_active: bool
+    disable_path: str
+    disable_label: str
+
+
+def _revocation(path: str, find: Callable[[Tx, Act, str], GrantsPage]) -> Confirmation[GrantsPage]:
+    def look(tx: Tx, visit: PageRequest) -> Question:
+        page, also = find(tx, visit.act, visit.named("principal")), _also_changed_since(visit)
+        given, terms, now = grants_of(tx, visit.act, page.grantor), visit.console.terms, visit.act.now
+        given = given.with_changed() if also else given
+        return Question(
+            name=page.name,
+            trail=page.trail,
+            ids={"principal": page.grantor.id},
+            possible=bool(given.held),
+            shown={
+                "page": page,
+                "held": resolve_all(tx, given.held, terms, now),
+                "changed_since": resolve_all(tx, given.changed_since, terms, now),
+                "also": also,
+                "what": impact.of_many(tx, visit.act, given.held, terms),
+            },
+        )
+
+    def revoke(tx: Tx, act: Act, visit: PageRequest) -> GrantsPage:
+        page = find(tx, act, visit.named("principal"))
+        revoke_grants_of(tx, act, page.grantor, visit.console.terms, also_changed_since=_also_changed_since(visit))
+        return page
+
+    return Confirmation(
+        path=path,
+        template="administrators/grants.html",
+        heading="Revoke everything that {} delegated?",
+        button="Revoke",
+        least=Role.ADMIN,
+        look=look,
+        change=once(revoke),
+        after=lambda visit, page: visit.redirect(page.trail[-1][1], done="grants_revoked"),
+    )
+
+
+def _also_changed_since(visit: PageRequest) -> bool:
+    """Whether to include delegations that somebody else has changed since. The form keeps this query parameter."""
+    return visit.query.ticked("also_changed_since")
+
+
+def _person(tx: Tx, act: Act, reference: str) -> GrantsPage:
+    found = administrators.get(tx, act, reference)
+    home = f"/console/administrators/{found.id}"
+    return GrantsPage(
+        grantor=of_administrator(found),
+        name=found.name,
+        trail=[LIST, (found.name, home)],
+        is_active=found.enabled,
+        disable_path=f"{home}/disable",
+        disable_label="Disable them",
+    )
+
+
+def _key(tx: Tx, act: Act, key_id: str) -> GrantsPage:
+    found = admin_keys.get(tx, act, key_id)
+    return GrantsPage(
+        grantor=of_admin_key(found),
+        name=found.name,
+        trail=[LIST],
+        is_active=found.refusal(act.now) is None,
+        disable_path=f"/console/administrators/keys/{found.id}/revoke",
+        disable_label="Revoke the key",
+    )
+
+
+async def admin_key_form(visit: PageRequest, problem: Failure | None = None) -> Response:
+    """Show the form for a new admin key."""
+    return visit.render(
+        "administrators/new_key.html",
+        title="New admin key",
+        problem=problem,
+        name=visit.form.text("name"),
+        role=visit.form.text("role", "operator"),
+        days=visit.form.text("days", "90"),
+    )
+
+
+async def create_admin_key(visit: PageRequest) -> Response:
+    """Create the admin key and show it once."""
+    typed = visit.form
+    try:
+        role = Role.__members__.get(typed.text("role").upper())
+        if role is None:
+            raise Invalid("role", "Choose a role from the list.")
+        life = timedelta(days=min(typed.number("days"), 100_000)) if typed.text("days") else None
+        key, text = await visit.change(
+            lambda tx, act: admin_keys.create(tx, act, name=typed.text("name"), role=role, life=life)
+        )
+    except (Invalid, Conflict) as failure:
+        if isinstance(failure, Invalid) and failure.field == "expires_in":
+            failure = Invalid(
+                "days",
+                "An admin key can be valid for 1 to 3650 days.",
+                "Leave the field empty for no expiry.",
+            )
+        return await admin_key_form(visit, failure)
+    return visit.render("administrators/key.html", title="Admin key", key=key, text=text)
+
+
+def _look_at_admin_key(tx: Tx, visit: PageRequest) -> Question:
+    key = admin_keys.get(tx, visit.act, visit.named("key"))
+    return Question(name=key.name, trail=[LIST], ids={"key": key.id}, shown={"key": key})
+
+
+REVOKE = Confirmation(
+    path=f"{KEYS}/{{key}}/revoke",
+    template="administrators/revoke_key.html",
+    heading="Revoke {}?",
+    button="Revoke",
+    least=Role.ADMIN,
+    look=_look_at_admin_key,
+    change=once(lambda tx, act, visit: admin_keys.revoke(tx, act, visit.named("key"))),
+    after=redirect_to("/console/administrators", done="admin_key_revoked"),
+)

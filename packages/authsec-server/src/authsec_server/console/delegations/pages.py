@@ -1,11 +1,16 @@
-"""The page of one trust delegation: its current permissions, its use, and its tokens; disable, enable or revoke it."""
+"""The list of trust delegations. The page of one: its permissions, use and tokens; disable, enable, revoke.
+
+The list marks a new delegation.
+"""
 
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from datetime import datetime
+from enum import Enum
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 from starlette.responses import Response
 from starlette.routing import BaseRoute
@@ -13,18 +18,116 @@ from starlette.routing import BaseRoute
 from authsec_server.apis import service as apis
 from authsec_server.audit import counts
 from authsec_server.audit import service as audit
+from authsec_server.clients import service as clients
+from authsec_server.clients.model import Client
 from authsec_server.console.confirm import Confirmation, Question, once, redirect_to
 from authsec_server.console.delegations.draft import NOT_YET
 from authsec_server.console.delegations.steps import USED_WITHIN
+from authsec_server.console.forms import Form
 from authsec_server.console.site import Console, PageRequest
 from authsec_server.db import Tx
-from authsec_server.delegations import impact, service
+from authsec_server.delegations import impact, search
 from authsec_server.delegations import service as delegations
 from authsec_server.delegations.effective import effective_actions
-from authsec_server.delegations.model import ENDED_STATES, DelegationState, ResolvedDelegation, title
+from authsec_server.delegations.model import (
+    ENDED_STATES,
+    UNUSED_FOR,
+    DelegationFilters,
+    DelegationSort,
+    DelegationState,
+    ResolvedDelegation,
+    TargetType,
+    title,
+    unused,
+)
+from authsec_server.roles import service as roles
+from authsec_server.roles.model import RoleDefinition
 from authsec_server.tokens.decision import Denied
 from authsec_server.tokens.preview import preview_delegation
 from authsec_server.tokens.revocation import revoked
+
+PAGE = 50
+SORTS = (
+    (DelegationSort.NEWEST, "Newest first"),
+    (DelegationSort.OLDEST, "Oldest first"),
+    (DelegationSort.ENDS, "Ends first"),
+)
+UNUSED = "unused"
+"""A filter that is chosen like a state: live for a month, and never used."""
+E = TypeVar("E", bound=Enum)
+
+
+def routes(console: Console) -> list[BaseRoute]:
+    """Return the routes of the list and of one delegation."""
+    return [
+        console.page("/delegations", listing),
+        *(each.route(console) for each in CONFIRMATIONS),
+        console.page("/delegations/{delegation}", detail),
+    ]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DelegationsQuery:
+    """The filters of the list. Unknown values are ignored."""
+
+    filters: DelegationFilters
+    role: RoleDefinition | None
+    client: Client | None
+
+    @property
+    def narrowed(self) -> bool:
+        """Whether any filter is set."""
+        return self.filters != DelegationFilters()
+
+
+async def listing(visit: PageRequest) -> Response:
+    """Show the list."""
+    query, terms = visit.query, visit.console.terms
+    sort, cursor = _one_of(DelegationSort, query.text("sort")) or DelegationSort.NEWEST, query.text("cursor")
+
+    def look(tx: Tx) -> dict[str, Any]:
+        asked = _asked(tx, query, visit.act.now)
+        found, following = search.page(tx, visit.act, terms, asked.filters, sort=sort, after=cursor, limit=PAGE)
+        return {
+            "asked": asked,
+            "rows": found,
+            "narrowed": asked.narrowed,
+            "following": following,
+            "uses": counts.last_uses(tx, [each.delegation.id for each in found]),
+        }
+
+    return visit.render(
+        "delegations/list.html",
+        title="Trust Delegation",
+        new=query.text("new"),
+        sort=sort,
+        cursor=cursor,
+        sorts=SORTS,
+        state=query.text("state"),
+        unused_for=UNUSED_FOR,
+        states=[*((each, each.capitalize()) for each in DelegationState), (UNUSED, "Live, never used")],
+        target_types=[(each, each) for each in TargetType],
+        terms=terms,
+        **await visit.read(look),
+    )
+
+
+def _asked(tx: Tx, query: Form, now: datetime) -> DelegationsQuery:
+    role, client = roles.find(tx, query.text("role")), clients.find(tx, query.text("client"))
+    state = query.text("state")
+    filters = replace(
+        unused(now) if state == UNUSED else DelegationFilters(state=_one_of(DelegationState, state)),
+        text=query.text("q")[:200],
+        role_id=role.id if role else None,
+        client_id=client.id if client else None,
+        target_type=_one_of(TargetType, query.text("target_type")),
+    )
+    return DelegationsQuery(filters=filters, role=role, client=client)
+
+
+def _one_of(kind: type[E], text: str) -> E | None:
+    return next((each for each in kind if each.value == text), None)
+
 
 VERSION = "(the authority version when the token is requested)"
 """A placeholder. Creating a delegation raises the authority version, so no token of the delegation can have the
@@ -67,14 +170,6 @@ def _as_text(claims: dict[str, Any]) -> str:
 TOKENS = 10  # of a page
 
 
-def routes(console: Console) -> list[BaseRoute]:
-    """Return the routes of one delegation."""
-    return [
-        *(each.route(console) for each in CONFIRMATIONS),
-        console.page("/delegations/{delegation}", detail),
-    ]
-
-
 async def detail(visit: PageRequest) -> Response:
     """Show one delegation."""
     before = visit.query.number("before") or None
@@ -114,7 +209,7 @@ def _dormant(tx: Tx, visit: PageRequest, resolved: ResolvedDelegation) -> set[st
 
 def _look(tx: Tx, visit: PageRequest) -> Question:
     reference, terms = visit.named("delegation"), visit.console.terms
-    resolved = service.get(tx, visit.act, reference, terms)
+    resolved = delegations.get(tx, visit.act, reference, terms)
     home = f"/console/delegations/{resolved.delegation.id}"
     return Question(
         trail=[("Trust Delegation", "/console/delegations"), (title(resolved.role.name, resolved.client.name), home)],
@@ -134,7 +229,9 @@ CONFIRMATIONS = (
         path="/delegations/{delegation}/disable",
         heading="Disable this trust delegation?",
         button="Disable",
-        change=once(lambda tx, act, visit: service.disable(tx, act, visit.named("delegation"), visit.console.terms)),
+        change=once(
+            lambda tx, act, visit: delegations.disable(tx, act, visit.named("delegation"), visit.console.terms)
+        ),
         after=redirect_to(_HOME, done="delegation_disabled"),
     ),
     _confirmation(
@@ -142,14 +239,14 @@ CONFIRMATIONS = (
         heading="Enable this trust delegation?",
         button="Enable",
         danger=False,
-        change=once(lambda tx, act, visit: service.enable(tx, act, visit.named("delegation"), visit.console.terms)),
+        change=once(lambda tx, act, visit: delegations.enable(tx, act, visit.named("delegation"), visit.console.terms)),
         after=redirect_to(_HOME, done="delegation_enabled"),
     ),
     _confirmation(
         path="/delegations/{delegation}/revoke",
         heading="Revoke this trust delegation permanently?",
         button="Revoke permanently",
-        change=once(lambda tx, act, visit: service.revoke(tx, act, visit.named("delegation"), visit.console.terms)),
+        change=once(lambda tx, act, visit: delegations.revoke(tx, act, visit.named("delegation"), visit.console.terms)),
         after=redirect_to(_HOME, done="delegation_revoked"),
     ),
 )
