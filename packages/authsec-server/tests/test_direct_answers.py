@@ -175,6 +175,24 @@ def test_a_delegation_that_ends_meanwhile_is_refused_as_ever(its_on_each: House)
         assert line.ask(request(client)).status == 404
 
 
+def test_a_key_that_was_registered_anew_meanwhile_is_accepted_at_once(house_on_each: Callable[..., House]) -> None:
+    """Also the assertion that was checked before the change: it is used up once, by the second check."""
+    its = house_on_each(local_operator=True)
+    agent, door = its.delegated_agent(), its.door()
+    proofs = f"/authsec/api/v1/clients/{agent.client_id}/proofs"
+    (old,) = door.get(f"/authsec/api/v1/clients/{agent.client_id}").json()["proofs"]
+    with listening(its, directly=True) as direct:
+        line = direct()
+        assert line.ask(request(agent.client_id, f"Authorization: Bearer {agent.assertion()}")).status == 200
+        assert door.delete(f"{proofs}/{old['id']}").status_code in {200, 204}
+        new = {"platform": "key", "public_key": agent.key.public.to_pem().decode()}
+        assert door.post(proofs, json=new).status_code == 201
+        assertion = f"Authorization: Bearer {agent.assertion()}"
+        answers = [line.ask(request(agent.client_id, assertion)) for _ in range(2)]
+    assert [each.status for each in answers] == [200, 401]
+    assert b"already used" in answers[1].body
+
+
 def test_the_limits_are_the_same(house_on_each: Callable[..., House]) -> None:
     its = house_on_each(unproved_limit=3, address_limit=8)
     client, other = its.delegated_name(), its.delegated_name("Other")

@@ -59,6 +59,20 @@ def test_a_trusted_issuer_that_is_disabled_meanwhile_is_not_believed(house: Hous
         assert asked(line, client_id, token) == 401
 
 
+def test_a_trusted_issuer_that_was_changed_meanwhile_is_believed_again_at_once(house_on_each: House) -> None:
+    its, issuer = house_on_each(), kubernetes()
+    trust(its, issuer)
+    client_id, token = agent(its, issuer, *HELPER), issuer.token()
+    change = its.authority.database.change
+    with listening(its, directly=True) as open_line:
+        line = open_line()
+        assert asked(line, client_id, token) == 200
+        for _ in range(3):
+            change(lambda tx: issuers.disable(tx, operator(its), issuer.trusted_issuer.id))
+            change(lambda tx: issuers.enable(tx, operator(its), issuer.trusted_issuer.id))
+            assert asked(line, client_id, token) == 200
+
+
 @pytest.mark.parametrize("selectors", [HELPER, FOUR], ids=["reviewed", "looked up"])
 def test_what_the_cluster_said_counts_as_long_as_ever(
     house: House, peers: Any, peer: Callable[..., Any], tmp_path: Path, selectors: Any

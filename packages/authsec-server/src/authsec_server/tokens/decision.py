@@ -154,9 +154,9 @@ def decide(
     client = facts.client
     if client is None:
         return Denied(reason=Reason.CLIENT_NOT_FOUND)
-    if not _still_proves(client, proved, now):
+    if not still_proves(client, proved, now):
         return Denied(reason=Reason.ATTESTATION_INVALID, details="This proof was just removed or has just expired.")
-    if not _still_trusted(facts, proved):
+    if not still_trusted(facts, proved):
         return Denied(
             reason=Reason.ATTESTATION_INVALID, details="The trusted issuer of the proof was changed or disabled."
         )
@@ -185,8 +185,8 @@ def decide(
     return _grant(facts, client, proved, serving, None if actions is None else wanted, audience, algorithm, limits, now)
 
 
-def _still_proves(client: Client, proved: Proved, now: datetime) -> bool:
-    # The evidence was checked on earlier facts: the proof it matched must still be there.
+def still_proves(client: Client, proved: Proved, now: datetime) -> bool:
+    """Return whether the client still has the proof. The evidence was checked on earlier facts."""
     return any(
         (proof.id, proof.trusted_issuer_id) == (proved.proof_id, proved.trusted_issuer_id)
         and (proof.expires_at is None or _seconds_until(proof.expires_at, now) >= 1)
@@ -194,8 +194,8 @@ def _still_proves(client: Client, proved: Proved, now: datetime) -> bool:
     )
 
 
-def _still_trusted(facts: Facts, proved: Proved) -> bool:
-    # In another revision the trusted issuer may have other keys or another issuer URL.
+def still_trusted(facts: Facts, proved: Proved) -> bool:
+    """Return whether the trusted issuer of the proof is the same. In another revision it may have other keys."""
     if proved.trusted_issuer_id is None:
         return True
     trusted_issuer = facts.trusted_issuers.get(proved.trusted_issuer_id)

@@ -25,7 +25,7 @@ from authsec_server.keys.signer import Signer
 from authsec_server.tokens.decision import Denied, Facts, Issuance, LifetimeLimits, Reason, too_often
 from authsec_server.tokens.facts import KeptFacts, RecentFacts, load_all_facts
 from authsec_server.tokens.limits import TokenLimits
-from authsec_server.tokens.recording import ProvedRequest, RecordedToken, Recorder
+from authsec_server.tokens.recording import ProofOutdated, ProvedRequest, RecordedToken, Recorder
 from authsec_server.tokens.records import count_refusals, tally_refusal
 from authsec_server.tokens.request import TokenRequest
 
@@ -89,7 +89,10 @@ class PendingToken:
             raise self._failure
         if self._recorded is None:  # the check of the proof needs a thread, or the request is refused
             return await run_in_threadpool(self._tokens.issue_charged, self.request, self._read)
-        recorded = self._recorded.result()
+        try:
+            recorded = self._recorded.result()
+        except ProofOutdated:
+            return await run_in_threadpool(self._tokens.issue_charged, self.request)
         if isinstance(recorded, Denied):
             return recorded
         issued = self.issued()
@@ -219,6 +222,12 @@ class DelegationTokens:
 
         `read` are facts that were read after the request had come.
         """
+        try:
+            return self._issue(request, read, is_last=False)
+        except ProofOutdated:  # somebody changed the client or the trusted issuer meanwhile
+            return self._issue(request, None, is_last=True)
+
+    def _issue(self, request: TokenRequest, read: KeptFacts | None, *, is_last: bool) -> Issued | Denied:
         if read is None:
             (read,) = self.database.read(lambda tx: self._load(tx, [request]))
         try:
@@ -230,7 +239,8 @@ class DelegationTokens:
             raise
         if isinstance(proved, Denied):
             return self.refuse(proved, request.address, request.request_id, facts=read.facts)
-        asked = ProvedRequest(request=request, kept=self.recent.with_templates(request, read), proved=proved)
+        kept = self.recent.with_templates(request, read)
+        asked = ProvedRequest(request=request, kept=kept, proved=proved, is_last=is_last)
         recorded = self.batches.run(asked)
         if isinstance(recorded, Denied):
             return recorded

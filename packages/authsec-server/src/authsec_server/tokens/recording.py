@@ -19,7 +19,16 @@ from authsec_server.keys import service as keys
 from authsec_server.keys.model import Algorithm
 from authsec_server.keys.signer import Signer
 from authsec_server.roles import service as roles
-from authsec_server.tokens.decision import Denied, Issuance, Reason, decide, too_often, with_unknown
+from authsec_server.tokens.decision import (
+    Denied,
+    Issuance,
+    Reason,
+    decide,
+    still_proves,
+    still_trusted,
+    too_often,
+    with_unknown,
+)
 from authsec_server.tokens.facts import KeptFacts, RecentFacts, load_all_facts
 from authsec_server.tokens.limits import TokenLimits
 from authsec_server.tokens.records import Refusals
@@ -34,13 +43,20 @@ class ProvedRequest:
     """A request whose client has proved itself, with the facts of some authority version.
 
     `wait` is what the client's rate limit answered: None before it was charged. After the decision, `kept` are the
-    facts on which it was made.
+    facts on which it was made, and `is_renewed` says that they are others than those on which the client has proved
+    itself. Then the proof is checked again, unless `is_last`.
     """
 
     request: TokenRequest
     kept: KeptFacts
     proved: Proved
+    is_last: bool = False
+    is_renewed: bool = False
     wait: float | None = None
+
+
+class ProofOutdated(Exception):
+    """The proof was checked on facts that have changed, and must be checked again. Nothing was charged or recorded."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,17 +88,22 @@ class Recorder:
         """
         now = self.now()  # after the lock: it may have been waited for
         self._renew(tx, asked)
-        fresh = attestation.use_once(tx, [(each.request.client_id, each.proved.single_use) for each in asked])
+        outdated = [_is_outdated(each, now) for each in asked]
+        evidence = [
+            (each.request.client_id, None if is_outdated else each.proved.single_use)
+            for each, is_outdated in zip(asked, outdated, strict=True)
+        ]
+        fresh = attestation.use_once(tx, evidence)
         refusals = Refusals()
         decided = [
-            self._decide(tx, each, refusals, now, is_fresh=is_fresh)
-            for each, is_fresh in zip(asked, fresh, strict=True)
+            ProofOutdated() if is_outdated else self._decide(tx, each, refusals, now, is_fresh=is_fresh)
+            for each, is_fresh, is_outdated in zip(asked, fresh, outdated, strict=True)
         ]
         kids: Mapping[Algorithm, str] = {}
         if any(isinstance(each, Template) for each in decided):  # refusals need no key
             kids = self.signer.active_kids(tx)
         outcomes = [
-            each if isinstance(each, Denied) else self._prepared(of.request, each, kids, now)
+            self._prepared(of.request, each, kids, now) if isinstance(each, Template) else each
             for of, each in zip(asked, decided, strict=True)
         ]
         audit.record_all(tx, [each.event for each in outcomes if isinstance(each, RecordedToken)])
@@ -105,7 +126,7 @@ class Recorder:
             facts = load_all_facts(tx, [*missing.values()], self.issuance.limits.default_audience)
             found |= {subject: KeptFacts(its, begun) for subject, its in zip(missing, facts, strict=True)}
         for each in stale:
-            each.kept = found[each.request.subject]
+            each.kept, each.is_renewed = found[each.request.subject], True
 
     def _decide(
         self, tx: Tx, asked: ProvedRequest, refusals: Refusals, now: datetime, *, is_fresh: bool
@@ -170,6 +191,14 @@ class Recorder:
             expires_at=now.replace(microsecond=0) + timedelta(seconds=template.lifetime),
         )
         return RecordedToken(template=template, event=event, signing_input=unsigned, issued_at=issued_at)
+
+
+def _is_outdated(asked: ProvedRequest, now: datetime) -> bool:
+    """Whether a proof that was checked on earlier facts would be refused, although another check may accept it."""
+    if asked.is_last or not asked.is_renewed or asked.kept.facts.client is None:
+        return False
+    its = asked.kept.facts.client
+    return not (still_proves(its, asked.proved, now) and still_trusted(asked.kept.facts, asked.proved))
 
 
 def explained(tx: Tx, denied: Denied) -> Denied:
