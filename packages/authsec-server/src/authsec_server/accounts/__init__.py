@@ -12,12 +12,12 @@ The sign-in pages are in `console`. `principal.py` defines what a principal may 
 | `oidc/id_token` | checks of the ID token |
 | `oidc/identity` | which claim gives which role; messages for a refused person |
 | `oidc/transaction` | state between the two redirects, in a cookie |
-| `administrators` | invite, edit, disable, reset; keep one administrator who can sign in; links, and how long they are valid |
+| `administrators` | invite, edit, disable, reset; keep one who can sign in; links, and how long they are valid |
 | `admin_keys` | create, revoke and find admin keys; the bootstrap key |
 | `api` | the admin API operations for administrators, links and admin keys |
 | `links` | make, look up and use one-time links |
 | `model/administrators` | people, and the purposes and states of their one-time links |
-| `model/sessions`, `model/admin_keys` | when a session or key expires (lifetimes of sessions: `settings`); refused sign-ins |
+| `model/sessions`, `model/admin_keys` | when a session or key expires (of sessions: `settings`); refused sign-ins |
 | `model/secret` | length and stored hash of session cookies, links and admin keys |
 | `lookup` | find an administrator, the person or key that an audit filter names, the creator of an enrolment code |
 | `store` | tables and SQL |
