@@ -8,6 +8,7 @@ It migrates an empty database of each kind; PostgreSQL is that of the tests. It 
 
 from __future__ import annotations
 
+import json
 import sys
 import tempfile
 import warnings
@@ -19,8 +20,12 @@ from pathlib import Path
 from authsec_server.audit.partitions import prepare_months
 from authsec_server.db import Tx, open_database
 from authsec_server.db.catalog import listing_text
+from authsec_server.db.migrate import upgrade
 from authsec_server.db.system_catalogs import system_catalogs_file, system_catalogs_text
+from sqlalchemy import Engine, create_engine, inspect
+from sqlalchemy.engine.interfaces import ReflectedColumn
 
+FIRST = "0101"  # the first version whose audit log is kept
 LISTINGS = Path(__file__).resolve().parents[1] / "packages/authsec-server/src/authsec_server/db/listings"
 A_MONTH = datetime(2026, 11, 1, tzinfo=UTC)
 
@@ -28,7 +33,8 @@ A_MONTH = datetime(2026, 11, 1, tzinfo=UTC)
 def main(*arguments: str) -> int:
     """Write the files, or with `--check` say which of them are stale."""
     stale = 0
-    for name, text in {"sqlite.json": of_sqlite(), **of_postgresql()}.items():
+    files = {"sqlite.json": of_sqlite(), "later_columns.json": later_columns(), **of_postgresql()}
+    for name, text in files.items():
         file = LISTINGS / name
         if file.exists() and file.read_text("utf-8") == text:
             continue
@@ -45,6 +51,38 @@ def of_sqlite() -> str:
     """The listing of an empty SQLite file."""
     with tempfile.TemporaryDirectory() as folder:
         return listing(f"sqlite:///{folder}/authsec.sqlite3")
+
+
+def later_columns() -> str:
+    """The columns that migrations have added to the tables of the first version, with their values in its rows."""
+    with tempfile.TemporaryDirectory() as folder:
+        engine = create_engine(f"sqlite:///{folder}/authsec.sqlite3")
+        with engine.begin() as connection:
+            upgrade(connection, FIRST)
+        before = {name: {each["name"] for each in columns} for name, columns in _columns(engine)}
+        with engine.begin() as connection:
+            upgrade(connection)
+        added = {
+            name: {each["name"]: _default(each) for each in columns if each["name"] not in before[name]}
+            for name, columns in _columns(engine)
+            if name in before
+        }
+        engine.dispose()
+    return json.dumps({name: later for name, later in sorted(added.items()) if later}, indent=2) + "\n"
+
+
+def _columns(engine: Engine) -> Iterator[tuple[str, list[ReflectedColumn]]]:
+    its = inspect(engine)
+    for name in its.get_table_names():
+        yield name, its.get_columns(name)
+
+
+def _default(column: ReflectedColumn) -> str | int | None:
+    """The value that SQLite gives to rows of before."""
+    default = column["default"]
+    if default is None:
+        return None
+    return default.strip("'").replace("''", "'") if default.startswith("'") else int(default)
 
 
 def of_postgresql() -> dict[str, str]:

@@ -41,8 +41,8 @@ def is_current(connection: Connection) -> bool:
     return revision_of(connection) == newest_revision()
 
 
-def upgrade(connection: Connection) -> None:
-    """Upgrade the schema to this program's version.
+def upgrade(connection: Connection, revision: str = "head") -> None:
+    """Upgrade the schema to this program's version, or to an earlier `revision`.
 
     Raises `StartupRefused` for the schema of a newer program, because a write could destroy the meaning of newer
     data. Also raises `StartupRefused` for a schema from before the first release.
@@ -68,7 +68,7 @@ def upgrade(connection: Connection) -> None:
     config = Config()
     config.set_main_option("script_location", "authsec_server:db/migrations")
     config.attributes["connection"] = connection
-    command.upgrade(config, "head")
+    command.upgrade(config, revision)
 
 
 def newest_revision() -> str:

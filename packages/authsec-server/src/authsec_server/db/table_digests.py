@@ -19,8 +19,10 @@ import json
 from base64 import urlsafe_b64encode
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cache
 from hashlib import sha256, shake_256
+from importlib import resources
 from typing import Any, Final
 
 from sqlalchemy import (
@@ -71,15 +73,11 @@ class Digested:
     `parent` is a table and a column. When a parent row is deleted, the database deletes the rows that refer to it
     by the column. `without` are the columns that the digest leaves out. Servers write such columns without a
     change of authority, or the columns do not affect answers about events.
-
-    `later` are columns that a migration has added, each with its value in the rows of before. A row with this value has
-    the digest that it had before the migration. No event could record another digest: a migration is no change.
     """
 
     key: tuple[str, ...]
     parent: tuple[str, str] | None = None
     without: frozenset[str] = frozenset()
-    later: Mapping[str, str] = field(default_factory=dict)
 
 
 DIGESTED: Final[Mapping[str, Digested]] = {
@@ -90,7 +88,7 @@ DIGESTED: Final[Mapping[str, Digested]] = {
     "delegation_audiences": Digested(("delegation_id", "audience"), ("delegations", "delegation_id")),
     "roles": Digested(("id",)),
     "role_actions": Digested(("role_id", "action"), ("roles", "role_id")),
-    "apis": Digested(("id",), later={"signing_algorithm": "RS256"}),
+    "apis": Digested(("id",)),
     "api_actions": Digested(("api_id", "action"), ("apis", "api_id")),
     "api_credentials": Digested(("id",), ("apis", "api_id"), frozenset({"last_used_at"})),
     "trusted_issuers": Digested(("id",)),
@@ -271,10 +269,22 @@ def _sha256(octets: bytes) -> str:
 
 
 def _element(name: str, row: Mapping[str, Any]) -> int:
-    later = DIGESTED[name].later if name in DIGESTED else {}
+    later = _later_columns().get(name, {})
     told = sorted((each, _tagged(value)) for each, value in row.items() if each not in later or later[each] != value)
     text = json.dumps([name, told], separators=(",", ":"))
     return int.from_bytes(shake_256(text.encode()).digest(_BYTES)) % PRIME or EMPTY
+
+
+@cache
+def _later_columns() -> Mapping[str, Mapping[str, Any]]:
+    """Return the columns that migrations have added to tables, each with its value in the rows of before.
+
+    A row with this value has the digest that it had before the migration. No event could record another digest: a
+    migration is no change. `scripts/renew_schema_listings.py` makes the file.
+    """
+    file = resources.files("authsec_server") / "db" / "listings" / "later_columns.json"
+    its: Mapping[str, Mapping[str, Any]] = json.loads(file.read_text("utf-8"))
+    return its
 
 
 def _tagged(value: Any) -> Any:
