@@ -126,6 +126,13 @@ class Sealer:
         Raises `Unavailable` or `LogBroken`.
         """
         now = self._now()
+        try:
+            return self._seal(now)
+        except Unavailable as error:
+            self._warn(now, error.message)
+            raise
+
+    def _seal(self, now: datetime) -> bool:
         self._catch_up()
         key = self._present_key()
         through = self._checkpoint.through if self._checkpoint else 0
@@ -143,19 +150,20 @@ class Sealer:
         if unsealed.events or stale:
             through = max(through, unsealed.settled) if search else through
             if not self._sign(unsealed, through, now, key):
-                self._warn(now)
+                self._warn(now, "another session holds the sealing lock, or locks rows of counts")
                 return unsealed.full
+        self._kept_out = None
         self._top = unsealed.top  # what a full pass has left is behind it, also where nothing of it could be read
         if search:
             self._searched = now
         return unsealed.full
 
-    def _warn(self, now: datetime) -> None:
-        """Log an error, once in a while, if no server could seal for a long time."""
+    def _warn(self, now: datetime, why: str) -> None:
+        """Log an error, once in a while, if this server could not seal for a long time, and no other one has."""
         self._kept_out = self._kept_out or now
         if now - self._kept_out >= SETTLING:
             self._kept_out = now
-            log.error("the audit log is not sealed: another session holds the sealing lock, or locks rows of counts")
+            log.error("the audit log is not sealed", why=why)
 
     def _name(self, refused: Sequence[int]) -> None:
         """Log the number of each event that is refused a seal. Each number is logged once."""
