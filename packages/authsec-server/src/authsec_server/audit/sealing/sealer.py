@@ -299,9 +299,11 @@ def _read_unsealed(
     bounds = [pages.last_before(connection, now - SETTLING, given)]
     if full:
         bounds.append(numbers[-1])
-    first = store.first_growing(connection, after=after, growing=growing)
-    if first is not None:
-        bounds.append(first - 1)
+    firsts = [store.first_growing(connection, after=after, growing=growing)]
+    if connection.dialect.name == "postgresql":
+        # An inserted event that is dated back must not settle the numbers before it: events may be about to get them.
+        firsts.append(store.first_dated(connection, after=through, since=now - SETTLING, until=now + SETTLING))
+    bounds += [first - 1 for first in firsts if first is not None]
     return UnsealedEvents(
         signed=store.last_signed(connection),
         events=events,

@@ -119,6 +119,14 @@ def without_seal(connection: Connection, *, through: int, since: datetime) -> li
     return list(connection.execute(select(some.c.id).where(some.c.id <= through, ~sealed)).scalars())
 
 
+def first_dated(connection: Connection, *, after: int, since: datetime, until: datetime) -> int | None:
+    """Return the lowest number above `after` of an event between these times; None if there is none."""
+    number, at = events.c.id, events.c.at
+    lowest = select(number).where(number > after, at.between(since, until)).order_by(number).limit(1)
+    found: int | None = connection.execute(lowest).scalar_one_or_none()
+    return found
+
+
 def first_growing(connection: Connection, *, after: int, growing: Growing) -> int | None:
     """Return the lowest number above `after` of a refusal that may still get further occurrences; else None."""
     lowest = select(func.min(events.c.id)).where(events.c.id > after, growing.holds())
