@@ -52,6 +52,7 @@ FRESH = timedelta(seconds=60)  # a checkpoint is signed so often though nothing 
 SETTLING = timedelta(minutes=5)
 LATE = timedelta(seconds=10)  # so often all that has not settled is looked through, for what came late
 BATCH = 500  # events; on SQLite tokens wait while they are written
+MOST_COPIES = 10  # events of one number that are read; with more of them, none is sealed
 MOST_NAMED = 10  # refused events that one pass names in the server's log
 CATCHING_UP = 10_000  # leaves read at once
 
@@ -67,7 +68,8 @@ class LogBroken(Exception):
 class UnsealedEvents:
     """The state of the database before sealing: its last checkpoint, and the events to seal.
 
-    `refused` are numbers of events that AuthSec did not write, or that the database did not give. They get no seal.
+    `refused` are numbers of events that AuthSec did not write, that the database did not give, or that two events have.
+    Of two events, the second gets no seal; the others get none either.
     Once `events` are sealed, every other event numbered up to `settled` has a seal.
     Events numbered above `top` were recorded after this state was read.
     """
@@ -169,7 +171,7 @@ class Sealer:
         """Log the number of each event that is refused a seal. Each number is logged once."""
         for number in [each for each in refused if each not in self._named][:MOST_NAMED]:
             log.error(
-                "an event is not sealed, because no server gave it this form or number: authsec audit verify",
+                "an event is not sealed, because of its form or number: authsec audit verify",
                 number=number,
             )
         known = self._named if len(self._named) < CATCHING_UP else set()
@@ -285,13 +287,16 @@ def _read_unsealed(
     connection = tx.connection
     growing = store.Growing(since=now.replace(second=0, microsecond=0) - SETTLING, until=now + SETTLING)
     given = min(last_given(connection), MAX_NUMBER)  # after `tx` has read: a sequence has no snapshots
-    numbers = store.unsealed(connection, after=after, top=given, growing=growing, limit=BATCH)
-    full = len(numbers) == BATCH
+    found = store.unsealed(connection, after=after, top=given, growing=growing, limit=BATCH)
+    numbers, full = list(dict.fromkeys(found)), len(found) == BATCH
+    copied: Mapping[int, int] = {}
     events = usual_events(connection, numbers)
     if events is None:
-        if (fitting := numbers_fitting(connection, numbers)) != numbers:
-            numbers, full = list(fitting), True
-        events = sealable_events(connection, numbers)
+        copied = store.copied(connection, numbers)
+        readable = [each for each in numbers if copied.get(each, 1) <= MOST_COPIES]
+        if (fitting := numbers_fitting(connection, readable)) != readable:
+            numbers, full = [each for each in numbers if each <= fitting[-1]], True
+        events = sealable_events(connection, fitting)
     # The checkpoint that covers a replaced key's record is the last that this key signs: it ends there.
     if replaced := next((each.number for each in events if each.kind == EventKind.SEAL_KEY_REPLACED), None):
         numbers, full = numbers[: numbers.index(replaced) + 1], True
@@ -307,7 +312,9 @@ def _read_unsealed(
     return UnsealedEvents(
         signed=store.last_signed(connection),
         events=events,
-        refused=sorted({*numbers, *store.above(connection, given, MOST_NAMED)} - {each.number for each in events}),
+        refused=sorted(
+            ({*numbers, *store.above(connection, given, MOST_NAMED)} - {each.number for each in events}) | set(copied)
+        ),
         full=full,
         settled=min(bounds),
         top=numbers[-1] if full else pages.highest(connection, given),
@@ -319,7 +326,7 @@ def _read_unsealed(
 
 def _covered_without_seal(tx: Tx, *, through: int, now: datetime) -> list[int]:
     """Return the new events without a seal whose number the checkpoint already covers: somebody gave it twice."""
-    return store.without_seal(tx.connection, through=through, since=now - 2 * SETTLING)
+    return store.without_seal(tx.connection, through=through, since=now - 2 * SETTLING, limit=MOST_NAMED)
 
 
 def _hashes(tx: Tx, *, after: int, limit: int) -> list[bytes]:
@@ -348,7 +355,7 @@ def _keep(
     """
     if not store.lock_sealing(tx.connection) or store.last_signed(tx.connection) != unsealed.signed:
         return False
-    counts = {each.number: each.occurrences for each in unsealed.events if each.occurrences is not None}
+    counts = {(each.number, each.at): each.occurrences for each in unsealed.events if each.occurrences is not None}
     if not store.lock_counts(tx.connection, counts):
         return False
     store.add_leaves(tx.connection, added)
