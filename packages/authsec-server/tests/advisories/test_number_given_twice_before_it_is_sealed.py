@@ -58,7 +58,6 @@ def sealed_by(database: Database, sealer: Sealer) -> set[int]:
     return database.read(lambda tx: set(tx.connection.execute(select(sealed_events.c.event_id)).scalars()))
 
 
-@pytest.mark.xfail(strict=True, reason="a number is compared with sealed events alone")
 def test_no_server_gives_a_number_twice(database: Database) -> None:
     fill(database)
     first = record(database, 0)
@@ -88,7 +87,6 @@ def test_a_copy_of_a_counted_refusal_keeps_no_other_event_from_its_seal(database
     assert {number, later} <= sealed_by(database, sealer_of(database, AT + timedelta(minutes=20)))
 
 
-@pytest.mark.xfail(strict=True, reason="a number is compared with sealed events alone")
 def test_no_server_gives_a_number_of_another_one_that_waits_for_its_seal(database: Database, database_url: str) -> None:
     fill(database)
     record(database, 0)

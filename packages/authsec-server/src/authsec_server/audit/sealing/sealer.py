@@ -21,10 +21,17 @@ from functools import partial
 import anyio
 import structlog
 from authsec.jose import PrivateKey
+from sqlalchemy.exc import DBAPIError
 
 from authsec_server.audit import number_ranges, pages
-from authsec_server.audit.event_numbers import last_given, raise_sequence
-from authsec_server.audit.event_shape import MAX_NUMBER
+from authsec_server.audit.event_numbers import (
+    Numbers,
+    end_cache,
+    is_disturbed,
+    last_given,
+    mend_sequence,
+    numbers_after,
+)
 from authsec_server.audit.merkle_tree import Tree
 from authsec_server.audit.model import EventKind
 from authsec_server.audit.number_ranges import Range, ranges_of
@@ -80,7 +87,8 @@ class UnsealedEvents:
     full: bool
     settled: int
     top: int
-    is_set_back: bool  # the sequence of event numbers
+    following: Numbers
+    is_disturbed: bool  # the sequence of event numbers
     version: int  # of the authority
     signing_keys: Sequence[str]
 
@@ -144,11 +152,11 @@ class Sealer:
         unsealed = self._database.read(lambda tx: _read_unsealed(tx, after, through, now, self._token_keys))
         if unsealed.signed != (self._checkpoint.signed if self._checkpoint else None):
             return True  # another server was first
-        if unsealed.is_set_back and self._database.dialect == "postgresql":
-            self._database.append(lambda tx: raise_sequence(tx.connection, through))
+        if unsealed.is_disturbed:
+            self._mend_sequence(unsealed.following)
         self._name(unsealed.refused)
         if search:
-            self._name(self._database.read(partial(_covered_without_seal, through=through, now=now)))
+            self._name(self._database.read(partial(_covered_without_seal, through=through, since=self._since(now))))
         if unsealed.events or stale:
             through = max(through, unsealed.settled) if search else through
             if not self._sign(unsealed, through, now, key):
@@ -160,12 +168,24 @@ class Sealer:
             self._searched = now
         return unsealed.full
 
+    def _mend_sequence(self, numbers: Numbers) -> None:
+        """Put the sequence of event numbers right. Events are sealed though a lock or a lacking right prevents this."""
+        for mend in (end_cache, partial(mend_sequence, numbers=numbers)):
+            try:
+                self._database.append(lambda tx, mend=mend: mend(tx.connection))  # type: ignore[misc]
+            except (Unavailable, DBAPIError) as error:
+                log.error("the sequence of event numbers could not be set", error=type(error).__name__)
+
     def _warn(self, now: datetime, why: str) -> None:
         """Log an error, once in a while, if this server could not seal for a long time, and no other one has."""
         self._kept_out = self._kept_out or now
         if now - self._kept_out >= SETTLING:
             self._kept_out = now
             log.error("the audit log is not sealed", why=why)
+
+    def _since(self, now: datetime) -> datetime:
+        """Return the time since which events are looked through: those of the last turn, and a while before."""
+        return max(self._searched - LATE, now - 2 * SETTLING) if self._searched else now - 2 * SETTLING
 
     def _name(self, refused: Sequence[int]) -> None:
         """Log the number of each event that is refused a seal. Each number is logged once."""
@@ -286,8 +306,10 @@ def _read_unsealed(
 ) -> UnsealedEvents:
     connection = tx.connection
     growing = store.Growing(since=now.replace(second=0, microsecond=0) - SETTLING, until=now + SETTLING)
-    given = min(last_given(connection), MAX_NUMBER)  # after `tx` has read: a sequence has no snapshots
-    found = store.unsealed(connection, after=after, top=given, growing=growing, limit=BATCH)
+    following = numbers_after(connection, through)
+    given = min(last_given(connection), following.last)  # after `tx` has read: a sequence has no snapshots
+    top = min(given, following.sealable)  # an event above waits until a checkpoint comes near
+    found = store.unsealed(connection, after=after, top=top, growing=growing, limit=BATCH)
     numbers, full = list(dict.fromkeys(found)), len(found) == BATCH
     copied: Mapping[int, int] = {}
     events = usual_events(connection, numbers)
@@ -301,32 +323,33 @@ def _read_unsealed(
     if replaced := next((each.number for each in events if each.kind == EventKind.SEAL_KEY_REPLACED), None):
         numbers, full = numbers[: numbers.index(replaced) + 1], True
         events = [each for each in events if each.number <= replaced]
-    bounds = [pages.last_before(connection, now - SETTLING, given)]
-    if full:
-        bounds.append(numbers[-1])
+    bounds = [pages.last_before(connection, now - SETTLING, top)]
     firsts = [store.first_growing(connection, after=after, growing=growing)]
     if connection.dialect.name == "postgresql":
+        bounds.append(max([following.sealed, *(each.number for each in events)]))  # later numbers are above the seals
         # An inserted event that is dated back must not settle the numbers before it: events may be about to get them.
         firsts.append(store.first_dated(connection, after=through, since=now - SETTLING, until=now + SETTLING))
+    if full:
+        bounds.append(numbers[-1])
     bounds += [first - 1 for first in firsts if first is not None]
+    above = store.above(connection, given, MOST_NAMED)
     return UnsealedEvents(
         signed=store.last_signed(connection),
         events=events,
-        refused=sorted(
-            ({*numbers, *store.above(connection, given, MOST_NAMED)} - {each.number for each in events}) | set(copied)
-        ),
+        refused=sorted(({*numbers, *above} - {each.number for each in events}) | set(copied)),
         full=full,
         settled=min(bounds),
-        top=numbers[-1] if full else pages.highest(connection, given),
-        is_set_back=given < through,
+        top=numbers[-1] if full else pages.highest(connection, top),
+        following=following,
+        is_disturbed=is_disturbed(connection, following),
         version=tx.version,
         signing_keys=token_keys(tx),
     )
 
 
-def _covered_without_seal(tx: Tx, *, through: int, now: datetime) -> list[int]:
-    """Return the new events without a seal whose number the checkpoint already covers: somebody gave it twice."""
-    return store.without_seal(tx.connection, through=through, since=now - 2 * SETTLING, limit=MOST_NAMED)
+def _covered_without_seal(tx: Tx, *, through: int, since: datetime) -> list[int]:
+    """Return new events without a seal whose number the checkpoint already covers: somebody gave it twice."""
+    return store.without_seal(tx.connection, through=through, since=since, limit=MOST_NAMED)
 
 
 def _hashes(tx: Tx, *, after: int, limit: int) -> list[bytes]:
