@@ -1,7 +1,7 @@
 """Somebody keeps a lock that lets servers read the checkpoints, but not write them.
 
-No event gets a seal as long as the lock is kept. The documentation says that the server's log tells why every five
-minutes. It does so for the lock of the sealer, and not for a lock of a table or of the numbers of events.
+No event gets a seal as long as the lock is kept. So the server's log says every five minutes that another transaction
+keeps a lock, whatever it has locked.
 """
 
 from __future__ import annotations
@@ -42,7 +42,6 @@ def brief_locks(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     postgresql._opening.cache_clear()
 
 
-@pytest.mark.xfail(strict=True, reason="a lock of others is told in the log of debugging alone")
 @pytest.mark.usefixtures("brief_locks")
 @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
 async def test_the_log_says_that_a_locked_table_keeps_events_from_their_seals(

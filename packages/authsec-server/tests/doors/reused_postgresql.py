@@ -26,7 +26,8 @@ SELECT array_agg(line ORDER BY line) FROM (
     WHERE connamespace = 'public'::regnamespace
     UNION ALL SELECT pg_get_triggerdef(t.oid) FROM pg_trigger t WHERE NOT tgisinternal
     UNION ALL SELECT proname || prosrc FROM pg_proc WHERE pronamespace = 'public'::regnamespace
-    UNION ALL SELECT format('%s %s', seqrelid::regclass, seqcache) FROM pg_sequence
+    UNION ALL SELECT concat_ws(' ', seqrelid::regclass, seqcache, seqincrement, seqmin, seqmax, seqcycle)
+    FROM pg_sequence
 ) AS lines
 """
 _TABLES = """

@@ -3,10 +3,20 @@
 The attack: raw SQL inserts an event with a very high number, or sets the sequence of numbers to another value.
 Without these rules, new events get numbers that a checkpoint already covers, or that no checkpoint can cover.
 Then they never get a seal.
+
+On PostgreSQL, two numbers bound those that an event may get:
+
+- The number must be above all sealed ones, and no event may have it. The statement that takes it also looks for both.
+  Any number that its snapshot shows was taken before, so an honest sequence never fails.
+- The number must not be far above the sealed ones. No event is sealed far above `through` of the last checkpoint, which
+  is signed. So nothing that raw SQL writes leads to the last number that can be sealed, `MAX_NUMBER`.
+
+If a number is refused, the server sets the sequence behind the sealed events, and takes other numbers.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Final
 from weakref import WeakKeyDictionary
 
@@ -15,16 +25,30 @@ from sqlalchemy import Connection, Engine
 
 from authsec_server.audit.event_shape import MAX_NUMBER
 from authsec_server.db.locks import NUMBERS_LOCK
+from authsec_server.failures import Unavailable
 
 log = structlog.get_logger(__name__)
 
 FAR: Final = 2**32  # numbers: more than all events between two checkpoints
 UNUSUAL: Final = 2**52  # no server ever reaches this number, if nobody changes the database
-_BEHIND_NEW: Final = 100_000  # numbers: more than the events that have no seal yet
 SEQUENCE: Final = "events_id_seq"  # PostgreSQL's
+_BEHIND_NEW: Final = 100_000  # numbers: more than the events that have no seal yet, if the sealer keeps up
+_TRIES: Final = 12  # each leaves out twice as many numbers
 _SEALED: Final = "(SELECT max(event_id) FROM sealed_events)"
-_NEXT: Final = f"SELECT nextval('{SEQUENCE}'::regclass) FROM generate_series(1, %s)"  # noqa: S608 - a constant
-_RAISE: Final = f"SELECT setval('{SEQUENCE}'::regclass, %s::bigint)"
+# A forged seal of a number that no sealer seals must not lead to the last number either.
+_SEALED_WITHIN: Final = (
+    "(SELECT event_id FROM sealed_events WHERE event_id <= (SELECT %s::bigint) ORDER BY event_id DESC LIMIT 1)"
+)
+# Parameters are in queries of their own: PostgreSQL then plans the statement once, and not for each value.
+_NEXT: Final = (
+    f"WITH taken AS MATERIALIZED (SELECT nextval('{SEQUENCE}'::regclass) AS number"  # noqa: S608 - constants
+    f" FROM generate_series(1, (SELECT %s::integer))) SELECT number, {_SEALED_WITHIN},"
+    " (SELECT id FROM events WHERE id >= (SELECT min(number) FROM taken) ORDER BY id LIMIT 1)"
+    " FROM taken ORDER BY number"
+)
+_SET: Final = f"SELECT setval('{SEQUENCE}'::regclass, %s::bigint)"
+_AT_ONCE: Final = f"SELECT seqcache FROM pg_sequence WHERE seqrelid = '{SEQUENCE}'::regclass"  # noqa: S608 - a constant
+_ONE_AT_ONCE: Final = f"ALTER SEQUENCE {SEQUENCE} CACHE 1"
 # As SQLite numbers the rows of this table by itself: no number is given twice, though its row may be gone.
 _LAST: Final = (
     "SELECT max(coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'events'), 0),"
@@ -34,14 +58,38 @@ _BOUND: Final = f"SELECT coalesce({_SEALED}, 0) + {FAR}"
 _LAST_IN_BOUND: Final = (
     f"SELECT max(coalesce((SELECT max(id) FROM events WHERE id <= ({_BOUND})), 0), coalesce({_SEALED}, 0))"  # noqa: S608 - constants
 )
-# The highest number that this process has taken from each database on PostgreSQL.
-_highest_taken: Final[WeakKeyDictionary[Engine, int]] = WeakKeyDictionary()
+# `through` of the last checkpoint that this process verified in each database on PostgreSQL.
+_through: Final[WeakKeyDictionary[Engine, int]] = WeakKeyDictionary()
+
+
+@dataclass(frozen=True, slots=True)
+class Numbers:
+    """Which numbers events may have on PostgreSQL: all above `sealed`, up to `last`.
+
+    Events up to `sealable` can get a seal now. The others wait until `through` comes near: it follows `sealed` within
+    minutes.
+    """
+
+    sealed: int
+    sealable: int
+    last: int
+
+    @classmethod
+    def after(cls, sealed: int, through: int | None) -> Numbers:
+        """Return the numbers after this sealed one, and after a checkpoint. `through` is None if it is unknown."""
+        base = sealed if through is None else through
+        sealed = max(sealed, base)
+        return cls(sealed, base + FAR, min(sealed + FAR, MAX_NUMBER))
+
+    def holds(self, first: int, last: int) -> bool:
+        """Whether all of these numbers, in order, are among them."""
+        return self.sealed < first and last <= self.last
 
 
 def next_numbers(connection: Connection, count: int) -> list[int]:
     """Return this many new numbers, in order. `count` is at least 1.
 
-    A sequence of PostgreSQL that was set back is raised before, or by the sealer within a second.
+    Raises `Unavailable` if PostgreSQL gives no numbers that an event may get.
     """
     if connection.dialect.name == "postgresql":
         return _next_on_postgresql(connection, count)
@@ -64,31 +112,88 @@ def last_given(connection: Connection) -> int:
     return number if number < UNUSUAL else connection.exec_driver_sql(_BOUND).scalar_one()
 
 
-def raise_sequence(connection: Connection, through: int = 0) -> None:
-    """Raise PostgreSQL's sequence, and log an error, if it is below a sealed number or `through`."""
-    connection.exec_driver_sql("SELECT pg_advisory_xact_lock(%s)", (NUMBERS_LOCK,))  # two must not raise it twice
-    sealed = max(connection.exec_driver_sql(f"SELECT {_SEALED}").scalar_one() or 0, through)
-    if last_given(connection) >= sealed:
-        return
-    log.error("the sequence of event numbers was set back, and is raised: authsec audit verify", sealed=sealed)
-    connection.exec_driver_sql(_RAISE, (sealed + _BEHIND_NEW,))
+def numbers_after(connection: Connection, through: int) -> Numbers:
+    """Return which numbers may follow a verified checkpoint, and remember `through` for `next_numbers`."""
+    if connection.dialect.name != "postgresql":
+        return Numbers(0, MAX_NUMBER, MAX_NUMBER)
+    _through[connection.engine] = through
+    sealed: int | None = connection.exec_driver_sql(f"SELECT {_SEALED_WITHIN}", (through + FAR,)).scalar_one()
+    return Numbers.after(sealed or 0, through)
+
+
+def is_disturbed(connection: Connection, numbers: Numbers) -> bool:
+    """Whether raw SQL has changed PostgreSQL's sequence: it is not among these numbers, or gives many at once."""
+    if connection.dialect.name != "postgresql":
+        return False
+    return not numbers.sealed <= last_given(connection) <= numbers.last or _at_once(connection) != 1
+
+
+def end_cache(connection: Connection) -> None:
+    """Have each session of PostgreSQL take one number at once, and log an error if it took several.
+
+    Such a session has low numbers left when others are sealed.
+
+    Call it in a transaction of its own: it waits for all transactions that have taken numbers.
+    """
+    if (at_once := _at_once(connection)) != 1:
+        log.error("the sequence of event numbers gives many at once: authsec audit verify", at_once=at_once)
+        connection.exec_driver_sql(_ONE_AT_ONCE)
+
+
+def mend_sequence(connection: Connection, numbers: Numbers) -> None:
+    """Set PostgreSQL's sequence behind the sealed events if it is not among these numbers, and log an error."""
+    _lock(connection)
+    if not numbers.sealed <= last_given(connection) <= numbers.last:
+        _log_changed(numbers)
+        _set_behind(connection, numbers, _BEHIND_NEW)
 
 
 def _next_on_postgresql(connection: Connection, count: int) -> list[int]:
-    """Take the numbers from the sequence. Look at the seals only if the sequence may have been set back.
+    found, _ = _taken(connection, count)
+    if found:
+        return found
+    connection.exec_driver_sql("DISCARD SEQUENCES")  # numbers that this session took in advance
+    found, _ = _taken(connection, count)
+    if found:
+        return found
+    _lock(connection)
+    for turn in range(_TRIES):
+        found, numbers = _taken(connection, count)  # at first: another server may have set the sequence meanwhile
+        if found:
+            return found
+        if turn == 0:
+            _log_changed(numbers)
+        _set_behind(connection, numbers, _BEHIND_NEW << turn)
+    raise Unavailable(
+        "The database gives no numbers that an event may get.", "To see what was changed: authsec audit verify"
+    )
 
-    A process looks at its first numbers, and when a number is not above those that it took before. If a sequence was
-    set back above these, the sealer raises it.
-    """
-    numbers = _taken(connection, count)
-    if numbers[0] <= _highest_taken.get(connection.engine, MAX_NUMBER):
-        sealed = connection.exec_driver_sql(f"SELECT {_SEALED}").scalar_one()
-        if sealed is not None and numbers[0] <= sealed:
-            raise_sequence(connection)
-            numbers = _taken(connection, count)
-    _highest_taken[connection.engine] = numbers[-1]
-    return numbers
+
+def _taken(connection: Connection, count: int) -> tuple[list[int], Numbers]:
+    """Take numbers from the sequence. Return them if events may get them, and which numbers events may get."""
+    through = _through.get(connection.engine)
+    rows = connection.exec_driver_sql(_NEXT, (count, UNUSUAL if through is None else through + FAR)).all()
+    found, (_, sealed, used) = [row[0] for row in rows], rows[0]
+    numbers = Numbers.after(sealed or 0, through)
+    free = numbers.holds(found[0], found[-1]) and (used is None or used > found[-1])
+    return found if free else [], numbers
 
 
-def _taken(connection: Connection, count: int) -> list[int]:
-    return list(connection.exec_driver_sql(_NEXT, (count,)).scalars())
+def _set_behind(connection: Connection, numbers: Numbers, skipped: int) -> None:
+    """Leave out this many numbers behind the last one that was given, or behind the seals if that is none of these."""
+    last = last_given(connection)
+    last = last if numbers.sealed <= last <= numbers.last - skipped else numbers.sealed
+    connection.exec_driver_sql(_SET, (min(last + skipped, MAX_NUMBER),))
+
+
+def _log_changed(numbers: Numbers) -> None:
+    log.error("the sequence of event numbers was changed, and is set: authsec audit verify", sealed=numbers.sealed)
+
+
+def _lock(connection: Connection) -> None:
+    connection.exec_driver_sql("SELECT pg_advisory_xact_lock(%s)", (NUMBERS_LOCK,))  # two must not set it at once
+
+
+def _at_once(connection: Connection) -> int:
+    number: int = connection.exec_driver_sql(_AT_ONCE).scalar_one()
+    return number

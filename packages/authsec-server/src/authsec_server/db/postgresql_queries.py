@@ -46,8 +46,9 @@ SELECT c.relname AS owner,
         CASE WHEN c.relforcerowsecurity THEN 'with forced row security' END,
         CASE WHEN c.reloftype <> 0 THEN 'of a type' END,
         CASE WHEN c.relkind IN ('v', 'm') THEN pg_get_viewdef(c.oid) END,
-        (SELECT format('%s from %s by %s between %s and %s%s', format_type(seqtypid, NULL), seqstart, seqincrement,
-            seqmin, seqmax, CASE WHEN seqcycle THEN ', over again' END) FROM pg_sequence WHERE seqrelid = c.oid)
+        (SELECT format('%s from %s by %s between %s and %s%s%s', format_type(seqtypid, NULL), seqstart, seqincrement,
+            seqmin, seqmax, CASE WHEN seqcycle THEN ', over again' END,
+            CASE WHEN seqcache <> 1 THEN format(', %s at once', seqcache) END) FROM pg_sequence WHERE seqrelid = c.oid)
     ) AS definition,
     (SELECT partexprs::text FROM pg_partitioned_table WHERE partrelid = c.oid) AS tree
 FROM pg_class c WHERE c.relnamespace = :ours AND c.relkind NOT IN ('i', 'I', 't')

@@ -69,17 +69,23 @@ class LeafWalk:
                 f"Event {number} has no seal, although all events up to {self.through} had one: the event was "
                 "inserted later, or its seal was removed."
             )
+        for number, copies in scratch.unsealed_copies():
+            find(f"Event {number} occurs {copies} times, and has no seal.")
         for number in scratch.invalid_and_not_sealed():
             find(f"Event {number} {_INVALID}")
+        self._check_links()
+        for table, key, rows in scratch.copies():
+            find(f"The table {table} has {rows:,} rows with the key {key}; no server writes a second one.")
+        return not_yet
+
+    def _check_links(self) -> None:
+        scratch, find = self.scratch, self.log_check.add_finding
         for number, delegation in scratch.not_listed():
             find(f"Event {number} is not listed under the delegation {_shown(delegation)} that it names.")
         for number, delegation in scratch.listed_wrongly():
             find(f"Event {number} is listed under the delegation {_shown(delegation)}, which it does not name.")
         for number, delegation, rows in scratch.listed_again():
             find(f"Event {number} is listed {rows:,} times under the delegation {_shown(delegation)}.")
-        for table, key, rows in scratch.copies():
-            find(f"The table {table} has {rows:,} rows with the key {key}; no server writes a second one.")
-        return not_yet
 
     def version_by(self, place: int) -> int | None:
         """Return the authority version at which the event at this place was sealed.

@@ -53,7 +53,7 @@ class NumberCheck:
             )
             return cls(name=SEQUENCE, last=None, bound=MAX_NUMBER, unchecked=(why,))
         savepoint.commit()
-        return cls(name=SEQUENCE, last=last, bound=last, highest=MAX_NUMBER - FAR)
+        return cls(name=SEQUENCE, last=last, bound=last, highest=UNUSUAL)
 
     @classmethod
     def _of_file(cls, connection: Connection) -> Self:

@@ -209,6 +209,13 @@ class Scratch:
             " WHERE NOT EXISTS (SELECT 1 FROM leaf l WHERE l.number = e.number) ORDER BY number"
         )
 
+    def unsealed_copies(self) -> Iterator[tuple[int, int]]:
+        """Yield the number of each event without a leaf that occurs several times, and how often it occurs."""
+        yield from self._database.execute(
+            "SELECT number, copies FROM event e WHERE copies > 1"
+            " AND NOT EXISTS (SELECT 1 FROM leaf l WHERE l.number = e.number) ORDER BY number"
+        )
+
     def invalid_and_not_sealed(self) -> Iterator[int]:
         """Yield the numbers of invalid events without a leaf."""
         for (number,) in self._database.execute(

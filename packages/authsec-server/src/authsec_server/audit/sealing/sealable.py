@@ -71,16 +71,18 @@ def sealable_events(connection: Connection, numbers: Sequence[int]) -> list[Seal
     """Return those of the events with these numbers that a server can have written.
 
     A checkpoint must not cover an event that no export and no list can show.
+    Of several events with one number, the earliest is sealed: a log has one seal for each number. If none were sealed,
+    a copy would keep the genuine event from its seal, and both could be deleted later without a finding.
     """
     there = store.events_by_number(connection, numbers)
-    rows = [there[number][0] for number in numbers if number in there]
-    return [
-        Sealable(
-            row.id, row.at, row.kind, event_hash(row._asdict()), None if row.count_key is None else row.occurrences
-        )
-        for row in rows
-        if is_number(row.id) and is_event(row._asdict())
-    ]
+    found = []
+    for number in numbers:
+        valid = [row for row in there.get(number, ()) if is_number(row.id) and is_event(row._asdict())]
+        if valid:
+            row = min(valid, key=lambda row: row.at)
+            occurrences = None if row.count_key is None else row.occurrences
+            found.append(Sealable(row.id, row.at, row.kind, event_hash(row._asdict()), occurrences))
+    return found
 
 
 def _usual(row: Sequence[Any], dialect: str) -> Sealable:

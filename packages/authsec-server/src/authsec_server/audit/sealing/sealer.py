@@ -21,10 +21,17 @@ from functools import partial
 import anyio
 import structlog
 from authsec.jose import PrivateKey
+from sqlalchemy.exc import DBAPIError
 
 from authsec_server.audit import number_ranges, pages
-from authsec_server.audit.event_numbers import last_given, raise_sequence
-from authsec_server.audit.event_shape import MAX_NUMBER
+from authsec_server.audit.event_numbers import (
+    Numbers,
+    end_cache,
+    is_disturbed,
+    last_given,
+    mend_sequence,
+    numbers_after,
+)
 from authsec_server.audit.merkle_tree import Tree
 from authsec_server.audit.model import EventKind
 from authsec_server.audit.number_ranges import Range, ranges_of
@@ -52,6 +59,7 @@ FRESH = timedelta(seconds=60)  # a checkpoint is signed so often though nothing 
 SETTLING = timedelta(minutes=5)
 LATE = timedelta(seconds=10)  # so often all that has not settled is looked through, for what came late
 BATCH = 500  # events; on SQLite tokens wait while they are written
+MOST_COPIES = 10  # events of one number that are read; with more of them, none is sealed
 MOST_NAMED = 10  # refused events that one pass names in the server's log
 CATCHING_UP = 10_000  # leaves read at once
 
@@ -67,7 +75,8 @@ class LogBroken(Exception):
 class UnsealedEvents:
     """The state of the database before sealing: its last checkpoint, and the events to seal.
 
-    `refused` are numbers of events that AuthSec did not write, or that the database did not give. They get no seal.
+    `refused` are numbers of events that AuthSec did not write, that the database did not give, or that two events have.
+    Of two events, the second gets no seal; the others get none either.
     Once `events` are sealed, every other event numbered up to `settled` has a seal.
     Events numbered above `top` were recorded after this state was read.
     """
@@ -78,7 +87,8 @@ class UnsealedEvents:
     full: bool
     settled: int
     top: int
-    is_set_back: bool  # the sequence of event numbers
+    following: Numbers
+    is_disturbed: bool  # the sequence of event numbers
     version: int  # of the authority
     signing_keys: Sequence[str]
 
@@ -126,6 +136,13 @@ class Sealer:
         Raises `Unavailable` or `LogBroken`.
         """
         now = self._now()
+        try:
+            return self._seal(now)
+        except Unavailable as error:
+            self._warn(now, error.message)
+            raise
+
+    def _seal(self, now: datetime) -> bool:
         self._catch_up()
         key = self._present_key()
         through = self._checkpoint.through if self._checkpoint else 0
@@ -135,33 +152,46 @@ class Sealer:
         unsealed = self._database.read(lambda tx: _read_unsealed(tx, after, through, now, self._token_keys))
         if unsealed.signed != (self._checkpoint.signed if self._checkpoint else None):
             return True  # another server was first
-        if unsealed.is_set_back and self._database.dialect == "postgresql":
-            self._database.append(lambda tx: raise_sequence(tx.connection, through))
+        if unsealed.is_disturbed:
+            self._mend_sequence(unsealed.following)
         self._name(unsealed.refused)
         if search:
-            self._name(self._database.read(partial(_covered_without_seal, through=through, now=now)))
+            self._name(self._database.read(partial(_covered_without_seal, through=through, since=self._since(now))))
         if unsealed.events or stale:
             through = max(through, unsealed.settled) if search else through
             if not self._sign(unsealed, through, now, key):
-                self._warn(now)
+                self._warn(now, "another session holds the sealing lock, or locks rows of counts")
                 return unsealed.full
+        self._kept_out = None
         self._top = unsealed.top  # what a full pass has left is behind it, also where nothing of it could be read
         if search:
             self._searched = now
         return unsealed.full
 
-    def _warn(self, now: datetime) -> None:
-        """Log an error, once in a while, if no server could seal for a long time."""
+    def _mend_sequence(self, numbers: Numbers) -> None:
+        """Put the sequence of event numbers right. Events are sealed though a lock or a lacking right prevents this."""
+        for mend in (end_cache, partial(mend_sequence, numbers=numbers)):
+            try:
+                self._database.append(lambda tx, mend=mend: mend(tx.connection))  # type: ignore[misc]
+            except (Unavailable, DBAPIError) as error:
+                log.error("the sequence of event numbers could not be set", error=type(error).__name__)
+
+    def _warn(self, now: datetime, why: str) -> None:
+        """Log an error, once in a while, if this server could not seal for a long time, and no other one has."""
         self._kept_out = self._kept_out or now
         if now - self._kept_out >= SETTLING:
             self._kept_out = now
-            log.error("the audit log is not sealed: another session holds the sealing lock, or locks rows of counts")
+            log.error("the audit log is not sealed", why=why)
+
+    def _since(self, now: datetime) -> datetime:
+        """Return the time since which events are looked through: those of the last turn, and a while before."""
+        return max(self._searched - LATE, now - 2 * SETTLING) if self._searched else now - 2 * SETTLING
 
     def _name(self, refused: Sequence[int]) -> None:
         """Log the number of each event that is refused a seal. Each number is logged once."""
         for number in [each for each in refused if each not in self._named][:MOST_NAMED]:
             log.error(
-                "an event is not sealed, because no server gave it this form or number: authsec audit verify",
+                "an event is not sealed, because of its form or number: authsec audit verify",
                 number=number,
             )
         known = self._named if len(self._named) < CATCHING_UP else set()
@@ -276,40 +306,50 @@ def _read_unsealed(
 ) -> UnsealedEvents:
     connection = tx.connection
     growing = store.Growing(since=now.replace(second=0, microsecond=0) - SETTLING, until=now + SETTLING)
-    given = min(last_given(connection), MAX_NUMBER)  # after `tx` has read: a sequence has no snapshots
-    numbers = store.unsealed(connection, after=after, top=given, growing=growing, limit=BATCH)
-    full = len(numbers) == BATCH
+    following = numbers_after(connection, through)
+    given = min(last_given(connection), following.last)  # after `tx` has read: a sequence has no snapshots
+    top = min(given, following.sealable)  # an event above waits until a checkpoint comes near
+    found = store.unsealed(connection, after=after, top=top, growing=growing, limit=BATCH)
+    numbers, full = list(dict.fromkeys(found)), len(found) == BATCH
+    copied: Mapping[int, int] = {}
     events = usual_events(connection, numbers)
     if events is None:
-        if (fitting := numbers_fitting(connection, numbers)) != numbers:
-            numbers, full = list(fitting), True
-        events = sealable_events(connection, numbers)
+        copied = store.copied(connection, numbers)
+        readable = [each for each in numbers if copied.get(each, 1) <= MOST_COPIES]
+        if (fitting := numbers_fitting(connection, readable)) != readable:
+            numbers, full = [each for each in numbers if each <= fitting[-1]], True
+        events = sealable_events(connection, fitting)
     # The checkpoint that covers a replaced key's record is the last that this key signs: it ends there.
     if replaced := next((each.number for each in events if each.kind == EventKind.SEAL_KEY_REPLACED), None):
         numbers, full = numbers[: numbers.index(replaced) + 1], True
         events = [each for each in events if each.number <= replaced]
-    bounds = [pages.last_before(connection, now - SETTLING, given)]
+    bounds = [pages.last_before(connection, now - SETTLING, top)]
+    firsts = [store.first_growing(connection, after=after, growing=growing)]
+    if connection.dialect.name == "postgresql":
+        bounds.append(max([following.sealed, *(each.number for each in events)]))  # later numbers are above the seals
+        # An inserted event that is dated back must not settle the numbers before it: events may be about to get them.
+        firsts.append(store.first_dated(connection, after=through, since=now - SETTLING, until=now + SETTLING))
     if full:
         bounds.append(numbers[-1])
-    first = store.first_growing(connection, after=after, growing=growing)
-    if first is not None:
-        bounds.append(first - 1)
+    bounds += [first - 1 for first in firsts if first is not None]
+    above = store.above(connection, given, MOST_NAMED)
     return UnsealedEvents(
         signed=store.last_signed(connection),
         events=events,
-        refused=sorted({*numbers, *store.above(connection, given, MOST_NAMED)} - {each.number for each in events}),
+        refused=sorted(({*numbers, *above} - {each.number for each in events}) | set(copied)),
         full=full,
         settled=min(bounds),
-        top=numbers[-1] if full else pages.highest(connection, given),
-        is_set_back=given < through,
+        top=numbers[-1] if full else pages.highest(connection, top),
+        following=following,
+        is_disturbed=is_disturbed(connection, following),
         version=tx.version,
         signing_keys=token_keys(tx),
     )
 
 
-def _covered_without_seal(tx: Tx, *, through: int, now: datetime) -> list[int]:
-    """Return the new events without a seal whose number the checkpoint already covers: somebody gave it twice."""
-    return store.without_seal(tx.connection, through=through, since=now - 2 * SETTLING)
+def _covered_without_seal(tx: Tx, *, through: int, since: datetime) -> list[int]:
+    """Return new events without a seal whose number the checkpoint already covers: somebody gave it twice."""
+    return store.without_seal(tx.connection, through=through, since=since, limit=MOST_NAMED)
 
 
 def _hashes(tx: Tx, *, after: int, limit: int) -> list[bytes]:
@@ -338,7 +378,7 @@ def _keep(
     """
     if not store.lock_sealing(tx.connection) or store.last_signed(tx.connection) != unsealed.signed:
         return False
-    counts = {each.number: each.occurrences for each in unsealed.events if each.occurrences is not None}
+    counts = {(each.number, each.at): each.occurrences for each in unsealed.events if each.occurrences is not None}
     if not store.lock_counts(tx.connection, counts):
         return False
     store.add_leaves(tx.connection, added)

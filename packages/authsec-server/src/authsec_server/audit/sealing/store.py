@@ -95,12 +95,20 @@ class Growing:
 
 
 def unsealed(connection: Connection, *, after: int, top: int, growing: Growing, limit: int) -> list[int]:
-    """Return the next event numbers above `after` and up to `top` that have no seal.
+    """Return the next event numbers above `after` and up to `top` that have no seal, in order.
 
+    On PostgreSQL, raw SQL can give one number to several events. Then the result has it once for each.
     Refusals that may still get further occurrences are left out.
     """
     statement = select(events.c.id).where(events.c.id > after, events.c.id <= top, ~growing.holds(), ~_SEALED)
     return list(connection.execute(statement.order_by(events.c.id).limit(limit)).scalars())
+
+
+def copied(connection: Connection, numbers: Collection[int]) -> dict[int, int]:
+    """Return how many events have each of these numbers, for those that more than one event has."""
+    number, rows = events.c.id, func.count()
+    statement = select(number, rows).where(number.in_(numbers)).group_by(number).having(rows > 1)
+    return {row[0]: row[1] for row in connection.execute(statement)}
 
 
 def above(connection: Connection, top: int, limit: int) -> list[int]:
@@ -110,13 +118,24 @@ def above(connection: Connection, top: int, limit: int) -> list[int]:
     )
 
 
-def without_seal(connection: Connection, *, through: int, since: datetime) -> list[int]:
-    """Return the numbers up to `through` of the latest events since this time that have no seal."""
-    columns = events.c
-    latest = select(columns.id).where(columns.at >= since, columns.at < since + timedelta(days=1))
-    some = latest.order_by(columns.at.desc()).limit(_LATEST).subquery()
-    sealed = exists().where(sealed_events.c.event_id == some.c.id)
-    return list(connection.execute(select(some.c.id).where(some.c.id <= through, ~sealed)).scalars())
+def without_seal(connection: Connection, *, through: int, since: datetime, limit: int) -> list[int]:
+    """Return numbers up to `through` of events since this time that have no seal. Events of a later day are left out.
+
+    Nearly all events since then have higher numbers. Only the others are looked for in the seals.
+    """
+    number, at = events.c.id, events.c.at
+    seal = select(sealed_events.c.event_id).where(sealed_events.c.event_id == number).scalar_subquery()
+    late = at >= since, at < since + timedelta(days=1)
+    statement = select(number).where(*late, number <= through, seal.is_(None))
+    return list(connection.execute(statement.limit(limit)).scalars())
+
+
+def first_dated(connection: Connection, *, after: int, since: datetime, until: datetime) -> int | None:
+    """Return the lowest number above `after` of an event between these times; None if there is none."""
+    number, at = events.c.id, events.c.at
+    lowest = select(number).where(number > after, at.between(since, until)).order_by(number).limit(1)
+    found: int | None = connection.execute(lowest).scalar_one_or_none()
+    return found
 
 
 def first_growing(connection: Connection, *, after: int, growing: Growing) -> int | None:
@@ -126,15 +145,18 @@ def first_growing(connection: Connection, *, after: int, growing: Growing) -> in
     return found
 
 
-def lock_counts(connection: Connection, counts: Mapping[int, int]) -> bool:
-    """Lock these rows of counted refusals until the commit. `counts` are their occurrences, by number.
+def lock_counts(connection: Connection, counts: Mapping[tuple[int, datetime], int]) -> bool:
+    """Lock these rows of counted refusals until the commit. `counts` are their occurrences, by number and time.
 
     Return whether none of them got further occurrences.
     """
     if not counts:
         return True
-    statement = select(events.c.id, events.c.occurrences).where(events.c.id.in_(counts)).order_by(events.c.id)
-    return counts == {row.id: row.occurrences for row in connection.execute(statement.with_for_update())}
+    numbers = {number for number, _ in counts}
+    statement = select(events.c.id, events.c.at, events.c.occurrences).where(events.c.id.in_(numbers))
+    rows = connection.execute(statement.order_by(events.c.id, events.c.at).with_for_update())
+    there = {(row.id, row.at): row.occurrences for row in rows}
+    return counts == {key: there.get(key) for key in counts}
 
 
 def add_leaves(connection: Connection, leaves: Collection[Leaf]) -> None:
