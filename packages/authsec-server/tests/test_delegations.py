@@ -141,6 +141,8 @@ def test_the_audit_log_holds_ids_and_names(database: Database, act: Act, role: R
     assert event.delegations == (Named(id=delegation.id, name="Support → Customer Support"),)
     assert event.detail == {
         "slug": "customer-support-support",
+        "owner": "local operator",
+        "description": "",
         "target_type": "AutoGen AI agent",
         "actions": ["customers:read"],
         "max_duration": 3600,

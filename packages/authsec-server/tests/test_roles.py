@@ -35,7 +35,12 @@ def test_its_creation_is_in_the_audit_log(database: Database, act: Act) -> None:
     (recorded,) = database.read(lambda tx: audit.page(tx, act.principal).items)
     assert recorded.event.kind is EventKind.ROLE_CREATED
     assert recorded.event.roles == (Named(id=role.id, name="Support"),)
-    assert recorded.event.detail == {"slug": "support", "actions": ["customers:read"]}
+    assert recorded.event.detail == {
+        "slug": "support",
+        "name": "Support",
+        "description": "",
+        "actions": ["customers:read"],
+    }
     assert recorded.event.authority_version == 1
 
 

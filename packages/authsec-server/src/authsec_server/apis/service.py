@@ -58,6 +58,7 @@ def create(
         "kind": api.kind,
         "identifier": api.identifier,
         "signing_algorithm": api.signing_algorithm,
+        "description": api.description,
         "actions": [each.action for each in api.actions],
     }
     audit.record_act(tx, act, EventKind.API_CREATED, subject=Named(id=api.id, name=api.name), detail=detail)

@@ -220,7 +220,7 @@ for command in (
     ),
     AGENT.show_command("Show one agent with its proofs."),
     AGENT.edit_command(
-        """Change the name, slug, owner, description or labels of an agent.
+        """Change the description of an agent.
 
         Fields without an option stay as they are, and no token is revoked. `authsec agents proofs` changes how the
         agent authenticates.

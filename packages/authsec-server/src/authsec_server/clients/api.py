@@ -162,7 +162,7 @@ class ClientOperations:
 
     @operation("PATCH", ONE, "editClient", revised=True)
     async def edit(self, call: Call[ClientChanges]) -> ClientShown:
-        """Edit the name, slug, owner, description or labels of a client."""
+        """Edit the description of a client."""
 
         def work(tx: Tx, act: Act) -> Client:
             client = service.get(tx, act, call.of("client"))

@@ -236,7 +236,7 @@ def delete(tx: Tx, act: Act, client: Client, *, delegations: tuple[Named, ...] =
         EventKind.CLIENT_DELETED,
         client=named_client(client),
         delegations=delegations,
-        detail={**plain(EDITABLE, client), **client_detail(client)},
+        detail=client_detail(client),
     )
 
 
@@ -246,12 +246,12 @@ def named_client(client: Client) -> Named:
 
 
 def client_detail(client: Client) -> Mapping[str, object]:
-    """Return the fields of the client that never change, and its proofs, for the audit log.
+    """Return the fields of the client and its proofs, for the audit log.
 
     The audit log then shows later which fields and proofs the client had.
     """
     return {
-        "slug": client.slug,
+        **plain(EDITABLE, client),
         "kind": client.kind,
         "platform": client.platform,
         "proofs": [proof_detail(proof) for proof in client.proofs],

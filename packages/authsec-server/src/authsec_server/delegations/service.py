@@ -74,7 +74,8 @@ def create(tx: Tx, act: Act, proposal: Proposal, terms: Terms) -> ResolvedDelega
     take_slug(tx, act, delegation.slug, terms, taker=delegation.id)
     store.add(tx.connection, delegation)
     resolved = resolve_loaded(tx, [(delegation, role, client)], terms, act.now)[0]
-    record(tx, act, EventKind.DELEGATION_CREATED, resolved, slug=delegation.slug, **as_granted(delegation))
+    described = {"slug": delegation.slug, "owner": delegation.owner, "description": delegation.description}
+    record(tx, act, EventKind.DELEGATION_CREATED, resolved, **described, **as_granted(delegation))
     doubts = misspelt_audiences(tx, delegation.audiences, terms)
     return replace(resolved, cautions=(*resolved.cautions, *doubts, *repeats))
 

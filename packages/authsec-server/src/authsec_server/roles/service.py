@@ -12,7 +12,7 @@ from authsec_server.audit.model import EventKind, Named
 from authsec_server.db import Tx
 from authsec_server.failures import Conflict
 from authsec_server.principal import Act, Role
-from authsec_server.revisions import checked, edited, require_current
+from authsec_server.revisions import checked, edited, plain, require_current
 from authsec_server.revocations import service as revocations
 from authsec_server.revocations.model import SubjectKind
 from authsec_server.roles import store
@@ -53,7 +53,7 @@ def create(
         act,
         EventKind.ROLE_CREATED,
         roles=(Named(id=role.id, name=role.name),),
-        detail={"slug": role.slug, "actions": list(role.actions)},
+        detail={"slug": role.slug, **plain(EDITABLE, role)},
     )
     return role
 
