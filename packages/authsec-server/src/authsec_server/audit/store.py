@@ -132,7 +132,7 @@ counted = Table(
     metadata,
     Column("id", Integer, CheckConstraint("id = 1", name="one_row"), primary_key=True, autoincrement=False),
     Column("until", Instant, nullable=False),
-    Column("rebuilds", BigInteger, nullable=False, server_default="0"),  # raised by each write of `count_rebuild`
+    Column("rebuilds", BigInteger, nullable=False, server_default="0"),  # another after each write of `count_rebuild`
     Column("through", BigInteger, nullable=False, server_default="0"),
     Column("top", BigInteger, nullable=False, server_default="0"),  # the highest number at `top_at`
     Column("top_at", Instant),
