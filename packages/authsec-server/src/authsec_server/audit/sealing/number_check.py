@@ -35,7 +35,7 @@ class NumberCheck:
 
     @classmethod
     def _of_postgresql(cls, connection: Connection) -> Self:
-        from authsec_server.db.postgresql_catalog import NO_RIGHT, sqlstate  # servers on SQLite do without the driver
+        from authsec_server.db.postgresql_errors import NO_RIGHT, sqlstate  # servers on SQLite do without the driver
 
         savepoint = connection.begin_nested()
         try:
