@@ -174,9 +174,11 @@ def _is_instant(value: str) -> bool:
     return True
 
 
-def _misspelt(table: CountTable, values: tuple[Value, ...]) -> str:
-    """Describe the first instant in the row with a wrong spelling. Return an empty text if all are correct."""
+def _wrong_value(table: CountTable, values: tuple[Value, ...]) -> str:
+    """Describe the first instant in the row with a wrong spelling, or the first number below 0; else an empty text."""
     for name, value in zip(table.columns, values, strict=True):
+        if isinstance(value, int) and value < 0:
+            return f"{name} is {value}"
         if name in _INSTANTS and isinstance(value, str) and not _is_instant(value):
             return f"{name} is {value[:40]!a}"
     return ""
@@ -212,7 +214,7 @@ class _Sqlite:
                 odd = odd or "a text is not UTF-8"
         if odd:
             return StoredRow(values=tuple(values), handle=handle, odd=odd)
-        return StoredRow(values=tuple(values), handle=handle, odd=_misspelt(self._table, tuple(values)))
+        return StoredRow(values=tuple(values), handle=handle, odd=_wrong_value(self._table, tuple(values)))
 
 
 def _postgresql(table: CountTable) -> str:
@@ -238,7 +240,7 @@ class _Postgresql:
             for name, value in zip(self._table.columns, values, strict=True)
             if value is None and name not in _NULLABLE
         ]
-        odd = f"{lacking[0]} is null" if lacking else _misspelt(self._table, values)
+        odd = f"{lacking[0]} is null" if lacking else _wrong_value(self._table, values)
         return StoredRow(values=values, handle=handle, odd=odd)
 
 

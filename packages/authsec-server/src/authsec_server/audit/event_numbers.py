@@ -34,7 +34,11 @@ UNUSUAL: Final = 2**52  # no server ever reaches this number, if nobody changes 
 SEQUENCE: Final = "events_id_seq"  # PostgreSQL's
 _BEHIND_NEW: Final = 100_000  # numbers: more than the events that have no seal yet, if the sealer keeps up
 _TRIES: Final = 12  # each leaves out twice as many numbers
-_SEALED: Final = "(SELECT max(event_id) FROM sealed_events)"
+# On SQLite, raw SQL can write a text here as well. A text is above each number.
+_SEALED: Final = (
+    "(SELECT CAST(event_id AS BIGINT) FROM sealed_events WHERE event_id <= 9223372036854775807"
+    " ORDER BY event_id DESC LIMIT 1)"
+)
 # A forged seal of a number that no sealer seals must not lead to the last number either.
 _SEALED_WITHIN: Final = (
     "(SELECT event_id FROM sealed_events WHERE event_id <= (SELECT %s::bigint) ORDER BY event_id DESC LIMIT 1)"
@@ -49,11 +53,10 @@ _NEXT: Final = (
 _SET: Final = f"SELECT setval('{SEQUENCE}'::regclass, %s::bigint)"
 _AT_ONCE: Final = f"SELECT seqcache FROM pg_sequence WHERE seqrelid = '{SEQUENCE}'::regclass"  # noqa: S608 - a constant
 _ONE_AT_ONCE: Final = f"ALTER SEQUENCE {SEQUENCE} CACHE 1"
+# Raw SQL can write any value into SQLite's table of last numbers, also a long one, or text that is not UTF-8.
+SEQ_IN_FILE: Final = "SELECT CASE typeof(seq) WHEN 'integer' THEN seq END FROM sqlite_sequence WHERE name = 'events'"
 # As SQLite numbers the rows of this table by itself: no number is given twice, though its row may be gone.
-_LAST: Final = (
-    "SELECT max(coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'events'), 0),"
-    " coalesce((SELECT max(id) FROM events), 0))"
-)
+_LAST: Final = f"SELECT max(coalesce(({SEQ_IN_FILE}), 0), coalesce((SELECT max(id) FROM events), 0))"  # noqa: S608 - a constant
 _BOUND: Final = f"SELECT coalesce({_SEALED}, 0) + {FAR}"
 _LAST_IN_BOUND: Final = (
     f"SELECT max(coalesce((SELECT max(id) FROM events WHERE id <= ({_BOUND})), 0), coalesce({_SEALED}, 0))"  # noqa: S608 - constants

@@ -35,7 +35,7 @@ from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from authsec_server.audit.event_numbers import next_numbers
 from authsec_server.audit.event_shape import is_event
 from authsec_server.audit.model import DIGESTS, Decision, Event, EventKind, Named, Recorded, Refusal, Tally
-from authsec_server.db.driver import insert_rows
+from authsec_server.db.driver import changes, insert_rows, interference, refuse_interference
 from authsec_server.db.schema import BigId, CanonicalJson, Instant, metadata
 from authsec_server.db.table_digests import Digests
 from authsec_server.failures import Conflict
@@ -132,7 +132,7 @@ counted = Table(
     metadata,
     Column("id", Integer, CheckConstraint("id = 1", name="one_row"), primary_key=True, autoincrement=False),
     Column("until", Instant, nullable=False),
-    Column("rebuilds", BigInteger, nullable=False, server_default="0"),  # raised by each write of `count_rebuild`
+    Column("rebuilds", BigInteger, nullable=False, server_default="0"),  # another after each write of `count_rebuild`
     Column("through", BigInteger, nullable=False, server_default="0"),
     Column("top", BigInteger, nullable=False, server_default="0"),  # the highest number at `top_at`
     Column("top_at", Instant),
@@ -188,11 +188,16 @@ last_uses = Table(
 )
 
 
+_INSERT = insert(events).execution_options(preserve_rowcount=True)
+
+
 def add(connection: Connection, event: Event) -> int:
-    """Insert the event and return its number."""
+    """Insert the event and return its number. Raises `Unavailable` if a trigger or a rule interferes."""
     # The values beside the statement, not in it: so it is built in a tenth of the time, for each token as well.
     (number,) = next_numbers(connection, 1)
-    connection.execute(insert(events), {**row_of(event), "id": number, "occurrences": 1})
+    before = changes(connection)
+    inserted = connection.execute(_INSERT, {**row_of(event), "id": number, "occurrences": 1}).rowcount
+    refuse_interference(connection, events.name, before, rows=1, inserted=inserted)
     links = [(id_, number) for id_ in delegation_ids(event)]
     insert_rows(connection, event_delegations.name, ("delegation_id", "event_id"), links, keep=True)
     return number
@@ -234,7 +239,7 @@ def count(connection: Connection, tallies: Mapping[Refusal, Tally], minute: date
 def _added(connection: Connection, event: Event, tally: Tally, count_key: str) -> bool:
     """Insert the row of the refusal, or add to the occurrences of the existing row. Return whether this was possible.
 
-    It is not possible if the existing row is already sealed or counted.
+    It is not possible if the existing row is already sealed or counted. Raises `Unavailable` if no row is inserted.
     """
     upsert = postgresql_insert if connection.dialect.name == "postgresql" else sqlite_insert
     if connection.dialect.name == "postgresql":
@@ -251,7 +256,12 @@ def _added(connection: Connection, event: Event, tally: Tally, count_key: str) -
             " AND NOT EXISTS (SELECT 1 FROM counted WHERE through >= events.id)"
         ),
     )
-    return connection.execute(statement.returning(events.c.id)).first() is not None
+    if connection.execute(statement.returning(events.c.id)).first() is not None:
+        return True
+    is_there = select(events.c.id).where(events.c.at == event.at, events.c.count_key == count_key)
+    if connection.execute(is_there).first() is None:
+        raise interference(events.name)
+    return False
 
 
 def _count_key(connection: Connection, refusal: Refusal, minute: datetime) -> str:

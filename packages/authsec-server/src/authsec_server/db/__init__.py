@@ -23,6 +23,8 @@ The stores of the other packages define the tables of those packages.
 | `durable_write` | the small write that shows that a server can record |
 | `served` | issuer and checkpoints file of the server that started last, stored for commands |
 | `catalog`, `postgresql_catalog`, `postgresql_queries` | compare the schema with the files in `listings/` |
+| `postgresql_columns` | the columns of PostgreSQL tables with their defaults |
+| `postgresql_errors` | errors of PostgreSQL that a check tells apart |
 | `expression_trees` | what the stored expressions of PostgreSQL call |
 | `foreign_code`, `namesakes`, `foreign_classes` | code of others that PostgreSQL would run in a session of AuthSec |
 | `catalog_copy`, `table_copy` | how PostgreSQL's catalogs and AuthSec's tables are read without a query |

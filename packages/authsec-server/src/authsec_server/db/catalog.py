@@ -68,10 +68,11 @@ def schema_findings(connection: Connection) -> list[str]:
 def listing_of(connection: Connection, most: int = MOST_UNKNOWN) -> Listing:
     """List all objects of the database that decide how the database reads rows.
 
-    On SQLite, the list has at most so many objects that are unknown to AuthSec, and so many that differ.
+    On SQLite, the list has at most so many objects that are unknown to AuthSec, and so many that differ. On PostgreSQL,
+    the columns of unknown tables are left out, unless `most` is another number.
     """
     if connection.dialect.name == "postgresql":
-        return postgresql_catalog.listing(connection)
+        return postgresql_catalog.listing(connection, _known_names() if most == MOST_UNKNOWN else None)
     with any_text(connection, "backslashreplace"):
         kept = _ListedObjects(reference_listing("sqlite")[OBJECTS], most)
         indexes = dict(_indexes_in_use(connection))
@@ -157,6 +158,11 @@ def reference_listing(dialect: str) -> Mapping[str, Mapping[str, str]]:
     file = resources.files("authsec_server") / "db" / "listings" / f"{dialect}.json"
     document: Mapping[str, Mapping[str, str]] = json.loads(file.read_text("utf-8"))
     return document
+
+
+def _known_names() -> frozenset[str]:
+    """Return the names of all objects that the migrations make on PostgreSQL, in partitions as well."""
+    return frozenset(name for part in reference_listing("postgresql").values() for name in part)
 
 
 def tables_of_authsec() -> list[str]:

@@ -21,7 +21,8 @@ from typing import Any, Final
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 
-from authsec_server.db.postgresql_catalog import NO_RIGHT, NOT_NOW, Skipped, as_created, careful, reason_of, sqlstate
+from authsec_server.db.postgresql_catalog import Skipped, as_created, careful
+from authsec_server.db.postgresql_errors import NO_RIGHT, NOT_NOW, reason_of, sqlstate
 from authsec_server.db.postgresql_queries import BTREES_OF_SCHEMA
 
 _DESCENDING, _NULLS_FIRST = 1, 2  # bits of pg_index.indoption

@@ -15,17 +15,8 @@ from sqlalchemy.exc import DBAPIError
 
 from authsec_server.db.catalog import conditions_of_indexes
 from authsec_server.db.index_walk import walk_indexes
-from authsec_server.db.postgresql_catalog import (
-    NO_RIGHT,
-    NOT_NOW,
-    Skipped,
-    careful,
-    home,
-    month_of,
-    reason_of,
-    skipped_sentences,
-    sqlstate,
-)
+from authsec_server.db.postgresql_catalog import Skipped, careful, home, month_of, skipped_sentences
+from authsec_server.db.postgresql_errors import NO_RIGHT, NOT_NOW, reason_of, sqlstate
 from authsec_server.db.sqlite_integrity import sqlite_damage
 from authsec_server.db.text_check import postgresql_text_findings
 

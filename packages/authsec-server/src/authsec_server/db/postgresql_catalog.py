@@ -6,15 +6,17 @@ The module also describes the rights that a check lacks.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any
 
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 
 from authsec_server.db.expression_trees import called
+from authsec_server.db.postgresql_columns import LONGEST, columns_of
+from authsec_server.db.postgresql_errors import NOT_NOW, is_of_server, reason_of, sqlstate
 from authsec_server.db.postgresql_queries import (
     DATABASE_WIDE,
     FIRST_OF_PATH,
@@ -25,6 +27,7 @@ from authsec_server.db.postgresql_queries import (
     OBJECTS_OF_SCHEMA,
     ROLE_SETTINGS,
     SESSION_SETTINGS,
+    TABLES_OF_SCHEMA,
 )
 from authsec_server.failures import Unavailable
 
@@ -34,7 +37,6 @@ SCHEMA = "SCHEMA."  # in listings, for the schema that holds the tables: a compa
 _CAST_MEMBER = re.compile(r"\(('[^']*'::character varying)\)::text")
 _CAST_MEMBERS = re.compile(rf"ARRAY\[({_CAST_MEMBER.pattern}(?:, {_CAST_MEMBER.pattern})*)\]")
 _MONTHLY = re.compile(r"(.+)_([0-9]{4})_(0[1-9]|1[0-2])")
-_LONGEST: Final = 10_000  # characters of a definition or an expression; those of AuthSec have less than 1,500
 _OF_ITS_MONTH = "for the month of its name"
 # Statements of this module see pg_catalog alone, and indexes that may be corrupt are not used for it; nor are hash and
 # sort functions of types, which are easily bent.
@@ -112,6 +114,11 @@ def month_of(partition: str) -> str:
     return f"{month[2]}_{month[3]}" if month else ""
 
 
+def _general(table: str) -> str:
+    """Return the name of a partition with `YYYY_MM` in the place of its month. Another name stays as it is."""
+    return table.removesuffix(month) + MONTH if (month := month_of(table)) else table
+
+
 def home(connection: Connection) -> tuple[int, str] | None:
     """Return the oid and name of the schema with AuthSec's tables, or with most of them.
 
@@ -171,8 +178,11 @@ def led_away(connection: Connection) -> str:
     return f"The search path of this session changed to {', '.join(path)} while the tables were read."
 
 
-def listing(connection: Connection) -> Listing:
-    """List the objects of the schema with AuthSec's tables, and of every schema that could hide these tables."""
+def listing(connection: Connection, known: Collection[str] | None = None) -> Listing:
+    """List the objects of the schema with AuthSec's tables, and of every schema that could hide these tables.
+
+    `known` are the names of all objects that AuthSec makes. With these, the columns of other tables are left out.
+    """
     ours = home(connection)
     if ours is None:
         return Listing(findings=["The table events is missing."])
@@ -190,19 +200,30 @@ def listing(connection: Connection) -> Listing:
             if row.name != "search_path"
         ]
         schemas = sorted({"pg_catalog", ours[1], *(name for _, names in paths for name in names)})
-        found = _objects(connection, ours, schemas)
+        found = _objects(connection, ours, schemas, known)
     found.findings.extend(dict.fromkeys(findings))
     return found
 
 
-def _objects(connection: Connection, ours: tuple[int, str], schemas: Sequence[str]) -> Listing:
+def _objects(
+    connection: Connection, ours: tuple[int, str], schemas: Sequence[str], known: Collection[str] | None
+) -> Listing:
     found = Listing(schema=ours[1])
-    rows: list[Any] = []
+    tables = {
+        row.oid: row.name
+        for row in _rows(connection, TABLES_OF_SCHEMA, ours=ours[0])
+        if known is None or f"table {_general(row.name)}" in known
+    }
+    columns, unreadable = columns_of(
+        connection, tables, lambda table, name: known is None or f"column {_general(table)}.{name}" in known
+    )
+    found.findings.extend(unreadable)
+    rows: list[Any] = [*columns]
     for query in OBJECTS_OF_SCHEMA:
         try:
             rows += _rows(connection, _bounded(query), ours=ours[0])
         except DBAPIError as error:
-            if _is_of_server(error):
+            if is_of_server(error):
                 raise
             readable, unreadable = _one_by_one(connection, query, ours[0])
             rows += readable
@@ -215,7 +236,7 @@ def _objects(connection: Connection, ours: tuple[int, str], schemas: Sequence[st
         if monthly is None:
             found.objects.append(SchemaObject(name, definition))
             continue
-        general = row.owner.removesuffix(monthly) + MONTH
+        general = _general(row.owner)
         if row.name == f"partition {row.owner}":
             definition = definition.replace(_bounds(monthly), _OF_ITS_MONTH)
         each = SchemaObject(_renamed(name, row.owner, general), _renamed(definition, row.owner, general))
@@ -243,7 +264,7 @@ def _one_by_one(connection: Connection, query: str, ours: int) -> tuple[list[Any
         try:
             rows += _rows(connection, one, ours=ours, owner=owner, name=name)
         except DBAPIError as error:
-            if _is_of_server(error):
+            if is_of_server(error):
                 raise
             findings.append(f"The {name} cannot be read: {reason_of(error)}.")
     return rows, findings
@@ -256,15 +277,10 @@ def _rows(connection: Connection, query: str, **arguments: Any) -> Sequence[Any]
 
 
 def _bounded(query: str) -> str:
-    """Return the query with texts of at most `_LONGEST` characters: one that is cut differs from each of AuthSec's."""
-    too_long = f"CASE WHEN length(tree) > {_LONGEST} THEN 'too long to be compared: ' END"
-    columns = f"left(name, {_LONGEST}) AS name, left(concat({too_long}, definition), {_LONGEST}) AS definition"
-    return f"SELECT owner, {columns}, left(tree, {_LONGEST}) AS tree FROM ({query}) AS each"  # noqa: S608 - constants
-
-
-def _is_of_server(error: DBAPIError) -> bool:
-    """Whether the server cannot serve now: an error of another kind is of an object."""
-    return error.connection_invalidated or sqlstate(error)[:2] in {"", "08", "53", "57", "58"}
+    """Return the query with texts of at most `LONGEST` characters: one that is cut differs from each of AuthSec's."""
+    too_long = f"CASE WHEN length(tree) > {LONGEST} THEN 'too long to be compared: ' END"
+    columns = f"left(name, {LONGEST}) AS name, left(concat({too_long}, definition), {LONGEST}) AS definition"
+    return f"SELECT owner, {columns}, left(tree, {LONGEST}) AS tree FROM ({query}) AS each"  # noqa: S608 - constants
 
 
 def _months(rows: Sequence[Any], schema: str) -> dict[str, str]:
@@ -334,26 +350,12 @@ def _path_findings(connection: Connection, who: str, path: Sequence[str], ours: 
         )
 
 
-NO_RIGHT: Final = "42501"
-NOT_NOW: Final = frozenset({"40001", "55P03"})  # a lock of somebody else
-
-
 @dataclass(frozen=True, slots=True)
 class Skipped:
     """A table with a check that could not run, and the reason."""
 
     table: str
     reason: str
-
-
-def sqlstate(error: DBAPIError) -> str:
-    """Return PostgreSQL's error code; an empty text for a connection error."""
-    return getattr(error.orig, "sqlstate", None) or ""
-
-
-def reason_of(error: DBAPIError) -> str:
-    """Return the first line of PostgreSQL's error message."""
-    return str(error.orig).partition("\n")[0]
 
 
 def skipped_sentences(connection: Connection, schema: int, skipped: Iterable[Skipped]) -> Iterator[str]:

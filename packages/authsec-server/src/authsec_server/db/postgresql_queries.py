@@ -57,21 +57,28 @@ FROM pg_class c WHERE c.relnamespace = :ours AND c.relkind NOT IN ('i', 'I', 't'
     "NO_TYPE_OF_AN_EXTENSION", _no_member("pg_type", "c.reltype")
 )
 
+TABLES_OF_SCHEMA = """
+SELECT c.oid::bigint AS oid, c.relname::text AS name FROM pg_class c
+WHERE c.relnamespace = :ours AND c.relkind IN ('r', 'p')
+"""
+
 COLUMNS = """
-SELECT c.relname AS owner, format('column %s.%s', c.relname, a.attname) AS name,
-    concat_ws(' ', format_type(a.atttypid, a.atttypmod),
-        CASE WHEN a.attcollation <> t.typcollation
-            THEN 'COLLATE ' || (SELECT n.nspname || '.' || l.collname FROM pg_collation l
-                JOIN pg_namespace n ON n.oid = l.collnamespace WHERE l.oid = a.attcollation) END,
-        CASE WHEN a.attnotnull THEN 'NOT NULL' END,
+SELECT a.attrelid::bigint AS table, a.attnum AS number, a.attname::text AS name,
+    format_type(a.atttypid, a.atttypmod) AS type, a.attcollation::bigint AS collation,
+    concat_ws(' ', CASE WHEN a.attnotnull THEN 'NOT NULL' END,
         CASE a.attidentity WHEN '' THEN NULL ELSE 'IDENTITY ' || a.attidentity::text END,
-        CASE a.attgenerated WHEN '' THEN NULL ELSE 'GENERATED ' || a.attgenerated::text END,
-        (SELECT 'DEFAULT ' || pg_get_expr(f.adbin, f.adrelid) FROM pg_attrdef f
-            WHERE f.adrelid = c.oid AND f.adnum = a.attnum)
-    ) AS definition,
-    (SELECT f.adbin::text FROM pg_attrdef f WHERE f.adrelid = c.oid AND f.adnum = a.attnum) AS tree
-FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid JOIN pg_type t ON t.oid = a.atttypid
-WHERE c.relnamespace = :ours AND c.relkind IN ('r', 'p') AND a.attnum > 0 AND NOT a.attisdropped
+        CASE a.attgenerated WHEN '' THEN NULL ELSE 'GENERATED ' || a.attgenerated::text END) AS others
+FROM pg_attribute a WHERE a.attnum > 0 AND NOT a.attisdropped
+"""
+
+COLLATIONS = "SELECT oid::bigint AS oid, concat(collnamespace::regnamespace, '.', collname) AS name FROM pg_collation"
+
+PLACES_OF_DEFAULTS = "SELECT adrelid::bigint AS table, adnum AS number, ctid::text AS place FROM pg_attrdef"
+
+DEFAULTS = """
+SELECT adrelid::bigint AS table, adnum AS number, left(pg_get_expr(adbin, adrelid), :longest) AS definition,
+    left(adbin::text, :longest_tree) AS tree
+FROM pg_attrdef WHERE ctid = ANY(CAST(:places AS tid[]))
 """
 
 # A partition's constraint or index is named by chance; it is known by the parent's that it belongs to.
@@ -197,7 +204,7 @@ UNION ALL SELECT 'collation ' || number, number::oid::regcollation::text
     FROM unnest(CAST(:collations AS bigint[])) AS number
 """
 
-OBJECTS_OF_SCHEMA = (RELATIONS, COLUMNS, CONSTRAINTS, INDEXES, TRIGGERS, RULES, PARTITIONS)
+OBJECTS_OF_SCHEMA = (RELATIONS, CONSTRAINTS, INDEXES, TRIGGERS, RULES, PARTITIONS)
 
 # A function or operator of an extension, or one that a provider adds to pg_catalog, is no finding, unless a statement
 # of AuthSec could resolve to it: it has the name of a built-in one, and takes built-in types only.

@@ -26,6 +26,7 @@ from authsec_server.db.database import READING, Access, Database, T, Work, open_
 from authsec_server.db.migrate import has_schema, upgrade
 from authsec_server.db.sqlite_leftovers import refuse_leftovers
 from authsec_server.db.sqlite_open_files import Identity, identity, open_files, opened_others
+from authsec_server.db.sqlite_reading import limit_cache
 from authsec_server.db.sqlite_writer import Writer, locked, primary_code
 from authsec_server.failures import Fault, Unavailable
 from authsec_server.private_files import make_private
@@ -219,6 +220,7 @@ def _engine(url: str, begin: str, opened: _Opened, *, read_only: bool = False, *
     def prepare(connection: sqlite3.Connection) -> None:
         connection.isolation_level = None  # the driver's own implicit BEGIN comes too late to be a lock
         connection.execute(f"PRAGMA busy_timeout={BUSY_MILLISECONDS}")
+        limit_cache(connection)
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute("PRAGMA synchronous=FULL")
         connection.execute("PRAGMA foreign_keys=ON")

@@ -18,6 +18,7 @@ from typing import Final
 from authsec_server.db.sqlite_header import SERVED, read_header
 from authsec_server.db.sqlite_integrity import quick_check
 from authsec_server.db.sqlite_leftovers import refuse_leftovers
+from authsec_server.db.sqlite_reading import limit_cache
 from authsec_server.failures import Conflict, Failure, Fault, Invalid, NotFound, StartupRefused, Unavailable
 
 _CHECK: Final = "Check the database: authsec audit verify."
@@ -102,6 +103,7 @@ def _copy(source: Path, draft: Path) -> None:
         closing(sqlite3.connect(f"{source.absolute().as_uri()}?mode=rw", uri=True)) as reading,
         closing(sqlite3.connect(draft)) as writing,
     ):
+        limit_cache(reading)
         reading.backup(writing, pages=_PAGES_AT_ONCE)
         writing.execute("PRAGMA journal_mode=DELETE")
         writing.execute("PRAGMA application_id=0")

@@ -16,7 +16,7 @@ from sqlalchemy.exc import DatabaseError
 
 from authsec_server.db.catalog import OBJECTS, WITHOUT_ROWID, genuine_objects, listing_of, reference_listing
 from authsec_server.db.sqlite_index_check import index_findings, is_busy
-from authsec_server.db.sqlite_reading import any_text, is_late, limited_driver, limited_steps
+from authsec_server.db.sqlite_reading import any_text, is_late, limit_cache, limited_driver, limited_steps
 from authsec_server.db.text_check import TABLES, sqlite_text_findings
 
 _MOST: Final = 100  # lines of one check
@@ -74,6 +74,7 @@ def quick_check(connection: sqlite3.Connection, most: int) -> list[str]:
     check that needs more instructions than a file of this size can need.
     """
     connection.execute("PRAGMA ignore_check_constraints = ON")
+    limit_cache(connection)
     with limited_driver(connection):
         tables, plain = 0, dict[bytes, None]()  # not all names: very many rows can share one long name
         for name, is_ordinary in connection.execute(_ORDINARY):

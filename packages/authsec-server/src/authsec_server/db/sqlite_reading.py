@@ -15,6 +15,7 @@ from sqlalchemy.exc import DatabaseError
 STEPS: Final = 20_000_000
 STEPS_PER_BYTE: Final = 40
 _AT_ONCE: Final = 10_000
+_CACHE_KIB: Final = 2000  # SQLite's own default
 
 
 @contextmanager
@@ -72,6 +73,15 @@ def limited_driver(driver: sqlite3.Connection) -> Iterator[None]:
         yield
     finally:
         driver.set_progress_handler(None, 0)
+
+
+def limit_cache(driver: sqlite3.Connection) -> None:
+    """Limit the cache of the connection.
+
+    The attack: `PRAGMA default_cache_size` writes a size into the file, so that each connection keeps the whole file in
+    memory.
+    """
+    driver.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
 
 
 def is_late(error: DatabaseError | sqlite3.Error) -> bool:

@@ -18,8 +18,9 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
 from authsec_server.db.catalog_copy import Texts, copied_texts, is_utf_8, quoted, table_named
-from authsec_server.db.postgresql_catalog import NO_RIGHT, careful, sqlstate
+from authsec_server.db.postgresql_catalog import careful
 from authsec_server.db.postgresql_connection import as_raised_by_queries, driver_of
+from authsec_server.db.postgresql_errors import NO_RIGHT, sqlstate
 
 LONGEST: Final = 2**21  # octets of a value that `TableCopies` reads; no server writes a longer one
 LONGEST_ROW: Final = 2**23  # octets of all values of a row

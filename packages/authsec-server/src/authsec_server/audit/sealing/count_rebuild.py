@@ -2,8 +2,8 @@
 
 The events are read on one snapshot. Then the difference is added to each stored count.
 Servers may count during a rebuild, because the roll-up also only adds to stored counts.
-Each write raises the number `counted.rebuilds`.
-If a concurrent rebuild finds that number raised, the concurrent rebuild ends.
+Each write changes the number `counted.rebuilds`.
+If a concurrent rebuild finds that number changed, the concurrent rebuild ends.
 """
 
 from __future__ import annotations
@@ -58,6 +58,7 @@ from authsec_server.principal import Act, Role
 
 PIECE: Final = 1000  # rows of one transaction; on SQLite tokens wait while it writes
 EXAMPLES: Final = 20
+_NUMBERS: Final = 2**31  # of rebuilds: the first follows the last
 _STORED: Final[Mapping[str, Table]] = {
     table.name: table for table in (hourly_counts, client_counts, daily_uses, last_uses)
 }
@@ -145,7 +146,7 @@ class _Plan:
         rebuilds = database.append(partial(self._begin, act=act))
         for piece in self._pieces():
             database.append(partial(_write, piece=piece, rebuilds=rebuilds))
-            rebuilds += 1
+            rebuilds = _next(rebuilds)
 
     def is_overtaken(self, database: Database) -> bool:
         """Whether a server counted events while this plan corrected last uses. Then another plan is needed.
@@ -169,12 +170,12 @@ class _Plan:
                 raise _Interfered
             tx.connection.execute(delete(counted))
             mark = {"until": self._wanted.until, "through": self._wanted.through}
-            tx.connection.execute(insert(counted).values(id=1, rebuilds=self._mark.rebuilds + 1, **mark))
+            tx.connection.execute(insert(counted).values(id=1, rebuilds=_next(self._mark.rebuilds), **mark))
         else:
-            _raise_rebuilds(tx.connection, self._mark.rebuilds)
+            _change_rebuilds(tx.connection, self._mark.rebuilds)
         detail = {"rows": dict(self.rebuilt.rows), "mark": self.rebuilt.mark}
         audit.record_act(tx, act, EventKind.COUNTS_REBUILT, detail=detail)
-        return self._mark.rebuilds + 1
+        return _next(self._mark.rebuilds)
 
     def _pieces(self) -> Iterator[Callable[[Connection], None]]:
         for table in TABLES:
@@ -248,13 +249,18 @@ def _new_mark(tx: Tx, mark: Mark, highest: int | None, until: datetime) -> Mark:
 
 
 def _write(tx: Tx, piece: Callable[[Connection], None], rebuilds: int) -> None:
-    _raise_rebuilds(tx.connection, rebuilds)
+    _change_rebuilds(tx.connection, rebuilds)
     piece(tx.connection)
 
 
-def _raise_rebuilds(connection: Connection, seen: int) -> None:
-    raised = update(counted).where(counted.c.rebuilds == seen).values(rebuilds=seen + 1)
-    if connection.execute(raised).rowcount != 1:
+def _next(rebuilds: int) -> int:
+    """Return another number, whatever number raw SQL has stored: concurrent rebuilds only compare it."""
+    return (rebuilds + 1) % _NUMBERS
+
+
+def _change_rebuilds(connection: Connection, seen: int) -> None:
+    changed = update(counted).where(counted.c.rebuilds == seen).values(rebuilds=_next(seen))
+    if connection.execute(changed).rowcount != 1:
         raise _Interfered
 
 

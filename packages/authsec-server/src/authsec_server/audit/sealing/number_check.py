@@ -9,11 +9,9 @@ from typing import Any, Self
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
-from authsec_server.audit.event_numbers import FAR, SEQUENCE, UNUSUAL, last_given
+from authsec_server.audit.event_numbers import FAR, SEQ_IN_FILE, SEQUENCE, UNUSUAL, last_given
 from authsec_server.audit.event_shape import MAX_NUMBER
 from authsec_server.audit.sealing.scratch import Scratch
-
-_IN_FILE = "SELECT seq FROM sqlite_sequence WHERE name = 'events'"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,7 +35,7 @@ class NumberCheck:
 
     @classmethod
     def _of_postgresql(cls, connection: Connection) -> Self:
-        from authsec_server.db.postgresql_catalog import NO_RIGHT, sqlstate  # servers on SQLite do without the driver
+        from authsec_server.db.postgresql_errors import NO_RIGHT, sqlstate  # servers on SQLite do without the driver
 
         savepoint = connection.begin_nested()
         try:
@@ -57,7 +55,7 @@ class NumberCheck:
 
     @classmethod
     def _of_file(cls, connection: Connection) -> Self:
-        rows: list[Any] = list(connection.exec_driver_sql(_IN_FILE).scalars())
+        rows: list[Any] = list(connection.exec_driver_sql(f"{SEQ_IN_FILE} LIMIT 2").scalars())
         last = rows[0] if rows else 0
         if len(rows) > 1 or not isinstance(last, int):
             wrong = "The table sqlite_sequence was changed: it has no single number of the last event."

@@ -33,7 +33,7 @@ from authsec_server.audit.sealing.scratch import Scratch
 from authsec_server.audit.sealing.store import allow_long_statements
 from authsec_server.db import Tx
 from authsec_server.db.database import Access
-from authsec_server.db.postgresql_catalog import sqlstate
+from authsec_server.db.postgresql_errors import sqlstate
 from authsec_server.failures import Failure
 from authsec_server.principal import THE_SERVER, Act
 

@@ -14,7 +14,8 @@ If a comparison fails, raw SQL changed the log, and nothing more is sealed.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
 
@@ -44,7 +45,7 @@ from authsec_server.audit.sealing.checkpoints import (
     sign_checkpoint,
 )
 from authsec_server.audit.sealing.sealable import Sealable, sealable_events, usual_events
-from authsec_server.audit.sealing.succession import Succession, succession
+from authsec_server.audit.sealing.succession import Succession, is_next, succession
 from authsec_server.audit.unreadable_rows import numbers_fitting
 from authsec_server.db import Database, Tx
 from authsec_server.failures import Unavailable
@@ -124,6 +125,8 @@ class Sealer:
         self._token_keys = token_keys
         self._paused = paused
         self._tree = Tree()  # of the leaves that this process has read
+        self._order = Succession(keys={})  # of the sealing keys, as the records in `_looked_through` leaves say
+        self._looked_through = 0
         self._checkpoint: Checkpoint | None = None
         self._top = 0  # what is above came after the last pass
         self._searched: datetime | None = None  # when all that has not settled was last looked through
@@ -149,7 +152,9 @@ class Sealer:
         stale = self._checkpoint is not None and now - self._checkpoint.at >= FRESH
         search = stale or self._searched is None or now - self._searched >= LATE
         after = through if search else max(through, self._top)
-        unsealed = self._database.read(lambda tx: _read_unsealed(tx, after, through, now, self._token_keys))
+        unsealed = self._database.read(
+            lambda tx: _read_unsealed(tx, after, through, now, self._token_keys, self._order)
+        )
         if unsealed.signed != (self._checkpoint.signed if self._checkpoint else None):
             return True  # another server was first
         if unsealed.is_disturbed:
@@ -200,6 +205,7 @@ class Sealer:
     def reset(self) -> None:
         """Forget the log that this process read, because an older database was restored and the restore recorded."""
         self._tree, self._checkpoint, self._top, self._searched = Tree(), None, 0, None
+        self._forget_order()
 
     def key(self) -> PrivateKey:
         """Return the current signing key. Raises `Unavailable` or `LogBroken`."""
@@ -207,16 +213,26 @@ class Sealer:
         return self._present_key()
 
     def _present_key(self) -> PrivateKey:
-        kid = self._checkpoint.kid if self._checkpoint else ""
-        return self._signing_key(self._succession().present(kid))
+        self._read_records(self._checkpoint.size if self._checkpoint else 0)
+        key = self._signing_key(self._order.present(self._checkpoint.kid if self._checkpoint else ""))
+        self._order = replace(self._order, keys={**self._order.keys, key.public.thumbprint(): key.public})
+        return key
 
-    def _succession(self) -> Succession:
-        """Return which sealing keys were replaced.
+    def _read_records(self, size: int) -> None:
+        """Read which keys were replaced, up to the leaf number `size`. Each leaf is looked through once.
 
-        This method runs each second. So the keys are loaded only if there is a replacement record.
+        The attack: raw SQL inserts very many events that say that the key was replaced.
         """
-        records = self._database.read(lambda tx: store.replacements(tx.connection))
-        return succession(records, self._keys() if records else {})
+        if size <= self._looked_through:
+            return
+        low = self._looked_through
+        read = partial(_replacements, low=low, high=size)
+        self._order = succession(self._database.read(read), self._order.keys, self._order.ends, self._order.after)
+        self._looked_through = size
+
+    def _forget_order(self) -> None:
+        """Forget the order of the keys: raw SQL may have changed a record for a moment."""
+        self._order, self._looked_through = Succession(keys={}), 0
 
     def _sign(self, unsealed: UnsealedEvents, through: int, now: datetime, key: PrivateKey) -> bool:
         """Append the events with a new checkpoint. Return whether they were written."""
@@ -251,18 +267,27 @@ class Sealer:
             return
         if self._checkpoint and signed == self._checkpoint.signed:
             return
-        try:
-            checkpoint = read_checkpoint(signed, self._keys())
-        except CheckpointRefused as refused:
-            raise LogBroken(f"The log's last checkpoint {refused}.") from None
+        checkpoint = self._read_checkpoint(signed)
         tree = self._read_on(checkpoint.size)
         if tree.root.hex() != checkpoint.root:
             raise LogBroken(
                 "The log's last checkpoint does not match the seals before it: its root hash is another one."
             )
-        if checkpoint.size > self._succession().end(checkpoint.kid):
+        self._read_records(checkpoint.size)
+        if checkpoint.size > self._order.end(checkpoint.kid):
+            self._forget_order()
             raise LogBroken("The log's last checkpoint is signed by a key that was replaced.")
         self._remember(tree, checkpoint)
+
+    def _read_checkpoint(self, signed: str) -> Checkpoint:
+        with suppress(CheckpointRefused):
+            return read_checkpoint(signed, self._order.keys)
+        self._forget_order()
+        self._order = Succession(keys=self._keys())
+        try:
+            return read_checkpoint(signed, self._order.keys)
+        except CheckpointRefused as refused:
+            raise LogBroken(f"The log's last checkpoint {refused}.") from None
 
     def _remember(self, tree: Tree, checkpoint: Checkpoint) -> None:
         self._tree, self._checkpoint, self._kept_out = tree, checkpoint, None
@@ -302,7 +327,7 @@ class Sealer:
 
 
 def _read_unsealed(
-    tx: Tx, after: int, through: int, now: datetime, token_keys: Callable[[Tx], Sequence[str]]
+    tx: Tx, after: int, through: int, now: datetime, token_keys: Callable[[Tx], Sequence[str]], order: Succession
 ) -> UnsealedEvents:
     connection = tx.connection
     growing = store.Growing(since=now.replace(second=0, microsecond=0) - SETTLING, until=now + SETTLING)
@@ -320,7 +345,9 @@ def _read_unsealed(
             numbers, full = [each for each in numbers if each <= fitting[-1]], True
         events = sealable_events(connection, fitting)
     # The checkpoint that covers a replaced key's record is the last that this key signs: it ends there.
-    if replaced := next((each.number for each in events if each.kind == EventKind.SEAL_KEY_REPLACED), None):
+    replacing = [each.number for each in events if each.kind == EventKind.SEAL_KEY_REPLACED]
+    records = sorted(store.replacing(connection, replacing))
+    if replaced := next((number for number, signed in records if is_next(signed, order)), None):
         numbers, full = numbers[: numbers.index(replaced) + 1], True
         events = [each for each in events if each.number <= replaced]
     bounds = [pages.last_before(connection, now - SETTLING, top)]
@@ -350,6 +377,12 @@ def _read_unsealed(
 def _covered_without_seal(tx: Tx, *, through: int, since: datetime) -> list[int]:
     """Return new events without a seal whose number the checkpoint already covers: somebody gave it twice."""
     return store.without_seal(tx.connection, through=through, since=since, limit=MOST_NAMED)
+
+
+def _replacements(tx: Tx, *, low: int, high: int) -> list[tuple[int, str]]:
+    if low:
+        return store.replacements_between(tx.connection, low, high)
+    return [each for each in store.replacements(tx.connection) if each[0] < high]  # of a whole log, by an index
 
 
 def _hashes(tx: Tx, *, after: int, limit: int) -> list[bytes]:

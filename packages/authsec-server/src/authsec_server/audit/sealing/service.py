@@ -13,7 +13,7 @@ from authsec_server.audit import pages
 from authsec_server.audit.model import EventKind, Recorded, Seal
 from authsec_server.audit.sealing import store
 from authsec_server.audit.sealing.checkpoints import CheckpointRefused, Keys, read_checkpoint
-from authsec_server.audit.sealing.succession import is_signed, succession
+from authsec_server.audit.sealing.succession import is_next, succession
 from authsec_server.db import Tx
 from authsec_server.failures import Conflict, NotFound
 from authsec_server.principal import Principal, Role
@@ -100,7 +100,7 @@ def present_key(tx: Tx, keys: Keys) -> str:
         raise Conflict(f"The log's last checkpoint {refused}.", "To see the findings: authsec audit verify") from None
     sealing_keys = succession(store.replacements(tx.connection), keys)
     records = store.records(tx.connection, EventKind.SEAL_KEY_REPLACED)
-    if any(place is None and is_signed(signed, sealing_keys.keys) for place, signed in records):
+    if any(place is None and is_next(signed, sealing_keys) for place, signed in records):
         raise Conflict(
             "A replacement of the key is already under way.",
             "The replacement is complete after a server has sealed the record of the replacement.",

@@ -8,7 +8,7 @@ Events are read one by one if one of them is unreadable.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -285,6 +285,26 @@ def replacements(connection: Connection) -> list[tuple[int, str]]:
     return sorted((place, signed) for signed, place in first.items())
 
 
+def replacements_between(connection: Connection, low: int, high: int) -> list[tuple[int, str]]:
+    """Return what `replacements` returns for the places from `low` to `high` - 1, and read no other leaf."""
+    found = []
+    while low < high and (some := leaves(connection, after=low - 1, limit=min(AT_ONCE, high - low))):
+        placed = {leaf.event_id: leaf.position for leaf in some if leaf.position < high}
+        numbered = _numbers_of_records(connection, EventKind.SEAL_KEY_REPLACED).where(events.c.id.in_(placed))
+        found += [(placed[number], signed) for number, signed in replacing(connection, connection.scalars(numbered))]
+        low = some[-1].position + 1
+    return sorted(found)
+
+
+def replacing(connection: Connection, numbers: Iterable[int]) -> Iterator[tuple[int, str]]:
+    """Yield the number and the signed record of each of these events that has a record of a replaced key."""
+    for row in events_one_by_one(connection, numbers):
+        if not isinstance(row, int):
+            signed = record_in(row._asdict(), EventKind.SEAL_KEY_REPLACED)
+            if signed and is_replacement(signed):
+                yield row.id, signed
+
+
 def records(connection: Connection, kind: EventKind) -> Iterator[tuple[int | None, str]]:
     """Yield the place and the signed record of each event of this kind. The place is None without a seal.
 
@@ -292,7 +312,7 @@ def records(connection: Connection, kind: EventKind) -> Iterator[tuple[int | Non
     So only few events are read at once, and events without a record are not read.
     """
     after = -(2**63)
-    numbered = select(events.c.id).where(literal_column(ACT), events.c.kind == kind, _carries_record(connection))
+    numbered = _numbers_of_records(connection, kind)
     while numbers := list(
         connection.execute(numbered.where(events.c.id > after).order_by(events.c.id).limit(AT_ONCE)).scalars()
     ):
@@ -301,6 +321,10 @@ def records(connection: Connection, kind: EventKind) -> Iterator[tuple[int | Non
             if not isinstance(row, int) and (signed := record_in(row._asdict(), kind)):
                 yield placed.get(row.id), signed
         after = numbers[-1]
+
+
+def _numbers_of_records(connection: Connection, kind: EventKind) -> Select[Any]:
+    return select(events.c.id).where(literal_column(ACT), events.c.kind == kind, _carries_record(connection))
 
 
 def _carries_record(connection: Connection) -> ColumnElement[bool]:

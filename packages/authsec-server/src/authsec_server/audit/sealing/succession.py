@@ -45,14 +45,20 @@ class Succession:
         return kid
 
 
-def succession(records: Iterable[tuple[int, str]], keys: Keys, ends: Mapping[str, int] | None = None) -> Succession:
+def succession(
+    records: Iterable[tuple[int, str]],
+    keys: Keys,
+    ends: Mapping[str, int] | None = None,
+    after: Mapping[str, str] | None = None,
+) -> Succession:
     """Return the keys and their order after these replacement records.
 
     `records` contains the place and the signed text of each record, in the order of the places.
     `ends` has the highest numbers of leaves that are already known for replaced keys.
+    `after` has the successors that earlier records name.
     A record is valid only if its key was not replaced before. The first valid record of a key is used.
     """
-    known, ended, after = dict(keys), dict(ends or {}), dict[str, str]()
+    known, ended, after = dict(keys), dict(ends or {}), dict(after or {})
     for place, signed in records:
         try:
             old, new = _read(signed, known)
@@ -63,6 +69,11 @@ def succession(records: Iterable[tuple[int, str]], keys: Keys, ends: Mapping[str
             continue
         known[kid], after[old], ended[old] = new, kid, place + 1
     return Succession(keys=known, ends=ended, after=after)
+
+
+def is_next(signed: str, order: Succession) -> bool:
+    """Whether the record names the successor of a key that has none. Raw SQL can copy the record of another key."""
+    return succession([(0, signed)], order.keys, after=order.after).after != order.after
 
 
 def sign_replacement(new: PublicKey, *, at: datetime, issuer: str, key: PrivateKey) -> str:
@@ -82,15 +93,6 @@ def is_replacement(signed: str) -> bool:
         return len(signed) <= LONGEST and parse_compact(signed).header.get("typ") == TYPE
     except JoseError:
         return False
-
-
-def is_signed(signed: str, keys: Keys) -> bool:
-    """Whether one of these keys signed the replacement record."""
-    try:
-        _read(signed, keys)
-    except CheckpointRefused:
-        return False
-    return True
 
 
 def _read(signed: str, keys: Keys) -> tuple[str, PublicKey]:

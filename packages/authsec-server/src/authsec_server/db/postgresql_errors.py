@@ -1,0 +1,25 @@
+"""The errors of PostgreSQL that a check tells apart."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from sqlalchemy.exc import DBAPIError
+
+NO_RIGHT: Final = "42501"
+NOT_NOW: Final = frozenset({"40001", "55P03"})  # a lock of somebody else
+
+
+def sqlstate(error: DBAPIError) -> str:
+    """Return PostgreSQL's error code; an empty text for a connection error."""
+    return getattr(error.orig, "sqlstate", None) or ""
+
+
+def reason_of(error: DBAPIError) -> str:
+    """Return the first line of PostgreSQL's error message."""
+    return str(error.orig).partition("\n")[0]
+
+
+def is_of_server(error: DBAPIError) -> bool:
+    """Whether the server cannot serve now: an error of another kind is of an object."""
+    return error.connection_invalidated or sqlstate(error)[:2] in {"", "08", "53", "57", "58"}
