@@ -15,9 +15,10 @@ from authsec_server.audit.model import Event, EventKind, Refusal, Tally
 from authsec_server.audit.sealing import sealer, store
 from authsec_server.audit.sealing.checkpoints import CheckpointRefused, Keys, read_checkpoint
 from authsec_server.audit.sealing.log_check import Report
-from authsec_server.audit.sealing.sealer import BATCH, LogBroken, Sealer
+from authsec_server.audit.sealing.sealer import LogBroken, Sealer
 from authsec_server.audit.sealing.service import following
 from authsec_server.audit.sealing.store import checkpoints
+from authsec_server.audit.sealing.unsealed import BATCH
 from authsec_server.audit.sealing.verifying import verify, verify_log
 from authsec_server.audit.store import events, sealed_events
 from authsec_server.db import Database, Tx

@@ -5,7 +5,8 @@ Raw SQL can change an event. But it cannot change the signed checkpoints that co
 
 | module | owns |
 |---|---|
-| `sealer`, `store` | which events are sealed, when and how many at a time; the SQL of the sealed log |
+| `sealer`, `store` | when events are sealed, and by whom; the SQL of the sealed log |
+| `unsealed` | which events one pass seals, and how many; which numbers are settled after it |
 | `sealable` | which events may be sealed; their leaf hashes, from the rows as they are stored |
 | `checkpoints` | the claims and the signature of a checkpoint |
 | `sinks` | send checkpoints to a file or an address; retries |

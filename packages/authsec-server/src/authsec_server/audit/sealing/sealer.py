@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
 
@@ -24,17 +24,9 @@ import structlog
 from authsec.jose import PrivateKey
 from sqlalchemy.exc import DBAPIError
 
-from authsec_server.audit import number_ranges, pages
-from authsec_server.audit.event_numbers import (
-    Numbers,
-    end_cache,
-    is_disturbed,
-    last_given,
-    mend_sequence,
-    numbers_after,
-)
+from authsec_server.audit import number_ranges
+from authsec_server.audit.event_numbers import Numbers, end_cache, mend_sequence
 from authsec_server.audit.merkle_tree import Tree
-from authsec_server.audit.model import EventKind
 from authsec_server.audit.number_ranges import Range, ranges_of
 from authsec_server.audit.sealing import store
 from authsec_server.audit.sealing.checkpoints import (
@@ -44,9 +36,9 @@ from authsec_server.audit.sealing.checkpoints import (
     read_checkpoint,
     sign_checkpoint,
 )
-from authsec_server.audit.sealing.sealable import Sealable, sealable_events, usual_events
-from authsec_server.audit.sealing.succession import Succession, is_next, succession
-from authsec_server.audit.unreadable_rows import numbers_fitting
+from authsec_server.audit.sealing.sealable import Sealable
+from authsec_server.audit.sealing.succession import Succession, succession
+from authsec_server.audit.sealing.unsealed import MOST_NAMED, SETTLING, UnsealedEvents, read_unsealed
 from authsec_server.db import Database, Tx
 from authsec_server.failures import Unavailable
 
@@ -55,13 +47,7 @@ log = structlog.get_logger(__name__)
 SECONDS = 1.0
 RETRY_SECONDS = 60.0  # after a failure that will not pass by itself
 FRESH = timedelta(seconds=60)  # a checkpoint is signed so often though nothing is new
-# Numbers are given before the commit, so a lower one may appear later; and a refusal is counted up during its minute.
-# Longer by far than a transaction may take, and than servers' clocks may differ.
-SETTLING = timedelta(minutes=5)
 LATE = timedelta(seconds=10)  # so often all that has not settled is looked through, for what came late
-BATCH = 500  # events; on SQLite tokens wait while they are written
-MOST_COPIES = 10  # events of one number that are read; with more of them, none is sealed
-MOST_NAMED = 10  # refused events that one pass names in the server's log
 CATCHING_UP = 10_000  # leaves read at once
 
 
@@ -70,28 +56,6 @@ class LogBroken(Exception):
 
     The text of the error says why. `authsec audit verify` says which events or leaves are wrong.
     """
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class UnsealedEvents:
-    """The state of the database before sealing: its last checkpoint, and the events to seal.
-
-    `refused` are numbers of events that AuthSec did not write, that the database did not give, or that two events have.
-    Of two events, the second gets no seal; the others get none either.
-    Once `events` are sealed, every other event numbered up to `settled` has a seal.
-    Events numbered above `top` were recorded after this state was read.
-    """
-
-    signed: str | None
-    events: Sequence[Sealable]
-    refused: Sequence[int]
-    full: bool
-    settled: int
-    top: int
-    following: Numbers
-    is_disturbed: bool  # the sequence of event numbers
-    version: int  # of the authority
-    signing_keys: Sequence[str]
 
 
 class Sealer:
@@ -152,9 +116,7 @@ class Sealer:
         stale = self._checkpoint is not None and now - self._checkpoint.at >= FRESH
         search = stale or self._searched is None or now - self._searched >= LATE
         after = through if search else max(through, self._top)
-        unsealed = self._database.read(
-            lambda tx: _read_unsealed(tx, after, through, now, self._token_keys, self._order)
-        )
+        unsealed = self._database.read(lambda tx: read_unsealed(tx, after, through, now, self._token_keys, self._order))
         if unsealed.signed != (self._checkpoint.signed if self._checkpoint else None):
             return True  # another server was first
         if unsealed.is_disturbed:
@@ -324,54 +286,6 @@ class Sealer:
                 log.error("sealing the audit log failed and will be retried", error=type(error).__name__)
                 wait = RETRY_SECONDS
             await anyio.sleep(wait)
-
-
-def _read_unsealed(
-    tx: Tx, after: int, through: int, now: datetime, token_keys: Callable[[Tx], Sequence[str]], order: Succession
-) -> UnsealedEvents:
-    connection = tx.connection
-    growing = store.Growing(since=now.replace(second=0, microsecond=0) - SETTLING, until=now + SETTLING)
-    following = numbers_after(connection, through)
-    given = min(last_given(connection), following.last)  # after `tx` has read: a sequence has no snapshots
-    top = min(given, following.sealable)  # an event above waits until a checkpoint comes near
-    found = store.unsealed(connection, after=after, top=top, growing=growing, limit=BATCH)
-    numbers, full = list(dict.fromkeys(found)), len(found) == BATCH
-    copied: Mapping[int, int] = {}
-    events = usual_events(connection, numbers)
-    if events is None:
-        copied = store.copied(connection, numbers)
-        readable = [each for each in numbers if copied.get(each, 1) <= MOST_COPIES]
-        if (fitting := numbers_fitting(connection, readable)) != readable:
-            numbers, full = [each for each in numbers if each <= fitting[-1]], True
-        events = sealable_events(connection, fitting)
-    # The checkpoint that covers a replaced key's record is the last that this key signs: it ends there.
-    replacing = [each.number for each in events if each.kind == EventKind.SEAL_KEY_REPLACED]
-    records = sorted(store.replacing(connection, replacing))
-    if replaced := next((number for number, signed in records if is_next(signed, order)), None):
-        numbers, full = numbers[: numbers.index(replaced) + 1], True
-        events = [each for each in events if each.number <= replaced]
-    bounds = [pages.last_before(connection, now - SETTLING, top)]
-    firsts = [store.first_growing(connection, after=after, growing=growing)]
-    if connection.dialect.name == "postgresql":
-        bounds.append(max([following.sealed, *(each.number for each in events)]))  # later numbers are above the seals
-        # An inserted event that is dated back must not settle the numbers before it: events may be about to get them.
-        firsts.append(store.first_dated(connection, after=through, since=now - SETTLING, until=now + SETTLING))
-    if full:
-        bounds.append(numbers[-1])
-    bounds += [first - 1 for first in firsts if first is not None]
-    above = store.above(connection, given, MOST_NAMED)
-    return UnsealedEvents(
-        signed=store.last_signed(connection),
-        events=events,
-        refused=sorted(({*numbers, *above} - {each.number for each in events}) | set(copied)),
-        full=full,
-        settled=min(bounds),
-        top=numbers[-1] if full else pages.highest(connection, top),
-        following=following,
-        is_disturbed=is_disturbed(connection, following),
-        version=tx.version,
-        signing_keys=token_keys(tx),
-    )
 
 
 def _covered_without_seal(tx: Tx, *, through: int, since: datetime) -> list[int]:

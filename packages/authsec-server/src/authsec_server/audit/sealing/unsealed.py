@@ -1,0 +1,97 @@
+"""What waits for its seal: the state of the database before one pass of the sealer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from authsec_server.audit import pages
+from authsec_server.audit.event_numbers import Numbers, is_disturbed, last_given, numbers_after
+from authsec_server.audit.model import EventKind
+from authsec_server.audit.sealing import store
+from authsec_server.audit.sealing.sealable import Sealable, sealable_events, usual_events
+from authsec_server.audit.sealing.succession import Succession, is_next
+from authsec_server.audit.unreadable_rows import numbers_fitting
+from authsec_server.db import Tx
+
+# Numbers are given before the commit, so a lower one may appear later; and a refusal is counted up during its minute.
+# Longer by far than a transaction may take, and than servers' clocks may differ.
+SETTLING = timedelta(minutes=5)
+BATCH = 500  # events; on SQLite tokens wait while they are written
+MOST_COPIES = 10  # events of one number that are read; with more of them, none is sealed
+MOST_NAMED = 10  # refused events that one pass names in the server's log
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnsealedEvents:
+    """The state of the database before sealing: its last checkpoint, and the events to seal.
+
+    `refused` are numbers of events that AuthSec did not write, that the database did not give, or that two events have.
+    Of two events, the second gets no seal; the others get none either.
+    Once `events` are sealed, every other event numbered up to `settled` has a seal.
+    Events numbered above `top` were recorded after this state was read.
+    """
+
+    signed: str | None
+    events: Sequence[Sealable]
+    refused: Sequence[int]
+    full: bool
+    settled: int
+    top: int
+    following: Numbers
+    is_disturbed: bool  # the sequence of event numbers
+    version: int  # of the authority
+    signing_keys: Sequence[str]
+
+
+def read_unsealed(
+    tx: Tx, after: int, through: int, now: datetime, token_keys: Callable[[Tx], Sequence[str]], order: Succession
+) -> UnsealedEvents:
+    """Read the state after the number `after`, to follow a checkpoint through `through`.
+
+    `token_keys` lists the keys that sign tokens, and `order` has the order of the sealing keys.
+    """
+    connection = tx.connection
+    growing = store.Growing(since=now.replace(second=0, microsecond=0) - SETTLING, until=now + SETTLING)
+    following = numbers_after(connection, through)
+    given = min(last_given(connection), following.last)  # after `tx` has read: a sequence has no snapshots
+    top = min(given, following.sealable)  # an event above waits until a checkpoint comes near
+    found = store.unsealed(connection, after=after, top=top, growing=growing, limit=BATCH)
+    numbers, full = list(dict.fromkeys(found)), len(found) == BATCH
+    copied: Mapping[int, int] = {}
+    events = usual_events(connection, numbers)
+    if events is None:
+        copied = store.copied(connection, numbers)
+        readable = [each for each in numbers if copied.get(each, 1) <= MOST_COPIES]
+        if (fitting := numbers_fitting(connection, readable)) != readable:
+            numbers, full = [each for each in numbers if each <= fitting[-1]], True
+        events = sealable_events(connection, fitting)
+    # The checkpoint that covers a replaced key's record is the last that this key signs: it ends there.
+    replacing = [each.number for each in events if each.kind == EventKind.SEAL_KEY_REPLACED]
+    records = sorted(store.replacing(connection, replacing))
+    if replaced := next((number for number, signed in records if is_next(signed, order)), None):
+        numbers, full = numbers[: numbers.index(replaced) + 1], True
+        events = [each for each in events if each.number <= replaced]
+    bounds = [pages.last_before(connection, now - SETTLING, top)]
+    firsts = [store.first_growing(connection, after=after, growing=growing)]
+    if connection.dialect.name == "postgresql":
+        bounds.append(max([following.sealed, *(each.number for each in events)]))  # later numbers are above the seals
+        # An inserted event that is dated back must not settle the numbers before it: events may be about to get them.
+        firsts.append(store.first_dated(connection, after=through, since=now - SETTLING, until=now + SETTLING))
+    if full:
+        bounds.append(numbers[-1])
+    bounds += [first - 1 for first in firsts if first is not None]
+    above = store.above(connection, given, MOST_NAMED)
+    return UnsealedEvents(
+        signed=store.last_signed(connection),
+        events=events,
+        refused=sorted(({*numbers, *above} - {each.number for each in events}) | set(copied)),
+        full=full,
+        settled=min(bounds),
+        top=numbers[-1] if full else pages.highest(connection, top),
+        following=following,
+        is_disturbed=is_disturbed(connection, following),
+        version=tx.version,
+        signing_keys=token_keys(tx),
+    )
