@@ -12,7 +12,7 @@ import pytest
 from authsec_server.audit import service as audit
 from authsec_server.audit.merkle_tree import COVERED, Tree, leaf_hash, node_hash
 from authsec_server.audit.model import Event, EventKind, Refusal, Tally
-from authsec_server.audit.sealing import sealer, store
+from authsec_server.audit.sealing import store, unsealed
 from authsec_server.audit.sealing.checkpoints import CheckpointRefused, Keys, read_checkpoint
 from authsec_server.audit.sealing.log_check import Report
 from authsec_server.audit.sealing.sealer import LogBroken, Sealer
@@ -162,7 +162,7 @@ def test_rows_that_are_no_events_hold_up_nothing_behind_them(
 ) -> None:
     if audit_log.database.dialect == "postgresql":
         pytest.skip("PostgreSQL takes no such rows")
-    monkeypatch.setattr(sealer, "BATCH", 2)
+    monkeypatch.setattr(unsealed, "BATCH", 2)
     audit_log.record(4)
     spoil = update(events).where(events.c.id.between(2, 4)).values(kid=text("CAST(x'ff' AS TEXT)"), detail=text("'{'"))
     audit_log.database.append(lambda tx: tx.connection.execute(spoil))
