@@ -150,7 +150,7 @@ class Cluster:
 
 
 def test_a_cluster_that_must_be_asked_is_asked_before_another_trusted_issuer_is_believed() -> None:
-    """The attack: the keys of two trusted issuers became the same, and the other asks no cluster about its workloads."""
+    """The attack: two trusted issuers come to have the same key, and one of them asks no cluster about workloads."""
     strict = kubernetes("cluster-a", api_server="https://cluster.example", credentials="a", token_review=True)
     lax = kubernetes("cluster-b")
     known = {each.trusted_issuer.id: each.trusted_issuer for each in (strict, lax)}
