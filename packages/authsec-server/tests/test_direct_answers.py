@@ -374,13 +374,20 @@ def test_a_log_that_fails_keeps_no_answer(its: House, monkeypatch: pytest.Monkey
         assert [direct().ask(request(client)).status for _ in range(2)] == [200, 200]
 
 
-def test_an_idle_connection_keeps_nothing_of_its_request(its: House) -> None:
+@pytest.mark.parametrize("ended", ["granted", "refused", "without a proof", "unknown"])
+def test_an_idle_connection_keeps_nothing_of_its_request(its: House, ended: str) -> None:
     """Facts in memory are bounded: connections must not keep others, however many there are."""
     client = its.delegated_name()
     granted(its, client)
+    asked, status = {
+        "granted": (client, 200),
+        "refused": (client + "&resource=https://unknown.example", 400),
+        "without a proof": (its.delegated_agent().client_id, 401),
+        "unknown": ("00000000-0000-4000-8000-000000000000", 404),
+    }[ended]
     with listening(its, directly=True) as direct:
         line = direct()
-        assert line.ask(request(client)).status == 200
+        assert line.ask(request(asked)).status == status
         gc.collect()
         assert [each for each in gc.get_objects() if isinstance(each, PendingToken)] == []
         assert line.ask(request(client)).status == 200

@@ -13,14 +13,14 @@ import pytest
 from api_server import ApiServer
 from attesting import HELPER, SHOWN, client, proof
 from authsec.jose import PublicKey
-from authsec_server.attestation.model import Evidence, Proved, Scheme
+from authsec_server.attestation.model import Evidence, Proved, Refused, Scheme, Unchecked
 from authsec_server.attestation.service import attest, attest_at_once
 from authsec_server.attestation.workloads import Workloads
 from authsec_server.issuers import service as issuers
 from authsec_server.issuers.model import TrustedIssuer
 from raw_http import Line, listening, no_application, request
 from trusted_issuers import agent, operator, shows, trust
-from workload_evidence import EC, NOW, RSA, US, Issuer, github, kubernetes, spire
+from workload_evidence import EC, NOW, RSA, US, Issuer, finder, github, kubernetes, spire
 
 House = Any
 FOUR = (*HELPER, ("k8s:pod-label:app", "customer-support"), ("k8s:container-name", "agent"))
@@ -130,3 +130,40 @@ def test_memory_proves_nothing_that_the_full_check_does_not() -> None:
         assert isinstance(at_once, Proved) is fits
         if fits:
             assert at_once == check(attest, account, later, token, now)
+
+
+class Silent:
+    """The answers of a cluster that are in memory: none."""
+
+    def is_still_valid(self, trusted_issuer: TrustedIssuer, *_: Any) -> bool:
+        raise Unchecked(trusted_issuer, "not in memory")
+
+
+class Cluster:
+    """A cluster that says whether the workload is there. No answer stays in memory."""
+
+    kept = Silent()
+    has_workload = True
+
+    def is_still_valid(self, *_: Any) -> bool:
+        return self.has_workload
+
+
+def test_a_cluster_that_must_be_asked_is_asked_before_another_trusted_issuer_is_believed() -> None:
+    """The attack: two trusted issuers come to have the same key, and one of them asks no cluster about workloads."""
+    strict = kubernetes("cluster-a", api_server="https://cluster.example", credentials="a", token_review=True)
+    lax = kubernetes("cluster-b")
+    known = {each.trusted_issuer.id: each.trusted_issuer for each in (strict, lax)}
+    cluster: Any = Cluster()
+    keys = finder(strict, lax)
+    workloads = Workloads(keys, held_key=keys, issuer=US, trust_domain="example.org", clusters=cluster)
+    evidence = Evidence(scheme=Scheme.BEARER, credential=strict.token())
+
+    def check(how: Callable[..., Any], *trusted: Issuer) -> Any:
+        proofs = [proof(each, *HELPER, id_=each.trusted_issuer.id) for each in trusted]
+        return how(client(*proofs), known, evidence, workloads=workloads, issuer=US, now=NOW)
+
+    assert all(isinstance(check(attest, each), Proved) for each in (strict, lax))
+    cluster.has_workload = False
+    assert isinstance(check(attest, strict, lax), Refused)
+    assert check(attest_at_once, strict, lax) is None

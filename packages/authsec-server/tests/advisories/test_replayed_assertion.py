@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import base64
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from authsec.jose import PrivateKey
+from authsec_server.attestation import service as attestation
+from authsec_server.attestation.model import SingleUse
 
 ENDPOINT = "/authsec/uflow/sdk/delegation-token"
 
@@ -62,10 +65,6 @@ def test_the_other_signature_that_anybody_can_make_of_one(its: Any) -> None:
 
 
 def test_forgetting_used_assertions_brings_none_back(its: Any) -> None:
-    from datetime import timedelta
-
-    from authsec_server.attestation import service as attestation
-
     agent = its.delegated_agent()
     headers = {"Authorization": f"Bearer {agent.assertion()}"}
     door = its.door()
@@ -75,3 +74,12 @@ def test_forgetting_used_assertions_brings_none_back(its: Any) -> None:
         its.authority.database.append(lambda tx: attestation.forget_used(tx, its.clock.now()))
         again = door.get(ENDPOINT, params={"client_id": agent.client_id}, headers=headers)
         assert again.status_code == 401
+
+
+@pytest.mark.parametrize("lives", [(300, 10), (10, 300)])
+def test_of_two_with_one_jti_in_one_transaction_the_longer_life_counts(its: Any, lives: tuple[int, int]) -> None:
+    client, now, database = "00000000-0000-4000-8000-000000000000", its.clock.now(), its.authority.database
+    both = [(client, SingleUse(jti_sha256="a" * 64, until=now + timedelta(seconds=seconds))) for seconds in lives]
+    assert database.record(lambda tx: attestation.use_once(tx, both)) == [True, False]
+    database.append(lambda tx: attestation.forget_used(tx, now + timedelta(seconds=60)))
+    assert database.record(lambda tx: attestation.use_once(tx, both)) == [False, False]

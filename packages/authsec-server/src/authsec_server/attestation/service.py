@@ -100,7 +100,11 @@ def use_once(tx: Tx, evidence: Sequence[tuple[str, SingleUse | None]]) -> list[b
     Evidence without a single use may be used again. Of the same evidence twice, the first is fresh. Call in the
     transaction that records the outcomes.
     """
-    used = {(client_id, single_use.jti_sha256): single_use.until for client_id, single_use in evidence if single_use}
+    used: dict[tuple[str, str], datetime] = {}
+    for client_id, single_use in evidence:
+        if single_use is not None:  # two assertions of one `jti` may expire at different times
+            one = client_id, single_use.jti_sha256
+            used[one] = max(single_use.until, used.get(one, single_use.until))
     fresh = store.use_all(tx.connection, used)
     result = []
     for client_id, single_use in evidence:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from threading import Lock
@@ -167,9 +166,11 @@ class Workloads:
         for trusted_issuer in trusted:
             verified = self._remembered.recall(trusted_issuer, evidence, now, self._held_key)
             if verified is not None:
-                with suppress(Unchecked):  # the caller may ask the cluster
+                try:
                     outcome = self._judged(client, trusted_issuer, verified, evidence, now, kept)
-                    return outcome if isinstance(outcome, Proved) else None
+                except Unchecked:
+                    return None  # `recall` asks this cluster, before it tries another trusted issuer
+                return outcome if isinstance(outcome, Proved) else None
         return None
 
     def prove(

@@ -18,7 +18,7 @@ from starlette.routing import Route
 
 from authsec_server.failures import Invalid, Unavailable
 from authsec_server.tokens.decision import Denied, Reason
-from authsec_server.tokens.direct import begun_in, was_tried
+from authsec_server.tokens.direct import take_begun, was_tried
 from authsec_server.tokens.issue import DelegationTokens, Issued
 from authsec_server.tokens.metrics import ENDED
 from authsec_server.tokens.request import PATH, TokenRequest, parse
@@ -65,7 +65,7 @@ def routes(tokens: DelegationTokens) -> list[Route]:
         if request.method != "GET":
             raise HTTPException(405, headers={"Allow": "GET"})
         context = context_of(request.scope)
-        begun = begun_in(request.scope)
+        begun = take_begun(request.scope)
         asked = begun.request if begun else _parsed(request, context)
         outcome: Issued | Denied
         try:

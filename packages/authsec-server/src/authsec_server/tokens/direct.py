@@ -101,9 +101,15 @@ def was_tried(scope: Scope) -> bool:
     return _BEGUN in scope
 
 
-def begun_in(scope: Scope) -> PendingToken | None:
-    """Return the token request that was begun before the application got it; None if none was."""
+def take_begun(scope: Scope) -> PendingToken | None:
+    """Return the token request that was begun before the application got it; None if none was.
+
+    The scope forgets it. The attack: a stranger keeps many connections open after refused requests for a client with
+    many delegations. Each idle connection keeps the scope of its last request, which would keep facts of its own.
+    """
     begun: PendingToken | None = scope.get(_BEGUN)
+    if begun is not None:
+        scope[_BEGUN] = None
     return begun
 
 

@@ -1,8 +1,9 @@
 """Load the facts for the decision on a token request, and keep those of recent requests in memory.
 
-Kept facts have the authority version at which they were read, and the random id of the change that made it. They let
-a request continue; they never refuse one: who wants to refuse reads again. The transaction that records the token
-compares both once more. A change by raw SQL leaves both as they are. So facts are read again after `MOST_SECONDS`.
+Kept facts have the authority version at which they were read, and the random id of the change that made it. The
+transaction that records the token compares both once more. Before it, kept facts let a request continue and never
+refuse one: who wants to refuse reads again. A change by raw SQL leaves both as they are. So facts are read again after
+`MOST_SECONDS`.
 """
 
 from __future__ import annotations
