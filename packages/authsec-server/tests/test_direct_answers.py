@@ -21,6 +21,8 @@ from authsec_server.delegations.model import Terms
 from authsec_server.failures import Unavailable
 from authsec_server.keys.model import Algorithm
 from authsec_server.principal import LOCAL_OPERATOR, Act
+from authsec_server.tokens import issue
+from authsec_server.tokens.facts import FIXED_WEIGHT
 from authsec_server.tokens.issue import PendingToken
 from raw_http import ENDPOINT, listening, no_application, request
 
@@ -55,6 +57,18 @@ def test_no_token_of_an_agent_needs_the_application(its_on_each: House) -> None:
         (answer.request_id, "127.0.0.1") for answer in answers
     ]
     assert {json.loads(answer.body)["token"].count(".") for answer in answers} == {2}
+
+
+def test_the_first_request_of_a_client_with_very_many_actions_waits_in_a_thread(
+    its: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of these there are few. Outside of threads, hundreds of such requests would each hold facts of their own."""
+    monkeypatch.setattr(issue, "MOST_WAITING", FIXED_WEIGHT + 2)  # two actions of the role, one of the delegation
+    client = its.delegated_name()
+    with listening(its, directly=True, app=no_application) as line:
+        assert line().ask(request(client)).status == 418
+        granted(its, client)
+        assert line().ask(request(client)).status == 200
 
 
 def test_a_client_that_comes_for_the_first_time_is_refused_as_ever(its: House) -> None:

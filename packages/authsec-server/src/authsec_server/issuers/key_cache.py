@@ -175,8 +175,10 @@ class FetchedKeys:
 
     def held(self, kid: str) -> PublicKey | None:
         """Return the key with this `kid` if it is in memory and fresh; otherwise None. Never waits."""
-        held = self._held
-        return held.keys.get(kid) if held is not None and self._age() < held.refresh_seconds else None
+        held = self._held  # once: a fetch may replace it meanwhile
+        if held is None or held.age_at(self._now(), self._monotonic()) >= held.refresh_seconds:
+            return None
+        return held.keys.get(kid)
 
     def find(self, kid: str) -> PublicKey | None:
         """Return the key with this `kid`; None if the trusted issuer has no such key. Raises `KeysUnavailable`."""

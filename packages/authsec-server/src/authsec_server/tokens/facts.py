@@ -27,6 +27,7 @@ V = TypeVar("V")
 MOST: Final = 1_000_000  # actions and audiences, of some 80 bytes each
 MOST_RESOURCES: Final = 4  # combinations of resources for which the facts of one client are kept
 MOST_SECONDS: Final = 600.0  # for which facts are kept: reading them for each token costs as much as the token
+MOST_WAITING: Final = 2_000  # of one request that waits outside of a thread: of these there may be hundreds
 FIXED_WEIGHT: Final = 50  # of the facts of one client: some 4 kB
 
 
@@ -130,7 +131,7 @@ class RecentFacts:
                 self._forget(of_client, next(iter(of_client)))
             self._forget(of_client, request.resources)
             of_client[request.resources] = kept
-            self._room -= _weight(kept.facts)
+            self._room -= weight(kept.facts)
             while self._room < 0 and len(self._kept) > 1:
                 _, others = self._kept.popitem(last=False)
                 for resources in [*others]:
@@ -138,10 +139,10 @@ class RecentFacts:
 
     def _forget(self, of_client: dict[tuple[str, ...], KeptFacts], resources: tuple[str, ...]) -> None:
         if (kept := of_client.pop(resources, None)) is not None:
-            self._room += _weight(kept.facts)
+            self._room += weight(kept.facts)
 
 
-def _weight(facts: Facts) -> int:
+def weight(facts: Facts) -> int:
     """Return how many actions and audiences the facts have, and so many more as the other fields take."""
     return FIXED_WEIGHT + sum(
         len(each.delegation.actions) + len(each.role.actions) + len(each.delegation.audiences)

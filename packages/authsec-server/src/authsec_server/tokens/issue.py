@@ -23,7 +23,7 @@ from authsec_server.db.batches import Batches
 from authsec_server.failures import Unavailable
 from authsec_server.keys.signer import Signer
 from authsec_server.tokens.decision import Denied, Facts, Issuance, LifetimeLimits, Reason, too_often
-from authsec_server.tokens.facts import KeptFacts, RecentFacts, load_all_facts
+from authsec_server.tokens.facts import MOST_WAITING, KeptFacts, RecentFacts, load_all_facts, weight
 from authsec_server.tokens.limits import TokenLimits
 from authsec_server.tokens.recording import ProofOutdated, ProvedRequest, RecordedToken, Recorder
 from authsec_server.tokens.records import count_refusals, tally_refusal
@@ -105,7 +105,10 @@ class PendingToken:
         try:
             self._failure = None if read.cancelled() else read.exception()
             if self._failure is None:
-                self._read = kept = self._tokens.recent.with_templates(self.request, read.result())
+                kept = self._tokens.recent.with_templates(self.request, read.result())
+                if weight(kept.facts) > MOST_WAITING:
+                    return  # a thread reads them again: of these there are few
+                self._read = kept
                 if (proved := self._tokens.prove_at_once(kept.facts, self.request)) is not None:
                     self.record(kept, proved)
         finally:  # whatever happens, the caller gets an answer
