@@ -53,6 +53,12 @@ _NEXT: Final = (
 _SET: Final = f"SELECT setval('{SEQUENCE}'::regclass, %s::bigint)"
 _AT_ONCE: Final = f"SELECT seqcache FROM pg_sequence WHERE seqrelid = '{SEQUENCE}'::regclass"  # noqa: S608 - a constant
 _ONE_AT_ONCE: Final = f"ALTER SEQUENCE {SEQUENCE} CACHE 1"
+# A transaction that has taken a number holds this lock to its end.
+_TAKING: Final = (
+    f"SELECT virtualtransaction FROM pg_locks WHERE relation = '{SEQUENCE}'::regclass"  # noqa: S608 - a constant
+    " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+    " AND mode = 'RowExclusiveLock' AND granted"
+)
 # Raw SQL can write any value into SQLite's table of last numbers, also a long one, or text that is not UTF-8.
 SEQ_IN_FILE: Final = "SELECT CASE typeof(seq) WHEN 'integer' THEN seq END FROM sqlite_sequence WHERE name = 'events'"
 # As SQLite numbers the rows of this table by itself: no number is given twice, though its row may be gone.
@@ -113,6 +119,16 @@ def last_given(connection: Connection) -> int:
         return int(last) if is_called else int(last) - 1
     number: int = connection.exec_driver_sql(_LAST).scalar_one()
     return number if number < UNUSUAL else connection.exec_driver_sql(_BOUND).scalar_one()
+
+
+def transactions_with_numbers(connection: Connection) -> frozenset[str]:
+    """Return the transactions of PostgreSQL that have taken numbers and still run. There are none on SQLite.
+
+    A transaction takes its numbers with a statement of its own, before it inserts the events.
+    """
+    if connection.dialect.name != "postgresql":
+        return frozenset()
+    return frozenset(connection.exec_driver_sql(_TAKING).scalars())
 
 
 def numbers_after(connection: Connection, through: int) -> Numbers:
