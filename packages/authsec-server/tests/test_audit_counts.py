@@ -375,7 +375,7 @@ def test_nothing_is_counted_while_a_lower_number_can_still_be_committed(database
 @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
 def test_nothing_is_counted_while_an_event_with_a_lower_number_can_still_be_inserted(database: Database) -> None:
     def work(tx: Tx) -> bool:
-        next_numbers(tx.connection, 1)
+        next_numbers(tx.connection, 1, NOW)
         write(database, [A_TOKEN])
         return rollup.roll_up(database, NOW)
 
