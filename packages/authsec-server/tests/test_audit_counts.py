@@ -15,6 +15,7 @@ from authsec_server.audit import service as audit
 from authsec_server.audit.count_rows import TABLES, stored_rows
 from authsec_server.audit.counting import LastUse, day_of, hour_of
 from authsec_server.audit.counts import Point, RepeatedRefusal, Totals
+from authsec_server.audit.event_numbers import next_numbers
 from authsec_server.audit.model import Decision, Event, EventKind, Named, Refusal, Tally
 from authsec_server.audit.recount import decided
 from authsec_server.audit.sealing.count_check import CountCheck
@@ -369,6 +370,17 @@ def test_nothing_is_counted_while_a_lower_number_can_still_be_committed(database
     assert rollup.roll_up(database, NOW)
     assert waiting(database) == 0
     assert_numbers(database, [A_TOKEN, A_TOKEN])
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+def test_nothing_is_counted_while_an_event_with_a_lower_number_can_still_be_inserted(database: Database) -> None:
+    def work(tx: Tx) -> bool:
+        next_numbers(tx.connection, 1, NOW)
+        write(database, [A_TOKEN])
+        return rollup.roll_up(database, NOW)
+
+    assert database.append(work) is False
+    assert waiting(database) == 1
 
 
 def test_of_two_that_roll_up_the_same_only_one_counts(database: Database) -> None:

@@ -62,7 +62,7 @@ def test_the_hash_of_stored_text_is_that_of_the_values(database: Database, batch
 
     def both(tx: Tx) -> tuple[Any, Any, list[bytes]]:
         rows = tx.connection.execute(select(events).where(events.c.id.in_(numbers)).order_by(events.c.id)).all()
-        slowly = sealable_events(tx.connection, numbers)
+        slowly = sealable_events(tx.connection, numbers, NOW)
         return usual_events(tx.connection, numbers), slowly, [event_hash(row._asdict()) for row in rows]
 
     at_once, slowly, hashes = database.read(both)
@@ -96,7 +96,7 @@ def test_a_row_that_no_server_writes_is_not_usual_and_gets_no_seal(database: Dat
     database.append(lambda tx: tx.connection.exec_driver_sql(f"UPDATE events SET {change} WHERE id = {second}"))
     assert usual(database, [first, second]) is None
     assert [each.number for each in usual(database, [first])] == [first]
-    one_by_one = database.read(lambda tx: sealable_events(tx.connection, [first, second]))
+    one_by_one = database.read(lambda tx: sealable_events(tx.connection, [first, second], NOW))
     assert [each.number for each in one_by_one] == [first]
 
 

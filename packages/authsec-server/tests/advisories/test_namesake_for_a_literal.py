@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import closing
+from datetime import UTC, datetime
 from typing import Any
 
 import psycopg
@@ -95,7 +96,9 @@ def test_a_function_that_is_chosen_for_a_literal_is_found(copied: tuple[str, Sea
         try:
             for _ in range(8):
                 before = _listed(server)
-            server.record(lambda tx: event_numbers.next_numbers(tx.connection, 1))  # as each token does
+            server.record(
+                lambda tx: event_numbers.next_numbers(tx.connection, 1, datetime.now(UTC))
+            )  # as each token does
             after = _listed(server)
         except Unavailable:
             return  # the server refuses the database
@@ -128,6 +131,6 @@ def test_a_function_in_the_schema_is_not_called(copied: tuple[str, SealedLog]) -
     with closing(open_database(url)) as server:
         for _ in range(8):
             before = _listed(server)
-        server.record(lambda tx: event_numbers.next_numbers(tx.connection, 1))
+        server.record(lambda tx: event_numbers.next_numbers(tx.connection, 1, datetime.now(UTC)))
         assert _listed(server) == before
         assert server.read(lambda tx: answers(tx, log.covered)) == said

@@ -12,10 +12,11 @@ import secrets
 from contextlib import closing
 from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 import pytest
-from audit_answers import LATER, fill, issued
+from audit_answers import LATER, SealedLog, fill, issued
 from authsec_server.audit import service as audit
 from authsec_server.audit.model import Refusal, Tally
 from authsec_server.audit.sealing.sealer import Sealer
@@ -24,7 +25,7 @@ from authsec_server.audit.store import events, sealed_events
 from authsec_server.db import Database, Tx, open_database
 from authsec_server.keys.master_key import MasterKey
 from authsec_server.keys.sealing_keys import SealingKeys
-from sqlalchemy import func, insert, select
+from sqlalchemy import delete, func, insert, select
 from structlog.testing import capture_logs
 
 AT = LATER + timedelta(minutes=11)
@@ -50,6 +51,10 @@ def copy(tx: Tx, number: int, copies: int = 1, **changes: Any) -> None:
 def sealer_of(database: Database, at: datetime) -> Sealer:
     keys = SealingKeys(database, MasterKey(bytes(32)), token_bytes=secrets.token_bytes)
     return Sealer(database, issuer="https://a", signing_key=keys.signing_key, keys=keys.by_kid, now=lambda: at)
+
+
+def findings(database: Database, log: SealedLog, at: datetime) -> tuple[str, ...]:
+    return database.check(lambda tx: verify(tx, log.keys, [log.checkpoint], now=at)).findings
 
 
 def sealed_by(database: Database, sealer: Sealer) -> set[int]:
@@ -97,9 +102,43 @@ def test_no_server_gives_a_number_of_another_one_that_waits_for_its_seal(databas
     assert record(database, 5) not in theirs
 
 
+def test_an_event_of_an_earlier_month_takes_no_number_of_a_genuine_event(database: Database) -> None:
+    log = fill(database)
+    first = record(database, 0)
+    planted = partial(copy, number=first, id=first + 1, at=AT - timedelta(days=100))
+    database.append(lambda tx: planted(tx))
+    genuine = record(database, 1)
+    at = AT + timedelta(minutes=1)
+    assert genuine in sealed_by(database, sealer_of(database, at))
+    assert genuine != first + 1 or any(f"Event {genuine} " in each for each in findings(database, log, at))
+    database.append(lambda tx: tx.connection.execute(delete(events).where(events.c.jti == "copy")) and None)
+    assert findings(database, log, at) == ()
+
+
+def test_an_event_of_an_earlier_month_gets_no_seal_while_a_transaction_has_its_number(database: Database) -> None:
+    log = fill(database)
+    first = record(database, 0)
+    database.append(lambda tx: copy(tx, first, id=first + 1, at=AT - timedelta(days=100)))
+    sealer = sealer_of(database, AT + timedelta(minutes=1))
+
+    def work(tx: Tx) -> int:
+        number = audit.record(tx, replace(issued(70, at=AT), delegations=(), jti="genuine"))
+        sealed_by(database, sealer)
+        return number
+
+    assert database.append(work) in sealed_by(database, sealer_of(database, AT + timedelta(minutes=2)))
+    database.append(lambda tx: tx.connection.execute(delete(events).where(events.c.jti == "copy")) and None)
+    assert findings(database, log, AT + timedelta(minutes=2)) == ()
+
+
+def test_events_that_waited_for_months_get_their_seals(database: Database) -> None:
+    fill(database)
+    numbers = {record(database, second) for second in range(3)}
+    assert numbers <= sealed_by(database, sealer_of(database, AT + timedelta(days=100)))
+
+
 def test_a_copy_of_the_number_of_an_event_without_a_seal_is_a_finding(database: Database) -> None:
     log = fill(database)
     copied = record(database, 0)
     database.append(lambda tx: copy(tx, copied))
-    report = database.check(lambda tx: verify(tx, log.keys, [log.checkpoint], now=AT))
-    assert any(f"Event {copied} " in each for each in report.findings)
+    assert any(f"Event {copied} " in each for each in findings(database, log, AT))

@@ -61,7 +61,7 @@ class TokenEvent:
 def add_all(connection: Connection, batch: Sequence[TokenEvent]) -> None:
     """Insert these events, and number them in their order."""
     dialect = connection.dialect.name
-    numbers = next_numbers(connection, len(batch))
+    numbers = next_numbers(connection, len(batch), batch[0].at)
     rows = [_row(number, event, dialect) for number, event in zip(numbers, batch, strict=True)]
     links = [
         (id_, number) for number, event in zip(numbers, batch, strict=True) for id_ in event.template.delegation_ids

@@ -6,8 +6,9 @@ Then they never get a seal.
 
 On PostgreSQL, two numbers bound those that an event may get:
 
-- The number must be above all sealed ones, and no event may have it. The statement that takes it also looks for both.
-  Any number that its snapshot shows was taken before, so an honest sequence never fails.
+- The number must be above all sealed ones, and no event since `looked_through_since` may have it. The statement that
+  takes it also looks for both. Any number that its snapshot shows was taken before, so an honest sequence never fails.
+  Earlier months are not looked through: PostgreSQL would plan and lock the partition of each, for each token.
 - The number must not be far above the sealed ones. No event is sealed far above `through` of the last checkpoint, which
   is signed. So nothing that raw SQL writes leads to the last number that can be sealed, `MAX_NUMBER`.
 
@@ -17,12 +18,15 @@ If a number is refused, the server sets the sequence behind the sealed events, a
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Final
 from weakref import WeakKeyDictionary
 
 import structlog
 from sqlalchemy import Connection, Engine
 
+from authsec_server.audit.counting import month_of
 from authsec_server.audit.event_shape import MAX_NUMBER
 from authsec_server.db.locks import NUMBERS_LOCK
 from authsec_server.failures import Unavailable
@@ -43,16 +47,15 @@ _SEALED: Final = (
 _SEALED_WITHIN: Final = (
     "(SELECT event_id FROM sealed_events WHERE event_id <= (SELECT %s::bigint) ORDER BY event_id DESC LIMIT 1)"
 )
-# Parameters are in queries of their own: PostgreSQL then plans the statement once, and not for each value.
-_NEXT: Final = (
-    f"WITH taken AS MATERIALIZED (SELECT nextval('{SEQUENCE}'::regclass) AS number"  # noqa: S608 - constants
-    f" FROM generate_series(1, (SELECT %s::integer))) SELECT number, {_SEALED_WITHIN},"
-    " (SELECT id FROM events WHERE id >= (SELECT min(number) FROM taken) ORDER BY id LIMIT 1)"
-    " FROM taken ORDER BY number"
-)
 _SET: Final = f"SELECT setval('{SEQUENCE}'::regclass, %s::bigint)"
 _AT_ONCE: Final = f"SELECT seqcache FROM pg_sequence WHERE seqrelid = '{SEQUENCE}'::regclass"  # noqa: S608 - a constant
 _ONE_AT_ONCE: Final = f"ALTER SEQUENCE {SEQUENCE} CACHE 1"
+# A transaction that has taken a number holds this lock to its end.
+_TAKING: Final = (
+    f"SELECT virtualtransaction FROM pg_locks WHERE relation = '{SEQUENCE}'::regclass"  # noqa: S608 - a constant
+    " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+    " AND mode = 'RowExclusiveLock' AND granted"
+)
 # Raw SQL can write any value into SQLite's table of last numbers, also a long one, or text that is not UTF-8.
 SEQ_IN_FILE: Final = "SELECT CASE typeof(seq) WHEN 'integer' THEN seq END FROM sqlite_sequence WHERE name = 'events'"
 # As SQLite numbers the rows of this table by itself: no number is given twice, though its row may be gone.
@@ -89,13 +92,18 @@ class Numbers:
         return self.sealed < first and last <= self.last
 
 
-def next_numbers(connection: Connection, count: int) -> list[int]:
-    """Return this many new numbers, in order. `count` is at least 1.
+def looked_through_since(at: datetime) -> datetime:
+    """Return the beginning of the month before `at`. No event since then has the number that an event of `at` gets."""
+    return month_of(month_of(at) - timedelta(days=1))
+
+
+def next_numbers(connection: Connection, count: int, at: datetime) -> list[int]:
+    """Return this many new numbers, in order, for events of this time. `count` is at least 1.
 
     Raises `Unavailable` if PostgreSQL gives no numbers that an event may get.
     """
     if connection.dialect.name == "postgresql":
-        return _next_on_postgresql(connection, count)
+        return _next_on_postgresql(connection, count, looked_through_since(at))
     last: int = connection.exec_driver_sql(_LAST).scalar_one()
     if last >= UNUSUAL:  # go on after the genuine events
         last = connection.exec_driver_sql(_LAST_IN_BOUND).scalar_one()
@@ -113,6 +121,16 @@ def last_given(connection: Connection) -> int:
         return int(last) if is_called else int(last) - 1
     number: int = connection.exec_driver_sql(_LAST).scalar_one()
     return number if number < UNUSUAL else connection.exec_driver_sql(_BOUND).scalar_one()
+
+
+def transactions_with_numbers(connection: Connection) -> frozenset[str]:
+    """Return the transactions of PostgreSQL that have taken numbers and still run. There are none on SQLite.
+
+    A transaction takes its numbers with a statement of its own, before it inserts the events.
+    """
+    if connection.dialect.name != "postgresql":
+        return frozenset()
+    return frozenset(connection.exec_driver_sql(_TAKING).scalars())
 
 
 def numbers_after(connection: Connection, through: int) -> Numbers:
@@ -151,17 +169,19 @@ def mend_sequence(connection: Connection, numbers: Numbers) -> None:
         _set_behind(connection, numbers, _BEHIND_NEW)
 
 
-def _next_on_postgresql(connection: Connection, count: int) -> list[int]:
-    found, _ = _taken(connection, count)
+def _next_on_postgresql(connection: Connection, count: int, since: datetime) -> list[int]:
+    found, _ = _taken(connection, count, since)
     if found:
         return found
     connection.exec_driver_sql("DISCARD SEQUENCES")  # numbers that this session took in advance
-    found, _ = _taken(connection, count)
+    found, _ = _taken(connection, count, since)
     if found:
         return found
     _lock(connection)
     for turn in range(_TRIES):
-        found, numbers = _taken(connection, count)  # at first: another server may have set the sequence meanwhile
+        found, numbers = _taken(
+            connection, count, since
+        )  # at first: another server may have set the sequence meanwhile
         if found:
             return found
         if turn == 0:
@@ -172,10 +192,27 @@ def _next_on_postgresql(connection: Connection, count: int) -> list[int]:
     )
 
 
-def _taken(connection: Connection, count: int) -> tuple[list[int], Numbers]:
+@lru_cache(maxsize=16)
+def _next(since: datetime) -> str:
+    """Return the statement that takes numbers. It looks for them in the events since this time.
+
+    The count and the bound are in queries of their own: PostgreSQL then plans the statement once, and not for each
+    value. The time is part of the statement: so PostgreSQL plans it without the partitions before.
+    """
+    return (
+        f"WITH taken AS MATERIALIZED (SELECT nextval('{SEQUENCE}'::regclass) AS number"  # noqa: S608 - constants
+        f" FROM generate_series(1, (SELECT %s::integer))) SELECT number, {_SEALED_WITHIN},"
+        f" (SELECT id FROM events WHERE at >= '{since.isoformat()}'::timestamptz"
+        " AND id >= (SELECT min(number) FROM taken) ORDER BY id LIMIT 1)"
+        " FROM taken ORDER BY number"
+    )
+
+
+def _taken(connection: Connection, count: int, since: datetime) -> tuple[list[int], Numbers]:
     """Take numbers from the sequence. Return them if events may get them, and which numbers events may get."""
     through = _through.get(connection.engine)
-    rows = connection.exec_driver_sql(_NEXT, (count, UNUSUAL if through is None else through + FAR)).all()
+    bound = UNUSUAL if through is None else through + FAR
+    rows = connection.exec_driver_sql(_next(since), (count, bound)).all()
     found, (_, sealed, used) = [row[0] for row in rows], rows[0]
     numbers = Numbers.after(sealed or 0, through)
     free = numbers.holds(found[0], found[-1]) and (used is None or used > found[-1])

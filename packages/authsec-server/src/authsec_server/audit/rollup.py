@@ -17,24 +17,27 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
 from operator import itemgetter
+from time import sleep
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, Table, and_, case, collate, func, or_, select, text, update
+from sqlalchemy import ColumnElement, Connection, Row, Table, and_, case, collate, func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
 from authsec_server.audit.counting import Counts, Outcome, minute_of
+from authsec_server.audit.event_numbers import transactions_with_numbers
 from authsec_server.audit.event_shape import MAX_NUMBER, is_event
 from authsec_server.audit.model import EventKind
 from authsec_server.audit.store import client_counts, counted, daily_uses, events, hourly_counts, last_uses
 from authsec_server.audit.unreadable_rows import events_one_by_one
 from authsec_server.db import Database, Tx
-from authsec_server.failures import Fault, Unavailable
 
 # Longer than a refusal's row grows: its minute and a transaction. A row that is counted earlier is followed by another.
 SETTLING = timedelta(minutes=2)
 BATCH = 500  # events; on SQLite tokens wait while one is written
 MAX_BATCHES = 200  # at once; after an outage the rest follows a minute later
+_LOOKS = 10
+_LOOK_SECONDS = 0.01  # between two looks at the transactions that run
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,25 +92,21 @@ def roll_up(database: Database, now: datetime, *, batches: int = MAX_BATCHES) ->
 def highest_number(database: Database) -> int | None:
     """Return the highest event number. No event with a lower number can be committed afterwards.
 
-    On PostgreSQL, a transaction takes an event number before it commits.
-    So this function locks the table and waits until no such transaction is left.
-    Writers wait during the lock, for 100 ms at most.
-    Return None if a transaction that writes events takes longer.
+    On PostgreSQL, a transaction takes an event number before it commits. So this function waits until each transaction
+    that has taken a number has ended, for 100 ms at most. Return None if one of them takes longer.
     """
-    if database.dialect != "postgresql":
-        return database.read(_highest)
+    return database.read(_highest_settled)
 
-    def locked(tx: Tx) -> int:
-        tx.connection.execute(text("SET LOCAL lock_timeout = '100ms'"))
-        tx.connection.execute(text("LOCK TABLE ONLY events IN SHARE MODE"))
-        return _highest(tx)
 
-    try:
-        return database.append(locked)
-    except Unavailable as error:
-        if error.fault is not Fault.AUTHORITY_LOCKED:
-            raise
-        return None
+def _highest_settled(tx: Tx) -> int | None:
+    highest = _highest(tx)
+    running = transactions_with_numbers(tx.connection)  # after the number was read
+    for _ in range(_LOOKS):
+        if not running:
+            return highest
+        sleep(_LOOK_SECONDS)
+        running &= transactions_with_numbers(tx.connection)  # locks have no snapshot
+    return None if running else highest
 
 
 def settled_number(connection: Connection, highest: int, now: datetime) -> int:

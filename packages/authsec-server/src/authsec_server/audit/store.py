@@ -194,7 +194,7 @@ _INSERT = insert(events).execution_options(preserve_rowcount=True)
 def add(connection: Connection, event: Event) -> int:
     """Insert the event and return its number. Raises `Unavailable` if a trigger or a rule interferes."""
     # The values beside the statement, not in it: so it is built in a tenth of the time, for each token as well.
-    (number,) = next_numbers(connection, 1)
+    (number,) = next_numbers(connection, 1, event.at)
     before = changes(connection)
     inserted = connection.execute(_INSERT, {**row_of(event), "id": number, "occurrences": 1}).rowcount
     refuse_interference(connection, events.name, before, rows=1, inserted=inserted)
@@ -246,7 +246,7 @@ def _added(connection: Connection, event: Event, tally: Tally, count_key: str) -
         # This statement waits for a transaction that seals or counts the row; the next statement sees the outcome.
         there = select(events.c.id).where(events.c.at == event.at, events.c.count_key == count_key)
         connection.execute(there.with_for_update())
-    (number,) = next_numbers(connection, 1)
+    (number,) = next_numbers(connection, 1, event.at)
     statement = upsert(events).values(**row_of(event), id=number, occurrences=tally.count, count_key=count_key)
     statement = statement.on_conflict_do_update(
         index_elements=["at", "count_key"],

@@ -67,19 +67,20 @@ def usual_events(connection: Connection, numbers: Sequence[int]) -> list[Sealabl
     return found if [each.number for each in found] == [*numbers] else None
 
 
-def sealable_events(connection: Connection, numbers: Sequence[int]) -> list[Sealable]:
+def sealable_events(connection: Connection, numbers: Sequence[int], since: datetime) -> list[Sealable]:
     """Return those of the events with these numbers that a server can have written.
 
     A checkpoint must not cover an event that no export and no list can show.
     Of several events with one number, the earliest is sealed: a log has one seal for each number. If none were sealed,
-    a copy would keep the genuine event from its seal, and both could be deleted later without a finding.
+    a copy would keep the genuine event from its seal, and both could be deleted later without a finding. Events before
+    `since` come last: a server has not compared its number with theirs.
     """
     there = store.events_by_number(connection, numbers)
     found = []
     for number in numbers:
         valid = [row for row in there.get(number, ()) if is_number(row.id) and is_event(row._asdict())]
         if valid:
-            row = min(valid, key=lambda row: row.at)
+            row = min(valid, key=lambda row: (row.at < since, row.at))
             occurrences = None if row.count_key is None else row.occurrences
             found.append(Sealable(row.id, row.at, row.kind, event_hash(row._asdict()), occurrences))
     return found

@@ -6,8 +6,16 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from sqlalchemy import Connection
+
 from authsec_server.audit import pages
-from authsec_server.audit.event_numbers import Numbers, is_disturbed, last_given, numbers_after
+from authsec_server.audit.event_numbers import (
+    Numbers,
+    is_disturbed,
+    last_given,
+    looked_through_since,
+    numbers_after,
+)
 from authsec_server.audit.model import EventKind
 from authsec_server.audit.sealing import store
 from authsec_server.audit.sealing.sealable import Sealable, sealable_events, usual_events
@@ -66,27 +74,25 @@ def read_unsealed(
         readable = [each for each in numbers if copied.get(each, 1) <= MOST_COPIES]
         if (fitting := numbers_fitting(connection, readable)) != readable:
             numbers, full = [each for each in numbers if each <= fitting[-1]], True
-        events = sealable_events(connection, fitting)
+        events = sealable_events(connection, fitting, looked_through_since(now))
+    bounds = _bounds(connection, after, through, top, now, growing)
+    waiting = _waiting(connection, events, min(bounds), looked_through_since(now))
+    events = [each for each in events if each.number not in waiting]
     # The checkpoint that covers a replaced key's record is the last that this key signs: it ends there.
     replacing = [each.number for each in events if each.kind == EventKind.SEAL_KEY_REPLACED]
     records = sorted(store.replacing(connection, replacing))
     if replaced := next((number for number, signed in records if is_next(signed, order)), None):
         numbers, full = numbers[: numbers.index(replaced) + 1], True
         events = [each for each in events if each.number <= replaced]
-    bounds = [pages.last_before(connection, now - SETTLING, top)]
-    firsts = [store.first_growing(connection, after=after, growing=growing)]
     if connection.dialect.name == "postgresql":
         bounds.append(max([following.sealed, *(each.number for each in events)]))  # later numbers are above the seals
-        # An inserted event that is dated back must not settle the numbers before it: events may be about to get them.
-        firsts.append(store.first_dated(connection, after=through, since=now - SETTLING, until=now + SETTLING))
     if full:
         bounds.append(numbers[-1])
-    bounds += [first - 1 for first in firsts if first is not None]
     above = store.above(connection, given, MOST_NAMED)
     return UnsealedEvents(
         signed=store.last_signed(connection),
         events=events,
-        refused=sorted(({*numbers, *above} - {each.number for each in events}) | set(copied)),
+        refused=sorted(({*numbers, *above} - {each.number for each in events} - waiting) | set(copied)),
         full=full,
         settled=min(bounds),
         top=numbers[-1] if full else pages.highest(connection, top),
@@ -95,3 +101,25 @@ def read_unsealed(
         version=tx.version,
         signing_keys=token_keys(tx),
     )
+
+
+def _bounds(
+    connection: Connection, after: int, through: int, top: int, now: datetime, growing: store.Growing
+) -> list[int]:
+    """Return numbers that bound the settled ones by the times of events."""
+    bounds = [pages.last_before(connection, now - SETTLING, top)]
+    firsts = [store.first_growing(connection, after=after, growing=growing)]
+    if connection.dialect.name == "postgresql":
+        # An inserted event that is dated back must not settle the numbers before it: events may be about to get them.
+        firsts.append(store.first_dated(connection, after=through, since=now - SETTLING, until=now + SETTLING))
+    return bounds + [first - 1 for first in firsts if first is not None]
+
+
+def _waiting(connection: Connection, events: Sequence[Sealable], settled: int, since: datetime) -> frozenset[int]:
+    """Return the numbers of events before `since` that are not settled. They wait: an event may be about to get one.
+
+    On PostgreSQL, a server that takes a number does not compare it with such events.
+    """
+    if connection.dialect.name != "postgresql":
+        return frozenset()
+    return frozenset(each.number for each in events if each.at < since and each.number > settled)
