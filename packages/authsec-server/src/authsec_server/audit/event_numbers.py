@@ -179,9 +179,7 @@ def _next_on_postgresql(connection: Connection, count: int, since: datetime) -> 
         return found
     _lock(connection)
     for turn in range(_TRIES):
-        found, numbers = _taken(
-            connection, count, since
-        )  # at first: another server may have set the sequence meanwhile
+        found, numbers = _taken(connection, count, since)  # at first: another server may have set the sequence
         if found:
             return found
         if turn == 0:
