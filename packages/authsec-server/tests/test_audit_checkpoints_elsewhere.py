@@ -312,3 +312,21 @@ def test_a_server_does_not_start_where_no_checkpoint_can_ever_be_taken(tmp_path:
         pass
     assert "AUDIT_CHECKPOINTS" in refused.value.message
     assert "hidden" not in refused.value.message + refused.value.remedy + repr(settings)
+
+
+def test_a_server_appends_nothing_to_a_file_that_has_something_else_in_it(tmp_path: Path) -> None:
+    """Somebody names the file with the saved public keys. Afterwards nobody could read these."""
+    file = tmp_path / "keys.json"
+    file.write_text('{"keys": []}\n')
+    settings = load_settings(data=tmp_path, audit_checkpoints=str(file))
+    with pytest.raises(StartupRefused, match="something else in it than checkpoints"), open_authority(settings):
+        pass
+    assert file.read_text() == '{"keys": []}\n'
+
+
+@pytest.mark.parametrize("content", ["", "\n", "eyJh.eyJi.c2ln\n", "eyJh.eyJi", "# mine\neyJh.eyJi.c2ln\n"])
+def test_a_file_that_a_server_may_have_written_is_taken(tmp_path: Path, content: str) -> None:
+    file = tmp_path / "checkpoints"
+    file.write_text(content)
+    with open_authority(load_settings(data=tmp_path, audit_checkpoints=str(file))):
+        pass

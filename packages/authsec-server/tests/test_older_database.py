@@ -359,7 +359,7 @@ def test_nothing_is_recorded_in_an_empty_database(authsec: Callable[..., Result]
 
 @pytest.mark.parametrize(
     ("content", "why"),
-    [(None, "is new or empty"), ("", "is new or empty"), ("a line\n", "has no checkpoint of this authority")],
+    [(None, "is new or empty"), ("", "is new or empty"), ("eyJh.eyJi.c2ln\n", "has no checkpoint of this authority")],
 )
 def test_a_checkpoints_file_without_checkpoints_is_named_where_there_were_some(
     settings: Settings, tmp_path: Path, content: str | None, why: str

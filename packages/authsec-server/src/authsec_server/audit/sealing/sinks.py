@@ -6,6 +6,7 @@ A sink is either a file, to which lines are appended, or an address, to which ch
 from __future__ import annotations
 
 import os
+import re
 import stat
 from collections import deque
 from collections.abc import Callable
@@ -43,6 +44,12 @@ class Sink(Protocol):
 
     def check(self) -> None:
         """Raise `StartupRefused` if the sink can never accept a checkpoint."""
+
+
+_BEGINNING = 65_536  # octets
+_LIKE_A_CHECKPOINT = re.compile(
+    rb"^eyJ[\w.-]*$", re.MULTILINE
+)  # a JWS begins so (RFC 7515 section 7.1), also a torn one
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,6 +96,20 @@ class FileSink:
                 f"{ENV_PREFIX}AUDIT_CHECKPOINTS names {self.path}, which is not a regular file.",
                 "Name a file in an existing folder, or an address: https://…",
             )
+        if self._has_something_else():
+            raise StartupRefused(
+                f"{ENV_PREFIX}AUDIT_CHECKPOINTS names {self.path}, which has something else in it than checkpoints.",
+                "Name a new file, or one to which a server has written checkpoints.",
+            )
+
+    def _has_something_else(self) -> bool:
+        """Whether no line at the beginning of the file looks like a checkpoint: somebody has named another file."""
+        try:
+            with self.path.open("rb") as file:
+                beginning = file.read(_BEGINNING)
+        except OSError:
+            return False  # it is not there yet, or may only be written
+        return bool(beginning.strip()) and not _LIKE_A_CHECKPOINT.search(beginning)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
