@@ -139,7 +139,7 @@ class Sealer:
         """Put the sequence of event numbers right. Events are sealed though a lock or a lacking right prevents this."""
         for mend in (end_cache, partial(mend_sequence, numbers=numbers)):
             try:
-                self._database.append(lambda tx, mend=mend: mend(tx.connection))  # type: ignore[misc]
+                self._database.append(lambda tx, mend=mend: mend(tx.connection))  # type: ignore[misc] # of a default
             except (Unavailable, DBAPIError) as error:
                 log.error("the sequence of event numbers could not be set", error=type(error).__name__)
 
