@@ -133,7 +133,7 @@ def test_each_forged_record_is_read_a_few_times(database: Database, monkeypatch:
     for number in range(FORGED):
         attacked.plant(unsigned(number))
         attacked.seal()
-        database.append(lambda tx, n=number: audit.record(tx, issued(60 + n, at=attacked.now)))  # type: ignore[misc]
+        database.append(lambda tx, n=number: audit.record(tx, issued(60 + n, at=attacked.now)))  # type: ignore[misc] # mypy does not infer it
         attacked.seal()
     assert len(read) <= 2 * FORGED
 

@@ -72,7 +72,7 @@ def test_events_that_come_later_get_their_seals(database: Database, number: int)
     attacked.serve(8)
     at_once = attacked.findings()
     its = [
-        database.append(lambda tx, n=n: audit.record(tx, issued(60 + n, at=attacked.now)))  # type: ignore[misc]
+        database.append(lambda tx, n=n: audit.record(tx, issued(60 + n, at=attacked.now)))  # type: ignore[misc] # mypy does not infer it
         for n in range(3)
     ]
     attacked.serve(8)

@@ -41,7 +41,7 @@ def page(tx: Tx, act: Act, *, after: str = "", limit: int = 50) -> tuple[list[Ad
 
 
 def search(tx: Tx, act: Act, text: str, *, limit: int = 8) -> list[Administrator]:
-    """Return administrators whose name or address contains the text, or whose id begins with it."""
+    """Return administrators. Their name or address contains the text, or their id begins with it."""
     act.principal.require(Role.VIEWER)
     return store.search_administrators(tx.connection, text, limit=limit) if text and not unheard_of(text) else []
 

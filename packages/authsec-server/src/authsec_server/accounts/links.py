@@ -92,6 +92,6 @@ def _possible(tx: Tx, link: Link, administrator: Administrator | None) -> bool:
     enabled administrator.
     """
     if link.purpose is LinkPurpose.FIRST_ADMINISTRATOR:
-        # Else whoever finds an old URL would be one more administrator.
+        # Else a stranger who finds an old URL would be one more administrator.
         return not store.has_administrators(tx.connection)
     return administrator is not None and administrator.enabled

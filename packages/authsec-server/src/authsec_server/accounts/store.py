@@ -148,7 +148,7 @@ def emails_near(connection: Connection, email: str) -> list[str]:
 
 
 def search_administrators(connection: Connection, text: str, *, limit: int) -> list[Administrator]:
-    """Return administrators whose name or address contains the text, or whose id begins with it."""
+    """Return administrators. Their name or address contains the text, or their id begins with it."""
     within = [
         administrators.c.name.icontains(text, autoescape=True),
         administrators.c.email.icontains(text, autoescape=True),
@@ -200,7 +200,7 @@ def session_by_id(connection: Connection, session_id: str) -> Session | None:
 
 
 def session_by_hash(connection: Connection, cookie_sha256: str) -> Session | None:
-    """Return the session whose cookie has this hash."""
+    """Return the session by the hash of its cookie."""
     row = connection.execute(select(sessions).where(sessions.c.cookie_sha256 == cookie_sha256)).first()
     return None if row is None else rows.read(Session, row)
 
@@ -260,7 +260,7 @@ def add_link(connection: Connection, link: Link, code_sha256: str) -> None:
 
 
 def link_by_hash(connection: Connection, code_sha256: str) -> Link | None:
-    """Return the link whose code has this hash."""
+    """Return the link by the hash of its code."""
     row = connection.execute(select(setup_links).where(setup_links.c.code_sha256 == code_sha256)).first()
     return None if row is None else rows.read(Link, row)
 

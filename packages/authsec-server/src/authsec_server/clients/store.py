@@ -217,7 +217,7 @@ def add_enrolment(connection: Connection, enrolment: Enrolment, code_sha256: str
 
 
 def enrolment_by_hash(connection: Connection, code_sha256: str) -> Enrolment | None:
-    """Return the enrolment whose code has this hash, even if the code has expired."""
+    """Return the enrolment by the hash of its code, even if the code has expired."""
     row = connection.execute(select(enrolments).where(enrolments.c.code_sha256 == code_sha256)).first()
     return None if row is None else _enrolment(row)
 

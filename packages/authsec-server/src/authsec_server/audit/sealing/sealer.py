@@ -139,7 +139,7 @@ class Sealer:
         """Put the sequence of event numbers right. Events are sealed though a lock or a lacking right prevents this."""
         for mend in (end_cache, partial(mend_sequence, numbers=numbers)):
             try:
-                self._database.append(lambda tx, mend=mend: mend(tx.connection))  # type: ignore[misc] # of a default
+                self._database.append(lambda tx, mend=mend: mend(tx.connection))  # type: ignore[misc] # mypy does not infer it
             except (Unavailable, DBAPIError) as error:
                 log.error("the sequence of event numbers could not be set", error=type(error).__name__)
 
@@ -289,7 +289,7 @@ class Sealer:
 
 
 def _covered_without_seal(tx: Tx, *, through: int, since: datetime) -> list[int]:
-    """Return new events without a seal whose number the checkpoint already covers: somebody gave it twice."""
+    """Return new events without a seal that have a number which the checkpoint covers: somebody gave it twice."""
     return store.without_seal(tx.connection, through=through, since=since, limit=MOST_NAMED)
 
 
