@@ -102,7 +102,7 @@ class Fault(StrEnum):
     LOCKED = "write_lock_held"  # another process holds SQLite's write lock
     AUTHORITY_LOCKED = "authority_lock_held"  # another transaction holds PostgreSQL's authority lock, or a row lock
     BUSY = "database_busy"  # no connection became free, or this process writes more than the disk takes
-    DAMAGED = "database_damaged"  # SQLite found its file malformed
+    DAMAGED = "database_damaged"  # SQLite found its file malformed, or another program overwrote it
     FULL = "disk_full"
     READ_ONLY = "database_read_only"  # a standby
     OTHER_SESSION = "database_session_differs"  # a session on PostgreSQL would see other tables than AuthSec's

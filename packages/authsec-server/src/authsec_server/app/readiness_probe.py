@@ -91,6 +91,7 @@ class ReadinessProbe:
     def attempt(self) -> None:
         """Probe once. Blocks the thread while the database blocks."""
         try:
+            self._database.look_at_file()
             clocks = self._database.record(self._proved)
         except Unavailable as failure:
             self._readiness.probe_failed(_problem(failure))
@@ -150,11 +151,11 @@ class ReadinessProbe:
         self._told = problem
 
     def _damage(self) -> ReadinessProblem | None:
-        if not self._database.damaged:
+        if not (reason := self._database.damaged):
             return None
         return ReadinessProblem(
             status=Fault.DAMAGED,
-            sentence="The database file is damaged. Restore a backup, then start the server again.",
+            sentence=f"The database file is damaged: {reason}. Stop the server, restore a backup, then start it again.",
         )
 
     def _ended_thread(self) -> ReadinessProblem | None:

@@ -175,6 +175,9 @@ class Database(ABC):
         A server recognises by the mark that the file is a plain copy, made while another server used the original.
         """
 
+    def look_at_file(self) -> None:  # noqa: B027 - PostgreSQL's files are PostgreSQL's
+        """Set `damaged` if another program overwrote the SQLite file since `begin_serving`."""
+
     @abstractmethod
     def migrate(self) -> None:
         """Upgrade the schema to this program's version. Raises `StartupRefused` when the schema is newer."""

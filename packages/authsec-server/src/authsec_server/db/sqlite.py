@@ -26,6 +26,7 @@ from authsec_server.db.database import READING, Access, Database, T, Work, open_
 from authsec_server.db.migrate import has_schema, upgrade
 from authsec_server.db.sqlite_leftovers import refuse_leftovers
 from authsec_server.db.sqlite_open_files import Identity, identity, open_files, opened_others
+from authsec_server.db.sqlite_overwritten import REASON, ServedFile, refuse_overwritten
 from authsec_server.db.sqlite_reading import limit_cache
 from authsec_server.db.sqlite_writer import Writer, locked, primary_code
 from authsec_server.failures import Fault, Unavailable
@@ -51,6 +52,7 @@ class SQLite(Database):
         self._file = Path(make_url(url).database or "")
         self._files = tuple(Path(f"{self._file}{suffix}") for suffix in ("", "-wal", "-shm"))
         self._serves = False
+        self._served_file: ServedFile | None = None
         self._has_own_log = False  # once that was seen
         self._identities: dict[Path, Identity] = {}  # of the files that are open
         self._opening = threading.Lock()
@@ -100,6 +102,7 @@ class SQLite(Database):
         Nothing could restore the file afterwards. Raises `StartupRefused`.
         """
         if not self._has_own_log:
+            refuse_overwritten(self._file)
             refuse_leftovers(self._file)
             self._has_own_log = True
 
@@ -189,10 +192,22 @@ class SQLite(Database):
             # A full disk: then a plain copy is not recognised, and nothing else.
             with suppress(sqlite3.Error, DatabaseError), closing(self._writer.engine.raw_connection()) as connection:
                 sqlite_files.set_mark(cast("sqlite3.Connection", connection.driver_connection))
+            if self._served_file is None:
+                with suppress(OSError):
+                    self._served_file = ServedFile(self._file)
+
+    def look_at_file(self) -> None:
+        if self._served_file is not None and self._served_file.is_overwritten():
+            self.damaged = REASON
 
     def close(self) -> None:
+        self.look_at_file()  # afterwards, SQLite may write the last pages and the header
         self._writer.close()
         self._readers.dispose()
+        if self._served_file is not None:
+            self._served_file.close()
+        if self.damaged == REASON:
+            return
         if not self.lacks_wal:  # else the next start must recognise it as well
             with suppress(sqlite3.Error):  # the next who closes it removes the mark
                 sqlite_files.remove_mark(self._file, served=self._serves)

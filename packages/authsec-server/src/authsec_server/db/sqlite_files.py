@@ -18,6 +18,7 @@ from typing import Final
 from authsec_server.db.sqlite_header import SERVED, read_header
 from authsec_server.db.sqlite_integrity import quick_check
 from authsec_server.db.sqlite_leftovers import refuse_leftovers
+from authsec_server.db.sqlite_overwritten import refuse_overwritten
 from authsec_server.db.sqlite_reading import limit_cache
 from authsec_server.failures import Conflict, Failure, Fault, Invalid, NotFound, StartupRefused, Unavailable
 
@@ -52,8 +53,10 @@ def copy_database(source: Path, target: Path) -> None:
 
     The target is a new file that only its owner can read. The whole copy appears at once or not at all. Raises
     `NotFound` when the target's folder does not exist, `Conflict` when the target exists, `Invalid` when the target
-    cannot be written, `Unavailable` when the copy fails, and `StartupRefused` for a `-wal` file of another database.
+    cannot be written, `Unavailable` when the copy fails, and `StartupRefused` for a `-wal` file of another database and
+    for a file that was overwritten while a server was using it.
     """
+    refuse_overwritten(source)
     refuse_leftovers(source)
     lacking = lacks_wal(source)
     if not target.parent.is_dir():

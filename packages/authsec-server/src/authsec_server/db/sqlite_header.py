@@ -16,8 +16,10 @@ from typing import BinaryIO, Final
 from authsec_server.failures import StartupRefused
 
 SERVED: Final = 0x41757365  # the mark of a running server (`application_id`), see `sqlite_files`
+OVERWRITTEN: Final = 0x4175786F  # the mark of a file that was overwritten, see `sqlite_overwritten`
+MARK_PLACE: Final = 68  # where the header has the mark
+HEADER_BYTES: Final = 100
 _MAGIC: Final = b"SQLite format 3\x00"
-_BYTES: Final = 100
 _WAL_MODE: Final = 2
 # Windows has no pipes in folders. There, a file is text unless `O_BINARY` is set.
 _FLAGS: Final = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0) | getattr(os, "O_BINARY", 0)
@@ -25,13 +27,14 @@ _FLAGS: Final = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCT
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Header:
-    """The header of a SQLite file. `mark` is the file's `application_id`.
+    """The header of a SQLite file. `mark` is the file's `application_id`, `changes` its change counter.
 
     `pages` is the size of the file in pages, and 0 for a missing or empty file.
     """
 
     in_wal_mode: bool = False
     mark: int = 0
+    changes: int = 0
     page_size: int = 0
     pages: int = 0
 
@@ -76,15 +79,20 @@ def read_header(path: Path) -> Header:
     """
     try:
         with open_regular(path) as file:
-            header, size = file.read(_BYTES), file.seek(0, 2)
+            return parse_header(file.read(HEADER_BYTES), file.seek(0, 2))
     except FileNotFoundError:
         return Header()
-    if len(header) < _BYTES or not header.startswith(_MAGIC):
+
+
+def parse_header(header: bytes, size: int) -> Header:
+    """Parse the first 100 bytes of a file with `size` bytes."""
+    if len(header) < HEADER_BYTES or not header.startswith(_MAGIC):
         return Header(pages=1 if size else 0)
     page_size = 65536 if header[16:18] == b"\x00\x01" else int.from_bytes(header[16:18])
     return Header(
         in_wal_mode=header[18] == _WAL_MODE,
-        mark=number(header, 68),
+        mark=number(header, MARK_PLACE),
+        changes=number(header, 24),
         page_size=page_size,
         pages=size // max(page_size, 1),
     )

@@ -1,0 +1,82 @@
+"""Detect that another program overwrote a SQLite file while a server was using it.
+
+The usual cause: somebody copies a backup over the file of a running server. The server's next transactions then
+change pages of the copy, and the file becomes a mixture of both databases.
+
+While a server uses a file, its header says that the file has a write-ahead log, and the change counter in the
+header never decreases. A backup has no write-ahead log. A plain copy has an earlier counter, unless the file has
+not changed its size since the copy. Such a copy is not detected.
+
+A file that was overwritten gets a mark (`application_id`), so that no server and no command uses it later.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+from authsec_server.db.sqlite_header import HEADER_BYTES, MARK_PLACE, OVERWRITTEN, Header, parse_header, read_header
+from authsec_server.failures import StartupRefused
+
+REASON: Final = "another program overwrote the file while a server was using it"
+_FLAGS: Final = os.O_RDWR | getattr(os, "O_BINARY", 0)
+
+
+def refuse_overwritten(path: Path) -> None:
+    """Raise `StartupRefused` for a file that has the mark."""
+    with suppress(OSError):  # SQLite says what cannot be read
+        if read_header(path).mark == OVERWRITTEN:
+            raise StartupRefused(
+                f"{path} cannot be used: {REASON}. It may be a mixture of two databases.",
+                "Move the data folder away, and restore a backup into an empty folder. See docs/backup.md.",
+            )
+
+
+class ServedFile:
+    """A file that a server uses. Raises `OSError` if the file cannot be opened.
+
+    Close it after the last connection of this process to the file, because that ends all locks of the process.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._descriptor = os.open(path, _FLAGS)
+        self._lock = threading.Lock()
+        self._last = self._header()
+        self._overwritten = False
+
+    def is_overwritten(self) -> bool:
+        """Whether the file was overwritten. If it was, also write the mark, as the copy may still be under way."""
+        with self._lock:
+            # Two looks, so that a header that SQLite is just writing is not misread.
+            self._overwritten = self._overwritten or (self._differs() and self._differs())
+            if self._overwritten:
+                self._mark()
+            return self._overwritten
+
+    def close(self) -> None:
+        """Close the file. SQLite may have removed the mark, because it wrote its last pages into the file."""
+        with self._lock:
+            if self._overwritten:
+                self._mark()
+            os.close(self._descriptor)
+
+    def _differs(self) -> bool:
+        header = self._header()
+        if not header.in_wal_mode or header.changes < self._last.changes:
+            return True
+        self._last = header
+        return False
+
+    def _header(self) -> Header:
+        os.lseek(self._descriptor, 0, os.SEEK_SET)
+        octets = os.read(self._descriptor, HEADER_BYTES)
+        return parse_header(octets, os.fstat(self._descriptor).st_size)
+
+    def _mark(self) -> None:
+        with suppress(OSError):  # a full disk; the server serves nothing anyway
+            os.lseek(self._descriptor, MARK_PLACE, os.SEEK_SET)
+            os.write(self._descriptor, OVERWRITTEN.to_bytes(4))
+            os.fsync(self._descriptor)
