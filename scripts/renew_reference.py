@@ -1,4 +1,4 @@
-"""Renew the generated parts of docs/settings.md, docs/cli.md and docs/audit.md from the code they describe.
+"""Renew the generated parts of docs/settings.md, cli.md, audit.md and configuration.md from the code they describe.
 
     uv run --no-sync python scripts/renew_reference.py            # rewrites the pages
     uv run --no-sync python scripts/renew_reference.py --check    # status 1 if a page is stale (tests do this)
@@ -12,12 +12,14 @@ import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import get_args
 
 import click
 from authsec.cli import commands
 from authsec.exit_status import Exit
 from authsec.lazy_commands import loaded
 from authsec_server.audit.model import EventKind
+from authsec_server.configuration.document import Document
 from authsec_server.settings import ENV_PREFIX, Settings
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
@@ -28,7 +30,12 @@ GENERATED = re.compile(r"(?<=<!-- generated: begin -->\n).*?(?=<!-- generated: e
 def main(*arguments: str) -> int:
     """Write the pages, or with `--check` say which of them are stale."""
     stale = 0
-    generated = {"settings.md": settings_table(), "cli.md": command_list(), "audit.md": kinds_of_events()}
+    generated = {
+        "settings.md": settings_table(),
+        "cli.md": command_list(),
+        "audit.md": kinds_of_events(),
+        "configuration.md": sections_of_files(),
+    }
     for page, text in ((DOCS / name, text) for name, text in generated.items()):
         before = page.read_text("utf-8")
         after = replaced(before, text)
@@ -74,6 +81,15 @@ def kinds_of_events() -> str:
         "\n".join(["| kinds | |", "|---|---|", *(f"| `{name}` | {', '.join(its)} |" for name, its in rows.items())])
         + "\n"
     )
+
+
+def sections_of_files() -> str:
+    """What a configuration file may say: a row for each section, with the members of the things in it."""
+    rows = ["| section | members of each thing |", "|---|---|"]
+    for section, field in Document.model_fields.items():
+        (shape,) = [each for each in get_args(get_args(field.annotation)[0]) if each is not str]
+        rows.append(f"| `{section}` | {', '.join(f'`{name}`' for name in shape.model_fields)} |")
+    return "\n".join(rows) + "\n"
 
 
 def _leaves(context: click.Context) -> Iterator[click.Context]:
