@@ -8,7 +8,7 @@ So a query first reads the sizes of its rows, and skips rows longer than a serve
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from functools import cache
 from typing import Any, Final
 
@@ -98,10 +98,15 @@ def readable(connection: Connection, statement: Select[Any]) -> Sequence[Any]:
         return list(_one_by_one(connection, statement))
 
 
-def read_content(kind: Any, delegations: Any, roles: Any, detail: Any) -> tuple[Any, Any, Any] | None:
-    """Parse the three JSON columns of an event of this kind; None if their shape is wrong."""
+def read_content(
+    kind: Any, delegations: Any, roles: Any, detail: Any, *, read: Callable[[Any], Any] = read_canonical_json
+) -> tuple[Any, Any, Any] | None:
+    """Parse the three JSON columns of an event of this kind; None if their shape is wrong.
+
+    `read` parses one column, and raises `ValueError` as `read_canonical_json` does.
+    """
     try:
-        content = tuple(map(read_canonical_json, (delegations, roles, detail)))
+        content = (read(delegations), read(roles), read(detail))
     except ValueError:
         return None
     return content if is_content(kind, *content) else None

@@ -10,7 +10,6 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
 
 from authsec.jose import assemble
 from starlette.concurrency import run_in_threadpool
@@ -36,11 +35,6 @@ class Issued:
 
     token: str
     recorded: RecordedToken
-
-    @property
-    def claims(self) -> dict[str, Any]:
-        """Return the claims of the token."""
-        return self.recorded.template.claims_of(self.recorded.issued_at, self.recorded.event.jti)
 
     @property
     def answer(self) -> bytes:

@@ -42,7 +42,6 @@ class Template:
     algorithm: Algorithm
     since: datetime | None
     until: datetime | None
-    claims: dict[str, Any]  # without the holes
     event: EventTemplate
     _pieces: tuple[str, ...]  # of the claims as JSON text, around the holes
     _answer: str  # the members of the answer that are the same for all
@@ -63,16 +62,6 @@ class Template:
             f'{{"token":"{token}","expires_at":"{_instant(issued_at + self.lifetime)}",{self._answer}'
             f'"issued_at":"{_instant(issued_at)}","status":"active"}}'
         ).encode()
-
-    def claims_of(self, issued_at: int, jti: str) -> dict[str, Any]:
-        """Return all claims of a token of this second."""
-        return {
-            **self.claims,
-            "exp": issued_at + self.lifetime,
-            "iat": issued_at,
-            "nbf": issued_at,
-            "jti": jti,
-        }
 
 
 def key_of(proved: Proved, actions: tuple[str, ...] | None) -> TemplateKey:
@@ -99,7 +88,6 @@ def template_of(facts: Facts, granted: Granted, issuance: Issuance, now: datetim
         algorithm=granted.algorithm,
         since=None if until is None else now,
         until=until,
-        claims={name: value for name, value in its.items() if name not in _HOLES},
         event=EventTemplate.of(_event(granted, now)),
         _pieces=_pieces(its),
         _answer=_answer(its),

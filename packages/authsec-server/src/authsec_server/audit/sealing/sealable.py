@@ -19,7 +19,7 @@ from authsec_server.audit.event_shape import has_columns, is_event, is_number
 from authsec_server.audit.merkle_tree import COVERED, event_hash, text_hash
 from authsec_server.audit.sealing import store
 from authsec_server.audit.unreadable_rows import UNREADABLE, raise_unless_of_a_row, read_content, stored_bytes
-from authsec_server.db.schema import read_instant
+from authsec_server.db.schema import read_canonical_json, read_instant
 
 LONGEST_USUAL: Final = 2**14  # stored bytes of a row
 WIDEST: Final = 8  # numbers that are looked through for each event
@@ -131,9 +131,15 @@ def _in_utc(at: datetime | None) -> datetime | None:
 
 
 @lru_cache(maxsize=CHECKED)
-def _content(kind: str, *texts: str) -> tuple[Any, Any, Any] | None:
+def _content(kind: str, delegations: str, roles: str, detail: str) -> tuple[Any, Any, Any] | None:
     """Parse the three JSON columns. None if a server does not write them so. The result must not be changed."""
-    return read_content(kind, *texts)
+    return read_content(kind, delegations, roles, detail, read=_parsed)
+
+
+@lru_cache(maxsize=CHECKED)
+def _parsed(text: str) -> Any:
+    """Parse a JSON column. Agents that have the same role share two of the three texts."""
+    return read_canonical_json(text)
 
 
 @cache
