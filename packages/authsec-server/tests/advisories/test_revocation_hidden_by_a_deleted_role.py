@@ -1,0 +1,62 @@
+"""An operator narrows a role, which revokes its tokens, and deletes the role later.
+
+A row of revocations names a role by its slug, and the event of a token names the role by its id. The history of a token
+finds the slug in the table of roles. Once the role is deleted, its revocation is no longer found: the history has the
+later time at which the delegation ended, or says that the token was never revoked. `verify` compares no such answer.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+from authsec_server.audit import service as audit
+from authsec_server.audit.model import Decision, Event, EventKind, Named
+from authsec_server.delegations import service as delegations
+from authsec_server.roles import service as roles
+from authsec_server.tokens.revocation import revoked
+
+
+def token_under(estate: Any, role: Any, delegation: Any, expires_at: datetime) -> int:
+    event = Event(
+        at=estate.act.now,
+        kind=EventKind.TOKEN_ISSUED,
+        request_id="req_token",
+        client=Named(id=delegation.client_id, name="Helper"),
+        delegations=(Named(id=delegation.id, name="D"),),
+        roles=(Named(id=role.id, name=role.name),),
+        decision=Decision.GRANTED,
+        address="192.0.2.1",
+        authority_version=estate.database.read(lambda tx: tx.version),
+        jti="jti-of-a-token",
+        kid="kid",
+        token_sha256="0" * 64,
+        expires_at=expires_at,
+        detail={},
+    )
+    number: int = estate.database.append(lambda tx: audit.record(tx, event))
+    return number
+
+
+@pytest.mark.xfail(strict=True, reason="tokens.revocation.revoked finds the slugs of roles in the table of roles only")
+@pytest.mark.parametrize("hours", [0.5, 5], ids=["a token that expires before", "a token that expires later"])
+def test_the_history_of_a_token_stays_after_its_role_was_deleted(estate: Any, hours: float) -> None:
+    role, _ = estate.role(), estate.agent()
+    delegation, act = estate.delegate(slug="first").delegation, estate.act
+    number = token_under(estate, role, delegation, act.now + timedelta(hours=hours))
+
+    def history() -> dict[int, datetime]:
+        return estate.database.read(lambda tx: revoked(tx, [audit.event(tx, act.principal, number)]))
+
+    def at(minutes: int) -> Any:
+        return replace(act, now=act.now + timedelta(minutes=minutes))
+
+    narrower = {"actions": ["customers:read"]}
+    estate.database.change(lambda tx: roles.edit(tx, at(10), "support", revision=1, changes=narrower))
+    before = history()
+    assert before[number] == act.now + timedelta(minutes=10)
+    estate.database.change(lambda tx: delegations.revoke(tx, at(60), "first", estate.terms))
+    estate.database.change(lambda tx: delegations.delete_role(tx, at(70), role.id))
+    assert history() == before

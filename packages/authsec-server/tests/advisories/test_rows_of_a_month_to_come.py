@@ -1,0 +1,54 @@
+"""Somebody inserts ten million events of a month to come on PostgreSQL, and waits until that month gets its partition.
+
+The events are in the default partition, and the maintenance of a server moves them by one statement. It has locked the
+table of events meanwhile. After fifteen seconds the statement ends by its timeout, and a minute later all begins again.
+For a quarter of each minute, no token is issued. What the maintenance would do next is not done any more: keys are not
+rotated, events are not counted, and nothing that expired is deleted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import suppress
+from datetime import UTC, datetime
+
+import pytest
+from audit_answers import fill
+from authsec_server.audit import service as audit
+from authsec_server.db import Database, postgresql, postgresql_connection
+from authsec_server.db.database import Access
+from authsec_server.failures import Unavailable
+
+pytestmark = pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+BEFORE, IN_TIME = datetime(2026, 12, 31, tzinfo=UTC), datetime(2027, 1, 1, tzinfo=UTC)
+BRIEF = postgresql_connection.Bounds(lock_timeout=5000, statement_timeout=50, idle_in_transaction_session_timeout=2500)
+TRIES = 5
+INSERT = """
+INSERT INTO events (id, at, kind, request_id, delegations, roles, decision, reason, address, jti, kid, token_sha256,
+    detail, occurrences)
+SELECT nextval('events_id_seq'), timestamptz '2027-03-02 00:00:00+00' + i * interval '1 millisecond', 'token.issued',
+    '', '[]', '[]', 'granted', '', '', '', '', '', '{}', 1
+FROM generate_series(1, 50000) i
+"""
+
+
+@pytest.fixture
+def brief_statements(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A three-hundredth of the time that a statement may take, for a two-hundredth of the rows."""
+    monkeypatch.setitem(postgresql_connection.BOUNDS, Access.APPEND, BRIEF)
+    postgresql._opening.cache_clear()
+    yield
+    postgresql._opening.cache_clear()
+
+
+@pytest.mark.xfail(strict=True, reason="_make_month moves all rows of the month by one statement, and locks the table")
+def test_the_month_gets_its_partition(database: Database, request: pytest.FixtureRequest) -> None:
+    fill(database)
+    database.append(lambda tx: audit.prepare_months(tx, BEFORE))
+    database.append(lambda tx: tx.connection.exec_driver_sql(INSERT) and None)
+    request.getfixturevalue("brief_statements")
+    for _ in range(TRIES):
+        with suppress(Unavailable):
+            database.append(lambda tx: audit.prepare_months(tx, IN_TIME))
+    found = "SELECT to_regclass('events_2027_03') IS NOT NULL"
+    assert database.read(lambda tx: tx.connection.exec_driver_sql(found).scalar_one())
