@@ -19,8 +19,8 @@ from authsec_server.principal import Act
 from authsec_server.roles import service as roles
 
 CONTENDER = Path(__file__).with_name("contender.py")
-SECONDS = 0.7
-ROUNDS = 8
+SECONDS = 0.3
+ROUNDS = 16
 CONTENDED = 3  # tokens between the first and the last toggle
 TERMS = Terms(max_token_lifetime=86_400, default_audience="authsec-api")
 

@@ -182,6 +182,7 @@ def test_tables_in_a_schema_of_another_name_have_no_findings(undone: Callable[..
     ]
 
 
+@pytest.mark.soak  # test_index_that_leads_to_another_row.py has checks without amcheck
 def test_without_amcheck_it_says_what_was_not_checked_and_how_to_enable_it(undone: Callable[..., Any]) -> None:
     def work(tx: Tx) -> list[Integrity]:
         found = []
