@@ -52,6 +52,7 @@ def test_an_operator_is_offered_nothing_of_an_administrators(company: Any, invit
     assert {"/console/clients/onboard", "/console/delegations/new", "/console/roles/{role}/edit"} <= set(seen)
 
 
+@pytest.mark.soak  # test_console_addresses.py has the same of every page
 @pytest.mark.parametrize("role", ["viewer", pytest.param("operator", marks=pytest.mark.soak)])
 def test_an_address_that_is_forced_is_refused_with_a_way_on(company: Any, browse: Any, invite: Any, role: str) -> None:
     page = browse(company.url, storage_state=invite(company.its, f"Forcing-{role}", role))
