@@ -48,7 +48,6 @@ from authsec_server.roles import service as roles
 from authsec_server.roles.model import RoleDefinition
 from authsec_server.settings import Settings, load_settings
 from click.testing import CliRunner, Result
-from fresh_copies import opened_as_begun
 from hypothesis import settings
 from sqlalchemy import create_engine, text
 from starlette.requests import Request
@@ -191,9 +190,7 @@ def portal() -> Iterator[BlockingPortal]:
 def admin(tmp_path: Path, begun_today: Path, portal: BlockingPortal) -> Iterator[TestClient]:
     """The local operator's HTTP client to a whole authority of its own."""
     shutil.copytree(begun_today, tmp_path, dirs_exist_ok=True)
-    with ExitStack() as stack:
-        with opened_as_begun():
-            authority = stack.enter_context(open_authority(Settings(data=tmp_path), local_operator=True))
+    with open_authority(Settings(data=tmp_path), local_operator=True) as authority:
         client = TestClient(authority.app, base_url="http://127.0.0.1")
         client.portal = portal
         yield client
@@ -380,13 +377,11 @@ def house(tmp_path: Path, begun_at_noon: Path, portal: BlockingPortal) -> Iterat
 
         def build(*, local_operator: bool = False, **settings: Any) -> House:
             clock = Clock()
-            is_fresh = "database" not in settings and not (tmp_path / "authsec.sqlite3").exists()
-            if is_fresh:
+            if "database" not in settings and not (tmp_path / "authsec.sqlite3").exists():
                 shutil.copytree(begun_at_noon, tmp_path, dirs_exist_ok=True)
             its = load_settings(data=tmp_path, **settings)
-            with opened_as_begun() if is_fresh else contextlib.nullcontext():
-                opened = stack.enter_context(open_authority(its, local_operator=local_operator, runtime=clock.around()))
-            return House(opened, clock, stack, portal)
+            opened = open_authority(its, local_operator=local_operator, runtime=clock.around())
+            return House(stack.enter_context(opened), clock, stack, portal)
 
         yield build
 
