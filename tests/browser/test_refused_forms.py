@@ -133,10 +133,8 @@ ONLY_THE_FORM = {PASSWORD[0], SET_UP[0]}  # these have no summary
 FIRST = {case.path: case for case in reversed(CASES) if isinstance(case, Case)}
 # Some kinds in every run, each field of each form in long ones; test_console_*.py have the markup of them all.
 KINDS = {
-    "roles/new: Other actions",
     "clients/onboard: Platform",
     "delegations/new/duration: Maximum Duration",
-    "administrators/invite: Name",
     "account: Current password",
 }
 

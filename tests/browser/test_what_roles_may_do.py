@@ -65,6 +65,7 @@ def test_an_address_that_is_forced_is_refused_with_a_way_on(company: Any, browse
     expect(page.get_by_role("heading", name="Dashboard")).to_be_visible()
 
 
+@pytest.mark.soak  # test_console_addresses.py has lower roles without a browser
 def test_who_loses_a_role_before_an_open_form_changes_nothing_with_it(place: Any, browse: Any, invite: Any) -> None:
     page = browse(place.url, storage_state=invite(place.its, "Olga", "operator"))
     page.goto("/console/roles/new")

@@ -20,7 +20,7 @@ def reader(estate: Any) -> str:
     return token
 
 
-@pytest.mark.parametrize("attack", some_of(ATTACKS), ids=lambda attack: attack.name)
+@pytest.mark.parametrize("attack", some_of(ATTACKS, each=6), ids=lambda attack: attack.name)
 def test_an_attack_fails(
     estate: Any, proxy: str, attack: Attack, reader: str, record_property: pytest.RecordProperty
 ) -> None:

@@ -391,7 +391,7 @@ def test_a_log_that_fails_keeps_no_answer(its: House, monkeypatch: pytest.Monkey
         assert [direct().ask(request(client)).status for _ in range(2)] == [200, 200]
 
 
-@pytest.mark.parametrize("ended", ["granted", "refused", "without a proof", "unknown"])
+@pytest.mark.parametrize("ended", some_of(["granted", "refused", "without a proof", "unknown"], each=4))
 def test_an_idle_connection_keeps_nothing_of_its_request(its: House, ended: str) -> None:
     """Facts in memory are bounded: connections must not keep others, however many there are."""
     client = its.delegated_name()

@@ -101,6 +101,7 @@ def test_a_key_whose_live_tokens_are_not_found_is_named(database: Database, monk
     assert any("live tokens of the key kid" in each for each in verified(database, log).findings)
 
 
+@pytest.mark.soak  # it asks as all readers, on PostgreSQL
 @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
 @pytest.mark.parametrize("short", [1000, pytest.param(0, marks=pytest.mark.soak)])
 def test_questions_are_asked_with_the_timeouts_of_a_server(

@@ -141,6 +141,7 @@ COMPANY = (
 )
 
 
+@pytest.mark.soak  # a database that only AuthSec has changed is in every run
 def test_what_a_company_may_have_beside_it_is_no_finding(undone: Callable[..., Any]) -> None:
     def work(tx: Tx) -> list[str]:
         prepare_months(tx.connection, A_MONTH, ahead=1)

@@ -117,6 +117,7 @@ def year(database: Database) -> Year:
     return Year(database)
 
 
+@pytest.mark.soak  # other orders of changes are in every run
 def test_two_drops_disturb_no_chain(year: Year) -> None:
     year.drop(7)
     assert year.report().findings == ()
