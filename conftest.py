@@ -113,8 +113,7 @@ def _is_second_database(item: pytest.Item) -> bool:
     second = {database for marker, database in SECOND.items() if item.get_closest_marker(marker)}
     if not second or any("database_" in marker.args[0] for marker in item.iter_markers("parametrize")):
         return False
-    params = item.callspec.params if isinstance(item, pytest.Function) and hasattr(item, "callspec") else {}
-    return bool(second & {params.get("database_url"), params.get("database_option")})
+    return bool(second & _words(item))
 
 
 @pytest.fixture(scope="session")

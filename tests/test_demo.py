@@ -50,7 +50,7 @@ TOLD = [
     r"6 A stranger asks for a token",
     r"✓  refused +401 attestation_required",
     r"7 The delegation is revoked",
-    r"✓  refused +by the API \d+ ms later, though the token has 5\d minutes left",
+    r"✓  refused +by the API \d+ ms later, though the token has 5\d minutes\s+left",
     r"✓  refused +410 delegation_ended",
     r"8 The audit log",
     r"client\.created +Administrator +Customer Support",

@@ -29,6 +29,7 @@ def lets_in(its: Any, secret: str) -> bool:
     return bool(asked.json()["reason"] == "no_delegation")
 
 
+@pytest.mark.soak  # test_console_secrets.py has the same without a browser
 def test_from_onboarding_to_the_rotation(place: Any, browse: Any, axe: Any) -> None:
     page = browse(place.its.url, storage_state=place.mary)
     page.goto("/console/clients/onboard")

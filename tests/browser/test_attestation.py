@@ -43,6 +43,7 @@ def fill(page: Page, row: int, key: str, value: str) -> None:
     page.get_by_label(f"Value of selector {row}").filter(visible=True).fill(value)
 
 
+@pytest.mark.soak  # test_selectors_while_typing.py types them
 def test_onboarding_says_how_each_selector_is_proved_before_it_is_sent(
     place: Any, cluster: Issuer, browse: Any, axe: Any
 ) -> None:

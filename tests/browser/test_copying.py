@@ -15,9 +15,9 @@ AGENT = "/console/clients/claims-triage"
     [
         (AGENT, "Copy the Client ID"),
         pytest.param(AGENT, "Copy the SPIFFE ID", marks=pytest.mark.soak),
-        (f"{AGENT}/connect", "Copy for bash"),
+        pytest.param(f"{AGENT}/connect", "Copy for bash", marks=pytest.mark.soak),
         pytest.param(f"{AGENT}/connect", "Copy for PowerShell", marks=pytest.mark.soak),
-        ("/console/apis/ledger", "Copy audience"),
+        pytest.param("/console/apis/ledger", "Copy audience", marks=pytest.mark.soak),
         pytest.param("/console/keys", "Copy key id", marks=pytest.mark.soak),
     ],
 )

@@ -41,6 +41,7 @@ def at(page: Page, step: str) -> None:
     expect(page.get_by_role("heading", name=step, level=2)).to_be_visible()
 
 
+@pytest.mark.soak  # test_console_delegation_steps.py has the same without a browser
 @BRIEFLY
 def test_back_and_the_names_of_the_steps_lose_nothing(page: Page, role: str, agent: str) -> None:
     page.goto(f"{NEW}/actions?role={role}&client={agent}")

@@ -41,6 +41,7 @@ def test_a_filter_holds_for_what_comes(place: Any, browse: Any) -> None:
     expect(rows).to_have_count(2)  # with the head
 
 
+@pytest.mark.soak  # test_audit_live.py has the same without a browser
 @pytest.mark.parametrize("end", ["end-sessions", pytest.param("disable", marks=pytest.mark.soak)])
 def test_it_ends_with_the_session(place: Any, browse: Any, invite: Any, end: str) -> None:
     name = f"Ann-{end}"

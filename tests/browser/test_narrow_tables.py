@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Locator, expect
 
-WIDTHS = (320, 1024, *(pytest.param(width, marks=pytest.mark.soak) for width in (768, 900, 1280)))
+WIDTHS = (320, *(pytest.param(width, marks=pytest.mark.soak) for width in (768, 900, 1024, 1280)))
 LONG = {
     "name": "Reconciliation of Correspondence Wwwwwwwwwwwwwwwwwwww",
     "owner": "Counterfeit-Investigations and Recoveries",
@@ -45,7 +45,7 @@ def seen(row: Locator, text: str) -> Locator:
     return row.get_by_text(text).locator("visible=true").first
 
 
-@pytest.mark.parametrize("width", [320, 900])
+@pytest.mark.parametrize("width", [320, pytest.param(900, marks=pytest.mark.soak)])
 def test_what_is_right_of_a_line_stays_with_it(clients: Any, browse: Any, width: int) -> None:
     """Values of settings, and the buttons that end sessions, were right of a narrow window."""
     page = browse(clients.url, storage_state=clients.mary, viewport={"width": width, "height": 800})

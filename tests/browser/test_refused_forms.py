@@ -131,19 +131,11 @@ CASES: list[Any] = [
 ONLY_THE_FORM = {PASSWORD[0], SET_UP[0]}  # these have no summary
 # Whichever field is wrong, a form says it in the same markup.
 FIRST = {case.path: case for case in reversed(CASES) if isinstance(case, Case)}
-# Each kind of field in every run, each field of each form in long ones; test_console_*.py have the markup of them all.
+# Some kinds in every run, each field of each form in long ones; test_console_*.py have the markup of them all.
 KINDS = {
-    "roles/new: Other actions",
-    "apis/new: What action 1 lets an agent do",
     "clients/onboard: Platform",
-    "clients/{client}/proofs/add: Ends",
-    "delegations/new: Role",
-    "delegations/new/actions: Allowed Actions",
     "delegations/new/duration: Maximum Duration",
-    "administrators/invite: Name",
-    "activity: Client",
     "account: Current password",
-    "set-up: Password",
 }
 
 

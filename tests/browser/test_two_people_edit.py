@@ -58,6 +58,7 @@ def is_told(page: Page, field: str, text: str) -> None:
     expect(page.get_by_text("Now: The first one's")).to_be_visible()
 
 
+@pytest.mark.soak  # test_edit_undoes_an_edit.py has the same without a browser
 @pytest.mark.parametrize(
     ("thing", "field", "buttons"),
     [

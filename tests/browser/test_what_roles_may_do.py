@@ -52,6 +52,7 @@ def test_an_operator_is_offered_nothing_of_an_administrators(company: Any, invit
     assert {"/console/clients/onboard", "/console/delegations/new", "/console/roles/{role}/edit"} <= set(seen)
 
 
+@pytest.mark.soak  # test_console_addresses.py has the same of every page
 @pytest.mark.parametrize("role", ["viewer", pytest.param("operator", marks=pytest.mark.soak)])
 def test_an_address_that_is_forced_is_refused_with_a_way_on(company: Any, browse: Any, invite: Any, role: str) -> None:
     page = browse(company.url, storage_state=invite(company.its, f"Forcing-{role}", role))
@@ -64,6 +65,7 @@ def test_an_address_that_is_forced_is_refused_with_a_way_on(company: Any, browse
     expect(page.get_by_role("heading", name="Dashboard")).to_be_visible()
 
 
+@pytest.mark.soak  # test_console_addresses.py has lower roles without a browser
 def test_who_loses_a_role_before_an_open_form_changes_nothing_with_it(place: Any, browse: Any, invite: Any) -> None:
     page = browse(place.url, storage_state=invite(place.its, "Olga", "operator"))
     page.goto("/console/roles/new")

@@ -117,7 +117,7 @@ def verify(library: Client, its: Any, request: pytest.FixtureRequest) -> Verify:
     return run
 
 
-@pytest.mark.parametrize("library", each(TRIED[VERIFIES], rarely=[JWCRYPTO]))
+@pytest.mark.parametrize("library", each(TRIED[VERIFIES], rarely=[AUTHLIB, JOSERFC, JWCRYPTO, PYTHON_JOSE]))
 def test_a_foreign_library_verifies_from_discovery_alone(
     library: Client, its: Any, verify: Verify, record_verdict: RecordVerdict
 ) -> None:

@@ -30,7 +30,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ..environments import variables
-from .catalogue import MCP_1, MCP_2, MCP_KEY, MCP_SECRET, TRIED, Client, each
+from .catalogue import MCP_1, MCP_2, MCP_KEY, MCP_NPM, MCP_SECRET, TRIED, Client, each
 from .recording import RecordVerdict
 
 # Arguments: server, issuer ("" names none), kind of credential, client id, credential.
@@ -141,7 +141,7 @@ def authority(serving: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         yield serve()
 
 
-@pytest.mark.parametrize("client", each(TRIED[MCP_SECRET], rarely=[MCP_1]))
+@pytest.mark.parametrize("client", each(TRIED[MCP_SECRET], rarely=[MCP_1, MCP_NPM]))
 @pytest.mark.parametrize(
     ("kind", "tried"), [("secret", MCP_SECRET), pytest.param("key", MCP_KEY, marks=pytest.mark.soak)]
 )

@@ -90,7 +90,7 @@ def ended(authority: Any, role: str) -> str:
     return id_
 
 
-@pytest.mark.parametrize("client", each(PUBLISHED))
+@pytest.mark.parametrize("client", each(PUBLISHED, rarely=PUBLISHED[2:]))
 def test_a_published_client_gets_living_tokens(
     client: Client, agent: Any, authority: Any, foreign_python: ForeignPython, record_verdict: RecordVerdict
 ) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from long_runs import some_of
 
 from .attacks import ATTACKS, Attack, damage
 from .exchanges import Http1, Http2, asks_for_websocket
@@ -19,7 +20,7 @@ def reader(estate: Any) -> str:
     return token
 
 
-@pytest.mark.parametrize("attack", ATTACKS, ids=lambda attack: attack.name)
+@pytest.mark.parametrize("attack", some_of(ATTACKS, each=6), ids=lambda attack: attack.name)
 def test_an_attack_fails(
     estate: Any, proxy: str, attack: Attack, reader: str, record_property: pytest.RecordProperty
 ) -> None:

@@ -21,6 +21,8 @@ from authsec_server.web.request_context import RequestContext
 from sqlalchemy import text
 from starlette.testclient import TestClient
 
+pytestmark = pytest.mark.sqlite_suffices
+
 CRM = "https://crm.example.com"
 PATH = "/authsec/api/v1/apis"
 HERE = RequestContext(request_id="req_test", address="192.0.2.1")

@@ -307,6 +307,7 @@ A_TOKEN = Happening(
 )
 
 
+@pytest.mark.sqlite_suffices
 def test_a_long_outage_is_caught_up_in_batches(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     history = [replace(A_TOKEN, seconds=60 * minute) for minute in range(40)]
     write(database, history)

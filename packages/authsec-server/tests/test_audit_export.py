@@ -16,6 +16,8 @@ from authsec_server.audit.model import Decision, Event, EventKind, Named, Refusa
 from authsec_server.db import Database
 from authsec_server.principal import LOCAL_OPERATOR
 
+pytestmark = pytest.mark.sqlite_suffices
+
 NOW = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
 TOKEN = Event(
     at=NOW,

@@ -17,7 +17,7 @@ from authsec_server.db import Database, Tx
 from authsec_server.failures import Unavailable
 from sqlalchemy import create_engine
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.sqlite_suffices]
 
 
 @pytest.fixture

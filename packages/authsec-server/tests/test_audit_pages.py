@@ -100,6 +100,7 @@ def test_every_part_of_the_filter_is_tried() -> None:
     assert set(unset_or) == {field.name for field in fields(EventFilter)}
 
 
+@pytest.mark.sqlite_suffices
 @settings(max_examples=examples(60), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(events, max_size=12), filters, st.integers(1, 5), st.sampled_from([1, 3, 5000]))
 def test_the_pages_together_are_what_is_wanted(
@@ -208,6 +209,7 @@ def test_an_event_is_found_by_what_it_is_called(database: Database, act: Act, as
     assert database.read(lambda tx: find(tx, act, asked, limit=1)) == (written[0],)
 
 
+@pytest.mark.sqlite_suffices
 @pytest.mark.parametrize("asked", ["", "req", "0123456789abcde", "req_%", "a" * 41, "two words", "\0" * 10])
 def test_what_is_not_a_whole_name_finds_nothing(database: Database, act: Act, asked: str) -> None:
     write(database, replace(EVENT, jti="0123456789abcdef"))

@@ -235,6 +235,7 @@ def test_an_event_that_was_committed_late_is_sealed_as_well(audit_log: AuditLog)
     assert (audit_log.verify().not_yet, audit_log.verify().as_sealed) == (0, True)
 
 
+@pytest.mark.postgresql_suffices
 def test_several_sealers_take_turns_and_one_that_is_gone_is_missed_by_nobody(audit_log: AuditLog) -> None:
     others = [audit_log.another_sealer() for _ in range(2)]
     for turn in range(6):

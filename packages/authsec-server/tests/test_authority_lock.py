@@ -50,6 +50,7 @@ def delegated(database: Database, act: Act) -> tuple[str, str]:
     return database.change(set_up)
 
 
+@pytest.mark.postgresql_suffices  # SQLite has one writer
 def test_no_token_is_recorded_after_what_ends_it(
     database: Database, database_url: str, tmp_path: Path, delegated: tuple[str, str]
 ) -> None:

@@ -156,6 +156,7 @@ def following(*arguments: str) -> Iterator[subprocess.Popen[str]]:
             process.kill()
 
 
+@pytest.mark.soak  # it starts processes that end
 def test_it_ends_cleanly_and_keeps_how_far_it_was(log: Log, tmp_path: Path) -> None:
     state, data = tmp_path / "state", ("--data", str(tmp_path))
     with following("--state", str(state), *data) as process:

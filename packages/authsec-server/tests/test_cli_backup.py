@@ -20,6 +20,7 @@ from authsec_server.cli.backup import backup
 from authsec_server.db import Database, Tx, open_database
 from authsec_server.settings import Settings, load_settings
 from click.testing import CliRunner, Result
+from long_runs import some_of
 from sqlalchemy import text
 
 Authsec = Callable[..., Result]
@@ -158,6 +159,7 @@ def test_a_plain_copy_is_not_compared_with_an_earlier_file_of_checkpoints(data: 
         assert authority.comparison.problem == COPIED
 
 
+@pytest.mark.soak  # a killed server is in every run
 def test_a_program_that_knows_no_mark_may_close_the_file_last(data: Settings, tmp_path: Path, authsec: Authsec) -> None:
     """After a server that ended well; and after one was killed, where an outside checkpoint shows that all is here."""
     with closing(sqlite3.connect(data.database_file)) as other:
@@ -193,7 +195,7 @@ with open_authority(Settings(data=Path(sys.argv[1]))) as authority:
 """
 
 
-@pytest.mark.parametrize("looked_at", [False, True])
+@pytest.mark.parametrize("looked_at", some_of([False, True], each=2))
 def test_a_server_that_was_killed_or_ended_leaves_no_plain_copy(
     data: Settings, tmp_path: Path, authsec: Authsec, looked_at: bool
 ) -> None:

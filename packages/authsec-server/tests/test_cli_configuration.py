@@ -12,6 +12,7 @@ import yaml
 from authsec_server.app import open_authority
 from authsec_server.cli import local
 from click.testing import Result
+from long_runs import some_rows_of
 
 Authsec = Callable[..., Result]
 File = Callable[[str], str]
@@ -121,7 +122,7 @@ roles: {{r: {{actions: [a:b]}}}}
 
 @pytest.mark.parametrize(
     ("text", "line", "says", "remedy"),
-    [
+    some_rows_of([
         ("agents:\n  x:\n    proof: []\n    proofs: []\n", 3, "Unknown field 'proof'", "nearest is proofs"),
         ("agent: {}\n", 1, "Unknown field 'agent'", "nearest is agents"),
         ("agents:\n", 1, "agents is empty", "agents: {}"),
@@ -150,7 +151,7 @@ roles: {{r: {{actions: [a:b]}}}}
         ("roles:\n\tr: {actions: [a:b]}\n", "2:1", "here is a tab", "spaces"),
         ("roles: {r: {actions: [\ta:b]}}\nagents:\n  \tx: {}\n", "3:3", "here is a tab", "spaces"),
         ("", "", "This file is empty", "Start with one of the sections issuers"),
-    ],
+    ]),
 )  # fmt: skip
 def test_a_mistake_is_told_with_its_line_and_what_would_be_right(
     authsec: Authsec, file: File, text: str, line: Any, says: str, remedy: str

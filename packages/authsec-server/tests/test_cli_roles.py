@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import pytest
 from click.testing import Result
+from long_runs import some_of
 
 Authsec = Callable[..., Result]
 
@@ -41,7 +42,7 @@ def test_a_taken_slug_is_refused_with_the_option_for_another(authsec: Authsec) -
     assert "Choose another slug or name. The option is --slug.\n" in authsec(*create).stderr
 
 
-@pytest.mark.parametrize("handle", ["../keys", "..", "", "a/b", "support?x=1", "support#x", "%2e%2e"])
+@pytest.mark.parametrize("handle", some_of(["../keys", "..", "", "a/b", "support?x=1", "support#x", "%2e%2e"]))
 def test_what_was_typed_stays_a_name(authsec: Authsec, handle: str) -> None:
     authsec("roles", "create", "Support", "--action", "customers:read")
     refused = authsec("roles", "show", handle)

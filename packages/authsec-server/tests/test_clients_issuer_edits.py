@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from authsec_server.clients import bindings, search, service
 from authsec_server.clients.model import Attention, Client
 from authsec_server.clients.proof_status import ProofState, proof_status
@@ -15,6 +16,8 @@ from authsec_server.issuers import service as issuers
 from authsec_server.issuers.model import TrustedIssuer
 from authsec_server.principal import Act
 from selector_proofs import OURS, actions, cluster, onboard, our_spire
+
+pytestmark = pytest.mark.sqlite_suffices
 
 LABELLED = (("k8s:ns", "production"), ("k8s:sa", "support"), ("k8s:pod-label:app", "support"))
 ASKED = {"api_server": "https://10.0.0.1:6443", "credentials": "token", "pod_lookup": True}

@@ -141,6 +141,7 @@ def read_all(database: Database, act: Act, limit: int, filters: ClientFilters, *
     raise AssertionError("the pages have no end")
 
 
+@pytest.mark.sqlite_suffices
 @pytest.mark.parametrize("few", [0, 2_000], ids=["labels held by many", "labels held by few"])
 def test_pages_hold_each_client_once_and_in_order(
     database: Database, act: Act, few: int, monkeypatch: pytest.MonkeyPatch
@@ -208,6 +209,7 @@ def test_owners_differ_by_more_than_case(database: Database, act: Act) -> None:
     assert database.read(lambda tx: search.owners(tx, act)) == ["100%", "anna", "Team CRM", "Örtlich"]
 
 
+@pytest.mark.sqlite_suffices
 def test_a_count_ends_where_it_tells_nothing_more(database: Database, act: Act) -> None:
     fill(database, act, 1)
 

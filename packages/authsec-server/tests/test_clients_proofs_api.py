@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from authsec.client_secret import is_client_secret
 from authsec.jose import PrivateKey, parse_compact
+from long_runs import some_rows_of
 from starlette.testclient import TestClient
 
 PATH = "/authsec/api/v1/clients"
@@ -42,19 +43,21 @@ def test_a_client_is_given_another_proof_and_loses_one(admin: TestClient) -> Non
 
 @pytest.mark.parametrize(
     ("path", "body", "field"),
-    [
-        ("/support/proofs", {}, "platform"),
-        ("/support/proofs", {"platform": "secret", "client_secret": "mine"}, "client_secret"),
-        ("/support/proofs", {"platform": "secret", "public_key": "x"}, "public_key"),
-        ("/support/proofs", {"platform": "key"}, "public_key"),
-        ("/support/proofs", {"platform": "unattested", "expires_at": "tomorrow"}, "expires_at"),
-        ("/support/proofs", {"platform": "unattested", "expires_at": "2020-01-01T00:00:00Z"}, "expires_at"),
-        ("/support/secret", {"overlap": -1}, "overlap"),
-        ("/support/secret", {"overlap": 7 * 86_400 + 1}, "overlap"),
-        ("/support/secret", {"overlap": 10**12}, "overlap"),
-        ("/support/secret", {"overlap": "1h"}, "overlap"),
-        ("/support/secret", {"secret": "mine"}, "secret"),
-    ],
+    some_rows_of(
+        [
+            ("/support/proofs", {}, "platform"),
+            ("/support/proofs", {"platform": "secret", "client_secret": "mine"}, "client_secret"),
+            ("/support/proofs", {"platform": "secret", "public_key": "x"}, "public_key"),
+            ("/support/proofs", {"platform": "key"}, "public_key"),
+            ("/support/proofs", {"platform": "unattested", "expires_at": "tomorrow"}, "expires_at"),
+            ("/support/proofs", {"platform": "unattested", "expires_at": "2020-01-01T00:00:00Z"}, "expires_at"),
+            ("/support/secret", {"overlap": -1}, "overlap"),
+            ("/support/secret", {"overlap": 7 * 86_400 + 1}, "overlap"),
+            ("/support/secret", {"overlap": 10**12}, "overlap"),
+            ("/support/secret", {"overlap": "1h"}, "overlap"),
+            ("/support/secret", {"secret": "mine"}, "secret"),
+        ]
+    ),
 )
 def test_what_is_refused_is_named(admin: TestClient, path: str, body: dict[str, Any], field: str) -> None:
     before = post(admin, name="Support", platform="secret")

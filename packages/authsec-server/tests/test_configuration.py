@@ -24,6 +24,7 @@ from authsec_server.failures import Conflict, Invalid, RoleTooSmall
 from authsec_server.issuers import service as issuers
 from authsec_server.issuers.model import ProposedTrustedIssuer
 from authsec_server.principal import LOCAL_OPERATOR, Act, Role
+from long_runs import some_rows_of
 
 pytestmark = pytest.mark.sqlite_suffices
 
@@ -320,7 +321,7 @@ def test_an_api_that_is_mistyped_in_a_delegation_is_told_before_tokens_are_for_n
 
 @pytest.mark.parametrize(
     ("sections", "field", "says"),
-    [
+    some_rows_of([
         ({"roles": {"Support": {"actions": ["a:b"]}}}, "roles.Support.slug", "lower-case"),
         ({"roles": {"support": {"actions": []}}}, "roles.support.actions", "no actions"),
         ({"roles": {"support": {"actions": ["a:*"]}}}, "roles.support.actions.0", "wildcards"),
@@ -348,7 +349,7 @@ def test_an_api_that_is_mistyped_in_a_delegation_is_told_before_tokens_are_for_n
         ),
         ({"agents": {"x": {"proofs": []}}}, "agents.x.proofs", "needs a proof"),
         ({"apis": {"x": {"identifier": "Customers API"}}}, "apis.x.identifier", "not an audience"),
-    ],
+    ]),
 )  # fmt: skip
 def test_what_cannot_be_names_its_place_and_nothing_is_done(
     estate: Estate, sections: dict[str, Any], field: str, says: str

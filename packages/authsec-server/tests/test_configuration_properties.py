@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
+import pytest
 from authsec.jose import PrivateKey
 from authsec_server.cli.configuration import as_yaml
 from authsec_server.cli.yaml_reader import read_yaml
@@ -220,6 +221,7 @@ def without_issuer(field: str, value: Any) -> Any:
 acts = st.one_of(st.sampled_from([disable, make_secret, revoke]), st.tuples(documents, st.booleans(), st.booleans()))
 
 
+@pytest.mark.sqlite_suffices
 @UNHURRIED
 @given(st.lists(acts, min_size=1, max_size=4))
 def test_whatever_there_is_exported_and_applied_changes_nothing(estate: Estate, done: list[Any]) -> None:

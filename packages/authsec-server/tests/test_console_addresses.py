@@ -113,9 +113,11 @@ def test_every_route_has_its_example(house: Callable[..., House]) -> None:
     assert routes_of(house().authority.app) == looked | sent
 
 
-def test_whoever_has_a_lower_role_is_told_so_and_changes_nothing(staff: Staff) -> None:
+@pytest.mark.parametrize("share", [3, pytest.param(1, marks=pytest.mark.soak)])
+def test_whoever_has_a_lower_role_is_told_so_and_changes_nothing(staff: Staff, share: int) -> None:
+    """In short runs, a third of the addresses."""
     doors = {role: staff.signed_in(role) for role in (ANYBODY, VIEWER, OPERATOR)}
-    for address in INSIDE:
+    for address in INSIDE[::share]:
         example = staff.example(address)
         way, body = example.way, example.body
         if has_new_password(address):
@@ -140,9 +142,11 @@ def turned_away(page: Page, role: str, what: str) -> None:
     assert page.links["Dashboard"] == "/console", what
 
 
-def test_whoever_has_the_role_may_look(staff: Staff) -> None:
+@pytest.mark.parametrize("share", [3, pytest.param(1, marks=pytest.mark.soak)])
+def test_whoever_has_the_role_may_look(staff: Staff, share: int) -> None:
+    """In short runs, a third of the addresses."""
     doors = {role: staff.signed_in(role) for role in ROLES}
-    for address in INSIDE:
+    for address in INSIDE[::share]:
         if address.looks:
             way = staff.to_look_at(address)
             if has_new_password(address):
@@ -151,11 +155,11 @@ def test_whoever_has_the_role_may_look(staff: Staff) -> None:
                 assert get(doors[role], way).status == 200, (address.path, role)
 
 
-@pytest.mark.parametrize("share", [3, pytest.param(1, marks=pytest.mark.soak)])
+@pytest.mark.parametrize("share", [6, pytest.param(1, marks=pytest.mark.soak)])
 def test_whoever_has_the_role_may_do(staff: Staff, share: int) -> None:
     """The same forms that changed nothing for those below: so that was not because of the forms.
 
-    In short runs a third of them; `test_change_without_a_record.py` sends all, as an admin.
+    In short runs a sixth of them; `test_change_without_a_record.py` sends all, as an admin.
     """
     staff.signed_in(VIEWER)  # a session to end
     for address in INSIDE[::share]:
@@ -169,11 +173,12 @@ def test_whoever_has_the_role_may_do(staff: Staff, share: int) -> None:
             assert (staff.kept() != before) is address.changes, address.path
 
 
-def test_nobody_is_offered_what_they_may_not_do(staff: Staff) -> None:
-    """No link and no form leads anybody to a page that says no, or to none."""
+@pytest.mark.parametrize("share", [2, pytest.param(1, marks=pytest.mark.soak)])
+def test_nobody_is_offered_what_they_may_not_do(staff: Staff, share: int) -> None:
+    """No link and no form leads anybody to a page that says no, or to none. In short runs, half of the pages."""
     for role in (VIEWER, OPERATOR):
         door = staff.signed_in(role)
-        for address in INSIDE:
+        for address in INSIDE[::share]:
             if role not in reaching(address.looks) or address.path == STREAM:
                 continue
             page = get(door, staff.to_look_at(address))

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from authsec_server.console import apis as module
+from long_runs import some_of, some_rows_of
 from pages import Page, get, post
 from starlette.testclient import TestClient
 
@@ -75,7 +76,7 @@ def test_the_list_shows_each_with_its_audience(door: TestClient, api: str) -> No
     assert page.links["Customer API"] == api
 
 
-@pytest.mark.parametrize("text", ["CUSTOMER", "tomers", "customers.example"])
+@pytest.mark.parametrize("text", some_of(["CUSTOMER", "tomers", "customers.example"]))
 def test_apis_are_found_by_what_they_are_called(door: TestClient, api: str, text: str) -> None:
     make(door, "apis", name="Tools", identifier="tools")
     page = get(door, LIST).form(LIST).send(text=text)
@@ -118,22 +119,24 @@ def test_an_api_is_registered(door: TestClient) -> None:
 
 @pytest.mark.parametrize(
     ("typed", "status", "field", "says"),
-    [
-        ({"name": ""}, 400, "name", "must not be empty"),
-        ({"slug": "Not One"}, 400, "slug", "1 to 63 lower-case letters"),
-        ({"identifier": ""}, 400, "identifier", "is not an audience"),
-        ({"identifier": "customers.example.com/x y"}, 400, "identifier", "neither a URL nor a name"),
-        ({"identifier": "https://x.example/#part"}, 400, "identifier", "must not have a fragment"),
-        ({"kind": "king"}, 400, "kind", "not a kind of API"),
-        ({"description": "d" * 2001}, 400, "description", "at most 2000"),
-        ({"action": ["customers:read", "all"]}, 400, "actions.1.action", "it has no colon"),
-        ({"action": ["customers:*", "x:z"]}, 400, "actions.0.action", "ildcards are not supported"),
-        ({"action": ["a:b", "a:b"]}, 400, "actions.1.action", "a:b is described twice"),
-        ({"action_description": ["", "Kept"]}, 400, "actions.0.description", "must not be empty"),
-        ({"slug": "customers"}, 409, "slug", "already belongs to the API"),
-        ({"identifier": URL}, 409, "identifier", "already belongs to the API"),
-        ({"identifier": "customers"}, 409, "identifier", "already belongs to the API"),
-    ],
+    some_rows_of(
+        [
+            ({"name": ""}, 400, "name", "must not be empty"),
+            ({"slug": "Not One"}, 400, "slug", "1 to 63 lower-case letters"),
+            ({"identifier": ""}, 400, "identifier", "is not an audience"),
+            ({"identifier": "customers.example.com/x y"}, 400, "identifier", "neither a URL nor a name"),
+            ({"identifier": "https://x.example/#part"}, 400, "identifier", "must not have a fragment"),
+            ({"kind": "king"}, 400, "kind", "not a kind of API"),
+            ({"description": "d" * 2001}, 400, "description", "at most 2000"),
+            ({"action": ["customers:read", "all"]}, 400, "actions.1.action", "it has no colon"),
+            ({"action": ["customers:*", "x:z"]}, 400, "actions.0.action", "ildcards are not supported"),
+            ({"action": ["a:b", "a:b"]}, 400, "actions.1.action", "a:b is described twice"),
+            ({"action_description": ["", "Kept"]}, 400, "actions.0.description", "must not be empty"),
+            ({"slug": "customers"}, 409, "slug", "already belongs to the API"),
+            ({"identifier": URL}, 409, "identifier", "already belongs to the API"),
+            ({"identifier": "customers"}, 409, "identifier", "already belongs to the API"),
+        ]
+    ),
 )
 def test_what_is_wrong_stands_at_its_field_and_what_was_typed_is_kept(
     door: TestClient, api: str, typed: dict[str, Any], status: int, field: str, says: str

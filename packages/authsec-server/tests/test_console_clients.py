@@ -10,6 +10,7 @@ from urllib.parse import urlencode
 
 import pytest
 from authsec.jose import PrivateKey
+from long_runs import some_rows_of
 from pages import Page, get, post
 from starlette.testclient import TestClient
 
@@ -118,27 +119,30 @@ def test_what_was_typed_for_other_platforms_is_neither_required_nor_sent(door: T
 
 @pytest.mark.parametrize(
     ("typed", "says"),
-    [
-        ({"name": " "}, "Name must not be empty."),
-        ({"platform": ""}, "Choose the platform"),
-        ({"platform": "mainframe"}, "'mainframe' is not a platform."),
-        ({"kind": "robot"}, "Choose AI Agent or MCP Server."),
-        ({"platform": "kubernetes"}, "needs at least one selector"),
-        (
-            {"platform": "kubernetes", **rows("kubernetes", {"k8s:namespace": "production"})},
-            "'k8s:namespace' is not a selector of Kubernetes; the nearest is k8s:ns.",
-        ),
-        ({"platform": "kubernetes", **rows("kubernetes", {"": "production"})}, "Choose a key for this value."),
-        ({"platform": "unix", **rows("unix", {"unix:uid": "root"})}, "'root' is not a valid value of unix:uid"),
-        ({"platform": "key"}, "A key pair needs the agent's public key."),
-        ({"platform": "key", "public_key": "no key"}, "This public key cannot be used"),
-        ({"slug": "No Slug"}, "Slug must be 1 to 63 lower-case letters, digits or hyphens."),
-        ({"slug": "taken"}, "The slug taken already belongs to"),
-        ({"owner": "x" * 121}, "Owner must have 1 to 120 characters."),
-        ({"labels": "team"}, "The line 'team' is not a label."),
-        ({"labels": "team=a\nteam=b"}, "The label 'team' appears twice."),
-        ({"labels": "TEAM=a"}, "'TEAM' is not a valid label name."),
-    ],
+    some_rows_of(
+        [
+            ({"name": " "}, "Name must not be empty."),
+            ({"platform": ""}, "Choose the platform"),
+            ({"platform": "mainframe"}, "'mainframe' is not a platform."),
+            ({"kind": "robot"}, "Choose AI Agent or MCP Server."),
+            ({"platform": "kubernetes"}, "needs at least one selector"),
+            (
+                {"platform": "kubernetes", **rows("kubernetes", {"k8s:namespace": "production"})},
+                "'k8s:namespace' is not a selector of Kubernetes; the nearest is k8s:ns.",
+            ),
+            ({"platform": "kubernetes", **rows("kubernetes", {"": "production"})}, "Choose a key for this value."),
+            ({"platform": "unix", **rows("unix", {"unix:uid": "root"})}, "'root' is not a valid value of unix:uid"),
+            ({"platform": "key"}, "A key pair needs the agent's public key."),
+            ({"platform": "key", "public_key": "no key"}, "This public key cannot be used"),
+            ({"slug": "No Slug"}, "Slug must be 1 to 63 lower-case letters, digits or hyphens."),
+            ({"slug": "taken"}, "The slug taken already belongs to"),
+            ({"owner": "x" * 121}, "Owner must have 1 to 120 characters."),
+            ({"labels": "team"}, "The line 'team' is not a label."),
+            ({"labels": "team=a\nteam=b"}, "The label 'team' appears twice."),
+            ({"labels": "TEAM=a"}, "'TEAM' is not a valid label name."),
+        ],
+        each=4,
+    ),
 )
 def test_what_is_wrong_stands_at_its_field_and_what_was_typed_is_kept(
     door: TestClient, typed: dict[str, Any], says: str

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from authsec.grant_url import grant_page
+from long_runs import some_rows_of
 from pages import Page, get, post
 from starlette.testclient import TestClient
 
@@ -119,15 +120,17 @@ def test_a_role_that_does_not_hold_what_is_asked_for_is_said_to_be_one(door: Tes
 
 @pytest.mark.parametrize(
     ("other", "field", "says"),
-    [
-        ({"client": ""}, "client", "No client is chosen."),
-        ({"client": "gone"}, "client", "This client does not exist"),
-        ({"role_name": ""}, "role_name", "Name must"),
-        ({"role_other_actions": ""}, "role_other_actions", "There are no actions."),
-        ({"role_other_actions": "reports"}, "role_other_actions", "is not an action"),
-        ({"role_name": "Support"}, "role_name", "belongs to the role"),
-        ({"role": "support"}, "role", "You chose a role and also typed a new one below."),
-    ],
+    some_rows_of(
+        [
+            ({"client": ""}, "client", "No client is chosen."),
+            ({"client": "gone"}, "client", "This client does not exist"),
+            ({"role_name": ""}, "role_name", "Name must"),
+            ({"role_other_actions": ""}, "role_other_actions", "There are no actions."),
+            ({"role_other_actions": "reports"}, "role_other_actions", "is not an action"),
+            ({"role_name": "Support"}, "role_name", "belongs to the role"),
+            ({"role": "support"}, "role", "You chose a role and also typed a new one below."),
+        ]
+    ),
 )
 def test_whatever_keeps_a_new_role_from_being_used_all_that_was_typed_stays(
     door: TestClient, role: str, agent: str, other: dict[str, str], field: str, says: str

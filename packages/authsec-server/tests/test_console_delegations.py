@@ -11,6 +11,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from authsec_server.delegations.model import UNUSED_FOR
 from authsec_server.principal import LOCAL_OPERATOR, Role
+from long_runs import some_rows_of
 from pages import Page, get, post
 from starlette.testclient import TestClient
 
@@ -135,58 +136,75 @@ def test_a_client_is_preselected_by_the_address(door: TestClient, role: str, age
 
 @pytest.mark.parametrize(
     ("step", "query", "lands", "says"),
-    [
-        ("actions", "", "", "No role is chosen."),
-        ("actions", "role={role}", "", "No client is chosen."),
-        ("actions", "role=gone&client={agent}", "", "This role does not exist"),
-        ("review", "role={role}&client=gone&actions=customers:read", "", "This client does not exist"),
-        (
-            "duration",
-            "role={role}&client={agent}&target_type=Toaster&actions=customers:read",
-            "",
-            "is not a target type",
-        ),
-        ("duration", "role={role}&client={agent}", "actions", "No action is chosen"),
-        ("review", "role={role}&client={agent}&actions=customers:delete", "actions", "is not an action of the role"),
-        (
-            "review",
-            "role={role}&client={agent}&actions=customers:read&amount=2&unit=days",
-            "duration",
-            "1 minute to 1 day",
-        ),
-        ("review", "role={role}&client={agent}&actions=customers:read&amount=x", "duration", "must be a whole number"),
-        ("review", "role={role}&client={agent}&actions=customers:read&unit=eras", "duration", "The unit is unknown"),
-        (
-            "review",
-            "role={role}&client={agent}&actions=customers:read&ends_at=soon",
-            "duration",
-            "This is not a date and time.",
-        ),
-        (
-            "review",
-            "role={role}&client={agent}&actions=customers:read&ends_at=2020-01-01T00:00",
-            "duration",
-            "must be a future date",
-        ),
-        (
-            "review",
-            "role={role}&client={agent}&actions=customers:read&audiences=Not%20one",
-            "duration",
-            "is not an audience",
-        ),
-        (
-            "review",
-            "role={role}&client={agent}&actions=customers:read&excluded_proofs=magic",
-            "duration",
-            "not a kind of proof",
-        ),
-        (
-            "review",
-            "role={role}&client={agent}&actions=customers:read&owner=" + "o" * 121,
-            "duration",
-            "Owner must have",
-        ),
-    ],
+    some_rows_of(
+        [
+            ("actions", "", "", "No role is chosen."),
+            ("actions", "role={role}", "", "No client is chosen."),
+            ("actions", "role=gone&client={agent}", "", "This role does not exist"),
+            ("review", "role={role}&client=gone&actions=customers:read", "", "This client does not exist"),
+            (
+                "duration",
+                "role={role}&client={agent}&target_type=Toaster&actions=customers:read",
+                "",
+                "is not a target type",
+            ),
+            ("duration", "role={role}&client={agent}", "actions", "No action is chosen"),
+            (
+                "review",
+                "role={role}&client={agent}&actions=customers:delete",
+                "actions",
+                "is not an action of the role",
+            ),
+            (
+                "review",
+                "role={role}&client={agent}&actions=customers:read&amount=2&unit=days",
+                "duration",
+                "1 minute to 1 day",
+            ),
+            (
+                "review",
+                "role={role}&client={agent}&actions=customers:read&amount=x",
+                "duration",
+                "must be a whole number",
+            ),
+            (
+                "review",
+                "role={role}&client={agent}&actions=customers:read&unit=eras",
+                "duration",
+                "The unit is unknown",
+            ),
+            (
+                "review",
+                "role={role}&client={agent}&actions=customers:read&ends_at=soon",
+                "duration",
+                "This is not a date and time.",
+            ),
+            (
+                "review",
+                "role={role}&client={agent}&actions=customers:read&ends_at=2020-01-01T00:00",
+                "duration",
+                "must be a future date",
+            ),
+            (
+                "review",
+                "role={role}&client={agent}&actions=customers:read&audiences=Not%20one",
+                "duration",
+                "is not an audience",
+            ),
+            (
+                "review",
+                "role={role}&client={agent}&actions=customers:read&excluded_proofs=magic",
+                "duration",
+                "not a kind of proof",
+            ),
+            (
+                "review",
+                "role={role}&client={agent}&actions=customers:read&owner=" + "o" * 121,
+                "duration",
+                "Owner must have",
+            ),
+        ]
+    ),
 )
 def test_a_step_whose_earlier_state_is_wrong_sends_to_the_step_that_mends_it(
     door: TestClient, role: str, agent: str, step: str, query: str, lands: str, says: str

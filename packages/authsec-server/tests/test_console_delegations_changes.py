@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from authsec_server.clients.model import ProofKind
 from authsec_server.principal import LOCAL_OPERATOR, Role
+from long_runs import some_rows_of
 from pages import Page, get, post
 from starlette.testclient import TestClient
 
@@ -168,17 +169,19 @@ def test_select_all_in_the_edit_works_without_script(door: TestClient, made: dic
 
 @pytest.mark.parametrize(
     ("typed", "field", "says"),
-    [
-        ({"actions": []}, "actions", "No actions were given"),
-        ({"actions": ["customers:delete"]}, "actions", "is not an action of the role"),
-        ({"amount": "9", "unit": "days"}, "amount", "must be from 1 minute to 1 day"),
-        ({"amount": ""}, "amount", "must be a whole number"),
-        ({"ends_at": "2020-01-01T00:00"}, "ends_at", "must be a future date"),
-        ({"owner": ""}, "owner", "Owner must not be empty"),
-        ({"target_type": "Toaster"}, "target_type", "is not a target type"),
-        ({"audiences": ["Not one"]}, "audiences", "is not an audience"),
-        ({"excluded_proofs": [*ProofKind]}, "excluded_proofs", "Every kind"),
-    ],
+    some_rows_of(
+        [
+            ({"actions": []}, "actions", "No actions were given"),
+            ({"actions": ["customers:delete"]}, "actions", "is not an action of the role"),
+            ({"amount": "9", "unit": "days"}, "amount", "must be from 1 minute to 1 day"),
+            ({"amount": ""}, "amount", "must be a whole number"),
+            ({"ends_at": "2020-01-01T00:00"}, "ends_at", "must be a future date"),
+            ({"owner": ""}, "owner", "Owner must not be empty"),
+            ({"target_type": "Toaster"}, "target_type", "is not a target type"),
+            ({"audiences": ["Not one"]}, "audiences", "is not an audience"),
+            ({"excluded_proofs": [*ProofKind]}, "excluded_proofs", "Every kind"),
+        ]
+    ),
 )
 def test_what_is_wrong_in_an_edit_stands_at_its_field(
     door: TestClient, made: dict[str, Any], typed: dict[str, Any], field: str, says: str

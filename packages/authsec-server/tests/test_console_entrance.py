@@ -8,6 +8,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+from long_runs import some_of, some_rows_of
 from pages import Page, get, post
 from starlette.testclient import TestClient
 
@@ -76,13 +77,15 @@ def test_the_first_administrator_is_set_up_and_is_in(opened: House) -> None:
 
 @pytest.mark.parametrize(
     ("changes", "said"),
-    [
-        ({"again": "something else entirely"}, "The two passwords differ."),
-        ({"password": "short", "again": "short"}, "12"),
-        ({"email": "nobody"}, "e-mail"),
-        ({"name": ""}, "Name must not be empty."),
-        ({"name": "x" * 121}, "1 to 120 characters"),
-    ],
+    some_rows_of(
+        [
+            ({"again": "something else entirely"}, "The two passwords differ."),
+            ({"password": "short", "again": "short"}, "12"),
+            ({"email": "nobody"}, "e-mail"),
+            ({"name": ""}, "Name must not be empty."),
+            ({"name": "x" * 121}, "1 to 120 characters"),
+        ]
+    ),
 )
 def test_what_is_wrong_with_a_set_up_is_said_and_the_rest_is_kept(
     opened: House, changes: dict[str, str], said: str
@@ -288,10 +291,12 @@ def test_nothing_is_posted_by_another_site(opened: House) -> None:
 
 @pytest.mark.parametrize(
     "to",
-    [
-        *("https://evil.example/", "//evil.example", "/\\evil.example", "/console/../../x", "/other", "/consoleevil"),
-        *("x", "//[", "http://["),
-    ],
+    some_of(
+        [
+            *("https://evil.example/", "//evil.example", "/\\evil.example", "/console/../../x", "/other"),
+            *("/consoleevil", "x", "//[", "http://["),
+        ]
+    ),
 )
 def test_signing_in_leads_to_no_other_site(opened: House, to: str) -> None:
     first_administrator(opened)

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from authsec.jose import PrivateKey
+from long_runs import some_rows_of
 from pages import Page, get
 from starlette.testclient import TestClient
 
@@ -79,16 +80,19 @@ PRIVATE = json.dumps({"keys": [{"kty": "oct", "k": "c2VjcmV0LXNlY3JldA", "kid": 
 
 @pytest.mark.parametrize(
     ("typed", "field", "said"),
-    [
-        ({"name": ""}, "name", "Name must not be empty"),
-        ({"issuer": "cluster"}, "issuer", ""),
-        ({"given_keys": ""}, "given_keys", "No keys were pasted."),
-        ({"given_keys": "{"}, "given_keys", "This is not JSON"),
-        ({"given_keys": "[]"}, "given_keys", "This is not a JWK Set."),
-        ({"given_keys": PRIVATE}, "given_keys", ""),
-        ({"keys_from": "url"}, "keys_url", ""),
-        ({"keys_from": "url", "keys_url": "https://k.example.com", "ca": "none"}, "ca", ""),
-    ],
+    some_rows_of(
+        [
+            ({"name": ""}, "name", "Name must not be empty"),
+            ({"issuer": "cluster"}, "issuer", ""),
+            ({"given_keys": ""}, "given_keys", "No keys were pasted."),
+            ({"given_keys": "{"}, "given_keys", "This is not JSON"),
+            ({"given_keys": "[]"}, "given_keys", "This is not a JWK Set."),
+            ({"given_keys": PRIVATE}, "given_keys", ""),
+            ({"keys_from": "url"}, "keys_url", ""),
+            ({"keys_from": "url", "keys_url": "https://k.example.com", "ca": "none"}, "ca", ""),
+        ],
+        each=3,
+    ),
 )
 def test_what_is_wrong_is_said_at_its_field(door: TestClient, typed: dict[str, str], field: str, said: str) -> None:
     page = register(door, **typed)

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from authsec_server.principal import LOCAL_OPERATOR, Role
+from long_runs import some_rows_of
 from pages import get, post
 from starlette.testclient import TestClient
 
@@ -108,16 +109,26 @@ def test_a_role_is_made_of_ticked_and_written_actions(door: TestClient, role: di
 
 @pytest.mark.parametrize(
     ("typed", "field", "says"),
-    [
-        ({"name": ""}, "name", "Name must not be empty"),
-        ({"slug": "Not One"}, "slug", "Slug must be 1 to 63"),
-        ({"slug": "support"}, "slug", "belongs to the role 'Support'"),
-        ({"description": "d" * 2001}, "description", "at most 2000"),
-        ({"other_actions": ""}, "other_actions", "There are no actions."),
-        ({"other_actions": "a:b\nWrong\n\nx:*"}, "other_actions", "Line 2: 'Wrong' is not an action: it has no colon."),
-        ({"other_actions": "a:b\nWrong\n\nx:*"}, "other_actions", "Line 4: 'x:*' is not an action: wildcards are not"),
-        ({"other_actions": "\n".join(f"a:b{i}" for i in range(201))}, "other_actions", "more than 200 actions"),
-    ],
+    some_rows_of(
+        [
+            ({"name": ""}, "name", "Name must not be empty"),
+            ({"slug": "Not One"}, "slug", "Slug must be 1 to 63"),
+            ({"slug": "support"}, "slug", "belongs to the role 'Support'"),
+            ({"description": "d" * 2001}, "description", "at most 2000"),
+            ({"other_actions": ""}, "other_actions", "There are no actions."),
+            (
+                {"other_actions": "a:b\nWrong\n\nx:*"},
+                "other_actions",
+                "Line 2: 'Wrong' is not an action: it has no colon.",
+            ),
+            (
+                {"other_actions": "a:b\nWrong\n\nx:*"},
+                "other_actions",
+                "Line 4: 'x:*' is not an action: wildcards are not",
+            ),
+            ({"other_actions": "\n".join(f"a:b{i}" for i in range(201))}, "other_actions", "more than 200 actions"),
+        ]
+    ),
 )
 def test_what_is_wrong_in_a_new_role_stands_at_its_field(
     door: TestClient, role: dict[str, Any], typed: dict[str, str], field: str, says: str

@@ -111,6 +111,7 @@ def order(resolved: ResolvedDelegation, sort: DelegationSort) -> tuple[Any, ...]
     return (delegation.created_at, delegation.id)
 
 
+@pytest.mark.sqlite_suffices
 def test_every_filter_in_every_order_finds_what_the_rules_say(estate: Any, crowd: list[ResolvedDelegation]) -> None:
     one = crowd[5]
     soon = estate.act.now + timedelta(hours=10)
@@ -137,6 +138,7 @@ def test_every_filter_in_every_order_finds_what_the_rules_say(estate: Any, crowd
             assert paged(estate, filters, sort) == expected, (filters, sort)
 
 
+@pytest.mark.sqlite_suffices
 @pytest.mark.parametrize("sort", list(DelegationSort))
 def test_what_was_never_used_is_found_whether_its_use_is_counted_or_not(
     estate: Any, crowd: list[ResolvedDelegation], sort: DelegationSort

@@ -57,6 +57,7 @@ def renamed(estate: Any, its: Delegation, slug: str) -> Delegation:
     return resolved.delegation
 
 
+@pytest.mark.sqlite_suffices
 @pytest.mark.usefixtures("parties")
 def test_the_next_of_many_is_not_looked_for_one_by_one(estate: Any) -> None:
     """Under the lock, while nobody gets a token."""
@@ -160,6 +161,7 @@ def test_two_slugs_that_read_as_an_id_together_get_a_number() -> None:
     assert service.made_slug("12345678-1234-1234-1234", "123456789012", lambda some: some).endswith("-2")
 
 
+@pytest.mark.sqlite_suffices
 @settings(max_examples=examples(25), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     steps=st.lists(st.tuples(st.sampled_from(["make", "choose", "revoke", "rename"]), st.integers(0, 3)), max_size=10)

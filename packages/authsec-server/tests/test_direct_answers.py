@@ -24,6 +24,7 @@ from authsec_server.principal import LOCAL_OPERATOR, Act
 from authsec_server.tokens import issue
 from authsec_server.tokens.facts import FIXED_WEIGHT
 from authsec_server.tokens.issue import PendingToken
+from long_runs import some_of
 from raw_http import ENDPOINT, listening, no_application, request
 
 from .conftest import NOW, House
@@ -136,34 +137,36 @@ def test_both_ways_give_the_same_answer(its: House) -> None:
 
 @pytest.mark.parametrize(
     "unusual",
-    [
-        request("{}", method="HEAD"),
-        request("{}", "Content-Length: 0", method="POST"),
-        request("{}", "Content-Length: 2") + b"ab",
-        request("{}", "Transfer-Encoding: chunked") + b"0\r\n\r\n",
-        request("{}", "Connection: close"),
-        request("{}", version="1.0"),
-        request("{}", host=""),
-        request("{}", host="elsewhere.example"),
-        request("{}", "Host: 127.0.0.1"),
-        request("{}", "Authorization: Bearer x", "Authorization: Bearer y"),
-        request("{}", "Authorization: Bearer \xe9"),
-        request("{}", "Authorization: Basic !"),
-        request("{}", "X-Client-Id: other"),
-        request("{}", "Connection: Upgrade", "Upgrade: websocket"),
-        request("{}", "X-Forwarded-For: 192.0.2.1"),
-        request("{}&client_id={}"),
-        request("{}&scope=customers:read&scope=customers:read"),
-        request("{}&scope=customers:delete"),
-        request("{}&scope=" + "customers:read%20" * 30),
-        request("{}&resource=https://unknown.example"),
-        request("{}%00"),
-        request("00000000-0000-4000-8000-000000000000"),
-        b"GET " + ENDPOINT.encode() + b"/ HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n",
-        b"GET http://127.0.0.1:7468" + ENDPOINT.encode() + b"?client_id={} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n",
-        b"GET /authsec/uflow/sdk/delegation%2Dtoken?client_id={} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n",
-        b"GET " + ENDPOINT.encode() + b"?client_id={} HTTP/1.1\r\nHost : 127.0.0.1\r\n\r\n",
-    ],
+    some_of(
+        [
+            request("{}", method="HEAD"),
+            request("{}", "Content-Length: 0", method="POST"),
+            request("{}", "Content-Length: 2") + b"ab",
+            request("{}", "Transfer-Encoding: chunked") + b"0\r\n\r\n",
+            request("{}", "Connection: close"),
+            request("{}", version="1.0"),
+            request("{}", host=""),
+            request("{}", host="elsewhere.example"),
+            request("{}", "Host: 127.0.0.1"),
+            request("{}", "Authorization: Bearer x", "Authorization: Bearer y"),
+            request("{}", "Authorization: Bearer \xe9"),
+            request("{}", "Authorization: Basic !"),
+            request("{}", "X-Client-Id: other"),
+            request("{}", "Connection: Upgrade", "Upgrade: websocket"),
+            request("{}", "X-Forwarded-For: 192.0.2.1"),
+            request("{}&client_id={}"),
+            request("{}&scope=customers:read&scope=customers:read"),
+            request("{}&scope=customers:delete"),
+            request("{}&scope=" + "customers:read%20" * 30),
+            request("{}&resource=https://unknown.example"),
+            request("{}%00"),
+            request("00000000-0000-4000-8000-000000000000"),
+            b"GET " + ENDPOINT.encode() + b"/ HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n",
+            b"GET http://127.0.0.1:7468" + ENDPOINT.encode() + b"?client_id={} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n",
+            b"GET /authsec/uflow/sdk/delegation%2Dtoken?client_id={} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n",
+            b"GET " + ENDPOINT.encode() + b"?client_id={} HTTP/1.1\r\nHost : 127.0.0.1\r\n\r\n",
+        ]
+    ),
 )
 def test_whatever_is_unusual_is_answered_as_the_application_answers_it(its: House, unusual: bytes) -> None:
     client = its.delegated_name()
@@ -388,7 +391,7 @@ def test_a_log_that_fails_keeps_no_answer(its: House, monkeypatch: pytest.Monkey
         assert [direct().ask(request(client)).status for _ in range(2)] == [200, 200]
 
 
-@pytest.mark.parametrize("ended", ["granted", "refused", "without a proof", "unknown"])
+@pytest.mark.parametrize("ended", some_of(["granted", "refused", "without a proof", "unknown"], each=4))
 def test_an_idle_connection_keeps_nothing_of_its_request(its: House, ended: str) -> None:
     """Facts in memory are bounded: connections must not keep others, however many there are."""
     client = its.delegated_name()
@@ -431,6 +434,7 @@ def test_a_bad_proof_is_checked_twice_at_most(its: House, monkeypatch: pytest.Mo
     assert checked == ["attest_at_once", "attest"]
 
 
+@pytest.mark.soak  # it measures memory
 def test_what_strangers_ask_for_takes_little_memory(its: House) -> None:
     """Paths and queries that stay in memory are short, and few."""
     with listening(its, directly=True) as direct:

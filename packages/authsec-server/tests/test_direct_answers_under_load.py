@@ -105,6 +105,7 @@ def test_a_key_that_was_rotated_and_revoked_signs_nothing_from_then_on(its: Hous
     assert recorded(its) == seen.granted
 
 
+@pytest.mark.sqlite_suffices
 def test_while_a_lock_is_held_for_five_seconds_everybody_gets_an_answer(its: House) -> None:
     """On SQLite they wait for it. On PostgreSQL they are told to come again: there may be other servers."""
     held = threading.Event()

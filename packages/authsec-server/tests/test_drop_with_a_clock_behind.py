@@ -18,6 +18,7 @@ from authsec_server.audit.sealing.exporting import export
 from authsec_server.audit.sealing.sealer import Sealer
 from authsec_server.db import Database
 from authsec_server.failures import Conflict
+from long_runs import some_of
 
 sys.path.insert(0, str(Path(__file__).parent / "advisories"))
 from test_audit_log_dropped_unseen import AUGUST, Old
@@ -50,6 +51,7 @@ def check(old: Old, *files: list[str]) -> None:
     assert old.report(*files).not_checkable == 0
 
 
+@pytest.mark.soak  # a drop that meets such an event is in every run
 def test_an_event_that_comes_after_the_drop_of_its_month_is_not_counted_and_not_found(old: Old) -> None:
     old.drop()
     old.settle()
@@ -87,7 +89,7 @@ def sealed_and_counted(old: Old) -> None:
     old.settle()
 
 
-@pytest.mark.parametrize("come", [written, counted, sealed_and_counted])
+@pytest.mark.parametrize("come", some_of([written, counted, sealed_and_counted]))
 def test_a_drop_that_meets_such_an_event_is_refused_and_works_later(old: Old, come: Callable[[Old], None]) -> None:
     its, key = old.dropper.sealer, old.key
     sealer = Overtaken(

@@ -20,6 +20,7 @@ from authsec_server.clients.model import Selector
 from authsec_server.failures import Unavailable
 from authsec_server.issuers import service as issuers
 from authsec_server.issuers.model import KeysUnavailable, LookupUnavailable, ProposedTrustedIssuer
+from long_runs import some_rows_of
 from pages import get
 from starlette.testclient import TestClient
 from trusted_issuers import agent, operator, shows, trust
@@ -178,25 +179,29 @@ KUBECONFIG = "apiVersion: v1\nkind: Config\nclusters: []\ncontexts: []\nusers:\n
 
 @pytest.mark.parametrize(
     ("pasted", "words"),
-    [
-        (" \n", "Nothing was pasted"),
-        (KUBECONFIG, "This is a kubeconfig"),
-        (json.dumps({"kind": "TokenRequest", "apiVersion": "v1", "status": {"token": JWT}}), "status.token"),
-        (json.dumps(kubernetes().jwks), "This is a key set"),
-        (PrivateKey.generate_ec().to_pem().decode(), "Treat it as exposed"),
-        (PrivateKey.generate_ec().public.to_pem().decode(), "a public key"),
-        ("authsec_" + "a" * 43, "Treat it as exposed"),
-        (base64.b64encode(JWT.encode()).decode(), "base64 -d"),
-        (f"{JWT}\n{JWT}", "several tokens"),
-        (f"{JWT}.a.b", "encrypted"),
-        ("hello", "not a signed JWT"),
-        ("eyJ" + "a" * 20_000, "not a signed JWT of at most 16,384 bytes"),
-        (kubernetes().token(iss=US), "a delegation token of this authority"),
-        (
-            kubernetes().token(iss="123e4567-e89b-42d3-a456-426614174000", sub="123e4567-e89b-42d3-a456-426614174000"),
-            "key",
-        ),
-    ],
+    some_rows_of(
+        [
+            (" \n", "Nothing was pasted"),
+            (KUBECONFIG, "This is a kubeconfig"),
+            (json.dumps({"kind": "TokenRequest", "apiVersion": "v1", "status": {"token": JWT}}), "status.token"),
+            (json.dumps(kubernetes().jwks), "This is a key set"),
+            (PrivateKey.generate_ec().to_pem().decode(), "Treat it as exposed"),
+            (PrivateKey.generate_ec().public.to_pem().decode(), "a public key"),
+            ("authsec_" + "a" * 43, "Treat it as exposed"),
+            (base64.b64encode(JWT.encode()).decode(), "base64 -d"),
+            (f"{JWT}\n{JWT}", "several tokens"),
+            (f"{JWT}.a.b", "encrypted"),
+            ("hello", "not a signed JWT"),
+            ("eyJ" + "a" * 20_000, "not a signed JWT of at most 16,384 bytes"),
+            (kubernetes().token(iss=US), "a delegation token of this authority"),
+            (
+                kubernetes().token(
+                    iss="123e4567-e89b-42d3-a456-426614174000", sub="123e4567-e89b-42d3-a456-426614174000"
+                ),
+                "key",
+            ),
+        ]
+    ),
     ids=range(14),
 )
 def test_what_is_no_token_of_a_trusted_issuer_is_called_what_it_is(its: Any, pasted: str, words: str) -> None:

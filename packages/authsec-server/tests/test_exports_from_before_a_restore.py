@@ -127,6 +127,7 @@ def test_a_restore_excuses_no_export_with_a_later_checkpoint(old: Old, restored:
 LATER_CHECKPOINT = "`authsec admin restored --checkpoint` accepts such a checkpoint when it records the restore."
 
 
+@pytest.mark.soak  # the other exports from before a restore are in every run
 @pytest.mark.parametrize("is_checkpoint_given", some_of([False, True]))
 def test_a_server_whose_clock_was_ahead_signed_the_last_checkpoint_of_an_export(
     old: Old, restored: Restored, is_checkpoint_given: bool
@@ -167,6 +168,7 @@ def test_an_export_without_a_last_checkpoint_of_ours_is_not_excused(old: Old, re
         assert "in old.jsonl differs from its seal" in restored.found([*old.lines[:-1], *end], *files)
 
 
+@pytest.mark.soak  # the other exports from before a restore are in every run
 def test_a_sealing_key_that_the_backup_did_not_have_has_signed_the_export(old: Old, restored: Restored) -> None:
     lost = PrivateKey.generate_ed25519()
     checkpoint = sign_checkpoint(Tree(), through=0, at=old.now, issuer="https://a", key=lost)

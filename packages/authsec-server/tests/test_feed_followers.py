@@ -97,6 +97,7 @@ def test_a_stream_counts_while_it_stands_and_two_minutes_longer(its: House, data
     assert following(its) == {}
 
 
+@pytest.mark.sqlite_suffices
 def test_an_apis_own_credential_proves_it_and_no_other(its: House) -> None:
     its_own, text = its.authority.database.change(lambda tx: credentials.create(tx, act_of(its), "chat-api"))
     bearer = {"Authorization": f"Bearer {text}"}
@@ -111,12 +112,14 @@ def test_an_apis_own_credential_proves_it_and_no_other(its: House) -> None:
         until({CRM: Following.SAID, CHAT: Following.NO}, its)
 
 
+@pytest.mark.sqlite_suffices
 def test_whoever_reads_page_by_page_is_seen_too(its: House) -> None:
     with serving(its) as url:
         assert page(url, **{"AuthSec-Audience": CHAT}) == 200
         until({CHAT: Following.SAID}, its)
 
 
+@pytest.mark.sqlite_suffices
 def test_the_feed_goes_on_though_nothing_can_be_noted(its: House, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(*_: object) -> None:
         raise RuntimeError("the disk is full")

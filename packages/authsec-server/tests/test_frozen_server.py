@@ -94,6 +94,7 @@ def test_a_server_that_is_frozen_while_it_writes_many_rows_delays_a_revocation_f
     assert database.read(last_issuer) == ""
 
 
+@pytest.mark.soak  # a record that is frozen is in every run
 @postgresql
 def test_a_record_that_is_never_idle_and_never_ends_holds_its_lock_for_three_seconds_at_most(
     database: Database,
@@ -211,6 +212,7 @@ def test_those_who_wait_for_a_frozen_writer_are_refused_and_nothing_of_it_is_mad
     database.close()
 
 
+@pytest.mark.soak  # test_endpoint.py waits for such a lock
 @sqlite
 def test_a_server_answers_503_while_another_process_is_frozen_with_the_write_lock(
     estate: Any, database_url: str, tmp_path: Path

@@ -19,6 +19,7 @@ from authsec_server.issuers.model import KeysUnavailable
 from hypothesis import given
 from hypothesis import strategies as st
 from issuers import DISCOVERY, JWKS, NOW, ONE, TWO, Asking, Issuer
+from long_runs import some_of
 
 pytestmark = pytest.mark.sqlite_suffices
 
@@ -195,7 +196,7 @@ FAILING = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("fault", FAILING)
+@pytest.mark.parametrize("fault", some_of(FAILING))
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 def test_no_fault_replaces_a_good_set_or_makes_it_younger(its: Asking, fault: str) -> None:
     assert its.has("one")
@@ -213,7 +214,7 @@ def test_no_fault_replaces_a_good_set_or_makes_it_younger(its: Asking, fault: st
     assert state.failed_at == its.at
 
 
-@pytest.mark.parametrize("fault", FAILING)
+@pytest.mark.parametrize("fault", some_of(FAILING))
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 def test_every_fault_is_said_where_there_was_no_set_before(its: Asking, fault: str) -> None:
     says, fail = failing_documents(its.issuer)[fault]

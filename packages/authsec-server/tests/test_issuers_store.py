@@ -13,6 +13,8 @@ from authsec_server.issuers.model import KeptKeys, ProposedTrustedIssuer, Truste
 from authsec_server.issuers.validation import checked
 from sqlalchemy import update
 
+pytestmark = pytest.mark.sqlite_suffices
+
 NOW = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
 ID = "0b5c1f8e-6f1b-4c43-9a52-3f1c3f3f0a11"
 

@@ -248,6 +248,7 @@ def start(how: str, count: int, database_url: str, data: Path, master: str) -> l
     return [ended.returncode for ended in processes.run_at_once([program] * count, data)]
 
 
+@pytest.mark.postgresql_suffices
 def test_servers_that_start_at_once_agree_on_their_keys(
     database: Database, database_url: str, tmp_path: Path, act: Act
 ) -> None:
@@ -259,6 +260,7 @@ def test_servers_that_start_at_once_agree_on_their_keys(
     assert len(key_ring(database, master_key).verification_keys()) == 2
 
 
+@pytest.mark.sqlite_suffices
 def test_a_crash_before_the_commit_leaves_no_key(
     database: Database, database_url: str, tmp_path: Path, act: Act
 ) -> None:

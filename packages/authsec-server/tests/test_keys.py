@@ -15,6 +15,8 @@ from authsec_server.keys import service, store
 from authsec_server.keys.model import Algorithm, KeyState, NewKey, SigningKey
 from authsec_server.principal import LOCAL_OPERATOR, Act, Role
 
+pytestmark = pytest.mark.sqlite_suffices
+
 NOW = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
 DAY = timedelta(days=1)
 MONTH = timedelta(days=30)

@@ -17,6 +17,8 @@ from authsec_server.failures import Conflict
 from authsec_server.principal import LOCAL_OPERATOR, Act, Role
 from authsec_server.web.errors import Unauthenticated
 
+pytestmark = pytest.mark.sqlite_suffices
+
 Entrance = Any
 ANN, ODA = "ann@example.com", "oda@example.com"
 PASSWORD = "another one entirely"

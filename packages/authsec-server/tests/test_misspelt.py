@@ -19,6 +19,7 @@ from authsec_server.failures import NotFound
 from authsec_server.principal import Act
 from authsec_server.suggest import nearest
 from click.testing import CliRunner, Result
+from long_runs import some_of
 
 Authsec = Callable[..., Result]
 
@@ -95,21 +96,21 @@ MISTYPED = {
 }
 
 
-@pytest.mark.parametrize("typed", MISTYPED)
+@pytest.mark.parametrize("typed", some_of(MISTYPED, each=4))
 def test_a_command_names_what_may_have_been_meant(furnished: Authsec, typed: str) -> None:
     refused = furnished(*shlex.split(typed))
     assert refused.exit_code == 1, refused.output
     assert MISTYPED[typed] in " ".join(refused.stderr.split())
 
 
-@pytest.mark.parametrize("audience", ["customer --yes", "https://customer.example", "billing", "authsec-api"])
+@pytest.mark.parametrize("audience", some_of(["customer --yes", "https://customer.example", "billing", "authsec-api"]))
 def test_an_audience_that_no_api_has_may_be_meant(furnished: Authsec, audience: str) -> None:
     delegate = "delegations create --role support --agent helper --target 'Other AI agent' --all-actions --audience"
     made = furnished(*shlex.split(f"{delegate} {audience}"))
     assert (made.exit_code, f"audiences        {audience.split()[0]}\n" in made.stdout) == (0, True), made.output
 
 
-@pytest.mark.parametrize("audience", ["customer --yes", "https://customer.example", "billing", "authsec-api"])
+@pytest.mark.parametrize("audience", some_of(["customer --yes", "https://customer.example", "billing", "authsec-api"]))
 def test_an_edit_may_name_an_audience_that_no_api_has(furnished: Authsec, audience: str) -> None:
     edited = furnished(*shlex.split(f"delegations edit helper-support --add-audience {audience}"))
     assert (edited.exit_code, f"audiences        {audience.split()[0]}\n" in edited.stdout) == (0, True), edited.output
@@ -125,7 +126,7 @@ def without_apis(authsec: Authsec, tmp_path: Path) -> Authsec:
 DELEGATE = "delegations create --role support --agent helper --target 'Other AI agent' --all-actions --audience"
 
 
-@pytest.mark.parametrize("line", [DELEGATE, "delegations edit helper-support --add-audience"])
+@pytest.mark.parametrize("line", some_of([DELEGATE, "delegations edit helper-support --add-audience"], each=2))
 def test_a_name_is_no_audience_before_an_api_is_registered(without_apis: Authsec, line: str) -> None:
     refused = without_apis(*shlex.split(f"{line} crm"))
     assert refused.exit_code == 1, refused.output
@@ -136,7 +137,7 @@ def test_a_name_is_no_audience_before_an_api_is_registered(without_apis: Authsec
     assert (meant.exit_code, "! No API is registered yet, and crm is not a URL.\n" in meant.stdout) == (0, True)
 
 
-@pytest.mark.parametrize("audience", ["https://crm.example", "authsec-api"])
+@pytest.mark.parametrize("audience", some_of(["https://crm.example", "authsec-api"], each=2))
 def test_a_url_and_the_default_audience_need_no_api(without_apis: Authsec, audience: str) -> None:
     made = without_apis(*shlex.split(f"{DELEGATE} {audience}"))
     assert (made.exit_code, "is not a URL" in made.output) == (0, False), made.output
@@ -195,6 +196,7 @@ def test_a_signing_key_that_was_copied_wrong(authsec: Authsec) -> None:
     assert (refused.exit_code, f"The nearest is {kid}." in refused.stderr) == (1, True)
 
 
+@pytest.mark.sqlite_suffices
 def test_of_many_those_around_it_are_compared(estate: Any) -> None:
     def create(tx: Tx, act: Act) -> None:
         for number in range(230):

@@ -24,6 +24,7 @@ from authsec_server.db.served import remember_checkpoints_file
 from authsec_server.failures import Unavailable
 from authsec_server.settings import Settings, load_settings
 from click.testing import CliRunner, Result
+from long_runs import some_rows_of
 from serving import serving
 from starlette.testclient import TestClient
 from structlog.testing import capture_logs
@@ -359,7 +360,13 @@ def test_nothing_is_recorded_in_an_empty_database(authsec: Callable[..., Result]
 
 @pytest.mark.parametrize(
     ("content", "why"),
-    [(None, "is new or empty"), ("", "is new or empty"), ("eyJh.eyJi.c2ln\n", "has no checkpoint of this authority")],
+    some_rows_of(
+        [
+            (None, "is new or empty"),
+            ("", "is new or empty"),
+            ("eyJh.eyJi.c2ln\n", "has no checkpoint of this authority"),
+        ]
+    ),
 )
 def test_a_checkpoints_file_without_checkpoints_is_named_where_there_were_some(
     settings: Settings, tmp_path: Path, content: str | None, why: str

@@ -22,10 +22,12 @@ def estate(house: Callable[..., Any], database_url: str, tmp_path: Path) -> Esta
     return estate_of(house, database_url, tmp_path)
 
 
-def test_every_operation_with_every_credential(estate: Estate) -> None:
+@pytest.mark.parametrize("share", [3, pytest.param(1, marks=pytest.mark.soak)])
+def test_every_operation_with_every_credential(estate: Estate, share: int) -> None:
+    """In short runs, a third of the operations."""
     wrong = []
     before = len(estate.its.events())
-    for operation in estate.operations():
+    for operation in [*estate.operations()][::share]:
         if operation.least != operation.policy:
             wrong.append((operation.id, "declares", operation.least, "by the rule it is", operation.policy))
         for role in ROLES:
@@ -40,6 +42,6 @@ def test_every_operation_with_every_credential(estate: Estate) -> None:
                 wrong.append((operation.id, who, answer.status_code, answer.text[:200]))
     assert not wrong, "\n".join(map(str, wrong))
     kinds = {str(each.event.kind) for each in estate.its.events()[before:]}
-    assert kinds == {"admin.sign_in", "admin.sign_in_refused", "admin.refused", "issuer.tried"}, (
+    assert kinds <= {"admin.sign_in", "admin.sign_in_refused", "admin.refused", "issuer.tried"}, (
         "and nothing was changed"
     )

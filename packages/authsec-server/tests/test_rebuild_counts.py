@@ -106,6 +106,7 @@ ODD = (
 )
 
 
+@pytest.mark.soak  # rows of an instant that no program can read are in every run
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 def test_rows_that_no_roll_up_writes_go(counted: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("authsec_server.audit.recount.MOST_ODD", 2)  # the rest is found by the next plan
@@ -189,7 +190,7 @@ def test_only_an_administrator_may(counted: Any) -> None:
             verb(counted.database, act, counted.keys)
 
 
-@pytest.mark.parametrize("database_url", ["sqlite", "postgresql"], indirect=True)
+@pytest.mark.parametrize("database_url", ["sqlite", pytest.param("postgresql", marks=pytest.mark.soak)], indirect=True)
 def test_a_roll_up_at_the_same_time_counts_nothing_twice(counted: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Before the first pieces a server counts further events of the same hour and the same subjects."""
     before = kept(counted)
@@ -229,7 +230,7 @@ def count_more(tx: Tx, at: datetime) -> None:
     assert rollup.keep(tx, batch)
 
 
-@pytest.mark.parametrize("database_url", ["sqlite", "postgresql"], indirect=True)
+@pytest.mark.parametrize("database_url", [pytest.param("sqlite", marks=pytest.mark.soak), "postgresql"], indirect=True)
 def test_of_two_at_once_one_ends_and_nothing_is_corrected_twice(counted: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     before = kept(counted)
     counted.run("UPDATE hourly_counts SET occurrences = occurrences + 5")

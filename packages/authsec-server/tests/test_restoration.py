@@ -30,6 +30,8 @@ from authsec_server.settings import Settings, load_settings
 from authsec_server.web.errors import Unauthenticated
 from sqlalchemy import text
 
+pytestmark = pytest.mark.sqlite_suffices
+
 UNKNOWN = "U" * 43
 LONG_AGO = 4711
 

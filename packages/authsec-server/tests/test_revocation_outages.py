@@ -121,6 +121,7 @@ def test_a_short_outage_is_sat_out(its: Any, outage: Outage, monkeypatch: pytest
     assert time.monotonic() - began < live.BEAT_SECONDS
 
 
+@pytest.mark.soak  # a short outage is in every run
 def test_a_long_outage_ends_the_streams_before_their_silence_is_misunderstood(
     its: Any, outage: Outage, monkeypatch: pytest.MonkeyPatch
 ) -> None:

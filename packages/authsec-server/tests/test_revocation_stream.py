@@ -23,6 +23,8 @@ from databases import settings_for
 from serving import serving
 from starlette.requests import ClientDisconnect
 
+pytestmark = pytest.mark.sqlite_suffices
+
 FEED = "/authsec/v1/revocations"
 House = Any
 Page = dict[str, Any]

@@ -16,6 +16,8 @@ from authsec_server.roles.model import RoleDefinition, parse_actions
 from hypothesis import given
 from hypothesis import strategies as st
 
+pytestmark = pytest.mark.sqlite_suffices
+
 
 def create(database: Database, act: Act, name: str = "Support", *actions: str) -> RoleDefinition:
     return database.change(lambda tx: service.create(tx, act, name=name, actions=actions or ("customers:read",)))

@@ -141,6 +141,7 @@ COMPANY = (
 )
 
 
+@pytest.mark.soak  # a database that only AuthSec has changed is in every run
 def test_what_a_company_may_have_beside_it_is_no_finding(undone: Callable[..., Any]) -> None:
     def work(tx: Tx) -> list[str]:
         prepare_months(tx.connection, A_MONTH, ahead=1)
@@ -182,6 +183,7 @@ def test_tables_in_a_schema_of_another_name_have_no_findings(undone: Callable[..
     ]
 
 
+@pytest.mark.soak  # test_index_that_leads_to_another_row.py has checks without amcheck
 def test_without_amcheck_it_says_what_was_not_checked_and_how_to_enable_it(undone: Callable[..., Any]) -> None:
     def work(tx: Tx) -> list[Integrity]:
         found = []

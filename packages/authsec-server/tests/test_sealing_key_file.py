@@ -32,6 +32,7 @@ from authsec_server.settings import Settings, load_settings
 from click.testing import CliRunner, Result
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from long_runs import some_of
 
 Authsec = Callable[..., Result]
 
@@ -238,7 +239,7 @@ NEEDY = (
 )
 
 
-@pytest.mark.parametrize("command", NEEDY)
+@pytest.mark.parametrize("command", some_of(NEEDY))
 def test_a_command_that_needs_the_key_says_how_to_name_its_file(tmp_path: Path, command: tuple[str, ...]) -> None:
     settings = load_settings(data=tmp_path / "data", sealing_key_file=key_file(tmp_path / "seal.pem"))
     serve(settings)
@@ -304,7 +305,7 @@ REFUSALS = {
 }
 
 
-@pytest.mark.parametrize("change", REFUSALS)
+@pytest.mark.parametrize("change", some_of(REFUSALS))
 def test_a_server_does_not_start_without_the_key_that_seals(tmp_path: Path, change: Callable[[Path], None]) -> None:
     path = key_file(tmp_path / "seal.pem")
     settings = load_settings(data=tmp_path / "data", sealing_key_file=path)

@@ -17,7 +17,7 @@ PROGRAM = Path(__file__).with_name("stuck_server.py")
     ("what", "number"),
     [
         ("thread", signal.SIGTERM),
-        ("loop", signal.SIGTERM),
+        pytest.param("loop", signal.SIGTERM, marks=pytest.mark.soak),
         pytest.param("close", signal.SIGTERM, marks=pytest.mark.soak),
         pytest.param("thread", signal.SIGINT, marks=pytest.mark.soak),
     ],

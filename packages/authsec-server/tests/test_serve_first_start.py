@@ -19,6 +19,7 @@ from authsec_server.accounts.model.sessions import BrowserCaller
 from authsec_server.app import open_authority
 from authsec_server.db.served import remember_issuer
 from authsec_server.settings import Settings
+from long_runs import some_of
 
 pytestmark = pytest.mark.usefixtures("not_by_uv")
 COMMAND = [sys.executable, "-c", "from authsec_server.cli.serve import serve; serve()", "--port", "0"]
@@ -73,13 +74,14 @@ def test_on_a_terminal(tmp_path: Path) -> None:
     assert URL.search(heard.rstrip().rpartition(b"\n")[2]), "the address is the last thing on the screen"
 
 
+@pytest.mark.soak  # a start on a terminal is in every run
 def test_in_a_log(tmp_path: Path) -> None:
     heard = said(tmp_path, b"to begin", terminal=False)
     assert f"to begin  authsec admin setup-url --data {tmp_path}".encode() in heard
     assert b"code=" not in heard
 
 
-@pytest.mark.parametrize("terminal", [False, True])
+@pytest.mark.parametrize("terminal", some_of([False, True], each=2))
 def test_where_the_console_refuses_everybody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, terminal: bool) -> None:
     monkeypatch.setenv("AUTHSEC_SERVER_PUBLIC_URL", "http://authsec.example.com")
     heard = said(tmp_path, b"terminates", terminal=terminal)
@@ -88,6 +90,7 @@ def test_where_the_console_refuses_everybody(tmp_path: Path, monkeypatch: pytest
     assert b"code=" not in heard
 
 
+@pytest.mark.soak  # a start on a terminal is in every run
 def test_where_another_server_may_have_the_data(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         before = f"http://127.0.0.1:{other.getsockname()[1]}"

@@ -22,6 +22,8 @@ from pages import get
 
 from .conftest import NOW, House
 
+pytestmark = pytest.mark.sqlite_suffices
+
 CRM, BILLING = "https://crm.example.com", "https://billing.example.com"
 APIS, KEYS, JWKS = "/authsec/api/v1/apis", "/authsec/api/v1/keys", "/.well-known/jwks.json"
 ENDPOINT = "/authsec/uflow/sdk/delegation-token"

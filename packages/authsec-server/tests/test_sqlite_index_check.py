@@ -67,6 +67,7 @@ def test_every_table_and_index_is_checked(database: Database) -> None:
     assert [name for name in names if f'"{name}"' not in found] == []
 
 
+@pytest.mark.soak  # it measures memory
 def test_keys_that_no_server_writes_cost_no_memory(database: Database) -> None:
     fill(database)
     insert = text(

@@ -13,6 +13,7 @@ from authsec_server.app import open_authority
 from authsec_server.failures import StartupRefused
 from authsec_server.settings import Settings, load_settings
 from click.testing import Result
+from long_runs import some_of
 
 Authsec = Callable[..., Result]
 
@@ -101,7 +102,7 @@ def test_a_copy_of_the_same_size_beside_the_newer_log_is_refused(tmp_path: Path,
         pass
 
 
-@pytest.mark.parametrize("marked", [True, False])
+@pytest.mark.parametrize("marked", some_of([True, False], each=2))
 def test_the_log_of_a_killed_server_is_applied(tmp_path: Path, begun_today: Path, marked: bool) -> None:
     """One that was killed before it had marked its file, as well."""
     shutil.copytree(begun_today, tmp_path, dirs_exist_ok=True)

@@ -37,6 +37,7 @@ def computed(tx: Tx) -> dict[str, str]:
     return found
 
 
+@pytest.mark.sqlite_suffices
 def test_every_operation_keeps_the_digests(its: House) -> None:
     everything, door, database = Everything(its, its), its.door(), its.authority.database
     operations = [

@@ -57,6 +57,7 @@ def peak(database: Database, log: SealedLog, number: int) -> int:
         assert (report.findings, report.sealed > number) == ((), True)
 
 
+@pytest.mark.soak  # it measures memory
 @pytest.mark.parametrize("database_url", ["sqlite", pytest.param("postgresql", marks=pytest.mark.soak)], indirect=True)
 def test_the_memory_of_verify_does_not_grow_with_the_log(database: Database) -> None:
     log = fill(database)

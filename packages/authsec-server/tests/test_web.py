@@ -14,6 +14,7 @@ import structlog
 import structlog.testing
 from authsec_server.app import lifecycle
 from authsec_server.web.health import PATIENCE
+from long_runs import some_rows_of
 from starlette.applications import Starlette
 
 API = "/authsec/api/v1"
@@ -91,22 +92,24 @@ def test_the_issuer_is_the_setting_whatever_host_was_asked(house: Any) -> None:
 
 @pytest.mark.parametrize(
     ("body", "says"),
-    [
-        (b"{", "JSON"),
-        (b"[]", "body"),
-        (b'{"name": "A", "name": "B"}', "JSON"),
-        (b'{"name": NaN}', "JSON"),
-        (b'\xff{"name": "A"}', "JSON"),
-        (b'{"name": "A", "actions": ["a:b"], "surprise": 1}', "surprise"),
-        (b'{"name": 7, "actions": ["a:b"]}', "name"),
-        (b'{"actions": ["a:b"]}', "name"),
-        (b"", "name"),
-        (b'{"name": "A\\u0000", "actions": ["a:b"]}', ""),
-        (b'{"name": "\\u202egnp.exe", "actions": ["a:b"]}', "invisible"),
-        (b'{"name": "A", "actions": []}', "actions"),
-        (b'{"name": "A", "actions": ["a:*"]}', "wildcard"),
-        (b"[" * 9000, "JSON"),
-    ],
+    some_rows_of(
+        [
+            (b"{", "JSON"),
+            (b"[]", "body"),
+            (b'{"name": "A", "name": "B"}', "JSON"),
+            (b'{"name": NaN}', "JSON"),
+            (b'\xff{"name": "A"}', "JSON"),
+            (b'{"name": "A", "actions": ["a:b"], "surprise": 1}', "surprise"),
+            (b'{"name": 7, "actions": ["a:b"]}', "name"),
+            (b'{"actions": ["a:b"]}', "name"),
+            (b"", "name"),
+            (b'{"name": "A\\u0000", "actions": ["a:b"]}', ""),
+            (b'{"name": "\\u202egnp.exe", "actions": ["a:b"]}', "invisible"),
+            (b'{"name": "A", "actions": []}', "actions"),
+            (b'{"name": "A", "actions": ["a:*"]}', "wildcard"),
+            (b"[" * 9000, "JSON"),
+        ]
+    ),
     ids=lambda value: str(value)[:30],
 )
 def test_a_bad_body_is_named_and_leaves_nothing(house: Any, body: bytes, says: str) -> None:

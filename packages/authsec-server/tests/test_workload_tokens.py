@@ -27,6 +27,8 @@ from databases import settings_for
 from trusted_issuers import ENDPOINT, agent, operator, refusals, shows, trust
 from workload_evidence import OTHER_RSA, US, finder, github, kubernetes, spire
 
+pytestmark = pytest.mark.sqlite_suffices
+
 
 @pytest.fixture
 def its(house: Callable[..., Any], database_url: str, tmp_path: Path) -> Any:

@@ -9,6 +9,7 @@ import pytest
 from authsec import AuthenticationError, AuthSecClient, ConfigError, TransportError
 from authsec.jose import parse_compact
 from fake_authority import FakeAuthority, Reply, broken_off, hang, refused
+from long_runs import some_of
 from workload_tokens import github_token
 
 Make = Callable[..., AuthSecClient]
@@ -114,7 +115,7 @@ def test_what_is_no_token_is_broken(reply: Reply, github: GitHub, client: AuthSe
 
 @pytest.mark.parametrize(
     "reply",
-    [Reply(500), Reply(503), Reply(429), broken_off(), Reply(200, b"x" * 70_000)],
+    some_of([Reply(500), Reply(503), Reply(429), broken_off(), Reply(200, b"x" * 70_000)]),
     ids=["500", "503", "429", "aborted", "too large"],
 )
 def test_what_may_be_otherwise_soon_is_tried_again(

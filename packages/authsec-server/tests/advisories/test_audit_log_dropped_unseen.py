@@ -205,6 +205,7 @@ def test_an_export_from_before_the_last_of_those_events_is_not_enough(old: Old) 
         old.drop(old.early)
 
 
+@pytest.mark.soak  # test_event_that_is_dated_back.py has such events
 def test_an_event_that_was_sealed_after_the_cut_stays_though_it_is_dated_before(old: Old) -> None:
     """Else nobody could tell it from an event of yesterday that the holder of the key has dated back."""
     late = old.record(JUNE + timedelta(days=31))
@@ -254,7 +255,7 @@ def test_a_record_of_another_log_excuses_nothing_unseen(old: Old) -> None:
     assert "do not lead to the checkpoint" in old.findings_after(delete(events).where(events.c.id == 3))
 
 
-@pytest.mark.parametrize("database_url", ["sqlite", "postgresql"], indirect=True)
+@pytest.mark.parametrize("database_url", ["sqlite", pytest.param("postgresql", marks=pytest.mark.soak)], indirect=True)
 def test_an_event_that_comes_while_its_month_is_dropped_is_neither_dropped_nor_lost(
     old: Old, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -272,7 +273,7 @@ def test_an_event_that_comes_while_its_month_is_dropped_is_neither_dropped_nor_l
     assert old.report().findings == ()
 
 
-@pytest.mark.parametrize("database_url", ["sqlite", "postgresql"], indirect=True)
+@pytest.mark.parametrize("database_url", ["sqlite", pytest.param("postgresql", marks=pytest.mark.soak)], indirect=True)
 def test_a_dropping_that_was_killed_is_finished_by_the_next(old: Old, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patched:
         patched.setattr(Dropper, "_remove", lambda *_: None)

@@ -5,9 +5,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from authsec_server.delegations import impact
 from authsec_server.delegations.effective import effective_actions
 from authsec_server.roles import service as roles
+
+pytestmark = pytest.mark.sqlite_suffices
 
 LESS = {"name": "Support", "description": "", "actions": ["customers:read"]}
 BOTH = ["customers:delete", "customers:read"]

@@ -19,6 +19,8 @@ from authsec_server.db import Tx, sqlite_writer
 from authsec_server.principal import LOCAL_OPERATOR, Act
 from sqlalchemy import event, text
 
+pytestmark = pytest.mark.sqlite_suffices
+
 ENDPOINT = "/authsec/uflow/sdk/delegation-token"
 
 

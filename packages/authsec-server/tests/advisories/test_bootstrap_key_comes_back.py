@@ -20,6 +20,8 @@ from authsec_server.db import Database
 from authsec_server.principal import THE_SERVER, Act, Role
 from authsec_server.settings import Settings
 
+pytestmark = pytest.mark.sqlite_suffices
+
 Start = Callable[..., AdminKey]
 
 

@@ -39,12 +39,11 @@ def test_a_bound_of_another_type_with_the_same_text_is_found(database: Database)
 
     def attempt(tx: Tx) -> None:
         prepare_months(tx.connection, NOW)
-        said = answers(tx, log.covered)
         assert verify(tx, log.keys, [log.checkpoint], now=LATER).findings == ()
         for statement in TRICK:
             tx.connection.exec_driver_sql(statement)
         found = answers(tx, log.covered)
-        changed.extend(name for name in said if found[name] != said[name])
+        changed.extend(name for name in found if found[name] != log.answers[name])
         report = verify(tx, log.keys, [log.checkpoint], now=LATER)
         findings.extend([*report.findings, *report.skipped])
         raise _Undone

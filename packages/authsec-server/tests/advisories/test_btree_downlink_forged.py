@@ -46,7 +46,7 @@ def test_a_search_that_is_led_past_a_leaf_is_found(database: Database) -> None:
         ).scalar_one()
         sql(f"REINDEX INDEX {index}")
         exchange(tx, index, _without_way)
-        number = sum(_led_to(tx, f"req_more_{n}") == 0 for n in range(1, 3001, 10))
+        number = sum(_led_to(tx, f"req_more_{n}") == 0 for n in range(1, 3001, 30))
         assert number > 0
         reports.append(verify(tx, log.keys, [log.checkpoint], deep=True))
         raise _Undone

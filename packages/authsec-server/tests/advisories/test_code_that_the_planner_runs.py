@@ -181,6 +181,7 @@ class _Undone(Exception):
     pass
 
 
+@pytest.mark.soak  # a place from before the session is in every run
 def test_verify_reports_a_place_that_is_made_after_its_session_began(place: Place) -> None:
     """All in one transaction: each place is undone before the next one. One is looked for by the whole of `verify`."""
     auditor = open_database(place.url)

@@ -133,6 +133,7 @@ def asked_of_the_database() -> Iterator[list[str]]:
         event.remove(Engine, "before_cursor_execute", executed)
 
 
+@pytest.mark.sqlite_suffices
 def test_an_act_takes_a_few_statements_whatever_it_is(estate: Any) -> None:
     its = whole(6)
     none: dict[str, Any] = {"delegations": {}, "agents": {}, "roles": {}}

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+import pytest
 from audit_answers import LATER, NOW, fill
 from authsec_server.audit import counts
 from authsec_server.audit.sealing.verifying import verify_log
 from authsec_server.db import Database
+
+pytestmark = pytest.mark.sqlite_suffices
 
 INSERT = """
 INSERT INTO events (id, at, kind, request_id, client_id, client_name, delegations, roles, decision, reason, address,

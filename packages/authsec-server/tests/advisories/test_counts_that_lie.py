@@ -22,6 +22,7 @@ from authsec_server.audit.sealing.retention import Dropper
 from authsec_server.audit.sealing.verifying import verify_log
 from authsec_server.db import open_database
 from authsec_server.failures import Unavailable
+from long_runs import some_of
 from sqlalchemy import text
 
 pytestmark = pytest.mark.sqlite_suffices
@@ -86,7 +87,7 @@ LIES = {
 }
 
 
-@pytest.mark.parametrize("table", TABLES)
+@pytest.mark.parametrize("table", some_of(TABLES, each=2))
 def test_each_change_of_a_count_is_found_in_its_table(counted: Any, table: str) -> None:
     for lie in LIES[table]:
         told = counted.findings_after(lie)
@@ -198,7 +199,7 @@ MARKS = {
 }
 
 
-@pytest.mark.parametrize("how", MARKS)
+@pytest.mark.parametrize("how", some_of(MARKS))
 def test_a_mark_that_was_moved_is_found_where_it_hides_something(counted: Any, how: str) -> None:
     statement, expected = MARKS[how]
     told = counted.findings_after(statement)

@@ -16,6 +16,8 @@ from authsec_server.delegations import search as delegations
 from authsec_server.failures import Invalid
 from authsec_server.roles import service as roles
 
+pytestmark = pytest.mark.sqlite_suffices
+
 MADE_UP = ["\0", "a\0b", "\ud800", "%", "'", "a" * 5000, "ANN@EXAMPLE.COM", "00000000-0000-4000-8000-000000000000\0"]
 
 

@@ -20,6 +20,8 @@ from sqlalchemy import delete, insert, select
 sys.path.insert(0, str(Path(__file__).parent))
 from test_audit_log_dropped_unseen import UNSAID, Old, Undone
 
+pytestmark = pytest.mark.sqlite_suffices
+
 
 def test_an_event_of_this_month_that_a_kept_checkpoint_covers_cannot_be_dropped(database: Database) -> None:
     old = Old(database)

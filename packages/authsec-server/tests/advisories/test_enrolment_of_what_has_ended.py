@@ -16,6 +16,8 @@ from laptops import CLIENTS, Laptop, code_for, pod_of
 from pages import get
 from people import first_administrator, invited
 
+pytestmark = pytest.mark.sqlite_suffices
+
 API = "/authsec/api/v1"
 SELECTORS = [{"key": "k8s:ns", "value": "production"}]
 

@@ -61,6 +61,7 @@ def write_schema(file: Path, before: str, after: str, cookie: int) -> None:
         connection.execute(f"PRAGMA schema_version = {cookie}")
 
 
+@pytest.mark.soak  # a replaced file is in every run
 def test_a_schema_that_was_written_back_under_its_cookie_is_read_again(
     file: Path, log: SealedLog, server: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:

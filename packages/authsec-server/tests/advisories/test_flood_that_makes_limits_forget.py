@@ -14,6 +14,8 @@ from authsec_server.accounts.sign_in import GUESSES_A_MINUTE, Guess, Guesses
 from authsec_server.web.errors import TooOften, Unauthenticated
 from authsec_server.web.throttle import MAX_KEYS
 
+pytestmark = pytest.mark.sqlite_suffices
+
 Entrance = Any
 
 

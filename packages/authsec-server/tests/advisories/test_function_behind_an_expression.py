@@ -101,6 +101,7 @@ class _Undone(Exception):
     pass
 
 
+@pytest.mark.soak  # such a function that a statement runs is in every run
 @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
 def test_a_function_behind_the_same_text_is_found(database: Database) -> None:
     """All in one transaction: each trick is undone before the next one. One is looked for by the whole of `verify`."""

@@ -85,6 +85,7 @@ def test_an_index_of_a_catalog_that_leads_to_another_row_is_found(
     assert "of PostgreSQL's own catalog pg_aggregate is damaged" in output
 
 
+@pytest.mark.soak  # another index of a catalog is in every run
 def test_a_partition_that_an_index_of_a_catalog_lacks_is_found(copied: tuple[str, SealedLog], tmp_path: Path) -> None:
     """Without `amcheck`, as on many servers. PostgreSQL finds partitions by the index, and `verify` by the table."""
     url, log = copied

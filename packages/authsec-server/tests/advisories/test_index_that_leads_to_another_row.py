@@ -15,6 +15,7 @@ from authsec_server.audit import service as audit
 from authsec_server.audit.sealing.verifying import Report, verify
 from authsec_server.db import Database
 from authsec_server.failures import Conflict
+from long_runs import some_rows_of
 from sqlalchemy import NullPool, create_engine, make_url
 
 pytestmark = pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
@@ -69,7 +70,13 @@ def verified(database: Database, log: SealedLog) -> Report:
     [
         (EVENTS, "jti", "jti = 'jti-of-token-1'", {"id": "1000000", "jti": "'jti-of-token-7'"}),
         pytest.param(EVENTS, "id, at", "id = 3", {"id": "12"}, marks=pytest.mark.soak),
-        ("event_delegations", "delegation_id, event_id", "event_id = 2", {"delegation_id": "'d-9'"}),
+        pytest.param(
+            "event_delegations",
+            "delegation_id, event_id",
+            "event_id = 2",
+            {"delegation_id": "'d-9'"},
+            marks=pytest.mark.soak,
+        ),
         ("hourly_counts", "hour, kind, reason", "reason = '' AND hour = '2026-11-25 12:00+00'", {"reason": "'zz'"}),
     ],
     ids=["the id of a token", "the number of an event", "a delegation", "a count"],
@@ -83,12 +90,21 @@ def test_an_entry_that_leads_to_another_row_is_found(
     assert "is damaged: an entry leads to a wrong row, or to no row" in "\n".join(report.findings)
 
 
+@pytest.mark.soak  # entries that lead elsewhere are in every run
 @pytest.mark.parametrize(
     ("table", "keys", "row", "changed"),
-    [
-        (EVENTS, "jti", "jti = 'jti-of-token-7'", {"id": "1000000", "jti": "'jti-of-token-7a'"}),
-        ("event_delegations", "delegation_id, event_id", "delegation_id = 'd-3' AND event_id = 4", {"event_id": "5"}),
-    ],
+    some_rows_of(
+        [
+            (EVENTS, "jti", "jti = 'jti-of-token-7'", {"id": "1000000", "jti": "'jti-of-token-7a'"}),
+            (
+                "event_delegations",
+                "delegation_id, event_id",
+                "delegation_id = 'd-3' AND event_id = 4",
+                {"event_id": "5"},
+            ),
+        ],
+        each=2,
+    ),
     ids=["the id of a token", "a delegation's event"],
 )
 def test_a_stored_key_that_is_not_its_rows_key_is_found_without_amcheck(
@@ -114,6 +130,7 @@ def test_an_index_that_lacks_a_row_is_found_without_amcheck(database: Database, 
     assert "amcheck is missing" in report.unchecked[0]
 
 
+@pytest.mark.soak  # entries that lead elsewhere are in every run
 def test_an_index_is_followed_whatever_its_statistics_say(database: Database, sql: Sql) -> None:
     log = fill(database)
     sql("UPDATE pg_class SET reltuples = 1e9, relpages = 1 WHERE relkind = 'i' AND relname LIKE 'events%'")

@@ -17,6 +17,7 @@ import httpx2
 import pytest
 from authsec_server.issuers.key_cache import Waiters
 from authsec_server.issuers.key_sets import WAITING, WAITING_FOR_ONE
+from long_runs import some_of
 from serving import serving
 from trusted_issuers import ENDPOINT, agent, trust
 from workload_evidence import CLUSTER, kubernetes, spire
@@ -50,7 +51,9 @@ def strangers() -> Iterator[ThreadPoolExecutor]:
         yield pool
 
 
-@pytest.mark.parametrize("has_keys", [False, True], ids=["whose keys were never fetched", "with an invented key"])
+@pytest.mark.parametrize(
+    "has_keys", some_of([False, True], each=2), ids=["whose keys were never fetched", "with an invented key"]
+)
 def test_unproved_tokens_of_an_issuer_that_hangs_do_not_delay_agents_of_another(
     house: Callable[..., Any], peers: Any, peer: Callable[..., Any], strangers: ThreadPoolExecutor, has_keys: bool
 ) -> None:

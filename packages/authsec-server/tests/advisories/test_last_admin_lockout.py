@@ -19,6 +19,8 @@ from hypothesis import strategies as st
 
 from examples import examples
 
+pytestmark = pytest.mark.sqlite_suffices
+
 Entrance = Any
 WAYS: dict[str, Callable[..., Any]] = {
     "demote": lambda tx, act, whom: administrators.change_role(tx, act, whom, Role.VIEWER, revision=1),

@@ -6,12 +6,13 @@ import pytest
 from audit_answers import LATER, fill
 from authsec_server.audit.sealing.verifying import Report, verify
 from authsec_server.db import Database, Tx
+from long_runs import some_of
 from sqlalchemy import create_engine, text
 
 pytestmark = pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
 
 
-@pytest.mark.parametrize("locks", [True, False], ids=["a lock of another", "without amcheck"])
+@pytest.mark.parametrize("locks", some_of([True, False], each=2), ids=["a lock of another", "without amcheck"])
 def test_a_deep_check_that_cannot_run_is_no_success(database: Database, database_url: str, locks: bool) -> None:
     log = fill(database)
 

@@ -123,6 +123,7 @@ def test_a_function_that_breaks_a_sum_is_found(copied: tuple[str, SealedLog]) ->
     assert _findings(url, log), f"other answers, and nothing is found: {changed}"
 
 
+@pytest.mark.soak  # a function that breaks a sum is in every run
 def test_a_function_in_the_schema_is_not_called(copied: tuple[str, SealedLog]) -> None:
     url, log = copied
     with closing(open_database(url)) as server:

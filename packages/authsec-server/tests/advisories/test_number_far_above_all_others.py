@@ -63,7 +63,7 @@ class Attacked:
 
 @pytest.mark.parametrize(
     ("database_url", "number"),
-    [("postgresql", ABOVE), ("postgresql", MAX_NUMBER), ("sqlite", MAX_NUMBER)],
+    [("postgresql", ABOVE), pytest.param("postgresql", MAX_NUMBER, marks=pytest.mark.soak), ("sqlite", MAX_NUMBER)],
     indirect=["database_url"],
 )
 def test_events_that_come_later_get_their_seals(database: Database, number: int) -> None:

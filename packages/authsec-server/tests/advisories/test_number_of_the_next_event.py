@@ -43,6 +43,7 @@ def execute(database: Database, statement: str) -> None:
     database.append(lambda tx: tx.connection.exec_driver_sql(statement) and None)
 
 
+@pytest.mark.postgresql_suffices
 def test_a_sequence_below_the_last_event_is_a_finding(database: Database) -> None:
     log = fill(database)
     execute(database, SET_BACK[database.dialect])
@@ -59,12 +60,14 @@ def test_no_event_gets_the_number_of_a_sealed_one(database: Database) -> None:
     assert findings(database, log) == ()
 
 
+@pytest.mark.postgresql_suffices
 def test_a_sequence_at_its_end_is_a_finding(database: Database) -> None:
     log = fill(database)
     execute(database, AHEAD[database.dialect])
     assert findings(database, log) != ()
 
 
+@pytest.mark.postgresql_suffices
 def test_a_link_of_an_event_that_is_yet_to_come_is_a_finding(database: Database) -> None:
     log = fill(database)
     execute(database, LISTED)

@@ -17,6 +17,8 @@ from authsec_server.failures import Conflict
 from authsec_server.principal import LOCAL_OPERATOR
 from authsec_server.web.errors import TooOften, Unauthenticated
 
+pytestmark = pytest.mark.sqlite_suffices
+
 Entrance = Any
 
 
@@ -76,6 +78,7 @@ def test_who_is_right_is_never_limited(entrance: Entrance) -> None:
     assert {guess(entrance, "203.0.113.1", password=entrance.password) for _ in range(30)} == {"in"}
 
 
+@pytest.mark.sqlite_suffices
 def test_all_at_once(entrance: Entrance) -> None:
     """Forty that arrive before the first is checked are not one."""
     entrance.first()

@@ -27,6 +27,7 @@ from authsec_server.audit.views import as_json
 from authsec_server.db import Database, Tx
 from authsec_server.db.schema import canonical_json
 from authsec_server.delegations import live_tokens
+from long_runs import some_of
 from sqlalchemy import String, text
 
 pytestmark = pytest.mark.sqlite_suffices
@@ -158,7 +159,7 @@ def test_a_planted_event_is_found_and_ends_no_list(database: Database, planted: 
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-@pytest.mark.parametrize("first", range(0, len(PLANTED | ON_SQLITE), FEW))
+@pytest.mark.parametrize("first", some_of(range(0, len(PLANTED | ON_SQLITE), FEW)))
 def test_some_planted_events_are_found_and_end_no_list(database: Database, first: int) -> None:
     _check(database, *[*(PLANTED | ON_SQLITE).values()][first : first + FEW])
 
@@ -172,6 +173,7 @@ def test_what_postgresql_stores_otherwise_is_found_and_ends_no_list(
     _check(database, planted)
 
 
+@pytest.mark.soak  # the same events on SQLite are in every run
 @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
 def test_all_that_postgresql_stores_otherwise_is_found_and_ends_no_list(database: Database) -> None:
     _check(database, *(PLANTED[name] for name in ON_POSTGRESQL))
@@ -273,7 +275,7 @@ WORST: Mapping[str, Mapping[str, Any]] = {
 UNSEALED = [name for name in WORST if name != "a token without its end"]
 
 
-@pytest.mark.parametrize("planted", WORST.values(), ids=WORST)
+@pytest.mark.parametrize("planted", some_of(WORST.values()), ids=WORST)
 def test_the_pages_of_people_go_on(house: Any, planted: Mapping[str, Any]) -> None:
     its = house(local_operator=True)
     door, client = its.door(), its.delegated_name("Customer Support")
@@ -295,7 +297,7 @@ def test_the_pages_of_people_go_on(house: Any, planted: Mapping[str, Any]) -> No
     assert door.post(f"{API}/roles", json={"name": "Another", "actions": ["a:b"]}).status_code == 201
 
 
-@pytest.mark.parametrize("planted", [WORST[name] for name in UNSEALED], ids=UNSEALED)
+@pytest.mark.parametrize("planted", some_of([WORST[name] for name in UNSEALED]), ids=UNSEALED)
 def test_the_sealer_leaves_a_planted_event_out_and_names_it(house: Any, planted: Mapping[str, Any]) -> None:
     its = house(local_operator=True)
     door, sealer, database = its.door(), its.authority.dropper.sealer, its.authority.database

@@ -248,7 +248,7 @@ def _many(examples: int) -> pytest.MarkDecorator:
     return pytest.mark.parametrize("examples", [examples, pytest.param(3000, marks=marks)])
 
 
-@_many(100)
+@_many(12)
 def test_whatever_sql_does_to_a_sqlite_file_is_found(filled: Filled, tmp_path: Path, examples: int) -> None:
     def attack(change: str) -> None:
         path = Path(shutil.copy(filled.path, tmp_path / "copy.sqlite3"))
@@ -261,7 +261,7 @@ def test_whatever_sql_does_to_a_sqlite_file_is_found(filled: Filled, tmp_path: P
     _for_many(examples, sqlite_changes(), attack)
 
 
-@_many(100)
+@_many(12)
 def test_whatever_is_written_into_a_sqlite_file_is_found(filled: Filled, tmp_path: Path, examples: int) -> None:
     content, path = filled.path.read_bytes(), tmp_path / "copy.sqlite3"
 
@@ -278,7 +278,7 @@ class _Undone(Exception):
     """Rolls the change back."""
 
 
-@_many(50)
+@_many(6)
 @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
 def test_whatever_sql_does_to_postgresql_is_found(database: Database, examples: int) -> None:
     log = fill(database)
@@ -298,7 +298,7 @@ def test_whatever_sql_does_to_postgresql_is_found(database: Database, examples: 
     _for_many(examples, postgresql_changes(), attack)
 
 
-@_many(25)
+@_many(6)
 @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
 def test_whatever_is_written_into_a_file_of_postgresql_is_found(database: Database, examples: int) -> None:
     log = fill(database)

@@ -64,6 +64,7 @@ def test_the_other_signature_that_anybody_can_make_of_one(its: Any) -> None:
     assert "already used" in answers[1].json()["details"]
 
 
+@pytest.mark.sqlite_suffices
 def test_forgetting_used_assertions_brings_none_back(its: Any) -> None:
     agent = its.delegated_agent()
     headers = {"Authorization": f"Bearer {agent.assertion()}"}

@@ -12,6 +12,7 @@ from authsec_server.audit.sealing.verifying import verify_log
 from authsec_server.clients import service as clients
 from authsec_server.db import Database
 from authsec_server.revocations import service as revocations
+from long_runs import some_of
 from sealed_estate import sealed_estate
 
 pytestmark = pytest.mark.sqlite_suffices
@@ -29,7 +30,7 @@ WAYS = (
 )
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("way", some_of(WAYS))
 def test_a_changed_table_of_revocations_is_found(database: Database, way: str) -> None:
     log = fill(database)
     said = database.read(lambda tx: answers(tx, log.covered))

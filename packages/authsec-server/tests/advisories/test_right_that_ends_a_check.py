@@ -65,6 +65,7 @@ def test_a_built_in_function_that_the_role_may_not_call_is_named(database: Datab
     assert skipped in report.unchecked
 
 
+@pytest.mark.soak  # a function that the role may not call is in every run
 def test_a_partition_of_which_the_role_may_read_each_column_alone_is_named(database: Database, log: SealedLog) -> None:
     columns = database.read(
         lambda tx: tx.connection.execute(
@@ -86,6 +87,7 @@ def test_a_partition_of_which_the_role_may_read_each_column_alone_is_named(datab
     assert "GRANT SELECT ON ALL TABLES IN SCHEMA public TO auditor; ALTER DEFAULT PRIVILEGES FOR ROLE" in skipped
 
 
+@pytest.mark.soak  # a function that the role may not call is in every run
 def test_a_partition_that_a_server_made_after_the_grant_is_named(database: Database, log: SealedLog) -> None:
     report = verified(database, log, "REVOKE SELECT ON events_2027_01 FROM auditor")
     (skipped,) = report.skipped
@@ -93,6 +95,7 @@ def test_a_partition_that_a_server_made_after_the_grant_is_named(database: Datab
     assert skipped.startswith("The role auditor has no permission to read events_2027_01. ")
 
 
+@pytest.mark.soak  # a function that the role may not call is in every run
 def test_a_sequence_that_the_role_may_not_read_is_named(database: Database, log: SealedLog) -> None:
     report = verified(database, log, "REVOKE SELECT ON SEQUENCE events_id_seq FROM auditor")
     (skipped,) = report.skipped
@@ -113,6 +116,7 @@ def auditor_url(database_url: str) -> Iterator[str]:
             connection.execute(text(statement))  # the view: the next test needs another database
 
 
+@pytest.mark.soak  # what verify finds is in every run
 def test_the_command_ends_with_a_status_of_its_own(
     log: SealedLog, auditor_url: str, authsec: Callable[..., Result], tmp_path: Path
 ) -> None:

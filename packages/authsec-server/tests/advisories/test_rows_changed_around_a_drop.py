@@ -34,6 +34,7 @@ from authsec_server.keys.master_key import MasterKey
 from authsec_server.keys.sealing_keys import SealingKeys
 from authsec_server.principal import LOCAL_OPERATOR, Act
 from authsec_server.roles import service as roles
+from long_runs import some_of
 from sqlalchemy import text
 
 pytestmark = pytest.mark.sqlite_suffices
@@ -116,6 +117,7 @@ def year(database: Database) -> Year:
     return Year(database)
 
 
+@pytest.mark.soak  # other orders of changes are in every run
 def test_two_drops_disturb_no_chain(year: Year) -> None:
     year.drop(7)
     assert year.report().findings == ()
@@ -207,7 +209,7 @@ SQLITE = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)  # t
 
 
 @SQLITE
-@pytest.mark.parametrize("minutes", [3, 4])
+@pytest.mark.parametrize("minutes", some_of([3, 4], each=2))
 def test_a_drop_in_the_first_minutes_of_a_month_is_no_finding(year: Year, minutes: int) -> None:
     """A cron job drops the month that has just ended, and nothing else is written that night."""
     year.at = midnight(9) + timedelta(minutes=minutes)
@@ -228,7 +230,7 @@ OTHER_ORDERS = {
 
 
 @SQLITE
-@pytest.mark.parametrize("times", OTHER_ORDERS.values(), ids=OTHER_ORDERS)
+@pytest.mark.parametrize("times", some_of(OTHER_ORDERS.values(), each=4), ids=OTHER_ORDERS)
 def test_changes_in_another_order_of_time_than_of_version_are_no_finding(year: Year, times: tuple[str, ...]) -> None:
     for each in times:
         year.edit_at(datetime.fromisoformat(f"2026-{each}+00:00"))
@@ -236,6 +238,7 @@ def test_changes_in_another_order_of_time_than_of_version_are_no_finding(year: Y
     drop_august(year)
 
 
+@pytest.mark.soak  # other orders of changes are in every run
 @SQLITE
 def test_a_change_that_was_dropped_between_two_that_were_left_is_no_finding(year: Year) -> None:
     """The clock of one server is seven minutes ahead, in the last minute of a month."""
@@ -245,6 +248,7 @@ def test_a_change_that_was_dropped_between_two_that_were_left_is_no_finding(year
     drop_august(year)
 
 
+@pytest.mark.soak  # other orders of changes are in every run
 @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)  # SQLite has one writer
 def test_a_change_that_was_sealed_after_a_later_one_is_no_finding(year: Year) -> None:
     """A refusal is counted while the first change is not yet committed, so the sealer overlooks it for ten seconds."""

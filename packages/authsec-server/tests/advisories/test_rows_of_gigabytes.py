@@ -21,6 +21,7 @@ from authsec_server.audit.sealing.sealer import Sealer
 from authsec_server.db import Database
 from authsec_server.keys.master_key import MasterKey
 from authsec_server.keys.sealing_keys import SealingKeys
+from long_runs import some_of
 from sqlalchemy import text
 
 pytestmark = pytest.mark.sqlite_suffices
@@ -75,7 +76,8 @@ READERS: dict[str, Callable[[Database], Any]] = {
 }
 
 
-@pytest.mark.parametrize("reader", READERS)
+@pytest.mark.soak  # it measures memory; a list of such events is in every run
+@pytest.mark.parametrize("reader", some_of(READERS))
 def test_events_that_no_server_writes_cost_no_memory(database: Database, log: SealedLog, reader: str) -> None:
     insert(database, 10, EACH)
     assert peak(lambda: READERS[reader](database)) < 2 * EACH

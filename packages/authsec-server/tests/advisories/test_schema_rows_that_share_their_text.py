@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
+import pytest
 from audit_answers import LATER, SealedLog, fill
 from authsec_server.audit.sealing.log_check import Report
 from authsec_server.audit.sealing.verifying import verify
@@ -97,6 +98,7 @@ def _verified(file: Path, log: SealedLog) -> tuple[Report, int]:
             tracemalloc.stop()
 
 
+@pytest.mark.soak  # it measures memory
 def test_rows_of_the_schema_are_not_held_all_at_once(tmp_path: Path) -> None:
     file = tmp_path / "authsec.sqlite3"
     with closing(open_database(f"sqlite:///{file}")) as database:

@@ -19,6 +19,7 @@ CHANGES = {
 FEW = ("ALTER TABLE events RENAME COLUMN kind TO kind2", "DROP TABLE checkpoints", "DROP TABLE authority")
 
 
+@pytest.mark.sqlite_suffices
 @pytest.mark.parametrize(
     "change", [*FEW, *(pytest.param(each, marks=pytest.mark.soak) for each in CHANGES if each not in FEW)]
 )

@@ -25,6 +25,7 @@ from authsec_server.db import Database, Tx, open_database
 from authsec_server.failures import Unavailable
 from authsec_server.keys.master_key import MasterKey
 from authsec_server.keys.sealing_keys import SealingKeys
+from long_runs import some_of
 from sqlalchemy import insert, select
 from structlog.testing import capture_logs
 
@@ -67,8 +68,8 @@ def test_events_of_a_server_that_starts_get_numbers_that_can_be_sealed(database:
 
 
 @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
-@pytest.mark.parametrize("planted", [True, False])
-@pytest.mark.parametrize("number", [FAR - 10, FAR + 10, FAR + 200_000, MAX_NUMBER])
+@pytest.mark.parametrize("planted", some_of([True, False], each=2))
+@pytest.mark.parametrize("number", some_of([FAR - 10, FAR + 10, FAR + 200_000, MAX_NUMBER], each=2))
 def test_events_get_their_seals_wherever_the_sequence_is_set(database: Database, number: int, planted: bool) -> None:
     fill(database)
     at = LATER + timedelta(minutes=11)

@@ -15,6 +15,8 @@ from authsec_server.failures import Conflict
 from authsec_server.principal import LOCAL_OPERATOR
 from authsec_server.web.errors import TooOften, Unauthenticated
 
+pytestmark = pytest.mark.sqlite_suffices
+
 Entrance = Any
 
 

@@ -132,19 +132,21 @@ class _Undone(Exception):
     pass
 
 
+@pytest.mark.parametrize("share", [5, pytest.param(1, marks=pytest.mark.soak)])
 @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
-def test_a_changed_system_catalog_is_found(database: Database) -> None:
-    """All in one transaction: each trick is undone before the next one.
+def test_a_changed_system_catalog_is_found(database: Database, share: int) -> None:
+    """All in one transaction: each trick is undone before the next one. In short runs, a fifth of the tricks.
 
     The tricks that change an answer are looked for by the whole of `verify`, and two that other parts of it find.
     """
     database.append(lambda tx: tx.connection.exec_driver_sql(NUMBERS))
     log = fill(database)
     said = database.read(lambda tx: answers(tx, log.covered))
-    hiding, missed = set(), {}
+    hiding, missed, names = set(), {}, [*TRICKS][::share]
 
     def attempt(tx: Tx) -> None:
-        for trick, (statements, finding) in TRICKS.items():
+        for trick in names:
+            statements, finding = TRICKS[trick]
             savepoint = tx.connection.begin_nested()
             for statement in statements:
                 tx.connection.exec_driver_sql(statement)
@@ -162,7 +164,7 @@ def test_a_changed_system_catalog_is_found(database: Database) -> None:
     with pytest.raises(_Undone):
         database.append(attempt)
     assert missed == {}
-    assert hiding == HIDING
+    assert hiding == HIDING & set(names)
 
 
 @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)

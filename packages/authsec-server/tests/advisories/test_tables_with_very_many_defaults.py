@@ -36,6 +36,7 @@ def test_the_comparison_reads_each_default_a_few_times(database: Database, table
     assert read <= PASSES * there
 
 
+@pytest.mark.soak  # it measures memory; how often defaults are read is in every run
 @pytest.mark.parametrize("table", ["more", "checkpoints"])
 @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
 def test_the_comparison_holds_no_long_defaults(database: Database, table: str) -> None:

@@ -15,6 +15,8 @@ from authsec_server.principal import LOCAL_OPERATOR, Act
 from authsec_server.settings import load_settings
 from sqlalchemy import text
 
+pytestmark = pytest.mark.sqlite_suffices
+
 EVENT = (
     "INSERT INTO events (at, kind, request_id, delegations, roles, reason, address, authority_version, jti, kid,"
     " token_sha256, detail, occurrences) SELECT at, kind, request_id, delegations, roles, reason, address, {version},"

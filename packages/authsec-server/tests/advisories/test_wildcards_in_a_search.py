@@ -10,11 +10,12 @@ from authsec_server.clients.model import Onboarding
 from authsec_server.clients.search import ClientFilters
 from authsec_server.db import Database
 from authsec_server.principal import Act
+from long_runs import some_of
 
 NAMES = ["plain", "100%", "snake_case", "back\\slash", "sl/ash", "[a-z]", "star*", "it's", 'quo"te']
 
 
-@pytest.mark.parametrize("typed", ["%", "_", "\\", "/", "%%", "[", "*", "'", '"', "' OR 1=1 --"])
+@pytest.mark.parametrize("typed", some_of(["%", "_", "\\", "/", "%%", "[", "*", "'", '"', "' OR 1=1 --"]))
 def test_what_is_typed_is_looked_for_as_it_stands(database: Database, act: Act, typed: str) -> None:
     for number, name in enumerate(NAMES):
         wanted = Onboarding(name=name, slug=f"s{number}", owner=name, labels={"n": name}, platform="unattested")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import pytest
@@ -10,6 +10,9 @@ import pytest
 
 def some_of(cases: Iterable[Any], *, each: int = 3) -> list[Any]:
     """Return the parameters: the first case and each third one are in every run, the others in long runs."""
-    return [
-        case if number % each == 0 else pytest.param(case, marks=pytest.mark.soak) for number, case in enumerate(cases)
-    ]
+    return some_rows_of(((case,) for case in cases), each=each)
+
+
+def some_rows_of(rows: Iterable[Sequence[Any]], *, each: int = 3) -> list[Any]:
+    """The same of a test with several parameters: each row has a value of each."""
+    return [pytest.param(*row, marks=() if number % each == 0 else pytest.mark.soak) for number, row in enumerate(rows)]
