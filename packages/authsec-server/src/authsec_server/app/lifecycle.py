@@ -166,7 +166,7 @@ def open_authority(
         settings.issuer  # noqa: B018 - refuses before anything is touched
         if settings.sqlite_file is not None:
             check_data(settings.sqlite_file)
-    database = open_database(settings.database_url)
+    database = open_database(settings.database_url, connections=settings.database_connections)
     try:
         if local_operator:
             database.migrate()
@@ -242,7 +242,7 @@ def _assembled(services: Services, *, serves: bool, pages: bool) -> Authority:
         bootstrap = _bootstrap_key(services) if serves else None  # the audit log has room for it by now
         if serves:
             services.probe.attempt()  # the first answer of a server that can work says so
-    limit = ConcurrencyLimit(services.settings.max_in_flight)
+    limit = ConcurrencyLimit(services.share.of(services.settings.max_in_flight))
     app = Starlette(
         routes=routes(services, pages=pages),
         exception_handlers=HANDLERS,
