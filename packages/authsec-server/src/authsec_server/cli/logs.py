@@ -29,9 +29,9 @@ class LogStream(Protocol):
 class Lines:
     """Writes lines to a stream, and ignores write errors: a request must not fail because the disk is full.
 
-    Lines of level info from one turn of the event loop are written together, up to `AT_ONCE`. A write costs more than all else in a
-    line, because other threads take the interpreter meanwhile. All other lines are written at once, after those that
-    wait.
+    Lines of level info from one turn of the event loop are written together, up to `AT_ONCE`. A write costs more than
+    all else in a line, because other threads take the interpreter meanwhile. All other lines are written at once,
+    after those that wait.
     """
 
     def __init__(self, stream: LogStream) -> None:

@@ -21,6 +21,7 @@ import structlog
 import uvicorn
 
 from authsec_server.app import Authority, open_authority, refuse_to_serve
+from authsec_server.cli.acceptor import Acceptor
 from authsec_server.cli.greeting import greet, warn_of_another, warn_of_older
 from authsec_server.cli.listener import LOOPBACK, listen, metrics_refused
 from authsec_server.cli.logs import configure_logging
@@ -118,9 +119,15 @@ class DrainingServer(uvicorn.Server):
         self._is_told = False  # to drain
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        if self._worker is not None and self.started:
-            self._worker.say_ready()
+        if self._worker is None:
+            await super().startup(sockets)
+            return
+        await super().startup([])
+        protocol: Callable[..., asyncio.Protocol] = self.config.http_protocol_class
+        new = partial(protocol, config=self.config, server_state=self.server_state, app_state=self.lifespan.state)
+        acceptor = Acceptor(self._worker.listener, new, self.config.ssl)
+        self.servers.append(acceptor)  # type: ignore[arg-type] # uvicorn only closes it
+        self._worker.say_ready()
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
