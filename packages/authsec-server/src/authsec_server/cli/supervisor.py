@@ -85,7 +85,7 @@ class _Slot:
     control: socket.socket | None = None
     began: float = 0.0
     is_ready: bool = False
-    pause: float = FIRST_PAUSE
+    pause: float = 0.0  # the last one; 0 if there was none
 
 
 class _Supervisor:
@@ -209,13 +209,13 @@ class _Supervisor:
             self._status = status if status > 0 else 128 - status  # as a shell has it
         else:
             if slot.is_ready and now - slot.began > STEADY_SECONDS:
-                slot.pause = FIRST_PAUSE
+                slot.pause = 0.0
             self._restart_later(slot, now, status=status)
 
     def _restart_later(self, slot: _Slot, now: float, **why: object) -> None:
+        slot.pause = min(max(FIRST_PAUSE, 2 * slot.pause), LONGEST_PAUSE)
         slot.start_at = now + slot.pause
         log.error("a worker has ended, and will be started again", worker=slot.number, seconds=slot.pause, **why)
-        slot.pause = min(2 * slot.pause, LONGEST_PAUSE)
 
     def _end(self, said: bytes) -> None:
         """Tell the workers to drain or to stop. No worker is started from now on."""
