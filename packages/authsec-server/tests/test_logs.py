@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 import pytest
 import structlog
-from authsec_server.cli.logs import AT_ONCE, Lines, configure_logging
+from authsec_server.cli.logs import Lines, configure_logging
 
 
 class Written(io.StringIO):
@@ -124,7 +124,7 @@ def test_a_line_has_the_traceback_of_an_error(capsys: pytest.CaptureFixture[str]
 
 
 def test_each_write_is_of_whole_lines_that_a_pipe_takes_at_once(lines: Lines, stream: Written) -> None:
-    """Several workers write to one pipe, which keeps writes of up to `AT_ONCE` octets whole."""
+    """Several workers write to one pipe, which keeps writes of up to 4,096 octets (PIPE_BUF) whole."""
     written: list[str] = []
     stream.write = lambda text: written.append(text) or len(text)  # type: ignore[method-assign]
     said = [f"{number} {'ü' * number}" for number in range(300)]
@@ -136,5 +136,5 @@ def test_each_write_is_of_whole_lines_that_a_pipe_takes_at_once(lines: Lines, st
     asyncio.run(one_turn())
     lines.flush()
     assert "".join(written) == "".join(f"{line}\n" for line in said)
-    assert all(text.endswith("\n") and len(text.encode()) <= AT_ONCE for text in written)
+    assert all(text.endswith("\n") and len(text.encode()) <= 4096 for text in written)
     assert len(written) < len(said) / 4, "and no write for each line"
