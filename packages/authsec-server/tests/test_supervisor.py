@@ -93,8 +93,14 @@ def test_a_second_signal_skips_the_wait(tmp_path: Path) -> None:
         assert its.said()[2:] == ["told D", "told D", "told S", "told S"]
 
 
-def test_workers_that_hang_are_killed(tmp_path: Path) -> None:
+def test_a_worker_that_does_not_say_that_it_works_is_killed_and_started_again(tmp_path: Path) -> None:
+    with supervised(tmp_path, "silent") as its:
+        its.wait_until(lambda: its.said().count("started 1") == 2)
+        assert {each["status"] for each in its.logged("a worker has ended")} == {-signal.SIGKILL}
+
+
+def test_workers_that_hang_at_the_end_are_killed(tmp_path: Path) -> None:
     with supervised(tmp_path, "hangs") as its:
         its.tell()
         assert its.process.wait(30) == 1
-        assert [each["worker"] for each in its.logged("a worker did not end")] == [1, 2]
+        assert [each["worker"] for each in its.logged("a worker hangs")] == [1, 2]

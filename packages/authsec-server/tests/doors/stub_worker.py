@@ -25,7 +25,7 @@ def main(number: str, _listener: str, control: str) -> None:
             sys.exit(4)
         while said := supervisor.recv(1):
             print(f"told {said.decode()}", flush=True)
-            if how == "obeys" or (how == "drains long" and said != DRAIN):
+            if how in {"obeys", "silent"} or (how == "drains long" and said != DRAIN):
                 return
         time.sleep(60)
 

@@ -46,7 +46,7 @@ from authsec_server.tokens.direct import DirectTokens
 from authsec_server.tokens.issue import DelegationTokens
 from authsec_server.web import health
 from authsec_server.web.errors import HANDLERS, where
-from authsec_server.web.health import Readiness
+from authsec_server.web.health import Liveness, Readiness
 from authsec_server.web.middleware import (
     Bounded,
     ConcurrencyLimit,
@@ -141,6 +141,7 @@ class Authority:
     database: Database
     tokens: DelegationTokens
     readiness: Readiness
+    liveness: Liveness
     sign_in: SignIn
     outbound: Outbound
     feed: Feed
@@ -267,6 +268,7 @@ def _assembled(services: Services, *, serves: bool, pages: bool) -> Authority:
         database=services.database,
         tokens=services.tokens,
         readiness=services.readiness,
+        liveness=services.liveness,
         sign_in=services.people.sign_in,
         outbound=services.trust.outbound,
         feed=services.streams.feed,

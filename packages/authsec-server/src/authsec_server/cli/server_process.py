@@ -29,13 +29,14 @@ from authsec_server.cli.worker import FINISH_SECONDS, LAST_SECONDS, Worker
 from authsec_server.db.served import last_issuer, remember_issuer
 from authsec_server.failures import Fault, StartupRefused, Unavailable
 from authsec_server.settings import Settings
-from authsec_server.web.health import Readiness
+from authsec_server.web.health import Liveness, Readiness
 from authsec_server.web.uvicorn_protocol import BoundedProtocol
 
 log = structlog.get_logger(__name__)
 T = TypeVar("T")
 
 KEEP_ALIVE_SECONDS = 75
+TICKS_A_SECOND = 10  # of uvicorn
 LEFT_LOCK_SECONDS = 30  # twice as long as a transaction on PostgreSQL may be idle
 
 
@@ -114,6 +115,7 @@ class DrainingServer(uvicorn.Server):
     ) -> None:
         super().__init__(config)
         self._readiness: Readiness = authority.readiness
+        self._liveness: Liveness = authority.liveness
         self._drain_seconds = drain_seconds
         self._worker = worker
         self._is_told = False  # to drain
@@ -128,6 +130,12 @@ class DrainingServer(uvicorn.Server):
         acceptor = Acceptor(self._worker.listener, new, self.config.ssl)
         self.servers.append(acceptor)  # type: ignore[arg-type] # uvicorn only closes it
         self._worker.say_ready()
+
+    async def on_tick(self, counter: int) -> bool:
+        # The supervisor is the only one that asks each worker: `/healthz` is answered by a worker that works.
+        if self._worker is not None and counter % TICKS_A_SECOND == 0 and self._liveness.problem() is None:
+            self._worker.say_ready()
+        return await super().on_tick(counter)
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:

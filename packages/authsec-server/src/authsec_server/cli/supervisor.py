@@ -1,8 +1,8 @@
 """`authsec serve --workers`: several server processes on one port, for PostgreSQL.
 
-The supervisor binds the port, starts the workers, starts one again that has ended, and passes on SIGTERM and Ctrl-C.
-It has no key and no connection to the database. All workers accept connections from the one inherited socket, so a
-worker that ends keeps no connection waiting.
+The supervisor binds the port, starts the workers, starts one again that has ended or hangs, and passes on SIGTERM and
+Ctrl-C. It has no key and no connection to the database. All workers accept connections from the one inherited socket,
+so a worker that ends keeps no connection waiting.
 
 The other workers start once the first one is ready: the first one migrates the database, makes the first keys, and
 tells the person at the terminal what is wrong with the settings.
@@ -34,6 +34,8 @@ log = structlog.get_logger(__name__)
 
 FIRST_PAUSE: Final = 0.5  # seconds until a worker that has ended is started again
 LONGEST_PAUSE: Final = 8.0
+SILENT_SECONDS: Final = 30.0  # a worker that has not said for so long that it works is killed and started again
+SECOND_CHANCE: Final = 2.0  # seconds more, since a pause of the whole machine makes all workers silent
 STEADY_SECONDS: Final = 60.0  # a worker that served for so long may be started again after the first pause
 _SIGNALS: Final = {signal.SIGTERM: DRAIN, signal.SIGINT: STOP}
 _HIGHEST_PORT: Final = 65_535
@@ -85,6 +87,8 @@ class _Slot:
     control: socket.socket | None = None
     began: float = 0.0
     is_ready: bool = False
+    heard_at: float = 0.0  # when it has last said that it works
+    is_suspected: bool = False  # it was silent for too long
     pause: float = 0.0  # the last one; 0 if there was none
 
 
@@ -137,7 +141,10 @@ class _Supervisor:
     def _wait(self) -> None:
         """Wait for a signal, for what a worker says, or until something is due."""
         due = [slot.start_at for slot in self._slots if slot.start_at is not None]
-        due += [self._kill_at] if self._kill_at is not None else []
+        if self._kill_at is not None:
+            due.append(self._kill_at)
+        else:
+            due += [slot.heard_at + SILENT_SECONDS for slot in self._slots if slot.process and slot.is_ready]
         wait = max(0.0, min(due) - time.monotonic()) if due else None
         for key, _ in self._selector.select(wait):
             control = key.fileobj
@@ -173,12 +180,15 @@ class _Supervisor:
                     raise StartupRefused(f"A worker could not be started: {error.strerror}.") from None
                 self._restart_later(slot, now, problem=error.strerror)
                 return
-        slot.control, slot.began, slot.is_ready = ours, now, False
+        slot.control, slot.began, slot.is_ready, slot.is_suspected = ours, now, False, False
         self._selector.register(ours, selectors.EVENT_READ, slot)
         with suppress(OSError):  # it has ended already
             ours.sendall(Start(number=slot.number, greets=not self._has_served, options=self._options).to_bytes())
 
     def _is_ready(self, slot: _Slot) -> None:
+        slot.heard_at, slot.is_suspected = time.monotonic(), False
+        if slot.is_ready:
+            return
         slot.is_ready = True
         log.info("a worker is ready", worker=slot.number, process=slot.process.pid if slot.process else None)
         if not self._has_served:
@@ -192,8 +202,8 @@ class _Supervisor:
         now = time.monotonic()
         if slot.process is None or slot.control is None:
             return
-        if self._kill_at is not None and now >= self._kill_at and slot.process.poll() is None:
-            log.error("a worker did not end in time, and was killed", worker=slot.number)
+        if self._has_hung(slot, now) and slot.process.poll() is None:
+            log.error("a worker hangs, and is killed", worker=slot.number, process=slot.process.pid)
             slot.process.kill()
             slot.process.wait()
         if (status := slot.process.poll()) is None:
@@ -211,6 +221,16 @@ class _Supervisor:
             if slot.is_ready and now - slot.began > STEADY_SECONDS:
                 slot.pause = 0.0
             self._restart_later(slot, now, status=status)
+
+    def _has_hung(self, slot: _Slot, now: float) -> bool:
+        """Whether the worker has not ended in time, or has not said for long that it works."""
+        if self._kill_at is not None:
+            return now >= self._kill_at
+        if not slot.is_ready or now - slot.heard_at < SILENT_SECONDS:
+            return False
+        was_suspected, slot.is_suspected = slot.is_suspected, True
+        slot.heard_at = now - SILENT_SECONDS + SECOND_CHANCE
+        return was_suspected
 
     def _restart_later(self, slot: _Slot, now: float, **why: object) -> None:
         slot.pause = min(max(FIRST_PAUSE, 2 * slot.pause), LONGEST_PAUSE)

@@ -1,8 +1,9 @@
 """One of several server processes of `authsec serve --workers`, as this process sees itself.
 
 A worker inherits the listening socket and one end of a pair of sockets. The supervisor (`supervisor`) writes the
-number of the worker and the options of the command, and later `DRAIN` or `STOP`. The worker writes `READY` once. The
-end of the supervisor closes the socket, and then the worker drains and ends: nobody else would stop it.
+number of the worker and the options of the command, and later `DRAIN` or `STOP`. The worker writes `READY` when it
+accepts requests, and again each second while it works. The end of the supervisor closes the socket, and then the
+worker drains and ends: nobody else would stop it.
 """
 
 from __future__ import annotations
@@ -74,9 +75,9 @@ class Worker:
         threading.Thread(target=self._obey, name="authsec-supervisor-watch", daemon=True).start()
 
     def say_ready(self) -> None:
-        """Tell the supervisor that this process accepts requests."""
-        with suppress(OSError):  # the supervisor has ended, which the thread notices
-            self._control.sendall(READY)
+        """Tell the supervisor that this process accepts requests, and works. Never waits."""
+        with suppress(OSError):  # the supervisor has ended, which the thread notices, or it reads nothing for long
+            self._control.send(READY, socket.MSG_DONTWAIT)
 
     def serve_until(self, drain: Callable[[], None], stop: Callable[[], None]) -> None:
         """Call `drain` or `stop` from now on when the supervisor says so, from another thread."""
