@@ -38,6 +38,7 @@ class Workers:
 
     its: Served
     admin_key: str
+    stack: ExitStack
     at: dict[int, httpx2.Client] = field(default_factory=dict)
 
     def lines(self) -> list[dict[str, Any]]:
@@ -48,11 +49,11 @@ class Workers:
         """The process of each worker that has become ready, the last one."""
         return {each["worker"]: each["process"] for each in self.lines() if each["event"] == "a worker is ready"}
 
-    def connect(self, stack: ExitStack) -> None:
+    def connect(self) -> None:
         """Open connections until each worker has accepted one."""
         self.at.clear()
         for _ in range(200):
-            client = stack.enter_context(httpx2.Client(base_url=self.its.url, trust_env=False, timeout=30))
+            client = self.stack.enter_context(httpx2.Client(base_url=self.its.url, trust_env=False, timeout=30))
             self.at.setdefault(self.worker_of(client.get("/.well-known/jwks.json")), client)
             if len(self.at) == len(WORKERS):
                 return
@@ -96,9 +97,9 @@ def two_workers(database_url: str, folder: Path, **settings: str) -> Iterator[Wo
     key.chmod(0o600)
     settings = {"AUTHSEC_SERVER_DRAIN_SECONDS": "1", "AUTHSEC_SERVER_BOOTSTRAP_KEY_FILE": str(key)} | settings
     with served(database_url, folder, AUTHSEC_SERVER_WORKERS="2", **settings) as its, ExitStack() as stack:
-        workers = Workers(its, key.read_text())
+        workers = Workers(its, key.read_text(), stack)
         await_ready(workers)
-        workers.connect(stack)
+        workers.connect()
         yield workers
 
 
@@ -199,9 +200,8 @@ def test_a_worker_that_was_killed_comes_back_and_the_other_answers_meanwhile(sha
         statuses.append(shared.ask(1, client).status_code)
         time.sleep(0.05)
     assert {*statuses} == {200}
-    with ExitStack() as stack:
-        shared.connect(stack)
-        assert shared.ask(2, client).status_code == 200
+    shared.connect()
+    assert shared.ask(2, client).status_code == 200
     ended = [each for each in shared.lines() if "has ended" in each["event"]]
     assert (ended[-1]["worker"], ended[-1]["status"]) == (2, -signal.SIGKILL)
     assert shared.its.log.read_text().count(" listens on ") == 1
@@ -240,3 +240,33 @@ def test_without_their_supervisor_the_workers_end(postgres_url: str, tmp_path: P
         left = [psutil.Process(each) for each in workers.processes().values()]
         workers.its.process.kill()
         assert psutil.wait_procs(left, timeout=20)[1] == []
+
+
+@pytest.mark.soak
+def test_agents_go_on_while_workers_are_killed(postgres_url: str, tmp_path: Path) -> None:
+    """Whoever is connected to the killed worker loses the connection, and nobody gets another answer than a token."""
+    with two_workers(postgres_url, tmp_path) as workers, ThreadPoolExecutor(6) as pool:
+        client, statuses, lost, over = workers.agent(), list[int](), list[str](), threading.Event()
+
+        def load() -> None:
+            while not over.is_set():
+                try:
+                    statuses.append(workers.its.token(client).status_code)
+                except httpx2.TransportError as error:
+                    lost.append(type(error).__name__)
+
+        loading = [pool.submit(load) for _ in range(6)]
+        try:
+            for turn in range(6):
+                before = workers.processes()
+                os.kill(before[1 + turn % 2], signal.SIGKILL)
+                while workers.processes() == before:
+                    time.sleep(0.05)
+                time.sleep(1)
+        finally:
+            over.set()
+        for each in loading:
+            each.result()
+        assert {*statuses} == {200}
+        assert len(statuses) > 100
+        assert len(lost) <= 6 * 6, "at most what each of them had sent at each kill"
