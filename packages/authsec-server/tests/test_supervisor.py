@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -60,6 +61,13 @@ def supervised(folder: Path, how: str) -> Iterator[Supervised]:
     finally:
         process.kill()
         process.wait(10)
+
+
+def test_it_imports_nothing_that_opens_a_database_or_a_key() -> None:
+    code = "import sys, authsec_server.cli.serve, authsec_server.cli.supervisor; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    imported = {name.partition(".")[0] for name in done.stdout.split()}
+    assert imported & {"cryptography", "psycopg", "sqlalchemy", "starlette", "uvicorn"} == set()
 
 
 def test_if_the_first_worker_cannot_start_nothing_else_does(tmp_path: Path) -> None:
