@@ -15,9 +15,10 @@ def main() -> int:
     its: Any = supervisor
     its.worker_process = SimpleNamespace(__name__="stub_worker")
     its.FIRST_PAUSE, its.LONGEST_PAUSE = 0.02, 0.05
-    its.FINISH_SECONDS = its.LAST_SECONDS = 0.2
     if os.environ["STUB"] == "silent":
         its.SILENT_SECONDS = its.SECOND_CHANCE = 0.1
+    if os.environ["STUB"] == "hangs":
+        its.FINISH_SECONDS = its.LAST_SECONDS = 0.2
     options = {"workers": 2, "port": 0, "database": "postgresql://nowhere/none", "drain_seconds": 0.2}
     return supervisor.supervise(load_settings(**options), options)
 

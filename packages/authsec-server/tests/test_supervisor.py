@@ -70,9 +70,10 @@ def test_it_imports_nothing_that_opens_a_database_or_a_key() -> None:
     assert imported & {"cryptography", "psycopg", "sqlalchemy", "starlette", "uvicorn"} == set()
 
 
-def test_if_the_first_worker_cannot_start_nothing_else_does(tmp_path: Path) -> None:
-    with supervised(tmp_path, "cannot start") as its:
-        assert its.process.wait(30) == 3, "the exit status of the worker"
+@pytest.mark.parametrize(("how", "status"), [("cannot start", 3), ("ends early", 0)])
+def test_if_the_first_worker_does_not_get_ready_nothing_else_starts(tmp_path: Path, how: str, status: int) -> None:
+    with supervised(tmp_path, how) as its:
+        assert its.process.wait(30) == status, "that of the worker"
         assert its.said() == ["started 1"]
 
 

@@ -15,14 +15,16 @@ READY, DRAIN = b"R", b"D"
 
 def main(number: str, _listener: str, control: str) -> None:
     with socket.socket(fileno=int(control)) as supervisor:
-        supervisor.recv(65_536)  # number and options
         print(f"started {number}", flush=True)
         how = os.environ["STUB"]
+        if how == "ends" and number == "2":
+            sys.exit(4)  # before it has read anything, which the supervisor sees as a reset
+        supervisor.recv(65_536)  # number and options
         if how == "cannot start":
             sys.exit(3)
+        if how == "ends early":
+            return
         supervisor.sendall(READY)
-        if how == "ends" and number == "2":
-            sys.exit(4)
         while said := supervisor.recv(1):
             print(f"told {said.decode()}", flush=True)
             if how in {"obeys", "silent"} or (how == "drains long" and said != DRAIN):

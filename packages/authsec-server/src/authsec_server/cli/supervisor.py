@@ -149,7 +149,10 @@ class _Supervisor:
         for key, _ in self._selector.select(wait):
             control = key.fileobj
             assert isinstance(control, socket.socket)
-            said = control.recv(4096)
+            try:
+                said = control.recv(4096)
+            except OSError:  # the worker has ended before it read all
+                said = b""
             if key.data is None:
                 continue  # the number of a signal
             if READY in said:
@@ -216,7 +219,7 @@ class _Supervisor:
             ended_well = status == 0 or (status == -signal.SIGTERM and not slot.is_ready)
             self._status = self._status or int(not ended_well)
         elif not self._has_served:
-            self._status = status if status > 0 else 128 - status  # as a shell has it
+            self._status = status if status >= 0 else 128 - status  # as a shell has it
         else:
             if slot.is_ready and now - slot.began > STEADY_SECONDS:
                 slot.pause = 0.0
