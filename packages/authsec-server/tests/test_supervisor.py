@@ -110,6 +110,7 @@ def test_a_worker_that_does_not_say_that_it_works_is_killed_and_started_again(tm
 
 def test_workers_that_hang_at_the_end_are_killed(tmp_path: Path) -> None:
     with supervised(tmp_path, "hangs") as its:
-        its.tell()
+        its.wait_until(lambda: len(its.logged("a worker is ready")) == 2)
+        its.process.send_signal(signal.SIGTERM)
         assert its.process.wait(30) == 1
         assert [each["worker"] for each in its.logged("a worker hangs")] == [1, 2]
