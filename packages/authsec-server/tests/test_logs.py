@@ -121,3 +121,20 @@ def test_a_line_has_the_traceback_of_an_error(capsys: pytest.CaptureFixture[str]
     line = json.loads(capsys.readouterr().err)
     assert line["level"] == "error"
     assert line["exception"].endswith("KeyError: 'absent'")
+
+
+def test_each_write_is_of_whole_lines_that_a_pipe_takes_at_once(lines: Lines, stream: Written) -> None:
+    """Several workers write to one pipe, which keeps writes of up to 4,096 octets (PIPE_BUF) whole."""
+    written: list[str] = []
+    stream.write = lambda text: written.append(text) or len(text)  # type: ignore[method-assign]
+    said = [f"{number} {'ü' * number}" for number in range(300)]
+
+    async def one_turn() -> None:
+        for line in said:
+            lines.info(line)
+
+    asyncio.run(one_turn())
+    lines.flush()
+    assert "".join(written) == "".join(f"{line}\n" for line in said)
+    assert all(text.endswith("\n") and len(text.encode()) <= 4096 for text in written)
+    assert len(written) < len(said) / 4, "and no write for each line"

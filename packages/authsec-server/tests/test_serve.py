@@ -168,3 +168,36 @@ def test_a_tls_pair_that_cannot_be_read(tmp_path: Path) -> None:
 def test_what_is_mistyped_leaves_no_folder_behind(tmp_path: Path, options: tuple[str, ...], says: str) -> None:
     refused(start("--data", str(tmp_path / "new"), "--port", "0", *options), says)
     assert not (tmp_path / "new").exists()
+
+
+def test_several_workers_on_sqlite(tmp_path: Path) -> None:
+    result = start("--data", str(tmp_path / "new"), "--port", "0", "--workers", "2")
+    refused(result, "SQLite has one writer", "--database postgresql://", "leave out --workers")
+    assert not (tmp_path / "new").exists()
+
+
+def test_several_workers_on_a_busy_port(postgres_url: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        refused(start("--database", postgres_url, "--port", port, "--workers", "2"), f"port {port}", "--port")
+
+
+def test_several_workers_whose_metrics_ports_are_too_high(postgres_url: str) -> None:
+    result = start("--database", postgres_url, "--port", "0", "--workers", "2", "--metrics-port", "65535")
+    refused(result, "65535 to 65536", "--metrics-port")
+
+
+def test_several_workers_of_which_one_has_a_busy_metrics_port(postgres_url: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        options = ("--port", "0", "--workers", "2", "--metrics-port", str(port - 1))
+        refused(start("--database", postgres_url, *options), f"metrics port {port}")
+
+
+def test_a_first_worker_that_cannot_start(postgres_url: str, capfd: pytest.CaptureFixture[str]) -> None:
+    """It says why, and the command ends with its status."""
+    result = start("--database", postgres_url, "--port", "0", "--workers", "2")
+    assert result.exit_code == 1
+    said = capfd.readouterr().err
+    assert said.count("AUTHSEC_SERVER_MASTER_KEY_FILE") == 1
+    assert "Traceback" not in said

@@ -137,8 +137,9 @@ def test_a_wrong_method_names_the_right_ones(house: Any) -> None:
     assert "GET" in answer.headers["Allow"]
 
 
-def test_too_much_at_once_is_answered_at_once(house: Any) -> None:
-    its = house(local_operator=True, max_in_flight=1)
+@pytest.mark.parametrize("limits", [{"max_in_flight": 1}, {"max_in_flight": 2, "workers": 2}])
+def test_too_much_at_once_is_answered_at_once(house: Any, limits: dict[str, int]) -> None:
+    its = house(local_operator=True, **limits)
     entered, leave = threading.Event(), threading.Event()
     answers = []
 

@@ -12,7 +12,7 @@ from typing import Final
 
 from authsec import TokenVerifier
 from authsec.errors import ConfigError, VerificationUnavailable
-from authsec_server.cli.greeting import server_on
+from authsec_server.cli.listener import server_on
 
 from authsec_demo.evidence import App, Receive, Scope, Send
 from authsec_demo.exports import EXAMPLE, model_exports, show_exports

@@ -48,6 +48,13 @@ class Settings(BaseModel):
     database: str = Field("", repr=False, description="postgresql://… ; empty means SQLite in the data folder.")
     host: str = Field("127.0.0.1", description="Address to listen on.")
     port: int = Field(DEFAULT_PORT, ge=0, le=65535, description="Port to listen on; 0 picks a free port.")
+    workers: int = Field(
+        1,
+        ge=1,
+        le=64,
+        description="Server processes on the one port, with PostgreSQL. Each allows its share of the rate limits: see "
+        "docs/scaling.md.",
+    )
     public_url: str = Field("", description="The URL that callers use. It is the issuer of every token.")
     trust_domain: str = Field("authsec.internal", description="SPIFFE trust domain in the agents' SPIFFE IDs.")
     environment: str = Field(
@@ -73,7 +80,9 @@ class Settings(BaseModel):
         (), description="Host headers to accept, in addition to the host of public_url."
     )
     trusted_proxies: CommaSeparated = Field((), description="Networks whose X-Forwarded-For header is trusted.")
-    metrics_port: int = Field(0, ge=0, le=65535, description="Loopback port for /metrics; 0 turns it off.")
+    metrics_port: int = Field(
+        0, ge=0, le=65535, description="Loopback port for /metrics; 0 turns it off. Worker k has the port k - 1 higher."
+    )
     drain_seconds: float = Field(
         5.0,
         ge=0,
@@ -97,8 +106,8 @@ class Settings(BaseModel):
         None,
         ge=0,
         le=64,
-        description="Processes that sign tokens; 0 signs in the server's own process. "
-        "Empty: one for each core, at most 4, and none on a machine with one core.",
+        description="Processes that sign tokens, for each worker; 0 signs in the worker's own process. "
+        "Empty: the cores divided by the workers, at least 1 and at most 4, and none on a machine with one core.",
     )
     outbound_http_hosts: CommaSeparated = Field((), description="Hosts that this server may call over plain http.")
     outbound_private_hosts: CommaSeparated = Field(
@@ -281,12 +290,25 @@ class Settings(BaseModel):
 
     @property
     def signing_processes(self) -> int:
-        """Return how many processes sign tokens."""
+        """Return how many processes sign tokens for one worker."""
         if sys.platform == "win32":  # no socket is passed on to another process there
             return 0
         cores = os.cpu_count() or 1
-        by_cores = 0 if cores == 1 else min(cores, 4)
+        by_cores = 0 if cores == 1 else max(1, min(cores // self.workers, 4))
         return by_cores if self.signers is None else self.signers
+
+    @property
+    def metrics_ports(self) -> range:
+        """Return the ports of `/metrics`, one for each worker."""
+        return range(self.metrics_port, self.metrics_port + self.workers)
+
+    @property
+    def database_connections(self) -> int:
+        """Return how many connections to PostgreSQL a worker opens for its transactions. It has one more for hints.
+
+        16 workers open 96, and PostgreSQL allows 97 unless it is configured otherwise.
+        """
+        return max(5, min(16, 48 // self.workers))
 
     @property
     def issuer(self) -> str:

@@ -23,7 +23,7 @@ from authsec_server.db import Database, Tx
 from authsec_server.principal import LOCAL_OPERATOR, Principal
 from authsec_server.web.errors import Unauthenticated
 from authsec_server.web.request_context import RequestContext, context_of, limit_key
-from authsec_server.web.throttle import Recently, Throttle
+from authsec_server.web.throttle import WHOLE, Recently, Share, Throttle
 
 FAILURES_A_MINUTE = 20
 
@@ -65,12 +65,19 @@ class AdminKeys:
     guessed.
     """
 
-    def __init__(self, database: Database, *, now: Callable[[], datetime], monotonic: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        database: Database,
+        *,
+        now: Callable[[], datetime],
+        monotonic: Callable[[], float],
+        share: Share = WHOLE,
+    ) -> None:
         self._database = database
         self._now = now
         self._monotonic = monotonic
         self._failures = Throttle(
-            FAILURES_A_MINUTE,
+            share.of_failures(FAILURES_A_MINUTE),
             "Too many requests from this address had a wrong admin key, or none.",
             monotonic=monotonic,
         )

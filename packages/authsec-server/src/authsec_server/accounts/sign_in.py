@@ -6,7 +6,7 @@ owner signed in before has its own limit. Sign-in by a link or an OpenID provide
 no limit by account.
 
 Every method blocks its thread and writes the audit log before it returns. If the audit log cannot be
-written, nobody is signed in. Each server process counts its own rate limits.
+written, nobody is signed in. Each server process counts its own rate limits, which are its share of them.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from authsec_server.failures import Conflict, Invalid
 from authsec_server.principal import LOCAL_OPERATOR, Principal, Role
 from authsec_server.web.errors import TooOften, Unauthenticated
 from authsec_server.web.request_context import limit_key
-from authsec_server.web.throttle import Limiter
+from authsec_server.web.throttle import WHOLE, Limiter, Share
 
 FAILURES_A_MINUTE = 20  # from one address
 GUESSES_A_MINUTE = 10  # at one account
@@ -67,10 +67,10 @@ class Guesses:
     between a charge and the refusal, and also refuses without a charge.
     """
 
-    def __init__(self, monotonic: Callable[[], float]) -> None:
+    def __init__(self, monotonic: Callable[[], float], share: Share) -> None:
         self._monotonic = monotonic
-        self._networks = Limiter(FAILURES_A_MINUTE)
-        self._accounts = Limiter(GUESSES_A_MINUTE)
+        self._networks = Limiter(share.of_failures(FAILURES_A_MINUTE))
+        self._accounts = Limiter(share.of_failures(GUESSES_A_MINUTE))
 
     def charge(self, guess: Guess) -> float:
         """Charge the attempt to its limits. Return 0.0 if the attempt is allowed, else the seconds to wait."""
@@ -126,12 +126,13 @@ class SignIn:
         monotonic: Callable[[], float],
         token_bytes: Callable[[int], bytes],
         hashing: Hashing | None = None,
+        share: Share = WHOLE,
     ) -> None:
         self._database = database
         self._now = now
         self._token_bytes = token_bytes
         self._hashing = hashing or Hashing()
-        self._guesses = Guesses(monotonic)
+        self._guesses = Guesses(monotonic, share)
 
     def by_password(self, email: str, password: str, caller: BrowserCaller) -> NewSession:
         """Begin a session for this address and password. Raises `Unauthenticated`, `TooOften`, `Unavailable`."""

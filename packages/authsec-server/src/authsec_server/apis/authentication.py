@@ -15,7 +15,7 @@ from authsec_server.db import Database
 from authsec_server.web.errors import TooOften
 from authsec_server.web.oauth import read_basic
 from authsec_server.web.request_context import RequestContext, limit_key
-from authsec_server.web.throttle import Limiter, Throttle
+from authsec_server.web.throttle import WHOLE, Limiter, Share, Throttle
 
 FAILURES_A_MINUTE = 20  # from one network
 
@@ -83,12 +83,19 @@ class ApiCredentials:
     (`accounts.model.secret.hashed`).
     """
 
-    def __init__(self, database: Database, *, now: Callable[[], datetime], monotonic: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        database: Database,
+        *,
+        now: Callable[[], datetime],
+        monotonic: Callable[[], float],
+        share: Share = WHOLE,
+    ) -> None:
         self._database = database
         self._now = now
         self._monotonic = monotonic
         self._failures = Throttle(
-            FAILURES_A_MINUTE,
+            share.of_failures(FAILURES_A_MINUTE),
             "Too many requests from this address had a wrong credential, or none.",
             monotonic=monotonic,
         )

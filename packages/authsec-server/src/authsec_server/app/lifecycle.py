@@ -46,7 +46,7 @@ from authsec_server.tokens.direct import DirectTokens
 from authsec_server.tokens.issue import DelegationTokens
 from authsec_server.web import health
 from authsec_server.web.errors import HANDLERS, where
-from authsec_server.web.health import Readiness
+from authsec_server.web.health import Liveness, Readiness
 from authsec_server.web.middleware import (
     Bounded,
     ConcurrencyLimit,
@@ -141,6 +141,7 @@ class Authority:
     database: Database
     tokens: DelegationTokens
     readiness: Readiness
+    liveness: Liveness
     sign_in: SignIn
     outbound: Outbound
     feed: Feed
@@ -166,7 +167,7 @@ def open_authority(
         settings.issuer  # noqa: B018 - refuses before anything is touched
         if settings.sqlite_file is not None:
             check_data(settings.sqlite_file)
-    database = open_database(settings.database_url)
+    database = open_database(settings.database_url, connections=settings.database_connections)
     try:
         if local_operator:
             database.migrate()
@@ -242,7 +243,7 @@ def _assembled(services: Services, *, serves: bool, pages: bool) -> Authority:
         bootstrap = _bootstrap_key(services) if serves else None  # the audit log has room for it by now
         if serves:
             services.probe.attempt()  # the first answer of a server that can work says so
-    limit = ConcurrencyLimit(services.settings.max_in_flight)
+    limit = ConcurrencyLimit(services.share.of(services.settings.max_in_flight))
     app = Starlette(
         routes=routes(services, pages=pages),
         exception_handlers=HANDLERS,
@@ -267,6 +268,7 @@ def _assembled(services: Services, *, serves: bool, pages: bool) -> Authority:
         database=services.database,
         tokens=services.tokens,
         readiness=services.readiness,
+        liveness=services.liveness,
         sign_in=services.people.sign_in,
         outbound=services.trust.outbound,
         feed=services.streams.feed,

@@ -19,11 +19,14 @@ import structlog
 from prometheus_client import Gauge
 
 from authsec_server.audit.sealing import service as sealing
+from authsec_server.audit.sealing.outside import Comparison
+from authsec_server.audit.sealing.sinks import CheckpointDelivery
 from authsec_server.db import Database, Tx
 from authsec_server.db.durable_write import write_durably
 from authsec_server.failures import Fault, Unavailable
 from authsec_server.web.errors import where
 from authsec_server.web.health import UNAVAILABLE, Liveness, Readiness, ReadinessProblem
+from authsec_server.web.instants import rfc3339
 
 log = structlog.get_logger(__name__)
 
@@ -207,6 +210,25 @@ def sealing_stopped(clocks: Clocks | None) -> Mapping[str, str]:
         return {}
     waited = _rounded(clocks.after - clocks.last_checkpoint)
     return {"sealing": f"No checkpoint was signed for {waited}. Read the server's log, and run: authsec audit verify"}
+
+
+def undelivered(checkpoint_delivery: CheckpointDelivery) -> dict[str, str]:
+    """Return a note for `/readyz` if checkpoints are not delivered. The server still issues tokens."""
+    since = checkpoint_delivery.state().undelivered_since
+    return {} if since is None else {"audit_checkpoints_undelivered_since": rfc3339(since)}
+
+
+def not_compared(comparison: Comparison) -> dict[str, str]:
+    """Return a note for `/readyz` with the reason why the database was not compared with its outside checkpoints."""
+    return {"audit_checkpoints_not_compared": comparison.not_compared} if comparison.not_compared else {}
+
+
+def older(comparison: Comparison) -> ReadinessProblem | None:
+    """Return a problem if the database is older than its outside checkpoints.
+
+    The server then issues no tokens until an operator records the restore.
+    """
+    return ReadinessProblem(status="database_older", sentence=comparison.problem) if comparison.problem else None
 
 
 def _wrong(difference: str) -> ReadinessProblem:

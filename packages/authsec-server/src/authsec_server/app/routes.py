@@ -93,11 +93,12 @@ def _for_agents_and_apis(services: Services) -> list[BaseRoute]:
             services.authority_keys.feed_keys.published,
             subscriber_tracker=streams.subscriber_tracker,
             recognise=services.api_credentials.audience,
+            share=services.share,
         ),
         *revocation.routes(services.self_revocation),
         *tokens_api.token_endpoint(
             issuer=services.settings.issuer,
-            address_limit=services.settings.address_limit,
+            address_limit=services.share.of(services.settings.address_limit),
             monotonic=services.runtime.monotonic,
         ),
         *enrolment_api.routes(services.enrolling),

@@ -19,7 +19,7 @@ from authsec_server.accounts.passwords import Hashing
 from authsec_server.accounts.sign_in import SignIn
 from authsec_server.apis import service as apis
 from authsec_server.apis.authentication import ApiCredentials
-from authsec_server.app.readiness_probe import ReadinessProbe
+from authsec_server.app.readiness_probe import ReadinessProbe, not_compared, older, undelivered
 from authsec_server.attestation.cluster import Clusters
 from authsec_server.attestation.explain.service import TokenExplainer
 from authsec_server.attestation.workloads import Workloads
@@ -56,8 +56,8 @@ from authsec_server.tokens.issue import DelegationTokens
 from authsec_server.tokens.limits import TokenLimits
 from authsec_server.tokens.own_tokens import OwnTokens
 from authsec_server.tokens.revocation import SelfRevocation
-from authsec_server.web.health import Liveness, Readiness, ReadinessProblem
-from authsec_server.web.instants import rfc3339
+from authsec_server.web.health import Liveness, Readiness
+from authsec_server.web.throttle import Share
 from authsec_server.web.unit_of_work import UnitOfWork
 
 
@@ -126,6 +126,7 @@ class Services:
     """
 
     settings: Settings
+    share: Share
     runtime: Runtime
     database: Database
     terms: Terms
@@ -154,6 +155,8 @@ def services_of(
 ) -> Services:
     """Build the services for this database. With `local_operator`, every caller is the operator on this machine."""
     issuer, now, monotonic, token_bytes = settings.issuer, runtime.now, runtime.monotonic, runtime.token_bytes
+    share = Share(settings.workers)
+    admin_keys = AdminKeys(database, now=now, monotonic=monotonic, share=share)
     authority_keys = authority_keys_of(settings, database, runtime)
     comparison.keys, comparison.issuer = authority_keys.sealing_keyring.by_kid, issuer
     trust = _trust(settings, database, runtime)
@@ -163,7 +166,7 @@ def services_of(
         database=database,
         now=now,
         token_bytes=token_bytes,
-        authenticate=LocalOperator() if local_operator else AdminKeys(database, now=now, monotonic=monotonic),
+        authenticate=LocalOperator() if local_operator else admin_keys,
         impact=ImpactProvider(terms=terms),
         count_refusal=audit.count_not_permitted,
         complete=authority_keys.key_ring.complete,
@@ -173,8 +176,8 @@ def services_of(
     if not local_operator:
         checkpoint_delivery.check()
         authority_keys.sealing_keyring.check()
-    readiness.notes += [lambda: _undelivered(checkpoint_delivery), lambda: _not_compared(comparison)]
-    readiness.checks.append(lambda: _older(comparison))
+    readiness.notes += [lambda: undelivered(checkpoint_delivery), lambda: not_compared(comparison)]
+    readiness.checks.append(lambda: older(comparison))
 
     def give(checkpoint: Checkpoint) -> None:
         comparison.note(checkpoint)
@@ -201,6 +204,7 @@ def services_of(
     )
     return Services(
         settings=settings,
+        share=share,
         runtime=runtime,
         database=database,
         terms=terms,
@@ -221,14 +225,21 @@ def services_of(
             keys=authority_keys.sealing_keyring.by_kid,
         ),
         site=site,
-        api_credentials=ApiCredentials(database, now=now, monotonic=monotonic),
+        api_credentials=ApiCredentials(database, now=now, monotonic=monotonic, share=share),
         tokens=_tokens(settings, database, authority_keys.signer, trust.workloads, runtime),
         own_tokens=own_tokens,
         self_revocation=SelfRevocation(
-            database, tokens=own_tokens, address_limit=settings.address_limit, now=now, monotonic=monotonic
+            database,
+            tokens=own_tokens,
+            address_limit=settings.address_limit,
+            now=now,
+            monotonic=monotonic,
+            share=share,
         ),
         introspection=Introspection(database=database, own_tokens=own_tokens, now=now),
-        enrolling=Enrolling(database, issuer=issuer, now=now, monotonic=monotonic, token_bytes=token_bytes),
+        enrolling=Enrolling(
+            database, issuer=issuer, now=now, monotonic=monotonic, token_bytes=token_bytes, share=share
+        ),
     )
 
 
@@ -237,25 +248,6 @@ def checkpoints_of(settings: Settings, outbound: Outbound, runtime: Runtime) -> 
     return checkpoint_delivery(
         settings.audit_checkpoints, settings.audit_checkpoints_token_file, outbound, now=runtime.now
     )
-
-
-def _undelivered(checkpoint_delivery: CheckpointDelivery) -> dict[str, str]:
-    """Return a note for `/readyz` if checkpoints are not delivered. The server still issues tokens."""
-    since = checkpoint_delivery.state().undelivered_since
-    return {} if since is None else {"audit_checkpoints_undelivered_since": rfc3339(since)}
-
-
-def _not_compared(comparison: Comparison) -> dict[str, str]:
-    """Return a note for `/readyz` with the reason why the database was not compared with its outside checkpoints."""
-    return {"audit_checkpoints_not_compared": comparison.not_compared} if comparison.not_compared else {}
-
-
-def _older(comparison: Comparison) -> ReadinessProblem | None:
-    """Return a problem if the database is older than its outside checkpoints.
-
-    The server then issues no tokens until an operator records the restore.
-    """
-    return ReadinessProblem(status="database_older", sentence=comparison.problem) if comparison.problem else None
 
 
 def authority_keys_of(settings: Settings, database: Database, runtime: Runtime) -> AuthorityKeys:
@@ -311,6 +303,7 @@ def _trust(settings: Settings, database: Database, runtime: Runtime) -> Trust:
             issuer=issuer,
             trust_domain=settings.trust_domain,
             monotonic=monotonic,
+            share=Share(settings.workers),
         ),
     )
 
@@ -329,7 +322,14 @@ def _people(settings: Settings, site: UnitOfWork, outbound: Outbound, local_oper
     return People(
         site=site if local_operator else replace(site, authenticate=sessions),
         sessions=sessions,
-        sign_in=SignIn(site.database, now=now, monotonic=monotonic, token_bytes=token_bytes, hashing=runtime.hashing()),
+        sign_in=SignIn(
+            site.database,
+            now=now,
+            monotonic=monotonic,
+            token_bytes=token_bytes,
+            hashing=runtime.hashing(),
+            share=Share(settings.workers),
+        ),
         open_id=sign_in_of(settings, outbound, now=now, monotonic=monotonic, token_bytes=token_bytes),
     )
 
@@ -365,6 +365,7 @@ def _streams(
 def _tokens(
     settings: Settings, database: Database, signer: Signer, workloads: Workloads, runtime: Runtime
 ) -> DelegationTokens:
+    share = Share(settings.workers)
     return DelegationTokens(
         database=database,
         signer=signer,
@@ -373,9 +374,9 @@ def _tokens(
             default_audience=settings.default_audience, max_token_lifetime=settings.max_token_lifetime
         ),
         rates=TokenLimits(
-            address=settings.address_limit,
-            unproved=settings.unproved_limit,
-            client=settings.client_limit,
+            address=share.of(settings.address_limit),
+            unproved=share.of(settings.unproved_limit),
+            client=share.of(settings.client_limit),
             clock=runtime.monotonic,
         ),
         issuer=settings.issuer,

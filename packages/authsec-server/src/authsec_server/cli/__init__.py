@@ -19,7 +19,9 @@
 | `audit_files` | the files to verify; the option that names the file of the sealing key |
 | `audit_maintenance` | `drop`; `rebuild-counts` |
 | `admin`, `backup`, `restore` | `authsec admin`: people and admin keys; `authsec backup`; `authsec admin restored` |
-| `serve`, `server_process` | `authsec serve`: the options; port, TLS, signals, log, shutdown |
+| `serve`, `server_process` | `authsec serve`: the options; TLS, signals, log, shutdown |
+| `listener`, `acceptor` | the port, and who has it already; connections from a socket that workers share |
+| `supervisor`, `worker`, `worker_process` | `--workers`: start and end workers; one worker; the program of a worker |
 | `greeting` | the first screen of `serve`; a database URL without its password |
 """
 

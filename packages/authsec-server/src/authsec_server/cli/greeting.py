@@ -2,68 +2,24 @@
 
 from __future__ import annotations
 
-import http.client
-import json
 import socket
 import sys
 import textwrap
 from datetime import UTC, datetime
-from typing import Final
 from urllib.parse import urlsplit
 
 import click
 from authsec.config import is_loopback
-from authsec.safe_text import plain
 from authsec.terminal import command_line
 from sqlalchemy import make_url
 
 from authsec_server.accounts.model.admin_keys import AdminKey, KeyRefusal
 from authsec_server.app import Authority
+from authsec_server.cli.listener import ANSWERS_WITHIN
 from authsec_server.cli.output import when
 from authsec_server.console.addresses import REMEDY, is_plain_http
 from authsec_server.settings import ENV_PREFIX, Origin, Settings
 from authsec_server.web.instants import rfc3339
-
-_ANSWERS_WITHIN: Final = 0.5  # seconds, on this machine
-_MOST_BYTES: Final = 65_536
-_LONGEST: Final = 200  # characters of an issuer
-
-
-def server_on(host: str, port: int, *, beside: str = "") -> str:
-    """Return the remedy for a port that another program uses. If an AuthSec server uses the port, name that server.
-
-    In this case, the remedy ends with `beside`: the other options that a second server on this machine needs.
-    """
-    issuer = _issuer_at(host, port)
-    if issuer is None:
-        return "Stop the program that uses it, or choose another port: --port."
-    said = (
-        f"An AuthSec server already runs there: {issuer}. Use that one (its console is {issuer}/console), stop it, or "
-        "choose another port: --port."
-    )
-    return f"{said} {beside}".rstrip()
-
-
-def _issuer_at(host: str, port: int) -> str | None:
-    """Return the issuer of the authority at that address of this machine.
-
-    Return None if no authority answers over plain HTTP.
-    """
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - nothing is bound: it is asked here
-    if not is_loopback(host):
-        return None
-    connection = http.client.HTTPConnection(host, port, timeout=_ANSWERS_WITHIN)
-    try:
-        connection.request("GET", "/.well-known/oauth-authorization-server")
-        metadata = json.loads(connection.getresponse().read(_MOST_BYTES))
-    except (OSError, ValueError, http.client.HTTPException):  # another program, or one that is busy
-        return None
-    finally:
-        connection.close()
-    if not isinstance(metadata, dict) or "delegation_token_endpoint" not in metadata:
-        return None
-    issuer = metadata.get("issuer")
-    return plain(issuer, _LONGEST) if isinstance(issuer, str) else None
 
 
 def listens(url: str) -> bool | None:
@@ -76,7 +32,7 @@ def listens(url: str) -> bool | None:
     if not is_loopback(host):
         return None
     try:
-        socket.create_connection((host, port), timeout=_ANSWERS_WITHIN).close()
+        socket.create_connection((host, port), timeout=ANSWERS_WITHIN).close()
     except OSError:  # nobody does, which is what was asked
         return False
     return True
@@ -151,8 +107,13 @@ def _say_hello(settings: Settings) -> None:
         f"  issuer    {settings.issuer}",
         f"  data      {where}",
     ]
+    if settings.workers > 1:
+        share = f"each has 1/{settings.workers} of the rate limits"
+        lines.append(f"  workers   {settings.workers} processes; {share} (docs/scaling.md)")
     if settings.metrics_port:
-        lines.append(f"  metrics   http://127.0.0.1:{settings.metrics_port}/metrics")
+        ports = settings.metrics_ports
+        several = f", one port for each worker up to {ports[-1]}" if settings.workers > 1 else ""
+        lines.append(f"  metrics   http://127.0.0.1:{ports[0]}/metrics{several}")
     click.echo("\n".join([*lines, "  stop      Ctrl-C"]), err=True)
 
 

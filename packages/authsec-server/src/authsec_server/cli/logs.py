@@ -7,13 +7,15 @@ import atexit
 import json
 import logging
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
+from functools import partial
 from threading import Lock
 from typing import Any, Final, Protocol
 
 import structlog
 
+AT_ONCE: Final = 4096  # octets: PIPE_BUF, up to which workers that share a pipe do not tear each other's lines
 _ENCODE: Final = json.JSONEncoder(default=repr).encode
 
 
@@ -27,9 +29,9 @@ class LogStream(Protocol):
 class Lines:
     """Writes lines to a stream, and ignores write errors: a request must not fail because the disk is full.
 
-    Lines of level info from one turn of the event loop are written together. A write costs more than all else in a
-    line, because other threads take the interpreter meanwhile. All other lines are written at once, after those that
-    wait.
+    Lines of level info from one turn of the event loop are written together, up to `AT_ONCE`. A write costs more than
+    all else in a line, because other threads take the interpreter meanwhile. All other lines are written at once,
+    after those that wait.
     """
 
     def __init__(self, stream: LogStream) -> None:
@@ -63,20 +65,33 @@ class Lines:
     def flush(self) -> None:
         """Write the lines that wait."""
         with self._lock:
-            text = "".join(f"{line}\n" for line in self._waiting)
+            texts = list(_whole_lines(self._waiting))
             self._waiting.clear()
             self._flushed_by = None
-            if not text:
-                return
             try:
-                self._stream.write(text)
-                self._stream.flush()
+                for text in texts:
+                    self._stream.write(text)
+                    self._stream.flush()
             except OSError:  # a full disk or a closed pipe: a line that is lost must not stop the server
                 return
 
 
-def configure_logging(log_format: str) -> None:
-    """Configure the log: text for a terminal, JSON for a collector.
+def _whole_lines(lines: Iterable[str]) -> Iterator[str]:
+    """Yield texts of whole lines, each for one write of at most `AT_ONCE` octets, unless a line alone is longer."""
+    text, size = "", 0
+    for line in lines:
+        length = len(line.encode("utf-8", "backslashreplace")) + 1
+        if text and size + length > AT_ONCE:
+            yield text
+            text, size = "", 0
+        text += f"{line}\n"
+        size += length
+    if text:
+        yield text
+
+
+def configure_logging(log_format: str, *, worker: int | None = None) -> None:
+    """Configure the log: text for a terminal, JSON for a collector. Each line has the number of the `worker`.
 
     Tracebacks do not include local variables, because these variables can contain secrets.
     """
@@ -86,6 +101,7 @@ def configure_logging(log_format: str) -> None:
     structlog.configure(
         processors=[
             _with_level_and_time,
+            *([partial(_with_worker, worker)] if worker is not None else []),
             *(
                 [structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)]
                 if is_text
@@ -101,6 +117,13 @@ def configure_logging(log_format: str) -> None:
 def _with_level_and_time(_logger: object, level: str, fields: structlog.typing.EventDict) -> structlog.typing.EventDict:
     fields["level"] = level
     fields["timestamp"] = datetime.now(UTC).isoformat().removesuffix("+00:00") + "Z"
+    return fields
+
+
+def _with_worker(
+    worker: int, _logger: object, _level: str, fields: structlog.typing.EventDict
+) -> structlog.typing.EventDict:
+    fields["worker"] = worker
     return fields
 
 

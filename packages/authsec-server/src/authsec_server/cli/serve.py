@@ -24,7 +24,16 @@ from authsec_server.failures import Failure
     help="The URL that callers use, which is the issuer of every token. Required unless --host is loopback.",
 )
 @click.option("--environment", help="A label such as PRODUCTION, shown wherever people make decisions.")
-@click.option("--metrics-port", type=int, help="Loopback port of /metrics. [default: off]")
+@click.option(
+    "--workers",
+    type=int,
+    metavar="N",
+    help="Server processes on the one port, with PostgreSQL. Each allows its share of the rate limits, rounded up. "
+    "[default: 1]",
+)
+@click.option(
+    "--metrics-port", type=int, help="Loopback port of /metrics; worker k has the port k - 1 higher. [default: off]"
+)
 @click.option(
     "--audit-checkpoints",
     metavar="FILE|URL",
@@ -34,12 +43,18 @@ from authsec_server.failures import Failure
 @click.option("--tls-key", type=click.Path(path_type=Path), help="PEM key for that certificate.")
 def serve(**options: Any) -> None:
     """Run the authority. Every option is also a setting: AUTHSEC_SERVER_<NAME>."""
-    # Not before: --help needs nothing of the server.
-    from authsec_server.cli.server_process import run
+    # Not before: --help needs nothing of the server, and the supervisor of workers little.
     from authsec_server.settings import load_settings
 
     try:
-        run(load_settings(**options))
+        settings = load_settings(**options)
+        if settings.workers > 1:
+            from authsec_server.cli.supervisor import supervise
+
+            sys.exit(supervise(settings, options))
+        from authsec_server.cli.server_process import run
+
+        run(settings)
     except Failure as failure:
         say_failed(failure.message, failure.remedy)
         sys.exit(1)

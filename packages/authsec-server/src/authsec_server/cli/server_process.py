@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import errno
 import os
 import signal
 import socket
@@ -22,45 +21,53 @@ import structlog
 import uvicorn
 
 from authsec_server.app import Authority, open_authority, refuse_to_serve
-from authsec_server.cli.greeting import greet, server_on, warn_of_another, warn_of_older
+from authsec_server.cli.acceptor import Acceptor
+from authsec_server.cli.greeting import greet, warn_of_another, warn_of_older
+from authsec_server.cli.listener import LOOPBACK, listen, metrics_refused
 from authsec_server.cli.logs import configure_logging
+from authsec_server.cli.worker import FINISH_SECONDS, LAST_SECONDS, Worker
 from authsec_server.db.served import last_issuer, remember_issuer
 from authsec_server.failures import Fault, StartupRefused, Unavailable
 from authsec_server.settings import Settings
-from authsec_server.web.health import Readiness
+from authsec_server.web.health import Liveness, Readiness
 from authsec_server.web.uvicorn_protocol import BoundedProtocol
 
 log = structlog.get_logger(__name__)
 T = TypeVar("T")
 
-BACKLOG = 2048
 KEEP_ALIVE_SECONDS = 75
-FINISH_SECONDS = 15  # what is under way when the port closes gets so long to end
+TICKS_A_SECOND = 10  # of uvicorn
 LEFT_LOCK_SECONDS = 30  # twice as long as a transaction on PostgreSQL may be idle
-LAST_SECONDS = 5  # and then the process: below the 30 s after which Kubernetes kills it
-_SECOND = "A second authority also needs its own data: --data DIR."
 
 
-def run(settings: Settings) -> None:
-    """Serve until SIGTERM or Ctrl-C. Raises `StartupRefused` or `Unavailable` when the server cannot start."""
-    configure_logging(settings.log_format)
+def run(settings: Settings, worker: Worker | None = None) -> None:
+    """Serve until SIGTERM or Ctrl-C. Raises `StartupRefused` or `Unavailable` when the server cannot start.
+
+    `worker` is given if this process is one of several that serve on one port.
+    """
+    configure_logging(settings.log_format, worker=worker.number if worker else None)
     with ExitStack() as stack:
         stack.enter_context(_private_files())
-        listener = stack.enter_context(_listen(settings.host, settings.port))
+        listener = stack.enter_context(worker.listener if worker else listen(settings.host, settings.port))
         settings = settings.model_copy(update={"port": listener.getsockname()[1]})
         tls = _tls(settings)
-        stack.enter_context(_metrics(settings.metrics_port))
+        if settings.metrics_port:
+            stack.enter_context(_metrics(settings.metrics_ports[worker.number - 1 if worker else 0]))
         refuse_to_serve(settings)
         if not settings.database:
             _make_folder(settings.data)  # only now: what is mistyped leaves no folder behind
         authority = _patiently(lambda: stack.enter_context(open_authority(settings)))
+        greets = worker is None or worker.greets
         if authority.comparison.problem:
-            warn_of_older(authority.comparison.problem)
+            if greets:
+                warn_of_older(authority.comparison.problem)
         else:
-            warn_of_another(authority.database.read(last_issuer), authority.issuer)
+            if greets:
+                warn_of_another(authority.database.read(last_issuer), authority.issuer)
             _patiently(lambda: authority.database.append(lambda tx: remember_issuer(tx, authority.issuer)))
             stack.enter_context(authority.tokens.signer.with_processes(settings.signing_processes))
-            greet(settings, authority)
+            if greets:
+                greet(settings, authority)
         config = uvicorn.Config(
             authority.app,
             http=partial(BoundedProtocol, direct=authority.direct),  # type: ignore[arg-type] # uvicorn only calls it
@@ -74,7 +81,7 @@ def run(settings: Settings) -> None:
             ssl_certfile=settings.tls_cert,
             ssl_keyfile=settings.tls_key,
         )
-        server = DrainingServer(config, authority, settings.drain_seconds)
+        server = DrainingServer(config, authority, settings.drain_seconds, worker)
         server.run(sockets=[listener])
         if not server.started:
             raise StartupRefused("The server could not start." + (" See above." if tls else ""))
@@ -99,13 +106,36 @@ class DrainingServer(uvicorn.Server):
     """A server that drains on SIGTERM, so that load balancers see `/readyz` fail before the port closes.
 
     The server reports that it is not ready, and accepts requests for a while. Then it finishes its open requests
-    and exits. Ctrl-C or a second signal skips the wait.
+    and exits. Ctrl-C or a second signal skips the wait. For a `worker`, only its supervisor skips the wait: systemd
+    sends SIGTERM to each process, and the supervisor passes its own on.
     """
 
-    def __init__(self, config: uvicorn.Config, authority: Authority, drain_seconds: float) -> None:
+    def __init__(
+        self, config: uvicorn.Config, authority: Authority, drain_seconds: float, worker: Worker | None
+    ) -> None:
         super().__init__(config)
         self._readiness: Readiness = authority.readiness
+        self._liveness: Liveness = authority.liveness
         self._drain_seconds = drain_seconds
+        self._worker = worker
+        self._is_told = False  # to drain
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        if self._worker is None:
+            await super().startup(sockets)
+            return
+        await super().startup([])
+        protocol: Callable[..., asyncio.Protocol] = self.config.http_protocol_class
+        new = partial(protocol, config=self.config, server_state=self.server_state, app_state=self.lifespan.state)
+        acceptor = Acceptor(self._worker.listener, new, self.config.ssl)
+        self.servers.append(acceptor)  # type: ignore[arg-type] # uvicorn only closes it
+        self._worker.say_ready()
+
+    async def on_tick(self, counter: int) -> bool:
+        # The supervisor is the only one that asks each worker: `/healthz` is answered by a worker that works.
+        if self._worker is not None and counter % TICKS_A_SECOND == 0 and self._liveness.problem() is None:
+            self._worker.say_ready()
+        return await super().on_tick(counter)
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -117,6 +147,9 @@ class DrainingServer(uvicorn.Server):
 
         # Not the loop's own handlers: they never run while something blocks the loop.
         def terminate(*_: object) -> None:
+            if self._worker is not None and self._is_told:
+                return
+            self._is_told = True
             self._end_within(self._drain_seconds)
             loop.call_soon_threadsafe(self._drain, loop)
 
@@ -128,9 +161,13 @@ class DrainingServer(uvicorn.Server):
             signal.SIGTERM: signal.signal(signal.SIGTERM, terminate),
             signal.SIGINT: signal.signal(signal.SIGINT, interrupt),
         }
+        if self._worker is not None:
+            self._worker.serve_until(terminate, interrupt)
         try:
             yield
         finally:
+            if self._worker is not None:
+                self._worker.serve_until(_pass, _pass)  # it ends already
             for number, handler in before.items():
                 signal.signal(number, handler or signal.SIG_DFL)
 
@@ -174,18 +211,8 @@ def _end_now() -> None:
     os._exit(1)
 
 
-def _listen(host: str, port: int) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    try:
-        listener = socket.create_server((host, port), family=family, backlog=BACKLOG)
-    except OSError as error:
-        why = str(error.strerror or error).partition(" (while ")[0]  # Python says the address once more
-        taken = error.errno == errno.EADDRINUSE
-        raise StartupRefused(
-            f"Cannot listen on {host} port {port}: {why}.",
-            server_on(host, port, beside=_SECOND) if taken else "Choose another address: --host, --port.",
-        ) from None
-    return listener
+def _pass() -> None:
+    """Do nothing."""
 
 
 def _make_folder(folder: Path) -> None:
@@ -215,13 +242,10 @@ def _tls(settings: Settings) -> bool:
 
 @contextmanager
 def _metrics(port: int) -> Iterator[None]:
-    if not port:
-        yield
-        return
     try:
-        server, thread = prometheus_client.start_http_server(port, addr="127.0.0.1")
+        server, thread = prometheus_client.start_http_server(port, addr=LOOPBACK)
     except OSError as error:
-        raise StartupRefused(f"Cannot listen on the metrics port {port}: {error.strerror}.") from None
+        raise metrics_refused(port, error) from None
     try:
         yield
     finally:

@@ -41,7 +41,7 @@ from authsec_server.web.instants import rfc3339
 from authsec_server.web.operations import AnyOperation, Call, NoBody, declared, operation, resource
 from authsec_server.web.paging import PAGING, Page, paged, whole
 from authsec_server.web.request_context import context_of, limit_key
-from authsec_server.web.throttle import Throttle
+from authsec_server.web.throttle import WHOLE, Share, Throttle
 
 PATH = ONE + "/enrolments"
 ENROL = "/authsec/v1/enrolments"
@@ -176,12 +176,15 @@ class Enrolling:
         now: Callable[[], datetime],
         monotonic: Callable[[], float],
         token_bytes: Callable[[int], bytes],
+        share: Share = WHOLE,
     ) -> None:
         self._database = database
         self._issuer = issuer
         self._now = now
         self._token_bytes = token_bytes
-        self._failures = Throttle(FAILURES_A_MINUTE, "Too many enrolments have failed.", monotonic=monotonic)
+        self._failures = Throttle(
+            share.of_failures(FAILURES_A_MINUTE), "Too many enrolments have failed.", monotonic=monotonic
+        )
 
     def redeem(self, asked: Redemption, *, request_id: str, address: str) -> Enrolled:
         """Enrol the machine. Raises `EnrolmentRefused`, `Invalid`, `Conflict`, `TooOften` or `Unavailable`.

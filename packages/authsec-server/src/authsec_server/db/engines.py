@@ -6,10 +6,13 @@ from authsec_server.db.database import Database
 from authsec_server.db.sqlite import SQLite
 
 
-def open_database(url: str) -> Database:
-    """Open the database at `url` (SQLAlchemy form). The first use reads or creates the database, not this call."""
+def open_database(url: str, *, connections: int = 16) -> Database:
+    """Open the database at `url` (SQLAlchemy form). The first use reads or creates the database, not this call.
+
+    On PostgreSQL, at most so many transactions run at once, each on a connection of its own.
+    """
     if url.startswith("sqlite"):
         return SQLite(url)
     from authsec_server.db.postgresql import PostgreSQL  # its driver is not for those who have SQLite
 
-    return PostgreSQL(url)
+    return PostgreSQL(url, pool_size=connections)

@@ -21,7 +21,7 @@ from authsec_server.revocations.subscribers import Claim, SubscriberTracker, rea
 from authsec_server.web.bodies import Places, query_int
 from authsec_server.web.operations import resource
 from authsec_server.web.request_context import RequestContext, context_of, limit_key
-from authsec_server.web.throttle import Throttle
+from authsec_server.web.throttle import WHOLE, Share, Throttle
 
 PATH = "/authsec/v1/revocations"
 KEYS_PATH = PATH + "/keys"
@@ -42,6 +42,7 @@ def routes(
     *,
     subscriber_tracker: SubscriberTracker,
     recognise: Recognise,
+    share: Share = WHOLE,
 ) -> list[Route]:
     """Return the routes of the feed and of the feed's key set.
 
@@ -50,7 +51,7 @@ def routes(
     reading = Places(at_once=READ_AT_ONCE, of_one=READ_BY_ONE_NETWORK)
     following = Places(at_once=FOLLOW_AT_ONCE, of_one=FOLLOW_BY_ONE_NETWORK)
     beginning = Throttle(
-        BEGIN_A_MINUTE, "This network started reading the feed too often.", monotonic=anyio.current_time
+        share.of(BEGIN_A_MINUTE), "This network started reading the feed too often.", monotonic=anyio.current_time
     )
     threads = anyio.CapacityLimiter(READ_AT_ONCE)  # requests for tokens may queue up for all others
 

@@ -33,7 +33,7 @@ from authsec_server.web.instants import rfc3339
 from authsec_server.web.oauth import oauth, read_parameters
 from authsec_server.web.operations import API, AnyOperation, Call, declared, operation, resource
 from authsec_server.web.request_context import context_of, limit_key
-from authsec_server.web.throttle import Throttle
+from authsec_server.web.throttle import WHOLE, Share, Throttle
 
 
 def revoked(tx: Tx, recorded: Iterable[Recorded]) -> dict[int, datetime]:
@@ -196,16 +196,18 @@ class SelfRevocation:
         address_limit: int,
         now: Callable[[], datetime],
         monotonic: Callable[[], float],
+        share: Share = WHOLE,
     ) -> None:
         self._database = database
         self._tokens = tokens
         self._now = now
         self._of_address = Throttle(
-            address_limit, "Too many tokens were revoked from this address.", monotonic=monotonic
+            share.of(address_limit), "Too many tokens were revoked from this address.", monotonic=monotonic
         )
+        of_a_client = share.of(OF_A_CLIENT)
         self._of_client = Throttle(
-            OF_A_CLIENT,
-            f"This token was not revoked: the limit is {OF_A_CLIENT} tokens of an agent within an hour. An "
+            of_a_client,
+            f"This token was not revoked: the limit is {of_a_client} tokens of an agent within an hour. An "
             "administrator can revoke all tokens at once (authsec agents revoke-tokens), or this one (authsec "
             "revoke).",
             seconds=SECONDS,

@@ -5,11 +5,37 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
 
 from authsec_server.web.errors import TooOften
 
 MAX_KEYS = 100_000
 SWEPT_EVERY = 1.0  # seconds: looking through all keys at each of a flood of them would be the flood's work
+
+
+LEAST_FAILURES: Final = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """The share of one server process in a limit that `workers` processes on one port have together.
+
+    Each process counts alone. A client with one connection meets one process, so it gets one share.
+    """
+
+    workers: int = 1
+
+    def of(self, most: int) -> int:
+        """Return the share, rounded up."""
+        return -(-most // self.workers)
+
+    def of_failures(self, most: int) -> int:
+        """Return the share in a limit of failures, at least `LEAST_FAILURES`: people mistype more than once."""
+        return min(most, max(LEAST_FAILURES, self.of(most)))
+
+
+WHOLE: Final = Share()
 
 
 class Limiter:

@@ -48,7 +48,7 @@ from authsec_server.issuers.model import (
     provenance,
 )
 from authsec_server.principal import Act, Role
-from authsec_server.web.throttle import Throttle
+from authsec_server.web.throttle import WHOLE, Share, Throttle
 
 T = TypeVar("T")
 _GOOD = {
@@ -238,13 +238,14 @@ class TokenExplainer:
         issuer: str,
         trust_domain: str,
         monotonic: Callable[[], float],
+        share: Share = WHOLE,
     ) -> None:
         self._database = database
         self._find_key = find_key
         self._clusters = clusters
         self._issuer = issuer
         self._trust_domain = trust_domain
-        self._throttle = Throttle(A_MINUTE, "Too many tokens were tested in a minute.", monotonic=monotonic)
+        self._throttle = Throttle(share.of(A_MINUTE), "Too many tokens were tested in a minute.", monotonic=monotonic)
 
     def try_token(self, act: Act, id_or_slug: str, pasted: str) -> TokenExplanation:
         """Test the token, and record the test before the result is returned. Raises `NotFound` or `TooOften`."""

@@ -1,0 +1,101 @@
+"""One of several server processes of `authsec serve --workers`, as this process sees itself.
+
+A worker inherits the listening socket and one end of a pair of sockets. The supervisor (`supervisor`) writes the
+number of the worker and the options of the command, and later `DRAIN` or `STOP`. The worker writes `READY` when it
+accepts requests, and again each second while it works. The end of the supervisor closes the socket, and then the
+worker drains and ends: nobody else would stop it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import struct
+import threading
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, Final
+
+DRAIN: Final = b"D"
+STOP: Final = b"S"
+READY: Final = b"R"
+FINISH_SECONDS: Final = 15  # what is under way when the port closes gets so long to end
+LAST_SECONDS: Final = 5  # and then the process: below the 30 s after which Kubernetes kills it
+_LENGTH: Final = struct.Struct("!I")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Start:
+    """What the supervisor tells a worker first. `greets` is true for the first process of the first worker."""
+
+    number: int
+    greets: bool
+    options: Mapping[str, Any]
+
+    def to_bytes(self) -> bytes:
+        """Return the message that `read_start` reads. A path becomes a text."""
+        text = json.dumps([self.number, self.greets, self.options], default=str).encode()
+        return _LENGTH.pack(len(text)) + text
+
+
+def read_start(control: socket.socket) -> Start:
+    """Wait for the first message of the supervisor. Raises `EOFError` if the supervisor has ended."""
+    (length,) = _LENGTH.unpack(_read(control, _LENGTH.size))
+    number, greets, options = json.loads(_read(control, length))
+    return Start(number=number, greets=greets, options=options)
+
+
+def _read(control: socket.socket, length: int) -> bytes:
+    octets = b""
+    while len(octets) < length:
+        part = control.recv(length - len(octets))
+        if not part:
+            raise EOFError
+        octets += part
+    return octets
+
+
+class Worker:
+    """This process, with the inherited `listener`, and `control`, its end of the pair of sockets."""
+
+    def __init__(self, start: Start, listener: socket.socket, control: socket.socket) -> None:
+        self.number = start.number
+        self.greets = start.greets
+        self.listener = listener
+        self._control = control
+        self._lock = threading.Lock()
+        self._drain: Callable[[], None] = _end_at_once
+        self._stop: Callable[[], None] = _end_at_once
+
+    def watch(self) -> None:
+        """Obey the supervisor from now on, in a thread: the event loop may hang."""
+        threading.Thread(target=self._obey, name="authsec-supervisor-watch", daemon=True).start()
+
+    def say_ready(self) -> None:
+        """Tell the supervisor that this process accepts requests, and works. Never waits."""
+        with suppress(OSError):  # the supervisor has ended, which the thread notices, or it reads nothing for long
+            self._control.send(READY, socket.MSG_DONTWAIT)
+
+    def serve_until(self, drain: Callable[[], None], stop: Callable[[], None]) -> None:
+        """Call `drain` or `stop` from now on when the supervisor says so, from another thread."""
+        with self._lock:
+            self._drain, self._stop = drain, stop
+
+    def _obey(self) -> None:
+        while True:
+            try:
+                said = self._control.recv(1)
+            except OSError:
+                said = b""
+            with self._lock:
+                (self._stop if said == STOP else self._drain)()
+            if not said:
+                return
+
+
+def _end_at_once() -> None:
+    """End a process that does not serve yet, as SIGTERM does."""
+    os.kill(os.getpid(), signal.SIGTERM)

@@ -1,0 +1,272 @@
+"""`authsec serve --workers 2`: two processes on one port serve as one server, and end as one."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import psutil
+import psycopg
+import pytest
+from authsec.enrolment_code import hashed, read_code
+from authsec.jose import PrivateKey, parse_compact, sign_compact
+from authsec_server.accounts.model.admin_keys import new_admin_key
+from pages import get, post
+from people import PASSWORD
+from reused_postgresql import TEMPLATE, ReusedDatabase, sqlalchemy_url
+from served_process import TOKEN, Served, served
+
+ISSUER = "http://127.0.0.1:7468"  # of each server that `served` starts
+WORKERS = (1, 2)
+pytestmark = pytest.mark.skipif(os.name == "nt", reason="Windows has no workers")
+
+
+@dataclass
+class Workers:
+    """A running server with two workers, and for each a connection that it has accepted."""
+
+    its: Served
+    admin_key: str
+    stack: ExitStack
+    at: dict[int, httpx2.Client] = field(default_factory=dict)
+
+    def lines(self) -> list[dict[str, Any]]:
+        """The lines of the log."""
+        return [json.loads(line) for line in self.its.log.read_text().splitlines() if line.startswith("{")]
+
+    def processes(self) -> dict[int, int]:
+        """The process of each worker that has become ready, the last one."""
+        return {each["worker"]: each["process"] for each in self.lines() if each["event"] == "a worker is ready"}
+
+    def connect(self) -> None:
+        """Open connections until each worker has accepted one."""
+        self.at.clear()
+        for _ in range(200):
+            client = self.stack.enter_context(httpx2.Client(base_url=self.its.url, trust_env=False, timeout=30))
+            self.at.setdefault(self.worker_of(client.get("/.well-known/jwks.json")), client)
+            if len(self.at) == len(WORKERS):
+                return
+        raise AssertionError(f"only the workers {[*self.at]} accept connections")
+
+    def worker_of(self, answer: httpx2.Response) -> int:
+        """The worker that answered."""
+        wanted = answer.headers["x-request-id"]
+        while not (found := [each["worker"] for each in self.lines() if each.get("request_id") == wanted]):
+            time.sleep(0.005)
+        return int(found[0])
+
+    def post(self, path: str, at: int = 1, **body: Any) -> dict[str, Any]:
+        """One call of the admin API at this worker."""
+        headers = {"Authorization": f"Bearer {self.admin_key}"}
+        answer = self.at[at].post(f"/authsec/api/v1/{path}", json=body, headers=headers)
+        assert answer.is_success, answer.text
+        made: dict[str, Any] = answer.json()
+        return made
+
+    def agent(self, *, audience: str = "", **proof: Any) -> str:
+        """An agent with a delegation: its client id. It is unattested unless another proof is named."""
+        name = f"Agent {secrets.token_hex(4)}"
+        role = self.post("roles", name=f"Role of {name}", actions=["customers:read"])["slug"]
+        client: str = self.post("clients", name=name, **(proof or {"platform": "unattested"}))["client_id"]
+        terms = {"target_type": "AutoGen AI agent", "max_duration": 3600, "actions": ["customers:read"]}
+        self.post("delegations", role=role, client=client, audiences=[audience] if audience else [], **terms)
+        return client
+
+    def ask(self, at: int, client: str, proof: str = "") -> httpx2.Response:
+        """Ask this worker for a token."""
+        headers = {"Authorization": f"Bearer {proof}"} if proof else {}
+        return self.at[at].get(TOKEN, params={"client_id": client}, headers=headers)
+
+
+@contextmanager
+def two_workers(database_url: str, folder: Path, **settings: str) -> Iterator[Workers]:
+    """A server with two workers, both of which are ready."""
+    key = folder / "admin.key"
+    key.write_text(new_admin_key(secrets.token_bytes))
+    key.chmod(0o600)
+    settings = {"AUTHSEC_SERVER_DRAIN_SECONDS": "1", "AUTHSEC_SERVER_BOOTSTRAP_KEY_FILE": str(key)} | settings
+    with served(database_url, folder, AUTHSEC_SERVER_WORKERS="2", **settings) as its, ExitStack() as stack:
+        workers = Workers(its, key.read_text(), stack)
+        await_ready(workers)
+        workers.connect()
+        yield workers
+
+
+def await_ready(workers: Workers) -> None:
+    until = time.monotonic() + 60
+    while len(workers.processes()) < len(WORKERS):
+        assert time.monotonic() < until, workers.its.log.read_text()
+        time.sleep(0.02)
+
+
+@pytest.fixture(scope="module")
+def database(postgres_server: str, reused_postgresql: ReusedDatabase) -> Iterator[str]:
+    """A database for all tests of this module that share a server."""
+    with psycopg.connect(postgres_server, autocommit=True) as session:
+        session.execute(f"CREATE DATABASE workers TEMPLATE {TEMPLATE}")
+        yield sqlalchemy_url(postgres_server, "workers")
+        session.execute("DROP DATABASE workers WITH (FORCE)")
+
+
+@pytest.fixture(scope="module")
+def shared(database: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workers]:
+    """The server of the tests that leave it as it was, and of the last one, which does not."""
+    with two_workers(database, tmp_path_factory.mktemp("workers")) as workers:
+        yield workers
+
+
+def test_both_issue_tokens_and_the_first_screen_is_shown_once(shared: Workers) -> None:
+    client = shared.agent()
+    assert [shared.worker_of(shared.ask(each, client)) for each in WORKERS] == [*WORKERS]
+    said = shared.its.log.read_text()
+    assert said.count(" listens on ") == 1
+    assert "workers   2 processes; each has 1/2 of the rate limits" in said
+    assert all("worker" in each for each in shared.lines())
+
+
+def test_a_revocation_at_one_ends_tokens_at_the_other(shared: Workers) -> None:
+    client = shared.agent()
+    for _ in range(3):  # so that both have its facts in memory
+        assert [shared.ask(each, client).status_code for each in WORKERS] == [200, 200]
+    shared.post(f"clients/{client}/disable", at=1)
+    assert shared.ask(2, client).json()["reason"] == "client_disabled"
+    shared.post(f"clients/{client}/enable", at=2)
+    assert shared.ask(1, client).status_code == 200
+
+
+def test_an_assertion_proves_an_agent_once_at_either(shared: Workers) -> None:
+    key = PrivateKey.generate_ed25519()
+    client = shared.agent(platform="key", public_key=key.public.to_pem().decode())
+    now = int(time.time())
+    claims = {"iss": client, "sub": client, "aud": ISSUER, "iat": now, "exp": now + 60, "jti": secrets.token_hex(16)}
+    proof = sign_compact({"alg": key.algorithm}, claims, key)
+    assert shared.ask(1, client, proof).status_code == 200
+    assert shared.ask(2, client, proof).json()["reason"] == "attestation_invalid"
+
+
+def test_an_enrolment_code_of_one_is_redeemed_once_at_the_other(shared: Workers) -> None:
+    client, key = shared.agent(), PrivateKey.generate_ed25519()
+    code, now = shared.post(f"clients/{client}/enrolments", at=1)["code"], int(time.time())
+    claims = {"iss": client, "aud": ISSUER, "iat": now, "exp": now + 120, "code_sha256": hashed(read_code(code) or "")}
+    body = {
+        "client_id": client,
+        "code": code,
+        "public_key": key.public.to_pem().decode(),
+        "possession": sign_compact({"typ": "authsec-enrolment+jwt"}, claims, key),
+        "machine": "ada-laptop",
+    }
+    answers = [shared.at[each].post("/authsec/v1/enrolments", json=body).status_code for each in (2, 1)]
+    assert answers == [201, 403]
+
+
+def test_a_new_key_of_one_signs_at_the_other(shared: Workers) -> None:
+    api = f"https://{secrets.token_hex(4)}.example.com"
+    shared.post("apis", at=1, name=f"API {api[8:16]}", identifier=api, signing_algorithm="EdDSA")
+    client = shared.agent(audience=api)
+    token = shared.ask(2, client).json()["token"]
+    published = {each["kid"]: each["alg"] for each in shared.at[1].get("/.well-known/jwks.json").json()["keys"]}
+    assert published[parse_compact(token).header["kid"]] == "EdDSA"
+
+
+def test_a_person_signs_in_at_one_and_out_at_the_other(shared: Workers) -> None:
+    link = shared.post("administrators", at=1, email="ada@example.com", name="Ada", role="admin")["link"]["path"]
+    form = get(shared.at[1], link).form()
+    changes = {"password": PASSWORD, "again": PASSWORD}
+    pairs = [(name, value) for name, value in form.fields if name not in changes] + [*changes.items()]
+    assert post(shared.at[2], form.action, pairs).status == 303
+    shared.at[1].cookies.update(shared.at[2].cookies)
+    page = get(shared.at[1], "/console/roles")
+    assert page.status == 200
+    assert page.form("/console/sign-out").send().status == 303
+    assert get(shared.at[2], "/console/roles").location.startswith("/console/sign-in")
+
+
+def test_a_worker_that_was_killed_comes_back_and_the_other_answers_meanwhile(shared: Workers) -> None:
+    client, before = shared.agent(), shared.processes()
+    os.kill(before[2], signal.SIGKILL)
+    statuses = []
+    while shared.processes()[2] == before[2]:
+        statuses.append(shared.ask(1, client).status_code)
+        time.sleep(0.05)
+    assert {*statuses} == {200}
+    shared.connect()
+    assert shared.ask(2, client).status_code == 200
+    ended = [each for each in shared.lines() if "has ended" in each["event"]]
+    assert (ended[-1]["worker"], ended[-1]["status"]) == (2, -signal.SIGKILL)
+    assert shared.its.log.read_text().count(" listens on ") == 1
+
+
+def test_sigterm_to_all_processes_loses_no_request(postgres_url: str, tmp_path: Path) -> None:
+    """Systemd sends SIGTERM to all, and the supervisor passes its own on: the workers drain all the same."""
+    long = {"AUTHSEC_SERVER_DRAIN_SECONDS": "4"}  # also for a busy machine
+    with two_workers(postgres_url, tmp_path, **long) as workers, ThreadPoolExecutor(4) as pool:
+        client, answers, drained = workers.agent(), list[httpx2.Response](), threading.Event()
+
+        def load() -> None:
+            while not drained.is_set():
+                answers.append(workers.its.token(client))
+
+        loading = [pool.submit(load) for _ in range(3)]
+        try:
+            time.sleep(0.3)
+            for each in (*workers.processes().values(), workers.its.process.pid):
+                os.kill(each, signal.SIGTERM)
+            while (ready := workers.its.get("/readyz")).status_code == 200:
+                time.sleep(0.02)
+            time.sleep(0.3)
+        finally:
+            drained.set()  # as a load balancer that has seen it
+        for each in loading:
+            each.result()
+        assert ready.json()["status"] == "draining"
+        assert {each.status_code for each in answers} == {200}
+        assert workers.its.process.wait(30) == 0
+        assert not any(map(psutil.pid_exists, workers.processes().values()))
+
+
+def test_without_their_supervisor_the_workers_end(shared: Workers) -> None:
+    """The last test of the shared server, which a server of its own would make twice as long."""
+    left = [psutil.Process(each) for each in shared.processes().values()]
+    shared.its.process.kill()
+    assert psutil.wait_procs(left, timeout=30)[1] == []
+
+
+@pytest.mark.soak
+def test_agents_go_on_while_workers_are_killed(postgres_url: str, tmp_path: Path) -> None:
+    """Whoever is connected to the killed worker loses the connection, and nobody gets another answer than a token."""
+    with two_workers(postgres_url, tmp_path) as workers, ThreadPoolExecutor(6) as pool:
+        client, statuses, lost, over = workers.agent(), list[int](), list[str](), threading.Event()
+
+        def load() -> None:
+            while not over.is_set():
+                try:
+                    statuses.append(workers.its.token(client).status_code)
+                except httpx2.TransportError as error:
+                    lost.append(type(error).__name__)
+
+        loading = [pool.submit(load) for _ in range(6)]
+        try:
+            for turn in range(6):
+                before = workers.processes()
+                os.kill(before[1 + turn % 2], signal.SIGKILL)
+                while workers.processes() == before:
+                    time.sleep(0.05)
+                time.sleep(1)
+        finally:
+            over.set()
+        for each in loading:
+            each.result()
+        assert {*statuses} == {200}
+        assert len(statuses) > 100
+        assert len(lost) <= 6 * 6, "at most what each of them had sent at each kill"
