@@ -34,7 +34,6 @@ def record(database: Database, at: datetime) -> int:
     return database.append(lambda tx: audit.record(tx, event))
 
 
-@pytest.mark.xfail(strict=True, reason="Numbers.sealable is 2^32 above through, and Numbers.last 2^32 above the seals")
 def test_each_event_gets_its_seal_within_seconds_or_is_named(database: Database) -> None:
     log = fill(database)
     keys, now = SealingKeys(database, MasterKey(bytes(32)), token_bytes=secrets.token_bytes), BEGUN

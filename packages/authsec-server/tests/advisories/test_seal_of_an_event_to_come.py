@@ -4,17 +4,23 @@ The event looks as if it had its seal. So the server never seals it and does not
 name it, while all other events get their seals. `verify` finds the planted seal as long as it is there. Hours later
 somebody deletes the seal and the event, and `verify` finds nothing. On PostgreSQL, no event gets a number at or below a
 sealed one, so the seal must be planted within the second in which the event is recorded.
+
+Others move an old seal to the number of the event, and back: no checkpoint has the number of a seal. The place of the
+old seal is older than the event.
 """
 
 from __future__ import annotations
 
 import secrets
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
 
 import pytest
 from audit_answers import LATER, fill, issued
 from authsec_server.audit import service as audit
+from authsec_server.audit.sealing import store
+from authsec_server.audit.sealing.checkpoints import Keys
 from authsec_server.audit.sealing.sealer import Sealer
 from authsec_server.audit.sealing.verifying import verify
 from authsec_server.db import Database
@@ -37,11 +43,18 @@ def record(database: Database, at: datetime) -> int:
     return database.append(lambda tx: audit.record(tx, event))
 
 
-@pytest.mark.xfail(strict=True, reason="store.unsealed takes any row of sealed_events for the seal of an event")
+def sealer_keys(database: Database) -> Keys:
+    return SealingKeys(database, MasterKey(bytes(32)), token_bytes=secrets.token_bytes).by_kid()
+
+
+def sealer_of(database: Database, now: Callable[[], datetime]) -> Sealer:
+    keys = SealingKeys(database, MasterKey(bytes(32)), token_bytes=secrets.token_bytes)
+    return Sealer(database, issuer="https://a", signing_key=keys.signing_key, keys=keys.by_kid, now=now)
+
+
 def test_an_event_whose_number_has_a_planted_seal_is_not_lost_unseen(database: Database) -> None:
     log, now = fill(database), BEGUN
-    keys = SealingKeys(database, MasterKey(bytes(32)), token_bytes=secrets.token_bytes)
-    sealer = Sealer(database, issuer="https://a", signing_key=keys.signing_key, keys=keys.by_kid, now=lambda: now)
+    sealer = sealer_of(database, lambda: now)
     if database.dialect == "sqlite":
         database.append(lambda tx: tx.connection.exec_driver_sql(PLANTED.format(1)) and None)
     lost = record(database, now)
@@ -60,3 +73,44 @@ def test_an_event_whose_number_has_a_planted_seal_is_not_lost_unseen(database: D
     assert report.last.at == now
     assert report.last.through >= lost
     assert logs or report.findings
+
+
+@pytest.mark.parametrize("place", ["(SELECT max(position) + 1 FROM sealed_events)", "-1"])
+def test_planted_seals_keep_no_event_from_its_seal(database: Database, place: str) -> None:
+    fill(database)
+    now = BEGUN
+    sealer = sealer_of(database, lambda: now)
+    record(database, now)
+    sealer.seal()
+    now += timedelta(seconds=1)
+    planted = f"INSERT INTO sealed_events SELECT {place}, max(id) + 1, hash FROM events, sealed_events GROUP BY hash"
+    database.append(lambda tx: tx.connection.exec_driver_sql(f"{planted} LIMIT 1") and None)
+    number = record(database, now)
+    with capture_logs() as logs:
+        while sealer.seal():
+            pass
+    assert database.read(lambda tx: store.places(tx.connection, [number]))[number] > 0
+    assert [line["seals"] for line in logs if "were deleted" in line["event"]] == [1]
+    report = database.check(lambda tx: verify(tx, sealer_keys(database), now=now))
+    assert not report.findings
+
+
+@pytest.mark.parametrize("in_search", [False, True])
+def test_an_event_whose_number_an_old_seal_gets_is_named(database: Database, in_search: bool) -> None:
+    fill(database)
+    now = BEGUN
+    sealer = sealer_of(database, lambda: now)
+    for minutes in range(12):
+        now = BEGUN + timedelta(minutes=minutes)
+        record(database, now)
+        while sealer.seal():
+            pass
+    now += timedelta(seconds=11 if in_search else 1)
+    numbers = [record(database, now), record(database, now + timedelta(milliseconds=1))]
+    moved = f"UPDATE sealed_events SET event_id = {numbers[0]} WHERE position = 5"
+    database.append(lambda tx: tx.connection.exec_driver_sql(moved) and None)
+    with capture_logs() as logs:
+        while sealer.seal():
+            pass
+    assert [line["number"] for line in logs if "is not sealed" in line["event"]] == numbers[:1]
+    assert database.read(lambda tx: store.is_sealed(tx.connection, numbers[1]))

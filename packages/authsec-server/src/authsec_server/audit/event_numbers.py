@@ -9,8 +9,9 @@ On PostgreSQL, two numbers bound those that an event may get:
 - The number must be above all sealed ones, and no event since `looked_through_since` may have it. The statement that
   takes it also looks for both. Any number that its snapshot shows was taken before, so an honest sequence never fails.
   Earlier months are not looked through: PostgreSQL would plan and lock the partition of each, for each token.
-- The number must not be far above the sealed ones. No event is sealed far above `through` of the last checkpoint, which
-  is signed. So nothing that raw SQL writes leads to the last number that can be sealed, `MAX_NUMBER`.
+- The number must not be far above `through` of the last checkpoint, which is signed. No event above the same bound is
+  sealed. So each event can be sealed at once, and nothing that raw SQL writes leads to the last number that can be
+  sealed, `MAX_NUMBER`. If the sealed numbers reach the bound before `through` follows, some more may be taken.
 
 If a number is refused, the server sets the sequence behind the sealed events, and takes other numbers.
 """
@@ -36,16 +37,20 @@ log = structlog.get_logger(__name__)
 FAR: Final = 2**32  # numbers: more than all events between two checkpoints
 UNUSUAL: Final = 2**52  # no server ever reaches this number, if nobody changes the database
 SEQUENCE: Final = "events_id_seq"  # PostgreSQL's
+_MORE: Final = 2**28  # numbers above a sealed one that an event may always get; more than `_TRIES` leave out
 _BEHIND_NEW: Final = 100_000  # numbers: more than the events that have no seal yet, if the sealer keeps up
 _TRIES: Final = 12  # each leaves out twice as many numbers
+# Raw SQL can insert a seal of any number. The sealer deletes those that no checkpoint covers.
+_COVERED: Final = "position + 0 < (SELECT coalesce(max(size), 0) FROM checkpoints)"  # not by an index of places
 # On SQLite, raw SQL can write a text here as well. A text is above each number.
 _SEALED: Final = (
-    "(SELECT CAST(event_id AS BIGINT) FROM sealed_events WHERE event_id <= 9223372036854775807"
-    " ORDER BY event_id DESC LIMIT 1)"
+    "(SELECT CAST(event_id AS BIGINT) FROM sealed_events WHERE event_id <= 9223372036854775807"  # noqa: S608 - a constant
+    f" AND {_COVERED} ORDER BY event_id DESC LIMIT 1)"
 )
 # A forged seal of a number that no sealer seals must not lead to the last number either.
 _SEALED_WITHIN: Final = (
-    "(SELECT event_id FROM sealed_events WHERE event_id <= (SELECT %s::bigint) ORDER BY event_id DESC LIMIT 1)"
+    "(SELECT event_id FROM sealed_events WHERE event_id <= (SELECT %s::bigint)"  # noqa: S608 - a constant
+    f" AND {_COVERED} ORDER BY event_id DESC LIMIT 1)"
 )
 _SET: Final = f"SELECT setval('{SEQUENCE}'::regclass, %s::bigint)"
 _AT_ONCE: Final = f"SELECT seqcache FROM pg_sequence WHERE seqrelid = '{SEQUENCE}'::regclass"  # noqa: S608 - a constant
@@ -70,22 +75,18 @@ _through: Final[WeakKeyDictionary[Engine, int]] = WeakKeyDictionary()
 
 @dataclass(frozen=True, slots=True)
 class Numbers:
-    """Which numbers events may have on PostgreSQL: all above `sealed`, up to `last`.
-
-    Events up to `sealable` can get a seal now. The others wait until `through` comes near: it follows `sealed` within
-    minutes.
-    """
+    """Which numbers events may have on PostgreSQL: all above `sealed`, up to `last`. No others are sealed."""
 
     sealed: int
-    sealable: int
     last: int
 
     @classmethod
     def after(cls, sealed: int, through: int | None) -> Numbers:
         """Return the numbers after this sealed one, and after a checkpoint. `through` is None if it is unknown."""
-        base = sealed if through is None else through
-        sealed = max(sealed, base)
-        return cls(sealed, base + FAR, min(sealed + FAR, MAX_NUMBER))
+        # Half as far without `through`, which the sealer knows: it is below `sealed`, and so is the sealer's bound.
+        last = sealed + FAR // 2 if through is None else through + FAR
+        sealed = max(sealed, through or 0)
+        return cls(sealed, min(max(last, sealed + _MORE), MAX_NUMBER))
 
     def holds(self, first: int, last: int) -> bool:
         """Whether all of these numbers, in order, are among them."""
@@ -105,7 +106,7 @@ def next_numbers(connection: Connection, count: int, at: datetime) -> list[int]:
     if connection.dialect.name == "postgresql":
         return _next_on_postgresql(connection, count, looked_through_since(at))
     last: int = connection.exec_driver_sql(_LAST).scalar_one()
-    if last >= UNUSUAL:  # go on after the genuine events
+    if last + count >= UNUSUAL:  # go on after the genuine events
         last = connection.exec_driver_sql(_LAST_IN_BOUND).scalar_one()
     return list(range(last + 1, last + 1 + count))
 
@@ -136,9 +137,10 @@ def transactions_with_numbers(connection: Connection) -> frozenset[str]:
 def numbers_after(connection: Connection, through: int) -> Numbers:
     """Return which numbers may follow a verified checkpoint, and remember `through` for `next_numbers`."""
     if connection.dialect.name != "postgresql":
-        return Numbers(0, MAX_NUMBER, MAX_NUMBER)
+        return Numbers(0, MAX_NUMBER)
     _through[connection.engine] = through
-    sealed: int | None = connection.exec_driver_sql(f"SELECT {_SEALED_WITHIN}", (through + FAR,)).scalar_one()
+    bound = _highest_sealed(through)
+    sealed: int | None = connection.exec_driver_sql(f"SELECT {_SEALED_WITHIN}", (bound,)).scalar_one()
     return Numbers.after(sealed or 0, through)
 
 
@@ -209,12 +211,17 @@ def _next(since: datetime) -> str:
 def _taken(connection: Connection, count: int, since: datetime) -> tuple[list[int], Numbers]:
     """Take numbers from the sequence. Return them if events may get them, and which numbers events may get."""
     through = _through.get(connection.engine)
-    bound = UNUSUAL if through is None else through + FAR
+    bound = UNUSUAL if through is None else _highest_sealed(through)
     rows = connection.exec_driver_sql(_next(since), (count, bound)).all()
     found, (_, sealed, used) = [row[0] for row in rows], rows[0]
     numbers = Numbers.after(sealed or 0, through)
     free = numbers.holds(found[0], found[-1]) and (used is None or used > found[-1])
     return found if free else [], numbers
+
+
+def _highest_sealed(through: int) -> int:
+    """Return the highest number that is believed to be sealed after this checkpoint: raw SQL can insert any seal."""
+    return through + 2 * FAR
 
 
 def _set_behind(connection: Connection, numbers: Numbers, skipped: int) -> None:

@@ -31,6 +31,7 @@ POLL_SECONDS = 0.75
 LATE = timedelta(seconds=60)  # an event appears at most so long after it was dated, and after one of a higher number
 BATCH = 500
 RECENT = 500  # events for those who join
+MOST_OPEN = 50_000  # numbers below the highest one that are remembered, and looked for, at the start
 MAX_WAITING = 2 * RECENT  # events that a watcher has not taken yet
 MAX_WATCHERS = 64
 
@@ -95,9 +96,10 @@ class Tail:
     """The newest part of the audit log: which event numbers were read, and which lower numbers may still appear."""
 
     def __init__(self, tx: Tx, now: datetime) -> None:
-        # Up to here nothing can come any more. Twice: a counted refusal is dated by its minute's beginning.
-        self._floor = pages.last_before(tx.connection, now - 2 * LATE)
         self._top = next(iter(pages.newest_numbers(tx.connection, 1)), 0)
+        # Up to here nothing can come any more. Twice: a counted refusal is dated by its minute's beginning.
+        settled = pages.highest_before(tx.connection, now - 2 * LATE)
+        self._floor = max(settled, self._top - MOST_OPEN)
         self._seen = dict.fromkeys(pages.numbers_between(tx.connection, self._floor, self._top), now)
 
     def read(self, tx: Tx) -> list[Recorded] | None:

@@ -48,6 +48,7 @@ from authsec_server.db.versions import HIGHEST_LIKELY_VERSION
 from authsec_server.failures import Conflict
 
 CANDIDATES = 5000
+_LATEST = 100  # events, of which one has the highest number
 _NAMESAKES = 10  # events of one token that are looked at
 
 # Not by number alone: somebody who writes to the database can keep a low number free, and use it later. No event gets a
@@ -166,6 +167,16 @@ def last_before(connection: Connection, at: datetime, at_most: int = MAX_NUMBER)
     """
     earlier = select(events.c.id).where(events.c.at < at, events.c.id <= at_most).order_by(events.c.at.desc()).limit(1)
     return connection.execute(earlier).scalar_one_or_none() or 0
+
+
+def highest_before(connection: Connection, at: datetime) -> int:
+    """Return the highest number of the latest events before `at`; 0 if there is none.
+
+    Raw SQL can insert an event with a low number and a late time. So not only the latest event is read.
+    """
+    latest = select(events.c.id).where(events.c.at < at).order_by(events.c.at.desc()).limit(_LATEST).subquery()
+    number: int | None = connection.execute(select(func.max(latest.c.id))).scalar_one()
+    return number or 0
 
 
 def _page(

@@ -18,8 +18,10 @@ from datetime import datetime, timedelta
 from functools import partial
 from operator import itemgetter
 from time import sleep
-from typing import Any
+from typing import Any, Final
+from weakref import WeakKeyDictionary
 
+import structlog
 from sqlalchemy import ColumnElement, Connection, Row, Table, and_, case, collate, func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
@@ -32,12 +34,18 @@ from authsec_server.audit.store import client_counts, counted, daily_uses, event
 from authsec_server.audit.unreadable_rows import events_one_by_one
 from authsec_server.db import Database, Tx
 
+log = structlog.get_logger(__name__)
+
 # Longer than a refusal's row grows: its minute and a transaction. A row that is counted earlier is followed by another.
 SETTLING = timedelta(minutes=2)
 BATCH = 500  # events; on SQLite tokens wait while one is written
 MAX_BATCHES = 200  # at once; after an outage the rest follows a minute later
+_BLOCKED_LONG = timedelta(minutes=5)
+_MOST_NAMED = 10  # transactions in the server's log
 _LOOKS = 10
 _LOOK_SECONDS = 0.01  # between two looks at the transactions that run
+# Since when the roll-up of each database waits for transactions, and whether the log says so.
+_blocked: Final[WeakKeyDictionary[Database, tuple[datetime, bool]]] = WeakKeyDictionary()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,6 +84,7 @@ def roll_up(database: Database, now: datetime, *, batches: int = MAX_BATCHES) ->
     if not database.read(partial(_has_more, now=now)):
         return True
     highest = highest_number(database)
+    _warn_if_blocked(database, now, is_blocked=highest is None)
     if highest is None:
         return False
     settled = database.read(lambda tx: settled_number(tx.connection, highest, now))
@@ -87,6 +96,24 @@ def roll_up(database: Database, now: datetime, *, batches: int = MAX_BATCHES) ->
         database.append(partial(keep, batch=batch))
     database.append(partial(_keep_top, highest=highest, now=now))
     return is_done
+
+
+def _warn_if_blocked(database: Database, now: datetime, *, is_blocked: bool) -> None:
+    """Log a warning, once, if transactions with event numbers have kept all events from being counted for minutes."""
+    if not is_blocked:
+        _blocked.pop(database, None)
+        return
+    since, is_logged = _blocked.get(database, (now, False))
+    if not is_logged and now - since >= _BLOCKED_LONG:
+        is_logged = True
+        transactions = sorted(database.read(lambda tx: transactions_with_numbers(tx.connection)))
+        log.warning(
+            "no event is counted, because a transaction that took an event number does not end: end it. "
+            "See its virtualtransaction in pg_locks, and pg_prepared_xacts",
+            since=since.isoformat(),
+            transactions=transactions[:_MOST_NAMED],
+        )
+    _blocked[database] = since, is_logged
 
 
 def highest_number(database: Database) -> int | None:

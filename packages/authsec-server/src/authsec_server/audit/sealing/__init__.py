@@ -7,6 +7,7 @@ Raw SQL can change an event. But it cannot change the signed checkpoints that co
 |---|---|
 | `sealer`, `store` | when events are sealed, and by whom; the SQL of the sealed log |
 | `unsealed` | which events one pass seals, and how many; which numbers are settled after it |
+| `seal_places`, `number_history` | which seals are believed: their places, and what the sealer saw at its past passes |
 | `sealable` | which events may be sealed; their leaf hashes, from the rows as they are stored |
 | `checkpoints` | the claims and the signature of a checkpoint |
 | `sinks` | send checkpoints to a file or an address; retries |

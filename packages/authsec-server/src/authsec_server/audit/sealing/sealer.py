@@ -36,9 +36,11 @@ from authsec_server.audit.sealing.checkpoints import (
     read_checkpoint,
     sign_checkpoint,
 )
+from authsec_server.audit.sealing.number_history import NumberHistory
+from authsec_server.audit.sealing.seal_places import delete_planted
 from authsec_server.audit.sealing.sealable import Sealable
 from authsec_server.audit.sealing.succession import Succession, succession
-from authsec_server.audit.sealing.unsealed import MOST_NAMED, SETTLING, UnsealedEvents, read_unsealed
+from authsec_server.audit.sealing.unsealed import MOST_NAMED, SETTLING, Start, UnsealedEvents, read_unsealed
 from authsec_server.db import Database, Tx
 from authsec_server.failures import Unavailable
 
@@ -48,6 +50,7 @@ SECONDS = 1.0
 RETRY_SECONDS = 60.0  # after a failure that will not pass by itself
 FRESH = timedelta(seconds=60)  # a checkpoint is signed so often though nothing is new
 LATE = timedelta(seconds=10)  # so often all that has not settled is looked through, for what came late
+OLD = 2 * SETTLING  # a number that is older belongs to no refusal that grows, nor to a transaction that runs
 CATCHING_UP = 10_000  # leaves read at once
 
 
@@ -95,6 +98,7 @@ class Sealer:
         self._top = 0  # what is above came after the last pass
         self._searched: datetime | None = None  # when all that has not settled was last looked through
         self._kept_out: datetime | None = None  # since when this process has not had the turn, and nobody else has
+        self._history = NumberHistory()
         self._named: set[int] = set()  # refused events that are in the server's log
 
     def seal(self) -> bool:
@@ -116,24 +120,36 @@ class Sealer:
         stale = self._checkpoint is not None and now - self._checkpoint.at >= FRESH
         search = stale or self._searched is None or now - self._searched >= LATE
         after = through if search else max(through, self._top)
-        unsealed = self._database.read(lambda tx: read_unsealed(tx, after, through, now, self._token_keys, self._order))
+        start = Start(
+            now=now,
+            after=after,
+            through=through,
+            old=self._history.top_at(now - OLD),
+            places=self._history.seal_places(after, self._tree.size),
+            named=len(self._named),
+        )
+        unsealed = self._database.read(lambda tx: read_unsealed(tx, start, self._token_keys, self._order))
         if unsealed.signed != (self._checkpoint.signed if self._checkpoint else None):
             return True  # another server was first
         if unsealed.is_disturbed:
             self._mend_sequence(unsealed.following)
         self._name(unsealed.refused)
+        if unsealed.planted and not self._checkpoint:
+            raise LogBroken("The log has seals, but no checkpoint.")
         if search:
-            self._name(self._database.read(partial(_covered_without_seal, through=through, since=self._since(now))))
-        if unsealed.events or stale:
+            covered = partial(_covered_without_seal, through=through, since=self._since(now), named=len(self._named))
+            self._name(self._database.read(covered))
+        if unsealed.events or unsealed.planted or stale:
             through = max(through, unsealed.settled) if search else through
             if not self._sign(unsealed, through, now, key):
                 self._warn(now, "another session holds the sealing lock, or locks rows of counts")
                 return unsealed.full
         self._kept_out = None
+        self._history.add(now, self._tree.size, unsealed.highest)
         self._top = unsealed.top  # what a full pass has left is behind it, also where nothing of it could be read
         if search:
             self._searched = now
-        return unsealed.full
+        return unsealed.full or len(unsealed.planted) > MOST_NAMED
 
     def _mend_sequence(self, numbers: Numbers) -> None:
         """Put the sequence of event numbers right. Events are sealed though a lock or a lacking right prevents this."""
@@ -156,17 +172,19 @@ class Sealer:
 
     def _name(self, refused: Sequence[int]) -> None:
         """Log the number of each event that is refused a seal. Each number is logged once."""
+        if len(self._named) >= CATCHING_UP:
+            self._named.clear()
         for number in [each for each in refused if each not in self._named][:MOST_NAMED]:
             log.error(
-                "an event is not sealed, because of its form or number: authsec audit verify",
+                "an event is not sealed, because of its form, its number or a moved seal: authsec audit verify",
                 number=number,
             )
-        known = self._named if len(self._named) < CATCHING_UP else set()
-        self._named = {*known, *refused}
+            self._named.add(number)
 
     def reset(self) -> None:
         """Forget the log that this process read, because an older database was restored and the restore recorded."""
         self._tree, self._checkpoint, self._top, self._searched = Tree(), None, 0, None
+        self._history = NumberHistory()
         self._forget_order()
 
     def key(self) -> PrivateKey:
@@ -214,6 +232,7 @@ class Sealer:
         ranges = ranges_of((event.at, event.number) for event in unsealed.events)
         kept = self._database.append(lambda tx: _keep(tx, unsealed, added, ranges, checkpoint))
         if kept:
+            _name_planted(unsealed.planted)
             self._remember(tree, checkpoint)
         return kept
 
@@ -288,9 +307,18 @@ class Sealer:
             await anyio.sleep(wait)
 
 
-def _covered_without_seal(tx: Tx, *, through: int, since: datetime) -> list[int]:
+def _covered_without_seal(tx: Tx, *, through: int, since: datetime, named: int) -> list[int]:
     """Return new events without a seal that have a number which the checkpoint covers: somebody gave it twice."""
-    return store.without_seal(tx.connection, through=through, since=since, limit=MOST_NAMED)
+    return store.without_seal(tx.connection, through=through, since=since, limit=MOST_NAMED + named)
+
+
+def _name_planted(planted: Sequence[tuple[int, int]]) -> None:
+    if planted:
+        log.error(
+            "seals that no checkpoint covers were deleted: authsec audit verify",
+            seals=len(planted),
+            events=[number for _, number in planted[:MOST_NAMED]],
+        )
 
 
 def _replacements(tx: Tx, *, low: int, high: int) -> list[tuple[int, str]]:
@@ -328,6 +356,10 @@ def _keep(
     counts = {(each.number, each.at): each.occurrences for each in unsealed.events if each.occurrences is not None}
     if not store.lock_counts(tx.connection, counts):
         return False
+    if unsealed.planted:  # they must not keep events from their places and seals
+        size = checkpoint.size - len(added)
+        places = [place for place, _ in unsealed.planted]
+        delete_planted(tx.connection, size, places, [each.event_id for each in added])
     store.add_leaves(tx.connection, added)
     number_ranges.add(tx.connection, ranges)
     store.add_checkpoint(tx.connection, checkpoint)

@@ -37,6 +37,7 @@ from sqlalchemy import (
 
 from authsec_server.audit.model import COUNTED, EventKind
 from authsec_server.audit.sealing.checkpoints import Checkpoint, record_in
+from authsec_server.audit.sealing.seal_places import SealPlaces, seal_place
 from authsec_server.audit.sealing.succession import is_replacement
 from authsec_server.audit.store import ACT, checkpoints, events, sealed_events
 from authsec_server.audit.unreadable_rows import events_one_by_one, read_events
@@ -48,7 +49,8 @@ MAX_SIZE = 2**63 - 1
 AT_ONCE = 1000  # rows that one statement names
 _LATEST = 100  # events that are looked at by their time: a statement for each dashboard
 _HASH = cast(sealed_events.c.hash, LargeBinary).label("hash")
-_SEALED = exists().where(sealed_events.c.event_id == events.c.id)
+_COVERED = seal_place < select(func.coalesce(func.max(checkpoints.c.size), 0)).scalar_subquery()
+_SEALED = exists().where(sealed_events.c.event_id == events.c.id, _COVERED)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,25 +85,32 @@ class Growing:
     A refusal dated after `until` comes from a clock that was ahead, or was inserted by raw SQL.
     Such a refusal is treated as complete. Otherwise it would stop the progress of sealing for years.
     An event of another kind with a `count_key` was also inserted by raw SQL, and is treated as complete too.
+    A refusal numbered up to `old` is complete as well, whatever its time: raw SQL can renew the time.
     """
 
     since: datetime
     until: datetime
+    old: int = 0
 
     def holds(self) -> ColumnElement[bool]:
         """Return the SQL condition for a refusal that may still get further occurrences."""
         is_counted = and_(events.c.count_key.is_not(None), events.c.kind.in_(sorted(COUNTED)))
-        return and_(is_counted, events.c.at.between(self.since, self.until))
+        return and_(is_counted, events.c.id > self.old, events.c.at.between(self.since, self.until))
 
 
-def unsealed(connection: Connection, *, after: int, top: int, growing: Growing, limit: int) -> list[int]:
+def unsealed(
+    connection: Connection, *, after: int, top: int, growing: Growing, places: SealPlaces, limit: int
+) -> list[tuple[int, bool]]:
     """Return the next event numbers above `after` and up to `top` that have no seal, in order.
 
+    The second value says whether a leaf in another place has the number: then the event can get no seal.
     On PostgreSQL, raw SQL can give one number to several events. Then the result has it once for each.
     Refusals that may still get further occurrences are left out.
     """
-    statement = select(events.c.id).where(events.c.id > after, events.c.id <= top, ~growing.holds(), ~_SEALED)
-    return list(connection.execute(statement.order_by(events.c.id).limit(limit)).scalars())
+    statement = select(events.c.id, places.other_seal()).where(
+        events.c.id > after, events.c.id <= top, ~growing.holds(), ~places.has_seal()
+    )
+    return [(row[0], row[1] is not None) for row in connection.execute(statement.order_by(events.c.id).limit(limit))]
 
 
 def copied(connection: Connection, numbers: Collection[int]) -> dict[int, int]:
@@ -218,10 +227,11 @@ def waits(connection: Connection, *, since: datetime) -> bool:
     Events inserted by raw SQL are included.
     The first group alone is not enough, because the last sealed number may belong to an inserted event.
     """
-    last = select(sealed_events.c.event_id).order_by(sealed_events.c.position.desc()).limit(1).scalar_subquery()
+    newest = sealed_events.c.position.desc()
+    last = select(sealed_events.c.event_id).where(_COVERED).order_by(newest).limit(1).scalar_subquery()
     above = select(events.c.id).where(events.c.id > func.coalesce(last, 0), events.c.at < since, ~_SEALED)
     by_time = select(events.c.id).where(events.c.at < since).order_by(events.c.at.desc()).limit(_LATEST).subquery()
-    sealed = exists().where(sealed_events.c.event_id == by_time.c.id)
+    sealed = exists().where(sealed_events.c.event_id == by_time.c.id, _COVERED)
     either = (above, select(by_time.c.id).where(~sealed))
     return any(connection.execute(statement.limit(1)).first() is not None for statement in either)
 

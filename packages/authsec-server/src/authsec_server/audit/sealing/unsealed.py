@@ -18,6 +18,7 @@ from authsec_server.audit.event_numbers import (
 )
 from authsec_server.audit.model import EventKind
 from authsec_server.audit.sealing import store
+from authsec_server.audit.sealing.seal_places import SealPlaces, planted
 from authsec_server.audit.sealing.sealable import Sealable, sealable_events, usual_events
 from authsec_server.audit.sealing.succession import Succession, is_next
 from authsec_server.audit.unreadable_rows import numbers_fitting
@@ -38,7 +39,8 @@ class UnsealedEvents:
     `refused` are numbers of events that AuthSec did not write, that the database did not give, or that two events have.
     Of two events, the second gets no seal; the others get none either.
     Once `events` are sealed, every other event numbered up to `settled` has a seal.
-    Events numbered above `top` were recorded after this state was read.
+    Events numbered above `top` were recorded after this state was read. No event has a number above `highest`.
+    `planted` are the places and event numbers of seals that the last checkpoint does not cover.
     """
 
     signed: str | None
@@ -47,35 +49,50 @@ class UnsealedEvents:
     full: bool
     settled: int
     top: int
+    highest: int
+    planted: Sequence[tuple[int, int]]
     following: Numbers
     is_disturbed: bool  # the sequence of event numbers
     version: int  # of the authority
     signing_keys: Sequence[str]
 
 
-def read_unsealed(
-    tx: Tx, after: int, through: int, now: datetime, token_keys: Callable[[Tx], Sequence[str]], order: Succession
-) -> UnsealedEvents:
-    """Read the state after the number `after`, to follow a checkpoint through `through`.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Start:
+    """Where a pass starts: after the number `after`, to follow a checkpoint through `through`.
+
+    The numbers up to `old` existed minutes ago. `named` refused events are in the server's log.
+    """
+
+    now: datetime
+    after: int
+    through: int
+    old: int
+    places: SealPlaces
+    named: int
+
+
+def read_unsealed(tx: Tx, start: Start, token_keys: Callable[[Tx], Sequence[str]], order: Succession) -> UnsealedEvents:
+    """Read the state before a pass.
 
     `token_keys` lists the keys that sign tokens, and `order` has the order of the sealing keys.
     """
-    connection = tx.connection
-    growing = store.Growing(since=now.replace(second=0, microsecond=0) - SETTLING, until=now + SETTLING)
+    connection, now, after, through = tx.connection, start.now, start.after, start.through
+    growing = store.Growing(since=now.replace(second=0, microsecond=0) - SETTLING, until=now + SETTLING, old=start.old)
     following = numbers_after(connection, through)
-    given = min(last_given(connection), following.last)  # after `tx` has read: a sequence has no snapshots
-    top = min(given, following.sealable)  # an event above waits until a checkpoint comes near
-    found = store.unsealed(connection, after=after, top=top, growing=growing, limit=BATCH)
-    numbers, full = list(dict.fromkeys(found)), len(found) == BATCH
+    top = min(last_given(connection), following.last)  # after `tx` has read: a sequence has no snapshots
+    found = store.unsealed(connection, after=after, top=top, growing=growing, places=start.places, limit=BATCH)
+    numbers, full = list(dict.fromkeys(number for number, _ in found)), len(found) == BATCH
+    taken = {number for number, is_taken in found if is_taken}
     copied: Mapping[int, int] = {}
-    events = usual_events(connection, numbers)
+    events = None if taken else usual_events(connection, numbers)
     if events is None:
         copied = store.copied(connection, numbers)
-        readable = [each for each in numbers if copied.get(each, 1) <= MOST_COPIES]
+        readable = [each for each in numbers if copied.get(each, 1) <= MOST_COPIES and each not in taken]
         if (fitting := numbers_fitting(connection, readable)) != readable:
             numbers, full = [each for each in numbers if each <= fitting[-1]], True
         events = sealable_events(connection, fitting, looked_through_since(now))
-    bounds = _bounds(connection, after, through, top, now, growing)
+    bounds = _bounds(connection, start, top, growing)
     waiting = _waiting(connection, events, min(bounds), looked_through_since(now))
     events = [each for each in events if each.number not in waiting]
     # The checkpoint that covers a replaced key's record is the last that this key signs: it ends there.
@@ -88,14 +105,17 @@ def read_unsealed(
         bounds.append(max([following.sealed, *(each.number for each in events)]))  # later numbers are above the seals
     if full:
         bounds.append(numbers[-1])
-    above = store.above(connection, given, MOST_NAMED)
+    above = store.above(connection, top, MOST_NAMED + start.named)
+    highest = pages.highest(connection, top)
     return UnsealedEvents(
         signed=store.last_signed(connection),
         events=events,
         refused=sorted(({*numbers, *above} - {each.number for each in events} - waiting) | set(copied)),
         full=full,
         settled=min(bounds),
-        top=numbers[-1] if full else pages.highest(connection, top),
+        top=numbers[-1] if full else highest,
+        highest=max(highest, following.sealed),
+        planted=planted(connection, start.places.size),
         following=following,
         is_disturbed=is_disturbed(connection, following),
         version=tx.version,
@@ -103,15 +123,15 @@ def read_unsealed(
     )
 
 
-def _bounds(
-    connection: Connection, after: int, through: int, top: int, now: datetime, growing: store.Growing
-) -> list[int]:
+def _bounds(connection: Connection, start: Start, top: int, growing: store.Growing) -> list[int]:
     """Return numbers that bound the settled ones by the times of events."""
+    now = start.now
     bounds = [pages.last_before(connection, now - SETTLING, top)]
-    firsts = [store.first_growing(connection, after=after, growing=growing)]
+    firsts = [store.first_growing(connection, after=start.after, growing=growing)]
     if connection.dialect.name == "postgresql":
         # An inserted event that is dated back must not settle the numbers before it: events may be about to get them.
-        firsts.append(store.first_dated(connection, after=through, since=now - SETTLING, until=now + SETTLING))
+        low = max(start.through, start.old)
+        firsts.append(store.first_dated(connection, after=low, since=now - SETTLING, until=now + SETTLING))
     return bounds + [first - 1 for first in firsts if first is not None]
 
 
