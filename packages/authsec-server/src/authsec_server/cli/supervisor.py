@@ -26,7 +26,7 @@ import structlog
 from authsec_server.cli import worker_process
 from authsec_server.cli.listener import LOOPBACK, listen, metrics_refused
 from authsec_server.cli.logs import configure_logging
-from authsec_server.cli.worker import DRAIN, FINISH_SECONDS, LAST_SECONDS, READY, STOP, Start
+from authsec_server.cli.worker import DRAIN, FINISH_SECONDS, LAST_SECONDS, READY, STOP, WorkerStart
 from authsec_server.failures import StartupRefused
 from authsec_server.settings import Settings
 
@@ -186,7 +186,7 @@ class _Supervisor:
         slot.control, slot.began, slot.is_ready, slot.is_suspected = ours, now, False, False
         self._selector.register(ours, selectors.EVENT_READ, slot)
         with suppress(OSError):  # it has ended already
-            ours.sendall(Start(number=slot.number, greets=not self._has_served, options=self._options).to_bytes())
+            ours.sendall(WorkerStart(number=slot.number, greets=not self._has_served, options=self._options).to_bytes())
 
     def _is_ready(self, slot: _Slot) -> None:
         slot.heard_at, slot.is_suspected = time.monotonic(), False

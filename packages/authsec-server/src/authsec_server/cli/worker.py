@@ -28,7 +28,7 @@ _LENGTH: Final = struct.Struct("!I")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Start:
+class WorkerStart:
     """What the supervisor tells a worker first. `greets` is true for the first process of the first worker."""
 
     number: int
@@ -41,11 +41,11 @@ class Start:
         return _LENGTH.pack(len(text)) + text
 
 
-def read_start(control: socket.socket) -> Start:
+def read_start(control: socket.socket) -> WorkerStart:
     """Wait for the first message of the supervisor. Raises `EOFError` if the supervisor has ended."""
     (length,) = _LENGTH.unpack(_read(control, _LENGTH.size))
     number, greets, options = json.loads(_read(control, length))
-    return Start(number=number, greets=greets, options=options)
+    return WorkerStart(number=number, greets=greets, options=options)
 
 
 def _read(control: socket.socket, length: int) -> bytes:
@@ -61,7 +61,7 @@ def _read(control: socket.socket, length: int) -> bytes:
 class Worker:
     """This process, with the inherited `listener`, and `control`, its end of the pair of sockets."""
 
-    def __init__(self, start: Start, listener: socket.socket, control: socket.socket) -> None:
+    def __init__(self, start: WorkerStart, listener: socket.socket, control: socket.socket) -> None:
         self.number = start.number
         self.greets = start.greets
         self.listener = listener
