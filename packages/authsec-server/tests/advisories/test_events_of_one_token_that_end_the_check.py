@@ -14,7 +14,7 @@ import pytest
 from audit_answers import LATER, fill
 from authsec_server.audit.sealing.sealer import Sealer
 from authsec_server.audit.sealing.verifying import verify
-from authsec_server.db import Database
+from authsec_server.db import Database, Tx
 from authsec_server.keys.master_key import MasterKey
 from authsec_server.keys.sealing_keys import SealingKeys
 
@@ -29,6 +29,7 @@ SELECT 1000 + i, strftime('%Y-%m-%d %H:%M:%S.000000', '2026-11-25 15:10:01', '-'
     'jti_same', '', '', '{}', 1
 FROM n
 """
+ENDLESS = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n"
 
 
 def test_very_many_events_of_one_request_end_no_check(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -42,3 +43,17 @@ def test_very_many_events_of_one_request_end_no_check(database: Database, monkey
         pass
     report = database.check(lambda tx: verify(tx, log.keys, [log.checkpoint], now=AT))
     assert report.findings == ()
+
+
+def test_a_check_that_used_its_instructions_calls_no_answer_wrong(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("authsec_server.db.sqlite_reading.STEPS_PER_BYTE", 10)  # more than it needs, and soon over
+    log = fill(database)
+
+    def search_for_hours(tx: Tx, *_: object, **__: object) -> None:
+        tx.connection.exec_driver_sql(ENDLESS).all()
+
+    monkeypatch.setattr("authsec_server.audit.service.search", search_for_hours)
+    report = database.check(lambda tx: verify(tx, log.keys, [log.checkpoint], now=AT))
+    assert report.findings == ("The tables could not be read to the end.",)
