@@ -13,6 +13,7 @@ import pytest
 import structlog
 import structlog.testing
 from authsec_server.app import lifecycle
+from authsec_server.failures import Unavailable
 from authsec_server.web.health import PATIENCE
 from long_runs import some_rows_of
 from starlette.applications import Starlette
@@ -198,6 +199,17 @@ def test_ready_means_the_database_too(house: Any) -> None:
     its.clock.at += timedelta(seconds=PATIENCE)  # nothing has been written since
     assert door.get("/readyz").status_code == 503
     assert door.get("/healthz").status_code == 200
+
+
+def test_each_step_of_the_maintenance_runs_although_another_fails() -> None:
+    done: list[int] = []
+
+    def fail() -> None:
+        raise Unavailable("The table is locked.")
+
+    with pytest.raises(Unavailable, match="locked"):
+        lifecycle.run_all(lambda: done.append(1), fail, lambda: done.append(2), fail, lambda: done.append(3))
+    assert done == [1, 2, 3]
 
 
 def test_maintenance_that_fails_once_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,7 +1,7 @@
 """Somebody writes long texts into many rows of a table with a digest, in an SQLite file.
 
-A value of two million characters is not too long for a digest, and a row has several of them. `verify` on SQLite reads
-a hundred rows at once, whatever their length: with all texts of a hundred agents, that takes more than a gigabyte.
+A value of two million characters is not too long for a digest, and a row has several of them. If `verify` on SQLite
+read a hundred rows at once, all texts of a hundred agents would take more than a gigabyte.
 """
 
 from __future__ import annotations
@@ -26,7 +26,6 @@ FROM n
 """
 
 
-@pytest.mark.xfail(strict=True, reason="Scan.digested reads _WIDE_ROWS rows at once, of any length")
 def test_long_rows_of_a_digested_table_fill_no_memory(database: Database) -> None:
     log = fill(database)
     database.append(lambda tx: tx.connection.exec_driver_sql(INSERT, {"long": LONGEST}) and None)

@@ -74,19 +74,38 @@ def maintenance(services: Services) -> Callable[[], None]:
         revocations.forget(tx, now)
         followers.forget(tx, now)
 
+    def republish(now: datetime) -> None:
+        if database.read(lambda tx: revocations.old_keys(tx, now)):  # seldom, and agents wait for the lock
+            database.change(lambda tx: revocations.republish(tx, now))
+
     def maintain() -> None:
         now = runtime.now()
         act = Act(principal=THE_SERVER, now=now, request_id="", address="", token_bytes=runtime.token_bytes)
-        database.append(lambda tx: audit.prepare_months(tx, now))
-        if database.read(lambda tx: revocations.old_keys(tx, now)):  # seldom, and agents wait for the lock
-            database.change(lambda tx: revocations.republish(tx, now))
-        database.append(lambda tx: forget(tx, now))
-        services.authority_keys.key_ring.keep(act)
-        services.authority_keys.feed_keys.keep(now)
-        services.authority_keys.sealing_keyring.keep(now)
-        roll_up(database, now)
+        run_all(
+            lambda: database.append(lambda tx: audit.prepare_months(tx, now)),
+            lambda: republish(now),
+            lambda: database.append(lambda tx: forget(tx, now)),
+            lambda: services.authority_keys.key_ring.keep(act),
+            lambda: services.authority_keys.feed_keys.keep(now),
+            lambda: services.authority_keys.sealing_keyring.keep(now),
+            lambda: roll_up(database, now),
+        )
 
     return maintain
+
+
+def run_all(*steps: Callable[[], object]) -> None:
+    """Run all steps, even if some of them fail. Raise the first error, and log the others."""
+    errors: list[Exception] = []
+    for step in steps:
+        try:
+            step()
+        except Exception as error:  # noqa: BLE001 - whatever it was, keys must rotate
+            errors.append(error)
+    for other in errors[1:]:
+        log.error("maintenance failed and will be retried", error=type(other).__name__, where=where(other))
+    if errors:
+        raise errors[0]
 
 
 def lifespan(

@@ -131,7 +131,8 @@ _DETAILS: Final[Mapping[str, Shape]] = {
     **dict.fromkeys(EDITS, _object(None, **_MEMBERS, **_EDIT)),
     **dict.fromkeys(LISTING_ENDED, _object({"ended": _ENDED}, **_MEMBERS, **_EDIT)),  # `verify` compares the list
 }
-_NAMED: Final = _list(_object({"id": _ID, "name": _NAME}))
+_NAMED_ID: Shape = lambda value: _ID(value) and value != ""  # noqa: E731 - a filter by an empty id finds all events
+_NAMED: Final = _list(_object({"id": _NAMED_ID, "name": _NAME}))
 
 
 def is_number(value: Any) -> bool:
@@ -188,8 +189,10 @@ def is_content(kind: Any, delegations: Any, roles: Any, detail: Any) -> bool:
 def _is_detail(kind: str, detail: Any) -> bool:
     if not _DETAILS.get(kind, _OF_ANY)(detail) or not _DIGESTS(detail.get(DIGESTS, {})):
         return False
-    before, after = detail.get("before"), detail.get("after")
-    return before is None or after is None or (type(before) is type(after) is dict and before.keys() == after.keys())
+    if "before" not in detail or "after" not in detail:  # the record of a drop has only a month
+        return True
+    before, after = detail["before"], detail["after"]
+    return type(before) is type(after) is dict and before.keys() == after.keys()
 
 
 def _are_texts(row: Mapping[str, Any]) -> bool:
@@ -231,8 +234,13 @@ def _is_version(value: Any) -> bool:
 
 
 def _are_named(row: Mapping[str, Any]) -> bool:
-    """Whether the principal, the client and the subject each have both an id and a name, or neither."""
-    return all((row[f"{thing}_id"] is None) == (row[f"{thing}_name"] is None) for thing in _THINGS)
+    """Whether the principal, the client and the subject each have both an id and a name, or neither.
+
+    A principal also has a kind.
+    """
+    return (row["principal_id"] is None) == (row["principal_kind"] is None) and all(
+        (row[f"{thing}_id"] is None) == (row[f"{thing}_name"] is None) for thing in _THINGS
+    )
 
 
 def _is_principal(row: Mapping[str, Any]) -> bool:

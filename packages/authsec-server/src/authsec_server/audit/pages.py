@@ -43,13 +43,15 @@ from authsec_server.audit.store import (
     stand_in,
     unreadable,
 )
-from authsec_server.audit.unreadable_rows import Size, fitting, read_events, sizes_of
+from authsec_server.audit.unreadable_rows import Size, fitting, numbers_fitting, read_events, read_numbered, sizes_of
+from authsec_server.db.matching import in_batches
 from authsec_server.db.versions import HIGHEST_LIKELY_VERSION
 from authsec_server.failures import Conflict
 
 CANDIDATES = 5000
 _LATEST = 100  # events, of which one has the highest number
-_NAMESAKES = 10  # events of one token that are looked at
+_NAMESAKES = 10  # events of one token, or of one deletion, that are looked at
+_TIMES = 500  # in one statement
 
 # Not by number alone: somebody who writes to the database can keep a low number free, and use it later. No event gets a
 # lower place later. Events that are not sealed yet come last.
@@ -78,7 +80,7 @@ def by_id(connection: Connection, number: int) -> Recorded | None:
 
     Raises `Conflict` if raw SQL made the event unreadable, or if an index returns an event with another number.
     """
-    found = _read(connection, select(events).where(events.c.id == number))
+    found = [_hashed(each) for each in read_numbered(connection, [number])]
     if any(each.id != number for each in found):
         raise _reads_wrong_index(f"event {number}")
     if found and found[0].event.kind is EventKind.EVENT_UNREADABLE:
@@ -109,8 +111,27 @@ def first_sealed(connection: Connection, wanted: EventFilter, limit: int) -> tup
     The attack: raw SQL inserts many events later, which push the real ones off the page.
     """
     _plan_for_what_is_asked(connection)
-    statement = select(events).where(*_led_to(wanted), *_conditions(events.c, wanted))
-    return _sealed(connection, _read(connection, statement.order_by(*_SEALED_FIRST).limit(limit)))
+    conditions = [*_led_to(wanted), *_conditions(events.c, wanted)]
+    return _sealed(connection, _in_order_of_sealing(connection, conditions, limit))
+
+
+def deleted_roles(connection: Connection, times: Collection[datetime]) -> list[Recorded]:
+    """Return the events of roles that were deleted at exactly these times, in the order of sealing."""
+    found: list[Recorded] = []
+    for some in in_batches(times, _TIMES):
+        conditions = [events.c.at.in_(some), events.c.kind == EventKind.ROLE_DELETED]
+        found += _in_order_of_sealing(connection, conditions, _NAMESAKES * len(some))
+    return found
+
+
+def _in_order_of_sealing(connection: Connection, conditions: _Conditions, limit: int) -> list[Recorded]:
+    """Return the first matching events in the order of sealing, as many as fit into memory together."""
+    # Of all matching events, only the numbers are sorted.
+    in_order = select(events.c.id).where(*conditions).order_by(*_SEALED_FIRST).limit(limit)
+    numbers = list(dict.fromkeys(connection.execute(in_order).scalars()))
+    place = {number: at for at, number in enumerate(numbers_fitting(connection, numbers))}
+    found = [_hashed(each) for each in read_numbered(connection, place, *conditions)]
+    return sorted(found, key=lambda each: place.get(each.id, limit))[:limit]
 
 
 def _reads_wrong_index(wanted: str) -> Conflict:
@@ -140,14 +161,21 @@ def highest(connection: Connection, at_most: int | None = None) -> int:
 
 
 def by_ids(connection: Connection, numbers: Collection[int]) -> list[Recorded]:
-    """Return the events with these numbers, in the order of their numbers."""
-    return _read(connection, select(events).where(events.c.id.in_(numbers)).order_by(events.c.id))
+    """Return the events with these numbers, in the order of their numbers, as many as fit into memory together."""
+    return [
+        _hashed(each) for each in read_numbered(connection, numbers_fitting(connection, sorted(numbers)[:CANDIDATES]))
+    ]
 
 
 def above(connection: Connection, number: int, limit: int) -> list[Recorded]:
-    """Return the next `limit` events with numbers above this one, in the order of their numbers."""
-    statement = select(events).where(events.c.id > number).order_by(events.c.id).limit(limit)
-    return _read(connection, statement)
+    """Return the next events with numbers above this one, in the order of their numbers.
+
+    At most `limit` events are returned, and not more than fit into memory together.
+    """
+    statement = select(events).where(events.c.id > number).order_by(events.c.id)
+    sizes = sizes_of(connection, statement.limit(limit))
+    limit = fitting(sizes)
+    return _read(connection, statement.limit(limit), sizes[:limit])
 
 
 def numbers_between(connection: Connection, floor: int, top: int) -> set[int]:

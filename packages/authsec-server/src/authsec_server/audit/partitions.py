@@ -3,24 +3,46 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from typing import Final
 
+import structlog
 from sqlalchemy import ColumnElement, Connection, insert, select, text
 
 from authsec_server.audit.store import events
+from authsec_server.audit.unreadable_rows import stored_bytes
 
+log = structlog.get_logger(__name__)
+
+MOST_MOVED: Final = 100_000  # events of the default partition: no event is written meanwhile
+_MOST_OCTETS: Final = 2**27  # of these events
+_MILLISECONDS: Final = 10_000  # for each statement that measures or moves them
 _MONTH = re.compile(r"events_([0-9]{4})_([0-9]{2})")
+_TOO_MANY: Final = (
+    "a month of the audit log gets no partition, because events_default has too many events of this month. Somebody "
+    "inserted them. To find them: authsec audit verify"
+)
 
 
 def prepare_months(connection: Connection, now: datetime, *, ahead: int = 2) -> None:
-    """Create the partitions of this month and of the next `ahead` months. Does nothing on SQLite."""
+    """Create the partitions of this month and of the next `ahead` months. Does nothing on SQLite.
+
+    A month gets no partition if the default partition has very many of its events. The attack: raw SQL inserts
+    millions of events of a coming month, so that no token is issued while the server moves them.
+    """
     if connection.dialect.name != "postgresql":
         return
     start = datetime(now.year, now.month, 1, tzinfo=UTC)
     for _ in range(ahead + 1):
         end = (start + timedelta(days=32)).replace(day=1)
         if not _is_there(connection, f"events_{start:%Y_%m}"):
-            _make_month(connection, f"events_{start:%Y_%m}", start, end)
+            with _enough_time(connection):
+                if _can_be_moved(connection, start, end):
+                    _make_month(connection, f"events_{start:%Y_%m}", start, end)
+                else:
+                    log.error(_TOO_MANY, month=f"{start:%Y-%m}")
         start = end
 
 
@@ -80,6 +102,24 @@ def _make_month(connection: Connection, name: str, start: datetime, end: datetim
     # The bounds are no values for the server to bind, but part of the definition; both are ours.
     bounds = f"FROM ('{start.isoformat()}') TO ('{end.isoformat()}')"
     connection.execute(text(f"ALTER TABLE events ATTACH PARTITION {name} FOR VALUES {bounds}"))
+
+
+def _can_be_moved(connection: Connection, start: datetime, end: datetime) -> bool:
+    """Whether the default partition has few enough events of the month, so that they are moved within seconds."""
+    those = f"SELECT * FROM events_default WHERE at >= :start AND at < :end LIMIT {MOST_MOVED + 1}"  # noqa: S608
+    statement = text(f"SELECT count(*), coalesce(sum({stored_bytes('postgresql')}), 0) FROM ({those}) those")  # noqa: S608
+    number, octets = connection.execute(statement, {"start": start, "end": end}).one()
+    return bool(number <= MOST_MOVED and octets <= _MOST_OCTETS)
+
+
+@contextmanager
+def _enough_time(connection: Connection) -> Iterator[None]:
+    """Within this context, each statement may take as long as `MOST_MOVED` events need."""
+    before = connection.execute(text("SHOW statement_timeout")).scalar_one()
+    setting = text("SELECT set_config('statement_timeout', :limit, true)")
+    connection.execute(setting, {"limit": str(_MILLISECONDS)})
+    yield
+    connection.execute(setting, {"limit": before})
 
 
 def _is_there(connection: Connection, name: str) -> bool:

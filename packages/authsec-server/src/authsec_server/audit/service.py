@@ -6,7 +6,7 @@ The module `counts` has numbers, `live` serves watchers, and `export` makes expo
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -155,16 +155,17 @@ def is_numberlike(text: str) -> bool:
 def search(tx: Tx, act: Act, text: str, *, limit: int = 8) -> tuple[Recorded, ...]:
     """Return the events with exactly this `jti` or exactly this `request_id`, in the order of sealing.
 
-    For each of the two, at most `limit` events are returned.
+    For each of the two, at most `limit` events are returned. Each event is returned once.
     """
     act.principal.require(Role.VIEWER)
     if not is_numberlike(text):
         return ()
-    return tuple(
-        recorded
+    of_token, of_request = (
+        pages.first_sealed(tx.connection, wanted, limit)
         for wanted in (EventFilter(jti=text), EventFilter(request_id=text))
-        for recorded in pages.first_sealed(tx.connection, wanted, limit)
     )
+    shown = {each.id for each in of_token}
+    return (*of_token, *(each for each in of_request if each.id not in shown))
 
 
 def token_issued(tx: Tx, jti: str) -> Recorded | None:
@@ -173,6 +174,15 @@ def token_issued(tx: Tx, jti: str) -> Recorded | None:
     No principal is checked here: the packages that call this function check the principal.
     """
     return pages.token_issued(tx.connection, jti) if is_numberlike(jti) else None
+
+
+def deleted_roles(tx: Tx, times: Collection[datetime]) -> list[Recorded]:
+    """Return the events of roles that were deleted at exactly these times, in the order of sealing.
+
+    Unreadable events are left out. No principal is checked.
+    """
+    found = pages.deleted_roles(tx.connection, times)
+    return [each for each in found if each.event.kind is EventKind.ROLE_DELETED]
 
 
 def highest_version(tx: Tx) -> int:

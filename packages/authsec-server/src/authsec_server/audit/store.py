@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from hashlib import sha256
 from operator import itemgetter
 from typing import Any
@@ -35,10 +35,11 @@ from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from authsec_server.audit.event_numbers import next_numbers
 from authsec_server.audit.event_shape import is_event
 from authsec_server.audit.model import DIGESTS, Decision, Event, EventKind, Named, Recorded, Refusal, Tally
+from authsec_server.audit.refusal_times import times_within
 from authsec_server.db.driver import changes, insert_rows, interference, refuse_interference
 from authsec_server.db.schema import BigId, CanonicalJson, Instant, metadata
 from authsec_server.db.table_digests import Digests
-from authsec_server.failures import Conflict
+from authsec_server.failures import Conflict, Unavailable
 from authsec_server.principal import Principal, PrincipalKind, Role
 
 # The conditions of partial indexes. A statement is helped by one only if it says the same, in the same words.
@@ -232,8 +233,9 @@ def count(connection: Connection, tallies: Mapping[Refusal, Tally], minute: date
             detail=tally.detail,
         )
         # A row that is sealed or counted never changes. By another clock that may be so while its minute still goes on.
-        while not _added(connection, event, tally, count_key):
-            event = replace(event, at=event.at + timedelta(microseconds=1))
+        times = times_within(minute, count_key)
+        if not any(_added(connection, replace(event, at=at), tally, count_key) for at in times):
+            raise Unavailable("A refusal could not be recorded: other rows have its times.", _SEE_WHAT_ELSE)
 
 
 def _added(connection: Connection, event: Event, tally: Tally, count_key: str) -> bool:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from functools import cache
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, Integer, Row, Select, String, literal_column, select
+from sqlalchemy import ColumnElement, Connection, Integer, Row, Select, String, case, func, literal_column, select
 from sqlalchemy.exc import DataError, OperationalError
 
 from authsec_server.audit.event_shape import is_content
@@ -22,7 +22,9 @@ from authsec_server.db.sqlite_reading import any_text
 
 MOST_BYTES: Final = 2**24  # of the stored rows that a caller holds at once
 LONGEST_ROW: Final = 3 * LONGEST_JSON + 2**18  # bytes: three JSON texts, and texts of 4,096 characters at most
+MOST_COPIES: Final = 10  # events of one number that are read, however long they are
 _AT_ONCE: Final = 500  # numbers of events in one statement
+_MOST_ROWS: Final = 2000  # that a caller holds at once, however short they are
 UNREADABLE = (ValueError, TypeError, OperationalError, DataError)
 
 Size = tuple[int, int]
@@ -62,29 +64,46 @@ def sizes_of(connection: Connection, statement: Select[Any]) -> Sequence[Size]:
 
 def fitting(sizes: Sequence[Size]) -> int:
     """Return how many of the first rows fit into memory together. The result is at least 1 if there are rows."""
-    together = 0
-    for at, (_, size) in enumerate(sizes):
-        together += size if size <= LONGEST_ROW else 0
-        if together > MOST_BYTES and at:
-            return at
-    return len(sizes)
+    return _fitting((1, size if size <= LONGEST_ROW else 0) for _, size in sizes)
 
 
 def numbers_fitting(connection: Connection, numbers: Sequence[int]) -> Sequence[int]:
-    """Return as many of the first event numbers as have rows that fit into memory together."""
-    sizes = dict(sizes_of(connection, select(events).where(events.c.id.in_(numbers))))
-    return numbers[: fitting([(number, sizes.get(number, 0)) for number in numbers])]
+    """Return as many of the first event numbers as have rows that fit into memory together.
+
+    On PostgreSQL, raw SQL can insert very many events with one number, so the sizes are added up in the database.
+    """
+    size = _stored_bytes(connection.dialect.name)
+    of_each = (func.count(), func.sum(case((size <= LONGEST_ROW, size), else_=0)))
+    statement = select(events.c.id, *of_each).where(events.c.id.in_(numbers)).group_by(events.c.id)
+    with any_text(connection):
+        measured = {row[0]: (row[1], int(row[2])) for row in connection.execute(statement)}
+    return numbers[: _fitting(measured.get(number, (0, 0)) for number in numbers)]
+
+
+def read_numbered(
+    connection: Connection, numbers: Collection[int], *conditions: ColumnElement[bool]
+) -> Sequence[Row[Any] | int]:
+    """Return the matching events with these numbers, in order. `numbers_fitting` must have returned the numbers.
+
+    Instead of an unreadable event, return its number.
+    Of very many events with one number, only the earliest are returned, but always `MOST_COPIES`.
+    """
+    its = select(events).where(events.c.id.in_(numbers), *conditions)
+    statement = its.order_by(events.c.id, events.c.at).limit(_MOST_ROWS)
+    sizes = sizes_of(connection, statement)
+    number = max(MOST_COPIES, fitting(sizes))
+    return read_events(connection, statement.limit(number), sizes[:number])
 
 
 def events_one_by_one(connection: Connection, numbers: Iterable[int]) -> Iterator[Row[Any] | int]:
     """Yield the events with these numbers, in batches that fit into memory. The caller must not keep the events.
 
-    Instead of an unreadable event, yield its number.
+    Instead of an unreadable event, yield its number. Of very many events with one number, yield only the earliest.
     """
     numbers = list(dict.fromkeys(numbers))
     while numbers:
         some = numbers_fitting(connection, numbers[:_AT_ONCE])
-        yield from read_events(connection, select(events).where(events.c.id.in_(some)).order_by(events.c.id))
+        yield from read_numbered(connection, some)
         numbers = numbers[len(some) :]
 
 
@@ -138,6 +157,20 @@ def stored_bytes(dialect: str) -> str:
         texts = [each.name for each in events.c if isinstance(each.type, String | CanonicalJson)]
         lengths = [f'coalesce(octet_length("{name}"), 0)' for name in texts]
     return " + ".join(lengths)
+
+
+def _fitting(measured: Iterable[tuple[int, int]]) -> int:
+    """Return how many of the first of these fit into memory together, but at least 1 if there are any.
+
+    Each has a number of rows and a number of stored bytes.
+    """
+    at, rows, together = 0, 0, 0
+    for number, size in measured:
+        rows, together = rows + number, together + size
+        if at and (rows > _MOST_ROWS or together > MOST_BYTES):
+            break
+        at += 1
+    return at
 
 
 def _of_number(connection: Connection, number: int, too_long: Collection[int]) -> Sequence[Row[Any] | int]:

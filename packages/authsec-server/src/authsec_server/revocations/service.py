@@ -137,6 +137,11 @@ def after(tx: Tx, subjects: Collection[Subject], version: int) -> list[Revocatio
     return [each for each in found if each.subject in subjects]
 
 
+def of_roles(tx: Tx, version: int) -> list[Revocation]:
+    """Return the newest entries of roles with a higher version than `version`, in order. There is an upper limit."""
+    return store.of_roles(tx.connection, version, SNAPSHOT_AT_MOST)
+
+
 def of_this_change(tx: Tx) -> list[Revocation]:
     """Return the entries that this change has written so far."""
     return store.of_version(tx.connection, tx.version)

@@ -185,6 +185,14 @@ def after(connection: Connection, subject_ids: Collection[str], version: int) ->
     return _loaded(connection, statement)
 
 
+def of_roles(connection: Connection, version: int, limit: int) -> list[Revocation]:
+    """Return the newest `limit` entries of roles with a higher version than `version`, in order."""
+    columns = revocations.c
+    of_these = (columns.subject_kind == SubjectKind.ROLE, columns.version > version)
+    newest = select(revocations).where(*of_these).order_by(columns.sequence.desc()).limit(limit)
+    return _loaded(connection, newest)[::-1]
+
+
 def _loaded(connection: Connection, statement: Select[Any]) -> list[Revocation]:
     return [rows.read(Revocation, row) for row in connection.execute(statement)]
 

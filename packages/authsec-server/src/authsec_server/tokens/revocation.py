@@ -5,7 +5,7 @@ Find the times at which tokens were revoked.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -44,11 +44,9 @@ def revoked(tx: Tx, recorded: Iterable[Recorded]) -> dict[int, datetime]:
     the expiry. Clocks can differ, so an API may still have accepted the token.
     """
     issued = [each for each in recorded if each.event.kind is EventKind.TOKEN_ISSUED]
-    slugs = {
-        id_: role.slug for id_, role in roles.by_ids(tx, {role.id for it in issued for role in it.event.roles}).items()
-    }
+    slugs = _slugs(tx, issued)
     subjects = {it.id: _subjects(it.event, slugs) for it in issued}
-    oldest = min((it.event.authority_version or 0 for it in issued), default=0)
+    oldest = _oldest_version(issued)
     found = revocations.after(tx, frozenset().union(*subjects.values()), oldest) if issued else []
     ended: dict[int, datetime] = {}
     for it in issued:
@@ -56,6 +54,29 @@ def revoked(tx: Tx, recorded: Iterable[Recorded]) -> dict[int, datetime]:
         if first := next(matching, None):
             ended[it.id] = first.at
     return ended
+
+
+def _oldest_version(issued: Collection[Recorded]) -> int:
+    return min((it.event.authority_version or 0 for it in issued), default=0)
+
+
+def _slugs(tx: Tx, issued: Collection[Recorded]) -> dict[str, str]:
+    """Return the slugs of the roles of these tokens, by the ids of the roles.
+
+    The slug of a deleted role is in the event of its deletion, which has the time and the version of a revocation.
+    Old deletions are not found, because servers delete old revocations.
+    """
+    ids = {role.id for it in issued for role in it.event.roles}
+    slugs = {id_: role.slug for id_, role in roles.by_ids(tx, ids).items()}
+    if ids <= slugs.keys():
+        return slugs
+    ended = {(each.version, each.subject_id): each.at for each in revocations.of_roles(tx, _oldest_version(issued))}
+    for it in audit.deleted_roles(tx, set(ended.values())):
+        slug = it.event.detail.get("slug")
+        if isinstance(slug, str) and (it.event.authority_version, slug) in ended:
+            for role in it.event.roles:
+                slugs.setdefault(role.id, slug)
+    return slugs
 
 
 def _ends(revocation: Revocation, issued: Event) -> bool:

@@ -132,6 +132,7 @@ class SealingOperations:
 
         `cursor` is a place in the sealed log, and the list begins after that place.
         Without `cursor`, the list begins at the first event.
+        A page can have fewer events than `limit`, because it has at most 16 MiB of events.
         After an empty page, repeat the request with the same cursor one second later.
         """
         place, limit = read_numbered_page(call.request, _PLACE)

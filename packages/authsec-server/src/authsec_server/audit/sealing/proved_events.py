@@ -169,12 +169,11 @@ class ProvedEvents:
 
     def last_token(self, client_id: str) -> datetime | None:
         """Return when the client got its last token."""
-        return self._time("SELECT max(at) FROM value WHERE client_id = ? AND kind = ?", client_id)
+        return self._last_counted("client_id = ?", client_id)
 
     def last_use(self, delegation_id: str) -> datetime | None:
         """Return when the last token was issued under the delegation."""
-        its = "number IN (SELECT number FROM named WHERE delegation = ?)"
-        return self._time(f"SELECT max(at) FROM value WHERE {its} AND kind = ?", delegation_id.encode())  # noqa: S608
+        return self._last_counted("number IN (SELECT number FROM named WHERE delegation = ?)", delegation_id.encode())
 
     def live_tokens(self, client_id: str, now: datetime) -> int:
         """Return how many tokens of the client expire after `now`."""
@@ -187,7 +186,10 @@ class ProvedEvents:
         parameters = (_text(issued_after), kid, EventKind.TOKEN_ISSUED, _text(now))
         return int(self._scratch.query(statement, parameters)[0][0])
 
-    def _time(self, statement: str, of: object) -> datetime | None:
+    def _last_counted(self, condition: str, of: object) -> datetime | None:
+        """Return the time of the last token. As in counts, an event without a client or a decision is left out."""
+        is_counted = "kind = ? AND client_id IS NOT NULL AND decision IS NOT NULL"
+        statement = f"SELECT max(at) FROM value WHERE {condition} AND {is_counted}"  # noqa: S608 - constants
         found = self._scratch.query(statement, (of, EventKind.TOKEN_ISSUED))[0][0]
         return None if found is None else datetime.fromisoformat(found)
 

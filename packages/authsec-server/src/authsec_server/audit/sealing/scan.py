@@ -45,6 +45,7 @@ if TYPE_CHECKING:
 
 ROWS: Final = 2000  # read at once
 _WIDE_ROWS: Final = 100  # of events: each may have three JSON texts of a megabyte
+_LONGEST_ROWS: Final = 2  # of a table with a digest: each may have a dozen texts of two megabytes
 _LONGEST: Final = 4 * MAX_NAME  # octets of a text; no server writes a longer one
 _JSON: Final = frozenset({"delegations", "roles", "detail"})
 _INSTANTS: Final = frozenset({"at", "expires_at"})
@@ -244,7 +245,7 @@ def _all_stored(dialect: str, name: str, names: tuple[str, ...]) -> Select[Any]:
     """Return the statement of `Scan.digested`."""
     source = text(name if dialect == "postgresql" else f"{name} NOT INDEXED")
     statement: Select[Any] = stored(dialect, name, names, source=source).add_columns(has_long(dialect, names))
-    return statement.execution_options(stream_results=True, yield_per=_WIDE_ROWS)
+    return statement.execution_options(stream_results=True, yield_per=_LONGEST_ROWS)
 
 
 def plan_as_servers(connection: Connection) -> None:

@@ -14,6 +14,7 @@ from authsec_server.audit.model import EventKind, Recorded, Seal
 from authsec_server.audit.sealing import store
 from authsec_server.audit.sealing.checkpoints import CheckpointRefused, Keys, read_checkpoint
 from authsec_server.audit.sealing.succession import is_next, succession
+from authsec_server.audit.unreadable_rows import numbers_fitting
 from authsec_server.db import Tx
 from authsec_server.failures import Conflict, NotFound
 from authsec_server.principal import Principal, Role
@@ -150,13 +151,17 @@ def keys_reached(tx: Tx, keys: Keys) -> Keys:
 def following(tx: Tx, principal: Principal, *, after: int, limit: int) -> SealedAfter:
     """Return the events that were sealed after the place `after`, in the order of sealing.
 
+    At most `limit` leaves are looked at, and not more than have events that fit into memory together.
+
     A place always belongs to the same event, so a reader that continues by place misses no event.
     By event number a reader could miss events: a transaction takes its number before it commits.
     So a lower number may appear later, but a lower place cannot.
     """
     principal.require(Role.VIEWER)
     leaves = store.leaves(tx.connection, after=after, limit=limit)
-    there = {each.id: each for each in pages.by_ids(tx.connection, [leaf.event_id for leaf in leaves])}
+    leaves = leaves[: len(numbers_fitting(tx.connection, [leaf.event_id for leaf in leaves]))]
+    found = pages.by_ids(tx.connection, [leaf.event_id for leaf in leaves])
+    there = {each.id: each for each in reversed(found)}  # of events with one number, the earliest was sealed
     seals = [(leaf.event_id, Seal(place=leaf.position, leaf=leaf.hash.hex())) for leaf in leaves]
     checkpoint = store.newest_checkpoint(tx.connection)
     return SealedAfter(

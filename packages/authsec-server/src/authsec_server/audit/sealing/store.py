@@ -40,7 +40,7 @@ from authsec_server.audit.sealing.checkpoints import Checkpoint, record_in
 from authsec_server.audit.sealing.seal_places import SealPlaces, seal_place
 from authsec_server.audit.sealing.succession import is_replacement
 from authsec_server.audit.store import ACT, checkpoints, events, sealed_events
-from authsec_server.audit.unreadable_rows import events_one_by_one, read_events
+from authsec_server.audit.unreadable_rows import events_one_by_one, read_numbered
 from authsec_server.db.driver import insert_rows
 from authsec_server.db.locks import SEALING_LOCK
 from authsec_server.db.schema import LONGEST_JSON
@@ -270,13 +270,14 @@ def _as_text(signed: str | bytes) -> str:
 
 
 def events_by_number(connection: Connection, numbers: Collection[int]) -> dict[int, list[Row[Any]]]:
-    """Return the rows with these numbers. A number without a readable row is left out.
+    """Return the rows with these numbers, which fit into memory. A number without a readable row is left out.
 
     A number can have several rows: raw SQL can insert a second row with the same number on PostgreSQL.
+    Of very many rows with one number, only the earliest are returned.
     Raw SQL can also insert a row that is not an event.
     """
     found: dict[int, list[Row[Any]]] = {}
-    for row in read_events(connection, select(events).where(events.c.id.in_(numbers))):
+    for row in read_numbered(connection, numbers):
         if not isinstance(row, int):
             found.setdefault(row.id, []).append(row)
     return found

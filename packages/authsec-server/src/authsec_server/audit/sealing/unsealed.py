@@ -21,14 +21,13 @@ from authsec_server.audit.sealing import store
 from authsec_server.audit.sealing.seal_places import SealPlaces, planted
 from authsec_server.audit.sealing.sealable import Sealable, sealable_events, usual_events
 from authsec_server.audit.sealing.succession import Succession, is_next
-from authsec_server.audit.unreadable_rows import numbers_fitting
+from authsec_server.audit.unreadable_rows import MOST_COPIES, numbers_fitting
 from authsec_server.db import Tx
 
 # Numbers are given before the commit, so a lower one may appear later; and a refusal is counted up during its minute.
 # Longer by far than a transaction may take, and than servers' clocks may differ.
 SETTLING = timedelta(minutes=5)
 BATCH = 500  # events; on SQLite tokens wait while they are written
-MOST_COPIES = 10  # events of one number that are read; with more of them, none is sealed
 MOST_NAMED = 10  # refused events that one pass names in the server's log
 
 
