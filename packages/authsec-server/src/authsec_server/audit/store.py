@@ -24,6 +24,7 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    and_,
     insert,
     select,
     text,
@@ -35,7 +36,8 @@ from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from authsec_server.audit.event_numbers import next_numbers
 from authsec_server.audit.event_shape import is_event
 from authsec_server.audit.model import DIGESTS, Decision, Event, EventKind, Named, Recorded, Refusal, Tally
-from authsec_server.db.driver import changes, insert_rows, interference, refuse_interference
+from authsec_server.db.driver import insert_rows
+from authsec_server.db.interference import changes, interference, refuse_foreign_schema, refuse_interference
 from authsec_server.db.schema import BigId, CanonicalJson, Instant, metadata
 from authsec_server.db.table_digests import Digests
 from authsec_server.failures import Conflict
@@ -188,6 +190,8 @@ last_uses = Table(
 )
 
 
+# What the key of a counted refusal says as well. Raw SQL can change these columns, and keep the key.
+_COUNTED_ALIKE = ("kind", "reason", "client_id", "subject_id", "principal_kind", "principal_id", "decision", "address")
 _INSERT = insert(events).execution_options(preserve_rowcount=True)
 
 
@@ -197,16 +201,22 @@ def add(connection: Connection, event: Event) -> int:
     (number,) = next_numbers(connection, 1, event.at)
     before = changes(connection)
     inserted = connection.execute(_INSERT, {**row_of(event), "id": number, "occurrences": 1}).rowcount
-    refuse_interference(connection, events.name, before, rows=1, inserted=inserted)
+    _refuse_interference(connection, before, rows=1, written=inserted)
     links = [(id_, number) for id_ in delegation_ids(event)]
     insert_rows(connection, event_delegations.name, ("delegation_id", "event_id"), links, keep=True)
     return number
 
 
 def add_digests(connection: Connection, number: int, event: Event, digests: Digests) -> None:
-    """Add to the event the digests of the changed tables, before and after the change."""
+    """Add to the event the digests of the changed tables, before and after the change.
+
+    Raises `Unavailable` if a trigger or a rule interferes.
+    """
     detail = {**event.detail, DIGESTS: {name: list(both) for name, both in digests.items()}}
-    connection.execute(update(events).where(events.c.id == number, events.c.at == event.at).values(detail=detail))
+    statement = update(events).where(events.c.id == number, events.c.at == event.at).values(detail=detail)
+    before = changes(connection)
+    updated = connection.execute(statement).rowcount
+    _refuse_interference(connection, before, rows=1, written=updated)
 
 
 def delegation_ids(event: Event) -> list[str]:
@@ -239,7 +249,8 @@ def count(connection: Connection, tallies: Mapping[Refusal, Tally], minute: date
 def _added(connection: Connection, event: Event, tally: Tally, count_key: str) -> bool:
     """Insert the row of the refusal, or add to the occurrences of the existing row. Return whether this was possible.
 
-    It is not possible if the existing row is already sealed or counted. Raises `Unavailable` if no row is inserted.
+    It is not possible if the existing row is already sealed or counted, or if raw SQL has given the row to another
+    agent. Raises `Unavailable` if no row is inserted, or if a trigger or a rule interferes.
     """
     upsert = postgresql_insert if connection.dialect.name == "postgresql" else sqlite_insert
     if connection.dialect.name == "postgresql":
@@ -251,17 +262,28 @@ def _added(connection: Connection, event: Event, tally: Tally, count_key: str) -
     statement = statement.on_conflict_do_update(
         index_elements=["at", "count_key"],
         set_={"occurrences": events.c.occurrences + statement.excluded.occurrences},
-        where=text(
-            "NOT EXISTS (SELECT 1 FROM sealed_events WHERE event_id = events.id)"
-            " AND NOT EXISTS (SELECT 1 FROM counted WHERE through >= events.id)"
+        where=and_(
+            text(
+                "NOT EXISTS (SELECT 1 FROM sealed_events WHERE event_id = events.id)"
+                " AND NOT EXISTS (SELECT 1 FROM counted WHERE through >= events.id)"
+            ),
+            *(events.c[name].is_not_distinct_from(statement.excluded[name]) for name in _COUNTED_ALIKE),
         ),
     )
-    if connection.execute(statement.returning(events.c.id)).first() is not None:
+    before = changes(connection)
+    written = len(connection.execute(statement.returning(events.c.id)).all())
+    _refuse_interference(connection, before, rows=written, written=written)
+    if written:
         return True
     is_there = select(events.c.id).where(events.c.at == event.at, events.c.count_key == count_key)
     if connection.execute(is_there).first() is None:
         raise interference(events.name)
     return False
+
+
+def _refuse_interference(connection: Connection, before: int, *, rows: int, written: int) -> None:
+    refuse_interference(connection, events.name, before, rows=rows, written=written)
+    refuse_foreign_schema(connection)
 
 
 def _count_key(connection: Connection, refusal: Refusal, minute: datetime) -> str:
