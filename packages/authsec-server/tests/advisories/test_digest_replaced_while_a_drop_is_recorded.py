@@ -68,8 +68,7 @@ def test_a_digest_that_the_signed_record_does_not_have_is_found(
 
     with monkeypatch.context() as patched:
         patched.setattr(Dropper, "_checked", checked_and_forged)
-        for check in ("refuse_interference", "refuse_foreign_schema"):
-            patched.setattr(store, check, lambda *_, **__: None)
+        patched.setattr(store, "refuse_any_interference", lambda *_, **__: None)
         year.drop(9)
     year.run("DROP TRIGGER forge")
     year.run(RENAMED)

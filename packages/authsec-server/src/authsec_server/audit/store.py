@@ -37,7 +37,7 @@ from authsec_server.audit.event_numbers import next_numbers
 from authsec_server.audit.event_shape import is_event
 from authsec_server.audit.model import DIGESTS, Decision, Event, EventKind, Named, Recorded, Refusal, Tally
 from authsec_server.db.driver import insert_rows
-from authsec_server.db.interference import changes, interference, refuse_foreign_schema, refuse_interference
+from authsec_server.db.interference import changes, interference, refuse_any_interference
 from authsec_server.db.schema import BigId, CanonicalJson, Instant, metadata
 from authsec_server.db.table_digests import Digests
 from authsec_server.failures import Conflict
@@ -201,7 +201,7 @@ def add(connection: Connection, event: Event) -> int:
     (number,) = next_numbers(connection, 1, event.at)
     before = changes(connection)
     inserted = connection.execute(_INSERT, {**row_of(event), "id": number, "occurrences": 1}).rowcount
-    _refuse_interference(connection, before, rows=1, written=inserted)
+    refuse_any_interference(connection, events.name, before, rows=1, written=inserted)
     links = [(id_, number) for id_ in delegation_ids(event)]
     insert_rows(connection, event_delegations.name, ("delegation_id", "event_id"), links, keep=True)
     return number
@@ -213,10 +213,9 @@ def add_digests(connection: Connection, number: int, event: Event, digests: Dige
     Raises `Unavailable` if a trigger or a rule interferes.
     """
     detail = {**event.detail, DIGESTS: {name: list(both) for name, both in digests.items()}}
-    statement = update(events).where(events.c.id == number, events.c.at == event.at).values(detail=detail)
-    before = changes(connection)
-    updated = connection.execute(statement).rowcount
-    _refuse_interference(connection, before, rows=1, written=updated)
+    row, before = (events.c.id == number, events.c.at == event.at), changes(connection)
+    written = connection.execute(update(events).where(*row).values(detail=detail)).rowcount
+    refuse_any_interference(connection, events.name, before, rows=1, written=written)
 
 
 def delegation_ids(event: Event) -> list[str]:
@@ -272,18 +271,13 @@ def _added(connection: Connection, event: Event, tally: Tally, count_key: str) -
     )
     before = changes(connection)
     written = len(connection.execute(statement.returning(events.c.id)).all())
-    _refuse_interference(connection, before, rows=written, written=written)
+    refuse_any_interference(connection, events.name, before, rows=written, written=written)
     if written:
         return True
     is_there = select(events.c.id).where(events.c.at == event.at, events.c.count_key == count_key)
     if connection.execute(is_there).first() is None:
         raise interference(events.name)
     return False
-
-
-def _refuse_interference(connection: Connection, before: int, *, rows: int, written: int) -> None:
-    refuse_interference(connection, events.name, before, rows=rows, written=written)
-    refuse_foreign_schema(connection)
 
 
 def _count_key(connection: Connection, refusal: Refusal, minute: datetime) -> str:

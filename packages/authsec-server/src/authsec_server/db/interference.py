@@ -53,6 +53,12 @@ def refuse_interference(connection: Connection, table: str, before: int, *, rows
         raise interference(table)
 
 
+def refuse_any_interference(connection: Connection, table: str, before: int, *, rows: int, written: int) -> None:
+    """Do both checks: `refuse_interference` for the statement, and `refuse_foreign_schema` for its transaction."""
+    refuse_interference(connection, table, before, rows=rows, written=written)
+    refuse_foreign_schema(connection)
+
+
 def interference(table: str) -> Unavailable:
     """Log that the database does not write what servers write to the table, and return the failure."""
     log.error("a trigger or a rule changes what servers write: authsec audit verify", table=table)
