@@ -16,13 +16,14 @@ import structlog
 from sqlalchemy import Connection
 
 from authsec_server.db.catalog import OBJECTS, reference_listing, sqlite_objects, tables_of_authsec
+from authsec_server.db.postgresql_catalog import SchemaObject
 from authsec_server.db.postgresql_queries import FIRST_NORMAL
 from authsec_server.db.sqlite_reading import any_text, sqlite_driver_of
 from authsec_server.failures import Unavailable
 
 log = structlog.get_logger(__name__)
 
-_COMPARED: Final = "compared_schema"  # in the `info` of a connection: the version of the schema that was compared
+_COMPARED: Final = "compared_schema"  # in the `info` of a connection: the version, and the object that was found
 _HARMLESS: Final = {"table": ("CREATE TABLE ", "CREATE VIRTUAL TABLE "), "view": ("CREATE VIEW ",)}
 _HARMLESS_INDEX: Final = ("CREATE INDEX ", "")  # not UNIQUE. SQLite's own indexes have no definition
 # Of stored expressions: a call of another function, another operator or another type than those of the migrations.
@@ -78,16 +79,11 @@ def refuse_foreign_code(connection: Connection) -> None:
 def refuse_foreign_schema(connection: Connection) -> None:
     """Raise `Unavailable` if the schema of the SQLite file has code of others that could change a write.
 
-    One call, before or after the write, covers the whole transaction, which has the write lock. The schema is compared
-    once per version. No effect on PostgreSQL.
+    One call, before or after the write, covers the whole transaction, which has the write lock. No effect on
+    PostgreSQL.
     """
-    if connection.dialect.name != "sqlite":
-        return
-    present = note_schema_version(connection)
-    if not is_schema_compared(connection):
-        if found := _foreign_object(connection):
-            raise _foreign_code(found)
-        connection.info[_COMPARED] = present
+    if connection.dialect.name == "sqlite" and (found := compare_schema(connection)):
+        raise _foreign_code(found)
 
 
 def _foreign_code(found: str) -> Unavailable:
@@ -95,21 +91,17 @@ def _foreign_code(found: str) -> Unavailable:
     return Unavailable(f"The {found} could change what servers write: a trigger, a rule or an expression.", _REMEDY)
 
 
-def note_schema_version(connection: Connection) -> int:
-    """Return the version of the schema in an SQLite transaction that has the write lock.
+def compare_schema(connection: Connection) -> str:
+    """Return the name of an object in the SQLite file that could change a write, or an empty text.
 
-    Each transaction calls this function. If the version is not the one that was compared, `refuse_foreign_schema`
-    compares the schema again, even if the version comes back.
+    Each transaction that has the write lock calls this function first. So the schema is compared in the transaction
+    in which SQLite reads it, and once per version.
     """
     present: int = sqlite_driver_of(connection).execute("PRAGMA schema_version").fetchone()[0]
-    if connection.info.get(_COMPARED) != present:
-        forget_schema(connection)
-    return present
-
-
-def is_schema_compared(connection: Connection) -> bool:
-    """Whether the schema that this SQLite connection uses has been compared."""
-    return _COMPARED in connection.info
+    compared: tuple[int, str] | None = connection.info.get(_COMPARED)
+    if compared is None or compared[0] != present:
+        connection.info[_COMPARED] = compared = present, _foreign_object(connection)
+    return compared[1]
 
 
 def forget_schema(connection: Connection) -> None:
@@ -121,22 +113,25 @@ def forget_schema(connection: Connection) -> None:
 
 
 def _foreign_object(connection: Connection) -> str:
-    """Return the name of an object in the SQLite file that could change a write, or an empty text.
-
-    Foreign tables, views and plain indexes change no write to the tables of AuthSec.
-    """
+    """Find an object that could change a write. Foreign tables, views and plain indexes change none."""
     expected = reference_listing("sqlite")[OBJECTS]
     tables = Counter[str]()
     with any_text(connection, "backslashreplace"):
         for each in sqlite_objects(connection):
             kind = each.name.partition(" ")[0]
-            if each.definition == expected.get(each.name):
+            if _unquoted(each) == expected.get(each.name):
                 tables[each.name] += kind == "table"
                 continue
             harmless = _HARMLESS_INDEX if kind == "index" else _HARMLESS.get(kind, ())
             if (each.name in expected and kind == "table") or not _begins_with(each.definition, harmless):
                 return each.name
     return next((name for name in expected if name.startswith("table ") and tables[name] != 1), "")
+
+
+def _unquoted(each: SchemaObject) -> str:
+    """Return the definition as before `ALTER TABLE … RENAME`, which quotes the name of the table."""
+    table = each.name.rpartition(" ")[2]
+    return each.definition.replace(f'"{table}"', table)
 
 
 def _begins_with(definition: str, beginnings: tuple[str, ...]) -> bool:

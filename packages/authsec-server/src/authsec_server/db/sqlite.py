@@ -23,7 +23,7 @@ from sqlalchemy.pool import NullPool
 
 from authsec_server.db import sqlite_files
 from authsec_server.db.database import READING, Access, Database, T, Work, open_tx
-from authsec_server.db.interference import forget_schema, is_schema_compared, note_schema_version, refuse_foreign_schema
+from authsec_server.db.interference import compare_schema, forget_schema, refuse_foreign_schema
 from authsec_server.db.migrate import has_schema, upgrade
 from authsec_server.db.sqlite_leftovers import refuse_leftovers
 from authsec_server.db.sqlite_open_files import Identity, identity, open_files, opened_others
@@ -254,14 +254,13 @@ def _engine(url: str, begin: str, opened: _Opened, *, read_only: bool = False, *
     def _begin(connection: Connection) -> None:
         # SQLite reads the schema again if its cookie differs; whoever writes the file by hand keeps the cookie.
         # SQLite keeps the pages that it has read until others commit: bytes that were put back would stay in its cache.
-        is_writer = not read_only
-        if monotonic() >= connection.info.get("reload_at", 0.0) or (is_writer and not is_schema_compared(connection)):
+        if monotonic() >= connection.info.get("reload_at", 0.0):
             connection.exec_driver_sql("PRAGMA writable_schema = RESET")
             connection.exec_driver_sql("PRAGMA shrink_memory")
             connection.info["reload_at"] = monotonic() + RELOAD_SECONDS
             forget_schema(connection)
         connection.exec_driver_sql(begin)
-        if is_writer:
-            note_schema_version(connection)
+        if not read_only:
+            compare_schema(connection)
 
     return engine
