@@ -157,9 +157,9 @@ def test_a_trigger_that_sqlite_has_read_before_is_found_under_an_earlier_version
 def test_a_trigger_that_is_gone_only_from_the_file_is_refused(database: Database, database_url: str) -> None:
     database.change(nothing)
     with by_hand(database_url) as connection:
-        connection.execute("CREATE TRIGGER kept AFTER INSERT ON events BEGIN DELETE FROM events; END")
+        connection.execute(TRIGGER)
     execute(database, "DELETE FROM sessions")
     with by_hand(database_url) as connection:
         connection.execute("DELETE FROM sqlite_master WHERE name = 'kept'")  # under the same version
-    with pytest.raises(Unavailable, match="trigger"):
+    with pytest.raises(Unavailable, match="trigger kept"):
         record(database)
