@@ -26,6 +26,7 @@ from authsec_server.keys.model import Algorithm, KeyState, NewKey, SigningKey
 from authsec_server.keys.signer import Signer
 from authsec_server.principal import Act
 from authsec_server.settings import Settings
+from sqlalchemy import Connection
 
 MASTER_KEY = MasterKey(bytes(32))
 STARTER = Path(__file__).with_name("key_starter.py")
@@ -44,6 +45,9 @@ class Watched(Database):
     def _run(self, access: Access, work: Work[T]) -> T:
         self.reads += access is Access.READ
         return self.database._run(access, work)
+
+    def _refuse_foreign_code(self, connection: Connection) -> None:
+        self.database._refuse_foreign_code(connection)
 
     def migrate(self) -> None:
         self.database.migrate()

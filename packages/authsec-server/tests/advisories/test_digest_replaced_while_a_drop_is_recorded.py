@@ -68,7 +68,7 @@ def test_a_digest_that_the_signed_record_does_not_have_is_found(
 
     with monkeypatch.context() as patched:
         patched.setattr(Dropper, "_checked", checked_and_forged)
-        patched.setattr(store, "refuse_interference", lambda *_, **__: None)
+        patched.setattr(store, "refuse_any_interference", lambda *_, **__: None)
         year.drop(9)
     year.run("DROP TRIGGER forge")
     year.run(RENAMED)

@@ -13,8 +13,8 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from audit_answers import LATER, fill, issued
+from authsec_server.audit import refusal_counts
 from authsec_server.audit import service as audit
-from authsec_server.audit import store
 from authsec_server.audit.model import EventKind, Refusal, Tally
 from authsec_server.audit.sealing.sealer import Sealer
 from authsec_server.audit.sealing.verifying import verify
@@ -37,7 +37,7 @@ def record(database: Database, at: datetime) -> int:
 def test_a_renewed_refusal_does_not_keep_numbers_open(database: Database) -> None:
     log = fill(database)
     tally = {REFUSAL: Tally(count=1, request_id="req_1")}
-    database.append(lambda tx: store.count(tx.connection, tally, BEGUN))
+    database.append(lambda tx: refusal_counts.count(tx.connection, tally, BEGUN))
     refused = database.read(lambda tx: tx.connection.execute(HIGHEST).scalar_one())
     now = BEGUN
     keys = SealingKeys(database, MasterKey(bytes(32)), token_bytes=secrets.token_bytes)

@@ -13,7 +13,7 @@ from datetime import timedelta
 from typing import Any
 
 from audit_answers import LATER, fill
-from authsec_server.audit import store
+from authsec_server.audit import refusal_counts
 from authsec_server.audit.model import EventKind, Refusal, Tally
 from authsec_server.audit.sealing.sealer import Sealer
 from authsec_server.db import Database, Tx
@@ -57,7 +57,7 @@ def test_one_refusal_takes_few_statements(database: Database) -> None:
 
     def count(tx: Tx) -> None:
         event.listen(tx.connection, "before_cursor_execute", seen)
-        store.count(tx.connection, REFUSALS, MINUTE)
+        refusal_counts.count(tx.connection, REFUSALS, MINUTE)
         event.remove(tx.connection, "before_cursor_execute", seen)
 
     database.append(count)

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 from admin_api import Estate, estate_of
-from authsec_server.audit import store
+from authsec_server.audit import refusal_counts
 from authsec_server.audit.model import Recorded
 from authsec_server.failures import Unavailable
 from authsec_server.principal import PrincipalKind
@@ -109,9 +109,9 @@ def test_of_many_operations_ten_are_told_apart(estate: Estate) -> None:
         if operation.least != "viewer":
             assert estate.call(operation, estate.keys["viewer"]).status_code == 403, operation.id
             refused += 1
-    assert refused > store.MOST_APART
+    assert refused > refusal_counts.MOST_APART
     counted = refusals(estate.its)
-    assert (len(counted), sum(each.count for each in counted)) == (store.MOST_APART, refused)
+    assert (len(counted), sum(each.count for each in counted)) == (refusal_counts.MOST_APART, refused)
 
 
 def test_nothing_that_was_sent_is_in_it(estate: Estate) -> None:
@@ -136,7 +136,7 @@ def test_without_a_record_the_answer_is_no_all_the_same(
     def fails(_connection: Connection, *_: Any) -> None:
         raise failure
 
-    monkeypatch.setattr(store, "count", fails)
+    monkeypatch.setattr(refusal_counts, "count", fails)
     request_id = ask(estate).headers["X-Request-ID"]
     (told,) = refusals(estate.its)
     assert told.count == 1

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 from audit_answers import LATER, issued
+from authsec_server.audit import refusal_counts
 from authsec_server.audit import service as audit
-from authsec_server.audit import store
 from authsec_server.audit.model import EventKind, Refusal, Tally
 from authsec_server.db import Database
 from authsec_server.failures import Unavailable
@@ -70,4 +70,6 @@ def test_a_refusal_that_cannot_be_counted_is_an_error(database: Database) -> Non
     execute(database, statement)
     refusal = Refusal(kind=EventKind.TOKEN_REFUSED, reason="unknown_client", address="192.0.2.1")
     with pytest.raises(Unavailable, match="trigger"):
-        database.append(lambda tx: store.count(tx.connection, {refusal: Tally(count=1, request_id="req_1")}, LATER))
+        database.append(
+            lambda tx: refusal_counts.count(tx.connection, {refusal: Tally(count=1, request_id="req_1")}, LATER)
+        )

@@ -10,6 +10,7 @@ The package `revocations` owns the list of revocations.
 | `store` | tables and indexes; convert an event to a row and a row to an event |
 | `event_numbers` | the number of the next event; which numbers the database has given |
 | `event_batches` | the events of many token requests, inserted by one statement of the driver |
+| `refusal_counts` | refusals by the minute: which row counts a refusal, and when it is dated |
 | `filters` | the fields of a filter; whether one new event matches it, for watchers |
 | `pages` | the SQL of a list: the condition of each filter, order, paging, which index |
 | `number_ranges` | event numbers of an hour, so that a filter by time reads few events |

@@ -16,6 +16,7 @@ from authsec_server.audit.event_numbers import next_numbers
 from authsec_server.audit.model import Event
 from authsec_server.audit.store import delegation_ids, event_delegations, events, row_of
 from authsec_server.db.driver import insert_rows
+from authsec_server.db.interference import refuse_foreign_schema
 from authsec_server.db.schema import CanonicalJson, as_stored, canonical_json
 
 _COLUMNS: Final = tuple(each.name for each in events.columns if each.name != "count_key")
@@ -59,7 +60,7 @@ class TokenEvent:
 
 
 def add_all(connection: Connection, batch: Sequence[TokenEvent]) -> None:
-    """Insert these events, and number them in their order."""
+    """Insert these events, and number them in their order. Raises `Unavailable` if a trigger or a rule interferes."""
     dialect = connection.dialect.name
     numbers = next_numbers(connection, len(batch), batch[0].at)
     rows = [_row(number, event, dialect) for number, event in zip(numbers, batch, strict=True)]
@@ -68,6 +69,7 @@ def add_all(connection: Connection, batch: Sequence[TokenEvent]) -> None:
     ]
     insert_rows(connection, events.name, _COLUMNS, rows)
     insert_rows(connection, event_delegations.name, _LINKS, links, keep=True)  # raw SQL may have listed the event
+    refuse_foreign_schema(connection)
 
 
 def _row(number: int, event: TokenEvent, dialect: str) -> tuple[Any, ...]:

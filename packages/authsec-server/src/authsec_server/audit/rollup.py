@@ -6,7 +6,7 @@ An event is counted if its number is at most `counted.through` or its date is be
 Any number of servers may run the roll-up. Each server counts a batch of events before it writes.
 The first server that raises `counted.through` adds its counts in the same transaction.
 The other servers find `counted.through` already raised and add nothing.
-A counted refusal no longer changes: `store.count` adds further refusals to a new row.
+A counted refusal no longer changes: `refusal_counts.count` adds further refusals to a new row.
 Wrong clocks cause no wrong counts. They only affect how soon an event is counted.
 """
 

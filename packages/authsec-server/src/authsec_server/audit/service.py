@@ -13,7 +13,7 @@ from typing import Any
 
 from sqlalchemy import select
 
-from authsec_server.audit import event_batches, pages, partitions, store
+from authsec_server.audit import event_batches, pages, partitions, refusal_counts, store
 from authsec_server.audit.event_batches import TokenEvent
 from authsec_server.audit.event_shape import MAX_NAMED
 from authsec_server.audit.filters import EVERYTHING, AuditLogPage, EventFilter
@@ -71,7 +71,7 @@ def record_act(tx: Tx, act: Act, kind: EventKind, **what: Any) -> int:
 
 def count_refusals(tx: Tx, tallies: Mapping[Refusal, Tally], now: datetime) -> None:
     """Add refusals to the rows that count refusals of the present minute."""
-    store.count(tx.connection, tallies, now.replace(second=0, microsecond=0))
+    refusal_counts.count(tx.connection, tallies, now.replace(second=0, microsecond=0))
 
 
 def count_not_permitted(tx: Tx, act: Act, why: NotPermitted, operation: str) -> None:

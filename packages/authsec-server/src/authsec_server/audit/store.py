@@ -6,10 +6,8 @@ On PostgreSQL the events are partitioned by month (`partitions`).
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from datetime import UTC, datetime
-from hashlib import sha256
-from operator import itemgetter
 from typing import Any
 
 from sqlalchemy import (
@@ -25,29 +23,25 @@ from sqlalchemy import (
     Table,
     Text,
     insert,
-    select,
     text,
     update,
 )
-from sqlalchemy.dialects.postgresql import insert as postgresql_insert
-from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
 from authsec_server.audit.event_numbers import next_numbers
 from authsec_server.audit.event_shape import is_event
-from authsec_server.audit.model import DIGESTS, Decision, Event, EventKind, Named, Recorded, Refusal, Tally
-from authsec_server.audit.refusal_times import times_within
-from authsec_server.db.driver import changes, insert_rows, interference, refuse_interference
+from authsec_server.audit.model import DIGESTS, Decision, Event, EventKind, Named, Recorded
+from authsec_server.db.driver import insert_rows
+from authsec_server.db.interference import changes, refuse_any_interference
 from authsec_server.db.schema import BigId, CanonicalJson, Instant, metadata
 from authsec_server.db.table_digests import Digests
-from authsec_server.failures import Conflict, Unavailable
+from authsec_server.failures import Conflict
 from authsec_server.principal import Principal, PrincipalKind, Role
 
 # The conditions of partial indexes. A statement is helped by one only if it says the same, in the same words.
 DENIED = "decision = 'denied'"
 ACT = "kind NOT IN ('token.issued', 'token.refused')"
 REFUSED = "kind = 'token.refused'"
-_SEE_WHAT_ELSE = "To see all changes: authsec audit verify --key SAVED-KEYS.json"
-MOST_APART = 10  # of one client or principal, from one address, for one reason; two servers at once may make a few more
+SEE_WHAT_ELSE = "To see all changes: authsec audit verify --key SAVED-KEYS.json"
 
 
 def _partial(name: str, *columns: str, only: str) -> Index:
@@ -198,90 +192,26 @@ def add(connection: Connection, event: Event) -> int:
     (number,) = next_numbers(connection, 1, event.at)
     before = changes(connection)
     inserted = connection.execute(_INSERT, {**row_of(event), "id": number, "occurrences": 1}).rowcount
-    refuse_interference(connection, events.name, before, rows=1, inserted=inserted)
+    refuse_any_interference(connection, events.name, before, rows=1, written=inserted)
     links = [(id_, number) for id_ in delegation_ids(event)]
     insert_rows(connection, event_delegations.name, ("delegation_id", "event_id"), links, keep=True)
     return number
 
 
 def add_digests(connection: Connection, number: int, event: Event, digests: Digests) -> None:
-    """Add to the event the digests of the changed tables, before and after the change."""
+    """Add to the event the digests of the changed tables, before and after the change.
+
+    Raises `Unavailable` if a trigger or a rule interferes.
+    """
     detail = {**event.detail, DIGESTS: {name: list(both) for name, both in digests.items()}}
-    connection.execute(update(events).where(events.c.id == number, events.c.at == event.at).values(detail=detail))
+    row, before = (events.c.id == number, events.c.at == event.at), changes(connection)
+    written = connection.execute(update(events).where(*row).values(detail=detail)).rowcount
+    refuse_any_interference(connection, events.name, before, rows=1, written=written)
 
 
 def delegation_ids(event: Event) -> list[str]:
     """Return the ids of the delegations that the event names, each once."""
     return sorted({named.id for named in event.delegations})
-
-
-def count(connection: Connection, tallies: Mapping[Refusal, Tally], minute: datetime) -> None:
-    """Add refusals to the rows of this minute, and create missing rows. A row keeps its first `detail`."""
-    # In one order always: two processes that add to the same rows must not wait for each other in a circle.
-    keyed = [(_count_key(connection, refusal, minute), refusal, tally) for refusal, tally in tallies.items()]
-    for count_key, refusal, tally in sorted(keyed, key=itemgetter(0)):
-        event = Event(
-            at=minute,
-            kind=refusal.kind,
-            request_id=tally.request_id,
-            principal=refusal.principal,
-            client=refusal.client,
-            subject=refusal.subject,
-            decision=Decision.DENIED,
-            reason=refusal.reason,
-            address=refusal.address,
-            detail=tally.detail,
-        )
-        # A row that is sealed or counted never changes. By another clock that may be so while its minute still goes on.
-        times = times_within(minute, count_key)
-        if not any(_added(connection, replace(event, at=at), tally, count_key) for at in times):
-            raise Unavailable("A refusal could not be recorded: other rows have its times.", _SEE_WHAT_ELSE)
-
-
-def _added(connection: Connection, event: Event, tally: Tally, count_key: str) -> bool:
-    """Insert the row of the refusal, or add to the occurrences of the existing row. Return whether this was possible.
-
-    It is not possible if the existing row is already sealed or counted. Raises `Unavailable` if no row is inserted.
-    """
-    upsert = postgresql_insert if connection.dialect.name == "postgresql" else sqlite_insert
-    if connection.dialect.name == "postgresql":
-        # This statement waits for a transaction that seals or counts the row; the next statement sees the outcome.
-        there = select(events.c.id).where(events.c.at == event.at, events.c.count_key == count_key)
-        connection.execute(there.with_for_update())
-    (number,) = next_numbers(connection, 1, event.at)
-    statement = upsert(events).values(**row_of(event), id=number, occurrences=tally.count, count_key=count_key)
-    statement = statement.on_conflict_do_update(
-        index_elements=["at", "count_key"],
-        set_={"occurrences": events.c.occurrences + statement.excluded.occurrences},
-        where=text(
-            "NOT EXISTS (SELECT 1 FROM sealed_events WHERE event_id = events.id)"
-            " AND NOT EXISTS (SELECT 1 FROM counted WHERE through >= events.id)"
-        ),
-    )
-    if connection.execute(statement.returning(events.c.id)).first() is not None:
-        return True
-    is_there = select(events.c.id).where(events.c.at == event.at, events.c.count_key == count_key)
-    if connection.execute(is_there).first() is None:
-        raise interference(events.name)
-    return False
-
-
-def _count_key(connection: Connection, refusal: Refusal, minute: datetime) -> str:
-    """Return the key of the row in which the refusal is counted in this minute.
-
-    Refusals with different values of `apart` have different keys, up to `MOST_APART` keys.
-    Refusals with further values share the last key.
-    """
-    ids = [named.id if named else "" for named in (refusal.client, refusal.subject)]
-    ids += [refusal.principal.id] if refusal.principal else []
-    alike = "|".join([refusal.kind, refusal.reason, *ids, refusal.address])
-    if not refusal.apart:
-        return alike
-    wanted = f"{alike}|{sha256(refusal.apart.encode()).hexdigest()[:8]}"
-    apart = events.c.count_key.startswith(f"{alike}|", autoescape=True)
-    statement = select(events.c.count_key).where(events.c.at == minute, apart).order_by(events.c.id)
-    there: list[str] = list(connection.execute(statement).scalars())
-    return wanted if wanted in there or len(there) < MOST_APART else there[-1]
 
 
 def row_of(event: Event) -> dict[str, Any]:
@@ -321,13 +251,13 @@ def recorded(row: Row[Any]) -> Recorded:
 
 def unreadable(number: int) -> Conflict:
     """Return the error for an event that raw SQL has made unreadable."""
-    return Conflict(_unreadable(number), _SEE_WHAT_ELSE)
+    return Conflict(_unreadable(number), SEE_WHAT_ELSE)
 
 
 def stand_in(number: int, at: Any = None) -> Recorded:
     """Return a placeholder for an unreadable event, for lists. It has the event's number and, if readable, its time."""
     readable_at = at if isinstance(at, datetime) else datetime.fromtimestamp(0, UTC)
-    problem = f"{_unreadable(number)} {_SEE_WHAT_ELSE}"
+    problem = f"{_unreadable(number)} {SEE_WHAT_ELSE}"
     kind = EventKind.EVENT_UNREADABLE
     return Recorded(
         id=number, count=1, event=Event(at=readable_at, kind=kind, request_id="", detail={"problem": problem})

@@ -7,6 +7,7 @@ The stores of the other packages define the tables of those packages.
 | `database` | `read`, `append`, `record`, `change`, `rehearse`: which lock and snapshot each of them has |
 | `batches` | one thread that runs the work of many callers in one `record` transaction |
 | `driver` | inserts by the driver, without SQLAlchemy |
+| `interference` | refuses writes that triggers, rules or other code of others could change |
 | `engines` | SQLite or PostgreSQL, by the database URL |
 | `schema`, `rows` | column types for times and JSON; a dataclass from a row and a row from a dataclass |
 | `matching` | search conditions for names and ids; batches for long `IN` lists |

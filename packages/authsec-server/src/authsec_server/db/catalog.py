@@ -76,7 +76,7 @@ def listing_of(connection: Connection, most: int = MOST_UNKNOWN) -> Listing:
     with any_text(connection, "backslashreplace"):
         kept = _ListedObjects(reference_listing("sqlite")[OBJECTS], most)
         indexes = dict(_indexes_in_use(connection))
-        for each in _sqlite_objects(connection):
+        for each in sqlite_objects(connection):
             kept.add(each)
             indexes.pop(each.name, None)
         return Listing(objects=kept.objects, others=kept.others, findings=[*indexes.values()])
@@ -219,7 +219,7 @@ def _short(definition: str) -> str:
     return (shown if len(shown) <= LONGEST else f"{shown[:LONGEST]}…") or "no definition can be shown."
 
 
-def _sqlite_objects(connection: Connection) -> Iterable[SchemaObject]:
+def sqlite_objects(connection: Connection) -> Iterable[SchemaObject]:
     """Read every row of `sqlite_master` as bytes, and also read the text encoding of the file.
 
     An attacker who writes to `sqlite_master` by hand can store values of any type and length in it, and can put an

@@ -129,7 +129,8 @@ class Database(ABC):
             with TableChanges.watching(tx.connection) as changes:
                 result = work(replace(tx, changes=changes))
                 changes.settle()
-                return result
+            self._refuse_foreign_code(tx.connection)
+            return result
 
         result = self._run(Access.CHANGE, digested)
         for tell in self._tell:
@@ -189,6 +190,10 @@ class Database(ABC):
     @abstractmethod
     def close(self) -> None:
         """Finish the queued writes and close every connection."""
+
+    @abstractmethod
+    def _refuse_foreign_code(self, connection: Connection) -> None:
+        """Raise `Unavailable` if code of others could change what a `change` writes (see `interference`)."""
 
     @abstractmethod
     def _run(self, access: Access, work: Work[T]) -> T: ...

@@ -10,12 +10,9 @@ from functools import lru_cache
 from itertools import chain
 from typing import Any, Final
 
-import structlog
 from sqlalchemy import Connection
 
-from authsec_server.failures import Unavailable
-
-log = structlog.get_logger(__name__)
+from authsec_server.db.interference import changes, refuse_interference
 
 AT_ONCE: Final = 128  # rows of one statement on PostgreSQL
 
@@ -39,33 +36,7 @@ def insert_rows(
             ).rowcount
     else:
         inserted = connection.exec_driver_sql(_statement(table, tuple(names), "?", 1, keep=keep), list(rows)).rowcount
-    refuse_interference(connection, table, before, rows=inserted if keep else len(rows), inserted=inserted)
-
-
-def changes(connection: Connection) -> int:
-    """Return the number of rows that SQLite has changed in this session, also by triggers; 0 on PostgreSQL."""
-    if connection.dialect.name != "sqlite":
-        return 0
-    driver: Any = connection.connection.driver_connection
-    total: int = driver.total_changes
-    return total
-
-
-def refuse_interference(connection: Connection, table: str, before: int, *, rows: int, inserted: int) -> None:
-    """Raise `Unavailable` if the database has not inserted the `rows`, or if SQLite changed others as well.
-
-    `before` are the `changes` before the statement. The attack: a trigger leaves out the event of a token, or deletes
-    the event.
-    """
-    if inserted != rows or (connection.dialect.name == "sqlite" and changes(connection) - before != rows):
-        raise interference(table)
-
-
-def interference(table: str) -> Unavailable:
-    """Log that the database does not insert what servers insert into the table, and return the failure."""
-    log.error("a trigger or a rule changes what servers insert: authsec audit verify", table=table)
-    message = f"A trigger or a rule changes what servers insert into the table {table}."
-    return Unavailable(message, "The operator finds the trigger or rule: authsec audit verify")
+    refuse_interference(connection, table, before, rows=inserted if keep else len(rows), written=inserted)
 
 
 @lru_cache(maxsize=512)

@@ -12,6 +12,7 @@ from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from authsec_server.db.database import READING, Access, Database, T, Work, open_tx
+from authsec_server.db.interference import refuse_foreign_code
 from authsec_server.db.locks import AUTHORITY_LOCK, MIGRATION_LOCK
 from authsec_server.db.migrate import has_schema, is_current, upgrade
 from authsec_server.db.postgresql_connection import (
@@ -108,6 +109,9 @@ class PostgreSQL(Database):
         if access is Access.CHANGE:
             connection.execute(text(f"NOTIFY {CHANNEL}"))  # goes out with the commit
         return result
+
+    def _refuse_foreign_code(self, connection: Connection) -> None:
+        refuse_foreign_code(connection)
 
     @contextmanager
     def telling(self, tell: Callable[[], None]) -> Iterator[None]:

@@ -23,6 +23,7 @@ from sqlalchemy.pool import NullPool
 
 from authsec_server.db import sqlite_files
 from authsec_server.db.database import READING, Access, Database, T, Work, open_tx
+from authsec_server.db.interference import compare_schema, forget_schema, refuse_foreign_schema
 from authsec_server.db.migrate import has_schema, upgrade
 from authsec_server.db.sqlite_leftovers import refuse_leftovers
 from authsec_server.db.sqlite_open_files import Identity, identity, open_files, opened_others
@@ -75,6 +76,9 @@ class SQLite(Database):
             raise Unavailable("Too many requests read the database file at once.", fault=Fault.BUSY) from error
         except (DatabaseError, UnicodeDecodeError) as error:
             raise self._failure(error, "read") or error from error
+
+    def _refuse_foreign_code(self, connection: Connection) -> None:
+        refuse_foreign_schema(connection)
 
     def _failure(self, error: BaseException, verb: str) -> Unavailable | None:
         """Return the failure for the callers, or None for a programming error.
@@ -254,6 +258,9 @@ def _engine(url: str, begin: str, opened: _Opened, *, read_only: bool = False, *
             connection.exec_driver_sql("PRAGMA writable_schema = RESET")
             connection.exec_driver_sql("PRAGMA shrink_memory")
             connection.info["reload_at"] = monotonic() + RELOAD_SECONDS
+            forget_schema(connection)
         connection.exec_driver_sql(begin)
+        if not read_only:
+            compare_schema(connection)
 
     return engine

@@ -1,0 +1,127 @@
+"""Refusals that a stranger can cause are counted: one row of `events` for each key and minute."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from datetime import datetime, timedelta
+from hashlib import sha256
+from operator import itemgetter
+from secrets import SystemRandom, token_bytes
+from typing import Final
+
+from sqlalchemy import Connection, and_, select, text
+from sqlalchemy.dialects.postgresql import insert as postgresql_insert
+from sqlalchemy.dialects.sqlite import insert as sqlite_insert
+
+from authsec_server.audit.event_numbers import next_numbers
+from authsec_server.audit.model import Decision, Event, Refusal, Tally
+from authsec_server.audit.store import SEE_WHAT_ELSE, events, row_of
+from authsec_server.db.interference import changes, interference, refuse_any_interference
+from authsec_server.failures import Unavailable
+
+MOST_APART: Final = 10  # of one client or principal, from one address, for one reason; two servers may make a few more
+# What the key of a counted refusal says as well. Raw SQL can change these columns, and keep the key.
+_COUNTED_ALIKE: Final = (
+    "kind",
+    "reason",
+    "client_id",
+    "subject_id",
+    "principal_kind",
+    "principal_id",
+    "decision",
+    "address",
+)
+_RANDOM: Final = SystemRandom()  # its own, not an argument: nothing else depends on it, and nobody may predict it
+_SALT: Final = token_bytes(16)
+_SECOND: Final = 1_000_000  # microseconds: a row is dated within the first second of its minute (`event_shape`)
+_FURTHER: Final = 5
+
+
+def count(connection: Connection, tallies: Mapping[Refusal, Tally], minute: datetime) -> None:
+    """Add refusals to the rows of this minute, and create missing rows. A row keeps its first `detail`."""
+    # In one order always: two processes that add to the same rows must not wait for each other in a circle.
+    keyed = [(_count_key(connection, refusal, minute), refusal, tally) for refusal, tally in tallies.items()]
+    for count_key, refusal, tally in sorted(keyed, key=itemgetter(0)):
+        event = Event(
+            at=minute,
+            kind=refusal.kind,
+            request_id=tally.request_id,
+            principal=refusal.principal,
+            client=refusal.client,
+            subject=refusal.subject,
+            decision=Decision.DENIED,
+            reason=refusal.reason,
+            address=refusal.address,
+            detail=tally.detail,
+        )
+        # A row that is sealed or counted never changes. By another clock that may be so while its minute still goes on.
+        times = _times_within(minute, count_key)
+        if not any(_added(connection, replace(event, at=at), tally, count_key) for at in times):
+            raise Unavailable("A refusal could not be recorded: other rows have its times.", SEE_WHAT_ELSE)
+
+
+def _added(connection: Connection, event: Event, tally: Tally, count_key: str) -> bool:
+    """Insert the row of the refusal, or add to the occurrences of the existing row. Return whether this was possible.
+
+    It is not possible if the existing row is already sealed or counted, or if raw SQL has given the row to another
+    agent. Raises `Unavailable` if no row is inserted, or if a trigger or a rule interferes.
+    """
+    upsert = postgresql_insert if connection.dialect.name == "postgresql" else sqlite_insert
+    if connection.dialect.name == "postgresql":
+        # This statement waits for a transaction that seals or counts the row; the next statement sees the outcome.
+        there = select(events.c.id).where(events.c.at == event.at, events.c.count_key == count_key)
+        connection.execute(there.with_for_update())
+    (number,) = next_numbers(connection, 1, event.at)
+    statement = upsert(events).values(**row_of(event), id=number, occurrences=tally.count, count_key=count_key)
+    statement = statement.on_conflict_do_update(
+        index_elements=["at", "count_key"],
+        set_={"occurrences": events.c.occurrences + statement.excluded.occurrences},
+        where=and_(
+            text(
+                "NOT EXISTS (SELECT 1 FROM sealed_events WHERE event_id = events.id)"
+                " AND NOT EXISTS (SELECT 1 FROM counted WHERE through >= events.id)"
+            ),
+            *(events.c[name].is_not_distinct_from(statement.excluded[name]) for name in _COUNTED_ALIKE),
+        ),
+    )
+    before = changes(connection)
+    written = len(connection.execute(statement.returning(events.c.id)).all())
+    refuse_any_interference(connection, events.name, before, rows=written, written=written)
+    if written:
+        return True
+    is_there = select(events.c.id).where(events.c.at == event.at, events.c.count_key == count_key)
+    if connection.execute(is_there).first() is None:
+        raise interference(events.name)
+    return False
+
+
+def _count_key(connection: Connection, refusal: Refusal, minute: datetime) -> str:
+    """Return the key of the row in which the refusal is counted in this minute.
+
+    Refusals with different values of `apart` have different keys, up to `MOST_APART` keys.
+    Refusals with further values share the last key.
+    """
+    ids = [named.id if named else "" for named in (refusal.client, refusal.subject)]
+    ids += [refusal.principal.id] if refusal.principal else []
+    alike = "|".join([refusal.kind, refusal.reason, *ids, refusal.address])
+    if not refusal.apart:
+        return alike
+    wanted = f"{alike}|{sha256(refusal.apart.encode()).hexdigest()[:8]}"
+    apart = events.c.count_key.startswith(f"{alike}|", autoescape=True)
+    statement = select(events.c.count_key).where(events.c.at == minute, apart).order_by(events.c.id)
+    there: list[str] = list(connection.execute(statement).scalars())
+    return wanted if wanted in there or len(there) < MOST_APART else there[-1]
+
+
+def _times_within(minute: datetime, count_key: str) -> Iterator[datetime]:
+    """Yield the times at which the refusal may get its row: first the minute itself, then a few random times.
+
+    The second time stays the same in this process, so that further refusals find the row again.
+    The attack: raw SQL inserts rows of a coming minute at all times that it can predict, and a server seals them.
+    """
+    yield minute
+    digest = sha256(_SALT + f"{minute.isoformat()}|{count_key}".encode()).digest()
+    yield minute + timedelta(microseconds=int.from_bytes(digest) % _SECOND)
+    for _ in range(_FURTHER):
+        yield minute + timedelta(microseconds=_RANDOM.randrange(_SECOND))

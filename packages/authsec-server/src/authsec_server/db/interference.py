@@ -1,0 +1,161 @@
+"""Refuse writes that triggers, rules or other code of others could change.
+
+The attack: raw SQL adds a trigger that leaves out the event of a token, or that undoes a part of an honest change, and
+removes the trigger before the next check. So servers compare the number of rows that they wrote. On SQLite, they also
+compare the schema of the file with the schema that the migrations make: each time the schema has changed, and after
+each reload of the schema. On PostgreSQL, each change of authority searches the schema for such code.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from functools import cache
+from typing import Final
+
+import structlog
+from sqlalchemy import Connection
+
+from authsec_server.db.catalog import OBJECTS, reference_listing, sqlite_objects, tables_of_authsec
+from authsec_server.db.postgresql_catalog import SchemaObject
+from authsec_server.db.postgresql_queries import FIRST_NORMAL
+from authsec_server.db.sqlite_reading import any_text, sqlite_driver_of
+from authsec_server.failures import Unavailable
+
+log = structlog.get_logger(__name__)
+
+_COMPARED: Final = "compared_schema"  # in the `info` of a connection: the version, and the object that was found
+_HARMLESS: Final = {"table": ("CREATE TABLE ", "CREATE VIRTUAL TABLE "), "view": ("CREATE VIEW ",)}
+_HARMLESS_INDEX: Final = ("CREATE INDEX ", "")  # not UNIQUE. SQLite's own indexes have no definition
+# Of stored expressions: a call of another function, another operator or another type than those of the migrations.
+_CALL: Final = (
+    r":(?:func|opfunc|hashfunc|negfunc)id (?!(?:0|65|67|157|669|1574) )"  # int4eq, texteq, textne, varchar, nextval
+    r"|:opno (?!(?:96|98|531) )|:opnos"  # = of integer, = of text, <> of text
+    r"|type(?:id)? [1-9][0-9]{4}"
+)
+_REMEDY: Final = "The operator finds the trigger or rule: authsec audit verify"
+
+
+def changes(connection: Connection) -> int:
+    """Return the number of rows that SQLite has changed in this session, also by triggers; 0 on PostgreSQL."""
+    if connection.dialect.name != "sqlite":
+        return 0
+    total: int = sqlite_driver_of(connection).total_changes
+    return total
+
+
+def refuse_interference(connection: Connection, table: str, before: int, *, rows: int, written: int) -> None:
+    """Raise `Unavailable` if the database has not written the `rows`, or if SQLite changed others as well.
+
+    `before` are the `changes` before the statement. The attack: a trigger leaves out the event of a token, or deletes
+    the event. SQLite does not count the rows that a constraint with ON CONFLICT REPLACE deletes: see
+    `refuse_foreign_schema`.
+    """
+    if written != rows or (connection.dialect.name == "sqlite" and changes(connection) - before != rows):
+        raise interference(table)
+
+
+def refuse_any_interference(connection: Connection, table: str, before: int, *, rows: int, written: int) -> None:
+    """Do both checks: `refuse_interference` for the statement, and `refuse_foreign_schema` for its transaction."""
+    refuse_interference(connection, table, before, rows=rows, written=written)
+    refuse_foreign_schema(connection)
+
+
+def interference(table: str) -> Unavailable:
+    """Log that the database does not write what servers write to the table, and return the failure."""
+    log.error("a trigger or a rule changes what servers write: authsec audit verify", table=table)
+    return Unavailable(f"A trigger or a rule changes what servers write to the table {table}.", _REMEDY)
+
+
+def refuse_foreign_code(connection: Connection) -> None:
+    """Raise `Unavailable` if the tables on PostgreSQL have code of others that could change what a change writes.
+
+    A change calls this function after its last write. Its statements lock their tables until the commit, so nobody can
+    remove a trigger or a rule that has run, nor the expression of a constraint or an index.
+    """
+    if found := connection.exec_driver_sql(_query()).scalar():
+        raise _foreign_code(found)
+
+
+def refuse_foreign_schema(connection: Connection) -> None:
+    """Raise `Unavailable` if the schema of the SQLite file has code of others that could change a write.
+
+    One call, before or after the write, covers the whole transaction, which has the write lock. No effect on
+    PostgreSQL.
+    """
+    if connection.dialect.name == "sqlite" and (found := compare_schema(connection)):
+        raise _foreign_code(found)
+
+
+def _foreign_code(found: str) -> Unavailable:
+    log.error("code of others could change what servers write: authsec audit verify", found=found)
+    return Unavailable(f"The {found} could change what servers write: a trigger, a rule or an expression.", _REMEDY)
+
+
+def compare_schema(connection: Connection) -> str:
+    """Return the name of an object in the SQLite file that could change a write, or an empty text.
+
+    Each transaction that has the write lock calls this function first. So the schema is compared in the transaction
+    in which SQLite reads it, and once per version.
+    """
+    present: int = sqlite_driver_of(connection).execute("PRAGMA schema_version").fetchone()[0]
+    compared: tuple[int, str] | None = connection.info.get(_COMPARED)
+    if compared is None or compared[0] != present:
+        connection.info[_COMPARED] = compared = present, _foreign_object(connection)
+    return compared[1]
+
+
+def forget_schema(connection: Connection) -> None:
+    """Have the schema compared again, because SQLite reads it again.
+
+    The attack: whoever writes the file by hand changes the schema under the same version.
+    """
+    connection.info.pop(_COMPARED, None)
+
+
+def _foreign_object(connection: Connection) -> str:
+    """Find an object that could change a write. Foreign tables, views and plain indexes change none."""
+    expected = reference_listing("sqlite")[OBJECTS]
+    tables = Counter[str]()
+    with any_text(connection, "backslashreplace"):
+        for each in sqlite_objects(connection):
+            kind = each.name.partition(" ")[0]
+            if _unquoted(each) == expected.get(each.name):
+                tables[each.name] += kind == "table"
+                continue
+            harmless = _HARMLESS_INDEX if kind == "index" else _HARMLESS.get(kind, ())
+            if (each.name in expected and kind == "table") or not _begins_with(each.definition, harmless):
+                return each.name
+    return next((name for name in expected if name.startswith("table ") and tables[name] != 1), "")
+
+
+def _unquoted(each: SchemaObject) -> str:
+    """Return the definition as before `ALTER TABLE … RENAME`, which quotes the name of the table."""
+    table = each.name.rpartition(" ")[2]
+    return each.definition.replace(f'"{table}"', table)
+
+
+def _begins_with(definition: str, beginnings: tuple[str, ...]) -> bool:
+    return any(definition.startswith(each) if each else not definition for each in beginnings)
+
+
+@cache
+def _query() -> str:
+    """Return the query for code of others on PostgreSQL. Without parameters, so that a session plans it once."""
+    tables = ", ".join(f"'{each}'" for each in tables_of_authsec())
+    return f"""
+WITH RECURSIVE ours (oid) AS (
+    SELECT oid FROM pg_class WHERE relname IN ({tables}) AND relkind IN ('r', 'p')
+        AND relnamespace = (SELECT oid FROM pg_namespace WHERE nspname = current_schema())
+    UNION SELECT inhrelid FROM pg_inherits JOIN ours ON inhparent = ours.oid)
+SELECT name || ' of ' || (SELECT relname FROM pg_class WHERE oid = owner) FROM (
+    SELECT 'trigger ' || tgname AS name, tgrelid AS owner FROM pg_trigger
+        WHERE NOT tgisinternal OR tgconstrrelid <> 0 AND tgconstrrelid NOT IN (SELECT oid FROM ours)
+    UNION ALL SELECT 'rule ' || rulename, ev_class FROM pg_rewrite WHERE ev_class >= {FIRST_NORMAL}
+    UNION ALL SELECT 'constraint ' || conname, conrelid FROM pg_constraint
+        WHERE conrelid >= {FIRST_NORMAL} AND conbin::text ~ '{_CALL}'
+    UNION ALL SELECT 'default or generated column', adrelid FROM pg_attrdef WHERE adbin::text ~ '{_CALL}'
+    UNION ALL SELECT 'index ' || indexrelid::regclass, indrelid FROM pg_index
+        WHERE indrelid >= {FIRST_NORMAL} AND (indexprs::text ~ '{_CALL}' OR indpred::text ~ '{_CALL}')
+    UNION ALL SELECT 'column ' || attname, attrelid FROM pg_attribute WHERE atttypid >= {FIRST_NORMAL}
+) AS found WHERE owner IN (SELECT oid FROM ours) LIMIT 1
+"""  # noqa: S608 - of constants
