@@ -200,7 +200,7 @@ def _planned(tx: Tx, act: Act, keys: Keys, highest: int | None) -> _Plan:
     report = verify(tx, keys, now=act.now, counts=False, readers=False)  # it reads the rows as `verify` does
     if report.findings:
         raise Conflict(
-            "The audit log was changed after it was sealed, so its events cannot be counted.",
+            f"The audit log was changed after it was sealed, so its events cannot be counted. {report.findings[0]}",
             "To see the findings: authsec audit verify",
         )
     if report.unproved:
