@@ -86,11 +86,9 @@ class SQLite(Database):
         If the file is damaged, also set `damaged`.
         """
         code, cause = primary_code(error), getattr(error, "orig", error)
-        if code in _DAMAGED:
-            self.damaged = str(cause)
-            return _damaged()
-        if _is_undecodable(error, cause):
-            self.damaged = _NO_UTF_8
+        if code in _DAMAGED or _is_undecodable(error, cause):
+            self.damaged = str(cause) if code in _DAMAGED else _NO_UTF_8
+            self.look_at_file()  # which may know why
             return _damaged()
         if code in _LOCKED:
             return locked()
