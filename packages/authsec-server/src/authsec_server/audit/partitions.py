@@ -13,6 +13,7 @@ from sqlalchemy import ColumnElement, Connection, insert, select, text
 
 from authsec_server.audit.store import events
 from authsec_server.audit.unreadable_rows import stored_bytes
+from authsec_server.db.locks import PARTITIONS_LOCK
 
 log = structlog.get_logger(__name__)
 
@@ -39,11 +40,20 @@ def prepare_months(connection: Connection, now: datetime, *, ahead: int = 2) -> 
         end = (start + timedelta(days=32)).replace(day=1)
         if not _is_there(connection, f"events_{start:%Y_%m}"):
             with _enough_time(connection):
-                if _can_be_moved(connection, start, end):
-                    _make_month(connection, f"events_{start:%Y_%m}", start, end)
-                else:
-                    log.error(_TOO_MANY, month=f"{start:%Y-%m}")
+                _prepare_month(connection, f"events_{start:%Y_%m}", start, end)
         start = end
+
+
+def _prepare_month(connection: Connection, name: str, start: datetime, end: datetime) -> None:
+    # To measure locks the default partition, and to make a month locks the table above it first. Two servers that did
+    # both at once would wait for each other.
+    connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": PARTITIONS_LOCK})
+    if _is_there(connection, name):  # another server was first
+        return
+    if _can_be_moved(connection, start, end):
+        _make_month(connection, name, start, end)
+    else:
+        log.error(_TOO_MANY, month=f"{start:%Y-%m}")
 
 
 def drop_partition(connection: Connection, before: str, staying: ColumnElement[bool]) -> bool:
@@ -91,8 +101,6 @@ def _make_month(connection: Connection, name: str, start: datetime, end: datetim
     The default partition takes rows of months that have no partition.
     """
     connection.execute(text("LOCK TABLE events IN ACCESS EXCLUSIVE MODE"))
-    if _is_there(connection, name):  # another server was first
-        return
     connection.execute(text(f"CREATE TABLE {name} (LIKE events INCLUDING DEFAULTS)"))
     taken = "DELETE FROM events_default WHERE at >= :start AND at < :end RETURNING *"
     connection.execute(
@@ -123,4 +131,7 @@ def _enough_time(connection: Connection) -> Iterator[None]:
 
 
 def _is_there(connection: Connection, name: str) -> bool:
-    return connection.execute(text("SELECT to_regclass(:name)"), {"name": name}).scalar_one() is not None
+    # Not by `to_regclass`: PostgreSQL may answer from a cache that does not know yet what another server has made.
+    named = "SELECT FROM pg_class WHERE relname = :name AND relnamespace = its.relnamespace"
+    statement = text(f"SELECT EXISTS ({named}) FROM pg_class its WHERE its.oid = 'events'::regclass")  # noqa: S608 - from here
+    return bool(connection.execute(statement, {"name": name}).scalar_one())
