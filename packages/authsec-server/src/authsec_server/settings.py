@@ -118,8 +118,8 @@ class Settings(BaseModel):
     )
     credentials_dir: Path | None = Field(
         None,
-        description="Folder of the token files for requests to clusters about tokens and pods. The folder must have "
-        "no other files. Each file is read again at each use.",
+        description="Folder of the token files that this server uses to ask clusters about tokens and pods. It must "
+        "have no other files. Each file is read again at each use.",
     )
     lookup_seconds: int = Field(
         30,

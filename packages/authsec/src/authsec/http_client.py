@@ -1,4 +1,4 @@
-"""One HTTP request and its response, with limits on time and size, without redirects; trust store and proxy.
+"""Send one HTTP request without redirects, with limits on time and size. Choose the trust store and the proxy.
 
 No connection stays open. An agent sends only about one request an hour. Without open connections, a fork or a
 copy cannot share one by mistake. The caller interprets the response.

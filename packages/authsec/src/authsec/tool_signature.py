@@ -144,7 +144,7 @@ def _check_kind(function: Callable[..., Any]) -> None:
         )
     if MARK in vars(function):
         raise ConfigError(
-            f"{name} already has the decorator delegated, and gets one token. Keep one decorator, with all actions "
+            f"{name} has @authsec.delegated twice, but gets only one token. Keep one decorator, with all actions "
             "of the function: @authsec.delegated(scope='customers:read tickets:write').",
             reason="decorated_twice",
         )

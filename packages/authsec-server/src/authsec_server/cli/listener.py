@@ -22,7 +22,7 @@ _SECOND: Final = "A second authority also needs its own data: --data DIR."
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """Return a socket that listens there. Raises `StartupRefused`."""
+    """Return a listening socket. Raises `StartupRefused`."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         return socket.create_server((host, port), family=family, backlog=_BACKLOG)

@@ -227,7 +227,7 @@ def enable_trusted_issuer(tx: Tx, act: Act, id_or_slug: str, *, trust_domain: st
 def remove_trusted_issuer(tx: Tx, act: Act, id_or_slug: str, *, with_proofs: bool = False) -> Removed:
     """Remove the trusted issuer and revoke its tokens. `with_proofs` also removes its proofs.
 
-    Without `with_proofs`, raises `Conflict` if the issuer has proofs: a client may lose its only proof. One
+    Without `with_proofs`, raises `Conflict` if the issuer has proofs, because a client might lose its only proof. One
     call removes at most `MOST_AT_ONCE` proofs. If more proofs are left, the call only disables the issuer.
     Repeat the call to remove the issuer.
     """

@@ -212,9 +212,9 @@ def _too_many(_platform: Platform, key: str, value: str, _before: Sequence[Selec
 
 
 def _nearest(platform: Platform, key: str) -> str:
-    """Suggest a key that the platform has.
+    """Suggest the key of the platform that is most like `key`.
 
-    Return "" if some platform has the key, or if the key is only the part before the parameter.
+    Return "" if any platform has `key`, or if `key` lacks only its parameter.
     """
     if platform not in KEYS or any(known_key(each, key) for each in KEYS):
         return ""

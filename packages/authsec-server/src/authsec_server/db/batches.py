@@ -134,7 +134,7 @@ class Batches(Generic[Item, Result]):
         return result
 
     def submit(self, item: Item) -> asyncio.Future[Result]:
-        """Queue the item. The future, of the running event loop, has what `run` would return or raise."""
+        """Queue the item. Return a future of the running event loop, with the result or the exception of `run`."""
         self._start()
         loop = asyncio.get_running_loop()
         waiting = _Task(item, loop)

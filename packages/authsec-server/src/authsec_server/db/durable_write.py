@@ -42,7 +42,7 @@ def _count_up(connection: Connection) -> None:
 def _log_and_spill(connection: Connection) -> datetime:
     at, is_standby, _ = connection.execute(_LOG).one()
     if is_standby:
-        raise Unavailable("The database is a standby: it cannot record.", fault=Fault.READ_ONLY)
+        raise Unavailable("The database is a standby and cannot be written.", fault=Fault.READ_ONLY)
     try:
         with connection.begin_nested():  # rolled back alone where temporary files are forbidden
             for statement in _SPILL:

@@ -154,7 +154,7 @@ def _third_field(row: bytes) -> bytes:
 
 
 def _added_rows(driver: psycopg.Connection[Any], catalog: str, columns: str) -> Iterator[Fields]:
-    """Yield the fields of rows that PostgreSQL itself does not have. The first column must be the oid."""
+    """Yield the fields of each row that is not built into PostgreSQL. The first column must be the oid."""
     for row in copied_rows(driver, catalog, columns):
         (oid,) = unpack_from(">I", row, 6)
         if oid >= FIRST_UNPINNED:

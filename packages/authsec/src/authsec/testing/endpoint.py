@@ -48,7 +48,7 @@ class HttpAnswer:
 
 
 Answering = Callable[[str, str, Mapping[str, Sequence[str]]], HttpAnswer]
-"""From method, path, and the fields of query and form."""
+"""Takes the method, the path, and the fields of query and form."""
 
 
 class Endpoint:

@@ -81,5 +81,5 @@ class VerificationCache:
 
 
 def token_digest(token: str) -> bytes:
-    """Return the SHA-256 of the token. Different texts have different digests, even if they are no valid Unicode."""
+    """Return the SHA-256 of the token. Different texts have different digests, even if they are not valid Unicode."""
     return hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()

@@ -233,8 +233,8 @@ class TokenVerifier:
     def check_ready(self) -> None:
         """Check that keys and revocations are fresh enough to accept a token. Raises `VerificationUnavailable`.
 
-        The call fetches the same documents as the first token, and may wait as long. A server can call `check_ready`
-        at startup to find problems before the first request.
+        The call fetches the same documents as verifying the first token does, and may wait as long. A server can
+        call `check_ready` at startup to find problems before the first request.
         """
         self._revocations.settle()
         self._keys.check_current()

@@ -254,7 +254,7 @@ def _write(tx: Tx, piece: Callable[[Connection], None], rebuilds: int) -> None:
 
 
 def _next(rebuilds: int) -> int:
-    """Return another number, whatever number raw SQL has stored: concurrent rebuilds only compare it."""
+    """Return a different number, in range even if raw SQL stored a huge one: rebuilds only compare it."""
     return (rebuilds + 1) % _NUMBERS
 
 

@@ -58,7 +58,7 @@ class NumberCheck:
         rows: list[Any] = list(connection.exec_driver_sql(f"{SEQ_IN_FILE} LIMIT 2").scalars())
         last = rows[0] if rows else 0
         if len(rows) > 1 or not isinstance(last, int):
-            wrong = "The table sqlite_sequence was changed: it has no single number of the last event."
+            wrong = "The table sqlite_sequence was changed: its last event number is not one integer."
             return cls(name="sqlite_sequence", last=None, bound=MAX_NUMBER, findings_before=(wrong,))
         return cls(name="sqlite_sequence", last=last, bound=last_given(connection), highest=UNUSUAL)
 

@@ -273,7 +273,7 @@ class RevocationCheck(ScratchCheck):
     def _is_of_no_token(self, kid: str, cut: datetime | None) -> bool:
         """Whether the event that revoked the key may be among the dropped events.
 
-        This is so only if no event that still exists is of a token signed by the key.
+        Possible only if no remaining event concerns a token signed by the key.
         """
         if cut is None:
             return False

@@ -252,7 +252,7 @@ def hashes(connection: Connection, *, after: int, limit: int) -> list[bytes]:
 
 
 def checkpoints_between(connection: Connection, low: int, high: int) -> list[tuple[int, str]]:
-    """Return the size and the signed text of the checkpoints of more than `low` and up to `high` leaves."""
+    """Return the size and the signed text of each checkpoint with `low` < size <= `high`."""
     statement = _checkpoints(connection).where(checkpoints.c.size > low, checkpoints.c.size <= high)
     in_order = statement.order_by(checkpoints.c.size, checkpoints.c.at)
     return [(row.size, _as_text(row.signed)) for row in connection.execute(in_order)]
