@@ -52,6 +52,9 @@ MEMBERS += ["details", "holds", "enrolled", "ended", "slug", "gone", "problem", 
 FLOATS = st.floats(allow_nan=False, allow_infinity=False)
 LEAVES = st.none() | st.booleans() | st.integers(-3, 10**40) | st.text(max_size=3) | FLOATS
 NAMED = st.fixed_dictionaries({"id": st.text(max_size=3), "name": st.text(max_size=3)})
+DELEGATIONS = st.lists(
+    st.fixed_dictionaries({"id": st.text(min_size=1, max_size=3), "name": st.text(max_size=3)}), max_size=2
+)
 SELECTOR = st.fixed_dictionaries(
     {"key": st.text(max_size=3), "registered": st.text(), "shown": st.text(), "agrees": st.booleans()}
 )
@@ -81,15 +84,15 @@ def events(draw: st.DrawFn) -> dict[str, Any]:
     for thing in ("principal", "client", "subject"):
         named = row[f"{thing}_id"] is not None and row[f"{thing}_name"] is not None
         row |= {} if named else {f"{thing}_id": None, f"{thing}_name": None}
-    if row["principal_id"] is None:
-        row |= {"principal_kind": None, "principal_role": None}
+    if not row["principal_id"]:
+        row |= dict.fromkeys(("principal_id", "principal_name", "principal_kind", "principal_role"))
     else:
         row |= {"principal_kind": "administrator", "principal_role": "admin"}
     row |= {"id": 1, "kind": draw(st.sampled_from(KINDS))}
     row |= {"at": draw(INSTANTS), "expires_at": draw(st.none() | INSTANTS)}
     row |= {"reason": draw(st.sampled_from(REASONS)), "decision": draw(st.sampled_from([None, "granted", "denied"]))}
     row |= {"authority_version": draw(st.none() | st.integers(0, MAX_NUMBER)), "occurrences": draw(st.integers(1, 3))}
-    row |= {"delegations": draw(st.lists(NAMED, max_size=2)), "roles": draw(st.lists(NAMED, max_size=2))}
+    row |= {"delegations": draw(DELEGATIONS), "roles": draw(DELEGATIONS)}
     return row | {"detail": draw(st.dictionaries(st.sampled_from(MEMBERS), VALUES, max_size=4))}
 
 
