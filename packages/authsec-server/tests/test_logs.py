@@ -126,7 +126,7 @@ def test_a_line_has_the_traceback_of_an_error(capsys: pytest.CaptureFixture[str]
 def test_each_write_is_of_whole_lines_that_a_pipe_takes_at_once(lines: Lines, stream: Written) -> None:
     """Several workers write to one pipe, which keeps writes of up to 4,096 octets (PIPE_BUF) whole."""
     written: list[str] = []
-    stream.write = lambda text: written.append(text) or len(text)  # type: ignore[method-assign]
+    stream.write = lambda text: written.append(text) or len(text)  # type: ignore[method-assign] # a stream that keeps its parts
     said = [f"{number} {'ü' * number}" for number in range(300)]
 
     async def one_turn() -> None:

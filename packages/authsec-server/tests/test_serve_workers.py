@@ -244,7 +244,7 @@ def test_without_their_supervisor_the_workers_end(shared: Workers) -> None:
 
 @pytest.mark.soak
 def test_agents_go_on_while_workers_are_killed(postgres_url: str, tmp_path: Path) -> None:
-    """Whoever is connected to the killed worker loses the connection, and nobody gets another answer than a token."""
+    """Callers of the killed worker lose their connection. Each answer that a caller gets is a token."""
     with two_workers(postgres_url, tmp_path) as workers, ThreadPoolExecutor(6) as pool:
         client, statuses, lost, over = workers.agent(), list[int](), list[str](), threading.Event()
 

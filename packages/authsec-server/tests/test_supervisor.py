@@ -21,7 +21,7 @@ pytestmark = pytest.mark.skipif(os.name == "nt", reason="Windows has no workers"
 
 
 class Supervised:
-    """A supervisor whose workers do what `how` says."""
+    """A supervisor of workers that behave as `how` says."""
 
     def __init__(self, process: Process, output: Path) -> None:
         self.process = process

@@ -53,7 +53,7 @@ def test_the_month_gets_its_partition(database: Database, request: pytest.Fixtur
     database.append(lambda tx: tx.connection.exec_driver_sql(INSERT) and None)
     request.getfixturevalue("brief_statements")
     for _ in range(TRIES):
-        with suppress(Unavailable):
+        with suppress(Unavailable):  # the statement may time out, and the next try goes on
             database.append(lambda tx: audit.prepare_months(tx, IN_TIME))
     assert is_there(database)
 

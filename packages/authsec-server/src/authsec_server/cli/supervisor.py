@@ -5,7 +5,7 @@ Ctrl-C. It has no key and no connection to the database. All workers accept conn
 so a worker that ends keeps no connection waiting.
 
 The other workers start once the first one is ready: the first one migrates the database, makes the first keys, and
-tells the person at the terminal what is wrong with the settings.
+prints the problem if a setting is wrong.
 """
 
 from __future__ import annotations

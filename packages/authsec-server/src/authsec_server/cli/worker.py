@@ -22,7 +22,7 @@ from typing import Any, Final
 DRAIN: Final = b"D"
 STOP: Final = b"S"
 READY: Final = b"R"
-FINISH_SECONDS: Final = 15  # what is under way when the port closes gets so long to end
+FINISH_SECONDS: Final = 15  # for open requests to end, once the port is closed
 LAST_SECONDS: Final = 5  # and then the process: below the 30 s after which Kubernetes kills it
 _LENGTH: Final = struct.Struct("!I")
 

@@ -195,7 +195,7 @@ class SQLite(Database):
             with suppress(sqlite3.Error, DatabaseError), closing(self._writer.engine.raw_connection()) as connection:
                 sqlite_files.set_mark(cast("sqlite3.Connection", connection.driver_connection))
             if self._served_file is None:
-                with suppress(OSError):
+                with suppress(OSError):  # without the look, the server works as before
                     self._served_file = ServedFile(self._file)
 
     def look_at_file(self) -> None:
