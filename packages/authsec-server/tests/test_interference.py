@@ -12,7 +12,10 @@ import pytest
 from audit_answers import LATER, issued
 from authsec_server.audit import service as audit
 from authsec_server.db import Database, sqlite
+from authsec_server.delegations import service as delegations
 from authsec_server.failures import Unavailable
+from sealed_estate import sealed_estate
+from sqlalchemy import text
 
 TRIGGER = "CREATE TRIGGER kept AFTER UPDATE ON clients BEGIN UPDATE clients SET owner = 'x' WHERE id = new.id; END"
 FUNCTION = (
@@ -49,8 +52,26 @@ INTERFERING = {
             "CREATE DOMAIN other AS text CHECK (length(value) > 0)",
             "ALTER TABLE clients ALTER owner TYPE other",
         ),
+        "constraint once of clients": (
+            "ALTER TABLE clients ADD CONSTRAINT once EXCLUDE USING btree (id WITH =) DEFERRABLE INITIALLY DEFERRED",
+        ),
+        "policy kept of clients": ("CREATE POLICY kept ON clients USING (true)",),
+        "index few of clients": (
+            "CREATE OPERATOR CLASS kept FOR TYPE text USING hash AS OPERATOR 1 =, FUNCTION 1 hashtext(text)",
+            "CREATE INDEX few ON clients USING hash (owner kept)",
+        ),
+        "partition other of clients": ("CREATE TABLE other () INHERITS (clients)",),
+        "partition other of events": (
+            "CREATE TABLE other PARTITION OF events FOR VALUES FROM ('3000-01-01') TO ('3000-02-01')"
+            " PARTITION BY RANGE (at)",
+        ),
+        "view in the place of a table": (
+            "ALTER TABLE hourly_counts RENAME TO away",
+            "CREATE VIEW hourly_counts AS SELECT * FROM away",
+        ),
     },
 }
+UNDONE = text("UPDATE delegations SET revoked_at = NULL WHERE slug = 'first'")
 HARMLESS = {
     "sqlite": (
         "CREATE TABLE other (id INTEGER PRIMARY KEY, name TEXT UNIQUE)",
@@ -110,6 +131,19 @@ def test_no_change_is_made_beside_code_of_others(database: Database) -> None:
             database.change(interfered)  # which is rolled back, with the statements
         assert name in refused.value.message
     database.change(nothing)
+
+
+def test_a_row_that_is_written_again_after_the_digests_were_computed_is_noticed(estate: Any) -> None:
+    sealed_estate(estate)
+
+    def undone(tx: Any, act: Any) -> None:
+        delegations.revoke(tx, act, "first", estate.terms)
+        tell = tx.changes._tell
+        tx.changes.tell_by(lambda digests: (tell(digests), tx.connection.execute(UNDONE)))
+
+    with pytest.raises(Unavailable, match="what servers write to the table delegations"):
+        estate.do(undone)
+    assert estate.events()[-1].kind != "delegation.revoked"
 
 
 def test_tables_views_and_indexes_of_others_keep_no_server_from_writing(database: Database) -> None:

@@ -109,9 +109,6 @@ def execute(database: Database, statements: tuple[str, ...]) -> None:
         database.append(lambda tx, each=each: tx.connection.exec_driver_sql(each) and None)
 
 
-@pytest.mark.xfail(
-    strict=True, reason="refuse_foreign_code misses views named as tables, operator classes and nested partition keys"
-)
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
 def test_a_revocation_that_is_undone_without_a_trigger_is_refused_or_found(estate: Any, way: str) -> None:

@@ -129,7 +129,7 @@ class Database(ABC):
             with TableChanges.watching(tx.connection) as changes:
                 result = work(replace(tx, changes=changes))
                 changes.settle()
-            self._refuse_foreign_code(tx.connection)
+            self._refuse_interference(tx.connection, changes)
             return result
 
         result = self._run(Access.CHANGE, digested)
@@ -192,8 +192,8 @@ class Database(ABC):
         """Finish the queued writes and close every connection."""
 
     @abstractmethod
-    def _refuse_foreign_code(self, connection: Connection) -> None:
-        """Raise `Unavailable` if code of others could change what a `change` writes (see `interference`)."""
+    def _refuse_interference(self, connection: Connection, changes: TableChanges) -> None:
+        """Raise `Unavailable` if code of others could change, or has changed, what a `change` writes."""
 
     @abstractmethod
     def _run(self, access: Access, work: Work[T]) -> T: ...

@@ -19,6 +19,7 @@ from authsec_server.db.catalog import OBJECTS, reference_listing, sqlite_objects
 from authsec_server.db.postgresql_catalog import SchemaObject
 from authsec_server.db.postgresql_queries import FIRST_NORMAL
 from authsec_server.db.sqlite_reading import any_text, sqlite_driver_of
+from authsec_server.db.table_digests import TableChanges
 from authsec_server.failures import Unavailable
 
 log = structlog.get_logger(__name__)
@@ -60,6 +61,12 @@ def refuse_any_interference(connection: Connection, table: str, before: int, *, 
     refuse_foreign_schema(connection)
 
 
+def refuse_rewritten(changes: TableChanges) -> None:
+    """Raise `Unavailable` if a row of the change was written again after its digest was computed."""
+    if name := changes.written_again():
+        raise interference(name)
+
+
 def interference(table: str) -> Unavailable:
     """Log that the database does not write what servers write to the table, and return the failure."""
     log.error("a trigger or a rule changes what servers write: authsec audit verify", table=table)
@@ -70,8 +77,10 @@ def refuse_foreign_code(connection: Connection) -> None:
     """Raise `Unavailable` if the tables on PostgreSQL have code of others that could change what a change writes.
 
     A change calls this function after its last write. Its statements lock their tables until the commit, so nobody can
-    remove a trigger or a rule that has run, nor the expression of a constraint or an index.
+    remove a trigger or a rule that has run, nor the expression of a constraint or an index. Afterwards, no constraint
+    is left that PostgreSQL would check at the commit.
     """
+    connection.exec_driver_sql("SET CONSTRAINTS ALL IMMEDIATE")
     if found := connection.exec_driver_sql(_query()).scalar():
         raise _foreign_code(found)
 
@@ -141,21 +150,29 @@ def _begins_with(definition: str, beginnings: tuple[str, ...]) -> bool:
 @cache
 def _query() -> str:
     """Return the query for code of others on PostgreSQL. Without parameters, so that a session plans it once."""
-    tables = ", ".join(f"'{each}'" for each in tables_of_authsec())
+    names = ", ".join(f"('{each}')" for each in tables_of_authsec())
     return f"""
-WITH RECURSIVE ours (oid) AS (
-    SELECT oid FROM pg_class WHERE relname IN ({tables}) AND relkind IN ('r', 'p')
-        AND relnamespace = (SELECT oid FROM pg_namespace WHERE nspname = current_schema())
-    UNION SELECT inhrelid FROM pg_inherits JOIN ours ON inhparent = ours.oid)
+WITH RECURSIVE roots (oid) AS (
+    SELECT oid FROM pg_class WHERE relname IN (VALUES {names}) AND relkind IN ('r', 'p')
+        AND relnamespace = (SELECT oid FROM pg_namespace WHERE nspname = current_schema())),
+ours (oid) AS (SELECT oid FROM roots UNION SELECT inhrelid FROM pg_inherits JOIN ours ON inhparent = ours.oid)
 SELECT name || ' of ' || (SELECT relname FROM pg_class WHERE oid = owner) FROM (
     SELECT 'trigger ' || tgname AS name, tgrelid AS owner FROM pg_trigger
         WHERE NOT tgisinternal OR tgconstrrelid <> 0 AND tgconstrrelid NOT IN (SELECT oid FROM ours)
     UNION ALL SELECT 'rule ' || rulename, ev_class FROM pg_rewrite WHERE ev_class >= {FIRST_NORMAL}
+    UNION ALL SELECT 'policy ' || polname, polrelid FROM pg_policy
     UNION ALL SELECT 'constraint ' || conname, conrelid FROM pg_constraint
-        WHERE conrelid >= {FIRST_NORMAL} AND conbin::text ~ '{_CALL}'
+        WHERE conrelid >= {FIRST_NORMAL} AND (contype = 'x' OR conbin::text ~ '{_CALL}')
     UNION ALL SELECT 'default or generated column', adrelid FROM pg_attrdef WHERE adbin::text ~ '{_CALL}'
     UNION ALL SELECT 'index ' || indexrelid::regclass, indrelid FROM pg_index
-        WHERE indrelid >= {FIRST_NORMAL} AND (indexprs::text ~ '{_CALL}' OR indpred::text ~ '{_CALL}')
+        WHERE indrelid >= {FIRST_NORMAL} AND (indexprs::text ~ '{_CALL}' OR indpred::text ~ '{_CALL}'
+            OR EXISTS (SELECT FROM unnest(indclass) AS class WHERE class >= {FIRST_NORMAL}))
     UNION ALL SELECT 'column ' || attname, attrelid FROM pg_attribute WHERE atttypid >= {FIRST_NORMAL}
-) AS found WHERE owner IN (SELECT oid FROM ours) LIMIT 1
+    UNION ALL SELECT 'partition ' || relname, inhparent FROM pg_inherits JOIN pg_class ON oid = inhrelid
+        WHERE relkind <> 'r' OR NOT relispartition
+    UNION ALL SELECT 'partition key', partrelid FROM pg_partitioned_table
+        WHERE partexprs IS NOT NULL OR EXISTS (SELECT FROM unnest(partclass) AS class WHERE class >= {FIRST_NORMAL})
+) AS found WHERE owner IN (SELECT oid FROM ours)
+UNION ALL SELECT 'view in the place of a table' WHERE (SELECT count(*) FROM roots) <> {len(tables_of_authsec())}
+LIMIT 1
 """  # noqa: S608 - of constants

@@ -12,7 +12,7 @@ from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from authsec_server.db.database import READING, Access, Database, T, Work, open_tx
-from authsec_server.db.interference import refuse_foreign_code
+from authsec_server.db.interference import refuse_foreign_code, refuse_rewritten
 from authsec_server.db.locks import AUTHORITY_LOCK, MIGRATION_LOCK
 from authsec_server.db.migrate import has_schema, is_current, upgrade
 from authsec_server.db.postgresql_connection import (
@@ -32,6 +32,7 @@ from authsec_server.db.postgresql_connection import (
 )
 from authsec_server.db.postgresql_hints import CHANNEL, Listener
 from authsec_server.db.postgresql_session import OtherSession, with_schema_apart
+from authsec_server.db.table_digests import TableChanges
 from authsec_server.failures import Fault, OutcomeUnknown, StartupRefused, Unavailable
 
 # READ COMMITTED for the locked kinds: each statement after the lock must see what was committed before it was granted.
@@ -110,8 +111,9 @@ class PostgreSQL(Database):
             connection.execute(text(f"NOTIFY {CHANNEL}"))  # goes out with the commit
         return result
 
-    def _refuse_foreign_code(self, connection: Connection) -> None:
+    def _refuse_interference(self, connection: Connection, changes: TableChanges) -> None:
         refuse_foreign_code(connection)
+        refuse_rewritten(changes)
 
     @contextmanager
     def telling(self, tell: Callable[[], None]) -> Iterator[None]:

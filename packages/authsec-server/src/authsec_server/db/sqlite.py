@@ -23,13 +23,14 @@ from sqlalchemy.pool import NullPool
 
 from authsec_server.db import sqlite_files
 from authsec_server.db.database import READING, Access, Database, T, Work, open_tx
-from authsec_server.db.interference import compare_schema, forget_schema, refuse_foreign_schema
+from authsec_server.db.interference import compare_schema, forget_schema, refuse_foreign_schema, refuse_rewritten
 from authsec_server.db.migrate import has_schema, upgrade
 from authsec_server.db.sqlite_leftovers import refuse_leftovers
 from authsec_server.db.sqlite_open_files import Identity, identity, open_files, opened_others
 from authsec_server.db.sqlite_overwritten import REASON, ServedFile, refuse_overwritten
 from authsec_server.db.sqlite_reading import limit_cache
 from authsec_server.db.sqlite_writer import Writer, locked, primary_code
+from authsec_server.db.table_digests import TableChanges
 from authsec_server.failures import Fault, Unavailable
 from authsec_server.private_files import make_private
 
@@ -77,8 +78,9 @@ class SQLite(Database):
         except (DatabaseError, UnicodeDecodeError) as error:
             raise self._failure(error, "read") or error from error
 
-    def _refuse_foreign_code(self, connection: Connection) -> None:
+    def _refuse_interference(self, connection: Connection, changes: TableChanges) -> None:
         refuse_foreign_schema(connection)
+        refuse_rewritten(changes)
 
     def _failure(self, error: BaseException, verb: str) -> Unavailable | None:
         """Return the failure for the callers, or None for a programming error.

@@ -104,6 +104,7 @@ class TableChanges:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._before: dict[str, dict[tuple[Any, ...], int | None]] = {}
+        self._after: dict[str, dict[tuple[Any, ...], int]] = {}  # of the same rows, when their digests were computed
         self._tell: Callable[[Digests], None] | None = None
 
     @classmethod
@@ -128,17 +129,27 @@ class TableChanges:
         """
         factors = {}
         for name, before in self._before.items():
-            now = {key: _element(name, row) for key, row in self._keyed(name, before)}
+            self._after[name] = now = self._elements(name, before)
             changed = [key for key, element in before.items() if element != now.get(key)]
             if changed:
                 removed = (element for key in changed if (element := before[key]) is not None)
                 added = (now[key] for key in changed if key in now)
                 factors[name] = multiplied(pow(multiplied(EMPTY, removed), -1, PRIME), added)
-        self._before.clear()
         if factors and self._tell is None:
             raise RuntimeError(f"no event says what was changed in {', '.join(sorted(factors))}")
         if factors and self._tell is not None:
             self._tell(self._written(factors))
+
+    def written_again(self) -> str:
+        """Return the name of a table with a row that has changed since `settle`, or an empty text.
+
+        The attack: code of others that the database runs in a later statement undoes a part of the change.
+        """
+        settled = self._after.items()
+        return next((name for name, after in settled if self._elements(name, self._before[name]) != after), "")
+
+    def _elements(self, name: str, keys: Iterable[tuple[Any, ...]]) -> dict[tuple[Any, ...], int]:
+        return {key: _element(name, row) for key, row in self._keyed(name, keys)}
 
     def _written(self, factors: Mapping[str, int]) -> Digests:
         """Save the new product of each changed table's rows, and return the digests before and after the change.
