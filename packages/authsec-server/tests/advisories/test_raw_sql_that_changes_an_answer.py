@@ -22,7 +22,7 @@ from authsec_server.db import Database, Tx, open_database
 from authsec_server.failures import Failure
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from postgresql_pages import PAGE, exchange
+from postgresql_pages import exchange
 from sqlalchemy.exc import DBAPIError
 
 TABLES = {
@@ -54,7 +54,7 @@ INDEXES = (
     "ix_client_counts_refused_hour",
 )
 FILES = """
-SELECT c.oid::regclass::text, pg_relation_size(c.oid) FROM pg_class c LEFT JOIN pg_index i ON i.indexrelid = c.oid
+SELECT c.oid::regclass::text, pg_read_binary_file(pg_relation_filepath(c.oid)) FROM pg_class c LEFT JOIN pg_index i ON i.indexrelid = c.oid
 WHERE c.relkind IN ('r', 'i') AND pg_relation_size(c.oid) > 0 AND (
     c.relnamespace = 'public'::regnamespace
     OR c.oid IN (SELECT reltoastrelid FROM pg_class WHERE relnamespace = 'public'::regnamespace)
@@ -302,15 +302,16 @@ def test_whatever_sql_does_to_postgresql_is_found(database: Database, examples: 
 @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
 def test_whatever_is_written_into_a_file_of_postgresql_is_found(database: Database, examples: int) -> None:
     log = fill(database)
+    database.append(lambda tx: tx.connection.exec_driver_sql("CHECKPOINT") and None)  # all is in the files
     files = database.read(lambda tx: tx.connection.exec_driver_sql(FILES).all())
-    pages = [(name, page) for name, size in files for page in range(size // PAGE)]
+    used = [(name, at) for name, content in files for at, octet in enumerate(content) if octet]
 
-    def attack(change: tuple[tuple[str, int], int, bytes]) -> None:
-        (relation, page), at, octets = change
+    def attack(change: tuple[tuple[str, int], bytes]) -> None:
+        (relation, at), octets = change
         hidden: list[str] = []
 
         def write(content: bytearray) -> None:
-            content[page * PAGE + at : page * PAGE + at + len(octets)] = octets
+            content[at : at + len(octets)] = octets[: len(content) - at]
 
         def attempt(tx: Tx) -> None:
             exchange(tx, relation, write)
@@ -321,9 +322,8 @@ def test_whatever_is_written_into_a_file_of_postgresql_is_found(database: Databa
             database.append(attempt)
         assert hidden == [], change
 
-    _for_many(
-        examples, st.tuples(st.sampled_from(pages), st.integers(0, PAGE - 3), st.binary(min_size=1, max_size=3)), attack
-    )
+    _for_many(examples, st.tuples(st.sampled_from(used), st.binary(min_size=1, max_size=3)), attack)
+    assert database.read(lambda tx: verify(tx, log.keys, [log.checkpoint], now=LATER)).findings == ()
 
 
 def _hidden_in(tx: Tx, log: SealedLog, change: object) -> list[str]:

@@ -235,6 +235,8 @@ class _Postgresql:
             whole(value) if is_instant and value is not None else value
             for value, is_instant in zip(raw, self._instants, strict=True)
         )
+        if not all(map(_is_utf_8, values)):  # the driver of `verify` keeps other octets as surrogates
+            return StoredRow(values=tuple(map(_escaped, values)), handle=handle, odd="a text is not UTF-8")
         lacking = [
             name
             for name, value in zip(self._table.columns, values, strict=True)
@@ -242,6 +244,14 @@ class _Postgresql:
         ]
         odd = f"{lacking[0]} is null" if lacking else _wrong_value(self._table, values)
         return StoredRow(values=values, handle=handle, odd=odd)
+
+
+def _is_utf_8(value: Value) -> bool:
+    return not isinstance(value, str) or value.isascii() or not any("\ud800" <= each <= "\udfff" for each in value)
+
+
+def _escaped(value: Value) -> Value:
+    return value.encode("utf-8", "backslashreplace").decode() if isinstance(value, str) else value
 
 
 def whole(value: str) -> str:
