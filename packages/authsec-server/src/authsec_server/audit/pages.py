@@ -142,7 +142,7 @@ def _in_order_of_sealing(connection: Connection, conditions: _Conditions, limit:
     return _read_in_this_order(connection, numbers_fitting(connection, numbers), conditions)[:limit]
 
 
-def _different(connection: Connection, numbers: Select[tuple[int]]) -> list[int]:
+def _different(connection: Connection, numbers: Select[Any]) -> list[int]:
     return list(dict.fromkeys(connection.execute(numbers).scalars()))
 
 

@@ -174,9 +174,7 @@ def _fitting(measured: Iterable[tuple[int, int]]) -> int:
     return at
 
 
-def _of_number(
-    connection: Connection, number: int, limit: int, too_long: Collection[int]
-) -> Sequence[Row[Any] | int]:
+def _of_number(connection: Connection, number: int, limit: int, too_long: Collection[int]) -> Sequence[Row[Any] | int]:
     """Return the earliest `limit` events with this number; the number if one of them is unreadable."""
     if number in too_long:
         return [number]
