@@ -17,7 +17,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 import pytest
-from audit_answers import LATER, fill, issued
+from audit_answers import ANN, LATER, fill, issued
 from authsec_server.audit import service as audit
 from authsec_server.audit.sealing import store
 from authsec_server.audit.sealing.checkpoints import Keys
@@ -117,7 +117,7 @@ def test_an_event_whose_number_an_old_seal_gets_is_named(database: Database, in_
 
 
 @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
-def test_two_old_seals_of_one_number_do_not_end_sealing(database: Database) -> None:
+def test_two_old_seals_of_one_number_end_neither_sealing_nor_an_answer(database: Database) -> None:
     fill(database)
     now = BEGUN
     sealer = sealer_of(database, lambda: now)
@@ -132,6 +132,8 @@ def test_two_old_seals_of_one_number_do_not_end_sealing(database: Database) -> N
     while sealer.seal():
         pass
     assert database.read(lambda tx: store.is_sealed(tx.connection, other))
+    (event,) = database.read(lambda tx: audit.of_request(tx, ANN, "req_70"))[:1]
+    assert event.id == number
 
 
 @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)

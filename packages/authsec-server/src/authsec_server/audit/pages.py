@@ -56,7 +56,8 @@ _TIMES = 500  # or numbers, in one statement
 
 # Not by number alone: somebody who writes to the database can keep a low number free, and use it later. No event gets a
 # lower place later. Events that are not sealed yet come last.
-_PLACE = select(sealed_events.c.position).where(sealed_events.c.event_id == events.c.id).scalar_subquery()
+# Raw SQL can give several seals to one event, once it has removed the unique index.
+_PLACE = select(func.min(sealed_events.c.position)).where(sealed_events.c.event_id == events.c.id).scalar_subquery()
 _SEALED_FIRST = (func.coalesce(_PLACE, 2**63 - 1), events.c.id)
 
 _Columns = ReadOnlyColumnCollection[str, Any]
