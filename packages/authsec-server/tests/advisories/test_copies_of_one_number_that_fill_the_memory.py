@@ -13,7 +13,8 @@ from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
-from audit_answers import LATER, fill
+from audit_answers import ANN, LATER, fill, issued
+from authsec_server.audit import service as audit
 from authsec_server.audit.rollup import roll_up
 from authsec_server.audit.sealing.sealer import Sealer
 from authsec_server.audit.sealing.verifying import verify
@@ -73,3 +74,19 @@ def test_copies_of_a_number_fill_no_memory(
         assert tracemalloc.get_traced_memory()[1] < 6 * MOST_BYTES
     finally:
         tracemalloc.stop()
+
+
+def test_copies_of_a_number_fill_no_memory_beside_an_unreadable_event(database: Database) -> None:
+    fill(database)
+    copies = INSERT.format(at=AT.isoformat(), kind="token.refused", copies=200)
+    database.append(lambda tx: tx.connection.exec_driver_sql(copies) and None)
+    number = database.append(lambda tx: audit.record(tx, issued(70, at=AT)))
+    unreadable = f"UPDATE events SET expires_at = 'infinity' WHERE id = {number}"
+    database.append(lambda tx: tx.connection.exec_driver_sql(unreadable) and None)
+    tracemalloc.start()
+    try:
+        found = database.read(lambda tx: audit.page(tx, ANN, limit=50)).items
+        assert tracemalloc.get_traced_memory()[1] < 6 * MOST_BYTES
+    finally:
+        tracemalloc.stop()
+    assert len(found) <= 50

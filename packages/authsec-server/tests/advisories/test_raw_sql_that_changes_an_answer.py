@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
+import time
 from collections.abc import Callable
 from contextlib import closing, suppress
 from dataclasses import dataclass
@@ -22,7 +23,8 @@ from authsec_server.db import Database, Tx, open_database
 from authsec_server.failures import Failure
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from postgresql_pages import PAGE, exchange
+from postgresql_pages import exchange
+from reused_postgresql import RECOVERY_SECONDS
 from sqlalchemy.exc import DBAPIError
 
 TABLES = {
@@ -54,7 +56,8 @@ INDEXES = (
     "ix_client_counts_refused_hour",
 )
 FILES = """
-SELECT c.oid::regclass::text, pg_relation_size(c.oid) FROM pg_class c LEFT JOIN pg_index i ON i.indexrelid = c.oid
+SELECT c.oid::regclass::text, pg_read_binary_file(pg_relation_filepath(c.oid))
+FROM pg_class c LEFT JOIN pg_index i ON i.indexrelid = c.oid
 WHERE c.relkind IN ('r', 'i') AND pg_relation_size(c.oid) > 0 AND (
     c.relnamespace = 'public'::regnamespace
     OR c.oid IN (SELECT reltoastrelid FROM pg_class WHERE relnamespace = 'public'::regnamespace)
@@ -302,28 +305,41 @@ def test_whatever_sql_does_to_postgresql_is_found(database: Database, examples: 
 @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
 def test_whatever_is_written_into_a_file_of_postgresql_is_found(database: Database, examples: int) -> None:
     log = fill(database)
+    database.append(lambda tx: tx.connection.exec_driver_sql("CHECKPOINT") and None)  # all is in the files
     files = database.read(lambda tx: tx.connection.exec_driver_sql(FILES).all())
-    pages = [(name, page) for name, size in files for page in range(size // PAGE)]
+    used = [(name, at) for name, content in files for at, octet in enumerate(content) if octet]
 
-    def attack(change: tuple[tuple[str, int], int, bytes]) -> None:
-        (relation, page), at, octets = change
+    def attack(change: tuple[tuple[str, int], bytes]) -> None:
+        (relation, at), octets = change
         hidden: list[str] = []
 
         def write(content: bytearray) -> None:
-            content[page * PAGE + at : page * PAGE + at + len(octets)] = octets
+            content[at : at + len(octets)] = octets[: len(content) - at]
 
         def attempt(tx: Tx) -> None:
             exchange(tx, relation, write)
             hidden.extend(_hidden_in(tx, log, change))
             raise _Undone
 
-        with suppress(_Undone, Failure, DBAPIError):  # what PostgreSQL cannot read is no good answer
+        try:
             database.append(attempt)
-        assert hidden == [], change
+        except _Undone:
+            assert hidden == [], change
+        except (Failure, DBAPIError):  # what PostgreSQL cannot read is no good answer
+            _wait_for(database)
 
-    _for_many(
-        examples, st.tuples(st.sampled_from(pages), st.integers(0, PAGE - 3), st.binary(min_size=1, max_size=3)), attack
-    )
+    _for_many(examples, st.tuples(st.sampled_from(used), st.binary(min_size=1, max_size=3)), attack)
+    assert database.read(lambda tx: verify(tx, log.keys, [log.checkpoint], now=LATER)).findings == ()
+
+
+def _wait_for(database: Database) -> None:
+    """PostgreSQL crashes at some octets, and recovers."""
+    last = time.monotonic() + RECOVERY_SECONDS
+    while time.monotonic() < last:
+        with suppress(Failure, DBAPIError):
+            return database.read(lambda _: None)
+        time.sleep(0.1)
+    return None
 
 
 def _hidden_in(tx: Tx, log: SealedLog, change: object) -> list[str]:

@@ -59,3 +59,44 @@ def test_the_history_of_a_token_stays_after_its_role_was_deleted(estate: Any, ho
     estate.database.change(lambda tx: delegations.revoke(tx, at(60), "first", estate.terms))
     estate.database.change(lambda tx: delegations.delete_role(tx, at(70), role.id))
     assert history() == before
+
+
+def test_many_roles_are_deleted_by_one_change(estate: Any) -> None:
+    estate.agent()
+    act, numbers, ids = estate.act, [], []
+    for number in range(21):
+        role = estate.role(f"role-{number}")
+        delegation = estate.delegate(slug=f"d-{number}", role=role.slug).delegation
+        numbers.append(token_under(estate, role, delegation, act.now + timedelta(hours=5)))
+        ids.append(role.id)
+    narrowed, over = (replace(act, now=act.now + timedelta(minutes=minutes)) for minutes in (10, 60))
+
+    def narrow(tx: Any) -> None:
+        for number in range(21):
+            roles.edit(tx, narrowed, f"role-{number}", revision=1, changes={"actions": ["customers:read"]})
+
+    def delete(tx: Any) -> None:
+        for number, id_ in enumerate(ids):
+            delegations.revoke(tx, over, f"d-{number}", estate.terms)
+            delegations.delete_role(tx, over, id_)
+
+    estate.database.change(narrow)
+    estate.database.change(delete)
+    found = estate.database.read(lambda tx: revoked(tx, [audit.event(tx, act.principal, each) for each in numbers]))
+    assert found == dict.fromkeys(numbers, narrowed.now)
+
+
+def test_events_of_an_earlier_time_push_no_deletion_out(estate: Any) -> None:
+    role, _ = estate.role(), estate.agent()
+    delegation, act = estate.delegate(slug="first").delegation, estate.act
+    number = token_under(estate, role, delegation, act.now + timedelta(hours=5))
+    narrowed, over = (replace(act, now=act.now + timedelta(minutes=minutes)) for minutes in (10, 60))
+    narrower = {"actions": ["customers:read"]}
+    estate.database.change(lambda tx: roles.edit(tx, narrowed, "support", revision=1, changes=narrower))
+    for _ in range(50):  # as raw SQL would insert them
+        planted = Event(at=narrowed.now, kind=EventKind.ROLE_DELETED, request_id="", detail={"slug": "other"})
+        estate.database.append(lambda tx, planted=planted: audit.record(tx, planted))
+    estate.database.change(lambda tx: delegations.revoke(tx, over, "first", estate.terms))
+    estate.database.change(lambda tx: delegations.delete_role(tx, over, role.id))
+    found = estate.database.read(lambda tx: revoked(tx, [audit.event(tx, act.principal, number)]))
+    assert found == {number: narrowed.now}

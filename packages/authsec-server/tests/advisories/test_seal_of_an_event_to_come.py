@@ -17,7 +17,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 import pytest
-from audit_answers import LATER, fill, issued
+from audit_answers import ANN, LATER, fill, issued
 from authsec_server.audit import service as audit
 from authsec_server.audit.sealing import store
 from authsec_server.audit.sealing.checkpoints import Keys
@@ -90,7 +90,7 @@ def test_planted_seals_keep_no_event_from_its_seal(database: Database, place: st
         while sealer.seal():
             pass
     assert database.read(lambda tx: store.places(tx.connection, [number]))[number] > 0
-    assert [line["seals"] for line in logs if "were deleted" in line["event"]] == [1]
+    assert [line["seals"] for line in logs if "no checkpoint covers" in line["event"]] == [1]
     report = database.check(lambda tx: verify(tx, sealer_keys(database), now=now))
     assert not report.findings
 
@@ -114,3 +114,43 @@ def test_an_event_whose_number_an_old_seal_gets_is_named(database: Database, in_
             pass
     assert [line["number"] for line in logs if "is not sealed" in line["event"]] == numbers[:1]
     assert database.read(lambda tx: store.is_sealed(tx.connection, numbers[1]))
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+def test_two_old_seals_of_one_number_end_neither_sealing_nor_an_answer(database: Database) -> None:
+    fill(database)
+    now = BEGUN
+    sealer = sealer_of(database, lambda: now)
+    sealer.seal()
+    now += timedelta(seconds=1)
+    number, other = record(database, now), record(database, now + timedelta(milliseconds=1))
+    for each in (
+        "ALTER TABLE sealed_events DROP CONSTRAINT uq_sealed_events_event_id",
+        f"UPDATE sealed_events SET event_id = {number} WHERE position IN (5, 6)",
+    ):
+        database.append(lambda tx, each=each: tx.connection.exec_driver_sql(each) and None)
+    while sealer.seal():
+        pass
+    assert database.read(lambda tx: store.is_sealed(tx.connection, other))
+    (event,) = database.read(lambda tx: audit.of_request(tx, ANN, "req_70"))[:1]
+    assert event.id == number
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+def test_seals_that_cannot_be_deleted_do_not_keep_the_sealer_busy(database: Database) -> None:
+    fill(database)
+    now = BEGUN
+    sealer = sealer_of(database, lambda: now)
+    sealer.seal()
+    planted = "SELECT 1000000 + i, 1000000 + i, '' FROM generate_series(1, 20) i"
+    for each in (
+        "CREATE RULE kept AS ON DELETE TO sealed_events DO INSTEAD NOTHING",
+        f"INSERT INTO sealed_events (position, event_id, hash) {planted}",
+    ):
+        database.append(lambda tx, each=each: tx.connection.exec_driver_sql(each) and None)
+    now += timedelta(seconds=1)
+    number = record(database, now)
+    with capture_logs() as logs:
+        assert [sealer.seal() for _ in range(5)][-1] is False
+    assert len(logs) == 1
+    assert database.read(lambda tx: store.is_sealed(tx.connection, number))

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable
+from itertools import count
 
 from authsec_server.db import Tx
 
 PAGE = 8192
+_NODES = 500_000  # far above those of PostgreSQL
+_exchanged = count()
 _BASES = (
     *(0x5B1F36E9, 0xB8525960, 0x02AB50AA, 0x1DE66D2A, 0x79FF467A, 0x9BB9F8A3, 0x217E7CD2, 0x83E13D2C),
     *(0xF8D4474F, 0xE39EB970, 0x42C6AE16, 0x993216FA, 0x7B093B5D, 0x98DAFF3C, 0xF718902A, 0x0B1C9CDB),
@@ -17,17 +20,31 @@ _BASES = (
 
 
 def exchange(tx: Tx, relation: str, change: Callable[[bytearray], None]) -> None:
-    """Change the file of a table or an index until the transaction is rolled back. The checksums are right."""
+    """Change the file of a table or an index until the transaction is rolled back. The checksums are right.
+
+    The indexes of a table get copies of their files: PostgreSQL marks the entries that lead to no row of the changed
+    table, and keeps these marks after a rollback.
+    """
     sql = tx.connection.exec_driver_sql
     sql("CHECKPOINT")
-    path = sql(f"SELECT pg_relation_filepath('{relation}')").scalar_one()
-    content = bytearray(sql(f"SELECT pg_read_binary_file('{path}')").scalar_one())
-    change(content)
-    for block in range(len(content) // PAGE):
-        _set_checksum(content, block)
-    node = int(sql("SELECT max(relfilenode) FROM pg_class").scalar_one()) + 500_000
+    indexes = sql(f"SELECT indexrelid::regclass::text FROM pg_index WHERE indrelid = '{relation}'::regclass").scalars()
+    for each in (relation, *indexes):
+        path = sql(f"SELECT pg_relation_filepath('{each}')").scalar_one()
+        content = bytearray(sql(f"SELECT pg_read_binary_file('{path}')").scalar_one())
+        if each == relation:
+            change(content)
+            for block in range(len(content) // PAGE):
+                _set_checksum(content, block)
+        _replace(tx, each, path.rpartition("/")[0], content)
+
+
+def _replace(tx: Tx, relation: str, folder: str, content: bytearray) -> None:
+    sql = tx.connection.exec_driver_sql
+    # Never the same file twice: PostgreSQL keeps pages of a file in memory after the rollback.
+    node = int(sql("SELECT max(relfilenode) FROM pg_class WHERE relfilenode < %s", (_NODES,)).scalar_one())
+    node += _NODES + next(_exchanged)
     oid = sql("SELECT lo_from_bytea(0, %s)", (bytes(content),)).scalar_one()
-    sql(f"SELECT lo_export({oid}, '{path.rpartition('/')[0]}/{node}'), lo_unlink({oid})")
+    sql(f"SELECT lo_export({oid}, '{folder}/{node}'), lo_unlink({oid})")
     sql(f"UPDATE pg_class SET relfilenode = {node} WHERE oid = '{relation}'::regclass")
 
 

@@ -5,8 +5,9 @@ To create a database and drop it takes the server a quarter of a second of proce
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 import psycopg
@@ -14,6 +15,7 @@ from authsec_server.db import open_database
 from psycopg import sql
 
 NAME, TEMPLATE = "authsec", "migrated"
+RECOVERY_SECONDS = 60
 # All that a migration makes: a test that changes any of it gets others a new database.
 _LOOK = """
 SELECT array_agg(line ORDER BY line) FROM (
@@ -69,15 +71,28 @@ class ReusedDatabase:
             self._fresh = _seen(session)
 
     def clear(self) -> None:
-        """Make it as it was. Whoever is still connected is thrown out."""
-        with self._session() as session:
+        """Make it as it was. Whoever is still connected is thrown out.
+
+        If the server of the database crashed, or the database cannot be emptied, it is replaced. Otherwise the next
+        test would find the rows of this one.
+        """
+        with suppress(psycopg.Error), self._session() as session:
             session.execute(_END_OTHERS)
             session.execute("SET session_replication_role = replica")  # in whatever order the tables are emptied
             if self._emptied(session):
                 return
+        self._wait()
         with psycopg.connect(self._server, autocommit=True) as connection:
             connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(NAME)))
         self._make()
+
+    def _wait(self) -> None:
+        """Wait for a server that recovers from a crash."""
+        last = time.monotonic() + RECOVERY_SECONDS
+        while time.monotonic() < last:
+            with suppress(psycopg.OperationalError), psycopg.connect(self._server):
+                return
+            time.sleep(0.1)
 
     def _make(self) -> None:
         """Copy the template, which costs a quarter of what the migrations cost."""

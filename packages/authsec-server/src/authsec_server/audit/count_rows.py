@@ -218,8 +218,15 @@ class _Sqlite:
 
 
 def _postgresql(table: CountTable) -> str:
-    values = ", ".join(f"CAST({column} AS text)" if column in _INSTANTS else column for column in table.columns)
+    values = ", ".join(map(_postgresql_value, table.columns))
     return f"SELECT CAST(ctid AS text), {values} FROM {table.name}"  # noqa: S608 - names from here
+
+
+def _postgresql_value(column: str) -> str:
+    if column in _NUMBERS:
+        return column
+    # Texts as octets: text that is not UTF-8 would end the whole answer with an error.
+    return f"CAST({column} AS text)" if column in _INSTANTS else f"textsend(CAST({column} AS text))"
 
 
 class _Postgresql:
@@ -232,9 +239,11 @@ class _Postgresql:
     def row(self, row: Any) -> StoredRow:
         handle, *raw = row
         values: tuple[Value, ...] = tuple(
-            whole(value) if is_instant and value is not None else value
+            whole(value) if is_instant and value is not None else _decoded(value)
             for value, is_instant in zip(raw, self._instants, strict=True)
         )
+        if not all(map(_is_utf_8, values)):
+            return StoredRow(values=tuple(map(_escaped, values)), handle=handle, odd="a text is not UTF-8")
         lacking = [
             name
             for name, value in zip(self._table.columns, values, strict=True)
@@ -242,6 +251,19 @@ class _Postgresql:
         ]
         odd = f"{lacking[0]} is null" if lacking else _wrong_value(self._table, values)
         return StoredRow(values=values, handle=handle, odd=odd)
+
+
+def _decoded(value: Value | bytes) -> Value:
+    """Return octets as text, as a copied row has them. Octets that are not UTF-8 become surrogates."""
+    return value.decode("utf-8", "surrogateescape") if isinstance(value, bytes) else value
+
+
+def _is_utf_8(value: Value) -> bool:
+    return not isinstance(value, str) or value.isascii() or not any("\ud800" <= each <= "\udfff" for each in value)
+
+
+def _escaped(value: Value) -> Value:
+    return value.encode("utf-8", "backslashreplace").decode() if isinstance(value, str) else value
 
 
 def whole(value: str) -> str:

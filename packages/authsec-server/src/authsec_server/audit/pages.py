@@ -8,7 +8,8 @@ No query searches the text of a JSON column.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -51,11 +52,12 @@ from authsec_server.failures import Conflict
 CANDIDATES = 5000
 _LATEST = 100  # events, of which one has the highest number
 _NAMESAKES = 10  # events of one token, or of one deletion, that are looked at
-_TIMES = 500  # in one statement
+_TIMES = 500  # or numbers, in one statement
 
 # Not by number alone: somebody who writes to the database can keep a low number free, and use it later. No event gets a
 # lower place later. Events that are not sealed yet come last.
-_PLACE = select(sealed_events.c.position).where(sealed_events.c.event_id == events.c.id).scalar_subquery()
+# Raw SQL can give several seals to one event, once it has removed the unique index.
+_PLACE = select(func.min(sealed_events.c.position)).where(sealed_events.c.event_id == events.c.id).scalar_subquery()
 _SEALED_FIRST = (func.coalesce(_PLACE, 2**63 - 1), events.c.id)
 
 _Columns = ReadOnlyColumnCollection[str, Any]
@@ -115,23 +117,41 @@ def first_sealed(connection: Connection, wanted: EventFilter, limit: int) -> tup
     return _sealed(connection, _in_order_of_sealing(connection, conditions, limit))
 
 
-def deleted_roles(connection: Connection, times: Collection[datetime]) -> list[Recorded]:
-    """Return the events of roles that were deleted at exactly these times, in the order of sealing."""
-    found: list[Recorded] = []
-    for some in in_batches(times, _TIMES):
-        conditions = [events.c.at.in_(some), events.c.kind == EventKind.ROLE_DELETED]
-        found += _in_order_of_sealing(connection, conditions, _NAMESAKES * len(some))
-    return found
+def deleted_roles(connection: Connection, times: Collection[datetime]) -> Iterator[Recorded]:
+    """Yield the events of roles that were deleted at exactly these times, in the order of sealing, some at a time.
+
+    A time occurs in `times` once for each role that may have been deleted then: one change can delete many.
+    The attack: raw SQL inserts many long events of one time later, which would push out those of other times.
+    """
+    for some in in_batches(Counter(times).items(), _TIMES):
+        conditions = [events.c.at.in_([at for at, _ in some]), events.c.kind == EventKind.ROLE_DELETED]
+        its = select(events.c.id, events.c.at, _SEALED_FIRST[0].label("place")).where(*conditions).subquery()
+        rank = func.row_number().over(partition_by=its.c.at, order_by=(its.c.place, its.c.id))
+        ranked = select(its.c.id, its.c.place, rank.label("rank")).subquery()
+        first = select(ranked.c.id).where(ranked.c.rank <= _NAMESAKES * max(roles for _, roles in some))
+        numbers = _different(connection, first.order_by(ranked.c.place, ranked.c.id))
+        while numbers:
+            together = numbers_fitting(connection, numbers[:_TIMES])
+            yield from _read_in_this_order(connection, together, conditions)
+            numbers = numbers[len(together) :]
 
 
 def _in_order_of_sealing(connection: Connection, conditions: _Conditions, limit: int) -> list[Recorded]:
     """Return the first matching events in the order of sealing, as many as fit into memory together."""
     # Of all matching events, only the numbers are sorted.
-    in_order = select(events.c.id).where(*conditions).order_by(*_SEALED_FIRST).limit(limit)
-    numbers = list(dict.fromkeys(connection.execute(in_order).scalars()))
-    place = {number: at for at, number in enumerate(numbers_fitting(connection, numbers))}
+    numbers = _different(connection, select(events.c.id).where(*conditions).order_by(*_SEALED_FIRST).limit(limit))
+    return _read_in_this_order(connection, numbers_fitting(connection, numbers), conditions)[:limit]
+
+
+def _different(connection: Connection, numbers: Select[Any]) -> list[int]:
+    return list(dict.fromkeys(connection.execute(numbers).scalars()))
+
+
+def _read_in_this_order(connection: Connection, numbers: Sequence[int], conditions: _Conditions) -> list[Recorded]:
+    """Return the matching events with these numbers. `numbers_fitting` must have returned the numbers."""
+    place = {number: at for at, number in enumerate(numbers)}
     found = [_hashed(each) for each in read_numbered(connection, place, *conditions)]
-    return sorted(found, key=lambda each: place.get(each.id, limit))[:limit]
+    return sorted(found, key=lambda each: place.get(each.id, len(place)))
 
 
 def _reads_wrong_index(wanted: str) -> Conflict:

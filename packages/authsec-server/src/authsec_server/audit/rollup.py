@@ -82,6 +82,7 @@ def roll_up(database: Database, now: datetime, *, batches: int = MAX_BATCHES) ->
     Blocks its thread.
     """
     if not database.read(partial(_has_more, now=now)):
+        _blocked.pop(database, None)  # another server may have counted
         return True
     highest = highest_number(database)
     _warn_if_blocked(database, now, is_blocked=highest is None)

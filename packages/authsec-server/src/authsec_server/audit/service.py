@@ -6,7 +6,7 @@ The module `counts` has numbers, `live` serves watchers, and `export` makes expo
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -176,13 +176,14 @@ def token_issued(tx: Tx, jti: str) -> Recorded | None:
     return pages.token_issued(tx.connection, jti) if is_numberlike(jti) else None
 
 
-def deleted_roles(tx: Tx, times: Collection[datetime]) -> list[Recorded]:
-    """Return the events of roles that were deleted at exactly these times, in the order of sealing.
+def deleted_roles(tx: Tx, times: Collection[datetime]) -> Iterator[Recorded]:
+    """Yield the events of roles that were deleted at exactly these times, in the order of sealing.
 
+    A time occurs in `times` once for each role that may have been deleted then.
     Unreadable events are left out. No principal is checked.
     """
     found = pages.deleted_roles(tx.connection, times)
-    return [each for each in found if each.event.kind is EventKind.ROLE_DELETED]
+    return (each for each in found if each.event.kind is EventKind.ROLE_DELETED)
 
 
 def highest_version(tx: Tx) -> int:

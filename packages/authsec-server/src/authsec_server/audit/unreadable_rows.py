@@ -8,6 +8,7 @@ So a query first reads the sizes of its rows, and skips rows longer than a serve
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from functools import cache
 from typing import Any, Final
@@ -47,8 +48,8 @@ def read_events(
     except UNREADABLE as error:
         raise_unless_of_a_row(error)
     with any_text(connection):
-        numbers = dict.fromkeys(number for number, _ in sizes)
-        return [row for number in numbers for row in _of_number(connection, number, too_long)]
+        rows = Counter(number for number, _ in sizes)
+        return [row for number in rows for row in _of_number(connection, number, rows[number], too_long)]
 
 
 def sizes_of(connection: Connection, statement: Select[Any]) -> Sequence[Size]:
@@ -173,11 +174,13 @@ def _fitting(measured: Iterable[tuple[int, int]]) -> int:
     return at
 
 
-def _of_number(connection: Connection, number: int, too_long: Collection[int]) -> Sequence[Row[Any] | int]:
+def _of_number(connection: Connection, number: int, limit: int, too_long: Collection[int]) -> Sequence[Row[Any] | int]:
+    """Return the earliest `limit` events with this number; the number if one of them is unreadable."""
     if number in too_long:
         return [number]
+    statement = select(events).where(events.c.id == number).order_by(events.c.at).limit(limit)
     try:
-        return connection.execute(select(events).where(events.c.id == number)).all()
+        return connection.execute(statement).all()
     except UNREADABLE as error:
         raise_unless_of_a_row(error)
         return [number]

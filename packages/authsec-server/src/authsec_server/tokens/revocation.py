@@ -71,11 +71,13 @@ def _slugs(tx: Tx, issued: Collection[Recorded]) -> dict[str, str]:
     if ids <= slugs.keys():
         return slugs
     ended = {(each.version, each.subject_id): each.at for each in revocations.of_roles(tx, _oldest_version(issued))}
-    for it in audit.deleted_roles(tx, set(ended.values())):
+    for it in audit.deleted_roles(tx, ended.values()):
         slug = it.event.detail.get("slug")
         if isinstance(slug, str) and (it.event.authority_version, slug) in ended:
             for role in it.event.roles:
                 slugs.setdefault(role.id, slug)
+        if ids <= slugs.keys():
+            break
     return slugs
 
 

@@ -6,7 +6,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import BigInteger, ColumnElement, Connection, cast, delete, exists, or_, select, union_all
+from sqlalchemy import BigInteger, ColumnElement, Connection, cast, delete, exists, func, or_, select, union_all
 
 from authsec_server.audit.event_shape import MAX_NUMBER
 from authsec_server.audit.store import events, sealed_events
@@ -40,10 +40,12 @@ class SealPlaces:
         return exists().where(sealed_events.c.event_id == events.c.id, *within)
 
     def other_seal(self) -> ColumnElement[Any]:
-        """Return the SQL expression for the place of a verified leaf that has the event's number; NULL without one."""
-        its = sealed_events.c
-        within = its.event_id == events.c.id, seal_place >= 0, seal_place < self.size
-        return select(its.position).where(*within).scalar_subquery()
+        """Return the SQL expression for the first place of a verified leaf with the event's number; NULL without one.
+
+        Several leaves can have the number, if raw SQL removes the unique index.
+        """
+        within = sealed_events.c.event_id == events.c.id, seal_place >= 0, seal_place < self.size
+        return select(func.min(sealed_events.c.position)).where(*within).scalar_subquery()
 
 
 def planted(connection: Connection, size: int) -> list[tuple[int, int]]:
