@@ -30,6 +30,7 @@ from authsec_server.db.postgresql_connection import (
     session_options,
     unanswered,
 )
+from authsec_server.db.postgresql_errors import WAITED_FOR_A_LOCK
 from authsec_server.db.postgresql_hints import CHANNEL, Listener
 from authsec_server.db.postgresql_session import OtherSession, with_schema_apart
 from authsec_server.failures import Fault, OutcomeUnknown, StartupRefused, Unavailable
@@ -41,7 +42,6 @@ _LOCK = {
     Access.CHANGE: f"pg_advisory_xact_lock({AUTHORITY_LOCK})",
 }
 _KILLED = frozenset({"25P03", "25P04"})  # between two statements, or after too long a transaction
-_WAITED_FOR_A_LOCK = "55P03"
 
 
 @cache
@@ -164,7 +164,7 @@ def _failure(error: DBAPIError, access: Access, *, committing: bool) -> Unavaila
     if isinstance(error.orig, OtherSession):
         return _other_session(error.orig)
     state = _sqlstate(error)
-    if state == _WAITED_FOR_A_LOCK:
+    if state == WAITED_FOR_A_LOCK:
         return Unavailable("Another transaction has kept a lock too long.", fault=Fault.AUTHORITY_LOCKED)
     if state == "53100":
         return Unavailable("The disk of the database is full.", fault=Fault.FULL)
