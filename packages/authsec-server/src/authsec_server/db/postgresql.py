@@ -41,6 +41,7 @@ _LOCK = {
     Access.RECORD: f"pg_advisory_xact_lock_shared({AUTHORITY_LOCK})",
     Access.CHANGE: f"pg_advisory_xact_lock({AUTHORITY_LOCK})",
 }
+_DISK_FULL = "53100"
 _KILLED = frozenset({"25P03", "25P04"})  # between two statements, or after too long a transaction
 
 
@@ -143,6 +144,8 @@ class PostgreSQL(Database):
         except (OperationalError, InterfaceError, PoolTimeout) as error:
             if isinstance(error, OperationalError) and isinstance(error.orig, OtherSession):
                 raise _other_session(error.orig) from error
+            if isinstance(error, OperationalError) and _sqlstate(error) in {WAITED_FOR_A_LOCK, _DISK_FULL}:
+                raise _failure(error, Access.CHANGE, committing=False) or error from error
             raise Unavailable(
                 "The database cannot be reached.", "Check the database URL, and that the database is running."
             ) from error
@@ -166,7 +169,7 @@ def _failure(error: DBAPIError, access: Access, *, committing: bool) -> Unavaila
     state = _sqlstate(error)
     if state == WAITED_FOR_A_LOCK:
         return Unavailable("Another transaction has kept a lock too long.", fault=Fault.AUTHORITY_LOCKED)
-    if state == "53100":
+    if state == _DISK_FULL:
         return Unavailable("The disk of the database is full.", fault=Fault.FULL)
     if isinstance(error, OperationalError | InterfaceError):
         return Unavailable("The database is unreachable or too slow.")
