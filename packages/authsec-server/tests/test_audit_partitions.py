@@ -5,12 +5,18 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from threading import Barrier
+from time import monotonic
 
 import pytest
 from authsec_server.audit.partitions import prepare_months
 from authsec_server.db import Database, open_database
-from sqlalchemy import text
+from authsec_server.db.database import Access
+from authsec_server.db.postgresql_connection import BOUNDS
+from sqlalchemy import create_engine, text
 
+PARTITIONS = """
+SELECT count(*) FROM pg_inherits WHERE inhparent = 'events'::regclass AND inhrelid::regclass::text ~ '^events_203'
+"""
 MONTHS = [datetime(2031 + number, 1, 1, tzinfo=UTC) for number in range(5)]
 
 
@@ -30,6 +36,23 @@ def test_two_servers_make_the_same_months_at_once(database: Database, database_u
                 each.result(60)
     finally:
         other.close()
-    made = "SELECT count(*) FROM pg_inherits WHERE inhparent = 'events'::regclass"
-    names = f"{made} AND inhrelid::regclass::text ~ '^events_203'"
-    assert database.read(lambda tx: tx.connection.execute(text(names)).scalar_one()) == 3 * len(MONTHS)
+    assert made(database) == 3 * len(MONTHS)
+
+
+def made(database: Database) -> int:
+    return int(database.read(lambda tx: tx.connection.execute(text(PARTITIONS)).scalar_one()))
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+def test_months_are_made_after_a_dump_that_has_locked_the_audit_log(database: Database, database_url: str) -> None:
+    """Meanwhile no maintenance, start or command fails, and no token waits for too long."""
+    engine = create_engine(database_url)
+    with engine.connect() as dump:
+        dump.execute(text("LOCK TABLE events IN ACCESS SHARE MODE"))  # as pg_dump does
+        began = monotonic()
+        database.append(lambda tx: prepare_months(tx.connection, MONTHS[0]))
+        assert monotonic() - began < BOUNDS[Access.RECORD].lock_timeout / 1000
+        assert made(database) == 0
+    engine.dispose()
+    database.append(lambda tx: prepare_months(tx.connection, MONTHS[0]))
+    assert made(database) == 3

@@ -16,13 +16,13 @@ from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from authsec_server.audit import service as audit
 from authsec_server.audit.model import EventKind
-from authsec_server.db import Database, Tx, metadata, open_database
+from authsec_server.db import Database, Tx, metadata, open_database, postgresql
 from authsec_server.db.database import Access
 from authsec_server.db.locks import MIGRATION_LOCK
 from authsec_server.db.postgresql import is_outage
-from authsec_server.db.postgresql_connection import PING_SECONDS
+from authsec_server.db.postgresql_connection import PING_SECONDS, session_options
 from authsec_server.db.served import last_checkpoints_file, last_issuer, remember_checkpoints_file, remember_issuer
-from authsec_server.failures import StartupRefused, Unavailable
+from authsec_server.failures import Fault, StartupRefused, Unavailable
 from authsec_server.principal import Act
 from sqlalchemy import create_engine, text
 from sqlalchemy.exc import DBAPIError
@@ -172,6 +172,22 @@ def test_a_server_waits_while_another_one_migrates(database: Database, database_
         assert waiting.is_alive()
     waiting.join(10)
     assert not waiting.is_alive()
+    other.dispose()
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+@pytest.mark.usefixtures("database")
+def test_a_server_that_has_waited_long_for_a_migration_waits_on(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It starts again to wait for this fault, and calls no database unreachable that it reached."""
+    monkeypatch.setattr(postgresql, "session_options", lambda: f"{session_options()} -c lock_timeout=50")
+    other = create_engine(database_url)
+    with other.begin() as connection, closing(open_database(database_url)) as waiting:
+        connection.execute(text(f"SELECT pg_advisory_xact_lock({MIGRATION_LOCK})"))
+        with pytest.raises(Unavailable, match="kept a lock too long") as raised:
+            waiting.migrate()
+        assert raised.value.fault is Fault.AUTHORITY_LOCKED
     other.dispose()
 
 

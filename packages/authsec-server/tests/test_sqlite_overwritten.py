@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import time
 from collections.abc import Callable
@@ -9,15 +10,17 @@ from pathlib import Path
 
 import pytest
 from authsec_server.app import open_authority
-from authsec_server.db import Database
+from authsec_server.db import Database, Tx
 from authsec_server.failures import StartupRefused, Unavailable
 from authsec_server.settings import Settings, load_settings
 from click.testing import Result
 from sqlalchemy import text
+from sqlalchemy.exc import DatabaseError
 from starlette.testclient import TestClient
 
 Authsec = Callable[..., Result]
 
+PAGE = 4096
 WHY = "another program overwrote the file while a server was using it"
 
 
@@ -80,6 +83,60 @@ def test_a_file_that_was_emptied_under_a_server_is_detected(authsec: Authsec, tm
     nothing.touch()
     overwrite_while_served(data, nothing)
     with pytest.raises((StartupRefused, Unavailable)), open_authority(data):
+        pass
+
+
+def test_an_overwritten_file_is_called_so_even_if_sqlite_notices_the_damage_first(
+    authsec: Authsec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From the first moment: also while the mark waits for the disk."""
+    data, copy, told = load_settings(data=tmp_path), tmp_path / "copy", list[str | None]()
+    assert authsec("backup", str(copy)).exit_code == 0
+    octets = copy.read_bytes()
+    with open_authority(data) as authority:
+        database = authority.database
+        monkeypatch.setattr(os, "fsync", lambda _: told.append(database.damaged))
+        data.database_file.write_bytes(octets[:PAGE] + b"\xa5" * (len(octets) - PAGE))
+        with pytest.raises(Unavailable) as raised:
+            database.read(lambda tx: tx.connection.execute(text("SELECT * FROM roles")).all())
+        assert isinstance(raised.value.__cause__, DatabaseError), "SQLite noticed the damage"
+        assert {database.damaged, *told} == {WHY}
+    with pytest.raises(StartupRefused, match=WHY), open_authority(data):
+        pass
+
+
+def test_a_copy_over_the_file_of_a_server_that_writes_is_detected(authsec: Authsec, tmp_path: Path) -> None:
+    """Else the next commit moves a page with the server's own header over the header of the copy."""
+    data, copy = load_settings(data=tmp_path), tmp_path / "copy"
+    assert authsec("backup", str(copy)).exit_code == 0
+
+    def grow(tx: Tx) -> None:
+        tx.connection.execute(text("CREATE TABLE IF NOT EXISTS grown (value)"))
+        tx.connection.execute(text("INSERT INTO grown VALUES (zeroblob(20000))"))
+
+    with open_authority(data) as authority:
+        authority.database.append(lambda tx: tx.connection.exec_driver_sql("PRAGMA wal_autocheckpoint = 1").all())
+        authority.database.append(grow)
+        data.database_file.write_bytes(copy.read_bytes())
+        with pytest.raises(Unavailable, match="The database file is damaged"):
+            authority.database.append(grow)
+        authority.database.look_at_file()
+        assert authority.database.damaged == WHY
+    with pytest.raises(StartupRefused, match=WHY), open_authority(data):
+        pass
+
+
+def test_a_copy_that_is_older_than_the_checkpoints_is_called_overwritten_first(
+    authsec: Authsec, tmp_path: Path
+) -> None:
+    """Else the operator would record a restore, and so use the mixture."""
+    data, copy = load_settings(data=tmp_path), tmp_path / "copy"
+    assert authsec("backup", str(copy)).exit_code == 0
+    with open_authority(data) as authority, TestClient(authority.app) as server:
+        authority.comparison.problem = "The database is older than a checkpoint it signed."
+        data.database_file.write_bytes(copy.read_bytes())
+        assert WHY in problem_of(server)
+    with pytest.raises(StartupRefused, match=WHY), open_authority(data):
         pass
 
 

@@ -57,8 +57,8 @@ class Clocks:
 class ReadinessProbe:
     """A probe of the database that reports to `readiness`. Adds checks to `liveness` for failures that need a restart.
 
-    `is_older` returns true while the database is older than its outside checkpoints. The probe then writes
-    nothing.
+    `is_older` returns true while the database is older than its outside checkpoints. The probe then writes nothing
+    to the database, but still checks whether another program overwrote the SQLite file.
     """
 
     def __init__(
@@ -83,7 +83,8 @@ class ReadinessProbe:
         self._ending = Event()
         self._waiting_since: float | None = None  # for a worker thread
         self._told: ReadinessProblem | None = None
-        readiness.checks += [self._damage, lambda: self._wrong_clock]
+        readiness.checks.insert(0, self._damage)  # a file that was overwritten may also be older
+        readiness.checks.append(lambda: self._wrong_clock)
         readiness.notes.append(lambda: sealing_stopped(self._clocks))
         liveness.checks += [self._ended_thread, self._stuck_workers]
 
@@ -125,7 +126,9 @@ class ReadinessProbe:
 
     def _probe_on(self) -> None:
         while not self._ending.is_set():
-            if not self._is_older():
+            if self._is_older():
+                self._database.look_at_file()
+            else:
                 self.attempt()
             self._ending.wait(SECONDS)
 

@@ -3,32 +3,44 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
 import structlog
 from sqlalchemy import ColumnElement, Connection, insert, select, text
+from sqlalchemy.exc import OperationalError
 
 from authsec_server.audit.store import events
 from authsec_server.audit.unreadable_rows import stored_bytes
 from authsec_server.db.locks import PARTITIONS_LOCK
+from authsec_server.db.postgresql_errors import WAITED_FOR_A_LOCK, sqlstate
 
 log = structlog.get_logger(__name__)
 
 MOST_MOVED: Final = 100_000  # events of the default partition: no event is written meanwhile
 _MOST_OCTETS: Final = 2**27  # of these events
-_MILLISECONDS: Final = 10_000  # for each statement that measures or moves them
+# Tokens wait while a server waits for the lock of a table, for 3 s at most. `pg_dump` has the tables locked for hours.
+# PostgreSQL ends an autovacuum for a lock after 1 s.
+_FOR_A_MONTH: Final = {
+    "lock_timeout": 1500,  # milliseconds
+    "statement_timeout": 10_000,  # for each statement that measures or moves the events of the default partition
+}
+_FOR_A_DROP: Final = {"lock_timeout": 1500, "statement_timeout": 0}
 _MONTH = re.compile(r"events_([0-9]{4})_([0-9]{2})")
 _TOO_MANY: Final = (
     "a month of the audit log gets no partition, because events_default has too many events of this month. Somebody "
     "inserted them. To find them: authsec audit verify"
 )
+_LOCKED: Final = "a month of the audit log gets no partition yet, because another transaction has locked the log"
 
 
 def prepare_months(connection: Connection, now: datetime, *, ahead: int = 2) -> None:
     """Create the partitions of this month and of the next `ahead` months. Does nothing on SQLite.
+
+    While another transaction has locked the audit log, the months get no partition. The next call tries again.
+    Meanwhile the default partition takes their events.
 
     A month gets no partition if the default partition has very many of its events. The attack: raw SQL inserts
     millions of events of a coming month, so that no token is issued while the server moves them.
@@ -39,8 +51,14 @@ def prepare_months(connection: Connection, now: datetime, *, ahead: int = 2) -> 
     for _ in range(ahead + 1):
         end = (start + timedelta(days=32)).replace(day=1)
         if not _is_there(connection, f"events_{start:%Y_%m}"):
-            with _enough_time(connection):
-                _prepare_month(connection, f"events_{start:%Y_%m}", start, end)
+            try:
+                with connection.begin_nested(), _limits(connection, _FOR_A_MONTH):
+                    _prepare_month(connection, f"events_{start:%Y_%m}", start, end)
+            except OperationalError as error:
+                if sqlstate(error) != WAITED_FOR_A_LOCK:
+                    raise
+                log.warning(_LOCKED, month=f"{start:%Y-%m}")
+                return
         start = end
 
 
@@ -66,7 +84,7 @@ def drop_partition(connection: Connection, before: str, staying: ColumnElement[b
     """
     if connection.dialect.name != "postgresql":
         return False
-    connection.execute(text("SET LOCAL statement_timeout = 0"))
+    _limit(connection, _FOR_A_DROP)
     named = text("SELECT inhrelid::regclass::text FROM pg_inherits WHERE inhparent = 'events'::regclass ORDER BY 1")
     for name in connection.execute(named).scalars().all():
         month = _MONTH.fullmatch(name)
@@ -121,13 +139,17 @@ def _can_be_moved(connection: Connection, start: datetime, end: datetime) -> boo
 
 
 @contextmanager
-def _enough_time(connection: Connection) -> Iterator[None]:
-    """Within this context, each statement may take as long as `MOST_MOVED` events need."""
-    before = connection.execute(text("SHOW statement_timeout")).scalar_one()
-    setting = text("SELECT set_config('statement_timeout', :limit, true)")
-    connection.execute(setting, {"limit": str(_MILLISECONDS)})
+def _limits(connection: Connection, limits: Mapping[str, int]) -> Iterator[None]:
+    """Within this context, the transaction has these timeouts. After an error, the caller must roll it back."""
+    before = {name: connection.execute(text(f"SHOW {name}")).scalar_one() for name in limits}
+    _limit(connection, limits)
     yield
-    connection.execute(setting, {"limit": before})
+    _limit(connection, before)
+
+
+def _limit(connection: Connection, limits: Mapping[str, int | str]) -> None:
+    for name, limit in limits.items():
+        connection.execute(text("SELECT set_config(:name, :limit, true)"), {"name": name, "limit": str(limit)})
 
 
 def _is_there(connection: Connection, name: str) -> bool:

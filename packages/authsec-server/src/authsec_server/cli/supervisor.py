@@ -168,25 +168,32 @@ class _Supervisor:
                 self._start(slot, now)
 
     def _start(self, slot: _Slot, now: float) -> None:
-        ours, its = socket.socketpair()
-        with its:
-            files = [self._listener.fileno(), its.fileno()]
-            command = [sys.executable, "-P", "-m", worker_process.__name__, str(slot.number), *map(str, files)]
-            try:
-                # In a session of its own: Ctrl-C at the terminal is for the supervisor, which passes it on.
-                slot.process = subprocess.Popen(  # noqa: S603 - our own program
-                    command, pass_fds=files, stdin=subprocess.DEVNULL, start_new_session=True
-                )
-            except OSError as error:
-                ours.close()
-                if not self._has_served:
-                    raise StartupRefused(f"A worker could not be started: {error.strerror}.") from None
-                self._restart_later(slot, now, problem=error.strerror)
-                return
-        slot.control, slot.began, slot.is_ready, slot.is_suspected = ours, now, False, False
-        self._selector.register(ours, selectors.EVENT_READ, slot)
+        try:
+            slot.process, slot.control = self._started(slot.number)
+        except OSError as error:
+            if not self._has_served:
+                raise StartupRefused(f"A worker could not be started: {error.strerror}.") from None
+            self._restart_later(slot, now, problem=error.strerror)
+            return
+        slot.began, slot.is_ready, slot.is_suspected = now, False, False
+        self._selector.register(slot.control, selectors.EVENT_READ, slot)
+        start = WorkerStart(number=slot.number, greets=not self._has_served, options=self._options)
         with suppress(OSError):  # it has ended already
-            ours.sendall(WorkerStart(number=slot.number, greets=not self._has_served, options=self._options).to_bytes())
+            slot.control.sendall(start.to_bytes())
+
+    def _started(self, number: int) -> tuple[subprocess.Popen[bytes], socket.socket]:
+        """Start a worker. Return its process and our end of its pair of sockets. Raises `OSError`."""
+        with ExitStack() as stack:
+            ours, its = (stack.enter_context(each) for each in socket.socketpair())
+            files = [self._listener.fileno(), its.fileno()]
+            command = [sys.executable, "-P", "-m", worker_process.__name__, str(number), *map(str, files)]
+            # In a session of its own: Ctrl-C at the terminal is for the supervisor, which passes it on.
+            process = subprocess.Popen(  # noqa: S603 - our own program
+                command, pass_fds=files, stdin=subprocess.DEVNULL, start_new_session=True
+            )
+            stack.pop_all()
+        its.close()
+        return process, ours
 
     def _is_ready(self, slot: _Slot) -> None:
         slot.heard_at, slot.is_suspected = time.monotonic(), False

@@ -30,6 +30,7 @@ from authsec_server.db.postgresql_connection import (
     session_options,
     unanswered,
 )
+from authsec_server.db.postgresql_errors import WAITED_FOR_A_LOCK
 from authsec_server.db.postgresql_hints import CHANNEL, Listener
 from authsec_server.db.postgresql_session import OtherSession, with_schema_apart
 from authsec_server.db.table_digests import TableChanges
@@ -41,8 +42,8 @@ _LOCK = {
     Access.RECORD: f"pg_advisory_xact_lock_shared({AUTHORITY_LOCK})",
     Access.CHANGE: f"pg_advisory_xact_lock({AUTHORITY_LOCK})",
 }
+_DISK_FULL = "53100"
 _KILLED = frozenset({"25P03", "25P04"})  # between two statements, or after too long a transaction
-_WAITED_FOR_A_LOCK = "55P03"
 
 
 @cache
@@ -145,6 +146,8 @@ class PostgreSQL(Database):
         except (OperationalError, InterfaceError, PoolTimeout) as error:
             if isinstance(error, OperationalError) and isinstance(error.orig, OtherSession):
                 raise _other_session(error.orig) from error
+            if isinstance(error, OperationalError) and _sqlstate(error) in {WAITED_FOR_A_LOCK, _DISK_FULL}:
+                raise _failure(error, Access.CHANGE, committing=False) or error from error
             raise Unavailable(
                 "The database cannot be reached.", "Check the database URL, and that the database is running."
             ) from error
@@ -166,9 +169,9 @@ def _failure(error: DBAPIError, access: Access, *, committing: bool) -> Unavaila
     if isinstance(error.orig, OtherSession):
         return _other_session(error.orig)
     state = _sqlstate(error)
-    if state == _WAITED_FOR_A_LOCK:
+    if state == WAITED_FOR_A_LOCK:
         return Unavailable("Another transaction has kept a lock too long.", fault=Fault.AUTHORITY_LOCKED)
-    if state == "53100":
+    if state == _DISK_FULL:
         return Unavailable("The disk of the database is full.", fault=Fault.FULL)
     if isinstance(error, OperationalError | InterfaceError):
         return Unavailable("The database is unreachable or too slow.")

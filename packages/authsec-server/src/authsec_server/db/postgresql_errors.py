@@ -7,7 +7,8 @@ from typing import Final
 from sqlalchemy.exc import DBAPIError
 
 NO_RIGHT: Final = "42501"
-NOT_NOW: Final = frozenset({"40001", "55P03"})  # a lock of somebody else
+WAITED_FOR_A_LOCK: Final = "55P03"
+NOT_NOW: Final = frozenset({"40001", WAITED_FOR_A_LOCK})  # a lock of somebody else
 
 
 def sqlstate(error: DBAPIError) -> str:

@@ -58,10 +58,15 @@ class SQLite(Database):
         self._has_own_log = False  # once that was seen
         self._identities: dict[Path, Identity] = {}  # of the files that are open
         self._opening = threading.Lock()
+        self._noting = threading.RLock()  # damage
         self.lacks_wal = sqlite_files.lacks_wal(self._file)  # before the first connection makes such a file
         self._readers = _engine(url, "BEGIN", self._open, read_only=True, pool_size=8, max_overflow=0, pool_timeout=5)
         # One connection for the writer's thread, and one for a moment to set the mark.
-        self._writer = Writer(_engine(url, "BEGIN IMMEDIATE", self._open, pool_size=1, max_overflow=1), self._failure)
+        self._writer = Writer(
+            _engine(url, "BEGIN IMMEDIATE", self._open, pool_size=1, max_overflow=1),
+            self._failure,
+            before_commit=self._refuse_overwritten,
+        )
 
     def _run(self, access: Access, work: Work[T]) -> T:
         if self.damaged:
@@ -89,8 +94,7 @@ class SQLite(Database):
         """
         code, cause = primary_code(error), getattr(error, "orig", error)
         if code in _DAMAGED or _is_undecodable(error, cause):
-            self.damaged = str(cause) if code in _DAMAGED else _NO_UTF_8
-            self.look_at_file()  # which may know why
+            self._note_damage(str(cause) if code in _DAMAGED else _NO_UTF_8)
             return _damaged()
         if code in _LOCKED:
             return locked()
@@ -99,6 +103,17 @@ class SQLite(Database):
         if isinstance(cause, sqlite3.OperationalError):
             return Unavailable(f"The database cannot be {verb}.")
         return None
+
+    def _note_damage(self, reason: str) -> None:
+        """Set `damaged`. An overwritten file is the cause of its damage, even if SQLite notices the damage first."""
+        with self._noting:
+            self.look_at_file()
+            self.damaged = self.damaged or reason
+
+    def _refuse_overwritten(self) -> None:
+        self.look_at_file()
+        if self.damaged:
+            raise _damaged()
 
     def _refuse_leftovers(self) -> None:
         """Refuse `-wal` and `-journal` files of another database before SQLite applies them.
@@ -201,8 +216,10 @@ class SQLite(Database):
                     self._served_file = ServedFile(self._file)
 
     def look_at_file(self) -> None:
-        if self._served_file is not None and self._served_file.is_overwritten():
-            self.damaged = REASON
+        with self._noting, suppress(OSError):  # SQLite says what cannot be read
+            if self._served_file is not None and self._served_file.is_overwritten():
+                self.damaged = REASON  # before the mark, which waits for the disk
+                self._served_file.mark()
 
     def close(self) -> None:
         self.look_at_file()  # afterwards, SQLite may write the last pages and the header

@@ -7,6 +7,9 @@ While a server uses a file, its header says that the file has a write-ahead log,
 header never decreases. A backup has no write-ahead log. A plain copy has an earlier counter, unless the file has
 not changed its size since the copy. Such a copy is not detected.
 
+SQLite writes a header of its own into the file when it moves pages of the write-ahead log there. So a server looks at
+the header before each commit, which can move pages, as well as each second.
+
 A file that was overwritten gets a mark (`application_id`), so that no server and no command uses it later.
 """
 
@@ -46,21 +49,28 @@ class ServedFile:
         self._lock = threading.Lock()
         self._last = self._header()
         self._overwritten = False
+        self._closed = False
 
     def is_overwritten(self) -> bool:
-        """Whether the file was overwritten. If it was, also write the mark, as the copy may still be under way."""
+        """Whether the file was overwritten. The result stays true. Raises `OSError` if the file cannot be read."""
         with self._lock:
-            # Two looks, so that a header that SQLite is just writing is not misread.
-            self._overwritten = self._overwritten or (self._differs() and self._differs())
-            if self._overwritten:
-                self._mark()
+            if not self._overwritten and not self._closed:
+                # Two looks, so that a header that SQLite is just writing is not misread.
+                self._overwritten = self._differs() and self._differs()
             return self._overwritten
+
+    def mark(self) -> None:
+        """Write the mark into a file that was overwritten. Repeat the call: the copy may still be under way."""
+        with self._lock:
+            if not self._closed:  # else the descriptor may be that of another file
+                self._mark()
 
     def close(self) -> None:
         """Close the file. SQLite may have removed the mark, because it wrote its last pages into the file."""
         with self._lock:
             if self._overwritten:
                 self._mark()
+            self._closed = True
             os.close(self._descriptor)
 
     def _differs(self) -> bool:

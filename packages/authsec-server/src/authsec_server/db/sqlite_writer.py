@@ -100,11 +100,15 @@ class _Job:
 
 
 class Writer:
-    """The one thread that writes. The first write starts the thread."""
+    """The one thread that writes. The first write starts the thread.
 
-    def __init__(self, engine: Engine, failure: FailureOf) -> None:
+    `before_commit` may raise `Unavailable`, which rolls the transaction back.
+    """
+
+    def __init__(self, engine: Engine, failure: FailureOf, *, before_commit: Callable[[], None] = lambda: None) -> None:
         self.engine = engine
         self._failure = failure
+        self._before_commit = before_commit
         self._queue: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._starting = threading.Lock()
         self._thread: threading.Thread | None = None
@@ -154,6 +158,7 @@ class Writer:
                     self._waits_for_lock = False
                     for job in batch:
                         job.attempt(self._opened(), self._failure, alone=len(batch) == 1)
+                    self._before_commit()
                     committing = True
             except RolledBack:
                 batch[0].settle()
@@ -182,7 +187,7 @@ class Writer:
         """Return a new exception for one caller, because each caller raises it in another thread."""
         failure = self._failure(error, "written") or Unavailable("The database cannot be written.")
         if isinstance(error, Unavailable):  # another file stands at the path
-            failure = Unavailable(error.message, error.remedy, fault=error.fault)
+            failure = Unavailable(error.message, error.remedy, retry_after=error.retry_after, fault=error.fault)
         if committing and primary_code(error) == sqlite3.SQLITE_IOERR:  # perhaps all was written, and only not synced
             failure = OutcomeUnknown("The disk failed during the commit.")
         failure.__cause__ = error
