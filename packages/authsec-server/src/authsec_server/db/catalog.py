@@ -13,6 +13,7 @@ import sys
 from bisect import insort
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import cache, lru_cache
 from importlib import resources
 from typing import Any
@@ -77,7 +78,7 @@ def listing_of(connection: Connection, most: int = MOST_UNKNOWN) -> Listing:
         kept = _ListedObjects(reference_listing("sqlite")[OBJECTS], most)
         indexes = dict(_indexes_in_use(connection))
         for each in sqlite_objects(connection):
-            kept.add(each)
+            kept.add(replace(each, definition=normalised(each.definition)))
             indexes.pop(each.name, None)
         return Listing(objects=kept.objects, others=kept.others, findings=[*indexes.values()])
 
@@ -222,6 +223,8 @@ def _short(definition: str) -> str:
 def sqlite_objects(connection: Connection) -> Iterable[SchemaObject]:
     """Read every row of `sqlite_master` as bytes, and also read the text encoding of the file.
 
+    The definitions are not `normalised`.
+
     An attacker who writes to `sqlite_master` by hand can store values of any type and length in it, and can put an
     index on it: the index could show other rows.
     """
@@ -233,7 +236,7 @@ def sqlite_objects(connection: Connection) -> Iterable[SchemaObject]:
     for row in connection.exec_driver_sql(f"SELECT {octets} FROM sqlite_master NOT INDEXED"):  # noqa: S608 - of constants
         kind, name, table, definition = (_text(*row[place : place + 3]) for place in range(0, 12, 3))
         what = f"{kind} {name}" if kind == "table" and name == table else f"{kind} {name} of {table}"
-        yield SchemaObject(what, normalised(definition))
+        yield SchemaObject(what, definition)
     encoding: str = connection.exec_driver_sql("PRAGMA encoding").scalar_one()
     yield SchemaObject("encoding", encoding)
 
