@@ -1,8 +1,9 @@
 """Somebody adds 1,500 views of four kilobytes to the SQLite file, whose comments consist of brackets.
 
 A server compares the schema in its write transaction, each time the schema has changed and after five seconds at most.
-It removed white space beside brackets from each definition: some milliseconds for each of these views, and it remembered
-five hundred of them only. The comparison took longer than five seconds, so each transaction began with another one.
+It removed white space beside brackets from each definition, which takes milliseconds for each of these views, and it
+remembered five hundred of them only. The comparison took longer than five seconds, so each transaction began with
+another one.
 Each write failed after seven seconds: no token was issued, and nothing was sealed or revoked.
 """
 
