@@ -154,3 +154,13 @@ def test_seals_that_cannot_be_deleted_do_not_keep_the_sealer_busy(database: Data
         assert [sealer.seal() for _ in range(5)][-1] is False
     assert len(logs) == 1
     assert database.read(lambda tx: store.is_sealed(tx.connection, number))
+
+
+def test_an_event_with_a_seal_before_the_first_one_comes_last(database: Database) -> None:
+    fill(database)
+    genuine = database.read(lambda tx: audit.of_request(tx, ANN, "req_4"))
+    forged = database.append(lambda tx: audit.record(tx, replace(issued(4, at=BEGUN), delegations=())))
+    planted = f"INSERT INTO sealed_events SELECT -1, {forged}, hash FROM sealed_events WHERE position = 0"
+    database.append(lambda tx: tx.connection.exec_driver_sql(planted) and None)
+    found = database.read(lambda tx: audit.of_request(tx, ANN, "req_4"))
+    assert [each.id for each in found] == [*(each.id for each in genuine), forged]

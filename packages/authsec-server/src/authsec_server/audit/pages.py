@@ -56,8 +56,9 @@ _TIMES = 500  # or numbers, in one statement
 
 # Not by number alone: somebody who writes to the database can keep a low number free, and use it later. No event gets a
 # lower place later. Events that are not sealed yet come last.
-# Raw SQL can give several seals to one event, once it has removed the unique index.
-_PLACE = select(func.min(sealed_events.c.position)).where(sealed_events.c.event_id == events.c.id).scalar_subquery()
+# Raw SQL can insert a seal before the first one. If it removes the unique index, an event can have several seals.
+_SEAL = (sealed_events.c.event_id == events.c.id, sealed_events.c.position + 0 >= 0)  # not by an index of places
+_PLACE = select(func.min(sealed_events.c.position)).where(*_SEAL).scalar_subquery()
 _SEALED_FIRST = (func.coalesce(_PLACE, 2**63 - 1), events.c.id)
 
 _Columns = ReadOnlyColumnCollection[str, Any]
