@@ -1,8 +1,8 @@
 """Somebody undoes an honest change by code that is neither a trigger nor a rule of a table of AuthSec.
 
 Before its commit, a change on PostgreSQL looks for triggers, rules and expressions of the tables. PostgreSQL runs code
-of others from other places, too: a trigger of a view that has the name of a table, the operator class of an index, and
-the expression that chooses the partition of a partition. The delegation stays live after an acknowledged revocation,
+of others from other places, too: a trigger of a view that has the name of a table, the operator class of an index, an
+operator that the statements of an open session find first, and the operator class that chooses a nested partition. The delegation stays live after an acknowledged revocation,
 the digests include what the code wrote, and no check finds the row once the code is removed.
 """
 
@@ -74,6 +74,20 @@ WAYS = {
             "DROP FUNCTION keep()",
         ),
     ),
+    "an operator that a statement finds first": (
+        (
+            IDLE,
+            "CREATE FUNCTION compared(varchar, varchar) RETURNS boolean LANGUAGE plpgsql AS"
+            " $$ BEGIN PERFORM public.keep(); RETURN texteq($1, $2); END $$",
+            "CREATE OPERATOR pg_catalog.= (LEFTARG = varchar, RIGHTARG = varchar, FUNCTION = compared)",
+            KEEP,
+        ),
+        (
+            "DROP OPERATOR pg_catalog.= (varchar, varchar)",
+            "DROP FUNCTION compared(varchar, varchar)",
+            "DROP FUNCTION keep()",
+        ),
+    ),
     "the partition key of a partition": (
         (
             IDLE,
@@ -110,7 +124,7 @@ def execute(database: Database, statements: tuple[str, ...]) -> None:
 
 
 @pytest.mark.xfail(
-    strict=True, reason="refuse_foreign_code misses views named as tables, operator classes and nested partition keys"
+    strict=True, reason="refuse_foreign_code misses views named as tables, operators and operator classes"
 )
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
