@@ -2,8 +2,9 @@
 
 Before its commit, a change on PostgreSQL looks for triggers, rules and expressions of the tables. PostgreSQL runs code
 of others from other places, too: a trigger of a view that has the name of a table, the operator class of an index, an
-operator that the statements of an open session find first, and the operator class that chooses a nested partition. The delegation stays live after an acknowledged revocation,
-the digests include what the code wrote, and no check finds the row once the code is removed.
+operator that the statements of an open session find first, and the operator class that chooses a nested partition. The
+delegation stays live after an acknowledged revocation, the digests include what the code wrote, and no check finds the
+row once the code is removed.
 """
 
 from __future__ import annotations
