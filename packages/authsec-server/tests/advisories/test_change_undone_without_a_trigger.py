@@ -1,9 +1,10 @@
 """Somebody undoes an honest change by code that is neither a trigger nor a rule of a table of AuthSec.
 
 Before its commit, a change on PostgreSQL looks for triggers, rules and expressions of the tables. PostgreSQL runs code
-of others from other places, too: a trigger of a view that has the name of a table, the operator class of an index, and
-the expression that chooses the partition of a partition. The delegation stays live after an acknowledged revocation,
-the digests include what the code wrote, and no check finds the row once the code is removed.
+of others from other places, too: a trigger of a view that has the name of a table, the operator class of an index, an
+operator that the statements of an open session find first, and the operator class that chooses a nested partition. The
+delegation stays live after an acknowledged revocation, the digests include what the code wrote, and no check finds the
+row once the code is removed.
 """
 
 from __future__ import annotations
@@ -71,6 +72,20 @@ WAYS = {
             "DROP OPERATOR FAMILY kept USING btree",
             *(f"DROP OPERATOR {name} (text, text)" for name in OPERATORS),
             "DROP FUNCTION compared(text, text)",
+            "DROP FUNCTION keep()",
+        ),
+    ),
+    "an operator that a statement finds first": (
+        (
+            IDLE,
+            "CREATE FUNCTION compared(varchar, varchar) RETURNS boolean LANGUAGE plpgsql AS"
+            " $$ BEGIN PERFORM public.keep(); RETURN texteq($1, $2); END $$",
+            "CREATE OPERATOR pg_catalog.= (LEFTARG = varchar, RIGHTARG = varchar, FUNCTION = compared)",
+            KEEP,
+        ),
+        (
+            "DROP OPERATOR pg_catalog.= (varchar, varchar)",
+            "DROP FUNCTION compared(varchar, varchar)",
             "DROP FUNCTION keep()",
         ),
     ),

@@ -2,9 +2,9 @@
 
 One pass of the sealer reads five of them: 16 MiB, and six seconds if their JSON is a long list of empty lists. The
 second pass goes on behind them, and then ten seconds are over: the sealer looks through everything once more, and
-begins at the first of them again. No event behind them ever gets its seal. The sealer still signs a checkpoint each
-minute, so `verify` has no reason for its status 6, and the server's log has the numbers of the long events only. New
-events can be changed and deleted, and the long ones afterwards: then nothing is found.
+begins at the first of them again. No event behind them ever gets its seal, as long as they are there. `verify` says so
+if it is run within that time. New events can be changed and deleted, and the long ones afterwards: then nothing is
+found, and the server's log has the numbers of the long events only. One core is busy all the time.
 """
 
 from __future__ import annotations

@@ -1,0 +1,64 @@
+"""A server makes the partition of a coming month while `verify` checks a long audit log. Nobody attacks.
+
+`verify` keeps each table in its place until it ends, which takes minutes. The server asks for the table of events
+alone, and waits five seconds for it, once a minute, and each server does so. PostgreSQL lets no other statement pass
+meanwhile: each token request fails. Whoever may read the table can have the same effect with an open transaction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from datetime import timedelta
+from threading import Event, Thread
+from time import perf_counter
+
+import pytest
+from audit_answers import LATER, SealedLog, fill, issued
+from authsec_server.audit import service as audit
+from authsec_server.audit.sealing.verifying import verify
+from authsec_server.db import Database, Tx
+from authsec_server.failures import Unavailable
+
+
+@contextmanager
+def checking(database: Database, log: SealedLog) -> Iterator[None]:
+    """Within this context, `verify` runs."""
+    begun, ending = Event(), Event()
+
+    def work(tx: Tx) -> None:
+        verify(tx, log.keys, [log.checkpoint], now=LATER)
+        begun.set()
+        ending.wait(20)
+
+    thread = Thread(target=database.check, args=(work,))
+    thread.start()
+    begun.wait(20)
+    try:
+        yield
+    finally:
+        ending.set()
+        thread.join()
+
+
+def prepare(database: Database) -> None:
+    with suppress(Unavailable):  # it is tried again a minute later
+        database.append(lambda tx: audit.prepare_months(tx, LATER))
+
+
+@pytest.mark.xfail(strict=True, reason="the lock of a new month is waited for, and keeps others waiting")
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+def test_a_token_is_issued_while_a_month_waits_for_a_check(database: Database) -> None:
+    log, event = fill(database), replace(issued(70, at=LATER + timedelta(minutes=11)), delegations=())
+    with checking(database, log):
+        thread = Thread(target=prepare, args=(database,))
+        thread.start()
+        Event().wait(0.5)  # until the server waits for the lock
+        begun = perf_counter()
+        try:
+            database.record(lambda tx: audit.record(tx, event))
+        finally:
+            waited = perf_counter() - begun
+            thread.join()
+    assert waited < 1
