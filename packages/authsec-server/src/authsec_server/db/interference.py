@@ -9,12 +9,14 @@ each reload of the schema. On PostgreSQL, each change of authority searches the 
 from __future__ import annotations
 
 from functools import cache
-from typing import Final
+from typing import Any, Final
 
+import psycopg
 import structlog
 from sqlalchemy import Connection
 
 from authsec_server.db.catalog import OBJECTS, normalised, reference_listing, sqlite_objects, tables_of_authsec
+from authsec_server.db.foreign_code import foreign_code
 from authsec_server.db.postgresql_catalog import SchemaObject
 from authsec_server.db.postgresql_queries import FIRST_NORMAL
 from authsec_server.db.sqlite_reading import any_text, sqlite_driver_of
@@ -33,6 +35,11 @@ _CALL: Final = (
     r"|type(?:id)? [1-9][0-9]{4}"
 )
 _LONGEST: Final = 8192  # octets of a compressed expression. Those of the migrations have less than a thousand
+# Operators, functions, casts and so on that PostgreSQL might choose for a statement of AuthSec (see `namesakes`). The
+# literals have types: PostgreSQL has its own operator for exactly these.
+_CATALOGS: Final = ("pg_operator", "pg_proc", "pg_cast", "pg_opclass", "pg_amop", "pg_am")
+_COUNT: Final = f"(SELECT count(*) FROM pg_catalog.{{}} WHERE oid >= {FIRST_NORMAL}::oid)"  # noqa: S608 - of constants
+_ADDED: Final = f"SELECT {' + '.join(map(_COUNT.format, _CATALOGS))}".encode()
 _REMEDY: Final = "The operator finds the trigger or rule: authsec audit verify"
 
 
@@ -83,6 +90,11 @@ def refuse_foreign_code(connection: Connection) -> None:
     connection.exec_driver_sql("SET CONSTRAINTS ALL IMMEDIATE")
     if found := connection.exec_driver_sql(_query()).scalar():
         raise _foreign_code(found)
+    driver: psycopg.Connection[Any] = connection.connection.driver_connection  # type: ignore[assignment] # on PostgreSQL
+    row = driver.execute(_ADDED).fetchone()
+    if code := next(foreign_code(driver, briefly=row == (0,)), None):
+        log.error("PostgreSQL would run code of others: authsec audit verify", found=code.finding)
+        raise Unavailable(code.finding, code.remedy)
 
 
 def refuse_foreign_schema(connection: Connection) -> None:
@@ -176,7 +188,7 @@ tree (oid) AS (SELECT oid FROM roots UNION SELECT inhrelid FROM pg_inherits JOIN
 ours (oids) AS (SELECT ARRAY(SELECT oid FROM tree))
 SELECT name || ' of ' || (SELECT relname FROM pg_class WHERE oid = owner) FROM (
     SELECT 'trigger ' || tgname AS name, tgrelid AS owner FROM pg_trigger, ours WHERE tgrelid = ANY (oids)
-        AND (NOT tgisinternal OR tgconstrrelid <> 0 AND NOT tgconstrrelid = ANY (oids))
+        AND (NOT tgisinternal OR tgconstrrelid <> 0::oid AND NOT tgconstrrelid = ANY (oids))
     UNION ALL SELECT 'rule ' || rulename, ev_class FROM pg_rewrite, ours WHERE ev_class = ANY (oids)
     UNION ALL SELECT 'policy ' || polname, polrelid FROM pg_policy, ours WHERE polrelid = ANY (oids)
     UNION ALL SELECT 'constraint ' || conname, conrelid FROM pg_constraint, ours WHERE conrelid = ANY (oids)
@@ -185,13 +197,13 @@ SELECT name || ' of ' || (SELECT relname FROM pg_class WHERE oid = owner) FROM (
         AND {_calls("adbin", "adrelid")}
     UNION ALL SELECT 'index ' || indexrelid::regclass, indrelid FROM pg_index, ours WHERE indrelid = ANY (oids)
         AND ({_calls("indexprs", "indrelid")} OR {_calls("indpred", "indrelid")}
-            OR EXISTS (SELECT FROM unnest(indclass) AS class WHERE class >= {FIRST_NORMAL}))
+            OR {FIRST_NORMAL}::oid <= ANY (indclass))
     UNION ALL SELECT 'column ' || attname, attrelid FROM pg_attribute, ours WHERE attrelid = ANY (oids)
-        AND atttypid >= {FIRST_NORMAL}
+        AND atttypid >= {FIRST_NORMAL}::oid
     UNION ALL SELECT 'partition ' || relname, inhparent FROM ours, pg_inherits JOIN pg_class ON oid = inhrelid
         WHERE inhparent = ANY (oids) AND (relkind <> 'r' OR NOT relispartition)
     UNION ALL SELECT 'partition key', partrelid FROM pg_partitioned_table, ours WHERE partrelid = ANY (oids)
-        AND (partexprs IS NOT NULL OR EXISTS (SELECT FROM unnest(partclass) AS class WHERE class >= {FIRST_NORMAL}))
+        AND (partexprs IS NOT NULL OR {FIRST_NORMAL}::oid <= ANY (partclass))
 ) AS found
 UNION ALL SELECT 'view in the place of a table' WHERE (SELECT count(*) FROM roots) <> {len(tables_of_authsec())}
 LIMIT 1
