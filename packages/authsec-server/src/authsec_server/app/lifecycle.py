@@ -62,9 +62,14 @@ log = structlog.get_logger(__name__)
 MAINTENANCE_SECONDS = 60
 
 
-def maintenance(services: Services) -> Callable[[], None]:
-    """Return one function that runs all periodic maintenance. The function blocks its thread."""
-    database, runtime = services.database, services.runtime
+def maintenance(services: Services, *, serves: bool) -> Callable[[], None]:
+    """Return one function that runs all periodic maintenance. The function blocks its thread.
+
+    A command, which does not serve, only renews the keys: all else has time until a server runs. If this machine's
+    clock is ahead of PostgreSQL's, the time is PostgreSQL's: otherwise, used assertions and revocations that other
+    servers need would be forgotten.
+    """
+    database, runtime, keys = services.database, services.runtime, services.authority_keys
 
     def forget(tx: Tx, now: datetime) -> None:
         attestation.forget_used(tx, now)
@@ -79,15 +84,21 @@ def maintenance(services: Services) -> Callable[[], None]:
             database.change(lambda tx: revocations.republish(tx, now))
 
     def maintain() -> None:
-        now = runtime.now()
+        now = min(runtime.now(), database.time() or runtime.now())
         act = Act(principal=THE_SERVER, now=now, request_id="", address="", token_bytes=runtime.token_bytes)
+        renew = (
+            lambda: keys.key_ring.keep(act),
+            lambda: keys.feed_keys.keep(now),
+            lambda: keys.sealing_keyring.keep(now),
+        )
+        if not serves:
+            run_all(*renew)
+            return
         run_all(
             lambda: database.append(lambda tx: audit.prepare_months(tx, now)),
             lambda: republish(now),
             lambda: database.append(lambda tx: forget(tx, now)),
-            lambda: services.authority_keys.key_ring.keep(act),
-            lambda: services.authority_keys.feed_keys.keep(now),
-            lambda: services.authority_keys.sealing_keyring.keep(now),
+            *renew,
             lambda: roll_up(database, now),
         )
 
@@ -255,7 +266,7 @@ def _bootstrap_key(services: Services) -> AdminKey | None:
 
 
 def _assembled(services: Services, *, serves: bool, pages: bool) -> Authority:
-    maintain = maintenance(services)
+    maintain = maintenance(services, serves=serves)
     bootstrap = None
     if not services.comparison.problem:
         maintain()

@@ -26,6 +26,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
+from datetime import datetime
 from enum import Enum
 from secrets import token_hex
 from typing import Any, Final, TypeVar
@@ -165,6 +166,10 @@ class Database(ABC):
             yield
         finally:
             self._tell = tuple(each for each in self._tell if each is not tell)
+
+    def time(self) -> datetime | None:
+        """Return the database server's time; None for a SQLite file, which has only the clock of this machine."""
+        return None
 
     def has_stopped(self) -> bool:
         """Whether the writer thread, which every write needs, has ended. Only a restart of the process helps."""

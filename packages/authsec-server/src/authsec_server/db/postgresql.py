@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from functools import cache
 
 from psycopg.errors import ConnectionTimeout
@@ -43,6 +44,7 @@ _LOCK = {
     Access.CHANGE: f"pg_advisory_xact_lock({AUTHORITY_LOCK})",
 }
 _DISK_FULL = "53100"
+_TIME = text("SELECT clock_timestamp()")
 _KILLED = frozenset({"25P03", "25P04"})  # between two statements, or after too long a transaction
 
 
@@ -120,6 +122,10 @@ class PostgreSQL(Database):
     def telling(self, tell: Callable[[], None]) -> Iterator[None]:
         with super().telling(tell), Listener(self._engine.url, tell).listening():
             yield
+
+    def time(self) -> datetime | None:
+        found: datetime = self.read(lambda tx: tx.connection.execute(_TIME).scalar_one())
+        return found
 
     def migrate(self) -> None:
         with self._opened() as connection:
