@@ -18,6 +18,7 @@ from authsec.jose import PrivateKey, PublicKey
 from authsec_server.apis import service as apis
 from authsec_server.db import Database
 from authsec_server.db.database import Access, T, Work
+from authsec_server.db.table_digests import TableChanges
 from authsec_server.failures import Conflict, Unavailable
 from authsec_server.keys import service, store
 from authsec_server.keys.key_ring import SigningKeyRing
@@ -46,8 +47,8 @@ class Watched(Database):
         self.reads += access is Access.READ
         return self.database._run(access, work)
 
-    def _refuse_foreign_code(self, connection: Connection) -> None:
-        self.database._refuse_foreign_code(connection)
+    def _refuse_interference(self, connection: Connection, changes: TableChanges) -> None:
+        self.database._refuse_interference(connection, changes)
 
     def migrate(self) -> None:
         self.database.migrate()

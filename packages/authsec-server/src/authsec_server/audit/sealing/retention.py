@@ -18,7 +18,7 @@ from authsec_server.audit import partitions
 from authsec_server.audit import service as audit
 from authsec_server.audit.model import DIGESTS, EventKind
 from authsec_server.audit.recount import dropped_counts
-from authsec_server.audit.rollup import SETTLING, Progress, close_months, is_not_counted, progress_of
+from authsec_server.audit.rollup import SETTLING, Progress, close_months, is_not_counted, progress_of, roll_up
 from authsec_server.audit.sealing import store
 from authsec_server.audit.sealing.checkpoints import Keys
 from authsec_server.audit.sealing.dropped import NEVER_DROPPED, DropRecord, Run, runs, sign_drop, valid_drops
@@ -206,8 +206,10 @@ class Dropper:
     ) -> tuple[EventsToDrop, _Confirmed]:
         """Return the events to drop, and the digests for the drop record. Raises `Invalid` or `Conflict`.
 
-        With `sealing`, first seal all events that wait for their seal, and then trust no event without a seal.
+        First count the events that no server has counted yet. With `sealing`, also seal all events that wait for their
+        seal, and then trust no event without a seal.
         """
+        roll_up(self.database, act.now)
         self.database.read(partial(_check_time, before=before, now=act.now))
         if sealing:
             self._seal_all()
