@@ -15,6 +15,8 @@ from authsec_server.audit.model import EventKind
 from authsec_server.audit.sealing.sealer import Sealer
 from authsec_server.audit.sealing.verifying import verify
 from authsec_server.audit.shortening import LONGEST_DETAIL, shortened
+from authsec_server.cli.audit import _story
+from authsec_server.cli.confirm import _event
 from authsec_server.console.formatting import shortened_note
 from authsec_server.db.schema import LONGEST_JSON, canonical_json, read_canonical_json
 from authsec_server.failures import Conflict
@@ -129,6 +131,11 @@ def test_every_change_of_the_largest_things_leaves_events_that_readers_show(hous
         ("issuer.deleted", "given_keys"),
         ("client.deleted", "proofs"),
     }
+    deleted = next(each for each in found if each["kind"] == EventKind.CLIENT_DELETED)
+    said = "It has only the beginning of: proofs (16)"
+    assert said in door.get(f"/console/activity/{deleted['id']}").text
+    assert said in str(_story({"event": deleted, "remedy": None, "revoked_at": None}))
+    assert said in "\n".join(str(line) for each in rehearsed for line in _event(each))
     assert findings(its) == ()
 
 
