@@ -6,13 +6,16 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from threading import Barrier
 from time import monotonic
+from typing import Any
 
 import pytest
+from authsec_server.audit import partitions
 from authsec_server.audit.partitions import prepare_months
 from authsec_server.db import Database, open_database
 from authsec_server.db.database import Access
 from authsec_server.db.postgresql_connection import BOUNDS
-from sqlalchemy import create_engine, text
+from authsec_server.failures import Fault, Unavailable
+from sqlalchemy import Connection, create_engine, text
 
 PARTITIONS = """
 SELECT count(*) FROM pg_inherits WHERE inhparent = 'events'::regclass AND inhrelid::regclass::text ~ '^events_203'
@@ -56,3 +59,25 @@ def test_months_are_made_after_a_dump_that_has_locked_the_audit_log(database: Da
     engine.dispose()
     database.append(lambda tx: prepare_months(tx.connection, MONTHS[0]))
     assert made(database) == 3
+
+
+def deadlock(connection: Connection, *_: Any) -> bool:
+    connection.execute(text("DO $$ BEGIN RAISE EXCEPTION 'deadlock detected' USING ERRCODE = '40P01'; END $$"))
+    return True
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+def test_months_are_made_after_a_deadlock(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patched:
+        patched.setattr(partitions, "_can_be_moved", deadlock)
+        database.append(lambda tx: prepare_months(tx.connection, MONTHS[0]))
+    assert made(database) == 0
+    database.append(lambda tx: prepare_months(tx.connection, MONTHS[0]))
+    assert made(database) == 3
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+def test_a_deadlock_is_a_lock_that_was_kept_too_long(database: Database) -> None:
+    with pytest.raises(Unavailable) as raised:
+        database.append(lambda tx: deadlock(tx.connection))
+    assert raised.value.fault is Fault.AUTHORITY_LOCKED

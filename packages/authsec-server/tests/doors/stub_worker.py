@@ -13,9 +13,14 @@ import time
 READY, DRAIN = b"R", b"D"
 
 
+def say(line: str) -> None:
+    """Write the line in one call: another worker writes to the same file, and `print` may write the end by itself."""
+    os.write(1, f"{line}\n".encode())
+
+
 def main(number: str, _listener: str, control: str) -> None:
     with socket.socket(fileno=int(control)) as supervisor:
-        print(f"started {number}", flush=True)
+        say(f"started {number}")
         how = os.environ["STUB"]
         if how == "ends" and number == "2":
             sys.exit(4)  # before it has read anything, which the supervisor sees as a reset
@@ -26,7 +31,7 @@ def main(number: str, _listener: str, control: str) -> None:
             return
         supervisor.sendall(READY)
         while said := supervisor.recv(1):
-            print(f"told {said.decode()}", flush=True)
+            say(f"told {said.decode()}")
             if how in {"obeys", "silent"} or (how == "drains long" and said != DRAIN):
                 return
         time.sleep(60)

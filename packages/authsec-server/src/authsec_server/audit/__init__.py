@@ -6,6 +6,7 @@ The package `revocations` owns the list of revocations.
 | module | owns |
 |---|---|
 | `model`, `event_shape` | kinds of events and their fields; the members and lengths that a valid row may have |
+| `shortening` | cut the detail of an event that would be longer than readers read |
 | `service` | record an event or a refusal; read events, with the reader's role checked |
 | `store` | tables and indexes; convert an event to a row and a row to an event |
 | `event_numbers` | the number of the next event; which numbers the database has given |

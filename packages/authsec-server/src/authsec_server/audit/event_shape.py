@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any, Final
 
-from authsec_server.audit.model import COUNTED, DIGESTS, EDITS, LISTING_ENDED, Decision, EventKind
+from authsec_server.audit.model import COUNTED, DIGESTS, EDITS, LISTING_ENDED, SHORTENED, Decision, EventKind
 from authsec_server.db.versions import MAX_VERSION
 from authsec_server.principal import PrincipalKind, Role
 
@@ -109,6 +109,7 @@ _MEMBERS: Final[Mapping[str, Shape]] = {  # readers look at each of these in eve
     "proved_by": _map(_TEXT),
     "validation": _TEXT_OR_NONE,
     "failed": _TEXT,
+    SHORTENED: _map(_object({"length": _NUMBER, "sha256": _TEXT})),
     "trusted_issuer": _object({"id": _ID, "name": _NAME}),
     "miss": _object(proof_id=_or_none(_ID), sentence=_TEXT, validation=_TEXT_OR_NONE, selectors=_list(_SELECTOR)),
 }

@@ -115,6 +115,9 @@ the permission."""
 DIGESTS = "digests"
 """The member of a stored detail with the digests of the changed tables (`db.table_digests`)."""
 
+SHORTENED = "shortened"
+"""The member of a stored detail that says which members were cut (`audit.shortening`)."""
+
 
 class Decision(StrEnum):
     """The result of a token request or of an administrator's sign-in."""

@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime
+from itertools import chain, groupby
 from typing import Any
 
 from sqlalchemy import (
@@ -124,7 +125,9 @@ def deleted_roles(connection: Connection, times: Collection[datetime]) -> Iterat
     A time occurs in `times` once for each role that may have been deleted then: one change can delete many.
     The attack: raw SQL inserts many long events of one time later, which would push out those of other times.
     """
-    for some in in_batches(Counter(times).items(), _TIMES):
+    # Each batch has times of about equally many roles: one time of very many would let the others have as many events.
+    alike = groupby(Counter(times).most_common(), key=lambda each: each[1].bit_length())
+    for some in chain.from_iterable(in_batches(group, _TIMES) for _, group in alike):
         conditions = [events.c.at.in_([at for at, _ in some]), events.c.kind == EventKind.ROLE_DELETED]
         its = select(events.c.id, events.c.at, _SEALED_FIRST[0].label("place")).where(*conditions).subquery()
         rank = func.row_number().over(partition_by=its.c.at, order_by=(its.c.place, its.c.id))

@@ -15,7 +15,7 @@ from sqlalchemy.exc import OperationalError
 from authsec_server.audit.store import events
 from authsec_server.audit.unreadable_rows import stored_bytes
 from authsec_server.db.locks import PARTITIONS_LOCK
-from authsec_server.db.postgresql_errors import WAITED_FOR_A_LOCK, sqlstate
+from authsec_server.db.postgresql_errors import LOCKED, sqlstate
 
 log = structlog.get_logger(__name__)
 
@@ -55,7 +55,7 @@ def prepare_months(connection: Connection, now: datetime, *, ahead: int = 2) -> 
                 with connection.begin_nested(), _limits(connection, _FOR_A_MONTH):
                     _prepare_month(connection, f"events_{start:%Y_%m}", start, end)
             except OperationalError as error:
-                if sqlstate(error) != WAITED_FOR_A_LOCK:
+                if sqlstate(error) not in LOCKED:
                     raise
                 log.warning(_LOCKED, month=f"{start:%Y-%m}")
                 return
@@ -63,9 +63,7 @@ def prepare_months(connection: Connection, now: datetime, *, ahead: int = 2) -> 
 
 
 def _prepare_month(connection: Connection, name: str, start: datetime, end: datetime) -> None:
-    # To measure locks the default partition, and to make a month locks the table above it first. Two servers that did
-    # both at once would wait for each other.
-    connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": PARTITIONS_LOCK})
+    _wait_in_turn(connection)
     if _is_there(connection, name):  # another server was first
         return
     if _can_be_moved(connection, start, end):
@@ -84,6 +82,7 @@ def drop_partition(connection: Connection, before: str, staying: ColumnElement[b
     """
     if connection.dialect.name != "postgresql":
         return False
+    _wait_in_turn(connection)
     _limit(connection, _FOR_A_DROP)
     named = text("SELECT inhrelid::regclass::text FROM pg_inherits WHERE inhparent = 'events'::regclass ORDER BY 1")
     for name in connection.execute(named).scalars().all():
@@ -92,6 +91,15 @@ def drop_partition(connection: Connection, before: str, staying: ColumnElement[b
             _drop_month(connection, name, f"{month[1]}-{month[2]}", staying)
             return True
     return False
+
+
+def _wait_in_turn(connection: Connection) -> None:
+    """Wait until no other transaction makes or drops a month. Call this before the first lock of a table.
+
+    To measure locks the default partition, then to make a month locks the table above it. To drop a month locks both
+    in the other order, so PostgreSQL would end one of them.
+    """
+    connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": PARTITIONS_LOCK})
 
 
 def _drop_month(connection: Connection, name: str, month: str, staying: ColumnElement[bool]) -> None:

@@ -30,6 +30,7 @@ from sqlalchemy import (
 from authsec_server.audit.event_numbers import next_numbers
 from authsec_server.audit.event_shape import is_event
 from authsec_server.audit.model import DIGESTS, Decision, Event, EventKind, Named, Recorded
+from authsec_server.audit.shortening import shortened
 from authsec_server.db.driver import insert_rows
 from authsec_server.db.interference import changes, refuse_any_interference
 from authsec_server.db.schema import BigId, CanonicalJson, Instant, metadata
@@ -203,7 +204,7 @@ def add_digests(connection: Connection, number: int, event: Event, digests: Dige
 
     Raises `Unavailable` if a trigger or a rule interferes.
     """
-    detail = {**event.detail, DIGESTS: {name: list(both) for name, both in digests.items()}}
+    detail = {**shortened(event.detail), DIGESTS: {name: list(both) for name, both in digests.items()}}
     row, before = (events.c.id == number, events.c.at == event.at), changes(connection)
     written = connection.execute(update(events).where(*row).values(detail=detail)).rowcount
     refuse_any_interference(connection, events.name, before, rows=1, written=written)
@@ -215,7 +216,10 @@ def delegation_ids(event: Event) -> list[str]:
 
 
 def row_of(event: Event) -> dict[str, Any]:
-    """Return the columns of the event's row in the table, without its number and its occurrences."""
+    """Return the columns of the event's row in the table, without its number and its occurrences.
+
+    A detail that is longer than readers read is shortened.
+    """
     return {
         "at": event.at,
         "kind": event.kind,
@@ -238,7 +242,7 @@ def row_of(event: Event) -> dict[str, Any]:
         "kid": event.kid,
         "token_sha256": event.token_sha256,
         "expires_at": event.expires_at,
-        "detail": dict(event.detail),
+        "detail": shortened(event.detail),
     }
 
 

@@ -16,6 +16,7 @@ from rich.text import Text
 from authsec_server.cli.caller import Caller, admin_command, path
 from authsec_server.cli.output import NOTHING, Output, block, cell, often, styled, table, when
 from authsec_server.cli.params import DURATION
+from authsec_server.console.formatting import shortened_note
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
@@ -335,6 +336,7 @@ def _story(story: Mapping[str, Any]) -> Text:
         "Request": event["request_id"],
         "Tables written": ", ".join(event.get("tables", ())),  # older servers do not say
         "Seal": _seal(event),
+        "Shortened": shortened_note(detail),
         "Details": json.dumps(rest, ensure_ascii=False) if rest else None,
     }
     return block({name: value for name, value in facts.items() if value not in (None, "") and str(value) != "-"})

@@ -15,6 +15,7 @@ from authsec_server.cli.caller import Caller, DryRunDone, admin_command, dry_run
 from authsec_server.cli.output import Output, cell, harmless, styled, warned
 from authsec_server.cli.params import as_typed, given
 from authsec_server.cli.transport import CallFailed
+from authsec_server.console.formatting import shortened_note
 from authsec_server.console.impact_text import accepted_until, summary
 
 yes_option = click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
@@ -254,6 +255,8 @@ def _event(event: Mapping[str, Any]) -> Iterator[Text]:
     which = f"{event['jti']} of " if room == "token" and event["jti"] and name else ""
     title = f"  {_WORDS.get(room, room).replace('_', ' ')} {verb.replace('_', ' ')}"
     yield styled(f"{title}: {which}{name}{because}" if name else f"{title}{because}", "bold")
+    if note := shortened_note(detail):
+        yield Text(f"    {note}")
     if verb == "created":
         yield from _facts(detail)
         return

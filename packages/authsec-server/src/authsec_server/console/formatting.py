@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from datetime import UTC, datetime
+from typing import Any
 
 from authsec_server.clients.model import Platform
 
@@ -89,6 +91,12 @@ def said(message: str) -> str:
     if not _FIELD.fullmatch(first):
         return message
     return f"{first.rpartition('.')[2].replace('_', ' ').capitalize()}{space}{rest}"
+
+
+def shortened_note(detail: Mapping[str, Any]) -> str:
+    """Return a line that names the members of an event's detail that were cut; empty if none was cut."""
+    cut = [f"{name.replace('_', ' ')} ({its['length']:,})" for name, its in detail.get("shortened", {}).items()]
+    return f"This event was too long. It has only the beginning of: {', '.join(cut)}" if cut else ""
 
 
 def listed(items: list[str] | tuple[str, ...], most: int = 3) -> str:

@@ -93,6 +93,7 @@ class Renderer:
             "proof": formatting.proof,
             "listed": formatting.listed,
             "said": formatting.said,
+            "shortened_note": formatting.shortened_note,
             "coded": _coded,
             "agents": _agents,
             "at_apis": _at_apis,

@@ -31,7 +31,7 @@ from authsec_server.db.postgresql_connection import (
     session_options,
     unanswered,
 )
-from authsec_server.db.postgresql_errors import WAITED_FOR_A_LOCK
+from authsec_server.db.postgresql_errors import LOCKED
 from authsec_server.db.postgresql_hints import CHANNEL, Listener
 from authsec_server.db.postgresql_session import OtherSession, with_schema_apart
 from authsec_server.db.table_digests import TableChanges
@@ -152,7 +152,7 @@ class PostgreSQL(Database):
         except (OperationalError, InterfaceError, PoolTimeout) as error:
             if isinstance(error, OperationalError) and isinstance(error.orig, OtherSession):
                 raise _other_session(error.orig) from error
-            if isinstance(error, OperationalError) and _sqlstate(error) in {WAITED_FOR_A_LOCK, _DISK_FULL}:
+            if isinstance(error, OperationalError) and _sqlstate(error) in {*LOCKED, _DISK_FULL}:
                 raise _failure(error, Access.CHANGE, committing=False) or error from error
             raise Unavailable(
                 "The database cannot be reached.", "Check the database URL, and that the database is running."
@@ -175,7 +175,7 @@ def _failure(error: DBAPIError, access: Access, *, committing: bool) -> Unavaila
     if isinstance(error.orig, OtherSession):
         return _other_session(error.orig)
     state = _sqlstate(error)
-    if state == WAITED_FOR_A_LOCK:
+    if state in LOCKED:
         return Unavailable("Another transaction has kept a lock too long.", fault=Fault.AUTHORITY_LOCKED)
     if state == _DISK_FULL:
         return Unavailable("The disk of the database is full.", fault=Fault.FULL)

@@ -8,6 +8,7 @@ from sqlalchemy.exc import DBAPIError
 
 NO_RIGHT: Final = "42501"
 WAITED_FOR_A_LOCK: Final = "55P03"
+LOCKED: Final = frozenset({"40P01", WAITED_FOR_A_LOCK})  # a deadlock, or a timeout of a lock
 NOT_NOW: Final = frozenset({"40001", WAITED_FOR_A_LOCK})  # a lock of somebody else
 
 

@@ -6,6 +6,10 @@ Raw SQL swaps the slugs of two clients, and every event still matches its seal.
 
 The name of a thing is in the events that create, edit and delete the thing.
 A thing is not compared if all of its events were dropped.
+
+No id is given again, so nothing is deleted twice.
+The attack: the history of a token takes the slug of a deleted role from the first event of its deletion.
+Raw SQL inserts such an event with another slug in advance.
 """
 
 from __future__ import annotations
@@ -13,12 +17,14 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from hashlib import sha256
 from itertools import chain, islice
 from typing import Any, Final
 
-from authsec_server.audit.model import EventKind
+from authsec_server.audit.model import DIGESTS, EventKind
 from authsec_server.audit.scratch_database import ScratchCheck
 from authsec_server.audit.sealing.scan import Scan
+from authsec_server.db.schema import canonical_json
 from authsec_server.naming import folded
 
 MOST: Final = 10  # findings of one table that are told one by one
@@ -31,6 +37,8 @@ _SCRATCH: Final = (
     "CREATE TABLE kept (thing TEXT, id BLOB, name BLOB, owner BLOB, called BLOB)",
     "CREATE INDEX kept_id ON kept (thing, id)",
     "CREATE INDEX kept_called ON kept (called, thing)",
+    "CREATE TABLE deleted (thing TEXT, id BLOB, number INTEGER, change BLOB, PRIMARY KEY (thing, id)) WITHOUT ROWID",
+    "CREATE TABLE deleted_again (thing TEXT, id BLOB, one INTEGER, other INTEGER)",
 )
 
 
@@ -80,6 +88,7 @@ _EDITED: Final = {
 }
 _CLIENT_NAMED: Final = {EventKind.CLIENT_CREATED, EventKind.CLIENT_EDITED}
 _DELETED: Final = {EventKind.CLIENT_DELETED, EventKind.ROLE_DELETED}
+_ENDS: Final = {*_DELETED, EventKind.API_DELETED, EventKind.ISSUER_DELETED}
 
 
 class NameCheck(ScratchCheck):
@@ -100,6 +109,20 @@ class NameCheck(ScratchCheck):
                 " gone = excluded.gone WHERE excluded.number > said.number",
                 (*its, _octets(name), _octets(owner), gone),
             )
+        if event["kind"] in _ENDS:
+            self._add_deletion(number, event)
+
+    def _add_deletion(self, number: int, event: Mapping[str, Any]) -> None:
+        """Keep what the event deletes. One change may record several events, which differ only in their delegations."""
+        change = _change(event)
+        for thing, id_ in _ended(event):
+            its = (thing, _octets(id_))
+            self._scratch.execute("INSERT OR IGNORE INTO deleted VALUES (?, ?, ?, ?)", (*its, number, change))
+            self._scratch.execute(
+                "INSERT INTO deleted_again SELECT thing, id, min(number, ?3), max(number, ?3) FROM deleted"
+                " WHERE thing = ?1 AND id = ?2 AND change != ?4",
+                (*its, number, change),
+            )
 
     def findings(self, scan: Scan) -> Iterator[str]:
         """Report the differences as sentences.
@@ -110,6 +133,18 @@ class NameCheck(ScratchCheck):
             if set(scan.columns(named.table)).issuperset(named.columns):
                 yield from _first(named, self._of_table(named, scan))
         yield from self._namesakes()
+        yield from self._deleted_again()
+
+    def _deleted_again(self) -> Iterator[str]:
+        """Report things that two changes deleted."""
+        found = self._scratch.execute("SELECT thing, id, one, other FROM deleted_again ORDER BY one, other, id")
+        for thing, id_, one, other in islice(found, MOST):
+            yield (
+                f"Event {one} and event {other} both say that the {thing} {_shown(id_)} was deleted: one of them was "
+                "inserted, because no id is given again."
+            )
+        if more := sum(1 for _ in found):
+            yield f"{more:,} more events say again that something was deleted."
 
     def doubts(self, sealed_before: str) -> Iterator[str]:
         """Report names that are only in an event without a seal, if the event is older than `sealed_before`.
@@ -226,6 +261,27 @@ def _deleted(event: Mapping[str, Any]) -> Iterator[tuple[_Named, str, Any, str |
         yield from ((_ROLE, each["id"], None, None, True) for each in event["roles"][:1])
     for each in event["delegations"]:
         yield _DELEGATION, each["id"], None, None, True
+
+
+def _ended(event: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield the kind and the id of each thing that the event deletes."""
+    if event["kind"] == EventKind.CLIENT_DELETED and event["client_id"]:
+        yield _CLIENT.thing, event["client_id"]
+    if event["kind"] == EventKind.ROLE_DELETED:
+        yield from ((_ROLE.thing, each["id"]) for each in event["roles"])
+    if event["kind"] in _DELETED:
+        yield from ((_DELEGATION.thing, each["id"]) for each in event["delegations"])
+    if event["kind"] == EventKind.API_DELETED and event["subject_id"]:
+        yield "API", event["subject_id"]
+    if event["kind"] == EventKind.ISSUER_DELETED and event["subject_id"]:
+        yield "trusted issuer", event["subject_id"]
+
+
+def _change(event: Mapping[str, Any]) -> bytes:
+    """Return a hash that is the same for all events of one deletion: its last event alone has digests."""
+    detail = {name: value for name, value in event["detail"].items() if name != DIGESTS}
+    its = {name: value for name, value in event.items() if name not in ("id", "delegations", "detail")}
+    return sha256(canonical_json([detail, its]).encode()).digest()
 
 
 def _first(named: _Named, findings: Iterator[str]) -> Iterator[str]:

@@ -1,0 +1,103 @@
+"""Shorten the detail of an event that would be longer than readers read. Pure.
+
+Without this rule, a change within all limits could leave an event that no reader shows and no server seals.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from hashlib import sha256
+from itertools import islice
+from typing import Any, Final
+
+from authsec_server.audit.event_shape import MAX_LISTED
+from authsec_server.audit.model import DIGESTS, SHORTENED
+from authsec_server.db.schema import LONGEST_JSON, canonical_json
+from authsec_server.failures import Conflict
+
+LONGEST_DETAIL: Final = LONGEST_JSON - 2**14  # characters of JSON: the rest is for digests, and for what is shortened
+_WHOLE: Final = frozenset({"record", "ended", DIGESTS})  # `verify` needs all of each
+_OF_AN_EDIT: Final = ("before", "after")
+
+
+def shortened(detail: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the detail, in which the longest members are cut so far that readers read the event.
+
+    Of a list or an object, the first entries stay; of a text, the first characters. The member `shortened` has the
+    length of each value that was cut, and the SHA-256 (hex) of its canonical JSON. A member of `before` or `after` is
+    cut by itself.
+
+    Raises `Conflict` if a member is too long that must not be cut.
+    """
+    whole = canonical_json(detail)
+    if len(whole) <= LONGEST_DETAIL and not any(_has_many(value) for _, value in _members(detail)):
+        return dict(detail)
+    lengths = {path: len(canonical_json(value)) for path, value in _members(detail)}
+    fixed = len(whole) - sum(lengths.values())  # names, and the members that stay whole
+    longest = _share(lengths.values(), LONGEST_DETAIL - fixed)
+    cut: dict[tuple[str, ...], Any] = {}
+    for path, value in _members(detail):
+        if lengths[path] > longest or _has_many(value):
+            cut[path] = _cut(value, longest)
+    result = _with(detail, cut)
+    result[SHORTENED] = {".".join(path): _whole_of(value) for path, value in _members(detail) if path in cut}
+    if len(canonical_json(result)) > LONGEST_JSON - 2**13:
+        raise Conflict("The event of this change would be too long for the audit log.", "Change less at once.")
+    return result
+
+
+def _members(detail: Mapping[str, Any]) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """Yield the path and the value of each member that may be cut."""
+    for name, value in detail.items():
+        if name in _OF_AN_EDIT and isinstance(value, Mapping):
+            yield from (((name, field), each) for field, each in value.items())
+        elif name not in _WHOLE:
+            yield (name,), value
+
+
+def _with(detail: Mapping[str, Any], values: Mapping[tuple[str, ...], Any]) -> dict[str, Any]:
+    result = {name: dict(value) if name in _OF_AN_EDIT else value for name, value in detail.items()}
+    for (*outer, name), value in values.items():
+        (result[outer[0]] if outer else result)[name] = value
+    return result
+
+
+def _share(lengths: Iterable[int], room: int) -> int:
+    """Return the highest length to which all can be cut, so that they fit into the room together."""
+    remaining = sorted(lengths)
+    while remaining and remaining[0] * len(remaining) <= room:
+        room -= remaining.pop(0)
+    return room // len(remaining) if remaining else LONGEST_JSON
+
+
+def _has_many(value: Any) -> bool:
+    return isinstance(value, list | tuple | Mapping) and len(value) > MAX_LISTED
+
+
+def _cut(value: Any, longest: int) -> Any:
+    """Return the first entries or characters of the value, whose canonical JSON has at most this length."""
+    if isinstance(value, str):
+        return value[: _fitting((canonical_json(each) for each in value), longest - 2, extra=-2)]
+    if isinstance(value, Mapping):
+        names = sorted(value)[:MAX_LISTED]
+        pairs = (f"{canonical_json(name)}:{canonical_json(value[name])}" for name in names)
+        return {name: value[name] for name in names[: _fitting(pairs, longest - 2, extra=1)]}
+    if isinstance(value, list | tuple):
+        entries = (canonical_json(each) for each in islice(value, MAX_LISTED))
+        return list(value[: _fitting(entries, longest - 2, extra=1)])
+    return value
+
+
+def _fitting(texts: Iterable[str], room: int, *, extra: int) -> int:
+    """Return how many of the first texts fit into the room. Each takes `extra` characters more than its own."""
+    fits = 0
+    for text in texts:
+        room -= len(text) + extra
+        if room < 0:
+            break
+        fits += 1
+    return fits
+
+
+def _whole_of(value: Any) -> dict[str, Any]:
+    return {"length": len(value), "sha256": sha256(canonical_json(value).encode()).hexdigest()}
