@@ -288,6 +288,7 @@ def test_by_command_a_lie_is_found_foreseen_and_mended(authsec: Authsec, tmp_pat
     now = datetime.now(UTC)
     around = Runtime(now=lambda: now - timedelta(minutes=15))  # else the mark is later than the events
     with open_authority(load_settings(data=tmp_path), local_operator=True, runtime=around) as authority:
+        rollup.roll_up(authority.database, around.now())
         for minutes in (10, 11):
             event = Event(
                 at=now - timedelta(minutes=minutes),

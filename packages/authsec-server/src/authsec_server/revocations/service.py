@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from datetime import datetime, timedelta
 
 from sqlalchemy import ColumnElement
@@ -137,9 +137,12 @@ def after(tx: Tx, subjects: Collection[Subject], version: int) -> list[Revocatio
     return [each for each in found if each.subject in subjects]
 
 
-def of_roles(tx: Tx, version: int) -> list[Revocation]:
-    """Return the newest entries of roles with a higher version than `version`, in order. There is an upper limit."""
-    return store.of_roles(tx.connection, version, SNAPSHOT_AT_MOST)
+def of_roles(tx: Tx, version: int) -> Iterator[list[Revocation]]:
+    """Yield the entries of roles with a higher version than `version`, in order, some at a time."""
+    after = 0
+    while found := store.of_roles(tx.connection, version, after, SNAPSHOT_AT_MOST):
+        yield found
+        after = found[-1].sequence
 
 
 def of_this_change(tx: Tx) -> list[Revocation]:

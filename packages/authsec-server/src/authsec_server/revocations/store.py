@@ -185,12 +185,11 @@ def after(connection: Connection, subject_ids: Collection[str], version: int) ->
     return _loaded(connection, statement)
 
 
-def of_roles(connection: Connection, version: int, limit: int) -> list[Revocation]:
-    """Return the newest `limit` entries of roles with a higher version than `version`, in order."""
+def of_roles(connection: Connection, version: int, after: int, limit: int) -> list[Revocation]:
+    """Return the entries of roles with a higher version than `version`, and a number above `after`, in order."""
     columns = revocations.c
-    of_these = (columns.subject_kind == SubjectKind.ROLE, columns.version > version)
-    newest = select(revocations).where(*of_these).order_by(columns.sequence.desc()).limit(limit)
-    return _loaded(connection, newest)[::-1]
+    of_these = (columns.subject_kind == SubjectKind.ROLE, columns.version > version, columns.sequence > after)
+    return _loaded(connection, select(revocations).where(*of_these).order_by(columns.sequence).limit(limit))
 
 
 def _loaded(connection: Connection, statement: Select[Any]) -> list[Revocation]:

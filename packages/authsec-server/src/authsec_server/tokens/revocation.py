@@ -5,7 +5,7 @@ Find the times at which tokens were revoked.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -70,15 +70,21 @@ def _slugs(tx: Tx, issued: Collection[Recorded]) -> dict[str, str]:
     slugs = {id_: role.slug for id_, role in roles.by_ids(tx, ids).items()}
     if ids <= slugs.keys():
         return slugs
-    ended = {(each.version, each.subject_id): each.at for each in revocations.of_roles(tx, _oldest_version(issued))}
-    for it in audit.deleted_roles(tx, ended.values()):
-        slug = it.event.detail.get("slug")
-        if isinstance(slug, str) and (it.event.authority_version, slug) in ended:
-            for role in it.event.roles:
-                slugs.setdefault(role.id, slug)
+    for some in revocations.of_roles(tx, _oldest_version(issued)):
+        for id_, slug in _slugs_of_deleted(tx, some):
+            slugs.setdefault(id_, slug)
         if ids <= slugs.keys():
             break
     return slugs
+
+
+def _slugs_of_deleted(tx: Tx, entries: Sequence[Revocation]) -> Iterator[tuple[str, str]]:
+    """Yield the id and the slug of each role whose deletion made one of these entries, in the order of sealing."""
+    ended = {(each.version, each.subject_id): each.at for each in entries}
+    for it in audit.deleted_roles(tx, ended.values()):
+        slug = it.event.detail.get("slug")
+        if isinstance(slug, str) and (it.event.authority_version, slug) in ended:
+            yield from ((role.id, slug) for role in it.event.roles)
 
 
 def _ends(revocation: Revocation, issued: Event) -> bool:
