@@ -27,6 +27,7 @@ SELECT array_agg(line ORDER BY line) FROM (
     UNION ALL SELECT format('%s %s', conrelid::regclass, pg_get_constraintdef(oid)) FROM pg_constraint
     WHERE connamespace = 'public'::regnamespace
     UNION ALL SELECT pg_get_triggerdef(t.oid) FROM pg_trigger t WHERE NOT tgisinternal
+    UNION ALL SELECT definition FROM pg_rules WHERE schemaname = 'public'
     UNION ALL SELECT proname || prosrc FROM pg_proc WHERE pronamespace = 'public'::regnamespace
     UNION ALL SELECT concat_ws(' ', seqrelid::regclass, seqcache, seqincrement, seqmin, seqmax, seqcycle)
     FROM pg_sequence
