@@ -69,6 +69,9 @@ class Sealer:
     `give` is called with each checkpoint that matches the leaves. `give` must not block.
     `token_keys` lists the `kid`s of the keys that sign tokens now and next.
     Nothing is sealed while `paused` returns true.
+    `pass_time` returns the time of a pass. Its arguments are this server's times before and after it read the
+    database's time, and that time (None on SQLite). If it returns None, the pass seals nothing: a clock that is ahead
+    would call numbers settled whose transactions still run, and make servers with a right clock unready.
     """
 
     def __init__(
@@ -82,6 +85,7 @@ class Sealer:
         give: Callable[[Checkpoint], None] = lambda _: None,
         token_keys: Callable[[Tx], Sequence[str]] = lambda _: (),
         paused: Callable[[], bool] = lambda: False,
+        pass_time: Callable[[datetime, datetime, datetime | None], datetime | None] = lambda before, *_: before,
     ) -> None:
         self._database = database
         self._issuer = issuer
@@ -91,6 +95,7 @@ class Sealer:
         self._give = give
         self._token_keys = token_keys
         self._paused = paused
+        self._pass_time = pass_time
         self._tree = Tree()  # of the leaves that this process has read
         self._order = Succession(keys={})  # of the sealing keys, as the records in `_looked_through` leaves say
         self._looked_through = 0
@@ -114,8 +119,13 @@ class Sealer:
             self._warn(now, error.message)
             raise
 
-    def _seal(self, now: datetime) -> bool:
-        self._catch_up()
+    def _seal(self, before: datetime) -> bool:
+        signed, database = self._database.read(lambda tx: store.last_signed_and_time(tx.connection))
+        now = self._pass_time(before, self._now(), database)
+        self._catch_up(signed)
+        if now is None:
+            self._warn(before, "this server's clock differs from the database's clock")
+            return False
         key = self._present_key()
         through = self._checkpoint.through if self._checkpoint else 0
         stale = self._checkpoint is not None and now - self._checkpoint.at >= FRESH
@@ -204,7 +214,7 @@ class Sealer:
 
     def key(self) -> PrivateKey:
         """Return the current signing key. Raises `Unavailable` or `LogBroken`."""
-        self._catch_up()
+        self._catch_up(self._database.read(lambda tx: store.last_signed(tx.connection)))
         return self._present_key()
 
     def _present_key(self) -> PrivateKey:
@@ -250,12 +260,11 @@ class Sealer:
             self._remember(tree, checkpoint)
         return kept
 
-    def _catch_up(self) -> None:
+    def _catch_up(self, signed: str | None) -> None:
         """Read the leaves up to the last checkpoint, and verify that their root hash is the checkpoint's.
 
-        Raises `LogBroken`.
+        `signed` is the checkpoint's text. Raises `LogBroken`.
         """
-        signed = self._database.read(lambda tx: store.last_signed(tx.connection))
         if signed is None:
             if self._checkpoint:
                 raise LogBroken("The log's checkpoints are missing.")

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import (
@@ -198,6 +198,15 @@ def last_signed(connection: Connection) -> str | None:
     """Return the signed text of the newest checkpoint; None without a checkpoint."""
     newest = newest_checkpoint(connection)
     return newest[1] if newest else None
+
+
+def last_signed_and_time(connection: Connection) -> tuple[str | None, datetime | None]:
+    """Return what `last_signed` returns, and PostgreSQL's time; None on SQLite, which has no clock of its own."""
+    if connection.dialect.name != "postgresql":
+        return last_signed(connection), None
+    newest = select(checkpoints.c.signed).order_by(checkpoints.c.size.desc(), checkpoints.c.at.desc()).limit(1)
+    row = connection.execute(select(newest.scalar_subquery(), func.clock_timestamp())).one()
+    return row[0], row[1].astimezone(UTC)
 
 
 def newest_checkpoint(connection: Connection) -> tuple[int, str] | None:
