@@ -193,16 +193,14 @@ def wrong_clock(clocks: Clocks) -> ReadinessProblem | None:
     return None
 
 
-def sealing_time(before: datetime, after: datetime, database: datetime | None) -> datetime | None:
+def sealing_time(before: datetime, after: datetime, database: datetime) -> datetime | None:
     """Return the time at which the sealer may sign a checkpoint; None if this server's clock is wrong.
 
     The time is never after the database's. `before` and `after` are this server's times before and after it read the
-    database's time, which is None on SQLite.
+    database's time.
     """
     clocks = Clocks(before=before, after=after, database=database, last_checkpoint=None)
-    if wrong_clock(clocks) is not None:
-        return None
-    return before if database is None else min(before, database)
+    return min(before, database) if wrong_clock(clocks) is None else None
 
 
 def sealing_stopped(clocks: Clocks | None) -> Mapping[str, str]:

@@ -69,9 +69,9 @@ class Sealer:
     `give` is called with each checkpoint that matches the leaves. `give` must not block.
     `token_keys` lists the `kid`s of the keys that sign tokens now and next.
     Nothing is sealed while `paused` returns true.
-    `pass_time` returns the time of a pass. Its arguments are this server's times before and after it read the
-    database's time, and that time (None on SQLite). If it returns None, the pass seals nothing: a clock that is ahead
-    would call numbers settled whose transactions still run, and make servers with a right clock unready.
+    `pass_time` returns the time of a pass on PostgreSQL. Its arguments are this server's times before and after it
+    read PostgreSQL's time, and that time. If it returns None, the pass seals nothing: a clock that is ahead would call
+    numbers settled whose transactions still run, and make servers with a right clock unready.
     """
 
     def __init__(
@@ -85,7 +85,7 @@ class Sealer:
         give: Callable[[Checkpoint], None] = lambda _: None,
         token_keys: Callable[[Tx], Sequence[str]] = lambda _: (),
         paused: Callable[[], bool] = lambda: False,
-        pass_time: Callable[[datetime, datetime, datetime | None], datetime | None] = lambda before, *_: before,
+        pass_time: Callable[[datetime, datetime, datetime], datetime | None] = lambda before, *_: before,
     ) -> None:
         self._database = database
         self._issuer = issuer
@@ -102,6 +102,7 @@ class Sealer:
         self._checkpoint: Checkpoint | None = None
         self._top = 0  # what is above came after the last pass
         self._searched: datetime | None = None  # when all that has not settled was last looked through
+        self._passed: datetime | None = None  # when the last pass ended that saw the end of the log
         self._kept_out: datetime | None = None  # since when this process has not had the turn, and nobody else has
         self._history = NumberHistory()
         self._named: set[int] = set()  # refused events that are in the server's log
@@ -121,7 +122,7 @@ class Sealer:
 
     def _seal(self, before: datetime) -> bool:
         signed, database = self._database.read(lambda tx: store.last_signed_and_time(tx.connection))
-        now = self._pass_time(before, self._now(), database)
+        now = self._pass_time(before, self._now(), database) if database else before
         self._catch_up(signed)
         if now is None:
             self._warn(before, "this server's clock differs from the database's clock")
@@ -145,8 +146,8 @@ class Sealer:
         if unsealed.is_disturbed:
             self._mend_sequence(unsealed.following)
         self._name(unsealed.refused)
-        if unsealed.planted and not self._checkpoint:
-            raise LogBroken("The log has seals, but no checkpoint.")
+        if unsealed.planted:
+            self._refuse_if_genuine(unsealed.planted, now)
         if search:
             covered = partial(_covered_without_seal, through=through, since=self._since(now), named=len(self._named))
             self._name(self._database.read(covered))
@@ -156,11 +157,27 @@ class Sealer:
                 self._warn(now, "another session holds the sealing lock, or locks rows of counts")
                 return unsealed.full
         self._kept_out = None
+        self._passed = now
         self._history.add(now, self._tree.size, unsealed.highest)
         self._top = unsealed.top  # what a full pass has left is behind it, also where nothing of it could be read
         if search:
             self._searched = now
         return unsealed.full or self._has_more_planted(unsealed.planted)
+
+    def _refuse_if_genuine(self, planted: Sequence[tuple[int, int]], now: datetime) -> None:
+        """Raise `LogBroken` if these seals may be genuine: then somebody deleted the checkpoints that cover them.
+
+        Deleting such seals would delete the evidence. A server writes seals in one transaction with their checkpoint,
+        without a gap behind the last one. So the seals are planted if there is a gap, or if this process saw the end of
+        the log just before.
+        """
+        if not self._checkpoint:
+            raise LogBroken("The log has seals, but no checkpoint.")
+        saw_end = self._passed is not None and abs(now - self._passed) < LATE
+        if not saw_end and any(place == self._tree.size for place, _ in planted):
+            raise LogBroken(
+                "The log has seals right behind its last checkpoint: the checkpoints that cover them may be deleted."
+            )
 
     def _has_more_planted(self, planted: Sequence[tuple[int, int]]) -> bool:
         """Log which seals this pass has found and deleted. Return whether there may be more of them.
@@ -208,7 +225,7 @@ class Sealer:
 
     def reset(self) -> None:
         """Forget the log that this process read, because an older database was restored and the restore recorded."""
-        self._tree, self._checkpoint, self._top, self._searched = Tree(), None, 0, None
+        self._tree, self._checkpoint, self._top, self._searched, self._passed = Tree(), None, 0, None, None
         self._history = NumberHistory()
         self._forget_order()
 
