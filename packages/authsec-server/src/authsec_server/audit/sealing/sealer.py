@@ -102,6 +102,8 @@ class Sealer:
         self._checkpoint: Checkpoint | None = None
         self._top = 0  # what is above came after the last pass
         self._searched: datetime | None = None  # when all that has not settled was last looked through
+        self._searching = False  # such a search has not come to the end
+        self._final = 0  # as the state was when that search began: later ones may have come where it has been
         self._passed: datetime | None = None  # when the last pass ended that saw the end of the log
         self._kept_out: datetime | None = None  # since when this process has not had the turn, and nobody else has
         self._history = NumberHistory()
@@ -130,8 +132,9 @@ class Sealer:
         key = self._present_key()
         through = self._checkpoint.through if self._checkpoint else 0
         stale = self._checkpoint is not None and now - self._checkpoint.at >= FRESH
-        search = stale or self._searched is None or now - self._searched >= LATE
-        after = through if search else max(through, self._top)
+        is_due = stale or self._searched is None or now - self._searched >= LATE
+        begins = is_due and not self._searching  # a search goes on where it stopped: its first events may all be long
+        after = through if begins else max(through, self._top)
         start = Start(
             now=now,
             after=after,
@@ -148,11 +151,12 @@ class Sealer:
         self._name(unsealed.refused)
         if unsealed.planted:
             self._refuse_if_genuine(unsealed.planted, now)
-        if search:
+        if is_due:
             covered = partial(_covered_without_seal, through=through, since=self._since(now), named=len(self._named))
             self._name(self._database.read(covered))
+        searching, final = begins or self._searching, unsealed.final if begins else self._final
         if unsealed.events or unsealed.planted or stale:
-            through = max(through, unsealed.settled) if search else through
+            through = max(through, min(unsealed.settled, final)) if searching else through
             if not self._sign(unsealed, through, now, key):
                 self._warn(now, "another session holds the sealing lock, or locks rows of counts")
                 return unsealed.full
@@ -160,7 +164,8 @@ class Sealer:
         self._passed = now
         self._history.add(now, self._tree.size, unsealed.highest)
         self._top = unsealed.top  # what a full pass has left is behind it, also where nothing of it could be read
-        if search:
+        self._searching, self._final = searching and unsealed.full, final
+        if is_due:
             self._searched = now
         return unsealed.full or self._has_more_planted(unsealed.planted)
 
@@ -226,7 +231,7 @@ class Sealer:
     def reset(self) -> None:
         """Forget the log that this process read, because an older database was restored and the restore recorded."""
         self._tree, self._checkpoint, self._top, self._searched, self._passed = Tree(), None, 0, None, None
-        self._history = NumberHistory()
+        self._history, self._searching = NumberHistory(), False
         self._forget_order()
 
     def key(self) -> PrivateKey:
