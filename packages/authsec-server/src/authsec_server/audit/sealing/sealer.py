@@ -13,7 +13,7 @@ If a comparison fails, raw SQL changed the log, and nothing more is sealed.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -24,10 +24,9 @@ import structlog
 from authsec.jose import PrivateKey
 from sqlalchemy.exc import DBAPIError
 
-from authsec_server.audit import number_ranges
 from authsec_server.audit.event_numbers import Numbers, end_cache, mend_sequence
 from authsec_server.audit.merkle_tree import Tree
-from authsec_server.audit.number_ranges import Range, ranges_of
+from authsec_server.audit.number_ranges import ranges_of
 from authsec_server.audit.sealing import store
 from authsec_server.audit.sealing.checkpoints import (
     Checkpoint,
@@ -36,9 +35,8 @@ from authsec_server.audit.sealing.checkpoints import (
     read_checkpoint,
     sign_checkpoint,
 )
+from authsec_server.audit.sealing.log_append import append, appended
 from authsec_server.audit.sealing.number_history import NumberHistory
-from authsec_server.audit.sealing.seal_places import delete_planted
-from authsec_server.audit.sealing.sealable import Sealable
 from authsec_server.audit.sealing.succession import Succession, succession
 from authsec_server.audit.sealing.unsealed import MOST_NAMED, SETTLING, Start, UnsealedEvents, read_unsealed
 from authsec_server.db import Database, Tx
@@ -263,7 +261,7 @@ class Sealer:
 
     def _sign(self, unsealed: UnsealedEvents, through: int, now: datetime, key: PrivateKey) -> bool:
         """Append the events with a new checkpoint. Return whether they were written."""
-        tree, added = _appended(self._tree, unsealed.events)
+        tree, added = appended(self._tree, unsealed.events)
         now = (
             max(now, self._checkpoint.at) if self._checkpoint else now
         )  # checkpoints never go back in time, though clocks do
@@ -277,7 +275,7 @@ class Sealer:
             signing_keys=unsealed.signing_keys,
         )
         ranges = ranges_of((event.at, event.number) for event in unsealed.events)
-        kept = self._database.append(lambda tx: _keep(tx, unsealed, added, ranges, checkpoint))
+        kept = self._database.append(lambda tx: append(tx, unsealed, added, ranges, checkpoint))
         if kept:
             self._remember(tree, checkpoint)
         return kept
@@ -365,38 +363,3 @@ def _replacements(tx: Tx, *, low: int, high: int) -> list[tuple[int, str]]:
 
 def _hashes(tx: Tx, *, after: int, limit: int) -> list[bytes]:
     return store.hashes(tx.connection, after=after, limit=limit)
-
-
-def _appended(tree: Tree, events: Sequence[Sealable]) -> tuple[Tree, list[store.Leaf]]:
-    added = [
-        store.Leaf(position=tree.size + place, event_id=each.number, hash=each.hash)
-        for place, each in enumerate(events)
-    ]
-    return tree.with_leaves(leaf.hash for leaf in added), added
-
-
-def _keep(
-    tx: Tx,
-    unsealed: UnsealedEvents,
-    added: Sequence[store.Leaf],
-    ranges: Mapping[datetime, Range],
-    checkpoint: Checkpoint,
-) -> bool:
-    """Write the leaves and the checkpoint. Return whether they were written.
-
-    Nothing is written if another server has the lock or sealed first.
-    Nothing is written either if a counted refusal got further occurrences in the meantime.
-    """
-    if not store.lock_sealing(tx.connection) or store.last_signed(tx.connection) != unsealed.signed:
-        return False
-    counts = {(each.number, each.at): each.occurrences for each in unsealed.events if each.occurrences is not None}
-    if not store.lock_counts(tx.connection, counts):
-        return False
-    if unsealed.planted:  # they must not keep events from their places and seals
-        size = checkpoint.size - len(added)
-        places = [place for place, _ in unsealed.planted]
-        delete_planted(tx.connection, size, places, [each.event_id for each in added])
-    store.add_leaves(tx.connection, added)
-    number_ranges.add(tx.connection, ranges)
-    store.add_checkpoint(tx.connection, checkpoint)
-    return True

@@ -237,7 +237,9 @@ def waits(connection: Connection, *, since: datetime) -> bool:
     The first group alone is not enough, because the last sealed number may belong to an inserted event.
     """
     newest = sealed_events.c.position.desc()
-    last = select(sealed_events.c.event_id).where(_COVERED).order_by(newest).limit(1).scalar_subquery()
+    size = select(func.coalesce(func.max(checkpoints.c.size), 0)).scalar_subquery()  # an index finds the place before
+    covered = sealed_events.c.position < size
+    last = select(sealed_events.c.event_id).where(covered).order_by(newest).limit(1).scalar_subquery()
     above = select(events.c.id).where(events.c.id > func.coalesce(last, 0), events.c.at < since, ~_SEALED)
     by_time = select(events.c.id).where(events.c.at < since).order_by(events.c.at.desc()).limit(_LATEST).subquery()
     sealed = exists().where(sealed_events.c.event_id == by_time.c.id, _COVERED)
