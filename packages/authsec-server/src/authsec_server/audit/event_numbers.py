@@ -6,9 +6,9 @@ Then they never get a seal.
 
 On PostgreSQL, two numbers bound those that an event may get:
 
-- The number must be above the newest sealed ones, and no event since `looked_through_since` may have it. The statement that
-  takes it also looks for both. Any number that its snapshot shows was taken before, so an honest sequence never fails.
-  Earlier months are not looked through: PostgreSQL would plan and lock the partition of each, for each token.
+- The number must be above the newest sealed ones, and no event since `looked_through_since` may have it. The statement
+  that takes it also looks for both. Any number that its snapshot shows was taken before, so an honest sequence never
+  fails. Earlier months are not looked through: PostgreSQL would plan and lock the partition of each, for each token.
 - The number must not be far above `through` of the last checkpoint, which is signed. No event above the same bound is
   sealed. So each event can be sealed at once, and nothing that raw SQL writes leads to the last number that can be
   sealed, `MAX_NUMBER`. If the sealed numbers reach the bound before `through` follows, some more may be taken.
