@@ -1,10 +1,9 @@
 """The clock of one server on PostgreSQL is set an hour ahead while the server runs. Nobody attacks.
 
-The server compares its clock with PostgreSQL's once a second, and the sealer of a server with a wrong clock pauses. But
-the sealer works once a second, too: if it is first, it signs one checkpoint an hour ahead. It takes all events to be
-old, so `through` passes the number of a transaction that another server has not committed yet. Its event never gets a
-seal, and `verify` says for ever that it was inserted. The checkpoint of the coming hour makes all servers with a right
-clock unready until then.
+The readiness probe compares the clock with PostgreSQL's once a second. But the sealer works once a second, too: if it
+is first and trusts its clock, it signs one checkpoint an hour ahead. It takes all events to be old, so `through` passes
+the number of a transaction that another server has not committed yet. Its event never gets a seal, and `verify` says
+for ever that it was inserted. The checkpoint makes all servers with a right clock unready until its time.
 """
 
 from __future__ import annotations
@@ -13,13 +12,12 @@ import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from threading import Event, Thread
-from typing import Any
 
 import pytest
 from audit_answers import LATER, fill, issued
-from authsec_server.app.readiness_probe import Clocks, wrong_clock
+from authsec_server.app.readiness_probe import Clocks, sealing_time, wrong_clock
 from authsec_server.audit import service as audit
 from authsec_server.audit.sealing import service as sealing
 from authsec_server.audit.sealing.sealer import Sealer
@@ -28,10 +26,7 @@ from authsec_server.db import Database, Tx
 from authsec_server.keys.master_key import MasterKey
 from authsec_server.keys.sealing_keys import SealingKeys
 
-pytestmark = [
-    pytest.mark.parametrize("database_url", ["postgresql"], indirect=True),
-    pytest.mark.xfail(strict=True, reason="a pass of the sealer does not compare its clock with PostgreSQL's"),
-]
+pytestmark = pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
 AT = LATER + timedelta(minutes=11)
 JUMP = timedelta(hours=1)
 
@@ -61,32 +56,67 @@ def not_committed_yet(database: Database, second: int) -> Iterator[None]:
         thread.join()
 
 
-def sealer_of(database: Database, clock: list[Any]) -> Sealer:
-    keys = SealingKeys(database, MasterKey(bytes(32)), token_bytes=secrets.token_bytes)
-    return Sealer(database, issuer="https://a", signing_key=keys.signing_key, keys=keys.by_kid, now=lambda: clock[0])
+class Server:
+    """A server on PostgreSQL. It has the clock `now`, and PostgreSQL has the clock `there`."""
+
+    def __init__(self, database: Database) -> None:
+        self.now = self.there = AT
+        self.keys = SealingKeys(database, MasterKey(bytes(32)), token_bytes=secrets.token_bytes)
+        self.keys.keep(AT)
+        self.sealer = Sealer(
+            database,
+            issuer="https://a",
+            signing_key=self.keys.signing_key,
+            keys=self.keys.by_kid,
+            now=lambda: self.now,
+            pass_time=lambda before, after, _: sealing_time(before, after, self.there),
+        )
+
+    def seal(self, second: int, ahead: timedelta = timedelta()) -> None:
+        self.there = AT + timedelta(seconds=second)
+        self.now = self.there + ahead
+        self.sealer.seal()
 
 
 def test_no_event_is_called_inserted_because_a_clock_jumped(database: Database) -> None:
-    log, clock = fill(database), [AT]
-    sealer = sealer_of(database, clock)
+    log, server = fill(database), Server(database)
     database.append(lambda tx: record(tx, 1))
-    sealer.seal()
+    server.seal(0)
     with not_committed_yet(database, 2):
         database.append(lambda tx: record(tx, 3))
-        clock[0] = AT + JUMP
-        sealer.seal()
+        server.seal(3, ahead=JUMP)
     for second in range(20, 80, 20):
-        clock[0] = AT + timedelta(seconds=second)
-        sealer.seal()
-    assert database.check(lambda tx: verify(tx, log.keys, [log.checkpoint], now=clock[0])).findings == ()
+        server.seal(second)
+    report = database.check(lambda tx: verify(tx, log.keys, [log.checkpoint], now=server.now))
+    assert report.findings == ()
+    assert report.last is not None
+    assert report.last.size == log.checkpoint.size + 3
 
 
-def test_a_server_with_a_right_clock_stays_ready(database: Database) -> None:
+@pytest.mark.parametrize("ahead", [JUMP, timedelta(seconds=20)])
+def test_a_server_with_a_right_clock_stays_ready(database: Database, ahead: timedelta) -> None:
     fill(database)
-    clock = [AT]
-    sealer = sealer_of(database, clock)
-    sealer.seal()
-    clock[0] = AT + JUMP
+    server = Server(database)
+    server.seal(0)
+    database.append(lambda tx: record(tx, 1))
+    server.seal(2, ahead=ahead)
+    last, behind = database.read(sealing.last_checkpoint_at), server.there - timedelta(seconds=20)
+    assert wrong_clock(Clocks(before=behind, after=behind, database=server.there, last_checkpoint=last)) is None
+
+
+@pytest.mark.parametrize(("ahead", "is_sealed"), [(JUMP, False), (-JUMP, False), (timedelta(seconds=20), True)])
+def test_the_sealer_reads_the_clock_of_postgresql(database: Database, ahead: timedelta, is_sealed: bool) -> None:
+    server = Server(database)
+    sealer = Sealer(
+        database,
+        issuer="https://a",
+        signing_key=server.keys.signing_key,
+        keys=server.keys.by_kid,
+        now=lambda: datetime.now(UTC) + ahead,
+        pass_time=sealing_time,
+    )
+    database.append(lambda tx: record(tx, 1))
     sealer.seal()
     last = database.read(sealing.last_checkpoint_at)
-    assert wrong_clock(Clocks(before=AT, after=AT, database=AT, last_checkpoint=last)) is None
+    assert (last is not None) is is_sealed
+    assert last is None or last <= datetime.now(UTC)

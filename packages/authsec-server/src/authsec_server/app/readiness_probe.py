@@ -8,7 +8,7 @@ behind each attempt. The shared mode is enough to detect that another process bl
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from threading import Event, Thread
 from typing import Final
@@ -78,7 +78,6 @@ class ReadinessProbe:
         self._monotonic = monotonic
         self._wrong_clock: ReadinessProblem | None = None
         self._clocks: Clocks | None = None  # of the last success
-        self._clock_differs = False
         self._thread: Thread | None = None
         self._ending = Event()
         self._waiting_since: float | None = None  # for a worker thread
@@ -87,10 +86,6 @@ class ReadinessProbe:
         readiness.checks.append(lambda: self._wrong_clock)
         readiness.notes.append(lambda: sealing_stopped(self._clocks))
         liveness.checks += [self._ended_thread, self._stuck_workers]
-
-    def clock_differs(self) -> bool:
-        """Whether this server's clock differed from the database server's clock in the last comparison."""
-        return self._clock_differs
 
     def attempt(self) -> None:
         """Probe once. Blocks the thread while the database blocks."""
@@ -105,7 +100,6 @@ class ReadinessProbe:
         else:
             self._clocks = clocks
             self._wrong_clock = wrong_clock(clocks)
-            self._clock_differs = wrong_clock(replace(clocks, last_checkpoint=None)) is not None
             self._readiness.probe_succeeded()
 
     async def run(self) -> None:
@@ -197,6 +191,16 @@ def wrong_clock(clocks: Clocks) -> ReadinessProblem | None:
     if clocks.database is not None and clocks.database - clocks.after > CLOCK_TOLERANCE:
         return _wrong(f"{_rounded(clocks.database - clocks.after)} behind the database's clock")
     return None
+
+
+def sealing_time(before: datetime, after: datetime, database: datetime) -> datetime | None:
+    """Return the time at which the sealer may sign a checkpoint; None if this server's clock is wrong.
+
+    The time is never after the database's. `before` and `after` are this server's times before and after it read the
+    database's time.
+    """
+    clocks = Clocks(before=before, after=after, database=database, last_checkpoint=None)
+    return min(before, database) if wrong_clock(clocks) is None else None
 
 
 def sealing_stopped(clocks: Clocks | None) -> Mapping[str, str]:

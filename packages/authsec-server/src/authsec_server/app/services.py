@@ -19,7 +19,7 @@ from authsec_server.accounts.passwords import Hashing
 from authsec_server.accounts.sign_in import SignIn
 from authsec_server.apis import service as apis
 from authsec_server.apis.authentication import ApiCredentials
-from authsec_server.app.readiness_probe import ReadinessProbe, not_compared, older, undelivered
+from authsec_server.app.readiness_probe import ReadinessProbe, not_compared, older, sealing_time, undelivered
 from authsec_server.attestation.cluster import Clusters
 from authsec_server.attestation.explain.service import TokenExplainer
 from authsec_server.attestation.workloads import Workloads
@@ -199,8 +199,8 @@ def services_of(
         now=now,
         give=give,
         token_keys=keys.signing_kids,
-        # A fast clock would date a checkpoint in the future, and make servers with a right clock unready.
-        paused=lambda: comparison.problem is not None or probe.clock_differs(),
+        paused=lambda: comparison.problem is not None,
+        pass_time=sealing_time,
     )
     return Services(
         settings=settings,

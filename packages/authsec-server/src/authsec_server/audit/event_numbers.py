@@ -6,9 +6,9 @@ Then they never get a seal.
 
 On PostgreSQL, two numbers bound those that an event may get:
 
-- The number must be above all sealed ones, and no event since `looked_through_since` may have it. The statement that
-  takes it also looks for both. Any number that its snapshot shows was taken before, so an honest sequence never fails.
-  Earlier months are not looked through: PostgreSQL would plan and lock the partition of each, for each token.
+- The number must be above the newest sealed ones, and no event since `looked_through_since` may have it. The statement
+  that takes it also looks for both. Any number that its snapshot shows was taken before, so an honest sequence never
+  fails. Earlier months are not looked through: PostgreSQL would plan and lock the partition of each, for each token.
 - The number must not be far above `through` of the last checkpoint, which is signed. No event above the same bound is
   sealed. So each event can be sealed at once, and nothing that raw SQL writes leads to the last number that can be
   sealed, `MAX_NUMBER`. If the sealed numbers reach the bound before `through` follows, some more may be taken.
@@ -40,18 +40,18 @@ SEQUENCE: Final = "events_id_seq"  # PostgreSQL's
 _MORE: Final = 2**28  # numbers above a sealed one that an event may always get; more than `_TRIES` leave out
 _BEHIND_NEW: Final = 100_000  # numbers: more than the events that have no seal yet, if the sealer keeps up
 _TRIES: Final = 12  # each leaves out twice as many numbers
-# Raw SQL can insert a seal of any number. The sealer deletes those that no checkpoint covers.
-_COVERED: Final = "position + 0 < (SELECT coalesce(max(size), 0) FROM checkpoints)"  # not by an index of places
+# Raw SQL can insert very many seals of any number, and delete them: PostgreSQL may still have to read their entries in
+# the index of numbers. So only the newest places that a checkpoint covers are read. Numbers ascend there, except those
+# of events that were committed late. If the highest number is not among them, fewer numbers are refused.
+_NEWEST_LEAVES: Final = (
+    "(SELECT event_id FROM sealed_events"
+    " WHERE position >= 0 AND position < (SELECT coalesce(max(size), 0) FROM checkpoints)"
+    " ORDER BY position DESC LIMIT 200) AS newest"
+)
 # On SQLite, raw SQL can write a text here as well. A text is above each number.
-_SEALED: Final = (
-    "(SELECT CAST(event_id AS BIGINT) FROM sealed_events WHERE event_id <= 9223372036854775807"  # noqa: S608 - a constant
-    f" AND {_COVERED} ORDER BY event_id DESC LIMIT 1)"
-)
+_SEALED: Final = f"(SELECT max(CAST(event_id AS BIGINT)) FROM {_NEWEST_LEAVES} WHERE event_id <= 9223372036854775807)"  # noqa: S608 - constants
 # A forged seal of a number that no sealer seals must not lead to the last number either.
-_SEALED_WITHIN: Final = (
-    "(SELECT event_id FROM sealed_events WHERE event_id <= (SELECT %s::bigint)"  # noqa: S608 - a constant
-    f" AND {_COVERED} ORDER BY event_id DESC LIMIT 1)"
-)
+_SEALED_WITHIN: Final = f"(SELECT max(event_id) FROM {_NEWEST_LEAVES} WHERE event_id <= (SELECT %s::bigint))"  # noqa: S608 - constants
 _SET: Final = f"SELECT setval('{SEQUENCE}'::regclass, %s::bigint)"
 _AT_ONCE: Final = f"SELECT seqcache FROM pg_sequence WHERE seqrelid = '{SEQUENCE}'::regclass"  # noqa: S608 - a constant
 _ONE_AT_ONCE: Final = f"ALTER SEQUENCE {SEQUENCE} CACHE 1"

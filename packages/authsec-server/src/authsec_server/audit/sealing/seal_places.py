@@ -14,6 +14,8 @@ from authsec_server.audit.store import events, sealed_events
 # As a sum, so that no index on it is used: for each event, PostgreSQL would read all seals of a range of places.
 seal_place = sealed_events.c.position + 0
 _AT_ONCE: Final = 1000  # seals that one statement names
+_LAST_PLACE: Final = 2**63 - 1
+_DELETED: Final = {"postgresql": 100_000, "sqlite": 10_000}  # seals at once; on SQLite tokens wait meanwhile
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,9 +62,11 @@ def planted(connection: Connection, size: int) -> list[tuple[int, int]]:
     return [(row[0], row[1]) for row in connection.execute(union_all(*parts))]
 
 
-def delete_planted(connection: Connection, size: int, places: Collection[int], numbers: Collection[int]) -> None:
-    """Delete the seals in these places, and all others of these event numbers, outside the first `size` places."""
-    its = sealed_events.c
-    outside = or_(its.position >= size, its.position < 0)
-    connection.execute(delete(sealed_events).where(outside, its.position.in_(places)))
-    connection.execute(delete(sealed_events).where(outside, its.event_id.in_(numbers)))
+def delete_planted(connection: Connection, size: int, numbers: Collection[int]) -> None:
+    """Delete very many seals outside the first `size` places, and all there of these event numbers."""
+    its, most = sealed_events.c, _DELETED[connection.dialect.name]
+    for outside in (its.position >= size, its.position < 0):
+        last = select(its.position).where(outside).order_by(its.position).offset(most - 1).limit(1).scalar_subquery()
+        connection.execute(delete(sealed_events).where(outside, its.position <= func.coalesce(last, _LAST_PLACE)))
+    there = or_(its.position >= size, its.position < 0)
+    connection.execute(delete(sealed_events).where(there, its.event_id.in_(numbers)))

@@ -13,7 +13,7 @@ If a comparison fails, raw SQL changed the log, and nothing more is sealed.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -24,10 +24,9 @@ import structlog
 from authsec.jose import PrivateKey
 from sqlalchemy.exc import DBAPIError
 
-from authsec_server.audit import number_ranges
 from authsec_server.audit.event_numbers import Numbers, end_cache, mend_sequence
 from authsec_server.audit.merkle_tree import Tree
-from authsec_server.audit.number_ranges import Range, ranges_of
+from authsec_server.audit.number_ranges import ranges_of
 from authsec_server.audit.sealing import store
 from authsec_server.audit.sealing.checkpoints import (
     Checkpoint,
@@ -36,9 +35,8 @@ from authsec_server.audit.sealing.checkpoints import (
     read_checkpoint,
     sign_checkpoint,
 )
+from authsec_server.audit.sealing.log_append import append, appended
 from authsec_server.audit.sealing.number_history import NumberHistory
-from authsec_server.audit.sealing.seal_places import delete_planted
-from authsec_server.audit.sealing.sealable import Sealable
 from authsec_server.audit.sealing.succession import Succession, succession
 from authsec_server.audit.sealing.unsealed import MOST_NAMED, SETTLING, Start, UnsealedEvents, read_unsealed
 from authsec_server.db import Database, Tx
@@ -69,6 +67,9 @@ class Sealer:
     `give` is called with each checkpoint that matches the leaves. `give` must not block.
     `token_keys` lists the `kid`s of the keys that sign tokens now and next.
     Nothing is sealed while `paused` returns true.
+    `pass_time` returns the time of a pass on PostgreSQL. Its arguments are this server's times before and after it
+    read PostgreSQL's time, and that time. If it returns None, the pass seals nothing: a clock that is ahead would call
+    numbers settled whose transactions still run, and make servers with a right clock unready.
     """
 
     def __init__(
@@ -82,6 +83,7 @@ class Sealer:
         give: Callable[[Checkpoint], None] = lambda _: None,
         token_keys: Callable[[Tx], Sequence[str]] = lambda _: (),
         paused: Callable[[], bool] = lambda: False,
+        pass_time: Callable[[datetime, datetime, datetime], datetime | None] = lambda before, *_: before,
     ) -> None:
         self._database = database
         self._issuer = issuer
@@ -91,12 +93,16 @@ class Sealer:
         self._give = give
         self._token_keys = token_keys
         self._paused = paused
+        self._pass_time = pass_time
         self._tree = Tree()  # of the leaves that this process has read
         self._order = Succession(keys={})  # of the sealing keys, as the records in `_looked_through` leaves say
         self._looked_through = 0
         self._checkpoint: Checkpoint | None = None
         self._top = 0  # what is above came after the last pass
         self._searched: datetime | None = None  # when all that has not settled was last looked through
+        self._searching = False  # such a search has not come to the end
+        self._final = 0  # as the state was when that search began: later ones may have come where it has been
+        self._passed: datetime | None = None  # when the last pass ended that saw the end of the log
         self._kept_out: datetime | None = None  # since when this process has not had the turn, and nobody else has
         self._history = NumberHistory()
         self._named: set[int] = set()  # refused events that are in the server's log
@@ -114,13 +120,19 @@ class Sealer:
             self._warn(now, error.message)
             raise
 
-    def _seal(self, now: datetime) -> bool:
-        self._catch_up()
+    def _seal(self, before: datetime) -> bool:
+        signed, database = self._database.read(lambda tx: store.last_signed_and_time(tx.connection))
+        now = self._pass_time(before, self._now(), database) if database else before
+        self._catch_up(signed)
+        if now is None:
+            self._warn(before, "this server's clock differs from the database's clock")
+            return False
         key = self._present_key()
         through = self._checkpoint.through if self._checkpoint else 0
         stale = self._checkpoint is not None and now - self._checkpoint.at >= FRESH
-        search = stale or self._searched is None or now - self._searched >= LATE
-        after = through if search else max(through, self._top)
+        is_due = stale or self._searched is None or now - self._searched >= LATE
+        begins = is_due and not self._searching  # a search goes on where it stopped: its first events may all be long
+        after = through if begins else max(through, self._top)
         start = Start(
             now=now,
             after=after,
@@ -135,22 +147,40 @@ class Sealer:
         if unsealed.is_disturbed:
             self._mend_sequence(unsealed.following)
         self._name(unsealed.refused)
-        if unsealed.planted and not self._checkpoint:
-            raise LogBroken("The log has seals, but no checkpoint.")
-        if search:
+        if unsealed.planted:
+            self._refuse_if_genuine(unsealed.planted, now)
+        if is_due:
             covered = partial(_covered_without_seal, through=through, since=self._since(now), named=len(self._named))
             self._name(self._database.read(covered))
+        searching, final = begins or self._searching, unsealed.final if begins else self._final
         if unsealed.events or unsealed.planted or stale:
-            through = max(through, unsealed.settled) if search else through
+            through = max(through, min(unsealed.settled, final)) if searching else through
             if not self._sign(unsealed, through, now, key):
                 self._warn(now, "another session holds the sealing lock, or locks rows of counts")
                 return unsealed.full
         self._kept_out = None
+        self._passed = now
         self._history.add(now, self._tree.size, unsealed.highest)
         self._top = unsealed.top  # what a full pass has left is behind it, also where nothing of it could be read
-        if search:
+        self._searching, self._final = searching and unsealed.full, final
+        if is_due:
             self._searched = now
         return unsealed.full or self._has_more_planted(unsealed.planted)
+
+    def _refuse_if_genuine(self, planted: Sequence[tuple[int, int]], now: datetime) -> None:
+        """Raise `LogBroken` if these seals may be genuine: then somebody deleted the checkpoints that cover them.
+
+        Deleting such seals would delete the evidence. A server writes seals in one transaction with their checkpoint,
+        without a gap behind the last one. So the seals are planted if there is a gap, or if this process saw the end of
+        the log just before.
+        """
+        if not self._checkpoint:
+            raise LogBroken("The log has seals, but no checkpoint.")
+        saw_end = self._passed is not None and abs(now - self._passed) < LATE
+        if not saw_end and any(place == self._tree.size for place, _ in planted):
+            raise LogBroken(
+                "The log has seals right behind its last checkpoint: the checkpoints that cover them may be deleted."
+            )
 
     def _has_more_planted(self, planted: Sequence[tuple[int, int]]) -> bool:
         """Log which seals this pass has found and deleted. Return whether there may be more of them.
@@ -198,13 +228,13 @@ class Sealer:
 
     def reset(self) -> None:
         """Forget the log that this process read, because an older database was restored and the restore recorded."""
-        self._tree, self._checkpoint, self._top, self._searched = Tree(), None, 0, None
-        self._history = NumberHistory()
+        self._tree, self._checkpoint, self._top, self._searched, self._passed = Tree(), None, 0, None, None
+        self._history, self._searching = NumberHistory(), False
         self._forget_order()
 
     def key(self) -> PrivateKey:
         """Return the current signing key. Raises `Unavailable` or `LogBroken`."""
-        self._catch_up()
+        self._catch_up(self._database.read(lambda tx: store.last_signed(tx.connection)))
         return self._present_key()
 
     def _present_key(self) -> PrivateKey:
@@ -231,7 +261,7 @@ class Sealer:
 
     def _sign(self, unsealed: UnsealedEvents, through: int, now: datetime, key: PrivateKey) -> bool:
         """Append the events with a new checkpoint. Return whether they were written."""
-        tree, added = _appended(self._tree, unsealed.events)
+        tree, added = appended(self._tree, unsealed.events)
         now = (
             max(now, self._checkpoint.at) if self._checkpoint else now
         )  # checkpoints never go back in time, though clocks do
@@ -245,17 +275,16 @@ class Sealer:
             signing_keys=unsealed.signing_keys,
         )
         ranges = ranges_of((event.at, event.number) for event in unsealed.events)
-        kept = self._database.append(lambda tx: _keep(tx, unsealed, added, ranges, checkpoint))
+        kept = self._database.append(lambda tx: append(tx, unsealed, added, ranges, checkpoint))
         if kept:
             self._remember(tree, checkpoint)
         return kept
 
-    def _catch_up(self) -> None:
+    def _catch_up(self, signed: str | None) -> None:
         """Read the leaves up to the last checkpoint, and verify that their root hash is the checkpoint's.
 
-        Raises `LogBroken`.
+        `signed` is the checkpoint's text. Raises `LogBroken`.
         """
-        signed = self._database.read(lambda tx: store.last_signed(tx.connection))
         if signed is None:
             if self._checkpoint:
                 raise LogBroken("The log's checkpoints are missing.")
@@ -334,38 +363,3 @@ def _replacements(tx: Tx, *, low: int, high: int) -> list[tuple[int, str]]:
 
 def _hashes(tx: Tx, *, after: int, limit: int) -> list[bytes]:
     return store.hashes(tx.connection, after=after, limit=limit)
-
-
-def _appended(tree: Tree, events: Sequence[Sealable]) -> tuple[Tree, list[store.Leaf]]:
-    added = [
-        store.Leaf(position=tree.size + place, event_id=each.number, hash=each.hash)
-        for place, each in enumerate(events)
-    ]
-    return tree.with_leaves(leaf.hash for leaf in added), added
-
-
-def _keep(
-    tx: Tx,
-    unsealed: UnsealedEvents,
-    added: Sequence[store.Leaf],
-    ranges: Mapping[datetime, Range],
-    checkpoint: Checkpoint,
-) -> bool:
-    """Write the leaves and the checkpoint. Return whether they were written.
-
-    Nothing is written if another server has the lock or sealed first.
-    Nothing is written either if a counted refusal got further occurrences in the meantime.
-    """
-    if not store.lock_sealing(tx.connection) or store.last_signed(tx.connection) != unsealed.signed:
-        return False
-    counts = {(each.number, each.at): each.occurrences for each in unsealed.events if each.occurrences is not None}
-    if not store.lock_counts(tx.connection, counts):
-        return False
-    if unsealed.planted:  # they must not keep events from their places and seals
-        size = checkpoint.size - len(added)
-        places = [place for place, _ in unsealed.planted]
-        delete_planted(tx.connection, size, places, [each.event_id for each in added])
-    store.add_leaves(tx.connection, added)
-    number_ranges.add(tx.connection, ranges)
-    store.add_checkpoint(tx.connection, checkpoint)
-    return True

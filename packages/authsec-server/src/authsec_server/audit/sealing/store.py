@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import (
@@ -200,6 +200,15 @@ def last_signed(connection: Connection) -> str | None:
     return newest[1] if newest else None
 
 
+def last_signed_and_time(connection: Connection) -> tuple[str | None, datetime | None]:
+    """Return what `last_signed` returns, and PostgreSQL's time; None on SQLite, which has no clock of its own."""
+    if connection.dialect.name != "postgresql":
+        return last_signed(connection), None
+    newest = select(checkpoints.c.signed).order_by(checkpoints.c.size.desc(), checkpoints.c.at.desc()).limit(1)
+    row = connection.execute(select(newest.scalar_subquery(), func.clock_timestamp())).one()
+    return row[0], row[1].astimezone(UTC)
+
+
 def newest_checkpoint(connection: Connection) -> tuple[int, str] | None:
     """Return the size and the signed text of the newest checkpoint; None without a checkpoint."""
     statement = _checkpoints(connection).order_by(checkpoints.c.size.desc(), checkpoints.c.at.desc()).limit(1)
@@ -228,7 +237,9 @@ def waits(connection: Connection, *, since: datetime) -> bool:
     The first group alone is not enough, because the last sealed number may belong to an inserted event.
     """
     newest = sealed_events.c.position.desc()
-    last = select(sealed_events.c.event_id).where(_COVERED).order_by(newest).limit(1).scalar_subquery()
+    size = select(func.coalesce(func.max(checkpoints.c.size), 0)).scalar_subquery()  # an index finds the place before
+    covered = sealed_events.c.position < size
+    last = select(sealed_events.c.event_id).where(covered).order_by(newest).limit(1).scalar_subquery()
     above = select(events.c.id).where(events.c.id > func.coalesce(last, 0), events.c.at < since, ~_SEALED)
     by_time = select(events.c.id).where(events.c.at < since).order_by(events.c.at.desc()).limit(_LATEST).subquery()
     sealed = exists().where(sealed_events.c.event_id == by_time.c.id, _COVERED)

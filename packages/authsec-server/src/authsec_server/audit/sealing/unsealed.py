@@ -38,6 +38,7 @@ class UnsealedEvents:
     `refused` are numbers of events that AuthSec did not write, that the database did not give, or that two events have.
     Of two events, the second gets no seal; the others get none either.
     Once `events` are sealed, every other event numbered up to `settled` has a seal.
+    Every event numbered up to `final` is committed, and no refusal of them gets further occurrences.
     Events numbered above `top` were recorded after this state was read. No event has a number above `highest`.
     `planted` are the places and event numbers of seals that the last checkpoint does not cover.
     """
@@ -47,6 +48,7 @@ class UnsealedEvents:
     refused: Sequence[int]
     full: bool
     settled: int
+    final: int
     top: int
     highest: int
     planted: Sequence[tuple[int, int]]
@@ -92,7 +94,8 @@ def read_unsealed(tx: Tx, start: Start, token_keys: Callable[[Tx], Sequence[str]
             numbers, full = [each for each in numbers if each <= fitting[-1]], True
         events = sealable_events(connection, fitting, looked_through_since(now))
     bounds = _bounds(connection, start, top, growing)
-    waiting = _waiting(connection, events, min(bounds), looked_through_since(now))
+    final = min(bounds)
+    waiting = _waiting(connection, events, final, looked_through_since(now))
     events = [each for each in events if each.number not in waiting]
     # The checkpoint that covers a replaced key's record is the last that this key signs: it ends there.
     replacing = [each.number for each in events if each.kind == EventKind.SEAL_KEY_REPLACED]
@@ -112,6 +115,7 @@ def read_unsealed(tx: Tx, start: Start, token_keys: Callable[[Tx], Sequence[str]
         refused=sorted(({*numbers, *above} - {each.number for each in events} - waiting) | set(copied)),
         full=full,
         settled=min(bounds),
+        final=final,
         top=numbers[-1] if full else highest,
         highest=max(highest, following.sealed),
         planted=planted(connection, start.places.size),
