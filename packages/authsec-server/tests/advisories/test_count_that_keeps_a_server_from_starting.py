@@ -40,4 +40,4 @@ def test_a_server_starts_whatever_the_counts_are(
     database.append(lambda tx: tx.connection.execute(text(statement)) and None)
     later = Runtime(now=lambda: NOW + timedelta(hours=1))
     with open_authority(load_settings(data=tmp_path, **settings), runtime=later) as second:
-        assert second.readiness.problem() is None
+        assert second.liveness.problem() is None
