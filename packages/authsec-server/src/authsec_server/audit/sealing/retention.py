@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from functools import partial
 
 from sqlalchemy import ColumnElement, Connection, Select, and_, delete, exists, or_, select
+from sqlalchemy.exc import DataError, NoResultFound
 
 from authsec_server.audit import partitions
 from authsec_server.audit import service as audit
@@ -209,7 +210,10 @@ class Dropper:
         First count the events that no server has counted yet. With `sealing`, also seal all events that wait for their
         seal, and then trust no event without a seal.
         """
-        roll_up(self.database, act.now)
+        try:
+            roll_up(self.database, act.now)
+        except (DataError, NoResultFound):
+            raise Conflict("The events cannot be counted.", "To see the findings: authsec audit verify") from None
         self.database.read(partial(_check_time, before=before, now=act.now))
         if sealing:
             self._seal_all()
