@@ -1,11 +1,11 @@
 """Somebody replaces a function of PostgreSQL itself for a moment, so that the revocation of a token is undone.
 
-PostgreSQL calls a function of its own at a fixed address, whatever its catalog says. But the planner reads the body of
-a function in SQL, and puts it in the place of the call. So `CREATE OR REPLACE FUNCTION`, which writes no catalog by hand,
-has any statement of a server call code of others. A change that looks for such code before its commit counts only
-objects that `initdb` did not make. The statement that looks for code runs the code itself: it deletes the row of
-revocations and the event, which are in no digest. The revocation is acknowledged. Once the function is restored, no
-check finds anything, and APIs accept the token until it expires.
+PostgreSQL calls a function of its own at a fixed address, whatever its catalog says. But the planner puts the body of a
+function in SQL in the place of the call. So `CREATE OR REPLACE FUNCTION`, which writes no catalog by hand, has any
+statement of a server call code of others. A change that looks for such code before its commit counts only objects that
+`initdb` did not make. The statement that looks for code runs the code itself: it deletes the row of revocations and the
+event, which are in no digest. The revocation is acknowledged. Once the function is restored, no check finds anything,
+and APIs accept the token until it expires.
 """
 
 from __future__ import annotations
