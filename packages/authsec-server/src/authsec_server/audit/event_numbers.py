@@ -134,6 +134,15 @@ def transactions_with_numbers(connection: Connection) -> frozenset[str]:
     return frozenset(connection.exec_driver_sql(_TAKING).scalars())
 
 
+def ended_number(connection: Connection) -> int | None:
+    """Return a number up to which no running transaction of PostgreSQL has one. None if such a transaction runs.
+
+    Call it before the transaction that reads events: else an event may be committed in between.
+    """
+    last = last_given(connection)  # first: a later transaction takes later numbers
+    return None if transactions_with_numbers(connection) else last
+
+
 def numbers_after(connection: Connection, through: int) -> Numbers:
     """Return which numbers may follow a verified checkpoint, and remember `through` for `next_numbers`."""
     if connection.dialect.name != "postgresql":

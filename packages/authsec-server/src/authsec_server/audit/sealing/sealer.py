@@ -24,7 +24,7 @@ import structlog
 from authsec.jose import PrivateKey
 from sqlalchemy.exc import DBAPIError
 
-from authsec_server.audit.event_numbers import Numbers, end_cache, mend_sequence
+from authsec_server.audit.event_numbers import Numbers, end_cache, ended_number, mend_sequence
 from authsec_server.audit.merkle_tree import Tree
 from authsec_server.audit.number_ranges import ranges_of
 from authsec_server.audit.sealing import store
@@ -121,7 +121,7 @@ class Sealer:
             raise
 
     def _seal(self, before: datetime) -> bool:
-        signed, database = self._database.read(lambda tx: store.last_signed_and_time(tx.connection))
+        (signed, database), ended = self._database.read(_before_a_pass)
         now = self._pass_time(before, self._now(), database) if database else before
         self._catch_up(signed)
         if now is None:
@@ -138,6 +138,7 @@ class Sealer:
             after=after,
             through=through,
             old=self._history.top_at(now - OLD),
+            ended=None if database is None else max(through, ended or self._history.top_at(now - SETTLING)),
             places=self._history.seal_places(after, self._tree.size),
             named=len(self._named),
         )
@@ -348,6 +349,10 @@ class Sealer:
                 log.error("sealing the audit log failed and will be retried", error=type(error).__name__)
                 wait = RETRY_SECONDS
             await anyio.sleep(wait)
+
+
+def _before_a_pass(tx: Tx) -> tuple[tuple[str | None, datetime | None], int | None]:
+    return store.last_signed_and_time(tx.connection), ended_number(tx.connection)
 
 
 def _covered_without_seal(tx: Tx, *, through: int, since: datetime, named: int) -> list[int]:

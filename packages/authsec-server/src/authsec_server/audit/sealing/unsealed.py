@@ -63,12 +63,14 @@ class Start:
     """Where a pass starts: after the number `after`, to follow a checkpoint through `through`.
 
     The numbers up to `old` existed minutes ago. `named` refused events are in the server's log.
+    On PostgreSQL, no transaction that runs beside this one has a number up to `ended`.
     """
 
     now: datetime
     after: int
     through: int
     old: int
+    ended: int | None
     places: SealPlaces
     named: int
 
@@ -127,9 +129,14 @@ def read_unsealed(tx: Tx, start: Start, token_keys: Callable[[Tx], Sequence[str]
 
 
 def _bounds(connection: Connection, start: Start, top: int, growing: store.Growing) -> list[int]:
-    """Return numbers that bound the settled ones by the times of events."""
+    """Return numbers that bound the settled ones: by the times of events, and by what still runs.
+
+    The times alone do not suffice on PostgreSQL: the clock of another server may be behind.
+    """
     now = start.now
     bounds = [pages.last_before(connection, now - SETTLING, top)]
+    if start.ended is not None:
+        bounds.append(start.ended)
     firsts = [store.first_growing(connection, after=start.after, growing=growing)]
     if connection.dialect.name == "postgresql":
         # An inserted event that is dated back must not settle the numbers before it: events may be about to get them.
