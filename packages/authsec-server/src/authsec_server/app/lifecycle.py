@@ -25,6 +25,7 @@ from authsec_server.app.services import Runtime, Services, checkpoints_of, servi
 from authsec_server.attestation import service as attestation
 from authsec_server.audit import service as audit
 from authsec_server.audit.rollup import roll_up
+from authsec_server.audit.sealing import service as sealing
 from authsec_server.audit.sealing.outside import Comparison, comparison_of
 from authsec_server.audit.sealing.retention import Dropper
 from authsec_server.clients import enrolment_service
@@ -71,13 +72,18 @@ def maintenance(services: Services, *, serves: bool) -> Callable[[], None]:
     """
     database, runtime, keys = services.database, services.runtime, services.authority_keys
 
-    def forget(tx: Tx, now: datetime) -> None:
+    def forget(tx: Tx, now: datetime, version: int) -> None:
         attestation.forget_used(tx, now)
         services.people.sessions.keep(tx)
         links.forget(tx, now)
         enrolment_service.forget(tx, now)
-        revocations.forget(tx, now)
+        revocations.forget(tx, now, version=version)
         followers.forget(tx, now)
+
+    def forget_all(now: datetime) -> None:
+        by_kid = keys.sealing_keyring.by_kid()
+        version = database.read(lambda tx: sealing.version_at(tx, by_kid, now - revocations.MATTERS_FOR))
+        database.append(lambda tx: forget(tx, now, version))
 
     def republish(now: datetime) -> None:
         if database.read(lambda tx: revocations.old_keys(tx, now)):  # seldom, and agents wait for the lock
@@ -95,7 +101,7 @@ def maintenance(services: Services, *, serves: bool) -> Callable[[], None]:
             log_errors(
                 lambda: database.append(lambda tx: audit.prepare_months(tx, now)),
                 lambda: republish(now),
-                lambda: database.append(lambda tx: forget(tx, now)),
+                lambda: forget_all(now),
                 lambda: roll_up(database, now),
             )
         run_all(*renew)

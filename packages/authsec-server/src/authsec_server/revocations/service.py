@@ -10,6 +10,7 @@ from sqlalchemy import ColumnElement
 from authsec_server.db import Tx
 from authsec_server.db.database import Access
 from authsec_server.db.matching import in_batches
+from authsec_server.db.versions import MAX_VERSION
 from authsec_server.revocations import store
 from authsec_server.revocations.model import FeedPage, Revocation, Subject, SubjectKind
 from authsec_server.settings import MAX_TOKEN_LIFETIME_CAP
@@ -104,14 +105,17 @@ def page(tx: Tx, sequence: int, limit: int, snapshot: Callable[[Tx], Sequence[Re
     return FeedPage(since=sequence, follows=follows, through=through, last=newest, snapshot=anew, entries=tuple(found))
 
 
-def forget(tx: Tx, now: datetime) -> None:
+def forget(tx: Tx, now: datetime, *, version: int = MAX_VERSION) -> None:
     """Delete entries that can no longer revoke a token, because all tokens that they revoke have expired.
+
+    `version` is one that the authority had when these entries were already old. An entry with a higher version stays,
+    whatever its time: the clock of the machine that recorded it may have been behind.
 
     Deletion stops at the first entry that must stay, so all entries after it also stay.
     The last entry of a signing key must always stay, for two reasons.
     A thief of the key can sign tokens with a present date. An API may load its keys from an old file.
     """
-    store.delete_before(tx.connection, now - MATTERS_FOR)
+    store.delete_before(tx.connection, now - MATTERS_FOR, version)
 
 
 def old_keys(tx: Tx, now: datetime) -> list[str]:

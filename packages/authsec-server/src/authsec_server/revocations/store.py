@@ -87,15 +87,18 @@ def numbered(connection: Connection, sequence: int) -> Revocation | None:
     return next(iter(_loaded(connection, select(revocations).where(revocations.c.sequence == sequence))), None)
 
 
-def delete_before(connection: Connection, instant: datetime) -> None:
+def delete_before(connection: Connection, instant: datetime, version: int) -> None:
     """Delete all entries before the first entry that must stay. Never delete the newest entry.
 
-    Entries with the time `instant` or later must stay, and so must the last entry of each signing key.
+    Entries with the time `instant` or later must stay, entries with a version above `version`, and the last entry of
+    each signing key.
     The deletion leaves no gap in the numbers, because readers take a gap for a withheld entry.
     The order of the numbers can differ from the order of the times, because the clocks of servers differ.
     """
     columns = revocations.c
-    stays = select(columns.sequence).where(or_(columns.at >= instant, columns.sequence.in_(_last_of_keys())))
+    stays = select(columns.sequence).where(
+        or_(columns.at >= instant, columns.version > version, columns.sequence.in_(_last_of_keys()))
+    )
     first = select(func.coalesce(func.min(stays.subquery().c.sequence), _newest())).scalar_subquery()
     connection.execute(delete(revocations).where(columns.sequence < first, columns.sequence < _newest()))
 

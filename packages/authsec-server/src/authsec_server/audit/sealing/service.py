@@ -6,6 +6,7 @@ The module `sealer` seals events. The module `verifying` verifies the log withou
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -72,6 +73,19 @@ def last_checkpoint_at(tx: Tx) -> datetime | None:
     No principal is checked, because only the server itself calls this function.
     """
     return store.newest_at(tx.connection)
+
+
+def version_at(tx: Tx, keys: Keys, time: datetime) -> int:
+    """Return an authority version that was already reached at this time, as a checkpoint says; 0 if none says it.
+
+    No server dates a checkpoint back. No principal is checked, because only the server itself calls this function.
+    """
+    for signed in store.signed_until(tx.connection, time):
+        with suppress(CheckpointRefused):
+            checkpoint = read_checkpoint(signed, keys)
+            if checkpoint.at <= time:
+                return checkpoint.authority_version or 0
+    return 0
 
 
 def newest_checkpoint(tx: Tx, principal: Principal) -> str:

@@ -209,6 +209,12 @@ def last_signed_and_time(connection: Connection) -> tuple[str | None, datetime |
     return row[0], row[1].astimezone(UTC)
 
 
+def signed_until(connection: Connection, time: datetime, limit: int = 10) -> list[str]:
+    """Return the newest checkpoints that their columns date to this time or earlier."""
+    statement = _checkpoints(connection).where(checkpoints.c.at <= time).order_by(checkpoints.c.size.desc())
+    return [_as_text(row.signed) for row in connection.execute(statement.limit(limit))]
+
+
 def newest_checkpoint(connection: Connection) -> tuple[int, str] | None:
     """Return the size and the signed text of the newest checkpoint; None without a checkpoint."""
     statement = _checkpoints(connection).order_by(checkpoints.c.size.desc(), checkpoints.c.at.desc()).limit(1)
