@@ -21,6 +21,7 @@ log = structlog.get_logger(__name__)
 
 MOST_MOVED: Final = 100_000  # events of the default partition: no event is written meanwhile
 _MOST_OCTETS: Final = 2**27  # of these events
+MOST_READ: Final = 2**31  # octets of the default partition: PostgreSQL reads it as a whole for each new partition
 # Tokens wait while a server waits for the lock of a table, for 3 s at most. `pg_dump` has the tables locked for hours.
 # PostgreSQL ends an autovacuum for a lock after 1 s.
 _FOR_A_MONTH: Final = {
@@ -30,8 +31,8 @@ _FOR_A_MONTH: Final = {
 _FOR_A_DROP: Final = {"lock_timeout": 1500, "statement_timeout": 0}
 _MONTH = re.compile(r"events_([0-9]{4})_([0-9]{2})")
 _TOO_MANY: Final = (
-    "a month of the audit log gets no partition, because events_default has too many events of this month. Somebody "
-    "inserted them. To find them: authsec audit verify"
+    "a month of the audit log gets no partition, because events_default has too many events. Somebody inserted "
+    "them. To find them: authsec audit verify"
 )
 _LOCKED: Final = "a month of the audit log gets no partition yet, because another transaction has locked the log"
 
@@ -139,7 +140,9 @@ def _make_month(connection: Connection, name: str, start: datetime, end: datetim
 
 
 def _can_be_moved(connection: Connection, start: datetime, end: datetime) -> bool:
-    """Whether the default partition has few enough events of the month, so that they are moved within seconds."""
+    """Whether the default partition has few enough events, so that those of the month are moved within seconds."""
+    if connection.execute(text("SELECT pg_relation_size('events_default')")).scalar_one() > MOST_READ:
+        return False
     those = f"SELECT * FROM events_default WHERE at >= :start AND at < :end LIMIT {MOST_MOVED + 1}"  # noqa: S608
     statement = text(f"SELECT count(*), coalesce(sum({stored_bytes('postgresql')}), 0) FROM ({those}) those")  # noqa: S608
     number, octets = connection.execute(statement, {"start": start, "end": end}).one()
