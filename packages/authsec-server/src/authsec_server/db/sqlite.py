@@ -35,9 +35,6 @@ from authsec_server.failures import Fault, Unavailable
 from authsec_server.private_files import make_private
 
 BUSY_MILLISECONDS = 5000
-# With SQLite's default of 1000 pages, one token in a hundred waits until they are copied into the file. A log of more
-# than 4096 takes readers longer: SQLite has an index for each so many.
-PAGES_IN_LOG = 4000
 RELOAD_SECONDS = 5.0  # so often a connection reads the schema and its cached pages anew
 _OPENINGS = 10  # another thread may open a file of its own meanwhile
 _DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
@@ -262,7 +259,6 @@ def _engine(url: str, begin: str, opened: _Opened, *, read_only: bool = False, *
         limit_cache(connection)
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute("PRAGMA synchronous=FULL")
-        connection.execute(f"PRAGMA wal_autocheckpoint={PAGES_IN_LOG}")
         connection.execute("PRAGMA foreign_keys=ON")
         if read_only:
             connection.execute("PRAGMA query_only=ON")
