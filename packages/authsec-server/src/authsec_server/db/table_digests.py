@@ -23,9 +23,11 @@ from dataclasses import dataclass
 from functools import cache
 from hashlib import sha256, shake_256
 from importlib import resources
+from operator import eq
 from typing import Any, Final
 
 from sqlalchemy import (
+    BinaryExpression,
     Column,
     ColumnElement,
     Connection,
@@ -49,6 +51,7 @@ from sqlalchemy import (
 
 from authsec_server.db.matching import in_batches
 from authsec_server.db.schema import metadata
+from authsec_server.failures import Unavailable
 
 PRIME: Final = 2**3072 - 1103717
 EMPTY: Final = 1  # the product of no rows
@@ -177,6 +180,11 @@ class TableChanges:
                 self._first_seen(name, tuple((fixed | dict(values))[each] for each in its.key), None)
             return
         rows = [*self._rows(name, statement.whereclause, locked=True)]
+        if not rows and _is_by_key(statement.whereclause, its.key):
+            raise Unavailable(
+                f"A row of the table {name} is gone, which this change has just read.",
+                "Somebody else writes to the database. To see the findings: authsec audit verify",
+            )
         for row in rows:
             self._first_seen(name, tuple(row[each] for each in its.key), _element(name, row))
         if isinstance(statement, Delete):
@@ -217,6 +225,12 @@ class TableChanges:
             statement = statement.where(condition)
         for row in self._connection.execute(statement.with_for_update() if locked else statement):
             yield dict(zip(names, row, strict=True))
+
+
+def _is_by_key(condition: Any, key: Sequence[str]) -> bool:
+    """Whether the condition is that the key has a value. Changes write by key only what they have read before."""
+    is_equality = isinstance(condition, BinaryExpression) and condition.operator is eq
+    return is_equality and isinstance(condition.left, Column) and (condition.left.name,) == tuple(key)
 
 
 def _columns(connection: Connection, name: str) -> list[str]:
