@@ -16,6 +16,7 @@ stores the product, but nobody has to trust that table: an event has the product
 from __future__ import annotations
 
 import json
+import operator
 from base64 import urlsafe_b64encode
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -23,11 +24,12 @@ from dataclasses import dataclass
 from functools import cache
 from hashlib import sha256, shake_256
 from importlib import resources
-from operator import eq
 from typing import Any, Final
 
 from sqlalchemy import (
     BinaryExpression,
+    BindParameter,
+    BooleanClauseList,
     Column,
     ColumnElement,
     Connection,
@@ -48,6 +50,7 @@ from sqlalchemy import (
     select,
     table,
 )
+from sqlalchemy.sql.operators import in_op
 
 from authsec_server.db.matching import in_batches
 from authsec_server.db.schema import metadata
@@ -180,7 +183,7 @@ class TableChanges:
                 self._first_seen(name, tuple((fixed | dict(values))[each] for each in its.key), None)
             return
         rows = [*self._rows(name, statement.whereclause, locked=True)]
-        if not rows and _is_by_key(statement.whereclause, its.key):
+        if self._lacks_a_row(name, statement.whereclause, len(rows)):
             raise Unavailable(
                 f"A row of the table {name} is gone, which this change has just read.",
                 "Somebody else writes to the database. To see the findings: authsec audit verify",
@@ -189,6 +192,21 @@ class TableChanges:
             self._first_seen(name, tuple(row[each] for each in its.key), _element(name, row))
         if isinstance(statement, Delete):
             self._see_children(name, rows)
+
+    def _lacks_a_row(self, name: str, condition: Any, found: int) -> bool:
+        """Whether the condition names a row by its key that is not there, though it has matched `found` rows.
+
+        A change writes by key only what it has read before. The attack: raw SQL takes the row away meanwhile, and puts
+        it back later.
+        """
+        parts = [each for each in _conditions(condition) if (getattr(each.left, "name", ""),) == DIGESTED[name].key]
+        if len(parts) != 1:
+            return False
+        its = parts[0]
+        if its.operator is operator.eq:
+            return not found and (its is condition or not any(self._rows(name, its)))
+        is_listed = its is condition and its.operator is in_op and isinstance(its.right, BindParameter)
+        return is_listed and found < len(set(its.right.value))
 
     def _see_children(self, parent: str, rows: Iterable[Mapping[str, Any]]) -> None:
         """Note the rows that the database deletes together with these rows of the parent table."""
@@ -227,10 +245,14 @@ class TableChanges:
             yield dict(zip(names, row, strict=True))
 
 
-def _is_by_key(condition: Any, key: Sequence[str]) -> bool:
-    """Whether the condition is that the key has a value. Changes write by key only what they have read before."""
-    is_equality = isinstance(condition, BinaryExpression) and condition.operator is eq
-    return is_equality and isinstance(condition.left, Column) and (condition.left.name,) == tuple(key)
+def _conditions(condition: Any) -> Iterator[BinaryExpression[Any]]:
+    """Yield the condition, or its parts if it joins several with AND."""
+    parts = (
+        condition.clauses
+        if isinstance(condition, BooleanClauseList) and condition.operator is operator.and_
+        else [condition]
+    )
+    yield from (each for each in parts if isinstance(each, BinaryExpression))
 
 
 def _columns(connection: Connection, name: str) -> list[str]:
