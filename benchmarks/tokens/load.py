@@ -13,6 +13,7 @@ from typing import Final, Literal, NamedTuple
 
 from benchmarks.tokens.processes import Spent, seconds_of_a_signature, spent
 
+LONGEST_SECONDS: Final = 10  # of a round that is repeated
 SEALING_SECONDS: Final = 1.5  # of a round of 5 seconds, until what it recorded is sealed
 _SCRIPT: Final = Path(__file__).with_name("load.lua")
 
@@ -61,7 +62,8 @@ def run_round(
 ) -> Round:
     """Ask for tokens, and wait until the audit log is sealed. The price of a signature is taken before and after.
 
-    Raises `SystemExit` if a request got no token.
+    If a busy machine answers nothing in time, the round is repeated once, and takes longer. Raises `SystemExit` if a
+    request got no token.
     """
     with tempfile.NamedTemporaryFile("w", suffix=".tsv") as lines:
         lines.writelines(f"{each.method}\t{each.path}\t{each.authorization}\t{each.body}\n" for each in requests)
@@ -72,6 +74,8 @@ def run_round(
         time.sleep(SEALING_SECONDS * min(1.0, seconds / 5))
         used, after = spent(target.process, target.database).since(began), seconds_of_a_signature()
     said = json.loads(done.stdout.splitlines()[-1])
+    if not said["requests"] and seconds < LONGEST_SECONDS:
+        return run_round(target, requests, connections=connections, seconds=LONGEST_SECONDS, order=order)
     if said["failed"] or not said["requests"]:
         raise SystemExit(f"{said['failed']} of {said['requests']} requests to {target.url} got no token.")
     return Round(
