@@ -336,7 +336,7 @@ def _wait_for(database: Database) -> None:
     """PostgreSQL crashes at some octets, and recovers."""
     last = time.monotonic() + RECOVERY_SECONDS
     while time.monotonic() < last:
-        with suppress(Failure, DBAPIError):
+        with suppress(Failure, DBAPIError):  # it still recovers
             return database.read(lambda _: None)
         time.sleep(0.1)
     return None

@@ -67,7 +67,7 @@ def test_a_revocation_that_found_no_row_is_refused_or_found(estate: Any, databas
             other.append(lambda tx, each=each: tx.connection.exec_driver_sql(each) and None)
 
     def revoke() -> None:
-        with suppress(Failure):
+        with suppress(Failure):  # a change that is refused has no effect
             estate.do(lambda tx, act: its.revoke(tx, act, estate.terms))
 
     execute(

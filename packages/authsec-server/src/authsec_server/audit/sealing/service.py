@@ -81,7 +81,7 @@ def version_at(tx: Tx, keys: Keys, time: datetime) -> int:
     No server dates a checkpoint back. No principal is checked, because only the server itself calls this function.
     """
     for signed in store.signed_until(tx.connection, time):
-        with suppress(CheckpointRefused):
+        with suppress(CheckpointRefused):  # raw SQL made it; an older one may be genuine
             checkpoint = read_checkpoint(signed, keys)
             if checkpoint.at <= time:
                 return checkpoint.authority_version or 0
