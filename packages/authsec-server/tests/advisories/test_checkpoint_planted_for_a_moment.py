@@ -1,9 +1,9 @@
 """Somebody inserts a checkpoint of very many seals for a moment, together with a seal of a very high number.
 
-A server believes a seal if a checkpoint covers its place, and looks for the largest checkpoint in the table, whoever
-signed it. So the next event gets a number behind the planted seal, which no sealer seals once both rows are gone: on
-PostgreSQL a number more than 2^32 above `through`, on SQLite one above 2^53-1. The genuine event never gets its seal.
-`verify` must name it.
+A server believes a seal if a checkpoint covers its place. It looks for the largest checkpoint in the table, and
+verifies no signature. So the next event gets a number behind the planted seal. Once both rows are gone, no sealer seals
+that number: on PostgreSQL a number more than 2^32 above `through`, on SQLite one above 2^53-1. The genuine
+event never gets its seal. `verify` must name it.
 """
 
 from __future__ import annotations

@@ -1,4 +1,6 @@
-"""Somebody who may only make tables in another schema of the PostgreSQL database adds long constraints to one.
+"""An attacker makes a table in another schema of the PostgreSQL database, and adds long constraints to it.
+
+The attacker needs no right on AuthSec's tables.
 
 Before its commit, each change looks for code of others in the constraints, defaults and indexes of AuthSec's tables.
 PostgreSQL compared the expressions of all tables of the database with the pattern first. A constraint of a hundred

@@ -1,9 +1,9 @@
 """Somebody inserts very many long events of deleted roles at different times, with rows of revocations at these times.
 
-The history of a token whose role is deleted reads the events of deleted roles at the times of up to 10,000
-revocations, 500 times in one statement. If each statement returned up to 16 MiB of events, and the history kept all of
-them, these would be 320 MiB of JSON, which Python needs gigabytes for. Readers hold 16 MiB at once. So the history gets
-these events some at a time, and keeps only the slugs of the roles.
+If the role of a token is deleted, the history of the token reads the events of deleted roles at the times of up to
+10,000 revocations, 500 times in one statement. If each statement returned up to 16 MiB of events, and the history
+kept all of them, these would be 320 MiB of JSON, which Python needs gigabytes for. Readers hold 16 MiB at
+once. So the history gets these events some at a time, and keeps only the slugs of the roles.
 """
 
 from __future__ import annotations

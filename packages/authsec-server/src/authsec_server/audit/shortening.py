@@ -15,7 +15,8 @@ from authsec_server.audit.model import DIGESTS, SHORTENED
 from authsec_server.db.schema import LONGEST_JSON, canonical_json
 from authsec_server.failures import Conflict
 
-LONGEST_DETAIL: Final = LONGEST_JSON - 2**14  # characters of JSON: the rest is for digests, and for what is shortened
+# Characters of JSON. The rest has room for the digests, and for the member that says which others were cut.
+LONGEST_DETAIL: Final = LONGEST_JSON - 2**14
 _WHOLE: Final = frozenset({"record", "ended", DIGESTS})  # `verify` needs all of each
 _OF_AN_EDIT: Final = ("before", "after")
 
@@ -75,7 +76,7 @@ def _has_many(value: Any) -> bool:
 
 
 def _cut(value: Any, longest: int) -> Any:
-    """Return the first entries or characters of the value, whose canonical JSON has at most this length."""
+    """Return as many of the first entries or characters as fit into this length of canonical JSON."""
     if isinstance(value, str):
         return value[: _fitting((canonical_json(each) for each in value), longest - 2, extra=-2)]
     if isinstance(value, Mapping):

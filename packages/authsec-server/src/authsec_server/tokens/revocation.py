@@ -79,7 +79,7 @@ def _slugs(tx: Tx, issued: Collection[Recorded]) -> dict[str, str]:
 
 
 def _slugs_of_deleted(tx: Tx, entries: Sequence[Revocation]) -> Iterator[tuple[str, str]]:
-    """Yield the id and the slug of each role whose deletion made one of these entries, in the order of sealing."""
+    """Yield the ids and slugs of deleted roles, in the order of sealing. Each deletion made one of these entries."""
     ended = {(each.version, each.subject_id): each.at for each in entries}
     for it in audit.deleted_roles(tx, ended.values()):
         slug = it.event.detail.get("slug")
