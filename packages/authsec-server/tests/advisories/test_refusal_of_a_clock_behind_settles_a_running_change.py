@@ -36,8 +36,8 @@ def test_a_change_is_sealed_though_the_clock_of_another_server_is_behind(databas
 
     def seal_for(seconds: int) -> None:
         nonlocal at
-        for _ in range(seconds):
-            at += timedelta(seconds=1)
+        for _ in range(0, seconds, 10):
+            at += timedelta(seconds=10)
             while sealer.seal():
                 pass
 
@@ -49,7 +49,7 @@ def test_a_change_is_sealed_though_the_clock_of_another_server_is_behind(databas
         act = Act(principal=LOCAL_OPERATOR, now=at, request_id="req", address="", token_bytes=secrets.token_bytes)
         role = roles.create(tx, act, name="Nightly", actions=["customers:read"])
         refuse(at - timedelta(minutes=20))
-        seal_for(11)
+        seal_for(20)
         return role
 
     seal_for(70)
