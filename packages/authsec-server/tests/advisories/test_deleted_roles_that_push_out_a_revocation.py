@@ -1,8 +1,8 @@
 """Somebody inserts very many events that say that a role was deleted, each with its row of revocations.
 
-The history of a token whose role is deleted reads the newest 10,000 revocations of roles. With as many inserted ones,
-the genuine one, which a checkpoint covers, is not among them: the history has no revocation. All events are sealed and
-each has its row.
+If the role of a token is deleted, the history of the token read the newest 10,000 revocations of roles. With as many
+inserted ones, the genuine one was not among them, although a checkpoint covers it: the history had no revocation. All
+events are sealed and each has its row.
 """
 
 from __future__ import annotations

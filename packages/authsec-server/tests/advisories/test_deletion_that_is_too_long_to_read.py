@@ -3,9 +3,9 @@
 The event of the deletion has all selectors of all proofs. JSON escapes each character beyond U+FFFF as twelve, so the
 whole event would be longer than any reader reads, within all limits of the API. Lists would show `event.unreadable`, no
 server would seal the event, and `verify` would say for ever that it has a form that AuthSec does not write. So an
-operator could delete an agent without a readable record, and nobody would have changed the database. The same holds for
-a trusted issuer in a configuration document, whose two hundred keys have names of 512 such characters. So the server
-shortens such an event, and the event says so.
+operator could delete an agent without a readable record, and nobody would have changed the database. A
+configuration document can do the same, with a trusted issuer of two hundred keys. The name of each key has 512 such
+characters. So the server shortens such an event, and the event says so.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
 `verify` keeps each table in its place until it ends, which takes minutes. The server asks for the table of events
 alone, once a minute, and each server does so. PostgreSQL lets no other statement pass meanwhile. The server waited five
-seconds, longer than a token may wait: each token request failed. Whoever may read the table can have the same effect
-with an open transaction.
+seconds, longer than a token may wait: each token request failed. Any role that may
+read the table can have the same effect with an open transaction.
 """
 
 from __future__ import annotations

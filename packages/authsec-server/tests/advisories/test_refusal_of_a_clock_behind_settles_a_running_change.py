@@ -1,10 +1,10 @@
 """Nobody attacks: the clock of one server on PostgreSQL is twenty minutes behind, and nothing else happened since.
 
 A change runs for some seconds. It has taken its event numbers, and is not committed. The server with the wrong clock
-records a refusal, which has a higher number and a time of twenty minutes ago. The other server, whose clock is right,
-takes the refusal for the newest event of five minutes ago, so its checkpoint covers the numbers of the change. The
-events of the change never get a seal, and `verify` reports them forever. `docs/reliability.md` promises that such a
-clock costs nothing but the lifetime of tokens.
+records a refusal. It has a higher number and a time of twenty minutes ago. The other server has a right clock. It took
+the refusal for the newest event of five minutes ago, so its checkpoint covered the numbers of the change. The events of
+the change never got a seal, and `verify` reported them forever. `docs/reliability.md` promises that such a clock costs
+nothing but the lifetime of tokens.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
-"""An operator disables an agent on a machine whose clock is nine days behind, on a shared PostgreSQL. Nobody attacks.
+"""The clock of a machine is nine days behind. An operator disables an agent there, on a shared PostgreSQL.
 
-The command says that the agent is disabled, and the row of revocations has a time of nine days ago. All other clocks
-are right. Once another revocation follows, the maintenance of any server deletes the row within a minute: by its time,
-all tokens that it revokes have expired. An API that starts then accepts the tokens of the agent again, and a running
-API forgets the revocation within an hour. The console shows the tokens as live. `verify` expects no row of nine days
-ago, and finds nothing.
+Nobody attacks. The command says that the agent is disabled, and the row of revocations has a time of nine days ago. All
+other clocks are right. Once another revocation followed, the maintenance of any server deleted the row within a minute:
+by its time, all tokens that it revokes had expired. An API that started then accepted the tokens of the agent again,
+and a running API forgot the revocation within an hour. The console showed the tokens as live. `verify` expects no row
+of nine days ago, and found nothing.
 """
 
 from __future__ import annotations

@@ -30,7 +30,7 @@ from test_row_changed_while_a_change_waits import change_while_held
 
 @dataclass(frozen=True)
 class Revoked:
-    """What is revoked: its row, the tables that refer to the row, and the honest change."""
+    """A thing to revoke: its row, the tables that refer to the row, and the honest change."""
 
     table: str
     row: str
