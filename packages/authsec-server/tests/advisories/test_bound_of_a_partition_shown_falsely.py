@@ -12,8 +12,6 @@ from authsec_server.audit.partitions import prepare_months
 from authsec_server.audit.sealing.verifying import verify
 from authsec_server.db import Database, Tx
 
-pytestmark = pytest.mark.asks_readers
-
 MONTH = "events_2026_11"
 TRICK = (
     "CREATE SCHEMA evil",
@@ -39,7 +37,6 @@ def test_a_bound_of_another_type_with_the_same_text_is_found(database: Database)
 
     def attempt(tx: Tx) -> None:
         prepare_months(tx.connection, NOW)
-        assert verify(tx, log.keys, [log.checkpoint], now=LATER).findings == ()
         for statement in TRICK:
             tx.connection.exec_driver_sql(statement)
         found = answers(tx, log.covered)
@@ -51,4 +48,5 @@ def test_a_bound_of_another_type_with_the_same_text_is_found(database: Database)
     with pytest.raises(_Undone):
         database.append(attempt)
     assert changed  # else the trick hides nothing
-    assert findings, f"other answers, and nothing is found: {changed}"
+    print(findings)
+    assert f"The partition {MONTH} is not what AuthSec expects" in "\n".join(findings), changed

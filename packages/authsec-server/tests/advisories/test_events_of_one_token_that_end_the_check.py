@@ -32,6 +32,7 @@ FROM n
 ENDLESS = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n"
 
 
+@pytest.mark.soak
 def test_very_many_events_of_one_request_end_no_check(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("authsec_server.audit.sealing.reader_check._LEAST", 2000)  # as outside of tests
     monkeypatch.setattr("authsec_server.audit.sealing.reader_check._SINGLE", 100)

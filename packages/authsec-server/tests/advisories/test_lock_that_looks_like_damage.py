@@ -25,7 +25,8 @@ BRIEF = postgresql_connection.Bounds(
 def test_a_locked_table_is_no_finding(
     postgres_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, table: str
 ) -> None:
-    monkeypatch.setitem(postgresql_connection.BOUNDS, Access.CHECK, BRIEF)
+    for access in (Access.READ, Access.CHECK):
+        monkeypatch.setitem(postgresql_connection.BOUNDS, access, BRIEF)
     with copied_log(postgres_url) as (url, log), psycopg.connect(url.replace("+psycopg", "")) as connection:
         connection.execute(f"LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE".encode())
         status, said = verified(url, log, tmp_path)

@@ -40,8 +40,8 @@ READERS: dict[str, Callable[[Tx], Any]] = {
 }
 
 
-def plant(tx: Tx, count: int = LONG) -> None:
-    dialect, detail = tx.connection.dialect.name, f'{{"x":"{"a" * 1_000_000}"}}'
+def plant(tx: Tx, count: int = LONG, length: int = 1_000_000) -> None:
+    dialect, detail = tx.connection.dialect.name, f'{{"x":"{"a" * length}"}}'
     for each in range(count):
         at = f"{AT + timedelta(microseconds=each + 1):%Y-%m-%d %H:%M:%S.%f}{ZONE[dialect]}"
         tx.connection.exec_driver_sql(INSERT.format(number=NUMBER[dialect], at=at, detail=detail))
@@ -60,9 +60,12 @@ def test_long_events_fill_no_memory(database: Database, reads: Callable[[Tx], An
 
 
 @pytest.mark.asks_readers
-def test_followers_get_all_of_them_and_verify_finds_each_answer_right(database: Database) -> None:
+def test_followers_get_all_of_them_and_verify_finds_each_answer_right(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
     log = fill(database)
-    database.append(lambda tx: plant(tx, 20))  # more than fit together
+    monkeypatch.setattr("authsec_server.audit.unreadable_rows.MOST_BYTES", 2**20)  # a sixteenth
+    database.append(lambda tx: plant(tx, 20, 62_500))  # more than fit together
     keys, later = (
         SealingKeys(database, MasterKey(bytes(32)), token_bytes=secrets.token_bytes),
         AT + timedelta(minutes=6),

@@ -40,6 +40,7 @@ def copied(postgres_url: str) -> Iterator[tuple[str, SealedLog]]:
         yield its
 
 
+@pytest.mark.soak
 def test_a_copy_in_a_schema_of_the_same_name_is_not_read_instead(copied: tuple[str, SealedLog], tmp_path: Path) -> None:
     url, log = copied
     execute(url, *AMCHECK)
