@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 
-HEAVY = ("sqlalchemy", "starlette", "authsec_server.app", "authsec_server.settings", "uvicorn")
+HEAVY = ("sqlalchemy", "starlette", "yaml", "authsec_server.app", "authsec_server.settings", "uvicorn")
+UNUSED = ("psycopg", "yaml", "alembic", "jinja2", "uvicorn", "authsec_server.audit.sealing.verifying")
 LINES = [
     "",
     "agents list",
@@ -39,3 +42,19 @@ for line in {LINES}:
     ended = [line for line in done.stdout.splitlines() if line.startswith("ended|")]
     expected = [f"ended|{line}|{0 if line.endswith('--help') or not line else 5}|[]" for line in LINES]
     assert ended == expected, done.stderr
+
+
+def test_a_command_on_a_sqlite_file_loads_neither_another_driver_nor_pages_nor_checks(
+    begun_today: Path, tmp_path: Path
+) -> None:
+    data = shutil.copytree(begun_today, tmp_path / "data")
+    program = f"""
+import sys
+from authsec.cli import commands
+try:
+    commands(["agents", "list", "--data", {str(data)!r}])
+except SystemExit as ended:
+    print("ended", ended.code, [name for name in {UNUSED} if name in sys.modules], sep="|")
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "ended|0|[]", done.stderr

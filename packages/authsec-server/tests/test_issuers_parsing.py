@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 from authsec.jose import PrivateKey
-from authsec_server.clients.k8s_manifest import projected_volume
+from authsec_server.clients.pod_token import projected_volume
 from authsec_server.failures import Invalid
 from authsec_server.issuers.addresses import parse_audience
 from authsec_server.issuers.claims import PRESETS

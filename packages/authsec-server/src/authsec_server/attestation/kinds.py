@@ -13,7 +13,7 @@ from authsec import strict_json
 
 from authsec_server.attestation.model import Selectors, TokenBinding
 from authsec_server.attestation.workload_tokens import Kind
-from authsec_server.clients.k8s_manifest import projected_volume
+from authsec_server.clients.pod_token import projected_volume
 from authsec_server.issuers.model import TrustedIssuer, TrustedIssuerKind
 
 SPIFFE_ID = "spiffe:id"

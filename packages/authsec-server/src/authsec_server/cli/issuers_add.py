@@ -10,7 +10,6 @@ from typing import Any
 
 import click
 import httpx2
-import yaml
 from authsec import strict_json
 from authsec.config import is_loopback
 from authsec.lazy_commands import Commands
@@ -129,6 +128,8 @@ def permissions(trusted_issuer: Mapping[str, Any], namespace: str = NAMESPACE, a
 
     The manifest has the namespace, the service account, its role and the role binding.
     """
+    import yaml  # no other command of this group needs it
+
     rules = [
         *([_REVIEWS] if trusted_issuer["token_review"] else []),
         *([_PODS] if trusted_issuer["pod_lookup"] else []),

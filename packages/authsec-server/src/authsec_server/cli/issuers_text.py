@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from authsec_server.cli.output import block, styled, table, when
-from authsec_server.clients.k8s_manifest import MOUNT, projected_volume
+from authsec_server.clients.pod_token import MOUNT, projected_volume
 from authsec_server.issuers.model import Lookup
 
 _CONDITIONS = {

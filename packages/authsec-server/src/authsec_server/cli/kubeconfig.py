@@ -12,7 +12,6 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import click
-import yaml
 from authsec.config import is_loopback
 
 from authsec_server.cli.files import read_named
@@ -70,6 +69,8 @@ def _path() -> Path:
 
 
 def _loaded(path: Path) -> Mapping[str, Any]:
+    import yaml  # only an option of two commands needs it
+
     try:
         config = yaml.safe_load(read_named(path, at_most=_MAX_KUBECONFIG, remedy=INSTEAD))
     except yaml.YAMLError:

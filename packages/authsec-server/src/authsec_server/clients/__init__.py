@@ -19,5 +19,6 @@ The package `attestation` checks the proofs. The package `delegations` decides w
 | `enrolment_service`, `enrolment_api` | make, revoke, use enrolment codes; operations, and the endpoint for machines |
 | `selector_keys` | which selectors exist for each platform and each OpenID Connect preset |
 | `selectors` | syntax and number of typed selectors, and the error texts |
-| `k8s_manifest` | Kubernetes manifests: of the Connect tab and `authsec agents manifest`; a volume with a pod's token |
+| `k8s_manifest` | the Kubernetes manifest of the Connect tab and of `authsec agents manifest` |
+| `pod_token` | the volume by which a Kubernetes pod gets a token for AuthSec |
 """

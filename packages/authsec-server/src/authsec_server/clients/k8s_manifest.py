@@ -1,4 +1,4 @@
-"""Kubernetes manifests: of an agent, so that its pods satisfy the agent's proof, and of the volume with its token.
+"""The Kubernetes manifest of an agent, whose pods satisfy the agent's proof.
 
 People type the names and selectors, and programs read the manifest. So every value is quoted. The module
 does no input or output.
@@ -6,16 +6,15 @@ does no input or output.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Any
 from urllib.parse import urlsplit
 
-import yaml
 from authsec.config import is_loopback
 from authsec.safe_text import plain
 
 from authsec_server.clients.model import Selector
+from authsec_server.clients.pod_token import MOUNT
 
 IMAGE = "IMAGE"
 _IMAGE_KEY = "k8s:container-image"
@@ -61,7 +60,7 @@ def manifest(selectors: Sequence[Selector], *, slug: str, client_id: str, base_u
             "spec": _deployed(seen, account["name"], slug, client_id, base_url, audience),
         },
     ]
-    text: str = yaml.dump_all(documents, Dumper=_Dumper, sort_keys=False, width=1000)
+    text = _yaml(documents)
     missing = "".join(f"#   {each}\n" for each in left_out(selectors))
     head = f"# The proof also needs these selectors, which are not in this manifest:\n{missing}" if missing else ""
     unreached = unreachable(base_url)
@@ -91,18 +90,20 @@ class _Typed(str):
     __slots__ = ()
 
 
-class _Dumper(yaml.SafeDumper):
-    """YAML dumper without anchors: a value that occurs twice is written twice."""
+def _yaml(documents: Sequence[object]) -> str:
+    """Return the documents as YAML. A value that occurs twice is written twice, without anchors."""
+    import yaml  # few callers need a manifest, and the import takes 15 ms
 
-    def ignore_aliases(self, _data: object) -> bool:
-        return True
+    class Dumper(yaml.SafeDumper):
+        def ignore_aliases(self, _data: object) -> bool:
+            return True
 
+    def in_quotes(dumper: yaml.SafeDumper, text: _Typed) -> yaml.ScalarNode:
+        return dumper.represent_scalar("tag:yaml.org,2002:str", str(text), style='"')
 
-def _in_quotes(dumper: yaml.SafeDumper, text: _Typed) -> yaml.ScalarNode:
-    return dumper.represent_scalar("tag:yaml.org,2002:str", str(text), style='"')
-
-
-_Dumper.add_representer(_Typed, _in_quotes)
+    Dumper.add_representer(_Typed, in_quotes)
+    text: str = yaml.dump_all(documents, Dumper=Dumper, sort_keys=False, width=1000)
+    return text
 
 
 def _deployed(
@@ -127,26 +128,3 @@ def _deployed(
         "volumes": [{"name": "authsec", "projected": {"sources": [{"serviceAccountToken": token}]}}],
     }
     return {"selector": {"matchLabels": labels}, "template": {"metadata": {"labels": labels}, "spec": pod}}
-
-
-MOUNT: Final = "/var/run/secrets/authsec"
-"""Where the SDK looks for it."""
-
-_VOLUME: Final = """\
-volumes:
-  - name: authsec
-    projected:
-      sources:
-        - serviceAccountToken:
-            audience: {audience}
-            expirationSeconds: 3600
-            path: token
-"""
-
-
-def projected_volume(audience: str) -> str:
-    """Return the YAML of the volume.
-
-    An audience may be any visible text. So the audience is quoted as a JSON string, which is also valid YAML.
-    """
-    return _VOLUME.format(audience=json.dumps(audience, ensure_ascii=False))

@@ -11,12 +11,10 @@ from __future__ import annotations
 from functools import cache
 from typing import Any, Final
 
-import psycopg
 import structlog
 from sqlalchemy import Connection
 
 from authsec_server.db.catalog import OBJECTS, normalised, reference_listing, sqlite_objects, tables_of_authsec
-from authsec_server.db.foreign_code import foreign_code
 from authsec_server.db.postgresql_catalog import SchemaObject
 from authsec_server.db.postgresql_queries import FIRST_NORMAL
 from authsec_server.db.sqlite_reading import any_text, sqlite_driver_of
@@ -87,10 +85,12 @@ def refuse_foreign_code(connection: Connection) -> None:
     remove a trigger or a rule that has run, nor the expression of a constraint or an index. Afterwards, no constraint
     is left that PostgreSQL would check at the commit.
     """
+    from authsec_server.db.foreign_code import foreign_code  # imports psycopg, which SQLite does not need
+
     connection.exec_driver_sql("SET CONSTRAINTS ALL IMMEDIATE")
     if found := connection.exec_driver_sql(_query()).scalar():
         raise _foreign_code(found)
-    driver: psycopg.Connection[Any] = connection.connection.driver_connection  # type: ignore[assignment] # on PostgreSQL
+    driver: Any = connection.connection.driver_connection
     row = driver.execute(_ADDED).fetchone()
     if code := next(foreign_code(driver, briefly=row == (0,)), None):
         log.error("PostgreSQL would run code of others: authsec audit verify", found=code.finding)

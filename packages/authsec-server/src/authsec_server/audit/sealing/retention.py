@@ -28,7 +28,6 @@ from authsec_server.audit.sealing.given import KeptExport
 from authsec_server.audit.sealing.log_check import Report
 from authsec_server.audit.sealing.sealer import LogBroken, Sealer
 from authsec_server.audit.sealing.store import allow_long_statements, size_before
-from authsec_server.audit.sealing.verifying import verify
 from authsec_server.audit.store import events, sealed_events
 from authsec_server.db import Database, Tx
 from authsec_server.failures import Conflict, Invalid
@@ -233,6 +232,8 @@ class Dropper:
         The drop would sign the new digests and then delete that event.
         So events without a seal are not trusted here.
         """
+
+        from authsec_server.audit.sealing.verifying import verify  # thirty modules, which only a drop needs
 
         def confirmed(tx: Tx) -> tuple[Report, _Confirmed]:
             _check_time(tx, before=before, now=act.now)  # again: what came since is not in the digests, or has no seal

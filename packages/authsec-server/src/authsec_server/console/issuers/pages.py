@@ -15,7 +15,7 @@ from starlette.routing import BaseRoute
 from authsec_server.attestation.explain.model import TokenExplanation
 from authsec_server.clients import bindings
 from authsec_server.clients.bindings import BoundProof, Users
-from authsec_server.clients.k8s_manifest import MOUNT, projected_volume
+from authsec_server.clients.pod_token import MOUNT, projected_volume
 from authsec_server.clients.selectors import KEYS
 from authsec_server.console.site import Console, PageRequest
 from authsec_server.db import Tx
