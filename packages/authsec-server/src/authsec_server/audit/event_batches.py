@@ -5,6 +5,7 @@ SQLAlchemy would take longer over a statement than the database. The rows are th
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -92,5 +93,5 @@ def _row(number: int, event: TokenEvent, dialect: str) -> tuple[Any, ...]:
 def _stored(name: str, value: Any) -> Any:
     kind = events.c[name].type
     if isinstance(kind, CanonicalJson):
-        return canonical_json(value)
+        return sys.intern(canonical_json(value))  # thousands of templates have the same roles
     return str(value) if isinstance(kind, String) and value is not None else value  # an enum is its text

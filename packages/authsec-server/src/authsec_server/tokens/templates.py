@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import json
+import sys
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
@@ -122,7 +123,8 @@ def _pieces(its: dict[str, Any]) -> tuple[str, ...]:
             pieces.append(piece + quote)
             piece = quote
         piece += ","
-    return (*pieces, piece[:-1] + "}")
+    first, *middle = pieces
+    return (first, *map(sys.intern, middle), piece[:-1] + "}")  # the middle is the same for all
 
 
 def _answer(its: dict[str, Any]) -> str:
