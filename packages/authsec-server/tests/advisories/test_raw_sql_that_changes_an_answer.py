@@ -6,6 +6,7 @@ checkpoint that was kept elsewhere. A change that alters no answer may be found 
 
 from __future__ import annotations
 
+import os
 import shutil
 import sqlite3
 import time
@@ -240,18 +241,22 @@ def _hidden(database: Database, log: SealedLog, change: object) -> list[str]:
 
 
 def _for_many(examples: int, what: st.SearchStrategy[Any], test: Callable[[Any], None]) -> None:
-    """Run the test for so many values."""
+    """Run the test for so many values. Each run draws others: in CI, Hypothesis would draw the same ones each time."""
     quiet = [HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.data_too_large]
-    settings(max_examples=examples, suppress_health_check=quiet)(given(what)(test))()
+    settings(max_examples=examples, suppress_health_check=quiet, derandomize=False)(given(what)(test))()
 
 
-def _many(examples: int) -> pytest.MarkDecorator:
-    """In every run, `verify` finds so many changes by tables and schema; in long runs it asks as readers, too."""
+def _many(examples: int, *, in_ci: int) -> pytest.MarkDecorator:
+    """In every run, `verify` finds so many changes by tables and schema; in long runs it asks as readers, too.
+
+    In CI (`.ci/run` sets `CI`), the four tests try hundreds of changes together.
+    """
     marks = [pytest.mark.soak, pytest.mark.asks_readers]
-    return pytest.mark.parametrize("examples", [examples, pytest.param(3000, marks=marks)])
+    every_run = in_ci if os.environ.get("CI") else examples
+    return pytest.mark.parametrize("examples", [every_run, pytest.param(3000, marks=marks)])
 
 
-@_many(12)
+@_many(12, in_ci=150)
 def test_whatever_sql_does_to_a_sqlite_file_is_found(filled: Filled, tmp_path: Path, examples: int) -> None:
     def attack(change: str) -> None:
         path = Path(shutil.copy(filled.path, tmp_path / "copy.sqlite3"))
@@ -264,7 +269,7 @@ def test_whatever_sql_does_to_a_sqlite_file_is_found(filled: Filled, tmp_path: P
     _for_many(examples, sqlite_changes(), attack)
 
 
-@_many(12)
+@_many(12, in_ci=60)
 def test_whatever_is_written_into_a_sqlite_file_is_found(filled: Filled, tmp_path: Path, examples: int) -> None:
     content, path = filled.path.read_bytes(), tmp_path / "copy.sqlite3"
 
@@ -281,7 +286,7 @@ class _Undone(Exception):
     """Rolls the change back."""
 
 
-@_many(6)
+@_many(6, in_ci=60)
 @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
 def test_whatever_sql_does_to_postgresql_is_found(database: Database, examples: int) -> None:
     log = fill(database)
@@ -301,7 +306,7 @@ def test_whatever_sql_does_to_postgresql_is_found(database: Database, examples: 
     _for_many(examples, postgresql_changes(), attack)
 
 
-@_many(6)
+@_many(6, in_ci=30)
 @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
 def test_whatever_is_written_into_a_file_of_postgresql_is_found(database: Database, examples: int) -> None:
     log = fill(database)

@@ -358,7 +358,8 @@ def _numbers_of_records(connection: Connection, kind: EventKind) -> Select[Any]:
 def _carries_record(connection: Connection) -> ColumnElement[bool]:
     """Return the SQL condition for an event whose `detail` has a text `record`, in the form that AuthSec writes.
 
-    A `detail` that is too long does not match and is not read.
+    A `detail` that is too long does not match and is not read. No reader's filter searches JSON text. Here the search
+    hides nothing: an event whose `detail` has another form cannot be read, and `verify` reports it.
     """
     detail = events.c.detail
     octets = (
