@@ -71,6 +71,7 @@ def _fill(database: Database) -> SealedLog:
         database.append(partial(audit.record, event=issued(number, at=LATER + timedelta(seconds=number))))
     for number in range(len(CLIENTS)):
         database.change(partial(_name, number=number))
+    database.change(_name_key)
     sealed_at = LATER + timedelta(minutes=10)
     sealer = Sealer(database, issuer="https://a", signing_key=keys.signing_key, keys=keys.by_kid, now=lambda: sealed_at)
     while sealer.seal():
@@ -150,6 +151,23 @@ def _name(tx: Tx, number: int) -> None:
     tx.connection.execute(insert(metadata.tables["delegations"]).values(given | terms | described))
 
 
+def _name_key(tx: Tx) -> None:
+    """The admin key of Ann, which people call by its name."""
+    at = LATER + timedelta(minutes=2)
+    event = Event(
+        at=at,
+        kind=EventKind.ADMIN_KEY_CREATED,
+        request_id="req_name_key",
+        principal=ANN,
+        subject=Named(id="key-ann", name="ann-key"),
+        address="192.0.2.9",
+        authority_version=tx.version,
+    )
+    audit.record(tx, event)
+    row = {"id": "key-ann", "name": "ann-key", "role": "admin", "key_sha256": "a" * 64, "created_at": at}
+    tx.connection.execute(insert(metadata.tables["admin_keys"]).values(row))
+
+
 def _do(tx: Tx, number: int) -> None:
     event = _done(number)
     audit.record(tx, event)
@@ -203,7 +221,12 @@ def readers() -> Mapping[str, Reader]:
     }
     found: dict[str, Reader] = {
         f"newest of {what} called {slug}": partial(_called, query={what: slug})
-        for what, slug in (("client", "agent-0"), ("client", "agent-2"), ("delegation", "delegation-1"))
+        for what, slug in (
+            ("client", "agent-0"),
+            ("client", "agent-2"),
+            ("delegation", "delegation-1"),
+            ("by", "ann-key"),
+        )
     }
     for name, wanted in filters.items():
         found[f"newest of {name}"] = partial(_page, wanted=wanted)
