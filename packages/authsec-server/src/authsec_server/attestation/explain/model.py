@@ -39,8 +39,8 @@ class StepState(StrEnum):
 
     HOLDS = "holds"
     FAILS = "fails"
-    UNKNOWN = "unknown"  # nobody can tell at the moment
-    SKIPPED = "skipped"  # what came before has to hold first
+    UNKNOWN = "unknown"  # cannot be checked at the moment
+    SKIPPED = "skipped"  # an earlier step failed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
