@@ -216,7 +216,7 @@ class Provenance(StrEnum):
 
     TOKEN = "token"  # noqa: S105 - where it is read from: a claim of the signed token
     LOOKUP = "lookup"  # the cluster's API server was asked about the token's pod
-    SPIRE = "spire"  # SPIRE checked it before it gave the workload its SPIFFE ID
+    SPIRE = "spire"  # SPIRE checked the selector before it issued the SPIFFE ID
     NEVER = "never"
 
     @property
