@@ -54,7 +54,7 @@ def pod_selectors(pod: Mapping[str, Any] | None, bound: TokenBinding) -> frozens
     if pod.get("kind") != "Pod" or not isinstance(metadata, dict) or not isinstance(spec, dict):
         raise NotAnswered("the answer to a pod look-up is not a pod")
     if (metadata.get("namespace"), metadata.get("name")) != (bound.namespace, bound.pod_name):
-        raise NotAnswered("the answer to a pod look-up is a different pod")
+        raise NotAnswered("the answer to a pod look-up is about a different pod")
     phase = status.get("phase") if isinstance(status, dict) else None
     if metadata.get("uid") != bound.pod_uid or spec.get("serviceAccountName") != bound.account or phase in _ENDED:
         return None

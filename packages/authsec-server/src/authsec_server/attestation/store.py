@@ -22,9 +22,8 @@ def use_all(connection: Connection, used: Mapping[tuple[str, str], datetime]) ->
     """Mark these assertions as used. Return the assertions that were not used before.
 
     `used` maps a client id and the SHA-256 of a `jti` to the expiry of the assertion. If two calls run at the same
-    time,
-    only one of them returns an assertion, because one statement does the check and the write. The statement locks the
-    rows in a fixed order.
+    time, only one of them returns an assertion, because one statement does the check and the write. The statement locks
+    the rows in a fixed order.
     """
     if not used:
         return set()

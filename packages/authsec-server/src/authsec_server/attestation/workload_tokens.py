@@ -1,7 +1,7 @@
 """Checks for the tokens of all trusted issuers: form, signature, issuer, audience and times. Pure.
 
-`kinds` reads the claims about the workload. Only a key of the trusted issuer
-verifies a token. The token itself never chooses the key (RFC 8725 sections 3.1 and 3.10).
+`kinds` reads the claims about the workload. Only a key of the trusted issuer verifies a token. The token itself never
+chooses the key (RFC 8725 sections 3.1 and 3.10).
 """
 
 from __future__ import annotations

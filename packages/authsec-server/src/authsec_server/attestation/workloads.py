@@ -284,8 +284,7 @@ def _another(miss: Miss) -> Refused:
 def _failed_check(trusted_issuer: TrustedIssuer, problem: str) -> Refused:
     """Refuse a correctly signed token that has another problem, and store the problem for the operator.
 
-    Storing is safe: with a valid signature of the trusted issuer, the caller is not somebody who tries keys at
-    random.
+    Storing is safe: a caller without a key of the trusted issuer cannot cause such a refusal.
     """
     return replace(invalid(problem), failed=Failed(trusted_issuer_id=trusted_issuer.id, sentence=problem))
 

@@ -165,9 +165,9 @@ class LiveAuditLog:
             watcher.close()
 
     async def run(self) -> None:
-        """Read events while there are watchers, then end every watcher.
+        """Read events while there are watchers. Stop when cancelled, or when `ending` returns true.
 
-        The method stops when it is cancelled, or when `ending` returns true.
+        At the end, end every watcher.
         """
         try:
             while not self._ending():

@@ -155,7 +155,8 @@ def is_numberlike(text: str) -> bool:
 def search(tx: Tx, act: Act, text: str, *, limit: int = 8) -> tuple[Recorded, ...]:
     """Return the events with exactly this `jti` or exactly this `request_id`, in the order of sealing.
 
-    For each of the two, at most `limit` events are returned. Each event is returned once.
+    At most `limit` events are returned for the `jti`, and the same number for the `request_id`.
+    No event is returned twice.
     """
     act.principal.require(Role.VIEWER)
     if not is_numberlike(text):

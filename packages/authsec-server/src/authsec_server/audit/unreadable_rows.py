@@ -109,7 +109,7 @@ def events_one_by_one(connection: Connection, numbers: Iterable[int]) -> Iterato
 
 
 def readable(connection: Connection, statement: Select[Any]) -> Sequence[Any]:
-    """Return the readable rows of this query of columns of `events`. Unreadable rows are left out."""
+    """Return the readable rows of this query, which selects columns of `events`."""
     try:
         return connection.execute(statement).all()
     except UNREADABLE as error:

@@ -171,8 +171,8 @@ def narrows(before: TrustedIssuer, after: TrustedIssuer) -> bool:
 def asks_otherwise(before: ClusterApi | None, after: ClusterApi | None) -> bool:
     """Return whether the change makes this server ask the cluster in a new way.
 
-    That is a new kind of look-up, another URL, other certificates or other credentials. Fewer look-ups are not
-    a new way.
+    New ways are a new kind of look-up, another URL, other certificates or other credentials. Fewer look-ups are
+    not a new way.
     """
     had, has = before or _NOT_ASKED, after or _NOT_ASKED
     moved = (had.url, had.ca, had.credentials) != (has.url, has.ca, has.credentials)
@@ -247,7 +247,7 @@ def parse_ca(text: str, field: str = "ca") -> str:
         raise Invalid(
             field,
             f"{field} must have at most {MAX_PEM:,} characters.",
-            "Give only the certificates of the authorities.",
+            "Give only the certificates of the certificate authorities.",
         )
     try:
         found = x509.load_pem_x509_certificates(text.encode("utf-8", "replace"))

@@ -125,8 +125,7 @@ class SigningKeyRing:
         """Return the keys that verify this authority's tokens. Raises `Unavailable`.
 
         RSA keys come first, and the newest key of each algorithm comes before its older keys. Some libraries try the
-        keys in
-        this order, and stop at the first key whose type does not fit the token.
+        keys in this order, and stop at the first key whose type does not fit the token.
 
         A key is returned only if it is in the table *and* the master key decrypts it. So a key that an attacker
         writes to the database is never published.

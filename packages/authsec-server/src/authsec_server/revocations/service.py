@@ -142,7 +142,7 @@ def after(tx: Tx, subjects: Collection[Subject], version: int) -> list[Revocatio
 
 
 def of_roles(tx: Tx, version: int) -> Iterator[list[Revocation]]:
-    """Yield the entries of roles with a higher version than `version`, in order, some at a time."""
+    """Yield the entries of roles with a higher version than `version`, in order, in batches."""
     after = 0
     while found := store.of_roles(tx.connection, version, after, SNAPSHOT_AT_MOST):
         yield found

@@ -96,7 +96,7 @@ def delete_before(connection: Connection, instant: datetime, version: int) -> No
     - entries with a version above `version`;
     - the last entry of each signing key.
 
-    The deletion leaves no gap in the numbers, because readers take a gap for a withheld entry.
+    The deletion leaves no gap in the numbers, because readers treat a gap as a withheld entry.
     The order of the numbers can differ from the order of the times, because the clocks of servers differ.
     """
     columns = revocations.c
@@ -157,7 +157,7 @@ def last_versions(
 def has_ended(kind: SubjectKind, subject_id: ColumnElement[str]) -> ColumnElement[bool]:
     """Return the SQL condition that the subject has a revocation.
 
-    `subject_id` is a column of the statement that uses the condition, so it may be about many subjects.
+    `subject_id` is a column of the statement that uses the condition, so one statement can check many subjects.
     """
     its = (revocations.c.subject_kind == kind, revocations.c.subject_id == subject_id)
     return select(revocations.c.sequence).where(*its).exists()

@@ -45,7 +45,7 @@ _ANSWERS: Mapping[Reason, tuple[int, str]] = {
     Reason.CLIENT_DISABLED: (403, "This client is disabled."),
     Reason.NO_DELEGATION: (404, "Nothing is delegated to this client."),
     Reason.DELEGATION_ENDED: (410, "The delegations to this client have expired or were revoked."),
-    Reason.ACTION_NOT_ALLOWED: (403, "This client is not allowed every action that it requested."),
+    Reason.ACTION_NOT_ALLOWED: (403, "This client requested an action that it may not use."),
     Reason.PROOF_NOT_ACCEPTED: (403, "The delegation does not accept this kind of proof."),
 }
 

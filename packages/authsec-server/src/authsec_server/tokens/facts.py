@@ -94,8 +94,8 @@ class RecentFacts:
     """A cache of the facts of recent requests that were granted. A full cache drops the least recently used facts.
 
     The attack: a stranger requests many resources or scopes of a client, to fill the memory. So the cache has only
-    facts of
-    requests that got a token. It has few resources of each client, and at most `most` actions and audiences altogether.
+    facts of requests that got a token. It has few resources of each client, and at most `most` actions and audiences
+    altogether.
     """
 
     def __init__(self, most: int = MOST) -> None:
@@ -107,9 +107,8 @@ class RecentFacts:
         """Return the cached facts for this client and these resources; None if there are none.
 
         The facts may have an old authority version. Facts that were read `MOST_SECONDS` before `now` are left out.
-        `now` is
-        in seconds of the monotonic clock.
-        The attack: raw SQL changes a row for a moment. Facts from this moment would affect tokens for a long time.
+        `now` is in seconds of the monotonic clock. The attack: raw SQL changes a row for a moment. Facts from this
+        moment would affect tokens for a long time.
         """
         with self._using:
             of_client = self._kept.get(request.client_id)

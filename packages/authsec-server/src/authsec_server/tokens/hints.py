@@ -106,7 +106,7 @@ _ALWAYS: Mapping[Reason, tuple[str, Place]] = {
         Place.NEW_DELEGATION,
     ),
     Reason.DELEGATION_ENDED: (
-        "Every trust delegation of the agent has expired or was revoked, which cannot be undone: create a new one.",
+        "Every trust delegation of the agent has expired or was revoked: create a new trust delegation.",
         Place.NEW_DELEGATION,
     ),
     Reason.UNAVAILABLE: (

@@ -72,7 +72,7 @@ def _ended(tx: Tx, jws: VerifiedJws) -> bool:
 
 
 def subjects(kid: str, claims: Mapping[str, Any]) -> frozenset[Subject]:
-    """Return the subjects that a token depends on, such as its client, delegations and proof. `kid` is its key."""
+    """Return the subjects that a token depends on, such as its client, delegations and proof. `kid` names the key."""
     return subjects_of_token(
         client=claims["client_id"],
         delegations=claims["delegation_ids"],

@@ -201,10 +201,8 @@ class DelegationTokens:
         """Begin to issue the token without a thread. Call this in an event loop.
 
         Return None, without a charge, if the request needs a thread or would be refused now. A request needs a thread
-        if
-        anything except the database is not in memory. If the client's facts are not cached, they are read first. The
-        proof
-        is then verified in the `PendingToken`.
+        if anything except the database is not in memory. If the client's facts are not cached, they are read first. The
+        proof is then verified in the `PendingToken`.
         """
         if self.rates.wait_of_address(request.address):
             return None

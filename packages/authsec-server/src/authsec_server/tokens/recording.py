@@ -43,10 +43,8 @@ class ProvedRequest:
     """A request whose client is authenticated, with the facts of one authority version.
 
     `wait` is the result of the client's rate limit in seconds; None before the charge. The decision may replace `kept`
-    by
-    newer facts, and then sets `is_renewed`. The proof was verified with the older facts. It is then verified again,
-    unless
-    `is_last` is true.
+    by newer facts, and then sets `is_renewed`. The proof was verified with the older facts. It is then verified again,
+    unless `is_last` is true.
     """
 
     request: TokenRequest

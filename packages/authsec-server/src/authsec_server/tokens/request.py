@@ -118,7 +118,8 @@ def _resources(given: Sequence[str]) -> tuple[str, ...] | Denied:
 def evidence_in(headers: Sequence[str]) -> Evidence | None:
     """Return the credential in the Authorization header (RFC 9110 section 11.6.2).
 
-    If the request has two such headers, return None, because it is unclear which one is meant.
+    Return None without such a header. If the request has two such headers, it is unclear which one is meant. The result
+    is then invalid evidence.
     """
     if not headers:
         return None

@@ -118,7 +118,7 @@ class TokenExplanation:
 
     @property
     def signed(self) -> bool:
-        """Return whether the trusted issuer signed the token, so that the claims are those of the issuer."""
+        """Return whether the trusted issuer signed the token and its claims."""
         return any(step.name is StepName.SIGNATURE and step.state is StepState.HOLDS for step in self.steps)
 
     @property
