@@ -166,7 +166,7 @@ def last_versions(tx: Tx, subjects: Collection[Subject], *, below: int | None = 
 
 
 def is_revoked(jti: ColumnElement[str]) -> ColumnElement[bool]:
-    """Return the SQL condition that a token was revoked by a revocation of this one token.
+    """Return the SQL condition that a token was revoked individually.
 
     `jti` is the column with the token's id in the statement that uses the condition.
     """

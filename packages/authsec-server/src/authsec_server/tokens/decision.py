@@ -147,7 +147,7 @@ def decide(
     limits: LifetimeLimits,
     now: datetime,
 ) -> Granted | Denied:
-    """Run the endpoint's checks in order, from the check for `client_disabled` on.
+    """Run the endpoint's checks in order, starting with `client_disabled`.
 
     `proved` must belong to `facts.client`.
     """
