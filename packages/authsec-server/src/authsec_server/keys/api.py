@@ -152,7 +152,7 @@ def metadata(issuer: str) -> dict[str, Any]:
         "introspection_endpoint": issuer + "/authsec/v1/introspect",
         "introspection_endpoint_auth_methods_supported": ["Bearer", "client_secret_basic"],
         "revocation_endpoint": issuer + "/authsec/v1/revoke",
-        # RFC 8414 section 2. None: the token is its own credential, see `tokens.self_revocation`.
+        # RFC 8414 section 2. None: the token is its own credential, see `tokens.revocation`.
         "revocation_endpoint_auth_methods_supported": ["none"],
         "authsec_revocations_uri": issuer + revocations_api.PATH,
         "authsec_revocations_keys_uri": issuer + revocations_api.KEYS_PATH,
