@@ -239,11 +239,11 @@ def test_what_is_asked_for_by_the_options(authsec: Authsec, admin: TestClient) -
         (("--agent", "opne"), "There is no agent or MCP server 'opne'. The nearest is open."),
         (
             ("--agent", "opne"),
-            "For a deleted one, give its client_id, which this command shows: authsec audit list --kind client.del",
+            "To search for a deleted client, use its client_id. Find the client_id with: authsec audit list --kind c",
         ),
         (
             ("--agent", "zzz"),
-            "See the list: authsec agents list. For a deleted one, give its client_id, which this command shows:",
+            "See the list: authsec agents list. To search for a deleted client, use its client_id. Find the client_id",
         ),
         (("--delegation", "suport"), "There is no delegation 'suport'."),
     ):

@@ -77,7 +77,8 @@ MISTYPED = {
     "admin setup-url --email bob@exmple.com": "There is no administrator 'bob@exmple.com'. See the list",
     "roles create X --action a:b,c:d": "a comma does not separate actions. An action is resource:action, lower-case "
     "letters, digits, '.', '_' and '-', e.g. customers:read. Give --action once for each value.",
-    "audit list --kind token": "There is no event kind 'token'. The nearest is `token.`, for all kinds that begin so.",
+    "audit list --kind token": "There is no event kind 'token'. Did you mean `token.`? "
+    "It matches all kinds that begin with `token.`",
     "admin revoke-key automaton --yes": "There is no admin key 'automaton'. The nearest is automation.",
     "roles edit support --remove-action customers:raed": "customers:raed is not in the list. Nothing was changed. "
     "The nearest is customers:read.",

@@ -54,7 +54,7 @@ def pod_selectors(pod: Mapping[str, Any] | None, bound: TokenBinding) -> frozens
     if pod.get("kind") != "Pod" or not isinstance(metadata, dict) or not isinstance(spec, dict):
         raise NotAnswered("the answer to a pod look-up is not a pod")
     if (metadata.get("namespace"), metadata.get("name")) != (bound.namespace, bound.pod_name):
-        raise NotAnswered("the answer to a pod look-up is a different pod")
+        raise NotAnswered("the answer to a pod look-up is about a different pod")
     phase = status.get("phase") if isinstance(status, dict) else None
     if metadata.get("uid") != bound.pod_uid or spec.get("serviceAccountName") != bound.account or phase in _ENDED:
         return None
@@ -199,7 +199,7 @@ def _review(trusted_issuer: TrustedIssuer, evidence: Evidence, audience: str) ->
 
 
 class ClusterAnswers(Protocol):
-    """What clusters say about tokens and pods. Both methods raise `Unchecked` if that is not known."""
+    """The answers of clusters about tokens and pods. Both methods raise `Unchecked` if there is no answer."""
 
     def is_still_valid(
         self, trusted_issuer: TrustedIssuer, evidence: Evidence, bound: TokenBinding, audience: str
@@ -207,11 +207,14 @@ class ClusterAnswers(Protocol):
         """Return whether the cluster accepts the token for this audience."""
 
     def pod(self, trusted_issuer: TrustedIssuer, bound: TokenBinding) -> frozenset[Selector] | None:
-        """Return the selectors of the token's pod; None if the pod is gone; none if the token is bound to no pod."""
+        """Return the selectors of the token's pod. Return None if the pod is gone.
+
+        The result is empty if the token is not bound to a pod.
+        """
 
 
 class _KeptAnswers:
-    """The answers of clusters that are in memory. Sends nothing, and never waits."""
+    """The cached answers of clusters. Sends no request, and never waits."""
 
     def __init__(self, reviews: ClusterCache[_Review, bool], pods: ClusterCache[_Pod, frozenset[Selector]]) -> None:
         self._reviews = reviews
@@ -220,7 +223,7 @@ class _KeptAnswers:
     def is_still_valid(
         self, trusted_issuer: TrustedIssuer, evidence: Evidence, bound: TokenBinding, audience: str
     ) -> bool:
-        del bound  # the cached review was about what the same token is bound to
+        del bound  # the cached review of this token already covers its binding
         if self._reviews.kept(_review(trusted_issuer, evidence, audience)) is not True:
             raise Unchecked(trusted_issuer, "the cluster has not reviewed the token lately")
         return True
@@ -234,7 +237,7 @@ class _KeptAnswers:
 
 
 class Clusters:
-    """Ask the clusters of trusted issuers, and cache the results for `seconds`. `kept` are the cached results alone."""
+    """Asks the clusters of trusted issuers, and caches the answers for `seconds`. `kept` has only cached answers."""
 
     def __init__(self, apis: ClusterApis, *, seconds: float, monotonic: Callable[[], float]) -> None:
         self._apis = apis

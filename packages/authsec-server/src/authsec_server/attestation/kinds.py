@@ -40,7 +40,7 @@ def read_kubernetes(claims: Mapping[str, Any], trusted_issuer: TrustedIssuer) ->
         return "The token's `sub` and `kubernetes.io` name different service accounts."
     whose: dict[str, Any] = {"k8s:ns": namespace, "k8s:sa": account}
     where: dict[str, Any] = {}
-    if "pod" in bound:  # without one, a node is where somebody asked for the token to be bound, not where anything runs
+    if "pod" in bound:  # without a pod, the node is only a wish in the token request, not the place of a workload
         where["k8s:pod-name"] = _member(bound, "pod", "name")
         where["k8s:pod-uid"] = _member(bound, "pod", "uid")
         if "node" in bound:

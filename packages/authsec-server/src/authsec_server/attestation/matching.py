@@ -44,7 +44,7 @@ def match(
 ) -> Proved | Miss:
     """Return the proof that the workload satisfies, or the `Miss` that is closest to a match.
 
-    A `Miss` that a look-up may turn into a match is closer than every other one. `verified` must come from this
+    A `Miss` that a look-up may turn into a match is closer than every other `Miss`. `verified` must come from this
     trusted issuer, and the client must have a proof that names the issuer.
     """
     misses = []

@@ -61,7 +61,7 @@ def attest_at_once(
     issuer: str,
     now: datetime,
 ) -> Proved | Refused | None:
-    """Check the evidence as `attest` does, if that is quick and needs nothing but memory. Otherwise return None."""
+    """Check the evidence like `attest` if the check is quick and uses only memory. Otherwise return None."""
     if evidence is None or evidence.scheme is not Scheme.BEARER:
         return _without_token(client, evidence, now)
     if trusted_issuers:
@@ -90,15 +90,15 @@ def _parsed(evidence: Evidence) -> UnverifiedJws | None:
 
 
 def _is_own(token: UnverifiedJws, client: Client) -> bool:
-    """Whether the client signed the token about itself. No trusted issuer has an issuer URL of that form."""
+    """Whether the token claims to be from the client itself. No trusted issuer has a client id as its `iss`."""
     return token.claims.get("iss") == client.id
 
 
 def use_once(tx: Tx, evidence: Sequence[tuple[str, SingleUse | None]]) -> list[bool]:
-    """Mark single-use evidence of these clients as used. Return for each whether it was not used before.
+    """Mark single-use evidence as used. Return for each entry whether its evidence was not used before.
 
-    Evidence without a single use may be used again. Of the same evidence twice, the first is fresh. Call in the
-    transaction that records the outcomes.
+    Evidence without a `SingleUse` may be used again. If the same evidence occurs twice, only the first entry is unused.
+    Call this in the transaction that records the outcomes.
     """
     used: dict[tuple[str, str], datetime] = {}
     for client_id, single_use in evidence:
@@ -110,7 +110,7 @@ def use_once(tx: Tx, evidence: Sequence[tuple[str, SingleUse | None]]) -> list[b
     for client_id, single_use in evidence:
         key = (client_id, single_use.jti_sha256) if single_use else None
         result.append(key is None or key in fresh)
-        fresh.discard(key)  # the second of the same is not
+        fresh.discard(key)  # the second entry with the same evidence is not fresh
     return result
 
 

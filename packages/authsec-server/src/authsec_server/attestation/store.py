@@ -19,10 +19,11 @@ used_assertions = Table(
 
 
 def use_all(connection: Connection, used: Mapping[tuple[str, str], datetime]) -> set[tuple[str, str] | None]:
-    """Mark these assertions as used. Return those that were not used before.
+    """Mark these assertions as used. Return the assertions that were not used before.
 
-    `used` has for each client id and SHA-256 of a `jti` when the assertion expires. Of two concurrent calls, only one
-    returns an assertion, because one statement does the check and the write. The rows are locked in their order.
+    `used` maps a client id and the SHA-256 of a `jti` to the expiry of the assertion. If two calls run at the same
+    time, only one of them returns an assertion, because one statement does the check and the write. The statement locks
+    the rows in a fixed order.
     """
     if not used:
         return set()

@@ -1,7 +1,7 @@
 """Checks for the tokens of all trusted issuers: form, signature, issuer, audience and times. Pure.
 
-`kinds` reads the claims about the workload. Only a key of the trusted issuer
-verifies a token. The token itself never chooses the key (RFC 8725 sections 3.1 and 3.10).
+`kinds` reads the claims about the workload. Only a key of the trusted issuer verifies a token. The token itself never
+chooses the key (RFC 8725 sections 3.1 and 3.10).
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ DAY: Final = 86_400
 
 
 FindKey = Callable[[TrustedIssuer, str], PublicKey | None]
-"""Finds a key of the trusted issuer by its `kid`. Raises `KeysUnavailable` if the trusted issuer's keys are not known
-now."""
+"""Finds a key of the trusted issuer by its `kid`. Raises `KeysUnavailable` if the trusted issuer's keys are
+not available now."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,7 +37,7 @@ class Kind:
     - `audience_help` describes how a workload gets a token for the audience.
     - `names_issuer` says that the `iss` of a token must be the issuer.
     - `longest` is the longest lifetime of a token in seconds. If it is set, a token must have the claim `iat`.
-    - `bound` takes claims that `read` accepted, and returns what the cluster can be asked about.
+    - `bound` takes claims that `read` accepted, and returns the account and pod for questions to the cluster.
     """
 
     read: Callable[[Mapping[str, Any], TrustedIssuer], Set[Selector] | str]
@@ -140,5 +140,5 @@ CLAIM_CHECKS: Final[Mapping[str, Callable[[Mapping[str, Any], TrustedIssuer, Kin
     "times": _untimely,
     "binding": _bound_to_a_key,
 }
-"""The checks of `complaint`, in this order. Each check has a name, so that a trial of a token can show it as a step."""
+"""The checks of `complaint`, in this order. Each check has a name: the test of a token shows it as a step."""
 _CHECKS: Final = tuple(CLAIM_CHECKS.values())

@@ -1,4 +1,4 @@
-"""Verify the tokens of workloads and match them with a client. A cache saves a second check of a signature.
+"""Verify the tokens of workloads and match them with a client. Verified tokens are cached.
 
 A cached result is used only while the trusted issuer and its key do not change.
 """
@@ -120,8 +120,8 @@ def usable_issuers(client: Client, trusted_issuers: Mapping[str, TrustedIssuer],
 class Workloads:
     """Verifier of workload tokens. `issuer` is this authority's own issuer, the default audience for workload tokens.
 
-    `held_key` finds only keys in memory, and never waits. Without it, `recall_at_once` knows nothing. Without
-    `clusters`, tokens of a trusted issuer that requires look-ups are not accepted.
+    `held_key` finds only keys in memory, and never waits. Without `held_key`, `recall_at_once` returns
+    None. Without `clusters`, tokens of a trusted issuer that requires look-ups are not accepted.
     """
 
     def __init__(
@@ -151,7 +151,7 @@ class Workloads:
             try:
                 verified = self._remembered.recall(trusted_issuer, evidence, now, self._find_key)
             except KeysUnavailable:
-                continue  # `prove` says so, unless another trusted issuer can tell
+                continue  # `prove` raises the error, unless another trusted issuer verifies the token
             if verified is not None:
                 return self._judged(client, trusted_issuer, verified, evidence, now, self._clusters)
         return None
@@ -159,7 +159,10 @@ class Workloads:
     def recall_at_once(
         self, evidence: Evidence, client: Client, trusted: Sequence[TrustedIssuer], now: datetime
     ) -> Proved | None:
-        """Match as `recall` does, if all that this needs is in memory, and the workload is the client. Never waits."""
+        """Match cached evidence with the client, without waiting.
+
+        Return None if needed data is not in memory, or if the workload is not the client.
+        """
         if self._held_key is None:
             return None
         kept = None if self._clusters is None else self._clusters.kept
@@ -227,7 +230,7 @@ class Workloads:
                 key = self._find_key(trusted_issuer, kid)
             except KeysUnavailable as error:
                 unknown = trusted_issuer, error
-                continue  # another that speaks for it may have the key
+                continue  # another trusted issuer with the same `iss` may have the key
             if key is not None and signed_by(token, key):
                 return trusted_issuer, key
         if unknown is not None:
@@ -244,7 +247,7 @@ class Workloads:
         now: datetime,
         clusters: ClusterAnswers | None,
     ) -> Proved | Refused:
-        """Match the workload with the client. Ask the cluster only if nothing in the token differs."""
+        """Match the workload with the client. Ask the cluster only if no selector in the token differs."""
         outcome = match(client, trusted_issuer, verified, self._trust_domain, now)
         if isinstance(outcome, Miss) and not outcome.waits:
             return _another(outcome)
@@ -281,8 +284,7 @@ def _another(miss: Miss) -> Refused:
 def _failed_check(trusted_issuer: TrustedIssuer, problem: str) -> Refused:
     """Refuse a correctly signed token that has another problem, and store the problem for the operator.
 
-    Storing is safe: with a valid signature of the trusted issuer, the caller is not somebody who tries keys at
-    random.
+    Storing is safe: a caller without a key of the trusted issuer cannot cause such a refusal.
     """
     return replace(invalid(problem), failed=Failed(trusted_issuer_id=trusted_issuer.id, sentence=problem))
 

@@ -6,10 +6,10 @@ The package `revocations` owns the list of revocations.
 | module | owns |
 |---|---|
 | `model`, `event_shape` | kinds of events and their fields; the members and lengths that a valid row may have |
-| `shortening` | cut the detail of an event that would be longer than readers read |
+| `shortening` | shorten the detail of an event that would exceed the length limit |
 | `service` | record an event or a refusal; read events, with the reader's role checked |
 | `store` | tables and indexes; convert an event to a row and a row to an event |
-| `event_numbers` | the number of the next event; which numbers the database has given |
+| `event_numbers` | the number of the next event; the highest number that a server may have taken |
 | `event_batches` | the events of many token requests, inserted by one statement of the driver |
 | `refusal_counts` | refusals by the minute: which row counts a refusal, and when it is dated |
 | `filters` | the fields of a filter; whether one new event matches it, for watchers |

@@ -1,6 +1,7 @@
-"""The HTTP operation that lists the audit log: its filters as query parameters, newest or oldest events first.
+"""The operation of the admin API that lists the events of the audit log.
 
-Packages above this one look up the names in the parameters.
+Query parameters filter the events and set their order.
+A parameter may contain a name, such as the slug of an agent. The functions of `Names` find the id for the name.
 """
 
 from __future__ import annotations
@@ -57,14 +58,14 @@ PARAMETERS = (
     ),
 )
 _EARLIEST, _LATEST = datetime(1970, 1, 1, tzinfo=UTC), datetime(9000, 1, 1, tzinfo=UTC)
-_WORD = re.compile(r"[A-Za-z0-9_-]{1,40}")  # what a request id and a jti look like
+_WORD = re.compile(r"[A-Za-z0-9_-]{1,40}")  # the form of a request id and of a jti
 _ADDRESS = re.compile(r"[0-9a-fA-F.:/]{1,45}")
 _NAMELESS = {"local_operator": PrincipalKind.LOCAL_OPERATOR, "server": PrincipalKind.SERVER}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Names:
-    """Functions of the packages above this one that look up ids by name. Each returns None for an unknown name.
+    """Functions of other packages that look up ids by name. Each returns None for an unknown name.
 
     `client` returns the id for a slug. `delegation` returns the ids of the delegation and of its client.
     `person` takes an administrator's email, an admin key's name, or the id of either one.
@@ -120,11 +121,14 @@ def _kinds(text: str | None) -> frozenset[EventKind]:
 
 
 def _nearest_kind(text: str) -> str:
-    """Return the remedy for an unknown kind. A text without a point, such as `token`, means all kinds of one noun."""
+    """Return a text that suggests the event kind nearest to an unknown kind.
+
+    For a text without a point, such as `token`, suggest the prefix `token.`, which matches all kinds of token events.
+    """
     nouns = {kind.partition(".")[0] for kind in EventKind}
     if noun := nearest(text.removesuffix("."), sorted(nouns)) if "." not in text.removesuffix(".") else "":
-        return f"The nearest is `{noun}.`, for all kinds that begin so."
-    return told_nearest(text, EventKind, "e.g. token.refused, or `token.` for all kinds that begin so")
+        return f"Did you mean `{noun}.`? It matches all kinds that begin with `{noun}.`"
+    return told_nearest(text, EventKind, "e.g. token.refused, or `token.` for all kinds that begin with `token.`")
 
 
 def _reason(text: str | None, known: frozenset[str]) -> str:
@@ -152,14 +156,14 @@ def _client(tx: Tx, text: str | None, names: Names) -> str:
         raise Invalid(
             "client",
             f"There is no agent or MCP server {naming.quoted(text)}.",
-            f"{names.which_client(tx, text).rstrip('.')}. For a deleted one, give its client_id, which this "
-            "command shows: authsec audit list --kind client.deleted --json",
+            f"{names.which_client(tx, text).rstrip('.')}. To search for a deleted client, use its "
+            "client_id. Find the client_id with: authsec audit list --kind client.deleted --json",
         )
     return found
 
 
 def _delegation(tx: Tx, text: str | None, names: Names) -> tuple[str, str]:
-    """Return the id of the delegation, and the id of its client. An unknown client is an empty text."""
+    """Return the id of the delegation and the id of its client. The client's id is empty if the client is unknown."""
     if text is None:
         return "", ""
     found = names.delegation(tx, text)
@@ -175,7 +179,7 @@ def _person(tx: Tx, text: str | None, names: Names) -> tuple[PrincipalKind, str]
         return None
     if text in _NAMELESS:
         return _NAMELESS[text], ""
-    found = names.person(tx, text) if text.isprintable() else None  # PostgreSQL takes no NUL
+    found = names.person(tx, text) if text.isprintable() else None  # PostgreSQL refuses a text with a NUL character
     if found is None:
         raise Invalid(
             "by",

@@ -1,6 +1,6 @@
 """Read the rows of the count tables exactly as they are stored, without an order and without a database index.
 
-SQLite stores values of any type and spelling in any column, and readers compare texts.
+A column of SQLite can contain values of any type and spelling, and queries compare the values as texts.
 Therefore a stored value is valid only in the exact form that the roll-up writes.
 An instant has the form `2026-11-25 12:00:00.000000` (UTC). A number is an integer.
 """
@@ -53,7 +53,7 @@ MARK: Final = CountTable(name="counted", key=("until",), values=("id", "through"
 class StoredRow:
     """The values of one row, in the order of `CountTable.columns`.
 
-    `odd` describes a wrong type or spelling, which no roll-up can have written. It is empty for a valid row.
+    `odd` describes a value with a wrong type or spelling. `odd` is empty for a valid row.
     `handle` identifies the row in the database: the SQLite `rowid` or the PostgreSQL `ctid`; empty for a copied row.
     """
 
@@ -71,7 +71,7 @@ class StoredRow:
 class Mark:
     """The progress of the roll-up: events numbered up to `through`, or dated before `until`, are in the counts.
 
-    `problem` describes in a sentence why no roll-up can have written the mark. It is empty for a valid mark.
+    `problem` is a sentence that says why the mark is invalid. `problem` is empty for a valid mark.
     """
 
     until: datetime | None
@@ -103,7 +103,7 @@ def stored_rows(connection: Connection, table: CountTable) -> Iterator[StoredRow
 
 
 def copied_rows(table: CountTable, rows: Iterable[Sequence[Any]]) -> Iterator[StoredRow]:
-    """Return the rows that were copied from PostgreSQL: the columns of the table, with times as texts."""
+    """Convert rows that were copied from PostgreSQL. A copied row has the columns of the table, and times as texts."""
     read = _Postgresql(table).row
     for row in rows:
         yield read(("", *row))
@@ -124,7 +124,7 @@ def stored_row(connection: Connection, table: CountTable, handle: int | str) -> 
 
 def read_in_sequence(connection: Connection) -> None:
     """Make PostgreSQL ignore indexes and print instants in one form until the transaction ends."""
-    # A covering index could answer instead of the table; and the form of an instant is a setting.
+    # PostgreSQL could read a covering index instead of the table. The form of a printed instant is a setting.
     for setting in (
         "enable_indexscan = off",
         "enable_indexonlyscan = off",
@@ -175,7 +175,7 @@ def _is_instant(value: str) -> bool:
 
 
 def _wrong_value(table: CountTable, values: tuple[Value, ...]) -> str:
-    """Describe the first instant in the row with a wrong spelling, or the first number below 0; else an empty text."""
+    """Describe the first misspelled instant or negative number in the row. Return an empty text for a valid row."""
     for name, value in zip(table.columns, values, strict=True):
         if isinstance(value, int) and value < 0:
             return f"{name} is {value}"
@@ -185,7 +185,7 @@ def _wrong_value(table: CountTable, values: tuple[Value, ...]) -> str:
 
 
 def _sqlite(table: CountTable) -> str:
-    # As octets: text that is no UTF-8 would end the whole answer with an error.
+    # As bytes: the query would fail at a text that is not UTF-8.
     values = ", ".join(column if column in _NUMBERS else f"CAST({column} AS BLOB)" for column in table.columns)
     types = " || ',' || ".join(f"typeof({column})" for column in table.columns)
     return f"SELECT rowid, {types}, {values} FROM {table.name} NOT INDEXED"  # noqa: S608 - names from here
@@ -225,7 +225,7 @@ def _postgresql(table: CountTable) -> str:
 def _postgresql_value(column: str) -> str:
     if column in _NUMBERS:
         return column
-    # Texts as octets: text that is not UTF-8 would end the whole answer with an error.
+    # Texts as bytes: the query would fail at a text that is not UTF-8.
     return f"CAST({column} AS text)" if column in _INSTANTS else f"textsend(CAST({column} AS text))"
 
 
@@ -254,7 +254,7 @@ class _Postgresql:
 
 
 def _decoded(value: Value | bytes) -> Value:
-    """Return octets as text, as a copied row has them. Octets that are not UTF-8 become surrogates."""
+    """Decode bytes as UTF-8. Bytes that are not UTF-8 become surrogates, as in copied rows."""
     return value.decode("utf-8", "surrogateescape") if isinstance(value, bytes) else value
 
 

@@ -1,6 +1,6 @@
-"""The rules by which token requests are counted. Pure.
+"""The rules for counting token requests. Pure.
 
-The stored counts follow these rules, and so do the sums of events that are not counted yet.
+The roll-up stores counts by these rules. Queries use the same rules for events that are not counted yet.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Outcome:
 
     @property
     def subjects(self) -> frozenset[str]:
-        """Return the ids of the client, the proof, the delegations and the roles, each once.
+        """Return the ids of the client, the proof, the delegations and the roles, without duplicates.
 
         Two delegations can use the same role.
         """
@@ -41,10 +41,10 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LastUse:
-    """When a subject last got a token, and when and why the subject was last refused a token.
+    """The time of a subject's last token, and the time and reason of the subject's last refusal.
 
     None means never. Only clients have refusals.
-    If the refused caller was unauthenticated, the time of the refusal is exact only to the minute.
+    The refusal of an unauthenticated caller is exact only to the minute.
     """
 
     granted_at: datetime | None = None
@@ -72,7 +72,7 @@ NEVER = LastUse()
 
 @dataclass(slots=True, kw_only=True)
 class Counts:
-    """The counts of token requests, by hour, by client and hour, and by subject and day; and the last uses.
+    """Counts of token requests: by hour, by client and hour, and by subject and day. `last` contains the last uses.
 
     A subject is a client, a delegation or a role. In `last`, a subject can also be a proof.
     """

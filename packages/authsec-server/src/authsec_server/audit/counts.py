@@ -77,7 +77,7 @@ def series(
     Raises `ValueError` if the step is not a number of whole hours.
     """
     if step < _HOUR or step % _HOUR:
-        raise ValueError("counts are kept by the hour")
+        raise ValueError("step must be a whole number of hours")
     start, end = _whole_hours(start, end)
     hours = _hours(tx, start, end, client_id)
     sums = select(hours.c.hour, hours.c.kind, func.sum(hours.c.occurrences)).group_by(hours.c.hour, hours.c.kind)
@@ -156,10 +156,7 @@ class Used:
 
 
 def used(tx: Tx) -> Used:
-    """Return the ids of all clients, delegations, roles and proofs that were ever used for a token.
-
-    The lists of other packages use the result.
-    """
+    """Return the ids of all clients, delegations, roles and proofs that were ever used for a token."""
     kept = select(kept_uses.c.subject_id).where(kept_uses.c.granted_at.is_not(None))
     late = {outcome for outcome in _late_outcomes(tx) if outcome.kind is EventKind.TOKEN_ISSUED}
     subjects = frozenset[str]().union(*(outcome.subjects for outcome in late))
@@ -274,7 +271,7 @@ def _tail(tx: Tx, *columns: ColumnElement[Any]) -> Select[Any]:
     if tx.access is not Access.READ:
         raise RuntimeError("counts must be read in one snapshot: otherwise an event could be counted twice")
     late = is_not_counted(progress_of(tx.connection))
-    # Of a number that raw SQL has written, a sum may overflow: in SQLite with an error, in each dashboard.
+    # Raw SQL can write a huge number. A sum with this number would overflow, and every dashboard would fail on SQLite.
     times = events.c.occurrences.between(1, MAX_OCCURRENCES)
     return select(*columns).where(late, times, events.c.decision.is_not(None))
 

@@ -1,6 +1,6 @@
 """Insert the events of many token requests with one statement of the driver.
 
-SQLAlchemy would take longer over a statement than the database. The rows are those that `store.add` writes.
+SQLAlchemy would need more time for a statement than the database itself. `store.add` writes the same form of rows.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ _LINKS: Final = ("delegation_id", "event_id")
 
 @dataclass(frozen=True, slots=True)
 class EventTemplate:
-    """The columns that are the same in the events of many tokens, as both databases store them.
+    """The column values that are equal in the events of many tokens, in the form in which the database stores them.
 
-    `row` has None for the number, the times, and what identifies the request and its token.
+    `row` has None for each value that differs: the number, the times, and the ids of the request and the token.
     """
 
     row: tuple[Any, ...]
@@ -38,7 +38,7 @@ class EventTemplate:
 
     @classmethod
     def of(cls, event: Event) -> Self:
-        """Return the template of events like this one."""
+        """Return the template with the values of this event."""
         row = {**row_of(event), "occurrences": 1, "id": None}
         return cls(
             tuple(None if name in _HOLES else _stored(name, row[name]) for name in _COLUMNS),
@@ -48,7 +48,7 @@ class EventTemplate:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TokenEvent:
-    """The event of one token: a template, and what fills its holes."""
+    """The event of one token: a template, and the values that replace None in the template."""
 
     template: EventTemplate
     at: datetime
@@ -61,7 +61,7 @@ class TokenEvent:
 
 
 def add_all(connection: Connection, batch: Sequence[TokenEvent]) -> None:
-    """Insert these events, and number them in their order. Raises `Unavailable` if a trigger or a rule interferes."""
+    """Insert these events, with ascending numbers. Raises `Unavailable` if a trigger or a rule interferes."""
     dialect = connection.dialect.name
     numbers = next_numbers(connection, len(batch), batch[0].at)
     rows = [_row(number, event, dialect) for number, event in zip(numbers, batch, strict=True)]
@@ -69,7 +69,7 @@ def add_all(connection: Connection, batch: Sequence[TokenEvent]) -> None:
         (id_, number) for number, event in zip(numbers, batch, strict=True) for id_ in event.template.delegation_ids
     ]
     insert_rows(connection, events.name, _COLUMNS, rows)
-    insert_rows(connection, event_delegations.name, _LINKS, links, keep=True)  # raw SQL may have listed the event
+    insert_rows(connection, event_delegations.name, _LINKS, links, keep=True)  # raw SQL may have added the row
     refuse_foreign_schema(connection)
 
 

@@ -1,19 +1,19 @@
-"""The numbers of events: how a server takes the next ones, and which numbers the database has given so far.
+"""The numbers of events: how a server takes new numbers, and the highest number that was taken so far.
 
-The attack: raw SQL inserts an event with a very high number, or sets the sequence of numbers to another value.
-Without these rules, new events get numbers that a checkpoint already covers, or that no checkpoint can cover.
-Then they never get a seal.
+The attack: raw SQL inserts an event with a very high number, or changes PostgreSQL's sequence of event numbers.
+Then new events would get numbers that a checkpoint already covers, or numbers that no checkpoint can cover.
+Such events would never get a seal.
 
-On PostgreSQL, two numbers bound those that an event may get:
+On PostgreSQL, a new number must satisfy two conditions:
 
-- The number must be above the newest sealed ones, and no event since `looked_through_since` may have it. The statement
-  that takes it also looks for both. Any number that its snapshot shows was taken before, so an honest sequence never
-  fails. Earlier months are not looked through: PostgreSQL would plan and lock the partition of each, for each token.
-- The number must not be far above `through` of the last checkpoint, which is signed. No event above the same bound is
-  sealed. So each event can be sealed at once, and nothing that raw SQL writes leads to the last number that can be
-  sealed, `MAX_NUMBER`. If the sealed numbers reach the bound before `through` follows, some more may be taken.
+- The number is above the newest sealed numbers, and no event since `looked_through_since` has this number.
+  The statement that takes the number also checks this. The check never fails if nobody has changed the sequence.
+  Earlier months are not checked: PostgreSQL would have to lock the partition of each month for each token.
+- The number is not far above `through` of the last signed checkpoint. The sealer uses the same upper bound.
+  So each event can be sealed at once, and raw SQL cannot use up the numbers up to `MAX_NUMBER`, the last valid number.
+  If the sealed numbers reach the bound before `through` follows, some more numbers are allowed.
 
-If a number is refused, the server sets the sequence behind the sealed events, and takes other numbers.
+If a number is refused, the server sets the sequence to a value after the sealed events, and takes new numbers.
 """
 
 from __future__ import annotations
@@ -37,33 +37,33 @@ log = structlog.get_logger(__name__)
 FAR: Final = 2**32  # numbers: more than all events between two checkpoints
 UNUSUAL: Final = 2**52  # no server ever reaches this number, if nobody changes the database
 SEQUENCE: Final = "events_id_seq"  # PostgreSQL's
-_MORE: Final = 2**28  # numbers above a sealed one that an event may always get; more than `_TRIES` leave out
-_BEHIND_NEW: Final = 100_000  # numbers: more than the events that have no seal yet, if the sealer keeps up
-_TRIES: Final = 12  # each leaves out twice as many numbers
-# Raw SQL can insert very many seals of any number, and delete them: PostgreSQL may still have to read their entries in
-# the index of numbers. So only the newest places that a checkpoint covers are read. Numbers ascend there, except those
-# of events that were committed late. If the highest number is not among them, fewer numbers are refused.
+_MORE: Final = 2**28  # this many numbers above a sealed one are always allowed; more than `_TRIES` skip
+_BEHIND_NEW: Final = 100_000  # numbers to skip: more than the number of unsealed events, if the sealer keeps up
+_TRIES: Final = 12  # each skips twice as many numbers as the one before
+# Only the 200 newest places that a checkpoint covers are read. The attack: raw SQL inserts and deletes very many seals,
+# and PostgreSQL has to skip their dead entries in an index of numbers. Numbers ascend with the places, except those of
+# events that were committed late. If the highest number is not among the 200, the check only refuses fewer numbers.
 _NEWEST_LEAVES: Final = (
     "(SELECT event_id FROM sealed_events"
     " WHERE position >= 0 AND position < (SELECT coalesce(max(size), 0) FROM checkpoints)"
     " ORDER BY position DESC LIMIT 200) AS newest"
 )
-# On SQLite, raw SQL can write a text here as well. A text is above each number.
+# On SQLite, raw SQL can store a text in this column. SQLite sorts a text above every number.
 _SEALED: Final = f"(SELECT max(CAST(event_id AS BIGINT)) FROM {_NEWEST_LEAVES} WHERE event_id <= 9223372036854775807)"  # noqa: S608 - constants
-# A forged seal of a number that no sealer seals must not lead to the last number either.
+# Numbers above the bound are ignored: no sealer seals them, so raw SQL has inserted such a seal.
 _SEALED_WITHIN: Final = f"(SELECT max(event_id) FROM {_NEWEST_LEAVES} WHERE event_id <= (SELECT %s::bigint))"  # noqa: S608 - constants
 _SET: Final = f"SELECT setval('{SEQUENCE}'::regclass, %s::bigint)"
 _AT_ONCE: Final = f"SELECT seqcache FROM pg_sequence WHERE seqrelid = '{SEQUENCE}'::regclass"  # noqa: S608 - a constant
 _ONE_AT_ONCE: Final = f"ALTER SEQUENCE {SEQUENCE} CACHE 1"
-# A transaction that has taken a number holds this lock to its end.
+# A transaction that has taken a number keeps this lock until the transaction ends.
 _TAKING: Final = (
     f"SELECT virtualtransaction FROM pg_locks WHERE relation = '{SEQUENCE}'::regclass"  # noqa: S608 - a constant
     " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
     " AND mode = 'RowExclusiveLock' AND granted"
 )
-# Raw SQL can write any value into SQLite's table of last numbers, also a long one, or text that is not UTF-8.
+# Raw SQL can write any value into `sqlite_sequence`, for example a long text or a text that is not UTF-8.
 SEQ_IN_FILE: Final = "SELECT CASE typeof(seq) WHEN 'integer' THEN seq END FROM sqlite_sequence WHERE name = 'events'"
-# As SQLite numbers the rows of this table by itself: no number is given twice, though its row may be gone.
+# The rule of SQLite's AUTOINCREMENT: no number is used twice, even if its row was deleted.
 _LAST: Final = f"SELECT max(coalesce(({SEQ_IN_FILE}), 0), coalesce((SELECT max(id) FROM events), 0))"  # noqa: S608 - a constant
 _BOUND: Final = f"SELECT coalesce({_SEALED}, 0) + {FAR}"
 _LAST_IN_BOUND: Final = (
@@ -75,47 +75,53 @@ _through: Final[WeakKeyDictionary[Engine, int]] = WeakKeyDictionary()
 
 @dataclass(frozen=True, slots=True)
 class Numbers:
-    """Which numbers events may have on PostgreSQL: all above `sealed`, up to `last`. No others are sealed."""
+    """The range of numbers that new events may get on PostgreSQL: above `sealed`, up to `last`.
+
+    The sealer seals no event with another number.
+    """
 
     sealed: int
     last: int
 
     @classmethod
     def after(cls, sealed: int, through: int | None) -> Numbers:
-        """Return the numbers after this sealed one, and after a checkpoint. `through` is None if it is unknown."""
-        # Half as far without `through`, which the sealer knows: it is below `sealed`, and so is the sealer's bound.
+        """Return the range after the highest sealed number and a checkpoint. `through` is None if it is unknown."""
+        # If `through` is unknown, half the distance: the bound must not exceed the sealer's bound, `through + FAR`.
         last = sealed + FAR // 2 if through is None else through + FAR
         sealed = max(sealed, through or 0)
         return cls(sealed, min(max(last, sealed + _MORE), MAX_NUMBER))
 
     def holds(self, first: int, last: int) -> bool:
-        """Whether all of these numbers, in order, are among them."""
+        """Whether the range contains all numbers from `first` to `last`."""
         return self.sealed < first and last <= self.last
 
 
 def looked_through_since(at: datetime) -> datetime:
-    """Return the beginning of the month before `at`. No event since then has the number that an event of `at` gets."""
+    """Return the beginning of the month before `at`.
+
+    An event with the time `at` does not get the number of any event since then.
+    """
     return month_of(month_of(at) - timedelta(days=1))
 
 
 def next_numbers(connection: Connection, count: int, at: datetime) -> list[int]:
-    """Return this many new numbers, in order, for events of this time. `count` is at least 1.
+    """Return `count` new numbers, in ascending order, for events with the time `at`. `count` is at least 1.
 
-    Raises `Unavailable` if PostgreSQL gives no numbers that an event may get.
+    Raises `Unavailable` if PostgreSQL's sequence returns no number that an event may get.
     """
     if connection.dialect.name == "postgresql":
         return _next_on_postgresql(connection, count, looked_through_since(at))
     last: int = connection.exec_driver_sql(_LAST).scalar_one()
-    if last + count >= UNUSUAL:  # go on after the genuine events
+    if last + count >= UNUSUAL:  # raw SQL inserted a high number: continue after the genuine events
         last = connection.exec_driver_sql(_LAST_IN_BOUND).scalar_one()
     return list(range(last + 1, last + 1 + count))
 
 
 def last_given(connection: Connection) -> int:
-    """Return the number above which the database has given none to a server.
+    """Return an upper bound of the event numbers that servers have taken so far.
 
-    On PostgreSQL, the sequence says it. On SQLite, an inserted event raises the last number as well. So a number of
-    2^52 or more is trusted only near those that are sealed.
+    On PostgreSQL, this is the last value of the sequence. On SQLite, it is the highest number of an event.
+    If raw SQL inserted a number of 2^52 or more on SQLite, it is a bound above the sealed numbers.
     """
     if connection.dialect.name == "postgresql":
         last, is_called = connection.exec_driver_sql(f"SELECT last_value, is_called FROM {SEQUENCE}").one()  # noqa: S608 - a constant
@@ -125,9 +131,9 @@ def last_given(connection: Connection) -> int:
 
 
 def transactions_with_numbers(connection: Connection) -> frozenset[str]:
-    """Return the transactions of PostgreSQL that have taken numbers and still run. There are none on SQLite.
+    """Return the running transactions of PostgreSQL that have taken event numbers. The result is empty on SQLite.
 
-    A transaction takes its numbers with a statement of its own, before it inserts the events.
+    A transaction takes its numbers in a separate statement, before it inserts the events.
     """
     if connection.dialect.name != "postgresql":
         return frozenset()
@@ -135,16 +141,16 @@ def transactions_with_numbers(connection: Connection) -> frozenset[str]:
 
 
 def ended_number(connection: Connection) -> int | None:
-    """Return a number up to which no running transaction of PostgreSQL has one. None if such a transaction runs.
+    """Return the last number that was taken. Return None if a transaction that took a number is still running.
 
-    Call it before the transaction that reads events: else an event may be committed in between.
+    Call this function before the transaction that reads events. Otherwise an event may be committed in between.
     """
     last = last_given(connection)  # first: a later transaction takes later numbers
     return None if transactions_with_numbers(connection) else last
 
 
 def numbers_after(connection: Connection, through: int) -> Numbers:
-    """Return which numbers may follow a verified checkpoint, and remember `through` for `next_numbers`."""
+    """Return the range of numbers after a verified checkpoint. Remember `through` for `next_numbers`."""
     if connection.dialect.name != "postgresql":
         return Numbers(0, MAX_NUMBER)
     _through[connection.engine] = through
@@ -154,26 +160,30 @@ def numbers_after(connection: Connection, through: int) -> Numbers:
 
 
 def is_disturbed(connection: Connection, numbers: Numbers) -> bool:
-    """Whether raw SQL has changed PostgreSQL's sequence: it is not among these numbers, or gives many at once."""
+    """Whether raw SQL has changed PostgreSQL's sequence: its value is outside of the range, or its cache is not 1."""
     if connection.dialect.name != "postgresql":
         return False
     return not numbers.sealed <= last_given(connection) <= numbers.last or _at_once(connection) != 1
 
 
 def end_cache(connection: Connection) -> None:
-    """Have each session of PostgreSQL take one number at once, and log an error if it took several.
+    """Set the cache of PostgreSQL's sequence to 1, and log an error if the cache was larger.
 
-    Such a session has low numbers left when others are sealed.
+    With a larger cache, each session takes several numbers in advance. A session could then use a low number after
+    higher numbers were sealed.
 
-    Call it in a transaction of its own: it waits for all transactions that have taken numbers.
+    Call this function in its own transaction: it waits for all transactions that have taken numbers.
     """
     if (at_once := _at_once(connection)) != 1:
-        log.error("the sequence of event numbers gives many at once: authsec audit verify", at_once=at_once)
+        log.error("the sequence of event numbers had a cache, which is now 1: authsec audit verify", at_once=at_once)
         connection.exec_driver_sql(_ONE_AT_ONCE)
 
 
 def mend_sequence(connection: Connection, numbers: Numbers) -> None:
-    """Set PostgreSQL's sequence behind the sealed events if it is not among these numbers, and log an error."""
+    """Set PostgreSQL's sequence to a value after the sealed events, and log an error.
+
+    Do nothing if the value of the sequence is in the range.
+    """
     _lock(connection)
     if not numbers.sealed <= last_given(connection) <= numbers.last:
         _log_changed(numbers)
@@ -190,23 +200,23 @@ def _next_on_postgresql(connection: Connection, count: int, since: datetime) -> 
         return found
     _lock(connection)
     for turn in range(_TRIES):
-        found, numbers = _taken(connection, count, since)  # at first: another server may have set the sequence
+        found, numbers = _taken(connection, count, since)  # before the change: another server may have set the sequence
         if found:
             return found
         if turn == 0:
             _log_changed(numbers)
         _set_behind(connection, numbers, _BEHIND_NEW << turn)
     raise Unavailable(
-        "The database gives no numbers that an event may get.", "To see what was changed: authsec audit verify"
+        "The database returned no usable number for an event.", "To see what was changed: authsec audit verify"
     )
 
 
 @lru_cache(maxsize=16)
 def _next(since: datetime) -> str:
-    """Return the statement that takes numbers. It looks for them in the events since this time.
+    """Return the SQL statement that takes numbers, and that looks for events since this time with such a number.
 
-    The count and the bound are in queries of their own: PostgreSQL then plans the statement once, and not for each
-    value. The time is part of the statement: so PostgreSQL plans it without the partitions before.
+    The count and the bound are subqueries, so PostgreSQL plans the statement only once for all values.
+    The time is a literal, so PostgreSQL does not plan the partitions of earlier months.
     """
     return (
         f"WITH taken AS MATERIALIZED (SELECT nextval('{SEQUENCE}'::regclass) AS number"  # noqa: S608 - constants
@@ -218,7 +228,10 @@ def _next(since: datetime) -> str:
 
 
 def _taken(connection: Connection, count: int, since: datetime) -> tuple[list[int], Numbers]:
-    """Take numbers from the sequence. Return them if events may get them, and which numbers events may get."""
+    """Take numbers from the sequence. Return the numbers, and the range of allowed numbers.
+
+    The list of numbers is empty if events may not get these numbers.
+    """
     through = _through.get(connection.engine)
     bound = UNUSUAL if through is None else _highest_sealed(through)
     rows = connection.exec_driver_sql(_next(since), (count, bound)).all()
@@ -229,23 +242,26 @@ def _taken(connection: Connection, count: int, since: datetime) -> tuple[list[in
 
 
 def _highest_sealed(through: int) -> int:
-    """Return the highest number that is believed to be sealed after this checkpoint: raw SQL can insert any seal."""
+    """Return the highest number that a genuine seal can have after this checkpoint. Raw SQL can insert any seal."""
     return through + 2 * FAR
 
 
 def _set_behind(connection: Connection, numbers: Numbers, skipped: int) -> None:
-    """Leave out this many numbers behind the last one that was given, or behind the seals if that is none of these."""
+    """Set the sequence to a value `skipped` numbers after the last number that was taken.
+
+    If the last number is outside of the range, start from the highest sealed number instead.
+    """
     last = last_given(connection)
     last = last if numbers.sealed <= last <= numbers.last - skipped else numbers.sealed
     connection.exec_driver_sql(_SET, (min(last + skipped, MAX_NUMBER),))
 
 
 def _log_changed(numbers: Numbers) -> None:
-    log.error("the sequence of event numbers was changed, and is set: authsec audit verify", sealed=numbers.sealed)
+    log.error("the sequence of event numbers was changed and is reset: authsec audit verify", sealed=numbers.sealed)
 
 
 def _lock(connection: Connection) -> None:
-    connection.exec_driver_sql("SELECT pg_advisory_xact_lock(%s)", (NUMBERS_LOCK,))  # two must not set it at once
+    connection.exec_driver_sql("SELECT pg_advisory_xact_lock(%s)", (NUMBERS_LOCK,))  # one server at a time
 
 
 def _at_once(connection: Connection) -> int:

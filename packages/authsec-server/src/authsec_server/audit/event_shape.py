@@ -15,7 +15,7 @@ from authsec_server.audit.model import COUNTED, DIGESTS, EDITS, LISTING_ENDED, S
 from authsec_server.db.versions import MAX_VERSION
 from authsec_server.principal import PrincipalKind, Role
 
-MAX_NUMBER: Final = 2**53 - 1  # every program that reads JSON keeps it exactly
+MAX_NUMBER: Final = 2**53 - 1  # the highest integer that every JSON parser reads exactly
 MAX_OCCURRENCES: Final = 2**31 - 1
 MAX_ID: Final = 36  # of a client, a delegation, a role, a proof or a trusted issuer: a UUID
 MAX_ACTION: Final = 127
@@ -24,7 +24,7 @@ MAX_NAME: Final = 4096  # far beyond all names that are given, and far below a l
 MAX_LISTED: Final = 2000  # delegations, roles or actions of one event
 MAX_NAMED: Final = 300  # delegations that a server names in one event: with the longest names they fit `LONGEST_JSON`
 MAX_USES: Final = 200_000  # of one event: each role and delegation times each action is a row of `daily_uses`
-TEXTS: Final[Mapping[str, int]] = {  # the longest text of each column, in characters: SQLite takes longer ones
+TEXTS: Final[Mapping[str, int]] = {  # the longest text of each column, in characters; SQLite has no limit
     "kind": 40,
     "request_id": 40,
     "reason": 40,
@@ -139,7 +139,7 @@ _NAMED: Final = _list(_object({"id": _NAMED_ID, "name": _NAME}))
 def is_number(value: Any) -> bool:
     """Whether the value can be the number of a sealed event.
 
-    The limit exists because a checkpoint contains event numbers as JSON.
+    A checkpoint contains event numbers as JSON, so a number must be one that every JSON parser reads exactly.
     Readers also show events with higher numbers.
     After raw SQL inserts a higher number, SQLite gives the next events still higher numbers.
     """
@@ -156,7 +156,7 @@ def is_event(row: Mapping[str, Any]) -> bool:
 
 
 def has_columns(row: Mapping[str, Any]) -> bool:
-    """Whether AuthSec could have written the columns that are no JSON. The JSON columns must have the right shapes."""
+    """Whether AuthSec could have written the columns that are not JSON. The caller has checked the JSON columns."""
     return (
         type(row["occurrences"]) is int
         and 0 < row["occurrences"] <= MAX_OCCURRENCES

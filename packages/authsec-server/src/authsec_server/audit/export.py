@@ -22,7 +22,7 @@ from authsec_server.db import Database, Tx
 from authsec_server.principal import Principal, Role
 
 BATCH = 1000
-# What a spreadsheet takes for a formula, where it takes a cell to begin: some split at semicolons, even inside quotes.
+# The beginning of a formula at the beginning of a cell. Some spreadsheets begin a cell at a semicolon inside quotes.
 _FORMULA = re.compile(r"(^|[,;|\t\r\n\"])(\s*)([=+\-@\uff1d\uff0b\uff0d\uff20])")
 
 

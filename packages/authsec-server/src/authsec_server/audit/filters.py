@@ -26,7 +26,7 @@ class EventFilter:
 
     An event matches if its kind is in `kinds` and its time is at or after `since` and before `until`.
     `principal` is a kind and an id; the id is empty for the local operator and the server.
-    If `delegation_id` is set, set the `client_id` of the delegation as well if the client is known.
+    With a `delegation_id`, also set the `client_id` of the delegation if the client is known.
     """
 
     kinds: frozenset[EventKind] = frozenset()

@@ -28,10 +28,10 @@ from authsec_server.failures import Unavailable
 log = structlog.get_logger(__name__)
 
 POLL_SECONDS = 0.75
-LATE = timedelta(seconds=60)  # an event appears at most so long after it was dated, and after one of a higher number
+LATE = timedelta(seconds=60)  # an event becomes visible at most this long after its date, and after a higher number
 BATCH = 500
-RECENT = 500  # events for those who join
-MOST_OPEN = 50_000  # numbers below the highest one that are remembered, and looked for, at the start
+RECENT = 500  # events for each new watcher
+MOST_OPEN = 50_000  # at the start, only this many numbers below the highest one are checked
 MAX_WAITING = 2 * RECENT  # events that a watcher has not taken yet
 MAX_WATCHERS = 64
 
@@ -97,7 +97,7 @@ class Tail:
 
     def __init__(self, tx: Tx, now: datetime) -> None:
         self._top = next(iter(pages.newest_numbers(tx.connection, 1)), 0)
-        # Up to here nothing can come any more. Twice: a counted refusal is dated by its minute's beginning.
+        # No event with an earlier date can still appear. Twice: a counted refusal is dated at the start of its minute.
         settled = pages.highest_before(tx.connection, now - 2 * LATE)
         self._floor = max(settled, self._top - MOST_OPEN)
         self._seen = dict.fromkeys(pages.numbers_between(tx.connection, self._floor, self._top), now)
@@ -165,9 +165,9 @@ class LiveAuditLog:
             watcher.close()
 
     async def run(self) -> None:
-        """Read events while there are watchers, then end every watcher.
+        """Read events while there are watchers. Stop when cancelled, or when `ending` returns true.
 
-        The method stops when it is cancelled, or when `ending` returns true.
+        At the end, end every watcher.
         """
         try:
             while not self._ending():

@@ -15,11 +15,11 @@ from authsec_server.audit.unreadable_rows import read_content, readable
 from authsec_server.db import Tx
 from authsec_server.settings import MAX_TOKEN_LIFETIME_CAP
 
-MOST = 10_000  # tokens looked at: those that live longest
+MOST = 10_000  # tokens that are read: those that expire last
 LONGEST = timedelta(seconds=MAX_TOKEN_LIFETIME_CAP, hours=1)  # the hour is for clocks that differ
 
 IsRevoked = Callable[[ColumnElement[str]], ColumnElement[bool]]
-"""A condition in SQL: the token of this `jti` was revoked individually."""
+"""Returns the SQL condition that the token with this `jti` was revoked individually."""
 
 
 def _never(_jti: ColumnElement[str]) -> ColumnElement[bool]:
@@ -28,11 +28,11 @@ def _never(_jti: ColumnElement[str]) -> ColumnElement[bool]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TokenGroup:
-    """A group of tokens of one client that depend on the same things. The last token of the group expires at `until`.
+    """A group of tokens of one client with the same values of these fields. The last token expires at `until`.
 
     `version` is the authority version at which the server decided to issue the tokens.
-    `revoked` is true if each token of the group was revoked by a revocation of its own.
-    A value that the event lacks is empty.
+    `revoked` is true if each token of the group was revoked individually.
+    A field is empty if the event has no value for the field.
     """
 
     client_id: str

@@ -108,8 +108,8 @@ COUNTED = frozenset(
         EventKind.ADMIN_SIGN_IN_REFUSED,
     }
 )
-"""Kinds of refusals of which all in one minute are one event with a count. The caller had no valid proof, or lacked
-the permission."""
+"""Kinds of refusals that are counted: equal refusals of one minute become one event. The caller had no valid proof, or
+lacked the permission."""
 
 
 DIGESTS = "digests"
@@ -146,11 +146,11 @@ class Event:
     at: datetime
     kind: EventKind
     request_id: str
-    principal: Principal | None = None  # who acted; None where an agent asked for itself
+    principal: Principal | None = None  # who acted; None for a request of an agent
     client: Named | None = None
     delegations: tuple[Named, ...] = ()
     roles: tuple[Named, ...] = ()
-    subject: Named | None = None  # what was acted on, where that is neither client nor delegation nor role
+    subject: Named | None = None  # the object of the action, if it is not a client, delegation or role
     decision: Decision | None = None
     reason: str = ""
     address: str = ""
@@ -160,7 +160,7 @@ class Event:
     token_sha256: str = ""
     expires_at: datetime | None = None
     detail: Mapping[str, Any] = field(default_factory=dict)
-    tables: tuple[str, ...] = ()  # of a recorded event: those whose digests it says
+    tables: tuple[str, ...] = ()  # in a recorded event: the tables whose digests are in `detail`
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -51,12 +51,12 @@ from authsec_server.db.versions import HIGHEST_LIKELY_VERSION
 from authsec_server.failures import Conflict
 
 CANDIDATES = 5000
-_LATEST = 100  # events, of which one has the highest number
+_LATEST = 100  # one of the latest events has the highest number
 _NAMESAKES = 10  # events of one token, or of one deletion, that are looked at
 _TIMES = 500  # or numbers, in one statement
 
-# Not by number alone: somebody who writes to the database can keep a low number free, and use it later. No event gets a
-# lower place later. Events that are not sealed yet come last.
+# The order is by place in the sealed log, because raw SQL can later insert an event with a low number, but not with a
+# low place. Events that are not sealed yet come last.
 # Raw SQL can insert a seal before the first one. If it removes the unique index, an event can have several seals.
 _SEAL = (sealed_events.c.event_id == events.c.id, sealed_events.c.position + 0 >= 0)  # not by an index of places
 _PLACE = select(func.min(sealed_events.c.position)).where(*_SEAL).scalar_subquery()
@@ -120,12 +120,12 @@ def first_sealed(connection: Connection, wanted: EventFilter, limit: int) -> tup
 
 
 def deleted_roles(connection: Connection, times: Collection[datetime]) -> Iterator[Recorded]:
-    """Yield the events of roles that were deleted at exactly these times, in the order of sealing, some at a time.
+    """Yield the events of roles that were deleted at exactly these times, in the order of sealing, in batches.
 
-    A time occurs in `times` once for each role that may have been deleted then: one change can delete many.
-    The attack: raw SQL inserts many long events of one time later, which would push out those of other times.
+    `times` contains a time once for each role that may have been deleted then: one change can delete many roles.
+    The attack: raw SQL later inserts many long events with one of these times, to displace the events of other times.
     """
-    # Each batch has times of about equally many roles: one time of very many would let the others have as many events.
+    # All times of a batch have the same limit, so a batch has only times with a similar number of roles.
     alike = groupby(Counter(times).most_common(), key=lambda each: each[1].bit_length())
     for some in chain.from_iterable(in_batches(group, _TIMES) for _, group in alike):
         conditions = [events.c.at.in_([at for at, _ in some]), events.c.kind == EventKind.ROLE_DELETED]
@@ -237,8 +237,8 @@ def _page(
     _plan_for_what_is_asked(connection)
     in_order = candidates(wanted, bounds).order_by(order).limit(CANDIDATES)
     looked_at = in_order.subquery("candidates")
-    # In the candidates' order: both databases stream them. To ask for it once more would have SQLite read all of them
-    # for the first few; that no page skips or repeats is tested as a property.
+    # Without a second ORDER BY: both databases return the rows in the order of the candidates, which a property test
+    # checks. With a second ORDER BY, SQLite would read all candidates for the first few rows.
     statement = select(looked_at).where(*_conditions(looked_at.c, wanted))
     sizes = sizes_of(connection, statement.limit(limit + 1))
     limit = min(limit, fitting(sizes))
@@ -269,7 +269,7 @@ def _sealed(connection: Connection, found: Sequence[Recorded]) -> tuple[Recorded
     """
     seals = sealed_events.c
     which = seals.event_id.in_([each.id for each in found])
-    leaf = cast(seals.hash, LargeBinary).label("leaf")  # whoever writes by hand can make it a text on SQLite
+    leaf = cast(seals.hash, LargeBinary).label("leaf")  # raw SQL can store a text here on SQLite
     leaves = connection.execute(select(seals.event_id, seals.position, leaf).where(which)) if found else ()
     its = {row.event_id: Seal(place=row.position, leaf=bytes(row.leaf).hex()) for row in leaves}
     return tuple(replace(each, seal=its.get(each.id)) for each in found)
@@ -279,7 +279,7 @@ def _plan_for_what_is_asked(connection: Connection) -> None:
     """Make PostgreSQL plan each statement of this transaction for its actual values, even if it ran often before.
 
     A generic plan uses the database index that suits frequent values.
-    For a reason that no event has, a generic plan reads a million events.
+    For example, a generic plan for a rare refusal reason reads a million events.
     """
     if connection.dialect.name == "postgresql":
         connection.execute(text("SET LOCAL plan_cache_mode = force_custom_plan"))

@@ -22,8 +22,8 @@ log = structlog.get_logger(__name__)
 MOST_MOVED: Final = 100_000  # events of the default partition: no event is written meanwhile
 _MOST_OCTETS: Final = 2**27  # of these events
 MOST_READ: Final = 2**31  # octets of the default partition: PostgreSQL reads it as a whole for each new partition
-# Tokens wait while a server waits for the lock of a table, for 3 s at most. `pg_dump` has the tables locked for hours.
-# PostgreSQL ends an autovacuum for a lock after 1 s.
+# Token requests wait while a server waits for a table lock, so the wait is limited: `pg_dump` can lock the tables for
+# hours. PostgreSQL cancels an autovacuum that blocks a lock after 1 s.
 _FOR_A_MONTH: Final = {
     "lock_timeout": 1500,  # milliseconds
     "statement_timeout": 10_000,  # for each statement that measures or moves the events of the default partition
@@ -40,11 +40,11 @@ _LOCKED: Final = "a month of the audit log gets no partition yet, because anothe
 def prepare_months(connection: Connection, now: datetime, *, ahead: int = 2) -> None:
     """Create the partitions of this month and of the next `ahead` months. Does nothing on SQLite.
 
-    While another transaction has locked the audit log, the months get no partition. The next call tries again.
-    Meanwhile the default partition takes their events.
+    If another transaction has locked the audit log, no partition is created, and the next call tries again.
+    Until then, the default partition stores the events of these months.
 
-    A month gets no partition if the default partition has very many of its events. The attack: raw SQL inserts
-    millions of events of a coming month, so that no token is issued while the server moves them.
+    A month gets no partition if the default partition already has very many events of the month.
+    The attack: raw SQL inserts millions of events of a coming month. No token could be issued while they are moved.
     """
     if connection.dialect.name != "postgresql":
         return
@@ -95,10 +95,10 @@ def drop_partition(connection: Connection, before: str, staying: ColumnElement[b
 
 
 def _wait_in_turn(connection: Connection) -> None:
-    """Wait until no other transaction makes or drops a month. Call this before the first lock of a table.
+    """Wait until no other transaction creates or drops a partition. Call this before the first table lock.
 
-    To measure locks the default partition, then to make a month locks the table above it. To drop a month locks both
-    in the other order, so PostgreSQL would end one of them.
+    Without this wait, two transactions could deadlock: one that creates a partition locks the default partition first,
+    and one that drops a partition locks the table `events` first.
     """
     connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": PARTITIONS_LOCK})
 
@@ -134,13 +134,13 @@ def _make_month(connection: Connection, name: str, start: datetime, end: datetim
         text(f"WITH moved AS ({taken}) INSERT INTO {name} SELECT * FROM moved"),  # noqa: S608 - a name made here
         {"start": start, "end": end},
     )
-    # The bounds are no values for the server to bind, but part of the definition; both are ours.
+    # PostgreSQL accepts no parameters in a partition definition. Both bounds are generated here.
     bounds = f"FROM ('{start.isoformat()}') TO ('{end.isoformat()}')"
     connection.execute(text(f"ALTER TABLE events ATTACH PARTITION {name} FOR VALUES {bounds}"))
 
 
 def _can_be_moved(connection: Connection, start: datetime, end: datetime) -> bool:
-    """Whether the default partition has few enough events, so that those of the month are moved within seconds."""
+    """Whether the default partition has so few events of the month that they can be moved within seconds."""
     if connection.execute(text("SELECT pg_relation_size('events_default')")).scalar_one() > MOST_READ:
         return False
     those = f"SELECT * FROM events_default WHERE at >= :start AND at < :end LIMIT {MOST_MOVED + 1}"  # noqa: S608
@@ -151,7 +151,7 @@ def _can_be_moved(connection: Connection, start: datetime, end: datetime) -> boo
 
 @contextmanager
 def _limits(connection: Connection, limits: Mapping[str, int]) -> Iterator[None]:
-    """Within this context, the transaction has these timeouts. After an error, the caller must roll it back."""
+    """Apply these timeouts to the transaction within this context. After an error, the caller must roll back."""
     before = {name: connection.execute(text(f"SHOW {name}")).scalar_one() for name in limits}
     _limit(connection, limits)
     yield

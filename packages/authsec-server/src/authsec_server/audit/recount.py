@@ -42,7 +42,7 @@ from authsec_server.db.matching import in_batches
 MOST_ENTRIES: Final = 50_000  # counts held in memory
 MOST_ODD: Final = 1000  # odd rows of one table that are remembered one by one
 _ROWS: Final = 5000  # at once
-_DECIDED: Final = {  # as octets on SQLite: text that is no UTF-8 would end the whole answer with an error
+_DECIDED: Final = {  # as bytes on SQLite: the query would fail at a text that is not UTF-8
     False: "SELECT id, CAST(at AS BLOB) AS at, CAST(kind AS BLOB) AS kind, CAST(reason AS BLOB) AS reason,"
     " CAST(client_id AS BLOB) AS client_id, CAST(delegations AS BLOB) AS delegations, CAST(roles AS BLOB) AS roles,"
     " CAST(detail AS BLOB) AS detail, occurrences FROM events NOT INDEXED WHERE decision IS NOT NULL",
@@ -53,7 +53,7 @@ _DECIDED: Final = {  # as octets on SQLite: text that is no UTF-8 would end the 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CountDifference:
-    """A key of a count table for which the events give other values than the stored row.
+    """A difference between a count table and the events, for one key of the table.
 
     `say` contains the values from the events, or None if no event has this key.
     `kept` contains the values of the stored row, or None if there is no row.
@@ -68,8 +68,9 @@ class CountDifference:
 
 
 class Recount:
-    """Counts all events again that are numbered up to `through` or dated before `until`, and compares the result.
+    """Counts all events of the roll-up again, and compares the counts with the stored rows.
 
+    These are the events numbered up to `through`, or dated before `until`.
     Raises `Unavailable` if the scratch file has no room.
     """
 
@@ -170,7 +171,7 @@ class Recount:
         )
 
     def _say(self, table: CountTable, rows: Iterable[tuple[Value, ...]]) -> None:
-        # By time first and in order: what comes close in time stands close in the file.
+        # Sorted by time: rows of the same time are then close together in the file.
         with enough_room():
             self._scratch.executemany(_say(table), sorted(rows, key=itemgetter(*range(len(table.key)))))
 
@@ -256,7 +257,7 @@ def _create(table: CountTable) -> str:
 
 
 def _say(table: CountTable) -> str:
-    """Return the SQL that adds further counts to the scratch table's counts from events."""
+    """Return the SQL that adds a count from events to the scratch table."""
     return f"{_insert(table, 'say')} DO UPDATE SET {_LATER if table is LAST else _sum(table)}"
 
 

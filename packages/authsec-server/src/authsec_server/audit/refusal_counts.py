@@ -21,7 +21,7 @@ from authsec_server.db.interference import changes, interference, refuse_any_int
 from authsec_server.failures import Unavailable
 
 MOST_APART: Final = 10  # of one client or principal, from one address, for one reason; two servers may make a few more
-# What the key of a counted refusal says as well. Raw SQL can change these columns, and keep the key.
+# The key of a counted refusal contains these values. Raw SQL can change these columns without the key.
 _COUNTED_ALIKE: Final = (
     "kind",
     "reason",
@@ -32,7 +32,7 @@ _COUNTED_ALIKE: Final = (
     "decision",
     "address",
 )
-_RANDOM: Final = SystemRandom()  # its own, not an argument: nothing else depends on it, and nobody may predict it
+_RANDOM: Final = SystemRandom()  # not an argument: nothing else depends on it, and nobody may predict it
 _SALT: Final = token_bytes(16)
 _SECOND: Final = 1_000_000  # microseconds: a row is dated within the first second of its minute (`event_shape`)
 _FURTHER: Final = 5
@@ -40,7 +40,7 @@ _FURTHER: Final = 5
 
 def count(connection: Connection, tallies: Mapping[Refusal, Tally], minute: datetime) -> None:
     """Add refusals to the rows of this minute, and create missing rows. A row keeps its first `detail`."""
-    # In one order always: two processes that add to the same rows must not wait for each other in a circle.
+    # Sorted by key: two processes that update the same rows in different orders would deadlock.
     keyed = [(_count_key(connection, refusal, minute), refusal, tally) for refusal, tally in tallies.items()]
     for count_key, refusal, tally in sorted(keyed, key=itemgetter(0)):
         event = Event(
@@ -55,17 +55,17 @@ def count(connection: Connection, tallies: Mapping[Refusal, Tally], minute: date
             address=refusal.address,
             detail=tally.detail,
         )
-        # A row that is sealed or counted never changes. By another clock that may be so while its minute still goes on.
+        # A sealed or counted row never changes. A server whose clock is ahead may seal or count the row too early.
         times = _times_within(minute, count_key)
         if not any(_added(connection, replace(event, at=at), tally, count_key) for at in times):
-            raise Unavailable("A refusal could not be recorded: other rows have its times.", SEE_WHAT_ELSE)
+            raise Unavailable("A refusal could not be recorded: raw SQL has inserted rows with its key.", SEE_WHAT_ELSE)
 
 
 def _added(connection: Connection, event: Event, tally: Tally, count_key: str) -> bool:
-    """Insert the row of the refusal, or add to the occurrences of the existing row. Return whether this was possible.
+    """Insert the row of the refusal, or add to the occurrences of the existing row. Return whether this succeeded.
 
-    It is not possible if the existing row is already sealed or counted, or if raw SQL has given the row to another
-    agent. Raises `Unavailable` if no row is inserted, or if a trigger or a rule interferes.
+    Return False if the existing row is already sealed or counted, or if raw SQL has changed the agent of the row.
+    Raises `Unavailable` if no row is inserted, or if a trigger or a rule interferes.
     """
     upsert = postgresql_insert if connection.dialect.name == "postgresql" else sqlite_insert
     if connection.dialect.name == "postgresql":
@@ -115,10 +115,11 @@ def _count_key(connection: Connection, refusal: Refusal, minute: datetime) -> st
 
 
 def _times_within(minute: datetime, count_key: str) -> Iterator[datetime]:
-    """Yield the times at which the refusal may get its row: first the minute itself, then a few random times.
+    """Yield possible times for the row of the refusal: first the beginning of the minute, then a few random times.
 
     The second time stays the same in this process, so that further refusals find the row again.
-    The attack: raw SQL inserts rows of a coming minute at all times that it can predict, and a server seals them.
+    The attack: raw SQL inserts rows for a coming minute, and a server seals them. Refusals need rows with times that
+    raw SQL cannot predict.
     """
     yield minute
     digest = sha256(_SALT + f"{minute.isoformat()}|{count_key}".encode()).digest()

@@ -36,10 +36,10 @@ from authsec_server.db import Database, Tx
 
 log = structlog.get_logger(__name__)
 
-# Longer than a refusal's row grows: its minute and a transaction. A row that is counted earlier is followed by another.
+# Longer than a refusal's row can grow: one minute and one transaction. After an early count, a new row follows.
 SETTLING = timedelta(minutes=2)
-BATCH = 500  # events; on SQLite tokens wait while one is written
-MAX_BATCHES = 200  # at once; after an outage the rest follows a minute later
+BATCH = 500  # events; on SQLite, token requests wait while a batch is written
+MAX_BATCHES = 200  # in one call; after an outage, the rest follows a minute later
 _BLOCKED_LONG = timedelta(minutes=5)
 _MOST_NAMED = 10  # transactions in the server's log
 _LOOKS = 10
@@ -100,7 +100,7 @@ def roll_up(database: Database, now: datetime, *, batches: int = MAX_BATCHES) ->
 
 
 def _warn_if_blocked(database: Database, now: datetime, *, is_blocked: bool) -> None:
-    """Log a warning, once, if transactions with event numbers have kept all events from being counted for minutes."""
+    """Log one warning if a transaction with event numbers has blocked the counting for minutes."""
     if not is_blocked:
         _blocked.pop(database, None)
         return
@@ -109,8 +109,8 @@ def _warn_if_blocked(database: Database, now: datetime, *, is_blocked: bool) -> 
         is_logged = True
         transactions = sorted(database.read(lambda tx: transactions_with_numbers(tx.connection)))
         log.warning(
-            "no event is counted, because a transaction that took an event number does not end: end it. "
-            "See its virtualtransaction in pg_locks, and pg_prepared_xacts",
+            "no event is counted, because a transaction that took an event number is still open. Find the transaction "
+            "by its virtualtransaction in pg_locks or in pg_prepared_xacts, and end it",
             since=since.isoformat(),
             transactions=transactions[:_MOST_NAMED],
         )
@@ -141,8 +141,8 @@ def settled_number(connection: Connection, highest: int, now: datetime) -> int:
     """Return the number up to which events can no longer change, and so can be counted.
 
     `highest` is the highest event number.
-    Usually all events are settled that come before the first event younger than `SETTLING`.
-    An event from a clock that is ahead would stop this rule for a long time.
+    Usually, the events before the first event younger than `SETTLING` are settled.
+    An event from a clock that is ahead would block this rule for a long time.
     So events up to `top` are also settled once `SETTLING` has passed since `top_at`.
     """
     progress = progress_of(connection)
@@ -209,7 +209,7 @@ def _lock_growing(connection: Connection, growing: frozenset[tuple[int, int]]) -
     if not growing:
         return True
     statement = select(events.c.id, events.c.occurrences).where(events.c.id.in_([number for number, _ in growing]))
-    # Rows that are locked are left out: a transaction that counts up some of these may wait for another of them.
+    # Skip locked rows: waiting for them could deadlock with a transaction that updates the same rows.
     rows = connection.execute(statement.with_for_update(skip_locked=True))
     return growing <= {(row.id, row.occurrences) for row in rows}
 

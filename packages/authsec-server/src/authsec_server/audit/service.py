@@ -26,7 +26,7 @@ from authsec_server.web.request_context import limit_key
 
 MAX_PAGE = 201  # a page of the admin API, and one more to know whether another follows
 MAX_NUMBER = 2**63 - 1
-_NUMBERLIKE = re.compile(r"[A-Za-z0-9_-]{8,40}")  # what a jti or a request_id looks like
+_NUMBERLIKE = re.compile(r"[A-Za-z0-9_-]{8,40}")  # the form of a jti or a request_id
 
 
 def record(tx: Tx, event: Event) -> int:
@@ -50,8 +50,8 @@ def record_act(tx: Tx, act: Act, kind: EventKind, **what: Any) -> int:
     """Record a principal's action, and return the number of its last event.
 
     `what` are further fields of `Event`.
-    One event may name only `MAX_NAMED` delegations. For more delegations, several events are recorded, which are
-    otherwise equal.
+    One event may name at most `MAX_NAMED` delegations. For more delegations, several otherwise equal events are
+    recorded.
     """
     event = Event(
         at=act.now,
@@ -75,7 +75,7 @@ def count_refusals(tx: Tx, tallies: Mapping[Refusal, Tally], now: datetime) -> N
 
 
 def count_not_permitted(tx: Tx, act: Act, why: NotPermitted, operation: str) -> None:
-    """Count an action that the principal was not permitted.
+    """Count a refused action, for which the principal lacks the permission.
 
     `operation` looks like "POST /authsec/api/v1/roles/{role}".
     Up to ten operations in a minute are counted separately.
@@ -128,7 +128,7 @@ def newest_number(tx: Tx, principal: Principal) -> int:
 
 
 def of_request(tx: Tx, principal: Principal, request_id: str) -> tuple[Recorded, ...]:
-    """Return the events of one request, in the order of sealing; of a very large request, only the first ones."""
+    """Return the events of one request, in the order of sealing. Of a very large request, only the first events."""
     principal.require(Role.VIEWER)
     wanted = EventFilter(request_id=request_id)
     return pages.first_sealed(tx.connection, wanted, MAX_PAGE) if request_id else ()
@@ -155,7 +155,8 @@ def is_numberlike(text: str) -> bool:
 def search(tx: Tx, act: Act, text: str, *, limit: int = 8) -> tuple[Recorded, ...]:
     """Return the events with exactly this `jti` or exactly this `request_id`, in the order of sealing.
 
-    For each of the two, at most `limit` events are returned. Each event is returned once.
+    At most `limit` events are returned for the `jti`, and the same number for the `request_id`.
+    No event is returned twice.
     """
     act.principal.require(Role.VIEWER)
     if not is_numberlike(text):
@@ -179,7 +180,7 @@ def token_issued(tx: Tx, jti: str) -> Recorded | None:
 def deleted_roles(tx: Tx, times: Collection[datetime]) -> Iterator[Recorded]:
     """Yield the events of roles that were deleted at exactly these times, in the order of sealing.
 
-    A time occurs in `times` once for each role that may have been deleted then.
+    `times` contains a time once for each role that may have been deleted at this time.
     Unreadable events are left out. No principal is checked.
     """
     found = pages.deleted_roles(tx.connection, times)
@@ -196,7 +197,7 @@ def prepare_months(tx: Tx, now: datetime) -> None:
     partitions.prepare_months(tx.connection, now)
 
 
-PAGES, OF_EACH = 10, 200  # looked through, the newest first: who had read something older than that reads it anew
+PAGES, OF_EACH = 10, 200  # the search covers this many pages, newest first; older edits are not found
 
 
 def of_this_change(tx: Tx, act: Act) -> list[Recorded]:
@@ -216,7 +217,7 @@ def changed_fields(tx: Tx, thing: str, since: int) -> tuple[str, ...]:
     for _ in range(PAGES):
         page = pages.newest(tx.connection, EventFilter(kinds=EDITS), before=before, limit=OF_EACH)
         for event in (each.event for each in page.items if _is_about(each.event, thing)):
-            if "revision" not in event.detail:  # a password that somebody changed: no field that others edit
+            if "revision" not in event.detail:  # the event of a changed password has no revision
                 continue
             if event.detail["revision"] <= since:
                 return tuple(sorted(fields))

@@ -1,6 +1,6 @@
-"""Shorten the detail of an event that would be longer than readers read. Pure.
+"""Shorten the detail of an event that would exceed the length limit of events. Pure.
 
-Without this rule, a change within all limits could leave an event that no reader shows and no server seals.
+Otherwise a valid change could record an event that is too long for readers and for the sealer.
 """
 
 from __future__ import annotations
@@ -15,26 +15,26 @@ from authsec_server.audit.model import DIGESTS, SHORTENED
 from authsec_server.db.schema import LONGEST_JSON, canonical_json
 from authsec_server.failures import Conflict
 
-# Characters of JSON. The rest has room for the digests, and for the member that says which others were cut.
+# Characters of JSON. The rest of the limit is for the digests and for the member `shortened`.
 LONGEST_DETAIL: Final = LONGEST_JSON - 2**14
-_WHOLE: Final = frozenset({"record", "ended", DIGESTS})  # `verify` needs all of each
+_WHOLE: Final = frozenset({"record", "ended", DIGESTS})  # never cut: `verify` needs the complete values
 _OF_AN_EDIT: Final = ("before", "after")
 
 
 def shortened(detail: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the detail, in which the longest members are cut so far that readers read the event.
+    """Return the detail with its longest members cut, so that the event fits into the length limit.
 
-    Of a list or an object, the first entries stay; of a text, the first characters. The member `shortened` has the
-    length of each value that was cut, and the SHA-256 (hex) of its canonical JSON. A member of `before` or `after` is
-    cut by itself.
+    A list or an object keeps its first entries, and a text keeps its first characters. Each member of `before` and
+    `after` is cut separately. The member `shortened` contains, for each cut value, the original length and the SHA-256
+    (hex) of the original canonical JSON.
 
-    Raises `Conflict` if a member is too long that must not be cut.
+    Raises `Conflict` if a member that must not be cut is too long.
     """
     whole = canonical_json(detail)
     if len(whole) <= LONGEST_DETAIL and not any(_has_many(value) for _, value in _members(detail)):
         return dict(detail)
     lengths = {path: len(canonical_json(value)) for path, value in _members(detail)}
-    fixed = len(whole) - sum(lengths.values())  # names, and the members that stay whole
+    fixed = len(whole) - sum(lengths.values())  # names, and the members that are never cut
     longest = _share(lengths.values(), LONGEST_DETAIL - fixed)
     cut: dict[tuple[str, ...], Any] = {}
     for path, value in _members(detail):
@@ -43,7 +43,7 @@ def shortened(detail: Mapping[str, Any]) -> dict[str, Any]:
     result = _with(detail, cut)
     result[SHORTENED] = {".".join(path): _whole_of(value) for path, value in _members(detail) if path in cut}
     if len(canonical_json(result)) > LONGEST_JSON - 2**13:
-        raise Conflict("The event of this change would be too long for the audit log.", "Change less at once.")
+        raise Conflict("The event of this change would be too long for the audit log.", "Make several smaller changes.")
     return result
 
 
@@ -64,7 +64,7 @@ def _with(detail: Mapping[str, Any], values: Mapping[tuple[str, ...], Any]) -> d
 
 
 def _share(lengths: Iterable[int], room: int) -> int:
-    """Return the highest length to which all can be cut, so that they fit into the room together."""
+    """Return the maximum length for each value, so that all values together fit into `room`."""
     remaining = sorted(lengths)
     while remaining and remaining[0] * len(remaining) <= room:
         room -= remaining.pop(0)
@@ -76,7 +76,7 @@ def _has_many(value: Any) -> bool:
 
 
 def _cut(value: Any, longest: int) -> Any:
-    """Return as many of the first entries or characters as fit into this length of canonical JSON."""
+    """Return as many of the first entries or characters as fit into `longest` characters of canonical JSON."""
     if isinstance(value, str):
         return value[: _fitting((canonical_json(each) for each in value), longest - 2, extra=-2)]
     if isinstance(value, Mapping):
@@ -90,7 +90,7 @@ def _cut(value: Any, longest: int) -> Any:
 
 
 def _fitting(texts: Iterable[str], room: int, *, extra: int) -> int:
-    """Return how many of the first texts fit into the room. Each takes `extra` characters more than its own."""
+    """Return how many of the first texts fit into `room`. Each text needs `extra` more characters than its length."""
     fits = 0
     for text in texts:
         room -= len(text) + extra

@@ -38,7 +38,7 @@ from authsec_server.db.table_digests import Digests
 from authsec_server.failures import Conflict
 from authsec_server.principal import Principal, PrincipalKind, Role
 
-# The conditions of partial indexes. A statement is helped by one only if it says the same, in the same words.
+# The conditions of partial indexes. A statement uses such an index only if it has the same condition, word for word.
 DENIED = "decision = 'denied'"
 ACT = "kind NOT IN ('token.issued', 'token.refused')"
 REFUSED = "kind = 'token.refused'"
@@ -78,13 +78,13 @@ events = Table(
     Column("detail", CanonicalJson, nullable=False),
     Column("occurrences", Integer, nullable=False),
     Column("count_key", String(128)),  # set only on counted refusals: one row per key and minute
-    # Every token pays for these. By time, events are found by the first column of the last one.
+    # Each token updates these indexes. A search by time uses the last one, which begins with `at`.
     Index("ix_events_client_id_id", "client_id", "id"),
     _partial("ix_events_client_id_expires_at", "client_id", "expires_at", only="expires_at IS NOT NULL"),
     Index("ix_events_request_id", "request_id"),
     Index("ix_events_jti", "jti"),
     Index("uq_events_at_count_key", "at", "count_key", unique=True),
-    # And these cost only the refusals, and only what administrators do.
+    # Only refusals and administrators' actions update these indexes.
     _partial("ix_events_denied_id", "id", only=DENIED),
     _partial("ix_events_denied_reason_id", "reason", "id", only=DENIED),
     _partial("ix_events_denied_client_id_id", "client_id", "id", only=DENIED),
@@ -92,7 +92,7 @@ events = Table(
     _partial("ix_events_act_kind_id", "kind", "id", only=ACT),
     _partial("ix_events_principal_id", "principal_kind", "principal_id", "id", only="principal_kind IS NOT NULL"),
     _partial("ix_events_subject_id_id", "subject_id", "id", only="subject_id IS NOT NULL"),
-    sqlite_autoincrement=True,  # a number, once given, is never given again
+    sqlite_autoincrement=True,  # a number is never used again, even after its row was deleted
 )
 
 # Which events name which delegation: a filter must not search the text of `events.delegations`. `verify` compares both.
@@ -189,7 +189,7 @@ _INSERT = insert(events).execution_options(preserve_rowcount=True)
 
 def add(connection: Connection, event: Event) -> int:
     """Insert the event and return its number. Raises `Unavailable` if a trigger or a rule interferes."""
-    # The values beside the statement, not in it: so it is built in a tenth of the time, for each token as well.
+    # Separate values: building a statement without values takes a tenth of the time.
     (number,) = next_numbers(connection, 1, event.at)
     before = changes(connection)
     inserted = connection.execute(_INSERT, {**row_of(event), "id": number, "occurrences": 1}).rowcount
@@ -218,7 +218,7 @@ def delegation_ids(event: Event) -> list[str]:
 def row_of(event: Event) -> dict[str, Any]:
     """Return the columns of the event's row in the table, without its number and its occurrences.
 
-    A detail that is longer than readers read is shortened.
+    A detail that exceeds the length limit is shortened.
     """
     return {
         "at": event.at,

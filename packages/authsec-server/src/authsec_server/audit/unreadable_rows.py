@@ -87,7 +87,7 @@ def read_numbered(
     """Return the matching events with these numbers, in order. `numbers_fitting` must have returned the numbers.
 
     Instead of an unreadable event, return its number.
-    Of very many events with one number, only the earliest are returned, but always `MOST_COPIES`.
+    If very many events have one number, only the earliest are returned, but at least `MOST_COPIES`.
     """
     its = select(events).where(events.c.id.in_(numbers), *conditions)
     statement = its.order_by(events.c.id, events.c.at).limit(_MOST_ROWS)
@@ -99,7 +99,7 @@ def read_numbered(
 def events_one_by_one(connection: Connection, numbers: Iterable[int]) -> Iterator[Row[Any] | int]:
     """Yield the events with these numbers, in batches that fit into memory. The caller must not keep the events.
 
-    Instead of an unreadable event, yield its number. Of very many events with one number, yield only the earliest.
+    Instead of an unreadable event, yield its number. If very many events have one number, yield only the earliest.
     """
     numbers = list(dict.fromkeys(numbers))
     while numbers:
@@ -109,7 +109,7 @@ def events_one_by_one(connection: Connection, numbers: Iterable[int]) -> Iterato
 
 
 def readable(connection: Connection, statement: Select[Any]) -> Sequence[Any]:
-    """Return the readable rows of this query of columns of `events`. Unreadable rows are left out."""
+    """Return the readable rows of this query, which selects columns of `events`."""
     try:
         return connection.execute(statement).all()
     except UNREADABLE as error:
@@ -161,9 +161,9 @@ def stored_bytes(dialect: str) -> str:
 
 
 def _fitting(measured: Iterable[tuple[int, int]]) -> int:
-    """Return how many of the first of these fit into memory together, but at least 1 if there are any.
+    """Return how many of the first entries fit into memory together. The result is at least 1 if there are entries.
 
-    Each has a number of rows and a number of stored bytes.
+    Each entry has a number of rows and a number of stored bytes.
     """
     at, rows, together = 0, 0, 0
     for number, size in measured:
@@ -175,7 +175,7 @@ def _fitting(measured: Iterable[tuple[int, int]]) -> int:
 
 
 def _of_number(connection: Connection, number: int, limit: int, too_long: Collection[int]) -> Sequence[Row[Any] | int]:
-    """Return the earliest `limit` events with this number; the number if one of them is unreadable."""
+    """Return the earliest `limit` events with this number. Return the number instead of an unreadable event."""
     if number in too_long:
         return [number]
     statement = select(events).where(events.c.id == number).order_by(events.c.at).limit(limit)

@@ -59,9 +59,9 @@ Answered = TypeVar("Answered")
 
 LIMITS = OutboundLimits(seconds=5.0, max_bytes=2 * 1024 * 1024)  # a pod may be as large as the cluster stores things
 AT_ONCE = 8  # requests to one cluster: a slow one must not take all of this server's threads
-TURN_SECONDS = 1.0  # to wait for one of these
-QUIET_SECONDS = 2.0  # after a failure nobody is sent there
-_ANSWERS = {200, 201, 404}  # whether there is nothing or the address is wrong, only the body tells
+TURN_SECONDS = 1.0  # seconds to wait for one of these requests
+QUIET_SECONDS = 2.0  # seconds without a request after a failure
+_ANSWERS = {200, 201, 404}  # 404 can mean a missing pod or a wrong address; only the body shows the difference
 
 
 class NotAnswered(Exception):
@@ -132,7 +132,7 @@ class ClusterLine:
                 self._down or "this server already has the maximum number of concurrent requests to that API server",
             )
         try:
-            self._refuse_while_quiet(lookup)  # somebody before us may have found out
+            self._refuse_while_quiet(lookup)  # an earlier caller may have found the failure
             yield
         finally:
             gate.release()
@@ -152,7 +152,7 @@ class ClusterLine:
                 else self._outbound.post_json(url, document, **asked)
             )
         except OutboundFailed as error:
-            if error.reason is not FailureReason.TOO_LARGE:  # one pod's answer is no reason to leave all others
+            if error.reason is not FailureReason.TOO_LARGE:  # an error about one pod must not stop the others
                 self._goes_quiet(str(error))
             raise
         if answer.status >= 500 or answer.status == 429:

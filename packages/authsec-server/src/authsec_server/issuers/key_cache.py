@@ -130,9 +130,9 @@ class Waiters:
 
 log = structlog.get_logger(__name__)
 
-WAIT_SECONDS = 12.0  # for a fetch, by those who have no set to go on with; longer than any fetch takes
-STALE_WAIT = 2.0  # by the one who finds the set stale: a key that the issuer has withdrawn must not be accepted
-UNKNOWN_KEY_WAIT = 1.0  # by those who ask for a key that the set lacks: they may have invented it
+WAIT_SECONDS = 12.0  # for a caller without a key set; longer than any fetch takes
+STALE_WAIT = 2.0  # for the caller that finds the set stale: a withdrawn key must not be accepted
+UNKNOWN_KEY_WAIT = 1.0  # for a caller that needs an unknown key, which may be invented
 
 
 class FetchedKeys:
@@ -242,7 +242,7 @@ class FetchedKeys:
         if usable is None:
             raise self._unavailable(self._failure or "no keys were fetched")
         key = usable.keys.get(kid)
-        if key is None and self._failure:  # not "no such key": nobody could look
+        if key is None and self._failure:  # not "no such key": the key set is unknown
             raise self._unavailable(self._failure)
         return key
 

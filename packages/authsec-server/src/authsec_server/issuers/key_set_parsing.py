@@ -72,7 +72,7 @@ def read_key_set(kind: TrustedIssuerKind, document: Mapping[str, Any]) -> KeySet
 
 
 def as_document(kind: TrustedIssuerKind, keys: Mapping[str, PublicKey]) -> dict[str, Any]:
-    """Return a JWK Set with only the public members of these keys. `read_key_set` reads it as the same keys."""
+    """Return a JWK Set with only the public members of these keys. `read_key_set` can read the JWK Set again."""
     use = _SVID if kind is TrustedIssuerKind.SPIFFE else "sig"
     return {"keys": [{**key.to_jwk(), "kid": kid, "use": use, **_alg(key)} for kid, key in keys.items()]}
 

@@ -16,7 +16,7 @@ from authsec_server.issuers.key_set_parsing import read_key_set
 from authsec_server.issuers.model import KeysUnavailable, TrustedIssuer
 from authsec_server.outbound import Outbound, OutboundLimits
 
-WAITING = 16  # worker threads that wait for keys of any issuer; of 40, the others stay free
+WAITING = 16  # of 40 worker threads, at most this many wait for keys
 WAITING_FOR_ONE = 4
 
 

@@ -28,7 +28,7 @@ class Lookup(StrEnum):
 
     @property
     def shown(self) -> str:
-        """Return the name of the look-up for people."""
+        """Return the name of the look-up, as the console and messages show it."""
         return {"token_review": "Token review", "pod_lookup": "Pod look-up"}[self.value]
 
     @property
@@ -79,7 +79,7 @@ class TrustedIssuerKind(StrEnum):
 
     @property
     def shown(self) -> str:
-        """Return the name of the kind for people."""
+        """Return the name of the kind, as the console and messages show it."""
         return {"kubernetes": "Kubernetes cluster", "spiffe": "SPIFFE trust domain", "oidc": "OpenID Connect issuer"}[
             self.value
         ]
@@ -216,7 +216,7 @@ class Provenance(StrEnum):
 
     TOKEN = "token"  # noqa: S105 - where it is read from: a claim of the signed token
     LOOKUP = "lookup"  # the cluster's API server was asked about the token's pod
-    SPIRE = "spire"  # SPIRE checked it before it gave the workload its SPIFFE ID
+    SPIRE = "spire"  # SPIRE checked the selector before it issued the SPIFFE ID
     NEVER = "never"
 
     @property
@@ -271,7 +271,7 @@ def looks_up_pods(trusted_issuer: TrustedIssuer) -> bool:
 def provable(trusted_issuer: TrustedIssuer) -> tuple[str, ...]:
     """List the selector keys that tokens or look-ups of the trusted issuer prove, sorted.
 
-    `*` stands for the variable part of a key.
+    `*` means the variable part of a key.
     """
     if trusted_issuer.kind is TrustedIssuerKind.KUBERNETES:
         return tuple(sorted([*_IN_KUBERNETES_TOKENS, *(_BY_LOOKUP if looks_up_pods(trusted_issuer) else ())]))

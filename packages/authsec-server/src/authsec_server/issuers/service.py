@@ -206,7 +206,7 @@ def _thumbprints(tx: Tx, trusted_issuer: TrustedIssuer) -> frozenset[str]:
 
 def _save(tx: Tx, before: TrustedIssuer, after: TrustedIssuer) -> None:
     store.save(tx.connection, after)
-    if validation.same_keys(before, after):  # else a new name would forget the keys while their issuer is away
+    if validation.same_keys(before, after):  # else a new name would delete the keys of an unreachable issuer
         store.carry_keys_over(tx.connection, after)
 
 

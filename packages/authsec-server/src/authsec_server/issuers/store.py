@@ -1,4 +1,4 @@
-"""The table of trusted issuers, and the table of fetched keys: of each issuer the last valid set and last failure."""
+"""The table of trusted issuers, and the table with the last valid key set and the last failure of each issuer."""
 
 from __future__ import annotations
 

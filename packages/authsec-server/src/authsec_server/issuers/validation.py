@@ -112,7 +112,7 @@ def _url(keys_from: KeysFrom, text: str) -> str:
     if keys_from is KeysFrom.URL:
         return parse_url("keys_url", text)
     if text:
-        raise Invalid("keys_url", "A key address is only used with keys_from url.", "Leave out one of the two values.")
+        raise Invalid("keys_url", "keys_url can be set only if keys_from is `url`.", "Leave out one of the two values.")
     return ""
 
 
@@ -121,10 +121,12 @@ def _given(
 ) -> Mapping[str, Any] | None:
     if keys_from is not KeysFrom.GIVEN:
         if document is not None:
-            raise Invalid("given_keys", "Keys are only used with keys_from given.", "Leave out one of the two values.")
+            raise Invalid(
+                "given_keys", "given_keys can be set only if keys_from is `given`.", "Leave out one of the two values."
+            )
         return None
     if document is None:
-        raise Invalid("given_keys", "keys_from given needs the keys themselves.", _AS_SERVED)
+        raise Invalid("given_keys", "given_keys is required if keys_from is `given`.", _AS_SERVED)
     try:
         return as_document(kind, read_key_set(kind, document).keys)
     except UnusableKeys as error:
@@ -169,8 +171,8 @@ def narrows(before: TrustedIssuer, after: TrustedIssuer) -> bool:
 def asks_otherwise(before: ClusterApi | None, after: ClusterApi | None) -> bool:
     """Return whether the change makes this server ask the cluster in a new way.
 
-    That is a new kind of look-up, another URL, other certificates or other credentials. Fewer look-ups are not
-    a new way.
+    New ways are a new kind of look-up, another URL, other certificates or other credentials. Fewer look-ups are
+    not a new way.
     """
     had, has = before or _NOT_ASKED, after or _NOT_ASKED
     moved = (had.url, had.ca, had.credentials) != (has.url, has.ca, has.credentials)
@@ -245,7 +247,7 @@ def parse_ca(text: str, field: str = "ca") -> str:
         raise Invalid(
             field,
             f"{field} must have at most {MAX_PEM:,} characters.",
-            "Give only the certificates of the authorities.",
+            "Give only the certificates of the certificate authorities.",
         )
     try:
         found = x509.load_pem_x509_certificates(text.encode("utf-8", "replace"))
@@ -265,7 +267,7 @@ def fingerprints(ca: str) -> list[str]:
     return [each.fingerprint(SHA256()).hex() for each in x509.load_pem_x509_certificates(ca.encode())] if ca else []
 
 
-_FILE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}")  # leads nowhere: no separator, no dot in front
+_FILE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}")  # stays in the folder: no separator, no dot in front
 _EXAMPLE = "https://10.0.0.1:6443"
 _BOTH = (
     "Look-ups need two values: api_server (the address of the cluster's API server) and credentials (the name of a "
@@ -279,14 +281,14 @@ _BOTH = (
 def parse_cluster(kind: TrustedIssuerKind, asked: ProposedTrustedIssuer) -> dict[str, Any]:
     """Return the verified terms of the API server, by name.
 
-    Raises `Invalid`, also for terms of an API server in a trusted issuer that is not a cluster.
+    Raises `Invalid`. Only a cluster may have such terms.
     """
     given = [name for name in ("api_server", "api_ca", "credentials") if getattr(asked, name).strip()]
     switched = [name for name in ("token_review", "pod_lookup") if getattr(asked, name)]
     if not given and not switched:
         return {}
     if kind is not TrustedIssuerKind.KUBERNETES:
-        raise Invalid((given + switched)[0], f"A {kind.shown} has no API server to ask.", "Leave it out.")
+        raise Invalid((given + switched)[0], f"A {kind.shown} has no API server for look-ups.", "Leave the value out.")
     if switched and not given:
         raise Invalid("api_server", *_BOTH)
     return {
@@ -317,7 +319,7 @@ def _api_server(text: str) -> str:
             f"e.g. {_EXAMPLE}; on the command line, --from-kubeconfig reads it.",
         )
     parse_url("api_server", text, example=_EXAMPLE)
-    if not text.startswith("https://"):  # what is sent there opens the cluster, even on this machine
+    if not text.startswith("https://"):  # with these credentials, a thief could use the cluster
         raise Invalid(
             "api_server",
             f"{quoted(text)} is plain http, and this server would send credentials there.",

@@ -9,8 +9,8 @@ checkpoints of the audit log.
 | `key_ring` | make RSA keys outside of transactions; rotation by age; how long a retired key stays published |
 | `service` | list, rotate, expire and revoke under the authority lock |
 | `signer` | sign a token, with decrypted keys that stay in memory |
-| `signing_processes`, `signing_process` | sign in other processes; the program of these |
-| `api` | the key set and its cache time, the authority's metadata, the operations, also of the audit log's key |
+| `signing_processes`, `signing_process` | sign in separate processes; the program of such a process |
+| `api` | the key set and its cache time; the authority's metadata; the operations on all keys |
 | `store` | tables and SQL |
 | `master_key` | encryption of private keys at rest; the master key's file |
 | `head_keys` | make, encrypt and decrypt the keys of the feed and of the audit log |

@@ -43,8 +43,8 @@ _CACHED = {"Cache-Control": f"public, max-age={JWKS_MAX_AGE.seconds}"}
 class KeyRotation(Body):
     """The body of a rotation request.
 
-    Each algorithm has its own keys, and a rotation replaces those of one algorithm. With `force`, the rotation does not
-    wait until verifiers have fetched the next key.
+    Each algorithm has its own keys, and a rotation replaces the keys of one algorithm. With `force`, the
+    rotation does not wait until verifiers have fetched the next key.
     """
 
     algorithm: Literal["RS256", "ES256", "EdDSA"] = "RS256"
@@ -152,19 +152,19 @@ def metadata(issuer: str) -> dict[str, Any]:
         "introspection_endpoint": issuer + "/authsec/v1/introspect",
         "introspection_endpoint_auth_methods_supported": ["Bearer", "client_secret_basic"],
         "revocation_endpoint": issuer + "/authsec/v1/revoke",
-        # RFC 8414 section 2. None: the token is its own credential, see `tokens.self_revocation`.
+        # RFC 8414 section 2. None: the token is its own credential, see `tokens.revocation`.
         "revocation_endpoint_auth_methods_supported": ["none"],
         "authsec_revocations_uri": issuer + revocations_api.PATH,
         "authsec_revocations_keys_uri": issuer + revocations_api.KEYS_PATH,
         "authorization_endpoint": issuer + AUTHORIZATION_PATH,
         "token_endpoint": issuer + TOKEN_PATH,
-        # Left out, it would mean client_secret_basic (RFC 8414 section 2), and invite secrets that nothing needs.
+        # Without this member, the default is client_secret_basic (RFC 8414 section 2), and clients would send secrets.
         "token_endpoint_auth_methods_supported": ["none"],
-        # No list is empty: RFC 8414 section 3.2 forbids it, and some clients take that for the default.
+        # No list is empty: RFC 8414 section 3.2 forbids empty lists, and some clients replace them by the default.
         "grant_types_supported": [GRANT_TYPE],
         "response_types_supported": ["none"],
         "subject_types_supported": ["public"],
-        # The algorithms of tokens: libraries that read nothing else take these for all that the key set verifies.
+        # The algorithms of delegation tokens: some libraries verify any token by this member.
         "id_token_signing_alg_values_supported": [*Algorithm],
     }
 

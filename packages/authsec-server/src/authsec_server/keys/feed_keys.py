@@ -1,8 +1,8 @@
 """The keys that sign the heads of the revocation feed: create, publish and replace the keys by age.
 
-A head is the signed part of a feed page. These keys sign no token, and no token key signs a head. The
-newest key that every reader has had time to fetch signs. This depends only on the creation times of the
-keys, so all servers of a database choose the same key without communication.
+A head is the signed part of a feed page. These keys sign no token, and no token key signs a head. A server signs with
+the newest key that every reader has had time to fetch. This choice depends only on the creation times of the keys, so
+all servers of a database choose the same key without communication.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from authsec_server.keys.master_key import MasterKey, Purpose
 from authsec_server.principal import Act, Role
 from authsec_server.revocations.feed import KEYS_MAX_AGE
 
-PUBLISH_AHEAD = KEYS_MAX_AGE + timedelta(seconds=60)  # the minute: until every server has seen the key itself
-PUBLISH_AFTER = timedelta(hours=1)  # a head counts for seconds; clocks differ
+PUBLISH_AHEAD = KEYS_MAX_AGE + timedelta(seconds=60)  # the additional minute: until every server has loaded the key
+PUBLISH_AFTER = timedelta(hours=1)  # a head is valid for seconds, and clocks differ
 
 
 class FeedKeys:
@@ -98,8 +98,7 @@ class FeedKeys:
 def _signing(held: Sequence[HeadKey], now: datetime) -> int:
     """Return the index of the key that signs at `now`.
 
-    That is the newest of the keys that were published long enough ago. If there is no such key, the oldest key
-    signs.
+    The newest key that was published long enough ago signs. If there is no such key, the oldest key signs.
     """
     ready = [place for place, key in enumerate(held) if now - key.created_at >= PUBLISH_AHEAD]
     return ready[-1] if ready else 0

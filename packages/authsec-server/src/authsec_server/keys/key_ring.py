@@ -28,9 +28,9 @@ from authsec_server.settings import MAX_TOKEN_LIFETIME_CAP, Settings
 
 log = structlog.get_logger(__name__)
 
-# Not the setting: it may have been higher when the tokens were signed, or be higher at another server.
+# The cap, not the setting: the setting may have been higher before, or may be higher at another server.
 LONGEST_TOKEN_LIFETIME = timedelta(seconds=MAX_TOKEN_LIFETIME_CAP)
-STAYS_PUBLISHED = LONGEST_TOKEN_LIFETIME + PUBLISH_AFTER  # once it is retired
+STAYS_PUBLISHED = LONGEST_TOKEN_LIFETIME + PUBLISH_AFTER  # how long a retired key is published
 
 
 _GENERATE: Mapping[Algorithm, Callable[[], PrivateKey]] = {
@@ -41,7 +41,10 @@ _GENERATE: Mapping[Algorithm, Callable[[], PrivateKey]] = {
 
 
 class FreshKeys:
-    """New keys for one transaction. RSA keys take tenths of a second, so they were made before. Others are made now."""
+    """New keys for one transaction. RSA keys take tenths of a second, so they are made before the transaction.
+
+    Keys of other algorithms are made when they are requested.
+    """
 
     def __init__(self, make: Callable[[Algorithm], NewKey], ready: Sequence[NewKey]) -> None:
         self._make = make
@@ -84,9 +87,9 @@ class SigningKeyRing:
         self.signer.hold_only({key.kid for key in published_keys})
 
     def complete(self, tx: Tx, act: Act) -> None:
-        """Make the keys of an algorithm for which this change has registered the first API.
+        """Make the first keys of an algorithm after this change has registered the first API with the algorithm.
 
-        The server makes them, whoever changes the API. RSA keys take too long to be made here, and are always there.
+        The events name the server as the principal. RSA keys always exist, so no RSA key is made in this transaction.
         """
         lacking = self.wanted(tx) - service.active_kids(tx).keys() - service.ALWAYS_WANTED
         if lacking:
@@ -95,10 +98,9 @@ class SigningKeyRing:
     def rotate(
         self, tx: Tx, act: Act, fresh: FreshKeys, algorithm: Algorithm = Algorithm.RS256, *, force: bool
     ) -> SigningKey:
-        """Rotate because an admin requested it, and return the new active key. Call only inside a `change`.
+        """Rotate the keys for an admin, and return the new active key. Call only inside a `change`.
 
-        `fresh` has one key, which the caller gets from `fresh` before the transaction. Raises `Conflict` or
-        `NotPermitted`.
+        `fresh` contains one key that was made before the transaction. Raises `Conflict` or `NotPermitted`.
         """
         its = LONGEST_TOKEN_LIFETIME
         return service.rotate(tx, act, fresh, max_token_lifetime=its, algorithm=algorithm, force=force)
@@ -122,8 +124,8 @@ class SigningKeyRing:
     def verification_keys(self) -> list[PublicKey]:
         """Return the keys that verify this authority's tokens. Raises `Unavailable`.
 
-        RSA keys come first, and the newest first among those of an algorithm: some libraries try the keys in this
-        order, and stop at the first one of another kind than the token's.
+        RSA keys come first, and the newest key of each algorithm comes before its older keys. Some libraries try the
+        keys in this order, and stop at the first key whose type does not fit the token.
 
         A key is returned only if it is in the table *and* the master key decrypts it. So a key that an attacker
         writes to the database is never published.
@@ -138,9 +140,9 @@ class SigningKeyRing:
         return sorted(keys, key=lambda key: order.index(algorithm_of(key.kind)))
 
     def _put_in_order(self, tx: Tx, act: Act, fresh: FreshKeys) -> list[SigningKey]:
-        """Make the decisions of `keep` again under the lock, because another server may have changed the keys before.
+        """Make missing keys, rotate by age and delete expired keys. Return the published keys.
 
-        Return the published keys.
+        `keep` has already found that this may be needed. But another server may have changed the keys before the lock.
         """
         service.ensure(tx, act, fresh, self.wanted(tx))
         service.rotate_if_due(tx, act, fresh, max_age=self._max_age, max_token_lifetime=LONGEST_TOKEN_LIFETIME)
@@ -155,12 +157,12 @@ class SigningKeyRing:
         return NewKey(kid=kid, public_jwk=private.public.to_jwk(), sealed=sealed)
 
     def fresh(self, algorithm: Algorithm, count: int) -> FreshKeys:
-        """Return new keys for a change that needs so many of this algorithm. Call this before the transaction."""
+        """Return `count` new keys of this algorithm for one change. Call this before the transaction."""
         return FreshKeys(self.make, [self.make(algorithm) for _ in range(count if algorithm is Algorithm.RS256 else 0)])
 
     @staticmethod
     def _rotated(keys: Sequence[SigningKey]) -> set[Algorithm]:
-        """Return the algorithms with an active and a prepared key. Their keys are rotated by age, wanted or not."""
+        """Return the algorithms with an active and a prepared key. These keys rotate by age, even without an API."""
         states = {(key.algorithm, key.state) for key in keys}
         return {each for each in Algorithm if {(each, KeyState.ACTIVE), (each, KeyState.PREPARED)} <= states}
 

@@ -36,7 +36,7 @@ from authsec_server.web.instants import rfc3339
 log = structlog.get_logger(__name__)
 
 SETTING: Final = f"{ENV_PREFIX}SEALING_KEY_FILE"
-TURNS: Final = 10_000  # in which the record of a new key is sealed, each of a batch of events
+TURNS: Final = 10_000  # attempts to seal the record of a new key; each attempt seals a batch of events
 NO_FILE: Final = "The audit log of this database is sealed with a key in a file, but no such file is set."
 _NAME_IT: Final = f"Set the file on every server of this database: {SETTING}=/path/to/sealing-key.pem"
 

@@ -1,7 +1,7 @@
 """The operations on signing keys. Each operation decides under the authority lock.
 
 `make` returns a new key of an algorithm. Making an RSA key takes long, so the caller makes these keys before the
-transaction (`key_ring.FreshKeys`). `wanted` are the algorithms for which keys are kept: RS256, and those of APIs.
+transaction (`key_ring.FreshKeys`). `wanted` are the algorithms that need keys: RS256 and the algorithms of the APIs.
 """
 
 from __future__ import annotations
@@ -88,15 +88,15 @@ def get(tx: Tx, act: Act, kid: str) -> SigningKey:
 def ensure(tx: Tx, act: Act, make: Make, wanted: Collection[Algorithm] = ALWAYS_WANTED) -> None:
     """Make sure that each wanted algorithm has one active and one prepared key. Call only inside a `change`.
 
-    The first key of an algorithm signs at once: no key signed before it, so nobody relies on a key that is published
-    already. Verifiers fetch the key set again when they first meet an unknown `kid`.
+    The first key of an algorithm signs at once, although verifiers have not fetched the key. They fetch the key set
+    again when a token has an unknown `kid`.
     """
     act.principal.require(Role.ADMIN)
     published_keys = published(tx)
     for algorithm in sorted(wanted):
         active = key_in(published_keys, KeyState.ACTIVE, algorithm)
         prepared = key_in(published_keys, KeyState.PREPARED, algorithm)
-        if active is None:  # nothing signs: no reason to wait until a prepared key has been seen everywhere
+        if active is None:  # no key signs: do not wait until all verifiers have fetched the prepared key
             active = prepared or _prepare(tx, act, make(algorithm))
             store.move(tx.connection, active.activated(act.now))
             prepared = None
@@ -115,8 +115,8 @@ def rotate(
 ) -> SigningKey:
     """Retire the algorithm's active key, activate its prepared key, and return it. Call only inside a `change`.
 
-    Raises `Conflict` if no key of the algorithm was ever needed, or if some verifiers may not have fetched the prepared
-    key yet. With `force`, the latter is not checked. Raises `Unavailable` if the prepared key is missing.
+    Raises `Conflict` if no key of the algorithm was ever needed. Without `force`, also raises `Conflict` if some
+    verifiers may not have fetched the prepared key yet. Raises `Unavailable` if the prepared key is missing.
     """
     act.principal.require(Role.ADMIN)
     found = _active_and_prepared(tx, algorithm)
@@ -190,7 +190,7 @@ def revoke_all(
 ) -> tuple[list[str], list[str]]:
     """Revoke every published key, after a restore. Call only inside a `change`.
 
-    `also` are the names of keys that were made after the backup, so that the restored database lacks them.
+    `also` are the names of keys that were made after the backup. The restored database lacks these keys.
     Return the names of the revoked keys, and the names in `also` that the database lacks. The revocation feed
     has an entry for each of them.
     """
@@ -211,7 +211,7 @@ def revoke_all(
 
 
 def _revocation(key: SigningKey, signing: Mapping[Algorithm, str]) -> dict[str, object]:
-    """Return the event detail of a revocation: the earlier state, and the key that signs instead, if there is one."""
+    """Return the event detail of a revocation: the earlier state of the key, and the key that now signs, if any."""
     return {"was": key.state, **({"signs": signing[key.algorithm]} if key.algorithm in signing else {})}
 
 

@@ -28,13 +28,13 @@ class Signer:
         self._opened: dict[str, PrivateKey] = {}
         self._opening = threading.Lock()
         self._processes: SigningProcesses | None = None
-        # Version and change id of the authority, and the keys that sign since then.
+        # The authority version, its change id, and the active keys at this version.
         self._active: tuple[int, str, Mapping[Algorithm, str]] = (-1, "", {})
 
     def active_kids(self, tx: Tx) -> Mapping[Algorithm, str]:
         """Return the names of the keys that sign in this transaction.
 
-        The names stay in memory until the next change of authority: only a change makes another key the active one.
+        The names are cached until the next change of authority, because only a change can activate another key.
         """
         version, change_id, kids = self._active
         if (version, change_id) != (tx.version, tx.change_id):
@@ -44,7 +44,7 @@ class Signer:
 
     @contextmanager
     def with_processes(self, count: int) -> Iterator[None]:
-        """Let `sign_elsewhere` use so many processes within this context."""
+        """Start `count` signing processes for `sign_elsewhere`, and stop them at the end of this context."""
         self._processes = SigningProcesses(count, lambda kid: self._opened.get(kid))
         try:
             self._processes.start()
@@ -54,9 +54,9 @@ class Signer:
             self._processes = None
 
     def sign_elsewhere(self, kid: str, algorithm: Algorithm, signing_input: bytes) -> asyncio.Future[bytes] | None:
-        """Sign in another process. None if there is no such process, or if no such key is in memory.
+        """Sign in a signing process. Return None if no process runs, or if the key is not in memory.
 
-        To be called in an event loop. The future may raise `Unavailable`.
+        Call this in an event loop. The future may raise `Unavailable`.
         """
         if self._processes is None or not self.has_opened(kid, algorithm):
             return None
@@ -65,7 +65,8 @@ class Signer:
     def sign(self, kid: str, algorithm: Algorithm, signing_input: bytes) -> bytes:
         """Sign with the key `kid`. Raises `KeyUnusable` or `Unavailable`.
 
-        The attack: raw SQL says that the key is for another algorithm. Its private part shows that it is not.
+        The attack: raw SQL changes the algorithm in the row of a key, so that the key would sign with the wrong
+        algorithm.
         """
         private = self.open(kid)
         if private.algorithm != algorithm:

@@ -1,14 +1,20 @@
-"""The program of a signing process: read signing inputs from a socket, and write their signatures.
+"""The program of a signing process: read signing inputs from a socket, and write the signatures.
 
-The key decides about the algorithm: RS256, ES256 (RFC 7518), or EdDSA with Ed25519 (RFC 8037).
+The type of the key determines the algorithm: RS256, ES256 (RFC 7518), or EdDSA with Ed25519 (RFC 8037).
 
     python -m authsec_server.keys.signing_process FD
 
-It imports nothing of the server, and ends when the server closes its end of the socket. `signing_processes` starts it.
+`signing_processes` starts the program. The program imports no other module of the server. It ends when the server
+closes the other end of the socket.
 
-A frame to this program has an operation (one octet), a number (8 octets), the length of a key's name (2 octets) and of
-the content (4 octets), then both. An answer has the number (8 octets), and the length of the signature (2 octets; 0 if
-there is none), then the signature.
+A frame to this program consists of:
+
+- an operation (1 octet) and the number of the request (8 octets);
+- the length of the key's name (2 octets) and the length of the content (4 octets);
+- the key's name and the content.
+
+An answer consists of the number of the request (8 octets), the length of the signature (2 octets) and the signature.
+Without a signature, the length is 0.
 """
 
 from __future__ import annotations
@@ -41,7 +47,7 @@ def frame(operation: bytes, number: int, kid: bytes, content: bytes) -> bytes:
 
 
 def answers_in(buffer: bytearray) -> Iterator[tuple[int, bytes]]:
-    """Yield the number and the signature of each complete answer, and remove it from the buffer."""
+    """Yield the number and the signature of each complete answer. Remove each answer from the buffer."""
     while len(buffer) >= ANSWER.size:
         number, length = ANSWER.unpack_from(buffer)
         if len(buffer) < ANSWER.size + length:
@@ -72,7 +78,7 @@ def _signing_with(pem: bytes) -> Sign:
 
 
 def _raw(der: bytes) -> bytes:
-    """Return r and s as 32 octets each, instead of DER (RFC 7518 section 3.4)."""
+    """Convert a signature from DER to r and s with 32 octets each (RFC 7518 section 3.4)."""
     r, s = decode_dss_signature(der)
     return r.to_bytes(32) + s.to_bytes(32)
 

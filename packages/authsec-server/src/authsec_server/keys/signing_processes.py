@@ -1,7 +1,7 @@
-"""Sign in processes of their own, so that signing, which takes longest, uses all cores.
+"""Sign tokens in separate processes, to use all cores. Signing is the slowest step of a token request.
 
-A process has the private keys that the server sends to it, and nothing else of the server. If it ends or hangs, those
-who wait for its signatures are told so, and another process takes its place.
+A process gets only the private keys that the server sends, and no other data of the server. If a process ends or
+hangs, its pending signatures fail with an error, and the server starts another process.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ from authsec_server.keys.signing_process import FORGET, HOLD, SIGN, answers_in, 
 
 log = structlog.get_logger(__name__)
 
-MOST_WAITING: Final = 2**20  # octets for one process that have not been taken: far more than all requests in progress
+MOST_WAITING: Final = 2**20  # octets that one process has not read: far more than all requests in progress
 RESTART_SECONDS: Final = 1.0
-SILENT_SECONDS: Final = 5.0  # then a process hangs: a signature takes half a millisecond at most
+SILENT_SECONDS: Final = 5.0  # after this time a process hangs: a signature takes half a millisecond at most
 END_SECONDS: Final = 2.0
 _AT_ONCE: Final = 2**16  # octets
 
 
 @dataclass(slots=True)
 class _Process:
-    """A running signing process, its end of the socket, and who waits for its signatures."""
+    """A running signing process, the server's end of the socket, and the futures of the pending signatures."""
 
     process: subprocess.Popen[bytes]
     socket: socket.socket
@@ -50,9 +50,9 @@ class _Process:
 
 
 class SigningProcesses:
-    """Some signing processes. `sign` is for one event loop, and the other methods for any thread.
+    """A number of signing processes. Call `sign` only in one event loop. Other methods may be called in any thread.
 
-    `key_of` returns the private key with a name, if it is in memory.
+    `key_of` returns the private key with a name, or None if the key is not in memory.
     """
 
     def __init__(self, count: int, key_of: Callable[[str], PrivateKey | None]) -> None:
@@ -70,14 +70,14 @@ class SigningProcesses:
             self._running.append(_started())
 
     def close(self) -> None:
-        """End the processes. Who waits for a signature gets `Unavailable`."""
+        """End the processes. Pending signatures fail with `Unavailable`."""
         self._closed = True
         for each in [*self._running]:
             self._end(each)
             _await_end(each.process)
 
     def sign(self, kid: str, signing_input: bytes) -> asyncio.Future[bytes] | None:
-        """Return a future with the signature of this key. None if no process runs or the key is not in memory.
+        """Return a future with the signature of this key. Return None if no process runs or the key is not in memory.
 
         The future raises `Unavailable` if the process ends.
         """
@@ -97,11 +97,11 @@ class SigningProcesses:
         its.unsent += frame(SIGN, self._number, kid.encode(), signing_input)
         if not its.is_written:
             its.is_written = True
-            loop.call_soon(self._write, loop, its)  # with all others of this turn
+            loop.call_soon(self._write, loop, its)  # one write for all requests of this turn of the event loop
         return future
 
     def _watch(self, loop: asyncio.AbstractEventLoop, its: _Process) -> None:
-        """Read the answers of this process, and notice if there are none."""
+        """Read the answers of this process, and start the timer that detects a hanging process."""
         if not its.is_read:
             its.is_read = True
             loop.add_reader(its.socket, self._read, loop, its)
@@ -120,7 +120,7 @@ class SigningProcesses:
             its.timer = loop.call_later(SILENT_SECONDS, self._look, loop, its)
 
     def hold_only(self, kids: Collection[str]) -> None:
-        """Let the processes forget all keys but these, before they sign what is asked for later."""
+        """Delete all keys except `kids` from the processes, before any later request is signed."""
         if self._loop is not None and not self._loop.is_closed():
             self._loop.call_soon_threadsafe(self._hold_only, {*kids})
 
@@ -163,7 +163,7 @@ class SigningProcesses:
         except BlockingIOError:
             return  # there is nothing to read yet
         except OSError:
-            octets = b""  # as at the end of the process
+            octets = b""  # handled like the end of the process
         if not octets:
             self._lost(loop, its)
             return
@@ -192,7 +192,7 @@ class SigningProcesses:
             self._running.remove(its)
         its.socket.close()
         for future in its.waiting.values():
-            with suppress(asyncio.InvalidStateError, RuntimeError):  # nobody waits, or the event loop is closed
+            with suppress(asyncio.InvalidStateError, RuntimeError):  # no caller waits, or the event loop is closed
                 future.set_exception(Unavailable("The signing process has ended."))
         its.waiting.clear()
 

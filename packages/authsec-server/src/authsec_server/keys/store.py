@@ -37,7 +37,7 @@ signing_keys = Table(
     Column("created_at", Instant, nullable=False),
     Column("activated_at", Instant),
     Column("retired_at", Instant),
-    Column("publish_until", Instant),  # when the last token it signed is dead for certain
+    Column("publish_until", Instant),  # when the last token that the key signed has certainly expired
     Index("ix_signing_keys_state", "state"),
 )
 

@@ -118,7 +118,7 @@ class Outbound:
         )
         untried = connections(target, self._policy, self._resolve, trust or self._trust, deadline)
         while True:
-            share = deadline.left() / len(untried)  # an address that swallows all must leave time for the next
+            share = deadline.left() / len(untried)  # an address that never answers must leave time for the next one
             try:
                 return exchange(untried.pop(0), asked, deadline, connect_seconds=share)
             except NotConnected as error:
@@ -151,7 +151,7 @@ def _trust(ca_file: Path | None) -> ssl.SSLContext:
 def _system_trust() -> ssl.SSLContext:
     """Load the system's trust store, once for each process.
 
-    Loading it takes a quarter of the time to open an authority.
+    Loading the trust store takes a quarter of the time that a server needs to start.
     """
     return ssl.create_default_context()
 

@@ -126,7 +126,7 @@ _PRIVATE = _networks(
 # Azure, AWS. Some of these are public addresses to everybody else.
 _METADATA = _networks("100.100.100.200/32", "192.0.0.0/24", "168.63.129.16/32", "fd00:ec2::254/128")
 _GLOBAL_UNICAST = ipaddress.IPv6Network("2000::/3")  # RFC 4291 section 2.4
-_RELAYED = _networks("2002::/16", "2001::/32")  # 6to4 and Teredo: an IPv4 address behind a relay of somebody's
+_RELAYED = _networks("2002::/16", "2001::/32")  # 6to4 and Teredo: an IPv4 address behind a relay of another network
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")  # RFC 6052: how networks without IPv4 reach it
 
 

@@ -58,13 +58,13 @@ class Answer:
 def connections(
     target: Target, policy: Policy, resolve: Resolve, trust: ssl.SSLContext, deadline: Deadline
 ) -> list[HTTPConnection]:
-    """Build the connections, which are not open yet, in the order in which to try them.
+    """Build the connections in the order in which to try them. The connections are not open yet.
 
     Raises `OutboundFailed` if the policy forbids one of the addresses.
     """
     proxy = _proxy(target)
     if proxy is not None:
-        # The proxy looks names up itself, and where it lets us go is its operator's rule. Addresses we judge as always.
+        # The proxy looks up names itself, and its operator limits the targets. Addresses are checked as always.
         if target.address is not None:
             policy.check_address(target, target.address)
         return [_through(proxy, target, trust)]
@@ -225,7 +225,7 @@ def _ask(connection: HTTPConnection, asked: OutboundRequest) -> Answer:
 
 
 def _check_head(target: Target, status: int, headers: Mapping[str, str]) -> None:
-    if 300 <= status < 400:  # who to speak to is decided by our configuration, not by an answer
+    if 300 <= status < 400:  # the configuration chooses the server, not a response
         where = _shown(headers.get("location", ""))
         raise OutboundFailed(
             FailureReason.REDIRECT, f"{target.shown} redirected to {where}, and redirects are not followed"

@@ -25,11 +25,11 @@ from authsec_server.web.throttle import WHOLE, Share, Throttle
 
 PATH = "/authsec/v1/revocations"
 KEYS_PATH = PATH + "/keys"
-AT_ONCE, AT_MOST = 500, 1000  # entries on a page: unless the reader says otherwise, and whatever it says
+AT_ONCE, AT_MOST = 500, 1000  # entries on a page: by default, and at most
 FOLLOW_AT_ONCE, FOLLOW_BY_ONE_NETWORK = 512, 128  # each holds a connection for hours
-BEGIN_A_MINUTE = 600  # streams and snapshots for one network: all its readers at once, some times over
+BEGIN_A_MINUTE = 600  # streams and snapshots for one network: enough for all its readers to start several times
 READ_AT_ONCE, READ_BY_ONE_NETWORK = 16, 8  # each takes a thread for some milliseconds
-AUDIENCE = "authsec-audience"  # the header in which readers say for which APIs they read
+AUDIENCE = "authsec-audience"  # the header in which a reader names its APIs
 Recognise = Callable[[Sequence[str], RequestContext], str | None]
 _FRESH = {"Cache-Control": "no-store"}
 _CACHED = {"Cache-Control": f"public, max-age={KEYS_MAX_AGE.seconds}"}
@@ -51,7 +51,7 @@ def routes(
     reading = Places(at_once=READ_AT_ONCE, of_one=READ_BY_ONE_NETWORK)
     following = Places(at_once=FOLLOW_AT_ONCE, of_one=FOLLOW_BY_ONE_NETWORK)
     beginning = Throttle(
-        share.of(BEGIN_A_MINUTE), "This network started reading the feed too often.", monotonic=anyio.current_time
+        share.of(BEGIN_A_MINUTE), "Too many readers of this network opened the feed.", monotonic=anyio.current_time
     )
     threads = anyio.CapacityLimiter(READ_AT_ONCE)  # requests for tokens may queue up for all others
 

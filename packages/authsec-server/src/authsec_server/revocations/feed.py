@@ -26,8 +26,8 @@ from authsec_server.revocations.model import FeedPage, Revocation
 from authsec_server.web.instants import rfc3339
 
 TYPE = "authsec-revocations+jwt"
-KEYS_MAX_AGE = timedelta(seconds=240)  # how long a reader may keep the feed's key set without asking again
-SNAPSHOT_SECONDS = 5.0  # so long a snapshot is kept: rows that raw SQL has changed may have been put back
+KEYS_MAX_AGE = timedelta(seconds=240)  # how long a reader may cache the feed's key set
+SNAPSHOT_SECONDS = 5.0  # a snapshot is cached this long: after raw SQL, somebody may repair the rows
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +51,7 @@ class Feed:
 
     `signing_key` takes a time and returns the key that signs heads at that time, or raises `Unavailable`.
     `withheld` returns the reason why the feed is withheld, or None.
-    The feed is withheld if the database is older than before and so lacks revocations.
+    The feed is withheld if the database is older than its outside checkpoints, because it then lacks revocations.
     """
 
     database: Database
@@ -81,7 +81,7 @@ class Feed:
 
     def _refuse_if_withheld(self) -> None:
         if why := self.withheld():
-            raise Unavailable("The database is older than before: it lacks revocations.", why)
+            raise Unavailable("The database is older than its outside checkpoints, so it lacks revocations.", why)
 
     def _head(self, page: FeedPage, entries_sha256: str, key: PrivateKey, now: datetime) -> str:
         claims = {
@@ -124,8 +124,8 @@ def _numbers(page: FeedPage) -> dict[str, Any]:
 
 
 PAGE = 1000
-KEPT_DOCUMENTS = 64  # of those who are behind: strangers may claim to be anywhere
-ENDS = 16  # the last ends of the feed: who was not served for some turns is still at one of them
+KEPT_DOCUMENTS = 64  # pages for readers that are behind; limited, because a stranger can ask for any page
+ENDS = 16  # the last ends of the feed; a follower that missed some turns is at one of them
 
 
 class Reading:
@@ -148,7 +148,7 @@ class Reading:
         """Return the page of entries after `since`, from the cache or the database. Raises `Unavailable`."""
         line = self._at_the_end if since in self._ends else self._behind
         document = await line.after(since)
-        if document.complete and document.through not in self._ends:  # nobody can make this up
+        if document.complete and document.through not in self._ends:  # a stranger cannot invent this number
             self._ends.append(document.through)
         return document
 

@@ -19,8 +19,8 @@ from authsec_server.web.sse import message
 log = structlog.get_logger(__name__)
 
 POLL_SECONDS = 0.25
-BEAT_SECONDS = 5.0  # so often everybody gets a head at least: it proves that nothing is kept back
-AWAY_SECONDS = 8.0  # streams outlast a database that is away for less; those who follow take ten of silence for a proxy
+BEAT_SECONDS = 5.0  # each follower gets a head at least this often; it proves that no entry is withheld
+AWAY_SECONDS = 8.0  # streams survive a shorter failure of the database; followers reconnect after 10 s of silence
 
 
 class LiveFeed:
@@ -35,8 +35,8 @@ class LiveFeed:
         self._hint = anyio.Event()
         self._turn = anyio.Event()
         self._away = False
-        self._missed = False  # somebody could not read what this turn was for
-        self._thread = anyio.CapacityLimiter(1)  # for the look: requests for tokens may queue up for all others
+        self._missed = False  # a follower could not read the page of this turn
+        self._thread = anyio.CapacityLimiter(1)  # a reserved thread: token requests may occupy all others
         self._reading = Reading(feed)
 
     @contextmanager
@@ -48,7 +48,7 @@ class LiveFeed:
         if self._over or self._ending():
             raise Unavailable("The server is shutting down.")
         if not self._followers:
-            self._reading.begin_turn()  # what the last ones were told may be as old as the pause since then
+            self._reading.begin_turn()  # the cached pages may be as old as the time without followers
         self._followers += 1
         self._wanted.set()
         try:
@@ -65,7 +65,7 @@ class LiveFeed:
         """
         began = False
         while not self._over:
-            turn = self._turn  # before the look: what comes during it must not be waited for
+            turn = self._turn  # before the query: entries that arrive during the query end this turn
             try:
                 document = await self._reading.after(since)
             except Unavailable:
@@ -124,7 +124,7 @@ class LiveFeed:
             return await anyio.to_thread.run_sync(self._feed.last, limiter=self._thread)
         except Unavailable:
             log.debug("the revocation feed is waiting for the database")
-        except Exception as error:  # noqa: BLE001 - whatever it was: without heads, those who follow fail closed
+        except Exception as error:  # noqa: BLE001 - any error: without heads, followers fail closed
             log.warning("the revocation feed was interrupted", error=type(error).__name__)
         return None
 
@@ -138,15 +138,15 @@ class LiveFeed:
 
 
 MEDIA_TYPE = "text/event-stream"
-TAKE_SECONDS = 15.0  # whoever takes nothing for so long loses the place
-_HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}  # no proxy shall keep events back
+TAKE_SECONDS = 15.0  # a follower that reads nothing for this long is disconnected
+_HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}  # proxies must not buffer events
 
 
 class Stream(StreamingResponse):
     """The HTTP response with the first page and all following pages.
 
-    `places` holds what the follower occupies: one of the limited number of streams, and its registrations for news.
-    All of these are released when the stream ends.
+    `places` contains the contexts that end with the stream: the follower's place in the limit of streams, and its
+    registrations as a follower.
     """
 
     def __init__(self, first: FeedDocument, following: AsyncIterator[FeedDocument], places: ExitStack) -> None:
@@ -171,7 +171,7 @@ async def _messages(first: FeedDocument, following: AsyncIterator[FeedDocument])
         async for document in following:
             yield _message(document)
     except Unavailable:
-        return  # the reader comes back and is told why there is nothing
+        return  # the reader reconnects and gets the error
 
 
 def _message(document: FeedDocument) -> bytes:

@@ -15,12 +15,12 @@ from authsec_server.revocations import store
 from authsec_server.revocations.model import FeedPage, Revocation, Subject, SubjectKind
 from authsec_server.settings import MAX_TOKEN_LIFETIME_CAP
 
-# Not the setting: it may have been higher when the tokens were signed. The day is for clocks that differ, since
-# `audit verify` expects a row for as long as a token may live.
+# The cap, not the setting: the setting may have been higher when the tokens were signed. The day is for clocks that
+# differ, because `audit verify` expects a row for as long as a token may live.
 MATTERS_FOR = timedelta(seconds=MAX_TOKEN_LIFETIME_CAP, days=1)
 BATCH = 5_000  # values in one statement
-SNAPSHOT_AT_MOST = 10_000  # entries; those beyond follow on further pages
-SNAPSHOT_FROM = 1000  # entries that are kept, from which on whoever begins is spared those that later ones cover
+SNAPSHOT_AT_MOST = 10_000  # entries; the other entries follow on further pages
+SNAPSHOT_FROM = 1000  # stored entries; a new reader of a feed with so many entries gets a snapshot
 
 
 def end(tx: Tx, kind: SubjectKind, subject_id: str, now: datetime) -> Revocation:
@@ -108,12 +108,12 @@ def page(tx: Tx, sequence: int, limit: int, snapshot: Callable[[Tx], Sequence[Re
 def forget(tx: Tx, now: datetime, *, version: int = MAX_VERSION) -> None:
     """Delete entries that can no longer revoke a token, because all tokens that they revoke have expired.
 
-    `version` is one that the authority had when these entries were already old. An entry with a higher version stays,
-    whatever its time: the clock of the machine that recorded it may have been behind.
+    `version` is the authority version at a time when these entries were already old. An entry with a higher version
+    stays even if its date is old: the clock of the server that recorded the entry may have been behind.
 
     Deletion stops at the first entry that must stay, so all entries after it also stay.
-    The last entry of a signing key must always stay, for two reasons.
-    A thief of the key can sign tokens with a present date. An API may load its keys from an old file.
+    The last entry of a signing key always stays: a thief of the key can sign tokens with a present date, and an API may
+    still have the key from an old file.
     """
     store.delete_before(tx.connection, now - MATTERS_FOR, version)
 
@@ -142,7 +142,7 @@ def after(tx: Tx, subjects: Collection[Subject], version: int) -> list[Revocatio
 
 
 def of_roles(tx: Tx, version: int) -> Iterator[list[Revocation]]:
-    """Yield the entries of roles with a higher version than `version`, in order, some at a time."""
+    """Yield the entries of roles with a higher version than `version`, in order, in batches."""
     after = 0
     while found := store.of_roles(tx.connection, version, after, SNAPSHOT_AT_MOST):
         yield found
@@ -166,7 +166,7 @@ def last_versions(tx: Tx, subjects: Collection[Subject], *, below: int | None = 
 
 
 def is_revoked(jti: ColumnElement[str]) -> ColumnElement[bool]:
-    """Return the SQL condition that a token was revoked by a revocation of this one token.
+    """Return the SQL condition that a token was revoked individually.
 
     `jti` is the column with the token's id in the statement that uses the condition.
     """

@@ -90,9 +90,13 @@ def numbered(connection: Connection, sequence: int) -> Revocation | None:
 def delete_before(connection: Connection, instant: datetime, version: int) -> None:
     """Delete all entries before the first entry that must stay. Never delete the newest entry.
 
-    Entries with the time `instant` or later must stay, entries with a version above `version`, and the last entry of
-    each signing key.
-    The deletion leaves no gap in the numbers, because readers take a gap for a withheld entry.
+    These entries must stay:
+
+    - entries with the time `instant` or later;
+    - entries with a version above `version`;
+    - the last entry of each signing key.
+
+    The deletion leaves no gap in the numbers, because readers treat a gap as a withheld entry.
     The order of the numbers can differ from the order of the times, because the clocks of servers differ.
     """
     columns = revocations.c
@@ -153,7 +157,7 @@ def last_versions(
 def has_ended(kind: SubjectKind, subject_id: ColumnElement[str]) -> ColumnElement[bool]:
     """Return the SQL condition that the subject has a revocation.
 
-    `subject_id` is a column of the statement that uses the condition, so it may be about many subjects.
+    `subject_id` is a column of the statement that uses the condition, so one statement can check many subjects.
     """
     its = (revocations.c.subject_kind == kind, revocations.c.subject_id == subject_id)
     return select(revocations.c.sequence).where(*its).exists()
@@ -173,7 +177,7 @@ def newest_of_each(connection: Connection, limit: int) -> list[Revocation]:
     Versions rise with the numbers, so the newest entry of a subject revokes all that earlier entries revoke.
     """
     columns = revocations.c
-    # A group by over the index, since a probe of each row for a later one takes a second where many have a thousand.
+    # GROUP BY reads only the index. A subquery for each row takes a second if many subjects have a thousand entries.
     of_each = select(func.max(columns.sequence).label("sequence")).group_by(columns.subject_kind, columns.subject_id)
     newest = of_each.subquery()
     joined = select(revocations).join(newest, columns.sequence == newest.c.sequence)
@@ -221,7 +225,7 @@ def note_follower(connection: Connection, proved: Mapping[str, bool], now: datet
     A follower without a proof does not delete the time of an earlier proof.
     """
     upsert = postgresql_insert if connection.dialect.name == "postgresql" else sqlite_insert
-    for audience in sorted(proved):  # in one order always: two servers must not wait for each other in a circle
+    for audience in sorted(proved):  # sorted: two servers that write the same rows in different orders would deadlock
         its = {"audience": audience, "seen_at": now, "proved_at": now if proved[audience] else None}
         statement = upsert(feed_followers).values(its)
         kept = func.coalesce(statement.excluded.proved_at, feed_followers.c.proved_at)

@@ -14,7 +14,7 @@ import structlog
 from authsec_server.db import Database, Tx, rows
 from authsec_server.revocations import store
 
-FOLLOWS_FOR = timedelta(minutes=2)  # after it was seen last; a stream that stands is noted every minute
+FOLLOWS_FOR = timedelta(minutes=2)  # after the last time seen; an open stream is noted every minute
 MOST_AUDIENCES = 16  # in one claim
 MOST_CHARACTERS = 4096  # of one claim
 
@@ -22,12 +22,12 @@ MOST_CHARACTERS = 4096  # of one claim
 class Following(StrEnum):
     """How certain the authority is that an API follows the feed."""
 
-    PROVED = "proved"  # by its own credential
-    SAID = "said"  # somebody says so who may be anybody
+    PROVED = "proved"  # proved by the API's own credential
+    SAID = "said"  # claimed by a reader without a credential
     NO = "no"  # not seen in the last two minutes
 
 
-Proof = Callable[[], str | None]  # the audience of the API whose credential came along, as it stands by then
+Proof = Callable[[], str | None]  # returns the audience of the API that now has the reader's credential
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,7 +79,7 @@ def read_claim(headers: Collection[str], proof: Proof | None = None) -> Claim:
     return Claim(audiences=names, proof=proof)
 
 
-KEPT_FOR = timedelta(days=30)  # that somebody followed once
+KEPT_FOR = timedelta(days=30)  # the record of a follower
 
 
 def seen(tx: Tx, audiences: Collection[str]) -> dict[str, LastSeen]:
@@ -102,14 +102,14 @@ def forget(tx: Tx, now: datetime) -> None:
 
 log = structlog.get_logger(__name__)
 
-EVERY = timedelta(minutes=1)  # one audience is written, while somebody follows for it
-BETWEEN_ROUNDS = 1.0  # seconds, however many claims come
-AT_LEAST_EVERY = 20.0  # seconds, for streams that stand
+EVERY = timedelta(minutes=1)  # how often the record of a followed audience is written
+BETWEEN_ROUNDS = 1.0  # seconds, for any number of claims
+AT_LEAST_EVERY = 20.0  # seconds, for open streams
 MOST_NETWORKS = 256  # whose last page is remembered until the next round
 
 
 class SubscriberTracker:
-    """Collects the followers that this process has seen, and saves them. The task `run` must run meanwhile.
+    """Collects the followers that this process has seen. The task `run` saves them, and must always run.
 
     Call `heard` and `streaming` only in the event loop of `run`.
     `known` returns the audiences that tokens can have.
@@ -126,7 +126,7 @@ class SubscriberTracker:
         self._known = known
         self._now = now
         self._streaming: dict[object, Claim] = {}
-        self._pages: dict[str, Claim] = {}  # by network: whoever reads page by page comes again each second
+        self._pages: dict[str, Claim] = {}  # by network: a reader without a stream may read a page each second
         self._noted: dict[tuple[str, bool], datetime] = {}  # of known audiences only
         self._wanted = anyio.Event()
 
@@ -159,7 +159,7 @@ class SubscriberTracker:
             claims, self._pages = [*self._streaming.values(), *self._pages.values()], {}
             try:
                 self._forget_proofs(await anyio.to_thread.run_sync(self.note, claims))
-            except Exception as error:  # noqa: BLE001 - whatever it was: people are told less, and nothing else is lost
+            except Exception as error:  # noqa: BLE001 - any error: only the records of followers are lost
                 log.warning("the followers of the revocation feed could not be recorded", error=type(error).__name__)
             await anyio.sleep(BETWEEN_ROUNDS)
 

@@ -75,7 +75,7 @@ def _add_actions(connection: Connection, role: RoleDefinition) -> None:
 def by_ids(connection: Connection, ids: Collection[str]) -> dict[str, RoleDefinition]:
     """Map these ids to their roles. Unknown ids are left out. Each statement loads up to 10,000 ids."""
     found: dict[str, RoleDefinition] = {}
-    for some in in_batches(ids, _AT_ONCE):  # planted events may name any number of roles
+    for some in in_batches(ids, _AT_ONCE):  # events that raw SQL inserted may name any number of roles
         found |= {role.id: role for role in loaded(connection, select(roles).where(roles.c.id.in_(some)))}
     return found
 
@@ -98,9 +98,9 @@ def _matches(text: str) -> ColumnElement[bool]:
 
 
 def loaded(connection: Connection, statement: Select[Any]) -> list[RoleDefinition]:
-    """Load the roles of this statement with their actions, in one statement.
+    """Load the roles of this statement and their actions.
 
-    Requests for tokens wait for the result.
+    One SQL statement loads both, because token requests wait for the result.
     """
     wanted = statement.subquery()
     joined = select(wanted, role_actions.c.action).outerjoin(role_actions, role_actions.c.role_id == wanted.c.id)

@@ -7,14 +7,14 @@ caller's permissions.
 |---|---|
 | `request` | syntax and limits of a token request |
 | `decision` | every reason to refuse; granted actions, audience and lifetime |
-| `issue` | the steps of a request: facts, proof, record, signature; which of them need a thread |
+| `issue` | the steps of a request: facts, proof, record, signature; which steps need a thread |
 | `recording` | the transaction that many requests share: decide and record |
 | `limits` | rate limits |
-| `templates` | what the tokens of one decision have in common: claims and event as texts with holes |
-| `records` | how the audit log keeps a refusal |
-| `facts` | loading of facts; the facts of recent requests, kept in memory |
+| `templates` | the common parts of the tokens of one decision: claims, event and answer with placeholders |
+| `records` | record a refusal in the audit log, as an event or in a count |
+| `facts` | load facts; cache the facts of recent requests |
 | `claims` | header and claims of a token |
-| `direct` | which requests the HTTP protocol answers without the application |
+| `direct` | answer the usual request without the ASGI application |
 | `api` | the endpoint: the texts that the agent reads after a refusal, status codes, headers; `/oauth/token` |
 | `hints` | the texts that the operator reads about a refusal: the remedy and its console page |
 | `events_api` | one audit event with its request and its remedy |

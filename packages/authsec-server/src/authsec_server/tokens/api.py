@@ -45,20 +45,20 @@ _ANSWERS: Mapping[Reason, tuple[int, str]] = {
     Reason.CLIENT_DISABLED: (403, "This client is disabled."),
     Reason.NO_DELEGATION: (404, "Nothing is delegated to this client."),
     Reason.DELEGATION_ENDED: (410, "The delegations to this client have expired or were revoked."),
-    Reason.ACTION_NOT_ALLOWED: (403, "This client is not allowed every action that it requested."),
+    Reason.ACTION_NOT_ALLOWED: (403, "This client requested an action that it may not use."),
     Reason.PROOF_NOT_ACCEPTED: (403, "The delegation does not accept this kind of proof."),
 }
 
 _MALFORMED = {Reason.INVALID_TARGET: "resource is malformed."}
 _NOT_DELEGATED_THERE = "The requested actions are not delegated for the requested resource."
 _GRANTABLE = {Reason.NO_DELEGATION, Reason.DELEGATION_ENDED, Reason.ACTION_NOT_ALLOWED}
-"""What a new trust delegation would change."""
+"""Reasons for a refusal after which a new trust delegation can help."""
 
 
 def routes(tokens: DelegationTokens) -> list[Route]:
-    """Return the endpoint, which checks the HTTP method itself.
+    """Return the route of the endpoint. The endpoint checks the HTTP method itself.
 
-    Otherwise an automatic HEAD request would issue a token that nobody reads.
+    Otherwise the framework would answer a HEAD request like a GET request, and would issue a token that nobody reads.
     """
 
     async def delegation_token(request: Request) -> Response:
@@ -151,13 +151,13 @@ def _headers(denied: Denied) -> Mapping[str, str]:
     if denied.reason is Reason.RATE_LIMITED:
         return retry_after(denied.retry_after)
     if denied.reason is Reason.ATTESTATION_REQUIRED:
-        return {"WWW-Authenticate": 'Bearer realm="authsec"'}  # RFC 6750 section 3: no code where no proof came
+        return {"WWW-Authenticate": 'Bearer realm="authsec"'}  # RFC 6750 section 3: no error code without a proof
     if denied.reason is Reason.ATTESTATION_INVALID:
         return {"WWW-Authenticate": 'Bearer realm="authsec", error="invalid_token"'}
     return {}
 
 
-AT_ONCE, OF_ONE_NETWORK = 64, 8  # forms of strangers that are read at once: each may dawdle
+AT_ONCE, OF_ONE_NETWORK = 64, 8  # concurrent requests while their forms are read: a stranger may send a form slowly
 
 
 def token_endpoint(*, issuer: str, address_limit: int, monotonic: Callable[[], float]) -> list[Route]:

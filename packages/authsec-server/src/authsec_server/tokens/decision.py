@@ -93,7 +93,7 @@ class GrantedAuthority:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
-    """The data that a decision needs, read at one authority version, which the change `change_id` made.
+    """The data for a decision, read at the authority version `version`. The change `change_id` made this version.
 
     `trusted_issuers` are the trusted issuers of the client's proofs.
     """
@@ -101,8 +101,8 @@ class Facts:
     version: int
     client: Client | None
     authorities: tuple[GrantedAuthority, ...]
-    audiences: Mapping[str, str]  # a resource as requested → the audience it names
-    algorithms: Mapping[str, Algorithm] = field(default_factory=dict)  # of audiences that have not RS256
+    audiences: Mapping[str, str]  # requested resource → its audience
+    algorithms: Mapping[str, Algorithm] = field(default_factory=dict)  # only audiences without RS256
     trusted_issuers: Mapping[str, TrustedIssuer] = field(default_factory=dict)  # by id
     change_id: str = ""
 
@@ -134,8 +134,8 @@ class Granted:
     audience: tuple[str, ...]
     algorithm: Algorithm
     lifetime: int
-    sources: tuple[GrantedAuthority, ...]  # the delegations it draws from, by id
-    trusted_issuer: TrustedIssuer | None  # whose word proved the client
+    sources: tuple[GrantedAuthority, ...]  # the delegations that grant the actions, by id
+    trusted_issuer: TrustedIssuer | None  # the issuer of the client's proof, if there is one
     version: int
 
 
@@ -147,7 +147,7 @@ def decide(
     limits: LifetimeLimits,
     now: datetime,
 ) -> Granted | Denied:
-    """Run the endpoint's checks in order, from the check for `client_disabled` on.
+    """Run the endpoint's checks in order, starting with `client_disabled`.
 
     `proved` must belong to `facts.client`.
     """
@@ -186,7 +186,7 @@ def decide(
 
 
 def still_proves(client: Client, proved: Proved, now: datetime) -> bool:
-    """Return whether the client still has the proof. The evidence was checked on earlier facts."""
+    """Return whether the client still has the proof, which was verified with earlier facts."""
     return any(
         (proof.id, proof.trusted_issuer_id) == (proved.proof_id, proved.trusted_issuer_id)
         and (proof.expires_at is None or _seconds_until(proof.expires_at, now) >= 1)
@@ -195,7 +195,7 @@ def still_proves(client: Client, proved: Proved, now: datetime) -> bool:
 
 
 def still_trusted(facts: Facts, proved: Proved) -> bool:
-    """Return whether the trusted issuer of the proof is the same. In another revision it may have other keys."""
+    """Return whether the trusted issuer is unchanged. Another revision of the issuer may have other keys."""
     if proved.trusted_issuer_id is None:
         return True
     trusted_issuer = facts.trusted_issuers.get(proved.trusted_issuer_id)
@@ -229,8 +229,8 @@ def _usable(authorities: Sequence[GrantedAuthority], proved: Proved, now: dateti
 def _too_much(wanted: frozenset[str], offered: frozenset[str], serving: Sequence[GrantedAuthority]) -> Denied:
     """Return the refusal of a request for too many actions.
 
-    The refusal contains the smaller request that would pass for this audience. Without a clear audience, there
-    is no such request.
+    The refusal names a smaller request that would pass for this audience. If the audience is ambiguous, it
+    names no smaller request.
     """
     if not offered:
         return Denied(reason=Reason.ACTION_NOT_ALLOWED, details="The trust delegation currently allows no action.")
@@ -241,7 +241,7 @@ def _too_much(wanted: frozenset[str], offered: frozenset[str], serving: Sequence
 
 
 def with_unknown(denied: Denied, existing: Collection[str]) -> Denied:
-    """Return the same refusal. Missing actions that are not in `existing` are marked as unknown."""
+    """Return the refusal with all missing actions outside of `existing` marked as unknown."""
     unknown = tuple(action for action in denied.missing if action not in existing)
     told = replace(denied, unknown=unknown)
     return replace(told, details=_details(told)) if unknown else denied
@@ -299,7 +299,7 @@ def _audience(
 
 
 def _with_ended(denied: Denied, facts: Facts, resources: Sequence[str], default: str, now: datetime) -> Denied:
-    """Return the same refusal. It says so if the client had a delegation for these resources that has ended."""
+    """Return the refusal. Its text mentions a delegation for these resources that has ended, if there is one."""
     asked = frozenset(facts.audiences.get(resource, resource) for resource in resources)
     ended = any(
         asked <= _audiences_of(authority, default) and state(authority.delegation, now) in ENDED_STATES
@@ -312,7 +312,7 @@ def _with_ended(denied: Denied, facts: Facts, resources: Sequence[str], default:
 
 
 def _algorithm(facts: Facts, audience: frozenset[str]) -> Algorithm | Denied:
-    """Return the algorithm that signs a token for these audiences. A token has one signature, so all must share it."""
+    """Return the one signing algorithm of all these audiences, or a refusal if their algorithms differ."""
     its = {each: facts.algorithms.get(each, Algorithm.RS256) for each in sorted(audience)}
     if len({*its.values()}) == 1:
         return next(iter(its.values()))

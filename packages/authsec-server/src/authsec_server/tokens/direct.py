@@ -1,9 +1,12 @@
-"""Answer the usual token request from the HTTP protocol, without the ASGI application.
+"""Answer the usual token request in the HTTP protocol, without the ASGI application.
 
-The application takes several times as long as everything else but the signature. Only a granted token is answered here.
-A request goes to the application before anything was charged or recorded if anything about it is unusual. It also goes
-there, with its outcome, if it got no token. So all other answers have one author, and both ways give the same answers
-under the same limits.
+Without the signature, the application takes several times as long as all other steps of a token request.
+Only a granted token is answered here. The application answers all other requests:
+
+- an unusual request, before anything is charged or recorded;
+- a request that got no token, with the recorded outcome.
+
+Both ways give the same answers under the same limits.
 """
 
 from __future__ import annotations
@@ -24,7 +27,7 @@ from authsec_server.tokens.request import PATH, TokenRequest, evidence_in, parse
 from authsec_server.web.middleware import SECURITY_HEADERS, ConcurrencyLimit, log_request
 from authsec_server.web.request_context import RequestContext, context_of, put_context
 
-MAX_QUERY: Final = 256  # octets of a query that stays in memory
+MAX_QUERY: Final = 256  # octets of a query whose result is cached
 _BEGUN: Final = "authsec.token_request"
 # A request with one of these has a body, asks for another protocol, or names its client in a header.
 _UNUSUAL: Final = frozenset({b"content-length", b"transfer-encoding", b"expect", b"upgrade", b"x-client-id"})
@@ -37,8 +40,8 @@ _ALWAYS: Final = "".join(f"{name.lower()}: {value}\r\n" for name, value in SECUR
 class DirectTokens:
     """Answers requests for delegation tokens.
 
-    `admits` returns whether the server accepts a request with this Host header now. `new_context` makes the context of
-    a request, and `limit` is that of all requests in progress.
+    `admits` returns whether the server accepts requests with this Host header now. `new_context` makes the context of
+    a request. `limit` limits the number of concurrent requests to the server.
     """
 
     def __init__(
@@ -56,7 +59,7 @@ class DirectTokens:
         self._granted = ENDED.labels("granted")
 
     def begin(self, scope: Scope) -> asyncio.Future[Any] | None:
-        """Begin to issue the token. None if the application must answer the request; then nothing has happened."""
+        """Begin to issue the token. Return None, without any effect, if the application must answer the request."""
         if scope["path"] != PATH or scope["method"] != "GET":
             return None
         headers = _headers(scope)
@@ -78,7 +81,7 @@ class DirectTokens:
         return begun.done
 
     def answer(self, scope: Scope) -> bytes | None:
-        """Return headers and body of the answer. None if the application must answer the request."""
+        """Return headers and body of the answer. Return None if the application must answer the request."""
         try:
             issued = scope[_BEGUN].issued()
         except Unavailable:
@@ -92,20 +95,20 @@ class DirectTokens:
         return b"".join((_HEADERS % (len(body), context_of(scope).request_id.encode()), _ALWAYS, body))
 
     def answered(self, scope: Scope) -> None:
-        """Log a request whose answer was written."""
+        """Log the request after its answer was written."""
         log_request(scope, 200)
 
 
 def was_tried(scope: Scope) -> bool:
-    """Whether `DirectTokens` has looked at the request, also if it has not begun to issue the token."""
+    """Whether `DirectTokens` has tried to begin this token request."""
     return _BEGUN in scope
 
 
 def take_begun(scope: Scope) -> PendingToken | None:
-    """Return the token request that was begun before the application got it; None if none was.
+    """Return the token request that `DirectTokens` has begun, and remove it from the scope. None if there is none.
 
-    The scope forgets it. The attack: a stranger keeps many connections open after refused requests for a client with
-    many delegations. Each idle connection keeps the scope of its last request, which would keep facts of its own.
+    The attack: a stranger sends refused requests for a client with many delegations, and keeps the connections open.
+    An idle connection keeps the scope of its last request, so each connection would keep a copy of the client's facts.
     """
     begun: PendingToken | None = scope.get(_BEGUN)
     if begun is not None:
@@ -114,7 +117,7 @@ def take_begun(scope: Scope) -> PendingToken | None:
 
 
 def _headers(scope: Scope) -> Mapping[bytes, bytes] | None:
-    """Return the headers by name; None if one is unusual, or if one that counts is there more than once."""
+    """Return the headers by name. Return None for an unusual header, or for a second Host or Authorization header."""
     found: dict[bytes, bytes] = {}
     for name, value in scope["headers"]:
         if name in _UNUSUAL or (name in found and name in {b"host", b"authorization"}):
@@ -139,6 +142,6 @@ def _request(query: bytes, authorization: bytes | None, context: RequestContext)
 
 @lru_cache(maxsize=2048)
 def _asked(query: bytes) -> TokenRequest | None:
-    """Return what is asked for in the query, without what the headers say; None if that is not complete."""
+    """Return the request that the query contains, without the headers. Return None for a refused query."""
     parsed = parse(QueryParams(query).multi_items(), [], [], address="", request_id="")
     return None if isinstance(parsed, Denied) else parsed

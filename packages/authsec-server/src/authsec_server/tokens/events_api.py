@@ -58,7 +58,7 @@ async def show(call: Call[NoBody]) -> Stories:
 def operations() -> list[AnyOperation]:
     """Return the operation.
 
-    Operations with a fixed word at the same place in the path must be registered before this one.
+    The path of this operation ends with any word. Operations with a fixed last word must be registered before.
     """
     return declared(show)
 

@@ -1,8 +1,8 @@
-"""Load the facts for the decision on a token request, and keep those of recent requests in memory.
+"""Load the facts for the decision on a token request, and cache the facts of recent requests.
 
-Kept facts have the authority version at which they were read, and the random id of the change that made it. The
-transaction that records the token compares both once more. Before it, kept facts let a request continue and never
-refuse one: who wants to refuse reads again. A change by raw SQL leaves both as they are. So facts are read again after
+Cached facts have an authority version and the random id of the change that made this version. The transaction that
+records the token compares both with the database. Cached facts are never the reason for a refusal: before a refusal,
+the facts are read again. A change by raw SQL does not change the version, so facts are also read again after
 `MOST_SECONDS`.
 """
 
@@ -27,11 +27,11 @@ from authsec_server.tokens.templates import Template, TemplateKey
 
 V = TypeVar("V")
 MOST: Final = 1_000_000  # actions and audiences, of some 80 bytes each
-MOST_RESOURCES: Final = 4  # combinations of resources for which the facts of one client are kept
-MOST_SECONDS: Final = 600.0  # for which facts are kept: reading them for each token costs as much as the token
-MOST_WAITING: Final = 2_000  # of one request that waits outside of a thread: of these there may be hundreds
+MOST_RESOURCES: Final = 4  # combinations of resources for which the facts of one client are cached
+MOST_SECONDS: Final = 600.0  # facts are cached this long: reading them for each token would double its cost
+MOST_WAITING: Final = 2_000  # weight of the facts of one request that waits without a thread; hundreds may wait
+FIXED_WEIGHT: Final = 50  # weight of the other facts of a client: some 4 kB
 _NOTHING: Final[Mapping[str, Any]] = {}
-FIXED_WEIGHT: Final = 50  # of the facts of one client: some 4 kB
 
 
 def load_facts(tx: Tx, request: TokenRequest, default_audience: str) -> Facts:
@@ -86,7 +86,7 @@ def _of(names: Iterable[str], all_: Mapping[str, V]) -> Mapping[str, V]:
 
 @dataclass(slots=True)
 class KeptFacts:
-    """Facts, and the templates of the tokens that were granted on them.
+    """Cached facts, and the templates of the tokens that were granted with these facts.
 
     `read_at` is a time before the facts were read, in seconds of the monotonic clock.
     """
@@ -96,15 +96,16 @@ class KeptFacts:
     templates: dict[TemplateKey, Template] = field(default_factory=dict)
 
     def are_of(self, tx: Tx) -> bool:
-        """Whether the facts are those of the authority that this transaction sees."""
+        """Whether this transaction sees the same authority version and change as the facts."""
         return (self.facts.version, self.facts.change_id) == (tx.version, tx.change_id)
 
 
 class RecentFacts:
-    """The facts of recent requests that were granted. Facts that were used longest ago make room.
+    """A cache of the facts of recent requests that were granted. A full cache drops the least recently used facts.
 
-    The attack: a stranger asks for many resources or scopes of a client, and fills the memory. So facts are kept only
-    for requests that got a token, for few resources of each client, and up to `most` actions and audiences altogether.
+    The attack: a stranger requests many resources or scopes of a client, to fill the memory. So the cache has only
+    facts of requests that got a token. It has few resources of each client, and at most `most` actions and audiences
+    altogether.
     """
 
     def __init__(self, most: int = MOST) -> None:
@@ -113,10 +114,11 @@ class RecentFacts:
         self._using = threading.Lock()
 
     def of(self, request: TokenRequest, now: float) -> KeptFacts | None:
-        """Return the facts for a request of this client for these resources, of any version; None if there are none.
+        """Return the cached facts for this client and these resources; None if there are none.
 
-        `now` is in seconds of the monotonic clock. Facts that were read `MOST_SECONDS` before `now` are left out.
-        The attack: somebody changes a row for the moment of one request, and later tokens have what the row had then.
+        The facts may have an old authority version. Facts that were read `MOST_SECONDS` before `now` are left out.
+        `now` is in seconds of the monotonic clock. The attack: raw SQL changes a row for a moment. Facts from this
+        moment would affect tokens for a long time.
         """
         with self._using:
             of_client = self._kept.get(request.client_id)
@@ -127,13 +129,13 @@ class RecentFacts:
             return kept if kept is not None and now - kept.read_at < MOST_SECONDS else None
 
     def with_templates(self, request: TokenRequest, new: KeptFacts) -> KeptFacts:
-        """Return new facts with the templates of the facts that were kept before, if these are equal."""
+        """Return the new facts. If the cached facts are equal, the result also has their templates."""
         with self._using:
             kept = self._kept.get(request.client_id, {}).get(request.resources)
         return new if kept is None or kept.facts != new.facts else KeptFacts(new.facts, new.read_at, kept.templates)
 
     def keep(self, request: TokenRequest, kept: KeptFacts) -> None:
-        """Keep the facts of a request that got a token. Call this after the commit, not before: it may fail."""
+        """Cache the facts of a request that got a token. Call this only after the commit, which may fail."""
         with self._using:
             of_client = self._kept.setdefault(request.client_id, {})
             self._kept.move_to_end(request.client_id)
@@ -153,7 +155,7 @@ class RecentFacts:
 
 
 def weight(facts: Facts) -> int:
-    """Return how many actions and audiences the facts have, and so many more as the other fields take."""
+    """Return the number of actions and audiences in the facts, plus a constant for the other fields."""
     return FIXED_WEIGHT + sum(
         len(each.delegation.actions) + len(each.role.actions) + len(each.delegation.audiences)
         for each in facts.authorities

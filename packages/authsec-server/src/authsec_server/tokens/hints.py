@@ -1,7 +1,7 @@
 """The remedy for a refused token request, for the operator, and the console page for the remedy.
 
-The answer to the agent describes only what the *caller* can do. From the answer, an unauthenticated caller
-learns nothing new. The remedies here are for the person who decides. All functions are pure.
+The answer to the agent only describes what the caller can do, and tells an unauthenticated caller nothing new. The
+remedies in this module are for the operator. All functions are pure.
 """
 
 from __future__ import annotations
@@ -106,7 +106,7 @@ _ALWAYS: Mapping[Reason, tuple[str, Place]] = {
         Place.NEW_DELEGATION,
     ),
     Reason.DELEGATION_ENDED: (
-        "Every trust delegation of the agent has expired or was revoked, which cannot be undone: create a new one.",
+        "Every trust delegation of the agent has expired or was revoked: create a new trust delegation.",
         Place.NEW_DELEGATION,
     ),
     Reason.UNAVAILABLE: (
@@ -132,7 +132,7 @@ _TRUSTED_ISSUER_AWAY = Remedy(
 
 def _action_not_allowed(detail: Mapping[str, Any]) -> Remedy:
     missing, smaller = _texts(detail, "missing"), _texts(detail, "smaller")
-    if "missing" not in detail:  # it proved nothing, and of such requests only how many there were is recorded
+    if "missing" not in detail:  # unauthenticated requests are only counted, so their actions are not recorded
         return Remedy(
             text="The agent requested an action that is not delegated to it, or that its role no longer has. For an "
             "unattested client, the action is not recorded. Compare the scope that the agent requests with its "

@@ -72,7 +72,7 @@ def _ended(tx: Tx, jws: VerifiedJws) -> bool:
 
 
 def subjects(kid: str, claims: Mapping[str, Any]) -> frozenset[Subject]:
-    """Return the subjects that a token depends on, such as its client, delegations and proof. `kid` is its key."""
+    """Return the subjects that a token depends on, such as its client, delegations and proof. `kid` names the key."""
     return subjects_of_token(
         client=claims["client_id"],
         delegations=claims["delegation_ids"],
@@ -94,7 +94,7 @@ def routes(credentials: ApiCredentials, introspection: Introspection) -> list[Ro
     async def introspect(request: Request) -> Response:
         context, sent = context_of(request.scope), request.headers.getlist("authorization")
         try:
-            # Before the body is read: whoever is no API shall neither dawdle here nor make us work.
+            # Before the body is read: only an authenticated API may use the time of this server.
             api = await run_in_threadpool(credentials.prove, sent, context)
             token = await _token(request)
             claims = await run_in_threadpool(introspection.active, token, api.identifier)
@@ -124,7 +124,7 @@ async def _token(request: Request) -> str:
     if "token" in request.query_params:
         raise Invalid(
             "token",
-            "The address of the request contains a token. Addresses are often logged.",
+            "The URL of the request contains a token. URLs are often logged.",
             "Send the token in the form.",
         )
     token = (await read_parameters(request)).get("token", "")

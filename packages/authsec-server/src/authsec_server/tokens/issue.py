@@ -43,9 +43,9 @@ class Issued:
 
 
 class PendingToken:
-    """A request that waits for its facts, its record and its signature. To be made in an event loop.
+    """A token request that waits for its facts, its audit record and its signature. Create it in an event loop.
 
-    `done` has no result of its own. Once it is done, `issued` and `outcome` have theirs.
+    `done` has no result. When `done` is complete, call `issued` or `outcome`.
     """
 
     def __init__(self, tokens: DelegationTokens, request: TokenRequest) -> None:
@@ -53,23 +53,26 @@ class PendingToken:
         self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._tokens = tokens
         self._read: KeptFacts | None = None  # the facts that were read for this request
-        self._failure: BaseException | None = None  # to read them
+        self._failure: BaseException | None = None  # the error while the facts were read
         self._asked: ProvedRequest | None = None
         self._recorded: asyncio.Future[RecordedToken | Denied] | None = None
         self._signature: asyncio.Future[bytes] | None = None
 
     def read_facts(self) -> None:
-        """Read the facts first, with those of other requests. Record the request then, if it can be proved at once."""
+        """Read the facts in a batch with other requests. Then record the request if its proof is quickly verified."""
         self._tokens.reads.submit(self.request).add_done_callback(self._use_facts)
 
     def record(self, kept: KeptFacts, proved: Proved) -> None:
-        """Let the next transaction decide about the request."""
+        """Add the request to the next transaction that decides and records."""
         self._asked = ProvedRequest(request=self.request, kept=kept, proved=proved)
         self._recorded = self._tokens.batches.submit(self._asked)
         self._recorded.add_done_callback(self._begin_to_sign)
 
     def issued(self) -> Issued | None:
-        """Return the token. None if there is none, or if its key is not in memory. Raises `Unavailable`."""
+        """Return the signed token. Return None if no token was granted, or if the signing key is not in memory.
+
+        Raises `Unavailable`.
+        """
         granted = self._granted()
         if granted is None:
             return None
@@ -77,7 +80,7 @@ class PendingToken:
         return self._tokens.issued(granted, self._signed())
 
     async def outcome(self) -> Issued | Denied:
-        """Return what `DelegationTokens.issue` would return. Raises `Unavailable`."""
+        """Return the token or the refusal, as `DelegationTokens.issue` does. Raises `Unavailable`."""
         await self.done
         if self._failure is not None:
             raise self._failure
@@ -101,7 +104,7 @@ class PendingToken:
             if self._failure is None:
                 kept = self._tokens.recent.with_templates(self.request, read.result())
                 if weight(kept.facts) > MOST_WAITING:
-                    return  # a thread reads them again: of these there are few
+                    return  # too large to keep: a thread reads the facts again
                 self._read = kept
                 if (proved := self._tokens.prove_at_once(kept.facts, self.request)) is not None:
                     self.record(kept, proved)
@@ -114,12 +117,12 @@ class PendingToken:
             self._tokens.keep(self._asked)
 
     def _signed(self) -> bytes | None:
-        """Return the signature of a signing process. None if there is none, because the process has ended."""
+        """Return the signature from the signing process. Return None if the process has not signed."""
         its = self._signature
         return None if its is None or its.cancelled() or its.exception() is not None else its.result()
 
     def _granted(self) -> RecordedToken | None:
-        """Return what is recorded if only the signature is missing, and its key is in memory."""
+        """Return the recorded token if it was granted and its key is in memory; otherwise None."""
         its = self._recorded
         if its is None or its.cancelled() or its.exception() is not None:
             return None
@@ -190,16 +193,16 @@ class DelegationTokens:
         return self.issue_charged(request)
 
     async def issue_async(self, request: TokenRequest) -> Issued | Denied:
-        """Do the same as `issue` for a task of an event loop."""
+        """Issue the token as `issue` does, but from a task of an event loop."""
         begun = self.begin(request)
         return await (run_in_threadpool(self.issue, request) if begun is None else begun.outcome())
 
     def begin(self, request: TokenRequest) -> PendingToken | None:
-        """Begin to issue the token, if all that this needs beside the database is in memory, and so no thread.
+        """Begin to issue the token without a thread. Call this in an event loop.
 
-        Return None if it needs more, or if the request would be refused now. Then nothing has been charged. The facts
-        of a client that has not come lately are read first; what is found then is the matter of the `PendingToken`.
-        To be called in an event loop.
+        Return None, without a charge, if the request needs a thread or would be refused now. A request needs a thread
+        if anything except the database is not in memory. If the client's facts are not cached, they are read first. The
+        proof is then verified in the `PendingToken`.
         """
         if self.rates.wait_of_address(request.address):
             return None
@@ -215,13 +218,13 @@ class DelegationTokens:
         return begun
 
     def issue_charged(self, request: TokenRequest, read: KeptFacts | None = None) -> Issued | Denied:
-        """Issue the token as `issue` does, for an address that was charged already.
+        """Issue the token as `issue` does, after the address was charged.
 
-        `read` are facts that were read after the request had come.
+        `read` are facts that were read after the request arrived.
         """
         try:
             return self._issue(request, read, is_last=False)
-        except ProofOutdated:  # somebody changed the client or the trusted issuer meanwhile
+        except ProofOutdated:  # the client or the trusted issuer was changed meanwhile
             return self._issue(request, None, is_last=True)
 
     def _issue(self, request: TokenRequest, read: KeptFacts | None, *, is_last: bool) -> Issued | Denied:
@@ -231,7 +234,7 @@ class DelegationTokens:
             proved = self._prove(read.facts, request)
         except Unchecked as error:
             denied = Denied(reason=Reason.UNAVAILABLE, failed=error.failed)
-            with suppress(Unavailable):  # where that cannot be recorded either, the answer is the same
+            with suppress(Unavailable):  # if recording fails too, the answer is the same
                 self.refuse(denied, request.address, request.request_id, facts=read.facts)
             raise
         if isinstance(proved, Denied):
@@ -260,12 +263,15 @@ class DelegationTokens:
         return denied
 
     def keep(self, asked: ProvedRequest) -> None:
-        """Keep the facts on which a token was granted, now that its transaction is durable."""
+        """Cache the facts with which a token was granted. Call this after the commit of its transaction."""
         if asked.kept is not self.recent.of(asked.request, self.monotonic()):
             self.recent.keep(asked.request, asked.kept)
 
     def prove_at_once(self, facts: Facts, request: TokenRequest) -> Proved | None:
-        """Return the proof by kept facts. None where only newer facts may refuse, or the check may ask another host."""
+        """Verify the proof with these facts, without a request to another host. Return None if this is not possible.
+
+        None is not a refusal: newer facts or another host may accept the proof.
+        """
         if facts.client is None:
             return None
         proved = attestation.attest_at_once(
@@ -302,12 +308,12 @@ class DelegationTokens:
         return proved
 
     def issued(self, recorded: RecordedToken, signature: bytes | None = None) -> Issued:
-        """Sign what is recorded, unless there is a signature. Raises `Unavailable`."""
+        """Return the signed token. Without a `signature`, sign it now. Raises `Unavailable`."""
         signature = self.sign(recorded) if signature is None else signature
         return Issued(token=assemble(recorded.signing_input, signature), recorded=recorded)
 
     def sign(self, recorded: RecordedToken) -> bytes:
-        """Return the signature. Raises `Unavailable`."""
+        """Sign the recorded token, and return the signature. Raises `Unavailable`."""
         try:
             return self.signer.sign(recorded.event.kid, recorded.template.algorithm, recorded.signing_input)
         except Exception as error:

@@ -32,7 +32,7 @@ class TokenLimits:
     def charge_client(self, client_id: str, address: str, *, attested: bool) -> float:
         """Charge a request to the client's rate limit.
 
-        An unattested request is charged to another limit, which each pair of client and address has.
+        An unattested request is charged to the limit of its pair of client and address instead.
         """
         if attested:
             return self._client.charge(client_id, self._clock())

@@ -44,7 +44,7 @@ class OwnTokens:
             jws = parse_compact(token)
         except JoseError:
             return None  # no token at all
-        # RFC 8725 section 3.11: nothing of another type passes for a token, whatever else a key may come to sign.
+        # RFC 8725 section 3.11: only the type of delegation tokens is accepted, even if keys sign other types later.
         if jws.header.get("typ") != TYPE or jws.claims.get("iss") != self.issuer:
             return None
         key = next((key for key in self.keys() if key.thumbprint() == jws.header.get("kid")), None)

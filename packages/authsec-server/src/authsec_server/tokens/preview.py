@@ -171,6 +171,6 @@ def _as_proved(proof: Proof, trusted_issuer: TrustedIssuer | None) -> Proved:
 def _checked(proof: Proof, trusted_issuer: TrustedIssuer | None) -> bool:
     """Return whether the authority can verify this proof.
 
-    It cannot if the trusted issuer is unable to prove one of the selectors.
+    The result is false if the trusted issuer cannot prove one of the selectors.
     """
     return proof.checkable and (trusted_issuer is None or can_prove(proof, trusted_issuer))

@@ -1,4 +1,4 @@
-"""Decide about the token requests that wait, and record the results, in one transaction."""
+"""Decide about the waiting token requests and record the results, in one transaction."""
 
 from __future__ import annotations
 
@@ -35,16 +35,16 @@ from authsec_server.tokens.records import Refusals
 from authsec_server.tokens.request import Subject, TokenRequest
 from authsec_server.tokens.templates import Template, key_of, template_of
 
-MOST_TEMPLATES: Final = 4  # of one client and its resources: other proofs and scopes
+MOST_TEMPLATES: Final = 4  # of one client and its resources, for different proofs and scopes
 
 
 @dataclass(slots=True, kw_only=True)
 class ProvedRequest:
-    """A request whose client has proved itself, with the facts of some authority version.
+    """A request whose client is authenticated, with the facts of one authority version.
 
-    `wait` is what the client's rate limit answered: None before it was charged. After the decision, `kept` are the
-    facts on which it was made, and `is_renewed` says that they are others than those on which the client has proved
-    itself. Then the proof is checked again, unless `is_last`.
+    `wait` is the result of the client's rate limit in seconds; None before the charge. The decision may replace `kept`
+    by newer facts, and then sets `is_renewed`. The proof was verified with the older facts. It is then verified again,
+    unless `is_last` is true.
     """
 
     request: TokenRequest
@@ -71,7 +71,7 @@ class RecordedToken:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recorder:
-    """Decides about requests and records the results. `recent` has facts of requests that came before."""
+    """Decides about requests and records the results. `recent` is the cache of facts."""
 
     signer: Signer
     issuance: Issuance
@@ -86,7 +86,7 @@ class Recorder:
 
         The lock keeps the data of the decisions unchanged until the records are durable.
         """
-        now = self.now()  # after the lock: it may have been waited for
+        now = self.now()  # after the lock, because the wait for the lock may take time
         self._renew(tx, asked)
         outdated = [_is_outdated(each, now) for each in asked]
         evidence = [
@@ -111,7 +111,7 @@ class Recorder:
         return outcomes
 
     def _renew(self, tx: Tx, asked: Sequence[ProvedRequest]) -> None:
-        """Give each request facts of the authority that this transaction sees. What is missing is read together."""
+        """Replace outdated facts by the facts that this transaction sees. All missing facts are read together."""
         found: dict[Subject, KeptFacts] = {}
         missing: dict[Subject, TokenRequest] = {}
         begun = self.monotonic()
@@ -131,7 +131,7 @@ class Recorder:
     def _decide(
         self, tx: Tx, asked: ProvedRequest, refusals: Refusals, now: datetime, *, is_fresh: bool
     ) -> Template | Denied:
-        """Return what is granted to the request, or the refusal, which is then recorded or counted."""
+        """Return the template of the granted token, or the refusal. A refusal is recorded or counted."""
         outcome = self._admit(asked, is_fresh=is_fresh) or self._granted(asked, now)
         if isinstance(outcome, Denied):
             outcome = explained(tx, outcome)
@@ -139,7 +139,7 @@ class Recorder:
         return outcome
 
     def _granted(self, asked: ProvedRequest, now: datetime) -> Template | Denied:
-        """Decide on the facts of this request, or find what was decided on them before."""
+        """Decide about the request. If the same decision was made before with these facts, return its template."""
         request, kept, proved = asked.request, asked.kept, asked.proved
         key = key_of(proved, request.actions)
         template = kept.templates.get(key)
@@ -166,7 +166,7 @@ class Recorder:
                 reason=Reason.ATTESTATION_INVALID,
                 details="This assertion was already used; make a new one, with a new `jti`, for each request.",
             )
-        if asked.wait is None:  # a transaction that is repeated charges nothing more
+        if asked.wait is None:  # a repeated transaction must not charge again
             attested = asked.proved.attested
             asked.wait = self.rates.charge_client(request.client_id, request.address, attested=attested)
         return too_often(asked.wait) if asked.wait else None
@@ -194,7 +194,7 @@ class Recorder:
 
 
 def _is_outdated(asked: ProvedRequest, now: datetime) -> bool:
-    """Whether a proof that was checked on earlier facts would be refused, although another check may accept it."""
+    """Whether the proof is no longer valid with the newer facts. A new check may find another valid proof."""
     if asked.is_last or not asked.is_renewed or asked.kept.facts.client is None:
         return False
     its = asked.kept.facts.client

@@ -1,4 +1,4 @@
-"""What the audit log keeps of a token request: a refusal of its own, or one more of those that are counted."""
+"""Record a refused token request in the audit log: as its own event, or in the count of equal refusals."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from authsec_server.tokens.decision import Denied, Facts, Reason
 from authsec_server.tokens.request import TokenRequest
 from authsec_server.web.request_context import limit_key
 
-# A client in a tight loop, and whoever replays its assertions, are recorded by the minute, like a stranger.
+# Requests of a client in a tight loop and replayed assertions are counted by the minute, as those of strangers are.
 _COUNTED = {Reason.RATE_LIMITED, Reason.ATTESTATION_INVALID}
 
 
 @dataclass(slots=True)
 class Refusals:
-    """The refusals of one transaction. They are counted together at its end, so that rows are locked in one order.
+    """The refusals of one transaction. Refusals are counted together at the end, so that rows are locked in one order.
 
     Two transactions that lock the same rows in another order would wait for each other.
     """

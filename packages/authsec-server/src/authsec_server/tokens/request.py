@@ -38,7 +38,7 @@ class TokenRequest:
 
     @property
     def subject(self) -> Subject:
-        """Return what the facts for the decision are about."""
+        """Return the client id and the resources. Facts for the decision are loaded and cached by this value."""
         return self.client_id, self.resources
 
 
@@ -106,7 +106,8 @@ def _invalid_scope(details: str) -> Denied:
 def _resources(given: Sequence[str]) -> tuple[str, ...] | Denied:
     if len(given) > MAX_RESOURCES or any(len(resource) > MAX_RESOURCE for resource in given):
         return Denied(
-            reason=Reason.INVALID_TARGET, details=f"Give at most {MAX_RESOURCES} resources, of a usual length."
+            reason=Reason.INVALID_TARGET,
+            details=f"Request at most {MAX_RESOURCES} resources, each of at most {MAX_RESOURCE} characters.",
         )
     try:
         return tuple(sorted({parse_identifier(resource) for resource in given}))
@@ -117,7 +118,8 @@ def _resources(given: Sequence[str]) -> tuple[str, ...] | Denied:
 def evidence_in(headers: Sequence[str]) -> Evidence | None:
     """Return the credential in the Authorization header (RFC 9110 section 11.6.2).
 
-    If the request has two such headers, return None, because it is unclear which one is meant.
+    Return None without such a header. If the request has two such headers, it is unclear which one is meant. The result
+    is then invalid evidence.
     """
     if not headers:
         return None

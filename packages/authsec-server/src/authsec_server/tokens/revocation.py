@@ -79,7 +79,7 @@ def _slugs(tx: Tx, issued: Collection[Recorded]) -> dict[str, str]:
 
 
 def _slugs_of_deleted(tx: Tx, entries: Sequence[Revocation]) -> Iterator[tuple[str, str]]:
-    """Yield the ids and slugs of deleted roles, in the order of sealing. Each deletion made one of these entries."""
+    """Yield the ids and slugs of deleted roles, in the order of sealing. `entries` are revocations of roles."""
     ended = {(each.version, each.subject_id): each.at for each in entries}
     for it in audit.deleted_roles(tx, ended.values()):
         slug = it.event.detail.get("slug")
@@ -107,7 +107,7 @@ def _subjects(event: Event, slugs: dict[str, str]) -> frozenset[Subject]:
     )
 
 
-LEEWAY = timedelta(seconds=HIGHEST_LEEWAY)  # so much longer an API may take a token, for clocks that differ
+LEEWAY = timedelta(seconds=HIGHEST_LEEWAY)  # an API may accept an expired token this long, because clocks differ
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -207,7 +207,7 @@ def _about(issued: Event, because: str) -> dict[str, Any]:
     }
 
 
-OF_A_CLIENT, SECONDS = 30, 3600  # each is an entry of the feed, for a week, which every API reads
+OF_A_CLIENT, SECONDS = 30, 3600  # each revocation is an entry of the feed for a week, and every API reads it
 
 
 class SelfRevocation:
@@ -262,7 +262,7 @@ class SelfRevocation:
 
 REVOKE = "/authsec/v1/revoke"
 PATH = f"{API}/tokens/revoke"
-AT_ONCE, OF_ONE_NETWORK = 64, 8  # requests of strangers that are read at once: each may dawdle
+AT_ONCE, OF_ONE_NETWORK = 64, 8  # concurrent requests while their forms are read: a stranger may send a form slowly
 _PRIVATE = {"Cache-Control": "no-store"}
 
 
@@ -304,7 +304,7 @@ def routes(self_revocation: SelfRevocation) -> list[Route]:
     async def revoke_of_holder(request: Request) -> Response:
         context = context_of(request.scope)
         with places.one(limit_key(context.address)):
-            # The hint of its type would say nothing new. A file's last line break comes along with what is in it.
+            # `token_type_hint` is ignored. A token that was read from a file may end with a line break.
             token = (await read_parameters(request)).get("token", "").strip()
         if not token:
             raise Invalid("token", "The parameter token is missing.", "Send the token in the form: token=…")

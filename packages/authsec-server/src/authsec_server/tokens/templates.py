@@ -1,8 +1,8 @@
-"""What the tokens of one decision have in common: claims, audit event and answer, with holes for what differs.
+"""The common parts of the tokens of one decision: claims, audit event and answer, with placeholders.
 
-Two requests of a client with the same proof, actions and resources get tokens that differ in their times and their
-`jti`. So the decision is made and written as text once. A template is only used with the facts that it was made from,
-and only while `decide` would return the same for them.
+Two requests of a client with the same proof, actions and resources get tokens that differ only in times and `jti`.
+So the server decides and writes the text only once. A template is used only with the facts that it was made from, and
+only while `decide` would return the same result for these facts.
 """
 
 from __future__ import annotations
@@ -33,10 +33,9 @@ TemplateKey: TypeAlias = tuple[object, ...]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Template:
-    """The claims and the event of a granted token, except for times, `jti` and what identifies the request.
+    """The claims and the event of a granted token, except for the times, the `jti` and the ids of the request.
 
-    `since` and `until` are the first and the last moment at which `decide` certainly returns the same. Both are None if
-    nothing that it reads ever ends.
+    Between `since` and `until`, `decide` returns the same result. Both are None if no end date can change the result.
     """
 
     lifetime: int  # seconds
@@ -44,15 +43,15 @@ class Template:
     since: datetime | None
     until: datetime | None
     event: EventTemplate
-    _pieces: tuple[str, ...]  # of the claims as JSON text, around the holes
+    _pieces: tuple[str, ...]  # the JSON text of the claims, split at the placeholders
     _answer: str  # the members of the answer that are the same for all
 
     def is_valid(self, now: datetime) -> bool:
-        """Whether `decide` returns at `now` what it returned for this template."""
+        """Whether `decide` would return at `now` the same result as for this template."""
         return self.since is None or self.until is None or self.since <= now <= self.until
 
     def signing_input(self, kid: str, issued_at: int, jti: str) -> bytes:
-        """Return the octets to sign (RFC 7515 section 5.1) for a token of this second."""
+        """Return the bytes to sign (RFC 7515 section 5.1) for a token that is issued in this second."""
         one, two, three, four, five = self._pieces
         text = f"{one}{issued_at + self.lifetime}{two}{issued_at}{three}{jti}{four}{issued_at}{five}"
         return _header(kid, self.algorithm) + b"." + _base64url(text.encode())
@@ -66,7 +65,10 @@ class Template:
 
 
 def key_of(proved: Proved, actions: tuple[str, ...] | None) -> TemplateKey:
-    """Return what, beside the facts, decides about a token: the proof without what is used up, and the actions."""
+    """Return the key of a template: the actions, and the proof without its single-use part.
+
+    Together with the facts, these values determine the token.
+    """
     return (
         proved.proof_id,
         proved.kind,
@@ -81,7 +83,7 @@ def key_of(proved: Proved, actions: tuple[str, ...] | None) -> TemplateKey:
 
 
 def template_of(facts: Facts, granted: Granted, issuance: Issuance, now: datetime) -> Template:
-    """Return the template of what `decide` granted at `now` on these facts."""
+    """Return the template of the token that `decide` granted at `now` with these facts."""
     its = claims(granted, issuer=issuance.issuer, trust_domain=issuance.trust_domain, jti="", now=now)
     until = _until(facts, granted, now)
     return Template(
@@ -96,7 +98,10 @@ def template_of(facts: Facts, granted: Granted, issuance: Issuance, now: datetim
 
 
 def _until(facts: Facts, granted: Granted, now: datetime) -> datetime | None:
-    """Return the last moment at which no end of a delegation or of the proof shortens a token; None without an end."""
+    """Return the last moment at which no end date shortens the token; None without an end date.
+
+    A delegation or the proof may have an end date.
+    """
     ends = [
         each.delegation.ends_at - timedelta(seconds=each.delegation.max_duration)
         for each in facts.authorities
@@ -112,7 +117,7 @@ def _until(facts: Facts, granted: Granted, now: datetime) -> datetime | None:
 
 
 def _pieces(its: dict[str, Any]) -> tuple[str, ...]:
-    """Return the canonical JSON text of the claims, cut at the holes."""
+    """Return the canonical JSON text of the claims, split at the placeholders."""
     pieces, piece = list[str](), "{"
     for name in sorted(its):
         piece += f'"{name}":'

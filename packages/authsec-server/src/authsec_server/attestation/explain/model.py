@@ -39,8 +39,8 @@ class StepState(StrEnum):
 
     HOLDS = "holds"
     FAILS = "fails"
-    UNKNOWN = "unknown"  # nobody can tell at the moment
-    SKIPPED = "skipped"  # what came before has to hold first
+    UNKNOWN = "unknown"  # cannot be checked at the moment
+    SKIPPED = "skipped"  # an earlier step failed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,7 +118,7 @@ class TokenExplanation:
 
     @property
     def signed(self) -> bool:
-        """Return whether the trusted issuer signed the token, so that the claims are those of the issuer."""
+        """Return whether the trusted issuer signed the token and its claims."""
         return any(step.name is StepName.SIGNATURE and step.state is StepState.HOLDS for step in self.steps)
 
     @property
