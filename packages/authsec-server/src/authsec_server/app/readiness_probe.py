@@ -77,12 +77,12 @@ class ReadinessProbe:
         self._now = now
         self._monotonic = monotonic
         self._wrong_clock: ReadinessProblem | None = None
-        self._clocks: Clocks | None = None  # of the last success
+        self._clocks: Clocks | None = None  # of the last successful probe
         self._thread: Thread | None = None
         self._ending = Event()
-        self._waiting_since: float | None = None  # for a worker thread
+        self._waiting_since: float | None = None  # since when work waits for a worker thread
         self._told: ReadinessProblem | None = None
-        readiness.checks.insert(0, self._damage)  # a file that was overwritten may also be older
+        readiness.checks.insert(0, self._damage)  # first, because an overwritten file may also be older
         readiness.checks.append(lambda: self._wrong_clock)
         readiness.notes.append(lambda: sealing_stopped(self._clocks))
         liveness.checks += [self._ended_thread, self._stuck_workers]
@@ -94,7 +94,7 @@ class ReadinessProbe:
             clocks = self._database.record(self._proved)
         except Unavailable as failure:
             self._readiness.probe_failed(_problem(failure))
-        except Exception as error:  # noqa: BLE001 - whatever it was, no token could have been recorded
+        except Exception as error:  # noqa: BLE001 - any error means that no token can be recorded
             log.error("the readiness probe failed", error=type(error).__name__, where=where(error))
             self._readiness.probe_failed(ReadinessProblem(status=UNAVAILABLE, sentence="The database cannot write."))
         else:
@@ -115,7 +115,7 @@ class ReadinessProbe:
                     await anyio.sleep(SECONDS)
         finally:
             self._ending.set()
-            self._thread.join(END_SECONDS)  # no longer: the database may hold it
+            self._thread.join(END_SECONDS)  # with a timeout: the database may block the thread
             self._thread = None
 
     def _probe_on(self) -> None:
