@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from starlette.requests import Request
-from typing_extensions import TypedDict  # as in `paging`
+from typing_extensions import TypedDict  # required by pydantic before Python 3.12
 
 from authsec_server.failures import Invalid
 from authsec_server.web.bodies import query_value

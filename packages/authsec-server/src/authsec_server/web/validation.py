@@ -57,7 +57,7 @@ def misfits(refused: ValidationError, shape: type[BaseModel]) -> Iterator[Misfit
         for part in error["loc"]:
             at.step(part)
         path = tuple(at.path)
-        if path not in seen:  # what might have two forms is refused for each
+        if path not in seen:  # a union type causes an error for each of its types
             seen.add(path)
             message, remedy = _said(error, at)
             yield Misfit(path=path, kind=error["type"], given=error["input"], message=message, remedy=remedy)
