@@ -88,7 +88,7 @@ async def read_form(request: Request) -> Form:
 
 
 UNITS = {"seconds": 1, "minutes": 60, "hours": 3600, "days": 86_400}
-LONGEST_AMOUNT = 9  # digits
+LONGEST_AMOUNT = 9  # maximum number of digits
 
 
 def typed_seconds(amount: str, unit: str) -> int:

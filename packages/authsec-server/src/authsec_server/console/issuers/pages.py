@@ -34,7 +34,7 @@ from authsec_server.issuers.model import (
 from authsec_server.principal import Role
 
 PAGE = 50
-SHOWN = 200  # agents that wait
+SHOWN = 200  # maximum number of proofs without an issuer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
