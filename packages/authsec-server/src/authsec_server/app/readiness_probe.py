@@ -34,8 +34,8 @@ SECONDS: Final = 1.0
 END_SECONDS: Final = 1.0
 CLOCK_TOLERANCE: Final = timedelta(seconds=30)
 WORKERS_STUCK: Final = 300.0
-"""Seconds that work may wait for a free worker thread. Each database call ends far sooner. After this time, all
-concurrent requests (`max_in_flight`) have had a thread, so the database is not the cause of the wait."""
+"""Seconds that work may wait for a worker thread before the process needs a restart. A slow database cannot cause this
+wait: its calls end far sooner, even if all other concurrent requests (`max_in_flight`) get a thread first."""
 
 READY = Gauge("authsec_ready", "1 while this server is ready for requests, 0 while it is not.")
 

@@ -318,7 +318,7 @@ NOTICES: Mapping[str, str] = {
     "key_rotated": "The prepared key is now active. The previous key stays published longer than any token lives.",
     "api_registered": "The API is registered. Create trust delegations for it, and protect it with the code below.",
     "api_deleted": "The API is deleted. Trust delegations that name its audience are unchanged.",
-    "api_credential_revoked": "The credential is revoked. It no longer identifies this API.",
+    "api_credential_revoked": "The credential is revoked and no longer identifies this API.",
     "role_created": "The role is created. It grants nothing until a trust delegation uses it.",
     "role_deleted": "The role is deleted.",
     "delegation_created": "The trust delegation is created and active.",

@@ -194,7 +194,7 @@ def query_value(request: Request, name: str) -> str | None:
     """
     values = request.query_params.getlist(name)
     if len(values) > 1:
-        raise Invalid(name, f"{name} was given {len(values)} times.", "Give it once.")
+        raise Invalid(name, f"{name} was given {len(values)} times.", f"Send {name} once.")
     return values[0] if values else None
 
 
@@ -223,7 +223,8 @@ class LargeBodies:
 
     def __init__(self) -> None:
         self._places = Places(at_once=AT_ONCE, of_one=OF_ONE)
-        self._thread = anyio.CapacityLimiter(1)  # a separate thread, so that token requests keep theirs
+        # A separate thread: a large body must not block the threads of token requests.
+        self._thread = anyio.CapacityLimiter(1)
 
     async def read(self, request: Request, shape: type[B], *, at_most: int, whose: str) -> B:
         """Read the request's JSON body of at most `at_most` bytes as `shape`.

@@ -201,7 +201,7 @@ def _http(request: Request, failure: Exception) -> Response:
     allowed = (failure.headers or {}).get("Allow")
     details = f"Allowed: {allowed}" if allowed else _HELPS.get(failure.status_code, "")
     if failure.status_code == 404 and request.scope["path"].endswith("/"):
-        details = "Addresses here do not end in a slash: remove it."
+        details = "Remove the slash at the end of the address."
     return error_response(
         request, failure.status_code, reason=reason, error=error, details=details, headers=failure.headers
     )

@@ -133,7 +133,7 @@ class ExpectedHosts:
                     HTTPStatus.MISDIRECTED_REQUEST,
                     reason="host_not_allowed",
                     error="This server does not accept requests for that host name.",
-                    details="Use its public URL, or add the name to AUTHSEC_SERVER_ALLOWED_HOSTS.",
+                    details="Use the server's public URL, or add the name to AUTHSEC_SERVER_ALLOWED_HOSTS.",
                 )
                 await answer(scope, receive, send)
                 return

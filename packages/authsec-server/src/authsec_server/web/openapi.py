@@ -154,7 +154,8 @@ def _successes(operation: AnyOperation, schemas: Mapping[Key, Json]) -> Json:
     done = _json(operation.summary, answer)
     headers: Json = {}
     if operation.revised and operation.method != "DELETE":
-        headers["ETag"] = {"description": "For If-Match.", "schema": {"type": "string", "pattern": f"^{etags.OURS}$"}}
+        tag = {"type": "string", "pattern": f"^{etags.OURS}$"}
+        headers["ETag"] = {"description": "The value for If-Match.", "schema": tag}
     if operation.location:
         headers["Location"] = {"description": "The address of the new object.", "schema": {"type": "string"}}
     if headers and not operation.changes:

@@ -22,7 +22,7 @@ from authsec_server.web.errors import where
 
 log = structlog.get_logger(__name__)
 
-MAX_HEAD = 64 * 1024  # bytes: for request line and headers, and for headers and trailers
+MAX_HEAD = 64 * 1024  # maximum bytes of request line and headers, and of headers and trailers
 HEAD_SECONDS = 10.0
 
 

@@ -217,7 +217,7 @@ def reworded(invalid: Invalid, terms: Terms) -> Invalid:
         return Invalid(
             "ends_at",
             "The end must be a future date and time in UTC.",
-            "For example 2027-01-31T18:00. Leave it empty for no end date.",
+            "For example 2027-01-31T18:00. Leave the field empty for no end date.",
         )
     return Invalid(field, invalid.message, invalid.remedy)
 

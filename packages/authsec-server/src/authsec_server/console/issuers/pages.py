@@ -1,4 +1,4 @@
-"""The list of trusted issuers, the page of one issuer, and the page that tries a token that an agent sends.
+"""The list of trusted issuers, the page of one issuer, and the page that tries a token.
 
 The page of an issuer has its keys, the selectors that it proves, and its clients. A tried token is not stored.
 """
