@@ -53,4 +53,4 @@ def test_what_is_right_of_a_line_stays_with_it(clients: Any, browse: Any, width:
     row = page.get_by_role("region", name="Settings").locator("tbody tr").first
     expect(seen(row, "command-line option")).to_be_in_viewport(ratio=1)
     page.goto("/console/account")
-    expect(page.get_by_text("This one")).to_be_in_viewport(ratio=1)
+    expect(page.get_by_text("Current", exact=True)).to_be_in_viewport(ratio=1)

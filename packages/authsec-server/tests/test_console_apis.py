@@ -326,7 +326,7 @@ def test_deleting_says_what_goes_and_what_stays(door: TestClient, api: str) -> N
     page = get(door, f"{api}/delete")
     assert "Deleting Customer API removes its name, the descriptions of its actions" in page.text
     assert "It revokes no delegation and no token" in page.text
-    assert "1 live delegation names it" in page.text
+    assert "1 live delegation names this audience" in page.text
     assert page.links["Role of Reader → Reader"] == f"/console/delegations/{made['id']}"
     page = page.form().send().follow()
     assert page.path == LIST

@@ -239,7 +239,7 @@ def test_the_test_shows_the_claims_that_the_token_then_has(door: TestClient, ope
     client_id = opened.delegated_name("Open")
     events = len(opened.events())
     page = get(door, f"{LIST}/{client_id}/test")
-    assert "It would get a token" in page.text
+    assert "The request would be granted" in page.text
     shown = json.loads(next(code for code in codes(page) if code.startswith("{")))
     assert len(opened.events()) == events
     token = door.get(f"{TOKEN}?client_id={client_id}").json()
@@ -250,11 +250,11 @@ def test_the_test_shows_the_claims_that_the_token_then_has(door: TestClient, ope
 def test_the_test_shows_reason_remedy_and_smaller_request(door: TestClient, opened: House) -> None:
     client_id = opened.delegated_name("Open")
     page = get(door, f"{LIST}/{client_id}/test").form().send(scope="customers:read customers:delete")
-    assert "It would be refused: action_not_allowed" in page.text
+    assert "The request would be refused: action_not_allowed" in page.text
     assert "Not delegated to the agent: customers:delete." in page.text
     assert page.form().value("scope") == "customers:read customers:delete"
     (smaller,) = [href for text, href in page.links.items() if text.startswith("Test the smaller request")]
-    assert "It would get a token" in get(door, smaller).text
+    assert "The request would be granted" in get(door, smaller).text
 
 
 def test_connect_shows_the_manifest_of_pods_that_a_cluster_proves(door: TestClient) -> None:
@@ -316,17 +316,19 @@ def test_who_cannot_prove_itself_is_answered_that_first_in_the_test(door: TestCl
     asked = door.get(TOKEN, params={"client_id": pod.removeprefix(f"{LIST}/")}).json()
     assert asked["reason"] == "attestation_required"
     page = get(door, f"{pod}/test")
-    today, then = (page.text.index(f"It would be refused: {why}") for why in ("attestation_required", "no_delegation"))
-    assert today < page.text.index("Once it can authenticate:") < then
+    today, then = (
+        page.text.index(f"The request would be refused: {why}") for why in ("attestation_required", "no_delegation")
+    )
+    assert today < page.text.index("Once the client can authenticate:") < then
     assert "The agent has no proof that this authority can check" in page.text
     assert page.links["Add a proof"] == f"{pod}/proofs/add"
 
     allow(door, pod)
     page = get(door, f"{pod}/test")
-    assert page.text.index("attestation_required") < page.text.index("It would get a token")
+    assert page.text.index("attestation_required") < page.text.index("The request would be granted")
     for query in ("scope=nonsense", "resource=%20,"):
         malformed = get(door, f"{pod}/test?{query}").text
-        assert "It would be refused: invalid_" in malformed
+        assert "The request would be refused: invalid_" in malformed
         assert "attestation_required" not in malformed
 
 
@@ -344,15 +346,15 @@ def test_the_test_of_a_proof_that_can_be_checked_speaks_of_no_other(door: TestCl
     ]
     for its, said in ((proof["id"], False), (other, True), ("", False)):
         page = get(door, f"{LIST}/{agent.client_id}/test?proof={its}")
-        assert ("It would be refused: attestation_required" in page.text) is said
+        assert ("The request would be refused: attestation_required" in page.text) is said
         assert "It has no proof" not in page.text
 
 
 def test_what_it_may_do_is_nothing_until_it_can_prove_itself(door: TestClient, pod: str) -> None:
     allow(door, pod)
     page = get(door, pod)
-    assert "What the client may do right now" in page.text
-    assert "Nothing yet. Once the client can authenticate, it can do this:" in page.text
+    assert "Permitted actions now" in page.text
+    assert "The client can do nothing yet. Once the client can authenticate, it can do this:" in page.text
     assert "This proof has no trusted issuer yet." in page.text
     assert "comes with trusted issuers" not in page.text
 

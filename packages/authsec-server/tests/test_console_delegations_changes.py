@@ -229,7 +229,7 @@ def test_a_delegation_is_disabled_enabled_and_revoked_after_being_asked(door: Te
     assert "No new token is issued under it" in page.form().send().follow().text
     assert mint(door, made) == 404
     page = get(door, get(door, f"{LIST}/{made['id']}").links["Enable"])
-    assert "What it grants again" in page.text
+    assert "Permissions granted again" in page.text
     page.form().send()
     assert mint(door, made) == 200
     page = get(door, get(door, f"{LIST}/{made['id']}").links["Revoke"]).form().send().follow()

@@ -209,7 +209,7 @@ def test_the_cookie_of_a_single_sign_on_under_way(house: Callable[..., House], p
         ({"headers": FORM, "content": "x=" + "y" * 70_000}, 413, "The form is too large"),
         ({"headers": FORM, "content": "x=%ff"}, 400, "The form could not be read. Send it again."),
         ({"headers": FORM, "content": "&".join("x=1" for _ in range(3000))}, 400, "The form could not be read."),
-        ({"headers": FORM, "content": "name=a&name=b"}, 400, "name was sent 2 times. Send it once."),
+        ({"headers": FORM, "content": "name=a&name=b"}, 400, "name was sent 2 times. Send name once."),
     ],
 )
 def test_what_is_no_form_is_said_on_a_page(opened: House, sent: dict[str, Any], status: int, said: str) -> None:

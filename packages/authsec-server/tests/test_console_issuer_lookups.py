@@ -53,7 +53,7 @@ def test_look_ups_are_turned_on_seen_at_work_failing_and_turned_off(
     assert "may not get pods" in silent.text
     assert "AuthSec does not ask the cluster" in get(door, f"{PAGE}/production").text
     again = silent.form(f"{PAGE}/production/edit")
-    assert "Turn on although the cluster does not answer" in silent.text
+    assert "Save although the cluster does not answer" in silent.text
     page = again.send(anyway="yes").follow()
     assert "Look-ups Not asked yet" in page.text
     assert "k8s:pod-label:<key> proved by look-up" in page.text

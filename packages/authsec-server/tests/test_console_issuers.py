@@ -58,7 +58,7 @@ def test_a_cluster_is_registered_with_its_keys_and_shown(door: TestClient) -> No
     assert "The trusted issuer is registered." in page.text
     assert "one EC ES256" in page.text
     assert "k8s:ns proved by the token" in page.text
-    assert "k8s:pod-label" not in page.text.partition("What it proves")[2].partition("Pod labels")[0]
+    assert "k8s:pod-label" not in page.text.partition("Provable selectors")[2].partition("Pod labels")[0]
     assert 'audience: "http://127.0.0.1:7468" expirationSeconds: 3600' in page.text, "what a pod needs"
     assert "Production" in get(door, PAGE).links
 
@@ -159,7 +159,7 @@ def test_agents_that_wait_are_bound_by_one_press(door: TestClient) -> None:
     made = onboard(door, "Pod", ("k8s:ns", "production"), ("k8s:sa", "support"))
     onboard(door, "Labelled", ("k8s:pod-label:app", "support"))
     page = register(door).follow()
-    waiting = page.text.partition("Agents that wait for this trusted issuer")[2].partition("Clients that use it")[0]
+    waiting = page.text.partition("Agents that wait for this trusted issuer")[2].partition("Clients of this issuer")[0]
     assert "Pod: k8s:ns=production k8s:sa=support" in waiting
     assert "Labelled" not in waiting, "this trusted issuer could never prove that"
     chosen = [each["id"] for each in made["proofs"]]

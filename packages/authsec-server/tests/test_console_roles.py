@@ -155,7 +155,7 @@ def test_a_change_of_actions_says_first_who_loses_by_it(door: TestClient, delega
     assert "Removed Takes away customers:write These trust delegations allow a removed action" in page.text
     assert page.links["Support → Night Owl"] == f"/console/delegations/{delegation['id']}"
     assert "1 live token" in page.text
-    assert "Its name becomes First line" in page.text
+    assert "The new name is First line" in page.text
     assert stored(door, delegation["role"])["name"] == "Support"
     back = page.form().send(again="1")
     assert back.form().value("name") == "First line"

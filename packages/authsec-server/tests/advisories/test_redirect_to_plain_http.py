@@ -30,4 +30,4 @@ def test_a_slash_too_many_leads_nowhere(house: Callable[..., House], path: str) 
         assert door.request(method, path).status_code != 404, "there is something without it"
         answer = door.request(method, f"{path}/", follow_redirects=False)
         assert (answer.status_code, answer.headers.get("location")) == (404, None), method
-        assert answer.json()["details"] == "Addresses here do not end in a slash: remove it."
+        assert answer.json()["details"] == "Remove the slash at the end of the address."

@@ -7,17 +7,17 @@ The sign-in pages are in `console`. `principal.py` defines what a principal may 
 | `authentication` | who sends a request: an admin key, a session cookie, the local operator; limit on failures |
 | `sessions` | begin, list and end sessions |
 | `sign_in`, `transactions` | sign-in of a person: rate limits and hashing first, then one transaction |
-| `passwords` | which new passwords are refused; password hashes, and how many are made at the same time |
+| `passwords` | rules for new passwords; password hashes; limit of parallel hashing |
 | `oidc/flow`, `oidc/provider` | sign-in by an OpenID provider: the two redirects; the provider's metadata and key set |
 | `oidc/id_token` | checks of the ID token |
-| `oidc/identity` | which claim gives which role; messages for a refused person |
+| `oidc/identity` | mapping of claims to roles; messages for a refused person |
 | `oidc/transaction` | state between the two redirects, in a cookie |
-| `administrators` | invite, edit, disable, reset; keep one who can sign in; links, and how long they are valid |
+| `administrators` | invite, edit, disable, reset; never lock out the last admin; sign-in links |
 | `admin_keys` | create, revoke and find admin keys; the bootstrap key |
 | `api` | the admin API operations for administrators, links and admin keys |
 | `links` | make, look up and use one-time links |
 | `model/administrators` | people, and the purposes and states of their one-time links |
-| `model/sessions`, `model/admin_keys` | when a session or key expires (of sessions: `settings`); refused sign-ins |
+| `model/sessions`, `model/admin_keys` | expiry of sessions and keys; reasons for a refused sign-in |
 | `model/secret` | length and stored hash of session cookies, links and admin keys |
 | `lookup` | find an administrator, the person or key that an audit filter names, the creator of an enrolment code |
 | `store` | tables and SQL |

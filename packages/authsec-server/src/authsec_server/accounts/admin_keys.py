@@ -43,7 +43,7 @@ def create(tx: Tx, act: Act, *, name: str, role: Role, life: timedelta | None = 
     Call only inside a `change`. Raises `Invalid`, or `Conflict` when the name is taken.
     """
     act.principal.require(Role.ADMIN)
-    act.principal.require(role)  # nobody gives more than they hold
+    act.principal.require(role)  # nobody may give a higher role than their own
     named = key_name(name)
     if store.admin_key_by_name(tx.connection, named):
         raise Conflict(
@@ -84,7 +84,7 @@ def get(tx: Tx, act: Act, reference: str) -> AdminKey:
     """Return the admin key with this id or name, even if expired or revoked. Raises `NotFound`."""
     act.principal.require(Role.VIEWER)
     if is_admin_key(reference):
-        raise NotFound(  # which repeats nothing of it
+        raise NotFound(  # the message must not repeat the key
             "This is an admin key, not the name of an admin key.",
             "The address of the request contains the key, and addresses may be logged. Revoke the key. To find the "
             "key's name: authsec admin list-keys",

@@ -27,7 +27,7 @@ from authsec_server.failures import Conflict, Invalid, NotPermitted
 from authsec_server.principal import Act, PrincipalKind, Role
 from authsec_server.revisions import require_current
 
-FROM_THE_MACHINE = timedelta(minutes=15)  # how long a link is valid
+FROM_THE_MACHINE = timedelta(minutes=15)  # lifetimes of links
 TO_SOMEBODY = timedelta(hours=24)
 
 
@@ -41,7 +41,7 @@ def page(tx: Tx, act: Act, *, after: str = "", limit: int = 50) -> tuple[list[Ad
 
 
 def search(tx: Tx, act: Act, text: str, *, limit: int = 8) -> list[Administrator]:
-    """Return administrators. Their name or address contains the text, or their id begins with it."""
+    """Return the administrators whose name or address contains the text, or whose id begins with the text."""
     act.principal.require(Role.VIEWER)
     return store.search_administrators(tx.connection, text, limit=limit) if text and not unheard_of(text) else []
 
@@ -66,7 +66,7 @@ def invite(tx: Tx, act: Act, *, email: str, name: str, role: Role) -> tuple[Admi
     Raises `Invalid`, or `Conflict` when the address is taken.
     """
     act.principal.require(Role.ADMIN)
-    act.principal.require(role)  # nobody gives more than they hold
+    act.principal.require(role)  # nobody may give a higher role than their own
     administrator = add(tx, model.new(act.new_id(), act.now, email=email, name=name, role=role))
     link = links.make(tx, act, LinkPurpose.SET_PASSWORD, administrator, TO_SOMEBODY)
     _record(
@@ -196,7 +196,7 @@ def reset(tx: Tx, act: Act, reference: str) -> tuple[Administrator, NewLink]:
     found = find_administrator(tx, reference, suggests=False)
     found.require_password_account()
     found.require_enabled()
-    if not here:  # the operator at the machine can always make another link
+    if not here:  # the operator can always make another link, so no lock-out is possible
         _require_another_admin(tx, found)
     ended = _end_access(tx, act, found, because="reset")
     store.set_password_hash(tx.connection, found.id, None)

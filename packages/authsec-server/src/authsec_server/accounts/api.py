@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from typing import Literal
 
 from pydantic import Field
-from typing_extensions import TypedDict  # as in `web.paging`
+from typing_extensions import TypedDict  # required by pydantic before Python 3.12
 
 from authsec_server import naming
 from authsec_server.accounts import admin_keys, administrators, sessions
@@ -89,7 +89,7 @@ async def show_key(call: Call[NoBody]) -> AdminKeyShown:
 async def revoke_key(call: Call[NoBody]) -> AdminKeyShown:
     """Revoke an admin key permanently.
 
-    A request with this key that has not saved its change yet is refused.
+    A running request with this key is refused before it saves a change.
     """
     return key_json(await call.change(lambda tx, act: admin_keys.revoke(tx, act, call.of("key"))), call.act.now)
 

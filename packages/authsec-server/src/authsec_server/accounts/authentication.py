@@ -43,7 +43,7 @@ class LocalOperator:
     requests from a network port.
     """
 
-    async def __call__(self, request: Request) -> Principal:  # noqa: ARG002 - whatever it is
+    async def __call__(self, request: Request) -> Principal:  # noqa: ARG002 - every request is accepted
         return LOCAL_OPERATOR
 
     def confirm(self, tx: Tx, principal: Principal) -> None:
@@ -81,7 +81,7 @@ class AdminKeys:
             "Too many requests from this address had a wrong admin key, or none.",
             monotonic=monotonic,
         )
-        self._signed_in = Recently()  # one audit log row a minute, key and address
+        self._signed_in = Recently()  # one audit log row per minute for each key and address
 
     async def __call__(self, request: Request) -> Principal:
         """Return the principal of the key in the request. Raises `Unauthenticated`, `TooOften` or `Unavailable`."""
@@ -133,7 +133,8 @@ class AdminKeys:
         self._database.append(
             lambda tx: admin_keys.signed_in(tx, key, self._now(), context.request_id, context.address)
         )
-        self._signed_in.done(once_a_minute, self._monotonic())  # only now: a record that failed is owed again
+        # After the write. If the write fails, the next request tries again.
+        self._signed_in.done(once_a_minute, self._monotonic())
 
     def _count(self, refused: _RefusedKeys, context: RequestContext) -> None:
         self._database.append(

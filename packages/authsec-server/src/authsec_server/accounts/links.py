@@ -21,7 +21,7 @@ from authsec_server.accounts.model.administrators import (
 from authsec_server.db import Tx
 from authsec_server.principal import Act
 
-KEPT_FOR = timedelta(days=7)  # how long its holder is told what became of it
+KEPT_FOR = timedelta(days=7)  # until then, the page of an expired link says why the link does not work
 
 
 def make(tx: Tx, act: Act, purpose: LinkPurpose, administrator: Administrator | None, life: timedelta) -> NewLink:
@@ -92,6 +92,6 @@ def _possible(tx: Tx, link: Link, administrator: Administrator | None) -> bool:
     enabled administrator.
     """
     if link.purpose is LinkPurpose.FIRST_ADMINISTRATOR:
-        # Else a stranger who finds an old URL would be one more administrator.
+        # Otherwise, a stranger who finds an old URL could become a second administrator.
         return not store.has_administrators(tx.connection)
     return administrator is not None and administrator.enabled

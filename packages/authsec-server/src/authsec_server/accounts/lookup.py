@@ -1,4 +1,4 @@
-"""Find an administrator, the principal that an audit filter names, and the principal of an earlier act."""
+"""Find an administrator, the principal that an audit filter names, and the creator of an enrolment code."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ from authsec_server.suggest import nearest, told_nearest
 def find_administrator(tx: Tx, reference: str, *, suggests: bool = True) -> Administrator:
     """Return the administrator with this id or e-mail address. Raises `NotFound`.
 
-    Without `suggests`, the error names no similar address: somebody could then lock out the wrong person.
+    Without `suggests`, the error suggests no similar address. The caller locks a person out, and a suggestion
+    could lead to the wrong person.
     """
     found = None
     if naming.is_uuid(reference):
@@ -32,7 +33,7 @@ def find_administrator(tx: Tx, reference: str, *, suggests: bool = True) -> Admi
 
 
 def _alike(tx: Tx, address: str) -> list[str]:
-    """Return the nearby addresses in which the part before the @ is similar. A company's addresses share the rest."""
+    """Return known addresses with a similar part before the @. All addresses of a company share the other part."""
     name = address.partition("@")[0]
     return [each for each in store.emails_near(tx.connection, address) if nearest(name, [each.partition("@")[0]])]
 
@@ -62,9 +63,10 @@ def find_principal(tx: Tx, text: str) -> tuple[PrincipalKind, str] | None:
 
 
 def current_principal(tx: Tx, kind: PrincipalKind, principal_id: str, now: datetime) -> Principal | None:
-    """Return the principal of an earlier act with its current role, before another caller completes the act.
+    """Return the principal of an earlier act, with the role that the principal has now.
 
-    Return None if the principal is disabled, revoked, expired or deleted.
+    Call this before another caller completes the act, such as an enrolment. Return None if the principal is
+    disabled, revoked, expired or deleted.
     """
     if kind is PrincipalKind.LOCAL_OPERATOR:
         return LOCAL_OPERATOR

@@ -1,6 +1,6 @@
 """Passwords: the rules for a new one (NIST SP 800-63B section 3.1.1.2), and its hash by Argon2id (RFC 9106).
 
-A password is long enough, and not among the first guesses. There is no rule about kinds of characters, and
+A new password must be long, and must not be a common first guess. No rule requires kinds of characters, and
 passwords do not expire. No message ever contains any part of a password.
 
 Each hash is slow and needs much memory on purpose. Never hash inside a transaction: the transaction would
@@ -26,9 +26,9 @@ MIN_PASSWORD = 12
 MAX_PASSWORD = 200
 MIN_DIFFERENT = 5
 MIN_WORD = 3
-MIN_OWN = 8  # characters that remain when what is tried first is taken out
+MIN_OWN = 8  # characters that must remain without the person's name, address and common words
 ADVICE = "Use a few words chosen at random."
-# What lists of leaked passwords are made of: `password1234` is `password` and four characters.
+# Common words in lists of leaked passwords. Without `password`, `password1234` has only four characters.
 TRIED_FIRST = (
     *("1q2w3e", "1qaz2wsx", "admin", "administrator", "asdfgh", "asdfghjkl", "authsec", "autumn", "changeme"),
     *("correcthorsebatterystaple", "default", "iloveyou", "letmein", "p@ssw0rd", "p@ssword", "passw0rd", "password"),
@@ -99,7 +99,7 @@ def _repeats(text: str) -> bool:
 def _step(first: str, second: str) -> int:
     distance = ord(second) - ord(first)
     if first.isdigit() and second.isdigit():
-        return {9: -1, -9: 1}.get(distance, distance)  # after 9 comes 0
+        return {9: -1, -9: 1}.get(distance, distance)  # 0 follows 9
     return distance
 
 
@@ -118,8 +118,8 @@ def _without(folded: str, words: Iterable[str]) -> str:
     return folded
 
 
-AT_ONCE = 2  # 64 MiB each
-WAITING = 6  # threads that may stand in line; more would take them from those who fetch tokens
+AT_ONCE = 2  # each hash needs 64 MiB
+WAITING = 6  # threads that may wait; token requests need the other threads
 
 
 class Hashing:
@@ -155,7 +155,7 @@ class Hashing:
     def _matches(self, password_hash: str, password: str) -> bool:
         try:
             return self._hasher.verify(password_hash, password)
-        except (VerificationError, InvalidHashError):  # another password, or no hash: neither lets anybody in
+        except (VerificationError, InvalidHashError):  # a wrong password, or a malformed hash
             return False
 
     @contextmanager
@@ -170,7 +170,7 @@ class Hashing:
 
 
 def _unreachable_hash(hasher: PasswordHasher) -> str:
-    """Return a hash that no known password matches: all bits of the hash are 0. It has the present parameters."""
+    """Return a hash that no known password matches: all bits are 0. The hash has the present parameters."""
     salt, tag = (_b64(bytes(length)) for length in (hasher.salt_len, hasher.hash_len))
     parameters = f"m={hasher.memory_cost},t={hasher.time_cost},p={hasher.parallelism}"
     return f"$argon2id$v=19${parameters}${salt}${tag}"

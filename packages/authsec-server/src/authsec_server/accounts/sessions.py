@@ -27,7 +27,7 @@ from authsec_server.db import Tx
 from authsec_server.failures import NotFound
 from authsec_server.principal import Act, Role
 
-KEPT_FOR = timedelta(days=30)  # how long an ended session tells from where its administrator used to come
+KEPT_FOR = timedelta(days=30)  # ended sessions show from which addresses the administrator signed in
 
 
 def begin(tx: Tx, arrival: Arrival, administrator: Administrator, method: SignInMethod) -> NewSession:

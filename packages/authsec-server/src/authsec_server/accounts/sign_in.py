@@ -6,7 +6,7 @@ owner signed in before has its own limit. Sign-in by a link or an OpenID provide
 no limit by account.
 
 Every method blocks its thread and writes the audit log before it returns. If the audit log cannot be
-written, nobody is signed in. Each server process counts its own rate limits, which are its share of them.
+written, nobody is signed in. Each server process has a share of each rate limit, and counts alone.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ from authsec_server.web.errors import TooOften, Unauthenticated
 from authsec_server.web.request_context import limit_key
 from authsec_server.web.throttle import WHOLE, Limiter, Share
 
-FAILURES_A_MINUTE = 20  # from one address
-GUESSES_A_MINUTE = 10  # at one account
+FAILURES_A_MINUTE = 20  # for each network address
+GUESSES_A_MINUTE = 10  # for each account
 _LINK_MESSAGES = {
     LinkStatus.USED: "This link was already used. A link works only once.",
     LinkStatus.VOIDED: "This link is no longer valid: a newer link replaced it.",
@@ -103,7 +103,7 @@ def guess(email: str, account: Account | None, address: str) -> Guess:
     return Guess(network=network, account=sha256(typed.encode("utf-8", "replace")).hexdigest())
 
 
-# One answer for an address that nobody has, a wrong password and somebody disabled: it must not tell who is here.
+# The same message for an unknown address, a wrong password and a disabled account: it must not show who has an account.
 WRONG = "The e-mail address or the password is not right."
 TOO_OFTEN = "Too many sign-ins have failed."
 _IDENTITY_REFUSED = {
@@ -197,7 +197,8 @@ class SignIn:
 
     def by_link(self, code: str, caller: BrowserCaller) -> NewSession:
         """Begin a session by a sign-in link, which works once. Call only on a POST. Raises `Conflict`, `TooOften`."""
-        self._open_link(code, LinkPurpose.SIGN_IN, caller)  # before the lock, which agents need as well
+        # Before the lock: a wrong link must not delay token requests.
+        self._open_link(code, LinkPurpose.SIGN_IN, caller)
         return self._with_link(caller, lambda tx, arrival: transactions.with_link(tx, arrival, code))
 
     def by_identity(
@@ -258,7 +259,7 @@ class SignIn:
                 lambda tx: administrators.for_the_first(tx, self._arrival(at_the_terminal).by(LOCAL_OPERATOR))
             )
         except Conflict:
-            return None  # there is a first administrator: the answer, and no failure
+            return None  # an administrator exists already
 
     def _without_role(self, whom: tuple[str, str], caller: BrowserCaller) -> Administrator | None:
         return self._database.change(lambda tx: transactions.without_role(tx, self._arrival(caller), *whom))
@@ -320,7 +321,7 @@ class SignIn:
         never limited.
         """
         self._refuse_over_limit(self._guesses.charge_network(caller.address), None, caller)
-        status = LinkStatus.UNKNOWN if state.open else state.status  # open, but for something else
+        status = LinkStatus.UNKNOWN if state.open else state.status  # the link is open, but has another purpose
         why = SignInRefusal.LINK_ENDED if state.link else SignInRefusal.LINK_UNKNOWN
         self._count(why, state.administrator, caller)
         return Conflict(_LINK_MESSAGES[status], _LINK_REMEDY)

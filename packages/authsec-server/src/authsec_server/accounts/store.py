@@ -40,7 +40,7 @@ administrators = Table(
     Column("email", String(254), nullable=False, unique=True),
     Column("name", Text, nullable=False),
     Column("role", String(10), nullable=False),
-    Column("password_hash", Text),  # Argon2id; null until it is set, and always where an OpenID provider vouches
+    Column("password_hash", Text),  # Argon2id; null without a password, for example with an OpenID provider
     Column("issuer", Text),
     Column("subject", String(255)),
     Column("created_at", Instant, nullable=False),
@@ -64,7 +64,7 @@ def change_administrator(connection: Connection, administrator: Administrator) -
     Other functions write these two columns.
     """
     changed = _administrator_row(administrator)
-    del changed["last_sign_in_at"]  # somebody may have signed in since it was read
+    del changed["last_sign_in_at"]  # a sign-in may have changed the row since it was read
     connection.execute(update(administrators).where(administrators.c.id == administrator.id), changed)
 
 
@@ -123,7 +123,7 @@ def has_administrators(connection: Connection) -> bool:
 
 
 def admins_who_can_sign_in(connection: Connection, *, beside: str) -> int:
-    """Count the enabled admins who have a password or an identity, without the administrator with the id `beside`."""
+    """Count the enabled admins who have a password or an identity, except the administrator with the id `beside`."""
     statement = select(func.count()).where(
         administrators.c.id != beside,
         administrators.c.role == Role.ADMIN.name.lower(),
@@ -148,7 +148,7 @@ def emails_near(connection: Connection, email: str) -> list[str]:
 
 
 def search_administrators(connection: Connection, text: str, *, limit: int) -> list[Administrator]:
-    """Return administrators. Their name or address contains the text, or their id begins with it."""
+    """Return the administrators whose name or address contains the text, or whose id begins with the text."""
     within = [
         administrators.c.name.icontains(text, autoescape=True),
         administrators.c.email.icontains(text, autoescape=True),
@@ -246,7 +246,8 @@ setup_links = Table(
     Column("id", String(36), primary_key=True),
     Column("code_sha256", String(64), nullable=False, unique=True),
     Column("purpose", String(20), nullable=False),
-    Column("administrator_id", String(36), ForeignKey("administrators.id"), index=True),  # null: the first, to be made
+    # Null in the link for the first administrator.
+    Column("administrator_id", String(36), ForeignKey("administrators.id"), index=True),
     Column("created_at", Instant, nullable=False),
     Column("expires_at", Instant, nullable=False),
     Column("used_at", Instant),

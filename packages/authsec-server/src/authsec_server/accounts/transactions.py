@@ -76,7 +76,7 @@ def with_password(tx: Tx, arrival: Arrival, verified: Account, *, rehashed: str 
 def with_new_password(tx: Tx, act: Act, verified: Account, password_hash: str) -> None:
     """Replace the principal's own password, and end the principal's other sessions and all links.
 
-    An attacker may have one of them. Call only inside a `change`. Raises `RefusedSignIn`.
+    An attacker may have a session or a link. Call only inside a `change`. Raises `RefusedSignIn`.
     """
     administrator = _still(tx, verified)
     store.set_password_hash(tx.connection, administrator.id, password_hash)
@@ -177,7 +177,7 @@ def _account(tx: Tx, found: Administrator | None) -> Account | None:
 
 
 def _still(tx: Tx, verified: Account) -> Administrator:
-    """Return the administrator of the verified account, as the database has the row now.
+    """Read the administrator of the verified account from the database again.
 
     Raises `RefusedSignIn` if the administrator was disabled or the password was changed since the verification.
     """

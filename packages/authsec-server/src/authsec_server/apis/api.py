@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Literal, TypeAlias, cast
 
 from pydantic import Field
-from typing_extensions import TypedDict  # as in `web.paging`
+from typing_extensions import TypedDict  # required by pydantic before Python 3.12
 
 from authsec_server import naming
 from authsec_server.accounts.model.admin_keys import MAX_LIFE
@@ -79,8 +79,8 @@ Followed = Mapping[str, LastSeen]
 class FollowingShown(TypedDict):
     """Whether the API reads the revocation feed, and when it was last seen.
 
-    `proved` is true if the reader sent a credential of the API. Otherwise the reader only says that it is the
-    API.
+    `proved` is true if the reader sent a credential of the API. Otherwise the reader names the API
+    without proof.
     """
 
     following: bool

@@ -17,7 +17,7 @@ from authsec_server.web.oauth import read_basic
 from authsec_server.web.request_context import RequestContext, limit_key
 from authsec_server.web.throttle import WHOLE, Limiter, Share, Throttle
 
-FAILURES_A_MINUTE = 20  # from one network
+FAILURES_A_MINUTE = 20  # for each network
 
 _MESSAGES = {
     CredentialRefusal.MISSING: "This request needs an API's credential, and no credential was sent.",
@@ -99,8 +99,8 @@ class ApiCredentials:
             "Too many requests from this address had a wrong credential, or none.",
             monotonic=monotonic,
         )
-        # One write a minute and credential. No `Throttle`, since nothing is refused, and no `Recently`: the charge
-        # comes before the write, so that parallel requests write once.
+        # One write per minute for each credential. Not a `Throttle`, which refuses requests. Not a `Recently`, which
+        # records an action only afterwards: parallel requests would each write.
         self._uses = Limiter(1)
 
     def prove(self, authorizations: Sequence[str], context: RequestContext) -> Holder:

@@ -20,8 +20,8 @@ from authsec_server.failures import Conflict, NotFound
 from authsec_server.principal import Act, Role
 from authsec_server.web.request_context import limit_key
 
-MAX_VALID = 2  # the one in use, and the next: what it takes to replace one without a gap
-KEPT = timedelta(days=90)  # one that has ended: so long the audit log can say which it was that came in vain
+MAX_VALID = 2  # two, so that a new credential can replace the old one without downtime
+KEPT = timedelta(days=90)  # ended credentials stay, so that the audit log can name a refused one
 LAST_USE_EVERY = timedelta(minutes=1)
 
 

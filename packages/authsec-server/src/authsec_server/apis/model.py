@@ -45,7 +45,7 @@ class Action:
 class Api:
     """A protected resource. `identifier` is its audience (RFC 8707 section 2): a URL or a registered name.
 
-    `signing_algorithm` is that of the tokens for this audience.
+    `signing_algorithm` signs the tokens for this audience.
     """
 
     id: str
@@ -151,7 +151,7 @@ def _url_fault(text: str) -> str:
         return "it has characters that are not allowed in a URL"
     try:
         parts = urlsplit(text)
-        _ = parts.port  # reading it is what checks it
+        _ = parts.port  # raises `ValueError` for a malformed host or port
     except ValueError:
         return "its host or port is malformed"
     if not text.startswith(("https://", "http://")):

@@ -19,7 +19,7 @@ from authsec_server.revisions import checked, edited, plain, require_current
 from authsec_server.slug_lookup import SlugLookup
 from authsec_server.suggest import nearest
 
-FEW = 500  # actions or audiences that are asked for one by one
+FEW = 500  # actions or audiences that one statement selects by value
 
 _APIS = SlugLookup(table=store.apis, load=store.loaded, noun="API", command="apis", also=(store.apis.c.identifier,))
 get = _APIS.get
@@ -73,7 +73,7 @@ def edit(tx: Tx, act: Act, id_or_slug: str, *, revision: int, changes: Mapping[s
     A new `identifier` is a new audience. Delegations with the old audience keep the old audience, because a
     delegation names an audience and not an API. `delegations.impact.of_api` lists these delegations.
 
-    A new `signing_algorithm` is that of tokens that are issued from now on. Earlier tokens stay valid.
+    A new `signing_algorithm` signs only later tokens. Earlier tokens stay valid.
     Raises `Invalid`, `NotFound`, `Conflict` or `Outdated`.
     """
     act.principal.require(Role.OPERATOR)
@@ -130,7 +130,7 @@ def identifiers(tx: Tx, *, among: Collection[str] | None = None) -> frozenset[st
 
 
 def algorithms(tx: Tx, audiences: Collection[str]) -> dict[str, Algorithm]:
-    """Map these audiences to the algorithms that sign their tokens, without those that have RS256.
+    """Map these audiences to the signing algorithms of their tokens. Audiences with RS256 are left out.
 
     An audience that no API has registered has RS256. This function checks no permission: other packages of the server
     call it.
@@ -141,7 +141,7 @@ def algorithms(tx: Tx, audiences: Collection[str]) -> dict[str, Algorithm]:
 
 
 def signing_algorithms(tx: Tx) -> frozenset[Algorithm]:
-    """Return the algorithms for which the authority has to have keys: RS256, and those of APIs.
+    """Return the algorithms that the authority needs keys for: RS256, and the algorithms of all APIs.
 
     This function checks no permission: other packages of the server call it.
     """
@@ -185,7 +185,8 @@ def resolve_all(tx: Tx, texts: Collection[str]) -> dict[str, str]:
 
     This function checks no permission: other packages of the server call it.
     """
-    possible = {text for text in texts if "\0" not in text}  # PostgreSQL takes none, and no API is called so
+    # PostgreSQL refuses NUL characters, and no API has one in its name
+    possible = {text for text in texts if "\0" not in text}
     return store.identifiers_of(tx.connection, possible) if possible else {}
 
 

@@ -66,9 +66,9 @@ MAINTENANCE_SECONDS = 60
 def maintenance(services: Services, *, serves: bool) -> Callable[[], None]:
     """Return one function that runs all periodic maintenance. The function blocks its thread.
 
-    A command, which does not serve, only renews the keys: all else has time until a server runs. If this machine's
-    clock is ahead of PostgreSQL's, the time is PostgreSQL's: otherwise, used assertions and revocations that other
-    servers need would be forgotten.
+    A command does not serve and only renews the keys, because the other steps can wait for a server. The steps use
+    the earlier time of two clocks: this machine's and PostgreSQL's. A clock that is ahead would delete used assertions
+    and revocations that other servers need.
     """
     database, runtime, keys = services.database, services.runtime, services.authority_keys
 
@@ -86,7 +86,7 @@ def maintenance(services: Services, *, serves: bool) -> Callable[[], None]:
         database.append(lambda tx: forget(tx, now, version))
 
     def republish(now: datetime) -> None:
-        if database.read(lambda tx: revocations.old_keys(tx, now)):  # seldom, and agents wait for the lock
+        if database.read(lambda tx: revocations.old_keys(tx, now)):  # rarely true; `change` delays token requests
             database.change(lambda tx: revocations.republish(tx, now))
 
     def maintain() -> None:
@@ -119,7 +119,7 @@ def run_all(*steps: Callable[[], object]) -> None:
 
 
 def log_errors(*steps: Callable[[], object]) -> None:
-    """Run all steps, and log the errors. The attack: raw SQL makes a step fail, so that no server starts."""
+    """Run all steps, and log the errors. The attack: somebody damages a row by raw SQL to stop all servers."""
     for error in _errors(steps):
         _log(error)
 
@@ -129,7 +129,7 @@ def _errors(steps: Sequence[Callable[[], object]]) -> list[Exception]:
     for step in steps:
         try:
             step()
-        except Exception as error:  # noqa: BLE001 - whatever it was, keys must rotate
+        except Exception as error:  # noqa: BLE001 - the other steps must run after any error
             errors.append(error)
     return errors
 
@@ -169,7 +169,7 @@ async def _keep_in_order(maintain: Callable[[], None], is_older: Callable[[], bo
             continue
         try:
             await anyio.to_thread.run_sync(maintain)
-        except Exception as error:  # noqa: BLE001 - whatever it was, keys must rotate next minute
+        except Exception as error:  # noqa: BLE001 - maintenance must run again after any error
             _log(error)
 
 
@@ -213,7 +213,7 @@ def open_authority(
     Raises `StartupRefused` or `Unavailable` if the authority must not start, or cannot start.
     """
     if not local_operator:
-        settings.issuer  # noqa: B018 - refuses before anything is touched
+        settings.issuer  # noqa: B018 - raises before anything is touched
         if settings.sqlite_file is not None:
             check_data(settings.sqlite_file)
     database = open_database(settings.database_url, connections=settings.database_connections)
@@ -225,7 +225,7 @@ def open_authority(
             comparison.read_file()
         else:
             comparison = comparison_of(settings.audit_checkpoints, database)
-            comparison.read_file()  # before the database: another server may write to both
+            comparison.read_file()  # before the migration: another server may write to the file and the database
             database.migrate()
         services = services_of(settings, database, comparison, local_operator, runtime or Runtime())
         if local_operator:
@@ -234,7 +234,7 @@ def open_authority(
             compare(comparison)
             if not comparison.problem:
                 database.append(lambda tx: remember_checkpoints_file(tx, comparison.path))
-            database.begin_serving()  # last: a plain copy of the SQLite file then has all that was written before
+            database.begin_serving()  # last: a plain copy of the SQLite file then contains all earlier writes
         with closing(services.tokens):
             yield _assembled(services, serves=not local_operator, pages=pages)
     finally:
@@ -255,7 +255,7 @@ def _compare_for_command(comparison: Comparison) -> None:
 def refuse_to_serve(settings: Settings) -> None:
     """Raise `StartupRefused` for errors in the settings, before the server creates anything."""
     runtime = Runtime()
-    settings.issuer  # noqa: B018 - it raises
+    settings.issuer  # noqa: B018 - raises for an invalid issuer
     checkpoints_of(settings, outbound_of(settings, runtime.monotonic), runtime).check()
 
 
@@ -289,9 +289,9 @@ def _assembled(services: Services, *, serves: bool, pages: bool) -> Authority:
     bootstrap = None
     if not services.comparison.problem:
         maintain()
-        bootstrap = _bootstrap_key(services) if serves else None  # the audit log has room for it by now
+        bootstrap = _bootstrap_key(services) if serves else None  # after `maintain`, which makes room in the audit log
         if serves:
-            services.probe.attempt()  # the first answer of a server that can work says so
+            services.probe.attempt()  # so that `/readyz` reports the right state from the start
     limit = ConcurrencyLimit(services.share.of(services.settings.max_in_flight))
     app = Starlette(
         routes=routes(services, pages=pages),
@@ -309,7 +309,7 @@ def _assembled(services: Services, *, serves: bool, pages: bool) -> Authority:
         ),
         middleware=_middleware(services, limit),
     )
-    app.router.redirect_slashes = False  # it would lead to plain HTTP where a proxy ends TLS, secrets and all
+    app.router.redirect_slashes = False  # behind a TLS proxy, the redirect would send secrets over plain HTTP
     return Authority(
         app=app,
         direct=_direct(services, limit),
@@ -348,8 +348,8 @@ def _middleware(services: Services, limit: ConcurrencyLimit) -> list[Middleware]
             trusted_proxies=settings.trusted_proxies,
             quiet=(*PROBES, STATIC),
         ),
-        # Those who follow the feed stay for hours, in places of their own: agents need theirs. A client that is refused
-        # the metadata may send its secret to the API that it wants to call.
+        # Subscribers of the feed stay for hours and have their own limit. Metadata is never refused: a client without
+        # the metadata may send its secret to an API.
         Middleware(
             Bounded,
             limit=limit,
@@ -361,7 +361,7 @@ def _middleware(services: Services, limit: ConcurrencyLimit) -> list[Middleware]
 
 
 def _hosts(settings: Settings) -> frozenset[str]:
-    """Return the accepted hosts of Host headers, in lower case: that of the issuer, and those of the settings.
+    """Return the accepted hosts of Host headers, in lower case: the issuer's host and the hosts in the settings.
 
     A server that listens on loopback also accepts the loopback names.
     """

@@ -22,7 +22,7 @@ from authsec_server.web.operations import API
 log = structlog.get_logger(__name__)
 
 LOOK_SECONDS: Final = 5.0
-LOOK_AGAIN_SECONDS: Final = 2.0  # while nothing is served
+LOOK_AGAIN_SECONDS: Final = 2.0  # while the server refuses requests
 _PROBES: Final = frozenset({health.LIVE, health.READY})
 
 
@@ -37,7 +37,7 @@ def _tell(comparison: Comparison, problem: str | None) -> None:
     """Set the problem of the comparison; None clears it. Log each new problem once."""
     before, comparison.problem = comparison.problem, problem
     if problem and problem != before:
-        log.error("nothing is issued and nothing is changed", why=problem, remedy=OLDER_REMEDY)
+        log.error("the server issues no tokens and changes nothing", why=problem, remedy=OLDER_REMEDY)
 
 
 def watch(services: Services, maintain: Callable[[], None]) -> Callable[[], Coroutine[Any, Any, None]]:
@@ -57,8 +57,8 @@ def watch(services: Services, maintain: Callable[[], None]) -> Callable[[], Coro
         services.sealer.reset()
         maintain()
         services.database.begin_serving()
-        services.probe.attempt()  # else the first answer says that no probe has succeeded yet
-        services.comparison.problem = None  # last: from here on requests are answered
+        services.probe.attempt()  # otherwise `/readyz` would first report that no probe has succeeded
+        services.comparison.problem = None  # last: from now on, the server answers requests
         log.warning("the restored database is served")
 
     async def run() -> None:
@@ -68,7 +68,7 @@ def watch(services: Services, maintain: Callable[[], None]) -> Callable[[], Coro
                 await anyio.to_thread.run_sync(look)
             except Unavailable:
                 log.debug("the comparison with outside checkpoints is waiting for the database")
-            except Exception as error:  # noqa: BLE001 - whatever it was, the next look must come
+            except Exception as error:  # noqa: BLE001 - the next check must follow any error
                 log.error("the comparison with outside checkpoints failed", error=type(error).__name__)
 
     return run
@@ -87,5 +87,5 @@ def may_be_read(method: str, path: str) -> bool:
     the metadata may send its secret to an API.
     """
     if path in _PROBES or path in METADATA_ADDRESSES or path == "/console" or path.startswith("/console/"):
-        return True  # the console itself refuses forms, with a page
+        return True  # the console itself refuses forms with an error page
     return method in {"GET", "HEAD"} and path.startswith(f"{API}/")

@@ -34,8 +34,8 @@ SECONDS: Final = 1.0
 END_SECONDS: Final = 1.0
 CLOCK_TOLERANCE: Final = timedelta(seconds=30)
 WORKERS_STUCK: Final = 300.0
-"""Seconds that work may wait for a free worker thread. Each database call ends far sooner. After this time, all
-concurrent requests (`max_in_flight`) have had a thread, so the database is not the cause of the wait."""
+"""Seconds that work may wait for a worker thread before the process needs a restart. A slow database cannot cause this
+wait: its calls end far sooner, even if all other concurrent requests (`max_in_flight`) get a thread first."""
 
 READY = Gauge("authsec_ready", "1 while this server is ready for requests, 0 while it is not.")
 
@@ -77,12 +77,12 @@ class ReadinessProbe:
         self._now = now
         self._monotonic = monotonic
         self._wrong_clock: ReadinessProblem | None = None
-        self._clocks: Clocks | None = None  # of the last success
+        self._clocks: Clocks | None = None  # of the last successful probe
         self._thread: Thread | None = None
         self._ending = Event()
-        self._waiting_since: float | None = None  # for a worker thread
+        self._waiting_since: float | None = None  # since when work waits for a worker thread
         self._told: ReadinessProblem | None = None
-        readiness.checks.insert(0, self._damage)  # a file that was overwritten may also be older
+        readiness.checks.insert(0, self._damage)  # first, because an overwritten file may also be older
         readiness.checks.append(lambda: self._wrong_clock)
         readiness.notes.append(lambda: sealing_stopped(self._clocks))
         liveness.checks += [self._ended_thread, self._stuck_workers]
@@ -94,7 +94,7 @@ class ReadinessProbe:
             clocks = self._database.record(self._proved)
         except Unavailable as failure:
             self._readiness.probe_failed(_problem(failure))
-        except Exception as error:  # noqa: BLE001 - whatever it was, no token could have been recorded
+        except Exception as error:  # noqa: BLE001 - any error means that no token can be recorded
             log.error("the readiness probe failed", error=type(error).__name__, where=where(error))
             self._readiness.probe_failed(ReadinessProblem(status=UNAVAILABLE, sentence="The database cannot write."))
         else:
@@ -115,7 +115,7 @@ class ReadinessProbe:
                     await anyio.sleep(SECONDS)
         finally:
             self._ending.set()
-            self._thread.join(END_SECONDS)  # no longer: the database may hold it
+            self._thread.join(END_SECONDS)  # with a timeout: the database may block the thread
             self._thread = None
 
     def _probe_on(self) -> None:

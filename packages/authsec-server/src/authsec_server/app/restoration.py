@@ -151,7 +151,7 @@ class Restoration:
             return restored
 
         restored = self.database.change(work)
-        self.database.lacks_wal = False  # what the copy lacks is given up
+        self.database.lacks_wal = False  # the missing transactions are now accepted as lost
         return restored
 
     def _act(self) -> Act:
@@ -197,9 +197,9 @@ def _restore(
 
     Return a transaction with the new authority version, and the result.
     """
-    if not keys.every(tx, act):  # a schema, and nothing that ever signed
+    if not keys.every(tx, act):  # a schema without any key, so no backup
         raise _nothing_restored()
-    before = tx.version - 1  # a change has raised it by one
+    before = tx.version - 1  # the transaction of a change has already added one
     highest = max(tx.version, audit.highest_version(tx), revocations.highest_version(tx), lost.authority_version)
     tx = raise_version(tx, highest + VERSIONS)
     suspects = {*also, *lost.signing_keys}
@@ -208,7 +208,7 @@ def _restore(
     links.void_all(tx, act.now)
     enrolment_service.forget_all(tx)
     disabled = [clients.disable(tx, act, each).slug for each in disable]
-    revocations.begin_epoch(tx, tx.version)  # last: what has just ended gets such a number as well
+    revocations.begin_epoch(tx, tx.version)  # last: the entries of the revocations above must get new numbers, too
     return tx, Restored(
         version_before=before,
         authority_version=tx.version,

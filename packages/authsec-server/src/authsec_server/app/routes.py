@@ -1,6 +1,6 @@
 """Combine the routes of all rooms and the OpenAPI document of the admin API.
 
-`NAMES` looks up the names in audit log filters: agents, delegations, administrators, each in the room that owns it.
+`NAMES` looks up the agents, delegations and administrators that audit log filters name.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def _delegation_ids(tx: Tx, id_or_slug: str) -> tuple[str, str] | None:
     try:
         found = resolve.stored(tx, id_or_slug)
     except NotFound:
-        return None  # whoever asks says so, or looks for the id of one that is gone
+        return None  # the caller reports it, or searches for a deleted delegation by id
     return found.id, found.client_id
 
 
@@ -70,14 +70,15 @@ NAMES = Names(
 def routes(services: Services, *, pages: bool) -> list[BaseRoute]:
     """Return all routes of the authority. `pages` adds the routes of the console."""
     for_programs = [
-        *tokens_api.routes(services.tokens),  # first: the router looks for a path in this order
+        *tokens_api.routes(services.tokens),  # first: the router tries the routes in this order
         *admin_api_routes(services),
         *health.routes(services.readiness, services.liveness),
         *_for_agents_and_apis(services),
     ]
     if not pages:
         return for_programs
-    from authsec_server.app.console_pages import console_routes  # a command has no use for its hundred modules
+    # Imported here: a command without pages does not need the hundred modules of the console.
+    from authsec_server.app.console_pages import console_routes
 
     return [*for_programs, *console_routes(services)]
 
@@ -132,7 +133,7 @@ def operations(services: Services) -> list[AnyOperation]:
             not_compared=services.comparison.why_not_compared,
         ),
         *keys_api.sealing_key_operations(authority_keys.sealing_keyring, issuer=services.settings.issuer),
-        *events_api.operations(),  # after the words that stand beside the numbers of events
+        *events_api.operations(),  # after the fixed paths below `/audit/events/`, because `{event}` matches any word
         *configuration_api.operations(_setting(services), services.trust.cluster_apis),
     ]
 

@@ -299,7 +299,8 @@ def _trust(settings: Settings, database: Database, runtime: Runtime) -> Trust:
         token_explainer=TokenExplainer(
             database,
             key_sets.find,
-            clusters=Clusters(cluster_apis, seconds=0, monotonic=monotonic),  # asked anew each time, and not kept
+            # Without a cache: each trial asks the cluster.
+            clusters=Clusters(cluster_apis, seconds=0, monotonic=monotonic),
             issuer=issuer,
             trust_domain=settings.trust_domain,
             monotonic=monotonic,

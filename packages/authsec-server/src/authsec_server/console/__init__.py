@@ -11,8 +11,8 @@ folder of `templates/` with the same name has its templates. In such a folder, `
 | `routes` | which pages exist; the theme |
 | `site` | what each page's function gets: session, form, transaction, `render`; the sidebar; notices |
 | `guard`, `errors` | security headers and refusal of cross-site posts; pages for failures |
-| `addresses` | paths that other modules need; addresses at which the console refuses every request |
-| `forms` | read forms, queries, typed times; the stored values beside an edit that somebody else has overtaken |
+| `addresses` | paths that other modules need; the check for plain http |
+| `forms` | read forms, queries, typed times; the stored values to show beside an outdated edit |
 | `confirm`, `impact_text` | changes that ask for confirmation; sentences about the impact |
 | `rendering`, `formatting` | templates, their filters: times, plurals, names of kinds; caching of static files |
 | `sign_in` | sign-in, one-time links, single sign-on, cookies; the refusal of `/oauth/authorize` |
@@ -26,7 +26,7 @@ folder of `templates/` with the same name has its templates. In such a folder, `
 | `templates/clients/proof_fields.html` | the inputs of a proof, for a new client and for a further proof |
 | `templates/delegations/new/step.html` | the parts that all four steps of a new delegation have |
 | `activity/` | the audit log, its live stream and downloads; revoking one token |
-| `dashboard`, `delegation_graph` | figures, charts and alerts; the picture: who gave what to whom |
+| `dashboard`, `delegation_graph` | figures, charts and alerts; the delegation diagram |
 | `administrators` | people who can sign in, what each of them delegated, and admin keys for programs |
 | `apis`, `api_snippets` | APIs and their credentials; code that protects an API, for each framework |
 | `charts`, `templates/charts.html` | bars of tokens over time |

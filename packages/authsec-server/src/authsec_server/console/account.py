@@ -34,7 +34,7 @@ async def show(visit: PageRequest, problem: Failure | None = None) -> Response:
 
     def load(tx: Tx) -> tuple[Administrator | None, list[Session]]:
         if visit.act.principal.kind is not PrincipalKind.ADMINISTRATOR:
-            return None, []  # the operator at the machine has neither
+            return None, []  # the local operator has no account and no sessions
         person = administrators.get(tx, visit.act, visit.act.principal.id)
         return person, sessions.own(tx, visit.act, terms=visit.console.session_terms)
 

@@ -12,7 +12,7 @@ from authsec.config import is_loopback
 
 STATIC: Final = "/console/static/"
 ACTIVITY_STREAM: Final = "/console/activity/stream"
-# Spelt in full: the settings take long to import, and a command that calls another machine does not need them.
+# Without `ENV_PREFIX`: importing the settings takes long, and a command that calls another machine needs no settings.
 REMEDY: Final = (
     "Set AUTHSEC_SERVER_PUBLIC_URL to an https:// address. Then set AUTHSEC_SERVER_TLS_CERT and TLS_KEY, or use a "
     "proxy that terminates TLS."

@@ -28,7 +28,7 @@ def snippets(issuer: str, api: Api) -> Sequence[Snippet]:
     verifier = f'TokenVerifier(issuer="{issuer}", audience="{api.identifier}")'
     is_address = api.identifier.startswith(("https://", "http://"))
     return (
-        Snippet(title="Install", note="Where the API runs.", code=_INSTALL),
+        Snippet(title="Install", note="Run this command where the API runs.", code=_INSTALL),
         _asgi(verifier, action),
         _fastapi(verifier, action),
         _flask(verifier, action),

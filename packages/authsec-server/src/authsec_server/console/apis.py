@@ -252,7 +252,7 @@ async def create_credential(visit: PageRequest) -> Response:
                 "days", "A credential can be valid for 1 to 3650 days.", "Leave the field empty for no expiry."
             )
         return await credential_form(visit, failure)
-    # It cannot be had again: nobody keeps it, this page neither.
+    # Shown once: only a hash of the credential is stored.
     return visit.render(
         "apis/credential.html", title="API credential", api=api, credential=made, text=text, variable=VARIABLE
     )

@@ -72,7 +72,7 @@ def _column(
     told = ", ".join(f"{amount:,} {name}" for amount, name in zip(step.amounts, names, strict=True))
     bars, top = Markup(""), float(HEIGHT)
     for amount, css in zip(step.amounts, classes, strict=True):
-        height = max(amount / highest * (HEIGHT - _TOP), 1.5 if amount else 0)  # what happened once is still seen
+        height = max(amount / highest * (HEIGHT - _TOP), 1.5 if amount else 0)  # keeps a small amount visible
         top -= height
         bars += Markup('<rect class="{}" x="{:.1f}" y="{:.1f}" width="{:.1f}" height="{:.1f}"/>').format(
             css, index * width + _GAP / 2, top, max(width - _GAP, 1), height

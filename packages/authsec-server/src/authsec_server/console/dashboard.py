@@ -121,7 +121,7 @@ def _focused(tx: Tx, visit: PageRequest) -> tuple[Focus | None, Sequence[Resolve
     focus, filters = _around(tx, visit)
     found, following = delegations.page(tx, act, terms, filters, limit=IN_ITS_OWN_PICTURE)
     if focus and focus.kind == "Owner" and not found:
-        focus = replace(focus, name="")  # nobody is called so: what an address says is not said again
+        focus = replace(focus, name="")  # unknown owner: the page must not repeat a text from the URL
     return focus, found, following is not None
 
 

@@ -20,7 +20,7 @@ from authsec_server.delegations.model import ResolvedDelegation
 
 COLUMNS = ("Owners", "Roles", "Trust delegations", "Agents", "APIs")
 WIDTH, BOX, HEIGHT, STEP, TOP = 940, 164, 40, 48, 26
-_EDGE = 1  # half a line is drawn beyond the box
+_EDGE = 1  # margin for the half of the border that lies outside the box
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,7 +37,7 @@ TITLES = {
 }
 
 
-ASK = "Ask an administrator who has that role."  # a person in the console; programs are told of keys
+ASK = "Ask an administrator who has that role."  # for people; the admin API suggests another admin key
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,11 +63,11 @@ def answered(endpoint: Endpoint, show: Callable[[Request, FailedPage], Response]
             return await endpoint(request)
         except Unauthenticated as failure:
             return _to_sign_in(request, ended=isinstance(failure, SessionEnded))
-        except ClientDisconnect:  # nobody is left to answer; the middleware knows
+        except ClientDisconnect:  # the middleware handles it
             raise
         except (Failure, TooOften, HTTPException) as failure:
             return show(request, _failed(failure))
-        except Exception as error:  # noqa: BLE001 - a person gets a page, the operator the place where it happened
+        except Exception as error:  # noqa: BLE001 - the person gets a page, and the log gets the stack trace
             request_id = context_of(request.scope).request_id
             log.error("unexpected error", error=type(error).__name__, request_id=request_id, where=where(error))
             return show(

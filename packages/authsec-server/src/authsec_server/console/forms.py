@@ -33,7 +33,7 @@ class Form:
         """
         values = self._values.get(name, [])
         if len(values) > 1:
-            raise Invalid(name, f"{name} was sent {len(values)} times.", "Send it once.")
+            raise Invalid(name, f"{name} was sent {len(values)} times.", f"Send {name} once.")
         return values[0] if values else default
 
     def optional(self, name: str) -> str | None:
@@ -88,7 +88,7 @@ async def read_form(request: Request) -> Form:
 
 
 UNITS = {"seconds": 1, "minutes": 60, "hours": 3600, "days": 86_400}
-LONGEST_AMOUNT = 9  # digits
+LONGEST_AMOUNT = 9  # maximum number of digits
 
 
 def typed_seconds(amount: str, unit: str) -> int:
@@ -119,7 +119,7 @@ def typed_instant(field: str, text: str) -> datetime | None:
         typed = datetime.fromisoformat(text)
         return typed.replace(tzinfo=UTC) if typed.tzinfo is None else typed.astimezone(UTC)
     except (ValueError, OverflowError):
-        raise Invalid(field, "This is not a date and time.", "Enter one such as 2027-01-31T18:00.") from None
+        raise Invalid(field, "This is not a date and time.", "Enter a time such as 2027-01-31T18:00.") from None
 
 
 def shown_instant(end: datetime | None) -> str:

@@ -27,7 +27,7 @@ POLICY = "; ".join(
 HEADERS: Mapping[str, str] = {
     "Content-Security-Policy": POLICY,
     "Cache-Control": "no-store",
-    # With no-referrer, browsers would send `Origin: null` with our own forms as well.
+    # With `no-referrer`, browsers would send `Origin: null` even with the console's own forms.
     "Referrer-Policy": "same-origin",
     "Cross-Origin-Opener-Policy": "same-origin",
     "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
@@ -55,8 +55,8 @@ def refuse_other_sites(request: Request, issuer: str) -> None:
     """
     fetched = request.headers.getlist("sec-fetch-site")
     origins = request.headers.getlist("origin")
-    # Under other names of ours, too; by the issuer's scheme: behind a proxy that ends TLS all looks like http,
-    # and a page at http://our-name is anybody's who sits on the network.
+    # The Host header may have another name of this server. The scheme is the issuer's, because behind a TLS proxy every
+    # request looks like http. The attack: somebody on the network serves a page at http://<this server>, which posts.
     ours = {_origin(issuer), f"{urlsplit(issuer).scheme}://{request.headers.get('host', '')}".lower()}
     if (
         not (fetched or origins)
@@ -77,7 +77,7 @@ def local_path(text: str, default: str) -> str:
     safe = text.isascii() and text.isprintable() and "\\" not in text and len(text) <= 2000
     try:
         parts = urlsplit(text)
-    except ValueError:  # `//[` is no address at all
+    except ValueError:  # malformed, for example `//[`
         return default
     own = (
         not parts.scheme and not parts.netloc and (parts.path + "/").startswith("/console/") and "//" not in parts.path

@@ -12,7 +12,7 @@ from typing import Any
 from authsec_server.console.formatting import ago, listed, plural
 
 Api = Mapping[str, Any]
-MOST = 5  # names in a sentence
+MOST = 5  # maximum number of names in a sentence
 
 
 def summary(stops: Mapping[str, Any]) -> str:

@@ -43,7 +43,7 @@ class Assets:
         self._contents: Mapping[str, bytes] = {
             file.name: file.read_bytes() for file in folder.iterdir() if file.name.rpartition(".")[2] in _TYPES
         }
-        # One digest for all: modules import each other by relative name, and must come from the same moment.
+        # One hash for all files: scripts import each other by relative path, and must have the same version.
         self._version = sha256(b"".join(self._contents[name] for name in sorted(self._contents))).hexdigest()[:16]
 
     def url(self, name: str) -> str:

@@ -32,12 +32,12 @@ from authsec_server.roles import service as roles
 from authsec_server.roles.model import EDITABLE, RoleDefinition, parse_actions
 
 PAGE = 50
-HOLDERS = 20  # shown on the role's page; the rest is on the dashboard of delegations
+HOLDERS = 20  # delegations shown on the role's page; the list of delegations has all
 USED_WITHIN = timedelta(days=30)
 IN_USE = (DelegationState.LIVE, DelegationState.DISABLED)
-SHOWN = 20  # of each state
+SHOWN = 20  # delegations of each state
 TEXTS = ("slug", *(name for name in EDITABLE if name != "actions"))
-MOST = 1000  # actions offered; others are written
+MOST = 1000  # maximum number of checkboxes; a text field takes other actions
 
 
 def routes(console: Console) -> list[BaseRoute]:
@@ -262,7 +262,7 @@ def described_actions(tx: Tx, act: Act) -> list[Offered]:
 
 def at_fields(typed: TypedRole, failure: Invalid | Conflict, prefix: str = "") -> Invalid:
     """Move the problem to the form field that the person must correct."""
-    if isinstance(failure, Conflict):  # the only one there is: the slug is taken
+    if isinstance(failure, Conflict):  # the only possible conflict: the slug is taken
         return Invalid(f"{prefix}slug", failure.message, failure.remedy)
     if failure.field.startswith("actions"):
         return _at_lines(typed, failure, prefix)

@@ -51,9 +51,10 @@ from authsec_server.web.unit_of_work import UnitOfWork
 T = TypeVar("T")
 THEME_COOKIE = "authsec-theme"
 THEMES = ("light", "dark")
-SIGNING_IN = ("/console/sign-in", "/console/sign-out", "/console/theme")  # possible whatever the database lacks
-DOWNLOADS, DOWNLOADS_OF_ONE = 16, 2  # however slowly they are taken
-GUESTS, GUESTS_OF_ONE = 64, 8  # forms of strangers that are read at once, in all and from one network: each may dawdle
+# These paths accept forms even while the database is older than its outside checkpoints.
+SIGNING_IN = ("/console/sign-in", "/console/sign-out", "/console/theme")
+DOWNLOADS, DOWNLOADS_OF_ONE = 16, 2  # concurrent downloads: in total, and per person
+GUESTS, GUESTS_OF_ONE = 64, 8  # concurrent forms without sign-in: in total, and per network; a stranger can send slowly
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,7 +119,7 @@ class PublicRequest:
     def redirect(self, path: str, **query: object) -> Response:
         """Redirect to another page (303, RFC 9110 section 15.4.4).
 
-        With `done="…"`, the other page shows this notice of `notices.py`.
+        With `done="…"`, the other page shows this notice of `NOTICES`.
         """
         text = urlencode({name: str(value) for name, value in query.items() if value not in (None, "")})
         joint = "&" if "?" in path else "?"
@@ -196,7 +197,7 @@ class Console:
     key_sets: KeySets
     cluster_apis: ClusterApis
     token_explainer: TokenExplainer
-    older: Callable[[], str | None] = lambda: None  # why the database is older than its outside checkpoints
+    older: Callable[[], str | None] = lambda: None  # returns why the database is older, or None
     downloads: Places = field(default_factory=lambda: Places(at_once=DOWNLOADS, of_one=DOWNLOADS_OF_ONE))
     guests: Places = field(default_factory=lambda: Places(at_once=GUESTS, of_one=GUESTS_OF_ONE))
 
@@ -210,7 +211,7 @@ class Console:
                 act.principal.require(least)
                 handler, form = await self._pick(request, get, post)
                 return await handler(PageRequest(console=self, request=request, form=form, act=act))
-            except RoleTooSmall as why:  # and not for a page of another site: that it was they who asked is not known
+            except RoleTooSmall as why:  # not recorded for a form of another site, which the person did not send
                 await self.site.refused(act, why, f"{request.method} /console{path}")
                 raise
 
@@ -317,7 +318,7 @@ NOTICES: Mapping[str, str] = {
     "key_rotated": "The prepared key is now active. The previous key stays published longer than any token lives.",
     "api_registered": "The API is registered. Create trust delegations for it, and protect it with the code below.",
     "api_deleted": "The API is deleted. Trust delegations that name its audience are unchanged.",
-    "api_credential_revoked": "The credential is revoked. It no longer identifies this API.",
+    "api_credential_revoked": "The credential is revoked and no longer identifies this API.",
     "role_created": "The role is created. It grants nothing until a trust delegation uses it.",
     "role_deleted": "The role is deleted.",
     "delegation_created": "The trust delegation is created and active.",
@@ -337,4 +338,4 @@ NOTICES: Mapping[str, str] = {
     "code_taken_back": "The code is taken back. Nobody can use it any more.",
     "welcome": "You are signed in.",
 }
-"""The notice after a change, by the value of `?done=`. A text in the URL would let a link show an attacker's text."""
+"""The notice after a change, by the value of `?done=`. A link must not show any text of its own."""

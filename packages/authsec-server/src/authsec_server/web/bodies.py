@@ -43,14 +43,14 @@ class Places:
         try:
             yield
         finally:
-            self._taken -= Counter({whose: 1})  # which also forgets who holds none
+            self._taken -= Counter({whose: 1})  # removes `whose` at 0
 
 
 MAX_BODY = 64 * 1024
-BODY_SECONDS = 10  # a body that comes slower holds a place that others need
+BODY_SECONDS = 10  # a slower body would block the concurrency limit
 MAX_FIELDS = 2000
-# What does not fit is paid for by the piece, ten times what fits, and no token is issued meanwhile.
-BYTES_OF_A_VALUE = 8  # at the least, on an average: in a list of actions ai:use has nine
+# Limits the values in a body. A wrong value costs ten times more time than a right one, and delays token requests.
+BYTES_OF_A_VALUE = 8  # minimum on average; `"ai:use",` in a list of actions has nine
 MOST_MISFITS = 1000
 _FORM_IS_TOLD = "The format is described in: GET /authsec/api/v1/openapi.json"
 FORM = "application/x-www-form-urlencoded"
@@ -133,7 +133,7 @@ async def read_body(request: Request, shape: type[B]) -> B:
 
 def parsed(data: bytes, shape: type[B]) -> B:
     """Parse the JSON as `shape`. Raises `Invalid` with the name of the wrong member."""
-    if data.count(b",") > max(len(data), MAX_BODY) // BYTES_OF_A_VALUE:  # a comma is before all values but the first
+    if data.count(b",") > max(len(data), MAX_BODY) // BYTES_OF_A_VALUE:  # each value except the first follows a comma
         raise Invalid("body", "The body has too many values.", _FORM_IS_TOLD)
     try:
         value = strict_json.loads(data or b"{}", max_bytes=max(len(data), MAX_BODY))
@@ -194,7 +194,7 @@ def query_value(request: Request, name: str) -> str | None:
     """
     values = request.query_params.getlist(name)
     if len(values) > 1:
-        raise Invalid(name, f"{name} was given {len(values)} times.", "Give it once.")
+        raise Invalid(name, f"{name} was given {len(values)} times.", f"Send {name} once.")
     return values[0] if values else None
 
 
@@ -211,8 +211,8 @@ def query_int(request: Request, name: str, *, default: int | None = None) -> int
     return int(value)
 
 
-AT_ONCE: Final = 8  # that are read or parsed, or wait for that
-OF_ONE: Final = 3  # who administers; more would keep others out
+AT_ONCE: Final = 8  # large requests that are read, parsed or waiting
+OF_ONE: Final = 3  # of one principal, so that others are not blocked
 
 
 class LargeBodies:
@@ -223,7 +223,8 @@ class LargeBodies:
 
     def __init__(self) -> None:
         self._places = Places(at_once=AT_ONCE, of_one=OF_ONE)
-        self._thread = anyio.CapacityLimiter(1)  # not one of those that requests for tokens take
+        # A separate thread: a large body must not block the threads of token requests.
+        self._thread = anyio.CapacityLimiter(1)
 
     async def read(self, request: Request, shape: type[B], *, at_most: int, whose: str) -> B:
         """Read the request's JSON body of at most `at_most` bytes as `shape`.

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from starlette.requests import Request
-from typing_extensions import TypedDict  # as in `paging`
+from typing_extensions import TypedDict  # required by pydantic before Python 3.12
 
 from authsec_server.failures import Invalid
 from authsec_server.web.bodies import query_value
@@ -116,7 +116,7 @@ def asked_for(request: Request, *, changes: bool) -> RequestedDryRun | None:
     if not changes:
         raise Invalid(NAME, "This request has no dry run. Nothing was done.", f"To make the change, leave out {NAME}.")
     if value != "1":
-        raise Invalid(NAME, f"{NAME} must be 1.", "To make the change, leave it out.")
+        raise Invalid(NAME, f"{NAME} must be 1.", f"To make the change, leave out {NAME}.")
     return RequestedDryRun()
 
 

@@ -40,7 +40,8 @@ STATUS: Mapping[type[Failure], int] = {
 """The status of each kind of failure (RFC 9110 section 15.5)."""
 
 
-_SAFE = frozenset({"GET", "HEAD"})  # RFC 9110 section 9.2.1. A token may be asked for again: its record harms nobody
+# RFC 9110 section 9.2.1. A client may also repeat a token request: a second record in the audit log does no harm.
+_SAFE = frozenset({"GET", "HEAD"})
 
 _HELPS: Mapping[int, str] = {
     408: "Send the body again, without a pause.",
@@ -200,7 +201,7 @@ def _http(request: Request, failure: Exception) -> Response:
     allowed = (failure.headers or {}).get("Allow")
     details = f"Allowed: {allowed}" if allowed else _HELPS.get(failure.status_code, "")
     if failure.status_code == 404 and request.scope["path"].endswith("/"):
-        details = "Addresses here do not end in a slash: remove it."
+        details = "Remove the slash at the end of the address."
     return error_response(
         request, failure.status_code, reason=reason, error=error, details=details, headers=failure.headers
     )

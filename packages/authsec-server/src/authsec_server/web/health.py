@@ -52,7 +52,7 @@ class Readiness:
         self.notes: list[Callable[[], Mapping[str, str]]] = []
         self._monotonic = monotonic
         self._succeeded_at: float | None = None
-        self._failure: ReadinessProblem | None = None  # of the probes since the last success
+        self._failure: ReadinessProblem | None = None  # the newest failure since the last success
 
     def probe_succeeded(self) -> None:
         """Record that a probe of the database has just succeeded."""
@@ -74,7 +74,7 @@ class Readiness:
     def _unproved(self) -> ReadinessProblem | None:
         if self._succeeded_at is None:
             return self._failure or STARTING
-        # The age of the last success decides: a probe that hangs reports no failure.
+        # Check the time of the last success, because a probe that hangs reports no failure.
         if self._monotonic() - self._succeeded_at < PATIENCE:
             return None
         return self._failure or SILENT

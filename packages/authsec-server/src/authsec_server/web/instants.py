@@ -31,7 +31,7 @@ def parse_instant(field: str, text: str) -> datetime:
         if not _RFC_3339.fullmatch(text):
             raise ValueError
         return datetime.fromisoformat(text.upper()).astimezone(UTC).replace(microsecond=0)
-    except (ValueError, OverflowError):  # the 30th of February; a year that the zone pushes out of range
+    except (ValueError, OverflowError):  # for example 30 February, or a year that is out of range in UTC
         raise Invalid(
             field, f"{field} must be a time with a time zone (RFC 3339).", "e.g. 2026-12-31T18:00:00Z"
         ) from None

@@ -25,7 +25,7 @@ from authsec_server.web.request_context import context_of, has_context, new_cont
 log = structlog.get_logger(__name__)
 
 MAX_LOGGED = 200
-# Somebody will put a key where its name belongs: keys and secrets of this authority, and JWTs.
+# AuthSec's keys and secrets, and JWTs. A person may write a key in a path instead of the key's name.
 _SECRET = re.compile(r"authsec_[A-Za-z0-9_-]{40,}|eyJ[A-Za-z0-9_-]{20,}(\.[A-Za-z0-9_-]*)*")
 SECURITY_HEADERS: Final = {
     "X-Content-Type-Options": "nosniff",
@@ -64,10 +64,10 @@ class Contextualise:
         try:
             await self._app(scope, receive, answer.send)
         except ClientDisconnect:
-            answer.status = 499  # nobody is there to answer; what nginx calls it
+            answer.status = 499  # the client has disconnected; nginx uses this status, too
         except Exception as error:
             failure = unexpected(Request(scope), error)
-            if answer.status:  # it has begun: too late for another, so the server must break it off
+            if answer.status:  # the response has begun, so the server can only close the connection
                 raise
             await failure(scope, receive, answer.send)
         if 200 <= answer.status < 400 and scope["path"].startswith(self._quiet):
@@ -82,7 +82,7 @@ def log_request(scope: Scope, status: int) -> None:
         "request",
         request_id=context.request_id,
         method=scope["method"],
-        # Never the query: old clients put things there that are not ours to keep. And nothing a terminal obeys.
+        # Without the query, which may contain secrets. Quoted, because a terminal obeys control characters.
         path=_logged(scope["path"]) if len(scope["path"]) <= MAX_LOGGED else _logged.__wrapped__(scope["path"]),
         status=status,
         ms=round((time.perf_counter() - context.began) * 1000, 1),
@@ -133,7 +133,7 @@ class ExpectedHosts:
                     HTTPStatus.MISDIRECTED_REQUEST,
                     reason="host_not_allowed",
                     error="This server does not accept requests for that host name.",
-                    details="Use its public URL, or add the name to AUTHSEC_SERVER_ALLOWED_HOSTS.",
+                    details="Use the server's public URL, or add the name to AUTHSEC_SERVER_ALLOWED_HOSTS.",
                 )
                 await answer(scope, receive, send)
                 return
@@ -152,7 +152,7 @@ def _without_port(host: str) -> str:
     return host.rpartition(":")[0] if host.rpartition(":")[2].isdigit() and ":" in host else host
 
 
-_COUNTED: Final = "authsec.counted"  # in the scope of a request that `ConcurrencyLimit` counts already
+_COUNTED: Final = "authsec.counted"  # key in the scope of a request that is already counted
 
 
 class ConcurrencyLimit:
@@ -162,14 +162,14 @@ class ConcurrencyLimit:
         self._free = at_most
 
     def acquire(self) -> bool:
-        """Count a request that begins. Return False if there are too many; then the request does not count."""
+        """Count a new request. At the limit, count nothing and return False."""
         if self._free <= 0:
             return False
         self._free -= 1
         return True
 
     def acquire_for(self, scope: Scope) -> bool:
-        """Do as `acquire`, and remember in the scope that the request counts, until `release_for` or `Bounded`."""
+        """Do as `acquire`, and mark the request as counted in its scope, until `release_for` or `Bounded`."""
         if not self.acquire():
             return False
         scope[_COUNTED] = True
@@ -181,7 +181,7 @@ class ConcurrencyLimit:
         self.release()
 
     def release(self) -> None:
-        """Count a request no longer, because it is answered."""
+        """Stop counting a request, because it is answered."""
         self._free += 1
 
 

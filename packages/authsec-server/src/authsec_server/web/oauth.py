@@ -17,7 +17,7 @@ from authsec_server.web.bodies import read_fields
 from authsec_server.web.errors import HANDLERS, TooOften, error_response
 from authsec_server.web.operations import Handler
 
-MAX_BYTES: Final = 1024  # each character of either part may be percent-encoded
+MAX_BYTES: Final = 1024  # large, because each character may be percent-encoded
 
 
 def read_basic(credential: str) -> tuple[str, str] | None:
@@ -30,7 +30,7 @@ def read_basic(credential: str) -> tuple[str, str] | None:
         return None
     try:
         joined = b64decode(credential, validate=True).decode("ascii")
-    except ValueError:  # of either: the same answer to whatever is no such text
+    except ValueError:  # raised for invalid base64 and for text that is not ASCII
         return None
     named, joint, secret = joined.partition(":")
     return (unquote_plus(named), unquote_plus(secret)) if joint else None
@@ -53,7 +53,7 @@ def oauth(handler: Handler) -> Handler:
             return await handler(request)
         except (Failure, HTTPException, TooOften) as failure:
             handle = next(HANDLERS[kind] for kind in type(failure).__mro__ if kind in HANDLERS)
-            return _restated(handle(request, failure))  # type: ignore[arg-type] # those of HTTP are no coroutines
+            return _restated(handle(request, failure))  # type: ignore[arg-type] # these handlers are not coroutines
 
     return answer
 

@@ -16,7 +16,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
-from typing_extensions import TypedDict  # as in `paging`
+from typing_extensions import TypedDict  # required by pydantic before Python 3.12
 
 from authsec_server.web import etags
 from authsec_server.web.dry_run import NAME as DRY_RUN
@@ -134,7 +134,7 @@ def _operation(operation: AnyOperation, schemas: Mapping[Key, Json]) -> Json:
         "summary": operation.summary,
         "description": f"{operation.description}\n\nNeeds the role {operation.least.name.lower()}.".strip(),
         "tags": [operation.path.removeprefix(API).split("/")[1]],
-        "security": [{SCHEME: [operation.least.name.lower()]}],  # OpenAPI 3.1 section 4.8.30: the roles that it needs
+        "security": [{SCHEME: [operation.least.name.lower()]}],  # OpenAPI 3.1 section 4.8.30: the required roles
         "parameters": _parameters(operation),
         "responses": _successes(operation, schemas) | refused,
     }
@@ -154,7 +154,8 @@ def _successes(operation: AnyOperation, schemas: Mapping[Key, Json]) -> Json:
     done = _json(operation.summary, answer)
     headers: Json = {}
     if operation.revised and operation.method != "DELETE":
-        headers["ETag"] = {"description": "For If-Match.", "schema": {"type": "string", "pattern": f"^{etags.OURS}$"}}
+        tag = {"type": "string", "pattern": f"^{etags.OURS}$"}
+        headers["ETag"] = {"description": "The value for If-Match.", "schema": tag}
     if operation.location:
         headers["Location"] = {"description": "The address of the new object.", "schema": {"type": "string"}}
     if headers and not operation.changes:
@@ -189,7 +190,7 @@ def _refusals(operation: AnyOperation) -> list[int]:
     if _IN_PATH.search(operation.path):
         statuses.add(404)
     if operation.has_body:
-        statuses.add(404)  # what it names may not be there
+        statuses.add(404)  # an object that the body names may not exist
     if operation.method != "GET":
         statuses |= {408, 413}
     if operation.changes:

@@ -14,7 +14,7 @@ import structlog
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
-from typing_extensions import TypedDict, Unpack  # as in `web.paging`
+from typing_extensions import TypedDict, Unpack  # required by pydantic before Python 3.12
 
 from authsec_server.db import Tx, rehearsing
 from authsec_server.failures import Invalid, NotPermitted
@@ -112,7 +112,7 @@ class Operation(Generic[B, A]):
     - `secrets`: members of the answer that are shown only once, and are null in a dry run.
     - `private`: no cache may store the response, although the response has no secrets.
     - `refusals`: more error statuses. The other fields already imply some statuses, for example 412.
-    - `question`: the operation changes nothing although it is no GET, so it has no dry run.
+    - `question`: the operation changes nothing although its method is not GET, so it has no dry run.
     """
 
     method: Method
@@ -312,7 +312,7 @@ async def _permitted(
     )
     if rehearsed is None:
         return _response(operation, await operation.handler(call))
-    # It leaves no event, and others wait while it runs: who did it is in the log, whatever becomes of it.
+    # Logged before it runs: a dry run leaves no event in the audit log, and delays other requests.
     log.info(
         "dry run",
         request_id=act.request_id,
@@ -338,7 +338,7 @@ def _require_known(request: Request, operation: AnyOperation) -> None:
     known = [each.name for each in operation.query] + ([dry_run.NAME] if operation.changes else [])
     for name in request.query_params:
         query_value(request, name)
-        # A reading changes nothing anyway, whichever way it is asked.
+        # A GET changes nothing, so `dry_run` does no harm there.
         if name not in known and not (operation.method == "GET" and name == dry_run.NAME):
             raise Invalid(name, "This query parameter does not exist.", f"Known parameters: {_listed(known)}.")
 

@@ -11,7 +11,7 @@ from hashlib import sha256
 from typing import Any, Generic, Protocol, TypeVar
 
 from starlette.requests import Request
-from typing_extensions import TypedDict  # pydantic takes no other below Python 3.12
+from typing_extensions import TypedDict  # required by pydantic before Python 3.12
 
 from authsec_server.db import Tx
 from authsec_server.failures import Invalid
@@ -125,7 +125,7 @@ def _cursor(of: str, last: str) -> str:
 def _read(of: str, cursor: str) -> str | None:
     try:
         last = urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))[_CHECKSUM:].decode()
-    except (binascii.Error, ValueError):  # no list gave it out, and whoever asked says so
+    except (binascii.Error, ValueError):  # no list made this cursor; the caller raises the error
         return None
     return last if _cursor(of, last) == cursor else None
 

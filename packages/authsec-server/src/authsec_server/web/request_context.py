@@ -83,8 +83,8 @@ def limit_key(address: str) -> str:
 @lru_cache(maxsize=4096)
 def _canonical(text: str) -> str:
     try:
-        ip = ipaddress.ip_address(text.partition("%")[0])  # a zone (RFC 4007) is of any length and means nothing here
-    except ValueError:  # no address, such as the path of a socket
+        ip = ipaddress.ip_address(text.partition("%")[0])  # without the zone (RFC 4007), which can be any text
+    except ValueError:  # not an IP address, for example the path of a socket
         return ""
     if isinstance(ip, ipaddress.IPv6Address) and ip.ipv4_mapped is not None:
         ip = ip.ipv4_mapped

@@ -11,7 +11,7 @@ from typing import Final
 from authsec_server.web.errors import TooOften
 
 MAX_KEYS = 100_000
-SWEPT_EVERY = 1.0  # seconds: looking through all keys at each of a flood of them would be the flood's work
+SWEPT_EVERY = 1.0  # seconds between sweeps: a sweep at each event would make a flood of keys expensive
 
 
 LEAST_FAILURES: Final = 3
@@ -21,7 +21,7 @@ LEAST_FAILURES: Final = 3
 class Share:
     """The share of one server process in a limit that `workers` processes on one port have together.
 
-    Each process counts alone. A client with one connection meets one process, so it gets one share.
+    Each process counts alone. A client with one connection reaches one process, so it gets one share.
     """
 
     workers: int = 1
@@ -51,7 +51,7 @@ class Limiter:
 
     def __init__(self, most: int, *, seconds: int = 60, max_keys: int = MAX_KEYS) -> None:
         self._seconds = seconds
-        self._interval = seconds / most  # that one event uses up
+        self._interval = seconds / most  # seconds that one event uses
         self._arrivals: dict[str, float] = {}
         self._max_keys = max_keys
         self._sweep_at = float("-inf")
@@ -64,7 +64,7 @@ class Limiter:
         """
         with self._lock:
             if wait := self._wait(key, now):
-                return wait  # refused events cost nothing more: who keeps knocking is let in when the time has come
+                return wait  # a refused event does not extend the wait
             self._arrivals[key] = self._arrival(key, now) + self._interval
             return 0.0
 

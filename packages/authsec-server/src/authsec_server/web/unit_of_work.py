@@ -81,12 +81,12 @@ class UnitOfWork:
         """
 
         def count(tx: Tx) -> None:
-            # By now the minute in which the request began may be over, and sealed.
+            # The present time: the minute of the request's start may be sealed already.
             self.count_refusal(tx, replace(act, now=self.now()), why, operation)
 
         try:
             await run_in_threadpool(self.database.append, count)
-        except Exception as error:  # noqa: BLE001 - nothing was done, so the answer is no, whatever becomes of the record
+        except Exception as error:  # noqa: BLE001 - the caller is refused even if the record fails
             log.error(
                 "a refusal could not be recorded in the audit log",
                 request_id=act.request_id,
@@ -130,6 +130,6 @@ class UnitOfWork:
             self.complete(tx, current)
             return done
         except Outdated as outdated:
-            if outdated.thing:  # else it is all that there is which has changed
+            if outdated.thing:  # empty if the whole configuration is outdated
                 outdated.fields = self.impact.changed_fields(tx, outdated)
             raise

@@ -3,7 +3,7 @@
 Uvicorn and httptools have no limits for the size and the time of a head. Middleware cannot add them, because uvicorn
 calls the application only after the head is complete.
 
-A request that comes very often may be answered without the application, which takes much longer than the answer.
+Frequent requests may be answered without the application, because the application takes longer than the answer itself.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from authsec_server.web.errors import where
 
 log = structlog.get_logger(__name__)
 
-MAX_HEAD = 64 * 1024  # bytes of request line and headers; and of headers and trailers
+MAX_HEAD = 64 * 1024  # maximum bytes of request line and headers, and of headers and trailers
 HEAD_SECONDS = 10.0
 
 
@@ -32,13 +32,13 @@ class DirectAnswers(Protocol):
     def begin(self, scope: Scope) -> asyncio.Future[Any] | None:
         """Return a future after which `answer` may be called. None if the application must answer the request.
 
-        With None, nothing has happened that the application would do again.
+        If the result is None, the method has done nothing that the application would repeat.
         """
 
     def answer(self, scope: Scope) -> bytes | None:
         """Return headers and body of the answer with status 200. None if the application must answer the request.
 
-        The headers begin after those that uvicorn adds to each response.
+        The headers do not include those that uvicorn adds to each response.
         """
 
     def answered(self, scope: Scope) -> None:
@@ -50,7 +50,7 @@ def _left_to_the_application() -> Iterator[None]:
     """Log an unexpected error. The application then answers the request, and the connection stays usable."""
     try:
         yield
-    except Exception as error:  # noqa: BLE001 - whatever it was, the caller gets an answer
+    except Exception as error:  # noqa: BLE001 - the application answers after any error
         log.error("unexpected error", error=type(error).__name__, where=where(error))
 
 
@@ -82,7 +82,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
-        if self._head_open:  # still, after all that: one chunk more than the limit is the most there ever is
+        if self._head_open:  # checked per chunk, so the head exceeds the limit by at most one chunk
             self._head_size += len(data)
             if self._head_size > MAX_HEAD:
                 self._close()
@@ -96,7 +96,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def on_header(self, name: bytes, value: bytes) -> None:
         super().on_header(name, value)
         self._fields_size += len(name) + len(value)
-        if self._fields_size > MAX_HEAD:  # trailers come after the head and are kept all the same
+        if self._fields_size > MAX_HEAD:  # also counts trailers, which come after the head and use memory
             self._close()
 
     def on_headers_complete(self) -> None:
@@ -124,13 +124,14 @@ class BoundedProtocol(HttpToolsProtocol):
         if answer is None or self._direct is None:
             super()._start_asgi_task(cycle, app)
             return
-        if not cycle.disconnected and not self.transport.is_closing():  # only the last of a pipeline is told
+        # Of pipelined requests, uvicorn sets `disconnected` only for the last one.
+        if not cycle.disconnected and not self.transport.is_closing():
             default = [part for name, value in cycle.default_headers for part in (name, b": ", value, b"\r\n")]
             self.transport.write(b"".join((STATUS_LINE[200], *default, answer)))
         cycle.response_started = cycle.response_complete = True
         cycle.message_event.set()
         self.on_response_complete()
-        self._direct.answered(scope)  # last: a log that fails must not keep the answer
+        self._direct.answered(scope)  # last: an error in the log must not stop the answer
 
     def _is_usual(self, cycle: RequestResponseCycle) -> bool:
         """Whether an answer can be written at once, and leaves the connection open."""

@@ -57,7 +57,7 @@ def misfits(refused: ValidationError, shape: type[BaseModel]) -> Iterator[Misfit
         for part in error["loc"]:
             at.step(part)
         path = tuple(at.path)
-        if path not in seen:  # what might have two forms is refused for each
+        if path not in seen:  # a union type causes an error for each of its types
             seen.add(path)
             message, remedy = _said(error, at)
             yield Misfit(path=path, kind=error["type"], given=error["input"], message=message, remedy=remedy)
@@ -65,7 +65,7 @@ def misfits(refused: ValidationError, shape: type[BaseModel]) -> Iterator[Misfit
 
 def unknown(name: str, known: Sequence[str]) -> tuple[str, str]:
     """Return two sentences about an unknown field: the message, and the remedy with the most similar known name."""
-    listed = f"Known fields: {', '.join(known)}" if known else "Leave it out: no fields are expected here."
+    listed = f"Known fields: {', '.join(known)}" if known else "Remove the field: no fields are expected here."
     return f"Unknown field {naming.quoted(name)}.", told_nearest(name, known, listed, likeness=0.5)
 
 

@@ -17,9 +17,9 @@ from authsec_server.principal import Principal, PrincipalKind, Role
 MIN_LIFE = timedelta(minutes=1)
 MAX_LIFE = timedelta(days=3650)
 SOON = timedelta(days=7)
-MIN_DIFFERENT = 18  # of 43 random characters fewer are different once in ten thousand million keys
-MAX_STEPS = 10  # from one character to the next one of the alphabet
-# The prefix lets secret scanners find a key that was committed by mistake, and people see what they hold.
+MIN_DIFFERENT = 18  # one random key in ten thousand million has fewer different characters
+MAX_STEPS = 10  # pairs of neighbours in alphabetical order, such as ab
+# With the prefix, secret scanners find a committed key, and people recognise an admin key.
 PREFIX = "authsec_"
 _TEXT = re.compile(PREFIX + r"[A-Za-z0-9_-]{43}")
 
@@ -39,7 +39,7 @@ class AdminKeyState(StrEnum):
     """The state of an admin key in a list."""
 
     ACTIVE = "active"
-    EXPIRES_SOON = "expires_soon"  # it stands, for a week at most
+    EXPIRES_SOON = "expires_soon"  # active, but expires within seven days
     EXPIRED = "expired"
     REVOKED = "revoked"
 

@@ -15,7 +15,7 @@ from authsec_server import naming
 from authsec_server.failures import Conflict, Invalid
 from authsec_server.principal import Principal, PrincipalKind, Role
 
-MAX_EMAIL = 254  # RFC 5321 section 4.5.3.1.3, less the angle brackets
+MAX_EMAIL = 254  # RFC 5321 section 4.5.3.1.3 allows 256 with the two angle brackets
 MAX_IDENTITY = 255  # OpenID Connect Core section 2: sub must not exceed 255 ASCII characters
 _EMAIL = re.compile(r"[^\s@\"<>(),:;\\]+@[^\s@\"<>(),:;\\]+")
 
@@ -126,7 +126,7 @@ def read_email(value: str) -> str | None:
     """
     if len(value) > 4 * MAX_EMAIL:
         return None
-    # Lower case may decompose (İ), so it is composed after that.
+    # Lower case may decompose a character (İ), so the composition comes last.
     cleaned = unicodedata.normalize("NFC", unicodedata.normalize("NFC", value).strip().lower())
     unseen = any(unicodedata.category(char).startswith("C") for char in cleaned)
     return cleaned if len(cleaned) <= MAX_EMAIL and not unseen and _EMAIL.fullmatch(cleaned) else None
@@ -135,8 +135,8 @@ def read_email(value: str) -> str | None:
 def identity(issuer: str, subject: str) -> tuple[str, str]:
     """Return the issuer and the subject unchanged, after a check. Raises `Invalid`.
 
-    They are unchanged because both are compared character by character. An empty value is invalid, for example,
-    because it would identify nobody.
+    Both are later compared character by character, so this function normalises neither. An empty value is
+    invalid, because an empty value identifies nobody.
     """
     for name, value, longest in (("issuer", issuer, 2000), ("subject", subject, MAX_IDENTITY)):
         if not 0 < len(value) <= longest or any(unicodedata.category(char).startswith("C") for char in value):
@@ -147,9 +147,9 @@ def identity(issuer: str, subject: str) -> tuple[str, str]:
 class LinkPurpose(StrEnum):
     """The purpose of a link."""
 
-    FIRST_ADMINISTRATOR = "first_administrator"  # makes the first one, while there is none
+    FIRST_ADMINISTRATOR = "first_administrator"  # creates the first administrator
     SET_PASSWORD = "set_password"  # noqa: S105 - an invitation, or a reset
-    SIGN_IN = "sign_in"  # lets one administrator in, once
+    SIGN_IN = "sign_in"  # signs one administrator in, once
 
 
 class LinkStatus(StrEnum):
@@ -157,9 +157,9 @@ class LinkStatus(StrEnum):
 
     OPEN = "open"
     USED = "used"
-    VOIDED = "voided"  # a newer link took its place, or what it was for is over
+    VOIDED = "voided"  # a newer link replaced this link, or a change made it useless
     EXPIRED = "expired"
-    TOO_LATE = "too_late"  # it was for the first administrator, and there is one; or its administrator is disabled
+    TOO_LATE = "too_late"  # the first administrator exists already, or the link's administrator is disabled
     UNKNOWN = "unknown"
 
 

@@ -78,7 +78,7 @@ class SignInRefusal(StrEnum):
     LINK_UNKNOWN = "link_unknown"
     LINK_ENDED = "link_ended"
     RATE_LIMITED = "rate_limited"
-    IDENTITY_EMAIL_TAKEN = "identity_email_taken"  # a provider vouches for somebody with another's e-mail address
+    IDENTITY_EMAIL_TAKEN = "identity_email_taken"  # another account has the e-mail address that the provider sent
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -82,7 +82,7 @@ def userinfo(outbound: Outbound, provider: Provider, tokens: Tokens, subject: st
         claims = answer.json_object()
     except OutboundFailed as error:
         raise SignInRefused(OpenIdRefusal.UNAVAILABLE, str(error)) from None
-    if claims.get("sub") != subject:  # section 5.3.2: else another's claims could be slipped in (token substitution)
+    if claims.get("sub") != subject:  # section 5.3.2: stops the claims of another person (token substitution)
         raise SignInRefused(OpenIdRefusal.TOKEN_INVALID, "userinfo and the ID token have different subjects")
     return claims
 
@@ -108,7 +108,7 @@ def _unusable(answer: Answer) -> SignInRefused:
 log = structlog.get_logger(__name__)
 
 CALLBACK_PATH = "/console/sign-in/callback"
-AT_ONCE = 8  # more would hold the threads that agents need when the provider is slow
+AT_ONCE = 8  # limits the threads that a slow provider can block: agents need threads, too
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,7 +154,7 @@ class OpenIdSignIn:
         self._spent = SpentStates()
         self._places = threading.BoundedSemaphore(AT_ONCE)
 
-    def begin(self, next: str = HOME) -> Begun:  # noqa: A002 - the parameter of the address that leads here
+    def begin(self, next: str = HOME) -> Begun:  # noqa: A002 - same name as the query parameter
         """Begin a sign-in, after which the browser opens the local path `next`. Raises `SignInRefused`."""
         with self._place():
             provider = self._directory.provider()
@@ -200,7 +200,7 @@ class OpenIdSignIn:
         """
         pairs = list(query)
         answer = dict(pairs)
-        if len(answer) != len(pairs):  # RFC 6749 section 3.1: readers would disagree on which counts
+        if len(answer) != len(pairs):  # RFC 6749 section 3.1: programs differ in which value they use
             raise SignInRefused(OpenIdRefusal.ANSWER_INVALID, "a parameter occurs twice in the answer")
         if not transaction.is_answered_by(answer.get("state", "")):
             raise SignInRefused(OpenIdRefusal.STATE_MISMATCH)

@@ -13,12 +13,12 @@ from authsec.jose import JoseError, PublicKey, UnverifiedJws, parse_compact
 
 from authsec_server.accounts.oidc.identity import OpenIdRefusal, SignInRefused
 
-# Chosen here, never by the token or the provider (RFC 8725 section 3.1): no `none`, and no HS256, whose "secret" would
-# be the public key.
+# A fixed list: the token must not choose (RFC 8725 section 3.1). The attack: an attacker signs a token with `none`, or
+# with HS256 and the public key as the secret.
 ALGORITHMS = frozenset({"RS256", "PS256", "ES256", "EdDSA"})
-LEEWAY = 60  # seconds by which the clocks of provider and server may differ
-MAX_BYTES = 65_536  # some providers list every group of a person
-MAX_SUBJECT = 255  # section 2
+LEEWAY = 60  # seconds; the clocks of provider and server may differ this much
+MAX_BYTES = 65_536  # large, because some providers list every group of a person
+MAX_SUBJECT = 255  # OpenID Connect Core section 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,9 +62,9 @@ def verified_claims(token: str, find_key: Callable[[str], PublicKey | None], exp
 
 
 def _key(jws: UnverifiedJws, find_key: Callable[[str], PublicKey | None]) -> PublicKey:
-    if jws.header["alg"] not in ALGORITHMS:  # before a key is looked for: no fetch for what cannot pass
+    if jws.header["alg"] not in ALGORITHMS:  # first, because the key look-up may send a request
         raise _invalid("its signature algorithm is not RS256, PS256, ES256 or EdDSA")
-    if jws.header.get("typ", "JWT").lower() != "jwt":  # RFC 8725 section 3.11: an access or logout token is none
+    if jws.header.get("typ", "JWT").lower() != "jwt":  # RFC 8725 section 3.11: refuses access tokens and logout tokens
         raise _invalid("its typ names another kind of token")
     kid = jws.header.get("kid")
     if not kid:
@@ -76,7 +76,7 @@ def _key(jws: UnverifiedJws, find_key: Callable[[str], PublicKey | None]) -> Pub
 
 
 def _is_seconds(value: object) -> bool:
-    return type(value) in (int, float)  # not bool, which is an int
+    return type(value) in (int, float)  # `isinstance` would also accept bool
 
 
 def _audiences(claims: Mapping[str, Any]) -> list[object]:
@@ -95,7 +95,7 @@ _CHECKS = (
         f"{_CORE} (3)", "its aud does not name this client", lambda claims, its: its.client_id in _audiences(claims)
     ),
     _Check(
-        f"{_CORE} (4)",  # a token for several parties says for whom it was made
+        f"{_CORE} (4)",  # a token with several audiences must name its client
         "it has several audiences and no azp",
         lambda claims, _: len(_audiences(claims)) == 1 or "azp" in claims,
     ),
@@ -110,7 +110,7 @@ _CHECKS = (
         lambda claims, its: _is_seconds(claims.get("exp")) and its.now < claims["exp"] + LEEWAY,
     ),
     _Check(
-        f"{_CORE} (10)",  # what was issued before this sign-in began is no answer to it
+        f"{_CORE} (10)",  # stops a token that was issued before this sign-in began
         "it has no iat, or its iat is before this sign-in or in the future; check the clocks",
         lambda claims, its: _is_seconds(claims.get("iat")) and its.begun - LEEWAY <= claims["iat"] <= its.now + LEEWAY,
     ),
@@ -120,7 +120,7 @@ _CHECKS = (
         lambda claims, its: _is_seconds(claims.get("nbf", 0)) and claims.get("nbf", 0) <= its.now + LEEWAY,
     ),
     _Check(
-        f"{_CORE} (11)",  # stops an ID token of another sign-in, and a code injected into this one
+        f"{_CORE} (11)",  # stops an ID token or a code from another sign-in
         "its nonce does not belong to this sign-in",
         lambda claims, its: compare_digest(str(claims.get("nonce")).encode(), its.nonce.encode()),
     ),

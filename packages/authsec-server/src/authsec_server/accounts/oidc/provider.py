@@ -39,10 +39,10 @@ class RelyingParty:
         `methods` are the authentication methods that the endpoint accepts. Raises `SignInRefused` if the client
         secret cannot be read, or if this server supports none of the methods.
         """
-        if self.secret_file is None:  # `none` is tried even where it is not announced: Keycloak never announces it
+        if self.secret_file is None:  # does not check `methods` for `none`: Keycloak accepts `none` but never lists it
             return {"client_id": self.client_id}, {}
         secret = self.secret()
-        if "client_secret_basic" in methods:  # RFC 6749 section 2.3.1: each part is form-encoded first
+        if "client_secret_basic" in methods:  # RFC 6749 section 2.3.1: form-encode id and secret
             pair = f"{quote_plus(self.client_id)}:{quote_plus(secret)}"
             return {}, {"Authorization": f"Basic {base64.b64encode(pair.encode()).decode()}"}
         if "client_secret_post" in methods:
@@ -96,7 +96,7 @@ def read_provider(document: Mapping[str, Any], issuer: str, outbound: Outbound) 
     Raises `SignInRefused`; the `note` of the exception names the wrong member of `document`.
     """
     named = document.get("issuer")
-    if named != issuer:  # to the letter (section 4.3): stops one provider from posing as another
+    if named != issuer:  # section 4.3 requires equality: stops one provider from posing as another
         raise _unfit(f"it names the issuer {plain(str(named), 200)!r}, but the setting is {issuer!r}")
     if "code" not in _texts(document, "response_types_supported"):
         raise _unfit("it does not support the authorization code flow")
@@ -119,7 +119,7 @@ def _endpoint(document: Mapping[str, Any], name: str, outbound: Outbound) -> str
     if not isinstance(url, str):
         raise _unfit(f"it has no {name}")
     try:
-        outbound.check_url(url)  # a browser is sent to one of them: `javascript:` and the like must not get that far
+        outbound.check_url(url)  # browsers open the authorization endpoint: refuses `javascript:` URLs
     except OutboundFailed as error:
         raise _unfit(f"{name}: {error}") from None
     return url
@@ -136,7 +136,7 @@ def _unfit(what: str) -> SignInRefused:
 
 
 FRESH_SECONDS = 3600.0
-UNKNOWN_KEY_PAUSE = 60.0  # an unknown `kid` causes one fetch in this time: invented names must not make us hammer
+UNKNOWN_KEY_PAUSE = 60.0  # seconds between fetches for unknown `kid` values, which attackers can invent
 RETRY_PAUSE = 5.0
 
 T = TypeVar("T")

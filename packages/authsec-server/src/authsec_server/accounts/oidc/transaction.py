@@ -62,7 +62,7 @@ class Transaction:
         try:
             values = strict_json.loads(base64.urlsafe_b64decode(cookie.encode() + b"=="))
         except (strict_json.StrictJsonError, binascii.Error, UnicodeEncodeError):
-            return None  # the browser's own doing, and nothing that sign-in would go on with
+            return None  # the browser changed the cookie, so sign-in cannot continue
         match values:
             case [str(state), str(nonce), str(verifier), str(next_path), int(begun)] if begun >= 0 and all(
                 map(_RANDOM.fullmatch, (state, nonce, verifier))

@@ -216,8 +216,8 @@ async def download(visit: PageRequest) -> Response:
 
 
 HEARTBEAT_SECONDS = 15
-CHECK_EVERY = timedelta(seconds=HEARTBEAT_SECONDS)  # so soon somebody whose session has run out sees no more
-MAY_SHUT_OUT = query.GROUPS["administration"][1]  # and at once, where these say that it was ended
+CHECK_EVERY = timedelta(seconds=HEARTBEAT_SECONDS)  # an expired session sees events no longer than this
+MAY_SHUT_OUT = query.GROUPS["administration"][1]  # an event of these kinds may have ended the session: check at once
 
 
 async def stream(visit: PageRequest) -> Response:
@@ -231,7 +231,7 @@ async def stream(visit: PageRequest) -> Response:
     return StreamingResponse(
         _lines(visit, asked, after),
         media_type="text/event-stream",
-        headers=dict(guard.HEADERS) | {"X-Accel-Buffering": "no"},  # no proxy shall keep events back
+        headers=dict(guard.HEADERS) | {"X-Accel-Buffering": "no"},  # tells nginx not to buffer the events
     )
 
 
@@ -256,10 +256,10 @@ async def _while_signed_in(visit: PageRequest, watcher: Watcher) -> AsyncIterato
     while True:
         recorded = None
         try:
-            with anyio.move_on_after(HEARTBEAT_SECONDS):  # nothing is yielded inside: a generator must not hold a scope
+            with anyio.move_on_after(HEARTBEAT_SECONDS):  # a generator must not yield inside a cancel scope
                 recorded = await anext(watcher)
         except StopAsyncIteration:
-            return  # the audit log ends with the server
+            return  # the server is stopping
         ends = recorded is not None and recorded.event.kind in MAY_SHUT_OUT
         if ends or recorded is None or visit.console.site.now() - checked > CHECK_EVERY:
             if not await _is_signed_in(visit):
@@ -274,5 +274,5 @@ async def _is_signed_in(visit: PageRequest) -> bool:
     try:
         await visit.read(lambda tx: confirm(tx, visit.act.principal))
     except Unauthenticated:
-        return False  # the session has ended, and the stream ends for that
+        return False  # the session has ended, so the stream must end
     return True

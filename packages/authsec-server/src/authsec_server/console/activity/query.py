@@ -45,7 +45,7 @@ GROUPS: Mapping[str, tuple[str, frozenset[EventKind]]] = {
 _CODE = re.compile(r"[a-z0-9_]{1,40}")
 _MARK = re.compile(r"[A-Za-z0-9_-]{1,40}")
 _ADDRESS = re.compile(r"[0-9a-fA-F.:/]{1,45}")
-_YEARS = range(1970, 3000)  # far from where the reckoning with dates ends
+_YEARS = range(1970, 3000)  # far from the limits of `datetime`
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

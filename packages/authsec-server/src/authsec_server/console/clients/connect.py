@@ -2,8 +2,8 @@
 
 To run a client on a laptop, a person creates an enrolment code. The code is shown once, and can be revoked.
 
-The program comes from the published walk-through. Its text contains no secret: a Client ID is a name. The
-file with the private key or the secret stays on the agent's machine.
+The example program is that of the published walk-through. The program contains no secret: a Client ID is a name.
+The file with the private key or the secret stays on the agent's machine.
 """
 
 from __future__ import annotations

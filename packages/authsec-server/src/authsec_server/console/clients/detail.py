@@ -64,13 +64,13 @@ def trail(client: Client) -> list[tuple[str, str]]:
 
 CHARTED = timedelta(days=7)
 STEP = timedelta(hours=6)
-LAST = 10  # requests shown, those alike together
+LAST = 10  # rows shown; refusals of the same kind are one row
 LOOKED_AT = 100
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HeldProof:
-    """A proof of a client with its status and the time of the last token that was issued on it."""
+    """A proof of a client with its status and the time of the last token that was issued for the proof."""
 
     proof: Proof
     status: ProofStatus
@@ -101,8 +101,8 @@ class Overview:
     client: Client
     held: Sequence[HeldProof]
     codes: Sequence[Enrolment]
-    near_misses: Mapping[str, ClosestMiss]  # by proof
-    sharing: Mapping[str, Sequence[Named]]  # the other clients that the same workload could come as, by proof
+    near_misses: Mapping[str, ClosestMiss]  # by the proof's id
+    sharing: Mapping[str, Sequence[Named]]  # other clients that the same workload can get tokens as, by the proof's id
     resolved_delegations: Sequence[ResolvedDelegation]
     effective_actions: Sequence[EffectiveAction]
     requests: Sequence[Request]
@@ -239,13 +239,13 @@ def closest_misses(tx: Tx, act: Act, client: Client) -> dict[str, ClosestMiss]:
         reason=Reason.SELECTORS_MISMATCH,
         since=act.now - RECENT,
     )
-    seen = audit.page(tx, act.principal, wanted, limit=LOOKED_AT).items  # the newest first
+    seen = audit.page(tx, act.principal, wanted, limit=LOOKED_AT).items  # newest first
     held = {proof.id for proof in client.proofs}
     found: dict[str, ClosestMiss] = {}
     for recorded in seen:
         miss = _miss(recorded)
         if miss.get("proof_id") not in held or not isinstance(miss.get("sentence"), str):
-            continue  # a proof that is gone, or a minute of which only the number is known
+            continue  # a removed proof, or refusals that are only counted
         before = found.get(miss["proof_id"])
         if before is None or _agreeing(_miss(before.last)) < _agreeing(miss):
             found[miss["proof_id"]] = ClosestMiss(sentence=miss["sentence"], last=recorded, times=recorded.count)

@@ -57,10 +57,9 @@ class TypedProof:
     platform: str = ""
     rows: Mapping[str, Rows] = field(default_factory=lambda: {each: _blank(each) for each in KEYS})
     public_key: str = field(default="", repr=False)
-    trusted_issuers: Mapping[str, str] = field(
-        default_factory=dict
-    )  # the trusted issuer chosen for each platform, by its id
-    added: str = ""  # the platform that a row has just been added to
+    # The id of the chosen trusted issuer for each platform.
+    trusted_issuers: Mapping[str, str] = field(default_factory=dict)
+    added: str = ""  # the platform that has just got a new row
 
     def with_row(self, platform: str) -> TypedProof:
         """Return a copy with one more empty row for the platform."""
@@ -77,9 +76,8 @@ class TypedProof:
             checked = check_selectors(platform, self.rows[platform])
             wrong = next((row for row in checked.rows if row.problem), None)
             if wrong:
-                raise Invalid(
-                    "selectors", wrong.problem, "" if wrong.nearest else wrong.remedy
-                )  # the form lists all keys
+                # With a nearest key, the problem suggests it, and the form lists all keys.
+                raise Invalid("selectors", wrong.problem, "" if wrong.nearest else wrong.remedy)
             if checked.problem:
                 raise Invalid("selectors", checked.problem)
         return platform
@@ -138,9 +136,8 @@ class TypedClient:
 
     kind: str = ClientKind.AI_AGENT
     proof: TypedProof = field(default_factory=TypedProof)
-    texts: Mapping[str, str] = field(
-        default_factory=lambda: dict.fromkeys(EDITABLE, "")
-    )  # what describes it, as in `typed_texts`
+    # The fields that `typed_texts` reads.
+    texts: Mapping[str, str] = field(default_factory=lambda: dict.fromkeys(EDITABLE, ""))
 
     @property
     def has_details(self) -> bool:
@@ -279,7 +276,7 @@ def feedback_on(
 def _row_feedback(row: RowCheck, status: SelectorStatus | None, judged: bool) -> RowFeedback:
     meanwhile = f"{row.identifies}: {row.value_is}" if row.identifies else ""
     if row.state is RowState.WRONG or (judged and row.state is RowState.INCOMPLETE):
-        # The nearest key says it; all keys are listed in the form.
+        # With a nearest key, the problem suggests it, and the form lists all keys.
         problem = row.problem if row.nearest else f"{row.problem} {row.remedy}".strip()
         return RowFeedback(tone=Tone.WRONG, text=problem, meanwhile=meanwhile)
     if row.state is not RowState.OK:

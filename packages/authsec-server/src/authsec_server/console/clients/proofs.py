@@ -125,9 +125,9 @@ class FormSection:
     keys: Sequence[SelectorKey]
     feedback: Feedback
     judged: bool
-    kinds: Sequence[TrustedIssuerKind]  # of trusted issuers that can know such workloads
-    trusted_issuers: Sequence[TrustedIssuer]  # that know them
-    trusted_issuer: str  # the id of the one chosen
+    kinds: Sequence[TrustedIssuerKind]  # the kinds that can prove workloads of this platform
+    trusted_issuers: Sequence[TrustedIssuer]  # that can prove workloads of this platform
+    trusted_issuer: str  # the id of the chosen trusted issuer
 
 
 async def check(visit: PageRequest) -> Response:

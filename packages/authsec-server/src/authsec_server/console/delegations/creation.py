@@ -112,7 +112,7 @@ async def _with_new_role(visit: PageRequest, draft: Draft, typed: TypedRole, to:
         role = await visit.change(lambda tx, act: roles.create(tx, act, **typed.changes))
     except (Invalid, Conflict) as failure:
         problem = at_fields(typed, failure, NEW_ROLE)
-        if problem.field == f"{NEW_ROLE}slug":  # the one that the name makes: here it has no field of its own
+        if problem.field == f"{NEW_ROLE}slug":  # made from the name; this form has no field for the slug
             problem = Invalid(f"{NEW_ROLE}name", problem.message, "Choose another name.")
         return await show_context(visit, draft, problem)
     return visit.redirect(replace(draft, role=role.slug, actions=(), whole=False).at(to), done="role_created")
@@ -175,7 +175,7 @@ async def create(visit: PageRequest) -> Response:
 
     try:
         return visit.redirect(await visit.change(work))
-    except Conflict as conflict:  # by Back, or by a second press of the button
+    except Conflict as conflict:  # the person went back, or pressed the button twice
         return shown(visit, REVIEW, draft, conflict, await visit.read(lambda tx: _reviewed(tx, visit, draft)))
 
 

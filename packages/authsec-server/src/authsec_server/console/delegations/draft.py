@@ -45,7 +45,7 @@ DURATION = DraftStep(
 REVIEW = DraftStep(key="review", title="Review", path="/delegations/new/review", fields=())
 STEPS = (CONTEXT, ACTIONS, DURATION, REVIEW)
 ALL = "all"
-"""In an address, this value means all actions of the role, because proxies refuse an address with 200 names. No action
+"""In a URL, this value means all actions of the role, because many proxies refuse a URL with 200 names. No action
 has this form."""
 
 
@@ -163,8 +163,7 @@ class DraftFault:
 def fault(tx: Tx, act: Act, draft: Draft, terms: Terms) -> DraftFault | None:
     """Return the first problem, in the order of the steps, or None if the delegation can be created."""
     try:
-        # Step by step, each without what comes later: that a duration cannot be read must not hide that there is no
-        # such role.
+        # First with the values of one step, then of two, and so on. A malformed duration must not hide an unknown role.
         for proposal in _growing(draft):
             _propose(tx, act, proposal, terms)
     except Invalid as problem:
@@ -218,7 +217,7 @@ def reworded(invalid: Invalid, terms: Terms) -> Invalid:
         return Invalid(
             "ends_at",
             "The end must be a future date and time in UTC.",
-            "For example 2027-01-31T18:00. Leave it empty for no end date.",
+            "For example 2027-01-31T18:00. Leave the field empty for no end date.",
         )
     return Invalid(field, invalid.message, invalid.remedy)
 

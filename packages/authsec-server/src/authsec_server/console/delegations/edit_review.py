@@ -32,7 +32,7 @@ async def form(visit: PageRequest) -> Response:
     def look(tx: Tx) -> tuple[ResolvedDelegation, Draft]:
         resolved = _stored(tx, visit)
         draft = draft_of(resolved.delegation)
-        editing.proposed_edit(  # refuses what is over for good
+        editing.proposed_edit(  # raises if the delegation has ended or is revoked
             tx, visit.act, resolved.delegation.id, edit_of(draft, resolved.delegation), visit.console.terms
         )
         return resolved, draft

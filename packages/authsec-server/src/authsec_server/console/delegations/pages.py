@@ -132,7 +132,7 @@ def _one_of(kind: type[E], text: str) -> E | None:
 VERSION = "(the authority version when the token is requested)"
 """A placeholder. Creating a delegation raises the authority version, so no token of the delegation can have the
 present version."""
-_LAST = "~"  # as an id: behind all that can be given, as NOT_YET is before them
+_LAST = "~"  # an id that sorts after every real id; NOT_YET sorts before
 
 
 def foreseen(tx: Tx, visit: PageRequest, resolved: ResolvedDelegation) -> dict[str, Any]:
@@ -167,7 +167,7 @@ def _as_text(claims: dict[str, Any]) -> str:
     return json.dumps(claims, indent=2, ensure_ascii=False)
 
 
-TOKENS = 10  # of a page
+TOKENS = 10  # tokens on one page
 
 
 async def detail(visit: PageRequest) -> Response:

@@ -30,7 +30,7 @@ from authsec_server.principal import Act
 from authsec_server.roles import service as roles
 from authsec_server.roles.model import RoleDefinition
 
-MOST = 100  # of a kind in one list to choose from; the rest is found by its name
+MOST = 100  # roles or clients in one list; a search by name finds the others
 USED_WITHIN = timedelta(days=30)
 
 

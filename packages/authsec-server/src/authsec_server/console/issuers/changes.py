@@ -239,7 +239,7 @@ async def bind(visit: PageRequest) -> Response:
     return visit.redirect(f"/console/issuers/{reference}", done="proofs_bound")
 
 
-MOST_KEYS = 256 * 1024  # bytes of a JWK Set
+MOST_KEYS = 256 * 1024  # maximum bytes of a JWK Set
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -247,7 +247,7 @@ class TypedTrustedIssuer:
     """The values in the form of a trusted issuer, typed by a person or stored. `values` maps field names to values."""
 
     kind: str
-    values: Mapping[str, Any] = field(repr=False)  # somebody pastes private keys
+    values: Mapping[str, Any] = field(repr=False)  # may contain a private key that was pasted by mistake
 
     @classmethod
     def of(cls, trusted_issuer: TrustedIssuer) -> TypedTrustedIssuer:
@@ -295,7 +295,7 @@ class TypedTrustedIssuer:
         others = () if self.kind == TrustedIssuerKind.KUBERNETES else CLUSTER_TERMS
         return {
             **{name: self[name] for name in EDITABLE if name not in others},
-            # What belongs to another choice may still stand in the form, where script does not hide it.
+            # Without a script, fields of another choice stay visible, so ignore their values.
             "keys_url": self["keys_url"] if by_url else "",
             "given_keys": self._keys() if given else None,
             "ca": "" if given else self["ca"],

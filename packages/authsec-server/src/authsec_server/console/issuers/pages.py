@@ -1,4 +1,4 @@
-"""The list of trusted issuers, the page of one issuer, and the page that tries a token that an agent sends.
+"""The list of trusted issuers, the page of one issuer, and the page that tries a token.
 
 The page of an issuer has its keys, the selectors that it proves, and its clients. A tried token is not stored.
 """
@@ -34,7 +34,7 @@ from authsec_server.issuers.model import (
 from authsec_server.principal import Role
 
 PAGE = 50
-SHOWN = 200  # agents that wait
+SHOWN = 200  # maximum number of proofs without an issuer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

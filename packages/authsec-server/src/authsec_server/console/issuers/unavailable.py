@@ -66,14 +66,14 @@ def _unavailable_issuer(console: Console, trusted_issuer: TrustedIssuer) -> Unav
     try:
         keys = console.key_sets.state(trusted_issuer)
         lookups = console.cluster_apis.state(trusted_issuer)
-    except (KeysUnavailable, LookupUnavailable):  # changed a moment ago: nothing is known of it yet
+    except (KeysUnavailable, LookupUnavailable):  # the issuer has just changed, so its state is not known yet
         return None
     if keys.condition is Condition.DEAD or (keys.condition is Condition.NONE and keys.failure):
         what = f"The keys of {trusted_issuer.name} are unavailable"
         return UnavailableIssuer(
             trusted_issuer=trusted_issuer, what=what, failure=keys.failure, failed_at=keys.failed_at
         )
-    for lookup, state in lookups.items():  # reviews, of which every token needs one, come first
+    for lookup, state in lookups.items():  # token reviews come first: every token needs one
         if state.failing:
             return UnavailableIssuer(
                 trusted_issuer=trusted_issuer,

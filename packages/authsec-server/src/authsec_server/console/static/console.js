@@ -1,5 +1,5 @@
-// What script adds to pages that work without: copying, dialogs that hold the focus, menus that close, filters that apply
-// themselves. Nothing here decides anything.
+// Convenience on all pages: copy buttons, dialogs that keep the focus, menus that close, filters that apply at once.
+// Every page also works without this script.
 
 import { relativeTimes } from "./times.js";
 
@@ -16,7 +16,7 @@ for (const button of document.querySelectorAll("[data-copy]")) {
 for (const dialog of document.querySelectorAll("dialog[open][data-leave]")) {
   dialog.removeAttribute("open");
   dialog.showModal();
-  // Before Escape or the backdrop loses what was typed, it has to be meant.
+  // Escape and the backdrop ask before typed values are lost.
   dialog.addEventListener("cancel", (event) => {
     event.preventDefault();
     leave(dialog);
@@ -28,7 +28,7 @@ function leave(dialog) {
   if (!typed || window.confirm("Leave without saving what you typed?")) location.assign(dialog.dataset.leave);
 }
 
-// Without a choice it is as the system is: then the first press must lead to the other, too.
+// Without a chosen theme, the system's theme is shown. The first press must then switch to the other theme.
 const theme = document.querySelector("button[name=theme]");
 if (theme && !document.documentElement.dataset.theme && window.matchMedia("(prefers-color-scheme: dark)").matches) {
   theme.value = "light";

@@ -1,5 +1,5 @@
-// What script adds to the steps of a trust delegation: "Select All" without another page, Enter where it is expected, and
-// "1 Hour" that becomes "2 Hours".
+// Convenience in the steps of a trust delegation: "Select All" works without another page, the Enter key presses the right
+// button, and "1 Hour" becomes "2 Hours".
 
 for (const button of document.querySelectorAll("button[data-select]")) {
   button.addEventListener("click", (event) => {

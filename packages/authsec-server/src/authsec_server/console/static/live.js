@@ -1,4 +1,4 @@
-// New events of the audit log, on top of the table, as the server sends them: rows that it has rendered and escaped.
+// Shows new events of the audit log at the top of the table. The server sends rendered and escaped rows.
 
 const mark = document.querySelector("[data-stream]");
 const events = document.querySelector("#events");

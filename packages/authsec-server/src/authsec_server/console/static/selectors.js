@@ -1,9 +1,9 @@
-// Selectors are explained and checked while they are typed, and how each would be proved; rows are added in place. What is
-// right, the server says: without script it says so when the form is sent.
+// While a person types selectors, the server checks each row and says how the selector would be proved. A button adds a
+// row without a new page. Without this script, the server checks the rows when the form is sent.
 
 const DELAY = 250;
 
-// What an answer moves while the pointer is down would take the click from the button that is pressed.
+// An answer waits while the pointer is down. Otherwise, the answer could move the pressed button, and the click is lost.
 let released = Promise.resolve();
 document.addEventListener("pointerdown", () => {
   released = new Promise((resolve) => {
@@ -38,17 +38,17 @@ for (const section of document.querySelectorAll("[data-selectors]")) {
       body.append("value", value.value.trim());
     }
     const answer = await fetch(section.dataset.check, { method: "POST", body }).catch(() => null);
-    if (!answer?.ok || number !== asked) return; // the form is checked again when it is sent
+    if (!answer?.ok || number !== asked) return; // the server checks the sent form again
     const checked = await answer.json();
     await released;
     if (number !== asked) return;
     checked.rows.forEach((each, index) => show(rows.children[index], each));
-    if (shown !== checked.outlook) section.querySelector(".outlook").innerHTML = checked.outlook; // rendered and escaped there
+    if (shown !== checked.outlook) section.querySelector(".outlook").innerHTML = checked.outlook; // the server has escaped it
     shown = checked.outlook;
   }
 }
 
-// What is only unfinished is explained, not blamed: somebody is still typing.
+// While a person types a key, the row shows an explanation instead of an error.
 function show(row, told) {
   if (!row) return;
   const typingKey = document.activeElement === row.querySelector("input");

@@ -12,7 +12,7 @@ function words(instant, now) {
   return seconds > 0 ? `${text} ago` : `in ${text}`;
 }
 
-// Known to its minute only: as of the minute's end.
+// The age of an event whose time is known only to the minute. The age starts at the end of the minute.
 function wordsOfMinute(minute, now) {
   const passed = Math.trunc((now - minute) / 1000) - 60;
   if (passed < 0) return "this minute";
