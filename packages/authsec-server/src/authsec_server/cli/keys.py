@@ -28,7 +28,9 @@ def keys() -> None:
 )
 @click.option("--force", is_flag=True, help="Rotate even if some verifiers may not know the next key yet.")
 @click.option(
-    "--feed", is_flag=True, help="Rotate the key of the revocation feed instead: a new key signs in 5 minutes."
+    "--feed",
+    is_flag=True,
+    help="Rotate the key of the revocation feed instead. The new key starts to sign after 5 minutes.",
 )
 @change_command
 def rotate(caller: Caller, output: Output, algorithm: str | None, force: bool, feed: bool) -> None:
@@ -48,7 +50,7 @@ def rotate(caller: Caller, output: Output, algorithm: str | None, force: bool, f
     output.result(key, f"The key {key['kid']} is now the signing key for {key['algorithm']}.")
 
 
-@keys.command(context_settings={"ignore_unknown_options": True})  # the name of a key may begin with a hyphen
+@keys.command(context_settings={"ignore_unknown_options": True})  # the id of a key may begin with a hyphen
 @click.argument("kid", metavar="KEY")
 @reason_option
 @yes_option
