@@ -168,7 +168,7 @@ def _nearest_beside(path: Path) -> str:
     return f"The nearest file is {path.with_name(found)}." if found else ""
 
 
-_LEAST = 8  # characters of an id: whoever types a number of the list removes nothing
+_LEAST = 8  # characters of an id, so that a row number such as 1 matches no proof
 _STATES = {
     "proves": ("proves", "green"),
     "weak": ("weak", "yellow"),

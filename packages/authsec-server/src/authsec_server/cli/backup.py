@@ -30,7 +30,7 @@ def backup(caller: Caller, output: Output, file: Path) -> None:
     key in another place. After you restore the copy, run `authsec admin restored`. PostgreSQL has its own
     backup tools: docs/backup.md.
     """
-    assert isinstance(caller.reach, InProcess)  # a local command's is
+    assert isinstance(caller.reach, InProcess)  # always true for a local command
     settings = caller.reach.settings
     try:
         copy_database(_database_file(settings), file)

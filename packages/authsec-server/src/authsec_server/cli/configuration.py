@@ -35,7 +35,7 @@ _HEADS: Final = {
 _UNATTESTED: Final = "unattested"
 
 
-class _ConfigurationDumper(getattr(yaml, "CSafeDumper", yaml.SafeDumper)):  # type: ignore[misc]  # whichever was built
+class _ConfigurationDumper(getattr(yaml, "CSafeDumper", yaml.SafeDumper)):  # type: ignore[misc]  # libyaml if built
     """A YAML dumper that writes texts with several lines as blocks and quotes texts that YAML 1.1 would misread."""
 
 

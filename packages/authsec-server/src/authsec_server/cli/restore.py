@@ -23,7 +23,7 @@ from authsec_server.failures import Failure
 from authsec_server.settings import ENV_PREFIX
 from authsec_server.web.instants import rfc3339
 
-MOST_BYTES = 256 * 1024 * 1024  # of each file, its end: a checkpoint each second of five days
+MOST_BYTES = 256 * 1024 * 1024  # read from the end of each file: five days of one checkpoint a second
 _FILE = click.Path(path_type=Path, dir_okay=False)
 _QUESTION = "Was this database restored from a backup? This revokes all tokens and replaces all signing keys."
 
@@ -63,7 +63,7 @@ def restored(
     revocations accept new tokens at once. Administrators must sign in again. A server that waits for this command
     continues within seconds.
     """
-    assert isinstance(caller.reach, InProcess)  # a local command's is
+    assert isinstance(caller.reach, InProcess)  # always true for a local command
     lines = [line for file in files for line in _checkpoints_in(file)]
     try:
         with errors_only(), open_restoration(caller.reach.settings) as restoration:
