@@ -26,7 +26,7 @@ FITTING: Mapping[Platform, tuple[TrustedIssuerKind, ...]] = {
     Platform.OIDC: (TrustedIssuerKind.OIDC,),
 }
 """The kinds of trusted issuer that can prove the workloads of each platform. Other platforms need no trusted issuer."""
-_NAMED = 5  # in a message that lists trusted issuers
+_NAMED = 5  # trusted issuers named in a message
 
 
 def fits(platform: Platform, selectors: Sequence[Selector], trusted_issuer: TrustedIssuer, trust_domain: str) -> bool:

@@ -1,4 +1,4 @@
-"""Kubernetes manifests: of an agent, so that its pods satisfy the agent's proof, and of the volume with its token.
+"""Kubernetes manifests: for an agent whose pods satisfy its proof, and for the volume with a pod's token.
 
 People type the names and selectors, and programs read the manifest. So every value is quoted. The module
 does no input or output.
@@ -21,7 +21,7 @@ IMAGE = "IMAGE"
 _IMAGE_KEY = "k8s:container-image"
 _LABEL = "k8s:pod-label:"
 _LONGEST = 800  # characters of a line about one selector
-_NOT_THE_MANIFESTS = {  # what a cluster decides when it runs the deployment, by the beginning of the selector's key
+_NOT_THE_MANIFESTS = {  # start of a selector key: the reason why a manifest cannot satisfy the selector
     "k8s:pod-name": "the pods of a deployment get generated names",
     "k8s:pod-uid": "each pod gets a new uid",
     "k8s:node-name": "the cluster chooses the node, unless a nodeSelector keeps the pods on this one",
@@ -130,7 +130,7 @@ def _deployed(
 
 
 MOUNT: Final = "/var/run/secrets/authsec"
-"""Where the SDK looks for it."""
+"""The folder where the SDK looks for the pod's token."""
 
 _VOLUME: Final = """\
 volumes:
@@ -145,7 +145,7 @@ volumes:
 
 
 def projected_volume(audience: str) -> str:
-    """Return the YAML of the volume.
+    """Return the YAML of the volume that contains a pod's token for this audience.
 
     An audience may be any visible text. So the audience is quoted as a JSON string, which is also valid YAML.
     """

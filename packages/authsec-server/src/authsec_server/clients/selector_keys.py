@@ -220,7 +220,7 @@ ISSUERS = (
     SelectorKey(
         key="",
         parameter="issuer>:<claim",
-        # Not what only a cluster, SPIRE or a trust domain can know, and not what stands above.
+        # An OpenID issuer must not prove keys of Kubernetes, Docker, Unix or SPIFFE. `_OFFERED` has its own entries.
         parameter_pattern=r"(?!(?:k8s|docker|unix|spiffe):|(?:"
         + "|".join(_OFFERED)
         + r")$)[a-z0-9]+:[a-z0-9_.-]{1,120}",

@@ -25,7 +25,7 @@ from authsec_server.principal import Act, Role
 from authsec_server.roles import service as roles
 from authsec_server.roles.model import RoleDefinition, parse_actions
 
-MOST = 500  # delegations, or clients of a trusted issuer; one more is looked for, to tell whether there are more
+MOST = 500  # delegations, or clients of a trusted issuer; reading one more shows whether there are more
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

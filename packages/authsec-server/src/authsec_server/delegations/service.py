@@ -142,7 +142,7 @@ def revoke(
     tx: Tx,
     act: Act,
     id_or_slug: str,
-    terms: Terms,  # noqa: ARG001 - of use to its neighbours: callers pick one of the three
+    terms: Terms,  # noqa: ARG001 - the same signature as `disable` and `enable`
     *,
     because: str = "",
 ) -> ResolvedDelegation:
@@ -237,7 +237,7 @@ def _checked(
 
 
 _LONGEST = 63
-_AT_ONCE = 20  # that are looked up: who has made many of one client and role holds the lock meanwhile
+_AT_ONCE = 20  # slugs in one query: many queries would keep the authority lock for long
 
 
 def chosen_slug(tx: Tx, act: Act, given: str) -> str:
@@ -267,7 +267,7 @@ def made_slug(client: str, role: str, free: Callable[[Sequence[str]], Iterable[s
     """Return the first free slug made from client, role and `api`. The function is pure.
 
     If the slugs without a number are taken, the slug ends with a number. `free` gets some slugs and returns
-    those of them that are free.
+    the free slugs among them.
     """
     series = in_batches(filter(naming.is_slug, _series(f"{client}-{role}", api)), _AT_ONCE)
     return next(slug for some in series for slug in free(some))
@@ -297,7 +297,7 @@ def _holder_of_slug(tx: Tx, act: Act, slug: str) -> Delegation | None:
 
 
 def _free_slug(tx: Tx, act: Act, slugs: Sequence[str]) -> list[str]:
-    """Return the slugs among these that a new delegation can use."""
+    """Return the slugs of the list that a new delegation can use."""
     known = by_slugs(tx, slugs)
     return [slug for slug in slugs if slug not in known or state(known[slug], act.now) in ENDED_STATES]
 
@@ -332,8 +332,8 @@ def delete_client(tx: Tx, act: Act, client_id: str, terms: Terms) -> Client:
 def delete_role(tx: Tx, act: Act, role_id: str) -> RoleDefinition:
     """Delete the role and its ended and revoked delegations. Raises `NotFound`.
 
-    Raises `Conflict` if the role has a live or disabled delegation: an administrator must first decide about
-    each of them.
+    Raises `Conflict` if the role has a live or disabled delegation. An administrator must first revoke each such
+    delegation.
     """
     act.principal.require(Role.OPERATOR)
     role = roles.get(tx, act, role_id)
