@@ -95,7 +95,7 @@ class RoleTooSmall(NotPermitted):
 
 
 class Fault(StrEnum):
-    """The part of the system that failed, if known. `/readyz` and the log show it."""
+    """The part of the system that failed, if known. `/readyz` and the log show this name."""
 
     UNKNOWN = "unknown"
     SILENT = "database_silent"  # the database accepts connections, but does not answer

@@ -55,7 +55,7 @@ class Settings(BaseModel):
         description="Number of server processes that share the port; more than one needs PostgreSQL. Each process "
         "allows its share of the rate limits: see docs/scaling.md.",
     )
-    public_url: str = Field("", description="The URL that callers use. It is the issuer of every token.")
+    public_url: str = Field("", description="The URL that callers use, which is the issuer of every token.")
     trust_domain: str = Field("authsec.internal", description="SPIFFE trust domain in the agents' SPIFFE IDs.")
     environment: str = Field(
         "", max_length=40, description="A label such as PRODUCTION, shown wherever people make decisions."
@@ -353,7 +353,7 @@ def load_settings(**given: Any) -> Settings:
     if unknown := list(settings_errors.unknown_names(os.environ, ENV_PREFIX, known)):
         raise StartupRefused(
             f"Unknown settings in the environment: {'; '.join(unknown)}.",
-            "Rename or unset it. docs/settings.md lists all settings.",
+            "Rename or unset the variable. docs/settings.md lists all settings.",
         )
     try:
         settings = Settings(**{**_of_environment(), **options})
@@ -374,7 +374,7 @@ def _of_environment() -> dict[str, str]:
 def _refused(error: ValidationError) -> StartupRefused:
     errors = error.errors()
     problems = "; ".join(_problem(each) for each in errors)
-    remedy = "Correct them and start again."
+    remedy = "Correct these settings, and start again."
     if any(settings_errors.set_by_kubernetes(each["input"]) for each in errors):
         remedy = (
             "Kubernetes sets this variable for a Service of that name: set `enableServiceLinks: false` in the "

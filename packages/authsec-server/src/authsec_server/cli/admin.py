@@ -45,7 +45,7 @@ def admin() -> None:
     help="E-mail address of an administrator who lost the password. The password and the sessions are revoked at once.",
 )
 @click.option(
-    "--sign-in", "signs_in", is_flag=True, help="Create a URL that signs in the administrator with that --email, once."
+    "--sign-in", "signs_in", is_flag=True, help="Create a URL that signs the administrator of --email in, once."
 )
 @public_url_option
 @local_change_command
@@ -228,7 +228,7 @@ def create_key(caller: Caller, output: Output, name: str, role: str, expires: in
     if not output.as_json:
         address = caller.address
         here = is_loopback(urlsplit(address).hostname or "")
-        output.note("To use it on this machine:" if here else "To use it on another machine:")
+        output.note("To use the key on this machine:" if here else "To use the key on another machine:")
         output.note(f"    {export_line('AUTHSEC_BASE_URL', address)}")
         # Do not print the key on stderr: logs often store stderr.
         output.note(f"    {export_line('AUTHSEC_ADMIN_KEY', 'authsec_…')}")
@@ -257,7 +257,7 @@ def revoke_key(caller: Caller, output: Output, key_: str, yes: bool) -> None:
     help="Write the key to this new file, which only you can read, instead of printing the key.",
 )
 def bootstrap_key(to_file: Path | None) -> None:
-    """Print a new admin key that no authority knows yet, for AUTHSEC_SERVER_BOOTSTRAP_KEY_FILE.
+    """Print a new admin key for AUTHSEC_SERVER_BOOTSTRAP_KEY_FILE.
 
     A server that starts with this setting accepts the key in the file as an admin key. The key is active for
     AUTHSEC_SERVER_BOOTSTRAP_KEY_LIFETIME, by default one day. The command contacts no server. A deployment can

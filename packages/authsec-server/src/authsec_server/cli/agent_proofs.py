@@ -145,7 +145,7 @@ def _read_public_key(path: Path) -> str:
         public = path.with_name(f"{path.name}.pub")
         raise CallFailed(
             f"{path} has a PRIVATE key, which only the agent may have. It was not sent.",
-            f"Give its public half: {public if public.exists() else 'the block that begins with BEGIN PUBLIC KEY'}",
+            f"Give the public key: {public if public.exists() else 'the block that begins with BEGIN PUBLIC KEY'}",
         )
     if len(content) > MAX_KEY_FILE or b"BEGIN PUBLIC KEY" not in content:
         raise CallFailed(

@@ -131,7 +131,7 @@ _SEALING: Final = {  # imported on use: these modules import the database, and `
 _MAINTENANCE: Final = {
     "drop": (
         "drop_months",
-        "Delete the events of old months, after checking that an export contains each of them as sealed.",
+        "Delete the events of old months, after checking that an export contains each event as it was sealed.",
     ),
     "rebuild-counts": ("rebuild_counts", "Rebuild the counts of tokens and uses from the events."),
 }

@@ -280,7 +280,7 @@ def _unwritable(state: Path, error: OSError) -> CallFailed:
 
 
 class UntilEnded:
-    """The end of a command that runs until somebody ends it: whether the end was requested.
+    """A request to end a long-running command, by a signal or by a closed stdout.
 
     A request to end interrupts `wait`. A signal does not interrupt work that has started.
     """

@@ -55,7 +55,8 @@ def drop_months(caller: Caller, output: Output, before: datetime, file: Path, ye
     output.result(
         told,
         styled(f"{record.events:,} events before {record.before} were dropped.", "green"),
-        f"The export has the SHA-256 {record.export_sha256}. Keep it: authsec audit verify --key FILE --with {file}",
+        f"The export has the SHA-256 {record.export_sha256}. Keep the export. To verify the dropped events:",
+        f"  authsec audit verify --key FILE --with {file}",
     )
 
 
@@ -65,7 +66,7 @@ def _tell_dropped(output: Output, foreseen: DropPreview, file: Path) -> None:
     output.result(
         told,
         f"Nothing was dropped. All events match their seals, and {foreseen.events:,} events before "
-        f"{foreseen.before} would be dropped, between event {low} and event {high}. {file} contains each of them.",
+        f"{foreseen.before} would be dropped, between event {low} and event {high}. {file} contains these events.",
     )
 
 

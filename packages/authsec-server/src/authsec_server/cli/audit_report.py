@@ -159,7 +159,7 @@ def _late(report: Report) -> Iterator[str]:
         were = "1 event was" if events == 1 else f"{events:,} events were"
         yield (
             f"Before these events, {were} sealed more than 15 minutes after the recorded time. With --json, "
-            "verify lists them."
+            "verify lists these events."
         )
 
 
@@ -181,9 +181,9 @@ def _dropped(drop: Drop, digests: Set[str]) -> str:
     `digests` has the SHA-256 of each given file.
     """
     its = drop.record
-    held = " The given files contain all of them, and they match their seals." if drop.given else ""
+    held = " The given files contain all of these events, and the events match their seals." if drop.given else ""
     if digests and not held:
-        held = " The given files contain none of them."
+        held = " The given files contain none of these events."
     elif held and its.export_sha256 not in digests:  # another export has the same events, or the record is forged
         held += " No given file has that SHA-256."
     return (

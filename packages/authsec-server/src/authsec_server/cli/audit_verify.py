@@ -109,7 +109,7 @@ def _not_compared(caller: Caller, why: str) -> str:
     """
     if not isinstance(caller.reach, InProcess):
         return f"The server did not compare its database with outside checkpoints: {why}."
-    told = f"The database was not compared with outside checkpoints: {why}. So it may be older than such checkpoints."
+    told = f"The database was not compared with outside checkpoints, and may be older than the checkpoints: {why}."
     return f"{told} Set the file of these checkpoints: {ENV_PREFIX}AUDIT_CHECKPOINTS=FILE"
 
 

@@ -158,7 +158,7 @@ def _print_schema(context: click.Context, _parameter: click.Parameter, wanted: b
     required=True,
     help="A YAML or JSON file, or a folder of such files, or - for stdin. Can be repeated.",
 )
-@click.option("--dry-run", is_flag=True, help="Only show what would change; exit status 3 if anything would.")
+@click.option("--dry-run", is_flag=True, help="Only show the changes; exit status 3 if there are any.")
 @click.option(
     "--prune", is_flag=True, help="In each section of the files, remove everything that the files do not name."
 )

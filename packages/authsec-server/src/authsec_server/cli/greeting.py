@@ -60,8 +60,8 @@ def greet(settings: Settings, authority: Authority) -> None:
         click.echo(f"  to begin  {_line_for_a_link(settings)}", err=True)
     elif link := sign_in.first_link():
         click.echo(
-            "\nTo begin, open the address below. It works once, within 15 minutes.\n"
-            f"For a new one, run in another terminal: {_line_for_a_link(settings)}\n\n"
+            "\nTo begin, open the address below. The address works once, within 15 minutes.\n"
+            f"For a new address, run in another terminal: {_line_for_a_link(settings)}\n\n"
             f"  {settings.issuer}{link.path}\n",
             err=True,
         )
@@ -89,8 +89,9 @@ def warn_of_older(problem: str) -> None:
         f"{_wrapped(f'! {problem}')}\n"
         "  If you restored a backup, run on this machine:\n\n"
         f"    {command_line('admin', 'restored', '--checkpoint', 'FILE')}\n\n"
-        "  with the --data or --database of this server, and with its outside checkpoints, which name the signing\n"
-        "  keys that were created since. The server then continues by itself. See docs/backup.md.\n",
+        "  with the --data or --database of this server. FILE has checkpoints from outside the database, which name\n"
+        "  the signing keys that were created after the backup. The server then continues by itself. See\n"
+        "  docs/backup.md.\n",
         err=True,
     )
 

@@ -47,10 +47,10 @@ def server_on(host: str, port: int, *, beside: str = "") -> str:
     """
     issuer = _issuer_at(host, port)
     if issuer is None:
-        return "Stop the program that uses it, or choose another port: --port."
+        return "Stop the program that uses this port, or choose another port: --port."
     said = (
-        f"An AuthSec server already runs there: {issuer}. Use that one (its console is {issuer}/console), stop it, or "
-        "choose another port: --port."
+        f"An AuthSec server already runs there: {issuer}. Use that server (its console is {issuer}/console), stop "
+        "that server, or choose another port: --port."
     )
     return f"{said} {beside}".rstrip()
 

@@ -111,7 +111,7 @@ class Remote:
         if parts.scheme == "http" and not is_loopback(host) and host not in self.allow_http_hosts:
             raise CallFailed(
                 f"http://{parts.netloc} would send the admin key unencrypted, so others on the network could read it.",
-                f"Use https, or, if the network to it is trusted: {export_line('AUTHSEC_ALLOW_HTTP_HOSTS', host)}",
+                f"Use https. If you trust this network, set: {export_line('AUTHSEC_ALLOW_HTTP_HOSTS', host)}",
             )
         if not is_admin_key(self.admin_key):  # it may be another secret: do not send it
             raise CallFailed(

@@ -114,7 +114,7 @@ def _servers_lines(restoration: Restoration, named: Sequence[Path]) -> Sequence[
         return []
     found = last_lines(own, MOST_BYTES)
     if found.unread:
-        raise CallFailed(f"{found.unread}.", "The server appends its checkpoints to this file. Make it readable.")
+        raise CallFailed(f"{found.unread}.", "The server appends its checkpoints to this file. Make the file readable.")
     return found.lines
 
 
@@ -210,7 +210,7 @@ def _about(lost: Loss, lines: Sequence[str]) -> list[str]:
     return [
         (
             "No outside checkpoints were read. Name a file of checkpoints: --checkpoint FILE, or "
-            f"{ENV_PREFIX}AUDIT_CHECKPOINTS. Without them, signing keys that were created after the backup are "
+            f"{ENV_PREFIX}AUDIT_CHECKPOINTS. Without checkpoints, signing keys that were created after the backup are "
             "not revoked."
         )
     ]

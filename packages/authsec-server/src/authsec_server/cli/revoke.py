@@ -68,7 +68,7 @@ def revoke_agent(caller: Caller, output: Output, agent: str, yes: bool) -> None:
     output.result(
         its,
         f"{its['name']} is disabled"
-        + revocation_text(planned, ", its tokens are revoked, and it gets no more.", " and gets no more tokens"),
+        + revocation_text(planned, ", its tokens are revoked, and it gets no more tokens.", " and gets no more tokens"),
         Text.assemble(("To enable the agent again (old tokens stay revoked): ", "dim"), harmless(undone)),
     )
 

@@ -1,8 +1,8 @@
 """`authsec serve --workers`: several server processes on one port, for PostgreSQL.
 
-The supervisor binds the port, starts the workers, and forwards SIGTERM and Ctrl-C. It restarts a worker that ends or
-hangs. It has no key and no connection to the database. All workers accept connections from the same inherited socket,
-so the end of one worker leaves no connection waiting.
+The supervisor binds the port, starts the workers, and forwards SIGTERM and Ctrl-C. It also restarts each
+worker that ends or hangs. The supervisor has no key and no connection to the database. All workers accept connections
+from the same inherited socket, so the end of one worker leaves no connection waiting.
 
 The first worker migrates the database, makes the first keys, and reports wrong settings. The other workers start when
 the first worker is ready.
