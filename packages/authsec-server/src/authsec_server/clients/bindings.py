@@ -217,7 +217,7 @@ def disable_trusted_issuer(tx: Tx, act: Act, id_or_slug: str) -> TrustedIssuer:
 
 
 def enable_trusted_issuer(tx: Tx, act: Act, id_or_slug: str, *, trust_domain: str = "") -> TrustedIssuer:
-    """Enable the trusted issuer, and so the proofs that rely on it. Revoked tokens stay revoked."""
+    """Enable the trusted issuer and its proofs. Revoked tokens stay revoked."""
     trusted_issuer = issuers.enable(tx, act, id_or_slug)
     _update_proofs(tx, trusted_issuer, trust_domain)
     return trusted_issuer

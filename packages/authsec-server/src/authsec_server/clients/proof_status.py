@@ -65,8 +65,8 @@ class ProofStatus:
 _KEY_PAIR = ProofStatus(
     state=ProofState.PROVES,
     heading="Proved by signature",
-    explanation="The agent signs each request for a token with its private key, which never leaves its machine; this "
-    "authority checks the signature with the public key.",
+    explanation="The agent signs each token request with its private key. The private key never leaves the agent's "
+    "machine. This authority verifies the signature with the public key.",
 )
 _UNATTESTED = ProofStatus(
     state=ProofState.UNATTESTED,

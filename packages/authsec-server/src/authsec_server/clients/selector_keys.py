@@ -1,7 +1,7 @@
 """The selector keys of each platform, and what each key identifies.
 
-The keys are SPIRE's. For an OpenID Connect issuer, the settings of the trusted issuer map each key to a claim: a key of
-a preset, or one that the trusted issuer defines. An id is safer than a name: an owner can give up a name, and somebody
+The keys are SPIRE's. The settings of an OpenID Connect issuer map each key to a claim. Such a key comes from a preset,
+or the settings define the key. An id is safer than a name: an owner can give up a name, and somebody
 else can then register the name. An id is never assigned twice. All functions are pure.
 """
 

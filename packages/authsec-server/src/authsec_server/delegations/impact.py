@@ -94,7 +94,7 @@ def of_role_edit(tx: Tx, act: Act, role_id: str, actions: Sequence[str], terms: 
     """Return the impact of giving the role these actions. Raises `NotFound` or `Invalid`.
 
     If an action is removed, all tokens of the role end, and agents request new tokens. If an action is added,
-    `gains` has the delegations that already allow this action. They grant the action at once.
+    `gains` has the delegations that already allow this action. These delegations grant the action at once.
     """
     act.principal.require(Role.VIEWER)
     role = roles.get(tx, act, role_id)

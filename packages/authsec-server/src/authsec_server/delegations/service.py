@@ -165,7 +165,7 @@ def revoke(
 def client_of(tx: Tx, delegation_id: str) -> str | None:
     """Return the id of the delegation's client, or None if the delegation is unknown.
 
-    The function does not check the role of a principal. The packages that call the function check it.
+    The function does not check the role of a principal. The callers check the role.
     """
     found = store.find(tx.connection, delegation_id)
     return found.client_id if found else None
@@ -182,8 +182,8 @@ def of_client(tx: Tx, client_id: str) -> list[tuple[Delegation, RoleDefinition]]
 def of_clients(tx: Tx, client_ids: Collection[str]) -> dict[str, list[tuple[Delegation, RoleDefinition]]]:
     """Map each of these clients to its delegations, as `of_client` returns them.
 
-    Token requests use this function, which does not check the role of a principal. It executes at most two SQL
-    statements.
+    Token requests use this function, which does not check the role of a principal. At most two SQL statements
+    are executed.
     """
     held = store.of_clients(tx.connection, client_ids) if client_ids else []
     known = roles.by_ids(tx, {delegation.role_id for delegation in held}) if held else {}
@@ -199,7 +199,7 @@ def _refuse_too_many(client: Client, held: Iterable[Delegation], now: datetime) 
         raise Conflict(
             f"{client.name} has {there:,} trust delegations that are live or disabled. The limit is "
             f"{MAX_DELEGATIONS:,} for each client.",
-            "Revoke those that are not needed, or delegate one role that combines the actions of several roles.",
+            "Revoke unneeded trust delegations, or delegate one role that combines the actions of several roles.",
         )
 
 
@@ -353,5 +353,5 @@ def _used(role: RoleDefinition, in_use: list[Named]) -> Conflict:
     count = "One trust delegation uses" if len(in_use) == 1 else f"{len(in_use)} trust delegations use"
     return Conflict(
         f"{count} the role {role.name!r}: {listed}{f' and {more} more' if more > 0 else ''}.",
-        "Revoke them first. Expired and revoked delegations are deleted with the role.",
+        "Revoke these trust delegations first. Expired and revoked delegations are deleted with the role.",
     )
