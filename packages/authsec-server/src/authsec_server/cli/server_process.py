@@ -70,7 +70,7 @@ def run(settings: Settings, worker: Worker | None = None) -> None:
                 greet(settings, authority)
         config = uvicorn.Config(
             authority.app,
-            http=partial(BoundedProtocol, direct=authority.direct),  # type: ignore[arg-type] # uvicorn calls it
+            http=partial(BoundedProtocol, direct=authority.direct),  # type: ignore[arg-type] # a callable is enough
             lifespan="on",
             proxy_headers=False,  # forwarded addresses are read in one place: web/request_context.py
             server_header=False,

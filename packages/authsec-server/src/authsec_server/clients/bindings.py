@@ -66,9 +66,7 @@ def bind(
     """
     act.principal.require(Role.OPERATOR)
     if proof_ids is not None and len(proof_ids) > MOST_AT_ONCE:
-        raise Invalid(
-            "proofs", f"There are more than {MOST_AT_ONCE} proofs.", "Bind some of them first, then the others."
-        )
+        raise Invalid("proofs", f"There are more than {MOST_AT_ONCE} proofs.", "Bind some of these proofs first.")
     trusted_issuer = issuers.get(tx, act, id_or_slug)
     held = {_mark(client, proof) for client, proof in binding_store.of_trusted_issuer(tx.connection, trusted_issuer.id)}
     if proof_ids is None:

@@ -71,7 +71,7 @@ def step(
     wanted = _wanted(shape, held, resolve)
     if held is not None and state(held, present.now) in ENDED_STATES:
         if held.revoked_at is None and _same(facts(held, present), wanted):
-            return None  # it expired, as the document says
+            return None  # the delegation expired at the time in the document
         if not renew:
             raise _over(held)
         held = None
@@ -109,7 +109,7 @@ def note(slug: str, shape: DelegationShape, present: Present) -> Note | None:
 
 
 def removal_step(held: Delegation, present: Present, setting: Setting, *, with_agent: bool) -> PlannedStep:
-    """Plan the revocation of the delegation, which is final.
+    """Plan the revocation of the delegation. A revocation is final.
 
     With `with_agent` the step has no parts: deleting the agent revokes the delegation.
     """
