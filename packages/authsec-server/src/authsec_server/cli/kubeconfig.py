@@ -147,7 +147,7 @@ def from_kubeconfig(what: str) -> Callable[[Callable[..., Any]], Callable[..., A
 def lookup_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options for look-ups: the API server, its certificates, the credentials and the look-ups to turn on."""
     for option in (
-        click.option("--api-ca-file", type=FILE, help="PEM certificates to trust for the API server, and no others."),
+        click.option("--api-ca-file", type=FILE, help="The only PEM certificates to trust for the API server."),
         click.option("--api-server", help="URL at which this authority reaches the cluster's API server, https://…"),
         click.option(
             "--credentials",
