@@ -230,7 +230,7 @@ def test_old_months_are_dropped_after_an_export_and_every_check_says_so(
     checked = authsec("audit", "verify", *keys, "--with", str(file))
     assert checked.exit_code == 0, checked.output
     assert f"by local operator, after an export with the SHA-256 {digest}." in checked.stdout
-    assert "The given files contain all of them, and they match their seals." in checked.stdout
+    assert "The given files contain all of these events, and the events match their seals." in checked.stdout
     assert "No given file" not in checked.stdout
     another = tmp_path / "another.jsonl"  # has the same events, and is not the export that the record names
     another.write_text("".join(file.read_text().splitlines(keepends=True)[:-1]))
@@ -246,7 +246,10 @@ def test_old_months_are_dropped_after_an_export_and_every_check_says_so(
     assert (wrong.exit_code, "checkpoints is not a sealed export" in wrong.stderr) == (1, True)
     after = tmp_path / "after.jsonl"
     after.write_text(authsec("audit", "export-sealed").stdout)
-    assert "The given files contain none of them." in authsec("audit", "verify", *keys, "--with", str(after)).stdout
+    assert (
+        "The given files contain none of these events."
+        in authsec("audit", "verify", *keys, "--with", str(after)).stdout
+    )
     exported = elsewhere("audit", "verify-export", str(after), *keys, "--json")
     (told,) = json.loads(exported.stdout)["dropped"]
     assert (exported.exit_code, told["events"], told["export_sha256"], told["in_files"]) == (6, 3, digest, 0)

@@ -269,7 +269,7 @@ def test_addresses_are_those_of_the_server(run: Authsec, data: Path) -> None:
         made = run("admin", "setup-url", "--data", str(data), **settings)
         assert made.stdout.startswith("https://authsec.example.com/console/set-up?code="), made.output
         key = run("admin", "create-key", f"ci {settings}", "--data", str(data), **settings)
-        assert "To use it on another machine:" in key.stderr
+        assert "To use the key on another machine:" in key.stderr
         assert 'AUTHSEC_BASE_URL="https://authsec.example.com"' in key.stderr
     named = run("admin", "setup-url", "--data", str(data), AUTHSEC_SERVER_PUBLIC_URL="https://other.example.com")
     assert named.stdout.startswith("https://other.example.com/console/set-up?code=")

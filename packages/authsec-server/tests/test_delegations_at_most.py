@@ -50,7 +50,7 @@ def test_a_client_has_no_more_delegations_than_one_event_names(estate: Any, firs
     told = f"has {MAX_DELEGATIONS} trust delegations that are live or disabled. The limit is {MAX_DELEGATIONS} for"
     with pytest.raises(Conflict, match=told) as refused:
         estate.do(lambda tx, act: service.create(tx, act, other, estate.terms))
-    assert "Revoke those" in refused.value.remedy
+    assert "Revoke unneeded" in refused.value.remedy
     with pytest.raises(Conflict, match=told):
         estate.see(lambda tx, act: service.propose(tx, act, other, estate.terms, delegation_id="new"))
     estate.do(lambda tx, act: service.revoke(tx, act, first.id, estate.terms))

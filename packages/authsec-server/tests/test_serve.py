@@ -75,7 +75,7 @@ def test_a_port_where_an_authority_answers(tmp_path: Path) -> None:
             said[bool(metadata)] = result.output
     assert "An AuthSec server already runs there: http://127.0.0.1:1." in said[True]
     assert "A second authority also needs its own data: --data" in said[True]
-    assert "Stop the program that uses it" in said[False]
+    assert "Stop the program that uses this port" in said[False]
 
 
 def test_a_busy_metrics_port(tmp_path: Path) -> None:

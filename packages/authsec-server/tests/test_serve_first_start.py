@@ -69,7 +69,9 @@ def next_part(descriptor: int, seconds: float) -> bytes:
 def test_on_a_terminal(tmp_path: Path) -> None:
     heard = said(tmp_path, b"set-up?code=", terminal=True)
     assert b"To begin, open the address below." in heard
-    assert f"For a new one, run in another terminal: authsec admin setup-url --data {tmp_path}\r\n".encode() in heard
+    assert (
+        f"For a new address, run in another terminal: authsec admin setup-url --data {tmp_path}\r\n".encode() in heard
+    )
     assert len(URL.findall(heard)) == 1
     assert URL.search(heard.rstrip().rpartition(b"\n")[2]), "the address is the last thing on the screen"
 

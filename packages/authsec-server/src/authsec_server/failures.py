@@ -18,7 +18,7 @@ def seconds_text(wait: float) -> str:
 
 
 class Failure(Exception):
-    """A request that cannot be carried out. `message` says what failed, `remedy` how to fix it."""
+    """A request that the authority cannot carry out. `message` names the failure; `remedy` says how to fix it."""
 
     reason = "failure"
 
@@ -95,18 +95,18 @@ class RoleTooSmall(NotPermitted):
 
 
 class Fault(StrEnum):
-    """The part of the system that failed, if known. `/readyz` and the log show it."""
+    """The part of the system that failed, if known. `/readyz` and the log show this name."""
 
     UNKNOWN = "unknown"
-    SILENT = "database_silent"  # it accepts connections and does not answer
+    SILENT = "database_silent"  # the database accepts connections, but does not answer
     LOCKED = "write_lock_held"  # another process holds SQLite's write lock
     AUTHORITY_LOCKED = "authority_lock_held"  # another transaction holds PostgreSQL's authority lock, or a row lock
-    BUSY = "database_busy"  # no connection became free, or this process writes more than the disk takes
-    DAMAGED = "database_damaged"  # SQLite found its file malformed, or another program overwrote it
+    BUSY = "database_busy"  # no free connection, or more writes than the disk can take
+    DAMAGED = "database_damaged"  # the SQLite file is malformed, or another program overwrote it
     FULL = "disk_full"
-    READ_ONLY = "database_read_only"  # a standby
-    OTHER_SESSION = "database_session_differs"  # a session on PostgreSQL would see other tables than AuthSec's
-    REPLACED = "database_replaced"  # another SQLite file is at the path of the one that is open
+    READ_ONLY = "database_read_only"  # the database is a standby
+    OTHER_SESSION = "database_session_differs"  # a PostgreSQL session would use the tables of another schema
+    REPLACED = "database_replaced"  # somebody put another SQLite file at the path of the open file
 
 
 class Unavailable(Failure):

@@ -30,10 +30,10 @@ def name(field: str, value: str) -> str:
 
 
 def is_name(value: str) -> bool:
-    """Whether `value` is a valid display name in normal form. Callers look up only valid names."""
+    """Whether `value` is a valid display name in NFC. Callers look up only valid names."""
     try:
         return name("name", value) == value
-    except Invalid:  # which is what was asked
+    except Invalid:
         return False
 
 
@@ -73,13 +73,13 @@ def chosen_slug(given: str | None, display_name: str) -> str:
 
 
 def meant(asked: str, near: Callable[[str], Collection[str]], otherwise: str) -> str:
-    """Return a hint for the unknown slug `asked`. People often type a display name or make typing errors.
+    """Return a hint for the unknown slug `asked`, for example the slug of a display name that somebody typed.
 
     `near` returns existing slugs that are similar to a slug. `otherwise` is the hint if no slug is similar.
     """
     try:
         slug = slug_of("slug", asked)
-    except Invalid:  # nothing that a slug could be mistyped as, such as an id
+    except Invalid:  # `asked` looks like no slug, for example because it is an id
         return otherwise
     slugs = near(slug)
     return (
@@ -124,6 +124,6 @@ def quoted(value: str) -> str:
 
 
 def _refuse_unseen(field: str, value: str) -> None:
-    # Cc: terminal escapes and log forging. Cf: bidi overrides that show one name and mean another. Cs, Co, Cn: no text.
+    # Cc: terminal escapes and log forging. Cf: bidi overrides, which display another name. Cs, Co, Cn: not text.
     if any(unicodedata.category(char) in {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"} for char in value):
         raise Invalid(field, f"{field} has control or invisible characters.", "Remove them.")

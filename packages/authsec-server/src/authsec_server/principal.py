@@ -19,8 +19,8 @@ class PrincipalKind(StrEnum):
 
     ADMINISTRATOR = "administrator"
     ADMIN_KEY = "admin_key"
-    LOCAL_OPERATOR = "local_operator"  # whoever can read the data directory on the server's own machine
-    SERVER = "server"  # the authority itself: key rotation by age
+    LOCAL_OPERATOR = "local_operator"  # a user who can read the data folder on the server's machine
+    SERVER = "server"  # the authority itself, for example when it rotates an old key
 
 
 class Role(IntEnum):

@@ -11,7 +11,7 @@ from typing import Final
 from authsec_server.failures import StartupRefused
 
 _BESIDE: Final = ("-wal", "-shm", "-journal")
-MAX_BYTES: Final = 1024  # no secret that is read here is longer
+MAX_BYTES: Final = 1024  # every secret of the server is shorter
 
 
 def read_private(path: Path, called: str, *, if_missing: str) -> bytes:
@@ -22,7 +22,7 @@ def read_private(path: Path, called: str, *, if_missing: str) -> bytes:
     write.
     """
     try:
-        # Before it is opened: a pipe would block, and `chmod` on a device or a folder would be a harmful remedy.
+        # Check before opening: a pipe would block. The remedy `chmod` would damage a device or a folder.
         if not stat.S_ISREG(path.stat().st_mode):
             raise StartupRefused(f"The {called} {path} is not a regular file.", "Name a regular file.")
         with path.open("rb") as file:
@@ -41,7 +41,7 @@ def make_private(path: Path) -> None:
 
     SQLite itself would use the mode of the umask. SQLite copies the mode of this file to the -wal and -shm files.
     """
-    with suppress(OSError):  # the folder is missing or is not writable: whoever opens the file says so
+    with suppress(OSError):  # the folder is missing or not writable: opening the file will raise the error
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
 
 
@@ -78,7 +78,7 @@ def _refuse_if_others_read(path: Path, called: str, found: os.stat_result) -> No
 
 
 def _is_shared(found: os.stat_result) -> bool:
-    # A file that root gives to the server's group is how Kubernetes mounts a secret (fsGroup, defaultMode 0440).
+    # Kubernetes mounts a secret as a file of root that the server's group can read (fsGroup, defaultMode 0440).
     tolerated = stat.S_IRGRP if found.st_uid == 0 else 0
     return bool(stat.S_IMODE(found.st_mode) & 0o077 & ~tolerated)
 

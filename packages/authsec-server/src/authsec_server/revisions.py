@@ -76,10 +76,10 @@ def require_same(thing: Revised, same: bool, what: str) -> None:
 
 
 def changed(thing: T, act: Act, **values: Any) -> T:
-    """Return a copy of the object with other values, as the next revision."""
-    # mypy cannot know that what is revised is a dataclass: a protocol has no way to ask for that.
+    """Return the next revision of the object, with these values."""
+    # A protocol cannot require a dataclass, so mypy does not know that `thing` is a dataclass.
     revised: T = replace(
-        thing,  # type: ignore[type-var] # for that reason
+        thing,  # type: ignore[type-var] # see above
         **values,
         revision=thing.revision + 1,
         changed_at=act.now,
@@ -101,13 +101,13 @@ class Editable:
 
 
 Fields = Mapping[str, Editable]
-"""The editable fields of an object, by name, in the order that people read."""
+"""The editable fields of an object, by name, in display order."""
 
 
 def checked(fields: Fields, values: Mapping[str, Any]) -> dict[str, Any]:
     """Return the values after their checks, in the order of the fields. Raises `Invalid`, which names the field.
 
-    Raises `TypeError` for a value without a field. Otherwise the caller would lose the value without an error.
+    Raises `TypeError` for an unknown field. Otherwise the new value would be lost without an error.
     """
     if unknown := values.keys() - fields.keys():
         raise TypeError(f"No such field: {', '.join(sorted(unknown))}. The fields are {', '.join(fields)}.")
@@ -120,7 +120,7 @@ def plain(fields: Fields, thing: object) -> dict[str, Any]:
 
 
 def edited(thing: T, act: Act, fields: Fields, values: Mapping[str, Any]) -> tuple[T, dict[str, object]]:
-    """Return the object with other values, as the next revision, and the detail of the edit for the audit log.
+    """Return the edited object as its next revision, and the detail of the edit for the audit log.
 
     Fields without a value stay as they are. The detail is empty if no field changed. Raises `Invalid`.
     """

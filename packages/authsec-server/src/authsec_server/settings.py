@@ -52,10 +52,10 @@ class Settings(BaseModel):
         1,
         ge=1,
         le=64,
-        description="Server processes on the one port, with PostgreSQL. Each allows its share of the rate limits: see "
-        "docs/scaling.md.",
+        description="Number of server processes that share the port; more than one needs PostgreSQL. Each process "
+        "allows its share of the rate limits: see docs/scaling.md.",
     )
-    public_url: str = Field("", description="The URL that callers use. It is the issuer of every token.")
+    public_url: str = Field("", description="The URL that callers use, which is the issuer of every token.")
     trust_domain: str = Field("authsec.internal", description="SPIFFE trust domain in the agents' SPIFFE IDs.")
     environment: str = Field(
         "", max_length=40, description="A label such as PRODUCTION, shown wherever people make decisions."
@@ -81,13 +81,17 @@ class Settings(BaseModel):
     )
     trusted_proxies: CommaSeparated = Field((), description="Networks whose X-Forwarded-For header is trusted.")
     metrics_port: int = Field(
-        0, ge=0, le=65535, description="Loopback port for /metrics; 0 turns it off. Worker k has the port k - 1 higher."
+        0,
+        ge=0,
+        le=65535,
+        description="Loopback port for /metrics; 0 turns it off. Each further worker uses the next port.",
     )
     drain_seconds: float = Field(
         5.0,
         ge=0,
         le=300,
-        description="Time from SIGTERM (unready) to closing the port; the process ends at most 20 s later.",
+        description="Time between SIGTERM and closing the port. The server is unready during this time, and exits at "
+        "most 20 s later.",
     )
     address_limit: int = Field(
         600,
@@ -106,8 +110,8 @@ class Settings(BaseModel):
         None,
         ge=0,
         le=64,
-        description="Processes that sign tokens, for each worker; 0 signs in the worker's own process. "
-        "Empty: the cores divided by the workers, at least 1 and at most 4, and none on a machine with one core.",
+        description="Number of processes that sign tokens, for each worker. 0: the worker signs. Empty: the number of "
+        "cores divided by the number of workers, from 1 to 4; 0 on a machine with one core.",
     )
     outbound_http_hosts: CommaSeparated = Field((), description="Hosts that this server may call over plain http.")
     outbound_private_hosts: CommaSeparated = Field(
@@ -118,8 +122,8 @@ class Settings(BaseModel):
     )
     credentials_dir: Path | None = Field(
         None,
-        description="Folder of the token files that this server uses to ask clusters about tokens and pods. It must "
-        "have no other files. Each file is read again at each use.",
+        description="Folder of the token files that this server uses to ask clusters about tokens and pods. The "
+        "folder must contain no other files. The server reads a file again at each use.",
     )
     lookup_seconds: int = Field(
         30,
@@ -160,11 +164,11 @@ class Settings(BaseModel):
         "docs/automation.md.",
     )
     bootstrap_key_lifetime: int = Field(
-        DAY, ge=MINUTE, le=3650 * DAY, description="How long the bootstrap key is valid, from the first start with it."
+        DAY, ge=MINUTE, le=3650 * DAY, description="Validity of the bootstrap key, from the first start with this key."
     )
     audit_checkpoints: str = Field(
         "",
-        repr=False,  # an address may hold a secret
+        repr=False,  # the URL can contain a secret
         description="Where each signed checkpoint of the audit log is sent: a file to append to, or an https "
         "address to post "
         "to. Choose a place where the database's administrators cannot write.",
@@ -215,7 +219,7 @@ class Settings(BaseModel):
     def _database(cls, value: str) -> str:
         try:
             known = re.match(r"(postgres(ql)?(\+psycopg)?|sqlite)://", value) and urlsplit(value).port != 0
-        except ValueError:  # its text would quote the URL, which may hold a password
+        except ValueError:  # the error's text would quote the URL, which can contain a password
             known = False
         if value and not known:
             raise ValueError("a database looks like postgresql://user@host:5432/name") from None
@@ -290,8 +294,8 @@ class Settings(BaseModel):
 
     @property
     def signing_processes(self) -> int:
-        """Return how many processes sign tokens for one worker."""
-        if sys.platform == "win32":  # no socket is passed on to another process there
+        """Return the number of processes that sign tokens for one worker."""
+        if sys.platform == "win32":  # Windows cannot pass a socket to another process
             return 0
         cores = os.cpu_count() or 1
         by_cores = 0 if cores == 1 else max(1, min(cores // self.workers, 4))
@@ -304,9 +308,10 @@ class Settings(BaseModel):
 
     @property
     def database_connections(self) -> int:
-        """Return how many connections to PostgreSQL a worker opens for its transactions. It has one more for hints.
+        """Return the number of connections to PostgreSQL that a worker opens for its transactions.
 
-        16 workers open 96, and PostgreSQL allows 97 unless it is configured otherwise.
+        Each worker opens one more connection for notifications. So 16 workers open 96 connections. By default,
+        PostgreSQL allows 97.
         """
         return max(5, min(16, 48 // self.workers))
 
@@ -334,7 +339,7 @@ def is_loopback(host: str) -> bool:
         return True
     try:
         return ipaddress.ip_address(host).is_loopback
-    except ValueError:  # a name, by which others may reach it
+    except ValueError:  # a host name, which other machines may resolve
         return False
 
 
@@ -348,7 +353,7 @@ def load_settings(**given: Any) -> Settings:
     if unknown := list(settings_errors.unknown_names(os.environ, ENV_PREFIX, known)):
         raise StartupRefused(
             f"Unknown settings in the environment: {'; '.join(unknown)}.",
-            "Rename or unset it. docs/settings.md lists all settings.",
+            "Rename or unset the variable. docs/settings.md lists all settings.",
         )
     try:
         settings = Settings(**{**_of_environment(), **options})
@@ -369,7 +374,7 @@ def _of_environment() -> dict[str, str]:
 def _refused(error: ValidationError) -> StartupRefused:
     errors = error.errors()
     problems = "; ".join(_problem(each) for each in errors)
-    remedy = "Correct them and start again."
+    remedy = "Correct these settings, and start again."
     if any(settings_errors.set_by_kubernetes(each["input"]) for each in errors):
         remedy = (
             "Kubernetes sets this variable for a Service of that name: set `enableServiceLinks: false` in the "

@@ -1,6 +1,6 @@
-"""Find settings without effect: unknown names, invalid values, and variables that Kubernetes sets.
+"""Describe wrong settings: unknown names, invalid values, and variables that Kubernetes sets.
 
-Without these errors, the server would ignore a misspelt name and could start with the wrong data.
+Without these errors, the server would ignore a misspelt name and could start with another database.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Any
 
 from authsec_server.suggest import nearest
 
-# Into the containers of a namespace goes each of its Services: SERVICE_HOST, SERVICE_PORT…, PORT=tcp://…, PORT_80_TCP….
+# Kubernetes sets such variables in each container for each Service: …_SERVICE_HOST, …_PORT=tcp://…, …_PORT_80_TCP.
 _LINK = re.compile(r"(.+_)?(SERVICE_HOST|SERVICE_PORT(_.+)?|PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)")
 _LINKED_ADDRESS = re.compile(r"(tcp|udp|sctp)://")
 
@@ -27,7 +27,7 @@ _PARSED = {
 
 
 def unknown_names(environment: Mapping[str, str], prefix: str, known: Sequence[str]) -> Iterator[str]:
-    """Yield a message for each variable that begins with `prefix` and is not a setting, without its value."""
+    """Yield a message for each variable that begins with `prefix` and is not a setting. No message has its value."""
     for name, value in sorted(environment.items()):
         its = name.upper().removeprefix(prefix)
         if not name.upper().startswith(prefix) or its in known or _is_of_a_service(its, value):
@@ -38,13 +38,13 @@ def unknown_names(environment: Mapping[str, str], prefix: str, known: Sequence[s
 
 
 def set_by_kubernetes(value: object) -> bool:
-    """Whether Kubernetes set this value for a Service with the server's name, instead of a port number."""
+    """Whether the value is an address such as `tcp://10.0.0.1:80`, which Kubernetes sets for a Service."""
     return isinstance(value, str) and _LINKED_ADDRESS.match(value) is not None
 
 
 def problem(error: Mapping[str, Any]) -> str:
     """Describe in one clause why a value is invalid."""
-    if error["type"] == "string_pattern_mismatch":  # ^(one|another)$
+    if error["type"] == "string_pattern_mismatch":  # the pattern is ^(one|another)$
         return f"must be one of {', '.join(error['ctx']['pattern'].strip('^()$').split('|'))}"
     said = _PARSED.get(error["type"])
     return said.format(**error.get("ctx", {})) if said else str(error["msg"]).removeprefix("Value error, ")

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 from typing import Final
 
-_COMPARED: Final = 130  # characters, as many as any name has that is looked for: comparing takes the product of both
+_COMPARED: Final = 130  # characters, as long as the longest known name; the rest of a longer text is ignored
 
 
 def nearest(text: str, known: Iterable[str], *, likeness: float = 0.6) -> str:

@@ -165,7 +165,7 @@ def test_verify_names_the_newest_and_says_where_all_are_named(
     assert [f"Event {number}, of" in said for number in numbers] == [False, False, True, True]
     assert (
         "Before these events, 2 events were sealed more than 15 minutes after the recorded time. "
-        "With --json, verify lists them." in said
+        "With --json, verify lists these events." in said
     )
     told = json.loads(authsec("audit", "verify", "--key", str(tmp_path / "keys"), "--json").stdout)["sealed_late"]
     assert [each["numbers"] for each in told] == [[number, number] for number in numbers]

@@ -20,7 +20,7 @@
 | `audit_maintenance` | `drop`; `rebuild-counts` |
 | `admin`, `backup`, `restore` | `authsec admin`: people and admin keys; `authsec backup`; `authsec admin restored` |
 | `serve`, `server_process` | `authsec serve`: the options; TLS, signals, log, shutdown |
-| `listener`, `acceptor` | the port, and who has it already; connections from a socket that workers share |
+| `listener`, `acceptor` | the port, and the program that has it already; connections from a shared socket |
 | `supervisor`, `worker`, `worker_process` | `--workers`: start and end workers; one worker; the program of a worker |
 | `greeting` | the first screen of `serve`; a database URL without its password |
 """
@@ -32,7 +32,7 @@ from typing import Final
 import click
 from authsec.lazy_commands import LazyCommand
 
-_COMMANDS: Final = {  # of each the module, and a line for the page that lists them all
+_COMMANDS: Final = {  # command: its module, and its line in `authsec --help`
     "serve": ("serve", "Run the authority."),
     "agents": ("agents", "Manage AI agents and their proofs of identity."),
     "issuers": ("issuers", "Manage trusted issuers, which sign the tokens of workloads."),

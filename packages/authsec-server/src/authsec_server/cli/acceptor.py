@@ -1,7 +1,7 @@
-"""Accept connections from a socket that several workers share, so that each gets some.
+"""Accept connections, one at a time, from a socket that several workers share.
 
-The event loop's own server accepts all connections that wait at once. The worker that is first would get all
-connections of a load balancer or of a pool, and keep them, while the others have nothing to do.
+The event loop's own server accepts all waiting connections at once. One worker could then get all connections of
+a load balancer or a pool, and the other workers would have no requests.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _EXHAUSTED: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.
 
 
 class Acceptor:
-    """Accepts one connection in each turn of the event loop. Another worker may accept the next one meanwhile."""
+    """Accepts one connection in each turn of the event loop. Another worker can accept the next connection."""
 
     def __init__(
         self, listener: socket.socket, protocol: Callable[[], asyncio.Protocol], tls: ssl.SSLContext | None
@@ -53,7 +53,7 @@ class Acceptor:
     def _accept(self) -> None:
         try:
             connection, _ = self._listener.accept()
-        except OSError as error:  # another worker was faster, or the client has gone
+        except OSError as error:  # another worker accepted the connection, or the client closed it
             if error.errno in _EXHAUSTED:
                 log.error("no connection can be accepted", error=error.strerror)
                 self._loop.remove_reader(self._listener)
@@ -65,5 +65,5 @@ class Acceptor:
         connecting.add_done_callback(self._connecting.discard)
 
     async def _connect(self, connection: socket.socket) -> None:
-        with suppress(OSError):  # the client has gone, or TLS has failed
+        with suppress(OSError):  # the client closed the connection, or TLS failed
             await self._loop.connect_accepted_socket(self._protocol, connection, ssl=self._tls)

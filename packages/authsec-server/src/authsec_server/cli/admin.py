@@ -45,7 +45,7 @@ def admin() -> None:
     help="E-mail address of an administrator who lost the password. The password and the sessions are revoked at once.",
 )
 @click.option(
-    "--sign-in", "signs_in", is_flag=True, help="Create a URL that signs in the administrator with that --email, once."
+    "--sign-in", "signs_in", is_flag=True, help="Create a URL that signs the administrator of --email in, once."
 )
 @public_url_option
 @local_change_command
@@ -137,7 +137,7 @@ def revoke_grants(
 
 _GOOD_FOR = {
     "first_administrator": "This URL creates the first administrator.",
-    # True of a second URL as well, and of whoever never had a password.
+    # This text is also true for a second URL, and for an administrator who never had a password.
     "set_password": "{email} now has no password and no session. This URL sets a new password.",
     "sign_in": "This URL signs {email} in.",
 }
@@ -154,7 +154,7 @@ def _show(
         return
     if is_plain_http(link["url"]):
         output.note(f"! The console does not work over plain http, so this URL is refused. {REMEDY}")
-    elif public_url is None and (address := caller.reach.silent_address()):  # that of the server that started last
+    elif public_url is None and (address := caller.reach.silent_address()):  # the last server's address
         output.note(
             f"No server answers at {address}. Start a server at this address, or give the address of another "
             "server: --public-url URL"
@@ -228,9 +228,9 @@ def create_key(caller: Caller, output: Output, name: str, role: str, expires: in
     if not output.as_json:
         address = caller.address
         here = is_loopback(urlsplit(address).hostname or "")
-        output.note("To use it on this machine:" if here else "To use it on another machine:")
+        output.note("To use the key on this machine:" if here else "To use the key on another machine:")
         output.note(f"    {export_line('AUTHSEC_BASE_URL', address)}")
-        # Not the key once more: where stdout is kept to be read, stderr is kept to be logged.
+        # Do not print the key on stderr: logs often store stderr.
         output.note(f"    {export_line('AUTHSEC_ADMIN_KEY', 'authsec_…')}")
 
 
@@ -240,7 +240,7 @@ def create_key(caller: Caller, output: Output, name: str, role: str, expires: in
 @change_command
 def revoke_key(caller: Caller, output: Output, key_: str, yes: bool) -> None:
     """Revoke an admin key permanently. KEY is the name or id of the key, as `list-keys` shows them."""
-    if is_admin_key(key_):  # it would stand in an address, and in logs on the way
+    if is_admin_key(key_):  # the key would be in the URL of the request, and so in the logs of proxies
         raise click.UsageError(
             "This is the key itself. Give the key's name or id, as `authsec admin list-keys` shows them."
         )
@@ -257,7 +257,7 @@ def revoke_key(caller: Caller, output: Output, key_: str, yes: bool) -> None:
     help="Write the key to this new file, which only you can read, instead of printing the key.",
 )
 def bootstrap_key(to_file: Path | None) -> None:
-    """Print a new admin key that no authority knows yet, for AUTHSEC_SERVER_BOOTSTRAP_KEY_FILE.
+    """Print a new admin key for AUTHSEC_SERVER_BOOTSTRAP_KEY_FILE.
 
     A server that starts with this setting accepts the key in the file as an admin key. The key is active for
     AUTHSEC_SERVER_BOOTSTRAP_KEY_LIFETIME, by default one day. The command contacts no server. A deployment can
@@ -299,7 +299,7 @@ _KEY = Resource(
 _RESTORED = LazyCommand(
     "restored",
     "Record that this database was restored from a backup.",
-    "authsec_server.cli.restore:restored",  # the whole server comes with it
+    "authsec_server.cli.restore:restored",  # imports the whole server
 )
 for command in (
     _KEY.list_command("List the admin keys by name, including revoked keys.", name="list-keys"),

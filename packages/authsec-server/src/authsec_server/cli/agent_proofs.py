@@ -145,7 +145,7 @@ def _read_public_key(path: Path) -> str:
         public = path.with_name(f"{path.name}.pub")
         raise CallFailed(
             f"{path} has a PRIVATE key, which only the agent may have. It was not sent.",
-            f"Give its public half: {public if public.exists() else 'the block that begins with BEGIN PUBLIC KEY'}",
+            f"Give the public key: {public if public.exists() else 'the block that begins with BEGIN PUBLIC KEY'}",
         )
     if len(content) > MAX_KEY_FILE or b"BEGIN PUBLIC KEY" not in content:
         raise CallFailed(
@@ -168,7 +168,7 @@ def _nearest_beside(path: Path) -> str:
     return f"The nearest file is {path.with_name(found)}." if found else ""
 
 
-_LEAST = 8  # characters of an id: whoever types a number of the list removes nothing
+_LEAST = 8  # characters of an id, so that a row number such as 1 matches no proof
 _STATES = {
     "proves": ("proves", "green"),
     "weak": ("weak", "yellow"),

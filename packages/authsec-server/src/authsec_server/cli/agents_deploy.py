@@ -56,7 +56,7 @@ def _of_spire(selector: Mapping[str, str]) -> tuple[str, str]:
     return kind, f"{rest}{joint}{selector['value']}"
 
 
-_KINDS = {  # of proofs that need no cluster: what the agent has, and the variable that names its file
+_KINDS = {  # proofs without a cluster: the name of the credential, and the variable that names its file
     "key_pair": ("private key", "AUTHSEC_AGENT_KEY_FILE"),
     "secret": ("secret", "AUTHSEC_AGENT_SECRET_FILE"),
 }

@@ -32,7 +32,7 @@ from authsec_server.cli.params import (
 from authsec_server.cli.resource import Resource
 from authsec_server.keys.model import Algorithm
 
-_NAMED = 8  # delegations that are said to name an audience
+_NAMED = 8  # delegations named in a note
 ALGORITHMS = click.Choice([each.value for each in Algorithm])
 _TEXTS = (TextField("description", "Description of the API."),)
 
@@ -77,7 +77,7 @@ def create_credential(
     if not output.as_json:
         output.note(f"{told} It is shown only once:")
     output.result(made, made["credential"])
-    if not output.as_json:  # not the secret once more: where stdout is kept to be read, stderr is kept to be logged
+    if not output.as_json:  # not the secret: logs often store stderr
         output.note("Where the API runs:")
         output.note(f"    {export_line(VARIABLE, 'authsec_api_…')}")
 
@@ -86,7 +86,7 @@ def create_credential(
 @click.argument("api")
 @admin_command
 def list_credentials(caller: Caller, output: Output, api: str) -> None:
-    """List the credentials of an API, oldest first, also those that are no longer active.
+    """List the credentials of an API, oldest first, including inactive credentials.
 
     API is the API's slug or id.
     """

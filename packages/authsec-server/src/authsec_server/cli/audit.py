@@ -36,7 +36,7 @@ class Moment(click.ParamType[str]):
             if datetime.fromisoformat(text.upper()).tzinfo is not None:
                 return text
         except ValueError:
-            pass  # it is no point in time, and may be a duration
+            pass  # not a date or time: try a duration
         try:
             ago = timedelta(seconds=DURATION.convert(text, param, ctx))
             return (datetime.now(UTC) - ago).strftime("%Y-%m-%dT%H:%M:%SZ")
@@ -114,7 +114,7 @@ def audit() -> None:
     """Read and verify the audit log: issued tokens, refusals and changes."""
 
 
-_SEALING: Final = {  # these bring the database with them, and nobody who lists events shall wait for it
+_SEALING: Final = {  # imported on use: these modules import the database, and `audit list` must start fast
     "keys": ("keys", "Print the public keys that verify the seals, to store on another machine."),
     "checkpoint": (
         "checkpoint",
@@ -131,7 +131,7 @@ _SEALING: Final = {  # these bring the database with them, and nobody who lists 
 _MAINTENANCE: Final = {
     "drop": (
         "drop_months",
-        "Delete the events of old months, after checking that an export contains each of them as sealed.",
+        "Delete the events of old months, after checking that an export contains each event as it was sealed.",
     ),
     "rebuild-counts": ("rebuild_counts", "Rebuild the counts of tokens and uses from the events."),
 }
@@ -236,9 +236,9 @@ def what(event: Mapping[str, Any]) -> Text:
         return cell(detail["problem"])
     if event["kind"] == "admin.refused":
         return cell(detail.get("operation"))
-    is_caller = event["principal"] is None and detail.get("attestation")  # then it is named as the actor already
+    is_caller = event["principal"] is None and detail.get("attestation")  # the agent is already named as the actor
     acted_on = [*event["delegations"], *event["roles"], event["subject"], None if is_caller else event["client"]]
-    # What goes with a client that is deleted is named besides.
+    # The event of a deleted client also names its deleted delegations: name the client first.
     if event["kind"].startswith(("client.", "proof.", "enrolment.")):
         acted_on.insert(0, event["client"])
     return cell(next((named["name"] or named["id"] for named in acted_on if named), None))
@@ -292,7 +292,7 @@ def show(caller: Caller, output: Output, number_or_request_id: str) -> None:
 @click.option("--format", "form", type=click.Choice(["jsonl", "csv"]), default="jsonl", show_default=True)
 @filter_options
 @admin_command
-def export_events(caller: Caller, output: Output, form: str, **wanted: Any) -> None:  # noqa: ARG001 - it is for programs anyway
+def export_events(caller: Caller, output: Output, form: str, **wanted: Any) -> None:  # noqa: ARG001 - prints only lines
     """Print all matching events, oldest first, as JSON Lines or as CSV for a spreadsheet.
 
     For each event, `place` is its position in the sealed log, and `leaf` is its hash. The output of
@@ -300,7 +300,7 @@ def export_events(caller: Caller, output: Output, form: str, **wanted: Any) -> N
     nothing. An event that is not sealed yet has neither `place` nor `leaf`. `as_sealed` is false for an event
     that was changed after sealing.
     """
-    from authsec_server.audit import export  # only here: the database comes with it
+    from authsec_server.audit import export  # imported here, because the module imports the database
 
     with caller.session() as its:
         events = everything(its, query_of(wanted))
@@ -334,7 +334,7 @@ def _story(story: Mapping[str, Any]) -> Text:
         "Signed by": event["kid"],
         "Authority version": event["authority_version"],
         "Request": event["request_id"],
-        "Tables written": ", ".join(event.get("tables", ())),  # older servers do not say
+        "Tables written": ", ".join(event.get("tables", ())),  # older servers omit the field
         "Seal": _seal(event),
         "Shortened": shortened_note(detail),
         "Details": json.dumps(rest, ensure_ascii=False) if rest else None,

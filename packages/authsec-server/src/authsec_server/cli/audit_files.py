@@ -32,11 +32,11 @@ from authsec_server.cli.transport import CallFailed
 from authsec_server.keys.sealing_keys import NO_FILE, SETTING
 
 _MAX_FILE = 64 * 1024
-_MAX_CHECKPOINTS = 1024 * 1024 * 1024  # a checkpoint each second of a month
+_MAX_CHECKPOINTS = 1024 * 1024 * 1024  # bytes: a month of one checkpoint a second
 _HOW_KEYS = "Save the keys while you trust the authority: authsec audit keys > FILE"
 _HOW_CHECKPOINT = "A checkpoint is one line, printed by: authsec audit checkpoint > FILE"
 _HOW_EXPORT = "To make an export in its own file: authsec audit export-sealed > FILE"
-_MAX_LINE = 4 * 1024 * 1024  # far beyond any event's
+_MAX_LINE = 4 * 1024 * 1024  # bytes: longer than any event
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,8 +45,8 @@ class KeptCheckpoints:
 
     `checkpoints` are the checkpoints to verify with. `refused` has one sentence for each file with refused
     checkpoints, for example because none of the keys has signed them. The sentence is about the first refused
-    checkpoint of the file; `more` is the number of the others. `torn` has one sentence for each file with
-    incomplete lines; `lines` is the number of incomplete lines in all files.
+    checkpoint of the file; `more` is the number of the other refused checkpoints. `torn` has one sentence for each
+    file with incomplete lines; `lines` is the number of incomplete lines in all files.
     """
 
     checkpoints: tuple[Checkpoint, ...] = ()
@@ -123,7 +123,7 @@ def read_given(path: Path) -> KeptExport:
 
 @dataclass(frozen=True, slots=True)
 class CheckpointFile:
-    """A file of checkpoints as it was when it was read: servers append to it all the time."""
+    """The content of a checkpoint file at the time of reading. Servers append to the file meanwhile."""
 
     path: Path
     content: bytes = field(repr=False)
@@ -152,7 +152,7 @@ def _checkpoints_in(file: CheckpointFile, known: Keys) -> KeptCheckpoints:
     for number, line in enumerate(map(str.strip, lines), 1):
         try:
             checkpoints += [read_checkpoint(line, known)] if line else []
-        except NoCheckpoint:  # where it is only appended to, a line that a full disk has torn stays for good
+        except NoCheckpoint:  # a full disk can cut a line, and an append-only file keeps this line
             torn.append(number)
         except CheckpointRefused as why:
             at = f"line {number} of " if len(lines) > 1 else ""

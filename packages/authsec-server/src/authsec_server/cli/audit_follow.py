@@ -30,10 +30,10 @@ from authsec_server.cli.files import read_named
 from authsec_server.cli.output import Output, when
 from authsec_server.cli.transport import CallFailed
 
-_POLL: Final = 0.5  # seconds; sealing itself waits for up to one
+_POLL: Final = 0.5  # seconds; the sealer itself waits for up to one second
 _RETRY: Final = 5.0
 _PAGE: Final = 200
-_LOOKS: Final = 20  # ten seconds: a page is read in one snapshot, so no honest log has a gap
+_LOOKS: Final = 20  # polls, ten seconds together; a page is one snapshot, so an unchanged log never has a gap
 _SILENT: Final = timedelta(minutes=3)  # a checkpoint is signed each minute
 _MAX_STATE: Final = 4096
 _ANEW: Final = "To check the log against its seals: authsec audit verify. To copy the log again, name another file."
@@ -52,10 +52,10 @@ class Follower:
     output: Output
     place: int
     leaf: str = ""
-    _lacking: int = 0  # looks in a row that found a gap
-    _gone: int = 0  # dropped events that were passed
-    _seen: bool = False  # that it is the same log
-    _told: str = ""  # what a person was told last
+    _lacking: int = 0  # consecutive polls that found a gap
+    _gone: int = 0  # dropped events that the follower has skipped
+    _seen: bool = False  # whether the log is known to be the same log
+    _told: str = ""  # the last note
 
     def next(self) -> Sequence[Mapping[str, Any]]:
         """Return the next events, or none if there are no new events. Raises `CallFailed`."""
@@ -96,9 +96,9 @@ class Follower:
         return True
 
     def lost(self, failure: CallFailed) -> None:
-        """Note that the authority is unreachable. After the retry, check again that the log is the same.
+        """Note that the authority is unreachable. The next poll first checks that the log is the same.
 
-        After the retry, another authority with another log can answer at the same address.
+        Another authority with another log could answer at the same address.
         """
         self._seen = False
         self._tell(f"{failure.message} Retrying every {_RETRY:g} seconds.")
@@ -198,7 +198,7 @@ def _begin(caller: Caller, output: Output, state: Path | None, after: int | None
 
     If there is no state file yet, the follower starts after the position `after`. Without `after`, it starts with
     the first event if `state` is named, and otherwise with new events. Raises `CallFailed`, also if the state file
-    cannot be written: a supervisor that restarts the command would get the same events after each start.
+    is not writable. Otherwise the command would print the same events again after each restart.
     """
     if state is not None:
         _require_writable(state)
@@ -224,7 +224,7 @@ def _printed(events: Sequence[Mapping[str, Any]]) -> bool:
         sys.stdout.write("".join(f"{json.dumps(each)}\n" for each in events))
         sys.stdout.flush()
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what Python flushes at its end goes nowhere
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python's last flush must not fail
         return False
     return True
 
@@ -258,7 +258,7 @@ def _keep(state: Path, follower: Follower) -> None:
 
 
 def _require_writable(state: Path) -> None:
-    """Create and remove the file from which the state file is replaced. Raises `CallFailed`."""
+    """Check that the state file can be replaced. Raises `CallFailed`."""
     beside = _beside(state)
     try:
         beside.open("w").close()
@@ -280,7 +280,7 @@ def _unwritable(state: Path, error: OSError) -> CallFailed:
 
 
 class UntilEnded:
-    """The state of a command that runs until it is ended: whether the end was requested.
+    """A request to end a long-running command, by a signal or by a closed stdout.
 
     A request to end interrupts `wait`. A signal does not interrupt work that has started.
     """
@@ -294,13 +294,13 @@ class UntilEnded:
         """Wait for this time, or until the end is requested."""
         if self.ended:
             return
-        if self._wake is None:  # Windows, where no pipe can be waited for
+        if self._wake is None:  # Windows cannot wait for a pipe
             time.sleep(seconds)
             return
         poll = select.poll()
         poll.register(self._wake, select.POLLIN)
         if self._reader is not None:
-            poll.register(self._reader, 0)  # an error only: whoever read is gone
+            poll.register(self._reader, 0)  # reports only that the reader closed the pipe
         if poll.poll(seconds * 1000):
             self.ended = True
 
@@ -319,7 +319,7 @@ def until_ended() -> Iterator[UntilEnded]:
         yield UntilEnded()
         return
     wake, ring = os.pipe()
-    # In a test stdout is no file of the system's.
+    # In a test, stdout has no file descriptor.
     ending = UntilEnded(wake, sys.__stdout__.fileno() if sys.__stdout__ and sys.stdout is sys.__stdout__ else None)
 
     def end(*_: object) -> None:

@@ -19,7 +19,7 @@ from authsec_server.cli.confirm import confirm
 from authsec_server.cli.local import InProcess, Opened
 from authsec_server.cli.output import Output, styled
 
-_THERE = click.Path(path_type=Path, dir_okay=False, exists=True)  # before anybody is asked whether it is meant
+_THERE = click.Path(path_type=Path, dir_okay=False, exists=True)  # checked before the confirmation question
 
 
 @click.command("drop")
@@ -38,8 +38,8 @@ def drop_months(caller: Caller, output: Output, before: datetime, file: Path, ye
     what was dropped, by whom, and the SHA-256 of the export. `verify --with FILE` also verifies the dropped
     events, as long as you keep the export.
     """
-    assert isinstance(caller.reach, InProcess)  # a local command's is
-    if dry_run or not yes:  # a refusal comes before the question
+    assert isinstance(caller.reach, InProcess)  # always true for a local command
+    if dry_run or not yes:  # refuse before asking for confirmation
         with _dropping(caller.reach, file) as opened:
             foreseen = opened.authority.dropper.rehearse(opened.act(), before, Exported(file))
     if dry_run:
@@ -55,7 +55,8 @@ def drop_months(caller: Caller, output: Output, before: datetime, file: Path, ye
     output.result(
         told,
         styled(f"{record.events:,} events before {record.before} were dropped.", "green"),
-        f"The export has the SHA-256 {record.export_sha256}. Keep it: authsec audit verify --key FILE --with {file}",
+        f"The export has the SHA-256 {record.export_sha256}. Keep the export. To verify the dropped events:",
+        f"  authsec audit verify --key FILE --with {file}",
     )
 
 
@@ -65,13 +66,13 @@ def _tell_dropped(output: Output, foreseen: DropPreview, file: Path) -> None:
     output.result(
         told,
         f"Nothing was dropped. All events match their seals, and {foreseen.events:,} events before "
-        f"{foreseen.before} would be dropped, between event {low} and event {high}. {file} contains each of them.",
+        f"{foreseen.before} would be dropped, between event {low} and event {high}. {file} contains these events.",
     )
 
 
 @contextmanager
 def _dropping(reach: InProcess, file: Path) -> Iterator[Opened]:
-    """Open the authority for a drop with this export. Raises `CallFailed` if the file is no export."""
+    """Open the authority for a drop with this export. Raises `CallFailed` if the file is not an export."""
     with readable(), an_export(file), reach.session() as opened:
         opened.refuse_if_older()
         yield opened
@@ -89,9 +90,9 @@ def rebuild_counts(caller: Caller, output: Output, yes: bool, dry_run: bool) -> 
     counts no event that differs from its seal. If the events of old months were dropped, the counts of those
     months stay as they are. Servers may run at the same time.
     """
-    assert isinstance(caller.reach, InProcess)  # a local command's is
+    assert isinstance(caller.reach, InProcess)  # always true for a local command
     if not dry_run and not yes:
-        with caller.reach.session() as opened:  # a refusal comes before the question
+        with caller.reach.session() as opened:  # refuse before asking for confirmation
             opened.refuse_if_older()
             opened.authority.dropper.keys()
         confirm("Rebuild the counts of tokens and uses?", yes=False)

@@ -16,7 +16,7 @@ from authsec_server.cli.audit_files import KeptCheckpoints, readable, sha256_of
 from authsec_server.cli.output import Output, styled, when
 from authsec_server.web.instants import rfc3339
 
-LATE_TOLD: Final = 20  # groups of events that were sealed late: the newest, for the others were told by then
+LATE_TOLD: Final = 20  # the newest groups of late events; earlier reports listed the older groups
 
 
 def print_report(output: Output, report: Report, kept: KeptCheckpoints, given: Sequence[Path]) -> None:
@@ -159,7 +159,7 @@ def _late(report: Report) -> Iterator[str]:
         were = "1 event was" if events == 1 else f"{events:,} events were"
         yield (
             f"Before these events, {were} sealed more than 15 minutes after the recorded time. With --json, "
-            "verify lists them."
+            "verify lists these events."
         )
 
 
@@ -169,8 +169,8 @@ def _of_other_exports(report: Report, digests: Set[str]) -> list[Drop]:
     `digests` has the SHA-256 of each given file. The record of a drop has the SHA-256 of the export before the
     drop.
 
-    The attack: somebody who stole the sealing key drops one event that an honest export contains. The audit event
-    of that drop records new digests of the tables.
+    The attack: somebody who stole the sealing key changes the tables, and drops one event that an honest export
+    contains. The forged record of this drop has the digests of the changed tables, so the change would go unnoticed.
     """
     return [each for each in report.dropped if each.given and each.record.export_sha256 not in digests]
 
@@ -181,10 +181,10 @@ def _dropped(drop: Drop, digests: Set[str]) -> str:
     `digests` has the SHA-256 of each given file.
     """
     its = drop.record
-    held = " The given files contain all of them, and they match their seals." if drop.given else ""
+    held = " The given files contain all of these events, and the events match their seals." if drop.given else ""
     if digests and not held:
-        held = " The given files contain none of them."
-    elif held and its.export_sha256 not in digests:  # another export holds the same events, or the record lies
+        held = " The given files contain none of these events."
+    elif held and its.export_sha256 not in digests:  # another export has the same events, or the record is forged
         held += " No given file has that SHA-256."
     return (
         f"Of these events, {drop.missing:,} between event {its.numbers[0]} and event {its.numbers[1]} were "

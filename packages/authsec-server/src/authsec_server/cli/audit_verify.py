@@ -45,7 +45,7 @@ from authsec_server.keys.sealing_keys import SETTING, replace_by_file
 from authsec_server.settings import ENV_PREFIX
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
-_THERE = click.Path(path_type=Path, dir_okay=False, exists=True)  # before anybody is asked whether it is meant
+_THERE = click.Path(path_type=Path, dir_okay=False, exists=True)  # checked before the confirmation question
 _REPLACE: Final = "Replace the key that seals the audit log?"
 
 
@@ -92,7 +92,7 @@ def checkpoint(caller: Caller, output: Output) -> None:
         output.note(f"{answer['older']} No token is issued until you run `authsec admin restored`: docs/backup.md.")
     if answer["not_compared"]:
         output.note(_not_compared(caller, answer["not_compared"]))
-    if isinstance(caller.reach, InProcess):  # no server answered, and only a server sends
+    if isinstance(caller.reach, InProcess):  # only a server sends checkpoints, and none answered
         answer["elsewhere"] = None
     its = answer["elsewhere"]
     if its and its["undelivered_since"]:
@@ -109,7 +109,7 @@ def _not_compared(caller: Caller, why: str) -> str:
     """
     if not isinstance(caller.reach, InProcess):
         return f"The server did not compare its database with outside checkpoints: {why}."
-    told = f"The database was not compared with outside checkpoints: {why}. So it may be older than such checkpoints."
+    told = f"The database was not compared with outside checkpoints, and may be older than the checkpoints: {why}."
     return f"{told} Set the file of these checkpoints: {ENV_PREFIX}AUDIT_CHECKPOINTS=FILE"
 
 
@@ -172,10 +172,10 @@ def verify_database(
     Exit status 1: the audit log could not be verified.
     """
     known, ends = read_keys(key_file)
-    assert isinstance(caller.reach, InProcess)  # a local command's is
+    assert isinstance(caller.reach, InProcess)  # always true for a local command
     url, kept = caller.reach.settings.database_url, KeptCheckpoints()
 
-    # Servers go on sealing: a file read after the database would have checkpoints that this database does not have yet.
+    # Read the files before the database: a server could append a checkpoint that is newer than the read database.
     files = [CheckpointFile.read(path) for path in checkpoint_files]
 
     def read_kept(reached: Keys) -> Sequence[Checkpoint]:
@@ -210,7 +210,7 @@ def _damaged(url: str) -> Report | None:
     """
     found: list[Report | None] = []
     with closing(open_database(url)) as database:
-        with suppress(Unavailable, DatabaseError):  # even the end may fail
+        with suppress(Unavailable, DatabaseError):  # closing the database may fail, too
             database.check(lambda tx: found.append(damage(tx)))
         if not found and database.damaged:
             return unopened(database.damaged)
@@ -219,12 +219,12 @@ def _damaged(url: str) -> Report | None:
 
 @click.command("export-sealed")
 @local_command
-def export_sealed(caller: Caller, output: Output) -> None:  # noqa: ARG001 - it is lines of JSON for everybody
+def export_sealed(caller: Caller, output: Output) -> None:  # noqa: ARG001 - always JSON Lines
     """Print the whole sealed audit log as JSON Lines, to verify on another machine with `verify-export`.
 
     Each line is an event with its seal, in the order of sealing, or a signed checkpoint.
     """
-    assert isinstance(caller.reach, InProcess)  # a local command's is
+    assert isinstance(caller.reach, InProcess)  # always true for a local command
     with _opened(caller.reach.settings.database_url) as database:
         for line in exporting.export(database):
             click.echo(line, nl=False)
@@ -266,7 +266,7 @@ def rotate_key(caller: Caller, output: Output, key_file: Path | None, yes: bool,
     if key_file is not None:
         _replace_by_file(in_process(caller, "--key-file"), caller, output, key_file, yes=yes, dry_run=dry_run)
         return
-    if dry_run or not yes:  # a refusal comes before the question
+    if dry_run or not yes:  # refuse before asking for confirmation
         before = caller.post(rehearsed("events/keys/rotate"))["would_answer"]["replaces"]
     if dry_run:
         _tell_rehearsed(output, None, before, "a new key in the database")
@@ -287,10 +287,10 @@ def _replace_by_file(
     reach: InProcess, caller: Caller, output: Output, key_file: Path, *, yes: bool, dry_run: bool
 ) -> None:
     try:
-        new = load_sealing_key(key_file)  # before anybody is asked
+        new = load_sealing_key(key_file)  # before the confirmation question
     except Failure as failure:
         raise failed(failure) from None
-    if dry_run or not yes:  # a refusal comes before the question
+    if dry_run or not yes:  # refuse before asking for confirmation
         with _rotating(reach, new) as opened:
             its = opened.authority
             kid, before = its.database.rehearse(
@@ -299,7 +299,7 @@ def _replace_by_file(
     if dry_run:
         _tell_rehearsed(output, kid, before, f"{kid} in {key_file}")
         return
-    named = f"{SETTING}={quote(str(key_file.absolute()))}"  # servers may run in another folder
+    named = f"{SETTING}={quote(str(key_file.absolute()))}"  # servers may run in another working folder
     output.note(f"Every server of this database must then be restarted with {named}")
     output.note("From then on, a server without this setting seals nothing, and cannot restart.")
     confirm(_REPLACE, yes=yes)
@@ -329,7 +329,7 @@ def _rotating(reach: InProcess, new: KeyFile) -> Iterator[Opened]:
     """Open the authority with the current sealing key. Raises `CallFailed`."""
     try:
         named = reach.settings.sealing_key_file
-        if named is not None and load_sealing_key(named).kid == new.kid:  # it is named already, for the next start
+        if named is not None and load_sealing_key(named).kid == new.kid:  # already set, for the next start
             reach = InProcess(settings=reach.settings.model_copy(update={"sealing_key_file": None}))
         with reach.session() as opened:
             opened.refuse_if_older()
@@ -346,5 +346,5 @@ def _opened(url: str) -> Iterator[Database]:
             yield database
         except Failure as failure:
             raise CallFailed(failure.message, failure.remedy) from None
-        except DatabaseError as error:  # a file that was damaged, or that is something else
+        except DatabaseError as error:  # a damaged file, or not a database
             raise CallFailed(f"The database cannot be read: {type(error.orig).__name__}.") from None

@@ -30,7 +30,7 @@ def backup(caller: Caller, output: Output, file: Path) -> None:
     key in another place. After you restore the copy, run `authsec admin restored`. PostgreSQL has its own
     backup tools: docs/backup.md.
     """
-    assert isinstance(caller.reach, InProcess)  # a local command's is
+    assert isinstance(caller.reach, InProcess)  # always true for a local command
     settings = caller.reach.settings
     try:
         copy_database(_database_file(settings), file)
@@ -40,7 +40,7 @@ def backup(caller: Caller, output: Output, file: Path) -> None:
     output.result(
         told,
         styled(f"{file} contains the database, with {told['sealed_events']:,} sealed events.", "green"),
-        "The backup does not contain the master key, which is needed to decrypt the keys in it. Keep a copy of "
+        "The backup does not contain the master key, which decrypts the keys in the backup. Keep a copy of "
         f"{told['master_key']} elsewhere.",
         f"After you restore the backup, run: {caller.follow_up('admin', 'restored')}",
     )

@@ -131,7 +131,7 @@ def _with_caller(
         caller, output = Caller(reach=reach(data, database), where=_where(data, database)), open_output(as_json=as_json)
         try:
             command(caller, output, **options)
-        except (KeyError, TypeError, IndexError, AttributeError) as error:  # members that it lacks
+        except (KeyError, TypeError, IndexError, AttributeError) as error:  # the answer lacks a member
             raise CallFailed(
                 "This version of authsec does not understand the authority's answer.",
                 "Use the same version as the authority.",
@@ -173,7 +173,7 @@ def _here(data: Path | None, database: str | None) -> Transport | None:
 
     Raises `CallFailed`.
     """
-    from authsec_server.cli.local import authority_here  # only here: the whole server comes with it
+    from authsec_server.cli.local import authority_here  # imported here, because it imports the whole server
 
     return authority_here(data, database)
 
@@ -186,7 +186,7 @@ def _where(data: Path | None, database: str | None) -> tuple[str, ...]:
     named = ("--data", str(data)) if data else ()
     if not database:
         return named
-    from authsec_server.cli.greeting import shareable  # only here: SQLAlchemy comes with it
+    from authsec_server.cli.greeting import shareable  # imported here, because it imports SQLAlchemy
 
     return (*named, "--database", shareable(database))
 

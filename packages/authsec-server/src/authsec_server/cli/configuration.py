@@ -35,7 +35,7 @@ _HEADS: Final = {
 _UNATTESTED: Final = "unattested"
 
 
-class _ConfigurationDumper(getattr(yaml, "CSafeDumper", yaml.SafeDumper)):  # type: ignore[misc]  # whichever was built
+class _ConfigurationDumper(getattr(yaml, "CSafeDumper", yaml.SafeDumper)):  # type: ignore[misc]  # libyaml if built
     """A YAML dumper that writes texts with several lines as blocks and quotes texts that YAML 1.1 would misread."""
 
 
@@ -158,7 +158,7 @@ def _print_schema(context: click.Context, _parameter: click.Parameter, wanted: b
     required=True,
     help="A YAML or JSON file, or a folder of such files, or - for stdin. Can be repeated.",
 )
-@click.option("--dry-run", is_flag=True, help="Only show what would change; exit status 3 if anything would.")
+@click.option("--dry-run", is_flag=True, help="Only show the changes; exit status 3 if there are any.")
 @click.option(
     "--prune", is_flag=True, help="In each section of the files, remove everything that the files do not name."
 )

@@ -24,7 +24,7 @@ from authsec_server.web.validation import Misfit, misfits, unknown
 
 STDIN: Final = Path("-")
 _ENDINGS: Final = frozenset({".yaml", ".yml", ".json"})
-_MOST: Final = 20  # problems that are told at once
+_MOST: Final = 20  # problems in one error message
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

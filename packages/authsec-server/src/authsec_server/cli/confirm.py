@@ -23,7 +23,7 @@ reason_option = click.option("--reason", default="", help="The reason, for the a
 
 
 Send = Callable[[str, Mapping[str, Any] | None], Any]
-"""How a body is sent to a path: a POST, unless a command says else."""
+"""A function that sends a body to a path. The default sends a POST."""
 
 
 def dry_run_of(
@@ -51,7 +51,7 @@ def print_impact(caller: Caller, output: Output, planned: Mapping[str, Any]) -> 
     """Print the impact in one line on stderr. Only the result of the command goes to stdout.
 
     APIs receive revocations from a running server. If no server answers, a note says that APIs receive the
-    revocation later. The stored state of the APIs that follow revocations is then old.
+    revocation later. The stored list of APIs that follow revocations may then be outdated.
     """
     stops = planned["would_stop"]
     if stops is None:
@@ -117,7 +117,7 @@ def confirm_permanent(
 
 
 def _can_revoke_tokens(planned: Mapping[str, Any]) -> bool:
-    """Return whether a change of this kind revokes tokens. The end of an admin key or an API never does."""
+    """Return whether the change can revoke tokens. A change of an admin key or an API never revokes a token."""
     return any(event["kind"].partition(".")[0] not in {"admin_key", "api"} for event in planned["would_change"])
 
 
@@ -160,7 +160,7 @@ def confirm(question: str, *, yes: bool) -> None:
     except click.Abort:
         if sys.stdin.isatty():  # Ctrl-C, or Ctrl-D
             raise
-        click.echo(err=True)  # the question's line is still open
+        click.echo(err=True)  # end the line of the question
         raise CallFailed(
             "Nothing was done, because nobody could answer the question.", "To run without the question: --yes"
         ) from None
@@ -172,7 +172,7 @@ _WORDS = {"client": "agent", "api": "API", "delegation": "trust delegation", "is
 
 Command = Callable[..., None]
 Check = Callable[[Mapping[str, Any]], None]
-"""Reads the answer to a dry run, and raises `CallFailed` where the change is not to be made."""
+"""A function that reads the answer to a dry run. It raises `CallFailed` to refuse the change."""
 
 
 def change_command(command: Command) -> Command:

@@ -26,7 +26,7 @@ from authsec_server.cli.resource import Resource
 from authsec_server.cli.transport import CallFailed
 
 _LISTS = ("actions", "audiences", "excluded_proofs")
-_DEFAULT = "the shared default"  # of audiences
+_DEFAULT = "the shared default"  # audience
 _STYLES = {"live": "green", "disabled": "yellow", "ended": "dim", "revoked": "red"}
 _TEXTS = (
     TextField("owner", "The owner.", default="you"),

@@ -33,7 +33,7 @@ def listens(url: str) -> bool | None:
         return None
     try:
         socket.create_connection((host, port), timeout=ANSWERS_WITHIN).close()
-    except OSError:  # nobody does, which is what was asked
+    except OSError:  # no program listens
         return False
     return True
 
@@ -56,12 +56,12 @@ def greet(settings: Settings, authority: Authority) -> None:
         click.echo(_wrapped(warning), err=True)
     elif sign_in.has_administrator():
         click.echo(f"  console   {settings.issuer}/console", err=True)
-    elif not sys.stderr.isatty():  # a log is kept, and read by others: no link in it
+    elif not sys.stderr.isatty():  # logs are stored, and other people read them: print no link
         click.echo(f"  to begin  {_line_for_a_link(settings)}", err=True)
     elif link := sign_in.first_link():
         click.echo(
-            "\nTo begin, open the address below. It works once, within 15 minutes.\n"
-            f"For a new one, run in another terminal: {_line_for_a_link(settings)}\n\n"
+            "\nTo begin, open the address below. The address works once, within 15 minutes.\n"
+            f"For a new address, run in another terminal: {_line_for_a_link(settings)}\n\n"
             f"  {settings.issuer}{link.path}\n",
             err=True,
         )
@@ -89,8 +89,9 @@ def warn_of_older(problem: str) -> None:
         f"{_wrapped(f'! {problem}')}\n"
         "  If you restored a backup, run on this machine:\n\n"
         f"    {command_line('admin', 'restored', '--checkpoint', 'FILE')}\n\n"
-        "  with the --data or --database of this server, and with its outside checkpoints, which name the signing\n"
-        "  keys that were created since. The server then continues by itself. See docs/backup.md.\n",
+        "  with the --data or --database of this server. FILE has checkpoints from outside the database, which name\n"
+        "  the signing keys that were created after the backup. The server then continues by itself. See\n"
+        "  docs/backup.md.\n",
         err=True,
     )
 
@@ -135,7 +136,7 @@ def _about(bootstrap: AdminKey, now: datetime) -> str:
 def _line_for_a_link(settings: Settings) -> str:
     """Return the command that creates a new sign-in link in another terminal, without the database password."""
     words = ["admin", "setup-url"]
-    inherited = settings.master_key_file is not None  # no option names it
+    inherited = settings.master_key_file is not None  # no option names this file
     if not settings.database:
         words += ["--data", str(settings.data.absolute())]
     elif settings.origin("database") is Origin.ENVIRONMENT:

@@ -37,7 +37,7 @@ from authsec_server.cli.resource import Resource
 from authsec_server.cli.transport import CallFailed
 from authsec_server.issuers.model import TrustedIssuerKind
 
-_ELSEWHERE = frozenset({"keys_from", "ca", "api_server", "api_ca"})  # with these, what counted may count no more
+_ELSEWHERE = frozenset({"keys_from", "ca", "api_server", "api_ca"})  # a change of these fields can revoke tokens
 _ISSUER = Resource(
     path="issuers/{trusted_issuer}",
     accepts="TRUSTED_ISSUER is the trusted issuer's slug or id.",
@@ -69,7 +69,7 @@ def bind(caller: Caller, output: Output, trusted_issuer: str, proofs: tuple[str,
         return
     bound: list[Mapping[str, Any]] = []
     more = True
-    while more:  # many are bound in several changes
+    while more:  # the server binds many proofs in several changes
         answer = caller.post(path("issuers", trusted_issuer, "bind"), {"proofs": list(proofs) or None})
         bound, more = [*bound, *answer["bound"]], answer["more"]
     rows = [(each["name"], each["proof_id"]) for each in bound]
@@ -94,7 +94,7 @@ def remove(caller: Caller, output: Output, trusted_issuer: str, with_proofs: boo
     where = path("issuers", trusted_issuer) + ("?with_proofs=true" if with_proofs else "")
     confirm_permanent(caller, output, where, f"Remove {trusted_issuer} permanently?", yes=yes, send=deleting(caller))
     taken, left = 0, 1
-    while left:  # many go in several changes
+    while left:  # the server removes many proofs in several changes
         answer = caller.delete(where)
         taken, left = taken + answer["proofs"], answer["left"]
     gone = f"{answer['slug']} is removed" + (f", and {taken} proofs with it." if taken else ".")
@@ -140,7 +140,7 @@ def refresh_trusted_issuer(caller: Caller, output: Output, trusted_issuer: str) 
     if not keys["failure"]:
         output.result(keys, *shown_keys(keys))
         return
-    held = shown_keys({**keys, "failure": ""}) if keys["fetched_at"] else ()  # the failure is said last, and once
+    held = shown_keys({**keys, "failure": ""}) if keys["fetched_at"] else ()  # the error below names the failure
     output.result(keys, *held)
     until = f"The previous keys are used until {when(keys['usable_until'])} UTC."
     raise CallFailed(

@@ -52,7 +52,7 @@ def read_cluster(api: ApiServer) -> tuple[str, Mapping[str, Any]]:
     with httpx2.Client(
         verify=_trust(api) if secure else False,
         trust_env=secure and not is_loopback(host),
-        follow_redirects=False,  # the credentials are for this address only
+        follow_redirects=False,  # other addresses must not receive the credentials
         timeout=_TIMEOUT,
         headers=headers,
     ) as client:
@@ -90,7 +90,7 @@ def _trust(api: ApiServer) -> ssl.SSLContext:
     try:
         trust = ssl.create_default_context(cadata=api.ca)
         if api.certificate and api.key:
-            with tempfile.TemporaryDirectory() as folder:  # only its owner can look into it
+            with tempfile.TemporaryDirectory() as folder:  # only this user can read the folder
                 pair = Path(folder) / "client.pem"
                 pair.write_bytes(api.certificate + b"\n" + api.key)
                 trust.load_cert_chain(pair)
@@ -106,11 +106,10 @@ _PODS = {"apiGroups": [""], "resources": ["pods"], "verbs": ["get"]}
 
 
 def prepared(trusted_issuer: Mapping[str, Any], wanted: Mapping[str, bool]) -> dict[str, Any]:
-    """Return the cluster with look-ups turned on, for the output of its permissions and of the remaining steps.
+    """Return a copy of the trusted issuer with look-ups turned on, to print their permissions. Nothing is saved.
 
-    The `wanted` look-ups are turned on. If no look-up is wanted, the look-ups that are on already stay on. If no
-    look-up is on either, all look-ups are turned on. Raises `CallFailed` if the trusted issuer is not a
-    Kubernetes cluster.
+    The copy has the `wanted` look-ups. If none is wanted, the copy keeps the look-ups that are on. If none is on,
+    the copy has all look-ups. Raises `CallFailed` if the trusted issuer is not a Kubernetes cluster.
     """
     if trusted_issuer["kind"] != "kubernetes":
         raise CallFailed(f"{trusted_issuer['slug']} is not a Kubernetes cluster, so it has no look-ups.")

@@ -14,7 +14,7 @@ from authsec_server.clients.pod_token import MOUNT, projected_volume
 from authsec_server.issuers.model import Lookup
 
 _CONDITIONS = {
-    "given": "given by an administrator; they are not fetched",
+    "given": "given by an administrator; not fetched",
     "fresh": "fresh",
     "stale": "stale: used until new keys are fetched, or until the keys are too old",
     "dead": "too old to be used",

@@ -16,7 +16,7 @@ from authsec_server.cli.files import read_named
 from authsec_server.cli.output import Output, harmless, styled, table, when
 from authsec_server.console.formatting import ago
 
-MOST = 48 * 1024  # bytes; a token has at most a third of it
+MOST = 48 * 1024  # bytes: three times the longest token
 _MARKS = {"holds": ("✓", "green"), "fails": ("✗", "red"), "unknown": ("?", "yellow"), "skipped": ("-", "dim")}
 _WHYS = {
     "form": "not a token that can be accepted",
@@ -51,7 +51,7 @@ def try_token(caller: Caller, output: Output, trusted_issuer: str, file: Path | 
 
 def _pasted(file: Path | None, output: Output) -> str:
     if file is not None and str(file) != "-":
-        if str(file).startswith(("eyJ", "Bearer")):  # and must not be repeated in a message that the file is missing
+        if str(file).startswith(("eyJ", "Bearer")):  # a message about a missing file would repeat the token
             raise click.UsageError(
                 "This looks like the token itself. Other users of this machine can read command lines, and your "
                 "shell stores them: pass the token in a file or on stdin."

@@ -26,9 +26,11 @@ def keys() -> None:
     type=click.Choice([each.value for each in Algorithm]),
     help="Rotate the keys of this algorithm. [default: RS256]",
 )
-@click.option("--force", is_flag=True, help="Rotate even if some verifiers may not know the next key yet.")
+@click.option("--force", is_flag=True, help="Rotate even if some verifiers may not have the next key yet.")
 @click.option(
-    "--feed", is_flag=True, help="Rotate the key of the revocation feed instead: a new key signs in 5 minutes."
+    "--feed",
+    is_flag=True,
+    help="Rotate the key of the revocation feed instead. The new key starts to sign after 5 minutes.",
 )
 @change_command
 def rotate(caller: Caller, output: Output, algorithm: str | None, force: bool, feed: bool) -> None:
@@ -48,7 +50,7 @@ def rotate(caller: Caller, output: Output, algorithm: str | None, force: bool, f
     output.result(key, f"The key {key['kid']} is now the signing key for {key['algorithm']}.")
 
 
-@keys.command(context_settings={"ignore_unknown_options": True})  # the name of a key may begin with a hyphen
+@keys.command(context_settings={"ignore_unknown_options": True})  # the id of a key may begin with a hyphen
 @click.argument("kid", metavar="KEY")
 @reason_option
 @yes_option
@@ -56,8 +58,8 @@ def rotate(caller: Caller, output: Output, algorithm: str | None, force: bool, f
 def revoke(caller: Caller, output: Output, kid: str, reason: str, yes: bool) -> None:
     """Revoke a key that somebody else may have. KEY is the id of the key, as `list` shows it.
 
-    The authority stops publishing the key, and every token that it signed is revoked. If the key is active, the
-    prepared key of the same algorithm replaces it at once, if an API is still registered for the algorithm. APIs that
+    The authority stops publishing the key, and every token that it signed is revoked. If the key is active and
+    an API still has its algorithm, the prepared key of this algorithm replaces the key at once. APIs that
     do not follow revocations accept tokens of the key until their next refresh of the key set. An API that can reach
     the authority refreshes the key set after 5 to 10 minutes.
     """

@@ -51,7 +51,7 @@ def read_kubeconfig(context: str = "") -> ApiServer:
     user = _named(config, path, "user", chosen.get("user"))
     _refuse_what_is_not_followed(path, cluster, user)
     ca = _data(path, cluster, "certificate-authority")
-    # Of both, kubectl takes the file's: it is the one that somebody renews.
+    # As in kubectl, the token file comes first, because its token is renewed.
     token = _text(_data(path, {"token-file": user.get("tokenFile")}, "token-file")) or user.get("token")
     return ApiServer(
         server=_server(path, cluster.get("server")),
@@ -96,7 +96,7 @@ def _refuse_what_is_not_followed(path: Path, cluster: Mapping[str, Any], user: M
         (user, "username", "signs in with a password"),
         (cluster, "proxy-url", "is reached through a separate proxy (proxy-url)"),
         (cluster, "tls-server-name", "has a certificate for another name (tls-server-name)"),
-        # Whoever is on the way could have their own keys registered, and would be every workload of the cluster.
+        # The attack: somebody on the network answers with another key set, and can then sign tokens of every workload.
         (cluster, "insecure-skip-tls-verify", "is used without verification (insecure-skip-tls-verify)"),
     ):
         if part.get(member):
@@ -148,7 +148,7 @@ def from_kubeconfig(what: str) -> Callable[[Callable[..., Any]], Callable[..., A
 def lookup_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options for look-ups: the API server, its certificates, the credentials and the look-ups to turn on."""
     for option in (
-        click.option("--api-ca-file", type=FILE, help="PEM certificates to trust for the API server, and no others."),
+        click.option("--api-ca-file", type=FILE, help="The only PEM certificates to trust for the API server."),
         click.option("--api-server", help="URL at which this authority reaches the cluster's API server, https://…"),
         click.option(
             "--credentials",

@@ -27,7 +27,7 @@ def listen(host: str, port: int) -> socket.socket:
     try:
         return socket.create_server((host, port), family=family, backlog=_BACKLOG)
     except OSError as error:
-        why = str(error.strerror or error).partition(" (while ")[0]  # Python says the address once more
+        why = str(error.strerror or error).partition(" (while ")[0]  # Python repeats the address
         taken = error.errno == errno.EADDRINUSE
         raise StartupRefused(
             f"Cannot listen on {host} port {port}: {why}.",
@@ -47,10 +47,10 @@ def server_on(host: str, port: int, *, beside: str = "") -> str:
     """
     issuer = _issuer_at(host, port)
     if issuer is None:
-        return "Stop the program that uses it, or choose another port: --port."
+        return "Stop the program that uses this port, or choose another port: --port."
     said = (
-        f"An AuthSec server already runs there: {issuer}. Use that one (its console is {issuer}/console), stop it, or "
-        "choose another port: --port."
+        f"An AuthSec server already runs there: {issuer}. Use that server (its console is {issuer}/console), stop "
+        "that server, or choose another port: --port."
     )
     return f"{said} {beside}".rstrip()
 
@@ -60,14 +60,14 @@ def _issuer_at(host: str, port: int) -> str | None:
 
     Return None if no authority answers over plain HTTP.
     """
-    host = {"0.0.0.0": LOOPBACK, "::": "::1"}.get(host, host)  # noqa: S104 - nothing is bound: it is asked here
+    host = {"0.0.0.0": LOOPBACK, "::": "::1"}.get(host, host)  # noqa: S104 - no socket is bound here
     if not is_loopback(host):
         return None
     connection = http.client.HTTPConnection(host, port, timeout=ANSWERS_WITHIN)
     try:
         connection.request("GET", "/.well-known/oauth-authorization-server")
         metadata = json.loads(connection.getresponse().read(_MOST_BYTES))
-    except (OSError, ValueError, http.client.HTTPException):  # another program, or one that is busy
+    except (OSError, ValueError, http.client.HTTPException):  # another program, or a busy server
         return None
     finally:
         connection.close()

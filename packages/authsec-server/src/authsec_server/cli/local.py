@@ -40,14 +40,14 @@ def authority_here(data: Path | None, database: str | None) -> InProcess | None:
     Raises `CallFailed`.
     """
     if data and database is None:
-        database = ""  # a folder that is named outweighs a database that the environment names
+        database = ""  # --data overrides a database in the environment
     try:
         settings = load_settings(data=data, database=database)
     except Failure as failure:
         raise failed(failure) from None
     if settings.database or settings.database_file.exists():
         return InProcess(settings=settings)
-    if data or os.environ.get(f"{ENV_PREFIX}DATA"):  # only `authsec serve` begins one: a mistyped folder must not
+    if data or os.environ.get(f"{ENV_PREFIX}DATA"):  # create nothing in a mistyped folder
         raise _no_data(settings.data)
     return None
 
@@ -104,7 +104,7 @@ class Opened:
     whole: InProcess
 
     def send(self, method: str, path: str, content: Mapping[str, Any]) -> httpx2.Response:
-        # What fails inside is answered as it would be over the network. The caller has no address.
+        # An internal error becomes a response, as over the network. The caller has no address.
         transport = httpx2.ASGITransport(self.authority.app, raise_app_exceptions=False, client=("", 0))
 
         async def call() -> httpx2.Response:

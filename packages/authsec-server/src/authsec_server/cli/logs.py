@@ -15,12 +15,12 @@ from typing import Any, Final, Protocol
 
 import structlog
 
-AT_ONCE: Final = 4096  # octets: PIPE_BUF, up to which workers that share a pipe do not tear each other's lines
+AT_ONCE: Final = 4096  # octets (PIPE_BUF): a write of this size to a shared pipe is atomic
 _ENCODE: Final = json.JSONEncoder(default=repr).encode
 
 
 class LogStream(Protocol):
-    """What a log is written to, such as stderr."""
+    """The target of log lines, such as stderr."""
 
     def write(self, text: str, /) -> object: ...
     def flush(self) -> None: ...
@@ -29,9 +29,9 @@ class LogStream(Protocol):
 class Lines:
     """Writes lines to a stream, and ignores write errors: a request must not fail because the disk is full.
 
-    Lines of level info from one turn of the event loop are written together, up to `AT_ONCE`. A write costs more than
-    all else in a line, because other threads take the interpreter meanwhile. All other lines are written at once,
-    after those that wait.
+    Lines of level info from one turn of the event loop are written together, up to `AT_ONCE` octets. Each write is
+    expensive, because other threads can then take the interpreter. A line of another level is written at once,
+    after the waiting lines.
     """
 
     def __init__(self, stream: LogStream) -> None:
@@ -41,7 +41,7 @@ class Lines:
         self._flushed_by: asyncio.AbstractEventLoop | None = None
 
     def info(self, line: str) -> None:
-        """Write the line at the end of this turn of the event loop; at once if the thread has no event loop."""
+        """Write the line at the end of this turn of the event loop. Without an event loop, write the line at once."""
         try:
             loop = asyncio.get_running_loop()
         except RuntimeError:
@@ -54,7 +54,7 @@ class Lines:
             loop.call_soon(self.flush)
 
     def error(self, line: str) -> None:
-        """Write the line now."""
+        """Write the waiting lines and this line at once."""
         with self._lock:
             self._waiting.append(line)
         self.flush()
@@ -63,7 +63,7 @@ class Lines:
     warning = critical = exception = error
 
     def flush(self) -> None:
-        """Write the lines that wait."""
+        """Write the waiting lines."""
         with self._lock:
             texts = list(_whole_lines(self._waiting))
             self._waiting.clear()
@@ -72,12 +72,12 @@ class Lines:
                 for text in texts:
                     self._stream.write(text)
                     self._stream.flush()
-            except OSError:  # a full disk or a closed pipe: a line that is lost must not stop the server
+            except OSError:  # a full disk or a closed pipe: a lost line must not stop the server
                 return
 
 
 def _whole_lines(lines: Iterable[str]) -> Iterator[str]:
-    """Yield texts of whole lines, each for one write of at most `AT_ONCE` octets, unless a line alone is longer."""
+    """Join the lines to texts of at most `AT_ONCE` octets. A longer line becomes a text of its own."""
     text, size = "", 0
     for line in lines:
         length = len(line.encode("utf-8", "backslashreplace")) + 1

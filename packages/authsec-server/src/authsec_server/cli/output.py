@@ -15,8 +15,8 @@ from rich.console import Console, ConsoleOptions, RenderResult
 from rich.table import Table
 from rich.text import Text
 
-NOTHING = "-"  # how a cell without a value looks
-_PIPED_WIDTH = 10_000  # a pipe has no edge: nothing is folded for `grep` and `awk`
+NOTHING = "-"  # text of an empty cell
+_PIPED_WIDTH = 10_000  # no wrapped lines in a pipe, for `grep` and `awk`
 _UNSEEN = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
 
 
@@ -30,7 +30,7 @@ class Output:
     def result(self, value: Any, *for_people: Table | Text | str) -> None:
         """Print `value` as JSON for programs, or `for_people` as text: tables, styled text, sentences."""
         if self.as_json:
-            click.echo(json.dumps(value, indent=2))  # everything beyond ASCII escaped: safe on a terminal too
+            click.echo(json.dumps(value, indent=2))  # escapes all characters outside ASCII, for a safe terminal
             return
         for part in for_people:
             shown = Text(harmless(runnable(part))) if isinstance(part, str) else part
@@ -154,13 +154,13 @@ class FittedTable(Table):
         least = [max(map(_longest, [str(column.header), *column.cells])) for column in self.columns]
         whole = [max(_width(cell) for cell in column.cells) if column.no_wrap else 0 for column in self.columns]
         widths = [max(pair) for pair in zip(least, whole, strict=True)]
-        if sum(widths) + _GAP * len(widths) > options.max_width:  # rich leaves a gap behind the last one, too
+        if sum(widths) + _GAP * len(widths) > options.max_width:  # rich adds a gap after the last column, too
             yield from self._blocks()
             return
         natural = [max(map(_width, [str(column.header), *column.cells])) for column in self.columns]
         room = options.max_width - _GAP * len(widths)
         for column, width in zip(self.columns, _shared(widths, natural, room), strict=True):
-            column.width = width  # left to itself, rich goes below what a column has as its least
+            column.width = width  # without a set width, rich makes a column narrower than its longest word
         yield from super().__rich_console__(console, options)
 
     def _blocks(self) -> RenderResult:

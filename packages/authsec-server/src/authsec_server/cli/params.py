@@ -47,7 +47,7 @@ class TextField:
 
     name: str
     meaning: str
-    default: str = ""  # says what `create` takes without the option
+    default: str = ""  # the default of `create`, in words
 
 
 def text_options(*fields: TextField, editing: bool = False) -> Option:

@@ -23,14 +23,14 @@ from authsec_server.accounts.model.admin_keys import is_admin_key
 from authsec_server.cli.transport import API, CallFailed
 
 _TIMEOUT: Final = httpx2.Timeout(30, connect=5)  # seconds
-_WHOLE: Final = httpx2.Timeout(600, connect=5)  # a whole configuration: thousands of things may be compared or changed
+_WHOLE: Final = httpx2.Timeout(600, connect=5)  # seconds, for a whole configuration with thousands of entities
 _LOOK: Final = (
     "The change may have been made, or may still be made. Check before you try again: authsec audit list shows "
     "changes, authsec export and the lists show the current state, and --dry-run shows what would still change."
 )
 _COMPARES: Final = "configuration/compare"
 _PAUSES: Final = (0.5, 1.0)  # seconds before a second and a third try
-_LONGEST_PAUSE: Final = 5.0  # seconds that a Retry-After may ask of a person at a terminal
+_LONGEST_PAUSE: Final = 5.0  # seconds: the longest Retry-After that the command waits for
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,7 +42,7 @@ class Remote:
     ca_file: str | None = None
     allow_http_hosts: tuple[str, ...] = ()
     sleep: Callable[[float], None] = time.sleep
-    jitter: Callable[[], float] = random.random  # 0 to 1: those who were refused together come back apart
+    jitter: Callable[[], float] = random.random  # 0 to 1, so that many clients do not retry at the same moment
 
     def send(self, method: str, path: str, content: Mapping[str, Any]) -> httpx2.Response:
         """Send the request. Retry up to twice, but only if a retry cannot make the same change twice.
@@ -75,8 +75,8 @@ class Remote:
         try:
             with httpx2.Client(
                 verify=trust_store(self.ca_file) if secure else False,
-                trust_env=secure and not is_loopback(host),  # a proxy for plain http would read the key
-                follow_redirects=False,  # the key is for this address only
+                trust_env=secure and not is_loopback(host),  # a proxy could read the key in plain http
+                follow_redirects=False,  # other addresses must not receive the key
                 timeout=_WHOLE if path.startswith("configuration") else _TIMEOUT,
             ) as client:
                 client.headers["Authorization"] = f"Bearer {self.admin_key}"
@@ -98,22 +98,22 @@ class Remote:
         return self.base_url.rstrip("/")
 
     def silent_address(self) -> str:
-        return ""  # it has just answered
+        return ""  # the server has just answered
 
     def _checked(self) -> SplitResult:
         """Return the parts of the base URL, after checking the URL and the key. Raises `CallFailed`.
 
-        An unsafe URL would expose the key on the network. A value that is no admin key may be another secret and is
-        not sent.
+        An unsafe URL would expose the key on the network. A value that is not an admin key may be another secret,
+        so it is not sent.
         """
         parts = _split(self.base_url)
         host = str(parts.hostname)
         if parts.scheme == "http" and not is_loopback(host) and host not in self.allow_http_hosts:
             raise CallFailed(
                 f"http://{parts.netloc} would send the admin key unencrypted, so others on the network could read it.",
-                f"Use https, or, if the network to it is trusted: {export_line('AUTHSEC_ALLOW_HTTP_HOSTS', host)}",
+                f"Use https. If you trust this network, set: {export_line('AUTHSEC_ALLOW_HTTP_HOSTS', host)}",
             )
-        if not is_admin_key(self.admin_key):  # some other secret, perhaps: it stays here
+        if not is_admin_key(self.admin_key):  # it may be another secret: do not send it
             raise CallFailed(
                 "AUTHSEC_ADMIN_KEY is not an admin key. An admin key is `authsec_` and 43 characters.",
                 "Create a key on the server's machine: authsec admin create-key NAME --role operator --expires 30d",
@@ -133,7 +133,7 @@ def _seconds_before_retry(answer: httpx2.Response, method: str, path: str) -> fl
     """Return the seconds to wait before a retry, or None if the answer is final.
 
     A response 503 with `retryable` means that nothing was committed. Even then, a POST that changes something is
-    not repeated: a proxy on the way may repeat the request too.
+    not repeated, because a proxy may already have repeated the request.
     """
     if answer.status_code != 503 or (method == "POST" and _changes(method, path)):
         return None
@@ -148,7 +148,7 @@ def _seconds_before_retry(answer: httpx2.Response, method: str, path: str) -> fl
 def _says_retryable(answer: httpx2.Response) -> bool:
     try:
         body = answer.json()
-    except ValueError:  # a proxy's page
+    except ValueError:  # an HTML page of a proxy
         return False
     return isinstance(body, dict) and body.get("retryable") is True
 
@@ -168,7 +168,7 @@ def _split(base_url: str) -> SplitResult:
         host, _ = parts.hostname, parts.port
     except ValueError:
         raise refused from None
-    # A user name could be there to make a foreign host look like ours.
+    # The attack: `https://authsec.example.com@evil.example` looks like our host, but the key goes to another host.
     if not host or parts.scheme not in {"http", "https"} or parts.username or parts.query or parts.fragment:
         raise refused
     return parts

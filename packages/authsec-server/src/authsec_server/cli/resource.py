@@ -42,7 +42,7 @@ class Resource:
 
     path: str
     accepts: str = ""
-    columns: Mapping[str, Column]  # of the list, by heading
+    columns: Mapping[str, Column]  # columns of the list, by heading
     wide_columns: Mapping[str, Column] = field(default_factory=dict)
     whole: str  # heading of the column that is never wrapped
     shown: Callable[[Entity], Sequence[Table | Text | str]] = lambda _: ()
@@ -158,7 +158,7 @@ def _command(name: str, help_: str, callback: Callback, *options: Option) -> cli
     return click.command(name, help=help_)(callback)
 
 
-_MOST: Final = 200  # of a page of the API
+_MOST: Final = 200  # entries on a page of the API
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -23,7 +23,7 @@ from authsec_server.failures import Failure
 from authsec_server.settings import ENV_PREFIX
 from authsec_server.web.instants import rfc3339
 
-MOST_BYTES = 256 * 1024 * 1024  # of each file, its end: a checkpoint each second of five days
+MOST_BYTES = 256 * 1024 * 1024  # read from the end of each file: five days of one checkpoint a second
 _FILE = click.Path(path_type=Path, dir_okay=False)
 _QUESTION = "Was this database restored from a backup? This revokes all tokens and replaces all signing keys."
 
@@ -63,7 +63,7 @@ def restored(
     revocations accept new tokens at once. Administrators must sign in again. A server that waits for this command
     continues within seconds.
     """
-    assert isinstance(caller.reach, InProcess)  # a local command's is
+    assert isinstance(caller.reach, InProcess)  # always true for a local command
     lines = [line for file in files for line in _checkpoints_in(file)]
     try:
         with errors_only(), open_restoration(caller.reach.settings) as restoration:
@@ -114,7 +114,7 @@ def _servers_lines(restoration: Restoration, named: Sequence[Path]) -> Sequence[
         return []
     found = last_lines(own, MOST_BYTES)
     if found.unread:
-        raise CallFailed(f"{found.unread}.", "The server appends its checkpoints to this file. Make it readable.")
+        raise CallFailed(f"{found.unread}.", "The server appends its checkpoints to this file. Make the file readable.")
     return found.lines
 
 
@@ -210,7 +210,7 @@ def _about(lost: Loss, lines: Sequence[str]) -> list[str]:
     return [
         (
             "No outside checkpoints were read. Name a file of checkpoints: --checkpoint FILE, or "
-            f"{ENV_PREFIX}AUDIT_CHECKPOINTS. Without them, signing keys that were created after the backup are "
+            f"{ENV_PREFIX}AUDIT_CHECKPOINTS. Without checkpoints, signing keys that were created after the backup are "
             "not revoked."
         )
     ]

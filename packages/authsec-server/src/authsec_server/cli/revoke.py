@@ -21,7 +21,7 @@ from authsec_server.cli.confirm import (
 from authsec_server.cli.delegations import revoke_delegation
 from authsec_server.cli.output import Output, harmless, when
 
-_MOST = 32_768  # characters read from stdin: more than any token has
+_MOST = 32_768  # characters read from stdin; every token is shorter
 
 
 class _Revoke(Commands):
@@ -34,7 +34,7 @@ class _Revoke(Commands):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         known = self.get_command(ctx, args[0]) is not None or args[0].startswith("-")
-        if not known and not ctx.resilient_parsing:  # a shell that completes is told nothing
+        if not known and not ctx.resilient_parsing:  # print nothing during shell completion
             raise click.UsageError("Revoke what? Write `agent NAME`, `delegation NAME`, or `token JTI`.", ctx)
         return super().resolve_command(ctx, args)
 
@@ -68,7 +68,7 @@ def revoke_agent(caller: Caller, output: Output, agent: str, yes: bool) -> None:
     output.result(
         its,
         f"{its['name']} is disabled"
-        + revocation_text(planned, ", its tokens are revoked, and it gets no more.", " and gets no more tokens"),
+        + revocation_text(planned, ", its tokens are revoked, and it gets no more tokens.", " and gets no more tokens"),
         Text.assemble(("To enable the agent again (old tokens stay revoked): ", "dim"), harmless(undone)),
     )
 

@@ -28,11 +28,11 @@ from authsec_server.failures import Failure
     "--workers",
     type=int,
     metavar="N",
-    help="Server processes on the one port, with PostgreSQL. Each allows its share of the rate limits, rounded up. "
-    "[default: 1]",
+    help="Number of server processes that share the port; more than one needs PostgreSQL. Each process allows its "
+    "share of the rate limits, rounded up. [default: 1]",
 )
 @click.option(
-    "--metrics-port", type=int, help="Loopback port of /metrics; worker k has the port k - 1 higher. [default: off]"
+    "--metrics-port", type=int, help="Loopback port of /metrics. Each further worker uses the next port. [default: off]"
 )
 @click.option(
     "--audit-checkpoints",
@@ -43,7 +43,7 @@ from authsec_server.failures import Failure
 @click.option("--tls-key", type=click.Path(path_type=Path), help="PEM key for that certificate.")
 def serve(**options: Any) -> None:
     """Run the authority. Every option is also a setting: AUTHSEC_SERVER_<NAME>."""
-    # Not before: --help needs nothing of the server, and the supervisor of workers little.
+    # Imported here, so that --help and the supervisor of workers start fast.
     from authsec_server.settings import load_settings
 
     try:

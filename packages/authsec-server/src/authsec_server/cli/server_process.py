@@ -36,14 +36,14 @@ log = structlog.get_logger(__name__)
 T = TypeVar("T")
 
 KEEP_ALIVE_SECONDS = 75
-TICKS_A_SECOND = 10  # of uvicorn
-LEFT_LOCK_SECONDS = 30  # twice as long as a transaction on PostgreSQL may be idle
+TICKS_A_SECOND = 10  # uvicorn calls `on_tick` so often
+LEFT_LOCK_SECONDS = 30  # twice the idle limit of a PostgreSQL transaction
 
 
 def run(settings: Settings, worker: Worker | None = None) -> None:
     """Serve until SIGTERM or Ctrl-C. Raises `StartupRefused` or `Unavailable` when the server cannot start.
 
-    `worker` is given if this process is one of several that serve on one port.
+    `worker` is None if this process is the only one on its port.
     """
     configure_logging(settings.log_format, worker=worker.number if worker else None)
     with ExitStack() as stack:
@@ -55,7 +55,7 @@ def run(settings: Settings, worker: Worker | None = None) -> None:
             stack.enter_context(_metrics(settings.metrics_ports[worker.number - 1 if worker else 0]))
         refuse_to_serve(settings)
         if not settings.database:
-            _make_folder(settings.data)  # only now: what is mistyped leaves no folder behind
+            _make_folder(settings.data)  # after the checks: a mistyped setting must not create a folder
         authority = _patiently(lambda: stack.enter_context(open_authority(settings)))
         greets = worker is None or worker.greets
         if authority.comparison.problem:
@@ -70,11 +70,11 @@ def run(settings: Settings, worker: Worker | None = None) -> None:
                 greet(settings, authority)
         config = uvicorn.Config(
             authority.app,
-            http=partial(BoundedProtocol, direct=authority.direct),  # type: ignore[arg-type] # uvicorn only calls it
+            http=partial(BoundedProtocol, direct=authority.direct),  # type: ignore[arg-type] # a callable is enough
             lifespan="on",
             proxy_headers=False,  # forwarded addresses are read in one place: web/request_context.py
             server_header=False,
-            access_log=False,  # ours logs no query strings
+            access_log=False,  # AuthSec writes its own access log, without query strings
             log_config=None,
             timeout_keep_alive=KEEP_ALIVE_SECONDS,
             timeout_graceful_shutdown=FINISH_SECONDS,
@@ -103,11 +103,11 @@ def _patiently(work: Callable[[], T]) -> T:
 
 
 class DrainingServer(uvicorn.Server):
-    """A server that drains on SIGTERM, so that load balancers see `/readyz` fail before the port closes.
+    """A server that drains on SIGTERM: load balancers see `/readyz` fail before the port closes.
 
-    The server reports that it is not ready, and accepts requests for a while. Then it finishes its open requests
-    and exits. Ctrl-C or a second signal skips the wait. For a `worker`, only its supervisor skips the wait: systemd
-    sends SIGTERM to each process, and the supervisor passes its own on.
+    The server reports that it is not ready, and accepts requests for `drain_seconds`. Then it finishes its open
+    requests and exits. Ctrl-C or a second SIGTERM ends the wait. A worker ignores a second SIGTERM, because systemd
+    and the supervisor both send one to each worker. Only a message of the supervisor ends the wait of a worker.
     """
 
     def __init__(
@@ -118,7 +118,7 @@ class DrainingServer(uvicorn.Server):
         self._liveness: Liveness = authority.liveness
         self._drain_seconds = drain_seconds
         self._worker = worker
-        self._is_told = False  # to drain
+        self._is_told = False  # whether a worker was told to drain
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         if self._worker is None:
@@ -128,11 +128,11 @@ class DrainingServer(uvicorn.Server):
         protocol: Callable[..., asyncio.Protocol] = self.config.http_protocol_class
         new = partial(protocol, config=self.config, server_state=self.server_state, app_state=self.lifespan.state)
         acceptor = Acceptor(self._worker.listener, new, self.config.ssl)
-        self.servers.append(acceptor)  # type: ignore[arg-type] # uvicorn only closes it
+        self.servers.append(acceptor)  # type: ignore[arg-type] # uvicorn only closes the server
         self._worker.say_ready()
 
     async def on_tick(self, counter: int) -> bool:
-        # The supervisor is the only one that asks each worker: `/healthz` is answered by a worker that works.
+        # The supervisor needs a report of each worker: any one worker can answer `/healthz`.
         if self._worker is not None and counter % TICKS_A_SECOND == 0 and self._liveness.problem() is None:
             self._worker.say_ready()
         return await super().on_tick(counter)
@@ -145,7 +145,7 @@ class DrainingServer(uvicorn.Server):
             return
         loop = asyncio.get_running_loop()
 
-        # Not the loop's own handlers: they never run while something blocks the loop.
+        # Do not use the loop's signal handlers: they do not run while something blocks the loop.
         def terminate(*_: object) -> None:
             if self._worker is not None and self._is_told:
                 return
@@ -167,7 +167,7 @@ class DrainingServer(uvicorn.Server):
             yield
         finally:
             if self._worker is not None:
-                self._worker.serve_until(_pass, _pass)  # it ends already
+                self._worker.serve_until(_pass, _pass)  # the server is already ending
             for number, handler in before.items():
                 signal.signal(number, handler or signal.SIG_DFL)
 
@@ -205,7 +205,7 @@ def _private_files() -> Iterator[None]:
 def _end_now() -> None:
     """End the process without waiting for its threads. The database rolls back open transactions."""
     said = "the process exits although a task has not finished"
-    telling = threading.Thread(target=log.error, args=(said,), daemon=True)  # a pipe that nobody reads blocks
+    telling = threading.Thread(target=log.error, args=(said,), daemon=True)  # a pipe without a reader would block
     telling.start()
     telling.join(1)
     os._exit(1)

@@ -1,11 +1,11 @@
 """`authsec serve --workers`: several server processes on one port, for PostgreSQL.
 
-The supervisor binds the port, starts the workers, starts one again that has ended or hangs, and passes on SIGTERM and
-Ctrl-C. It has no key and no connection to the database. All workers accept connections from the one inherited socket,
-so a worker that ends keeps no connection waiting.
+The supervisor binds the port, starts the workers, and forwards SIGTERM and Ctrl-C. It also restarts each
+worker that ends or hangs. The supervisor has no key and no connection to the database. All workers accept connections
+from the same inherited socket, so the end of one worker leaves no connection waiting.
 
-The other workers start once the first one is ready: the first one migrates the database, makes the first keys, and
-prints the problem if a setting is wrong.
+The first worker migrates the database, makes the first keys, and reports wrong settings. The other workers start when
+the first worker is ready.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ from authsec_server.settings import Settings
 
 log = structlog.get_logger(__name__)
 
-FIRST_PAUSE: Final = 0.5  # seconds until a worker that has ended is started again
+FIRST_PAUSE: Final = 0.5  # seconds before the first restart of a worker
 LONGEST_PAUSE: Final = 8.0
-SILENT_SECONDS: Final = 30.0  # a worker that has not said for so long that it works is killed and started again
-SECOND_CHANCE: Final = 2.0  # seconds more, since a pause of the whole machine makes all workers silent
-STEADY_SECONDS: Final = 60.0  # a worker that served for so long may be started again after the first pause
+SILENT_SECONDS: Final = 30.0  # a worker without a sign of life for this time is killed and restarted
+SECOND_CHANCE: Final = 2.0  # more seconds, because all workers are silent after a pause of the machine
+STEADY_SECONDS: Final = 60.0  # after this time of service, the next restart waits `FIRST_PAUSE` again
 _SIGNALS: Final = {signal.SIGTERM: DRAIN, signal.SIGINT: STOP}
 _HIGHEST_PORT: Final = 65_535
 
@@ -44,7 +44,7 @@ _HIGHEST_PORT: Final = 65_535
 def supervise(settings: Settings, options: Mapping[str, Any]) -> int:
     """Serve with several workers until SIGTERM or Ctrl-C, and return the exit status. Raises `StartupRefused`.
 
-    `options` are those of the command, from which each worker loads the settings again.
+    `options` are the options of the command. Each worker loads its settings from them.
     """
     if sys.platform == "win32":
         raise StartupRefused("On Windows, AuthSec serves with one process.", "Leave out --workers.")
@@ -53,7 +53,7 @@ def supervise(settings: Settings, options: Mapping[str, Any]) -> int:
             f"SQLite has one writer, so {settings.workers} workers issue no more tokens than one.",
             "Use PostgreSQL (--database postgresql://…), or leave out --workers.",
         )
-    settings.issuer  # noqa: B018 - it raises
+    settings.issuer  # noqa: B018 - raises if the setting is wrong
     configure_logging(settings.log_format)
     with listen(settings.host, settings.port) as listener:
         _check_metrics_ports(settings)
@@ -61,7 +61,7 @@ def supervise(settings: Settings, options: Mapping[str, Any]) -> int:
 
 
 def _check_metrics_ports(settings: Settings) -> None:
-    """Raise `StartupRefused` if a worker could not listen at its metrics port: else that worker would never start."""
+    """Raise `StartupRefused` if a metrics port is not free. The worker of this port could not start."""
     if not settings.metrics_port:
         return
     ports = settings.metrics_ports
@@ -79,7 +79,7 @@ def _check_metrics_ports(settings: Settings) -> None:
 
 @dataclass(slots=True)
 class _Slot:
-    """A worker's number, and its present process. `start_at` is monotonic; None while the process runs."""
+    """A worker's number and its current process. `start_at` is the time of the next start; None while it runs."""
 
     number: int
     start_at: float | None = None
@@ -87,9 +87,9 @@ class _Slot:
     control: socket.socket | None = None
     began: float = 0.0
     is_ready: bool = False
-    heard_at: float = 0.0  # when it has last said that it works
-    is_suspected: bool = False  # it was silent for too long
-    pause: float = 0.0  # the last one; 0 if there was none
+    heard_at: float = 0.0  # time of the last sign of life
+    is_suspected: bool = False  # the worker was silent for too long
+    pause: float = 0.0  # seconds before the last restart; 0 without a restart
 
 
 class _Supervisor:
@@ -99,13 +99,13 @@ class _Supervisor:
         self._listener = listener
         self._slots = [_Slot(number) for number in range(1, settings.workers + 1)]
         self._selector = selectors.DefaultSelector()
-        self._said: list[bytes] = []  # by signals, not yet passed on
+        self._said: list[bytes] = []  # messages from signals, not yet forwarded
         self._has_served = False
         self._kill_at: float | None = None  # monotonic; None until the workers are told to end
         self._status = 0
 
     def run(self) -> int:
-        """Return the exit status: of the first worker if it could not start, 1 if a worker did not end well."""
+        """Run the workers. Return the first worker's exit status if it could not start, or 1 if a worker failed."""
         with self._selector, self._signals():
             self._slots[0].start_at = time.monotonic()
             while True:
@@ -121,7 +121,7 @@ class _Supervisor:
 
     @contextmanager
     def _signals(self) -> Iterator[None]:
-        """Note signals, and wake up `_wait`: for SIGCHLD as well, which a process that ends sends."""
+        """Record signals and wake up `_wait`, also for SIGCHLD, the signal after the end of a worker."""
         with ExitStack() as stack:
             ours, theirs = (stack.enter_context(each) for each in socket.socketpair())
             for each in (ours, theirs):
@@ -135,11 +135,11 @@ class _Supervisor:
 
     def _note(self, number: int, _frame: object) -> None:
         if number in _SIGNALS:
-            # A second SIGTERM skips the wait, as with one process.
+            # A second SIGTERM ends the wait, as without workers.
             self._said.append(STOP if self._kill_at is not None else _SIGNALS[signal.Signals(number)])
 
     def _wait(self) -> None:
-        """Wait for a signal, for what a worker says, or until something is due."""
+        """Wait for a signal, for a message of a worker, or for the next due time."""
         due = [slot.start_at for slot in self._slots if slot.start_at is not None]
         if self._kill_at is not None:
             due.append(self._kill_at)
@@ -151,10 +151,10 @@ class _Supervisor:
             assert isinstance(control, socket.socket)
             try:
                 said = control.recv(4096)
-            except OSError:  # the worker has ended before it read all
+            except OSError:  # the worker ended before it read everything
                 said = b""
             if key.data is None:
-                continue  # the number of a signal
+                continue  # a signal woke up the selector
             if READY in said:
                 self._is_ready(key.data)
             elif not said:
@@ -178,16 +178,16 @@ class _Supervisor:
         slot.began, slot.is_ready, slot.is_suspected = now, False, False
         self._selector.register(slot.control, selectors.EVENT_READ, slot)
         start = WorkerStart(number=slot.number, greets=not self._has_served, options=self._options)
-        with suppress(OSError):  # it has ended already
+        with suppress(OSError):  # the worker has already ended
             slot.control.sendall(start.to_bytes())
 
     def _started(self, number: int) -> tuple[subprocess.Popen[bytes], socket.socket]:
-        """Start a worker. Return its process and our end of its pair of sockets. Raises `OSError`."""
+        """Start a worker. Return its process and the supervisor's socket to the worker. Raises `OSError`."""
         with ExitStack() as stack:
             ours, its = (stack.enter_context(each) for each in socket.socketpair())
             files = [self._listener.fileno(), its.fileno()]
             command = [sys.executable, "-P", "-m", worker_process.__name__, str(number), *map(str, files)]
-            # In a session of its own: Ctrl-C at the terminal is for the supervisor, which passes it on.
+            # A new session, so that only the supervisor gets Ctrl-C from the terminal. The supervisor forwards Ctrl-C.
             process = subprocess.Popen(  # noqa: S603 - our own program
                 command, pass_fds=files, stdin=subprocess.DEVNULL, start_new_session=True
             )
@@ -208,7 +208,7 @@ class _Supervisor:
                     other.start_at = time.monotonic()
 
     def _look_at(self, slot: _Slot) -> None:
-        """Notice the end of a worker's process."""
+        """Kill the worker if it hangs. Plan the restart of a worker that has ended."""
         now = time.monotonic()
         if slot.process is None or slot.control is None:
             return
@@ -218,7 +218,7 @@ class _Supervisor:
             slot.process.wait()
         if (status := slot.process.poll()) is None:
             return
-        with suppress(KeyError):  # its end was read before
+        with suppress(KeyError):  # already unregistered
             self._selector.unregister(slot.control)
         slot.control.close()
         slot.process = slot.control = None
@@ -226,14 +226,14 @@ class _Supervisor:
             ended_well = status == 0 or (status == -signal.SIGTERM and not slot.is_ready)
             self._status = self._status or int(not ended_well)
         elif not self._has_served:
-            self._status = status if status >= 0 else 128 - status  # as a shell has it
+            self._status = status if status >= 0 else 128 - status  # as in a shell: 128 plus the number of the signal
         else:
             if slot.is_ready and now - slot.began > STEADY_SECONDS:
                 slot.pause = 0.0
             self._restart_later(slot, now, status=status)
 
     def _has_hung(self, slot: _Slot, now: float) -> bool:
-        """Whether the worker has not ended in time, or has not said for long that it works."""
+        """Whether the worker did not end in time, or gave no sign of life for too long."""
         if self._kill_at is not None:
             return now >= self._kill_at
         if not slot.is_ready or now - slot.heard_at < SILENT_SECONDS:
@@ -249,12 +249,12 @@ class _Supervisor:
 
     def _end(self, said: bytes) -> None:
         """Tell the workers to drain or to stop. No worker is started from now on."""
-        # Else connections would wait at a port where nobody accepts them.
+        # Close the port, or new connections would wait although no worker accepts them.
         self._listener.close()
         kill_at = time.monotonic() + FINISH_SECONDS + LAST_SECONDS + (self._drain_seconds if said == DRAIN else 0)
         self._kill_at = min(kill_at, self._kill_at or kill_at)
         for slot in self._slots:
             slot.start_at = None
             if slot.control is not None:
-                with suppress(OSError):  # it has ended
+                with suppress(OSError):  # the worker has ended
                     slot.control.sendall(said)

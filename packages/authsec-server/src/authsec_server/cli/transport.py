@@ -37,7 +37,7 @@ class CallFailed(click.ClickException):
         self.request_id = request_id
         self.reason = reason
         self.field = field
-        self.exit_code = exit_code  # type: ignore[misc]  # click reads it of the instance; one class is enough
+        self.exit_code = exit_code  # type: ignore[misc]  # click reads the attribute from the instance
 
     def show(self, file: Any = None) -> None:  # noqa: ARG002 - click's signature; a failure always goes to stderr
         say_failed(self.message, self.remedy, self.request_id)

@@ -1,9 +1,9 @@
-"""One of several server processes of `authsec serve --workers`, as this process sees itself.
+"""The worker's side of `authsec serve --workers`: messages between a worker and its supervisor.
 
 A worker inherits the listening socket and one end of a pair of sockets. The supervisor (`supervisor`) writes the
 number of the worker and the options of the command, and later `DRAIN` or `STOP`. The worker writes `READY` when it
-accepts requests, and again each second while it works. The end of the supervisor closes the socket, and then the
-worker drains and ends: nobody else would stop it.
+accepts requests, and again each second as a sign of life. The socket closes when the supervisor ends. The worker then
+drains and exits, because nobody else would stop it.
 """
 
 from __future__ import annotations
@@ -22,21 +22,21 @@ from typing import Any, Final
 DRAIN: Final = b"D"
 STOP: Final = b"S"
 READY: Final = b"R"
-FINISH_SECONDS: Final = 15  # for open requests to end, once the port is closed
-LAST_SECONDS: Final = 5  # and then the process: below the 30 s after which Kubernetes kills it
+FINISH_SECONDS: Final = 15  # for open requests, after the port is closed
+LAST_SECONDS: Final = 5  # then for the exit; together less than the 30 s after which Kubernetes kills a process
 _LENGTH: Final = struct.Struct("!I")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerStart:
-    """What the supervisor tells a worker first. `greets` is true for the first process of the first worker."""
+    """The supervisor's first message to a worker. Only the first worker process of all `greets`."""
 
     number: int
     greets: bool
     options: Mapping[str, Any]
 
     def to_bytes(self) -> bytes:
-        """Return the message that `read_start` reads. A path becomes a text."""
+        """Return the message as bytes for `read_start`. Paths become texts."""
         text = json.dumps([self.number, self.greets, self.options], default=str).encode()
         return _LENGTH.pack(len(text)) + text
 
@@ -59,7 +59,7 @@ def _read(control: socket.socket, length: int) -> bytes:
 
 
 class Worker:
-    """This process, with the inherited `listener`, and `control`, its end of the pair of sockets."""
+    """This worker process. `listener` is the inherited port; `control` is the socket to the supervisor."""
 
     def __init__(self, start: WorkerStart, listener: socket.socket, control: socket.socket) -> None:
         self.number = start.number
@@ -71,16 +71,16 @@ class Worker:
         self._stop: Callable[[], None] = _end_at_once
 
     def watch(self) -> None:
-        """Obey the supervisor from now on, in a thread: the event loop may hang."""
+        """Start a thread that obeys the supervisor, even while the event loop hangs."""
         threading.Thread(target=self._obey, name="authsec-supervisor-watch", daemon=True).start()
 
     def say_ready(self) -> None:
-        """Tell the supervisor that this process accepts requests, and works. Never waits."""
-        with suppress(OSError):  # the supervisor has ended, which the thread notices, or it reads nothing for long
+        """Tell the supervisor that this process accepts requests. The call never blocks."""
+        with suppress(OSError):  # the supervisor has ended (the thread handles this), or reads nothing
             self._control.send(READY, socket.MSG_DONTWAIT)
 
     def serve_until(self, drain: Callable[[], None], stop: Callable[[], None]) -> None:
-        """Call `drain` or `stop` from now on when the supervisor says so, from another thread."""
+        """Set the functions that another thread calls when the supervisor sends `DRAIN` or `STOP`."""
         with self._lock:
             self._drain, self._stop = drain, stop
 
@@ -97,5 +97,5 @@ class Worker:
 
 
 def _end_at_once() -> None:
-    """End a process that does not serve yet, as SIGTERM does."""
+    """End this process with SIGTERM, because it does not serve yet."""
     os.kill(os.getpid(), signal.SIGTERM)

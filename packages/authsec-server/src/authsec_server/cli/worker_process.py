@@ -1,6 +1,6 @@
-"""The program of a worker: `python -m authsec_server.cli.worker_process NUMBER LISTENER CONTROL` (two descriptors).
+"""The program of a worker: `python -m authsec_server.cli.worker_process NUMBER LISTENER CONTROL`.
 
-`supervisor` starts it. The number is there for `ps`.
+The module `supervisor` starts this program. LISTENER and CONTROL are file descriptors. NUMBER is only visible in `ps`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from authsec_server.cli.worker import Worker, read_start
 
 
 def main() -> None:
-    """Serve until the supervisor says otherwise, or has ended."""
+    """Serve until the supervisor sends an end message or exits."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # no traceback while the modules are imported
     listener, control = (socket.socket(fileno=int(each)) for each in sys.argv[2:4])
     try:
@@ -22,7 +22,7 @@ def main() -> None:
         return  # the supervisor has ended
     worker = Worker(start, listener, control)
     worker.watch()
-    # Not before: the supervisor may end meanwhile.
+    # Import after `watch`, because the imports take time and the supervisor may end meanwhile.
     from authsec_server.cli.output import say_failed
     from authsec_server.cli.server_process import run
     from authsec_server.failures import Failure

@@ -15,7 +15,7 @@ from typing import Any, Final, Protocol
 import yaml
 
 MAX_DEPTH: Final = 16
-_LOADER: Final = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times as fast, where it was built
+_LOADER: Final = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml is ten times as fast, but some builds lack it
 _INTEGER: Final = re.compile(r"[-+]?[0-9]{1,18}")
 _NUMBER: Final = re.compile(
     r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?|0x[0-9a-fA-F]+|0o[0-7]+|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)"
@@ -105,7 +105,7 @@ def _begin(event: yaml.NodeEvent, document: YamlDocument, stack: list[_Open]) ->
     mark = event.start_mark
     if isinstance(event, yaml.AliasEvent) or event.anchor:
         raise NotReadable("Anchors and aliases (& and *) are not supported.", "Write the value out.", mark)
-    tag = getattr(event, "tag", None)  # what a value or a collection has
+    tag = getattr(event, "tag", None)  # only a value or a collection has a tag
     if tag is not None:
         written = tag.replace("tag:yaml.org,2002:", "!!", 1)
         raise NotReadable(f"The tag {written} is not supported.", "Remove the tag.", mark)
@@ -152,13 +152,13 @@ def _value(event: yaml.NodeEvent) -> Any:
         return []
     assert isinstance(event, yaml.ScalarEvent)
     text: str = event.value
-    if any("\ud800" <= character <= "\udfff" for character in text):  # half a character, as JSON escapes may leave it
+    if any("\ud800" <= character <= "\udfff" for character in text):  # a lone surrogate, for example from a JSON escape
         raise NotReadable(
             "An escape sequence is half a character (a lone surrogate).",
             "Write the character itself.",
             event.start_mark,
         )
-    if event.style:  # in quotes, or a block: a text
+    if event.style:  # a quoted value or a block is a text
         return text
     if text in _WORDS:
         return _WORDS[text]

@@ -12,10 +12,10 @@ The package `attestation` checks the proofs. The package `delegations` decides w
 | `views` | a client and its proofs as JSON, in requests, documents and answers |
 | `proofs` | make a proof from a request: selectors, key, secret or nothing |
 | `held_proofs` | add and remove a client's proofs; rotate a secret; the longest overlap of two secrets |
-| `proof_status` | texts about a proof, stored or still typed: valid, too broad, shared, who else satisfies it |
+| `proof_status` | texts about a stored or typed proof: state, other workloads that match, other clients |
 | `binding_matching` | which trusted issuer can prove the selectors of a proof; why another issuer cannot |
-| `bindings`, `binding_store`, `bindings_api` | proofs when a trusted issuer is edited or removed; SQL; operations |
-| `enrolment` | how long a code and its key are valid, and how many codes |
+| `bindings`, `binding_store`, `bindings_api` | bind proofs; update them with their trusted issuer; SQL; operations |
+| `enrolment` | an enrolment code: lifetimes, limits, and reasons for a refusal |
 | `enrolment_service`, `enrolment_api` | make, revoke, use enrolment codes; operations, and the endpoint for machines |
 | `selector_keys` | which selectors exist for each platform and each OpenID Connect preset |
 | `selectors` | syntax and number of typed selectors, and the error texts |

@@ -69,8 +69,8 @@ class NewClient(ClientDescriptionBody):
     platform: str
     kind: Literal["ai_agent", "mcp_server"] = "ai_agent"
     selectors: list[NewSelector] = Field(default_factory=list)
-    public_key: str | None = Field(default=None, repr=False)  # somebody will paste a private one
-    trusted_issuer: str | None = None  # needed where several trusted issuers can prove the selectors
+    public_key: str | None = Field(default=None, repr=False)  # people paste private keys by mistake
+    trusted_issuer: str | None = None  # required if several trusted issuers can prove the selectors
     slug: str | None = None
 
     def onboarding(self) -> Onboarding:
@@ -84,7 +84,7 @@ class FurtherProof(Body):
 
     platform: str
     selectors: list[NewSelector] = Field(default_factory=list)
-    public_key: str | None = Field(default=None, repr=False)  # somebody will paste a private one
+    public_key: str | None = Field(default=None, repr=False)  # people paste private keys by mistake
     trusted_issuer: str | None = None
     expires_at: str | None = None
 
@@ -102,7 +102,7 @@ class FurtherProof(Body):
 class Rotation(Body):
     """Request to rotate the secret. `overlap` is the time, in seconds, for which the earlier secrets stay valid."""
 
-    overlap: int = Field(int(OVERLAP.total_seconds()), ge=-(10**9), le=10**9)  # its bounds are the verb's to say
+    overlap: int = Field(int(OVERLAP.total_seconds()), ge=-(10**9), le=10**9)  # `rotate_secret` checks the limits
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,7 +133,7 @@ class ClientOperations:
             found, following = search.page_of(tx, act, filters, sort=ClientSort.NAME, cursor=after, limit=limit)
             return load_all_details(tx, found), following
 
-        return await paged(call, bool, load, lambda seen: self._shown(call, seen))  # what a cursor is, the list knows
+        return await paged(call, bool, load, lambda seen: self._shown(call, seen))  # `search` checks the cursor
 
     @operation(
         "POST",

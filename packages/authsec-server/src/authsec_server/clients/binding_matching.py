@@ -26,7 +26,7 @@ FITTING: Mapping[Platform, tuple[TrustedIssuerKind, ...]] = {
     Platform.OIDC: (TrustedIssuerKind.OIDC,),
 }
 """The kinds of trusted issuer that can prove the workloads of each platform. Other platforms need no trusted issuer."""
-_NAMED = 5  # in a message that lists trusted issuers
+_NAMED = 5  # trusted issuers named in a message
 
 
 def fits(platform: Platform, selectors: Sequence[Selector], trusted_issuer: TrustedIssuer, trust_domain: str) -> bool:
@@ -144,7 +144,7 @@ def what_fits(platform: Platform) -> str:
     The text has no full stop at its end.
     """
     kinds = " or ".join(f"{_article(kind)} {kind.shown}" for kind in FITTING[platform])
-    return f"{platform.shown} workloads need {kinds}: authsec issuers add"
+    return f"{platform.shown} workloads need {kinds}. To register one: authsec issuers add"
 
 
 def _misfit(platform: Platform, selectors: Sequence[Selector], trusted_issuer: TrustedIssuer, trust_domain: str) -> str:

@@ -36,21 +36,18 @@ from authsec_server.issuers.model import TrustedIssuer
 
 _SELECTORS = proofs.c.kind == ProofKind.SELECTORS
 _PROVABLE = and_(_SELECTORS, proofs.c.trusted_issuer_id.is_not(None), proofs.c.trusted_issuer_enabled)
-_CHECKABLE = or_(proofs.c.kind.in_(CHECKED), _PROVABLE)  # as `Proof.checkable`
+_CHECKABLE = or_(proofs.c.kind.in_(CHECKED), _PROVABLE)  # the same rule as `Proof.checkable`
 
 
 def without_trusted_issuer(connection: Connection) -> list[tuple[Named, Proof]]:
-    """List the selector proofs without a trusted issuer. Each proof comes with its client.
-
-    The order is that of the clients' names.
-    """
+    """List the selector proofs without a trusted issuer, each with its client, in order of client names."""
     return _with_clients(connection, and_(_SELECTORS, proofs.c.trusted_issuer_id.is_(None)))
 
 
 def of_trusted_issuer(
     connection: Connection, trusted_issuer_id: str, limit: int | None = None
 ) -> list[tuple[Named, Proof]]:
-    """List the proofs of the trusted issuer, each with its client, in order of the clients' names."""
+    """List the proofs of the trusted issuer, each with its client, in order of client names."""
     return _with_clients(connection, proofs.c.trusted_issuer_id == trusted_issuer_id, limit)
 
 
@@ -138,11 +135,11 @@ def show_as(connection: Connection, changed: Collection[Client]) -> None:
 def stranded(connection: Connection, trusted_issuer_id: str, now: datetime, limit: int) -> list[Named]:
     """List the clients that can authenticate now, but only by proofs of this trusted issuer.
 
-    The order is that of the clients' names.
+    The list is in order of client names.
     """
     lets_in = and_(_CHECKABLE, or_(proofs.c.expires_at.is_(None), proofs.c.expires_at > now))
     trusted_issuer = func.coalesce(proofs.c.trusted_issuer_id, "")
-    alone = (  # grouped: asked of each client in turn, SQLite reads all proofs of the trusted issuer each time
+    alone = (  # one grouped query: a subquery for each client would read all proofs of the issuer each time
         select(proofs.c.client_id)
         .where(proofs.c.client_id.in_(_holders(trusted_issuer_id)), lets_in)
         .group_by(proofs.c.client_id)

@@ -18,7 +18,7 @@ from authsec_server.issuers import service as issuers
 from authsec_server.issuers.model import TrustedIssuer, provable
 from authsec_server.principal import Act, Role
 
-MOST_AT_ONCE = 500  # each is recorded for itself, under the authority lock
+MOST_AT_ONCE = 500  # each proof has its own audit event, written under the authority lock
 
 _Mark = tuple[str, frozenset[Selector]]
 
@@ -34,7 +34,7 @@ class BoundProof:
 def waiting(tx: Tx, act: Act, trusted_issuer: TrustedIssuer, *, trust_domain: str = "") -> list[BoundProof]:
     """List the proofs that have no trusted issuer, and that `trusted_issuer` could prove.
 
-    The order is that of the clients' names. `trust_domain` is the trust domain in the clients' SPIFFE IDs.
+    The list is in order of client names. `trust_domain` is the trust domain in the clients' SPIFFE IDs.
     """
     act.principal.require(Role.VIEWER)
     return [
@@ -45,7 +45,7 @@ def waiting(tx: Tx, act: Act, trusted_issuer: TrustedIssuer, *, trust_domain: st
 
 
 def bound_to(tx: Tx, act: Act, trusted_issuer: TrustedIssuer, *, limit: int) -> list[BoundProof]:
-    """List at most `limit` proofs of the trusted issuer, in order of the clients' names."""
+    """List at most `limit` proofs of the trusted issuer, in order of client names."""
     act.principal.require(Role.VIEWER)
     return [
         BoundProof(client=client, proof=proof)
@@ -66,9 +66,7 @@ def bind(
     """
     act.principal.require(Role.OPERATOR)
     if proof_ids is not None and len(proof_ids) > MOST_AT_ONCE:
-        raise Invalid(
-            "proofs", f"There are more than {MOST_AT_ONCE} proofs.", "Bind some of them first, then the others."
-        )
+        raise Invalid("proofs", f"There are more than {MOST_AT_ONCE} proofs.", "Bind some of these proofs first.")
     trusted_issuer = issuers.get(tx, act, id_or_slug)
     held = {_mark(client, proof) for client, proof in binding_store.of_trusted_issuer(tx.connection, trusted_issuer.id)}
     if proof_ids is None:
@@ -143,10 +141,9 @@ MOST_STRANDED = 20  # listed by name
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Users:
-    """How many proofs and clients use a trusted issuer.
+    """The number of proofs and clients that use a trusted issuer.
 
-    `stranded` lists clients that can authenticate only by this issuer. `more` says that the list is not
-    complete.
+    `stranded` lists clients that can authenticate only by this issuer. If `more` is true, the list is incomplete.
     """
 
     proofs: int
@@ -218,7 +215,7 @@ def disable_trusted_issuer(tx: Tx, act: Act, id_or_slug: str) -> TrustedIssuer:
 
 
 def enable_trusted_issuer(tx: Tx, act: Act, id_or_slug: str, *, trust_domain: str = "") -> TrustedIssuer:
-    """Enable the trusted issuer, and so the proofs that rely on it. Revoked tokens stay revoked."""
+    """Enable the trusted issuer and its proofs. Revoked tokens stay revoked."""
     trusted_issuer = issuers.enable(tx, act, id_or_slug)
     _update_proofs(tx, trusted_issuer, trust_domain)
     return trusted_issuer

@@ -58,7 +58,7 @@ class Redemption:
 
     client_id: str
     code: str = field(repr=False)
-    public_key: str = field(repr=False)  # somebody will send a private one
+    public_key: str = field(repr=False)  # people send private keys by mistake
     possession: str = field(repr=False)
     machine: str = ""
 
@@ -75,12 +75,12 @@ class EnrolmentRefusal(StrEnum):
     """Reason for a refused enrolment. The audit log records the reason; the caller gets fewer details."""
 
     RATE_LIMITED = "rate_limited"
-    CODE_UNKNOWN = "code_unknown"  # mistyped, used, taken back, or expired so long ago that it is forgotten
+    CODE_UNKNOWN = "code_unknown"  # mistyped, used or revoked; or expired and deleted
     CODE_EXPIRED = "code_expired"
     CODE_OF_ANOTHER = "code_of_another_client"
-    MAKER_GONE = "maker_gone"  # who made the code may make none any more
-    KEY_INVALID = "key_invalid"  # or not shown to be the machine's own
-    NOT_ADDED = "not_added"  # the key is a client's already, or the client holds as many proofs as it may
+    MAKER_GONE = "maker_gone"  # the maker of the code is no longer permitted to make codes
+    KEY_INVALID = "key_invalid"  # or the machine did not prove that it has the private key
+    NOT_ADDED = "not_added"  # a client already has this key, or the client has too many proofs
 
 
 _NO_SUCH_CODE = (
@@ -88,7 +88,7 @@ _NO_SUCH_CODE = (
     "The code was used or cancelled, has expired, or was mistyped. Ask for a new code. An operator creates the code "
     "on the agent's Connect page. Each code works once, within 15 minutes.",
 )
-_OF_ANOTHER = (  # only who holds a code that is good hears this
+_OF_ANOTHER = (  # only callers with a valid code get this text
     "This code is for another agent.",
     "This machine is set up as another agent. Set AUTHSEC_AGENT_CLIENT_ID to the Client ID that is shown with the "
     "code, then use the code again.",
@@ -128,4 +128,4 @@ def machine_name(text: str) -> str:
 
 
 def _visible(char: str) -> bool:
-    return unicodedata.category(char)[0] not in "CZ"  # no control, no format, no separator but a space
+    return unicodedata.category(char)[0] not in "CZ"  # C: control and format characters; Z: separators

@@ -45,7 +45,7 @@ from authsec_server.web.throttle import WHOLE, Share, Throttle
 
 PATH = ONE + "/enrolments"
 ENROL = "/authsec/v1/enrolments"
-AT_ONCE, OF_ONE_NETWORK = 64, 8  # requests of strangers that are read at once: each may dawdle
+AT_ONCE, OF_ONE_NETWORK = 64, 8  # concurrent requests without credentials: each may be slow
 _PRIVATE = {"Cache-Control": "no-store"}
 
 
@@ -189,8 +189,8 @@ class Enrolling:
     def redeem(self, asked: Redemption, *, request_id: str, address: str) -> Enrolled:
         """Enrol the machine. Raises `EnrolmentRefused`, `Invalid`, `Conflict`, `TooOften` or `Unavailable`.
 
-        Each attempt counts against the rate limit before the checks. So a thousand parallel attempts cannot pass
-        the limit as if they were one. A successful attempt does not count.
+        Each attempt counts against the rate limit before the checks. So many parallel attempts cannot exceed
+        the limit. A successful attempt does not count.
         """
         arrival = EnrollingMachine(
             now=self._now(), request_id=request_id, address=address, token_bytes=self._token_bytes
@@ -199,7 +199,7 @@ class Enrolling:
         self._failures.charge(network, count_refusal=lambda: self._count(arrival, EnrolmentRefusal.RATE_LIMITED, None))
         client: Named | None = None
         try:
-            # Looked up before the lock is taken, which agents need as well: no stranger shall have it.
+            # Look up the code before taking the authority lock: requests without a valid code must not delay agents.
             client = named_client(self._database.read(lambda tx: usable(tx, arrival.now, asked)).client)
             enrolled = self._database.change(
                 lambda tx: enrol(tx, replace(arrival, now=self._now()), asked, issuer=self._issuer)

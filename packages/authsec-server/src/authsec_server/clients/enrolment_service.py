@@ -208,7 +208,7 @@ def enrol(tx: Tx, arrival: EnrollingMachine, asked: Redemption, *, issuer: str) 
     found = usable(tx, arrival.now, asked)
     act = arrival.by(found.maker)
     proof = _enrolled_key(act, found, asked, issuer)
-    if not store.remove_enrolment(tx.connection, found.enrolment.id):  # exactly one of those who come at once takes it
+    if not store.remove_enrolment(tx.connection, found.enrolment.id):  # only one of several parallel requests gets True
         raise EnrolmentRefused(EnrolmentRefusal.CODE_UNKNOWN)
     service.refuse_taken_key(tx, proof)
     kept = _without_expired(tx, act, found.client)

@@ -97,7 +97,7 @@ def _refuse_repeated(client: Client, proof: Proof) -> None:
 
 def refuse_too_many(client: Client, held: Sequence[Proof]) -> None:
     """Raise `Conflict` if the number of proofs is above the limit. Only this package calls the function."""
-    if len(held) > MAX_PROOFS:  # each is tried at every request for a token
+    if len(held) > MAX_PROOFS:  # every token request tries each proof
         raise Conflict(f"{client.name} has {MAX_PROOFS} proofs, which is the limit.", "Remove a proof first.")
 
 

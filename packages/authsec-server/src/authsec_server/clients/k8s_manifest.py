@@ -1,4 +1,4 @@
-"""The Kubernetes manifest of an agent, whose pods satisfy the agent's proof.
+"""The Kubernetes manifest for an agent whose pods satisfy its proof.
 
 People type the names and selectors, and programs read the manifest. So every value is quoted. The module
 does no input or output.
@@ -20,7 +20,7 @@ IMAGE = "IMAGE"
 _IMAGE_KEY = "k8s:container-image"
 _LABEL = "k8s:pod-label:"
 _LONGEST = 800  # characters of a line about one selector
-_NOT_THE_MANIFESTS = {  # what a cluster decides when it runs the deployment, by the beginning of the selector's key
+_NOT_THE_MANIFESTS = {  # start of a selector key: the reason why a manifest cannot satisfy the selector
     "k8s:pod-name": "the pods of a deployment get generated names",
     "k8s:pod-uid": "each pod gets a new uid",
     "k8s:node-name": "the cluster chooses the node, unless a nodeSelector keeps the pods on this one",

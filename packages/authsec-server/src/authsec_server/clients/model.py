@@ -61,7 +61,7 @@ class ProofKind(StrEnum):
 
     SELECTORS = "selectors"
     KEY_PAIR = "key_pair"
-    ENROLLED_KEY = "enrolled_key"  # a key pair that a machine made for itself, on a code, for some hours
+    ENROLLED_KEY = "enrolled_key"  # a machine's own key pair, registered with a code, valid for some hours
     SECRET = "secret"  # noqa: S105 - a kind's name
     UNATTESTED = "unattested"
 
@@ -77,10 +77,10 @@ new kind needs a migration."""
 class Attention(StrEnum):
     """Reasons why an administrator should look at a client."""
 
-    CANNOT_PROVE = "cannot_prove"  # holds nothing that can be checked, so it gets no token
-    UNATTESTED = "unattested"  # anybody who knows its client_id gets its tokens
-    SECRET = "secret"  # noqa: S105 - whoever reads its secret once has it until it is rotated
-    ENROLLED = "enrolled"  # a machine that somebody enrolled holds a key of it for some hours
+    CANNOT_PROVE = "cannot_prove"  # no proof can be checked, so the client gets no token
+    UNATTESTED = "unattested"  # anybody who knows the client_id can get the client's tokens
+    SECRET = "secret"  # noqa: S105 - anybody who reads the secret can use it until its rotation
+    ENROLLED = "enrolled"  # a machine has an enrolled key of this client for some hours
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -217,7 +217,7 @@ class Onboarding:
     platform: str
     kind: ClientKind = ClientKind.AI_AGENT
     selectors: tuple[tuple[str, str], ...] = ()
-    public_key: str | None = field(default=None, repr=False)  # somebody will paste a private one
+    public_key: str | None = field(default=None, repr=False)  # people paste private keys by mistake
     trusted_issuer: str | None = None
     expires_at: datetime | None = None
     slug: str | None = None
@@ -232,7 +232,7 @@ class NewProof:
 
     platform: str
     selectors: tuple[tuple[str, str], ...] = ()
-    public_key: str | None = field(default=None, repr=False)  # somebody will paste a private one
+    public_key: str | None = field(default=None, repr=False)  # people paste private keys by mistake
     trusted_issuer: str | None = None
     expires_at: datetime | None = None
 

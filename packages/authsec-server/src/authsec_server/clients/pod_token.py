@@ -6,7 +6,7 @@ import json
 from typing import Final
 
 MOUNT: Final = "/var/run/secrets/authsec"
-"""Where the SDK looks for it."""
+"""The folder where the SDK looks for the pod's token."""
 
 _VOLUME: Final = """\
 volumes:
@@ -21,7 +21,7 @@ volumes:
 
 
 def projected_volume(audience: str) -> str:
-    """Return the YAML of the volume.
+    """Return the YAML of the volume that contains a pod's token for this audience.
 
     An audience may be any visible text. So the audience is quoted as a JSON string, which is also valid YAML.
     """

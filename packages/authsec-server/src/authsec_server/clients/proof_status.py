@@ -1,7 +1,7 @@
 """The status of a proof: whether it is valid, who else can satisfy it, and which clients share it.
 
-The preview says the same about selectors that a person is still typing. Its rules are those of
-`binding_matching.with_trusted_issuer`. It is pure and raises nothing.
+The preview gives the same answers for selectors that a person is still typing. The preview has the rules of
+`binding_matching.with_trusted_issuer`, but is pure and raises nothing.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ class ProofState(StrEnum):
     """Whether the client can authenticate by the proof."""
 
     PROVES = "proves"
-    WEAK = "weak"  # it proves that somebody has read a secret, or sits at an enrolled machine
+    WEAK = "weak"  # a reader of the secret, or a user of the enrolled machine, can authenticate
     CANNOT_PROVE = "cannot_prove"
     TRUSTED_ISSUER_DISABLED = "trusted_issuer_disabled"
-    UNATTESTED = "unattested"  # it gets anybody in
+    UNATTESTED = "unattested"  # anybody who knows the client_id can authenticate
     EXPIRED = "expired"
 
 
@@ -65,8 +65,8 @@ class ProofStatus:
 _KEY_PAIR = ProofStatus(
     state=ProofState.PROVES,
     heading="Proved by signature",
-    explanation="The agent signs each request for a token with its private key, which never leaves its machine; this "
-    "authority checks the signature with the public key.",
+    explanation="The agent signs each token request with its private key. The private key never leaves the agent's "
+    "machine. This authority verifies the signature with the public key.",
 )
 _UNATTESTED = ProofStatus(
     state=ProofState.UNATTESTED,
@@ -147,7 +147,7 @@ def _with_trusted_issuer(proof: Proof, trusted_issuer: TrustedIssuer) -> ProofSt
     )
     never = next((each.selector.key for each in shown if each.provenance is Provenance.NEVER), "")
     name = f"The {trusted_issuer.kind.shown} {trusted_issuer.name!r}"
-    if never:  # the trusted issuer was edited since
+    if never:  # the trusted issuer was edited after the proof was added
         return ProofStatus(
             state=ProofState.CANNOT_PROVE,
             heading="Cannot authenticate",
@@ -163,7 +163,7 @@ def _with_trusted_issuer(proof: Proof, trusted_issuer: TrustedIssuer) -> ProofSt
             missing=f"Enable the trusted issuer {trusted_issuer.name!r}, or give the client a key pair.",
             selectors=shown,
         )
-    if not proof.trusted_issuer_enabled:  # it is enabled, so it was edited: its workloads are others by now
+    if not proof.trusted_issuer_enabled:  # an edit of the enabled issuer made the proof invalid
         return ProofStatus(
             state=ProofState.CANNOT_PROVE,
             heading="Cannot authenticate",
@@ -192,7 +192,8 @@ def _without_trusted_issuer(proof: Proof) -> ProofStatus:
     )
 
 
-_JOBS: Mapping[str, tuple[str, str, frozenset[str]]] = {  # what says whose job it is; a job chooses all else itself
+# The claims that identify the project of a CI job. A job can choose the values of its other claims.
+_JOBS: Mapping[str, tuple[str, str, frozenset[str]]] = {
     "github:": (
         "repository",
         "github:repository_id",
@@ -276,8 +277,8 @@ class PreviewState(StrEnum):
     """The expected result if the proof is stored as typed."""
 
     PROVED = "proved"  # by `trusted_issuer`
-    NO_ISSUER = "no_issuer"  # no trusted issuer fits: it is kept, and cannot be proved yet
-    CHOICE = "choice"  # several trusted issuers can prove it: one has to be named
+    NO_ISSUER = "no_issuer"  # no trusted issuer fits: the proof is stored, but cannot be used yet
+    CHOICE = "choice"  # several trusted issuers can prove it: the request must name one
     REFUSED = "refused"
 
 

@@ -21,7 +21,7 @@ from authsec_server.failures import Invalid
 from authsec_server.naming import folded
 from authsec_server.principal import Act, Role
 
-MAX_COUNTED = 10_000  # beyond it a number tells people nothing, and costs time
+MAX_COUNTED = 10_000  # an exact larger number does not help people, and counting takes time
 
 
 class ClientSort(StrEnum):
@@ -29,7 +29,7 @@ class ClientSort(StrEnum):
 
     NAME = "name"
     CREATED = "created"
-    OWNER = "owner"  # and each owner's by name
+    OWNER = "owner"  # clients with the same owner are in name order
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,9 +103,9 @@ def _no_cursor() -> Invalid:
 MAX_PAGE = 200
 MAX_OWNERS = 500
 ALL = ClientFilters()
-FEW = 20_000  # holders of a label: up to so many are looked up one by one; among more, the order's first are tried
+FEW = 20_000  # clients with a label: up to this number, read all of them first; otherwise test clients in list order
 _WEAK = {Attention.SECRET: ProofKind.SECRET, Attention.ENROLLED: ProofKind.ENROLLED_KEY}
-# Each has an index that also holds whatever is filtered by.
+# Each order has an index, which also contains all filtered columns.
 _ORDERS: dict[ClientSort, tuple[Column[str], ...]] = {
     ClientSort.NAME: (clients.c.sort_name, clients.c.id),
     ClientSort.CREATED: (clients.c.created_at, clients.c.id),
@@ -148,7 +148,7 @@ def count(tx: Tx, act: Act, filters: ClientFilters = ALL) -> Count:
     """Count the matching clients. The result counts at most 10,000 clients, and says whether there are more."""
     act.principal.require(Role.VIEWER)
     if filters.label and filters == ClientFilters(label=filters.label) and not unheard_of(filters.label):
-        matching = _holders(filters.label)  # the labels alone can tell
+        matching = _holders(filters.label)  # no other table is needed
     else:
         matching = select(clients.c.id).where(*_conditions(tx.connection, filters, act.now))
     number = _counted(tx.connection, matching, MAX_COUNTED + 1)
@@ -229,8 +229,8 @@ def _matches(text: str) -> ColumnElement[bool]:
 
 def _labelled(connection: Connection, label: str) -> ColumnElement[bool]:
     holders = _holders(label)
-    if _counted(connection, holders, FEW + 1) <= FEW:  # SQLite keeps no statistics by which it could choose
-        # Read once: looked up for each client in turn, those at the end of the order would take their time.
+    if _counted(connection, holders, FEW + 1) <= FEW:  # SQLite has no statistics for this choice
+        # Read the clients with the label once. A look-up for each client in list order would be slow for late matches.
         once = holders.cte("holders").prefix_with("MATERIALIZED", dialect="postgresql")
         return clients.c.id.in_(select(once.c.client_id))
     return holders.where(client_labels.c.client_id == clients.c.id).exists()

@@ -1,7 +1,7 @@
 """The selector keys of each platform, and what each key identifies.
 
-The keys are SPIRE's. For an OpenID Connect issuer, the settings of the trusted issuer map each key to a claim: a key of
-a preset, or one that the trusted issuer defines. An id is safer than a name: an owner can give up a name, and somebody
+The keys are SPIRE's. The settings of an OpenID Connect issuer map each key to a claim. Such a key comes from a preset,
+or the settings define the key. An id is safer than a name: an owner can give up a name, and somebody
 else can then register the name. An id is never assigned twice. All functions are pure.
 """
 
@@ -220,7 +220,7 @@ ISSUERS = (
     SelectorKey(
         key="",
         parameter="issuer>:<claim",
-        # Not what only a cluster, SPIRE or a trust domain can know, and not what stands above.
+        # An OpenID issuer must not prove keys of Kubernetes, Docker, Unix or SPIFFE. `_OFFERED` has its own entries.
         parameter_pattern=r"(?!(?:k8s|docker|unix|spiffe):|(?:"
         + "|".join(_OFFERED)
         + r")$)[a-z0-9]+:[a-z0-9_.-]{1,120}",

@@ -114,7 +114,7 @@ class RowState(StrEnum):
     """The state of a selector row in a form while a person is typing."""
 
     BLANK = "blank"
-    INCOMPLETE = "incomplete"  # one half is given
+    INCOMPLETE = "incomplete"  # only the key or only the value is given
     OK = "ok"
     WRONG = "wrong"
 

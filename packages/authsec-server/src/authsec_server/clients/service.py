@@ -141,15 +141,15 @@ def refuse_taken_key(tx: Tx, proof: Proof) -> None:
         )
 
 
-MAX_AT_ONCE = 200  # the authority lock is held for all of them
+MAX_AT_ONCE = 200  # one change takes the authority lock for all of them
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BulkDisabled:
     """Result of disabling many clients.
 
-    `disabled` are the clients that this call disabled, and `already` those that were disabled before. `unknown`
-    are the ids that no client has.
+    `disabled` are the clients that this call disabled, and `already` the clients that were disabled before.
+    `unknown` are the ids that no client has.
     """
 
     disabled: tuple[Named, ...]

@@ -36,7 +36,7 @@ from authsec_server.db import rows
 from authsec_server.db.schema import Instant, metadata
 from authsec_server.naming import folded
 
-# By code point on both databases: a page must begin where the one before ended, whatever the locale.
+# Both databases sort by code point, so that the cursor of a page does not depend on the locale.
 Sorted = Text().with_variant(Text(collation="C"), "postgresql")
 
 clients = Table(
@@ -55,15 +55,15 @@ clients = Table(
     Column("revision", Integer, nullable=False, server_default="1"),
     Column("changed_at", Instant),
     Column("changed_by", Text),
-    # What follows is derived from the columns above and the proofs, for lists to sort and filter by.
+    # The columns below are computed from the columns above and the proofs. Lists sort and filter by them.
     Column("sort_name", Sorted, nullable=False, server_default=""),
     Column("sort_owner", Sorted, nullable=False, server_default=""),
     Column("provable_until", Instant),
     Column("unattested_until", Instant),
 )
 
-# One for each order of the list, and in each all that lists filter by: a rare thing among 100,000 clients is found by
-# reading the index alone.
+# One index for each order of the list. Each index has all filtered columns: a search for few of 100,000 clients reads
+# only the index.
 _FILTERED = [clients.c[name] for name in ("slug", "kind", "platform", "enabled", "provable_until", "unattested_until")]
 Index("ix_clients_by_name", clients.c.sort_name, clients.c.id, clients.c.sort_owner, *_FILTERED)
 Index("ix_clients_by_owner", clients.c.sort_owner, clients.c.sort_name, clients.c.id, *_FILTERED, clients.c.owner)
@@ -71,7 +71,7 @@ Index(
     "ix_clients_by_creation", clients.c.created_at, clients.c.id, clients.c.sort_name, clients.c.sort_owner, *_FILTERED
 )
 
-client_labels = Table(  # the labels once more, for lists to filter by
+client_labels = Table(  # a copy of the labels, for the filters of lists
     "client_labels",
     metadata,
     Column("client_id", String(36), ForeignKey("clients.id", ondelete="CASCADE"), primary_key=True),
@@ -87,17 +87,17 @@ proofs = Table(
     Column("client_id", String(36), ForeignKey("clients.id", ondelete="CASCADE"), nullable=False, index=True),
     Column("kind", String(20), nullable=False),  # selectors | key_pair | secret | unattested
     Column("trusted_issuer_id", String(36), ForeignKey("trusted_issuers.id"), index=True),
-    # Derived, for lists: whether the trusted issuer can prove it. A token request reads the trusted issuer itself.
+    # Computed, for lists: whether the trusted issuer can prove the proof. Token requests read the trusted issuer.
     Column("trusted_issuer_enabled", Boolean, nullable=False, server_default=true()),
     Column("selectors", JSON, nullable=False),  # [[key, value], …], in the order given
     Column("public_key", JSON(none_as_null=True)),  # a JWK (RFC 7517)
     Column("thumbprint", String(43)),  # its RFC 7638 thumbprint
-    Column("secret_sha256", String(64)),  # the secret itself is shown once, and kept nowhere
-    Column("enrolled_by", Text),  # of an enrolled key: who made the code
-    Column("machine", Text),  # and what the machine calls itself
+    Column("secret_sha256", String(64)),  # the secret itself is shown once, and never stored
+    Column("enrolled_by", Text),  # for an enrolled key: the maker of the code
+    Column("machine", Text),  # for an enrolled key: the name that the machine reports
     Column("expires_at", Instant),
     Column("created_at", Instant, nullable=False),
-    Index("ix_proofs_kind", "kind", "expires_at", "client_id"),  # who holds a standing proof of a rare kind
+    Index("ix_proofs_kind", "kind", "expires_at", "client_id"),  # finds clients with a valid proof of a rare kind
     Index("uq_proofs_thumbprint", "thumbprint", unique=True),  # one key, one client
 )
 

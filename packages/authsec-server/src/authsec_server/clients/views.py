@@ -164,7 +164,7 @@ def as_json(seen: ClientDetails, trust_domain: str, now: datetime) -> ClientShow
 
 def made(seen: ClientDetails, trust_domain: str, now: datetime) -> ClientMade:
     """Convert the client to JSON, with its new secret if the client has one."""
-    shown = cast("ClientMade", as_json(seen, trust_domain, now))  # which lacks what need not be there
+    shown = cast("ClientMade", as_json(seen, trust_domain, now))  # without the optional member
     if seen.client.fresh_secret:
         shown["client_secret"] = seen.client.fresh_secret
     return shown

@@ -36,9 +36,9 @@ need."""
 
 
 class OneByOne:
-    """A queue that runs reads one at a time, in a separate thread. The same processor issues tokens.
+    """A queue that runs reads one at a time in a separate thread, because token requests need the processor, too.
 
-    One principal has at most `MOST_OF_ONE` reads that run or wait, so reads of other principals come in between.
+    At most `MOST_OF_ONE` reads of one principal run or wait, so that other principals need not wait for long.
     """
 
     def __init__(self) -> None:
@@ -171,15 +171,15 @@ class ConfigurationOperations:
             call, lambda tx, act: (tx.version, planned(tx, act, asked, self.setting))
         )
         _require_version(call.body, version, call.act)
-        if not found.steps:  # nobody waits for the authority lock, and its version stays
+        if not found.steps:  # nothing to change: take no authority lock
             return as_json(found, version)
         if not call.body.anyway:
             await _ask_clusters(call, found, self.cluster_apis)
 
         def work(tx: Tx, act: Act) -> PlanShown:
-            before = tx.version - 1  # a change brings about the next one
+            before = tx.version - 1  # this change has already raised the version
             _require_version(call.body, before, act)
-            # Where nothing has changed since, it is planned already: nobody waits for that under the lock.
+            # If nothing changed meanwhile, use the first plan: planning again would keep the authority lock longer.
             its = found if before == version else planned(tx, act, asked, self.setting)
             apply(tx, act, its)
             return as_json(its, before)

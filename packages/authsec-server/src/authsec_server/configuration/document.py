@@ -67,7 +67,7 @@ class AgentShape(ClientDescriptionBody):
     kind: Literal["ai_agent", "mcp_server"] = "ai_agent"
     enabled: bool | None = Field(default=None, description="If omitted, the present value is kept.")
     proofs: list[ProofShape] = Field(
-        max_length=MAX_PROOFS + 1,  # the secrets, which stand there as one
+        max_length=MAX_PROOFS + 1,  # all secrets of an agent are one entry
         description="All proofs of the client, except enrolled keys.",
     )
 
@@ -86,7 +86,7 @@ class DelegationShape(DelegationBody):
 class Document(Body):
     """A configuration document. Each section maps slugs to entities.
 
-    A missing section says nothing about its entities. An empty section says that there are no such entities.
+    A missing section leaves its entities unchanged. An empty section means that there are no such entities.
     """
 
     issuers: dict[str, TrustedIssuerShape] | None = None

@@ -97,7 +97,7 @@ def differences(before: Facts | None, after: Facts) -> tuple[Difference, ...]:
 
 
 def _difference(field: str, before: object, after: object) -> Difference:
-    had, has = dict.fromkeys(_items(before)), dict.fromkeys(_items(after))  # looked up, not searched: both may be long
+    had, has = dict.fromkeys(_items(before)), dict.fromkeys(_items(after))  # a dict, because both lists may be long
     return Difference(
         field=field,
         before=before,

@@ -22,17 +22,17 @@ from authsec_server.principal import Act
 from authsec_server.suggest import told_nearest
 
 MOST_WORK: Final = 650
-"""The limit of changes and look-ups of one document. A document holds the authority lock, and no token is issued
-during that time. Each change or look-up takes 1.5 ms of processor time, 2.5 ms with PostgreSQL, and twice that for a
-delegation without an audience (`benchmarks/README.md`). A document takes one to three seconds on an idle machine, and
-many times that on a busy one."""
+"""The limit of changes and look-ups of one document. Applying a document takes the authority lock, and no token is
+issued during that time. Each change or look-up takes 1.5 ms of processor time, 2.5 ms with PostgreSQL. A delegation
+without an audience takes twice as long (`benchmarks/README.md`). A document takes one to three seconds on an idle
+machine, and many times as long on a busy machine."""
 
 MOST_SUGGESTIONS: Final = 20
-"""For so many unknown audiences of a document, the answer suggests a similar name. Each suggestion compares all
+"""The limit of suggestions for unknown audiences in one answer. Each suggestion compares the audience with all
 names."""
 
 READ_AS_FAST_AS_ONE_ACT: Final = 30
-"""Reading so many delegations of one agent takes as long as one change."""
+"""One change takes as long as reading this number of delegations of one agent."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,7 +64,8 @@ def scope_of(asked: PlanRequest) -> Scope:
         agents={*(asked.document.agents or {}), *(shape.agent for shape in given.values())},
         delegations=given.keys(),
         every_agent=asked.prunes(Section.AGENTS),
-        every_delegation=asked.prunes(Section.DELEGATIONS) or asked.prunes(Section.AGENTS),  # they go with their agents
+        # The deletion of an agent revokes its delegations.
+        every_delegation=asked.prunes(Section.DELEGATIONS) or asked.prunes(Section.AGENTS),
     )
 
 
@@ -91,8 +92,8 @@ def _within_bound(steps: Iterable[PlannedStep]) -> Iterator[PlannedStep]:
                 f"This document makes more than {MOST_WORK} changes, counting each proof and each audience of a "
                 f"delegation. At most {MOST_WORK} are allowed at once, because no token is issued while they are "
                 "applied.",
-                "Apply it in parts, without prune: begin with some of the entries and everything that they refer "
-                "to. To prune many entries, keep some of them in the document at first.",
+                "Apply the document in parts, without prune: begin with some entries and everything that these "
+                "entries refer to. To prune many entries, keep some of them in the document at first.",
             )
         yield step
 
@@ -287,7 +288,7 @@ def apply(tx: Tx, act: Act, found: Plan) -> None:
     Each change requires the same role as a single change, and is recorded in the same way.
     """
     parts = [(turn, step.change, do) for step in found.steps for turn, do in step.parts]
-    # Of one turn, edits come first: they may give up what something new takes.
+    # In one turn, edits run before creations: an edit can free a slug or a key that a new entity needs.
     for _, change, do in sorted(parts, key=lambda part: (part[0], part[1].verb is Verb.CREATE)):
         with at(change.section, change.slug):
             do(tx, act)

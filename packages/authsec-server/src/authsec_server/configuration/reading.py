@@ -1,4 +1,4 @@
-"""Read the current configuration: all of it, or the entities that a document names and refers to."""
+"""Read the current configuration: all entities, or only the entities that a document needs."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _EVERY: Final = 1_000_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scope:
-    """The agents and delegations to read: those with these slugs, or all of them.
+    """The agents and delegations to read: all of them, or only the agents and delegations with these slugs.
 
     Trusted issuers, APIs and roles are always read completely, because there are few of them.
     """

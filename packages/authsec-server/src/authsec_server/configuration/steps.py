@@ -15,7 +15,7 @@ from authsec_server.principal import Act
 
 Do = Callable[[Tx, Act], object]
 
-_IN_A_DOCUMENT = {"client": "agent"}  # members that a document calls otherwise
+_IN_A_DOCUMENT = {"client": "agent"}  # member of the admin API: its name in a document
 
 
 class PlanTurn(IntEnum):
@@ -40,7 +40,7 @@ class PlanTurn(IntEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Setting:
-    """The server settings that planning needs. `may_look_up`: a folder of credentials for clusters is set."""
+    """The server settings that planning needs. `may_look_up`: the setting `credentials_dir` is set."""
 
     terms: Terms
     trust_domain: str
@@ -51,7 +51,7 @@ class Setting:
 class PlannedStep:
     """A change and the functions that make the change.
 
-    `besides` is the number of further changes or look-ups that the parts cause.
+    `parts` are the functions. `besides` is the number of further changes or look-ups that they cause.
     """
 
     change: Change
@@ -60,7 +60,7 @@ class PlannedStep:
 
     @property
     def work(self) -> int:
-        """Return the cost of this step, as a number of single changes. Each of them costs about the same."""
+        """Return the cost of this step, as a number of single changes. All single changes cost about the same."""
         return max(1, len(self.parts)) + self.besides
 
 
@@ -95,7 +95,7 @@ def making(
 ) -> PlannedStep | None:
     """Plan the step that creates or edits an entity; None if nothing differs. `before` is None for a new entity.
 
-    `do` creates or edits it. `switch` enables or disables it afterwards; None if it stays as it is.
+    `do` creates or edits the entity. `switch` then enables or disables the entity, unless `switch` is None.
     """
     differing = differences(before, after)
     if not differing:

@@ -5,7 +5,7 @@ token request gets.
 
 | module | owns |
 |---|---|
-| `model` | fields, states, when a delegation is unused |
+| `model` | fields, states and filters of a delegation |
 | `validation` | which values are refused, which values get a warning, which edits narrow a delegation |
 | `service` | create, disable, enable, revoke; slugs; delete a client or role with its delegations |
 | `api` | a delegation as JSON, in requests, documents and responses; the operations |
@@ -14,7 +14,7 @@ token request gets.
 | `resolve` | find by id or slug, with role, client and warnings; suggestions for an unknown name |
 | `store` | tables, and SQL of filters and orders |
 | `effective` | all actions of a client; all callers of an API |
-| `impact`, `live_tokens` | the impact of a change before it is made; the unexpired tokens that it ends |
+| `impact`, `live_tokens` | the impact of a change before it is made; the unexpired tokens that the change ends |
 | `dry_run_impact` | the impact as JSON, in the answer of a dry run |
 | `grants` | all delegations that one administrator or admin key made, and their revocation |
 """

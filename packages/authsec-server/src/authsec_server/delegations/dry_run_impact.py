@@ -65,7 +65,7 @@ def _api(each: TokensAtApi) -> AtApiShown:
     }
 
 
-_OF_A_ROW = ("id", "count", "counted", "place", "leaf")  # what only an event has that was written
+_OF_A_ROW = ("id", "count", "counted", "place", "leaf")  # fields that only a stored event has
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -169,7 +169,7 @@ def _ends(delegation: Delegation, ended: Collection[Subject], act: Act) -> bool:
 
 
 def _cut(events: Collection[Event], ended: Collection[Subject]) -> set[str]:
-    """Return the ids of the clients that this change takes a proof or their tokens from, even if they have no token."""
+    """Return the ids of the clients that lose a proof or all tokens, even if they have no token now."""
     of_proofs = {
         event.client.id
         for event in events

@@ -81,7 +81,7 @@ def _checked(tx: Tx, act: Act, resolved: ResolvedDelegation, changes: Mapping[st
         values.setdefault("actions", ())
     if "audiences" in values:
         values["audiences"] = (
-            # What it has keeps its meaning, even if an API has since been given a slug that reads the same.
+            # An existing audience keeps its meaning, even if a new API has the same text as its slug.
             text if text in before.audiences else audience(tx, index, text)
             for index, text in enumerate(values["audiences"])
         )

@@ -46,16 +46,15 @@ class Grants:
     """The live and disabled delegations that one administrator or admin key granted.
 
     `held` are delegations that this principal created, or was the last to edit or enable. `changed_since` are
-    delegations that this principal edited or enabled, and that another principal changed later. They may still
-    contain what the first principal added. Or the other principal has approved the addition with the later
-    change.
+    delegations that this principal edited or enabled, and that another principal changed later. Such a
+    delegation can still have authority that the first principal added, unless the later change removed it.
     """
 
     held: tuple[Delegation, ...] = ()
     changed_since: tuple[Delegation, ...] = ()
 
     def with_changed(self) -> Grants:
-        """Return the same delegations, with those in `changed_since` moved to `held`."""
+        """Return the same delegations, all of them in `held`."""
         return Grants(held=(*self.held, *self.changed_since))
 
 

@@ -25,7 +25,7 @@ from authsec_server.principal import Act, Role
 from authsec_server.roles import service as roles
 from authsec_server.roles.model import RoleDefinition, parse_actions
 
-MOST = 500  # delegations, or clients of a trusted issuer; one more is looked for, to tell whether there are more
+MOST = 500  # delegations, or clients of a trusted issuer; reading one more shows whether there are more
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,7 +94,7 @@ def of_role_edit(tx: Tx, act: Act, role_id: str, actions: Sequence[str], terms: 
     """Return the impact of giving the role these actions. Raises `NotFound` or `Invalid`.
 
     If an action is removed, all tokens of the role end, and agents request new tokens. If an action is added,
-    `gains` has the delegations that already allow this action. They grant the action at once.
+    `gains` has the delegations that already allow this action. These delegations grant the action at once.
     """
     act.principal.require(Role.VIEWER)
     role = roles.get(tx, act, role_id)

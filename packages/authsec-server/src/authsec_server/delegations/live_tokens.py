@@ -1,7 +1,7 @@
 """The unexpired tokens that a change would end.
 
-The module counts the tokens that are still valid. It finds the APIs that accept them, and which of these
-APIs follow revocations.
+The module counts the tokens that are still valid. It also finds the APIs that accept these tokens, and whether
+these APIs follow revocations.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ def of_this_change(
 ) -> LiveTokens:
     """Return a summary of the tokens that this change ends.
 
-    They are tokens of these clients, or tokens signed by a key that the change ends. `live` counts the tokens
+    The tokens belong to these clients, or are signed by a key that the change ends. `live` counts the tokens
     that were valid before the change. `slugs` maps the ids of deleted roles to their slugs.
     """
     kids = [id_ for kind, id_ in ended if kind is SubjectKind.KEY]

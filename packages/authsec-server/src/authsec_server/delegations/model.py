@@ -208,7 +208,7 @@ class DelegationSort(StrEnum):
 class DelegationFilters:
     """Filters for a list of delegations. A delegation must match all filters; an empty or None filter is ignored.
 
-    - `text` matches a part of the delegation's slug, or a part of the name or slug of its role or client. It
+    - `text` matches a part of the delegation's slug, or a part of the name or slug of its role or client. `text`
       also matches the beginning of an id.
     - `ends_before` matches delegations with an end date before that time.
     - `unused_since` matches delegations that were created before that time and never used for a token.

@@ -69,7 +69,7 @@ def stored(tx: Tx, id_or_slug: str) -> Delegation:
 def which(tx: Tx, asked: str) -> str:
     """Return a hint for an unknown delegation name, such as a similar slug.
 
-    The function does not check the role of a principal. The packages that call the function check it.
+    The function does not check the role of a principal. The callers check the role.
     """
     if client := clients.find(tx, asked):
         return _delegations_of(tx, client)

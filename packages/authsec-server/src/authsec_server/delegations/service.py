@@ -142,7 +142,7 @@ def revoke(
     tx: Tx,
     act: Act,
     id_or_slug: str,
-    terms: Terms,  # noqa: ARG001 - of use to its neighbours: callers pick one of the three
+    terms: Terms,  # noqa: ARG001 - the same signature as `disable` and `enable`
     *,
     because: str = "",
 ) -> ResolvedDelegation:
@@ -165,7 +165,7 @@ def revoke(
 def client_of(tx: Tx, delegation_id: str) -> str | None:
     """Return the id of the delegation's client, or None if the delegation is unknown.
 
-    The function does not check the role of a principal. The packages that call the function check it.
+    The function does not check the role of a principal. The callers check the role.
     """
     found = store.find(tx.connection, delegation_id)
     return found.client_id if found else None
@@ -182,8 +182,8 @@ def of_client(tx: Tx, client_id: str) -> list[tuple[Delegation, RoleDefinition]]
 def of_clients(tx: Tx, client_ids: Collection[str]) -> dict[str, list[tuple[Delegation, RoleDefinition]]]:
     """Map each of these clients to its delegations, as `of_client` returns them.
 
-    Token requests use this function, which does not check the role of a principal. It executes at most two SQL
-    statements.
+    Token requests use this function, which does not check the role of a principal. At most two SQL statements
+    are executed.
     """
     held = store.of_clients(tx.connection, client_ids) if client_ids else []
     known = roles.by_ids(tx, {delegation.role_id for delegation in held}) if held else {}
@@ -199,7 +199,7 @@ def _refuse_too_many(client: Client, held: Iterable[Delegation], now: datetime) 
         raise Conflict(
             f"{client.name} has {there:,} trust delegations that are live or disabled. The limit is "
             f"{MAX_DELEGATIONS:,} for each client.",
-            "Revoke those that are not needed, or delegate one role that combines the actions of several roles.",
+            "Revoke unneeded trust delegations, or delegate one role that combines the actions of several roles.",
         )
 
 
@@ -237,7 +237,7 @@ def _checked(
 
 
 _LONGEST = 63
-_AT_ONCE = 20  # that are looked up: who has made many of one client and role holds the lock meanwhile
+_AT_ONCE = 20  # slugs in one query: many queries would keep the authority lock for long
 
 
 def chosen_slug(tx: Tx, act: Act, given: str) -> str:
@@ -267,7 +267,7 @@ def made_slug(client: str, role: str, free: Callable[[Sequence[str]], Iterable[s
     """Return the first free slug made from client, role and `api`. The function is pure.
 
     If the slugs without a number are taken, the slug ends with a number. `free` gets some slugs and returns
-    those of them that are free.
+    the free slugs among them.
     """
     series = in_batches(filter(naming.is_slug, _series(f"{client}-{role}", api)), _AT_ONCE)
     return next(slug for some in series for slug in free(some))
@@ -297,7 +297,7 @@ def _holder_of_slug(tx: Tx, act: Act, slug: str) -> Delegation | None:
 
 
 def _free_slug(tx: Tx, act: Act, slugs: Sequence[str]) -> list[str]:
-    """Return the slugs among these that a new delegation can use."""
+    """Return the slugs of the list that a new delegation can use."""
     known = by_slugs(tx, slugs)
     return [slug for slug in slugs if slug not in known or state(known[slug], act.now) in ENDED_STATES]
 
@@ -332,8 +332,8 @@ def delete_client(tx: Tx, act: Act, client_id: str, terms: Terms) -> Client:
 def delete_role(tx: Tx, act: Act, role_id: str) -> RoleDefinition:
     """Delete the role and its ended and revoked delegations. Raises `NotFound`.
 
-    Raises `Conflict` if the role has a live or disabled delegation: an administrator must first decide about
-    each of them.
+    Raises `Conflict` if the role has a live or disabled delegation. An administrator must first revoke each such
+    delegation.
     """
     act.principal.require(Role.OPERATOR)
     role = roles.get(tx, act, role_id)
@@ -353,5 +353,5 @@ def _used(role: RoleDefinition, in_use: list[Named]) -> Conflict:
     count = "One trust delegation uses" if len(in_use) == 1 else f"{len(in_use)} trust delegations use"
     return Conflict(
         f"{count} the role {role.name!r}: {listed}{f' and {more} more' if more > 0 else ''}.",
-        "Revoke them first. Expired and revoked delegations are deleted with the role.",
+        "Revoke these trust delegations first. Expired and revoked delegations are deleted with the role.",
     )

@@ -48,14 +48,14 @@ delegations = Table(
     "delegations",
     metadata,
     Column("id", String(36), primary_key=True),
-    Column("slug", String(63)),  # null: given up to a later one
+    Column("slug", String(63)),  # null: a later delegation has taken the slug
     Column("role_id", String(36), ForeignKey("roles.id"), nullable=False),
     Column("client_id", String(36), ForeignKey("clients.id"), nullable=False, index=True),
     Column("target_type", String(40), nullable=False),
     Column("actions", JSON, nullable=False),  # Allowed Actions, sorted
     Column("max_duration", Integer, nullable=False),  # seconds
     Column("audiences", JSON, nullable=False),  # empty: the setting default_audience
-    Column("excluded_proofs", JSON, nullable=False),  # proof kinds that do not suffice
+    Column("excluded_proofs", JSON, nullable=False),  # proof kinds that are not accepted
     Column("ends_at", Instant),
     Column("enabled", Boolean, nullable=False),
     Column("revoked_at", Instant),
@@ -67,7 +67,7 @@ delegations = Table(
     Column("changed_by", Text),
 )
 
-# For each order of the lists, with all that they filter by: what is rare is found without reading the table.
+# Each order of a list has an index with all filtered columns, so a search for few delegations reads only the index.
 _STATE = [delegations.c[name] for name in ("enabled", "revoked_at", "ends_at")]
 _PARTIES = [delegations.c[name] for name in ("role_id", "client_id", "target_type")]
 Index("ix_delegations_created_at", delegations.c.created_at, delegations.c.id, *_PARTIES, *_STATE, delegations.c.slug)
@@ -75,12 +75,12 @@ Index("ix_delegations_role_id_created_at", delegations.c.role_id, delegations.c.
 Index("uq_delegations_slug", delegations.c.slug, unique=True)
 Index("ix_delegations_ends_at", delegations.c.ends_at, delegations.c.id)
 
-delegation_audiences = Table(  # the audiences once more, for lists of who may call an API
+delegation_audiences = Table(  # a copy of the audiences, to list the callers of an API
     "delegation_audiences",
     metadata,
     Column("delegation_id", String(36), ForeignKey("delegations.id", ondelete="CASCADE"), primary_key=True),
     Column("audience", Text, primary_key=True),
-    Column("created_at", Instant, nullable=False),  # the delegation's: it is listed in that order
+    Column("created_at", Instant, nullable=False),  # copied from the delegation, to sort the list
     Index("ix_delegation_audiences_audience", "audience", "created_at", "delegation_id"),
 )
 
@@ -182,10 +182,10 @@ def page(
     `used` is needed for the filter `unused_since`, which leaves out delegations that were used for a token.
     """
     columns = delegations.c
-    # The ids alone first: an index holds all that this needs, so that a rare thing is found without reading the table.
+    # First read only the ids: an index has all columns of this query, so the query need not read the table.
     fitting = select(columns.id).where(*_conditions(filters, called, now)).limit(limit)
     if filters.unused_since is not None:
-        assert used is not None  # to leave it out would show what is used as if it were not
+        assert used is not None  # without `used`, the list would contain used delegations
         fitting = fitting.where(columns.created_at < filters.unused_since, *_unused(used))
     created, id_ = columns.created_at, columns.id
     if filters.audience is not None:

@@ -32,7 +32,7 @@ SHORTEST = 60  # seconds
 _UNITS = ((3600, "hour"), (60, "minute"), (1, "second"))
 MAX_AUDIENCES = 16
 _SHOWN = 12  # actions named in a message
-_LIKE_A_TYPE = 0.36  # "autogen" is, and "crewai"; "My bot" is like none of them
+_LIKE_A_TYPE = 0.36  # "autogen" and "crewai" are similar enough to a type; "My bot" is not
 
 
 def granted_fields(
@@ -130,7 +130,7 @@ def end(ends_at: datetime | None, now: datetime) -> datetime | None:
         raise Invalid(
             "ends_at",
             "ends_at is in the past.",
-            "Give a later time, or leave out ends_at for a delegation that no end date.",
+            "Give a later time, or leave out ends_at for a delegation without an end date.",
         )
     return ends_at
 
@@ -182,7 +182,7 @@ def warnings(
     """Return the cautions, the most serious first. An ended or revoked delegation has no cautions.
 
     `described` are the actions that registered APIs describe. `registered` are the audiences of registered
-    APIs. `algorithms` are the signing algorithms of audiences, without those that have RS256.
+    APIs. `algorithms` maps audiences to their signing algorithms; audiences with RS256 are left out.
     """
     if state(delegation, now) in ENDED_STATES:
         return ()
@@ -270,7 +270,7 @@ def _about_algorithms(delegation: Delegation, algorithms: Mapping[str, Algorithm
     its = {each: algorithms.get(each, Algorithm.RS256) for each in delegation.audiences}
     if len({*its.values()}) > 1:
         told = _some([f"{each} takes {algorithm}" for each, algorithm in its.items()])
-        message = f"No token can have all of these audiences: {told}. Each request must name those of one algorithm."
+        message = f"No token can have all of these audiences: {told}. Request only audiences of one algorithm."
         yield Caution(code="algorithms_differ", message=message)
 
 
@@ -375,7 +375,7 @@ def _excluded(before: Delegation, after: Delegation) -> TermChange:
         label="Proofs not accepted",
         before=", ".join(before.excluded_proofs) or "none",
         after=", ".join(after.excluded_proofs) or "none",
-        narrows=_loses(after.excluded_proofs, before.excluded_proofs),  # what is excluded is what cannot be used
+        narrows=_loses(after.excluded_proofs, before.excluded_proofs),  # a new exclusion narrows
         widens=_loses(before.excluded_proofs, after.excluded_proofs),
     )
 

@@ -33,7 +33,8 @@ from authsec_server.failures import Invalid
 from authsec_server.principal import Act
 from authsec_server.revisions import Fields, checked, plain
 
-_DESCRIBED: Fields = {name: its for name, its in EDITABLE.items() if name != "slug"}  # the slug is the key
+# In a document, the slug is the key of the agent, not a field.
+_DESCRIBED: Fields = {name: its for name, its in EDITABLE.items() if name != "slug"}
 
 
 def exported(client: Client, present: Present) -> Facts:

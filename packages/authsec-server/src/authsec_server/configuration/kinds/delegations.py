@@ -40,7 +40,7 @@ from authsec_server.revisions import checked, plain
 from authsec_server.web.instants import parse_instant, rfc3339
 
 Resolve = Callable[[str, str], str]
-"""Returns the audience that a text means after the document is applied. Errors name the field."""
+"""A function of a field and a text. It returns the audience that the text will name after the document is applied."""
 
 
 def exported(delegation: Delegation, present: Present) -> Facts:
@@ -71,7 +71,7 @@ def step(
     wanted = _wanted(shape, held, resolve)
     if held is not None and state(held, present.now) in ENDED_STATES:
         if held.revoked_at is None and _same(facts(held, present), wanted):
-            return None  # it expired, as the document says
+            return None  # the delegation expired at the time in the document
         if not renew:
             raise _over(held)
         held = None
@@ -109,7 +109,7 @@ def note(slug: str, shape: DelegationShape, present: Present) -> Note | None:
 
 
 def removal_step(held: Delegation, present: Present, setting: Setting, *, with_agent: bool) -> PlannedStep:
-    """Plan the revocation of the delegation, which is final.
+    """Plan the revocation of the delegation. A revocation is final.
 
     With `with_agent` the step has no parts: deleting the agent revokes the delegation.
     """
@@ -159,7 +159,7 @@ def _seconds(shape: DelegationShape) -> int:
     found = shape.max_duration if isinstance(shape.max_duration, int) else seconds_of(text)
     if found is None:
         raise Invalid("max_duration", f"{naming.quoted(text)} is not a duration.", instead_of(text))
-    if found < validation.SHORTEST and isinstance(shape.max_duration, int):  # a unit that was forgotten
+    if found < validation.SHORTEST and isinstance(shape.max_duration, int):  # probably the unit is missing
         message = (
             f"max_duration without a unit is in seconds: {found} is less than the minimum of {validation.SHORTEST}."
         )
@@ -206,7 +206,7 @@ def _create(slug: str, shape: DelegationShape, wanted: Facts, setting: Setting, 
 
 def _edit(held: Delegation, shape: DelegationShape, wanted: Facts, setting: Setting, tx: Tx, act: Act) -> object:
     changes = _values(shape, wanted)
-    if rfc3339(held.ends_at) == wanted.get("ends_at"):  # a document tells no fractions of seconds
+    if rfc3339(held.ends_at) == wanted.get("ends_at"):  # a document has no fractions of a second
         del changes["ends_at"]
     return editing.edit(tx, act, held.id, changes, setting.terms, revision=held.revision)
 

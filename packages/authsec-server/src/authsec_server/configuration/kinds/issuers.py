@@ -28,7 +28,7 @@ from authsec_server.issuers.model import EDITABLE, ProposedTrustedIssuer, Truste
 from authsec_server.issuers.validation import fingerprints
 from authsec_server.principal import Act
 
-_LONG: Final = ("given_keys", "ca", "api_ca")  # many lines in a file, so they come last
+_LONG: Final = ("given_keys", "ca", "api_ca")  # long values, so they come last
 
 
 def exported(trusted_issuer: TrustedIssuer) -> Facts:

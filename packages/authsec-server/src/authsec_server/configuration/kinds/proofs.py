@@ -1,4 +1,4 @@
-"""The proofs of an agent in a document: match them with the agent's proofs, and find those to add or to remove.
+"""Match the proofs in a document with the agent's proofs, and find the proofs to add or to remove.
 
 A document never contains keys from an enrolment, which are valid only for some hours. A document never
 contains or creates a secret: it only says that the agent has secrets.
@@ -24,7 +24,7 @@ from authsec_server.web.instants import parse_instant, rfc3339
 
 _OF_DOCUMENTS: Final = frozenset({ProofKind.SELECTORS, ProofKind.KEY_PAIR, ProofKind.UNATTESTED})
 _Fits = Callable[[Proof, "WantedProof", Mapping[str, str]], bool]
-SECRET: Final = "secret"  # noqa: S105 - how a document names that there is one
+SECRET: Final = "secret"  # noqa: S105 - the platform's name in a document
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,7 +35,7 @@ class WantedProof:
     """
 
     index: int
-    proof: Proof  # as it would be made; its ids are empty
+    proof: Proof  # the proof to create, with empty ids
     trusted_issuer: str | None
     held: Proof | None = None
 
@@ -62,7 +62,7 @@ class ComparedProofs:
 
 
 def exported(client: Client, slugs: Mapping[str, str], now: datetime) -> list[Facts]:
-    """Return the proofs as a configuration document writes them, without expired ones."""
+    """Return the proofs as a configuration document writes them. Expired proofs are left out."""
     valid = [_exported(proof, slugs) for proof in client.proofs if proof.kind in _OF_DOCUMENTS and proof.is_valid(now)]
     return [*valid, {"platform": SECRET}] if client.holds_secret(now) else valid
 
@@ -182,7 +182,7 @@ def _wanted(index: int, shape: ProofShape) -> WantedProof:
         selectors=tuple(shape.selectors.items()),
         public_key=shape.public_key,
         now=UNMADE,
-        token_bytes=bytes,  # of a secret that nobody gets to see
+        token_bytes=bytes,  # zero bytes: this secret is only a placeholder
     )
     return WantedProof(index=index, proof=replace(proof, expires_at=expires_at), trusted_issuer=shape.trusted_issuer)
 
