@@ -187,7 +187,8 @@ WAYS: Mapping[str, tuple[Sequence[str], str, tuple[str, object], str]] = {
         SENDER,
         "",
         ("SELECT typsend::text FROM pg_type WHERE oid = 'regproc'::regtype", "evil.regprocsend"),
-        "Values of PostgreSQL's own type regproc are sent by the function evil.regprocsend, which is not its own.",
+        "Values of PostgreSQL's own type regproc are sent by the function evil.regprocsend, which is not PostgreSQL's"
+        " own.",
     ),
 }
 

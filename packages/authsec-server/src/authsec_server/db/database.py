@@ -198,7 +198,7 @@ class Database(ABC):
 
     @abstractmethod
     def _refuse_interference(self, connection: Connection, changes: TableChanges) -> None:
-        """Raise `Unavailable` if code of others could change, or has changed, what a `change` writes."""
+        """Raise `Unavailable` if foreign code could change, or has changed, the rows that a `change` writes."""
 
     @abstractmethod
     def _run(self, access: Access, work: Work[T]) -> T: ...

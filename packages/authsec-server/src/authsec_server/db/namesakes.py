@@ -1,16 +1,17 @@
 """Find objects that PostgreSQL would choose instead of its own for a statement of AuthSec.
 
 The attack: several functions or operators may have one name, and PostgreSQL chooses among them by the types of the
-arguments. With `=` for `varchar`, an attacker takes the place of the built-in `=` for `text`, and a filter leaves
-events out. A function that lies about the catalogs hides itself from `verify`.
+arguments. An attacker adds `=` for `varchar`. PostgreSQL uses it instead of the built-in `=` for `text`, and a filter
+omits events. A function that lies about the catalogs hides itself from `verify`.
 
 PostgreSQL looks for names only in `pg_catalog` and in AuthSec's schema. So in `pg_catalog` nobody may add a function or
 operator that has the name of a built-in one. A literal without a type can become a value of any type, so the types of
 the arguments make no difference there. The statements of the checks have such literals, and look for names only there.
 
-In AuthSec's schema nobody may add such a function or operator for values of a built-in type: a company may keep an
-extension there, such as `citext`. In statements that look for names there, the literals have types. In neither schema
-may anybody add a type that has the name of a built-in function. In no schema may anybody add
+In AuthSec's schema nobody may add such a function or operator for values of a built-in type. Other additions are
+allowed, because a company may have an extension such as `citext` there. In statements that look for names there, the
+literals have types. In neither schema may anybody add a type that has the name of a built-in function. In no schema
+may anybody add
 
 - a cast between built-in types, which `::` would use, or an implicit cast from a built-in type;
 - a default operator class for a built-in type;
@@ -80,7 +81,7 @@ def namesakes(driver: psycopg.Connection[Any]) -> Iterator[ForeignCode]:
 class _Added:
     """A function, operator or type that was added to one of the two schemas.
 
-    `arguments` are the oids of the types that decide whether PostgreSQL may choose it.
+    `arguments` are the oids of the argument types, which decide whether PostgreSQL may choose the object.
     """
 
     what: str
@@ -89,7 +90,7 @@ class _Added:
     arguments: Sequence[int]
 
     def takes(self, own: frozenset[int]) -> bool:
-        """Whether PostgreSQL may choose it for values of these types, or for literals without a type."""
+        """Whether PostgreSQL may choose this object for values of these types, or for literals without a type."""
         return oid_of(self.schema) == _PG_CATALOG or any(each in own for each in self.arguments)
 
 
@@ -135,7 +136,7 @@ def _decisive(name: bytes, arguments: Sequence[int]) -> Sequence[int]:
 def _new_rows(
     driver: psycopg.Connection[Any], catalog: str, columns: str, schemas: set[int]
 ) -> tuple[list[bytes], list[bytes]]:
-    """Return the rows of objects in these schemas: those that were added, and those of PostgreSQL itself.
+    """Return the rows of objects in these schemas: first the added objects, then the objects of PostgreSQL itself.
 
     The first two columns must be the oid of the object and that of its schema.
     """

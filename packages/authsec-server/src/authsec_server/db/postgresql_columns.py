@@ -1,8 +1,8 @@
 """List the columns of PostgreSQL tables with their defaults.
 
-The attack: somebody makes very many columns, each with a long default. So each catalog is read once, and not once for
-each column, and `verify` holds the columns of some tables only. No query joins two catalogs: without indexes and hash
-functions, which can be forged, PostgreSQL would compare each row of one with each row of the other.
+The attack: somebody makes very many columns, each with a long default. So this module reads each catalog once, and
+keeps only the columns of some tables in memory. No query joins two catalogs. Indexes and hash functions can be forged,
+and without these, PostgreSQL would compare each row of one catalog with each row of the other.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def columns_of(
 ) -> tuple[list[ListedColumn], list[str]]:
     """Return the columns of these tables, given by oid and name, and a finding for each default that is unreadable.
 
-    `is_known` says of a table and a column whether AuthSec makes the column. Of another one, the default is cut.
+    `is_known` says whether AuthSec makes this column of this table. The default of any other column is cut.
     """
     collations = {row.oid: row.name for row in _streamed(connection, COLLATIONS)}
     found = {(row.table, row.number): row for row in _streamed(connection, COLUMNS) if row.table in tables}

@@ -146,7 +146,7 @@ def read_canonical_json(text: Any) -> Any:
 
 
 def _is_shallow(value: Any, text: str) -> bool:
-    if text.count("[") + text.count("{") <= _DEEPEST:  # an upper bound of the depth, and mostly enough
+    if text.count("[") + text.count("{") <= _DEEPEST:  # an upper bound of the depth; this test is mostly enough
         return True
     level = [value]
     for _ in range(_DEEPEST):

@@ -41,7 +41,7 @@ def refuse_overwritten(path: Path) -> None:
 class ServedFile:
     """A file that a server uses. Raises `OSError` if the file cannot be opened.
 
-    Close it after the last connection of this process to the file, because that ends all locks of the process.
+    Call `close` after the last connection of this process to the file, because it ends all locks of the process.
     """
 
     def __init__(self, path: Path) -> None:
@@ -66,7 +66,7 @@ class ServedFile:
                 self._mark()
 
     def close(self) -> None:
-        """Close the file. SQLite may have removed the mark, because it wrote its last pages into the file."""
+        """Close the file. If it was overwritten, write the mark again: SQLite's last pages may have removed it."""
         with self._lock:
             if self._overwritten:
                 self._mark()
@@ -86,7 +86,7 @@ class ServedFile:
         return parse_header(octets, os.fstat(self._descriptor).st_size)
 
     def _mark(self) -> None:
-        with suppress(OSError):  # a full disk; the server serves nothing anyway
+        with suppress(OSError):  # the disk is full; the server answers no request anyway
             os.lseek(self._descriptor, MARK_PLACE, os.SEEK_SET)
             os.write(self._descriptor, OVERWRITTEN.to_bytes(4))
             os.fsync(self._descriptor)

@@ -97,7 +97,7 @@ _CATALOGS: Final = {
         "castsource::regtype || ' to ' || casttarget::regtype",
         _pinned,
     ),
-    # A rule, a child or row security on a catalog of PostgreSQL hides its rows from every query, and not from COPY.
+    # A rule, a child or row security on a catalog hides its rows from every query, but not from COPY.
     "pg_class": _Catalog(
         "oid, relname, relnamespace, relkind, relpersistence, relam, relhasrules, relhastriggers, relhassubclass,"
         " relrowsecurity, relforcerowsecurity, relispartition",
