@@ -16,7 +16,7 @@ from typing import Any, Self
 from authsec_server.audit.number_ranges import Range
 from authsec_server.audit.scratch_database import scratch_database
 
-LISTED = (  # columns of `events` by which readers ask for events, and which they sum up
+LISTED = (  # columns of `events` by which readers filter or count events
     *("at", "kind", "request_id", "principal_kind", "principal_id", "client_id", "subject_id", "decision", "reason"),
     *("address", "jti", "kid", "expires_at", "occurrences"),
 )
@@ -107,7 +107,7 @@ class Scratch:
         )
 
     def keep_values(self, number: int, row: Mapping[str, Any]) -> None:
-        """Store the values of a valid event's row by which readers ask (`LISTED`)."""
+        """Store the values of the columns `LISTED` from the row of a valid event."""
         self._database.execute(_KEEP_VALUES, (number, *_listed(row)))
 
     def keep_named(self, pairs: Iterable[tuple[int, bytes]]) -> None:
@@ -167,8 +167,8 @@ class Scratch:
     def place_of(self, number: int) -> int | None:
         """Return the first place in the sealed log of the event with this number; None without a seal.
 
-        The attack: very many seals have one number. Without an index in the order of the places, each look-up sorts
-        all of them.
+        The attack: raw SQL inserts very many seals with one number. Without an index in the order of the places, each
+        look-up would sort all these seals.
         """
         statement = "SELECT position FROM leaf INDEXED BY leaf_place WHERE number = ? ORDER BY position LIMIT 1"
         row = self._database.execute(statement, (number,)).fetchone()
