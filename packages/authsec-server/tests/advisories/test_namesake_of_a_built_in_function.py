@@ -145,7 +145,7 @@ WAYS: Mapping[str, tuple[Sequence[str], str, tuple[str, object], str]] = {
         CLASS,
         "",
         ("SELECT min(v) FROM (SELECT v FROM (VALUES ('a'::varchar), ('b')) AS each (v) ORDER BY v LIMIT 1) x", "b"),
-        "The operator class ordered compares a type of PostgreSQL's own in another way.",
+        "The operator class ordered compares values of a built-in type in another way than PostgreSQL.",
     ),
     "an operator for a text without a type": (
         LITERAL,
@@ -169,7 +169,7 @@ WAYS: Mapping[str, tuple[Sequence[str], str, tuple[str, object], str]] = {
         FAMILY,
         "",
         ("SELECT count(*) FROM public.events WHERE kind <> 'a' AND kind = 'token.issued'", 0),
-        "Because of it, PostgreSQL's planner may leave out rows.",
+        "The operator can make PostgreSQL's planner leave out rows.",
     ),
     "a type of PostgreSQL's own that was moved": (
         MOVED,

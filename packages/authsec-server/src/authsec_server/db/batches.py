@@ -121,7 +121,7 @@ class Batches(Generic[Item, Result]):
         self._gathered: dict[asyncio.AbstractEventLoop, list[_Waiting[Item]]] = {}  # by event loop
 
     def run(self, item: Item) -> Result:
-        """Queue the item, and wait until its transaction is durable. Returns what the work returns for the item.
+        """Queue the item, and wait until its transaction is durable. Returns the work's result for the item.
 
         Raises `Unavailable`, or the exception that the work returns.
         """
@@ -182,7 +182,7 @@ class Batches(Generic[Item, Result]):
                 self._do(begun)
 
     def _do(self, batch: Sequence[_Waiting[Item]]) -> None:
-        """Run the work for these items, and give each caller its result, whatever happens."""
+        """Run the work for these items, and give each caller its result or an error."""
         began = monotonic()
         try:
             results = self._results([each.item for each in batch], began)
@@ -274,7 +274,7 @@ def _told(error: BaseException) -> Exception:
 
 
 def next_batch(waiting: queue.SimpleQueue[T | None], at_most: int) -> list[T] | None:
-    """Wait for an item, and return at most `at_most` items of the queue. None after a None, which ends the queue."""
+    """Wait for an item, and return at most `at_most` items of the queue. A None ends the queue: then return None."""
     first = waiting.get()
     if first is None:
         return None

@@ -30,7 +30,7 @@ LONGEST = 300  # characters of a definition in a finding
 MOST_UNKNOWN = 50  # unknown objects that are named: somebody can add very many
 VERSIONS = "table alembic_version"
 WITHOUT_ROWID = "WITHOUT ROWID"
-_LONGEST_SQL = 4_000  # octets of a value in `sqlite_master`; those of AuthSec have less than 2,000
+_LONGEST_SQL = 4_000  # octets of a value in `sqlite_master`; AuthSec's have less than 2,000
 # Forged statistics lead readers to an index that lacks rows, or to a slow index.
 _STATISTICS = {
     f"table {name}": "ANALYZE or PRAGMA optimize made it. Its statistics can lead readers to another index."
@@ -84,7 +84,7 @@ def listing_of(connection: Connection, most: int = MOST_UNKNOWN) -> Listing:
 
 
 class _ListedObjects:
-    """The objects of an SQLite file, without most of those that AuthSec does not make.
+    """The objects of an SQLite file: all objects that AuthSec makes, and only some others.
 
     The attack: very many rows of the schema share the pages of one long text, so that all definitions together are
     much larger than the file.
@@ -93,7 +93,7 @@ class _ListedObjects:
     def __init__(self, expected: Mapping[str, str], most: int) -> None:
         self._expected = expected
         self._most = most
-        self._unknown: list[SchemaObject] = []  # sorted: those that a report names
+        self._unknown: list[SchemaObject] = []  # sorted; a report names these objects
         self._copies = Counter[SchemaObject]()  # of `_unknown`
         self._known = Counter[SchemaObject]()
         self._differing: set[str] = set()  # names of differing objects that are in `_known`
@@ -225,8 +225,8 @@ def sqlite_objects(connection: Connection) -> Iterable[SchemaObject]:
 
     The definitions are not `normalised`.
 
-    An attacker who writes to `sqlite_master` by hand can store values of any type and length in it, and can put an
-    index on it: the index could show other rows.
+    An attacker who writes the file by hand can store values of any type and length in `sqlite_master`. An index on
+    `sqlite_master` could show other rows, so the statement uses no index.
     """
     columns = ("type", "name", "tbl_name", "sql")
     octets = ", ".join(

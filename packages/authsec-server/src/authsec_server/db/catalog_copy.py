@@ -61,7 +61,7 @@ OIDS: Final = {
 }
 
 Fields: TypeAlias = Sequence[bytes | None]  # of a row; None is NULL
-Texts: TypeAlias = Sequence[str | None]  # likewise
+Texts: TypeAlias = Sequence[str | None]  # of a row, as texts; None is NULL
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +131,7 @@ def copied_rows(driver: psycopg.Connection[Any], catalog: str, columns: str) -> 
 
 
 def queried_rows(driver: psycopg.Connection[Any], catalog: str, query: str) -> Iterator[list[bytes]]:
-    """Yield the rows of a query of this catalog in the form of `copied_rows`, as many at once as have arrived.
+    """Yield lists of rows of a query of this catalog, in the form of `copied_rows`, as they arrive.
 
     PostgreSQL plans the query.
     """

@@ -229,7 +229,7 @@ _RAISE_VERSION: Final = (
 
 
 def open_tx(connection: Connection, access: Access) -> Tx:
-    """Read or raise the authority version, and return the `Tx`. The caller already holds the lock.
+    """Read or raise the authority version, and return the `Tx`. The caller already has the lock.
 
     The statement that takes the lock cannot also read the version: only a later statement sees the latest commit.
     """

@@ -3,7 +3,7 @@
 The attack: a superuser writes the oid of an operator class into the row of the partition key of `events`, or into the
 row of an index of long values (TOAST). PostgreSQL calls the functions of this class in each session that plans a
 filter by time or reads a long value. PostgreSQL's definitions do not show a class that is the default of its access
-method, and there is no definition of an index of long values.
+method. An index of long values has no definition.
 """
 
 from __future__ import annotations

@@ -70,7 +70,7 @@ def compare_catalogs(connection: Connection) -> CatalogComparison:
 
 
 def foreign_since(connection: Connection, known: Collection[str]) -> list[str]:
-    """Return the findings about foreign code that are not among the `known` ones. PostgreSQL only."""
+    """Return the findings about foreign code that are not in `known`. PostgreSQL only."""
     from authsec_server.db.system_catalogs import foreign_findings
 
     return [each for each in foreign_findings(connection) if each not in known]

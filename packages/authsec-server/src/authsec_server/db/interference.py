@@ -1,9 +1,9 @@
 """Refuse writes that triggers, rules or other foreign code could change.
 
-The attack: raw SQL adds a trigger that leaves out the event of a token, or that undoes a part of an honest change, and
-removes the trigger before the next check. So servers compare the number of rows that they wrote. On SQLite, they also
-compare the schema of the file with the schema that the migrations make: each time the schema has changed, and after
-each reload of the schema. On PostgreSQL, each change of authority searches the schema for such code.
+The attack: raw SQL adds a trigger, and removes it before the next check. The trigger leaves out the event of a token,
+or undoes a part of an honest change. So servers compare the number of rows that they wrote. On SQLite, servers also
+compare the schema of the file with the migrations' schema, after each change and each reload of the schema. On
+PostgreSQL, each change of authority searches the schema for such code.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _CALL: Final = (
     r"|:opno (?!(?:96|98|531) )|:opnos"  # = of integer, = of text, <> of text
     r"|type(?:id)? [1-9][0-9]{4}"
 )
-_LONGEST: Final = 8192  # octets of a compressed expression. Those of the migrations have less than a thousand
+_LONGEST: Final = 8192  # octets of a compressed expression. The migrations' have less than a thousand
 # Counts operators, functions, casts and so on that PostgreSQL might choose for a statement of AuthSec (see
 # `namesakes`). The literals have types, because PostgreSQL has its own operator for exactly these types.
 _CATALOGS: Final = ("pg_operator", "pg_proc", "pg_cast", "pg_opclass", "pg_amop", "pg_am")
@@ -54,8 +54,8 @@ def changes(connection: Connection) -> int:
 def refuse_interference(connection: Connection, table: str, before: int, *, rows: int, written: int) -> None:
     """Raise `Unavailable` if the database did not write all `rows`, or if SQLite also changed other rows.
 
-    `before` are the `changes` before the statement. The attack: a trigger leaves out the event of a token, or deletes
-    the event. SQLite does not count the rows that a constraint with ON CONFLICT REPLACE deletes: see
+    `before` is the result of `changes` before the statement. The attack: a trigger leaves out the event of a token, or
+    deletes the event. SQLite does not count the rows that a constraint with ON CONFLICT REPLACE deletes: see
     `refuse_foreign_schema`.
     """
     if written != rows or (connection.dialect.name == "sqlite" and changes(connection) - before != rows):
@@ -83,9 +83,9 @@ def interference(table: str) -> Unavailable:
 def refuse_foreign_code(connection: Connection) -> None:
     """Raise `Unavailable` if the tables on PostgreSQL have foreign code that could change the writes of a change.
 
-    A change calls this function after its last write. Its statements lock their tables until the commit, so nobody can
-    remove a trigger or a rule that has run, nor the expression of a constraint or an index. Afterwards, PostgreSQL has
-    checked all constraints, so it checks none at the commit.
+    A change calls this function after its last write. The change locks its tables until the commit, so nobody can
+    remove a trigger, a rule or an expression that has run. Afterwards, PostgreSQL has checked all constraints, so it
+    checks none at the commit.
     """
     connection.exec_driver_sql("SET CONSTRAINTS ALL IMMEDIATE")
     if found := connection.exec_driver_sql(_query()).scalar():
@@ -157,7 +157,7 @@ def _foreign_object(connection: Connection) -> str:
 
 
 def _unquoted(each: SchemaObject) -> str:
-    """Return the normalised definition as before `ALTER TABLE … RENAME`, which quotes the name of the table."""
+    """Return the normalised definition without the quotes that `ALTER TABLE … RENAME` adds to the table's name."""
     table = each.name.rpartition(" ")[2]
     return normalised(each.definition).replace(f'"{table}"', table)
 

@@ -163,7 +163,7 @@ def _added_rows(driver: psycopg.Connection[Any], catalog: str, columns: str) -> 
 
 
 def _types_of_built_in_values(driver: psycopg.Connection[Any]) -> frozenset[int]:
-    """Return the oids of the built-in types, and of the domains and arrays of them."""
+    """Return the oids of the built-in types, and of their domains and arrays."""
     others = dict[int, int]()
     for row in copied_rows(driver, "pg_type", "oid, typbasetype, typelem"):
         oid, base, element = map(oid_of, fields_of(row))
@@ -185,13 +185,13 @@ def _casts(driver: psycopg.Connection[Any]) -> Iterator[ForeignCode]:
         if source < FIRST_NORMAL and used:
             yield ForeignCode(
                 f"The cast with the oid {oid} converts values of a built-in type in statements of AuthSec.",
-                f"The row {oid} of pg_cast shows the cast. Find who made it, and run DROP CAST. If an extension needs"
-                " it, give AuthSec a database of its own.",
+                f"The row {oid} of pg_cast shows the cast. Find who made the cast, and run DROP CAST. If an extension"
+                " needs the cast, give AuthSec its own database.",
             )
 
 
 def _is_added(oid: int, family: int) -> bool:
-    """Whether a row was added to an operator family. A superuser can give the row itself any oid."""
+    """Whether somebody added this row to an operator family. The row's oid is no proof: a superuser can choose it."""
     return max(oid, family) >= FIRST_UNPINNED
 
 
@@ -202,7 +202,9 @@ def _operator_classes(driver: psycopg.Connection[Any]) -> Iterator[ForeignCode]:
         oid, family, method, of_type = map(oid_of, row[:4])
         if _is_added(oid, family) and method in _SORTING and of_type < FIRST_NORMAL and row[4] == b"\x01":
             yield ForeignCode(
-                f"The operator class {name_of(row[5])} compares a type of PostgreSQL's own in another way.", _REMEDY
+                f"The operator class {name_of(row[5])} compares values of a built-in type in another way than"
+                " PostgreSQL.",
+                _REMEDY,
             )
 
 
@@ -214,19 +216,19 @@ def _operator_families(driver: psycopg.Connection[Any]) -> Iterator[ForeignCode]
         if method in _SORTING and min(family, operator) < FIRST_UNPINNED:
             yield ForeignCode(
                 f"Somebody added the operator with the oid {operator} to the operator family with the oid {family}."
-                " Because of it, PostgreSQL's planner may leave out rows.",
-                f"The row {oid} of pg_amop shows the operator. Find who added it. Run DROP OPERATOR FAMILY, or ALTER"
-                " OPERATOR FAMILY … DROP.",
+                " The operator can make PostgreSQL's planner leave out rows.",
+                f"The row {oid} of pg_amop shows the operator. Find who added the operator. Run DROP OPERATOR FAMILY,"
+                " or ALTER OPERATOR FAMILY … DROP.",
             )
 
 
 def _access_methods(driver: psycopg.Connection[Any]) -> Iterator[ForeignCode]:
-    """Find access methods for indexes: one can be btree under another name, with operator families of its own."""
+    """Find foreign index access methods. Such a method can be a renamed btree with its own operator families."""
     for row in _added_rows(driver, "pg_am", "oid, amtype, amname"):
         if row[1] == b"i":
             yield ForeignCode(
-                f"The index access method {name_of(row[2])} is not one of PostgreSQL's own. Because of it, PostgreSQL's"
-                " planner may leave out rows.",
-                "Find who made the access method, and run DROP ACCESS METHOD. If an extension needs it, give AuthSec a"
-                " database of its own.",
+                f"The index access method {name_of(row[2])} is not one of PostgreSQL's own. The method can make"
+                " PostgreSQL's planner leave out rows.",
+                "Find who made the access method, and run DROP ACCESS METHOD. If an extension needs the method, give"
+                " AuthSec its own database.",
             )

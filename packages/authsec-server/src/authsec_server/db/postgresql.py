@@ -52,7 +52,7 @@ _KILLED = frozenset({"25P03", "25P04"})  # PostgreSQL's timeouts: idle in a tran
 def _opening(access: Access, *, limited: bool) -> TextClause | None:
     """Return the first statement of a transaction: set the timeouts, then take the lock, in one round trip.
 
-    If `limited` is true, PostgreSQL has a timeout for the time for which the lock is held, whatever the client does.
+    If `limited` is true, PostgreSQL itself limits how long the transaction may have the lock.
     """
     columns = [f"set_config('{name}'::text, '{value}'::text, true)" for name, value in narrower(access).items()]
     columns += [_LOCK[access]] if access in _LOCK else []

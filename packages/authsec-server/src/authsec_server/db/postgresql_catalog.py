@@ -33,7 +33,7 @@ from authsec_server.failures import Unavailable
 
 MONTH = "YYYY_MM"
 CALLING = ", calling "  # in definitions, before the calls that the text of an expression may not show
-SCHEMA = "SCHEMA."  # in listings, for the schema that holds the tables: a company chooses its name
+SCHEMA = "SCHEMA."  # in listings, instead of the schema's name, which a company chooses
 _CAST_MEMBER = re.compile(r"\(('[^']*'::character varying)\)::text")
 _CAST_MEMBERS = re.compile(rf"ARRAY\[({_CAST_MEMBER.pattern}(?:, {_CAST_MEMBER.pattern})*)\]")
 _MONTHLY = re.compile(r"(.+)_([0-9]{4})_(0[1-9]|1[0-2])")
@@ -315,7 +315,7 @@ def _unqualified(value: str, schema: str) -> str:
 
 
 def as_created(definition: str) -> str:
-    """Rewrite the arrays in the condition of an index to the form that a newly created index has.
+    """Rewrite the arrays in the condition of an index to the form of a newly created index.
 
     In an index from a restored dump, the condition casts each member of an array instead.
     """

@@ -19,7 +19,7 @@ from authsec_server.db.matching import in_batches
 from authsec_server.db.postgresql_errors import is_of_server, reason_of
 from authsec_server.db.postgresql_queries import COLLATIONS, COLUMNS, DEFAULTS, PLACES_OF_DEFAULTS
 
-LONGEST: Final = 10_000  # characters of a definition or an expression; those of AuthSec have less than 1,500
+LONGEST: Final = 10_000  # characters of a definition or an expression; AuthSec's have less than 1,500
 _LONGEST_UNKNOWN: Final = 1_000  # characters of a default that is only shown
 _AT_ONCE: Final = 1000  # rows
 _DEFAULT_COLLATION: Final = frozenset({0, 100})  # PostgreSQL's InvalidOid and DEFAULT_COLLATION_OID
@@ -29,7 +29,7 @@ _Key = tuple[int, int]  # the oid of a table, and the number of a column
 
 @dataclass(frozen=True, slots=True)
 class ListedColumn:
-    """A column, in the form of the other objects of a schema. `tree` is the default as PostgreSQL stores it."""
+    """A column, described like the other objects of a schema. `tree` is the default as PostgreSQL stores it."""
 
     owner: str
     name: str
@@ -73,7 +73,7 @@ def columns_of(
 def _defaults(
     connection: Connection, places: Sequence[tuple[str, _Key]], unreadable: dict[_Key, str], lengths: Mapping[str, int]
 ) -> Iterable[Any]:
-    """Read the defaults at these places of their catalog. Add those with an error to `unreadable`.
+    """Read the defaults at these places of their catalog. Add each default with an error to `unreadable`.
 
     The attack: a superuser stores an expression that PostgreSQL cannot read.
     """

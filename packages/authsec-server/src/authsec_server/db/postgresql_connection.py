@@ -25,7 +25,7 @@ PING_SECONDS: Final = 2.0  # for the test of a connection from the pool
 CONNECT_SECONDS: Final = 3  # for each host of the URL
 SESSION_SECONDS: Final = 30  # then a connection is closed, because a session caches catalogs
 HOME_SECONDS: Final = 5.0  # between two checks that a new session would get the same database and schema
-POOL_SECONDS: Final = 4.0  # for a free connection; an apply holds the authority lock for 2-3 s
+POOL_SECONDS: Final = 4.0  # for a free connection; an apply has the authority lock for 2-3 s
 SILENT_SECONDS: Final = 5.0  # for each call while PostgreSQL does not answer
 MARGIN_SECONDS: Final = 2.0  # added to the server's timeout: the client's timeout
 RECORD_MILLISECONDS: Final = 3000  # for a record from its lock to its commit, from PostgreSQL 17 on
@@ -229,7 +229,7 @@ def any_text(connection: Connection) -> Iterator[None]:
 
 
 class _AnyText(Loader):
-    """The loader of `any_text`."""
+    """The psycopg loader that `any_text` uses."""
 
     def load(self, data: Buffer) -> str:
         return bytes(data).decode("utf-8", "backslashreplace")
@@ -288,7 +288,7 @@ class Silence:
             self._asking.release()
 
     def is_silent(self) -> bool:
-        """Whether a call got no answer and no call since then got an answer."""
+        """Whether PostgreSQL is silent: a call got no answer, and no later call got an answer."""
         return self._silent
 
     def heard(self) -> None:

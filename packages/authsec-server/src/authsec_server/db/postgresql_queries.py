@@ -317,7 +317,7 @@ WHERE c.relkind IN ('r', 'p')
 GROUP BY n.oid, n.nspname, place.number ORDER BY count(*) DESC, place.number LIMIT 1
 """
 
-# For each table of AuthSec: another schema of the search path that has a relation of the name, and comes first.
+# For each table of AuthSec: the first schema of the search path that has a relation of this name.
 FIRST_OF_PATH = """
 SELECT DISTINCT ON (c.relname) c.relname AS name, n.nspname AS schema, n.oid = :ours AS own
 FROM unnest(CAST(:path AS name[])) WITH ORDINALITY AS place (schema, number)
@@ -337,7 +337,7 @@ WHERE current_setting(wanted.name) <> wanted.expected
 """  # noqa: S608 - of constants
 # The settings for all roles, for this database, and for each role that may write events. A superuser may write events,
 # but its settings are read only if it owns the tables.
-# No view of PostgreSQL is read: its definition may be another one. Only a superuser may write to pg_authid.
+# No view of PostgreSQL is read: somebody may have replaced its definition. Only a superuser may write to pg_authid.
 ROLE_SETTINGS = f"""
 SELECT CASE s.setrole WHEN 0 THEN 'the database' ELSE 'the role ' || pg_get_userbyid(s.setrole) END AS who,
     CASE s.setrole WHEN 0 THEN current_user ELSE pg_get_userbyid(s.setrole) END AS role,

@@ -102,9 +102,10 @@ def pin(driver: psycopg.Connection[Any], schema: str) -> tuple[str, str]:
 
 
 def _without_limits(driver: psycopg.Connection[Any]) -> Iterator[LiteralString]:
-    """Yield the statements that remove limits which would end a check, as far as the server and the role allow it.
+    """Yield the statements that remove limits, because a limit could end a check.
 
-    No option of the connection can do so: a server that does not know a setting refuses the connection.
+    Only statements that the server and the role allow are yielded. Options of the connection cannot remove limits: a
+    server that does not know a setting refuses the connection.
     """
     if driver.info.server_version >= _FIRST_WITH_TRANSACTION_TIMEOUT:
         yield "SET transaction_timeout = 0"

@@ -156,5 +156,5 @@ def _is_shallow(value: Any, text: str) -> bool:
 
 
 def _is_unicode(value: Any, text: str) -> bool:
-    """Whether UTF-8 can encode all text of the value. Raises `UnicodeEncodeError` if not."""
+    """Return true if UTF-8 can encode all text of the value. Otherwise raise `UnicodeEncodeError`."""
     return "\\ud" not in text or bool(json.dumps(value, ensure_ascii=False).encode())

@@ -218,7 +218,7 @@ class SQLite(Database):
     def look_at_file(self) -> None:
         with self._noting, suppress(OSError):  # SQLite says what cannot be read
             if self._served_file is not None and self._served_file.is_overwritten():
-                self.damaged = REASON  # before the mark, which waits for the disk
+                self.damaged = REASON  # set first, because writing the mark waits for the disk
                 self._served_file.mark()
 
     def close(self) -> None:
@@ -270,7 +270,7 @@ def _engine(url: str, begin: str, opened: _Opened, *, read_only: bool = False, *
     @event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:
         # SQLite reads the schema again if its cookie differs. A person who writes the file by hand keeps the cookie.
-        # SQLite also caches pages until another commit, even if somebody has restored the bytes in the file.
+        # SQLite also caches pages until another commit. A forged page could stay cached for a long time.
         if monotonic() >= connection.info.get("reload_at", 0.0):
             connection.exec_driver_sql("PRAGMA writable_schema = RESET")
             connection.exec_driver_sql("PRAGMA shrink_memory")

@@ -52,9 +52,9 @@ def copy_database(source: Path, target: Path) -> None:
     """Copy the database at one moment, while servers use it. The copy needs no other file.
 
     The target is a new file that only its owner can read. The whole copy appears at once or not at all. Raises
-    `NotFound` when the target's folder does not exist, `Conflict` when the target exists, `Invalid` when the target
-    cannot be written, `Unavailable` when the copy fails, and `StartupRefused` for a `-wal` file of another database and
-    for a file that was overwritten while a server was using it.
+    `NotFound` if the target's folder does not exist, `Conflict` if the target exists, and `Invalid` if the target
+    cannot be written. Raises `Unavailable` if the copy fails. Raises `StartupRefused` for a `-wal` file of another
+    database, and for a file that was overwritten while a server used it.
     """
     refuse_overwritten(source)
     refuse_leftovers(source)

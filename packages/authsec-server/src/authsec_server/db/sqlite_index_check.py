@@ -109,7 +109,7 @@ class _Tree:
 
 
 def index_findings(connection: Connection, table: str, genuine: Mapping[str, str]) -> Iterator[str]:
-    """Yield a sentence if the table is damaged, and for each damaged index of it.
+    """Yield a sentence for the damage of the table, and for each damaged index of the table.
 
     SQLite only, after `integrity_check` found nothing. `genuine` has the definitions of the objects that the migrations
     make, by name. An index with another definition is left out: the schema comparison reports it. Raises the driver's

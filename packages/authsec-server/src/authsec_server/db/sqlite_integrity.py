@@ -34,8 +34,8 @@ _ORDINARY: Final = (
 def sqlite_damage(connection: Connection) -> tuple[list[str], bool]:
     """Check SQLite's tables and indexes. Return the findings, and whether the tables of AuthSec can be read.
 
-    They cannot be read if one of them has another definition than the migrations make, if its rows share pages, or if
-    the check did not end.
+    The tables cannot be read if a definition differs from the migrations, if rows share pages, or if the check did not
+    end.
     Raises the driver's errors when the database is busy.
     """
     findings: list[str] = []
@@ -95,7 +95,7 @@ def _is_plain(connection: sqlite3.Connection, name: bytes | None) -> bool:
 
 
 def _intact(connection: Connection, genuine: Mapping[str, str]) -> Iterator[str]:
-    """Yield the tables that are what the migrations make, together with all indexes that SQLite uses for them."""
+    """Yield the tables that are as the migrations make them, with all indexes that SQLite uses for them."""
     for name, definition in sorted(genuine.items()):
         table = _table(name)
         if not table:

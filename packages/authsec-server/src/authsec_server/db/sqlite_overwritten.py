@@ -1,14 +1,14 @@
 """Detect that another program overwrote a SQLite file while a server was using it.
 
-The usual cause: somebody copies a backup over the file of a running server. The server's next transactions then
-change pages of the copy, and the file becomes a mixture of both databases.
+The usual cause: somebody copies a backup over the file of a running server. The server's next transactions then change
+pages of the copy, and the file becomes a mixture of both databases.
 
-While a server uses a file, its header says that the file has a write-ahead log, and the change counter in the
-header never decreases. A backup has no write-ahead log. A plain copy has an earlier counter, unless the file has
-not changed its size since the copy. Such a copy is not detected.
+While a server uses a file, its header says that the file has a write-ahead log, and the change counter in the header
+never decreases. A backup has no write-ahead log. A plain copy has an earlier counter, unless the file has not changed
+its size since the copy. Such a copy is not detected.
 
-SQLite writes a header of its own into the file when it moves pages of the write-ahead log there. So a server looks at
-the header before each commit, which can move pages, as well as each second.
+SQLite overwrites the header when it moves pages of the write-ahead log into the file. So a server reads the header each
+second, and before each commit, which can move pages.
 
 A file that was overwritten gets a mark (`application_id`), so that no server and no command uses it later.
 """

@@ -2,9 +2,8 @@
 
 Each write has its own savepoint, so a failed write does not affect the others.
 
-If a process freezes while it holds the lock, nothing can release the lock. A caller waits for
-`START_SECONDS`. A write that has not begun by then is cancelled. So no write is made after its caller got an
-error.
+If a process freezes while it has the lock, nothing can release the lock. A caller waits for `START_SECONDS`. A write
+that has not begun by then is cancelled. So no write is made after its caller got an error.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ from authsec_server.db.database import Access, T, Work, open_tx
 from authsec_server.failures import Fault, OutcomeUnknown, Unavailable
 
 MAX_BATCH = 64
-START_SECONDS = 7.0  # for the work of others that was queued before, and for the lock
+START_SECONDS = 7.0  # for the work that was queued before, and for the lock
 END_SECONDS = 30.0  # for work that has begun, and its commit: a disk may hang
 
 FailureOf = Callable[[BaseException, str], "Unavailable | None"]
@@ -44,7 +43,7 @@ def primary_code(error: BaseException) -> int:
 
 
 class RolledBack(Exception):
-    """The only job of a transaction has failed, which rolls the transaction back. The job has the error."""
+    """Rolls a transaction back after its only job has failed. The job has the error."""
 
 
 class _Job:

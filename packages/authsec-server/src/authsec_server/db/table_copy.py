@@ -88,7 +88,7 @@ class TableCopies:
                 yield row
 
     def can_read(self, table: str, columns: Sequence[str]) -> bool:
-        """Whether the role may read each partition, and no row is so long that `rows` must not hold it in memory.
+        """Whether the role may read each partition, and no row is too long for `rows`.
 
         PostgreSQL plans these queries, and a forged constraint could say that no value is so long. So the queries run
         without constraints and indexes. If the answer is wrong nevertheless, `rows` raises an error.
@@ -116,7 +116,7 @@ class TableCopies:
         return _TOO_LONG not in found
 
     def _relation(self, table: str) -> _Relation:
-        """Return the table. If there is none, PostgreSQL says so when the result is copied."""
+        """Return the table. If the table is missing, PostgreSQL reports this when the result is copied."""
         return self._table(table) or _Relation("", self._driver.schema, table, "")
 
     def _table(self, name: str) -> _Relation | None:

@@ -246,7 +246,7 @@ class TableChanges:
 
 
 def _conditions(condition: Any) -> Iterator[BinaryExpression[Any]]:
-    """Yield the condition, or its parts if it joins several with AND."""
+    """Yield the parts of a condition that joins several conditions with AND; otherwise the condition itself."""
     parts = (
         condition.clauses
         if isinstance(condition, BooleanClauseList) and condition.operator is operator.and_

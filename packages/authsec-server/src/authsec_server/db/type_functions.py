@@ -57,7 +57,7 @@ def replaced_type_functions(driver: psycopg.Connection[Any]) -> Iterator[str]:
 
 
 def _own_functions(driver: psycopg.Connection[Any]) -> Mapping[str, bool]:
-    """Return for each name of a function in `pg_catalog` whether it leads to one function, of PostgreSQL itself."""
+    """Return for each function name in `pg_catalog` whether only one function, of PostgreSQL itself, has this name."""
     found = dict[str, bool]()
     columns = ("oid", "proname", "pronamespace", "prolang", "prosrc")
     for row in copied_texts(driver, "pg_catalog.pg_proc", columns):
