@@ -37,8 +37,8 @@ class NoCheckpoint(CheckpointRefused):
 class Checkpoint:
     """A signed tree checkpoint: at the time `at`, `size` events were sealed. `root` is the tree's root hash (hex).
 
-    The checkpoint covers every event numbered up to `through`. An event with such a number that appears later
-    was inserted by raw SQL.
+    The checkpoint covers every event numbered up to `through`. If an event with such a number appears later, raw SQL
+    inserted the event.
     `authority_version` is the authority version of the database at that time.
     `signing_keys` are the `kid`s of the active and the prepared key for tokens.
     After a restore, `authority_version` and `signing_keys` show what the database lost.

@@ -3,7 +3,7 @@
 The events are read on one snapshot. Then the difference is added to each stored count.
 Servers may count during a rebuild, because the roll-up also only adds to stored counts.
 Each write changes the number `counted.rebuilds`.
-A concurrent rebuild that finds the number changed ends.
+If a rebuild finds that another rebuild changed the number, it ends.
 """
 
 from __future__ import annotations
@@ -232,9 +232,9 @@ def _is_right(tx: Tx, mark: Mark, now: datetime) -> bool:
 
 
 def _new_mark(tx: Tx, mark: Mark, highest: int | None, until: datetime) -> Mark:
-    """Return a new progress mark. Its `through` is the highest event number below which nothing can change.
+    """Return a new progress mark, with the highest possible `through`.
 
-    Up to that number, no further event can appear, and no refusal can get further occurrences.
+    Up to the event number `through`, no further event can appear, and no refusal can get further occurrences.
     Raises `Conflict` if a transaction that writes events lasts too long.
     """
     if highest is None:
@@ -285,7 +285,7 @@ def _correct_numbers(connection: Connection, table: CountTable, differences: Seq
 
 
 def _correct_uses(connection: Connection, table: CountTable, differences: Sequence[CountDifference]) -> None:
-    """Set the last uses to those of the events. Keep a later time that a roll-up has stored in the meantime."""
+    """Set each last use to the time in the events. Keep a later time that a roll-up has stored in the meantime."""
     statement = _insert(connection, last_uses)
     new = [_typed_key(each) | _typed_uses(each.say) for each in differences if each.kept is None]
     if new:
@@ -326,7 +326,7 @@ def _uses_update(dialect: str) -> Any:
 def _delete(
     connection: Connection, its: Table, table: CountTable, differences: Sequence[CountDifference], empty: Any
 ) -> None:
-    """Delete the rows of these differences that match the condition `empty` after the correction."""
+    """Delete the rows of these differences that are empty (condition `empty`) after the correction."""
     if not differences:
         return
     keys = (its.c[name] == bindparam(f"key_{name}", type_=its.c[name].type) for name in table.key)

@@ -89,7 +89,7 @@ class DatabaseCheck:
         return self.checked.is_readable
 
     def unreadable(self) -> Report:
-        """Return the report on a damaged database whose tables cannot be read to the end."""
+        """Return the report on a database that is too damaged to read all tables."""
         more = max(0, len(self.findings) - MOST)
         findings = (*self.findings[:MOST], "The tables could not be read to the end.")
         return Report(sealed=0, not_yet=0, last=None, findings=findings, more=more)

@@ -101,7 +101,7 @@ def runs(places: Iterable[int]) -> tuple[Run, ...]:
 def sign_drop(record: Mapping[str, Any], *, at: datetime, issuer: str, key: PrivateKey) -> str:
     """Sign the drop record, and return the signed text.
 
-    The members of `record` are those of `DropRecord`. Its `checkpoint` is the signed text of the checkpoint.
+    `record` has the members of `DropRecord`, with the signed text of the checkpoint as `checkpoint`.
     """
     header = {"typ": TYPE, "kid": key.public.thumbprint()}
     return sign_compact(header, {"iss": issuer, "iat": int(at.timestamp()), **record}, key)

@@ -61,7 +61,7 @@ class Drop:
             yield f"{what} were dropped, but the given files contain only {self.given:,} of them."
 
     def _is_dated_after(self, now: datetime | None) -> str:
-        """Return a text with the time that the record's date wrongly exceeds; empty if the date is valid.
+        """Describe the time that the record's date wrongly exceeds; empty if the date is valid.
 
         The attack: a record dated in the future drops a month that is not over.
         """
@@ -74,14 +74,14 @@ class Drop:
 
 
 class Drops:
-    """All drop records of a log, in order. The checkpoints come in order of size."""
+    """All drop records of a log, in order. Pass the checkpoints to `cover` in the order of size."""
 
     def __init__(self, records: Sequence[DropRecord]) -> None:
         self._all = [Drop(record=record) for record in records]
         self._by_signed = {each.record.signed: each for each in self._all}
         self._dropped_at = Covering([(run, at) for at, record in enumerate(records) for run in record.places])
         self._latest_cut = sorted(records, key=lambda record: record.before, reverse=True)
-        self._left_at = Covering(  # runs of places between those that a record lists
+        self._left_at = Covering(  # the gaps between the runs that a record lists
             [(run, at) for at, record in enumerate(self._latest_cut) for run in gaps(record.places)]
         )
         # Each list is in descending order, because checkpoints ascend and `pop` returns the smallest item.
@@ -99,7 +99,7 @@ class Drops:
         return self._by_signed.get(signed)
 
     def leaving_out(self, place: int) -> DropRecord | None:
-        """Return the record with the latest cut that lists a later place, but not this place; None without one."""
+        """Return the drop record with the latest cut that omits this place but lists a later one; else None."""
         found = self._left_at.first_at(place)
         return None if found is None else self._latest_cut[found]
 

@@ -5,7 +5,7 @@ The time columns are not in a table digest, because servers write them without a
 The first attack: raw SQL sets a time to NULL, so that a stolen key seems unused.
 The second attack: raw SQL inserts a sign-in event with an earlier time, to explain a forged time.
 
-Servers never set a time back, whatever their clocks say.
+Servers never set a stored time back, even if their clocks go back.
 So each stored time must be the time of the latest sign-in event, or up to one minute earlier.
 The latest event is the one with the latest time.
 """

@@ -143,7 +143,7 @@ class LeafWalk:
         self._waiting.clear()
 
     def _checkpoints(self) -> Iterator[Checkpoint]:
-        """Yield the checkpoints of the database and those kept elsewhere, by size and then by time."""
+        """Yield the checkpoints of the database and the checkpoints kept elsewhere, by size and then by time."""
         kept = deque(self.log_check.kept)
         for size, at, signed in self.scratch.checkpoints():
             if (checkpoint := self.log_check.read(size, signed)) is None:

@@ -134,7 +134,7 @@ class LogCheck:
         self.broken = True
 
     def report_missing_event(self, place: int, number: int, hash_: bytes) -> None:
-        """Handle a leaf whose event is missing. Report the event, except if a drop record lists its place.
+        """Report the missing event of a leaf, except if a drop record lists the place.
 
         A dropped event is compared with the given exports, and differences are reported.
         """

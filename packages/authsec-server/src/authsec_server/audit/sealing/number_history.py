@@ -47,7 +47,7 @@ class NumberHistory:
             self._marks = self._marks[::2]
 
     def seal_places(self, after: int, size: int) -> SealPlaces:
-        """Return which places the seals of events numbered above `after` can have, in a log of `size` leaves."""
+        """Return the places that seals can have in a log of `size` leaves, for events numbered above `after`."""
         first = max((mark.size for mark in self._marks if mark.top <= after), default=0)
         if not self._marks:
             return SealPlaces(size=size)

@@ -64,7 +64,7 @@ class ProvedEvents:
         return int(self._scratch.query("SELECT count(*) FROM value WHERE number > ?", (number,))[0][0])
 
     def not_unique(self, numbers: Collection[int]) -> frozenset[int]:
-        """Return those of the numbers that several events have.
+        """Return which of these numbers several events have.
 
         Such events have no seal, so no answer about them is proved. Pass only the numbers of one answer: raw SQL can
         insert very many such events.
@@ -150,7 +150,7 @@ class ProvedEvents:
         return self._sample(most, "true")
 
     def sample_of_tokens(self, most: int) -> list[dict[str, Any]]:
-        """Return at most `most` random events of issued tokens whose key and end are known, as `sample` does."""
+        """Return at most `most` random events of issued tokens with a known key and end, as `sample` does."""
         return self._sample(most, "kid IS NOT NULL AND expires_at IS NOT NULL")
 
     def _sample(self, most: int, only: str) -> list[dict[str, Any]]:

@@ -135,7 +135,7 @@ class ReaderCheck:
         return self._onward(end, end is None or end > after)
 
     def _lists(self) -> None:
-        """Read lists by each dimension."""
+        """Read lists for each dimension, for example for clients or months."""
         number = self._proved.count()
         starts = [event["number"] for event in self._proved.sample(_STARTS)]
         for questions in ([ListQuestion(EVERYTHING, number)], *dimensions(self._proved)):

@@ -40,7 +40,7 @@ class ListQuestion:
 
 
 def dimensions(proved: ProvedEvents) -> Iterator[list[ListQuestion]]:
-    """Yield for each dimension the lists by its values, in random order."""
+    """Yield the lists of each dimension in random order. The dimension of clients has a list for each client."""
     for column, filtered in _BY_VALUE.items():
         yield [ListQuestion(filtered(value), number) for value, number in proved.values(column, MOST_VALUES)]
     yield [

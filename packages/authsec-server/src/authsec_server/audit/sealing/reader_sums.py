@@ -37,7 +37,7 @@ class SumQuestion:
 
 
 def sum_questions(tx: Tx, proved: ProvedEvents, known_from: datetime | None) -> Iterator[SumQuestion]:
-    """Yield sums of times from `known_from` on. Without `known_from`, no event was dropped."""
+    """Yield questions about sums, for times from `known_from` on. If `known_from` is None, no event was dropped."""
     many = proved.count_above(progress_of(tx.connection).through) <= _LONG_TAIL
     earliest = "" if known_from is None else known_from.isoformat()
     days = [day for day, _ in proved.values("substr(at, 1, 10)", _DAYS if many else _FEW) if day >= earliest[:10]]

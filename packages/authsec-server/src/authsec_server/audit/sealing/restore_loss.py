@@ -16,7 +16,7 @@ from authsec_server.audit.sealing.outside import unverified
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Loss:
-    """What the outside checkpoints say about the time that a restored database lost.
+    """The loss of a restored database, according to its outside checkpoints.
 
     `newest` is the checkpoint with the most events. The latest checkpoint was signed at `until`.
     `signing_keys` are the `kid`s of keys that signed tokens or were prepared to sign tokens.

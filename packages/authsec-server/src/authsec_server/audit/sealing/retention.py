@@ -58,7 +58,7 @@ class EventsToDrop:
 
 
 def events_to_drop(tx: Tx, *, before: datetime, export: KeptExport) -> EventsToDrop:
-    """Return the events to drop: those with a time before `before` that were also sealed before `before`.
+    """Return the events to drop: events with a time before `before` that were also sealed before `before`.
 
     An event was sealed before that time if a checkpoint signed before that time covers the event.
     Events of the kinds in `NEVER_DROPPED` are never dropped.
@@ -228,7 +228,7 @@ class Dropper:
         """Verify that the audit log and the export match their seals. Return the digests for the drop record.
 
         A drop must not remove evidence of tampering. Raises `Conflict`.
-        The returned digests are those that the check computed: a second read of a SQLite file may give other rows.
+        The returned digests come from the check itself, because a second read of a SQLite file may give other rows.
         The attack: raw SQL changes rows and inserts an event without a seal that reports the change.
         The drop would sign the new digests and then delete that event.
         So events without a seal are not trusted here.
@@ -267,7 +267,7 @@ class Dropper:
         self, tx: Tx, *, act: Act, wanted: EventsToDrop, confirmed: _Confirmed, before: datetime, sha256: str
     ) -> int:
         close_months(tx.connection, before)  # from here on, the signed counts of these months are final
-        newest = store.last_signed(tx.connection)  # first: an event that the next check misses is sealed later
+        newest = store.last_signed(tx.connection)  # first: an event that the next check misses gets a later seal
         _check_quiet(tx, before, confirmed.progress)
         record = {
             "before": f"{before:%Y-%m}",

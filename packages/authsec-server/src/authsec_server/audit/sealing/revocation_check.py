@@ -228,10 +228,10 @@ class RevocationCheck(ScratchCheck):
                 )
 
     def _added(self, cut: datetime | None, sealed_before: str) -> Iterator[tuple[int, str, str, bool]]:
-        """Yield each row that no sealed event explains, and whether an event without a seal explains the row.
+        """Yield each row that neither a sealed event nor a new event explains.
 
-        A new event without a seal also explains a row, and the row is then not yielded.
-        An event is new if its time is not before `sealed_before`.
+        The last value says whether an older event without a seal explains the row. An event is new if its time is not
+        before `sealed_before`.
         """
         for sequence, kind, id_, version, at, is_said in self._scratch.execute(_ADDED, (sealed_before,)):
             if self._is_of_dropped(version, at, cut):
@@ -246,7 +246,8 @@ class RevocationCheck(ScratchCheck):
 
         This is so only if the row revokes no token of an event that still exists.
         Clocks differ: a row dated just before the cut may be newer than the first events after the cut.
-        Each change has its own authority version. So no event of a change with the row's version may still exist.
+        Each change has its own authority version. If an event with the row's version still exists, the event was not
+        dropped.
         """
         if cut is None or at >= _iso(cut):
             return False

@@ -165,7 +165,7 @@ class Scan:
 
     @property
     def cut_short(self) -> Sequence[str]:
-        """Return the tables in which PostgreSQL shows only the beginning of a text, among those read so far."""
+        """Return the tables read so far in which PostgreSQL shows only the beginning of a text."""
         return sorted(self._copies.cut_short) if self._copies else []
 
     def columns(self, name: str) -> Sequence[str]:

@@ -239,7 +239,7 @@ class Scratch:
         yield from self._database.execute(f"{_PAIRS.format('listed')} EXCEPT {_PAIRS.format('named')} ORDER BY 1")
 
     def listed_without_event(self) -> Iterator[tuple[int, bytes]]:
-        """Yield an event number and a delegation that lists it, where neither an event nor a seal has the number."""
+        """Yield each event number that a delegation lists, but no event and no seal has, with the delegation."""
         yield from self._database.execute(
             "SELECT DISTINCT p.number, p.delegation FROM listed p"
             " WHERE NOT EXISTS (SELECT 1 FROM event e WHERE e.number = p.number)"
@@ -273,7 +273,7 @@ class Scratch:
         )
 
     def copies(self) -> Iterator[tuple[str, str, int]]:
-        """Yield a table, a key and how many rows have the key, for each hour and each checkpoint with several rows."""
+        """Yield each hour and each checkpoint with several rows, as the table, the key and the number of rows."""
         yield from self._database.execute(
             "SELECT 'number_ranges', hour, copies FROM range WHERE copies > 1 UNION ALL"
             " SELECT 'checkpoints', size, count(*) FROM checkpoint GROUP BY size, at HAVING count(*) > 1"

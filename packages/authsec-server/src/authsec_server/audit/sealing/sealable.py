@@ -23,7 +23,7 @@ from authsec_server.audit.unreadable_rows import UNREADABLE, raise_unless_of_a_r
 from authsec_server.db.schema import read_canonical_json, read_instant
 
 LONGEST_USUAL: Final = 2**14  # stored bytes of a row
-WIDEST: Final = 8  # at most so many numbers are searched for each event
+WIDEST: Final = 8  # numbers that a query may search for each event
 CHECKED: Final = 512  # cached JSON columns: all tokens of an agent have the same
 _NAMES: Final = tuple(sorted(COVERED))
 _NUMBER, _AT, _EXPIRES_AT = map(_NAMES.index, ("id", "at", "expires_at"))
@@ -69,7 +69,7 @@ def usual_events(connection: Connection, numbers: Sequence[int]) -> list[Sealabl
 
 
 def sealable_events(connection: Connection, numbers: Sequence[int], since: datetime) -> list[Sealable]:
-    """Return those of the events with these numbers that a server can have written.
+    """Return the events with these numbers that a server can have written.
 
     A checkpoint must not cover an event that no export and no list can show.
     Of several events with one number, only the earliest is sealed. The attack: raw SQL inserts a copy of a genuine

@@ -67,9 +67,10 @@ class Sealer:
     `give` is called with each checkpoint that matches the leaves. `give` must not block.
     `token_keys` lists the `kid`s of the keys that sign tokens now and next.
     Nothing is sealed while `paused` returns true.
-    `pass_time` returns the time of a pass on PostgreSQL. Its arguments are this server's times before and after it
-    read PostgreSQL's time, and PostgreSQL's time. If it returns None, the pass seals nothing. The reason: with a clock
-    that is ahead, a pass would settle numbers of running transactions, and make servers with a right clock unready.
+    `pass_time` returns the time of a pass on PostgreSQL. Its arguments are three times: this server's time before and
+    after the read of PostgreSQL's time, and PostgreSQL's time. If it returns None, the pass seals nothing. The reason:
+    with a clock that is ahead, a pass would settle numbers of running transactions, and make servers with a right
+    clock unready.
     """
 
     def __init__(
@@ -109,7 +110,7 @@ class Sealer:
         self._planted: Sequence[tuple[int, int]] = ()  # seals that the last pass found
 
     def seal(self) -> bool:
-        """Seal new events. Return whether there may be more events to seal without a pause.
+        """Seal new events. Return whether more events may wait, so that the next call needs no pause.
 
         Raises `Unavailable` or `LogBroken`.
         """

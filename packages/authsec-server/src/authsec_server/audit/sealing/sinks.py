@@ -32,7 +32,7 @@ _MAX_TOKEN: Final = 16_384
 class NotAccepted(Exception):
     """The sink did not accept a checkpoint.
 
-    The text says why. It contains no credentials, and no query of an address.
+    The text says why. It contains neither credentials nor the query of a URL.
     """
 
 

@@ -157,7 +157,7 @@ def first_growing(connection: Connection, *, after: int, growing: Growing) -> in
 def lock_counts(connection: Connection, counts: Mapping[tuple[int, datetime], int]) -> bool:
     """Lock these rows of counted refusals until the commit. `counts` are their occurrences, by number and time.
 
-    Return whether none of them got further occurrences.
+    Return true if no refusal got further occurrences.
     """
     if not counts:
         return True
@@ -238,12 +238,12 @@ def size_before(connection: Connection, time: datetime) -> int:
 def waits(connection: Connection, *, since: datetime) -> bool:
     """Whether an event dated before `since` has no seal.
 
-    Two groups of events are searched: those numbered above the last sealed event, and the latest by time.
+    Two groups of events are searched: events numbered above the last sealed event, and the latest events by time.
     Events inserted by raw SQL are included.
     The first group alone is not enough, because the last sealed number may belong to an inserted event.
     """
     newest = sealed_events.c.position.desc()
-    size = select(func.coalesce(func.max(checkpoints.c.size), 0)).scalar_subquery()  # an index finds the place before
+    size = select(func.coalesce(func.max(checkpoints.c.size), 0)).scalar_subquery()  # an index finds the largest size
     covered = sealed_events.c.position < size
     last = select(sealed_events.c.event_id).where(covered).order_by(newest).limit(1).scalar_subquery()
     above = select(events.c.id).where(events.c.id > func.coalesce(last, 0), events.c.at < since, ~_SEALED)
@@ -314,7 +314,7 @@ def replacements(connection: Connection) -> list[tuple[int, str]]:
 
 
 def replacements_between(connection: Connection, low: int, high: int) -> list[tuple[int, str]]:
-    """Return what `replacements` returns for the places from `low` to `high` - 1, and read no other leaf."""
+    """Return the result of `replacements` for the places from `low` to `high` - 1. Read no other leaf."""
     found = []
     while low < high and (some := leaves(connection, after=low - 1, limit=min(AT_ONCE, high - low))):
         placed = {leaf.event_id: leaf.position for leaf in some if leaf.position < high}

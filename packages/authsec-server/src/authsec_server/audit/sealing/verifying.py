@@ -4,11 +4,11 @@ Each leaf must be the hash of its event.
 The tree of the leaves must have the root hash of each checkpoint, in the database or kept elsewhere.
 Checkpoints kept elsewhere show that a log was cut, or rewritten by an attacker with the key.
 
-First, `database_check` compares the schema with the result of the migrations and has the database check
-its own indexes. Readers depend on the schema and the indexes.
+First, `database_check` compares the schema with the result of the migrations and has the database check its own
+indexes. Readers depend on the schema and the indexes.
 Then `scan` reads each table once, as a whole, into a private database (`scratch`).
 So the check trusts no index, no statistic and no count of the audited database.
-Last, if nothing was found, `reader_check` asks what readers ask, and compares the answers with these proved rows.
+Last, if nothing was found, `reader_check` asks the questions of readers, and compares the answers with these rows.
 
 Findings about events and rows come first in the report, because readers look for these.
 """
@@ -107,7 +107,7 @@ def verify(
     of_database, checked = database.findings, database.checked
     return replace(
         report,
-        findings=(*report.findings, *of_database[:MOST]),  # those about events come first
+        findings=(*report.findings, *of_database[:MOST]),  # findings about events come first
         more=report.more + len(of_database[MOST:]),
         unchecked=(*checked.skipped, *checked.not_checked, *report.unchecked),
         skipped=(*checked.skipped, *report.skipped),

@@ -1,4 +1,4 @@
-"""Events without a seal, and the question which of them a running server would have sealed by now. Pure.
+"""Find events without a seal that a running server would have sealed by now. Pure.
 
 A server seals an event within a second, and a refusal counted by the minute within ten minutes.
 There are two possible causes for an older event without a seal:
