@@ -19,7 +19,7 @@ from authsec_server.db import Tx, open_database
 from authsec_server.failures import Fault, Unavailable
 from long_runs import some_of
 
-CHOSEN = "has the name of one of PostgreSQL's own, so PostgreSQL may choose it for a statement of AuthSec."
+CHOSEN = "has a built-in name of PostgreSQL, so a statement of AuthSec may use it instead of the built-in one."
 TYPES = (
     "CREATE SCHEMA evil",
     "GRANT USAGE ON SCHEMA evil TO PUBLIC",

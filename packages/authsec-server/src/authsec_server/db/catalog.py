@@ -124,7 +124,7 @@ class _ListedObjects:
 
 
 def genuine_objects(found: Listing, expected: Mapping[str, str]) -> dict[str, str]:
-    """Return the definitions of the objects that are exactly as the migrations make them, by object name."""
+    """Return the definitions of the unchanged objects of the migrations, by object name."""
     number = Counter(each.name for each in found.objects)
     return {
         each.name: each.definition

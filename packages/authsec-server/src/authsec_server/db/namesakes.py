@@ -67,8 +67,8 @@ def namesakes(driver: psycopg.Connection[Any]) -> Iterator[ForeignCode]:
         for each in added:
             if each.takes(own):
                 yield ForeignCode(
-                    f"The {each.what} {name_of(names.get(each.schema))}.{name_of(each.name)} has the name of one of"
-                    " PostgreSQL's own, so PostgreSQL may choose it for a statement of AuthSec.",
+                    f"The {each.what} {name_of(names.get(each.schema))}.{name_of(each.name)} has a built-in name of"
+                    " PostgreSQL, so a statement of AuthSec may use it instead of the built-in one.",
                     _REMEDY,
                 )
     yield from _casts(driver)
