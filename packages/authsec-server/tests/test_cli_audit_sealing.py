@@ -418,7 +418,7 @@ def test_a_server_on_a_broken_log_says_so_and_goes_on_without_sealing(served: Pa
         before = (served / "checkpoint").read_text().strip()
         assert client.get(HEAD).json()["checkpoint"] == before
     assert [entry["why"] for entry in said if "not sealed any further" in entry["event"]] == [
-        "The log's last checkpoint does not match the seals before it: its root hash is another one."
+        "The log's last checkpoint does not match the seals before it: its root hash differs."
     ]
 
 

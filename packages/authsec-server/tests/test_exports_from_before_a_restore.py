@@ -124,7 +124,7 @@ def test_a_restore_excuses_no_export_with_a_later_checkpoint(old: Old, restored:
     assert "in old.jsonl differs from its seal" in restored.found(old.lines, *files)
 
 
-LATER_CHECKPOINT = "`authsec admin restored --checkpoint` accepts such a checkpoint when it records the restore."
+LATER_CHECKPOINT = "pass the last checkpoint of each export: authsec admin restored --checkpoint FILE."
 
 
 @pytest.mark.soak  # the other exports from before a restore are in every run

@@ -347,7 +347,7 @@ def test_when_the_file_is_lost_a_new_log_begins_over_the_events_that_are_there(t
     with open_authority(begun) as authority:
         problem = str(authority.comparison.problem)
         assert "which this database does not have" in problem
-        assert "do not run `authsec admin restored`: name a new file with --audit-checkpoints" in problem
+        assert "do not run `authsec admin restored`. Name a new file with --audit-checkpoints" in problem
     begun = begun.model_copy(update={"audit_checkpoints": str(tmp_path / "checkpoints-2.txt")})
     assert serve(begun) == [kid_in(new)]
     with open_authority(begun) as authority:

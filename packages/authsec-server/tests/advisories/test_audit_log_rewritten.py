@@ -251,9 +251,9 @@ def change(connection: Connection) -> None:
 
 def test_whoever_makes_the_seals_fit_does_not_get_past_the_checkpoints(sealed: Sealed) -> None:
     told = sealed.spoiled(in_turn(change, reseal))
-    assert "seals do not lead to the checkpoint signed at 2026-11-25 12:00:00 UTC. From event 1 to event 7" in told
+    assert "seals do not match the checkpoint signed at 2026-11-25 12:00:00 UTC. From event 1 to event 7" in told
     for attempt in (in_turn(drop, reseal), in_turn(copy_of(VICTIM, id=-7), reseal), in_turn(swap, reseal)):
-        assert "do not lead to the checkpoint" in sealed.spoiled(attempt)
+        assert "do not match the checkpoint" in sealed.spoiled(attempt)
     assert "a key that was not given" in sealed.spoiled(in_turn(change, reseal, forge))
 
 
@@ -323,7 +323,7 @@ def test_a_log_written_anew_by_somebody_with_the_key_is_found_by_a_checkpoint_th
     sealed.keys = {**sealed.keys, stolen.public.thumbprint(): stolen.public}
     assert sealed.kept is not None
     told = sealed.spoiled(in_turn(change, reseal, partial(forge, key=stolen)), sealed.kept)
-    assert "do not lead to the checkpoint signed at 2026-11-25 12:12:00 UTC" in told
+    assert "do not match the checkpoint signed at 2026-11-25 12:12:00 UTC" in told
 
 
 def written(content: object) -> str:

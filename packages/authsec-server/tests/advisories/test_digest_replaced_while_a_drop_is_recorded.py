@@ -78,4 +78,4 @@ def test_a_digest_that_the_signed_record_does_not_have_is_found(
             {"clients": product_of_rows("clients", Scan(tx.connection).digested("clients", DIGESTED["clients"]))},
         )
     )
-    assert any("of a drop has digests that no record of a sealing key has." in each for each in year.report().findings)
+    assert any("of a drop has digests that no signed drop record has." in each for each in year.report().findings)

@@ -58,4 +58,4 @@ def test_an_index_of_long_values_that_calls_others_is_found(copied: tuple[str, S
     execute(url, *AMCHECK, *REBUILT)
     assert verified(url, log, tmp_path)[0] == 0
     execute(url, *PLANT)
-    assert_refused(url, log, tmp_path, "leads to parts of long values by operator classes of others.")
+    assert_refused(url, log, tmp_path, "finds parts of long values by foreign operator classes.")

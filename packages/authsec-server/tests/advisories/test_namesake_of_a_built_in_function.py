@@ -19,7 +19,7 @@ from authsec_server.db import Tx, open_database
 from authsec_server.failures import Fault, Unavailable
 from long_runs import some_of
 
-CHOSEN = "has the name of one of PostgreSQL's own, so PostgreSQL may choose it for a statement of AuthSec."
+CHOSEN = "has a built-in name of PostgreSQL, so a statement of AuthSec may use it instead of the built-in one."
 TYPES = (
     "CREATE SCHEMA evil",
     "GRANT USAGE ON SCHEMA evil TO PUBLIC",
@@ -145,7 +145,7 @@ WAYS: Mapping[str, tuple[Sequence[str], str, tuple[str, object], str]] = {
         CLASS,
         "",
         ("SELECT min(v) FROM (SELECT v FROM (VALUES ('a'::varchar), ('b')) AS each (v) ORDER BY v LIMIT 1) x", "b"),
-        "The operator class ordered compares a type of PostgreSQL's own in another way.",
+        "The operator class ordered compares values of a built-in type in another way than PostgreSQL.",
     ),
     "an operator for a text without a type": (
         LITERAL,
@@ -169,7 +169,7 @@ WAYS: Mapping[str, tuple[Sequence[str], str, tuple[str, object], str]] = {
         FAMILY,
         "",
         ("SELECT count(*) FROM public.events WHERE kind <> 'a' AND kind = 'token.issued'", 0),
-        "Because of it, PostgreSQL's planner may leave out rows.",
+        "The operator can make PostgreSQL's planner leave out rows.",
     ),
     "a type of PostgreSQL's own that was moved": (
         MOVED,
@@ -187,7 +187,8 @@ WAYS: Mapping[str, tuple[Sequence[str], str, tuple[str, object], str]] = {
         SENDER,
         "",
         ("SELECT typsend::text FROM pg_type WHERE oid = 'regproc'::regtype", "evil.regprocsend"),
-        "Values of PostgreSQL's own type regproc are sent by the function evil.regprocsend, which is not its own.",
+        "Values of PostgreSQL's own type regproc are sent by the function evil.regprocsend, which is not PostgreSQL's"
+        " own.",
     ),
 }
 

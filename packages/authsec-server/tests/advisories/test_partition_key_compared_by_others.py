@@ -52,7 +52,7 @@ def test_an_operator_class_of_others_for_partitions_is_found(copied: tuple[str, 
     execute(url, *AMCHECK)
     assert verified(url, log, tmp_path)[0] == 0
     execute(url, *PLANT)
-    assert_refused(url, log, tmp_path, "The partitions of events are chosen by an operator class of others.")
+    assert_refused(url, log, tmp_path, "The partitions of events are chosen by a foreign operator class.")
 
 
 class _Undone(Exception):

@@ -281,7 +281,7 @@ def test_statistics_are_found_with_a_remedy(statement: str, log: SealedLog, data
     run(path, statement)
     (finding,) = set(findings(database_url, log)) - set(before)
     assert finding == (
-        "The table sqlite_stat1 is unknown to AuthSec: ANALYZE or PRAGMA optimize made it, and its numbers can"
+        "The table sqlite_stat1 is unknown to AuthSec: ANALYZE or PRAGMA optimize made it. Its statistics can"
         " lead readers to another index. Run DROP TABLE sqlite_stat1."
     )
     run(path, "DROP TABLE sqlite_stat1")

@@ -192,4 +192,4 @@ def test_catalogs_of_an_unknown_version_are_not_compared_and_it_says_so(
     found = database.read(lambda tx: integrity(tx.connection))
     assert found.findings == ()
     (told,) = found.not_checked[:1]
-    assert told.endswith(" were not compared: AuthSec does not know the catalogs of version 17, but those of 18.")
+    assert told.endswith(" were not compared: AuthSec knows the catalogs of version 18, not of version 17.")

@@ -7,7 +7,7 @@ The stores of the other packages define the tables of those packages.
 | `database` | `read`, `append`, `record`, `change`, `rehearse`: which lock and snapshot each of them has |
 | `batches` | one thread that runs the work of many callers in one `record` transaction |
 | `driver` | inserts by the driver, without SQLAlchemy |
-| `interference` | refuses writes that triggers, rules or other code of others could change |
+| `interference` | refuses writes that triggers, rules or other foreign code could change |
 | `engines` | SQLite or PostgreSQL, by the database URL |
 | `schema`, `rows` | column types for times and JSON; a dataclass from a row and a row from a dataclass |
 | `matching` | search conditions for names and ids; batches for long `IN` lists |
@@ -27,7 +27,7 @@ The stores of the other packages define the tables of those packages.
 | `postgresql_columns` | the columns of PostgreSQL tables with their defaults |
 | `postgresql_errors` | errors of PostgreSQL that a check tells apart |
 | `expression_trees` | what the stored expressions of PostgreSQL call |
-| `foreign_code`, `namesakes`, `foreign_classes` | code of others that PostgreSQL would run in a session of AuthSec |
+| `foreign_code`, `namesakes`, `foreign_classes` | foreign code that PostgreSQL would run in a session of AuthSec |
 | `catalog_copy`, `table_copy` | how PostgreSQL's catalogs and AuthSec's tables are read without a query |
 | `same_names`, `catalog_indexes` | PostgreSQL's catalogs: rows with one name, index entries that lead to another row |
 | `type_functions` | functions of built-in types that are not PostgreSQL's own |

@@ -1,6 +1,7 @@
 """Run the work of many callers in one transaction, so that they share its statements and its commit.
 
-While one transaction is committed, the items of other callers wait. The next transaction takes those that came first.
+While one transaction is committed, the items of other callers wait. The next transaction takes the items that came
+first.
 """
 
 from __future__ import annotations
@@ -21,17 +22,17 @@ from sqlalchemy.exc import DataError, DBAPIError, IntegrityError
 from authsec_server.db.database import Database, T, Tx
 from authsec_server.failures import Fault, OutcomeUnknown, Unavailable
 
-AT_MOST = 32  # items of one transaction: it holds a lock for which a revocation waits
+AT_MOST = 32  # items of one transaction, because a revocation waits for its lock
 START_SECONDS = 7.0  # for the transactions before, and for the lock
 END_SECONDS = 30.0  # for a transaction that has begun
-LONG_SECONDS = 2.0  # a transaction that fails after so long fails for those who wait, too
+LONG_SECONDS = 2.0  # if a longer transaction fails, the waiting items fail as well
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 BatchWork = Callable[[Tx, Sequence[Item]], Sequence["Result | Exception"]]
-"""Does the work for some items in one transaction. Returns for each item, in their order, its result or the exception
-for its caller. The transaction may be rolled back, and the work repeated with other items: so the work must have no
-effect outside the transaction that may not happen twice."""
+"""Does the work for some items in one transaction. Returns a result or an exception for each item, in the order of the
+items. The transaction may be rolled back, and the work repeated with other items. So any effect outside the
+transaction must be safe to repeat."""
 
 
 class _Waiting(ABC, Generic[Item]):
@@ -42,7 +43,7 @@ class _Waiting(ABC, Generic[Item]):
 
     @abstractmethod
     def begin(self) -> bool:
-        """Whether the caller still waits. From now on the caller gets the result of the transaction."""
+        """Note that the work begins. Return whether the caller still waits for the result."""
 
 
 class _Thread(_Waiting[Item]):
@@ -78,9 +79,9 @@ class _Task(_Waiting[Item]):
         return self._is_first() and not self.future.cancelled()
 
     def settle(self, result: Any) -> None:
-        """Give the caller the result or the exception. To be called in the loop's thread."""
+        """Give the caller the result or the exception. Call this in the loop's thread."""
         self._timer.cancel()
-        if self.future.done():  # the caller's connection was closed, or the caller was told that nobody answers
+        if self.future.done():  # the caller was cancelled, or already got an error
             return
         if isinstance(result, BaseException):
             self.future.set_exception(result)
@@ -94,7 +95,7 @@ class _Task(_Waiting[Item]):
             self._timer = self.loop.call_later(END_SECONDS, self.settle, no_answer())
 
     def _is_first(self) -> bool:
-        """Whether the work has not begun, and the caller has not given up, before this call."""
+        """Whether neither the work had begun nor the caller had given up before this call."""
         with self._deciding:
             was_first, self._has_begun = not self._has_begun, True
         return was_first
@@ -117,10 +118,10 @@ class Batches(Generic[Item, Result]):
         self._starting = threading.Lock()
         self._thread: threading.Thread | None = None
         self._closed = False
-        self._gathered: dict[asyncio.AbstractEventLoop, list[_Waiting[Item]]] = {}  # of this turn of a loop
+        self._gathered: dict[asyncio.AbstractEventLoop, list[_Waiting[Item]]] = {}  # by event loop
 
     def run(self, item: Item) -> Result:
-        """Queue the item, and wait until its transaction is durable. Returns what the work returns for the item.
+        """Queue the item, and wait until its transaction is durable. Returns the work's result for the item.
 
         Raises `Unavailable`, or the exception that the work returns.
         """
@@ -145,7 +146,7 @@ class Batches(Generic[Item, Result]):
         return waiting.future
 
     def _put_gathered(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Queue the items of one turn of the loop at once. Else the first would get a transaction of its own."""
+        """Queue the items of one turn of the loop at once. Otherwise the first item would get its own transaction."""
         for waiting in self._gathered.pop(loop, ()):
             self._queue.put(waiting)
 
@@ -181,7 +182,7 @@ class Batches(Generic[Item, Result]):
                 self._do(begun)
 
     def _do(self, batch: Sequence[_Waiting[Item]]) -> None:
-        """Run the work for these items, and give each caller its result, whatever happens."""
+        """Run the work for these items, and give each caller its result or an error."""
         began = monotonic()
         try:
             results = self._results([each.item for each in batch], began)
@@ -204,14 +205,14 @@ class Batches(Generic[Item, Result]):
             if not _may_be_of_one_item(error):
                 return [_told(error) for _ in items]
         alone: list[Any] = []
-        for item in items:  # the fault of one must not be that of the others
+        for item in items:  # the error of one item must not fail the others
             is_late = monotonic() - began >= START_SECONDS
             alone += [too_many_waiting()] if is_late else self._results([item], began)
         return alone
 
     def _fail_waiting(self, failure: Any) -> None:
-        """Give the failure of a long transaction to those who have waited for its end: theirs would take as long."""
-        if isinstance(failure, OutcomeUnknown):  # nothing of theirs has begun
+        """Fail the items that waited for the end of a long transaction. Their own transaction would take as long."""
+        if isinstance(failure, OutcomeUnknown):  # the waiting items have not begun
             failure = Unavailable(failure.message, fault=failure.fault)
         waiting = []
         for _ in range(self._queue.qsize()):
@@ -273,7 +274,7 @@ def _told(error: BaseException) -> Exception:
 
 
 def next_batch(waiting: queue.SimpleQueue[T | None], at_most: int) -> list[T] | None:
-    """Wait for an item, and return it with the others that are there, at most so many. None after the end, a None."""
+    """Wait for an item, and return at most `at_most` items of the queue. A None ends the queue: then return None."""
     first = waiting.get()
     if first is None:
         return None

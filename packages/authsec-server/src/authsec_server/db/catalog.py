@@ -30,14 +30,14 @@ LONGEST = 300  # characters of a definition in a finding
 MOST_UNKNOWN = 50  # unknown objects that are named: somebody can add very many
 VERSIONS = "table alembic_version"
 WITHOUT_ROWID = "WITHOUT ROWID"
-_LONGEST_SQL = 4_000  # octets of a value in `sqlite_master`; those of AuthSec have less than 2,000
-# Forged statistics lead readers to an index that lacks rows, or to a slow one.
+_LONGEST_SQL = 4_000  # octets of a value in `sqlite_master`; AuthSec's have less than 2,000
+# Forged statistics lead readers to an index that lacks rows, or to a slow index.
 _STATISTICS = {
-    f"table {name}": "ANALYZE or PRAGMA optimize made it, and its numbers can lead readers to another index."
+    f"table {name}": "ANALYZE or PRAGMA optimize made it. Its statistics can lead readers to another index."
     f" Run DROP TABLE {name}."
     for name in ("sqlite_stat1", "sqlite_stat4")
 }
-# A quotation without an end, as in a comment, takes all the rest: else its search begins again at each mark.
+# A quotation without an end matches all the rest: otherwise the search would begin again at each quotation mark.
 _QUOTED = r"""'(?:[^']|'')*+(?:'|\Z)|"(?:[^"]|"")*+(?:"|\Z)|`(?:[^`]|``)*+(?:`|\Z)|\[[^\]]*+(?:\]|\Z)"""
 # SQLite's own white space; Python's \s has characters that are part of a name there.
 _TOKEN = re.compile(rf"{_QUOTED}|[ \t\n\f\r]+")
@@ -69,8 +69,8 @@ def schema_findings(connection: Connection) -> list[str]:
 def listing_of(connection: Connection, most: int = MOST_UNKNOWN) -> Listing:
     """List all objects of the database that decide how the database reads rows.
 
-    On SQLite, the list has at most so many objects that are unknown to AuthSec, and so many that differ. On PostgreSQL,
-    the columns of unknown tables are left out, unless `most` is another number.
+    On SQLite, the list has at most `most` objects that are unknown to AuthSec, and `most` that differ. On PostgreSQL,
+    the columns of unknown tables are left out if `most` has its default.
     """
     if connection.dialect.name == "postgresql":
         return postgresql_catalog.listing(connection, _known_names() if most == MOST_UNKNOWN else None)
@@ -84,7 +84,7 @@ def listing_of(connection: Connection, most: int = MOST_UNKNOWN) -> Listing:
 
 
 class _ListedObjects:
-    """The objects of an SQLite file, without most of those that AuthSec does not make.
+    """The objects of an SQLite file: all objects that AuthSec makes, and only some others.
 
     The attack: very many rows of the schema share the pages of one long text, so that all definitions together are
     much larger than the file.
@@ -93,10 +93,10 @@ class _ListedObjects:
     def __init__(self, expected: Mapping[str, str], most: int) -> None:
         self._expected = expected
         self._most = most
-        self._unknown: list[SchemaObject] = []  # sorted: those that a report names
+        self._unknown: list[SchemaObject] = []  # sorted; a report names these objects
         self._copies = Counter[SchemaObject]()  # of `_unknown`
         self._known = Counter[SchemaObject]()
-        self._differing: set[str] = set()  # names, of which each has one definition at least in `_known`
+        self._differing: set[str] = set()  # names of differing objects that are in `_known`
         self.others = 0
 
     def add(self, each: SchemaObject) -> None:
@@ -119,12 +119,12 @@ class _ListedObjects:
 
     @property
     def objects(self) -> list[SchemaObject]:
-        """Return the objects. Those with an expected name are as often there as in the file."""
+        """Return the objects. An object with an expected name occurs as often as in the file."""
         return [*self._known.elements(), *self._unknown]
 
 
 def genuine_objects(found: Listing, expected: Mapping[str, str]) -> dict[str, str]:
-    """Return the definitions of the objects that are exactly those that the migrations make, by object name."""
+    """Return the definitions of the unchanged objects of the migrations, by object name."""
     number = Counter(each.name for each in found.objects)
     return {
         each.name: each.definition
@@ -190,7 +190,7 @@ def _has_versions(connection: Connection, found: Listing, expected: Mapping[str,
     """Whether the table with the version of the schema can be read, or is missing."""
     if connection.dialect.name == "postgresql" or VERSIONS in genuine_objects(found, expected):
         return True
-    # Somebody can give a view this name, and such a view can be among the others.
+    # Somebody can give a view this name, and the list may have left out this view.
     return not found.others and not any("alembic_version" in each.name.lower() for each in found.objects)
 
 
@@ -211,7 +211,7 @@ def _differences(found: Sequence[SchemaObject], expected: Mapping[str, str], oth
 
 
 def _whole_first(each: SchemaObject) -> tuple[bool, bool, SchemaObject]:
-    """Sort statistics first, which have a remedy, and columns and indexes last: a table has many."""
+    """Sort statistics first, because they have a remedy. Sort columns and indexes last, because a table has many."""
     return each.name not in _STATISTICS, each.name.startswith(("column ", "constraint ", "index ")), each
 
 
@@ -225,8 +225,8 @@ def sqlite_objects(connection: Connection) -> Iterable[SchemaObject]:
 
     The definitions are not `normalised`.
 
-    An attacker who writes to `sqlite_master` by hand can store values of any type and length in it, and can put an
-    index on it: the index could show other rows.
+    An attacker who writes the file by hand can store values of any type and length in `sqlite_master`. An index on
+    `sqlite_master` could show other rows, so the statement uses no index.
     """
     columns = ("type", "name", "tbl_name", "sql")
     octets = ", ".join(
@@ -244,7 +244,7 @@ def sqlite_objects(connection: Connection) -> Iterable[SchemaObject]:
 def _indexes_in_use(connection: Connection) -> Iterator[tuple[str, str]]:
     """Yield each index that SQLite uses for a table of AuthSec, and the finding if `sqlite_master` does not show it.
 
-    Only the pragma as a statement is safe: somebody can give a table or a view the name of its function.
+    Only the pragma as a statement is safe: somebody can give a table or a view the name of the pragma's function.
     """
     tables = [each for each in reference_listing("sqlite")[OBJECTS].items() if each[0].startswith("table ")]
     for name, definition in [("table sqlite_master", ""), *tables]:

@@ -1,7 +1,8 @@
 """Read PostgreSQL's catalogs with `COPY`, which PostgreSQL neither plans nor filters.
 
-A query would use functions and operators that an attacker may have replaced. The description of a statement that is
-never executed has the oid of each catalog. So no other table can take the name of a catalog.
+A query would use functions and operators that an attacker may have replaced. PostgreSQL can describe a statement
+without executing it, and the description has the oid of each catalog. So this module detects another table with the
+name of a catalog.
 """
 
 from __future__ import annotations
@@ -60,7 +61,7 @@ OIDS: Final = {
 }
 
 Fields: TypeAlias = Sequence[bytes | None]  # of a row; None is NULL
-Texts: TypeAlias = Sequence[str | None]  # likewise
+Texts: TypeAlias = Sequence[str | None]  # of a row, as texts; None is NULL
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +131,7 @@ def copied_rows(driver: psycopg.Connection[Any], catalog: str, columns: str) -> 
 
 
 def queried_rows(driver: psycopg.Connection[Any], catalog: str, query: str) -> Iterator[list[bytes]]:
-    """Yield the rows of a query of this catalog in the form of `copied_rows`, as many at once as have arrived.
+    """Yield lists of rows of a query of this catalog, in the form of `copied_rows`, as they arrive.
 
     PostgreSQL plans the query.
     """
@@ -157,14 +158,14 @@ def copied_texts(
     PostgreSQL writes these texts with the output functions of types, which `ALTER TYPE` cannot replace. A relation that
     inherits from this one is not read.
 
-    The attack: a cast from `bytea` stores octets that are not UTF-8. PostgreSQL sends them, and the driver refuses
-    them. Here each becomes a lone surrogate.
+    The attack: a cast from `bytea` stores octets that are not UTF-8. PostgreSQL sends such octets, but the driver
+    refuses the text. Here each such octet becomes a lone surrogate.
 
-    Raises `ProgramLimitExceeded` for a row of more than `longest` octets. libpq holds such a row, and Python does not.
+    Raises `ProgramLimitExceeded` for a row of more than `longest` octets. Python does not copy such a row.
     """
     statement = f"COPY {relation} ({', '.join(map(quoted, columns))}) TO STDOUT"
     is_complete = False
-    with driver.cursor() as cursor, cursor.copy(statement.encode()) as copy:  # its end cancels what is not read
+    with driver.cursor() as cursor, cursor.copy(statement.encode()) as copy:  # its end cancels the rest
         while not is_complete:
             blocks, is_complete = driver.wait(_arrived(driver.pgconn, longest))
             for block in blocks:
@@ -177,7 +178,7 @@ def copied_texts(
 
 
 def _parsed(block: bytes) -> Texts:
-    """Parse a row whose octets are not all UTF-8: each other octet becomes a lone surrogate."""
+    """Parse a row with octets that are not UTF-8: each such octet becomes a lone surrogate."""
     fields = block.removesuffix(b"\n").split(b"\t")
     return [
         None if field == rb"\N" else _ESCAPED.sub(_unescaped, field).decode("utf-8", "surrogateescape")
@@ -190,7 +191,7 @@ def _unescaped(found: re.Match[bytes]) -> bytes:
 
 
 def is_utf_8(value: str) -> bool:
-    """Whether the stored text is UTF-8: a text of `copied_texts` with a lone surrogate is not."""
+    """Whether the stored text is UTF-8. A text of `copied_texts` with a lone surrogate is not UTF-8."""
     try:
         value.encode()
     except UnicodeEncodeError:
@@ -223,10 +224,10 @@ def _refuse_long(length: int, longest: int) -> None:
 
 
 def _arrived(connection: psycopg.pq.abc.PGconn, longest: int = LONGEST_ROW) -> PQGen[tuple[list[bytes], bool]]:
-    """Wait for blocks of a COPY. Return all that have arrived, and whether they are the last.
+    """Wait for blocks of a COPY. Return all blocks that have arrived, and whether the COPY has ended.
 
-    psycopg's `Copy` waits for each block by itself. The catalogs have thousands of rows, and each new session reads
-    them. Raises `ProgramLimitExceeded` for a row of more than `longest` octets.
+    This is faster than psycopg's `Copy`, which waits for each block. Each new session reads thousands of rows.
+    Raises `ProgramLimitExceeded` for a row of more than `longest` octets.
     """
     blocks: list[bytes] = []
     while True:

@@ -1,8 +1,8 @@
 """Check that each index of PostgreSQL's own catalogs leads to each row of its catalog once, under that row's key.
 
 PostgreSQL finds the rows of its catalogs by these indexes, and the comparison of the catalogs reads their tables. The
-attack: `relhasindex = false` keeps an index from changing while a superuser changes rows. Then an entry leads to a
-row with another key, or a row has no entry. The extension `amcheck` does not detect the former.
+attack: `relhasindex = false` keeps an index from changing while a superuser changes rows. Then an entry leads to a row
+with another key, or a row has no entry. The extension `amcheck` does not detect an entry with another key.
 
 Each index is read twice in its order, as `index_walk` does: once with the rows, and once with the stored keys.
 """
@@ -59,9 +59,9 @@ class _CatalogIndex:
         return f"SELECT {', '.join([*first, keys])} FROM pg_catalog.{self.catalog} ORDER BY {keys}"  # noqa: S608 - of the catalog
 
     def sortable(self, rows: Sequence[bytes]) -> Sequence[Any]:
-        """Return the keys in these rows so that Python sorts them as the index does.
+        """Return the keys in these rows in a form that Python sorts as the index does.
 
-        A row without NULL, all of whose keys have types of one length, is its own key but for the signs.
+        A row without NULL and with keys of fixed length sorts as it is, except for the signs of numbers.
         """
         signed = [place for place, type_ in enumerate(self.types) if type_ in _SIGNED]
         lengths = [_LENGTHS.get(type_, 0) for type_ in self.types]
@@ -127,7 +127,7 @@ def _indexes(driver: psycopg.Connection[Any]) -> list[_CatalogIndex]:
                     catalog=catalogs[oid_of(table)],
                     name=names.get(oid_of(index), str(oid_of(index))),
                     is_unique=is_unique == b"\x01",
-                    keys=[quoted(name) for name, _ in keys],  # a name is no way into a statement
+                    keys=[quoted(name) for name, _ in keys],  # a name must not change the statement
                     types=[type_ for _, type_ in keys],
                 )
             )
@@ -135,7 +135,7 @@ def _indexes(driver: psycopg.Connection[Any]) -> list[_CatalogIndex]:
 
 
 def _numbers(vector: bytes) -> list[bytes]:
-    """Return the numbers in a field of the type `int2vector`: a header of 20 bytes, then each after its length."""
+    """Return the numbers in a field of the type `int2vector`: 20 bytes of header, then each number after its length."""
     return [vector[place + 4 : place + 6] for place in range(20, len(vector), 6)]
 
 

@@ -198,7 +198,7 @@ class Database(ABC):
 
     @abstractmethod
     def _refuse_interference(self, connection: Connection, changes: TableChanges) -> None:
-        """Raise `Unavailable` if code of others could change, or has changed, what a `change` writes."""
+        """Raise `Unavailable` if foreign code could change, or has changed, the rows that a `change` writes."""
 
     @abstractmethod
     def _run(self, access: Access, work: Work[T]) -> T: ...
@@ -229,7 +229,7 @@ _RAISE_VERSION: Final = (
 
 
 def open_tx(connection: Connection, access: Access) -> Tx:
-    """Read or raise the authority version, and return the `Tx`. The caller already holds the lock.
+    """Read or raise the authority version, and return the `Tx`. The caller already has the lock.
 
     The statement that takes the lock cannot also read the version: only a later statement sees the latest commit.
     """

@@ -1,6 +1,6 @@
-"""Insert many rows with statements of the driver. SQLAlchemy takes longer for a statement than the database does.
+"""Insert many rows with statements of the driver. SQLAlchemy needs more time for a statement than the database.
 
-Errors are those of SQLAlchemy.
+Errors are raised as SQLAlchemy's errors.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ _LARGEST = 2**31 - 1
 _NO_TEMPORARY_FILES = "53400"  # SQLSTATE configuration_limit_exceeded: temp_file_limit
 # Logged in the transaction, so that its commit has to reach the disk, and every synchronous standby.
 _LOG = text("SELECT clock_timestamp(), pg_is_in_recovery(), pg_logical_emit_message(true, 'authsec', 'readiness')")
-# 8000 numbers are three times as large as 64 kB: the rest goes into a file where the database's tables are.
+# 8000 numbers need more than 64 kB, so PostgreSQL writes a temporary file to the disk of the tables.
 _SPILL = (text("SET LOCAL work_mem = '64kB'"), text("SELECT count(*) FROM generate_series(1, 8000)"))
 
 
@@ -44,7 +44,7 @@ def _log_and_spill(connection: Connection) -> datetime:
     if is_standby:
         raise Unavailable("The database is a standby and cannot be written.", fault=Fault.READ_ONLY)
     try:
-        with connection.begin_nested():  # rolled back alone where temporary files are forbidden
+        with connection.begin_nested():  # temporary files may be forbidden: then only this is rolled back
             for statement in _SPILL:
                 connection.execute(statement)
     except DBAPIError as error:

@@ -9,10 +9,10 @@ from authsec_server.db.sqlite import SQLite
 def open_database(url: str, *, connections: int = 16) -> Database:
     """Open the database at `url` (SQLAlchemy form). The first use reads or creates the database, not this call.
 
-    On PostgreSQL, at most so many transactions run at once, each on a connection of its own.
+    On PostgreSQL, at most `connections` transactions run at once, each on its own connection.
     """
     if url.startswith("sqlite"):
         return SQLite(url)
-    from authsec_server.db.postgresql import PostgreSQL  # its driver is not for those who have SQLite
+    from authsec_server.db.postgresql import PostgreSQL  # not imported on SQLite
 
     return PostgreSQL(url, pool_size=connections)

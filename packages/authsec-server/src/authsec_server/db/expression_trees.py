@@ -1,4 +1,4 @@
-"""What PostgreSQL's stored expressions call. They are stored as trees, and their text may not show all of it."""
+"""List the calls in PostgreSQL's stored expressions. An expression is stored as a tree. Its text may hide a call."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ _COLUMN = re.compile(r"\{VAR :varno (\d+) :varattno (-?\d+) [^{}]*?:varnosyn (\d
 
 
 def called(connection: Connection, trees: Sequence[str]) -> list[list[str]]:
-    """Return what each stored expression has and its text may not show, sorted.
+    """Return the parts of each stored expression that its text may not show, sorted.
 
     These are the names of the functions, operators, foreign types and foreign collations, the type of each constant,
-    and columns that the text shows under the names of others.
+    and columns that the text shows under the name of another column.
 
-    The attack: the stored expression calls another function than the one that its text names, or has a constant of
-    another type, which has the same text.
+    The attack: a superuser stores an expression that calls another function than its text names, or that has a constant
+    of another type with the same text.
     """
     keys = [sorted(_oids(tree)) for tree in trees]
     oids: dict[str, list[int]] = {kind: [] for kind in ("function", "operator", "type", "collation")}

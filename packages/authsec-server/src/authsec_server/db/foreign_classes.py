@@ -1,9 +1,9 @@
-"""Find operator classes of others that PostgreSQL uses although no definition names them.
+"""Find foreign operator classes that PostgreSQL uses although no definition names them.
 
 The attack: a superuser writes the oid of an operator class into the row of the partition key of `events`, or into the
-row of an index of long values (TOAST). PostgreSQL calls the functions of this class in each session that plans a filter
-by time or reads a long value. It shows no class that is the default of its access method, and no definition of an index
-of long values.
+row of an index of long values (TOAST). PostgreSQL calls the functions of this class in each session that plans a
+filter by time or reads a long value. PostgreSQL's definitions do not show a class that is the default of its access
+method. An index of long values has no definition.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _REMEDY: Final = "Find who changed the row, and restore a dump on another server
 
 @dataclass(frozen=True, slots=True)
 class _Relations:
-    """The oids of tables of long values, and of `events` and the tables that have its name first.
+    """The oids of tables of long values, and of the table `events` in each schema.
 
     `methods` has the oid of the access method of each relation.
     """
@@ -40,7 +40,7 @@ class _Relations:
 
 
 def foreign_classes(driver: psycopg.Connection[Any]) -> Iterator[ForeignCode]:
-    """Find each operator class of others that PostgreSQL would use for the rows of AuthSec."""
+    """Find each foreign operator class that PostgreSQL would use for the rows of AuthSec."""
     relations = _relations(driver)
     yield from _of_long_values(driver, relations)
     yield from _of_partitions(driver, relations)
@@ -56,7 +56,7 @@ def _of_long_values(driver: psycopg.Connection[Any], relations: _Relations) -> I
             wrong.append(index)
     for oid in wrong:
         yield ForeignCode(
-            f"The index with the oid {oid} leads to parts of long values by operator classes of others.", _REMEDY
+            f"The index with the oid {oid} finds parts of long values by foreign operator classes.", _REMEDY
         )
 
 
@@ -76,7 +76,7 @@ def _of_partitions(driver: psycopg.Connection[Any], relations: _Relations) -> It
     for table, classes in keys:
         if int.from_bytes(table or b"") in relations.partitioned and not own.issuperset(oids_of(classes or b"")):
             yield ForeignCode(
-                f"The partitions of {_PARTITIONED.decode()} are chosen by an operator class of others.", _REMEDY
+                f"The partitions of {_PARTITIONED.decode()} are chosen by a foreign operator class.", _REMEDY
             )
 
 

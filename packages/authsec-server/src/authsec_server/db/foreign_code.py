@@ -110,7 +110,7 @@ def foreign_code(driver: psycopg.Connection[Any], *, briefly: bool = False) -> I
         return
     try:
         for check in checks:
-            # All rows are taken before the first finding. None is kept: each may have megabytes.
+            # All rows are read before the first finding. No row is kept, because a row may have megabytes.
             rows = map(fields_of, copied_rows(driver, check.catalog, check.columns))
             yield from [check.describe(row) for row in rows if check.is_foreign(row)]
         if not briefly:

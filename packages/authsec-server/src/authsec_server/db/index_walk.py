@@ -28,8 +28,8 @@ from authsec_server.db.postgresql_queries import BTREES_OF_SCHEMA
 _DESCENDING, _NULLS_FIRST = 1, 2  # bits of pg_index.indoption
 OF_ROWS, OF_KEYS = "Index Scan", "Index Only Scan"
 _ORDERED: Final = frozenset({OF_ROWS, OF_KEYS, "WindowAgg", "Subquery Scan", "Aggregate", "Append", "Result"})
-# Only a scan in the order of the index is left. Of two indexes with one order, the filter that a partial index spares
-# decides: so no statistics, which can be forged, choose another index.
+# With these settings, PostgreSQL can only scan an index in its order. If two indexes have one order, PostgreSQL
+# takes a partial index, because that saves the cost of a filter. So forged statistics cannot lead to another index.
 WALKING: Final = {
     "enable_seqscan": "off",
     "enable_indexscan": "on",

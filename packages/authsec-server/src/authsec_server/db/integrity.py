@@ -35,9 +35,9 @@ _HOW = (
 class Integrity:
     """The damage of a database, as `findings`.
 
-    `not_checked` has a sentence for each check that this database does not offer. `skipped` has a sentence for
-    each required check that could not run. An attacker can revoke a right or keep a lock to prevent a check.
-    Without `is_readable`, SQLite could run code of others to read a table, or the read could have no end.
+    `not_checked` has a sentence for each check that this database does not offer. `skipped` has a sentence for each
+    required check that could not run. An attacker can revoke a right or keep a lock to prevent a check.
+    If `is_readable` is false, SQLite could run foreign code to read a table, or the read could have no end.
     """
 
     findings: tuple[str, ...] = ()
@@ -64,13 +64,13 @@ def integrity(connection: Connection, *, deep: bool = False, catalogs: CatalogCo
 
 def compare_catalogs(connection: Connection) -> CatalogComparison:
     """Compare PostgreSQL's own catalogs with those of a fresh server. No table of AuthSec is read."""
-    from authsec_server.db.system_catalogs import compare_system_catalogs  # servers on SQLite do without the driver
+    from authsec_server.db.system_catalogs import compare_system_catalogs  # not imported on SQLite
 
     return compare_system_catalogs(connection)
 
 
 def foreign_since(connection: Connection, known: Collection[str]) -> list[str]:
-    """Return the findings about foreign code that are not among the `known` ones. PostgreSQL only."""
+    """Return the findings about foreign code that are not in `known`. PostgreSQL only."""
     from authsec_server.db.system_catalogs import foreign_findings
 
     return [each for each in foreign_findings(connection) if each not in known]
@@ -84,7 +84,7 @@ def _of_postgresql(connection: Connection, catalogs: CatalogComparison, *, deep:
     except DBAPIError as error:
         if not catalogs.findings or error.connection_invalidated or _is_away(error):
             raise
-        savepoint.rollback()  # what was changed there makes statements fail
+        savepoint.rollback()  # the changed catalogs make statements fail
         return Integrity(findings=catalogs.findings)
     savepoint.commit()
     return replace(
@@ -134,7 +134,7 @@ def _misplaced(connection: Connection, schema: int) -> tuple[list[str], list[Ski
     months = {month for row in partitions if (month := month_of(row.relname))}
     for row in partitions:
         own = month_of(row.relname)
-        # `regclass::text` is quoted by PostgreSQL: a name is no way into the statement.
+        # PostgreSQL quotes `regclass::text`, so a name cannot change the statement.
         statement = f"SELECT DISTINCT to_char(at AT TIME ZONE 'UTC', 'YYYY_MM') FROM ONLY {row.qualified}"  # noqa: S608 - a quoted name
         savepoint = connection.begin_nested()
         try:
@@ -233,7 +233,7 @@ class _Amcheck:
 
 
 def _catalogs() -> list[int]:
-    from authsec_server.db.catalog_copy import OIDS  # servers on SQLite do without the driver
+    from authsec_server.db.catalog_copy import OIDS  # not imported on SQLite
 
     return [oid for _, oid in OIDS.values()]
 

@@ -1,9 +1,9 @@
-"""Refuse writes that triggers, rules or other code of others could change.
+"""Refuse writes that triggers, rules or other foreign code could change.
 
-The attack: raw SQL adds a trigger that leaves out the event of a token, or that undoes a part of an honest change, and
-removes the trigger before the next check. So servers compare the number of rows that they wrote. On SQLite, they also
-compare the schema of the file with the schema that the migrations make: each time the schema has changed, and after
-each reload of the schema. On PostgreSQL, each change of authority searches the schema for such code.
+The attack: raw SQL adds a trigger, and removes it before the next check. The trigger leaves out the event of a token,
+or undoes a part of an honest change. So servers compare the number of rows that they wrote. On SQLite, servers also
+compare the schema of the file with the migrations' schema, after each change and each reload of the schema. On
+PostgreSQL, each change of authority searches the schema for such code.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ log = structlog.get_logger(__name__)
 _COMPARED: Final = "compared_schema"  # in the `info` of a connection: the version, and the object that was found
 _HARMLESS: Final = {"table": ("CREATE TABLE ", "CREATE VIRTUAL TABLE "), "view": ("CREATE VIEW ",)}
 _HARMLESS_INDEX: Final = ("CREATE INDEX ", "")  # not UNIQUE. SQLite's own indexes have no definition
-# Of stored expressions: a call of another function, another operator or another type than those of the migrations.
+# Matches stored expressions with a function, an operator or a type that the migrations do not use.
 _CALL: Final = (
     r":(?:func|opfunc|hashfunc|negfunc)id (?!(?:0|65|67|157|669|1574) )"  # int4eq, texteq, textne, varchar, nextval
     r"|:opno (?!(?:96|98|531) )|:opnos"  # = of integer, = of text, <> of text
     r"|type(?:id)? [1-9][0-9]{4}"
 )
-_LONGEST: Final = 8192  # octets of a compressed expression. Those of the migrations have less than a thousand
-# Operators, functions, casts and so on that PostgreSQL might choose for a statement of AuthSec (see `namesakes`). The
-# literals have types: PostgreSQL has its own operator for exactly these.
+_LONGEST: Final = 8192  # octets of a compressed expression. The migrations' have less than a thousand
+# Counts operators, functions, casts and so on that PostgreSQL might choose for a statement of AuthSec (see
+# `namesakes`). The literals have types, because PostgreSQL has its own operator for exactly these types.
 _CATALOGS: Final = ("pg_operator", "pg_proc", "pg_cast", "pg_opclass", "pg_amop", "pg_am")
 _COUNT: Final = f"(SELECT count(*) FROM pg_catalog.{{}} WHERE oid >= {FIRST_NORMAL}::oid)"  # noqa: S608 - of constants
 _ADDED: Final = f"SELECT {' + '.join(map(_COUNT.format, _CATALOGS))}".encode()
@@ -50,10 +50,10 @@ def changes(connection: Connection) -> int:
 
 
 def refuse_interference(connection: Connection, table: str, before: int, *, rows: int, written: int) -> None:
-    """Raise `Unavailable` if the database has not written the `rows`, or if SQLite changed others as well.
+    """Raise `Unavailable` if the database did not write all `rows`, or if SQLite also changed other rows.
 
-    `before` are the `changes` before the statement. The attack: a trigger leaves out the event of a token, or deletes
-    the event. SQLite does not count the rows that a constraint with ON CONFLICT REPLACE deletes: see
+    `before` is the result of `changes` before the statement. The attack: a trigger leaves out the event of a token, or
+    deletes the event. SQLite does not count the rows that a constraint with ON CONFLICT REPLACE deletes: see
     `refuse_foreign_schema`.
     """
     if written != rows or (connection.dialect.name == "sqlite" and changes(connection) - before != rows):
@@ -73,17 +73,17 @@ def refuse_rewritten(changes: TableChanges) -> None:
 
 
 def interference(table: str) -> Unavailable:
-    """Log that the database does not write what servers write to the table, and return the failure."""
+    """Log that a trigger or a rule changes writes to this table, and return the failure."""
     log.error("a trigger or a rule changes what servers write: authsec audit verify", table=table)
     return Unavailable(f"A trigger or a rule changes what servers write to the table {table}.", _REMEDY)
 
 
 def refuse_foreign_code(connection: Connection) -> None:
-    """Raise `Unavailable` if the tables on PostgreSQL have code of others that could change what a change writes.
+    """Raise `Unavailable` if the tables on PostgreSQL have foreign code that could change the writes of a change.
 
-    A change calls this function after its last write. Its statements lock their tables until the commit, so nobody can
-    remove a trigger or a rule that has run, nor the expression of a constraint or an index. Afterwards, no constraint
-    is left that PostgreSQL would check at the commit.
+    A change calls this function after its last write. The change locks its tables until the commit, so nobody can
+    remove a trigger, a rule or an expression that has run. Afterwards, PostgreSQL has checked all constraints, so it
+    checks none at the commit.
     """
     from authsec_server.db.foreign_code import foreign_code  # imports psycopg, which SQLite does not need
 
@@ -93,12 +93,12 @@ def refuse_foreign_code(connection: Connection) -> None:
     driver: Any = connection.connection.driver_connection
     row = driver.execute(_ADDED).fetchone()
     if code := next(foreign_code(driver, briefly=row == (0,)), None):
-        log.error("PostgreSQL would run code of others: authsec audit verify", found=code.finding)
+        log.error("PostgreSQL would run foreign code: authsec audit verify", found=code.finding)
         raise Unavailable(code.finding, code.remedy)
 
 
 def refuse_foreign_schema(connection: Connection) -> None:
-    """Raise `Unavailable` if the schema of the SQLite file has code of others that could change a write.
+    """Raise `Unavailable` if the schema of the SQLite file has foreign code that could change a write.
 
     One call, before or after the write, covers the whole transaction, which has the write lock. No effect on
     PostgreSQL.
@@ -108,7 +108,7 @@ def refuse_foreign_schema(connection: Connection) -> None:
 
 
 def _foreign_code(found: str) -> Unavailable:
-    log.error("code of others could change what servers write: authsec audit verify", found=found)
+    log.error("foreign code could change what servers write: authsec audit verify", found=found)
     return Unavailable(f"The {found} could change what servers write: a trigger, a rule or an expression.", _REMEDY)
 
 
@@ -126,17 +126,18 @@ def compare_schema(connection: Connection) -> str:
 
 
 def forget_schema(connection: Connection) -> None:
-    """Have the schema compared again, because SQLite reads it again.
+    """Forget the comparison of the schema, because SQLite reads the schema again.
 
-    The attack: whoever writes the file by hand changes the schema under the same version.
+    The attack: a person who writes the file by hand changes the schema, but not its version.
     """
     connection.info.pop(_COMPARED, None)
 
 
 def _foreign_object(connection: Connection) -> str:
-    """Find an object that could change a write. Foreign tables, views and plain indexes change none.
+    """Find an object that could change a write. Foreign tables, views and plain indexes change no write.
 
-    The attack: very many objects of others whose definitions take long to normalise. Theirs are not normalised.
+    The attack: somebody adds very many objects with definitions that take long to normalise. So this function
+    normalises no definition of a foreign object.
     """
     expected = reference_listing("sqlite")[OBJECTS]
     seen = set[str]()
@@ -156,7 +157,7 @@ def _foreign_object(connection: Connection) -> str:
 
 
 def _unquoted(each: SchemaObject) -> str:
-    """Return the normalised definition as before `ALTER TABLE … RENAME`, which quotes the name of the table."""
+    """Return the normalised definition without the quotes that `ALTER TABLE … RENAME` adds to the table's name."""
     table = each.name.rpartition(" ")[2]
     return normalised(each.definition).replace(f'"{table}"', table)
 
@@ -166,9 +167,9 @@ def _begins_with(definition: str, beginnings: tuple[str, ...]) -> bool:
 
 
 def _calls(expression: str, owner: str) -> str:
-    """Return the SQL condition that an expression of one of our tables calls code of others, or is too long to read.
+    """Return the SQL condition that an expression of one of our tables calls foreign code, or is too long to read.
 
-    CASE, so that PostgreSQL reads no expression of another table, whatever order of conditions it prefers.
+    CASE fixes the order of the conditions, so that PostgreSQL reads no expression of another table.
     """
     return (
         f"CASE WHEN NOT {owner} = ANY (oids) THEN false WHEN pg_column_size({expression}) > {_LONGEST} THEN true"
@@ -178,7 +179,7 @@ def _calls(expression: str, owner: str) -> str:
 
 @cache
 def _query() -> str:
-    """Return the query for code of others on PostgreSQL. Without parameters, so that a session plans it once."""
+    """Return the query for foreign code on PostgreSQL. The query has no parameters, so a session plans it once."""
     names = ", ".join(f"('{each}')" for each in tables_of_authsec())
     return f"""
 WITH RECURSIVE roots (oid) AS (

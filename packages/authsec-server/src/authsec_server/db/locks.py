@@ -6,6 +6,6 @@ from typing import Final
 
 AUTHORITY_LOCK: Final = 0x41757468_53656331  # "AuthSec1"
 MIGRATION_LOCK: Final = AUTHORITY_LOCK + 1
-NUMBERS_LOCK: Final = AUTHORITY_LOCK + 3  # who raises the sequence of event numbers: see audit/event_numbers
-PARTITIONS_LOCK: Final = AUTHORITY_LOCK + 4  # who makes or drops the partitions of months: see audit/partitions
-SEALING_LOCK: Final = AUTHORITY_LOCK + 2  # who seals the audit log: see audit/sealing
+NUMBERS_LOCK: Final = AUTHORITY_LOCK + 3  # to raise the sequence of event numbers: see audit/event_numbers
+PARTITIONS_LOCK: Final = AUTHORITY_LOCK + 4  # to make or drop the partitions of months: see audit/partitions
+SEALING_LOCK: Final = AUTHORITY_LOCK + 2  # to seal the audit log: see audit/sealing

@@ -19,8 +19,8 @@ def in_batches(values: Iterable[T], size: int = SIZE) -> Iterator[list[T]]:
         yield some
 
 
-LONGEST: Final = 2000  # characters that are looked for, as many as anything has that is looked through
-_AROUND: Final = 100  # to each side; to compare them takes milliseconds, during which others may wait for a lock
+LONGEST: Final = 2000  # characters of a search text; no searched value is longer
+_AROUND: Final = 100  # names on each side; others may wait for a lock while these are compared
 
 
 def unheard_of(text: str) -> bool:

@@ -15,7 +15,7 @@ from authsec_server.failures import StartupRefused
 
 _VERSIONS = {
     "postgresql": "SELECT version_num FROM alembic_version",
-    "sqlite": "SELECT substr(version_num, 1, 100) FROM alembic_version LIMIT 10",  # which stores values of any length
+    "sqlite": "SELECT substr(version_num, 1, 100) FROM alembic_version LIMIT 10",  # SQLite stores values of any length
 }
 
 

@@ -1,16 +1,17 @@
 """Find objects that PostgreSQL would choose instead of its own for a statement of AuthSec.
 
 The attack: several functions or operators may have one name, and PostgreSQL chooses among them by the types of the
-arguments. With `=` for `varchar`, an attacker takes the place of the built-in `=` for `text`, and a filter leaves
-events out. A function that lies about the catalogs hides itself from `verify`.
+arguments. An attacker adds `=` for `varchar`. PostgreSQL uses it instead of the built-in `=` for `text`, and a filter
+omits events. A function that lies about the catalogs hides itself from `verify`.
 
 PostgreSQL looks for names only in `pg_catalog` and in AuthSec's schema. So in `pg_catalog` nobody may add a function or
 operator that has the name of a built-in one. A literal without a type can become a value of any type, so the types of
 the arguments make no difference there. The statements of the checks have such literals, and look for names only there.
 
-In AuthSec's schema nobody may add such a function or operator for values of a built-in type: a company may keep an
-extension there, such as `citext`. In statements that look for names there, the literals have types. In neither schema
-may anybody add a type that has the name of a built-in function. In no schema may anybody add
+In AuthSec's schema nobody may add such a function or operator for values of a built-in type. Other additions are
+allowed, because a company may have an extension such as `citext` there. In statements that look for names there, the
+literals have types. In neither schema may anybody add a type that has the name of a built-in function. In no schema
+may anybody add
 
 - a cast between built-in types, which `::` would use, or an implicit cast from a built-in type;
 - a default operator class for a built-in type;
@@ -66,8 +67,8 @@ def namesakes(driver: psycopg.Connection[Any]) -> Iterator[ForeignCode]:
         for each in added:
             if each.takes(own):
                 yield ForeignCode(
-                    f"The {each.what} {name_of(names.get(each.schema))}.{name_of(each.name)} has the name of one of"
-                    " PostgreSQL's own, so PostgreSQL may choose it for a statement of AuthSec.",
+                    f"The {each.what} {name_of(names.get(each.schema))}.{name_of(each.name)} has a built-in name of"
+                    " PostgreSQL, so a statement of AuthSec may use it instead of the built-in one.",
                     _REMEDY,
                 )
     yield from _casts(driver)
@@ -80,7 +81,7 @@ def namesakes(driver: psycopg.Connection[Any]) -> Iterator[ForeignCode]:
 class _Added:
     """A function, operator or type that was added to one of the two schemas.
 
-    `arguments` are the oids of the types that decide whether PostgreSQL may choose it.
+    `arguments` are the oids of the argument types, which decide whether PostgreSQL may choose the object.
     """
 
     what: str
@@ -89,7 +90,7 @@ class _Added:
     arguments: Sequence[int]
 
     def takes(self, own: frozenset[int]) -> bool:
-        """Whether PostgreSQL may choose it for values of these types, or for literals without a type."""
+        """Whether PostgreSQL may choose this object for values of these types, or for literals without a type."""
         return oid_of(self.schema) == _PG_CATALOG or any(each in own for each in self.arguments)
 
 
@@ -135,7 +136,7 @@ def _decisive(name: bytes, arguments: Sequence[int]) -> Sequence[int]:
 def _new_rows(
     driver: psycopg.Connection[Any], catalog: str, columns: str, schemas: set[int]
 ) -> tuple[list[bytes], list[bytes]]:
-    """Return the rows of objects in these schemas: those that were added, and those of PostgreSQL itself.
+    """Return the rows of objects in these schemas: first the added objects, then the objects of PostgreSQL itself.
 
     The first two columns must be the oid of the object and that of its schema.
     """
@@ -162,7 +163,7 @@ def _added_rows(driver: psycopg.Connection[Any], catalog: str, columns: str) -> 
 
 
 def _types_of_built_in_values(driver: psycopg.Connection[Any]) -> frozenset[int]:
-    """Return the oids of the built-in types, and of the domains and arrays of them."""
+    """Return the oids of the built-in types, and of their domains and arrays."""
     others = dict[int, int]()
     for row in copied_rows(driver, "pg_type", "oid, typbasetype, typelem"):
         oid, base, element = map(oid_of, fields_of(row))
@@ -184,13 +185,13 @@ def _casts(driver: psycopg.Connection[Any]) -> Iterator[ForeignCode]:
         if source < FIRST_NORMAL and used:
             yield ForeignCode(
                 f"The cast with the oid {oid} converts values of a built-in type in statements of AuthSec.",
-                f"The row {oid} of pg_cast shows the cast. Find who made it, and run DROP CAST. If an extension needs"
-                " it, give AuthSec a database of its own.",
+                f"The row {oid} of pg_cast shows the cast. Find who made the cast, and run DROP CAST. If an extension"
+                " needs the cast, give AuthSec its own database.",
             )
 
 
 def _is_added(oid: int, family: int) -> bool:
-    """Whether a row was added to an operator family. A superuser can give the row itself any oid."""
+    """Whether somebody added this row to an operator family. The row's oid is no proof: a superuser can choose it."""
     return max(oid, family) >= FIRST_UNPINNED
 
 
@@ -201,7 +202,9 @@ def _operator_classes(driver: psycopg.Connection[Any]) -> Iterator[ForeignCode]:
         oid, family, method, of_type = map(oid_of, row[:4])
         if _is_added(oid, family) and method in _SORTING and of_type < FIRST_NORMAL and row[4] == b"\x01":
             yield ForeignCode(
-                f"The operator class {name_of(row[5])} compares a type of PostgreSQL's own in another way.", _REMEDY
+                f"The operator class {name_of(row[5])} compares values of a built-in type in another way than"
+                " PostgreSQL.",
+                _REMEDY,
             )
 
 
@@ -213,19 +216,19 @@ def _operator_families(driver: psycopg.Connection[Any]) -> Iterator[ForeignCode]
         if method in _SORTING and min(family, operator) < FIRST_UNPINNED:
             yield ForeignCode(
                 f"Somebody added the operator with the oid {operator} to the operator family with the oid {family}."
-                " Because of it, PostgreSQL's planner may leave out rows.",
-                f"The row {oid} of pg_amop shows the operator. Find who added it. Run DROP OPERATOR FAMILY, or ALTER"
-                " OPERATOR FAMILY … DROP.",
+                " The operator can make PostgreSQL's planner leave out rows.",
+                f"The row {oid} of pg_amop shows the operator. Find who added the operator. Run DROP OPERATOR FAMILY,"
+                " or ALTER OPERATOR FAMILY … DROP.",
             )
 
 
 def _access_methods(driver: psycopg.Connection[Any]) -> Iterator[ForeignCode]:
-    """Find access methods for indexes: one can be btree under another name, with operator families of its own."""
+    """Find foreign index access methods. Such a method can be a renamed btree with its own operator families."""
     for row in _added_rows(driver, "pg_am", "oid, amtype, amname"):
         if row[1] == b"i":
             yield ForeignCode(
-                f"The index access method {name_of(row[2])} is not one of PostgreSQL's own. Because of it, PostgreSQL's"
-                " planner may leave out rows.",
-                "Find who made the access method, and run DROP ACCESS METHOD. If an extension needs it, give AuthSec a"
-                " database of its own.",
+                f"The index access method {name_of(row[2])} is not one of PostgreSQL's own. The method can make"
+                " PostgreSQL's planner leave out rows.",
+                "Find who made the access method, and run DROP ACCESS METHOD. If an extension needs the method, give"
+                " AuthSec its own database.",
             )

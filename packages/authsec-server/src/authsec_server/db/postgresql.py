@@ -37,7 +37,7 @@ from authsec_server.db.postgresql_session import OtherSession, with_schema_apart
 from authsec_server.db.table_digests import TableChanges
 from authsec_server.failures import Fault, OutcomeUnknown, StartupRefused, Unavailable
 
-# READ COMMITTED for the locked kinds: each statement after the lock must see what was committed before it was granted.
+# READ COMMITTED for the locked kinds: each statement after the lock must see all commits before the lock was granted.
 _ISOLATION = dict.fromkeys(READING, "REPEATABLE READ")
 _LOCK = {
     Access.RECORD: f"pg_advisory_xact_lock_shared({AUTHORITY_LOCK})",
@@ -45,14 +45,14 @@ _LOCK = {
 }
 _DISK_FULL = "53100"
 _TIME = text("SELECT clock_timestamp()")
-_KILLED = frozenset({"25P03", "25P04"})  # between two statements, or after too long a transaction
+_KILLED = frozenset({"25P03", "25P04"})  # PostgreSQL's timeouts: idle in a transaction, transaction
 
 
 @cache
 def _opening(access: Access, *, limited: bool) -> TextClause | None:
     """Return the first statement of a transaction: set the timeouts, then take the lock, in one round trip.
 
-    If `limited` is true, PostgreSQL has a timeout for the time for which the lock is held, whatever the client does.
+    If `limited` is true, PostgreSQL itself limits how long the transaction may have the lock.
     """
     columns = [f"set_config('{name}'::text, '{value}'::text, true)" for name, value in narrower(access).items()]
     columns += [_LOCK[access]] if access in _LOCK else []

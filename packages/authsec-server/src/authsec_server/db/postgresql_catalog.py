@@ -32,14 +32,14 @@ from authsec_server.db.postgresql_queries import (
 from authsec_server.failures import Unavailable
 
 MONTH = "YYYY_MM"
-CALLING = ", calling "  # in definitions, before what the text of a stored expression may not show
-SCHEMA = "SCHEMA."  # in listings, for the schema that holds the tables: a company chooses its name
+CALLING = ", calling "  # in definitions, before the calls that the text of an expression may not show
+SCHEMA = "SCHEMA."  # in listings, instead of the schema's name, which a company chooses
 _CAST_MEMBER = re.compile(r"\(('[^']*'::character varying)\)::text")
 _CAST_MEMBERS = re.compile(rf"ARRAY\[({_CAST_MEMBER.pattern}(?:, {_CAST_MEMBER.pattern})*)\]")
 _MONTHLY = re.compile(r"(.+)_([0-9]{4})_(0[1-9]|1[0-2])")
 _OF_ITS_MONTH = "for the month of its name"
-# Statements of this module see pg_catalog alone, and indexes that may be corrupt are not used for it; nor are hash and
-# sort functions of types, which are easily bent.
+# Statements of this module find names only in pg_catalog. PostgreSQL uses no index for them, because it may be corrupt,
+# and no hash or sort function of a type, because an attacker may have replaced it.
 _CAREFUL = {
     "search_path": "pg_catalog",
     "timezone": "UTC",
@@ -98,11 +98,11 @@ def careful(connection: Connection, **others: str) -> Iterator[None]:
 
 @contextmanager
 def any_text_of_catalogs(connection: Connection) -> Iterator[None]:
-    """Within this context, no octets in a catalog end a query of PostgreSQL. No effect on SQLite."""
+    """Within this context, PostgreSQL text in catalogs that is not UTF-8 raises no error. No effect on SQLite."""
     if connection.dialect.name != "postgresql":
         yield
         return
-    from authsec_server.db.postgresql_connection import any_text  # servers on SQLite do without the driver
+    from authsec_server.db.postgresql_connection import any_text  # not imported on SQLite
 
     with any_text(connection):
         yield
@@ -137,13 +137,13 @@ def _path(connection: Connection) -> list[str]:
 
 
 def _pinned(connection: Connection) -> str:
-    from authsec_server.db.postgresql_connection import driver_of  # servers on SQLite do without the driver
+    from authsec_server.db.postgresql_connection import driver_of  # not imported on SQLite
 
     return driver_of(connection).schema
 
 
 def hold_tables(connection: Connection, names: Iterable[str]) -> None:
-    """Keep these tables where they are until the transaction ends: nobody can give another table the name.
+    """Lock these tables until the transaction ends, so that nobody can give their names to other tables.
 
     A table that is missing or that the role may not read is left out: later checks report it. Raises `Unavailable` for
     a table that others have locked: each later check would wait again, and its failure would look like damage.
@@ -162,7 +162,7 @@ def hold_tables(connection: Connection, names: Iterable[str]) -> None:
                 raise
             if sqlstate(error) in NOT_NOW:
                 what = f"Another transaction has locked the table {name}, so nothing was checked."
-                raise Unavailable(what, "Check again after it has ended (pg_stat_activity shows it).") from error
+                raise Unavailable(what, "Check again after that transaction has ended (pg_stat_activity).") from error
         else:
             savepoint.commit()
 
@@ -271,13 +271,13 @@ def _one_by_one(connection: Connection, query: str, ours: int) -> tuple[list[Any
 
 
 def _rows(connection: Connection, query: str, **arguments: Any) -> Sequence[Any]:
-    """Run the query so that the transaction outlives an error."""
+    """Run the query in a savepoint, so that an error does not end the transaction."""
     with connection.begin_nested():
         return connection.execute(text(query), arguments).all()
 
 
 def _bounded(query: str) -> str:
-    """Return the query with texts of at most `LONGEST` characters: one that is cut differs from each of AuthSec's."""
+    """Return the query with texts cut to `LONGEST` characters. A cut text equals no text of AuthSec."""
     too_long = f"CASE WHEN length(tree) > {LONGEST} THEN 'too long to be compared: ' END"
     columns = f"left(name, {LONGEST}) AS name, left(concat({too_long}, definition), {LONGEST}) AS definition"
     return f"SELECT owner, {columns}, left(tree, {LONGEST}) AS tree FROM ({query}) AS each"  # noqa: S608 - constants
@@ -315,7 +315,7 @@ def _unqualified(value: str, schema: str) -> str:
 
 
 def as_created(definition: str) -> str:
-    """Rewrite the arrays in the condition of an index to the form that a newly created index has.
+    """Rewrite the arrays in the condition of an index to the form of a newly created index.
 
     In an index from a restored dump, the condition casts each member of an array instead.
     """

@@ -1,8 +1,8 @@
 """List the columns of PostgreSQL tables with their defaults.
 
-The attack: somebody makes very many columns, each with a long default. So each catalog is read once, and not once for
-each column, and `verify` holds the columns of some tables only. No query joins two catalogs: without indexes and hash
-functions, which can be forged, PostgreSQL would compare each row of one with each row of the other.
+The attack: somebody makes very many columns, each with a long default. So this module reads each catalog once, and
+keeps only the columns of some tables in memory. No query joins two catalogs. Indexes and hash functions can be forged,
+and without these, PostgreSQL would compare each row of one catalog with each row of the other.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from authsec_server.db.matching import in_batches
 from authsec_server.db.postgresql_errors import is_of_server, reason_of
 from authsec_server.db.postgresql_queries import COLLATIONS, COLUMNS, DEFAULTS, PLACES_OF_DEFAULTS
 
-LONGEST: Final = 10_000  # characters of a definition or an expression; those of AuthSec have less than 1,500
+LONGEST: Final = 10_000  # characters of a definition or an expression; AuthSec's have less than 1,500
 _LONGEST_UNKNOWN: Final = 1_000  # characters of a default that is only shown
 _AT_ONCE: Final = 1000  # rows
 _DEFAULT_COLLATION: Final = frozenset({0, 100})  # PostgreSQL's InvalidOid and DEFAULT_COLLATION_OID
@@ -29,7 +29,7 @@ _Key = tuple[int, int]  # the oid of a table, and the number of a column
 
 @dataclass(frozen=True, slots=True)
 class ListedColumn:
-    """A column, in the form of the other objects of a schema. `tree` is the default as PostgreSQL stores it."""
+    """A column, described like the other objects of a schema. `tree` is the default as PostgreSQL stores it."""
 
     owner: str
     name: str
@@ -42,7 +42,7 @@ def columns_of(
 ) -> tuple[list[ListedColumn], list[str]]:
     """Return the columns of these tables, given by oid and name, and a finding for each default that is unreadable.
 
-    `is_known` says of a table and a column whether AuthSec makes the column. Of another one, the default is cut.
+    `is_known` says whether AuthSec makes this column of this table. The default of any other column is cut.
     """
     collations = {row.oid: row.name for row in _streamed(connection, COLLATIONS)}
     found = {(row.table, row.number): row for row in _streamed(connection, COLUMNS) if row.table in tables}
@@ -73,7 +73,7 @@ def columns_of(
 def _defaults(
     connection: Connection, places: Sequence[tuple[str, _Key]], unreadable: dict[_Key, str], lengths: Mapping[str, int]
 ) -> Iterable[Any]:
-    """Read the defaults at these places of their catalog. Add those with an error to `unreadable`.
+    """Read the defaults at these places of their catalog. Add each default with an error to `unreadable`.
 
     The attack: a superuser stores an expression that PostgreSQL cannot read.
     """

@@ -21,16 +21,16 @@ from authsec_server.db.database import Access
 from authsec_server.db.postgresql_session import OPTIONS, is_pinned, lead_back, pin
 from authsec_server.failures import Fault, Unavailable
 
-PING_SECONDS: Final = 2.0  # for a connection out of the pool to say that it is alive
+PING_SECONDS: Final = 2.0  # for the test of a connection from the pool
 CONNECT_SECONDS: Final = 3  # for each host of the URL
-SESSION_SECONDS: Final = 30  # then a connection is closed: a session keeps what it read of the catalogs
-HOME_SECONDS: Final = 5.0  # so often a session compares its database and schema with those that a new one would get
-POOL_SECONDS: Final = 4.0  # for a free connection; an apply holds the authority lock for 2-3 s
-SILENT_SECONDS: Final = 5.0  # for each answer while PostgreSQL answers nobody
-MARGIN_SECONDS: Final = 2.0  # of the client's bound over the server's
+SESSION_SECONDS: Final = 30  # then a connection is closed, because a session caches catalogs
+HOME_SECONDS: Final = 5.0  # between two checks that a new session would get the same database and schema
+POOL_SECONDS: Final = 4.0  # for a free connection; an apply has the authority lock for 2-3 s
+SILENT_SECONDS: Final = 5.0  # for each call while PostgreSQL does not answer
+MARGIN_SECONDS: Final = 2.0  # added to the server's timeout: the client's timeout
 RECORD_MILLISECONDS: Final = 3000  # for a record from its lock to its commit, from PostgreSQL 17 on
 PATIENT_SECONDS: Final = 3600.0  # for each statement of a transaction that reads or deletes months of events
-_LONG: Final = ("statement_timeout", "idle_in_transaction_session_timeout")  # then
+_LONG: Final = ("statement_timeout", "idle_in_transaction_session_timeout")  # set to `PATIENT_SECONDS`
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,7 +88,7 @@ def session_options() -> str:
 
 _TEXTS: Final = ("text", "varchar", "bpchar", "name")  # types whose values can be octets that are not UTF-8
 RV = TypeVar("RV")
-LOOK_SECONDS: Final = 0.1  # so often a wait looks at its deadline
+LOOK_SECONDS: Final = 0.1  # between two looks of a wait at its deadline
 
 
 class NoAnswer(psycopg.OperationalError):
@@ -102,7 +102,7 @@ class BoundedCursor(psycopg.Cursor[Any]):
         """Execute the statement once for each of the parameters. `rowcount` is the number of all rows afterwards.
 
         The attack: a server is frozen while it sends many statements at once, as psycopg's `executemany` does. No
-        timeout of PostgreSQL ends a transaction between two of these, and revocations wait for its lock.
+        timeout of PostgreSQL ends the transaction between two such statements, and revocations wait for its lock.
 
         Raises `NotImplementedError` if `returning` is true.
         """
@@ -123,13 +123,13 @@ class BoundedConnection(psycopg.Connection[Any]):
     """
 
     seconds = PING_SECONDS
-    schema = ""  # to which it is pinned
-    where = ""  # its database and schema
+    schema = ""  # the schema to which the session is pinned
+    where = ""  # the session's database and schema
     look_at = 0.0  # when they are compared again, monotonic
     is_silent: Callable[[], bool] = staticmethod(lambda: False)
 
     def wait(self, gen: PQGen[RV], interval: float = LOOK_SECONDS, timeout: float | None = None) -> RV:
-        if timeout is not None:  # a bound of psycopg's own, for notifications
+        if timeout is not None:  # psycopg's own timeout, for notifications
             return super().wait(gen, interval, timeout)
         try:
             return super().wait(self._bounded(gen), LOOK_SECONDS)
@@ -166,7 +166,7 @@ class BoundedConnection(psycopg.Connection[Any]):
 
 
 def bound(engine: Engine, is_silent: Callable[[], bool] = lambda: False, schema: str | None = None) -> None:
-    """Set a deadline on every connection of this engine, and let none send many statements at once.
+    """Set a deadline on every connection of this engine, and make it send one statement at a time.
 
     If `schema` is not None, also `pin` each session to it.
     """
@@ -198,7 +198,7 @@ def bound(engine: Engine, is_silent: Callable[[], bool] = lambda: False, schema:
             driver.look_at = monotonic() + HOME_SECONDS
             try:
                 pinned = is_pinned(driver, driver.where, schema)
-            except psycopg.Error as error:  # opening another one says what is wrong
+            except psycopg.Error as error:  # a new session raises the reason
                 raise DisconnectionError("the session was lost") from error
             if not pinned:
                 raise DisconnectionError("the session is not in the state of a new session")  # the pool opens another
@@ -229,7 +229,7 @@ def any_text(connection: Connection) -> Iterator[None]:
 
 
 class _AnyText(Loader):
-    """The loader of `any_text`."""
+    """The psycopg loader that `any_text` uses."""
 
     def load(self, data: Buffer) -> str:
         return bytes(data).decode("utf-8", "backslashreplace")
@@ -253,8 +253,8 @@ def allow_long_statements(connection: Connection) -> None:
 def timeouts_of_servers(connection: Connection) -> Iterator[None]:
     """Within this context, the transaction has the timeouts of a server's session, despite `allow_long_statements`.
 
-    The attack: code of others recognises `verify` by its timeouts, and answers only servers falsely. After an error,
-    the caller must roll back to a savepoint.
+    The attack: foreign code recognises `verify` by its timeouts, and gives false answers only to servers. After an
+    error, the caller must roll back to a savepoint.
     """
     driver = driver_of(connection)
     driver.execute("; ".join(f"SET LOCAL {setting} TO DEFAULT" for setting in _LONG).encode())
@@ -288,7 +288,7 @@ class Silence:
             self._asking.release()
 
     def is_silent(self) -> bool:
-        """Whether a call got no answer and no call since then got an answer."""
+        """Whether PostgreSQL is silent: a call got no answer, and no later call got an answer."""
         return self._silent
 
     def heard(self) -> None:

@@ -1,4 +1,4 @@
-"""The errors of PostgreSQL that a check tells apart."""
+"""The errors of PostgreSQL that a check distinguishes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from sqlalchemy.exc import DBAPIError
 NO_RIGHT: Final = "42501"
 WAITED_FOR_A_LOCK: Final = "55P03"
 LOCKED: Final = frozenset({"40P01", WAITED_FOR_A_LOCK})  # a deadlock, or a timeout of a lock
-NOT_NOW: Final = frozenset({"40001", WAITED_FOR_A_LOCK})  # a lock of somebody else
+NOT_NOW: Final = frozenset({"40001", WAITED_FOR_A_LOCK})  # a concurrent change, or a lock of another transaction
 
 
 def sqlstate(error: DBAPIError) -> str:
@@ -23,5 +23,5 @@ def reason_of(error: DBAPIError) -> str:
 
 
 def is_of_server(error: DBAPIError) -> bool:
-    """Whether the server cannot serve now: an error of another kind is of an object."""
+    """Whether the server cannot serve now. Any other error concerns a single object."""
     return error.connection_invalidated or sqlstate(error)[:2] in {"", "08", "53", "57", "58"}

@@ -21,8 +21,8 @@ from authsec_server.db.postgresql_connection import BoundedConnection, bound, co
 log = structlog.get_logger(__name__)
 
 CHANNEL = "authsec_changed"
-LOOK_UP_SECONDS = 0.5  # so often the thread sees whether it shall end
-ASK_SECONDS = 5.0  # so often the connection is asked whether it is alive
+LOOK_UP_SECONDS = 0.5  # between two checks whether the thread must end
+ASK_SECONDS = 5.0  # between two tests of the connection
 RETRY_SECONDS = 5.0
 
 
@@ -59,7 +59,7 @@ class Listener:
         pooled = self._engine.raw_connection()
         driver = pooled.driver_connection
         assert isinstance(driver, BoundedConnection)
-        pooled.detach()  # else one that the server has cut is rolled back at the end, which fails, and loudly
+        pooled.detach()  # else the pool would roll back a lost connection, and log an error
         with closing(driver):
             driver.execute(f"LISTEN {CHANNEL}")
             asked = monotonic()

@@ -9,8 +9,8 @@ in a definition has only names, and may leave out a function.
 
 from __future__ import annotations
 
-FIRST_UNPINNED = 12000  # PostgreSQL's FirstUnpinnedObjectId: lower ones are the same in every server of a version
-FIRST_NORMAL = 16384  # PostgreSQL's FirstNormalObjectId: lower ones are made by initdb, or by hand
+FIRST_UNPINNED = 12000  # PostgreSQL's FirstUnpinnedObjectId: lower oids are the same in every server of a version
+FIRST_NORMAL = 16384  # PostgreSQL's FirstNormalObjectId: lower oids are made by initdb, or by hand
 _OPERATORS = "'=', '<>', '<', '<=', '>', '>=', '~~', '!~~', '~~*', '||', '->', '->>'"
 
 
@@ -81,7 +81,7 @@ SELECT adrelid::bigint AS table, adnum AS number, left(pg_get_expr(adbin, adreli
 FROM pg_attrdef WHERE ctid = ANY(CAST(:places AS tid[]))
 """
 
-# A partition's constraint or index is named by chance; it is known by the parent's that it belongs to.
+# The name of a partition's constraint or index is arbitrary, so the query shows the name of its parent.
 CONSTRAINTS = """
 SELECT c.relname AS owner,
     format('constraint %s of %s', coalesce((SELECT p.conname FROM pg_constraint p WHERE p.oid = k.conparentid),
@@ -144,7 +144,7 @@ FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE c.relnamespace = :schema AND c.relkind IN ('r', 'p') AND NOT has_table_privilege(c.oid, 'SELECT')
 ORDER BY 1
 """
-# Without those that initdb itself reserves for some roles.
+# Without the functions that initdb itself reserves for some roles.
 LACKED_FUNCTIONS = f"""
 SELECT p.proname AS name, format('%s(%s)', p.proname, oidvectortypes(p.proargtypes)) AS signature FROM pg_proc p
 WHERE p.pronamespace = 'pg_catalog'::regnamespace AND p.oid < {FIRST_NORMAL}
@@ -193,7 +193,7 @@ FROM pg_inherits h JOIN pg_class c ON c.oid = h.inhrelid JOIN pg_namespace n ON 
 WHERE :ours IN (p.relnamespace, c.relnamespace) AND p.relkind IN ('r', 'p', 'f')
 """
 
-# The names of functions, operators, types and collations: of each, only the oid stands in an expression.
+# The names of functions, operators, types and collations. An expression has only their oids.
 NAMES_OF_OIDS = """
 SELECT 'function ' || number AS key, number::oid::regprocedure::text AS name
     FROM unnest(CAST(:functions AS bigint[])) AS number
@@ -206,8 +206,8 @@ UNION ALL SELECT 'collation ' || number, number::oid::regcollation::text
 
 OBJECTS_OF_SCHEMA = (RELATIONS, CONSTRAINTS, INDEXES, TRIGGERS, RULES, PARTITIONS)
 
-# A function or operator of an extension, or one that a provider adds to pg_catalog, is no finding, unless a statement
-# of AuthSec could resolve to it: it has the name of a built-in one, and takes built-in types only.
+# A function or operator of an extension, or in pg_catalog, is a finding only if a statement of AuthSec could call it:
+# if it has the name of a built-in one, and takes only built-in types.
 FUNCTIONS = f"""
 SELECT format('function %s', p.oid::regprocedure) AS name,
     (SELECT lanname FROM pg_language WHERE oid = p.prolang)::text AS definition
@@ -307,7 +307,7 @@ FROM pg_proc p WHERE p.oid < {FIRST_NORMAL} AND p.pronamespace = 'pg_catalog'::r
 
 DATABASE_WIDE = (CASTS, COMPARISONS)
 
-# A schema is looked up as sessions do: a row of pg_namespace that the index lacks could have the same name.
+# A schema is found as sessions find it: a row of pg_namespace that the index lacks could have the same name.
 HOME = """
 SELECT n.oid::bigint, n.nspname::text FROM unnest(CAST(:path AS name[])) WITH ORDINALITY AS place (schema, number)
     JOIN pg_namespace n ON n.oid = to_regnamespace(quote_ident(place.schema::text))
@@ -317,7 +317,7 @@ WHERE c.relkind IN ('r', 'p')
 GROUP BY n.oid, n.nspname, place.number ORDER BY count(*) DESC, place.number LIMIT 1
 """
 
-# For each table of AuthSec: another schema of the search path that has a relation of the name, and comes first.
+# For each table of AuthSec: the first schema of the search path that has a relation of this name.
 FIRST_OF_PATH = """
 SELECT DISTINCT ON (c.relname) c.relname AS name, n.nspname AS schema, n.oid = :ours AS own
 FROM unnest(CAST(:path AS name[])) WITH ORDINALITY AS place (schema, number)
@@ -335,8 +335,9 @@ SESSION_SETTINGS = f"""
 SELECT wanted.name, current_setting(wanted.name) AS setting, wanted.expected FROM {_SETTINGS}
 WHERE current_setting(wanted.name) <> wanted.expected
 """  # noqa: S608 - of constants
-# Of everybody, of this database, and of each role that may write events; superusers only where they own the tables.
-# No view of PostgreSQL is read: its definition may be another one. Only a superuser may write to pg_authid.
+# The settings for all roles, for this database, and for each role that may write events. A superuser may write events,
+# but its settings are read only if it owns the tables.
+# No view of PostgreSQL is read: somebody may have replaced its definition. Only a superuser may write to pg_authid.
 ROLE_SETTINGS = f"""
 SELECT CASE s.setrole WHEN 0 THEN 'the database' ELSE 'the role ' || pg_get_userbyid(s.setrole) END AS who,
     CASE s.setrole WHEN 0 THEN current_user ELSE pg_get_userbyid(s.setrole) END AS role,

@@ -44,7 +44,7 @@ EXPECTED: Final = {
     "ignore_system_indexes": "off",
 }
 _AS_CONNECTED: Final = "SET SESSION AUTHORIZATION DEFAULT; SET ROLE NONE; RESET ALL"
-_FIRST_WITH_TRANSACTION_TIMEOUT: Final = 170000  # this version of a server has the setting
+_FIRST_WITH_TRANSACTION_TIMEOUT: Final = 170000  # the first version with this setting
 _HOMES: Final = """
 SELECT n.nspname::text FROM pg_namespace n WHERE 3 = (SELECT count(*) FROM pg_class c
     WHERE c.relnamespace = n.oid AND c.relkind IN ('r', 'p') AND c.relpersistence <> 't'
@@ -102,9 +102,10 @@ def pin(driver: psycopg.Connection[Any], schema: str) -> tuple[str, str]:
 
 
 def _without_limits(driver: psycopg.Connection[Any]) -> Iterator[LiteralString]:
-    """Yield the statements that remove limits which would end a check, as far as the server and the role allow it.
+    """Yield the statements that remove limits, because a limit could end a check.
 
-    No option of the connection can do so: a server that does not know a setting refuses the connection.
+    Only statements that the server and the role allow are yielded. Options of the connection cannot remove limits: a
+    server that does not know a setting refuses the connection.
     """
     if driver.info.server_version >= _FIRST_WITH_TRANSACTION_TIMEOUT:
         yield "SET transaction_timeout = 0"
@@ -132,7 +133,7 @@ def _set_path(driver: psycopg.Connection[Any], schema: str) -> None:
 @cache
 def _path_statement(schema: str) -> bytes:
     quoted = schema.replace('"', '""')
-    return f'SET search_path = "{quoted}", pg_temp'.encode()  # unless the path names temporary tables, they come first
+    return f'SET search_path = "{quoted}", pg_temp'.encode()  # last: otherwise, temporary tables come first
 
 
 def is_pinned(driver: psycopg.Connection[Any], where: str, schema: str) -> bool:
@@ -145,7 +146,7 @@ def is_pinned(driver: psycopg.Connection[Any], where: str, schema: str) -> bool:
     before, driver.autocommit = driver.autocommit, True
     try:
         if next(foreign_code(driver, briefly=True), None):
-            return False  # opening another session says why
+            return False  # a new session raises the reason
         homes = [schema] if schema else [row[0] for row in driver.execute(_HOMES)]
         return _value(driver, _WHERE) == where and (not homes or where.endswith(f".{homes[0]}"))
     finally:

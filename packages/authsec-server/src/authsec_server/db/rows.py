@@ -25,7 +25,7 @@ def read(kind: type[T], row: Row[Any], **others: Any) -> T:
 
 
 def read_values(kind: type[T], values: Mapping[str, Any] | RowMapping, **others: Any) -> T:
-    """Return a dataclass as `read` does, if not all values are columns of one row.
+    """Return a dataclass as `read` does, from values that are not all columns of one row.
 
     For example, the values come from a JSON column or from two rows.
     """

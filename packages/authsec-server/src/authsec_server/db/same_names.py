@@ -46,7 +46,7 @@ def same_names(driver: psycopg.Connection[Any]) -> Iterator[str]:
 
 
 def _suspects(rows: Iterator[bytes], key: bytes) -> set[int]:
-    """Return the short hashes that several rows have. The random key keeps others from choosing rows of one hash."""
+    """Return the short hashes that several rows have. The key is random, so nobody can choose rows with one hash."""
     buckets = [array("Q") for _ in range(_BUCKETS)]  # a set of all would take ten times the memory
     for row in rows:
         short = _short(row, key)

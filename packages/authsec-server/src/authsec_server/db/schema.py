@@ -146,7 +146,7 @@ def read_canonical_json(text: Any) -> Any:
 
 
 def _is_shallow(value: Any, text: str) -> bool:
-    if text.count("[") + text.count("{") <= _DEEPEST:  # an upper bound of the depth, and mostly enough
+    if text.count("[") + text.count("{") <= _DEEPEST:  # an upper bound of the depth; this test is mostly enough
         return True
     level = [value]
     for _ in range(_DEEPEST):
@@ -156,5 +156,5 @@ def _is_shallow(value: Any, text: str) -> bool:
 
 
 def _is_unicode(value: Any, text: str) -> bool:
-    """Whether UTF-8 can encode all text of the value. Raises `UnicodeEncodeError` if not."""
+    """Return true if UTF-8 can encode all text of the value. Otherwise raise `UnicodeEncodeError`."""
     return "\\ud" not in text or bool(json.dumps(value, ensure_ascii=False).encode())

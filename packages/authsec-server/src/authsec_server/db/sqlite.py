@@ -35,8 +35,8 @@ from authsec_server.failures import Fault, Unavailable
 from authsec_server.private_files import make_private
 
 BUSY_MILLISECONDS = 5000
-RELOAD_SECONDS = 5.0  # so often a connection reads the schema and its cached pages anew
-_OPENINGS = 10  # another thread may open a file of its own meanwhile
+RELOAD_SECONDS = 5.0  # between two reloads of a connection's schema and cached pages
+_OPENINGS = 10  # attempts; another thread may open its own file meanwhile
 _DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 _LOCKED = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
 _NO_UTF_8 = "the file has a text that is not UTF-8"
@@ -55,10 +55,10 @@ class SQLite(Database):
         self._files = tuple(Path(f"{self._file}{suffix}") for suffix in ("", "-wal", "-shm"))
         self._serves = False
         self._served_file: ServedFile | None = None
-        self._has_own_log = False  # once that was seen
-        self._identities: dict[Path, Identity] = {}  # of the files that are open
+        self._has_own_log = False  # whether `_refuse_leftovers` found no foreign file
+        self._identities: dict[Path, Identity] = {}  # the identities of the open files
         self._opening = threading.Lock()
-        self._noting = threading.RLock()  # damage
+        self._noting = threading.RLock()  # to note damage
         self.lacks_wal = sqlite_files.lacks_wal(self._file)  # before the first connection makes such a file
         self._readers = _engine(url, "BEGIN", self._open, read_only=True, pool_size=8, max_overflow=0, pool_timeout=5)
         # One connection for the writer's thread, and one for a moment to set the mark.
@@ -197,7 +197,7 @@ class SQLite(Database):
         if code in _LOCKED:
             return locked(f" This shows which processes use the file: lsof {shlex.quote(str(self._file))}")
         full = self._failure(error, "opened") if code == sqlite3.SQLITE_FULL else None
-        # Of a file that is damaged or something else, or cannot be opened, SQLite's own words say the most.
+        # If the file is damaged, is no database or cannot be opened, SQLite's own message is the most exact.
         words = error.orig if isinstance(error, DatabaseError) else _NO_UTF_8
         other = f"The database file {self._file} cannot be used: {words}."
         return full or Unavailable(other, "Check the data folder.")
@@ -208,7 +208,7 @@ class SQLite(Database):
     def begin_serving(self) -> None:
         if not self.lacks_wal:
             self._serves = True
-            # A full disk: then a plain copy is not recognised, and nothing else.
+            # The disk may be full. Then only a plain copy is not recognised.
             with suppress(sqlite3.Error, DatabaseError), closing(self._writer.engine.raw_connection()) as connection:
                 sqlite_files.set_mark(cast("sqlite3.Connection", connection.driver_connection))
             if self._served_file is None:
@@ -218,7 +218,7 @@ class SQLite(Database):
     def look_at_file(self) -> None:
         with self._noting, suppress(OSError):  # SQLite says what cannot be read
             if self._served_file is not None and self._served_file.is_overwritten():
-                self.damaged = REASON  # before the mark, which waits for the disk
+                self.damaged = REASON  # set first, because writing the mark waits for the disk
                 self._served_file.mark()
 
     def close(self) -> None:
@@ -229,8 +229,8 @@ class SQLite(Database):
             self._served_file.close()
         if self.damaged == REASON:
             return
-        if not self.lacks_wal:  # else the next start must recognise it as well
-            with suppress(sqlite3.Error):  # the next who closes it removes the mark
+        if not self.lacks_wal:  # else the next start must recognise the plain copy, too
+            with suppress(sqlite3.Error):  # the next program that closes the file removes the mark
                 sqlite_files.remove_mark(self._file, served=self._serves)
 
 
@@ -269,8 +269,8 @@ def _engine(url: str, begin: str, opened: _Opened, *, read_only: bool = False, *
 
     @event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:
-        # SQLite reads the schema again if its cookie differs; whoever writes the file by hand keeps the cookie.
-        # SQLite keeps the pages that it has read until others commit: bytes that were put back would stay in its cache.
+        # SQLite reads the schema again if its cookie differs. A person who writes the file by hand keeps the cookie.
+        # SQLite also caches pages until another commit. A forged page could stay cached for a long time.
         if monotonic() >= connection.info.get("reload_at", 0.0):
             connection.exec_driver_sql("PRAGMA writable_schema = RESET")
             connection.exec_driver_sql("PRAGMA shrink_memory")

@@ -23,7 +23,7 @@ from authsec_server.db.sqlite_reading import limit_cache
 from authsec_server.failures import Conflict, Failure, Fault, Invalid, NotFound, StartupRefused, Unavailable
 
 _CHECK: Final = "Check the database: authsec audit verify."
-_PAGES_AT_ONCE: Final = -1  # in one step: whatever is written meanwhile, the copy is of one moment
+_PAGES_AT_ONCE: Final = -1  # all pages in one step, so that the copy shows one moment
 
 
 def lacks_wal(path: Path) -> bool:
@@ -52,9 +52,9 @@ def copy_database(source: Path, target: Path) -> None:
     """Copy the database at one moment, while servers use it. The copy needs no other file.
 
     The target is a new file that only its owner can read. The whole copy appears at once or not at all. Raises
-    `NotFound` when the target's folder does not exist, `Conflict` when the target exists, `Invalid` when the target
-    cannot be written, `Unavailable` when the copy fails, and `StartupRefused` for a `-wal` file of another database and
-    for a file that was overwritten while a server was using it.
+    `NotFound` if the target's folder does not exist, `Conflict` if the target exists, and `Invalid` if the target
+    cannot be written. Raises `Unavailable` if the copy fails. Raises `StartupRefused` for a `-wal` file of another
+    database, and for a file that was overwritten while a server used it.
     """
     refuse_overwritten(source)
     refuse_leftovers(source)
@@ -68,10 +68,10 @@ def copy_database(source: Path, target: Path) -> None:
         os.close(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
         try:
             _copy(source, draft)
-            if not lacking:  # of a server that was killed, this may have been the last to close the file
+            if not lacking:  # after a killed server, this may be the last close of the file
                 remove_mark(source)
             _sync(draft)
-            os.link(draft, target)  # unlike a rename, it never replaces
+            os.link(draft, target)  # unlike a rename, a link never replaces a file
         finally:
             for each in (draft, Path(f"{draft}-journal"), Path(f"{draft}-wal"), Path(f"{draft}-shm")):
                 each.unlink(missing_ok=True)
@@ -124,7 +124,7 @@ def _mark_of(path: Path) -> int:
 
 def _write_mark(connection: sqlite3.Connection, mark: int) -> None:
     connection.execute(f"PRAGMA application_id={mark}")
-    connection.execute("PRAGMA wal_checkpoint(PASSIVE)")  # else it would be in the -wal file
+    connection.execute("PRAGMA wal_checkpoint(PASSIVE)")  # else the mark would be only in the -wal file
 
 
 def _wal(path: Path) -> Path:
@@ -132,7 +132,7 @@ def _wal(path: Path) -> Path:
 
 
 def _sync(path: Path) -> None:
-    if os.name == "nt" and path.is_dir():  # folders cannot be opened there
+    if os.name == "nt" and path.is_dir():  # Windows cannot open folders
         return
     descriptor = os.open(path, os.O_RDONLY)
     try:

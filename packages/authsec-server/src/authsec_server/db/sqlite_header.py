@@ -42,8 +42,9 @@ class Header:
 def open_regular(path: Path) -> BinaryIO:
     """Open a regular file to read it. Raises `OSError`, and `StartupRefused` for anything else at the path.
 
-    The attack: somebody puts a named pipe there, and to open a pipe waits for a writer. The kind is checked before,
-    because to open a device can have effects, and afterwards, because the file can be replaced meanwhile.
+    The attack: somebody puts a named pipe there, and opening a pipe waits for a writer. The kind of file is checked
+    first, because opening a device can have effects. It is checked again afterwards, because somebody can replace the
+    file meanwhile.
     """
     refuse_irregular(path)
     try:
@@ -61,7 +62,7 @@ def open_regular(path: Path) -> BinaryIO:
 def refuse_irregular(path: Path) -> None:
     """Raise `StartupRefused` for anything but a regular file. A missing file is allowed.
 
-    The function does not open the file: to close a file ends the locks that SQLite has on it in this process.
+    The function does not open the file, because closing it would end the locks that SQLite has on it in this process.
     """
     with suppress(OSError):  # SQLite says what cannot be read
         if not stat.S_ISREG(path.stat().st_mode):

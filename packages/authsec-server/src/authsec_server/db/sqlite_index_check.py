@@ -36,7 +36,7 @@ class _Tree:
     """A B-tree in the order of its keys: an index, or a table `WITHOUT ROWID`. All but `name` is SQL.
 
     The last key of an index is the rowid; the last key of a table is the last column of its primary key.
-    `is_unique`: a search ends at an entry without its rowid.
+    If `is_unique` is true, a search finds an entry without comparing its rowid.
     """
 
     name: str
@@ -74,7 +74,7 @@ class _Tree:
 
     @property
     def empty(self) -> str:
-        """Select the entry that a search for the least text finds, if the entry has NULL there.
+        """Select the entry that a search for the empty text finds first, if the entry has NULL in this column.
 
         For such an entry, SQLite compares NULL in another way than a text. So a search for NULL shows no difference.
         """
@@ -85,7 +85,7 @@ class _Tree:
         )
 
     def count_of(self, table: str) -> str:
-        """Count the rows of the table that need an entry. With `IS NOT NULL`, a scan begins by a search past NULL."""
+        """Count the rows that need an entry. For `IS NOT NULL`, SQLite scans from the first value after NULL."""
         return f"SELECT count(*) FROM {table} NOT INDEXED WHERE {self.condition}"  # noqa: S608 - quoted names
 
     def row(self, key: Any) -> str:
@@ -98,7 +98,7 @@ class _Tree:
 
     @property
     def _scan(self) -> str:
-        """The limit keeps SQLite from merging the scan with the search beside it."""
+        """Return the scan as a subquery. The limit keeps SQLite from merging the scan with the search."""
         return (
             f"(SELECT {', '.join(f'{key} AS k{place}' for place, key in enumerate(self.keys))} {self._from} LIMIT -1) e"
         )
@@ -109,7 +109,7 @@ class _Tree:
 
 
 def index_findings(connection: Connection, table: str, genuine: Mapping[str, str]) -> Iterator[str]:
-    """Yield a sentence if the table is damaged, and for each damaged index of it.
+    """Yield a sentence for the damage of the table, and for each damaged index of the table.
 
     SQLite only, after `integrity_check` found nothing. `genuine` has the definitions of the objects that the migrations
     make, by name. An index with another definition is left out: the schema comparison reports it. Raises the driver's
@@ -125,7 +125,7 @@ def index_findings(connection: Connection, table: str, genuine: Mapping[str, str
         return
     yield from _damage(f"table {table}", lambda: _of_rowids(connection, quoted))
     indexes = sorted(sql(f"PRAGMA main.index_list({quoted})").all(), key=lambda each: each.name)
-    # A primary key without an index of its own is another name of the rowid, which ends each key anyway.
+    # A primary key without its own index is the rowid, and each key ends with the rowid anyway.
     rowid = () if any(each.origin == "pk" for each in indexes) else primary_key
     not_null = {each.cid: each.notnull for each in columns}
     for index in indexes:
@@ -162,8 +162,8 @@ def _damage(name: str, find: Callable[[], str]) -> Iterator[str]:
 def _of_rowids(connection: Connection, table: str) -> str:
     """Search for each row of the table by its rowid.
 
-    The rowids descend: to the next higher rowid, SQLite takes a step instead of a search. A search that ends at the
-    rowid of the scan has found the row of the scan, because `integrity_check` finds a rowid that two rows have.
+    The rowids descend, because SQLite reaches the next higher rowid by a step instead of a search. A search that ends
+    at the rowid of the scan has found the row of the scan, because `integrity_check` reports two rows with one rowid.
     """
     statement = (
         f"SELECT e.k FROM (SELECT rowid AS k FROM {table} NOT INDEXED ORDER BY rowid DESC LIMIT -1) e"  # noqa: S608 - a quoted name

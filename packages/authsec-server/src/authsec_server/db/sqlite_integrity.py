@@ -20,11 +20,11 @@ from authsec_server.db.sqlite_reading import any_text, is_late, limit_cache, lim
 from authsec_server.db.text_check import TABLES, sqlite_text_findings
 
 _MOST: Final = 100  # lines of one check
-_NAME: Final = re.compile(rb"[A-Za-z_][A-Za-z0-9_]*")  # SQLite would take another name for a number of lines
-_OF_PAGES: Final = "*** in database main ***"  # so begins what SQLite's check finds in pages, and nothing about rows
+_NAME: Final = re.compile(rb"[A-Za-z_][A-Za-z0-9_]*")  # SQLite would read any other name as a number of lines
+_OF_PAGES: Final = "*** in database main ***"  # the beginning of SQLite's findings about pages, not about rows
 _WITH_OCTET_LENGTH: Final = (3, 43)
 _GENERATED: Final = frozenset({2, 3})  # `hidden` in `PRAGMA table_xinfo`: computed when read, computed when written
-# SQLite stores each other kind of table with other first words.
+# The stored definition of any other kind of table has other first words.
 _ORDINARY: Final = (
     "SELECT CAST(name AS BLOB), substr(CAST(sql AS BLOB), 1, 13) = CAST('CREATE TABLE ' AS BLOB)"
     " FROM sqlite_master NOT INDEXED WHERE type = 'table'"
@@ -34,8 +34,8 @@ _ORDINARY: Final = (
 def sqlite_damage(connection: Connection) -> tuple[list[str], bool]:
     """Check SQLite's tables and indexes. Return the findings, and whether the tables of AuthSec can be read.
 
-    They cannot be read if one of them has another definition than the migrations make, if its rows share pages, or if
-    the check did not end.
+    The tables cannot be read if a definition differs from the migrations, if rows share pages, or if the check did not
+    end.
     Raises the driver's errors when the database is busy.
     """
     findings: list[str] = []
@@ -95,7 +95,7 @@ def _is_plain(connection: sqlite3.Connection, name: bytes | None) -> bool:
 
 
 def _intact(connection: Connection, genuine: Mapping[str, str]) -> Iterator[str]:
-    """Yield the tables that are what the migrations make, together with all indexes that SQLite uses for them."""
+    """Yield the tables that are as the migrations make them, with all indexes that SQLite uses for them."""
     for name, definition in sorted(genuine.items()):
         table = _table(name)
         if not table:
@@ -110,7 +110,8 @@ def _sharing(connection: Connection, tables: Iterable[str], damage: Iterable[str
     """Yield a sentence for each table whose rows have more octets than the file.
 
     The attack: very many rows share the pages of one long text. SQLite reads the whole text for each row, which takes
-    hours, and needs a few instructions for that. `octet_length` reads no such page.
+    hours. The limit on instructions does not end this, because each read has only a few. `octet_length` reads no such
+    page.
     """
     if sqlite3.sqlite_version_info < _WITH_OCTET_LENGTH:
         if any(_OF_PAGES in each for each in damage):
@@ -130,7 +131,7 @@ def _sharing(connection: Connection, tables: Iterable[str], damage: Iterable[str
 
 
 def _lengths(connection: Connection, table: str, column: str) -> Iterator[int]:
-    """Yield the length of each value up to a damaged row. Each column has a statement of its own for such a row."""
+    """Yield the length of each value up to a damaged row. Such a row ends a statement, so each column has its own."""
     name = _quoted(column)
     statement = (
         f"SELECT octet_length({name}) FROM {_quoted(table)} NOT INDEXED WHERE typeof({name}) IN ('text', 'blob')"  # noqa: S608 - quoted names

@@ -24,8 +24,8 @@ _WAL_HEADER: Final = 32
 _FRAME_HEADER: Final = 24
 _JOURNAL_MAGIC: Final = bytes.fromhex("d9d505f920a163d7")
 _LOCK_BYTE: Final = 1 << 30  # the page with this byte is never written
-_NOT_COUNTED: Final = 0xFFFFFFFF  # records of a journal
-_OF_PAGES: Final = "*** in database main ***"  # so begins what SQLite finds in pages, and nothing about rows
+_NOT_COUNTED: Final = 0xFFFFFFFF  # instead of the number of records in a journal
+_OF_PAGES: Final = "*** in database main ***"  # the beginning of SQLite's findings about pages, not about rows
 _DAMAGED: Final = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 
 
@@ -136,7 +136,7 @@ def _damage(path: Path, how: str) -> str:
     except sqlite3.Error as error:
         if is_late(error):
             raise
-        # Another error is a lock, or a folder that cannot be written: whoever opens the file says so.
+        # Another error is a lock or a read-only folder. The program that opens the file reports it.
         return str(error) if (error.sqlite_errorcode & 0xFF) in _DAMAGED else ""
     of_pages = (each for each in found if each.startswith(_OF_PAGES))
     return " ".join(next(of_pages, "").removeprefix(_OF_PAGES).split())

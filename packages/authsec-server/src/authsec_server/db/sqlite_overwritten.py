@@ -1,14 +1,14 @@
 """Detect that another program overwrote a SQLite file while a server was using it.
 
-The usual cause: somebody copies a backup over the file of a running server. The server's next transactions then
-change pages of the copy, and the file becomes a mixture of both databases.
+The usual cause: somebody copies a backup over the file of a running server. The server's next transactions then change
+pages of the copy, and the file becomes a mixture of both databases.
 
-While a server uses a file, its header says that the file has a write-ahead log, and the change counter in the
-header never decreases. A backup has no write-ahead log. A plain copy has an earlier counter, unless the file has
-not changed its size since the copy. Such a copy is not detected.
+While a server uses a file, its header says that the file has a write-ahead log, and the change counter in the header
+never decreases. A backup has no write-ahead log. A plain copy has an earlier counter, unless the file has not changed
+its size since the copy. Such a copy is not detected.
 
-SQLite writes a header of its own into the file when it moves pages of the write-ahead log there. So a server looks at
-the header before each commit, which can move pages, as well as each second.
+SQLite overwrites the header when it moves pages of the write-ahead log into the file. So a server reads the header each
+second, and before each commit, which can move pages.
 
 A file that was overwritten gets a mark (`application_id`), so that no server and no command uses it later.
 """
@@ -41,7 +41,7 @@ def refuse_overwritten(path: Path) -> None:
 class ServedFile:
     """A file that a server uses. Raises `OSError` if the file cannot be opened.
 
-    Close it after the last connection of this process to the file, because that ends all locks of the process.
+    Call `close` after the last connection of this process to the file, because it ends all locks of the process.
     """
 
     def __init__(self, path: Path) -> None:
@@ -66,7 +66,7 @@ class ServedFile:
                 self._mark()
 
     def close(self) -> None:
-        """Close the file. SQLite may have removed the mark, because it wrote its last pages into the file."""
+        """Close the file. If it was overwritten, write the mark again: SQLite's last pages may have removed it."""
         with self._lock:
             if self._overwritten:
                 self._mark()
@@ -86,7 +86,7 @@ class ServedFile:
         return parse_header(octets, os.fstat(self._descriptor).st_size)
 
     def _mark(self) -> None:
-        with suppress(OSError):  # a full disk; the server serves nothing anyway
+        with suppress(OSError):  # the disk is full; the server answers no request anyway
             os.lseek(self._descriptor, MARK_PLACE, os.SEEK_SET)
             os.write(self._descriptor, OVERWRITTEN.to_bytes(4))
             os.fsync(self._descriptor)

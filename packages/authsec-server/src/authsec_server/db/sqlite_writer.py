@@ -2,9 +2,8 @@
 
 Each write has its own savepoint, so a failed write does not affect the others.
 
-If a process freezes while it holds the lock, nothing can release the lock. A caller waits for
-`START_SECONDS`. A write that has not begun by then is cancelled. So no write is made after its caller got an
-error.
+If a process freezes while it has the lock, nothing can release the lock. A caller waits for `START_SECONDS`. A write
+that has not begun by then is cancelled. So no write is made after its caller got an error.
 """
 
 from __future__ import annotations
@@ -25,12 +24,12 @@ from authsec_server.db.database import Access, T, Work, open_tx
 from authsec_server.failures import Fault, OutcomeUnknown, Unavailable
 
 MAX_BATCH = 64
-START_SECONDS = 7.0  # for the work of others that was queued before, and for the lock
+START_SECONDS = 7.0  # for the work that was queued before, and for the lock
 END_SECONDS = 30.0  # for work that has begun, and its commit: a disk may hang
 
 FailureOf = Callable[[BaseException, str], "Unavailable | None"]
-"""Converts an error, with the verb of the attempt, into the failure to raise. Returns None for errors of other
-origin."""
+"""Converts an error into the failure to raise. The second argument is the verb of the attempt, for example "written".
+Returns None for errors of other origin."""
 
 
 def locked(more: str = "") -> Unavailable:
@@ -44,7 +43,7 @@ def primary_code(error: BaseException) -> int:
 
 
 class RolledBack(Exception):
-    """The only job of a transaction has failed, which rolls the transaction back. The job has the error."""
+    """Rolls a transaction back after its only job has failed. The job has the error."""
 
 
 class _Job:
@@ -180,15 +179,15 @@ class Writer:
     def _close_connection(self) -> None:
         connection, self._connection = self._connection, None
         if connection is not None:
-            with suppress(Exception):  # whatever it was, the next transaction opens another
+            with suppress(Exception):  # in any case, the next transaction opens another connection
                 connection.close()
 
     def _told(self, error: BaseException, *, committing: bool) -> Unavailable:
         """Return a new exception for one caller, because each caller raises it in another thread."""
         failure = self._failure(error, "written") or Unavailable("The database cannot be written.")
-        if isinstance(error, Unavailable):  # another file stands at the path
+        if isinstance(error, Unavailable):  # another file is at the path
             failure = Unavailable(error.message, error.remedy, retry_after=error.retry_after, fault=error.fault)
-        if committing and primary_code(error) == sqlite3.SQLITE_IOERR:  # perhaps all was written, and only not synced
+        if committing and primary_code(error) == sqlite3.SQLITE_IOERR:  # perhaps everything was written, but not synced
             failure = OutcomeUnknown("The disk failed during the commit.")
         failure.__cause__ = error
         return failure

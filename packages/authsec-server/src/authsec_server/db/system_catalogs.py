@@ -59,7 +59,7 @@ def _pinned(row: bytes) -> bool:
 
 
 def _of_own_family(row: bytes) -> bool:
-    """Whether the row has an oid of PostgreSQL's own, or belongs to a built-in operator family and built-in types.
+    """Whether the row has a built-in oid, or belongs to a built-in operator family and built-in types.
 
     `ALTER OPERATOR FAMILY` adds rows with any oid, and a superuser gives a row of another family a low oid.
     """
@@ -97,7 +97,7 @@ _CATALOGS: Final = {
         "castsource::regtype || ' to ' || casttarget::regtype",
         _pinned,
     ),
-    # A rule, a child or row security on a catalog of PostgreSQL hides its rows from every query, and not from COPY.
+    # A rule, a child or row security on a catalog hides its rows from every query, but not from COPY.
     "pg_class": _Catalog(
         "oid, relname, relnamespace, relkind, relpersistence, relam, relhasrules, relhastriggers, relhassubclass,"
         " relrowsecurity, relforcerowsecurity, relispartition",
@@ -173,8 +173,8 @@ def compare_system_catalogs(connection: Connection) -> CatalogComparison:
     expected = _reference(version)
     if expected is None:
         not_compared = (
-            "PostgreSQL's own catalogs were not compared: AuthSec does not know the catalogs of version "
-            f"{version}, but those of {_known_versions()}."
+            "PostgreSQL's own catalogs were not compared: AuthSec knows the catalogs of version "
+            f"{_known_versions()}, not of version {version}."
         )
         return CatalogComparison(findings=tuple(dict.fromkeys(findings)), not_compared=not_compared)
     with careful(connection):

@@ -3,8 +3,8 @@
 A query would use functions, operators, casts and indexes that an attacker may have replaced. `COPY` of a table uses
 none of them: it writes each value with the output function of its type. The catalogs are read in the same way.
 
-A session finds a table by an index on the catalogs. So the description of a statement shows to which table a name
-leads, and each copy is of a table with this oid: the rows of the catalogs could give another schema the same name.
+A session finds a table by an index on the catalogs, but rows of the catalogs could give another schema the same name.
+So this module takes a table's oid from the description of a statement, and copies only the table with this oid.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _BYTES: Final = 17
 _JSON: Final = 114
 _SHORT: Final = frozenset({_BOOLEAN, 20, 21, 23, 1184})  # numbers and times
 _TEXTS: Final = frozenset({_JSON, 25, 1042, 1043})
-_CUT_SHORT, _TOO_LONG = 1, 2  # what a query says of the rows of a table
+_CUT_SHORT, _TOO_LONG = 1, 2  # results of the query about the rows of a table
 _PARTITIONED: Final = "p"
 _AS_TEXT: Final = {"t": "true", "f": "false"}  # as `::text` writes a boolean
 _NO_TABLE: Final = frozenset({"42P01", "3F000", "42703"})  # no table, no schema, or a view of the name
@@ -88,9 +88,9 @@ class TableCopies:
                 yield row
 
     def can_read(self, table: str, columns: Sequence[str]) -> bool:
-        """Whether the role may read each partition, and no row is so long that `rows` must not hold it in memory.
+        """Whether the role may read each partition, and no row is too long for `rows`.
 
-        PostgreSQL plans these queries, and would believe a constraint that says that no value is so long. So they run
+        PostgreSQL plans these queries, and a forged constraint could say that no value is so long. So the queries run
         without constraints and indexes. If the answer is wrong nevertheless, `rows` raises an error.
 
         The attack: a cast from `bytea` stores a text with octet 0. PostgreSQL compares the whole text, and shows and
@@ -116,7 +116,7 @@ class TableCopies:
         return _TOO_LONG not in found
 
     def _relation(self, table: str) -> _Relation:
-        """Return the table. If there is none, PostgreSQL says so when the result is copied."""
+        """Return the table. If the table is missing, PostgreSQL reports this when the result is copied."""
         return self._table(table) or _Relation("", self._driver.schema, table, "")
 
     def _table(self, name: str) -> _Relation | None:
@@ -149,9 +149,10 @@ class TableCopies:
             yield from self._parts(child)
 
     def _read_relations(self, oid: str) -> Mapping[str, _Relation]:
-        """Return this relation, those of the session's schema, and all that inherit from them, by their oids.
+        """Return this relation, the relations of the session's schema, and all children of these relations, by oid.
 
-        The attack: somebody makes tables with millions of columns in another schema. Their rows are read, and not kept.
+        The attack: somebody makes tables with millions of columns in another schema. Rows of such tables are read, but
+        not kept in memory.
         """
         schemas = {
             each for each, name in self._catalog("pg_namespace", "oid", "nspname") if name == self._driver.schema
@@ -179,7 +180,7 @@ class TableCopies:
         return found
 
     def _children(self, wanted: set[str]) -> Mapping[str, list[str]]:
-        """Return the relations that inherit from the wanted ones, by their parents. They are added to `wanted`."""
+        """Return the children of the wanted relations, by their parents. The children are added to `wanted`."""
         size = 0
         while size < len(wanted):  # a relation may come before its parent
             size, found = len(wanted), dict[str, list[str]]()

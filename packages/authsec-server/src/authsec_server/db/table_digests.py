@@ -110,7 +110,7 @@ class TableChanges:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._before: dict[str, dict[tuple[Any, ...], int | None]] = {}
-        self._after: dict[str, dict[tuple[Any, ...], int]] = {}  # of the same rows, when their digests were computed
+        self._after: dict[str, dict[tuple[Any, ...], int]] = {}  # the same rows when their digests were computed
         self._tell: Callable[[Digests], None] | None = None
 
     @classmethod
@@ -149,7 +149,7 @@ class TableChanges:
     def written_again(self) -> str:
         """Return the name of a table with a row that has changed since `settle`, or an empty text.
 
-        The attack: code of others that the database runs in a later statement undoes a part of the change.
+        The attack: foreign code that the database runs in a later statement undoes a part of the change.
         """
         settled = self._after.items()
         return next((name for name, after in settled if self._elements(name, self._before[name]) != after), "")
@@ -185,7 +185,7 @@ class TableChanges:
         rows = [*self._rows(name, statement.whereclause, locked=True)]
         if self._lacks_a_row(name, statement.whereclause, len(rows)):
             raise Unavailable(
-                f"A row of the table {name} is gone, which this change has just read.",
+                f"This change has just read a row of the table {name}, and now the row is missing.",
                 "Somebody else writes to the database. To see the findings: authsec audit verify",
             )
         for row in rows:
@@ -194,10 +194,10 @@ class TableChanges:
             self._see_children(name, rows)
 
     def _lacks_a_row(self, name: str, condition: Any, found: int) -> bool:
-        """Whether the condition names a row by its key that is not there, though it has matched `found` rows.
+        """Whether the condition names a row by its key, but the row is missing. The condition matched `found` rows.
 
-        A change writes by key only what it has read before. The attack: raw SQL takes the row away meanwhile, and puts
-        it back later.
+        A change writes by key only rows that it has read before. The attack: raw SQL deletes the row meanwhile, and
+        inserts it again later.
         """
         parts = [each for each in _conditions(condition) if (getattr(each.left, "name", ""),) == DIGESTED[name].key]
         if len(parts) != 1:
@@ -246,7 +246,7 @@ class TableChanges:
 
 
 def _conditions(condition: Any) -> Iterator[BinaryExpression[Any]]:
-    """Yield the condition, or its parts if it joins several with AND."""
+    """Yield the parts of a condition that joins several conditions with AND; otherwise the condition itself."""
     parts = (
         condition.clauses
         if isinstance(condition, BooleanClauseList) and condition.operator is operator.and_
@@ -324,10 +324,10 @@ def _element(name: str, row: Mapping[str, Any]) -> int:
 
 @cache
 def _later_columns() -> Mapping[str, Mapping[str, Any]]:
-    """Return the columns that migrations have added to tables, each with its value in the rows of before.
+    """Return the columns that migrations have added to tables, each with its value in older rows.
 
-    A row with this value has the digest that it had before the migration. No event could record another digest: a
-    migration is no change. `scripts/renew_schema_listings.py` makes the file.
+    A row with this value keeps its digest from before the migration. A migration is no change, so no event records a
+    new digest. `scripts/renew_schema_listings.py` makes the file.
     """
     file = resources.files("authsec_server") / "db" / "listings" / "later_columns.json"
     its: Mapping[str, Mapping[str, Any]] = json.loads(file.read_text("utf-8"))

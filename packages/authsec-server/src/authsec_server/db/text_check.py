@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection
 
-# `verify` compares the text of all other tables with events. Of administrators, no event has the password hash.
+# `verify` compares the text of all other tables with events. No event has the password hash of an administrator.
 TABLES: Final = (
     "administrators",
     "authority",
@@ -48,7 +48,7 @@ def postgresql_text_findings(connection: Connection) -> Iterator[str]:
 
     A table is left out if it is missing or the role may not read it: other checks report it.
     """
-    from authsec_server.db.catalog_copy import is_utf_8  # servers on SQLite do without the driver
+    from authsec_server.db.catalog_copy import is_utf_8  # not imported on SQLite
     from authsec_server.db.table_copy import TableCopies
 
     copies = TableCopies(connection)
@@ -67,7 +67,7 @@ def postgresql_text_findings(connection: Connection) -> Iterator[str]:
 
 
 def cut_short(table: str) -> str:
-    """Return the finding about a text in PostgreSQL that goes on after an octet 0."""
+    """Return the finding about a text in PostgreSQL that continues after an octet 0."""
     return f"The table {table} has a text with octet 0: PostgreSQL shows only the text before it."
 
 

@@ -1,8 +1,8 @@
-"""Find built-in types whose values are shown, sent or received by functions of others.
+"""Find built-in types whose values are shown, sent or received by foreign functions.
 
-The attack: `ALTER TYPE regproc SET (SEND = …)`. The digests of the catalogs are of binary values, as such a function
-sends them, and the function may lie about itself. So this check reads texts: no procedural language can make a
-function that shows a value as a text.
+The attack: `ALTER TYPE regproc SET (SEND = …)`. Such a function sends the binary values from which the digests of the
+catalogs are computed, so it may hide itself. So this check reads texts: no procedural language can make a function
+that shows a value as a text.
 
 A text has the name of a function. So each name must belong to one function of `pg_catalog`, which is PostgreSQL's own.
 """
@@ -51,13 +51,13 @@ def replaced_type_functions(driver: psycopg.Connection[Any]) -> Iterator[str]:
         for function, (end, done) in zip(functions, _COLUMNS.values(), strict=True):
             if function.removeprefix("pg_catalog.") != stem + end or not own.get(stem + end):
                 values = f"Values of PostgreSQL's own type {name}"
-                yield f"{values} are {done} by the function {function}, which is not its own."
+                yield f"{values} are {done} by the function {function}, which is not PostgreSQL's own."
     for oid in missing:
         yield f"PostgreSQL's own type with the oid {oid} is missing."
 
 
 def _own_functions(driver: psycopg.Connection[Any]) -> Mapping[str, bool]:
-    """Return for each name of a function in `pg_catalog` whether it leads to one function, of PostgreSQL itself."""
+    """Return for each function name in `pg_catalog` whether only one function, of PostgreSQL itself, has this name."""
     found = dict[str, bool]()
     columns = ("oid", "proname", "pronamespace", "prolang", "prosrc")
     for row in copied_texts(driver, "pg_catalog.pg_proc", columns):

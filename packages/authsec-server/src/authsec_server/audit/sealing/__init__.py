@@ -6,8 +6,8 @@ Raw SQL can change an event. But it cannot change the signed checkpoints that co
 | module | owns |
 |---|---|
 | `sealer`, `store` | when events are sealed, and by whom; the SQL of the sealed log |
-| `unsealed` | which events one pass seals, and how many; which numbers are settled after it |
-| `seal_places`, `number_history` | which seals are believed: their places, and what the sealer saw at its past passes |
+| `unsealed` | which events one pass seals; up to which number no event can appear later |
+| `seal_places`, `number_history` | which places a genuine seal can have; event numbers and log sizes of past passes |
 | `sealable` | which events may be sealed; their leaf hashes, from the rows as they are stored |
 | `checkpoints` | the claims and the signature of a checkpoint |
 | `sinks` | send checkpoints to a file or an address; retries |
@@ -16,15 +16,19 @@ Raw SQL can change an event. But it cannot change the signed checkpoints that co
 | `verifying` | `authsec audit verify`: the order of all checks |
 | `log_check`, `leaf_walk` | the tree must match each checkpoint; each leaf must match its event |
 | `waiting`, `late_seals` | unsealed events that are suspicious; events that were sealed too late |
-| `scan`, `scratch` | read all rows as stored, without an index; a private copy in another order |
+| `scan`, `scratch` | read all rows as stored, without an index; a private copy for reads in another order |
 | `count_check`, `last_use_check`, `name_check` | compare stored counts, last uses and names with the events |
 | `revocation_check`, `table_check` | compare the table of revocations, and tables with a digest, with the events |
+| `database_check` | check the schema, catalogs and indexes of the database before any other read |
+| `reader_check`, `proved_events` | ask the questions of readers; the answers that must come, from the proved events |
+| `reader_questions`, `reader_sums` | the lists and the sums for which `reader_check` asks |
+| `log_append` | write the leaves and the checkpoint of one pass |
 | `number_check` | compare the sequence of event numbers with the events and their seals |
 | `count_rebuild` | `authsec audit rebuild-counts` |
 | `exporting`, `lines`, `given` | a sealed export: contents and check; form of a line; an export with dropped events |
 | `retention` | drop old months: what must be true before, and what is deleted |
 | `dropped`, `drops` | the signed record of a drop; the rules that each drop must satisfy |
-| `covering`, `uncounted` | which places drop records list; events that the counts then leave out |
+| `covering`, `uncounted` | which drop record lists a place; events that were recorded after the drop of their month |
 | `succession` | which sealing key may sign which checkpoint, after a key was replaced |
-| `restores` | the signed record of a restore, and which lost checkpoints the checks then leave out |
+| `restores` | the signed record of a restore; which missing checkpoints the checks accept |
 """

@@ -14,7 +14,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
-from typing_extensions import TypedDict  # pydantic takes no other below Python 3.12
+from typing_extensions import TypedDict  # before Python 3.12, pydantic accepts only this TypedDict
 
 from authsec_server.audit.api import PATH
 from authsec_server.audit.sealing import service
@@ -51,7 +51,7 @@ class ElsewhereShown(TypedDict):
 class CheckpointShown(TypedDict):
     """The newest signed checkpoint, with the problems that the server knows.
 
-    `overdue` is true if events wait longer for their seal than a running server allows.
+    `overdue` is true if an event has waited too long for its seal.
     `older` is the reason why the database is older than the checkpoints stored outside, or null.
     `not_compared` is the reason why the server could not compare the database with these checkpoints, or null.
     """
@@ -73,7 +73,7 @@ class LeafShown(TypedDict):
 class SealedEvents(TypedDict):
     """Events in the order of sealing. `next` is the cursor: the place of the last leaf that was read.
 
-    `dropped` lists the leaves of dropped events, of which nothing else remains.
+    `dropped` lists the leaves of dropped events. The events themselves were deleted.
     The newest checkpoint, signed at `checkpoint_at`, covers `sealed` leaves.
     """
 

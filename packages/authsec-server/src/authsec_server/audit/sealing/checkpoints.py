@@ -16,7 +16,7 @@ from authsec_server.audit.model import EventKind
 TYPE: Final = "authsec-audit-checkpoint+jwt"
 _SIGNATURE: Final = 64  # octets of an Ed25519 signature (RFC 8032, section 5.1.6)
 _ROOT: Final = re.compile(r"[0-9a-f]{64}")
-CLOCK_TOLERANCE: Final = timedelta(minutes=5)  # longer by far than the clocks of two machines may differ
+CLOCK_TOLERANCE: Final = timedelta(minutes=5)  # much more than the clocks of two machines may differ
 KID: Final = re.compile(r"[A-Za-z0-9_-]{43}")  # an RFC 7638 thumbprint with SHA-256
 Keys = Mapping[str, PublicKey]
 """The trusted keys, by `kid`. A checkpoint is accepted only with the signature of one of these keys."""
@@ -25,20 +25,20 @@ Keys = Mapping[str, PublicKey]
 class CheckpointRefused(Exception):
     """The text is not a valid checkpoint, or none of the keys signed it.
 
-    The message says which of the two is true, without quoting the text.
+    The message says which of the two is true. It does not quote the text.
     """
 
 
 class NoCheckpoint(CheckpointRefused):
-    """The text is not a checkpoint, or only a part of a checkpoint, because the line was not written completely."""
+    """The text is not a checkpoint, or only the beginning of one: its line was not written completely."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Checkpoint:
     """A signed tree checkpoint: at the time `at`, `size` events were sealed. `root` is the tree's root hash (hex).
 
-    The checkpoint covers every event numbered up to `through`. An event with such a number that appears later
-    was inserted by raw SQL.
+    The checkpoint covers every event numbered up to `through`. If an event with such a number appears later, raw SQL
+    inserted the event.
     `authority_version` is the authority version of the database at that time.
     `signing_keys` are the `kid`s of the active and the prepared key for tokens.
     After a restore, `authority_version` and `signing_keys` show what the database lost.
@@ -49,7 +49,7 @@ class Checkpoint:
     through: int
     at: datetime
     signed: str = field(repr=False)
-    kid: str = ""  # of the key that signed it
+    kid: str = ""  # the id of the key that signed the checkpoint
     authority_version: int | None = None
     signing_keys: tuple[str, ...] = ()
 

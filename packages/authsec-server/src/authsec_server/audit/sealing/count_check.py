@@ -1,7 +1,7 @@
 """Check whether the stored counts match the events. For dropped months, check the counts by signed digests.
 
-The attack: dashboards, last uses and used actions come from tables that no seal covers.
-Raw SQL changes a count, and every event still matches its seal.
+Dashboards, last uses and used actions come from tables that no seal covers.
+The attack: raw SQL changes a count in such a table, and every event still matches its seal.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from authsec_server.audit.recount import CountDifference, Recount
 from authsec_server.audit.sealing.dropped import DropRecord
 from authsec_server.audit.sealing.scan import Scan
 
-MOST: Final = 10  # findings of one table that are told one by one
+MOST: Final = 10  # findings of one table that are listed; further ones are only counted
 _PLAIN: Final = re.compile(r"[\w.:/@ -]{0,80}", re.ASCII)
 BEGINNING: Final = datetime(2000, 1, 1, tzinfo=UTC)  # `counted.until` of a new database
 

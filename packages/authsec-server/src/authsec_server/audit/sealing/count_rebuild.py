@@ -3,7 +3,7 @@
 The events are read on one snapshot. Then the difference is added to each stored count.
 Servers may count during a rebuild, because the roll-up also only adds to stored counts.
 Each write changes the number `counted.rebuilds`.
-If a concurrent rebuild finds that number changed, the concurrent rebuild ends.
+If a rebuild finds that another rebuild changed the number, it ends.
 """
 
 from __future__ import annotations
@@ -56,9 +56,9 @@ from authsec_server.db.matching import in_batches
 from authsec_server.failures import Conflict
 from authsec_server.principal import Act, Role
 
-PIECE: Final = 1000  # rows of one transaction; on SQLite tokens wait while it writes
+PIECE: Final = 1000  # rows of one transaction; on SQLite, token requests wait for its end
 EXAMPLES: Final = 20
-_NUMBERS: Final = 2**31  # of rebuilds: the first follows the last
+_NUMBERS: Final = 2**31  # `counted.rebuilds` stays below this number, and then begins again
 _STORED: Final[Mapping[str, Table]] = {
     table.name: table for table in (hourly_counts, client_counts, daily_uses, last_uses)
 }
@@ -69,7 +69,7 @@ class Rebuilt:
     """The result of a rebuild: for each table, the number of `rows` that differ, with `examples`.
 
     `mark` is true if the progress mark of the roll-up is replaced.
-    Rows of months before `dropped_before` stay unchanged. It is empty if no month was dropped.
+    Rows of months before `dropped_before` stay unchanged. If no month was dropped, `dropped_before` is empty.
     """
 
     rows: Mapping[str, int]
@@ -127,7 +127,7 @@ class _Plan:
         self._wanted = wanted
         odd = {name: len(rows) + recount.more_odd[name] for name, rows in recount.odd.items()}
         differing = {table.name: sum(1 for _ in recount.differences(table)) for table in TABLES}
-        self.more = any(recount.more_odd.values())  # the next plan finds these rows again
+        self.more = any(recount.more_odd.values())  # this plan leaves some rows out; the next plan finds them
         self.rebuilt = Rebuilt(
             rows={name: odd[name] + differing[name] for name in odd},
             mark=mark != wanted,
@@ -197,7 +197,7 @@ def _plan(database: Database, act: Act, keys: Keys) -> _Plan:
 
 
 def _planned(tx: Tx, act: Act, keys: Keys, highest: int | None) -> _Plan:
-    report = verify(tx, keys, now=act.now, counts=False, readers=False)  # it reads the rows as `verify` does
+    report = verify(tx, keys, now=act.now, counts=False, readers=False)  # proves the rows that are counted here
     if report.findings:
         raise Conflict(
             f"The audit log was changed after it was sealed, so its events cannot be counted. {report.findings[0]}",
@@ -221,7 +221,7 @@ def _planned(tx: Tx, act: Act, keys: Keys, highest: int | None) -> _Plan:
             if difference.rows > 1:
                 raise Conflict(sentence(difference), "The table's key is broken: restore a backup of the database.")
         plan = _Plan(recount, mark, wanted, dropped.before if dropped else "")
-        opening.pop_all()  # the plan closes it
+        opening.pop_all()  # the plan closes `recount`
         return plan
 
 
@@ -232,9 +232,9 @@ def _is_right(tx: Tx, mark: Mark, now: datetime) -> bool:
 
 
 def _new_mark(tx: Tx, mark: Mark, highest: int | None, until: datetime) -> Mark:
-    """Return a new progress mark. Its `through` is the highest event number below which nothing can change.
+    """Return a new progress mark, with the highest possible `through`.
 
-    Up to that number, no further event can appear, and no refusal can get further occurrences.
+    Up to the event number `through`, no further event can appear, and no refusal can get further occurrences.
     Raises `Conflict` if a transaction that writes events lasts too long.
     """
     if highest is None:
@@ -254,7 +254,7 @@ def _write(tx: Tx, piece: Callable[[Connection], None], rebuilds: int) -> None:
 
 
 def _next(rebuilds: int) -> int:
-    """Return a different number, in range even if raw SQL stored a huge one: rebuilds only compare it."""
+    """Return the next value of `counted.rebuilds`. It is in range even if raw SQL stored a huge number."""
     return (rebuilds + 1) % _NUMBERS
 
 
@@ -285,7 +285,7 @@ def _correct_numbers(connection: Connection, table: CountTable, differences: Seq
 
 
 def _correct_uses(connection: Connection, table: CountTable, differences: Sequence[CountDifference]) -> None:
-    """Set the last uses to those of the events. Keep a later time that a roll-up has stored in the meantime."""
+    """Set each last use to the time in the events. Keep a later time that a roll-up has stored in the meantime."""
     statement = _insert(connection, last_uses)
     new = [_typed_key(each) | _typed_uses(each.say) for each in differences if each.kept is None]
     if new:
@@ -326,7 +326,7 @@ def _uses_update(dialect: str) -> Any:
 def _delete(
     connection: Connection, its: Table, table: CountTable, differences: Sequence[CountDifference], empty: Any
 ) -> None:
-    """Delete the rows of these differences that match the condition `empty` after the correction."""
+    """Delete the rows of these differences that are empty (condition `empty`) after the correction."""
     if not differences:
         return
     keys = (its.c[name] == bindparam(f"key_{name}", type_=its.c[name].type) for name in table.key)

@@ -1,8 +1,8 @@
 """Find the drop record that lists a place of the sealed log. Pure.
 
-The search is made for callers that go through the places in ascending order.
-The attack: the holder of the key signs thousands of drop records.
-So a record costs time only where one of its runs of places begins, not at each leaf.
+Callers must ask for places in ascending order.
+The attack: the holder of the key signs thousands of drop records, so that a check takes hours.
+So the search looks at a record only where one of its runs of places begins, not at each leaf.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ class Covering:
     """Runs of places in the sealed log, each with the index of its record. Ask for places in ascending order."""
 
     def __init__(self, runs: Sequence[tuple[Run, int]]) -> None:
-        self._runs = sorted(runs, reverse=True)  # the next one is the last
-        self._open: list[tuple[int, int]] = []  # heap of index and last place
+        self._runs = sorted(runs, reverse=True)  # descending: `pop` returns the next run
+        self._open: list[tuple[int, int]] = []  # a heap of pairs: a record's index, and the last place of a run
         self._all, self._place = runs, -1
 
     def first_at(self, place: int) -> int | None:
         """Return the lowest index of a record that lists this place; None if no record lists the place."""
-        if place < self._place:  # only a log that was tampered with goes back
+        if place < self._place:  # places descend only in a log that was tampered with
             return min((index for (first, last), index in self._all if first <= place <= last), default=None)
         self._place = place
         while self._runs and self._runs[-1][0][0] <= place:

@@ -5,7 +5,8 @@ So the catalogs and the schema are compared before any table of AuthSec is read.
 
 SQLite calls only its own functions, but an expression can take hours. SQLite computes the expressions of views and
 generated columns when a statement reads them, and the expressions of constraints and indexes when it checks a table.
-So only tables with the migrations' definition are checked. If one of them has another definition, nothing is read.
+So SQLite checks only tables with the migrations' definition. If a table of AuthSec has another definition, no table is
+read.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ class DatabaseCheck:
     """The checks of one database and their results so far.
 
     If a later read fails and `explains_errors` is true, the findings so far are the reason.
-    Without `readers`, nobody wants to ask the questions of readers afterwards.
+    Without `readers`, the caller does not ask the questions of readers.
     """
 
     connection: Connection
@@ -58,7 +59,7 @@ class DatabaseCheck:
             catalogs = compare_catalogs(self.connection)
             self.checked = Integrity(findings=catalogs.findings)
             self.explains_errors = bool(catalogs.findings)
-            hold_tables(self.connection, tables_of_authsec())  # else a copy could take a table's place for a moment
+            hold_tables(self.connection, tables_of_authsec())  # else a copy could get a table's name for a moment
             self._compare_schema()
         self.checked = integrity(self.connection, deep=deep, catalogs=catalogs)
         self.explains_errors |= bool(self.checked.findings)
@@ -73,8 +74,8 @@ class DatabaseCheck:
     def end(self) -> bool:
         """Look for foreign code once more, now that the tables were read. Return whether to ask readers' questions.
 
-        The attack: somebody adds such code after `run` has looked for it, and the session reads other values or, by
-        another search path, other tables.
+        The attack: somebody adds foreign code after `run` has looked for it. The code makes the session read false
+        values, or sets a search path that leads to other tables.
         """
         if self.is_postgresql:
             with any_text_of_catalogs(self.connection):
@@ -88,7 +89,7 @@ class DatabaseCheck:
         return self.checked.is_readable
 
     def unreadable(self) -> Report:
-        """Return the report on a damaged database whose tables cannot be read to the end."""
+        """Return the report on a database that is too damaged to read all tables."""
         more = max(0, len(self.findings) - MOST)
         findings = (*self.findings[:MOST], "The tables could not be read to the end.")
         return Report(sealed=0, not_yet=0, last=None, findings=findings, more=more)
@@ -102,6 +103,6 @@ def unopened(reason: str) -> Report:
 def damage(tx: Tx) -> Report | None:
     """Return a report if the database is too damaged to be read; None if its indexes and schema are intact."""
     check = DatabaseCheck(tx.connection)
-    with suppress(DatabaseError):  # of a damaged file even the schema may be unreadable
+    with suppress(DatabaseError):  # in a damaged file, even the schema may be unreadable
         check.run()
     return check.unreadable() if check.explains_errors else None

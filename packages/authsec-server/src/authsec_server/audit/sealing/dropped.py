@@ -1,6 +1,6 @@
 """Drop records: each lists the events that were dropped from the log, and is signed by the sealing key.
 
-An event contains the record, and is sealed before the first row is deleted.
+An event contains the record. This event is sealed before the first row is deleted.
 Raw SQL can insert an event that is then sealed, but it cannot sign a record.
 """
 
@@ -63,7 +63,7 @@ class DropRecord:
     at: datetime
     checkpoint: Checkpoint
     signed: str = field(repr=False)
-    kid: str = ""  # of the key that signed it
+    kid: str = ""  # the id of the key that signed the record
     counts: Mapping[str, str]  # SHA-256 of each count table's rows before the cut
     tables: Mapping[str, str]  # the digest of each table with digests, at the authority version `version`
     version: int
@@ -101,7 +101,7 @@ def runs(places: Iterable[int]) -> tuple[Run, ...]:
 def sign_drop(record: Mapping[str, Any], *, at: datetime, issuer: str, key: PrivateKey) -> str:
     """Sign the drop record, and return the signed text.
 
-    The members of `record` are those of `DropRecord`. Its `checkpoint` is the signed text of the checkpoint.
+    `record` has the members of `DropRecord`, with the signed text of the checkpoint as `checkpoint`.
     """
     header = {"typ": TYPE, "kid": key.public.thumbprint()}
     return sign_compact(header, {"iss": issuer, "iat": int(at.timestamp()), **record}, key)
@@ -109,7 +109,7 @@ def sign_drop(record: Mapping[str, Any], *, at: datetime, issuer: str, key: Priv
 
 def read_drop(signed: str, keys: Keys) -> DropRecord:
     """Verify the signatures of the record and of its checkpoint, and return the record. Raises `CheckpointRefused`."""
-    kid, claims = signed_claims(signed, keys, TYPE, "record of what was dropped")
+    kid, claims = signed_claims(signed, keys, TYPE, "record of dropped events")
     checkpoint = read_checkpoint(str(claims.get("checkpoint")), keys)
     try:
         record = DropRecord(
@@ -143,11 +143,11 @@ def valid_drops(signed: Iterable[str | None], keys: Keys) -> list[DropRecord]:
     """Return the drop records that one of the keys signed, each once.
 
     Without such a signature, a record does not permit any event to be missing.
-    The attack: raw SQL copies a signed record into a million events.
+    The attack: raw SQL copies a signed record into a million events. So each record is returned only once.
     """
     found: dict[str, DropRecord] = {}
     for each in signed:
-        with suppress(CheckpointRefused):  # somebody else wrote it: it permits no missing event
+        with suppress(CheckpointRefused):  # a record without a valid signature is ignored
             if each and each not in found:
                 found[each] = read_drop(each, keys)
     return list(found.values())

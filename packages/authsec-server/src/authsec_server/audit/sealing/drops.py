@@ -19,11 +19,12 @@ from authsec_server.audit.sealing.dropped import DropRecord
 class Drop:
     """A drop record, and the facts about it that the pass over the log has found so far.
 
-    - `missing` is the number of its events that are gone. The given exports contain `given` of these.
+    - `missing` is the number of its events that are missing. The given exports contain `given` of the missing events.
     - `sealed` is true if the record itself is sealed. `place` is its place in the sealed log.
     - `covered_at` is the time of the first checkpoint that covers all dropped events.
     - `sealed_at` is the time of the first checkpoint that covers the record.
-    - `overtaken_at` is the time of a checkpoint larger than the record's own that does not cover the record.
+    - `overtaken_at` is the time of a checkpoint that is larger than the one in the record, but does not cover the
+    record.
     """
 
     record: DropRecord
@@ -60,7 +61,7 @@ class Drop:
             yield f"{what} were dropped, but the given files contain only {self.given:,} of them."
 
     def _is_dated_after(self, now: datetime | None) -> str:
-        """Return a text with the time that the record's date wrongly exceeds; empty if the date is valid.
+        """Describe the time that the record's date wrongly exceeds; empty if the date is valid.
 
         The attack: a record dated in the future drops a month that is not over.
         """
@@ -73,20 +74,20 @@ class Drop:
 
 
 class Drops:
-    """All drop records of a log, in order. The checkpoints come in order of size."""
+    """All drop records of a log, in order. Pass the checkpoints to `cover` in the order of size."""
 
     def __init__(self, records: Sequence[DropRecord]) -> None:
         self._all = [Drop(record=record) for record in records]
         self._by_signed = {each.record.signed: each for each in self._all}
         self._dropped_at = Covering([(run, at) for at, record in enumerate(records) for run in record.places])
         self._latest_cut = sorted(records, key=lambda record: record.before, reverse=True)
-        self._left_at = Covering(  # places that records of `_latest_cut` leave out
+        self._left_at = Covering(  # the gaps between the runs that a record lists
             [(run, at) for at, record in enumerate(self._latest_cut) for run in gaps(record.places)]
         )
-        # Each list is in descending order, so that the next checkpoint concerns its end.
+        # Each list is in descending order, because checkpoints ascend and `pop` returns the smallest item.
         self._uncovered = sorted(self._all, key=lambda each: each.record.last_place, reverse=True)
         self._not_overtaken = sorted(self._all, key=lambda each: each.record.checkpoint.size, reverse=True)
-        self._sealed_uncovered: list[Drop] = []  # no checkpoint covers their records yet
+        self._sealed_uncovered: list[Drop] = []  # drops whose sealed record no checkpoint covers yet
 
     def at(self, place: int) -> Drop | None:
         """Return the first drop whose record lists this place in the sealed log; else None."""
@@ -98,7 +99,7 @@ class Drops:
         return self._by_signed.get(signed)
 
     def leaving_out(self, place: int) -> DropRecord | None:
-        """Return the record with the latest cut that lists a later place, but not this one; else None."""
+        """Return the drop record with the latest cut that omits this place but lists a later one; else None."""
         found = self._left_at.first_at(place)
         return None if found is None else self._latest_cut[found]
 
@@ -123,7 +124,7 @@ class Drops:
         self._sealed_uncovered = [each for each in self._sealed_uncovered if each.sealed_at is None]
 
     def findings(self, now: datetime | None) -> Iterator[str]:
-        """Report what the rules do not permit, in a sentence each. See `Drop.findings`."""
+        """Report each violation of the rules in a sentence; see `Drop.findings`."""
         for drop in self._all:
             yield from drop.findings(now)
 
@@ -136,7 +137,7 @@ class Drops:
         """Return the drop record with the latest cut, among the sealed records that have missing events; else None.
 
         If several records have this cut, the first one is returned.
-        The attack: the holder of the key signs other counts in a record that drops nothing.
+        The attack: the holder of the key signs false counts in a record that drops nothing.
         """
         sealed = (each.record for each in self._all if each.sealed and each.missing)
         return max(sealed, key=lambda record: record.before, default=None)
@@ -145,9 +146,9 @@ class Drops:
         """Return why this drop record may not exclude events from the counts; empty if it may exclude them.
 
         The text is a part of a sentence.
-        A record excludes the events of its months that its checkpoint does not cover, because they came later.
+        Events of its months that its checkpoint does not cover were recorded after the drop. The record excludes these.
         """
-        drop = self._by_signed.get(record.signed)  # of two rows with one number, a check reads one
+        drop = self._by_signed.get(record.signed)  # None if another event has the number of the record's event
         if drop is None or not (drop.sealed and drop.missing):
             return "dropped nothing. To finish a drop that was interrupted: authsec audit drop"
         if drop.overtaken_at and drop.sealed_at and drop.sealed_at - drop.overtaken_at > CLOCK_TOLERANCE:
@@ -163,7 +164,7 @@ class Drops:
         return max((each.record.last_place for each in self._all if each.missing), default=None)
 
     def unknown_before(self) -> datetime | None:
-        """Return the time before which some dropped events are in no given export; None if no event is lacking.
+        """Return the time before which some dropped events are in no given export; None if the exports have all events.
 
         The counts before this time cannot be computed again.
         """

@@ -72,7 +72,7 @@ def verify_export(
     size = 0
     waiting: deque[Checkpoint] = (
         deque()
-    )  # kept checkpoints of this size: met in the order of their times among those of the export
+    )  # kept checkpoints of `size` leaves; they and the export's checkpoints are compared in the order of time
     for number, line in enumerate(lines, 1):
         read = read_line(line)
         if read is None and number == 1:
@@ -169,7 +169,7 @@ def _compare(log_check: LogCheck, size: int, read: Mapping[str, Any]) -> None:
     if event is None:
         log_check.report_missing_event(read["place"], number, bytes.fromhex(read["hash"]))
     elif event.get("id") != number or text_hash(exact(event)).hex() != read["hash"]:
-        log_check.add_finding(f"Event {number} was changed: it is not what was sealed.")
+        log_check.add_finding(f"Event {number} was changed: the event differs from its seal.")
     else:
         log_check.confirm_event(size, drop_of(event))
     log_check.append_leaves([(number, bytes.fromhex(read["hash"]))])

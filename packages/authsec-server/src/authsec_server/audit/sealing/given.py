@@ -1,4 +1,4 @@
-"""A sealed export with events that were dropped later. It is read once, in step with the sealed log."""
+"""A sealed export with events that were dropped later. The export is read once, from the first place to the last."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class KeptExport:
 
     @cached_property
     def last_checkpoint(self) -> str:
-        """Return the signed checkpoint in the last line of the export, which is the newest one; empty without one.
+        """Return the signed checkpoint in the last line of the export; empty if that line has none.
 
         The signature is not verified.
         """

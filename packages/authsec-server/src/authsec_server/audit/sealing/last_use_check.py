@@ -5,8 +5,8 @@ The time columns are not in a table digest, because servers write them without a
 The first attack: raw SQL sets a time to NULL, so that a stolen key seems unused.
 The second attack: raw SQL inserts a sign-in event with an earlier time, to explain a forged time.
 
-Servers never set a time back, whatever their clocks say.
-So each time is that of the latest sign-in event, or up to one minute earlier.
+Servers never set a stored time back, even if their clocks go back.
+So each stored time must be the time of the latest sign-in event, or up to one minute earlier.
 The latest event is the one with the latest time.
 """
 
@@ -22,7 +22,7 @@ from authsec_server.audit.sealing.checkpoints import shown_time
 from authsec_server.audit.sealing.scan import Scan
 from authsec_server.principal import PrincipalKind
 
-MOST: Final = 10  # findings that are told one by one
+MOST: Final = 10  # findings that are listed; further ones are only counted
 _BEHIND: Final = timedelta(minutes=1)  # the last use of an admin key is written once a minute
 _EARLIEST: Final = datetime.min.replace(tzinfo=UTC) + _BEHIND
 _LONGEST: Final = 80
@@ -34,7 +34,7 @@ _SCRATCH: Final = (
     "CREATE TABLE came (kind TEXT, id TEXT, at TEXT, number INTEGER, PRIMARY KEY (kind, id, at)) WITHOUT ROWID",
     "CREATE TABLE kept (kind TEXT, id TEXT, at TEXT)",
 )
-_LAST: Final = (  # by time: a planted event of an earlier time has a higher number
+_LAST: Final = (  # by time: an inserted event may have a higher number and an earlier time
     "SELECT k.kind, k.id, k.at, max(c.at), c.number FROM kept k JOIN came c ON c.kind = k.kind AND c.id = k.id"
     " WHERE k.at IS NOT '' GROUP BY k.rowid ORDER BY k.kind, k.id"
 )

@@ -21,7 +21,7 @@ from typing import Final
 from authsec_server.audit.sealing.checkpoints import Checkpoint
 
 LATE: Final = timedelta(minutes=15)
-MOST: Final = 10_000  # groups that are kept. Somebody needs a minute for each one
+MOST: Final = 10_000  # groups that are kept
 
 
 @dataclass(slots=True, kw_only=True)
@@ -58,7 +58,7 @@ class LateSealsWatch:
     found: deque[LateSeals] = field(default_factory=deque)
     more: int = 0
     _checkpoint: Checkpoint | None = None
-    _in_time: str = ""  # events of this time and later are sealed in time
+    _in_time: str = ""  # an event of this time or later was sealed in time
 
     def check(self, number: int, at: str, checkpoint: Checkpoint) -> None:
         """Add the event to a group if it was sealed late. `at` is its time (ISO 8601, UTC, to the microsecond)."""

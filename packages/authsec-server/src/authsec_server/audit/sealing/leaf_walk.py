@@ -25,9 +25,9 @@ class LeafWalk:
     log_check: LogCheck
     unsealed: Waiting
     late: LateSealsWatch = field(default_factory=LateSealsWatch)
-    through: int = 0  # up to this number every event is sealed, the checkpoints say
-    _waiting: list[tuple[int, bytes]] = field(default_factory=list)  # leaves that the tree does not have yet
-    _versions: list[tuple[int, int]] = field(default_factory=list)  # of the authority, each with its largest checkpoint
+    through: int = 0  # the checkpoints cover every event up to this number
+    _waiting: list[tuple[int, bytes]] = field(default_factory=list)  # leaves to append to the tree
+    _versions: list[tuple[int, int]] = field(default_factory=list)  # an authority version, its largest size
 
     def run(self) -> None:
         """Compare each leaf with its event, and the tree with each checkpoint."""
@@ -91,7 +91,7 @@ class LeafWalk:
         """Return the authority version at which the event at this place was sealed.
 
         The result is the lowest version of all checkpoints that cover the place; None if no checkpoint has a version.
-        The attack: a thief of the key signs a single checkpoint with another version.
+        The attack: a person with a stolen key signs a single checkpoint with a false version.
         """
         return min((version for version, size in self._versions if size > place), default=None)
 
@@ -143,7 +143,7 @@ class LeafWalk:
         self._waiting.clear()
 
     def _checkpoints(self) -> Iterator[Checkpoint]:
-        """Yield the checkpoints of the database and those kept elsewhere, by size and then by time."""
+        """Yield the checkpoints of the database and the checkpoints kept elsewhere, by size and then by time."""
         kept = deque(self.log_check.kept)
         for size, at, signed in self.scratch.checkpoints():
             if (checkpoint := self.log_check.read(size, signed)) is None:

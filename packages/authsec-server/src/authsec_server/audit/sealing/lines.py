@@ -28,7 +28,7 @@ def checkpoint_line(signed: str) -> str:
 def read_line(line: str) -> Mapping[str, Any] | None:
     """Parse a line of an export; None if the line is not exactly in the form of an export.
 
-    The attack: a line that another parser reads differently.
+    The attack: somebody writes a line that another JSON parser reads differently.
     """
     try:
         read = json.loads(line)
@@ -41,7 +41,7 @@ def read_line(line: str) -> Mapping[str, Any] | None:
         numbers = all(type(read[name]) is int and 0 <= read[name] < store.MAX_SIZE for name in ("number", "place"))
         return read if numbers and len(bytes.fromhex(read["hash"])) == 32 else None
     except (ValueError, TypeError, RecursionError):
-        return None  # no line that was exported: whoever asked says so
+        return None  # not a line of an export: the caller reports this
 
 
 def exact(content: Mapping[str, Any]) -> str:

@@ -42,7 +42,7 @@ def append(
     counts = {(each.number, each.at): each.occurrences for each in unsealed.events if each.occurrences is not None}
     if not store.lock_counts(tx.connection, counts):
         return False
-    if unsealed.planted:  # they must not keep events from their places and seals
+    if unsealed.planted:  # these seals have places or numbers of the new leaves
         delete_planted(tx.connection, checkpoint.size - len(added), [each.event_id for each in added])
     store.add_leaves(tx.connection, added)
     number_ranges.add(tx.connection, ranges)

@@ -20,7 +20,7 @@ from authsec_server.audit.sealing.late_seals import LateSeals
 from authsec_server.audit.sealing.restores import Restore, declares_lost
 from authsec_server.audit.sealing.succession import Succession
 
-MOST = 100  # findings that are told one by one
+MOST = 100  # findings that are listed; further ones are only counted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,7 +39,7 @@ class Report:
     - `waiting_since` is the time of the oldest event without a seal, if it has waited too long; else None.
     - `dropped` are the drop records with missing events.
     - `unchecked` are sentences about parts that could not be checked.
-    - `skipped` are those of these parts without which the log cannot be called intact.
+    - `skipped` are the unchecked parts without which the log cannot be called intact.
     - `restores` are the recorded restores from a backup, oldest first.
     - `late` are events that were sealed long after their time, grouped by checkpoint.
     - `more_late` is the number of further late events in earlier groups.
@@ -60,8 +60,8 @@ class Report:
     more_late: int = 0
     waiting_since: datetime | None = None
     unproved: tuple[str, ...] = ()
-    tables: Mapping[str, str] = field(default_factory=dict)  # the digests of the rows
-    has_checkpoints: bool = True  # whoever signed them
+    tables: Mapping[str, str] = field(default_factory=dict)  # the digest of each table, computed from its rows
+    has_checkpoints: bool = True  # by any key
 
     @property
     def not_checkable(self) -> int:
@@ -96,19 +96,19 @@ class LogCheck:
     given: Sequence[KeptExport] = ()
     restores: Sequence[Restore] = ()
     now: datetime | None = None
-    held: Callable[[int, Mapping[str, Any]], None] = _ignore  # takes the place and each dropped event that a file holds
+    held: Callable[[int, Mapping[str, Any]], None] = _ignore  # is called with each dropped event of an export
     tree: Tree = field(default_factory=Tree)
-    last: Checkpoint | None = None  # the newest checkpoint beside the log
-    broken: bool = False  # a leaf is missing, or a checkpoint did not fit: what comes after fits no checkpoint either
+    last: Checkpoint | None = None  # the last valid checkpoint that `read` returned
+    broken: bool = False  # a leaf is missing or a checkpoint differs: later checkpoints cannot match either
     findings: list[str] = field(default_factory=list)
     more: int = 0
-    _good: Checkpoint | None = None  # the newest checkpoint that the leaves led to
-    _newest: Checkpoint | None = None  # the last checkpoint that was met
-    _settled: int = 0  # up to this number every event was sealed before the last checkpoint that was met
-    _since: list[int] = field(default_factory=list)  # the first and the last event behind it
+    _good: Checkpoint | None = None  # the newest checkpoint that matches the leaves
+    _newest: Checkpoint | None = None  # the largest checkpoint that was compared
+    _settled: int = 0  # the compared checkpoints cover every event up to this number
+    _since: list[int] = field(default_factory=list)  # the first and the last event number after `_good`
     _has_checkpoints: bool = False
-    _refused: bool = False  # a checkpoint
-    _advised: set[str] = field(default_factory=set)  # names of given files
+    _refused: bool = False  # whether a checkpoint was refused
+    _advised: set[str] = field(default_factory=set)  # names of exports that already have advice
     drops: Drops = field(init=False)
     _restored_to: dict[int, datetime] = field(default_factory=dict)  # when each backup's last checkpoint was signed
 
@@ -116,7 +116,7 @@ class LogCheck:
         checkpoints = [
             *self.kept,
             *(record.checkpoint for record in self.records),
-        ]  # they were signed: the log leads there
+        ]  # a checkpoint in a signed record must match the log as well
         self.kept = sorted(checkpoints, key=lambda checkpoint: (checkpoint.size, checkpoint.at))
         self.drops = Drops(self.records)
 
@@ -134,7 +134,7 @@ class LogCheck:
         self.broken = True
 
     def report_missing_event(self, place: int, number: int, hash_: bytes) -> None:
-        """Handle a leaf whose event is missing. Report the event, except if a drop record lists its place.
+        """Report the missing event of a leaf, except if a drop record lists the place.
 
         A dropped event is compared with the given exports, and differences are reported.
         """
@@ -163,23 +163,23 @@ class LogCheck:
     def _advice(self, file: KeptExport, place: int) -> str:
         """Return advice on an export that may contain events which a restore lost; else an empty text.
 
-        The advice is given once for each export. It is needed if the clock of a server was ahead: the export's last
-        checkpoint is then dated after the restore record.
+        The advice is given once for each export. It is needed if the clock of a server was ahead, because the export's
+        last checkpoint is then dated after the restore record.
         """
         if file.name in self._advised or all(place < each.size for each in self.restores):
             return ""
         self._advised.add(file.name)
         return (
-            " The export may be newer than the restored backup, and its last checkpoint newer than the record of "
-            "the restore. `authsec admin restored --checkpoint` accepts such a checkpoint when it records the "
-            "restore."
+            " Perhaps the restore lost this event, and the clock of a server was ahead. When you record a restore, "
+            "pass the last checkpoint of each export: authsec admin restored --checkpoint FILE. See docs/backup.md."
         )
 
     def check_order(self, number: int) -> None:
         """Report the event if it was sealed after a checkpoint that already covers all events up to its number.
 
-        A thief of the key can seal an event in this way. An event number below 1 is reported as well.
-        In lists by number, the event would come before events that an earlier checkpoint covers.
+        An event number below 1 is reported as well.
+        The attack: a person with a stolen key seals such an event. In lists by number, the event comes before events
+        that an earlier checkpoint covers.
         """
         if number < 1:
             self.add_finding(f"Event {number} was inserted: numbers begin at 1.")
@@ -202,7 +202,7 @@ class LogCheck:
         """Report an event that still exists although a drop should have removed it. `at` is its time (ISO 8601).
 
         A drop must remove all events older than its cut (the time before which it drops).
-        The attack: the holder of the key drops a single event, and signs other counts for all months before the cut.
+        The attack: the holder of the key drops a single event, and signs false counts for all months before the cut.
         """
         record = self.drops.leaving_out(place)
         if record is not None and at < record.before:
@@ -216,9 +216,9 @@ class LogCheck:
         try:
             checkpoint = read_checkpoint(signed, self.keys.keys)
             if checkpoint.size > (end := self.keys.end(checkpoint.kid)):
-                raise CheckpointRefused(f"is signed by a key that was replaced after {end:,}")
+                raise CheckpointRefused(f"is signed by a key that was replaced after {end:,} seals")
         except CheckpointRefused as refused:
-            if self._refused:  # there are as many as minutes
+            if self._refused:  # listed once: a log may have a checkpoint for each minute
                 self.more += 1
             else:
                 self.add_finding(f"The checkpoint of {size:,} seals {refused}.")
@@ -257,9 +257,9 @@ class LogCheck:
         self.broken = True
         fitting = self._good
         self.add_finding(
-            f"The first {checkpoint.size:,} seals do not lead to the checkpoint signed at {when(checkpoint)}"
+            f"The first {checkpoint.size:,} seals do not match the checkpoint signed at {when(checkpoint)}"
             + (
-                f", although the first {fitting.size:,} seals lead to the checkpoint signed at {when(fitting)}"
+                f", although the first {fitting.size:,} seals match the checkpoint signed at {when(fitting)}"
                 if fitting
                 else ""
             )

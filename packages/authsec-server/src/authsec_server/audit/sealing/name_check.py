@@ -1,15 +1,15 @@
 """Check whether the names in the database tables match the names in the events.
 
-The attack: `audit list --agent SLUG` finds the client's id by the slug, in a table that no seal covers.
-The command then lists the events of that id.
-Raw SQL swaps the slugs of two clients, and every event still matches its seal.
+`audit list --agent SLUG` finds the client's id by the slug, in a table that no seal covers.
+The attack: raw SQL swaps the slugs of two clients. The command then lists the events of the wrong client, although
+every event matches its seal.
 
 The name of a thing is in the events that create, edit and delete the thing.
 A thing is not compared if all of its events were dropped.
 
-No id is given again, so nothing is deleted twice.
-The attack: the history of a token takes the slug of a deleted role from the first event of its deletion.
-Raw SQL inserts such an event with another slug in advance.
+Each id belongs to only one thing, so only one change can delete an id.
+The history of a token shows the slug of a deleted role, from the first event that deletes the role.
+The attack: raw SQL inserts an earlier event of this deletion, with another slug.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from authsec_server.audit.sealing.scan import Scan
 from authsec_server.db.schema import canonical_json
 from authsec_server.naming import folded
 
-MOST: Final = 10  # findings of one table that are told one by one
+MOST: Final = 10  # findings of one table that are listed; further ones are only counted
 _LONGEST: Final = 80  # characters of a name in a finding
 _SCRATCH: Final = (
     "CREATE TABLE said (thing TEXT, id BLOB, sealed INTEGER, number INTEGER, at TEXT, name BLOB, owner BLOB,"
@@ -113,7 +113,10 @@ class NameCheck(ScratchCheck):
             self._add_deletion(number, event)
 
     def _add_deletion(self, number: int, event: Mapping[str, Any]) -> None:
-        """Keep what the event deletes. One change may record several events, which differ only in their delegations."""
+        """Store the ids that the event deletes.
+
+        One change may record several events of a deletion, which differ only in their delegations.
+        """
         change = _change(event)
         for thing, id_ in _ended(event):
             its = (thing, _octets(id_))
@@ -140,11 +143,11 @@ class NameCheck(ScratchCheck):
         found = self._scratch.execute("SELECT thing, id, one, other FROM deleted_again ORDER BY one, other, id")
         for thing, id_, one, other in islice(found, MOST):
             yield (
-                f"Event {one} and event {other} both say that the {thing} {_shown(id_)} was deleted: one of them was "
-                "inserted, because no id is given again."
+                f"Event {one} and event {other} both say that the {thing} {_shown(id_)} was deleted: one of the two "
+                "was inserted, because AuthSec never uses an id again."
             )
         if more := sum(1 for _ in found):
-            yield f"{more:,} more events say again that something was deleted."
+            yield f"{more:,} more events record a second deletion of one thing."
 
     def doubts(self, sealed_before: str) -> Iterator[str]:
         """Report names that are only in an event without a seal, if the event is older than `sealed_before`.
@@ -241,7 +244,7 @@ def _said(event: Mapping[str, Any]) -> Iterator[tuple[_Named, str, Any, str | No
     else:
         told = detail if after is None else after
     if named.column not in told:
-        return  # an edit of something else, or an event of before there was such a name
+        return  # an edit of other fields, or an event from before the field existed
     owner = event["client_id"] if named.owner else None
     if id_ := _id_of(named, event):
         yield named, id_, told[named.column], owner, False
@@ -278,7 +281,10 @@ def _ended(event: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 
 
 def _change(event: Mapping[str, Any]) -> bytes:
-    """Return a hash that is the same for all events of one deletion: its last event alone has digests."""
+    """Return a hash that is the same for all events of one deletion.
+
+    The hash leaves out the table digests, because only the last of these events has them.
+    """
     detail = {name: value for name, value in event["detail"].items() if name != DIGESTS}
     its = {name: value for name, value in event.items() if name not in ("id", "delegations", "detail")}
     return sha256(canonical_json([detail, its]).encode()).digest()
@@ -314,7 +320,7 @@ def _octets(value: Any) -> bytes:
     if not isinstance(value, str):
         return b"\x00" + repr(value).encode()
     try:
-        return value.encode("utf-8", "surrogateescape")  # text that was no UTF-8 becomes what it was (see `Scan`)
+        return value.encode("utf-8", "surrogateescape")  # restores octets that are not UTF-8 (see `Scan`)
     except UnicodeEncodeError:
         return value.encode("utf-8", "surrogatepass")
 

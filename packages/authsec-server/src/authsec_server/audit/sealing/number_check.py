@@ -16,7 +16,7 @@ from authsec_server.audit.sealing.scratch import Scratch
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NumberCheck:
-    """The last number of the sequence. `bound` is the number above which no server has got one.
+    """The last number of the sequence. No server has got a number above `bound`.
 
     `findings_before` are about rows of SQLite's sequences. `unchecked` says why the sequence could not be read.
     """
@@ -30,12 +30,12 @@ class NumberCheck:
 
     @classmethod
     def of(cls, connection: Connection) -> Self:
-        """Read the sequence. Call this after the first read of the snapshot: a sequence has no snapshots."""
+        """Read the sequence. A sequence has no snapshots, so call this after the first read of the snapshot."""
         return cls._of_postgresql(connection) if connection.dialect.name == "postgresql" else cls._of_file(connection)
 
     @classmethod
     def _of_postgresql(cls, connection: Connection) -> Self:
-        from authsec_server.db.postgresql_errors import NO_RIGHT, sqlstate  # servers on SQLite do without the driver
+        from authsec_server.db.postgresql_errors import NO_RIGHT, sqlstate  # not imported on SQLite
 
         savepoint = connection.begin_nested()
         try:
@@ -82,7 +82,7 @@ class NumberCheck:
         if self.last > max(sealed, there) + FAR or self.last > self.highest:
             yield (
                 f"The sequence {self.name} was set to {self.last}, although the highest event is {max(sealed, there)}: "
-                "the numbers of new events would end."
+                "new events would get no more numbers."
             )
         for number in scratch.not_sealed_above(self.bound):
             yield f"Event {number} was inserted: the database has given numbers only up to {self.bound}."

@@ -1,11 +1,11 @@
 """The event numbers and the size of the sealed log at the past passes of a sealer. Pure.
 
 A row of the database cannot prove that it existed minutes ago: raw SQL can write any number and any time.
-The sealer remembers both for each pass instead. Two attacks are stopped:
+So the sealer itself remembers numbers and sizes at each pass. This stops two attacks:
 
 - Raw SQL moves an old seal to the number of a new event, so that the event looks sealed. But the old seal has a place
   that was taken before the number existed.
-- Raw SQL renews the time of a counted refusal, so that the refusal waits for its seal. But its number existed before.
+- Raw SQL gives an old counted refusal a new time, so that the sealer does not seal it. But its number existed before.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from typing import Final
 
 from authsec_server.audit.sealing.seal_places import SealPlaces
 
-_APART: Final = timedelta(seconds=10)  # the marks that are kept, except the newest one
-_MOST: Final = 1000  # marks; of more, each second one is forgotten
+_APART: Final = timedelta(seconds=10)  # least time between two marks, except before the newest mark
+_MOST: Final = 1000  # marks; if there are more, every second mark is deleted
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,10 @@ class _Mark:
 
 @dataclass(slots=True)
 class NumberHistory:
-    """What one sealer saw. It begins empty when the process starts: then any place of a verified leaf is possible."""
+    """The marks of one sealer.
+
+    There are no marks when the process starts. Then a seal can have the place of any verified leaf.
+    """
 
     _marks: list[_Mark] = field(default_factory=list)
 
@@ -44,7 +47,7 @@ class NumberHistory:
             self._marks = self._marks[::2]
 
     def seal_places(self, after: int, size: int) -> SealPlaces:
-        """Return which places the seals of events numbered above `after` can have, in a log of `size` leaves."""
+        """Return the places that seals can have in a log of `size` leaves, for events numbered above `after`."""
         first = max((mark.size for mark in self._marks if mark.top <= after), default=0)
         if not self._marks:
             return SealPlaces(size=size)

@@ -32,11 +32,11 @@ from authsec_server.audit.sealing.succession import Succession, succession
 from authsec_server.db import Database, Tx
 from authsec_server.db.served import last_checkpoints_file
 
-TAIL_BYTES: Final = 512 * 1024  # some 800 checkpoints
+TAIL_BYTES: Final = 512 * 1024  # about 800 checkpoints
 MOST_BYTES: Final = 64 * 1024 * 1024
-READ_SECONDS: Final = 5.0  # a mount that hangs is not waited for
+READ_SECONDS: Final = 5.0  # a mount may hang
 LEAVES_AT_ONCE: Final = 10_000
-WALK_AT_MOST: Final = 200_000  # leaves, half a second; of a longer log the stored checkpoints of each minute suffice
+WALK_AT_MOST: Final = 200_000  # leaves, half a second; in a longer log, only stored checkpoints are compared
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,7 +89,7 @@ def last_lines(path: Path, at_most: int) -> CheckpointLines:
             file.seek(start)
             lines = file.read(at_most).decode("ascii", "replace").splitlines()
     except FileNotFoundError:
-        return CheckpointLines()  # nothing was sent there yet
+        return CheckpointLines()  # no checkpoint was sent there yet
     except OSError as error:
         return CheckpointLines(unread=f"{path} cannot be read: {error.strerror}")
     return CheckpointLines(lines=lines[1:] if start else lines, cut=start > 0)
@@ -102,7 +102,7 @@ def outside_checkpoints(lines: Sequence[str], keys: Keys, issuer: str) -> Outsid
         try:
             checkpoints += [read_checkpoint(line, keys)] if line else []
         except NoCheckpoint:
-            continue  # a line that a full disk has torn
+            continue  # an incomplete line, because the disk was full
         except CheckpointRefused:
             kid, claims = unverified(line)
             if kid not in keys and claims.get("iss") == issuer:  # another issuer's key proves nothing here
@@ -135,9 +135,9 @@ def find_problem(tx: Tx, outside: OutsideCheckpoints, keys: Keys) -> str | None:
     if unknown := [kid for kid in outside.unknown if kid not in lost_keys]:
         return (
             f"An outside checkpoint in the file is signed by the sealing key {unknown[0]}, which this database does "
-            "not have. Either the database is older than that key, or the file belongs to another authority or to the "
-            "audit log before a new one was begun. If the file is the wrong one, do not run `authsec admin restored`: "
-            "name a new file with --audit-checkpoints."
+            "not have. Either the database is older than that key, or the file is wrong: it belongs to another "
+            "authority or to an earlier audit log. If the file is wrong, do not run `authsec admin restored`. Name a "
+            "new file with --audit-checkpoints."
         )
     if not checkpoints:
         return None
@@ -191,8 +191,8 @@ def find_older(tx: Tx, checkpoints: Sequence[Checkpoint]) -> str | None:
     raised = max(checkpoints, key=lambda checkpoint: checkpoint.authority_version or 0)
     if (raised.authority_version or 0) > tx.version:
         return (
-            f"The database is older than a checkpoint that it signed at {_when(raised)}: that has authority version"
-            f" {raised.authority_version:,}, the database {tx.version:,}."
+            f"The database is older than a checkpoint that it signed at {_when(raised)}: the checkpoint has "
+            f"authority version {raised.authority_version:,}, but the database has only version {tx.version:,}."
         )
     return None
 
@@ -265,7 +265,7 @@ class Comparison:
     problem: str | None = None
     not_compared: str = ""
     _lines: CheckpointLines = field(default_factory=CheckpointLines)
-    _recorded: int | None = None  # restores, when the file was found to be a copy without its -wal file
+    _recorded: int | None = None  # number of restores when a plain copy was found
     _last: Checkpoint | None = None  # the newest checkpoint that this process saw in the database
 
     def read_file(self) -> None:
@@ -282,7 +282,7 @@ class Comparison:
             self.not_compared = self._lines.unread
 
     def why_not_compared(self) -> str:
-        """Return why it is unknown whether the database is too old; empty if this is known."""
+        """Return why the database was not compared with outside checkpoints; empty if it was compared."""
         if self.problem:
             return ""
         if self.not_compared or self._lines.lines or self._last:
@@ -300,7 +300,7 @@ class Comparison:
         """
         if not self._lines.lines and self._last is None and not self.database.lacks_wal:
             self._note_new_file("is new or empty")
-            return None  # there is nothing to compare with, and the keys may be elsewhere
+            return None  # there are no checkpoints, and perhaps no keys in this database
         keys = self.keys()
         outside = outside_checkpoints(self._lines.lines, keys, self.issuer)
         if self._lines.cut and self.path and not _mostly_checkpoints(outside, self._lines):
@@ -324,15 +324,15 @@ class Comparison:
         if self.path and not self.not_compared and self.database.read(newest_size):
             self.not_compared = (
                 f"{self.path} {why}, although this database has signed checkpoints: this start cannot detect an "
-                "older database. If the path is correct, later starts compare"
+                "older database. If the path is correct, the next start can"
             )
 
     def _copied(self, outside: OutsideCheckpoints, keys: Keys) -> str | None:
         """Return `COPIED` if the database file may be a plain copy that lacks its last transactions; else None.
 
-        The missing `-wal` file raises the suspicion, but alone proves no loss.
-        After a server was killed, another program may close the file completely and leave the server's mark in it.
-        A checkpoint in the file that the last server used, or a restore recorded since, rules out this problem.
+        A missing `-wal` file alone does not prove a loss: after a server was killed, another program may have closed
+        the file and left the server's mark in it.
+        The loss is ruled out by a checkpoint in the last server's checkpoint file, or by a restore recorded since.
         """
         recorded = self.database.read(lambda tx: len(restores_in(tx.connection, keys)))
         self._recorded = recorded if self._recorded is None else self._recorded
@@ -343,7 +343,7 @@ class Comparison:
         return None
 
     def _is_of_last_server(self) -> bool:
-        """Whether the checkpoints come from the file that the last server used. An earlier file has no later ones."""
+        """Whether the checkpoints come from the last server's file. An earlier file lacks newer checkpoints."""
         last = self.database.read(last_checkpoints_file)
         return not last or (self.path is not None and str(self.path.absolute()) == last)
 

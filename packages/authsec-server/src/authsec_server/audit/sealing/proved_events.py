@@ -1,6 +1,6 @@
 """The answers that readers must get, computed from the proved events.
 
-Only the private copy of `verify` is read, and none of the audited database.
+This module reads only the private copy of `verify`, and nothing from the audited database.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from authsec_server.audit.sealing.scratch import LISTED, Scratch
 
 _LOWEST: Final = -(2**63)
 _HIGHEST: Final = 2**63 - 1
-_INDEXES: Final = {  # by their names; for each question of `reader_check`
+_INDEXES: Final = {  # the columns of each index; each question of `reader_check` has an index
     "value_at": "value (at)",
     "value_kind": "value (kind)",
     "value_request_id": "value (request_id)",
@@ -64,9 +64,10 @@ class ProvedEvents:
         return int(self._scratch.query("SELECT count(*) FROM value WHERE number > ?", (number,))[0][0])
 
     def not_unique(self, numbers: Collection[int]) -> frozenset[int]:
-        """Return those of the numbers that several events have. These have no seal, so no answer about them is proved.
+        """Return which of these numbers several events have.
 
-        Not more than an answer has: raw SQL can insert very many.
+        Such events have no seal, so no answer about them is proved. Pass only the numbers of one answer: raw SQL can
+        insert very many such events.
         """
         rows = self._scratch.query(
             "SELECT number FROM event WHERE copies > 1 AND number IN (SELECT value FROM json_each(?))",
@@ -149,7 +150,7 @@ class ProvedEvents:
         return self._sample(most, "true")
 
     def sample_of_tokens(self, most: int) -> list[dict[str, Any]]:
-        """Return at most `most` random events of issued tokens whose key and end are known, as `sample` does."""
+        """Return at most `most` random events of issued tokens with a known key and end, as `sample` does."""
         return self._sample(most, "kid IS NOT NULL AND expires_at IS NOT NULL")
 
     def _sample(self, most: int, only: str) -> list[dict[str, Any]]:
@@ -181,7 +182,7 @@ class ProvedEvents:
         return int(self._scratch.query(statement, (client_id, EventKind.TOKEN_ISSUED, _text(now)))[0][0])
 
     def live_tokens_of_key(self, kid: str, issued_after: datetime, now: datetime) -> int:
-        """Return how many tokens the key signed after `issued_after` that expire after `now`."""
+        """Return how many tokens of the key were issued after `issued_after` and expire after `now`."""
         statement = "SELECT count(*) FROM value WHERE at > ? AND kid = ? AND kind = ? AND expires_at > ?"
         parameters = (_text(issued_after), kid, EventKind.TOKEN_ISSUED, _text(now))
         return int(self._scratch.query(statement, parameters)[0][0])

@@ -39,19 +39,19 @@ from authsec_server.db.sqlite_reading import is_late
 from authsec_server.failures import Failure
 from authsec_server.principal import THE_SERVER, Act
 
-MOST: Final = 20  # findings: then no more questions are asked
-_LEAST: Final = 2000  # events of each dimension that are read in any case
-_SHARE: Final = 50  # beyond, one of so many events is read for each dimension
-_QUESTION: Final = 20  # a page costs as much as so many events, beside those that it shows
-_SEARCH: Final = pages.CANDIDATES // 10  # and a page for which many events are searched as much as so many
-_STARTS: Final = 1000  # events at which pages of long lists begin
+MOST: Final = 20  # findings; after these, no more questions are asked
+_LEAST: Final = 2000  # events that are always read for each dimension
+_SHARE: Final = 50  # beyond `_LEAST`, one in 50 events is read for each dimension
+_QUESTION: Final = 20  # the fixed cost of a page, in events
+_SEARCH: Final = pages.CANDIDATES // 10  # the cost of a page with a long search, in events
+_STARTS: Final = 1000  # random events at which pages of long lists begin
 _SINGLE: Final = 100  # events that are looked up one by one
-_WINDOWS: Final = 4  # pages of a long list, beside its first and its last
-_SHORT: Final = 1_000_000  # events: so many are read within the time that a server's session may be idle
+_WINDOWS: Final = 4  # pages of a long list, besides the first and the last page
+_SHORT: Final = 1_000_000  # events that are read before the idle timeout of a server's session
 _PAGE: Final = audit.MAX_PAGE
 _RANDOM: Final = SystemRandom()
-_CANCELED: Final = "57014"  # SQLSTATE: by a timeout
-_OUTAGES: Final = frozenset({"53", "57", "58"})  # SQLSTATE classes: no answer at all, rather than a wrong one
+_CANCELED: Final = "57014"  # SQLSTATE query_canceled: a timeout
+_OUTAGES: Final = frozenset({"53", "57", "58"})  # SQLSTATE classes: the server cannot answer
 
 
 class ReaderCheck:
@@ -86,7 +86,7 @@ class ReaderCheck:
         return self._found
 
     def _ask(self, ask: Callable[[], None]) -> None:
-        """Ask questions. An error is a wrong answer as well."""
+        """Ask questions. An error is reported as a wrong answer."""
         if len(self._found) >= MOST:
             return
         before, savepoint = len(self._found), self._tx.connection.begin_nested()
@@ -95,14 +95,14 @@ class ReaderCheck:
         except sqlite3.Error:  # of the scratch database
             raise
         except Exception as error:
-            if isinstance(error, DatabaseError) and is_late(error):  # no answer was wrong
+            if isinstance(error, DatabaseError) and is_late(error):  # the read had no end, so no answer was wrong
                 raise
             if isinstance(error, DBAPIError) and _is_outage(error):
                 if self._is_patient or sqlstate(error) != _CANCELED:
                     raise
                 savepoint.rollback()
                 del self._found[before:]
-                self._is_patient = True  # a reader gets no answer; an answer that comes late is still compared
+                self._is_patient = True  # a late answer is still compared, although a reader would get none
                 allow_long_statements(self._tx.connection)
                 self._ask(ask)
                 return
@@ -113,10 +113,10 @@ class ReaderCheck:
             savepoint.commit()
 
     def _as_server(self) -> AbstractContextManager[None]:
-        """Within this context, nothing tells the session from a server's, as far as its settings show.
+        """Within this context, the session has the settings of a server's session.
 
-        In a short log, all questions are asked within one such context. In a long one, PostgreSQL would end the session
-        while the proved events are read.
+        For a short log, all questions are asked within one such context. For a long log, PostgreSQL would end the
+        session while the check reads the proved events.
         """
         return as_servers(self._tx.connection) if self._is_long and not self._is_patient else nullcontext()
 
@@ -135,7 +135,7 @@ class ReaderCheck:
         return self._onward(end, end is None or end > after)
 
     def _lists(self) -> None:
-        """Read lists by each dimension."""
+        """Read lists for each dimension, for example for clients or months."""
         number = self._proved.count()
         starts = [event["number"] for event in self._proved.sample(_STARTS)]
         for questions in ([ListQuestion(EVERYTHING, number)], *dimensions(self._proved)):
@@ -179,7 +179,7 @@ class ReaderCheck:
         return self._onward(page.next, onward)
 
     def _onward(self, following: int | None, onward: bool) -> int | None:
-        """Return the start of the following page, or None after wrong answers and if the list does not go on."""
+        """Return the start of the next page; None if the list ends or if an answer was wrong."""
         if not onward:
             self._find(f"goes back to event {following}")
         return following if onward and len(self._found) < MOST else None
@@ -244,7 +244,7 @@ class ReaderCheck:
         return self._fitting(self._proved.in_order_of_sealing(wanted, _PAGE))
 
     def _fitting(self, expected: list[ShownEvent]) -> list[ShownEvent]:
-        """Return the first of these events: as many as a reader holds in memory together."""
+        """Return the first of these events: as many as a reader loads into memory at once."""
         return expected[: len(numbers_fitting(self._tx.connection, [each.number for each in expected]))]
 
     def _followers(self) -> None:

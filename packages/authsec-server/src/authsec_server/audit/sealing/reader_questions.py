@@ -1,4 +1,4 @@
-"""The lists for which `reader_check` asks, chosen from the proved events. The choice is random where there are many."""
+"""The lists for which `reader_check` asks, chosen from the proved events. If there are many, the choice is random."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from authsec_server.audit.model import Decision, EventKind
 from authsec_server.audit.sealing.proved_events import ProvedEvents
 from authsec_server.principal import PrincipalKind
 
-MOST_VALUES: Final = 500  # of one dimension
+MOST_VALUES: Final = 500  # values of one dimension
 _COMBINED: Final = 60  # lists with several filters, and lists that begin or end between two hours
 YEARS: Final = range(1970, 9000)  # as in `query_parameters`
 _PLAIN: Final = re.compile(r"[\w.,:/@-]{1,128}", re.ASCII)
@@ -40,7 +40,7 @@ class ListQuestion:
 
 
 def dimensions(proved: ProvedEvents) -> Iterator[list[ListQuestion]]:
-    """Yield for each dimension the lists by its values, in random order."""
+    """Yield the lists of each dimension in random order. The dimension of clients has a list for each client."""
     for column, filtered in _BY_VALUE.items():
         yield [ListQuestion(filtered(value), number) for value, number in proved.values(column, MOST_VALUES)]
     yield [
@@ -89,7 +89,7 @@ def month_after(month: datetime) -> datetime:
 
 
 def _periods(proved: ProvedEvents) -> Iterator[ListQuestion]:
-    """Yield the lists of months, each of which has a partition, and of hours."""
+    """Yield lists of single months and single hours. Each month has a partition."""
     for month, number in proved.values("substr(at, 1, 7)", MOST_VALUES):
         since = datetime.fromisoformat(f"{month}-01T00:00:00+00:00")
         if since.year in YEARS:

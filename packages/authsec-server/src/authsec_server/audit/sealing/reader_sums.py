@@ -18,11 +18,11 @@ from authsec_server.audit.sealing.reader_questions import MOST_VALUES, YEARS, sh
 from authsec_server.db import Tx
 
 _DAYS: Final = 60
-_CLIENTS: Final = 60  # each on one day
+_CLIENTS: Final = 60  # clients whose counts of one day are compared
 _LIVE: Final = 20
 _KEYS: Final = 5
 _FEW: Final = 2
-_LONG_TAIL: Final = 5000  # events that the roll-up has not counted: each sum reads them all
+_LONG_TAIL: Final = 5000  # uncounted events; with more, only few sums are compared, because each sum reads them all
 _HOUR: Final = timedelta(hours=1)
 _DAY: Final = timedelta(days=1)
 
@@ -37,7 +37,7 @@ class SumQuestion:
 
 
 def sum_questions(tx: Tx, proved: ProvedEvents, known_from: datetime | None) -> Iterator[SumQuestion]:
-    """Yield sums of times from `known_from` on. Without `known_from`, no event was dropped."""
+    """Yield questions about sums, for times from `known_from` on. If `known_from` is None, no event was dropped."""
     many = proved.count_above(progress_of(tx.connection).through) <= _LONG_TAIL
     earliest = "" if known_from is None else known_from.isoformat()
     days = [day for day, _ in proved.values("substr(at, 1, 10)", _DAYS if many else _FEW) if day >= earliest[:10]]
@@ -91,7 +91,7 @@ def _series(tx: Tx, start: datetime, end: datetime, client_id: str | None) -> li
 
 
 def _last_uses(tx: Tx, proved: ProvedEvents, earliest: str) -> Iterator[SumQuestion]:
-    """Yield last uses at `earliest` (ISO 8601) or later. The events of earlier ones may have been dropped."""
+    """Yield last uses at `earliest` (ISO 8601) or later. Events of earlier uses may have been dropped."""
     clients = {id_: proved.last_token(id_) for id_, _ in proved.values("client_id", MOST_VALUES)}
     delegations = {id_: proved.last_use(id_) for id_, _ in proved.delegations(MOST_VALUES)}
     for name, uses, ask in (

@@ -1,4 +1,4 @@
-"""What a database lost when it was restored from a backup, according to its outside checkpoints.
+"""Find what a database lost when it was restored from a backup, by its outside checkpoints.
 
 `authsec admin restored` uses the result: it revokes the lost keys, and raises the authority version.
 """
@@ -16,7 +16,7 @@ from authsec_server.audit.sealing.outside import unverified
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Loss:
-    """What the outside checkpoints say about the time that a restored database lost.
+    """The loss of a restored database, according to its outside checkpoints.
 
     `newest` is the checkpoint with the most events. The latest checkpoint was signed at `until`.
     `signing_keys` are the `kid`s of keys that signed tokens or were prepared to sign tokens.
@@ -34,7 +34,7 @@ def find_loss(lines: Sequence[str], keys: Keys, issuer: str) -> Loss:
     """Collect from these lines, oldest first, what a restored database lost.
 
     A signature is verified only if its checkpoint adds something to the result.
-    From a checkpoint by an unknown key, only key ids are used. To revoke one key too many does no harm.
+    Of a checkpoint by an unknown key, only the key ids are used: to revoke a key too many does no harm.
     """
     newest: Checkpoint | None = None
     version, until, kids, unknown = 0, 0, set[str](), set[str]()

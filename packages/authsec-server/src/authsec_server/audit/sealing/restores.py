@@ -139,7 +139,7 @@ def _valid_restore(signed: str, sealing_keys: Succession, place: int | None) -> 
     try:
         kid, restore = read_restore(signed, sealing_keys.keys)
     except CheckpointRefused:
-        return None  # whoever writes to the database can write such an event
+        return None  # raw SQL can insert such an event
     if kid in sealing_keys.ends and (place is None or place >= sealing_keys.ends[kid]):
         return None
     return restore

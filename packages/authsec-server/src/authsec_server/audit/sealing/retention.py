@@ -33,7 +33,7 @@ from authsec_server.db import Database, Tx
 from authsec_server.failures import Conflict, Invalid
 from authsec_server.principal import Act, Role
 
-BATCH = 500  # events; on SQLite tokens wait while they are deleted
+BATCH = 500  # events; on SQLite, token requests wait while a batch is deleted
 
 
 @dataclass(slots=True, kw_only=True)
@@ -57,7 +57,7 @@ class EventsToDrop:
 
 
 def events_to_drop(tx: Tx, *, before: datetime, export: KeptExport) -> EventsToDrop:
-    """Return the events to drop: those with a time before `before` that were also sealed before `before`.
+    """Return the events to drop: events with a time before `before` that were also sealed before `before`.
 
     An event was sealed before that time if a checkpoint signed before that time covers the event.
     Events of the kinds in `NEVER_DROPPED` are never dropped.
@@ -131,8 +131,8 @@ def _named(record: DropRecord) -> ColumnElement[bool]:
     return or_(*(sealed_events.c.position.between(first, last) for first, last in record.places))
 
 
-ALIVE = timedelta(hours=1)  # tokens that have expired are taken to live so much longer: clocks differ
-TURNS = 10_000  # in which the record is sealed, each of a batch of events
+ALIVE = timedelta(hours=1)  # added to the lifetime of each token, because clocks differ
+TURNS = 10_000  # passes of the sealer to seal the record; each pass seals a batch of events
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -179,7 +179,7 @@ class Dropper:
             self._remove(begun)
             return begun
         wanted, confirmed = self._checked(act, before, export, keys, sealing=True)
-        self.sealer.key()  # reads all leaves, which no token shall wait for: on SQLite the next transaction holds it up
+        self.sealer.key()  # reads all leaves now: on SQLite, tokens wait during the next transaction
         number = self.database.append(
             partial(self._record, act=act, wanted=wanted, confirmed=confirmed, before=before, sha256=export_sha256)
         )
@@ -227,7 +227,7 @@ class Dropper:
         """Verify that the audit log and the export match their seals. Return the digests for the drop record.
 
         A drop must not remove evidence of tampering. Raises `Conflict`.
-        The returned digests are those that the check computed: a second read of a SQLite file may give other rows.
+        The returned digests come from the check itself, because a second read of a SQLite file may give other rows.
         The attack: raw SQL changes rows and inserts an event without a seal that reports the change.
         The drop would sign the new digests and then delete that event.
         So events without a seal are not trusted here.
@@ -236,7 +236,7 @@ class Dropper:
         from authsec_server.audit.sealing.verifying import verify  # thirty modules, which only a drop needs
 
         def confirmed(tx: Tx) -> tuple[Report, _Confirmed]:
-            _check_time(tx, before=before, now=act.now)  # again: what came since is not in the digests, or has no seal
+            _check_time(tx, before=before, now=act.now)  # again: newer events are not in the digests, or have no seal
             report = verify(tx, keys, now=act.now, sealed_only=sealed_only)
             return report, _Confirmed(
                 counts=dropped_counts(tx.connection, before),
@@ -267,8 +267,8 @@ class Dropper:
     def _record(
         self, tx: Tx, *, act: Act, wanted: EventsToDrop, confirmed: _Confirmed, before: datetime, sha256: str
     ) -> int:
-        close_months(tx.connection, before)  # from here on their counts stay what is signed
-        newest = store.last_signed(tx.connection)  # first: an event that the next check misses is sealed behind it
+        close_months(tx.connection, before)  # from here on, the signed counts of these months are final
+        newest = store.last_signed(tx.connection)  # first: an event that the next check misses gets a later seal
         _check_quiet(tx, before, confirmed.progress)
         record = {
             "before": f"{before:%Y-%m}",
@@ -284,7 +284,7 @@ class Dropper:
         }
         signed = sign_drop(record, at=act.now, issuer=self.issuer, key=self.sealer.key())
         told = {name: record[name] for name in ("before", "events", "numbers", "export_sha256")}
-        # The drop may take the events that said the digests. A change since has a later version, and its own event.
+        # The drop may delete the events with these digests. A later change has a higher version and its own event.
         digests = {name: [digest, digest] for name, digest in confirmed.tables.items()}
         detail = {**told, "record": signed, DIGESTS: digests}
         return audit.record_act(replace(tx, version=confirmed.version), act, EventKind.EVENTS_DROPPED, detail=detail)

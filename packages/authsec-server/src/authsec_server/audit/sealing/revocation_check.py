@@ -1,7 +1,7 @@
 """Check whether the table of revocations matches the events.
 
-The attack: the history of a token takes the time of its revocation from a table that no seal covers.
-Raw SQL changes the time or deletes the row, and every event still matches its seal.
+The history of a token shows the time of its revocation from a table that no seal covers.
+The attack: raw SQL changes the time or deletes the row, and every event still matches its seal.
 
 Servers delete rows after some days, oldest first.
 Servers never delete the newest row, nor the last row of a revoked signing key.
@@ -33,24 +33,24 @@ from authsec_server.audit.sealing.scan import REVOCATIONS, Scan
 from authsec_server.db.versions import MAX_VERSION
 from authsec_server.settings import MAX_TOKEN_LIFETIME_CAP
 
-MOST: Final = 10  # findings that are told one by one
+MOST: Final = 10  # findings that are listed; further ones are only counted
 KEPT_FOR: Final = timedelta(seconds=MAX_TOKEN_LIFETIME_CAP)  # servers keep rows for a day more: clocks differ
 _SCRATCH: Final = (
     "CREATE TABLE said (number INTEGER, kind TEXT, id TEXT, version INTEGER, at TEXT, sealed INTEGER)",
     "CREATE TABLE signed (kid TEXT PRIMARY KEY)",
-    "CREATE TABLE changed (version INTEGER PRIMARY KEY)",  # authority versions of changes whose events are left
+    "CREATE TABLE changed (version INTEGER PRIMARY KEY)",  # authority versions of changes with remaining events
     "CREATE TABLE revoked_key (kid TEXT PRIMARY KEY)",  # as the table of signing keys says
-    # Of each key the first ending that an event says.
+    # For each key, the first revocation that an event records.
     "CREATE TABLE ended_key (kid TEXT, sealed INTEGER, version INTEGER, at TEXT, PRIMARY KEY (kid, sealed))",
     "CREATE TABLE kept (sequence INTEGER, kind TEXT, id TEXT, version INTEGER, at TEXT)",
     "CREATE TABLE odd (sequence TEXT)",  # rows that no server writes
-    # All columns that are compared: else a check of planted rows takes the square of their number.
+    # All compared columns: otherwise the time of a check grows with the square of the number of inserted rows.
     "CREATE INDEX said_all ON said (version, kind, at, id, sealed)",
     "CREATE INDEX kept_all ON kept (version, kind, at, id)",
     "CREATE INDEX kept_of ON kept (kind, id)",
 )
 _SAME: Final = "k.version = s.version AND k.kind = s.kind AND k.at = s.at AND k.id = s.id"
-_IS_KEPT: Final = (  # by a server that forgets old rows, and never the newest
+_IS_KEPT: Final = (  # servers delete old rows, but never the newest row
     "(s.at >= ? OR s.version > (SELECT min(version) FROM kept)"
     " OR (NOT EXISTS (SELECT 1 FROM kept) AND s.version = (SELECT max(version) FROM said WHERE sealed)))"
 )
@@ -58,7 +58,7 @@ _MISSING: Final = (
     f"SELECT s.number, s.kind, s.id FROM said s WHERE {_IS_KEPT}"  # noqa: S608 - constants
     f" AND NOT EXISTS (SELECT 1 FROM kept k WHERE {_SAME}) ORDER BY s.number"
 )
-_WITHOUT_ROW: Final = (  # those that `_MISSING` does not tell
+_WITHOUT_ROW: Final = (  # revoked keys that `_MISSING` does not report
     "SELECT kid FROM (SELECT kid FROM ended_key UNION SELECT kid FROM revoked_key) e"  # noqa: S608 - constants
     " WHERE NOT EXISTS (SELECT 1 FROM kept k WHERE k.kind = 'key' AND k.id = e.kid)"
     f" AND NOT EXISTS (SELECT 1 FROM ended_key s WHERE s.kid = e.kid AND {_IS_KEPT}) ORDER BY kid"
@@ -69,7 +69,7 @@ _ADDED: Final = (
     f" WHERE NOT EXISTS (SELECT 1 FROM said s WHERE {_SAME} AND s.sealed)"
     f" AND NOT EXISTS (SELECT 1 FROM said s WHERE {_SAME} AND NOT s.sealed AND s.at >= ?) ORDER BY k.sequence"
 )
-_COPIED: Final = (  # a row needs an event of its own; rows without any are told by `_ADDED`
+_COPIED: Final = (  # each row needs its own event; `_ADDED` reports rows without any event
     "SELECT sequence, kind, id, copies, said, believed FROM (SELECT min(k.sequence) AS sequence, k.kind, k.id,"  # noqa: S608 - constants
     f" count(*) AS copies, (SELECT count(*) FROM said s WHERE {_SAME}) AS said,"
     f" (SELECT count(*) FROM said s WHERE {_SAME} AND (s.sealed OR s.at >= ?)) AS believed"
@@ -93,8 +93,8 @@ class RevocationCheck(ScratchCheck):
 
     def __init__(self, scratch: sqlite3.Connection) -> None:
         super().__init__(scratch)
-        self._last_kid = ""  # of the last token
-        # The lowest authority version of events, and of tokens, by month and whether it had just begun.
+        self._last_kid = ""  # the `kid` of the last token
+        # The lowest authority version of events, and of tokens: by month, and whether they are from its beginning.
         self._oldest: dict[tuple[str, bool], int] = {}
         self._oldest_token: dict[tuple[str, bool], int] = {}
 
@@ -228,10 +228,10 @@ class RevocationCheck(ScratchCheck):
                 )
 
     def _added(self, cut: datetime | None, sealed_before: str) -> Iterator[tuple[int, str, str, bool]]:
-        """Yield each row that no sealed event explains, and whether an event without a seal explains the row.
+        """Yield each row that neither a sealed event nor a new event explains.
 
-        A new event without a seal also explains a row, and the row is then not yielded.
-        An event is new if its time is not before `sealed_before`.
+        The last value says whether an older event without a seal explains the row. An event is new if its time is not
+        before `sealed_before`.
         """
         for sequence, kind, id_, version, at, is_said in self._scratch.execute(_ADDED, (sealed_before,)):
             if self._is_of_dropped(version, at, cut):
@@ -246,7 +246,8 @@ class RevocationCheck(ScratchCheck):
 
         This is so only if the row revokes no token of an event that still exists.
         Clocks differ: a row dated just before the cut may be newer than the first events after the cut.
-        Each change has its own authority version. So no event of a change with the row's version may still exist.
+        Each change has its own authority version. If an event with the row's version still exists, the event was not
+        dropped.
         """
         if cut is None or at >= _iso(cut):
             return False
@@ -291,7 +292,7 @@ def _said(event: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     elif kind in _DELEGATION_ENDS:
         yield "delegation", next((each["id"] for each in event["delegations"]), None)
     elif kind in _TRUSTED_ISSUER_ENDS:
-        yield "source", event["subject_id"]  # of a trusted issuer: the word of the revocation feed
+        yield "source", event["subject_id"]  # the name of a trusted issuer in the revocation feed
     elif kind == EventKind.ROLE_DELETED:
         yield "role", detail.get("slug")
     elif kind == EventKind.KEY_REVOKED:

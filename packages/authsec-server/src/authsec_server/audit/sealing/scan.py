@@ -44,13 +44,13 @@ if TYPE_CHECKING:
     from authsec_server.db.table_copy import TableCopies
 
 ROWS: Final = 2000  # read at once
-_WIDE_ROWS: Final = 100  # of events: each may have three JSON texts of a megabyte
-_LONGEST_ROWS: Final = 2  # of a table with a digest: each may have a dozen texts of two megabytes
+_WIDE_ROWS: Final = 100  # events read at once: each may have three JSON texts of a megabyte
+_LONGEST_ROWS: Final = 2  # read at once of a table with a digest: each may have 12 texts of 2 MB
 _LONGEST: Final = 4 * MAX_NAME  # octets of a text; no server writes a longer one
 _JSON: Final = frozenset({"delegations", "roles", "detail"})
 _INSTANTS: Final = frozenset({"at", "expires_at"})
 _INDEX_SCANS: Final = ("indexscan", "indexonlyscan", "bitmapscan")
-REVOCATIONS: Final = table(  # of a room above
+REVOCATIONS: Final = table(  # of a package above this one
     "revocations",
     *(column(name) for name in ("sequence", "subject_kind", "subject_id", "version")),
     column("at", Instant()),
@@ -85,7 +85,7 @@ class Scan:
         self._connection = connection
         self._postgresql = connection.dialect.name == "postgresql"
         self._copies = _copies_of(connection) if self._postgresql else None
-        self.too_long: set[str] = set()  # tables in which `digested` met a value that no server writes
+        self.too_long: set[str] = set()  # tables with a value that `digested` found too long
 
     @contextmanager
     def sequential(self) -> Iterator[None]:
@@ -151,7 +151,7 @@ class Scan:
 
         The table belongs to a package above this one.
         """
-        # A name that is no UTF-8 can stand in no statement. The comparison of the schema reports it.
+        # No statement can contain a name that is not UTF-8. The schema comparison reports such a name.
         names = [each for each in self.columns(name) if each not in digested.without and each.isprintable()]
         if self._copies and self._copies.can_read(name, names):
             for texts in self._copies.rows(name, names):
@@ -165,7 +165,7 @@ class Scan:
 
     @property
     def cut_short(self) -> Sequence[str]:
-        """Return the tables in which PostgreSQL shows only the beginning of a text, among those read so far."""
+        """Return the tables read so far in which PostgreSQL shows only the beginning of a text."""
         return sorted(self._copies.cut_short) if self._copies else []
 
     def columns(self, name: str) -> Sequence[str]:
@@ -229,12 +229,12 @@ class Scan:
             return f"{name}::text"
         if not isinstance(kind, String | Text | CanonicalJson):
             return name
-        its = f"{name}::text"  # exactly the argument's type: no function that was added meanwhile fits better
+        its = f"{name}::text"  # exactly the argument's type, so no added function matches better
         return f"CASE WHEN octet_length({its}) > {longest} THEN substr({its}, 1, {longest} + 1) ELSE {name} END"
 
 
 def _from_file(table: Table | TableClause) -> str:
-    """Return the SQL by which SQLite reads the rows of the table through no index."""
+    """Return the FROM clause with which SQLite reads the table without an index."""
     if isinstance(table, Table) and not table.dialect_options["sqlite"]["with_rowid"]:
         return rows_without_rowid(table.name)
     return f"{table.name} NOT INDEXED"
@@ -249,23 +249,23 @@ def _all_stored(dialect: str, name: str, names: tuple[str, ...]) -> Select[Any]:
 
 
 def plan_as_servers(connection: Connection) -> None:
-    """Undo `Scan.sequential`: PostgreSQL plans the further statements of this transaction as those of a server."""
+    """Undo `Scan.sequential`. PostgreSQL then plans later statements of this transaction like a server's statements."""
     if connection.dialect.name == "postgresql":
         for way in ("seqscan", *_INDEX_SCANS):
             connection.execute(text(f"SET LOCAL enable_{way} TO DEFAULT"))
 
 
 def as_servers(connection: Connection) -> AbstractContextManager[None]:
-    """Within this context, PostgreSQL ends statements of this transaction after the time of a server."""
+    """Within this context, the statements of this transaction have the timeouts of a server."""
     if connection.dialect.name != "postgresql":
         return nullcontext()
-    from authsec_server.db.postgresql_connection import timeouts_of_servers  # servers on SQLite do without the driver
+    from authsec_server.db.postgresql_connection import timeouts_of_servers  # not imported on SQLite
 
     return timeouts_of_servers(connection)
 
 
 def _copies_of(connection: Connection) -> TableCopies:
-    from authsec_server.db.table_copy import TableCopies  # servers on SQLite do without the driver
+    from authsec_server.db.table_copy import TableCopies  # not imported on SQLite
 
     return TableCopies(connection)
 

@@ -16,7 +16,7 @@ from typing import Any, Self
 from authsec_server.audit.number_ranges import Range
 from authsec_server.audit.scratch_database import scratch_database
 
-LISTED = (  # columns of `events` by which readers ask for events, and which they sum up
+LISTED = (  # columns of `events` by which readers filter or count events
     *("at", "kind", "request_id", "principal_kind", "principal_id", "client_id", "subject_id", "decision", "reason"),
     *("address", "jti", "kid", "expires_at", "occurrences"),
 )
@@ -107,7 +107,7 @@ class Scratch:
         )
 
     def keep_values(self, number: int, row: Mapping[str, Any]) -> None:
-        """Store the values of a valid event's row by which readers ask (`LISTED`)."""
+        """Store the values of the columns `LISTED` from the row of a valid event."""
         self._database.execute(_KEEP_VALUES, (number, *_listed(row)))
 
     def keep_named(self, pairs: Iterable[tuple[int, bytes]]) -> None:
@@ -167,8 +167,8 @@ class Scratch:
     def place_of(self, number: int) -> int | None:
         """Return the first place in the sealed log of the event with this number; None without a seal.
 
-        The attack: very many seals have one number. Without an index in the order of the places, each look-up sorts
-        all of them.
+        The attack: raw SQL inserts very many seals with one number. Without an index in the order of the places, each
+        look-up would sort all these seals.
         """
         statement = "SELECT position FROM leaf INDEXED BY leaf_place WHERE number = ? ORDER BY position LIMIT 1"
         row = self._database.execute(statement, (number,)).fetchone()
@@ -239,7 +239,7 @@ class Scratch:
         yield from self._database.execute(f"{_PAIRS.format('listed')} EXCEPT {_PAIRS.format('named')} ORDER BY 1")
 
     def listed_without_event(self) -> Iterator[tuple[int, bytes]]:
-        """Yield an event number and a delegation that lists it, where neither an event nor a seal has the number."""
+        """Yield each event number that a delegation lists, but no event and no seal has, with the delegation."""
         yield from self._database.execute(
             "SELECT DISTINCT p.number, p.delegation FROM listed p"
             " WHERE NOT EXISTS (SELECT 1 FROM event e WHERE e.number = p.number)"
@@ -273,7 +273,7 @@ class Scratch:
         )
 
     def copies(self) -> Iterator[tuple[str, str, int]]:
-        """Yield a table, a key and how many rows have the key, for each hour and each checkpoint with several rows."""
+        """Yield each hour and each checkpoint with several rows, as the table, the key and the number of rows."""
         yield from self._database.execute(
             "SELECT 'number_ranges', hour, copies FROM range WHERE copies > 1 UNION ALL"
             " SELECT 'checkpoints', size, count(*) FROM checkpoint GROUP BY size, at HAVING count(*) > 1"

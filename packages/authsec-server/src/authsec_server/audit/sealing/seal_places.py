@@ -11,18 +11,18 @@ from sqlalchemy import BigInteger, ColumnElement, Connection, cast, delete, exis
 from authsec_server.audit.event_shape import MAX_NUMBER
 from authsec_server.audit.store import events, sealed_events
 
-# As a sum, so that no index on it is used: for each event, PostgreSQL would read all seals of a range of places.
+# A sum, so that PostgreSQL uses no index on the place. With the index, it would read many seals for each event.
 seal_place = sealed_events.c.position + 0
 _AT_ONCE: Final = 1000  # seals that one statement names
 _LAST_PLACE: Final = 2**63 - 1
-_DELETED: Final = {"postgresql": 100_000, "sqlite": 10_000}  # seals at once; on SQLite tokens wait meanwhile
+_DELETED: Final = {"postgresql": 100_000, "sqlite": 10_000}  # seals at once; on SQLite, tokens wait meanwhile
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SealPlaces:
-    """The places that the seals of some events can have: from `first` until before `size`.
+    """The places that the seals of some events can have: from `first` to `size` - 1.
 
-    An event numbered above `top` has none before `first_above`.
+    An event numbered above `top` has no seal before the place `first_above`.
     The attack: raw SQL inserts a seal that no checkpoint covers, or moves an old seal to the number of a new event.
     Then the event would look sealed.
     """
@@ -51,7 +51,7 @@ class SealPlaces:
 
 
 def planted(connection: Connection, size: int) -> list[tuple[int, int]]:
-    """Return the first seals outside the first `size` places, as place and event number. Raw SQL has inserted them."""
+    """Return some seals outside the first `size` places, as place and event number. Raw SQL inserted these seals."""
     its = sealed_events.c
     both = select(its.position, cast(its.event_id, BigInteger).label("event_id"))
     # Two statements in one: one condition for both would make SQLite read all seals.
@@ -63,7 +63,7 @@ def planted(connection: Connection, size: int) -> list[tuple[int, int]]:
 
 
 def delete_planted(connection: Connection, size: int, numbers: Collection[int]) -> None:
-    """Delete very many seals outside the first `size` places, and all there of these event numbers."""
+    """Delete a large batch of seals outside the first `size` places, and all such seals with these event numbers."""
     its, most = sealed_events.c, _DELETED[connection.dialect.name]
     for outside in (its.position >= size, its.position < 0):
         last = select(its.position).where(outside).order_by(its.position).offset(most - 1).limit(1).scalar_subquery()

@@ -1,7 +1,8 @@
 """Read the events that wait for their seal, and compute their leaf hashes.
 
-Most of them are as servers write them, and there are very many. Their rows are read as they are stored, and the text of
-their JSON columns is hashed as it is. If any row of a batch is unusual, its rows are read as every other reader does.
+There may be very many events, and nearly all have the usual form. So their rows are read as they are stored, and the
+text of their JSON columns is hashed without a change. If a row of a batch is unusual, the whole batch is read in the
+way of all other readers.
 """
 
 from __future__ import annotations
@@ -22,8 +23,8 @@ from authsec_server.audit.unreadable_rows import UNREADABLE, raise_unless_of_a_r
 from authsec_server.db.schema import read_canonical_json, read_instant
 
 LONGEST_USUAL: Final = 2**14  # stored bytes of a row
-WIDEST: Final = 8  # numbers that are looked through for each event
-CHECKED: Final = 512  # JSON columns in memory: all tokens of an agent have the same
+WIDEST: Final = 8  # numbers that a query may search for each event
+CHECKED: Final = 512  # cached JSON columns: all tokens of an agent have the same
 _NAMES: Final = tuple(sorted(COVERED))
 _NUMBER, _AT, _EXPIRES_AT = map(_NAMES.index, ("id", "at", "expires_at"))
 _JSON: Final = tuple(map(_NAMES.index, ("delegations", "roles", "detail")))
@@ -46,7 +47,7 @@ class Sealable:
 
 
 def usual_events(connection: Connection, numbers: Sequence[int]) -> list[Sealable] | None:
-    """Return the events with these numbers, which ascend. None if any of them is missing or unusual."""
+    """Return the events with these ascending numbers. None if any event is missing or unusual."""
     if not numbers:
         return []
     if numbers[-1] - numbers[0] > WIDEST * len(numbers):  # most events between them have their seal
@@ -68,12 +69,12 @@ def usual_events(connection: Connection, numbers: Sequence[int]) -> list[Sealabl
 
 
 def sealable_events(connection: Connection, numbers: Sequence[int], since: datetime) -> list[Sealable]:
-    """Return those of the events with these numbers that a server can have written.
+    """Return the events with these numbers that a server can have written.
 
     A checkpoint must not cover an event that no export and no list can show.
-    Of several events with one number, the earliest is sealed: a log has one seal for each number. If none were sealed,
-    a copy would keep the genuine event from its seal, and both could be deleted later without a finding. Events before
-    `since` come last: a server has not compared its number with theirs.
+    Of several events with one number, only the earliest is sealed. The attack: raw SQL inserts a copy of a genuine
+    event. If neither were sealed, both could be deleted later without a finding.
+    Events dated before `since` are chosen last: a server does not compare a new number with the numbers of such events.
     """
     there = store.events_by_number(connection, numbers)
     found = []
@@ -102,7 +103,7 @@ def _usual(row: Sequence[Any], dialect: str) -> Sealable:
 
 
 def _text(row: Sequence[Any], at: datetime, expires_at: datetime | None) -> str:
-    """Return what `merkle_tree.event_text` returns for this row. Its columns have been checked."""
+    """Return the text of `merkle_tree.event_text` for this row. The caller has checked the columns."""
     members = [
         name + (quoted(value) if value.__class__ is str else "null" if value is None else str(value))
         for name, value in zip(_MEMBERS, row, strict=True)
@@ -132,7 +133,7 @@ def _in_utc(at: datetime | None) -> datetime | None:
 
 @lru_cache(maxsize=CHECKED)
 def _content(kind: str, delegations: str, roles: str, detail: str) -> tuple[Any, Any, Any] | None:
-    """Parse the three JSON columns. None if a server does not write them so. The result must not be changed."""
+    """Parse the three JSON columns. None if a server writes another form. Callers must not change the result."""
     return read_content(kind, delegations, roles, detail, read=_parsed)
 
 

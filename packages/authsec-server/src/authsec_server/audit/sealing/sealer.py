@@ -45,10 +45,10 @@ from authsec_server.failures import Unavailable
 log = structlog.get_logger(__name__)
 
 SECONDS = 1.0
-RETRY_SECONDS = 60.0  # after a failure that will not pass by itself
-FRESH = timedelta(seconds=60)  # a checkpoint is signed so often though nothing is new
-LATE = timedelta(seconds=10)  # so often all that has not settled is looked through, for what came late
-OLD = 2 * SETTLING  # a number that is older belongs to no refusal that grows, nor to a transaction that runs
+RETRY_SECONDS = 60.0  # after a broken log or an unexpected error
+FRESH = timedelta(seconds=60)  # between two checkpoints if there is no new event
+LATE = timedelta(seconds=10)  # between two full passes, which also find events that came late
+OLD = 2 * SETTLING  # older events are committed, and their counts do not grow
 CATCHING_UP = 10_000  # leaves read at once
 
 
@@ -67,9 +67,10 @@ class Sealer:
     `give` is called with each checkpoint that matches the leaves. `give` must not block.
     `token_keys` lists the `kid`s of the keys that sign tokens now and next.
     Nothing is sealed while `paused` returns true.
-    `pass_time` returns the time of a pass on PostgreSQL. Its arguments are this server's times before and after it
-    read PostgreSQL's time, and that time. If it returns None, the pass seals nothing: a clock that is ahead would call
-    numbers settled whose transactions still run, and make servers with a right clock unready.
+    `pass_time` returns the time of a pass on PostgreSQL. Its arguments are three times: this server's time before and
+    after the read of PostgreSQL's time, and PostgreSQL's time. If it returns None, the pass seals nothing. The reason:
+    with a clock that is ahead, a pass would settle numbers of running transactions, and make servers with a right
+    clock unready.
     """
 
     def __init__(
@@ -94,22 +95,22 @@ class Sealer:
         self._token_keys = token_keys
         self._paused = paused
         self._pass_time = pass_time
-        self._tree = Tree()  # of the leaves that this process has read
-        self._order = Succession(keys={})  # of the sealing keys, as the records in `_looked_through` leaves say
+        self._tree = Tree()  # the tree of the leaves that this process has read
+        self._order = Succession(keys={})  # of the sealing keys, from the first `_looked_through` leaves
         self._looked_through = 0
         self._checkpoint: Checkpoint | None = None
-        self._top = 0  # what is above came after the last pass
-        self._searched: datetime | None = None  # when all that has not settled was last looked through
-        self._searching = False  # such a search has not come to the end
-        self._final = 0  # as the state was when that search began: later ones may have come where it has been
-        self._passed: datetime | None = None  # when the last pass ended that saw the end of the log
-        self._kept_out: datetime | None = None  # since when this process has not had the turn, and nobody else has
+        self._top = 0  # events with higher numbers came after the last pass
+        self._searched: datetime | None = None  # when a full pass last read events
+        self._searching = False  # whether a full pass is still incomplete
+        self._final = 0  # the `final` of the read with which the full pass began
+        self._passed: datetime | None = None  # when a pass last read the log to its end
+        self._kept_out: datetime | None = None  # since when no server has sealed
         self._history = NumberHistory()
         self._named: set[int] = set()  # refused events that are in the server's log
         self._planted: Sequence[tuple[int, int]] = ()  # seals that the last pass found
 
     def seal(self) -> bool:
-        """Seal new events. Return whether there may be more events to seal without a pause.
+        """Seal new events. Return whether more events may wait, so that the next call needs no pause.
 
         Raises `Unavailable` or `LogBroken`.
         """
@@ -131,7 +132,7 @@ class Sealer:
         through = self._checkpoint.through if self._checkpoint else 0
         stale = self._checkpoint is not None and now - self._checkpoint.at >= FRESH
         is_due = stale or self._searched is None or now - self._searched >= LATE
-        begins = is_due and not self._searching  # a search goes on where it stopped: its first events may all be long
+        begins = is_due and not self._searching  # an incomplete full pass continues: its first events may be long
         after = through if begins else max(through, self._top)
         start = Start(
             now=now,
@@ -162,31 +163,31 @@ class Sealer:
         self._kept_out = None
         self._passed = now
         self._history.add(now, self._tree.size, unsealed.highest)
-        self._top = unsealed.top  # what a full pass has left is behind it, also where nothing of it could be read
+        self._top = unsealed.top  # only a full pass reads lower numbers again
         self._searching, self._final = searching and unsealed.full, final
         if is_due:
             self._searched = now
         return unsealed.full or self._has_more_planted(unsealed.planted)
 
     def _refuse_if_genuine(self, planted: Sequence[tuple[int, int]], now: datetime) -> None:
-        """Raise `LogBroken` if these seals may be genuine: then somebody deleted the checkpoints that cover them.
+        """Raise `LogBroken` if these seals may be genuine, because somebody may have deleted their checkpoints.
 
-        Deleting such seals would delete the evidence. A server writes seals in one transaction with their checkpoint,
-        without a gap behind the last one. So the seals are planted if there is a gap, or if this process saw the end of
-        the log just before.
+        To delete genuine seals would delete evidence. A server writes seals and their checkpoint in one transaction,
+        and leaves no gap after the last seal. So raw SQL inserted the seals if there is a gap, or if this process
+        read the end of the log just before.
         """
         if not self._checkpoint:
             raise LogBroken("The log has seals, but no checkpoint.")
         saw_end = self._passed is not None and abs(now - self._passed) < LATE
         if not saw_end and any(place == self._tree.size for place, _ in planted):
             raise LogBroken(
-                "The log has seals right behind its last checkpoint: the checkpoints that cover them may be deleted."
+                "The log has seals after its last checkpoint: somebody may have deleted the checkpoints of these seals."
             )
 
     def _has_more_planted(self, planted: Sequence[tuple[int, int]]) -> bool:
         """Log which seals this pass has found and deleted. Return whether there may be more of them.
 
-        The attack: a rule of PostgreSQL keeps them from being deleted, so that each pass finds the same.
+        The attack: a rule of PostgreSQL prevents the deletion, so that each pass finds the same seals.
         """
         are_new, self._planted = bool(planted) and planted != self._planted, planted
         if are_new:
@@ -198,7 +199,7 @@ class Sealer:
         return are_new and len(planted) > MOST_NAMED
 
     def _mend_sequence(self, numbers: Numbers) -> None:
-        """Put the sequence of event numbers right. Events are sealed though a lock or a lacking right prevents this."""
+        """Correct the sequence of event numbers. If a lock or a missing permission prevents this, only log an error."""
         for mend in (end_cache, partial(mend_sequence, numbers=numbers)):
             try:
                 self._database.append(lambda tx, mend=mend: mend(tx.connection))  # type: ignore[misc] # mypy does not infer it
@@ -206,18 +207,18 @@ class Sealer:
                 log.error("the sequence of event numbers could not be set", error=type(error).__name__)
 
     def _warn(self, now: datetime, why: str) -> None:
-        """Log an error, once in a while, if this server could not seal for a long time, and no other one has."""
+        """Log an error if no server has sealed for a long time. The error is repeated only once in a while."""
         self._kept_out = self._kept_out or now
         if now - self._kept_out >= SETTLING:
             self._kept_out = now
             log.error("the audit log is not sealed", why=why)
 
     def _since(self, now: datetime) -> datetime:
-        """Return the time since which events are looked through: those of the last turn, and a while before."""
+        """Return the time from which a full pass reads events again: a while before the last full pass."""
         return max(self._searched - LATE, now - 2 * SETTLING) if self._searched else now - 2 * SETTLING
 
     def _name(self, refused: Sequence[int]) -> None:
-        """Log the number of each event that is refused a seal. Each number is logged once."""
+        """Log the number of each event that gets no seal. Each number is logged once."""
         if len(self._named) >= CATCHING_UP:
             self._named.clear()
         for number in [each for each in refused if each not in self._named][:MOST_NAMED]:
@@ -245,9 +246,9 @@ class Sealer:
         return key
 
     def _read_records(self, size: int) -> None:
-        """Read which keys were replaced, up to the leaf number `size`. Each leaf is looked through once.
+        """Read the records of replaced keys in the first `size` leaves. Each leaf is read only once.
 
-        The attack: raw SQL inserts very many events that say that the key was replaced.
+        The attack: raw SQL inserts very many events of replaced keys, which would slow down each pass.
         """
         if size <= self._looked_through:
             return
@@ -257,7 +258,7 @@ class Sealer:
         self._looked_through = size
 
     def _forget_order(self) -> None:
-        """Forget the order of the keys: raw SQL may have changed a record for a moment."""
+        """Forget the order of the keys, to read the records again. Raw SQL may have changed a record for a moment."""
         self._order, self._looked_through = Succession(keys={}), 0
 
     def _sign(self, unsealed: UnsealedEvents, through: int, now: datetime, key: PrivateKey) -> bool:
@@ -265,7 +266,7 @@ class Sealer:
         tree, added = appended(self._tree, unsealed.events)
         now = (
             max(now, self._checkpoint.at) if self._checkpoint else now
-        )  # checkpoints never go back in time, though clocks do
+        )  # the times of checkpoints never decrease, although clocks may go back
         checkpoint = sign_checkpoint(
             tree,
             through=through,
@@ -295,9 +296,7 @@ class Sealer:
         checkpoint = self._read_checkpoint(signed)
         tree = self._read_on(checkpoint.size)
         if tree.root.hex() != checkpoint.root:
-            raise LogBroken(
-                "The log's last checkpoint does not match the seals before it: its root hash is another one."
-            )
+            raise LogBroken("The log's last checkpoint does not match the seals before it: its root hash differs.")
         self._read_records(checkpoint.size)
         if checkpoint.size > self._order.end(checkpoint.kid):
             self._forget_order()
@@ -356,14 +355,14 @@ def _before_a_pass(tx: Tx) -> tuple[tuple[str | None, datetime | None], int | No
 
 
 def _covered_without_seal(tx: Tx, *, through: int, since: datetime, named: int) -> list[int]:
-    """Return new events without a seal that have a number which the checkpoint covers: somebody gave it twice."""
+    """Return the numbers of new events without a seal that the checkpoint covers. Raw SQL gave these numbers again."""
     return store.without_seal(tx.connection, through=through, since=since, limit=MOST_NAMED + named)
 
 
 def _replacements(tx: Tx, *, low: int, high: int) -> list[tuple[int, str]]:
     if low:
         return store.replacements_between(tx.connection, low, high)
-    return [each for each in store.replacements(tx.connection) if each[0] < high]  # of a whole log, by an index
+    return [each for each in store.replacements(tx.connection) if each[0] < high]  # for a whole log, by an index
 
 
 def _hashes(tx: Tx, *, after: int, limit: int) -> list[bytes]:

@@ -22,15 +22,15 @@ from authsec_server.principal import Principal, Role
 
 _ONCE_IT_RUNS = "A running server seals the audit log within a second. If not, the server's log says why."
 OVERDUE_AFTER = timedelta(minutes=10)
-"""The count of an event of refusals can grow for five minutes, and the event is sealed after that. The other minutes
-are for the replacement of a server."""
+"""An event that counts refusals can grow for five minutes, and is sealed afterwards. The other five minutes are for the
+replacement of a server."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SealedAfter:
     """Events in the order of sealing, up to the place `last`.
 
-    `dropped` are the seals of dropped events, of which nothing else remains.
+    `dropped` are the seals of dropped events. The events themselves were deleted.
     The newest checkpoint, signed at `checkpoint_at`, covers `sealed` leaves.
     """
 
@@ -60,7 +60,7 @@ def sealing_status(tx: Tx, principal: Principal, now: datetime) -> SealingStatus
     principal.require(Role.VIEWER)
     checkpoint, at = store.newest_checkpoint(tx.connection), store.newest_at(tx.connection)
     signs = at is not None and now - at <= OVERDUE_AFTER
-    # Where no checkpoint is signed, no event is too new: its time is a row's, which somebody may renew.
+    # While no checkpoint is signed, no event is too new: raw SQL may give an old event a new time.
     since = now - OVERDUE_AFTER if signs or at is None else now + OVERDUE_AFTER
     return SealingStatus(
         leaves=checkpoint[0] if checkpoint else 0, at=at, is_overdue=store.waits(tx.connection, since=since)
@@ -76,12 +76,13 @@ def last_checkpoint_at(tx: Tx) -> datetime | None:
 
 
 def version_at(tx: Tx, keys: Keys, time: datetime) -> int:
-    """Return an authority version that was already reached at this time, as a checkpoint says; 0 if none says it.
+    """Return the authority version in the newest valid checkpoint up to this time; 0 without one.
 
-    No server dates a checkpoint back. No principal is checked, because only the server itself calls this function.
+    The database had reached this version, because no server dates a checkpoint back. No principal is checked, because
+    only the server itself calls this function.
     """
     for signed in store.signed_until(tx.connection, time):
-        with suppress(CheckpointRefused):  # raw SQL made it; an older one may be genuine
+        with suppress(CheckpointRefused):  # raw SQL wrote it; an older checkpoint may be genuine
             checkpoint = read_checkpoint(signed, keys)
             if checkpoint.at <= time:
                 return checkpoint.authority_version or 0
@@ -165,7 +166,7 @@ def keys_reached(tx: Tx, keys: Keys) -> Keys:
 def following(tx: Tx, principal: Principal, *, after: int, limit: int) -> SealedAfter:
     """Return the events that were sealed after the place `after`, in the order of sealing.
 
-    At most `limit` leaves are looked at, and not more than have events that fit into memory together.
+    At most `limit` leaves are read, or fewer if their events do not fit into memory together.
 
     A place always belongs to the same event, so a reader that continues by place misses no event.
     By event number a reader could miss events: a transaction takes its number before it commits.

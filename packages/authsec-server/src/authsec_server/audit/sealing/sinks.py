@@ -32,7 +32,7 @@ _MAX_TOKEN: Final = 16_384
 class NotAccepted(Exception):
     """The sink did not accept a checkpoint.
 
-    The text says why. It contains no credentials, and of an address it omits the query.
+    The text says why. It contains neither credentials nor the query of a URL.
     """
 
 
@@ -49,7 +49,7 @@ class Sink(Protocol):
 _BEGINNING = 65_536  # octets
 _LIKE_A_CHECKPOINT = re.compile(
     rb"^eyJ[\w.-]*$", re.MULTILINE
-)  # a JWS begins so (RFC 7515 section 7.1), also a torn one
+)  # a JWS begins like this (RFC 7515 section 7.1), also an incomplete one
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,12 +84,12 @@ class FileSink:
                 file.seek(-1, os.SEEK_END)
                 return file.read(1) != b"\n"
         except OSError:
-            return False  # it is empty, or may only be written
+            return False  # the file is empty, or this process may not read it
 
     def check(self) -> None:
         try:
             never = (self.path.exists() and not self.path.is_file()) or not self.path.parent.is_dir()
-        except OSError:  # a name that is too long, a folder that may not be looked into
+        except OSError:  # for example, the name is too long or the folder is not readable
             never = True
         if never:
             raise StartupRefused(
@@ -98,17 +98,17 @@ class FileSink:
             )
         if self._has_something_else():
             raise StartupRefused(
-                f"{ENV_PREFIX}AUDIT_CHECKPOINTS names {self.path}, which has something else in it than checkpoints.",
+                f"{ENV_PREFIX}AUDIT_CHECKPOINTS names {self.path}, which contains something other than checkpoints.",
                 "Name a new file, or one to which a server has written checkpoints.",
             )
 
     def _has_something_else(self) -> bool:
-        """Whether no line at the beginning of the file looks like a checkpoint: somebody has named another file."""
+        """Whether no line at the beginning of the file looks like a checkpoint. The setting then names a wrong file."""
         try:
             with self.path.open("rb") as file:
                 beginning = file.read(_BEGINNING)
         except OSError:
-            return False  # it is not there yet, or may only be written
+            return False  # the file does not exist yet, or this process may not read it
         return bool(beginning.strip()) and not _LIKE_A_CHECKPOINT.search(beginning)
 
 
@@ -147,7 +147,7 @@ class AddressSink:
                 token = file.read(_MAX_TOKEN).strip()
         except OSError as error:
             raise NotAccepted(f"the token file {self.token_file} cannot be read: {error.strerror}") from None
-        if not token or b"\n" in token or not token.isascii():  # a private key, perhaps: it stays here
+        if not token or b"\n" in token or not token.isascii():  # perhaps a private key, which must not be sent
             raise NotAccepted(f"the token file {self.token_file} must contain one token on one line")
         return {"Authorization": f"Bearer {token.decode('ascii')}"}
 
@@ -155,11 +155,11 @@ class AddressSink:
 log = structlog.get_logger(__name__)
 
 POLL_SECONDS: Final = 0.5
-RETRY_SECONDS: Final = (1.0, 2.0, 5.0, 15.0, 30.0)  # the last one again and again
-STUCK: Final = timedelta(seconds=30)  # what takes longer than this to be taken, hangs: a mount whose server is gone
-MOST: Final = 1000  # checkpoints that wait; of more, the oldest are let go: a later one covers all that they did
-CHECK_SECONDS: Final = 5.0  # a server that starts waits so long for where checkpoints are to go
-LAST_SECONDS: Final = 2.0  # what is being handed over when the server ends, gets so long to be taken
+RETRY_SECONDS: Final = (1.0, 2.0, 5.0, 15.0, 30.0)  # the last value is repeated
+STUCK: Final = timedelta(seconds=30)  # after this time without an answer, the sink hangs
+MOST: Final = 1000  # queued checkpoints; the oldest of more are deleted: a later one covers their events
+CHECK_SECONDS: Final = 5.0  # for the check of the sink when a server starts
+LAST_SECONDS: Final = 2.0  # for the last delivery when a server ends
 DELIVERED = Counter(
     "authsec_audit_checkpoints_delivered_total",
     "Checkpoints of the sealed audit log that were sent to the outside destination.",
@@ -242,7 +242,7 @@ class CheckpointDelivery:
                 return False
             finally:
                 self._handed_at = None
-            if self._waiting and self._waiting[0] is checkpoint:  # else it was let go meanwhile, for later ones
+            if self._waiting and self._waiting[0] is checkpoint:  # else too many were queued, and it was deleted
                 self._waiting.popleft()
             DELIVERED.inc()
             WAITING.set(len(self._waiting))
@@ -253,7 +253,7 @@ class CheckpointDelivery:
         """Deliver checkpoints until cancelled."""
         if self._sink is None:
             return
-        # A daemon of its own: neither the end of the server nor that of its process waits for a mount that hangs.
+        # A daemon thread: a mount that hangs delays neither the end of the server nor the end of its process.
         thread = Thread(target=self._keep_delivering, name="authsec-checkpoints-elsewhere", daemon=True)
         thread.start()
         try:
@@ -293,7 +293,7 @@ class CheckpointDelivery:
 def _ask(sink: Sink, refusals: list[StartupRefused]) -> None:
     try:
         sink.check()
-    except StartupRefused as refused:  # told in the thread that waits for it
+    except StartupRefused as refused:  # raised in the thread that waits for the check
         refusals.append(refused)
 
 

@@ -47,7 +47,7 @@ from authsec_server.db.schema import LONGEST_JSON
 
 MAX_SIZE = 2**63 - 1
 AT_ONCE = 1000  # rows that one statement names
-_LATEST = 100  # events that are looked at by their time: a statement for each dashboard
+_LATEST = 100  # latest events that `waits` reads; each dashboard runs this statement
 _HASH = cast(sealed_events.c.hash, LargeBinary).label("hash")
 _COVERED = seal_place < select(func.coalesce(func.max(checkpoints.c.size), 0)).scalar_subquery()
 _SEALED = exists().where(sealed_events.c.event_id == events.c.id, _COVERED)
@@ -104,7 +104,7 @@ def unsealed(
     """Return the next event numbers above `after` and up to `top` that have no seal, in order.
 
     The second value says whether a leaf in another place has the number: then the event can get no seal.
-    On PostgreSQL, raw SQL can give one number to several events. Then the result has it once for each.
+    On PostgreSQL, raw SQL can give one number to several events. Then the result has the number once for each event.
     Refusals that may still get further occurrences are left out.
     """
     statement = select(events.c.id, places.other_seal()).where(
@@ -114,7 +114,7 @@ def unsealed(
 
 
 def copied(connection: Connection, numbers: Collection[int]) -> dict[int, int]:
-    """Return how many events have each of these numbers, for those that more than one event has."""
+    """Return for each of these numbers how many events have it. Numbers with a single event are left out."""
     number, rows = events.c.id, func.count()
     statement = select(number, rows).where(number.in_(numbers)).group_by(number).having(rows > 1)
     return {row[0]: row[1] for row in connection.execute(statement)}
@@ -128,9 +128,9 @@ def above(connection: Connection, top: int, limit: int) -> list[int]:
 
 
 def without_seal(connection: Connection, *, through: int, since: datetime, limit: int) -> list[int]:
-    """Return numbers up to `through` of events since this time that have no seal. Events of a later day are left out.
+    """Return numbers up to `through` of events without a seal, dated at `since` or later. Later days are left out.
 
-    Nearly all events since then have higher numbers. Only the others are looked for in the seals.
+    Nearly all events since then have higher numbers, so only few numbers are searched in the seals.
     """
     number, at = events.c.id, events.c.at
     seal = select(sealed_events.c.event_id).where(sealed_events.c.event_id == number).scalar_subquery()
@@ -157,7 +157,7 @@ def first_growing(connection: Connection, *, after: int, growing: Growing) -> in
 def lock_counts(connection: Connection, counts: Mapping[tuple[int, datetime], int]) -> bool:
     """Lock these rows of counted refusals until the commit. `counts` are their occurrences, by number and time.
 
-    Return whether none of them got further occurrences.
+    Return true if no refusal got further occurrences.
     """
     if not counts:
         return True
@@ -201,7 +201,7 @@ def last_signed(connection: Connection) -> str | None:
 
 
 def last_signed_and_time(connection: Connection) -> tuple[str | None, datetime | None]:
-    """Return what `last_signed` returns, and PostgreSQL's time; None on SQLite, which has no clock of its own."""
+    """Return the result of `last_signed`, and PostgreSQL's time. On SQLite, the time is None."""
     if connection.dialect.name != "postgresql":
         return last_signed(connection), None
     newest = select(checkpoints.c.signed).order_by(checkpoints.c.size.desc(), checkpoints.c.at.desc()).limit(1)
@@ -210,7 +210,7 @@ def last_signed_and_time(connection: Connection) -> tuple[str | None, datetime |
 
 
 def signed_until(connection: Connection, time: datetime, limit: int = 10) -> list[str]:
-    """Return the newest checkpoints that their columns date to this time or earlier."""
+    """Return the newest checkpoints with this time or an earlier time in their column."""
     statement = _checkpoints(connection).where(checkpoints.c.at <= time).order_by(checkpoints.c.size.desc())
     return [_as_text(row.signed) for row in connection.execute(statement.limit(limit))]
 
@@ -238,12 +238,12 @@ def size_before(connection: Connection, time: datetime) -> int:
 def waits(connection: Connection, *, since: datetime) -> bool:
     """Whether an event dated before `since` has no seal.
 
-    Two groups of events are searched: those numbered above the last sealed event, and the latest by time.
+    Two groups of events are searched: events numbered above the last sealed event, and the latest events by time.
     Events inserted by raw SQL are included.
     The first group alone is not enough, because the last sealed number may belong to an inserted event.
     """
     newest = sealed_events.c.position.desc()
-    size = select(func.coalesce(func.max(checkpoints.c.size), 0)).scalar_subquery()  # an index finds the place before
+    size = select(func.coalesce(func.max(checkpoints.c.size), 0)).scalar_subquery()  # an index finds the largest size
     covered = sealed_events.c.position < size
     last = select(sealed_events.c.event_id).where(covered).order_by(newest).limit(1).scalar_subquery()
     above = select(events.c.id).where(events.c.id > func.coalesce(last, 0), events.c.at < since, ~_SEALED)
@@ -314,7 +314,7 @@ def replacements(connection: Connection) -> list[tuple[int, str]]:
 
 
 def replacements_between(connection: Connection, low: int, high: int) -> list[tuple[int, str]]:
-    """Return what `replacements` returns for the places from `low` to `high` - 1, and read no other leaf."""
+    """Return the result of `replacements` for the places from `low` to `high` - 1. Read no other leaf."""
     found = []
     while low < high and (some := leaves(connection, after=low - 1, limit=min(AT_ONCE, high - low))):
         placed = {leaf.event_id: leaf.position for leaf in some if leaf.position < high}

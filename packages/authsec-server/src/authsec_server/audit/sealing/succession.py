@@ -17,7 +17,7 @@ from authsec_server.audit.model import EventKind
 from authsec_server.audit.sealing.checkpoints import CheckpointRefused, Keys, record_in, signed_claims
 
 TYPE: Final = "authsec-audit-key+jwt"
-LONGEST: Final = 4096  # characters of a record; one of a key has some 500
+LONGEST: Final = 4096  # characters of a record; a genuine record has about 500
 NEVER: Final = 2**63 - 1
 
 
@@ -27,7 +27,7 @@ class Succession:
 
     `ends` has for each replaced key the highest number of leaves that its checkpoints may cover.
     `after` maps each replaced key to its successor.
-    Whether the events with these replacements match their seals is shown only by the check of all events.
+    Only the check of all events shows whether the events with these replacements match their seals.
     """
 
     keys: Keys
@@ -63,7 +63,7 @@ def succession(
         try:
             old, new = _read(signed, known)
         except CheckpointRefused:
-            continue  # whoever writes to the database can write such an event, and it says nothing
+            continue  # the record has no valid signature, so raw SQL inserted the event
         kid = new.thumbprint()
         if old in after or kid in after or kid == old or place >= ended.get(old, NEVER):
             continue
@@ -72,7 +72,7 @@ def succession(
 
 
 def is_next(signed: str, order: Succession) -> bool:
-    """Whether the record names the successor of a key that has none. Raw SQL can copy the record of another key."""
+    """Whether the record names a successor for a key without one. Raw SQL can copy the record of another key."""
     return succession([(0, signed)], order.keys, after=order.after).after != order.after
 
 

@@ -26,13 +26,13 @@ from authsec_server.db.schema import canonical_json
 from authsec_server.db.table_digests import DIGESTED, LONGEST, digest, product_of_rows, stored_digest
 from authsec_server.db.versions import MAX_VERSION
 
-MOST: Final = 5  # findings of one table that are told one by one
+MOST: Final = 5  # findings of one table that are listed; further ones are only counted
 _SCRATCH: Final = (
     "CREATE TABLE told (name TEXT, version INTEGER, number INTEGER, before TEXT, after TEXT, at TEXT, sealed INTEGER,"
     " forged INTEGER,"
     " PRIMARY KEY (name, version, number)) WITHOUT ROWID",
     "CREATE TABLE drops (number INTEGER PRIMARY KEY, record TEXT, version INTEGER, digests TEXT)",
-    "CREATE TABLE left_out (name TEXT, version INTEGER, number INTEGER)",  # by events of drops
+    "CREATE TABLE left_out (name TEXT, version INTEGER, number INTEGER)",  # digests that events of drops lack
 )
 
 
@@ -50,7 +50,7 @@ class TableCheck(ScratchCheck):
         self._computed: Mapping[str, str] = {}
         self._kept: Mapping[str, str] = {}
         self._too_long: Set[str] = frozenset()
-        self._versions: Sequence[Any] = ()  # of the authority: one
+        self._versions: Sequence[Any] = ()  # the authority's versions; there must be one
 
     def add(self, number: int, event: Mapping[str, Any], is_sealed: Callable[[int], bool]) -> None:
         """Add the table digests and the authority version of a valid event."""
@@ -67,7 +67,7 @@ class TableCheck(ScratchCheck):
             self._scratch.execute("INSERT OR IGNORE INTO drops VALUES (?, ?, ?, ?)", its)
         for name, (before, after) in digests.items():
             if name not in DIGESTED:
-                continue  # no server writes it: a text of anybody
+                continue  # raw SQL wrote this text
             forged = event["kind"] == EventKind.EVENTS_DROPPED and before != after
             row = (name, version, number, before, after, event["at"], is_sealed(number), forged)
             self._scratch.execute("INSERT OR IGNORE INTO told VALUES (?, ?, ?, ?, ?, ?, ?, ?)", row)
@@ -177,7 +177,7 @@ class TableCheck(ScratchCheck):
             if record is None or record.version != version or canonical_json(its) != digests:
                 found += 1
                 if found <= MOST:
-                    yield f"Event {number} of a drop has digests that no record of a sealing key has."
+                    yield f"Event {number} of a drop has digests that no signed drop record has."
         if found > MOST:
             yield f"{found - MOST:,} more events of drops have this fault."
 
@@ -200,7 +200,8 @@ class TableCheck(ScratchCheck):
 def kept_digests(scan: Scan) -> Mapping[str, str]:
     """Return the stored digest of each table after the last change; an empty mapping before the first change.
 
-    Nobody has to trust these digests, because raw SQL may have written them. A malformed product has an empty digest.
+    Callers must not trust these digests, because raw SQL may have written them. A malformed product has an empty
+    digest.
     """
     rows = scan.rows("table_digests", "name", "product") if scan.columns("table_digests") else ()
     return {name: stored_digest(product) for name, product in rows}

@@ -25,13 +25,13 @@ class Uncounted:
     """
 
     def __init__(self, records: Sequence[DropRecord]) -> None:
-        self._smallest: list[DropRecord] = []  # each with a later cut than those behind it, and a larger checkpoint
+        self._smallest: list[DropRecord] = []  # cuts and checkpoint sizes both ascend
         for record in sorted(records, key=lambda each: each.before, reverse=True):
             if not self._smallest or record.checkpoint.size < self._smallest[-1].checkpoint.size:
                 self._smallest.append(record)
         self._smallest.reverse()
         self._cuts = [record.before for record in self._smallest]
-        self._used: dict[str, tuple[DropRecord, int]] = {}  # how many events each record leaves out
+        self._used: dict[str, tuple[DropRecord, int]] = {}  # each record with the number of events that it leaves out
 
     def may_be(self, at: str) -> bool:
         """Whether the time `at` (ISO 8601) is in a month of a drop. For other times, `add` is false."""

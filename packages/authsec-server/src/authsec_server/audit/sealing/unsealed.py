@@ -1,4 +1,4 @@
-"""What waits for its seal: the state of the database before one pass of the sealer."""
+"""The state of the database before one pass of the sealer: the events without a seal, and the last checkpoint."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ from authsec_server.audit.sealing.succession import Succession, is_next
 from authsec_server.audit.unreadable_rows import MOST_COPIES, numbers_fitting
 from authsec_server.db import Tx
 
-# Numbers are given before the commit, so a lower one may appear later; and a refusal is counted up during its minute.
-# Longer by far than a transaction may take, and than servers' clocks may differ.
+# After this time, an event is settled. Before, an event with a lower number may still be committed, and a refusal may
+# still be counted. The time is much longer than a transaction, and than the difference between servers' clocks.
 SETTLING = timedelta(minutes=5)
-BATCH = 500  # events; on SQLite tokens wait while they are written
+BATCH = 500  # events; on SQLite, token requests wait while a batch is written
 MOST_NAMED = 10  # refused events that one pass names in the server's log
 
 
@@ -35,10 +35,10 @@ MOST_NAMED = 10  # refused events that one pass names in the server's log
 class UnsealedEvents:
     """The state of the database before sealing: its last checkpoint, and the events to seal.
 
-    `refused` are numbers of events that AuthSec did not write, that the database did not give, or that two events have.
-    Of two events, the second gets no seal; the others get none either.
+    `refused` are numbers of events that get no seal. AuthSec did not write such an event, the database did not give its
+    number, or an earlier event has the same number.
     Once `events` are sealed, every other event numbered up to `settled` has a seal.
-    Every event numbered up to `final` is committed, and no refusal of them gets further occurrences.
+    Every event numbered up to `final` is committed, and no refusal among these events gets further occurrences.
     Events numbered above `top` were recorded after this state was read. No event has a number above `highest`.
     `planted` are the places and event numbers of seals that the last checkpoint does not cover.
     """
@@ -53,17 +53,17 @@ class UnsealedEvents:
     highest: int
     planted: Sequence[tuple[int, int]]
     following: Numbers
-    is_disturbed: bool  # the sequence of event numbers
-    version: int  # of the authority
+    is_disturbed: bool  # whether the sequence of event numbers needs a correction
+    version: int  # the authority version
     signing_keys: Sequence[str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Start:
-    """Where a pass starts: after the number `after`, to follow a checkpoint through `through`.
+    """Where a pass starts: after the event number `after`. The last checkpoint covers the numbers up to `through`.
 
     The numbers up to `old` existed minutes ago. `named` refused events are in the server's log.
-    On PostgreSQL, no transaction that runs beside this one has a number up to `ended`.
+    On PostgreSQL, no other running transaction has a number up to `ended`.
     """
 
     now: datetime
@@ -99,14 +99,14 @@ def read_unsealed(tx: Tx, start: Start, token_keys: Callable[[Tx], Sequence[str]
     final = min(bounds)
     waiting = _waiting(connection, events, final, looked_through_since(now))
     events = [each for each in events if each.number not in waiting]
-    # The checkpoint that covers a replaced key's record is the last that this key signs: it ends there.
+    # A replaced key signs one last checkpoint, which ends with the event that has the record of the replacement.
     replacing = [each.number for each in events if each.kind == EventKind.SEAL_KEY_REPLACED]
     records = sorted(store.replacing(connection, replacing))
     if replaced := next((number for number, signed in records if is_next(signed, order)), None):
         numbers, full = numbers[: numbers.index(replaced) + 1], True
         events = [each for each in events if each.number <= replaced]
     if connection.dialect.name == "postgresql":
-        bounds.append(max([following.sealed, *(each.number for each in events)]))  # later numbers are above the seals
+        bounds.append(max([following.sealed, *(each.number for each in events)]))  # later events get higher numbers
     if full:
         bounds.append(numbers[-1])
     above = store.above(connection, top, MOST_NAMED + start.named)
@@ -129,9 +129,9 @@ def read_unsealed(tx: Tx, start: Start, token_keys: Callable[[Tx], Sequence[str]
 
 
 def _bounds(connection: Connection, start: Start, top: int, growing: store.Growing) -> list[int]:
-    """Return numbers that bound the settled ones: by the times of events, and by what still runs.
+    """Return upper bounds of the settled numbers, from the times of events and from running transactions.
 
-    The times alone do not suffice on PostgreSQL: the clock of another server may be behind.
+    On PostgreSQL, the times alone are not enough, because the clock of another server may be behind.
     """
     now = start.now
     bounds = [pages.last_before(connection, now - SETTLING, top)]
@@ -139,16 +139,17 @@ def _bounds(connection: Connection, start: Start, top: int, growing: store.Growi
         bounds.append(start.ended)
     firsts = [store.first_growing(connection, after=start.after, growing=growing)]
     if connection.dialect.name == "postgresql":
-        # An inserted event that is dated back must not settle the numbers before it: events may be about to get them.
+        # An inserted event with an old time must not settle lower numbers: new events may still get these numbers.
         low = max(start.through, start.old)
         firsts.append(store.first_dated(connection, after=low, since=now - SETTLING, until=now + SETTLING))
     return bounds + [first - 1 for first in firsts if first is not None]
 
 
 def _waiting(connection: Connection, events: Sequence[Sealable], settled: int, since: datetime) -> frozenset[int]:
-    """Return the numbers of events before `since` that are not settled. They wait: an event may be about to get one.
+    """Return the unsettled numbers of events dated before `since`. These events wait for their seals.
 
-    On PostgreSQL, a server that takes a number does not compare it with such events.
+    The reason: on PostgreSQL, a server that takes a number does not compare it with such events. So a new event may
+    still get the same number.
     """
     if connection.dialect.name != "postgresql":
         return frozenset()

@@ -4,11 +4,11 @@ Each leaf must be the hash of its event.
 The tree of the leaves must have the root hash of each checkpoint, in the database or kept elsewhere.
 Checkpoints kept elsewhere show that a log was cut, or rewritten by an attacker with the key.
 
-First, `database_check` compares the schema with the result of the migrations and has the database check
-its own indexes. Readers depend on the schema and the indexes.
+First, `database_check` compares the schema with the result of the migrations and has the database check its own
+indexes. Readers depend on the schema and the indexes.
 Then `scan` reads each table once, as a whole, into a private database (`scratch`).
 So the check trusts no index, no statistic and no count of the audited database.
-Last, if nothing was found, `reader_check` asks what readers ask, and compares the answers with these proved rows.
+Last, if nothing was found, `reader_check` asks the questions of readers, and compares the answers with these rows.
 
 Findings about events and rows come first in the report, because readers look for these.
 """
@@ -55,10 +55,10 @@ from authsec_server.db.versions import MAX_VERSION
 
 _BATCH = 1000  # links of events to delegations
 _HASH_BYTES = 32
-_NOTHING = (1, 0)  # a range without a number
+_NOTHING = (1, 0)  # an empty range
 _RECORDS = frozenset({EventKind.EVENTS_DROPPED, EventKind.SEAL_KEY_REPLACED, EventKind.AUTHORITY_RESTORED})
 
-# Checkpoints, or a function that reads them with the keys to which the log leads.
+# Checkpoints, or a function that reads checkpoints with all sealing keys of the log.
 Kept: TypeAlias = Sequence[Checkpoint] | Callable[[Keys], Sequence[Checkpoint]]
 
 
@@ -79,8 +79,8 @@ def verify(
 
     - `kept` are checkpoints that were kept elsewhere.
     - `given` are exports with events that were dropped later. The counts of these events are compared, too.
-    - `ends` has for replaced keys how many leaves their checkpoints may cover, if the caller knows this already.
-      The log itself also contains these numbers.
+    - `ends` has for each replaced key how many leaves its checkpoints may cover. A caller may omit `ends`, because the
+      log contains these numbers as well.
     - Without `now`, a date in the future is not reported for a roll-up mark or a drop record.
     - Without `counts`, no stored count is compared. Without `readers`, no question of readers is asked.
     - A `deep` check of PostgreSQL follows every path through its indexes and blocks writers to the tables.
@@ -107,7 +107,7 @@ def verify(
     of_database, checked = database.findings, database.checked
     return replace(
         report,
-        findings=(*report.findings, *of_database[:MOST]),  # those about events come first
+        findings=(*report.findings, *of_database[:MOST]),  # findings about events come first
         more=report.more + len(of_database[MOST:]),
         unchecked=(*checked.skipped, *checked.not_checked, *report.unchecked),
         skipped=(*checked.skipped, *report.skipped),
@@ -129,7 +129,7 @@ def verify_log(
     """Run `verify` without the checks of the database's indexes and schema.
 
     `may_ask` is called after the tables were read. If its result is false, the questions of readers are not asked,
-    because the database may run code of others for these.
+    because the database may run foreign code for these.
     """
     scan = Scan(tx.connection)
     with (
@@ -190,9 +190,9 @@ class _Read:
     table_check: TableCheck
     last_use_check: LastUseCheck
     uncounted: Uncounted
-    latest: str  # time of an event that a server may have recorded by now
+    latest: str  # the latest time that a server's event can have by now
     findings: list[str] = field(default_factory=list)
-    misnamed: list[str] = field(default_factory=list)  # findings
+    misnamed: list[str] = field(default_factory=list)  # findings about names
 
     def all(self, scan: Scan) -> None:
         """Read every table, and pass the rows on to the single checks."""
@@ -252,7 +252,7 @@ class _Read:
 
     def add_held(self, sealing_keys: Succession, place: int, event: Mapping[str, Any]) -> None:
         """Add a dropped event that a given export contains. The event matches the leaf at this place."""
-        with suppress(ValueError, TypeError, KeyError, AttributeError):  # no program of ours has written it
+        with suppress(ValueError, TypeError, KeyError, AttributeError):  # AuthSec did not write this event
             if not is_event(event):
                 return
             self.revocation_check.add_dropped(event)
@@ -365,7 +365,7 @@ def _dropped_until(log_check: LogCheck, walk: LeafWalk) -> int:
     if place is None:
         return 0
     version = walk.version_by(place)
-    return MAX_VERSION if version is None else version  # checkpoints of before there were digests say no version
+    return MAX_VERSION if version is None else version  # checkpoints of old versions have no authority version
 
 
 def _waiting(read: _Read, unsealed: Waiting, checkpoint_at: datetime | None) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""Events without a seal, and the question which of them a running server would have sealed by now. Pure.
+"""Find events without a seal that a running server would have sealed by now. Pure.
 
 A server seals an event within a second, and a refusal counted by the minute within ten minutes.
 There are two possible causes for an older event without a seal:
@@ -20,8 +20,8 @@ from authsec_server.audit.sealing.checkpoints import CLOCK_TOLERANCE
 from authsec_server.audit.sealing.service import OVERDUE_AFTER
 from authsec_server.principal import PrincipalKind
 
-NEVER: Final = "~"  # sorts behind all instants: no event is dated so late
-_STARTING: Final = timedelta(minutes=1)  # a server that starts has sealed what it found by then, or nearly always
+NEVER: Final = "~"  # sorts after every ISO 8601 time
+_STARTING: Final = timedelta(minutes=1)  # after this time, a started server has sealed nearly all waiting events
 _OVER_HTTP: Final = {PrincipalKind.ADMINISTRATOR, PrincipalKind.ADMIN_KEY}
 
 
@@ -34,7 +34,7 @@ class Waiting:
 
     now: datetime | None
     _oldest: str = NEVER
-    _served_at: str = ""  # the time of the newest one that only a server can have written
+    _served_at: str = ""  # time of the newest event that only a server can have written
     _until: str = field(init=False)
 
     def __post_init__(self) -> None:

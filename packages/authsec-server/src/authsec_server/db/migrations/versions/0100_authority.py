@@ -22,7 +22,7 @@ from sqlalchemy import (
     true,
 )
 
-revision = "0100"  # numbers below it were of versions that nobody released
+revision = "0100"  # lower numbers belong to versions before the first release
 down_revision = None
 branch_labels = None
 depends_on = None

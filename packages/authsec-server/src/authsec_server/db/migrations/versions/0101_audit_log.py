@@ -1,4 +1,4 @@
-"""The first schema: the audit log, and what is counted of it."""
+"""The first schema: the audit log and its counts."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -55,9 +55,9 @@ def _audit_log() -> None:
         sqlite_autoincrement=True,
     )
     if postgresql:
-        # Whatever no month's partition takes is kept all the same.
+        # For events of a month without a partition.
         op.execute("CREATE TABLE events_default PARTITION OF events DEFAULT")
-    # Of two indexes that seem alike to it, SQLite takes the one that was made later: so the special ones come last.
+    # If two indexes have the same cost, SQLite uses the newer index. So the special indexes come last.
     denied = _where("decision = 'denied'")
     act = _where("kind NOT IN ('token.issued', 'token.refused')")
     op.create_index("ix_events_jti", "events", ["jti"])

@@ -1,4 +1,4 @@
-"""The algorithm that signs the tokens of an API. APIs so far have RS256."""
+"""The algorithm that signs the tokens of an API. Existing APIs get RS256."""
 
 from __future__ import annotations
 
