@@ -52,8 +52,8 @@ _OPTIONS = (
         "--kind",
         multiple=True,
         help=(
-            "Only events of this kind, e.g. token.refused, or `client.` for all kinds that begin so. Can be "
-            "repeated. docs/audit.md lists the kinds."
+            "Only events of this kind, e.g. token.refused; `client.` means every kind that begins with `client.`. "
+            "Can be repeated. docs/audit.md lists the kinds."
         ),
     ),
     click.option("--decision", type=click.Choice(["granted", "denied"]), help="Only events with this decision."),

@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any, NotRequired, cast
 
 from pydantic import Field
-from typing_extensions import TypedDict  # as in `web.paging`
+from typing_extensions import TypedDict  # required by pydantic before Python 3.12
 
 from authsec_server.audit import counts
 from authsec_server.clients.model import EDITABLE, Client, ClientKind, Platform, Proof, ProofKind, Selector, spiffe_id

@@ -11,7 +11,7 @@ import anyio
 import anyio.to_thread
 from pydantic import Field
 from starlette.concurrency import run_in_threadpool
-from typing_extensions import TypedDict  # as in `web.paging`
+from typing_extensions import TypedDict  # required by pydantic before Python 3.12
 
 from authsec_server.configuration.document import Document
 from authsec_server.configuration.kinds import agents, apis, delegations, roles

@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any, cast
 
 from pydantic import Field
-from typing_extensions import TypedDict  # as in `web.paging`
+from typing_extensions import TypedDict  # required by pydantic before Python 3.12
 
 from authsec_server import naming
 from authsec_server.accounts import admin_keys, administrators

@@ -12,7 +12,7 @@ from typing import Any, Protocol, cast
 
 from pydantic import Field
 from starlette.concurrency import run_in_threadpool
-from typing_extensions import TypedDict  # as in `web.paging`
+from typing_extensions import TypedDict  # required by pydantic before Python 3.12
 
 from authsec_server import naming
 from authsec_server.db import Tx

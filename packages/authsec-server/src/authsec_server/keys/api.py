@@ -13,7 +13,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
-from typing_extensions import TypedDict  # as in `web.paging`
+from typing_extensions import TypedDict  # required by pydantic before Python 3.12
 
 from authsec_server.audit.api import PATH as AUDIT_LOG_PATH
 from authsec_server.keys import service

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import cast
 
 from pydantic import Field
-from typing_extensions import TypedDict  # as in `web.paging`
+from typing_extensions import TypedDict  # required by pydantic before Python 3.12
 
 from authsec_server import naming
 from authsec_server.db import Tx

@@ -192,4 +192,4 @@ def _require_grant_type(fields: Sequence[tuple[str, str]]) -> None:
     if not given:
         raise Invalid("grant_type", "The parameter grant_type is missing.", "Send grant_type=... in the form.")
     if len(given) > 1:
-        raise Invalid("grant_type", f"grant_type is given {len(given)} times.", "Give it once.")
+        raise Invalid("grant_type", f"grant_type is given {len(given)} times.", "Send grant_type once.")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 from starlette.concurrency import run_in_threadpool
-from typing_extensions import TypedDict  # as in `web.paging`
+from typing_extensions import TypedDict  # required by pydantic before Python 3.12
 
 from authsec_server.attestation.explain.model import (
     Nearest,
