@@ -23,7 +23,8 @@ from authsec.tokens import DelegationToken, TokenRequest
 
 _AMBER: Final = 5.0
 _RED: Final = CLOCK_TOLERANCE
-_WITHIN: Final = 0.5  # a Date header says a whole second: on average half of one has passed since
+# A Date header omits fractions of a second: half a second on average.
+_WITHIN: Final = 0.5
 
 Names = str | Sequence[str] | None
 _CLOCK: Final = (
