@@ -47,7 +47,7 @@ class Authority:
                 stdout=log,
                 stderr=log,
                 env=environment(self._settings),
-                start_new_session=True,  # Ctrl-C is for the story, which then stops the authority in its turn
+                start_new_session=True,  # Ctrl-C must reach only the demo, which then stops the authority.
             )
 
     @property
@@ -114,4 +114,5 @@ def _is_ready(http: httpx2.Client) -> bool:
     try:
         return http.get("/readyz").status_code == 200
     except httpx2.TransportError:
-        return False  # not up yet: it is asked again
+        # The authority is not ready yet; the caller asks again.
+        return False

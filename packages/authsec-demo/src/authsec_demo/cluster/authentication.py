@@ -17,7 +17,7 @@ from authsec_demo.cluster.objects import Objects
 from authsec_demo.cluster.resources import ACCOUNTS, PODS
 from authsec_demo.cluster.users import ADMIN, AUTHENTICATED, User
 
-_LEEWAY: Final = 60  # seconds, for clocks and for what is being deleted
+_LEEWAY: Final = 60  # seconds: clock difference, and grace time of deleted pods
 _EXTRA: Final = "authentication.kubernetes.io/"
 _INVALIDATED: Final = "service account token has been invalidated"
 
@@ -59,7 +59,7 @@ class Authenticator:
         jws = self._issuer.recognised(token)
         if jws is None:
             raise NotAuthenticated("invalid bearer token")
-        # What follows a good signature is as `Issuer.token` wrote it: nothing is missing.
+        # With a valid signature, `Issuer.token` wrote the claims, so no claim is missing.
         complaint = self._issuer.complaint(jws) or self._complaint(jws.claims, wanted)
         if complaint:
             raise NotAuthenticated(f"[invalid bearer token, {complaint}]")
