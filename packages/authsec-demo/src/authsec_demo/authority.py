@@ -64,10 +64,11 @@ class Authority:
         with httpx2.Client(base_url=self.url, trust_env=False, timeout=2) as http:
             while not _is_ready(http):
                 running = self._process.poll() is None
+                state = "is not ready" if running else "exited"
                 check(
                     running and time.monotonic() < deadline,
                     expected="an authority that is ready",
-                    came=f"one that {'is not' if running else 'ended'}; its log ends: {self._end_of_log()}",
+                    came=f"an authority that {state}; its log ends: {self._end_of_log()}",
                 )
                 time.sleep(0.02)
 

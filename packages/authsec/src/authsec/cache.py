@@ -34,7 +34,7 @@ from authsec.tokens import DelegationToken, TokenRequest
 _log = logging.getLogger("authsec")
 
 Names = str | Sequence[str] | None
-"""Actions or APIs as a caller writes them."""
+"""One or several actions or APIs, as a caller passes them."""
 
 _MOST_ENTRIES = 128
 _MOST_ABANDONED = 4  # requests that still run after all their callers have timed out

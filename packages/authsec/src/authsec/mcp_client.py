@@ -32,7 +32,7 @@ _DENIED: Final = {401, 403}
 _LONGEST_LIST: Final = 1024 * 1024  # bytes: the limit of `mcp` for an event; a longer list is not saved
 _MOST_PAGES: Final = 64  # pages of all servers together
 _LONGEST_LINE: Final = 64 * 1024  # bytes: an endless line must not fill the memory
-_LONGEST_TOKEN: Final = 24 * 1024  # bytes, also for a token in base64: servers accept no longer header
+_LONGEST_TOKEN: Final = 24 * 1024  # bytes of a token, plain or in base64: servers refuse longer headers
 
 Page = tuple[str, str | None]  # the server's URL and the cursor
 

@@ -38,7 +38,7 @@ _SENTENCES = {
     "client_not_found": "The authority does not know this agent. `authsec agents list` shows each agent's client_id.",
     "attestation_required": "The authority requires this agent to authenticate.",
     "attestation_invalid": "The authority did not accept this agent's proof.",
-    "selectors_mismatch": "This workload is not the one that was registered as this agent.",
+    "selectors_mismatch": "This workload is not registered as this agent.",
     "client_disabled": "An administrator has disabled this agent.",
     "no_delegation": "Nothing is currently delegated to this agent.",
     "delegation_ended": "The delegations of this agent have expired or were revoked.",

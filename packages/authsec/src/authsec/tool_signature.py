@@ -87,7 +87,7 @@ def wrapper_without(
 
 
 def position_of(parameter: str, signature: inspect.Signature) -> int | None:
-    """Return the index of `parameter` among the positional ones; None if it is keyword-only."""
+    """Return the index of `parameter` among the positional parameters; None if `parameter` is keyword-only."""
     if signature.parameters[parameter].kind is inspect.Parameter.KEYWORD_ONLY:
         return None
     return list(signature.parameters).index(parameter)

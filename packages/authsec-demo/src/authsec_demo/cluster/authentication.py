@@ -31,7 +31,7 @@ class NotAuthenticated(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Authenticated:
-    """The user of a valid token, and those of the requested audiences that the token contains."""
+    """The user of a valid token, and the requested audiences that are in the token."""
 
     user: User
     audiences: list[str]
@@ -49,7 +49,8 @@ class Authenticator:
         self._admin_token = admin_token.encode()
 
     def authenticate(self, token: str, audiences: Sequence[str] = ()) -> Authenticated:
-        """Return the user of the token, and those of `audiences` that the token contains. Raises `NotAuthenticated`.
+        """Return the user of the token, and the members of `audiences` that are in the token. Raises
+        `NotAuthenticated`.
 
         Without `audiences`, the token must contain the audience of the API server.
         """

@@ -82,7 +82,7 @@ def find_proof(sources: Sequence[CredentialSource], request: ProofRequest) -> Pr
 
 
 class WrongProofAudience(ConfigError):
-    """The proof has another audience than this authority, which would refuse it.
+    """The proof is for another audience, so this authority would refuse the proof.
 
     `made_for` lists the proof's audiences, which are not verified.
     """

@@ -97,8 +97,8 @@ class PublicKey:
         """Read a public JSON Web Key (RFC 7517). `use`, `key_ops` and `alg` are obeyed; unknown members are ignored.
 
         With `alg_required`, a JWK without `alg` is refused, and the key verifies only signatures with this very `alg`
-        (RFC 8725 §3.1). Otherwise a JWK without `alg` verifies with all algorithms of its kind of key, and
-        `EdDSA` and `Ed25519` are two names of one algorithm.
+        (RFC 8725 §3.1). Otherwise a JWK without `alg` verifies with all algorithms of its kind of key. `EdDSA` and
+        `Ed25519` are then two names of one algorithm.
         """
         if _PRIVATE_JWK_MEMBERS & jwk.keys():
             raise JoseError("private_key", "the JWK has a private or symmetric key; consider that key exposed")

@@ -52,9 +52,8 @@ class ThrowawayAuthority:
     def environment(self) -> dict[str, str]:
         """The environment variables that make `AuthSecClient()` use this authority.
 
-        AUTHSEC_ISSUER is this authority's address, because an API under test may make a `TokenVerifier` from it, and
-        `TokenVerifier` refuses the issuer in this authority's tokens. Use `stand_in_for` to make the API's verifier
-        accept the tokens.
+        AUTHSEC_ISSUER is this authority's address, and not the issuer in its tokens: a `TokenVerifier` of an API under
+        test refuses that issuer. Use `stand_in_for` to make the API's verifier accept the tokens.
         """
         return {
             "AUTHSEC_BASE_URL": self.base_url,

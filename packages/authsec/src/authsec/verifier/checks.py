@@ -246,7 +246,7 @@ CLAIM_CHECKS: Final[tuple[Check[Case], ...]] = (
     *ISSUER_CHECKS,
     Check(
         AUDIENCE_MISMATCH,
-        # The attack: an API sends a token that it has received to another API.
+        # The attack: an API receives a token, and uses this token at another API.
         "RFC 9068 §4, RFC 8725 §3.9",
         lambda case: case.expected.audience in _listed(case.claims["aud"]),
         "The token is meant for another API.",

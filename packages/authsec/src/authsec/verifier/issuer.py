@@ -32,9 +32,9 @@ def refuse_throwaway(issuer: str) -> None:
 
 
 def throwaway_hint(issuers: Collection[str]) -> str:
-    """Return what a test must do before its verifier accepts a token of these issuers, as the end of a text.
+    """Return the missing step of a test, if `authsec.testing` issued the token; otherwise return an empty text.
 
-    Return "" unless the token is from `authsec.testing`.
+    The result is added to the end of a message.
     """
     if THROWAWAY_ISSUER not in issuers:
         return ""

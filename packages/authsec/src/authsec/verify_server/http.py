@@ -4,7 +4,7 @@
 |---|---|
 | `/verify?require=…` | proxies with a configurable address (nginx, haproxy, Traefik, Caddy); 204 accepts the request |
 | `/verify/require=…/` and any path below | Envoy, which adds a prefix to the request's path; 200 accepts the request |
-| `/open` | Traefik, for public paths: always 200. Traefik removes a caller's headers only if it asks first |
+| `/open` | Traefik, for public paths: always 200. Only after such a request, Traefik removes forged headers |
 | `/healthz` | monitoring |
 | `/.well-known/oauth-protected-resource` and below | agents: the challenge contains this address (RFC 9728) |
 """

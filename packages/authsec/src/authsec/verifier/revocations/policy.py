@@ -76,9 +76,9 @@ def check_policy(revocations: object) -> None:
     """Check the name of the policy. Raises `ConfigError` for an unknown name, because a guess could weaken security."""
     if isinstance(revocations, str) and revocations not in get_args(Policy):
         raise ConfigError(
-            'revocations= is "fail_closed" (while revocations are not known, no token is accepted), "introspect" '
-            '(the authority is then asked about each token) or "until_exp" (tokens are then accepted until they '
-            "expire)",
+            'revocations must be "fail_closed", "introspect" or "until_exp". While revocations are not known, '
+            '"fail_closed" accepts no token, "introspect" asks the authority about each token, and "until_exp" '
+            "accepts tokens until they expire.",
             reason="revocations_invalid",
         )
 

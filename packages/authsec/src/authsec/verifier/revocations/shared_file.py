@@ -105,7 +105,7 @@ def open_private(path: Path, flags: int) -> int:
 
 
 def shared_file_at(path: str | os.PathLike[str] | None, issuer: str) -> SharedFile | None:
-    """Return the shared file at `path` or, without a `path`, the one that the environment names; None without both.
+    """Return the shared file at `path`, or else at the path in the environment. Without both paths, return None.
 
     Raises `ConfigError`, with a remedy, for a path that workers cannot share.
     """

@@ -116,7 +116,7 @@ class SharedFileSource:
             self._authority.catch_up(run)
         self._apply_shared(run)
         now = self._clock.monotonic()
-        # A file whose batches all arrive late is silent too.
+        # If all batches in the file arrive late, the file is treated as silent too.
         silent = max(now - self._heard, run.feed.age()) > self._patience
         run.role = f"asks the authority: {self._file.path} is silent" if silent else f"reads {self._file.path}"
         if (silent or self._lacking) and now - self._asked >= POLL_PAUSE:
