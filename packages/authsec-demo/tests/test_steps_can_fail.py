@@ -291,7 +291,7 @@ def test_a_deployment_without_a_pod(page: Page, place: Place) -> None:
             403,
             {"reason": "selectors_mismatch", "details": "It must be customer-support-sa."},
             "a refusal that does not name customer-support-sa",
-            "This workload is not the one",
+            "This workload is not registered",
         ),
     ],
 )
