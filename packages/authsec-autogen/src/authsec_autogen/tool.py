@@ -43,7 +43,7 @@ def as_tool(function: Callable[..., Any]) -> Callable[..., Any]:
         token = signature.bind(*args, **kwargs).arguments["delegation_token"]
         try:
             return _text(redacted([token], await function(*args, **kwargs)))
-        except Exception as error:  # noqa: BLE001 - as above
+        except Exception as error:  # noqa: BLE001 - a model reads the text of every error
             failure = _safe(error, token)
         raise failure
 

@@ -89,7 +89,7 @@ class _Retold(IOStream):
     def print(self, *objects: Any, sep: str = " ", end: str = "\n", flush: bool = False) -> None:
         """Print nothing: AutoGen prints only banners and rulers here."""
 
-    def input(self, prompt: str = "", *, password: bool = False) -> str:  # noqa: ARG002 - the shape AutoGen asks for
+    def input(self, prompt: str = "", *, password: bool = False) -> str:  # noqa: ARG002 - AutoGen's signature
         """Raise `EOFError`: `human_input_mode` is NEVER, so AutoGen never asks a person."""
         raise EOFError
 

@@ -162,7 +162,7 @@ def _require_autogen() -> None:
 def _end_orderly() -> None:
     """Handle SIGTERM and SIGHUP like Ctrl-C, so that the process stops its servers and deletes its folder."""
 
-    def end(number: int, frame: FrameType | None) -> NoReturn:  # noqa: ARG001 - the shape of a signal handler
+    def end(number: int, frame: FrameType | None) -> NoReturn:  # noqa: ARG001 - the signature of a signal handler
         raise KeyboardInterrupt
 
     for name in ("SIGTERM", "SIGHUP"):

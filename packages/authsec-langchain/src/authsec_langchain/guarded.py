@@ -38,7 +38,7 @@ def guarded(tool: BaseTool, call: ToolCall) -> BaseTool:
         try:
             with running(call):
                 return redacted(call.handed_out, await tool._arun(*args, **kwargs))
-        except Exception as error:  # noqa: BLE001 - as above
+        except Exception as error:  # noqa: BLE001 - callbacks receive every error
             failure = _safe(error, call)
         raise failure
 

@@ -105,7 +105,7 @@ class AuthsecMiddleware(AgentMiddleware[Any, Any, Any]):
         try:
             await call.atoken()
             return await handler(_given(request, call))
-        except Exception as error:  # noqa: BLE001 - as above
+        except Exception as error:  # noqa: BLE001 - `_told` raises every error that is not a denial
             return self._told(request, call, error)
 
     def _check_names(self, request: ModelRequest[Any]) -> None:

@@ -118,7 +118,7 @@ class Refusal:
 
     answer: Response
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - nothing to read
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - the response needs no request body
         prefix = ""
         if scope["type"] == "websocket":
             prefix = "websocket."

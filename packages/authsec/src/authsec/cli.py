@@ -72,7 +72,7 @@ class Script(Commands):
         try:
             return super().invoke(ctx)
         except click.UsageError as error:
-            error.message = runnable(error.message)  # type: ignore[misc]  # each kind formats what it has
+            error.message = runnable(error.message)  # type: ignore[misc]  # click declares `message` as Final
             raise
         except AuthSecError as error:
             click.echo(failed(described(error)), err=True)
@@ -101,7 +101,7 @@ class Script(Commands):
         for entry_point in sorted(entry_points(group="authsec.commands"), key=lambda found: found.name):
             try:
                 entry_point.load()(self)
-            except Exception as error:  # noqa: BLE001 - a broken package must not take the other commands along
+            except Exception as error:  # noqa: BLE001 - the commands of other packages must still work
                 told = plain(f"{type(error).__name__}: {error}", 200)
                 click.echo(f"authsec: the commands of {entry_point.name!r} cannot be loaded ({told})", err=True)
         # Other packages must not replace these commands.

@@ -26,7 +26,7 @@ IDENTITY: Final = "authsec.identity"
 _LATER_BEARER: Final = re.compile(r",\s*bearer\s", re.IGNORECASE)  # servers join two headers of one name with a comma
 
 ANSWERED: Final = (InsufficientScope, AgentRequired)
-"""The errors of an endpoint about its request's token, to which a middleware responds."""
+"""The errors about a request's token that an endpoint may raise. A middleware turns each error into a response."""
 _UNQUOTABLE: Final = r"[^\x20-\x21\x23-\x5b\x5d-\x7e]"
 
 

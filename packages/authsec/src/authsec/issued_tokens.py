@@ -14,7 +14,7 @@ from typing import Final
 from authsec.clock import Clock
 
 _LEEWAY: Final = 60.0  # seconds: an API may accept a token this long after its expiry
-# A full record drops its oldest token, so a program that always renews does not fill the memory.
+# tokens; more tokens replace the oldest, so a program that always renews tokens does not fill the memory
 _MOST: Final = 1000
 
 # Characters. Tokens of one authority have the same prefix, so one search finds all of them.

@@ -30,7 +30,7 @@ from authsec.verifier import VerifiedToken, Verifier
 try:
     from mcp.server.mcpserver.exceptions import ToolError
 except ModuleNotFoundError:  # mcp 1.30
-    from mcp.server.fastmcp.exceptions import ToolError  # type: ignore[import-not-found, no-redef] # of two releases one is there
+    from mcp.server.fastmcp.exceptions import ToolError  # type: ignore[import-not-found, no-redef] # only one of two mcp versions is installed
 
 
 class AgentToken(AccessToken):

@@ -123,7 +123,7 @@ class _Copier:
                 return None
             for field in dataclasses.fields(value):
                 object.__setattr__(copied, field.name, self.of(getattr(value, field.name), depth))
-        except Exception:  # noqa: BLE001 - as above
+        except Exception:  # noqa: BLE001 - foreign classes may raise anything
             return None
         return copied
 

@@ -125,7 +125,7 @@ def text_of(value: Any) -> str:
 def repr_of(value: Any) -> str:
     try:
         return repr(value)
-    except Exception:  # noqa: BLE001 - as above
+    except Exception:  # noqa: BLE001 - a foreign class may raise anything
         return ""
 
 

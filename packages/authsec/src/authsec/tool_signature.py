@@ -71,7 +71,7 @@ def wrapper_without(
 ) -> Callable[..., Any]:
     """Build a function like `function`, but without `parameter`. A call of it returns `run(args, kwargs)`.
 
-    If `function` is a coroutine function, the wrapper is one as well, and `run` must be one too. `signature` is
+    If `function` is a coroutine function, `run` must be a coroutine function too, and so is the wrapper. `signature` is
     the signature of `function`, with the annotations that callers see.
     """
     shown = [each for each in signature.parameters.values() if each.name != parameter]

@@ -36,4 +36,4 @@ def answer(socket: str, audience: str, spiffe_id: str, seconds: str) -> dict[str
 
 
 if __name__ == "__main__":
-    print(json.dumps(answer(*sys.argv[1:])))  # noqa: T201 - to the parent
+    print(json.dumps(answer(*sys.argv[1:])))  # noqa: T201 - the parent process reads stdout

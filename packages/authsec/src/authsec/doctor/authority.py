@@ -133,7 +133,7 @@ class _ChosenSource:
     def proof(self, request: ProofRequest) -> Proof | None:
         return self.source.proof(request) if self.source else None
 
-    def looked_at(self, request: ProofRequest) -> str:  # noqa: ARG002 - the list stands where the proof was looked for
+    def looked_at(self, request: ProofRequest) -> str:  # noqa: ARG002 - the report has already listed the sources
         return "what is listed above"
 
 

@@ -82,7 +82,7 @@ def _handler(answering: Answering) -> type[BaseHTTPRequestHandler]:
             with suppress(OSError):  # the client may have closed the connection
                 self.reply(answering(self.command, address.path, sent))
 
-        do_POST = do_GET  # noqa: N815 - as it is called there
+        do_POST = do_GET  # noqa: N815 - the name in BaseHTTPRequestHandler
 
         def reply(self, answer: HttpAnswer) -> None:
             body = json.dumps(answer.body).encode()
@@ -93,7 +93,7 @@ def _handler(answering: Answering) -> type[BaseHTTPRequestHandler]:
             self.end_headers()
             self.wfile.write(body)
 
-        def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - as it is called there
+        def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the name in BaseHTTPRequestHandler
             """Log nothing, to keep the test's output clean."""
 
     return Handler

@@ -25,7 +25,7 @@ MOST_BYTES: Final = 256 * 1024
 MOST_SECONDS: Final = 5.0
 _HEADERS: Final = {
     "Accept": "application/json", "Accept-Encoding": "identity",
-    # Only this process decides how old a document may be, not a cache on the way.
+    # The answer must not come from a cache: this process itself decides how old a document may be.
     "Cache-Control": "no-cache",
     "User-Agent": "authsec-python",
 }  # fmt: skip

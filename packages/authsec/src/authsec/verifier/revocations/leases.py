@@ -1,4 +1,4 @@
-"""Leases on the feed: one for each verifier that needs it, and the headers that name the verifiers' APIs."""
+"""Leases on the feed, one for each verifier; and the request headers that name the verifiers' APIs."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 from weakref import WeakValueDictionary
 
-MOST_AUDIENCES: Final = 16  # the authority reads no more
+MOST_AUDIENCES: Final = 16  # the most audiences that the authority reads from one request
 LONGEST_AUDIENCE: Final = 255  # characters; no API identifier at the authority is longer
 
 
