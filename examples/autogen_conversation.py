@@ -2,10 +2,10 @@
 
 Runs on the classic AutoGen API (`import autogen`, from `autogen[openai]>=0.14,<1`). Set:
 
-    AUTHSEC_BASE_URL, AUTHSEC_AGENT_CLIENT_ID   the authority, and which agent this is
-    AUTHSEC_AGENT_KEY_FILE                      its private key; an unattested agent needs none
-    DOWNSTREAM_URL                              the API; `uv run authsec demo` prints one, and a scripted model
-    OPENAI_API_KEY                              and, for another model or server: OPENAI_BASE_URL, OPENAI_MODEL
+    AUTHSEC_BASE_URL, AUTHSEC_AGENT_CLIENT_ID   the authority's address and the agent's id
+    AUTHSEC_AGENT_KEY_FILE                      the agent's private key; an unattested agent needs no key
+    DOWNSTREAM_URL                              the API's address; `uv run authsec demo` prints one to try
+    OPENAI_API_KEY                              the model's API key; optional: OPENAI_BASE_URL, OPENAI_MODEL
 """
 
 import os
@@ -31,7 +31,7 @@ fetched: list[dict[str, Any]] = []
 def fetch_secure_data(
     customer_id: Annotated[str, "The customer's number"],
     *,
-    delegation_token: str,  # filled in at each call; the model neither sees nor sets it
+    delegation_token: str,  # AuthSec passes the token; the model neither sees nor sets it
 ) -> dict[str, Any]:
     """Fetch a customer's record."""
     try:
@@ -50,7 +50,7 @@ def fetch_secure_data(
 
 
 def main() -> None:
-    """Ask for customer 42."""
+    """Ask the agent for customer 42."""
     check_environment()
     try:
         authsec = AuthSecClient(
@@ -59,7 +59,7 @@ def main() -> None:
                 client_id=os.environ["AUTHSEC_AGENT_CLIENT_ID"],
             )
         )
-    except ConfigError as error:  # its text says which setting is wrong, and the line to write instead
+    except ConfigError as error:  # The text names the wrong setting, and the line to write.
         print(error, file=sys.stderr)
         sys.exit(2)
     model = {
@@ -71,7 +71,7 @@ def main() -> None:
     user_proxy = autogen.UserProxyAgent(
         "user_proxy",
         human_input_mode="NEVER",
-        code_execution_config=False,  # it runs the registered function, not code that a model writes
+        code_execution_config=False,  # runs only registered functions, never code from the model
         is_termination_msg=lambda message: "TERMINATE" in str(message.get("content") or ""),
     )
     register_function(
@@ -79,7 +79,7 @@ def main() -> None:
         caller=assistant,
         executor=user_proxy,
         authsec=authsec,
-        scope="customers:read",  # a token for this action only, whatever else is delegated
+        scope="customers:read",  # The token allows only this action.
     )
     try:
         user_proxy.initiate_chat(assistant, message="Get data for customer 42.", max_turns=5)
@@ -89,20 +89,21 @@ def main() -> None:
             sys.exit(f"The model at OPENAI_BASE_URL ({model['base_url']}) {failed}")
         sys.exit(f"OPENAI_BASE_URL is not set, and the model at {model['base_url']} {failed}")
     if not fetched:
-        sys.exit("The customer was not fetched. The answer of the tool, above, says why.")
+        sys.exit("The customer was not fetched. The tool's answer above says why.")
 
 
 def check_environment() -> None:
-    """End with status 2 and the lines to add, if variables are missing."""
+    """If variables are missing, print the lines to add, and exit with status 2."""
     missing = [name for name in NEEDED if not os.environ.get(name, "").strip()]
     if not missing:
         return
     lines = "\n".join(f'    export {name}="{NEEDED[name]}"' for name in missing)
     print(
         f"These variables are not set. Add, with your own values:\n\n{lines}\n\n"
-        "An agent with a key pair also needs AUTHSEC_AGENT_KEY_FILE, and another model or server OPENAI_BASE_URL and "
-        "OPENAI_MODEL.\n`uv run authsec demo` prints all of them, with an agent, an API and a scripted model to try.\n"
-        "With an authority of your own, `uv run authsec demo-api` prints the API and the model.",
+        "An agent with a key pair also needs AUTHSEC_AGENT_KEY_FILE. For another model or server, also set "
+        "OPENAI_BASE_URL and OPENAI_MODEL.\n"
+        "To try this example, run `uv run authsec demo`: it prints values for all variables.\n"
+        "With your own authority, `uv run authsec demo-api` prints the values for the API and the model.",
         file=sys.stderr,
     )
     sys.exit(2)

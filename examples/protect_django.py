@@ -1,4 +1,4 @@
-"""An API on Django, in one file and protected by one line of its settings.
+"""A Django API in one file. One line in MIDDLEWARE protects the API.
 
 export AUTHSEC_ISSUER="http://127.0.0.1:7468"
 python examples/protect_django.py runserver --noreload

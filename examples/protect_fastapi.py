@@ -1,4 +1,4 @@
-"""An API on FastAPI, protected in one line; /docs shows what each endpoint needs.
+"""A FastAPI API that one line protects. The page /docs shows the actions that each endpoint needs.
 
 export AUTHSEC_ISSUER="http://127.0.0.1:7468"
 uvicorn --app-dir examples protect_fastapi:app

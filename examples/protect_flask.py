@@ -1,4 +1,4 @@
-"""An API on Flask, protected in one line.
+"""A Flask API that one line protects.
 
 export AUTHSEC_ISSUER="http://127.0.0.1:7468"
 flask --app examples/protect_flask run

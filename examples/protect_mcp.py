@@ -1,4 +1,4 @@
-"""An MCP server, protected. With `mcp` 1.30 its class is `mcp.server.fastmcp.FastMCP`.
+"""A protected MCP server. In `mcp` 1.30, the server class is `mcp.server.fastmcp.FastMCP`.
 
 export AUTHSEC_ISSUER="http://127.0.0.1:7468"
 uvicorn --app-dir examples protect_mcp:app
@@ -27,4 +27,4 @@ def delete_customer(customer: str) -> str:
     return f"Customer {customer} is gone"
 
 
-app = BearerAuth(server.streamable_http_app(), verifier=verifier)  # `mcp` alone refuses without a reason
+app = BearerAuth(server.streamable_http_app(), verifier=verifier)  # `mcp` itself sends no reason for a refusal.

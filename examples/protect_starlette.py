@@ -1,4 +1,4 @@
-"""An API on Starlette, protected in one line.
+"""A Starlette API that one line protects.
 
 export AUTHSEC_ISSUER="http://127.0.0.1:7468"
 uvicorn --app-dir examples protect_starlette:app

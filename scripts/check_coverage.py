@@ -1,11 +1,11 @@
-"""What must be tested to the last branch: the SDK as a whole, and each room's rules (`RULES`) by themselves.
+"""Check the test coverage of the SDK as a whole, and of each file with rules (`RULES`) separately.
 
     uv run pytest --cov --cov-config=.ci/coverage.ini --cov-report=json:coverage.json @.ci/coverage-tests.txt
     uv run --no-sync python scripts/check_coverage.py coverage.json
 
-Coverage counts lines and branches together, as coverage.py does. What no test imports counts as not covered at all.
-Below the floor the files are named, and the exit status is 1. `.ci/coverage-tests.txt` lists the tests that run with
-coverage: the SDK's, and those of the rules.
+The coverage is the share of covered lines and branches, as coverage.py computes it. A file that no test imports has no
+coverage. If a share is below `FLOOR` per cent, the script prints the file and exits with status 1.
+`.ci/coverage-tests.txt` lists the tests that run with coverage: the tests of the SDK and of the rules.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ RULES = ("model.py", "decision.py", "validation.py")
 
 
 def main(report: str) -> int:
-    """Check one report of `coverage json`."""
+    """Check the shares in one JSON report of coverage.py. Return the exit status."""
     files: dict[str, dict[str, Any]] = {
         name: file["summary"] for name, file in json.loads(Path(report).read_text("utf-8"))["files"].items()
     }
     sdk = {name: summary for name, summary in files.items() if name.startswith(SDK)}
     rules = {name: summary for name, summary in files.items() if Path(name).name in RULES}
     if not sdk or not rules:
-        print(f"{report} says nothing of {SDK if not sdk else 'any model.py'}: was it measured in this folder?")
+        print(f"{report} has no file of {SDK if not sdk else 'the rules'}. Was the report made in this folder?")
         return 1
     sdk |= {path: not_imported(path) for path in found(f"{SDK}**/*.py") if path not in sdk}
     there = (path for each in RULES for path in found(f"packages/*/src/**/{each}"))
@@ -42,18 +42,18 @@ def main(report: str) -> int:
 
 
 def found(pattern: str) -> list[str]:
-    """The files there are, whether a test imports them or not."""
+    """Return the paths of all files that match the pattern."""
     return [path.as_posix() for path in sorted(Path().glob(pattern))]
 
 
 def not_imported(path: str) -> dict[str, int]:
-    """What coverage.py says nothing of: statements that are there, and none of them covered."""
+    """Return the summary of a file that no test imports: no statement is covered."""
     statements = len(Coverage(data_file=None).analysis2(path)[1])
     return {"num_statements": statements, "covered_lines": 0, "num_branches": 0, "covered_branches": 0}
 
 
 def share(files: dict[str, dict[str, Any]]) -> float:
-    """Covered lines and branches, in per cent of those there are."""
+    """Return the covered lines and branches in per cent of all lines and branches."""
     covered = sum(summary["covered_lines"] + summary["covered_branches"] for summary in files.values())
     there = sum(summary["num_statements"] + summary["num_branches"] for summary in files.values())
     return 100.0 * covered / there if there else 100.0

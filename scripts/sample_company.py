@@ -1,6 +1,6 @@
-"""A company that has worked with its authority for two weeks: what pictures and tests of pages look at.
+"""Make the data of a sample company, which has used its authority for two weeks. Screenshots and page tests use it.
 
-Everything is made through the public doors, by an authority in this process whose clock is set back and goes forward.
+An authority in this process makes all data through its HTTP API. Its clock starts two weeks ago and is moved forward.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ HOUR = 3600
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Staff:
-    """An agent of the company; its trust delegation, unless it has no role (a slug); how many tokens it wants a day.
+    """An agent of the company and its trust delegation. Without `role` (a slug), there is no trust delegation.
 
-    One that is `retired` was disabled, and its trust delegation as well.
+    `daily` is the number of token requests a day. If `retired`, the agent and its trust delegation are disabled.
     """
 
     name: str
@@ -146,20 +146,21 @@ STAFF = (
 
 @dataclass
 class Clock:
-    """The authority's, as far as it has come."""
+    """The authority's clock. The script moves `now` forward."""
 
     now: datetime
 
     def monotonic(self) -> float:
-        """Goes with it, so that rate limits see the days pass, too."""
+        """Return `now` in seconds, so that rate limits see the same time."""
         return self.now.timestamp()
 
 
 @dataclass
 class Past:
-    """The authority, its clock, the private keys of the agents that have one, and that of the cluster.
+    """The running authority and its clock.
 
-    `pod` is the agent that runs in the cluster.
+    `keys` are the private keys of agents, by Client ID. `cluster` is the key with which the cluster signs tokens of
+    pods. `pod` is the Client ID of the agent that runs in the cluster.
     """
 
     http: TestClient
@@ -171,7 +172,7 @@ class Past:
     pod: str = ""
 
     def post(self, path: str, **body: Any) -> dict[str, Any]:
-        """One call of the admin API."""
+        """Send one request to the admin API. Raises `RuntimeError` for an error response."""
         answer = self.http.post(f"/authsec/api/v1/{path}", json=body)
         if not answer.is_success:
             raise RuntimeError(answer.text)
@@ -179,7 +180,7 @@ class Past:
         return made
 
     def ask(self, client_id: str, *, account: str = ACCOUNT, **parameters: str) -> None:
-        """Ask for a token, with whatever proof the agent has; refusals are part of the story."""
+        """Send a token request with the agent's proof, if it has one. Refusals are part of the sample."""
         proof = self._assertion(client_id) if client_id in self.keys else ""
         if client_id == self.pod:
             proof = self._pod_token(account)
@@ -187,7 +188,7 @@ class Past:
         self.http.get(TOKENS, params={"client_id": client_id} | parameters, headers=headers)
 
     def _pod_token(self, account: str) -> str:
-        """As the kubelet has it from the cluster for a pod of that account."""
+        """Return a token as the cluster issues it to a pod of this service account."""
         now = int(self.clock.now.timestamp())
         bound = {
             "namespace": "production",
@@ -214,7 +215,7 @@ def found(
     days: int = DAYS,
     token_bytes: Callable[[int], bytes] = secrets.token_bytes,
 ) -> None:
-    """Make its database, with `days` of work until `now`; its ids are made of `token_bytes`."""
+    """Make the company's database, with events of the last `days` before `now`. `token_bytes` makes the ids."""
     settings.data.mkdir(parents=True)
     with _past(settings, now - days * DAY, token_bytes) as past:
         for name, (identifier, actions) in APIS.items():
@@ -236,7 +237,7 @@ def _past(settings: Settings, now: datetime, token_bytes: Callable[[int], bytes]
     clock = Clock(now)
     around = Runtime(now=lambda: clock.now, monotonic=clock.monotonic, token_bytes=token_bytes)
     with (
-        capture_logs(),  # hundreds of lines that nobody wants to read
+        capture_logs(),  # suppresses hundreds of log lines
         open_authority(_may_look_up(settings), local_operator=True, runtime=around) as authority,
     ):
         http = TestClient(authority.app, base_url=settings.issuer, client=("10.20.3.17", 50_000))
@@ -245,12 +246,12 @@ def _past(settings: Settings, now: datetime, token_bytes: Callable[[int], bytes]
 
 
 def _may_look_up(settings: Settings) -> Settings:
-    """With a folder of credentials, without which no cluster can be registered that is asked."""
+    """Add a folder for credentials. Only then can a cluster with look-ups be registered."""
     return settings.model_copy(update={"credentials_dir": settings.data})
 
 
 def _onboard(past: Past, agent: Staff) -> str:
-    """Make it a client, with its trust delegation; the Client ID."""
+    """Register the agent and its trust delegation. Return the Client ID."""
     key = PrivateKey.generate_ed25519() if agent.platform == "key" else None
     client_id: str = past.post(
         "clients",
@@ -282,9 +283,9 @@ def _onboard(past: Past, agent: Staff) -> str:
 
 
 def _trust(past: Past) -> None:
-    """Let the clusters' word count: of the one that agents run in, by its key; of the retired one, no longer."""
+    """Register both clusters as trusted issuers. Bind the agents to one, and disable the other."""
     keys = {CLUSTER: past.cluster, RETIRED_CLUSTER: PrivateKey.generate_ec()}
-    # Nobody has to ask it: no proof of an agent here needs a look-up.
+    # This address is never called, because no proof in the sample needs a look-up.
     asked = {CLUSTER: {"api_server": "https://10.20.0.1:6443", "credentials": "production.token", "pod_lookup": True}}
     for slug, issuer in CLUSTERS.items():
         published = {"keys": [{**keys[slug].public.to_jwk(), "kid": "cluster-1"}]}
@@ -295,16 +296,17 @@ def _trust(past: Past) -> None:
 
 
 def _follow(past: Past) -> None:
-    """The first API shows its credential at the feed, the second only says which it is, and the third did yesterday."""
+    """Record which APIs follow the feed: one with a credential, one without, and one that stopped yesterday."""
     (first, _), (second, _), (third, _), *_ = APIS.values()
     for proved, seen_at in (({first: True, second: False}, past.clock.now), ({third: False}, past.clock.now - DAY)):
         past.database.append(partial(followers.note, proved=proved, now=seen_at))
 
 
 def _a_day(past: Past, agents: list[tuple[str, Staff]]) -> None:
-    """Each asks as often as it does, all day long; at the end the first asks for more than it may.
+    """Send the token requests of one day. At the end, two requests are refused.
 
-    And once a day something in the cluster asks for the agent there, as an account that is nearly its own.
+    The first agent requests an action that is not delegated. A pod with another service account requests a token of
+    the agent in the cluster.
     """
     begin = past.clock.now
     asks = [(DAY * (time + 0.5) / agent.daily, client_id) for client_id, agent in agents for time in range(agent.daily)]

@@ -1,4 +1,4 @@
-"""A console to look at: the sample company's, served on loopback at a moment that does not pass."""
+"""Serve the console of the sample company on loopback. The time is fixed at `NOW`."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ MARY = {"name": "Mary Ansah", "email": "mary@example.com", "password": "a lanter
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shown:
-    """Where it is served, and how a browser is let in there as its administrator."""
+    """The served console: its URL, and the browser session of its administrator."""
 
     url: str
     session: StorageState
-    clients: dict[str, str]  # Client IDs by slug
+    clients: dict[str, str]  # the Client ID of each agent, by slug
 
 
 @contextmanager
 def shown(folder: Path, *, empty: bool = False) -> Iterator[Shown]:
-    """Serve it from `folder`. Its ids are the same each time; `empty` is an authority that nobody has worked with."""
+    """Serve the console with data in `folder`. The ids are the same in each run. With `empty`, there is no data."""
     settings = load_settings(data=folder, environment="STAGING")
-    dice = random.Random("AuthSec").randbytes  # noqa: S311 - they guard nothing
+    dice = random.Random("AuthSec").randbytes  # noqa: S311 - these ids protect nothing
     if empty:
         folder.mkdir()
     else:
@@ -50,7 +50,8 @@ def shown(folder: Path, *, empty: bool = False) -> Iterator[Shown]:
         open_authority(settings, runtime=around) as authority,
         serving(authority.app) as url,
     ):
-        while authority.dropper.sealer.seal():  # what a server does each second; this one does nothing by itself
+        # A real server seals events every second. This authority has no background tasks.
+        while authority.dropper.sealer.seal():
             pass
         entering = TestClient(authority.app, base_url=url, follow_redirects=False)
         yield Shown(

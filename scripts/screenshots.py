@@ -1,6 +1,7 @@
-"""Pictures of the console.
+"""Take screenshots of the console.
 
-Without arguments, those that README and docs show; with `--all DIR`, every page, light and dark, wide and narrow.
+Without arguments, the script takes the images in README and docs. With `--all DIR`, it takes every page in four forms:
+light and dark, wide and narrow.
 """
 
 from __future__ import annotations
@@ -23,13 +24,13 @@ IMAGES = Path(__file__).parents[1] / "docs" / "images"
 WIDE, NARROW = ViewportSize(width=1280, height=800), ViewportSize(width=320, height=700)
 Scheme = Literal["light", "dark"]
 SCHEMES: tuple[Scheme, ...] = ("light", "dark")
-TALL = ViewportSize(width=1280, height=1060)  # in README and docs; who wants the rest opens the page
+TALL = ViewportSize(width=1280, height=1060)  # the size of the images in README and docs
 
 
 def main() -> None:
-    """Take them."""
+    """Take the screenshots that the arguments select."""
     arguments = argparse.ArgumentParser(description=__doc__)
-    arguments.add_argument("--all", type=Path, metavar="DIR", help="take every page, and put the pictures there")
+    arguments.add_argument("--all", type=Path, metavar="DIR", help="take every page, and write the images to DIR")
     folder = arguments.parse_args().all
     with tempfile.TemporaryDirectory(prefix="authsec-pictures-") as temporary, chromium.started() as browser:
         if folder:
@@ -42,7 +43,7 @@ def main() -> None:
 
 
 def chosen(browser: Browser, its: Shown) -> None:
-    """Those that README and docs show."""
+    """Take the images in README and docs."""
     IMAGES.mkdir(exist_ok=True)
     for scheme, name, come in CHOSEN:
         with opened(browser, its, scheme, TALL) as page:
@@ -51,7 +52,7 @@ def chosen(browser: Browser, its: Shown) -> None:
 
 
 def everything(browser: Browser, its: Shown, folder: Path) -> None:
-    """Every page that links lead to, and those before the sign-in."""
+    """Take every linked page, and the pages before the sign-in."""
     routes = console_routes()
     for scheme, (size, viewport) in itertools.product(SCHEMES, (("wide", WIDE), ("narrow", NARROW))):
         with opened(browser, its, scheme, viewport) as page:
@@ -63,7 +64,7 @@ def everything(browser: Browser, its: Shown, folder: Path) -> None:
 
 @contextmanager
 def opened(browser: Browser, its: Shown, scheme: Scheme, viewport: ViewportSize) -> Iterator[Page]:
-    """A window of the administrator's, at the moment that the console is shown at."""
+    """Open a page with the administrator's session. The browser's clock is fixed at `NOW`."""
     context = browser.new_context(
         base_url=its.url, storage_state=its.session, color_scheme=scheme, viewport=viewport, reduced_motion="reduce"
     )
@@ -77,7 +78,7 @@ def _dashboard(page: Page, _its: Shown) -> None:
 
 
 def _onboarding(page: Page, _its: Shown) -> None:
-    """As the walk-through's first step fills it in; as high as the dialog wants to be."""
+    """Fill in the dialog as in the first step of the walk-through. The window is as high as the dialog."""
     page.set_viewport_size({"width": TALL["width"], "height": 1400})
     page.goto("/console/clients/onboard")
     page.get_by_label("AI Agent Name").fill("Customer Support")
@@ -125,7 +126,7 @@ SELECTORS = (
 
 
 def _steps(its: Shown) -> list[str]:
-    """The three steps of a trust delegation that forms lead to."""
+    """Return the addresses of the last three steps of a new trust delegation."""
     if not its.clients:
         return []
     answers = [
@@ -140,7 +141,7 @@ def _steps(its: Shown) -> list[str]:
 
 
 def _take(page: Page, file: Path) -> None:
-    """A picture of the window, as far down as there is something."""
+    """Take a screenshot of the window. Cut off the empty part below the content."""
     bottom: float = page.evaluate("document.querySelector('main').getBoundingClientRect().bottom")
     window = page.viewport_size or TALL
     height = window["height"] if page.locator("dialog").count() else min(bottom, window["height"])

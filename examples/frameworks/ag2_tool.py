@@ -2,10 +2,10 @@
 
 Runs with `ag2[openai]>=1` and requests. Set:
 
-    AUTHSEC_BASE_URL, AUTHSEC_AGENT_CLIENT_ID   the authority, and which agent this is
-    AUTHSEC_AGENT_KEY_FILE                      its private key; an unattested agent needs none
-    DOWNSTREAM_URL                              the API; `uv run authsec demo` prints one, and a scripted model
-    OPENAI_API_KEY                              and, for another model or server: OPENAI_MODEL, OPENAI_BASE_URL
+    AUTHSEC_BASE_URL, AUTHSEC_AGENT_CLIENT_ID   the authority's address and the agent's id
+    AUTHSEC_AGENT_KEY_FILE                      the agent's private key; an unattested agent needs no key
+    DOWNSTREAM_URL                              the API's address; `uv run authsec demo` prints one to try
+    OPENAI_API_KEY                              the model's API key; optional: OPENAI_MODEL, OPENAI_BASE_URL
 """
 
 import asyncio
@@ -16,7 +16,7 @@ from ag2 import Agent
 from ag2.config import OpenAIConfig
 from authsec import AuthSecClient
 
-authsec = AuthSecClient.from_env_or_exit("DOWNSTREAM_URL")  # AUTHSEC_BASE_URL and AUTHSEC_AGENT_CLIENT_ID, too
+authsec = AuthSecClient.from_env_or_exit("DOWNSTREAM_URL")  # also reads AUTHSEC_BASE_URL and AUTHSEC_AGENT_CLIENT_ID
 API = os.environ["DOWNSTREAM_URL"]
 
 

@@ -2,10 +2,10 @@
 
 Runs with `claude-agent-sdk` and httpx. Set:
 
-    AUTHSEC_BASE_URL, AUTHSEC_AGENT_CLIENT_ID   the authority, and which agent this is
-    AUTHSEC_AGENT_KEY_FILE                      its private key; an unattested agent needs none
-    DOWNSTREAM_URL                              the API; `uv run authsec demo` prints one to try with
-    ANTHROPIC_API_KEY                           or another way in which Claude Code signs in
+    AUTHSEC_BASE_URL, AUTHSEC_AGENT_CLIENT_ID   the authority's address and the agent's id
+    AUTHSEC_AGENT_KEY_FILE                      the agent's private key; an unattested agent needs no key
+    DOWNSTREAM_URL                              the API's address; `uv run authsec demo` prints one to try
+    ANTHROPIC_API_KEY                           the model's API key, or another sign-in of Claude Code
 """
 
 import asyncio
@@ -16,7 +16,7 @@ import httpx
 from authsec import AuthSecClient
 from claude_agent_sdk import ClaudeAgentOptions, ResultMessage, create_sdk_mcp_server, query, tool
 
-authsec = AuthSecClient.from_env_or_exit("DOWNSTREAM_URL")  # AUTHSEC_BASE_URL and AUTHSEC_AGENT_CLIENT_ID, too
+authsec = AuthSecClient.from_env_or_exit("DOWNSTREAM_URL")  # also reads AUTHSEC_BASE_URL and AUTHSEC_AGENT_CLIENT_ID
 API = os.environ["DOWNSTREAM_URL"]
 
 

@@ -2,10 +2,10 @@
 
 Runs with `openai-agents` and requests. Set:
 
-    AUTHSEC_BASE_URL, AUTHSEC_AGENT_CLIENT_ID   the authority, and which agent this is
-    AUTHSEC_AGENT_KEY_FILE                      its private key; an unattested agent needs none
-    DOWNSTREAM_URL                              the API; `uv run authsec demo` prints one, and a scripted model
-    OPENAI_API_KEY                              and, for another model or server: OPENAI_MODEL, OPENAI_BASE_URL
+    AUTHSEC_BASE_URL, AUTHSEC_AGENT_CLIENT_ID   the authority's address and the agent's id
+    AUTHSEC_AGENT_KEY_FILE                      the agent's private key; an unattested agent needs no key
+    DOWNSTREAM_URL                              the API's address; `uv run authsec demo` prints one to try
+    OPENAI_API_KEY                              the model's API key; optional: OPENAI_MODEL, OPENAI_BASE_URL
 """
 
 import os
@@ -14,7 +14,7 @@ import requests
 from agents import Agent, Runner, function_tool, set_default_openai_api, set_tracing_disabled
 from authsec import AuthSecClient
 
-authsec = AuthSecClient.from_env_or_exit("DOWNSTREAM_URL")  # AUTHSEC_BASE_URL and AUTHSEC_AGENT_CLIENT_ID, too
+authsec = AuthSecClient.from_env_or_exit("DOWNSTREAM_URL")  # also reads AUTHSEC_BASE_URL and AUTHSEC_AGENT_CLIENT_ID
 API = os.environ["DOWNSTREAM_URL"]
 
 
@@ -27,8 +27,8 @@ def fetch_customer(customer_id: str, *, delegation_token: str) -> str:
     return response.text
 
 
-set_tracing_disabled(True)  # traces go to OpenAI, wherever the model is
-set_default_openai_api("chat_completions")  # which servers other than OpenAI's speak as well
+set_tracing_disabled(True)  # Otherwise the SDK sends traces to OpenAI.
+set_default_openai_api("chat_completions")  # Other model servers support this API too.
 model = os.environ.get("OPENAI_MODEL", "gpt-4o-mini")
 agent = Agent(name="assistant", model=model, tools=[function_tool(fetch_customer)])
 result = Runner.run_sync(agent, "Who is customer 42?")

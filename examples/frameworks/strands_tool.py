@@ -2,10 +2,10 @@
 
 Runs with `strands-agents[openai]` and requests. Set:
 
-    AUTHSEC_BASE_URL, AUTHSEC_AGENT_CLIENT_ID   the authority, and which agent this is
-    AUTHSEC_AGENT_KEY_FILE                      its private key; an unattested agent needs none
-    DOWNSTREAM_URL                              the API; `uv run authsec demo` prints one, and a scripted model
-    OPENAI_API_KEY                              and, for another model or server: OPENAI_MODEL, OPENAI_BASE_URL
+    AUTHSEC_BASE_URL, AUTHSEC_AGENT_CLIENT_ID   the authority's address and the agent's id
+    AUTHSEC_AGENT_KEY_FILE                      the agent's private key; an unattested agent needs no key
+    DOWNSTREAM_URL                              the API's address; `uv run authsec demo` prints one to try
+    OPENAI_API_KEY                              the model's API key; optional: OPENAI_MODEL, OPENAI_BASE_URL
 """
 
 import os
@@ -15,7 +15,7 @@ from authsec import AuthSecClient
 from strands import Agent, tool
 from strands.models.openai import OpenAIModel
 
-authsec = AuthSecClient.from_env_or_exit("DOWNSTREAM_URL")  # AUTHSEC_BASE_URL and AUTHSEC_AGENT_CLIENT_ID, too
+authsec = AuthSecClient.from_env_or_exit("DOWNSTREAM_URL")  # also reads AUTHSEC_BASE_URL and AUTHSEC_AGENT_CLIENT_ID
 API = os.environ["DOWNSTREAM_URL"]
 
 

@@ -121,4 +121,4 @@ def test_without_the_customer_the_example_fails(api: str, model: Any, tmp_path: 
     scripted = model(call("fetch_secure_data", customer_id="42"), say("I could not. TERMINATE"))
     run = run_here(settings_of(NOWHERE, api, scripted.base_url), tmp_path)
     assert run.returncode == 1
-    assert run.stderr.endswith("The customer was not fetched. The answer of the tool, above, says why.\n")
+    assert run.stderr.endswith("The customer was not fetched. The tool's answer above says why.\n")

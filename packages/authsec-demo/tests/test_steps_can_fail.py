@@ -227,7 +227,7 @@ def test_a_token_that_the_model_saw(page: Page) -> None:
         httpx2.get(url, headers={"Authorization": "Bearer head.payload.signature"}, trust_env=False)
     transcript.add(b"nothing")
     transcript.add(json.dumps({"content": "head.payload.signature"}).encode())
-    with page.failing("a token in none of them", "one in 1 of 2"):
+    with page.failing("no token in any message", "a token in 1 of 2 messages"):
         count_tokens(page.stage, transcript, tap)
 
 
@@ -291,7 +291,7 @@ def test_a_deployment_without_a_pod(page: Page, place: Place) -> None:
             403,
             {"reason": "selectors_mismatch", "details": "It must be customer-support-sa."},
             "a refusal that does not name customer-support-sa",
-            "This workload is not the one",
+            "This workload is not registered",
         ),
     ],
 )

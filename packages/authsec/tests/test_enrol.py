@@ -67,7 +67,7 @@ def test_the_key_stays_here_and_the_agent_finds_it(here: FakeAuthority, key_file
 def test_without_a_code_and_a_terminal_it_says_how_to_give_the_code(here: FakeAuthority) -> None:
     result = enrol()
     assert (result.exit_code, asked(here)) == (2, [])
-    assert "Nobody could type the code. Give the code: authsec enrol CODE" in result.stderr
+    assert "No code was typed. Pass the code: authsec enrol CODE" in result.stderr
 
 
 def test_enrolling_again_replaces_the_key_once_the_new_one_counts(here: FakeAuthority, key_file: Path) -> None:

@@ -36,7 +36,7 @@ TABLE = [
     (400, "invalid_target", DelegationDenied, "must be named"),
     (401, "attestation_required", AuthenticationError, "requires this agent to authenticate"),
     (401, "attestation_invalid", AuthenticationError, "did not accept this agent's proof"),
-    (403, "selectors_mismatch", DelegationDenied, "not the one that was registered"),
+    (403, "selectors_mismatch", DelegationDenied, "not registered as this agent"),
     (403, "client_disabled", DelegationDenied, "has disabled this agent"),
     (403, "action_not_allowed", DelegationDenied, "more actions than"),
     (403, "proof_not_accepted", DelegationDenied, "kind of proof"),

@@ -33,16 +33,17 @@ def as_tool(function: Callable[..., Any]) -> Callable[..., Any]:
         token = signature.bind(*args, **kwargs).arguments["delegation_token"]
         try:
             return _text(redacted([token], function(*args, **kwargs)))
-        except Exception as error:  # noqa: BLE001 - whatever it is, its text is about to be read by a model
+        except Exception as error:  # noqa: BLE001 - a model reads the text of every error
             failure = _safe(error, token)
-        raise failure  # here, where the one that may quote the token is its context no more
+        # Outside the `except` block, so that the error with the token is not its context.
+        raise failure
 
     @functools.wraps(function)
     async def run_async(*args: Any, **kwargs: Any) -> str:
         token = signature.bind(*args, **kwargs).arguments["delegation_token"]
         try:
             return _text(redacted([token], await function(*args, **kwargs)))
-        except Exception as error:  # noqa: BLE001 - as above
+        except Exception as error:  # noqa: BLE001 - a model reads the text of every error
             failure = _safe(error, token)
         raise failure
 

@@ -23,7 +23,7 @@ _ROLE: Final = (
     "for another way. When nothing is left to do, answer with the word TERMINATE alone."
 )
 _MOST_REPLIES: Final = 6
-_NOT_SPEECH: Final = (None, "", "TERMINATE")  # what AutoGen passes on when nobody has anything to say
+_NOT_SPEECH: Final = (None, "", "TERMINATE")  # AutoGen's messages without content
 
 Said = Callable[[str, str], None]
 
@@ -32,7 +32,7 @@ class CustomerSupport:
     """An AutoGen assistant that talks to the model, and a user proxy that runs the tools of the assistant."""
 
     def __init__(self, authsec: AuthSecClient, *, api_url: str, model: ModelEndpoint) -> None:
-        # Its price spares a warning; without a seed nothing is cached on disk.
+        # The price prevents a warning of AutoGen. Without a cache seed, AutoGen writes no cache to the disk.
         entry = {"model": model.name, "base_url": model.base_url, "api_key": model.api_key, "price": [0, 0]}
         self._assistant = autogen.AssistantAgent(
             "assistant", system_message=_ROLE, llm_config={"config_list": [entry], "cache_seed": None}
@@ -59,11 +59,11 @@ class CustomerSupport:
 
         caller, executor = self._assistant, self._user_proxy
         register_function(fetch_secure_data, caller=caller, executor=executor, authsec=authsec, scope="customers:read")
-        # Without a scope the token carries whatever is delegated, and the API decides.
+        # Without `scope`, the token has all delegated actions, and the API decides.
         register_function(delete_customer, caller=caller, executor=executor, authsec=authsec)
 
     def _call(self, method: str, customer_id: str, token: str) -> requests.Response:
-        url = f"{self._api_url}/customers/{quote(customer_id, safe='')}"  # a model chose the number
+        url = f"{self._api_url}/customers/{quote(customer_id, safe='')}"  # A model chose the number, so it is quoted.
         answer = requests.request(method, url, headers={"Authorization": f"Bearer {token}"}, timeout=5)
         answer.raise_for_status()
         return answer
@@ -89,7 +89,7 @@ class _Retold(IOStream):
     def print(self, *objects: Any, sep: str = " ", end: str = "\n", flush: bool = False) -> None:
         """Print nothing: AutoGen prints only banners and rulers here."""
 
-    def input(self, prompt: str = "", *, password: bool = False) -> str:  # noqa: ARG002 - the shape AutoGen asks for
+    def input(self, prompt: str = "", *, password: bool = False) -> str:  # noqa: ARG002 - AutoGen's signature
         """Raise `EOFError`: `human_input_mode` is NEVER, so AutoGen never asks a person."""
         raise EOFError
 

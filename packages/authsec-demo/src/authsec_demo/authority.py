@@ -47,7 +47,7 @@ class Authority:
                 stdout=log,
                 stderr=log,
                 env=environment(self._settings),
-                start_new_session=True,  # Ctrl-C is for the story, which then stops the authority in its turn
+                start_new_session=True,  # Ctrl-C must reach only the demo, which then stops the authority.
             )
 
     @property
@@ -64,10 +64,11 @@ class Authority:
         with httpx2.Client(base_url=self.url, trust_env=False, timeout=2) as http:
             while not _is_ready(http):
                 running = self._process.poll() is None
+                state = "is not ready" if running else "exited"
                 check(
                     running and time.monotonic() < deadline,
                     expected="an authority that is ready",
-                    came=f"one that {'is not' if running else 'ended'}; its log ends: {self._end_of_log()}",
+                    came=f"an authority that {state}; its log ends: {self._end_of_log()}",
                 )
                 time.sleep(0.02)
 
@@ -114,4 +115,5 @@ def _is_ready(http: httpx2.Client) -> bool:
     try:
         return http.get("/readyz").status_code == 200
     except httpx2.TransportError:
-        return False  # not up yet: it is asked again
+        # The authority is not ready yet; the caller asks again.
+        return False

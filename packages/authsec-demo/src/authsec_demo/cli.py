@@ -22,9 +22,9 @@ import click
 if TYPE_CHECKING:
     from authsec_demo.servers import LiveModel
 
-DEMO_API_PORT = 7469  # beside that of `authsec serve`
+DEMO_API_PORT = 7469  # the next port after that of `authsec serve`
 _OPENAI = "https://api.openai.com/v1"
-_INTERRUPTED = 130  # what shells say of a program that Ctrl-C ended
+_INTERRUPTED = 130  # the exit status of a program that Ctrl-C ended
 
 
 def register(group: click.Group) -> None:
@@ -112,7 +112,7 @@ def _tell(live_model: LiveModel | None, *, leave: bool, kubernetes: bool) -> int
         from authsec_demo.story import run_story
     bypass_proxies()
     if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="replace")  # a model may say what this terminal cannot show
+        sys.stdout.reconfigure(errors="replace")  # A model may use characters that this terminal cannot show.
     stage = Stage()
     stage.line("AuthSec demo", style="bold")
     stage.note("Every step once, on this machine. Everything is deleted when the demo ends.")
@@ -162,7 +162,7 @@ def _require_autogen() -> None:
 def _end_orderly() -> None:
     """Handle SIGTERM and SIGHUP like Ctrl-C, so that the process stops its servers and deletes its folder."""
 
-    def end(number: int, frame: FrameType | None) -> NoReturn:  # noqa: ARG001 - the shape of a signal handler
+    def end(number: int, frame: FrameType | None) -> NoReturn:  # noqa: ARG001 - the signature of a signal handler
         raise KeyboardInterrupt
 
     for name in ("SIGTERM", "SIGHUP"):

@@ -14,7 +14,7 @@ from authsec_demo.stage import StepFailed
 
 AUTHSEC: Final = (sys.executable, "-P", "-c", "from authsec.cli import main; main()")
 _SECONDS: Final = 60.0
-_LEFT_OUT: Final = ("AUTHSEC_", "SPIFFE_", "ACTIONS_ID_TOKEN_")  # settings and proofs
+_LEFT_OUT: Final = ("AUTHSEC_", "SPIFFE_", "ACTIONS_ID_TOKEN_")  # prefixes of settings and proofs
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -21,9 +21,9 @@ from authsec_demo.model_server import model_app, refusal, scripted, scripted_end
 from authsec_demo.sample_api import create_app, sample_customers
 from authsec_demo.stage import Stage
 
-_MISPLACED: Final = "/chat/completions"  # what a client asks for whose OPENAI_BASE_URL lacks /v1
+_MISPLACED: Final = "/chat/completions"  # the path that a client requests if OPENAI_BASE_URL lacks /v1
 _UNDER_V1: Final = "The model is under /v1: OPENAI_BASE_URL ends in /v1."
-_ANSWERS_WITHIN: Final = 0.5  # seconds, on this machine
+_ANSWERS_WITHIN: Final = 0.5  # seconds for a server on this machine
 _MOST_BYTES: Final = 4_096
 _OTHER_DEMO_API: Final = (
     "A demo-api already runs there. Use it, stop it (if it is for another authority or audience), or choose "
@@ -70,7 +70,7 @@ def _is_demo_api(port: int) -> bool:
     try:
         connection.request("GET", _MISPLACED)
         return _UNDER_V1.encode() in connection.getresponse().read(_MOST_BYTES)
-    except (OSError, http.client.HTTPException):  # another program, or one that is busy
+    except (OSError, http.client.HTTPException):  # another program, or a busy one
         return False
     finally:
         connection.close()
@@ -86,7 +86,7 @@ def _beside(api: App, *, model: App) -> App:
 
     async def application(scope: Scope, receive: Receive, send: Send) -> None:
         path = scope["path"]
-        # The API would answer 401, and a reader would look for the mistake in the token.
+        # For this path, the API would answer 401, and a user would search for the mistake in the token.
         chosen = misplaced if path == _MISPLACED else model if path.startswith("/v1/") else api
         await chosen(scope, receive, send)
 
@@ -100,7 +100,8 @@ def _check_authority(stage: Stage, verifier: TokenVerifier) -> None:
     """
     (issuer,) = verifier.issuers
     log = logging.getLogger("authsec")
-    log.setLevel(logging.CRITICAL)  # what the verifier would log now is shown below
+    # This function prints the failure, so the verifier must not log it.
+    log.setLevel(logging.CRITICAL)
     try:
         verifier.check_ready()
     except VerificationUnavailable as error:

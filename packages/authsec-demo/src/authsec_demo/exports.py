@@ -9,7 +9,7 @@ from typing import Final
 from authsec_demo.model_server import ModelEndpoint
 from authsec_demo.stage import Stage
 
-EXAMPLE: Final = "uv run python examples/autogen_conversation.py"  # in a clone
+EXAMPLE: Final = "uv run python examples/autogen_conversation.py"  # works in a clone of the repository
 
 
 def model_exports(model: ModelEndpoint) -> dict[str, str]:

@@ -28,7 +28,7 @@ def serving(app: Any, *, port: int = 0, certificate: Path | None = None) -> Iter
     """
     listener = socket.create_server((HOST, port))
     server = uvicorn.Server(
-        # Five seconds: nobody holds the door of a demonstration open for longer.
+        # A demo waits for open requests for at most five seconds.
         uvicorn.Config(
             app,
             log_config=None,
@@ -63,7 +63,8 @@ def bypass_proxies(environment: MutableMapping[str, str] = os.environ) -> None:
     """
     listed = environment.get("no_proxy") or environment.get("NO_PROXY") or ""
     value = ",".join(filter(None, [listed, HOST, "localhost"]))
-    environment["no_proxy"] = environment["NO_PROXY"] = value  # libraries differ in which one they read
+    # Some libraries read the first name, others the second.
+    environment["no_proxy"] = environment["NO_PROXY"] = value
 
 
 def _await_start(server: uvicorn.Server, thread: threading.Thread) -> None:

@@ -59,7 +59,7 @@ def model_app(model: Model, transcript: Transcript | None = None) -> Starlette:
     return Starlette(routes=[Route("/v1/chat/completions", chat_completions, methods=["POST"])])
 
 
-async def scripted(request: Request, body: bytes) -> Response:  # noqa: ARG001 - the script does not look at headers
+async def scripted(request: Request, body: bytes) -> Response:  # noqa: ARG001 - the scripted model ignores headers
     """Answer a chat completion request with the scripted model."""
     try:
         asked = json.loads(body)

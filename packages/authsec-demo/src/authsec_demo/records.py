@@ -50,5 +50,5 @@ def count_tokens(stage: Stage, transcript: Transcript, tap: Tap, proofs: Collect
         tokens, messages = tap.tokens | frozenset(proofs), len(transcript)
         check(bool(tokens and messages), expected="tokens and messages", came=f"{len(tokens)} and {messages}")
         found = transcript.revealing(tokens)
-        check(found == 0, expected="a token in none of them", came=f"one in {found} of {messages}")
+        check(found == 0, expected="no token in any message", came=f"a token in {found} of {messages} messages")
         stage.fact("model", f"token found in 0 of {messages} messages to the model")

@@ -18,7 +18,7 @@ from authsec_demo.stage import Stage, StepFailed, check
 if TYPE_CHECKING:
     from authsec_demo.agent import CustomerSupport
 
-PATIENCE = 5.0  # seconds that a revocation may take to reach the API; it takes some milliseconds
+PATIENCE = 5.0  # the most seconds until a revocation reaches the API; usually milliseconds
 
 
 def fetch(stage: Stage, servers: Servers, support: CustomerSupport) -> None:
@@ -137,4 +137,4 @@ def _parsed(text: str) -> Any:
     try:
         return json.loads(text)
     except ValueError:
-        return None  # not JSON, so it is not what the agent was asked to answer
+        return None  # not JSON, so not the expected result

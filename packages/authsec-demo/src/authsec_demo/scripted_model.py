@@ -11,9 +11,10 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-NAME: Final = "gpt-4o-mini"  # the script answers to any name; AutoGen and others refuse or warn of an unknown one
+# The scripted model accepts any name. AutoGen and other frameworks refuse an unknown name, or warn.
+NAME: Final = "gpt-4o-mini"
 
-# What a person may ask for, and the tools for it: of the demo, of examples/frameworks. The first match counts.
+# Each pattern of a request, and the tools for it, in the demo and in examples/frameworks. The first match is used.
 _WISHES: Final = (
     (re.compile(r"\b(delete|remove|erase)\b", re.IGNORECASE), ("delete_customer",)),
     (re.compile(r"\b(get|fetch|show|look up|who is)\b", re.IGNORECASE), ("fetch_secure_data", "fetch_customer")),
@@ -72,7 +73,7 @@ def _report(result: str) -> str:
         data = json.loads(result)
     except ValueError:
         return f"That did not work. {result.removeprefix('Error: ')}"
-    if isinstance(data, dict) and isinstance(data.get("result"), str):  # how some frameworks wrap a text
+    if isinstance(data, dict) and isinstance(data.get("result"), str):  # Some frameworks wrap a text in this form.
         return _report(data["result"])
     if isinstance(data, dict) and "deleted" in data:
         return f"Customer {data['deleted']} has been deleted."

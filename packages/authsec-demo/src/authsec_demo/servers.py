@@ -59,7 +59,7 @@ def start(
     """Start the authority (with these `settings`), the sample API and the model. Closing `running` stops all."""
     with stage.step("Start the servers", "Real servers, on free loopback ports, with temporary data."):
         authority = running.enter_context(running_authority(folder, settings or {}))
-        import autogen  # noqa: F401 - takes a second, which the authority needs to start in any case
+        import autogen  # noqa: F401 - takes a second, while the authority starts anyway
 
         authority.await_ready()
         stage.fact("authority", f"{authority.url}, {ENVIRONMENT}, embedded SQLite")
@@ -86,7 +86,8 @@ def start(
 def _sample_api(running: ExitStack, folder: Path, *, issuer: str) -> tuple[Customers, Tap, str]:
     customers = sample_customers(folder)
     verifier = TokenVerifier(issuer=issuer, audience=API_IDENTIFIER)
-    running.callback(verifier.close)  # before the authority ends, which it would tell of
+    # Close the verifier before the authority stops, so that the verifier logs no failure.
+    running.callback(verifier.close)
     tap = Tap(create_app(customers, verifier))
     return customers, tap, running.enter_context(serving(tap))
 

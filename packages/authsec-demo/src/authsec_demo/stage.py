@@ -128,7 +128,8 @@ class Stage:
 
     def _wrapped(self, text: str, column: int) -> list[str]:
         width = max(self._console.width - column, _NARROWEST)
-        return textwrap.wrap(text, width, break_on_hyphens=False, break_long_words=False)  # an address is copied whole
+        # A URL is not broken, so that a user can copy it.
+        return textwrap.wrap(text, width, break_on_hyphens=False, break_long_words=False)
 
     def _print(self, text: Text) -> None:
         text.rstrip()

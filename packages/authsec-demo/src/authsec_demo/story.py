@@ -26,7 +26,8 @@ def run_story(stage: Stage, folder: Path, live_model: LiveModel | None, *, stays
         agent = onboard(stage, servers.admin, folder)
         delegation = delegate(stage, servers.admin, agent.client_id)
         authsec = agent.client(servers.authority_url)
-        from authsec_demo.agent import CustomerSupport  # imports AutoGen, which `start` has done meanwhile
+        # The import of AutoGen is slow, and `start` has already done it.
+        from authsec_demo.agent import CustomerSupport
 
         support = CustomerSupport(authsec, api_url=servers.api_url, model=servers.model)
         fetch(stage, servers, support)

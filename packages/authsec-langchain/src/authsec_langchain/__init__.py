@@ -16,7 +16,7 @@ from authsec_langchain.client import AuthsecClient
 from authsec_langchain.middleware import AuthsecMiddleware
 
 DelegationError = AuthsecError
-"""The published package's name for a token that could not be had; here each of those is an `AuthsecError`."""
+"""The published LangChain package raises this error if an agent gets no token. Here it is an `AuthsecError`."""
 
 __all__ = [
     "AuthsecCallbackHandler",

@@ -13,10 +13,11 @@ from langchain_core.callbacks import BaseCallbackHandler
 from authsec_langchain.calls import ToolCall, begin, end
 
 _ALL: Final = TokenRequest.of(None, None)
-_MOST: Final = 64  # tools within tools, more than there ever are; not every LangChain says that one was cancelled
+# The most nested tool calls. Some LangChain versions do not report a cancelled call, so old entries must go.
+_MOST: Final = 64
 
 _begun: Final[ContextVar[tuple[tuple[UUID, ToolCall | None], ...]]] = ContextVar("authsec_tools_begun", default=())
-"""The tools that run within each other in this context, and for each the call before it. It goes with its context."""
+"""The nested tool calls of this context: the `run_id` of each, and the tool call before it."""
 
 
 class AuthsecCallbackHandler(BaseCallbackHandler):
@@ -31,21 +32,22 @@ class AuthsecCallbackHandler(BaseCallbackHandler):
     The handler does not remove the token from results of tools. Prefer `AuthsecMiddleware` for agents.
     """
 
-    run_inline = True  # in the context that the tool is then run in, also by `ainvoke`
+    # LangChain then runs this handler in the context of the tool, also for `ainvoke`.
+    run_inline = True
 
     def __init__(self, client: AuthSecClient) -> None:
         self._client = client
 
-    def on_tool_start(self, serialized: dict[str, Any], input_str: str, *, run_id: UUID, **kwargs: Any) -> None:  # noqa: ARG002 - LangChain's
+    def on_tool_start(self, serialized: dict[str, Any], input_str: str, *, run_id: UUID, **kwargs: Any) -> None:  # noqa: ARG002 - LangChain's signature
         """Make this tool call the current one, so that the tool can call `delegation_token()`."""
         before = begin(ToolCall(client=self._client, wanted=_ALL))
         _begun.set((*_begun.get(), (run_id, before))[-_MOST:])
 
-    def on_tool_end(self, output: Any, *, run_id: UUID, **kwargs: Any) -> None:  # noqa: ARG002 - what it is called with
+    def on_tool_end(self, output: Any, *, run_id: UUID, **kwargs: Any) -> None:  # noqa: ARG002 - LangChain's signature
         """Restore the tool call before this one."""
         _ended(run_id)
 
-    def on_tool_error(self, error: BaseException, *, run_id: UUID, **kwargs: Any) -> None:  # noqa: ARG002 - as above
+    def on_tool_error(self, error: BaseException, *, run_id: UUID, **kwargs: Any) -> None:  # noqa: ARG002 - LangChain's signature
         """Restore the tool call before this one."""
         _ended(run_id)
 

@@ -28,25 +28,27 @@ def guarded(tool: BaseTool, call: ToolCall) -> BaseTool:
         try:
             with running(call):
                 return redacted(call.handed_out, tool._run(*args, **kwargs))
-        except Exception as error:  # noqa: BLE001 - whatever it is, callbacks are about to be given it
+        except Exception as error:  # noqa: BLE001 - callbacks receive every error
             failure = _safe(error, call)
-        raise failure  # here, where the one that may quote the token is its context no more
+        # Outside the `except` block, so that the error with the token is not its context.
+        raise failure
 
     @functools.wraps(tool._arun)
     async def arun(*args: Any, **kwargs: Any) -> Any:
         try:
             with running(call):
                 return redacted(call.handed_out, await tool._arun(*args, **kwargs))
-        except Exception as error:  # noqa: BLE001 - as above
+        except Exception as error:  # noqa: BLE001 - callbacks receive every error
             failure = _safe(error, call)
         raise failure
 
     copied = tool.model_copy()
-    vars(copied).update(_run=run, _arun=arun)  # no fields, so pydantic has no way to set them
+    # `_run` and `_arun` are not fields, so pydantic cannot set them.
+    vars(copied).update(_run=run, _arun=arun)
     return copied
 
 
 def _safe(error: Exception, call: ToolCall) -> Exception:
-    """Return the error itself if it contains no token; else an error without token and without such a cause."""
+    """Return the error itself if it contains no token; else a new error without tokens and without a cause."""
     forget_denied(error, call.handed_out)
     return safe_error(call.handed_out, error, ToolException)

@@ -20,7 +20,7 @@ from authsec_langchain.guarded import guarded
 Names = str | Sequence[str] | None
 Outcome = ToolMessage | Command[Any]
 
-_ALIKE: Final = 0.8  # from here on a name is taken for a misspelling of another
+_ALIKE: Final = 0.8  # similarity from which a name is treated as misspelt
 
 
 class AuthsecMiddleware(AgentMiddleware[Any, Any, Any]):
@@ -62,7 +62,7 @@ class AuthsecMiddleware(AgentMiddleware[Any, Any, Any]):
         self._client = client
         self._wanted = {name: TokenRequest.of(scope, resource) for name, scope in tools.items()}
         self._tells_model = on_denied == "tell_model"
-        self._seen: set[str] = set()  # tools that an agent has had
+        self._seen: set[str] = set()  # the names of all tools that an agent had in any model call
 
     @property
     def name(self) -> str:
@@ -92,7 +92,7 @@ class AuthsecMiddleware(AgentMiddleware[Any, Any, Any]):
         try:
             call.token()
             return handler(_given(request, call))
-        except Exception as error:  # noqa: BLE001 - what is no denial is raised again
+        except Exception as error:  # noqa: BLE001 - `_told` raises every error that is not a denial
             return self._told(request, call, error)
 
     async def awrap_tool_call(
@@ -105,7 +105,7 @@ class AuthsecMiddleware(AgentMiddleware[Any, Any, Any]):
         try:
             await call.atoken()
             return await handler(_given(request, call))
-        except Exception as error:  # noqa: BLE001 - as above
+        except Exception as error:  # noqa: BLE001 - `_told` raises every error that is not a denial
             return self._told(request, call, error)
 
     def _check_names(self, request: ModelRequest[Any]) -> None:

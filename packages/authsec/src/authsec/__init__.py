@@ -6,11 +6,11 @@ An agent uses `AuthSecClient` to get short-lived delegation tokens. An API uses 
 | module | owns |
 |---|---|
 | `client` | the methods of `AuthSecClient` |
-| `config` | each setting and its default, such as when a token is renewed; variables, and their errors |
+| `config` | each setting: its default, its environment variable, its errors |
 | `credentials/` | how an agent proves its identity |
 | `tokens` | the fields of `DelegationToken`; checks of the authority's answer |
 | `cache`, `single_flight` | keep, renew and drop tokens; one request for many callers |
-| `issued_tokens`, `token_search` | which texts are tokens, and how they are found in results and exceptions |
+| `issued_tokens`, `token_search` | the tokens of this process; the search for tokens in results and exceptions |
 | `redaction` | how tokens are removed from results and exceptions |
 | `authority`, `transport`, `http_client` | endpoints and retries; connection errors; limits, TLS and proxy |
 | `refusals`, `errors`, `safe_text` | a sentence for each reason; the exceptions; cleaning of text from other systems |
@@ -20,7 +20,7 @@ An agent uses `AuthSecClient` to get short-lived delegation tokens. An API uses 
 | `verifier/` | whether a token is valid; keys, revocations |
 | `gate` | an API's decision, and status, headers and body of a refusal, for all frameworks |
 | `resource_metadata` | an API's metadata (RFC 9728) |
-| `asgi`, `wsgi`, `flask`, `django`, `fastapi`, `mcp` | the call of `gate` in one web framework or interface each |
+| `asgi`, `wsgi`, `flask`, `django`, `fastapi`, `mcp` | one web framework or interface each; all call `gate` |
 | `verify_server/` | the use of `gate` for a reverse proxy |
 | `jose/`, `strict_json` | JWT signatures, keys and algorithms; refusal of ambiguous JSON |
 | `cli`, `lazy_commands`, `exit_status`, `terminal` | the script `authsec`: commands, imports, exit statuses, format |
@@ -99,7 +99,8 @@ _MODULES = {
     "TokenVerifier": "verifier",
     "ToolError": "redaction",
     "VerifiedToken": "verifier",
-}  # of the others, which are errors: `errors`
+    # All other public names are in the module `errors`.
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -32,13 +32,13 @@ def is_api_credential(text: str) -> bool:
 
 
 def read_credential(given: str | None) -> str | None:
-    """Return the `given` credential; without it, return the one in the environment, or None. Raises `ConfigError`."""
+    """Return `given`, or else the API credential in the environment, or None. Raises `ConfigError`."""
     text = (os.environ.get(VARIABLE, "") if given is None else given).strip()
     if not text and given is None:
         return None
-    if not is_api_credential(text):  # never quoted: it may be another secret, pasted in the wrong place
+    if not is_api_credential(text):  # The error does not quote `text`, because `text` may be another secret.
         raise ConfigError(
-            f"credential (or {VARIABLE}) is not an API's credential. Such a credential is authsec_api_ and 43 "
+            f"credential (or {VARIABLE}) is not an API's credential, which is authsec_api_ and 43 "
             "characters. `authsec apis create-credential API` creates a credential and shows it once",
             reason="credential_invalid",
         )

@@ -99,7 +99,7 @@ class BearerAuth:
                 await Refusal(answer=self._gate.refuse(error))(scope, receive, send)
             elif last in {"websocket.accept", "websocket.send"}:
                 await send({"type": "websocket.close", "code": _POLICY_VIOLATION, "reason": error.reason})
-            else:  # the answer has begun: too late for another one, so the server must break it off
+            else:  # The response has already begun, so the server must close the connection.
                 raise
 
 
@@ -118,12 +118,12 @@ class Refusal:
 
     answer: Response
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - nothing to read
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - the response needs no request body
         prefix = ""
         if scope["type"] == "websocket":
             prefix = "websocket."
             if "websocket.http.response" not in (scope.get("extensions") or {}):
-                # Before the accept this makes the server answer 403 to the handshake.
+                # If the WebSocket is not accepted yet, the server answers the handshake with 403.
                 reason = self.answer.body.get("reason", "")
                 await send({"type": "websocket.close", "code": _POLICY_VIOLATION, "reason": reason})
                 return

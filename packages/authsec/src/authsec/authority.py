@@ -30,10 +30,10 @@ from authsec.tokens import DelegationToken, TokenRequest, token_from_answer
 from authsec.transport import Transport
 
 _PAUSES = (0.1, 0.4)  # seconds before a second and a third try
-_LONGEST_PAUSE = 2.0  # what a Retry-After may ask of a call that somebody is waiting for
+_LONGEST_PAUSE = 2.0  # seconds: after a longer Retry-After, the call fails without a retry
 
 _PORTS: Final = {"http": 80, "https": 443}
-# Fewer characters than RFC 3986 allows: it goes into messages with a line for the shell, and into manifests.
+# Fewer characters than RFC 3986 allows, because messages show the issuer in shell commands and manifests.
 _ADDRESS: Final = re.compile(r"https?://[A-Za-z0-9._:\[\]-]{1,300}(/[A-Za-z0-9._~%:+=,/-]{0,500})?")
 
 
@@ -105,7 +105,8 @@ class Authority:
                 wait = _wait_before_retry(error, pause)
                 if wait is None:
                     raise
-                wait *= 1 + self._token_bytes(1)[0] / 510  # up to half as long again: not all agents at once
+                # Wait up to 50 % longer, so that not all agents retry at the same time.
+                wait *= 1 + self._token_bytes(1)[0] / 510
                 if self._clock.monotonic() + wait >= deadline:
                     raise
             self._clock.sleep(wait)
@@ -115,7 +116,8 @@ class Authority:
         """Revoke this token (RFC 7009) within the configured timeout. An expired token is no error."""
         answer = self.transport.post_form("v1/revoke", form={"token": token}, deadline=self._by(None))
         if answer.status != 200:
-            raise document_refusal(answer, self._now())  # nobody who holds a token is refused
+            # An authority accepts this request from every holder of a token.
+            raise document_refusal(answer, self._now())
 
     def _ask(self, request: TokenRequest, deadline: float) -> DelegationToken:
         """Send one token request with a fresh proof.
@@ -144,12 +146,14 @@ class Authority:
         """
         hint = retrying(error)
         if isinstance(error, AuthenticationError) or error.reason == "selectors_mismatch":
-            self._issuer = self._config.issuer  # the authority may have got a new name since: ask again next time
+            # The authority's issuer may have changed, so the next request reads the issuer again.
+            self._issuer = self._config.issuer
             if proof is None:
                 request = self.proof_request(deadline)
                 hint = without_proof([source.looked_at(request) for source in self.sources])
             else:
-                valid = error.reason == "selectors_mismatch"  # it was accepted as such: nothing is wrong with it
+                # After `selectors_mismatch` the proof itself is valid, so the clock is not the problem.
+                valid = error.reason == "selectors_mismatch"
                 clock = "" if valid else clock_differs(http_date(date), self._now())
                 helps = "" if valid else proof.if_refused
                 hint = " ".join(filter(None, [clock, f"The proof came from: {proof.source}.", helps, hint]))
@@ -202,14 +206,14 @@ def require_trusted(issuer: str, config: AuthSecConfig) -> str:
         return issuer
     raise ConfigError(
         f"The authority's issuer is {issuer}, which differs from AUTHSEC_BASE_URL. A proof for another "
-        f"authority's issuer could be misused there. If {issuer} is the issuer of your authority, add:\n    "
+        f"authority's issuer could be misused by this server. If {issuer} is the issuer of your authority, add:\n    "
         f"{export_line('AUTHSEC_ISSUER', issuer)}",
         reason="issuer_not_pinned",
     )
 
 
 def _wait_before_retry(error: TransportError | ServerError, pause: float) -> float | None:
-    """Return the seconds to wait before a retry, or None if an immediate retry would only add load."""
+    """Return the seconds to wait before a retry, or None if the request must not be repeated."""
     if isinstance(error, TransportError):
         return pause if error.reason in {"unreachable", "connection_lost"} else None
     if error.status == 503 and error.retry_after is not None and error.retry_after <= _LONGEST_PAUSE:
@@ -220,7 +224,7 @@ def _wait_before_retry(error: TransportError | ServerError, pause: float) -> flo
 def _readable(url: str) -> bool:
     try:
         return bool(urlsplit(url).hostname) and urlsplit(url).port != 0
-    except ValueError:  # which is what was asked
+    except ValueError:  # not a URL
         return False
 
 

@@ -34,13 +34,13 @@ from authsec.tokens import DelegationToken, TokenRequest
 _log = logging.getLogger("authsec")
 
 Names = str | Sequence[str] | None
-"""Actions or APIs as a caller writes them."""
+"""One or several actions or APIs, as a caller passes them."""
 
 _MOST_ENTRIES = 128
-_MOST_ABANDONED = 4  # flights that outlasted the patience of all their waiters and still run
-_FRESH_REFUSAL = 30.0  # seconds for which the refusal of a background renewal is news; later, the authority is asked
+_MOST_ABANDONED = 4  # requests that still run after all their callers have timed out
+_FRESH_REFUSAL = 30.0  # seconds: an older refusal of a background renewal is dropped
 _FIRST_BACKOFF, _LONGEST_BACKOFF = 1.0, 60.0
-_LONGEST_PAUSE = 60.0  # no Retry-After silences an agent for longer
+_LONGEST_PAUSE = 60.0  # seconds: the longest pause after a Retry-After
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,14 +78,16 @@ class _Entry:
 
     def __init__(self, request: TokenRequest) -> None:
         self.request = request
-        self.was_used = False  # by a call that did not move the entry
+        self.was_used = False  # whether a lock-free call used the entry since its last move
         self.held: _LiveToken | None = None
         self.flight: SingleFlight | None = None
         self.overdue_at = 0.0
         self.failures = 0
         self.renew_not_before = 0.0
-        self.refusal: tuple[AuthSecError, float] | None = None  # of a renewal that nobody waited for, and until when
-        self.pause: tuple[AuthSecError, float] | None = None  # as the authority asked for (Retry-After), and until when
+        # The refusal of a background renewal, and the time until which it is raised.
+        self.refusal: tuple[AuthSecError, float] | None = None
+        # The failure with a Retry-After, and the end of the pause.
+        self.pause: tuple[AuthSecError, float] | None = None
 
 
 class _Fresh(NamedTuple):
@@ -114,7 +116,7 @@ class TokenCache:
         self._patience = timeout + 0.5
         self._lock = threading.Lock()
         self._entries: OrderedDict[TokenRequest, _Entry] = OrderedDict()
-        self._fresh: dict[tuple[Names, Names], _Fresh] = {}  # by names as callers write them
+        self._fresh: dict[tuple[Names, Names], _Fresh] = {}  # by scope and resource, exactly as callers pass them
         self._abandoned: set[SingleFlight] = set()
         _caches.add(self)
 
@@ -146,13 +148,13 @@ class TokenCache:
                     entry.held = None
 
     def _fresh_token(self, scope: Names, resource: Names) -> DelegationToken | None:
-        """Return a token that is not close to its expiry, if one was returned for exactly these names before.
+        """Return the cached token for exactly this `scope` and `resource`, if the token is not close to its expiry.
 
-        This takes an eighth of the time of `_look_up`, because it builds no request and takes no lock.
+        This lookup takes an eighth of the time of `_look_up`, because it builds no request and takes no lock.
         """
         try:
             kept = self._fresh.get((scope, resource))
-        except TypeError:  # a list of names
+        except TypeError:  # A list cannot be a key.
             return None
         if kept is None or self._monotonic() >= kept.renew_monotonic or self._wall() >= kept.renew_wall:
             return None
@@ -286,7 +288,8 @@ class TokenCache:
             record(outcome.value, outcome.expires_in, self._clock)
         with self._lock:
             self._abandoned.discard(flight)
-            if entry.flight is not flight:  # it had been given up; what it brings may be older than what there is
+            if entry.flight is not flight:
+                # The request was abandoned, so its token may be older than the cached token.
                 return
             entry.flight = None
             self._fresh.clear()

@@ -38,9 +38,10 @@ _ELSEWHERE: Final = dict.fromkeys(OF_THE_SERVER, _OF_ANOTHER_PACKAGE.format(pack
     OF_THE_DEMO, _OF_ANOTHER_PACKAGE.format(package="authsec-demo")
 )
 
-_SUBCOMMAND: Final = re.compile(r"[a-z]+(-[a-z]+)*")  # and no token or other secret, which is not printed
+# A word of this form is a subcommand. Other words may be secrets, so they are not printed.
+_SUBCOMMAND: Final = re.compile(r"[a-z]+(-[a-z]+)*")
 _PROGRAM = "authsec"
-# click's own, made of the program's name: with it, the script answers the shell.
+# The environment variable with which the shell asks click for completions.
 COMPLETE_VARIABLE = "_AUTHSEC_COMPLETE"
 
 
@@ -71,7 +72,7 @@ class Script(Commands):
         try:
             return super().invoke(ctx)
         except click.UsageError as error:
-            error.message = runnable(error.message)  # type: ignore[misc]  # each kind formats what it has
+            error.message = runnable(error.message)  # type: ignore[misc]  # click declares `message` as Final
             raise
         except AuthSecError as error:
             click.echo(failed(described(error)), err=True)
@@ -100,10 +101,11 @@ class Script(Commands):
         for entry_point in sorted(entry_points(group="authsec.commands"), key=lambda found: found.name):
             try:
                 entry_point.load()(self)
-            except Exception as error:  # noqa: BLE001 - a broken package must not take the other commands along
+            except Exception as error:  # noqa: BLE001 - the commands of other packages must still work
                 told = plain(f"{type(error).__name__}: {error}", 200)
-                click.echo(f"authsec: no commands of {entry_point.name!r} ({told})", err=True)
-        self.commands.update(own)  # nobody replaces ours
+                click.echo(f"authsec: the commands of {entry_point.name!r} cannot be loaded ({told})", err=True)
+        # Other packages must not replace these commands.
+        self.commands.update(own)
 
 
 @click.group(cls=Script, context_settings={"help_option_names": ["-h", "--help"]})
@@ -212,8 +214,8 @@ def _ask_for_code() -> str:
     except click.Abort:
         if sys.stdin.isatty():  # Ctrl-C, or Ctrl-D
             raise
-        click.echo()  # the prompt's line is still open
-        raise click.UsageError("Nobody could type the code. Give the code: authsec enrol CODE") from None
+        click.echo()  # ends the line of the prompt
+        raise click.UsageError("No code was typed. Pass the code: authsec enrol CODE") from None
 
 
 @commands.command("completion")
@@ -240,5 +242,6 @@ commands.add_command(verify_server)
 
 def main() -> None:
     """Run the command `authsec`: the entry point of the script."""
-    gc.set_threshold(50_000, 20, 50)  # what imports make stays: to look for garbage in it is a seventh of a start
+    # Imported objects stay until the end. The search for garbage among them would take a seventh of the start-up time.
+    gc.set_threshold(50_000, 20, 50)
     commands(prog_name=command_line(), complete_var=COMPLETE_VARIABLE)

@@ -1,4 +1,4 @@
-"""The machine's clocks as one object, so that tests can set the time; and elapsed time by two clocks."""
+"""The machine's clocks as one object, which tests can replace; and elapsed time, measured by two clocks."""
 
 from __future__ import annotations
 
@@ -48,4 +48,4 @@ def moment(clock: Clock) -> Moment:
 def since(earlier: Moment, clock: Clock) -> float:
     """Return the seconds elapsed since `earlier`: the longer of the durations on the two clocks."""
     passed, by_the_wall = clock.monotonic() - earlier.monotonic, clock.wall() - earlier.wall
-    return passed if passed > by_the_wall else by_the_wall  # for `max` each token would wait
+    return passed if passed > by_the_wall else by_the_wall  # faster than `max`, and called for each token

@@ -20,10 +20,10 @@ _EXAMPLES = {
     "AUTHSEC_BASE_URL": "https://YOUR-AUTHORITY",
     "AUTHSEC_AGENT_CLIENT_ID": "YOUR-CLIENT-ID",
 }
-_SHAPE = "xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx"  # of a client_id
+_SHAPE = "xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx"  # the form of a client_id
 _PLACEHOLDER = "your-client-id"
 _SLUG = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
-# A host, perhaps a port and a path: nothing else may be repeated in an error, least of all a password.
+# A host with an optional port and path. Errors repeat no other text, because it may contain a password.
 _NO_SCHEME = re.compile(r"([A-Za-z0-9][A-Za-z0-9.-]*|\[[0-9A-Fa-f:]+\])(?::\d{1,5})?(?:/[A-Za-z0-9._/-]*)?")
 
 
@@ -65,7 +65,8 @@ class AuthSecConfig:
     allow_http_hosts: tuple[str, ...] = field(default_factory=_hosts_from_environment)
 
     def __post_init__(self) -> None:
-        if not self.base_url and not self.client_id:  # told at once: who sets one would else be told of the other
+        if not self.base_url and not self.client_id:
+            # One error names both settings, so that a user can set both at once.
             raise ConfigError(
                 "AuthSec does not know where your authority is, nor which agent this is: base_url and client_id are "
                 "not set. Pass both to AuthSecConfig, or add, with your own values:\n"

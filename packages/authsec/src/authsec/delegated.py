@@ -19,7 +19,7 @@ from authsec.tokens import DelegationToken, TokenRequest
 from authsec.tool_signature import MARK, PARAMETER, docstring_of, position_of, signature_of, with_value, wrapper_without
 
 OnDenied = Literal["raise", "tell_model"] | Callable[[str], Any]
-"""How a denied tool answers: it raises; it tells the model in the framework's way; or it asks a function of yours."""
+"""How a tool responds to a denial: it raises the error, returns a text to the model, or calls a function."""
 
 Result = TypeVar("Result")
 Answer = TypeVar("Answer", covariant=True)
@@ -100,7 +100,7 @@ class Delegated:
                 args, kwargs = with_value(token, PARAMETER, place, args, kwargs)
                 result = function(*args, **kwargs)
                 return self._awaited(result, held) if hasattr(result, "__await__") else _searched(result, held)
-            except Exception as error:  # whatever it is, a framework is about to be given it
+            except Exception as error:  # Every error reaches a framework, so every error is searched for tokens.
                 outcome = self._outcome(error, held)
                 if outcome is error:
                     raise
@@ -127,7 +127,7 @@ class Delegated:
         return wrapper
 
     async def _awaited(self, result: Awaitable[Any], held: tuple[str, ...]) -> Any:
-        """Await the result of a function that is not `async` but returns an awaitable. Handle its errors too."""
+        """Await the result of a plain `def` that returned an awaitable. Handle errors as in other calls."""
         try:
             return _searched(await result, held)
         except Exception as error:

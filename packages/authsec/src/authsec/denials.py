@@ -23,13 +23,13 @@ _log = logging.getLogger("authsec")
 
 _UNAUTHORIZED: Final = 401
 _DENIED: Final = {_UNAUTHORIZED, 403}
-_MCP_TOOLS: Final = {"mcp.server.mcpserver.tools.base", "mcp.server.fastmcp.tools.base"}  # of mcp 2, and of 1
+_MCP_TOOLS: Final = {"mcp.server.mcpserver.tools.base", "mcp.server.fastmcp.tools.base"}  # in mcp 2 and in mcp 1
 _LANGCHAIN_TOOLS: Final = {
     "langchain_core.tools.base",
     "langchain_core.tools.structured",
     "langchain_core.tools.simple",
 }
-_MOST: Final = 500  # frames
+_MOST: Final = 500  # the number of frames to search
 
 
 def denial_text(error: Exception, held: Collection[str]) -> str | None:
@@ -50,7 +50,8 @@ def tool_result(text: str) -> Any:
     """Return `text` in the form that the framework expects from a tool. The result may be an exception to raise."""
     for frame in _frames():
         module = frame.f_globals.get("__name__")
-        if module in _MCP_TOOLS:  # its error is the one way to an answer that is none of the tool's own type
+        if module in _MCP_TOOLS:
+            # `mcp` checks the type of a tool's result. A text of another type is only possible as a `ToolError`.
             return frame.f_globals["ToolError"](text)
         if module == "claude_agent_sdk" and frame.f_code.co_name == "run_tool":
             return {"content": [{"type": "text", "text": text}], "is_error": True}

@@ -149,7 +149,7 @@ def _enrolled_before(path: Path, replace: bool) -> datetime | None:
     try:
         with path.open("rb") as file:
             content = file.read(_MOST_OF_A_NOTE)
-    except FileNotFoundError:  # none yet
+    except FileNotFoundError:  # There is no key yet.
         return None
     except OSError as error:
         raise ConfigError(f"{path} cannot be read: {error.strerror}.", reason="file_not_readable") from None
@@ -193,7 +193,7 @@ def _beside(path: Path) -> Iterator[tuple[Path, BinaryIO]]:
         yield new, file
     finally:
         file.close()
-        with suppress(FileNotFoundError):  # it has taken its place
+        with suppress(FileNotFoundError):  # The file has already replaced the key.
             new.unlink()
 
 

@@ -14,7 +14,7 @@ from typing import Final
 
 CODE_BYTES: Final = 20
 POSSESSION_TYPE: Final = "authsec-enrolment+jwt"
-"""The `typ` of what shows that a machine holds its key: no assertion of an agent (RFC 8725 section 3.11)."""
+"""The `typ` of a proof of possession. It differs from the `typ` of an agent's assertion (RFC 8725 §3.11)."""
 
 _RFC_4648: Final = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"
 _CROCKFORD: Final = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"

@@ -215,7 +215,8 @@ class InsufficientScope(VerificationError):
                 "has such an action, this API may have misspelt the action."
             ),
         )
-        where = f"at {audience[0]}" if len(audience) == 1 else "here"  # of several it may be any
+        # With several audiences, the API is not known.
+        where = f"at {audience[0]}" if len(audience) == 1 else "here"
         self.for_model = (
             f"You are not allowed {wanted} {where}. Do not try again: continue without it, or tell the person you "
             f"work for that it can be granted{f' at {grant_at}' if grant_at else ''}."

@@ -7,7 +7,7 @@ from typing import Final
 
 from authsec.errors import AuthSecError, RateLimited, ServerError, TransportError
 
-_PASSING: Final = frozenset({429, 502, 503, 504})  # HTTP statuses that say nothing of what was asked
+_PASSING: Final = frozenset({429, 502, 503, 504})  # HTTP statuses of temporary failures
 _CONFLICT: Final = frozenset({409, 412})
 
 
@@ -16,7 +16,7 @@ class Exit(IntEnum):
 
     DONE = 0
     FAILED = 1
-    USAGE = 2  # click's own
+    USAGE = 2  # the status that click uses
     FOUND = 3
     CONFLICT = 4
     UNREACHABLE = 5

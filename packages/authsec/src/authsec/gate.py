@@ -21,12 +21,12 @@ from authsec.verifier import VerifiedToken, Verifier
 from authsec.verifier.issuer import named_issuers
 
 IDENTITY: Final = "authsec.identity"
-"""Where a request keeps its agent: in the ASGI scope, in the WSGI environ."""
+"""The key of the verified agent in the ASGI scope or the WSGI environ."""
 
 _LATER_BEARER: Final = re.compile(r",\s*bearer\s", re.IGNORECASE)  # servers join two headers of one name with a comma
 
 ANSWERED: Final = (InsufficientScope, AgentRequired)
-"""The errors of an endpoint about its request's token, to which a middleware responds."""
+"""The errors about a request's token that an endpoint may raise. A middleware turns each error into a response."""
 _UNQUOTABLE: Final = r"[^\x20-\x21\x23-\x5b\x5d-\x7e]"
 
 
@@ -67,7 +67,8 @@ class Gate:
 
     def __init__(self, *, verifier: Verifier, **settings: Unpack[GateSettings]) -> None:
         public_paths, others = settings.get("public_paths", ()), settings.get("other_issuers", "refuse")
-        if isinstance(public_paths, str):  # a collection of its characters, among them the path "/"
+        if isinstance(public_paths, str):
+            # A text would be read as a list of characters, and "/" would be a public path.
             raise ConfigError("public_paths must be a list of paths, like ['/healthz']", reason="public_paths_invalid")
         if others not in {"refuse", "pass"}:
             raise ConfigError('other_issuers must be "refuse" or "pass"', reason="other_issuers_invalid")
@@ -147,7 +148,7 @@ def bearer_token(authorizations: Sequence[str]) -> str | None:
 
     Raises `InvalidRequest` for an empty token, and for several headers or tokens.
     """
-    if len(authorizations) > 1:  # whoever is behind us might read the other one
+    if len(authorizations) > 1:  # The API behind the gate could read the other header.
         raise InvalidRequest("The request has several Authorization headers.")
     value = authorizations[0] if authorizations else ""
     scheme, _, token = value.partition(" ")
@@ -156,7 +157,7 @@ def bearer_token(authorizations: Sequence[str]) -> str | None:
             raise InvalidRequest("The request has several Authorization headers.")
         return None
     token = token.strip(" ")
-    if not token:  # a shell's $(authsec token …) that printed nothing
+    if not token:  # Probably `$(authsec token …)` printed nothing.
         raise InvalidRequest(
             "The bearer token is empty.",
             cause="The command that prints the token has probably failed: read its error output.",
@@ -238,7 +239,7 @@ class InvalidRequest(VerificationError):
 def response_to(error: VerificationError, space: ProtectedSpace = NOWHERE) -> Response:
     """Build the response to a failed verification: 401, 403, 400 or 503."""
     body = {"error": str(error), "reason": error.reason, "details": error.details, "retryable": error.retryable}
-    if error.status >= 500:  # why nothing can be verified is for our log, not for strangers
+    if error.status >= 500:  # The caller may be a stranger, so only the log has the cause.
         body["error"] = "Tokens cannot be verified right now."
         wait = max(1, int(error.retry_after or 0))
         headers = (("retry-after", str(wait)),) if error.retryable else ()
@@ -249,7 +250,8 @@ def response_to(error: VerificationError, space: ProtectedSpace = NOWHERE) -> Re
 
 
 def _parameters(error: VerificationError) -> Mapping[str, str]:
-    if isinstance(error, AgentRequired):  # RFC 6750 §3.1: to a request without credentials, no error is named
+    if isinstance(error, AgentRequired):
+        # For a request without credentials, the challenge names no error (RFC 6750 §3.1).
         return {}
     described = {"error": "invalid_token", "error_description": str(error)}
     if isinstance(error, InsufficientScope):
@@ -258,7 +260,8 @@ def _parameters(error: VerificationError) -> Mapping[str, str]:
         return described | {"error": "insufficient_scope", "scope": " ".join(sufficient)} | where
     if isinstance(error, InvalidRequest):
         return described | {"error": "invalid_request"}
-    return described | {"reason": error.reason}  # RFC 6750 §3 allows further parameters; the SDK reads this one
+    # RFC 6750 §3 allows further parameters. The SDK reads `reason`.
+    return described | {"reason": error.reason}
 
 
 def _what_would_do(error: InsufficientScope) -> Mapping[str, Any]:

@@ -10,7 +10,7 @@ from typing import Final
 from urllib.parse import quote
 
 LONGEST: Final = 900
-"""Characters of a query: models read these addresses, and a proxy takes some thousand."""
+"""Characters of a query. Models read this URL, and proxies refuse very long URLs."""
 
 
 def grant_page(
@@ -23,8 +23,8 @@ def grant_page(
 ) -> str:
     """Return the URL of the first step of a new trust delegation, with these values selected in the form.
 
-    A role is selected only if `roles` has exactly one role. If the query would be too long, only the agent is
-    selected. A person could think that a part of the actions is all of them.
+    A role is selected only if `roles` has exactly one role. If the query would be too long, only the agent is selected.
+    With only some of the actions, a person could think that the list is complete.
     """
     chosen = [("role", roles[0])] if len(roles) == 1 else []
     chosen += [("actions", each) for each in actions] + [("audiences", each) for each in audiences]

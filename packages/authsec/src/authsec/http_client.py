@@ -35,7 +35,8 @@ class Answer:
     date: str | None
     retry_after: str | None
     location: str | None
-    audience: str | None = None  # of the API that was answered, where the authority says so
+    # the header AuthSec-Audience: the API that the authority has identified
+    audience: str | None = None
     body: bytes
 
     def __repr__(self) -> str:
@@ -88,7 +89,7 @@ def http_date(header: str | None) -> datetime | None:
     """Parse a Date header (RFC 9110 §6.6.1); return None if the header is missing or invalid."""
     try:
         return parsedate_to_datetime(header).astimezone(UTC) if header else None
-    except ValueError:  # as its docstring says: it says nothing
+    except ValueError:  # an invalid date
         return None
 
 

@@ -13,10 +13,12 @@ from typing import Final
 
 from authsec.clock import Clock
 
-_LEEWAY: Final = 60.0  # seconds for which an API may take a token after its end
-_MOST: Final = 1000  # the oldest makes room: a program that renews without end must not fill the memory
+_LEEWAY: Final = 60.0  # seconds: an API may accept a token this long after its expiry
+# tokens; more tokens replace the oldest, so a program that always renews tokens does not fill the memory
+_MOST: Final = 1000
 
-PREFIX_LENGTH: Final = 24  # characters; those of one authority's tokens are the same, so many are looked for as one
+# Characters. Tokens of one authority have the same prefix, so one search finds all of them.
+PREFIX_LENGTH: Final = 24
 
 _expiries: Final[dict[str, tuple[Clock, float]]] = {}
 _lock = threading.Lock()

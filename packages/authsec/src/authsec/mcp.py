@@ -30,13 +30,13 @@ from authsec.verifier import VerifiedToken, Verifier
 try:
     from mcp.server.mcpserver.exceptions import ToolError
 except ModuleNotFoundError:  # mcp 1.30
-    from mcp.server.fastmcp.exceptions import ToolError  # type: ignore[import-not-found, no-redef] # of two releases one is there
+    from mcp.server.fastmcp.exceptions import ToolError  # type: ignore[import-not-found, no-redef] # only one of two mcp versions is installed
 
 
 class AgentToken(AccessToken):
     """The calling agent, in the form that `mcp` needs.
 
-    The object does not contain the token: no tool may pass it on.
+    The object does not contain the token, so no tool can pass the token on.
     """
 
     _identity: VerifiedToken = PrivateAttr()
@@ -44,7 +44,7 @@ class AgentToken(AccessToken):
     @classmethod
     def of(cls, identity: VerifiedToken, audience: str) -> AgentToken:
         made = cls(
-            token="",  # left out on purpose: pydantic shows it in every repr
+            token="",  # left out on purpose, because pydantic shows the field in every repr
             client_id=identity.client_id,
             scopes=sorted(identity.permissions),
             expires_at=int(identity.expires_at.timestamp()),
@@ -75,7 +75,7 @@ class AgentTokenVerifier:
         try:
             identity = await self._verifier.averify(token)
         except InvalidToken:
-            return None  # `mcp` has no place for the reason
+            return None  # `mcp` cannot pass on the reason.
         return AgentToken.of(identity, self._verifier.audience)
 
 
@@ -91,10 +91,11 @@ def protected_by(verifier: Verifier, *actions: str) -> dict[str, Any]:
             reason="audience_invalid",
         )
     settings = {
-        "issuer_url": verifier.issuers[0],  # `mcp` publishes one authority
+        "issuer_url": verifier.issuers[0],  # `mcp` publishes only one authority.
         "resource_server_url": verifier.audience,
         "required_scopes": list(actions),
-        "validate_token_resource": True,  # 1.30 does not know it and ignores it: our verifier has checked by then
+        # mcp 1.30 ignores this setting. `AgentTokenVerifier` has then already checked the audience.
+        "validate_token_resource": True,
     }
     return {"token_verifier": AgentTokenVerifier(verifier), "auth": AuthSettings.model_validate(settings)}
 

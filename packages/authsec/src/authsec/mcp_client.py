@@ -29,10 +29,10 @@ from authsec.redaction import redacted
 
 _NOT_ANSWERED: Final = -32010  # MCP leaves -32000 to -32019 to implementations
 _DENIED: Final = {401, 403}
-_LONGEST_LIST: Final = 1024 * 1024  # the limit of `mcp` for an event; a longer list is not kept
-_MOST_PAGES: Final = 64  # of all servers of one HTTP client
-_LONGEST_LINE: Final = 64 * 1024  # an endless line must not fill the memory
-_LONGEST_TOKEN: Final = 24 * 1024  # also in base64: servers accept no header of this length
+_LONGEST_LIST: Final = 1024 * 1024  # bytes: the limit of `mcp` for an event; a longer list is not saved
+_MOST_PAGES: Final = 64  # pages of all servers together
+_LONGEST_LINE: Final = 64 * 1024  # bytes: an endless line must not fill the memory
+_LONGEST_TOKEN: Final = 24 * 1024  # bytes of a token, plain or in base64: servers refuse longer headers
 
 Page = tuple[str, str | None]  # the server's URL and the cursor
 
@@ -140,7 +140,7 @@ class McpClient:
         """
         try:
             content = response.content
-        except RuntimeError:  # ResponseNotRead of either library: the body is a stream, and safe
+        except RuntimeError:  # ResponseNotRead of httpx or httpx2: the body is a stream, and already safe.
             return response
         safe = redacted((), content)
         if safe == content:
@@ -161,7 +161,7 @@ def _library() -> _Library:
             "mcp_auth needs the package mcp, which is not installed here. Install mcp, or use httpx_auth.",
             reason="mcp_missing",
         ) from None
-    # `mcp` 1 and 2 both have it in this module, from which frameworks import it, too.
+    # `mcp` 1 and 2 both have the function in this module. Frameworks import it from there too.
     usual = importlib.import_module("mcp.shared._httpx_utils").create_mcp_http_client()
     httpx = importlib.import_module(type(usual).__module__.partition(".")[0])
     return _Library(
@@ -204,7 +204,7 @@ def message_in(request: Any) -> dict[str, Any] | None:
         return None
     try:
         message = json.loads(request.content)
-    except (RuntimeError, ValueError):  # RequestNotRead of either library: the body is a stream
+    except (RuntimeError, ValueError):  # RequestNotRead of httpx or httpx2: the body is a stream
         return None
     return message if isinstance(message, dict) and message.get("jsonrpc") == "2.0" else None
 
@@ -222,7 +222,7 @@ def answer(message: dict[str, Any], refusal: NoAnswer, *, listed: dict[str, Any]
     answered: dict[str, Any] = {"jsonrpc": "2.0", "id": message["id"]}
     if refusal.is_denial and message["method"] == "tools/call":
         content = [{"type": "text", "text": refusal.text}]
-        # `resultType` is for protocol version 2026-07-28, which requires it; earlier ones allow members of any name.
+        # Protocol version 2026-07-28 requires `resultType`. Earlier versions allow further members.
         return answered | {"result": {"content": content, "isError": True, "resultType": "complete"}}
     if refusal.is_denial and listed is not None:
         return answered | {"result": listed}

@@ -30,7 +30,7 @@ from authsec.token_search import (
 )
 
 _LEFT_OUT: Final = "[removed: the result contains a delegation token]"
-_DEEPEST: Final = 100  # levels of a copy; the stack of a framework's run is deep already
+_DEEPEST: Final = 100  # levels of a copy, because a framework has already used much of the stack
 
 
 class ToolError(Exception):
@@ -72,7 +72,8 @@ class _Copier:
     def __init__(self, patterns: TokenPatterns) -> None:
         self._patterns = patterns
         self._made: dict[int, tuple[Any, Any]] = {}
-        self._budget = Budget()  # for all of it: what is inside of several is searched with each
+        # One budget for the whole copy, because an object inside several others is searched several times.
+        self._budget = Budget()
 
     def of(self, value: Any, depth: int = 0) -> Any:
         if is_a(value, str):
@@ -82,7 +83,7 @@ class _Copier:
         if is_plain(value):
             return value
         if id(value) not in self._made:
-            self._made[id(value)] = value, _LEFT_OUT  # for whatever is inside of it and leads back to it
+            self._made[id(value)] = value, _LEFT_OUT  # for members that refer back to `value`
             self._made[id(value)] = value, self._anew(value, depth + 1) if depth < _DEEPEST else _LEFT_OUT
         return self._made[id(value)][1]
 
@@ -95,7 +96,7 @@ class _Copier:
                 return {self.of(name, depth): self.of(member, depth) for name, member in value.items()}
             if is_a(value, CONTAINERS):
                 return _like(value, [self.of(member, depth) for member in value])
-        except Exception:  # noqa: BLE001 - classes of others, which may forbid any of it: then it is told as text
+        except Exception:  # noqa: BLE001 - foreign classes may raise anything; their object becomes text
             return self._patterns.replaced(text_of(value))
         return self._of_object(value, depth)
 
@@ -118,11 +119,11 @@ class _Copier:
             if not dataclasses.is_dataclass(type(value)):
                 return value.model_copy(update={name: self.of(member, depth) for name, member in value})
             copied = copy.copy(value)
-            if copied is value:  # as what never changes says of itself: a DelegationToken, say
+            if copied is value:  # An immutable object such as a DelegationToken returns itself as its copy.
                 return None
             for field in dataclasses.fields(value):
                 object.__setattr__(copied, field.name, self.of(getattr(value, field.name), depth))
-        except Exception:  # noqa: BLE001 - as above
+        except Exception:  # noqa: BLE001 - foreign classes may raise anything
             return None
         return copied
 
@@ -139,13 +140,14 @@ def _yielded(patterns: TokenPatterns, values: Iterator[Any]) -> Iterator[Any]:
     try:
         for value in values:
             yield _redacted(patterns.now(), value)
-    except Exception as error:  # whatever it is, a framework is about to be given it
+    except Exception as error:  # Every error reaches a framework, so every error is searched for tokens.
         failure = _safe_error(patterns.now(), error)
         if failure is error:
             raise
     else:
         return
-    raise failure  # here, where the one that holds the token is its context no more
+    # Outside the `except` block, so that the error with the token is not its context.
+    raise failure
 
 
 async def _yielded_async(patterns: TokenPatterns, values: AsyncIterator[Any]) -> AsyncIterator[Any]:
@@ -165,8 +167,9 @@ def _safe_error(patterns: TokenPatterns, error: Exception, kind: type[Exception]
     """Return the error itself, or an error of `kind` without tokens if the given error contains a token."""
     errors = list(error_chain(error))
     printed = [part for one in errors for part in (text_of(one), repr_of(one), _arguments(one))]
-    # Notes are among the attributes. So is the request that a library's exception has, which holds the token, always:
-    # nobody prints that, and programs tell these exceptions apart by their class. What it shows of itself is printed.
+    # The attributes include notes. They may also include the request of an HTTP library's exception, which always
+    # contains the token. No framework prints this request, and programs need the exception's class. So only the `str`
+    # and the `repr` of each attribute are searched.
     attributes = [value for one in errors for value in vars(one).values()]
     budget = Budget()
     if _show(patterns, printed, budget, inside=True) or _show(patterns, attributes, budget, inside=False):
@@ -181,7 +184,8 @@ def _error_text(patterns: TokenPatterns, error: Exception) -> str:
 
 
 def _show(patterns: TokenPatterns, parts: list[Any], budget: Budget, *, inside: bool) -> bool:
-    return has_token(patterns, parts, budget, inside=inside, later=False)  # nobody runs the iterators of an error
+    # Frameworks do not run the iterators of an error, so `later` is False.
+    return has_token(patterns, parts, budget, inside=inside, later=False)
 
 
 def _arguments(error: BaseException) -> tuple[object, ...]:

@@ -27,7 +27,7 @@ from authsec.http_client import MOST_BYTES, Answer
 from authsec.safe_text import plain
 from authsec.strict_json import StrictJsonError, loads
 
-IN_A_PROGRAM = "by resource=… of delegated, get_token, requests_auth or httpx_auth"  # how an API is named there
+IN_A_PROGRAM = "by resource=… of delegated, get_token, requests_auth or httpx_auth"  # how a program names an API
 
 _SENTENCES = {
     "client_id_missing": "The request does not say which agent it is for (client_id).",
@@ -38,7 +38,7 @@ _SENTENCES = {
     "client_not_found": "The authority does not know this agent. `authsec agents list` shows each agent's client_id.",
     "attestation_required": "The authority requires this agent to authenticate.",
     "attestation_invalid": "The authority did not accept this agent's proof.",
-    "selectors_mismatch": "This workload is not the one that was registered as this agent.",
+    "selectors_mismatch": "This workload is not registered as this agent.",
     "client_disabled": "An administrator has disabled this agent.",
     "no_delegation": "Nothing is currently delegated to this agent.",
     "delegation_ended": "The delegations of this agent have expired or were revoked.",
@@ -47,13 +47,15 @@ _SENTENCES = {
     "unavailable": "The authority cannot issue tokens right now.",
 }
 _API_NOT_NAMED = f"This agent has delegations for several APIs, so the API must be named, {IN_A_PROGRAM}."
-_FOR_OTHER_PROGRAMS = {"attestation_required"}  # whose details say how a proof is sent, which the SDK does by itself
-_OF_OTHER_ADDRESSES = {"not_found", "method_not_allowed"}  # what an authority answers where its endpoint is not
-CLOCK_TOLERANCE = 30  # seconds; what an authority allows for, either way
-_BUSY = {429, 500, 502, 503, 504}  # what load balancers say as well, with pages of their own
+# The details of this reason explain how to send a proof, and the SDK does so itself.
+_FOR_OTHER_PROGRAMS = {"attestation_required"}
+_OF_OTHER_ADDRESSES = {"not_found", "method_not_allowed"}  # reasons of an authority for a wrong path
+CLOCK_TOLERANCE = 30  # seconds by which an agent's clock may differ from the authority's
+# Load balancers send these statuses too, with pages of their own.
+_BUSY = {429, 500, 502, 503, 504}
 _ROOT = "Check AUTHSEC_BASE_URL. It should be the server's root, like https://YOUR-AUTHORITY, without /authsec."
 OfStatus = Mapping[int, tuple[type[AuthSecError], str]]
-"""What a refusal with that status is, and the sentence for a reason that has none of its own."""
+"""The exception class for each HTTP status, and the sentence for a reason that is not in `_SENTENCES`."""
 
 _OF_TOKENS: OfStatus = {
     400: (DelegationDenied, "The authority refused the request."),
@@ -206,7 +208,7 @@ def _error_body(answer: Answer) -> dict[str, Any] | None:
     """
     try:
         body = json_object(answer)
-    except InvalidResponse:  # told by its status alone
+    except InvalidResponse:  # Then only the status is known.
         return None
     return body if isinstance(body.get("error"), str) and _is_of_the_endpoint(body) else None
 
@@ -273,7 +275,7 @@ def _retry_after(header: str | None, now: datetime) -> float | None:
         return float(header)
     try:
         return max(0.0, (parsedate_to_datetime(header).astimezone(UTC) - now).total_seconds())
-    except ValueError:  # neither form: told without a time
+    except ValueError:  # neither a number nor a date
         return None
 
 

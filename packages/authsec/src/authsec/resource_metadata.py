@@ -12,7 +12,7 @@ from typing import Any, Final, Self
 from urllib.parse import unquote, urlsplit
 
 WELL_KNOWN: Final = "/.well-known/oauth-protected-resource"
-# Letters that need no quoting anywhere; no user, no query, no fragment.
+# A URL without user, query and fragment. Its characters need no escape in the quoted strings of a challenge.
 _PLAIN_URL: Final = re.compile(r"https?://[A-Za-z0-9.:\[\]-]+(/[A-Za-z0-9._~!$&'()*+,;=:%/-]*)?")
 
 
@@ -30,7 +30,8 @@ class ResourceMetadata:
         if not _PLAIN_URL.fullmatch(audience):
             return None
         parts = urlsplit(audience)
-        path = WELL_KNOWN + parts.path.removesuffix("/")  # §3.1: between the host and the path of the identifier
+        # RFC 9728 §3.1: the well-known path comes between host and path of the identifier.
+        path = WELL_KNOWN + parts.path.removesuffix("/")
         document: dict[str, Any] = {
             "resource": audience,
             "authorization_servers": list(issuers),

@@ -7,7 +7,8 @@ import re
 _SECRET = re.compile(
     r"eyJ[A-Za-z0-9_-]{5,}(\.[A-Za-z0-9_-]*){0,4}"  # a JWT
     r"|authsec_[A-Za-z0-9_-]{20,}"  # a client secret, an admin key
-    r"|\b[Bb]asic [A-Za-z0-9+/]{8,}={0,2}|\b[MNOYZ][A-Za-z0-9+/]{99,}={0,2}"  # client_id and secret, as they are sent
+    # basic authentication: client_id and secret in base64
+    r"|\b[Bb]asic [A-Za-z0-9+/]{8,}={0,2}|\b[MNOYZ][A-Za-z0-9+/]{99,}={0,2}"
 )
 
 

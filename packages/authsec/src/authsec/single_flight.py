@@ -31,13 +31,13 @@ class SingleFlight:
     def __init__(
         self, work: Callable[[], DelegationToken], *, on_done: Callable[[Outcome], None], patience: float
     ) -> None:
-        self.joined = False  # whether anybody waits for it; guarded by the cache's lock
+        self.joined = False  # whether a caller waits for the result; guarded by the cache's lock
         self._work = work
         self._on_done = on_done
         self._patience = patience
         self._started = threading.Lock()
         self._future: concurrent.futures.Future[Outcome] = concurrent.futures.Future()
-        # A future that runs cannot be cancelled: a waiter who gives up takes nothing away from the others.
+        # A running future cannot be cancelled. So a caller that stops waiting does not affect the others.
         self._future.set_running_or_notify_cancel()
 
     def start(self) -> None:
@@ -46,7 +46,7 @@ class SingleFlight:
             return
         try:
             threading.Thread(target=self._run, name="authsec-token", daemon=True).start()
-        except RuntimeError:  # no more threads: the interpreter is ending, or a limit is reached
+        except RuntimeError:  # No thread can start: the interpreter is ending, or a limit is reached.
             self._run()
 
     def _run(self) -> None:
@@ -76,8 +76,8 @@ def _outcome(work: Callable[[], DelegationToken]) -> Outcome:
     try:
         return work()
     except AuthSecError as error:
-        return copy(error)  # without its traceback
-    except Exception as error:  # noqa: BLE001 - from a credential source that is not ours; its text may hold secrets
+        return copy(error)  # A copy has no traceback.
+    except Exception as error:  # noqa: BLE001 - an error of a foreign credential source; its text may contain secrets
         where = error.__traceback__
         while where is not None and where.tb_next is not None:
             where = where.tb_next

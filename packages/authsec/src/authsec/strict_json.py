@@ -13,8 +13,8 @@ import json
 import math
 from typing import Any, Final, NoReturn
 
-MAX_INTEGER: Final = 2**53 - 1  # RFC 7493 §2.2: beyond it JavaScript's numbers lose digits
-_SPACE: Final = " \t\n\r"  # RFC 8259 §2: what may stand around a value
+MAX_INTEGER: Final = 2**53 - 1  # RFC 7493 §2.2: JavaScript rounds larger integers.
+_SPACE: Final = " \t\n\r"  # RFC 8259 §2: white space
 
 
 class StrictJsonError(ValueError):
@@ -32,11 +32,12 @@ def loads(data: bytes, *, max_bytes: int = 16_384, max_depth: int = 8) -> Any:
         raise StrictJsonError("not UTF-8") from None
     except RecursionError:
         raise StrictJsonError(f"nested deeper than {max_depth}") from None
-    except json.JSONDecodeError:  # its text is harmless, but it carries the whole document along
+    except json.JSONDecodeError:  # The exception itself contains the whole document.
         raise StrictJsonError("not JSON") from None
     if end != len(text):
         raise StrictJsonError("not JSON")
-    # Counting is cheap and can only overestimate; and only an escape can smuggle a surrogate or NUL past the decoder.
+    # A count of brackets is fast and never too low. A surrogate or NUL can pass the decoder only as an escape. So most
+    # documents need no full check.
     if text.count("[") + text.count("{") > max_depth or "\\" in text:
         _check(value, max_depth)
     return value
@@ -67,7 +68,7 @@ def _check(value: Any, max_depth: int) -> None:
             raise StrictJsonError("nested too deep")
         if isinstance(value, dict):
             for name in value:
-                if not isinstance(name, str):  # json.dumps would write 1 and "1" as the same name
+                if not isinstance(name, str):  # json.dumps would write 1 and "1" as the same name.
                     raise StrictJsonError("a name that is not a string")
                 _check_string(name)
             value = value.values()
@@ -77,20 +78,21 @@ def _check(value: Any, max_depth: int) -> None:
 
 def _check_string(text: str) -> None:
     if "\0" in text:
-        raise StrictJsonError("a string with NUL")  # cut short by C libraries, refused by PostgreSQL
+        # C libraries end a string at NUL, and PostgreSQL refuses NUL.
+        raise StrictJsonError("a string with NUL")
     if not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text):
         raise StrictJsonError("a string with a lone surrogate")
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     members = dict(pairs)
-    if len(members) != len(pairs):  # RFC 7493 §2.3: first or last, parsers disagree
+    if len(members) != len(pairs):  # RFC 7493 §2.3: some parsers take the first value, others the last.
         raise StrictJsonError("a name occurs twice in one object")
     return members
 
 
 def _integer(digits: str) -> int:
-    if len(digits) < 16:  # nearly always, and cannot be too large
+    if len(digits) < 16:  # the usual case: such a number cannot be too large
         return int(digits)
     if len(digits) > 17 or abs(number := int(digits)) > MAX_INTEGER:
         raise StrictJsonError("an integer beyond 2^53 - 1")

@@ -35,9 +35,9 @@ class Grade(StrEnum):
     """The result of a step."""
 
     GOOD = "ok"
-    AMBER = "warning"  # works, and deserves a look
+    AMBER = "warning"  # The step worked, but needs attention.
     BAD = "failed"
-    SKIPPED = "skipped"  # could not be done, for what went wrong before
+    SKIPPED = "skipped"  # The step could not run, because of an earlier failure.
 
 
 _MARKS = {Grade.GOOD: ("✓", "ok"), Grade.AMBER: ("!", "!"), Grade.BAD: ("✗", "NO"), Grade.SKIPPED: ("-", "-")}
@@ -82,7 +82,8 @@ def failed(block: str) -> str:
 def described(error: AuthSecError) -> str:
     """Format an error as a block of text: the failure and the remedy, then the facts for scripts and support."""
     said_below = (f" (request {error.request_id})", f" {retrying(error)}")
-    message = runnable(str(error).replace(IN_A_PROGRAM, "by --resource"))  # the option of all that ask for a token
+    # Commands name an API with --resource, programs with resource=….
+    message = runnable(str(error).replace(IN_A_PROGRAM, "by --resource"))
     paragraphs = functools.reduce(lambda text, part: text.replace(part, ""), said_below, message).splitlines()
     text = [line for paragraph in paragraphs for line in _wrapped(paragraph)]
     answered = http_status(error)
@@ -91,7 +92,8 @@ def described(error: AuthSecError) -> str:
         *_what_would_do(error),
         ("reason", f"{error.reason}{status}"),
         ("request id", error.request_id or ""),
-        ("retrying", "" if isinstance(error, ConfigError) else _advice(error)),  # nobody was asked: it says what to do
+        # A ConfigError was raised before any request, so advice about a retry would not fit.
+        ("retrying", "" if isinstance(error, ConfigError) else _advice(error)),
     ]
     return "\n".join([*text, "", *(f"  {name:12}{value}" for name, value in rows if value)])
 
@@ -137,7 +139,7 @@ def _mark(grade: Grade) -> str:
 def _shows(sign: str, encoding: str | None) -> bool:
     try:
         sign.encode(encoding or "ascii")
-    except UnicodeEncodeError:  # which is what was asked
+    except UnicodeEncodeError:  # The terminal cannot show the mark.
         return False
     return True
 

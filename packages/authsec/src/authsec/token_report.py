@@ -32,7 +32,7 @@ def verify_as_api(token: DelegationToken, authority: Authority, issuer: str) -> 
         ) from None
     keys = authority.keys()
     audience = token.audience[0] if token.audience else ""
-    # It is seconds old: what has ended since is no news worth a connection.
+    # The token is only seconds old, so its revocation is unlikely. A connection to the feed is not worth its cost.
     verifier = TokenVerifier(issuer=issuer, audience=audience, keys=keys, revocations="until_exp")
     identity = verifier.verify(token.value)
     count = len(keys["keys"])

@@ -93,7 +93,8 @@ def has_token(
     - With `later`, the result is True for an iterator, because it could still yield a token.
     """
     waiting = list(values)
-    seen: dict[int, Any] = {}  # with the objects, so that no other gets the id of one
+    # The dict refers to the objects too, so Python does not reuse their ids.
+    seen: dict[int, Any] = {}
     while waiting:
         one = waiting.pop()
         if is_a(one, (str, *BYTES)):
@@ -109,21 +110,22 @@ def has_token(
             elif later:
                 return True
             if budget.is_spent:
-                return True  # of what is too large to be searched, the text is
+                # A value that is too large to search may contain a token.
+                return True
     return False
 
 
 def text_of(value: Any) -> str:
     try:
         return str(value)
-    except Exception:  # noqa: BLE001 - a class of others; what cannot be shown is not shown to a model either
+    except Exception:  # noqa: BLE001 - a foreign class may raise anything
         return f"[{type(value).__name__}]"
 
 
 def repr_of(value: Any) -> str:
     try:
         return repr(value)
-    except Exception:  # noqa: BLE001 - as above
+    except Exception:  # noqa: BLE001 - a foreign class may raise anything
         return ""
 
 
@@ -136,7 +138,7 @@ def _members_of_container(value: Any, budget: Budget) -> list[Any] | None:
             members = [*value]
         else:
             return None
-    except Exception:  # noqa: BLE001 - a class of others; the pools of urllib3 are a Mapping that refuses it
+    except Exception:  # noqa: BLE001 - a foreign class, such as a pool of urllib3, may refuse this
         return None
     budget.containers -= 1
     return members
@@ -156,9 +158,10 @@ def _members(value: Any) -> list[Any]:
     members: list[Any] = []
     for slot in (slot for kind in type(value).__mro__ for slot in vars(kind).values()):
         if isinstance(slot, MemberDescriptorType):
-            with suppress(AttributeError):  # nothing is in it; `getattr` would have a class make something up
+            with suppress(AttributeError):
+                # The slot is empty. `getattr` could call the class's own `__getattr__`, which invents a value.
                 members.append(slot.__get__(value))
-    with suppress(AttributeError):  # as above
+    with suppress(AttributeError):  # The object has no `__dict__`.
         members += object.__getattribute__(value, "__dict__").values()
     return members if has_fields(value) else [member for member in members if not is_iterator(member)]
 

@@ -39,7 +39,7 @@ def signature_of(function: Callable[..., Any]) -> inspect.Signature:
         raise ConfigError(_how_to_take_it(function, signature), reason="parameter_missing")
     try:
         hints = typing.get_type_hints(function, include_extras=True)
-    except NameError:  # names that are imported for type checkers only stay as they are written
+    except NameError:  # Annotations stay as text if only type checkers import their names.
         return signature
     return signature.replace(
         parameters=[p.replace(annotation=hints.get(p.name, p.annotation)) for p in signature.parameters.values()],
@@ -55,7 +55,7 @@ def docstring_of(function: Callable[..., Any]) -> str | None:
     if function.__doc__ is None or PARAMETER not in function.__doc__:
         return function.__doc__
     kept: list[str] = []
-    entry: int | None = None  # the indentation of the one that is left out
+    entry: int | None = None  # the indentation of the entry for `delegation_token`
     for line in function.__doc__.splitlines():
         indentation = len(line) - len(line.lstrip())
         if entry is not None and line.strip() and indentation > entry:
@@ -71,13 +71,13 @@ def wrapper_without(
 ) -> Callable[..., Any]:
     """Build a function like `function`, but without `parameter`. A call of it returns `run(args, kwargs)`.
 
-    If `function` is a coroutine function, the wrapper is one as well, and `run` must be one too. `signature` is
+    If `function` is a coroutine function, `run` must be a coroutine function too, and so is the wrapper. `signature` is
     the signature of `function`, with the annotations that callers see.
     """
     shown = [each for each in signature.parameters.values() if each.name != parameter]
     wrapper: Callable[..., Any] = _compiled(function, shown, run)
     functools.update_wrapper(wrapper, function)
-    for attribute in ("__wrapped__", "__signature__"):  # by either, frameworks would find the parameter
+    for attribute in ("__wrapped__", "__signature__"):  # With either attribute, frameworks would find the parameter.
         vars(wrapper).pop(attribute, None)
     annotations = {each.name: each.annotation for each in shown if each.annotation is not each.empty}
     if signature.return_annotation is not signature.empty:
@@ -87,7 +87,7 @@ def wrapper_without(
 
 
 def position_of(parameter: str, signature: inspect.Signature) -> int | None:
-    """Return the index of `parameter` among the positional ones; None if it is keyword-only."""
+    """Return the index of `parameter` among the positional parameters; None if `parameter` is keyword-only."""
     if signature.parameters[parameter].kind is inspect.Parameter.KEYWORD_ONLY:
         return None
     return list(signature.parameters).index(parameter)
@@ -130,7 +130,8 @@ def _how_to_take_it(function: Callable[..., Any], signature: inspect.Signature) 
 
 
 def _check_kind(function: Callable[..., Any]) -> None:
-    name = getattr(function, "__qualname__", f"a {type(function).__name__}")  # whose repr may say anything
+    # The repr of an unknown object may contain secrets.
+    name = getattr(function, "__qualname__", f"a {type(function).__name__}")
     if isinstance(function, str):
         raise ConfigError(
             "delegated needs the actions by name, as in @authsec.delegated(scope='customers:read').",
@@ -167,8 +168,8 @@ def _compiled(function: Callable[..., Any], parameters: list[inspect.Parameter],
     define = "async def" if is_async else "def"
     text = f"def make({runner}):\n {define} wrapper({_declared(parameters)}): {body}\n return wrapper"
     made: dict[str, Any] = {}
-    # The function's own globals, so that names in its annotations mean the same. Only names of parameters are inserted.
-    exec(text, function.__globals__, made)  # noqa: S102 - text of ours, of checked names
+    # With the function's own globals, names in its annotations keep their meaning. Only parameter names are inserted.
+    exec(text, function.__globals__, made)  # noqa: S102 - the text is ours, with checked names
     wrapper = made["make"](run)
     # Tracebacks and `inspect.getsource` show the function itself.
     place = {name: getattr(function.__code__, name) for name in ("co_filename", "co_firstlineno")}

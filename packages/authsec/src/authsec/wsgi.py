@@ -82,7 +82,7 @@ class BearerAuth:
         try:
             return self._app(environ, watched)
         except ANSWERED as error:
-            if begun:  # too late for another answer, so the server must break it off
+            if begun:  # The response has already begun, so the server must close the connection.
                 raise
             return _send(self.gate.refuse(error), environ, start_response)
 

@@ -63,7 +63,7 @@ class ApiServer:
 
     async def _answer(self, request: Request) -> Response:
         answer = await self._answered(request)
-        answer.headers["Connection"] = "close"  # a connection that its caller keeps open would delay the server's end
+        answer.headers["Connection"] = "close"  # An open connection would delay the server's shutdown.
         return answer
 
     async def _answered(self, request: Request) -> Response:
@@ -154,7 +154,7 @@ class ApiServer:
             return self._objects.get(resource, namespace, asked.name)
         if asked.verb == "list":
             if "watch" in query or "fieldSelector" in query:
-                raise bad_request("this stand-in neither watches nor selects by fields")
+                raise bad_request("this simulated cluster supports neither watches nor field selectors")
             return _listed(resource, self._objects.list(resource, namespace, query.get("labelSelector", "")))
         if asked.verb == "create":
             return lifecycle.create(self._objects, resource, namespace, given)
@@ -168,7 +168,7 @@ class ApiServer:
 
 
 def _object(body: bytes, media_type: str) -> Mapping[str, Any]:
-    if media_type and "json" not in media_type:  # without any it is JSON
+    if media_type and "json" not in media_type:  # A body without a media type is JSON.
         raise unsupported_media_type()
     try:
         value = json.loads(body or b"{}")

@@ -17,7 +17,7 @@ from authsec_demo.cluster.objects import Objects
 from authsec_demo.cluster.resources import ACCOUNTS, PODS
 from authsec_demo.cluster.users import ADMIN, AUTHENTICATED, User
 
-_LEEWAY: Final = 60  # seconds, for clocks and for what is being deleted
+_LEEWAY: Final = 60  # seconds: clock difference, and grace time of deleted pods
 _EXTRA: Final = "authentication.kubernetes.io/"
 _INVALIDATED: Final = "service account token has been invalidated"
 
@@ -31,7 +31,7 @@ class NotAuthenticated(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Authenticated:
-    """The user of a valid token, and those of the requested audiences that the token contains."""
+    """The user of a valid token, and the requested audiences that are in the token."""
 
     user: User
     audiences: list[str]
@@ -49,7 +49,8 @@ class Authenticator:
         self._admin_token = admin_token.encode()
 
     def authenticate(self, token: str, audiences: Sequence[str] = ()) -> Authenticated:
-        """Return the user of the token, and those of `audiences` that the token contains. Raises `NotAuthenticated`.
+        """Return the user of the token, and the members of `audiences` that are in the token. Raises
+        `NotAuthenticated`.
 
         Without `audiences`, the token must contain the audience of the API server.
         """
@@ -59,7 +60,7 @@ class Authenticator:
         jws = self._issuer.recognised(token)
         if jws is None:
             raise NotAuthenticated("invalid bearer token")
-        # What follows a good signature is as `Issuer.token` wrote it: nothing is missing.
+        # With a valid signature, `Issuer.token` wrote the claims, so no claim is missing.
         complaint = self._issuer.complaint(jws) or self._complaint(jws.claims, wanted)
         if complaint:
             raise NotAuthenticated(f"[invalid bearer token, {complaint}]")

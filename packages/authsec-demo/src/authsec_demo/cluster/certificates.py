@@ -14,7 +14,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from authsec_demo.loopback import HOST
 
 _NAMES = ("localhost", "kubernetes", "kubernetes.default", "kubernetes.default.svc")
-_LIFE = timedelta(days=2)  # nobody keeps a demonstration up for longer
+_LIFE = timedelta(days=2)  # No demo runs for longer.
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,7 +18,8 @@ from authsec_demo.cluster.objects import Clock
 from authsec_demo.cluster.users import service_account_name
 
 URL: Final = "https://kubernetes.default.svc.cluster.local"
-MOUNTED_SECONDS: Final = 3607  # what every pod's default token asks for; this very number gets a year
+# Every pod's default token requests this lifetime. The issuer then grants a year.
+MOUNTED_SECONDS: Final = 3607
 _A_YEAR: Final = 365 * 24 * 3600
 
 Json = Mapping[str, Any]
@@ -74,7 +75,7 @@ class Issuer:
         try:
             jws = parse_compact(token)
         except JoseError:
-            return None  # it is no token, so it is not one from here
+            return None  # not a token, so not a token of this issuer
         return jws if jws.claims.get("iss") == self.url else None
 
     def complaint(self, jws: UnverifiedJws) -> str:

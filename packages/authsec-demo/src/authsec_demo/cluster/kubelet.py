@@ -18,7 +18,7 @@ from authsec_demo.cluster.objects import Json, Objects
 from authsec_demo.cluster.resources import PODS
 from authsec_demo.cluster.tokens import request_token
 
-_RENEWED_AFTER: Final = 0.8  # of a token's life
+_RENEWED_AFTER: Final = 0.8  # a token is renewed after this share of its lifetime
 _EVERY_SECONDS: Final = 10.0
 
 

@@ -24,7 +24,8 @@ _NAME_RULE: Final = (
     "end with an alphanumeric character (e.g. 'example.com', regex used for validation is "
     "'[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')"
 )
-_LETTERS: Final = "bcdfghjklmnpqrstvwxz2456789"  # of which generated names are made: no words come about by chance
+# The letters of generated names. Without vowels, no word appears by chance.
+_LETTERS: Final = "bcdfghjklmnpqrstvwxz2456789"
 
 
 class Objects:
@@ -132,7 +133,7 @@ def _generated(beginning: str) -> str:
 def _labels(text: str) -> dict[str, str]:
     pairs = [part.replace("==", "=").partition("=") for part in text.split(",") if part]
     if not all(equals and not name.endswith("!") for name, equals, _ in pairs):
-        raise bad_request("this stand-in follows label selectors of the form a=b,c=d only")
+        raise bad_request("this simulated cluster supports only label selectors of the form a=b,c=d")
     return {name.strip(): value.strip() for name, _, value in pairs}
 
 

@@ -94,7 +94,7 @@ BUILT_IN_ROLES: Final = (
     ),
     _role("system:discovery", {"nonResourceURLs": [*_INFO, *_DISCOVERY], "verbs": ["get"]}),
     _role("system:public-info-viewer", {"nonResourceURLs": _INFO, "verbs": ["get"]}),
-    # Who would read the issuer's keys needs a token first: that is why not every cluster can be discovered.
+    # Only a caller with a token can read the issuer's keys. So discovery fails at some clusters.
     _role("system:service-account-issuer-discovery", {"nonResourceURLs": _ISSUER, "verbs": ["get"]}),
 )
 BUILT_IN_BINDINGS: Final = (

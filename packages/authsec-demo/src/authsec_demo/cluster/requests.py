@@ -43,7 +43,8 @@ def parse(method: str, path: str) -> Asked:
     namespace = ""
     if rest[0] == "namespaces" and len(rest) > 1:
         namespace = rest[1]
-        rest = rest[2:] or rest  # a namespace itself is in itself, for whoever authorises
+        # For authorisation, the namespace of a namespace object is the namespace itself.
+        rest = rest[2:] or rest
     if len(rest) > 3:
         return Asked(verb=method.lower(), path=path)
     resource, name, subresource = (*rest, "", "")[:3]

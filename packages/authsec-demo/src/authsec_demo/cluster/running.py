@@ -135,7 +135,8 @@ def running_cluster(*, issuer: str = URL, now: Clock = time.time, key: PrivateKe
     _begin(objects)
     with ExitStack() as running:
         folder = Path(running.enter_context(tempfile.TemporaryDirectory(prefix="authsec-demo-cluster-")))
-        pem = folder / "server.pem"  # uvicorn takes it from a file only; the folder is its owner's
+        # uvicorn reads a certificate only from a file. Only this user can open the folder.
+        pem = folder / "server.pem"
         pem.write_bytes(certificate.chain_and_key)
         url = running.enter_context(serving(server.app, certificate=pem))
         yield Cluster(

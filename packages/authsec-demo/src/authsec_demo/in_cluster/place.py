@@ -47,7 +47,8 @@ def settings(folder: Path) -> Mapping[str, str]:
     return {
         "AUTHSEC_SERVER_CREDENTIALS_DIR": str(credentials),
         "AUTHSEC_SERVER_OUTBOUND_PRIVATE_HOSTS": HOST,
-        "AUTHSEC_SERVER_LOOKUP_SECONDS": "0",  # a demonstration has no 30 seconds to wait for an answer to be forgotten
+        # The default caches a look-up for 30 seconds, which is too long for a demo.
+        "AUTHSEC_SERVER_LOOKUP_SECONDS": "0",
     }
 
 

@@ -150,5 +150,5 @@ def _on_the_laptop(servers: Servers, place: Place, agent: Mapping[str, Any]) -> 
 
 
 def _in_brief(problem: str) -> str:
-    """Return the part of the error message that the authority wrote, without the part for operators from the SDK."""
+    """Return the authority's part of the error message, without the SDK's advice for operators."""
     return problem.partition(" (request ")[0]

@@ -29,7 +29,8 @@ def run_story(stage: Stage, folder: Path, live_model: LiveModel | None, *, stays
         delegate(stage, servers.admin, agent["client_id"])
         workload = deploy(stage, servers, place, agent)
         authsec = workload.client(servers.authority_url, agent["client_id"])
-        from authsec_demo.agent import CustomerSupport  # imports AutoGen, which `start` has done meanwhile
+        # The import of AutoGen is slow, and `start` has already done it.
+        from authsec_demo.agent import CustomerSupport
 
         fetch(stage, servers, CustomerSupport(authsec, api_url=servers.api_url, model=servers.model))
         says_how(stage, servers, authsec)

@@ -21,7 +21,7 @@ from authsec_demo.onboarding import sdk_client
 from authsec_demo.servers import Servers
 from authsec_demo.stage import Stage, check
 
-_TOKEN: Final = "var/run/secrets/authsec/token"  # noqa: S105 - where the manifest mounts it
+_TOKEN: Final = "var/run/secrets/authsec/token"  # noqa: S105 - the path at which the manifest mounts the token
 _IMAGE: Final = "registry.example.com/customer-support:1"
 
 

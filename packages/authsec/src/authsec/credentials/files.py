@@ -16,7 +16,7 @@ from typing import Final
 from authsec.credentials.source import broken_proof
 from authsec.errors import ConfigError
 
-# A JWT begins with `{"` in base64url; no file system has a name of more than 255 bytes.
+# A JWT begins with `eyJ`, which is `{"` in base64url. No file name has more than 255 bytes.
 _SECRET: Final = re.compile(r"eyJ[\w-]*\.[\w-]*\.|-----BEGIN|authsec_cs_|[^/\\]{256}|[\r\n]")
 
 

@@ -80,7 +80,7 @@ def _may_be_asked(url: str) -> bool:
     try:
         parts = urlsplit(url)
     except ValueError:
-        return False  # no address at all
+        return False  # not a URL
     readable = url.isascii() and url.isprintable() and not {" ", "\\", "@", "#"} & set(url)
     safe = parts.scheme == "https" or (parts.scheme == "http" and is_loopback(str(parts.hostname)))
     return bool(readable and safe and parts.hostname)
@@ -99,7 +99,8 @@ def _fetch(wanted: _TokenRequest, request: ProofRequest) -> WorkloadToken | Auth
             deadline=request.deadline,
             clock=request.clock,
         )
-    except AuthSecError as error:  # of the proxy; a copy has no traceback, so none with the header in it
+    except AuthSecError as error:
+        # The proxy setting is invalid. The copy has no traceback, so no frame with the header is shown.
         return copy(error)
     except exceptions.TimeoutError:
         return TransportError("GitHub did not issue this job's token in time.", reason="timeout", retryable=True)
@@ -117,7 +118,8 @@ def _token_of(answer: Answer) -> WorkloadToken | None:
     try:
         body = loads(answer.body, max_bytes=http_client.MOST_BYTES)
     except StrictJsonError:
-        return None  # whoever asked says that there was no token, without quoting what came
+        # The caller reports that there is no token, and does not quote the response.
+        return None
     value = body.get("value") if answer.status == 200 and isinstance(body, dict) else None
     return WorkloadToken.of(value) if isinstance(value, str) else None
 

@@ -25,7 +25,7 @@ from authsec.extras import HOW_TO_INSTALL
 if TYPE_CHECKING:
     from authsec.jose import PrivateKey
 
-ASSERTION_LIFE = 60  # seconds; an assertion is used once, at once
+ASSERTION_LIFE = 60  # seconds: an assertion is sent once, immediately
 _LARGEST_KEY_FILE = 64 * 1024
 _IF_REFUSED = (
     "Check that the file has the key of this agent, not of another agent. An unattested agent needs no key: "
@@ -186,7 +186,7 @@ def enrolled_until(content: bytes) -> datetime | None:
     try:
         return datetime.fromisoformat(note[1].decode()) if note else None
     except ValueError:
-        return None  # somebody has written into it
+        return None  # a person has edited the line
 
 
 def if_enrolled_refused(until: datetime, now: int) -> str:

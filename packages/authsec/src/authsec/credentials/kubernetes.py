@@ -31,7 +31,7 @@ class ProjectedToken:
         return TokenFile(self.path, found_by="the pod's projected volume").proof(request)
 
     def looked_at(self, request: ProofRequest) -> str:
-        if not os.path.exists(self.automounted):  # also where it may not be looked at
+        if not os.path.exists(self.automounted):  # or if this user cannot read the folder
             return f"{self.path} (no such file)"
         return (
             f"{self.path} (no such file; the pod's default token at {self.automounted} was found but not sent, "
@@ -41,13 +41,13 @@ class ProjectedToken:
 
 
 def _is_there(path: Path) -> bool:
-    """Whether `path` exists. A broken link also counts, because somebody intended it as the proof.
+    """Whether `path` exists. The result is also True for a broken link, because the link was meant to be the proof.
 
     Raises `ConfigError` if the path cannot be read.
     """
     try:
         os.lstat(path)
-    except (FileNotFoundError, NotADirectoryError):  # nothing has that name
+    except (FileNotFoundError, NotADirectoryError):  # no such file
         return False
     except OSError as error:
         raise broken_proof(f"The token file {path} cannot be read: {error.strerror}.") from None

@@ -44,7 +44,7 @@ class SecretFile:
         secret = _read(Path(self.path), self.found_by)
         if isinstance(secret, ConfigError):
             raise secret
-        # Neither part has a character that form-encoding would change.
+        # Form-encoding (RFC 6749 §2.3.1) would not change the id or the secret.
         credential = b64encode(f"{request.client_id}:{secret.value}".encode()).decode("ascii")
         return Proof(
             authorization=f"Basic {credential}",

@@ -18,10 +18,9 @@ class ProofRequest:
     every source needs the issuer. `audience` returns the audience of workload tokens: `proof_audience` if it is
     configured, otherwise the issuer.
 
-    `trusted_audience` returns the same value, or raises `ConfigError` if the issuer cannot be trusted. That is so
-    if only the server at `base_url` names the issuer, and the issuer has another origin than `base_url`. If a
-    source lets a platform make a new token, the source uses `trusted_audience`. A receiver could use such a token
-    elsewhere.
+    `trusted_audience` returns the same value, or raises `ConfigError` if the issuer cannot be trusted. An issuer is not
+    trusted if only the server at `base_url` names it, and its origin differs from `base_url`. If a source lets a
+    platform make a new token, the source uses `trusted_audience`. A receiver could use such a token elsewhere.
 
     `deadline` is on the monotonic clock.
     """
@@ -83,7 +82,7 @@ def find_proof(sources: Sequence[CredentialSource], request: ProofRequest) -> Pr
 
 
 class WrongProofAudience(ConfigError):
-    """The proof has another audience than this authority, which would refuse it.
+    """The proof is for another audience, so this authority would refuse the proof.
 
     `made_for` lists the proof's audiences, which are not verified.
     """

@@ -83,10 +83,11 @@ def _fetch(socket: str, audience: str, spiffe_id: str, seconds: float) -> Worklo
 
     The caller raises the error, so that no frame of its traceback contains the token.
     """
-    if not os.path.exists(Path("/", socket.removeprefix("unix:").lstrip("/"))):  # or may not be looked at
+    if not os.path.exists(Path("/", socket.removeprefix("unix:").lstrip("/"))):  # or this user cannot read the folder
         return _failed("UNAVAILABLE", socket)
     command = [sys.executable, "-P", "-m", "authsec.credentials.svid_process", socket, audience, spiffe_id]
-    found_here = os.pathsep.join(path for path in sys.path if path)  # wherever this program has its packages from
+    # The second process imports the same packages as this one.
+    found_here = os.pathsep.join(path for path in sys.path if path)
     try:
         done = subprocess.run(  # noqa: S603 - our own interpreter and module
             [*command, f"{seconds:.3f}"],

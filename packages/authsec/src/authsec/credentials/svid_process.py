@@ -2,10 +2,10 @@
 
 The SVID comes from the SPIFFE Workload API.
 
-gRPC keeps threads and sockets in its process. An agent may fork during a call, as web servers fork workers.
-Then the agent and its child would share the socket: calls would break, or the child would wait forever. So an
-agent's process never loads gRPC. An SVID is fetched only once per token life. The Workload API identifies its
-caller by user, container and pod. They are the same for this process and for the agent.
+gRPC keeps threads and sockets in its process. An agent may fork during a call, as web servers fork workers. Then the
+agent and its child would share the socket: calls would break, or the child would wait forever. So an agent's process
+never loads gRPC. An SVID is fetched only once per token life. The Workload API identifies its caller by user, container
+and pod. This process and the agent have the same user, container and pod.
 
 The arguments are the socket, the audience, the SPIFFE ID (may be empty) and the time limit in seconds. The
 output is one JSON object on stdout: the token, or the gRPC status code of a failure. The output never
@@ -36,4 +36,4 @@ def answer(socket: str, audience: str, spiffe_id: str, seconds: str) -> dict[str
 
 
 if __name__ == "__main__":
-    print(json.dumps(answer(*sys.argv[1:])))  # noqa: T201 - to the parent
+    print(json.dumps(answer(*sys.argv[1:])))  # noqa: T201 - the parent process reads stdout

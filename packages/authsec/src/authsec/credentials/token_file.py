@@ -68,7 +68,8 @@ class TokenFileFromEnvironment:
 def read_token(path: Path, found_by: str) -> WorkloadToken | str:
     """Return the token in the file, or a message with the problem. The message quotes nothing from the file."""
     try:
-        read = read_regular(path, at_most=MOST_BYTES + 2)  # with the line's end, and one more than may be
+        # A complete read has at most MOST_BYTES and a line end. One byte more shows that the file is too long.
+        read = read_regular(path, at_most=MOST_BYTES + 2)
     except FileNotFoundError:
         return f"{missing_file(path, found_by)}, and is the volume mounted?"
     except OSError as error:

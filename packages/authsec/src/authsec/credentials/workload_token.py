@@ -16,8 +16,8 @@ from typing import Any, Final
 from authsec.safe_text import plain
 from authsec.strict_json import StrictJsonError, loads
 
-MOST_BYTES: Final = 16_384  # what the authority reads of a token
-# RFC 7515 §7.1. Nothing else may reach the Authorization header, least of all a line break.
+MOST_BYTES: Final = 16_384  # The authority refuses longer tokens.
+# The compact form (RFC 7515 §7.1). No other text, such as a line break, may reach the Authorization header.
 _COMPACT: Final = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
 
 
@@ -81,6 +81,6 @@ def _json_part(value: str, number: int) -> Mapping[str, Any] | None:
     part = value.split(".")[number]
     try:
         members = loads(base64.urlsafe_b64decode(part + "=" * (-len(part) % 4)), max_bytes=MOST_BYTES)
-    except (binascii.Error, StrictJsonError):  # no JWT; what it is good for, the authority decides
+    except (binascii.Error, StrictJsonError):  # not a JWT: only the authority can judge the token
         return None
     return members if isinstance(members, dict) else None

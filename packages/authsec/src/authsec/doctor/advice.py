@@ -17,14 +17,14 @@ from authsec.errors import AuthSecError
 _AGENT_ID: Final = "Copy the Client ID from the agent's page in the console into AUTHSEC_AGENT_CLIENT_ID."
 _IN_THE_AUDIT: Final = (
     "An administrator can see what differed: with `authsec audit list --request-id {request}`, or in the agent's "
-    "activity. One entry there can count all refusals of a minute"
+    "activity. Refusals of one minute may share one audit entry"
 )
 _ADDRESS: Final = "Correct AUTHSEC_BASE_URL: use the authority's root, as shown on the agent's Connect page."
 _PASTED: Final = re.compile(r"/(?:authsec|console)(?=/|$)")
 _LOOK_AT_SERVER: Final = (
     "Try again. If the problem persists, check on the server that the authority runs, and read the authority's log."
 )
-# DESIGN §4: every reason of the endpoint.
+# Every reason with which the delegation-token endpoint refuses a request.
 OF_REFUSALS: Final[Mapping[str, str]] = {
     "client_id_missing": _AGENT_ID,
     "client_id_invalid": _AGENT_ID,
@@ -88,9 +88,10 @@ def advice(error: AuthSecError, config: AuthSecConfig) -> str:
     line = OF_REFUSALS.get(error.reason) or _OF_THE_WAY.get(error.reason, _OTHERWISE)
     address = urlsplit(config.base_url)
     pasted = _PASTED.search(address.path)
-    if line is _ADDRESS and pasted:  # the likeliest mistakes: the SDK appends /authsec, and a browser shows /console
+    if line is _ADDRESS and pasted:  # Users often paste an address with /authsec or /console.
         root = export_line("AUTHSEC_BASE_URL", address._replace(path=address.path[: pasted.start()]).geturl())
         return f"Remove {pasted[0]} and everything after it from the address:\n    {root}"
     to_copy = [text for text in str(error).splitlines() if text.startswith("    ")]
     lines = [line.replace("{agent}", config.client_id).replace("{request}", error.request_id or "…")]
-    return "\n".join(lines + (to_copy if len(to_copy) == 1 else []))  # a longer one stands in the text, to be read
+    # A single line to copy is repeated here. Several lines are only in the error text.
+    return "\n".join(lines + (to_copy if len(to_copy) == 1 else []))

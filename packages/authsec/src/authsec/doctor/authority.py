@@ -23,7 +23,8 @@ from authsec.tokens import DelegationToken, TokenRequest
 
 _AMBER: Final = 5.0
 _RED: Final = CLOCK_TOLERANCE
-_WITHIN: Final = 0.5  # a Date header says a whole second: on average half of one has passed since
+# A Date header omits fractions of a second: half a second on average.
+_WITHIN: Final = 0.5
 
 Names = str | Sequence[str] | None
 _CLOCK: Final = (
@@ -132,7 +133,7 @@ class _ChosenSource:
     def proof(self, request: ProofRequest) -> Proof | None:
         return self.source.proof(request) if self.source else None
 
-    def looked_at(self, request: ProofRequest) -> str:  # noqa: ARG002 - the list stands where the proof was looked for
+    def looked_at(self, request: ProofRequest) -> str:  # noqa: ARG002 - the report has already listed the sources
         return "what is listed above"
 
 

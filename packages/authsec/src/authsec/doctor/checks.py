@@ -73,7 +73,8 @@ def _proved(
     issuer or, if this variable is not set, AUTHSEC_BASE_URL.
     """
     known = config if issuer else replace(config, issuer=config.issuer or config.base_url.rstrip("/"))
-    certain = issuer or config.proof_audience  # else what the proof has to be made for is a guess
+    # Without one of these, the required audience of a proof is only a guess.
+    certain = issuer or config.proof_audience
     looked = check_proofs(Authority(known, sources, clock=clock), config, clock, certain=bool(certain))
     yield looked.finding
     if looked.broken:

@@ -272,7 +272,7 @@ def _presented(connect: Connect) -> _Certificate | None:
             der = secured.getpeercert(binary_form=True) or b""
         with connect() as plain_socket, _trusting_only(der).wrap_socket(plain_socket) as secured:
             return _Certificate.of(secured.getpeercert() or {})
-    except (OSError, ValueError, KeyError):  # what cannot be read is not described
+    except (OSError, ValueError, KeyError):  # An unreadable certificate is not described.
         return None
 
 

@@ -17,14 +17,15 @@ from authsec.doctor.report import Finding
 from authsec.safe_text import plain
 from authsec.terminal import Grade
 
-_FOLDERS: Final = {  # of ours in a clone, by name
+_FOLDERS: Final = {  # AuthSec's packages, and their folders in a clone
     "authsec": "authsec",
     "authsec-autogen": "authsec-autogen",
     "authsec-langchain-sdk": "authsec-langchain",
     "authsec-server": "authsec-server",
     "authsec-demo": "authsec-demo",
 }
-_NEEDED: Final = ("urllib3", "cryptography", "joserfc", "spiffe")  # the last three by the extras
+# urllib3 is always needed, the others only for extras
+_NEEDED: Final = ("urllib3", "cryptography", "joserfc", "spiffe")
 _NAME: Final = re.compile(r"[A-Za-z0-9._-]+")
 
 

@@ -24,12 +24,12 @@ from authsec.safe_text import plain
 from authsec.terminal import Grade, duration
 from authsec.token_report import FACT_WIDTH, fact_line
 
-_PATIENCE: Final = 3.0  # with a place that does not count
-_LONGEST: Final = 300  # of an address that is shown to be pasted
+_PATIENCE: Final = 3.0  # seconds for each source after the first source with a proof
+_LONGEST: Final = 300  # characters of an address that the report offers to paste
 _RENEWED: Final = "Check why this token is no longer renewed."
 _ENROLLED: Final = "Enrol this machine again: create a new code on the agent's Connect page, then run `authsec enrol`."
 
-_OF_A_JOB: Final = ("repository", "ref", "environment", "job_workflow_ref")  # GitHub Actions
+_OF_A_JOB: Final = ("repository", "ref", "environment", "job_workflow_ref")  # claims of a GitHub Actions token
 _OF_A_POD: Final = (
     ("k8s:ns", ("namespace",)),
     ("k8s:sa", ("serviceaccount", "name")),

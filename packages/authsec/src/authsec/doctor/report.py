@@ -100,7 +100,7 @@ def print_report(subject: Mapping[str, str], findings: Iterable[Finding]) -> lis
     for finding in findings:
         seen.append(finding)
         click.echo(_block(finding))
-    if not (seen and seen[-1].error):  # whose block ends with an empty line
+    if not (seen and seen[-1].error):  # A block with an error already ends with an empty line.
         click.echo()
     first = next_line(seen)
     click.echo(_to_do("Next", first))

@@ -20,11 +20,12 @@ READ: Final = (
     "AUTHSEC_ALLOW_HTTP_HOSTS", "AUTHSEC_BASE_URL", "AUTHSEC_CA_FILE", "AUTHSEC_ISSUER", "AUTHSEC_PROOF_AUDIENCE",
     "AUTHSEC_SPIFFE_ID", "AUTHSEC_WORKLOAD_TOKEN_FILE",
 )  # fmt: skip
-OF_APIS: Final = ("AUTHSEC_API_CREDENTIAL", "AUTHSEC_REVOCATIONS_FILE", "AUTHSEC_VERIFY")  # and its options after "_"
-_NOBODY: Final = "00000000-0000-0000-0000-000000000000"  # looks at the server for an agent whose name is not known
+# AUTHSEC_VERIFY_… are the options of verify-server.
+OF_APIS: Final = ("AUTHSEC_API_CREDENTIAL", "AUTHSEC_REVOCATIONS_FILE", "AUTHSEC_VERIFY")
+_NOBODY: Final = "00000000-0000-0000-0000-000000000000"  # for checks of the server when the agent's id is unknown
 _SOMEWHERE: Final = "https://authsec.example.com"
-_PREFIX: Final = "AUTHSEC_"  # which all have
-_ALIKE: Final = 0.66  # of what follows; less would be alike to everything
+_PREFIX: Final = "AUTHSEC_"  # the prefix of all variables
+_ALIKE: Final = 0.66  # least similarity of two names; a lower value would match unrelated names
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,7 +97,7 @@ def _assumed() -> AuthSecConfig:
         try:
             return AuthSecConfig.from_env(base_url=meant)
         except ConfigError:
-            pass  # it lacks more than its scheme
+            pass  # the address lacks more than the scheme
     unknown = AuthSecConfig.from_env(base_url=_SOMEWHERE)
     return replace(unknown, issuer=unknown.issuer or "<the authority's issuer>")
 
@@ -162,7 +163,7 @@ def _plain_http(config: AuthSecConfig) -> list[Finding]:
 
 
 def _nobody_reads(misspelt: Mapping[str, str], told: Collection[str] = ()) -> list[Finding]:
-    """Return the finding about misspelt variables. Its remedy leaves out what other remedies, `told`, already say."""
+    """Return the finding about misspelt variables. Its remedy omits every sentence that is already in `told`."""
     facts = tuple(f"{found} is set, but nothing reads it. Did you mean {wanted}?" for found, wanted in misspelt.items())
     remedies = [_rename(found, wanted) for found, wanted in misspelt.items()]
     remedy = " ".join(each for each in remedies if each not in told)

@@ -17,9 +17,10 @@ EMBEDDED_KEY_HEADERS: Final = frozenset({"jwk", "jku", "x5u", "x5c"})
 
 _USUAL_HEADER: Final = 512  # octets of base64url
 _BASE64URL: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
-_TO_BASE64: Final = bytes.maketrans(b"-_+/=", b"+/...")  # base64's own two characters, and its padding, are foreign
-# By how many characters the last group has: what completes it, and with which it may end, so that the bits that no
-# octet takes are zero. A group of one is completed by nothing.
+# `+`, `/` and `=` are not in base64url, so they become an invalid character.
+_TO_BASE64: Final = bytes.maketrans(b"-_+/=", b"+/...")
+# For each length of the last group: its padding, and the permitted last characters. With these characters, the unused
+# bits are zero. A group of one character is invalid.
 _PADDING: Final = (b"", b"", b"==", b"=")
 _LAST: Final = (_BASE64URL, b"", _BASE64URL[::16], _BASE64URL[::4])
 
@@ -56,7 +57,8 @@ class UnverifiedJws:
     def check_signature(self, key: PublicKey, *, algorithms: Collection[str]) -> None:
         """Check that `key` signed this token with one of `algorithms`. Raises `JoseError`."""
         alg = self.header["alg"]
-        if alg not in algorithms:  # RFC 8725 §3.1: the verifier chooses, the header only says; none allowed means no
+        if alg not in algorithms:
+            # RFC 8725 §3.1: the verifier chooses the algorithms, not the header. An empty set refuses every token.
             raise JoseError("alg_not_allowed", "the token's signature algorithm is not allowed here")
         key.verify(self.signing_input, self.signature, alg)
 
@@ -112,7 +114,7 @@ def _header(part: bytes) -> Mapping[str, Any]:
     return MappingProxyType(header)
 
 
-# All tokens of one key have the same header, to the letter. Strangers can push out what is kept, and not make it large.
+# All tokens of one key have exactly the same header. Invented headers can only replace cached ones: the size is fixed.
 _known_header = lru_cache(maxsize=256)(_header)
 
 
@@ -122,9 +124,9 @@ def _check_header(header: Mapping[str, Any]) -> None:
     for name in ("kid", "typ", "cty"):
         if not isinstance(header.get(name, ""), str):
             _malformed(f"has a header {name} that is not a string")
-    if "crit" in header or "b64" in header:  # RFC 7515 §4.1.11: we understand no extension, so we refuse each
+    if "crit" in header or "b64" in header:  # RFC 7515 §4.1.11: no extension is supported, so each is refused.
         raise JoseError("crit", "the token's header requires an extension that is not supported")
-    if EMBEDDED_KEY_HEADERS & header.keys():  # RFC 8725 §3.10: a token must not choose the key that judges it
+    if EMBEDDED_KEY_HEADERS & header.keys():  # RFC 8725 §3.10: a token must not choose the key that verifies it.
         raise JoseError("embedded_key", "the token's header contains or names its own key")
 
 

@@ -13,7 +13,8 @@ from joserfc.jwk import ECKey, OKPKey, RSAKey
 from joserfc.jws import JWSRegistry
 
 MINIMUM_RSA_BITS: Final = 2048  # NIST SP 800-131A
-MAXIMUM_RSA_BITS: Final = 8192  # a verification costs the square of this: no one may make us pay more
+# Verification time grows with the square of the size. The limit stops a sender of huge keys.
+MAXIMUM_RSA_BITS: Final = 8192
 _RSA_ALGORITHMS: Final = frozenset({"RS256", "RS384", "RS512", "PS256", "PS384", "PS512"})
 _EC_ALGORITHMS: Final = {"secp256r1": "ES256", "secp384r1": "ES384", "secp521r1": "ES512"}
 _EC_CURVES: Final[Mapping[str, ec.EllipticCurve]] = {
@@ -21,7 +22,7 @@ _EC_CURVES: Final[Mapping[str, ec.EllipticCurve]] = {
     "P-384": ec.SECP384R1(),
     "P-521": ec.SECP521R1(),
 }
-_ED25519_ALGORITHMS: Final = frozenset({"EdDSA", "Ed25519"})  # RFC 8037, and the same by RFC 9864's name
+_ED25519_ALGORITHMS: Final = frozenset({"EdDSA", "Ed25519"})  # one algorithm: its names in RFC 8037 and RFC 9864
 _ALGORITHMS: Final = {
     name: JWSRegistry.algorithms[name] for name in _RSA_ALGORITHMS | {*_EC_ALGORITHMS.values()} | _ED25519_ALGORITHMS
 }
@@ -96,8 +97,8 @@ class PublicKey:
         """Read a public JSON Web Key (RFC 7517). `use`, `key_ops` and `alg` are obeyed; unknown members are ignored.
 
         With `alg_required`, a JWK without `alg` is refused, and the key verifies only signatures with this very `alg`
-        (RFC 8725 §3.1). Otherwise a JWK without `alg` verifies with all algorithms of its kind of key, and
-        `EdDSA` and `Ed25519` are two names of one algorithm.
+        (RFC 8725 §3.1). Otherwise a JWK without `alg` verifies with all algorithms of its kind of key. `EdDSA` and
+        `Ed25519` are then two names of one algorithm.
         """
         if _PRIVATE_JWK_MEMBERS & jwk.keys():
             raise JoseError("private_key", "the JWK has a private or symmetric key; consider that key exposed")
@@ -110,7 +111,7 @@ class PublicKey:
         if not isinstance(alg, str | None):
             raise JoseError("malformed_key", "the JWK's alg is not a string")
         if alg_required and alg is None:
-            raise JoseError("key_use", "the JWK has no alg, which says how it verifies")
+            raise JoseError("key_use", "the JWK has no alg, so its algorithm is not known")
         key = cls(_native_from_jwk(kty, {name: jwk.get(name) for name in _JWK_MEMBERS[kty]}), only=alg)
         if alg_required and alg is not None:
             key.algorithms = frozenset({alg})
@@ -130,7 +131,7 @@ class PublicKey:
 
     def verify(self, signing_input: bytes, signature: bytes, alg: str) -> None:
         """Check that this key made `signature` over `signing_input` with `alg`. Raises `JoseError`."""
-        if alg not in self.algorithms:  # stops algorithm confusion: what a key is used for is a matter of the key
+        if alg not in self.algorithms:  # The key decides its algorithms, not the token. This stops algorithm confusion.
             raise JoseError("key_mismatch", "the token's signature algorithm does not fit the key")
         if not _ALGORITHMS[alg].verify(signing_input, signature, self._key):
             raise JoseError("bad_signature", "the signature does not verify")
@@ -211,7 +212,7 @@ class PrivateKey:
     def __copy__(self) -> Self:
         return self
 
-    def __deepcopy__(self, memo: object) -> Self:  # agent frameworks deep-copy what holds a credential
+    def __deepcopy__(self, memo: object) -> Self:  # Agent frameworks deep-copy objects that contain a key.
         return self
 
     def __reduce__(self) -> NoReturn:
@@ -227,7 +228,8 @@ def _octets(pem: bytes | str) -> bytes:
 
 
 def _check_one_block(octets: bytes) -> None:
-    if octets.count(b"-----BEGIN ") != 1:  # readers take the first of several: the person may have meant another
+    if octets.count(b"-----BEGIN ") != 1:
+        # With several blocks, readers take the first, and the user may have meant another.
         raise JoseError("malformed_key", "expected exactly one PEM block, from -----BEGIN to -----END")
 
 
@@ -241,7 +243,7 @@ def _fitting_algorithms(key: _NativePublic) -> frozenset[str]:
         return frozenset({_EC_ALGORITHMS[key.curve.name]})
     if not MINIMUM_RSA_BITS <= key.key_size <= MAXIMUM_RSA_BITS:
         raise JoseError("weak_key", f"an RSA key must have {MINIMUM_RSA_BITS} to {MAXIMUM_RSA_BITS} bits")
-    if key.public_numbers().e < 65537:  # FIPS 186-5 §A.1.1; small exponents are what forged signatures lived on
+    if key.public_numbers().e < 65537:  # FIPS 186-5 §A.1.1: with small exponents, signatures could be forged.
         raise JoseError("weak_key", "an RSA key must have a public exponent of at least 65537")
     return _RSA_ALGORITHMS
 
@@ -254,7 +256,7 @@ def _native_from_jwk(kty: str, members: Mapping[str, Any]) -> _NativePublic:
         raise JoseError("malformed_key", "the JWK's members do not form a key of its kty and crv") from None
     if not isinstance(key, _NativePublic):
         _unsupported()
-    # RFC 7518 §6.2.1.2 and §6.3.1.1 know one spelling of a number; a second one would be a second thumbprint.
+    # A number has only one valid form (RFC 7518 §6.2.1.2, §6.3.1.1). A second form would change the thumbprint.
     canonical = _library_key(key).as_dict()
     if any(canonical[name] != value for name, value in members.items()):
         raise JoseError("malformed_key", "the JWK's numbers are not in their canonical base64url form")

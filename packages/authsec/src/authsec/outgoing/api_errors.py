@@ -17,7 +17,7 @@ from authsec.safe_text import plain
 
 _AUTH_PARAM = re.compile(r'([a-z_]+)="((?:[^"\\]|\\.)*)"')
 _SAME_FOR_A_NEW_TOKEN: Final = {"issuer_mismatch", "audience_mismatch", "binding_not_supported"}
-_LONGEST: Final = {"error_uri": 1300}  # as long as the address of a page where a person can grant what is missing
+_LONGEST: Final = {"error_uri": 1300}  # characters; `error_uri` is the console page to grant missing actions
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,7 +50,7 @@ class ApiRefusal:
 def api_refusal(thing: object) -> ApiRefusal | None:
     """Return the API's refusal in a response or in an exception with a response; None if there is no refusal."""
     response: Any = getattr(thing, "response", None)
-    if response is None:  # not `or`: a requests.Response of 400 and above is false
+    if response is None:  # `or` would fail: a `requests.Response` with status 400 or above is false.
         response = thing
     status = _status(response)
     if status is None:
@@ -85,8 +85,9 @@ def _status(response: Any) -> int | None:
 
 def _sent(response: Any) -> str | None:
     try:
-        request = getattr(response, "request", None) or getattr(response, "request_info", None)  # aiohttp's name
-    except RuntimeError:  # as httpx has it: there is none
+        # `request_info` is aiohttp's name.
+        request = getattr(response, "request", None) or getattr(response, "request_info", None)
+    except RuntimeError:  # httpx: the response has no request.
         return None
     read = getattr(getattr(request, "headers", None), "get", None)
     if not callable(read):

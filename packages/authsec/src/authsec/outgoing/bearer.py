@@ -23,7 +23,8 @@ from authsec.tokens import DelegationToken, HiddenText, TokenRequest
 _log = logging.getLogger("authsec")
 
 _UNAUTHORIZED: Final = 401
-_PROBATION: Final = 30.0  # seconds for which one new token at most is asked for an API that refuses the newest as well
+# Seconds. While an API refuses new tokens too, the agent requests at most one token in this time.
+_PROBATION: Final = 30.0
 _MOST_MENTIONED: Final = 64
 
 _PORTS: Final = {"http": 80, "https": 443}
@@ -91,8 +92,8 @@ class Bearer:
         After a 401 the cache drops this token, unless the cache already has a newer token. If many callers have the
         same token, the first caller requests a new token and the others share it.
 
-        If the API refuses the new token too, further tokens would not help. The API refuses every token, or has not
-        yet fetched a new key. Then the agent requests at most one token in 30 seconds.
+        If the API refuses the new token too, the agent requests at most one token in 30 seconds. Such an API refuses
+        every token, or has not yet fetched a new key.
         """
         if status != _UNAUTHORIZED:
             self._dropped.pop(origin, None)
@@ -141,7 +142,7 @@ def origin_of(url: str) -> Origin | None:
         first = Origin.of(one.scheme, one.hostname or "", one.port)
         second = Origin.of(other.scheme or "", other.host or "", other.port)
     except (ValueError, LocationParseError):
-        return None  # no origin is named by it, so it gets no token
+        return None  # no valid URL, so no token is sent
     return first if first == second else None
 
 

@@ -109,6 +109,6 @@ def _can_be_sent_again(request: Any) -> bool:
     """Whether the whole body is in memory. The first try consumes a streamed body."""
     try:
         _ = request.content
-    except RuntimeError:  # RequestNotRead of either library
+    except RuntimeError:  # RequestNotRead of httpx or httpx2
         return False
     return True

@@ -42,10 +42,11 @@ class _Sent:
         """Handle each response before `requests` follows a redirect. This method is a response hook of `requests`."""
         request = response.request
         if request.headers.get("Authorization") != header(self.token):
-            return response  # a redirect has led elsewhere, without the token
+            return response  # the request carried no token, because a redirect led to another origin
         if response.is_redirect:
             if origin_of(urljoin(response.url, response.headers["location"])) != self.origin:
-                del request.headers["Authorization"]  # `requests` itself would keep it from http to https
+                # On a redirect from http to https, `requests` itself would keep the header.
+                del request.headers["Authorization"]
             return response
         another = self.bearer.needs_new_token(response.status_code, self.origin, self.token)
         if not another or self.retried or not isinstance(request.body, bytes | str | None):
@@ -55,11 +56,13 @@ class _Sent:
 
     def _second_try(self, response: Response, **how: Any) -> Response:
         try:
-            _ = response.content  # the connection is free again only after that
+            # The connection is only free after the body was read.
+            _ = response.content
         finally:
             response.close()
         self.token = self.bearer.token()
-        request = response.request  # itself, not a copy: what a redirect asks for is made from it
+        # Not a copy: `requests` builds the request for a redirect from this object.
+        request = response.request
         request.headers["Authorization"] = header(self.token)
         second: Response = response.connection.send(request, **how)
         second.history.append(response)

@@ -28,7 +28,7 @@ __all__ = ["ISSUER", "ScriptedModel", "ThrowawayAuthority", "call", "calls", "sa
 try:
     from authsec.testing.fixtures import authsec_authority, deny, issue_token, revoke, scripted_model
 except ModuleNotFoundError as missing:
-    if missing.name != "pytest":  # only that is not needed by everybody
+    if missing.name != "pytest":  # Only pytest is optional.
         raise
 else:
     __all__ += ["authsec_authority", "deny", "issue_token", "revoke", "scripted_model"]

@@ -19,12 +19,12 @@ from authsec.testing.tokens import CLIENT_ID, ISSUER, key_set, mint
 from authsec.tokens import DelegationToken, TokenRequest
 from authsec.verifier import SeveralAuthorities, TokenVerifier
 
-_ACTIONS: Final = ("tests:run",)  # of tokens for which no test has said what is delegated
-_AUDIENCE: Final = "authsec-api"  # as an authority's, where nobody has named another
+_ACTIONS: Final = ("tests:run",)  # the actions of a token if the test sets none
+_AUDIENCE: Final = "authsec-api"  # the default audience of a real authority
 _MOST_BYTES: Final = 16_384
 _LIFE: Final = 600
 _ARGUMENTS: Final = ("permissions", "audience", "expires_in")
-_ALIKE: Final = 0.8  # from here on a name is taken for a misspelling of another
+_ALIKE: Final = 0.8  # similarity from which a name is treated as misspelt
 
 
 class ThrowawayAuthority:
@@ -52,9 +52,8 @@ class ThrowawayAuthority:
     def environment(self) -> dict[str, str]:
         """The environment variables that make `AuthSecClient()` use this authority.
 
-        AUTHSEC_ISSUER is this authority's address, because an API under test may make a `TokenVerifier` from it, and
-        `TokenVerifier` refuses the issuer in this authority's tokens. Use `stand_in_for` to make the API's verifier
-        accept the tokens.
+        AUTHSEC_ISSUER is this authority's address, and not the issuer in its tokens: a `TokenVerifier` of an API under
+        test refuses that issuer. Use `stand_in_for` to make the API's verifier accept the tokens.
         """
         return {
             "AUTHSEC_BASE_URL": self.base_url,
@@ -90,7 +89,7 @@ class ThrowawayAuthority:
         Clients in this process drop their cached tokens, so their next request is refused. A token that was already
         sent to an API stays valid until `revoke`.
         """
-        denial(reason)  # raises for what is none
+        denial(reason)  # raises for an unknown reason
         self._denial = reason, details
         forget(self._given)
 
@@ -146,7 +145,7 @@ class ThrowawayAuthority:
                 return client_for(self.base_url, thing.config)
             case TokenVerifier():
                 return self._known(verifier_for(thing.audience, self._revocations, thing.expected))
-            case SeveralAuthorities():  # with the tokens of a test none of them would be meant
+            case SeveralAuthorities():  # None of its verifiers accepts the issuer of a test's tokens.
                 return SeveralAuthorities(self.verifier(thing.audience))
         raise TypeError(f"expected a TokenVerifier or an AuthSecClient, not {type(thing)}")
 
@@ -169,7 +168,7 @@ class ThrowawayAuthority:
             case "GET", "/uflow/sdk/delegation-token":
                 return self._asked_for_token(sent)
             case "POST", "/v1/revoke":
-                with suppress(JoseError, KeyError):  # of what is no token nothing is said (RFC 7009 §2.2)
+                with suppress(JoseError, KeyError):  # An invalid token is no error (RFC 7009 §2.2).
                     self.revoke("".join(sent.get("token", ())))
                 return HttpAnswer(body={})
         return HttpAnswer(status=404, body={"error": "The test authority has nothing at this address."})

@@ -34,8 +34,10 @@ _REASONS: Final = {
     "rate_limited": (429, "Try again later."),
     "unavailable": (503, "Try again later."),
 }
-_GRANTABLE: Final = {"no_delegation", "delegation_ended", "action_not_allowed"}  # by whoever opens the page
-_LATER: Final = "5"  # seconds: longer than a client waits by itself, so that a test does not
+# A person can grant the request after these refusals.
+_GRANTABLE: Final = {"no_delegation", "delegation_ended", "action_not_allowed"}
+# seconds: a client fails at once instead of waiting so long
+_LATER: Final = "5"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,10 +79,10 @@ def _handler(answering: Answering) -> type[BaseHTTPRequestHandler]:
                 "ascii", "replace"
             )
             sent = parse_qs(address.query) | parse_qs(form)
-            with suppress(OSError):  # the client may have hung up
+            with suppress(OSError):  # the client may have closed the connection
                 self.reply(answering(self.command, address.path, sent))
 
-        do_POST = do_GET  # noqa: N815 - as it is called there
+        do_POST = do_GET  # noqa: N815 - the name in BaseHTTPRequestHandler
 
         def reply(self, answer: HttpAnswer) -> None:
             body = json.dumps(answer.body).encode()
@@ -91,7 +93,7 @@ def _handler(answering: Answering) -> type[BaseHTTPRequestHandler]:
             self.end_headers()
             self.wfile.write(body)
 
-        def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - as it is called there
+        def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the name in BaseHTTPRequestHandler
             """Log nothing, to keep the test's output clean."""
 
     return Handler

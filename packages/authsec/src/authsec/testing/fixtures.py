@@ -12,7 +12,7 @@ import pytest
 from authsec.testing.authority import ThrowawayAuthority
 from authsec.testing.scripted_model import ScriptedModel
 
-# What the person who runs the tests has set up for real agents and APIs.
+# Variables with these prefixes may configure real agents and APIs, so tests remove them.
 _OF_OTHERS: Final = ("AUTHSEC_", "ACTIONS_ID_TOKEN_", "SPIFFE_")
 
 

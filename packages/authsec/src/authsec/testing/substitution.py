@@ -47,21 +47,21 @@ class _ExpectedInTests(Expected):
 class _Unproved:
     """A credential source without a proof. So a throwaway authority never receives a real proof of this machine."""
 
-    def proof(self, request: ProofRequest) -> Proof | None:  # noqa: ARG002 - none, whoever asks
+    def proof(self, request: ProofRequest) -> Proof | None:  # noqa: ARG002 - there is no proof for any request
         return None
 
-    def looked_at(self, request: ProofRequest) -> str:  # noqa: ARG002 - nowhere, whoever asks
+    def looked_at(self, request: ProofRequest) -> str:  # noqa: ARG002 - no place for any request
         return "nothing, because a test authority is used"
 
 
 def verifier_for(audience: str, revocations: InMemoryRevocations, like: Expected | None = None) -> TokenVerifier:
     """Make a verifier for the tokens of this process. Only issuer, keys and revocations differ from a normal verifier.
 
-    From `like`, the expected values of another verifier, comes the leeway. The algorithm is that of this process's key:
-    a verifier for ES256 alone would refuse all tokens of a test.
+    The leeway is copied from `like`, the expected values of another verifier. The algorithms are not copied: a verifier
+    for only ES256 would refuse all tokens of a test.
     """
     settings: dict[str, Any] = {} if like is None else {"leeway": like.leeway}
-    # Made for a name on loopback, for which nothing has to be read or trusted, and then told whom to expect.
+    # A loopback issuer needs no trust store. The next lines replace it by the throwaway issuer.
     verifier = TokenVerifier("http://127.0.0.1", audience, keys=key_set(), revocations=revocations, **settings)
     made = verifier.expected
     verifier.expected = _ExpectedInTests(

@@ -20,8 +20,8 @@ from authsec.verifier.token import ACTION
 
 HIGHEST_LEEWAY: Final = 300
 ALGORITHMS: Final = ("RS256", "ES256", "EdDSA")
-"""The signature algorithms of authorities (RFC 7518 §3.3 and §3.4, RFC 8037). The key's `alg` says which one is its."""
-YEAR_10000: Final = 253_402_300_800  # where Python's calendar ends
+"""The signature algorithms of authorities (RFC 7518 §3.3 and §3.4, RFC 8037). Each key uses only its own `alg`."""
+YEAR_10000: Final = 253_402_300_800  # Unix time; Python's `datetime` ends here
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +55,8 @@ class Expected:
             )
 
 
-class Case(NamedTuple):  # as is the next one: they are made for each request, in a fraction of a dataclass's time
+# `Case` and `Validity` are made for each request. A NamedTuple is much faster to make than a dataclass.
+class Case(NamedTuple):
     """One token, and the values that the API expects in it."""
 
     header: Mapping[str, Any]
@@ -135,7 +136,7 @@ def apply_types(claims: Mapping[str, Any], expected: Expected) -> None:
 
 
 AUDIENCE_MISMATCH: Final = "audience_mismatch"
-_MOST_OF_AUDIENCES: Final = 200  # characters in a text
+_MOST_OF_AUDIENCES: Final = 200  # the most characters of the audiences in a message
 
 HEADER_CHECKS: Final[tuple[Check[Case], ...]] = (
     Check(
@@ -147,14 +148,16 @@ HEADER_CHECKS: Final[tuple[Check[Case], ...]] = (
     ),
     Check(
         "typ_not_allowed",
-        "RFC 9068 §4, RFC 8725 §3.11",  # stops an ID token or a proof of the same authority from passing for access
+        # The attack: an ID token or a proof of the same authority is used as an access token.
+        "RFC 9068 §4, RFC 8725 §3.11",
         lambda case: case.header.get("typ", "").lower() in {"at+jwt", "application/at+jwt"},
         "The token is not an access token (its typ is not at+jwt).",
         _ONE_OF_OURS,
     ),
     Check(
         "kid_missing",
-        "RFC 7515 §4.1.4",  # no kid, no trying of every key we have
+        # Without a kid, each token would cost a verification with every key.
+        "RFC 7515 §4.1.4",
         lambda case: bool(case.header.get("kid")),
         "The token has no kid, which names the key that signed it.",
         _ONE_OF_OURS,
@@ -167,7 +170,7 @@ def _is_text(value: object) -> bool:
 
 
 def _is_count(value: object) -> TypeGuard[int]:
-    return type(value) is int and value >= 0  # not bool, which is an int; not float; not a string of digits
+    return type(value) is int and value >= 0  # refuses bool, float and text
 
 
 def _is_seconds(value: object) -> bool:
@@ -186,7 +189,8 @@ def _is_audience(value: object) -> bool:
     return _is_text(value) or (_is_list_of_text(value) and value != [])
 
 
-@lru_cache(maxsize=1024)  # the same ones come again and again, and only the authority can say others
+# The same actions recur, and only the authority can add others.
+@lru_cache(maxsize=1024)
 def _is_action(text: str) -> bool:
     return ACTION.fullmatch(text) is not None
 
@@ -219,21 +223,22 @@ CLAIM_TYPES: Final = (
     ClaimType("scope", "RFC 9068 §2.2.3", lambda value: isinstance(value, str), "a string"),
     ClaimType("permissions", "AuthSec", _is_list_of_actions, "a list of actions"),
     ClaimType("roles", "AuthSec", _is_list_of_text, "a list of strings"),
-    # A token that rests on no delegation could not be revoked by ending one.
+    # No revocation of a delegation could revoke a token without delegations.
     ClaimType("delegation_ids", "AuthSec", lambda value: _is_list_of_text(value) and value != [], "a list of ids"),
     ClaimType("authority_version", "AuthSec", _is_count, "a whole number"),
     ClaimType("attestation", "AuthSec", _is_attestation, "an object with a method"),
 )
 
-# Made before the key is looked for, and again with the other claims once the signature is verified.
+# These checks run twice: before the search for the key, and with the other claims after the signature check.
 ISSUER_CHECKS: Final[tuple[Check[Case], ...]] = (
     Check(
         "issuer_mismatch",
-        "RFC 9068 §4",  # compared as it is, without normalising: RFC 3986 §6.2.1
+        "RFC 9068 §4",  # a simple string comparison (RFC 3986 §6.2.1)
         lambda case: case.claims["iss"] == case.expected.issuer,
         "The token was issued by another authority.",
         _ONE_OF_OURS + "{shown_value}",
-        shown_value=lambda case: throwaway_hint([case.claims["iss"]]),  # quotes nothing from the token
+        # This hint quotes nothing from the token.
+        shown_value=lambda case: throwaway_hint([case.claims["iss"]]),
     ),
 )
 
@@ -241,7 +246,8 @@ CLAIM_CHECKS: Final[tuple[Check[Case], ...]] = (
     *ISSUER_CHECKS,
     Check(
         AUDIENCE_MISMATCH,
-        "RFC 9068 §4, RFC 8725 §3.9",  # stops one API from using at another what it was sent
+        # The attack: an API receives a token, and uses this token at another API.
+        "RFC 9068 §4, RFC 8725 §3.9",
         lambda case: case.expected.audience in _listed(case.claims["aud"]),
         "The token is meant for another API.",
         "Request a token for this API: resource={audience}. This one is for {shown_value}.",
@@ -249,21 +255,23 @@ CLAIM_CHECKS: Final[tuple[Check[Case], ...]] = (
     ),
     Check(
         "binding_not_supported",
-        "RFC 7800 §3.1",  # a token that only its key's holder may use must not pass for one that anybody may
+        # The attack: a thief uses a token that only the holder of a key may use.
+        "RFC 7800 §3.1",
         lambda case: "cnf" not in case.claims,
         "The token is bound to a key, and this API cannot check who has that key.",
         "Send a bearer token without cnf.",
     ),
     Check(
         "scope_mismatch",
-        "AuthSec",  # two readers of one token, one of scope and one of permissions, must not differ
+        # One program may read `scope`, another `permissions`. Both must find the same actions.
+        "AuthSec",
         lambda case: _actions_of(case.claims["scope"]) == sorted(case.claims["permissions"]),
         "The token's scope and permissions name different actions.",
         _ONE_OF_OURS,
     ),
 )
 
-# Asked of every token that has passed all others, each time that it is shown.
+# These checks run last, and for every request, even with a cached token.
 VALIDITY_CHECKS: Final[tuple[Check[Validity], ...]] = (
     Check(
         "token_expired",
@@ -282,7 +290,8 @@ VALIDITY_CHECKS: Final[tuple[Check[Validity], ...]] = (
     ),
     Check(
         "token_revoked",
-        "RFC 7009 §2, §3",  # what the token rests on has ended
+        # The agent, the delegation or another subject of the token was revoked.
+        "RFC 7009 §2, §3",
         lambda case: not case.revoked,
         "The token has been revoked.",
         f"This token will not be accepted again. {_A_NEW_ONE} If the authority issues no token, an administrator "

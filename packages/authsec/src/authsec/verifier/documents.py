@@ -25,11 +25,13 @@ MOST_BYTES: Final = 256 * 1024
 MOST_SECONDS: Final = 5.0
 _HEADERS: Final = {
     "Accept": "application/json", "Accept-Encoding": "identity",
-    "Cache-Control": "no-cache",  # how long a document is kept is ours to say: no cache in between adds its time
+    # The answer must not come from a cache: this process itself decides how old a document may be.
+    "Cache-Control": "no-cache",
     "User-Agent": "authsec-python",
 }  # fmt: skip
 NO_HEADERS: Final[Mapping[str, str]] = {}
-_WORDS: Final[Mapping[type[Exception], str]] = {  # in place of urllib3's, which hold addresses of objects
+# urllib3's own texts contain memory addresses of objects.
+_WORDS: Final[Mapping[type[Exception], str]] = {
     exceptions.ProxyError: "the proxy of HTTPS_PROXY did not connect (list hosts that need no proxy in NO_PROXY)",
     exceptions.SSLError: (
         "its certificate is not trusted (set AUTHSEC_CA_FILE to the certificates of a private authority)"
@@ -47,7 +49,7 @@ class DocumentRefused(Exception):
 class AnotherIssuer(DocumentRefused):
     """The metadata contains another issuer than the expected one.
 
-    A retry helps only after a person has corrected this.
+    A retry helps only after a person has corrected the issuer.
     """
 
 
@@ -90,7 +92,7 @@ class Documents:
                     response.close()
         except exceptions.HTTPError as error:
             raise DocumentRefused(f"{url} cannot be fetched: {failure_text(error)}") from None
-        except ConfigError as error:  # the proxy's, which is only looked at now
+        except ConfigError as error:  # The proxy setting is read only here, and is invalid.
             raise DocumentRefused(f"{url} cannot be fetched: {error}") from None
 
     def _read(self, url: str, response: urllib3.BaseHTTPResponse, deadline: float) -> bytes:
@@ -120,7 +122,7 @@ def published_address(issuer: str, named: str, fetch: Callable[[str], Mapping[st
     """
     metadata = fetch(issuer.rstrip("/") + "/.well-known/oauth-authorization-server")
     its = metadata.get("issuer")
-    if its != issuer:  # RFC 8414 §3.3: stops one authority from posing as another
+    if its != issuer:  # RFC 8414 §3.3: one authority must not pose as another.
         whose = f"the issuer {plain(its, 100)!r}" if isinstance(its, str) else "no issuer"
         raise AnotherIssuer(f"the authority's metadata names {whose} instead of {issuer!r}")
     parts = urlsplit(issuer)
@@ -128,14 +130,14 @@ def published_address(issuer: str, named: str, fetch: Callable[[str], Mapping[st
     address = metadata.get(named)
     if address is None:
         raise DocumentRefused(f"the authority's metadata has no {named}")
-    # Whoever can write to another host must not be able to name our keys. A prefix leaves nothing to parse.
+    # The attack: somebody who controls another host publishes keys there. A check of the prefix needs no URL parser.
     if not isinstance(address, str) or not address.startswith(origin) or not _is_plain(address):
         raise DocumentRefused(f"the {named} in the authority's metadata does not begin with {origin}")
     return address
 
 
 def _check_answer(url: str, response: urllib3.BaseHTTPResponse) -> None:
-    if 300 <= response.status < 400:  # where keys come from is decided by our configuration, not by an answer
+    if 300 <= response.status < 400:  # The configuration decides where keys come from, not a server's response.
         raise DocumentRefused(f"{url} redirected, and redirects are not followed")
     if response.status != 200:
         raise (DocumentBusy if response.status == 503 else DocumentRefused)(f"{url} answered {response.status}")

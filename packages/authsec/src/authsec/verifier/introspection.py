@@ -28,13 +28,14 @@ from authsec.verifier.documents import DocumentRefused, Documents, failure_text,
 
 _log = logging.getLogger("authsec.verifier")
 
-KEPT_FOR: Final = 5.0  # seconds that a good answer counts: so long a revoked token may be accepted yet
-KEPT: Final = 1024  # good answers
-REFUSED: Final = 4096  # tokens that were found dead
-AT_ONCE: Final = 16  # questions under way
-PATIENCE: Final = 6.0  # seconds that anybody waits; a question takes five at most
-PAUSE: Final = 2.0  # seconds without a question, after one that was not answered
-_LEEWAY: Final = 300  # seconds; by as much the clocks of authority and API may be set to differ
+# Seconds for which the answer "active" is cached. In this time, a revoked token may still be accepted.
+KEPT_FOR: Final = 5.0
+KEPT: Final = 1024  # the most cached answers "active"
+REFUSED: Final = 4096  # the most cached answers "not active"
+AT_ONCE: Final = 16  # the most concurrent requests
+PATIENCE: Final = 6.0  # seconds that a caller waits; a request takes at most five
+PAUSE: Final = 2.0  # seconds without requests after a failed request
+_LEEWAY: Final = 300  # seconds by which the clocks of authority and API may differ
 
 Ask = Callable[[str, Mapping[str, Any]], bool]
 
@@ -70,14 +71,14 @@ class Introspection:
     """
 
     def __init__(self, issuer: str, ask: Ask, *, mark: Callable[[str], bytes], clock: Clock) -> None:
-        self.failure: str | None = None  # why the last question was not answered; None if it was
+        self.failure: str | None = None  # why the last request failed; None if it did not fail
         self.ever_asked = False
         self._issuer = issuer
         self._ask = ask
         self._mark = mark
         self._clock = clock
         self._good: OrderedDict[bytes, Moment] = OrderedDict()
-        self._dead: OrderedDict[str, float] = OrderedDict()  # jti, and when it expires anyway
+        self._dead: OrderedDict[str, float] = OrderedDict()  # the expiry of each inactive token, by `jti`
         self._failed: Moment | None = None
         self._reset()
 
@@ -90,7 +91,7 @@ class Introspection:
 
         Raises `RevocationsUnavailable` if the authority does not answer.
         """
-        if self._process != os.getpid():  # a fork may have copied a question whose asker does not exist here
+        if self._process != os.getpid():  # After a fork, the thread that sends a request exists only in the parent.
             self._reset()
         mark = self._mark(token)
         with self._lock:
@@ -112,7 +113,7 @@ class Introspection:
     def _answer(self, token: str, mark: bytes, claims: Mapping[str, Any], question: Future[bool]) -> bool:
         """Send the request to the authority, then wake all callers that wait for the answer.
 
-        Return whether the authority has answered.
+        Return True if the authority has answered.
         """
         known = False
         try:
@@ -127,7 +128,7 @@ class Introspection:
         if self._pausing() or not self._places.acquire(timeout=PATIENCE):
             return False
         try:
-            if self._pausing():  # those before us have waited in vain
+            if self._pausing():  # A request failed while this thread was waiting.
                 return False
             self.ever_asked, asked = True, moment(self._clock)
             active = self._ask(token, claims)
@@ -136,7 +137,7 @@ class Introspection:
             return False
         finally:
             self._places.release()
-        if self.failure is not None:  # a warning, so that whoever was told of the trouble is told of its end
+        if self.failure is not None:  # A warning, so that every log with the failure also shows its end.
             _log.warning("%s answers requests about tokens again", self._issuer)
         self.failure = self._failed = None
         with self._lock:
@@ -163,7 +164,7 @@ class Introspection:
         return failed is not None and since(failed, self._clock) < PAUSE
 
     def _fail(self, failure: str) -> None:
-        if failure != self.failure:  # once, however often it is tried again
+        if failure != self.failure:  # Log the same failure only once.
             _log.error("%s cannot be asked about tokens, so no token is accepted: %s", self._issuer, failure)
         self.failure, self._failed = failure, moment(self._clock)
 
@@ -177,7 +178,7 @@ class Introspection:
 def _known_after(question: Future[bool]) -> bool:
     try:
         return question.result(PATIENCE)
-    except TimeoutError:  # not known in time counts as not known
+    except TimeoutError:  # no answer in time
         return False
 
 
@@ -210,7 +211,7 @@ class IntrospectionEndpoint:
         try:
             answer = self._answer(address, token, deadline)
         except DocumentRefused:
-            self._address = None  # it may have moved
+            self._address = None  # The address may have changed.
             raise
         self._address = address
         return is_active(_read(address, answer), answer.audience, audience=self._audience, claims=claims)
@@ -228,11 +229,11 @@ class IntrospectionEndpoint:
             )
         except exceptions.HTTPError as error:
             raise DocumentRefused(f"{address} cannot be asked: {failure_text(error)}") from None
-        except ConfigError as error:  # the proxy's, which is only looked at now
+        except ConfigError as error:  # The proxy setting is read only here, and is invalid.
             raise DocumentRefused(f"{address} cannot be asked: {error}") from None
         except AnswerTooLarge:
             raise DocumentRefused(f"the answer of {address} is too long") from None
-        if 300 <= answer.status < 400:  # neither token nor credential goes where an answer says
+        if 300 <= answer.status < 400:  # Token and credential must not follow a redirect.
             raise DocumentRefused(f"{address} redirected, and redirects are not followed")
         if answer.status != 200:
             raise DocumentRefused(f"{address} {_WORDS.get(answer.status, f'answered {answer.status}')}")
@@ -243,7 +244,7 @@ def _read(address: str, answer: Answer) -> Mapping[str, Any]:
     kind = answer.content_type.partition(";")[0].strip().lower()
     try:
         document = strict_json.loads(answer.body, max_bytes=http_client.MOST_BYTES)
-    except strict_json.StrictJsonError:  # its text may quote what was answered
+    except strict_json.StrictJsonError:  # The error's text may quote the response.
         document = None
     if kind != "application/json" or not isinstance(document, dict):
         raise DocumentRefused(f"{address} does not answer with a JSON object")

@@ -23,7 +23,7 @@ def refuse_throwaway(issuer: str) -> None:
     try:
         host = urlsplit(issuer).hostname or ""
     except ValueError:
-        return  # no address at all, so nothing that a token of a test would name
+        return  # not a URL, so not the issuer of tests
     if host.rstrip(".").rpartition(".")[2] == "invalid":
         raise _invalid(
             "issuer is the reserved name for tests: everybody can make tokens with it. Give the issuer of your "
@@ -32,9 +32,9 @@ def refuse_throwaway(issuer: str) -> None:
 
 
 def throwaway_hint(issuers: Collection[str]) -> str:
-    """Return what a test must do before its verifier accepts a token of these issuers, as the end of a text.
+    """Return the missing step of a test, if `authsec.testing` issued the token; otherwise return an empty text.
 
-    Return "" unless the token is from `authsec.testing`.
+    The result is added to the end of a message.
     """
     if THROWAWAY_ISSUER not in issuers:
         return ""
@@ -58,7 +58,8 @@ def check_issuer(issuer: str, allow_http_hosts: Collection[str]) -> None:
     if host is None or unwritable or parts.scheme not in {"http", "https"}:
         raise _invalid("issuer must be the authority's address as its tokens name it, like https://authsec.example.com")
     trusted_network = is_loopback(host) or host in {name.lower() for name in allow_http_hosts}
-    if parts.scheme == "http" and not trusted_network:  # keys that travel in the clear can be exchanged on the way
+    if parts.scheme == "http" and not trusted_network:
+        # The attack: without TLS, somebody on the network replaces the keys.
         raise _invalid(
             "issuer is plain http, so an attacker on the network could replace the authority's keys. Use https, or, "
             f"if the network to this host is trusted, set AUTHSEC_ALLOW_HTTP_HOSTS={host}"
@@ -81,7 +82,8 @@ def named_issuers(token: str) -> frozenset[str]:
         members = json.loads(
             base64.b64decode(payload + b"===", altchars=b"-_"),
             object_pairs_hook=_Members,
-            parse_int=str,  # Python refuses a number of many digits, which other readers take
+            # Python refuses a number with very many digits, but other parsers accept it.
+            parse_int=str,
         )
     except (ValueError, RecursionError):
         return frozenset()

@@ -50,7 +50,7 @@ def usable_keys(document: Mapping[str, Any], *, alg_required: bool) -> Mapping[s
     keys: dict[str, PublicKey] = {}
     for entry in entries if isinstance(entries, list) else []:
         kid = entry.get("kid") if isinstance(entry, dict) else None
-        if not isinstance(kid, str):  # tokens without kid are refused, so nothing would ever ask for this key
+        if not isinstance(kid, str):  # Tokens without kid are refused, so no token could use this key.
             continue
         try:
             keys.setdefault(kid, PublicKey.from_jwk(entry, alg_required=alg_required))

@@ -11,8 +11,8 @@ from authsec.safe_text import plain
 
 _log = logging.getLogger("authsec.verifier")
 
-PAUSE: Final = 60.0  # seconds from one line to the next, however many arrive
-_LONGEST: Final = 300  # characters of a name in the log; what looks like a token is not in it at all
+PAUSE: Final = 60.0  # the least seconds between two log lines
+_LONGEST: Final = 300  # the most characters of a name in the log
 
 FOR_ANOTHER_API: Final = (
     "tokens for another API are refused here: this API is %s, the last token was for %s. Either the agent "

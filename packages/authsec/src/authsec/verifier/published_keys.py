@@ -22,9 +22,10 @@ from authsec.verifier.key_set import KeysHealth, usable_keys
 
 _log = logging.getLogger("authsec.verifier")
 
-RETRY_PAUSE: Final = 10.0  # seconds between two tries while the authority does not answer
-FIRST_PAUSE: Final = 2.0  # the same, while there is no set to go on with: nothing can be verified until it is back
-SHORTEST_PAUSE: Final = 1.0  # of unknown_key_pause
+RETRY_PAUSE: Final = 10.0  # seconds between two fetches while the authority does not answer
+# The same, but shorter: without any key set, no token can be verified.
+FIRST_PAUSE: Final = 2.0
+SHORTEST_PAUSE: Final = 1.0  # the least value of unknown_key_pause, in seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,16 +79,16 @@ class PublishedKeys:
         self._named = named
         self._without = without
         self._snapshot: _Snapshot | None = None
-        self._failure: str | None = None  # why the last try failed; None if it did not
-        self._retryable = True  # whether that can pass by itself
-        self._failing: Moment | None = None  # since when; None if it did not
-        self._logged: tuple[str | None, bool] | None = None  # what the log says is in the way
+        self._failure: str | None = None  # why the last fetch failed; None if it succeeded
+        self._retryable = True  # whether the failure may end without a person's help
+        self._failing: Moment | None = None  # the start of the failure; None without a failure
+        self._logged: tuple[str | None, bool] | None = None  # the last logged failure
         self._tries = 0
         self._tried: Moment | None = None
-        self._pause = RETRY_PAUSE  # after the last try, if it failed
+        self._pause = RETRY_PAUSE  # seconds after a failed fetch
         self._looked: Moment | None = None
-        self.revoked_keys: Callable[[], int] = lambda: 0  # how many revoked keys the feed has named
-        self._revoked_by_then = 0  # when a name was last looked for
+        self.revoked_keys: Callable[[], int] = lambda: 0  # the number of revoked keys in the feed
+        self._revoked_by_then = 0  # that number at the last search for an unknown kid
         self._make_locks()
 
     def find_cached(self, kid: str) -> PublicKey | None:
@@ -133,7 +134,8 @@ class PublishedKeys:
         """Fetch again to find a newly published key, if the limit permits it. Concurrent callers wait for one fetch."""
         with self._look:
             revoked = self.revoked_keys()
-            failed = self._failure is not None and self._since(self._tried) >= self._pause  # that was no answer
+            # The failed fetch gave no answer, so it does not use up the permitted fetch.
+            failed = self._failure is not None and self._since(self._tried) >= self._pause
             if failed or self._since(self._looked) >= self._unknown_key_pause or revoked != self._revoked_by_then:
                 self._looked, self._revoked_by_then = self._now(), revoked
                 self._refetch()
@@ -147,7 +149,8 @@ class PublishedKeys:
         snapshot = self._snapshot
         key = None if snapshot is None else snapshot.keys.get(kid)
         if key is None and self._failure is not None:
-            raise self._unavailable()  # not "no such key": we could not look
+            # The answer cannot be "no such key", because the fetch failed.
+            raise self._unavailable()
         return key
 
     def _refetch(self) -> None:
@@ -163,14 +166,14 @@ class PublishedKeys:
 
         def run() -> None:
             try:
-                if self._age() >= self._fresh_for:  # else somebody was faster
+                if self._age() >= self._fresh_for:  # Otherwise another thread has already fetched the set.
                     self._try()
             finally:
                 self._flight.release()
 
         try:
             threading.Thread(target=run, name="authsec-keys", daemon=True).start()
-        except RuntimeError:  # no thread to be had: the set is still good, and the next caller tries again
+        except RuntimeError:  # No thread can start. The set is still valid, and the next caller tries again.
             self._flight.release()
 
     def _try(self) -> None:
@@ -234,7 +237,7 @@ class PublishedKeys:
     def _download(self) -> Mapping[str, PublicKey]:
         jwks_uri = published_address(self._issuer, self._named, self._fetch)
         keys = usable_keys(self._fetch(jwks_uri), alg_required=True)
-        if not keys:  # an empty set is a fault, not a message: it never replaces a good one
+        if not keys:  # An empty set is an error, so it never replaces a usable set.
             raise DocumentRefused(f"{jwks_uri} has no usable key")
         return keys
 
@@ -257,7 +260,7 @@ class PublishedKeys:
         return moment(self._clock)
 
     def _handle_fork(self) -> None:
-        if self._process != os.getpid():  # it may have copied a lock whose holder does not exist here
+        if self._process != os.getpid():  # After a fork, the thread that has the lock exists only in the parent.
             self._make_locks()
 
     def _make_locks(self) -> None:

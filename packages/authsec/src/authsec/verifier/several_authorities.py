@@ -57,7 +57,8 @@ class SeveralAuthorities:
                 reason="issuer_repeated",
             )
         credentials = [verifier.credential_mark for verifier in verifiers if verifier.credential_mark is not None]
-        if len(set(credentials)) < len(credentials):  # each is sent to its authority, which makes one see the other's
+        if len(set(credentials)) < len(credentials):
+            # The attack: an authority receives the credential for another authority.
             raise ConfigError(
                 "Two authorities would get the same credential. Give each verifier the credential of its "
                 "authority, with credential=… instead of AUTHSEC_API_CREDENTIAL, which applies to all",
@@ -100,7 +101,7 @@ class SeveralAuthorities:
                 details=f"Send a delegation token of one of these authorities: {', '.join(self.issuers)}."
                 + throwaway_hint(named),
             )
-        # One that names several, or none, is no token: the first verifier refuses it, and says what is wrong with it.
+        # A text with several issuers or none is not a token. The first verifier refuses it with the reason.
         return meant[0] if len(meant) == 1 else self._by_issuer[self.issuers[0]]
 
     def __repr__(self) -> str:

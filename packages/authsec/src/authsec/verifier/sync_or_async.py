@@ -32,7 +32,7 @@ def run_in_place(steps: Coroutine[Any, Any, _Found]) -> _Found:
     """
     try:
         steps.send(None)
-    except StopIteration as end:  # how a coroutine returns: Python lets no other leave it
+    except StopIteration as end:  # A coroutine returns its result by StopIteration.
         found: _Found = end.value
         return found
     steps.close()

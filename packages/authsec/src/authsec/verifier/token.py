@@ -113,7 +113,8 @@ class VerifiedToken:
             self._payload.get("iss", ""),
             self.client_id,
             roles=self.roles,
-            actions=lacking[:1] if any_of else lacking,  # the one that the challenge names: it suffices
+            # One action is enough. The challenge names the first.
+            actions=lacking[:1] if any_of else lacking,
             audiences=self.audience,
         )
         return InsufficientScope(
@@ -133,7 +134,7 @@ def _copied(value: Any) -> Any:
 
 
 def check_actions(actions: tuple[str, ...]) -> None:
-    if not actions:  # "all of nothing" is true: an empty list built by mistake would let everybody in
+    if not actions:  # "All of no actions" is always true, so an empty list would admit every agent.
         raise ValueError("name at least one action")
     for action in actions:
         if not ACTION.fullmatch(action):

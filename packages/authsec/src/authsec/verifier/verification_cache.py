@@ -15,9 +15,9 @@ from authsec.verifier.token import VerifiedToken
 class CachedToken(NamedTuple):
     """A token that `key` signed and that passed all checks, except those of time and revocation.
 
-    `subjects` are the subjects whose revocation revokes the token. Most fields are fields that each request
-    reads. With thousands of tokens, the processor's caches contain hardly any of this data. The token itself is
-    not stored.
+    `subjects` are the subjects whose revocation revokes the token. The object contains hardly more than the fields that
+    each request reads: thousands of larger objects would not fit into the processor's caches. The token itself is not
+    stored.
     """
 
     kid: str

@@ -56,7 +56,7 @@ from authsec.verifier.verification_cache import CachedToken, VerificationCache, 
 
 KeySet = Mapping[str, Any] | str | os.PathLike[str]
 
-# The reasons of `authsec.jose`, in the words of a verifier.
+# The reason that a verifier uses for each reason of `authsec.jose`.
 _REASONS: Final = {
     "too_large": "token_too_large",
     "malformed": "token_malformed",
@@ -109,8 +109,8 @@ class TokenVerifier:
     `remember` is the number of verified tokens in the cache; 0 disables the cache. The next request with a cached
     token costs a few microseconds. The key, the time and the revocations are checked for each request.
 
-    A token's `alg` must be that of its key in the key set, and no other. `algorithms` can allow fewer: an API that is
-    registered for ES256 may refuse all else with `algorithms=["ES256"]`.
+    A token's `alg` must be the `alg` of its key in the key set. `algorithms` can allow fewer: with
+    `algorithms=["ES256"]`, an API refuses every other algorithm.
 
     `leeway` is the permitted difference between the clocks, in seconds. `ca_file` and `allow_http_hosts` default
     to the environment's `AUTHSEC_CA_FILE` and `AUTHSEC_ALLOW_HTTP_HOSTS`. `HTTPS_PROXY` and `NO_PROXY` are
@@ -146,7 +146,7 @@ class TokenVerifier:
         self._of_another_authority = MismatchLog(OF_ANOTHER_AUTHORITY, self._clock)
         check_policy(revocations)
         credential = read_credential(credential)
-        self.credential_mark = None if credential is None else token_digest(credential)  # to tell it from others
+        self.credential_mark = None if credential is None else token_digest(credential)  # only to compare credentials
         ca_file = ca_file or os.environ.get("AUTHSEC_CA_FILE")
         offline = keys is not None and revocations == "until_exp"
         trust = None if offline else _trust(issuer, ca_file, allow_http_hosts)
@@ -193,9 +193,8 @@ class TokenVerifier:
         wait for a fetch of keys, for about five seconds at most. The first call may wait for the feed of revocations,
         also for about five seconds at most.
         """
-        digest = token_digest(
-            bearer[: self._max_bytes + 1]
-        )  # of one that is too long, what keeps it from being another
+        # If the text is too long, only its start: the digest differs from every valid token's digest.
+        digest = token_digest(bearer[: self._max_bytes + 1])
         known = self._cached(digest)
         return self._verify_cached(known) or run_in_place(self._verify(bearer, digest, known, call_in_place))
 
@@ -210,7 +209,7 @@ class TokenVerifier:
 
         Return None if the token is not cached, or if the known revocations are too old.
         """
-        # Whether it is current is asked before what has ended: that is as recent, or more so.
+        # Read `current` before the revocations. So the revocations are at least as recent as the answer of `current`.
         if known is None or not self._revocations.settled or not self._revocations.current:
             return None
         return self._conclude(known)
@@ -222,13 +221,13 @@ class TokenVerifier:
             known = self._examine(jws, self._keys.find_cached(kid) or await waiting(self._keys.find, kid))
         if not self._revocations.settled:
             await waiting(self._revocations.settle)
-        current = self._revocations.current  # before what has ended, as above
+        current = self._revocations.current  # before the revocations, as in `_verify_cached`
         verified = self._conclude(known)
         self._cache.put(digest, known)
         if current:
             return verified
         await waiting(self._revocations.introspect, bearer, verified.claims)
-        return self._conclude(known)  # with what was found out
+        return self._conclude(known)  # now with the result of the introspection
 
     def check_ready(self) -> None:
         """Check that keys and revocations are fresh enough to accept a token. Raises `VerificationUnavailable`.
@@ -268,7 +267,7 @@ class TokenVerifier:
         case = Case(jws.header, jws.claims, self.expected)
         apply(HEADER_CHECKS, case)
         named = jws.claims.get("iss")
-        if isinstance(named, str) and named:  # of another type it is refused after the signature, with the other claims
+        if isinstance(named, str) and named:  # The checks after the signature refuse an `iss` of another type.
             self._refuse_other_issuer(case, named)
         return jws
 

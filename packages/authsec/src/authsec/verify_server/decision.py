@@ -19,19 +19,19 @@ from authsec.verifier import VerifiedToken
 from authsec.verifier.token import ACTION
 
 REFUSAL: Final = "authsec-refusal"
-"""The header in which a proxy that reads no bodies finds that of a refusal."""
+"""The header with the body of a refusal, for a proxy that reads no bodies."""
 
 _log = logging.getLogger("authsec.verify_server")
 
-_MOST_OF_A_TARGET: Final = 200  # characters in the log
+_MOST_OF_A_TARGET: Final = 200  # the most characters of a path in the log
 
-# The path of no request that a gate lets in without a token.
+# No public path of a gate is empty, so the gate always requires a token.
 _PATH: Final = ""
 
 ANY_AGENT: Final = "any_agent"
-"""In place of an action: whoever has a good token for this API. No action looks like it, since it has no colon."""
+"""The value of `require` for every agent with a valid token. No action has this name, because actions have a colon."""
 _MOST_PARAMETERS: Final = 100
-_MOST_OF_A_VALUE: Final = 80  # characters of a wrong one, in the log
+_MOST_OF_A_VALUE: Final = 80  # the most characters of an invalid value in the log
 _KNOWN: Final = ("require", "require_any", "audience", "refusal")
 
 
@@ -71,7 +71,7 @@ class Gates:
         Without `audience`, return the only gate. Raises `Misconfigured`.
         """
         if audience is None:
-            if len(self.gates) > 1:  # a token for one API must not open another because somebody forgot to say which
+            if len(self.gates) > 1:  # Without `audience=`, a token for one API could admit a caller to another API.
                 raise Misconfigured("several APIs are protected here: add audience= with the identifier of one API")
             (only,) = self.gates.values()
             return only
@@ -85,7 +85,7 @@ class Gates:
 
 def misconfigured(error: Misconfigured, target: str = "") -> Response:
     """Log the mistake with the requested path. Return a 500 response that says that the proxy caused the error."""
-    path = plain(target.partition("?")[0], _MOST_OF_A_TARGET)  # a query may hold what no log should
+    path = plain(target.partition("?")[0], _MOST_OF_A_TARGET)  # A query may contain secrets.
     _log.error("the proxy's configuration%s is not valid: %s", f" for {path}" if path else "", error)
     body = {
         "error": "The proxy in front of this API sent an invalid request.",
@@ -93,9 +93,8 @@ def misconfigured(error: Misconfigured, target: str = "") -> Response:
         "details": "The log of authsec verify-server says what is wrong with the proxy's configuration.",
         "retryable": False,
     }
-    return with_refusal_header(
-        Response(status=500, body=body)
-    )  # in any case: how it is to be told may be what is wrong
+    # Always with the header, because the parameter `refusal` itself may be invalid.
+    return with_refusal_header(Response(status=500, body=body))
 
 
 def _admit(entered: VerifiedToken | PassThrough, requirement: Requirement, gate: Gate) -> VerifiedToken | Response:
@@ -165,7 +164,7 @@ def _parameters(query: str) -> dict[str, list[str]]:
         pairs = parse_qsl(
             query, keep_blank_values=True, strict_parsing=True, max_num_fields=_MOST_PARAMETERS, errors="strict"
         )
-    except ValueError:  # of an empty one as well
+    except ValueError:  # also for an empty query
         raise Misconfigured(
             f"the request must have name=value pairs joined by &, with the names {', '.join(_KNOWN)}"
         ) from None

@@ -24,17 +24,17 @@ from authsec.verify_server.identity_headers import identity_headers
 _log = logging.getLogger("authsec.verify_server")
 
 VARIABLE: Final = "AUTHSEC_VERIFY"
-"""What is needed, as Apache's configuration says. No header of a request can say it: its name would get an HTTP_."""
+"""The variable with the required actions. No request header can set it: header variables begin with HTTP_."""
 
-_HEADER: Final = struct.Struct("!BBHHBx")  # version, type, request, length, padding
+_HEADER: Final = struct.Struct("!BBHHBx")  # version, type, request id, content length, padding length
 _AUTHORIZER: Final = 2
 _UNKNOWN_ROLE: Final = 3
-_MOST_BYTES: Final = 256 * 1024  # of variables
-_SECONDS: Final = 30.0  # for one request, all of it
-_MOST_BYTES_OF_ANSWER: Final = 8_000  # Apache takes 8,192 of a header, and of a refusal's headers and body together
+_MOST_BYTES: Final = 256 * 1024  # bytes of all variables
+_SECONDS: Final = 30.0  # seconds for one complete request
+_MOST_BYTES_OF_ANSWER: Final = 8_000  # bytes; Apache accepts 8,192, for one header or for a whole refusal
 _PLAIN: Final = [("content-type", "application/json"), ("cache-control", "no-store")]
-_MOST_OF_ONE_THING: Final = 1_000  # of them, in a refusal that is shortened
-_LEFT_OUT: Final = "It is too long for Apache to pass on; see the reason."
+_MOST_OF_ONE_THING: Final = 1_000  # bytes of each part of a shortened refusal
+_LEFT_OUT: Final = "This part is too long for Apache; see the reason."
 
 
 class _Record(IntEnum):
@@ -73,7 +73,7 @@ class FastCgi:
             raise BadRecord("it is for another role than authorizer")
         variables = dict(_pairs(await _parameters(reader, request)))
         answer = _cgi(await self._decide(variables))
-        # In one piece: Apache looks for a refusal's body beside the headers, and nowhere else.
+        # One piece, because Apache reads a refusal's body only together with the headers.
         records = [_record(_Record.STDOUT, request, part) for part in _parts(answer)]
         writer.write(b"".join([*records, _record(_Record.STDOUT, request), _record(_Record.END, request, bytes(8))]))
         await writer.drain()
@@ -82,7 +82,7 @@ class FastCgi:
         if VARIABLE not in variables:
             missing = Misconfigured(f"Apache did not send {VARIABLE}, which names the required actions")
             return misconfigured(missing, variables.get("REQUEST_URI", ""))
-        # Of several headers the server has made one, with commas (RFC 3875 §4.1.18).
+        # The web server has joined several headers with commas (RFC 3875 §4.1.18).
         authorizations = [variables["HTTP_AUTHORIZATION"]] if "HTTP_AUTHORIZATION" in variables else []
         return await self._gates.decide(variables[VARIABLE], authorizations, variables.get("REQUEST_URI", ""))
 
@@ -146,7 +146,8 @@ def _cgi(decided: VerifiedToken | Response) -> bytes:
         refused = _refusal(decided)
         return refused if len(refused) <= _MOST_BYTES_OF_ANSWER else _refusal(_shortened(decided))
     lines = [(f"Variable-{name.upper().replace('-', '_')}", value) for name, value in identity_headers(decided)]
-    if max(len(value) for _, value in lines) > _MOST_BYTES_OF_ANSWER:  # Apache would cut it, perhaps inside an action
+    if max(len(value) for _, value in lines) > _MOST_BYTES_OF_ANSWER:
+        # Apache would cut the header, perhaps in the middle of an action.
         return _cgi(misconfigured(Misconfigured("a token has too many actions or delegations for a header of Apache")))
     return _lines(200, lines)
 

@@ -4,7 +4,7 @@
 |---|---|
 | `/verify?require=…` | proxies with a configurable address (nginx, haproxy, Traefik, Caddy); 204 accepts the request |
 | `/verify/require=…/` and any path below | Envoy, which adds a prefix to the request's path; 200 accepts the request |
-| `/open` | Traefik, for public paths: always 200. Traefik removes a caller's headers only if it asks first |
+| `/open` | Traefik, for public paths: always 200. Only after such a request, Traefik removes forged headers |
 | `/healthz` | monitoring |
 | `/.well-known/oauth-protected-resource` and below | agents: the challenge contains this address (RFC 9728) |
 """
@@ -24,7 +24,7 @@ from authsec.verify_server.decision import Gates, Misconfigured, misconfigured
 from authsec.verify_server.identity_headers import identity_headers
 
 _VERIFY: Final = "/verify"
-# How proxies say what was requested: the first nginx, haproxy and Caddy, the second Traefik.
+# Headers with the requested path. nginx, haproxy and Caddy send the first, Traefik sends the second.
 _TARGETS: Final = ("x-original-uri", "x-forwarded-uri")
 
 _ENDING: Final = Response(
@@ -61,12 +61,12 @@ class VerifyApp:
             raise RuntimeError(f"verify-server does not accept {scope['type']} connections")
         try:
             decided = await self._decide(scope)
-        except asyncio.CancelledError:  # uvicorn's way to end what takes longer than it waits
+        except asyncio.CancelledError:  # At shutdown, uvicorn cancels requests that take too long.
             decided = _ENDING
         if isinstance(decided, Response):
             await Refusal(answer=decided)(scope, receive, send)
             return
-        passes = 204 if scope["path"] == _VERIFY else 200  # Envoy takes 200 only for a yes
+        passes = 204 if scope["path"] == _VERIFY else 200  # Envoy accepts only 200 as a permission.
         length = [] if passes == 204 else [("content-length", "0")]
         told = [*identity_headers(decided), ("cache-control", "no-store"), *length]
         headers = [(name.lower().encode(), value.encode("ascii")) for name, value in told]
@@ -75,13 +75,13 @@ class VerifyApp:
 
     async def _decide(self, scope: Scope) -> VerifiedToken | Response:
         path: str = scope["path"]
-        # As it was sent: what is percent-encoded in a segment must not become a boundary of segments.
+        # The path as it was sent: a percent-encoded slash must not divide a segment.
         raw = scope["raw_path"].partition(b"?")[0].decode("latin-1")
         if path == _VERIFY:
             query = scope["query_string"].decode("latin-1")
             return await self._gates.decide(query, _sent(scope, "authorization"), "".join(_sent(scope, *_TARGETS)[:1]))
         if raw.startswith(f"{_VERIFY}/"):
-            # The first segment is the proxy's; all after it, the query too, is the caller's, and decides nothing.
+            # The proxy wrote the first segment. The caller wrote all that follows, so it does not affect the decision.
             _, _, query, *rest = raw.split("/")
             return await self._gates.decide(query, _sent(scope, "authorization"), f"/{'/'.join(rest)}")
         if path == "/open":

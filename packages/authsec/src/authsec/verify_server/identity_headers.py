@@ -22,8 +22,8 @@ NAMES: Final = (
     "AuthSec-Token-Id",
     "AuthSec-Expires",
 )
-# What may stand in a header as it is. All else is percent-encoded: a line break would end the header, a space a list's
-# item, and a percent sign that stood for itself could not be told from one that does not.
+# Characters that are not percent-encoded. A line break would end the header, and a space separates the items of a list.
+# A percent sign would look like the start of an encoded character.
 _AS_IT_IS: Final = "".join(map(chr, range(0x21, 0x7F))).replace("%", "")
 
 

@@ -84,7 +84,7 @@ class ListenAddress:
                 yield listener
             finally:
                 if self.path:
-                    with suppress(FileNotFoundError):  # somebody tidied up
+                    with suppress(FileNotFoundError):  # Another program has deleted the file.
                         os.unlink(self.path)
 
     def _open(self) -> socket.socket:
@@ -95,8 +95,8 @@ class ListenAddress:
         listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
             listener.bind(self.path)
-            # The proxy runs as another user. Whoever may not ask is kept away by the folder's permissions.
-            os.chmod(self.path, 0o666)  # noqa: S103 - no more than a loopback port allows everybody on this machine
+            # The proxy runs as another user. The folder's permissions decide who can connect.
+            os.chmod(self.path, 0o666)  # noqa: S103 - a loopback port also admits every user of this machine
             listener.listen(_BACKLOG)
         except OSError:
             listener.close()
@@ -124,7 +124,7 @@ def _remove_left_over(path: str) -> None:
         if not stat.S_ISSOCK(os.stat(path).st_mode):
             return
     except FileNotFoundError:
-        return  # nothing was left
+        return  # There is no old socket.
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         try:
             probe.connect(path)

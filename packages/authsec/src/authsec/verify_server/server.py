@@ -24,9 +24,7 @@ from authsec.verify_server.fastcgi import FastCgi
 from authsec.verify_server.http import VerifyApp
 from authsec.verify_server.listen_address import ListenAddress, address_of
 
-KEEP_ALIVE_SECONDS: Final = (
-    75  # longer than nginx keeps a connection by default, so that it is never closed under a request
-)
+KEEP_ALIVE_SECONDS: Final = 75  # nginx closes idle connections earlier by default, so none closes during a request
 FINISH_SECONDS: Final = 1
 
 
@@ -69,7 +67,7 @@ def run(settings: ServerSettings, say: Callable[[str], None]) -> NoReturn:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, server.end)
         loop.run_until_complete(server.serve_on(listener, fastcgi))
-    # A thread may be waiting for the authority, for seconds, and Python waits for its threads. It could lose nothing.
+    # A normal exit waits for all threads, and one may wait seconds for the authority. An immediate exit loses nothing.
     sys.stderr.flush()
     os._exit(0)
 
@@ -103,8 +101,8 @@ class VerifyServer(uvicorn.Server):
         config = uvicorn.Config(
             VerifyApp(self._gates, self._health),
             lifespan="off",
-            ws="none",  # an upgrade is asked about like any other request
-            proxy_headers=False,  # nobody's address decides anything here
+            ws="none",  # A WebSocket upgrade is verified like any other request.
+            proxy_headers=False,  # No decision depends on the caller's address.
             server_header=False,
             access_log=False,
             log_config=None,
@@ -115,12 +113,13 @@ class VerifyServer(uvicorn.Server):
 
     async def serve_on(self, listener: socket.socket, fastcgi: socket.socket | None) -> None:
         """Serve on these sockets until `end` is called."""
-        # What the first token would have to wait for is begun at once. Whatever is in the way, the verifiers log.
+        # Fetch keys and revocations now, so that the first token does not wait for them. The verifiers log failures.
         begun = asyncio.get_running_loop().run_in_executor(None, self._health)
         asked = None if fastcgi is None else await asyncio.start_server(FastCgi(self._gates).serve, sock=fastcgi)
         await self.serve(sockets=[listener])
         if asked is not None:
-            asked.close()  # and not waited for: a connection that says nothing would hold up the end
+            # Do not wait for the close: a silent connection would delay the end.
+            asked.close()
         begun.cancel()
 
     def end(self, *_signal: object) -> None:

@@ -22,15 +22,13 @@ from authsec.verifier.revocations.follower import Run
 
 _log = logging.getLogger("authsec.verifier")
 
-POLL_PAUSE: Final = 1.0  # seconds between two pages, where no stream gets through
-STREAM_AGAIN: Final = 60.0  # after which a stream is tried again
-STREAM_SOON: Final = 5.0  # the same, where there was only no place for one
-PAGE: Final = 1000  # entries
-_CUT_TOO_OFTEN: Final = (
-    3  # streams in a row, each cut before it was SILENCE old: somebody on the way does not like them
-)
+POLL_PAUSE: Final = 1.0  # seconds between two pages, if streams do not work
+STREAM_AGAIN: Final = 60.0  # seconds after which a stream is tried again
+STREAM_SOON: Final = 5.0  # the same, if the authority had too many streams
+PAGE: Final = 1000  # entries in one page
+_CUT_TOO_OFTEN: Final = 3  # streams in a row that were interrupted within SILENCE seconds, probably by a proxy
 
-SILENCE: Final = 10.0  # seconds; the authority says something every five
+SILENCE: Final = 10.0  # seconds; the authority sends a message every five seconds
 _CONNECTING: Final = 5.0
 _HEADERS: Final = {
     "Accept": "text/event-stream", "Accept-Encoding": "identity", "Cache-Control": "no-cache",
@@ -67,7 +65,7 @@ class AuthoritySource:
         self._pages_until = 0.0
 
     def follow(self, run: Run) -> float:
-        if not run.settled:  # a page is there at once, whatever is on the way; the first token waits for it
+        if not run.settled:  # A page works even where streams are blocked, and the first token waits for it.
             self.catch_up(run)
             return 0.0
         if self._clock.monotonic() < self._pages_until:
@@ -118,10 +116,11 @@ class AuthoritySource:
             for octets in stream.messages(f"{where}?since={run.feed.sequence}", said):
                 run.take(octets)
                 self.on_batch(run, octets)
-                self._where = where  # which was right a moment ago, should the stream break
+                # The address was right, so use it again if the stream is interrupted.
+                self._where = where
                 if run.is_over:
                     return
-                if self._headers() != said:  # another verifier has come, or one has gone: the authority shall know
+                if self._headers() != said:  # The verifiers have changed. A new request tells the authority.
                     return
         except StreamUnavailable:
             self._cut = 0
@@ -181,7 +180,7 @@ class Stream:
             raise StreamUnavailable(f"the feed {url} was silent for {SILENCE:g} seconds") from None
         except exceptions.HTTPError as error:
             raise DocumentRefused(f"the feed {url} cannot be followed: {failure_text(error)}") from None
-        except ConfigError as error:  # the proxy's, which is only looked at now
+        except ConfigError as error:  # The proxy setting is read only here, and is invalid.
             raise DocumentRefused(f"the feed {url} cannot be followed: {error}") from None
 
     def _read(self, url: str, response: urllib3.BaseHTTPResponse) -> Iterator[bytes]:
@@ -191,14 +190,14 @@ class Stream:
             for message in messages.split(piece):
                 yield message
                 deadline = self._clock.monotonic() + SILENCE
-            if self._clock.monotonic() >= deadline:  # the socket's own limit starts anew with every byte that drips in
+            if self._clock.monotonic() >= deadline:  # The socket's own timeout starts again with every byte.
                 raise StreamUnavailable(f"the feed {url} sent no complete message for {SILENCE:g} seconds")
 
     def stop(self) -> None:
         """Interrupt the wait for the next message."""
         response = self._response
         if response is not None:
-            with suppress(OSError, ValueError, RuntimeError):  # it has just ended by itself
+            with suppress(OSError, ValueError, RuntimeError):  # the connection has just ended
                 response.shutdown()
 
     def forget(self) -> None:

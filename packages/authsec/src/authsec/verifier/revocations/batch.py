@@ -13,14 +13,14 @@ from authsec import strict_json
 from authsec.jose import JoseError, parse_compact
 from authsec.verifier.key_set import KeySource
 
-MOST_BYTES: Final = 4 * 1024 * 1024  # some 25,000 entries
+MOST_BYTES: Final = 4 * 1024 * 1024  # about 25,000 entries
 OLDEST_HEAD: Final = 60  # seconds
-LEEWAY: Final = 30  # seconds by which the clocks of authority and API may differ, either way
-_TYPE: Final = "authsec-revocations+jwt"  # no token has it, and a head is none
+LEEWAY: Final = 30  # seconds by which the clocks of authority and API may differ
+_TYPE: Final = "authsec-revocations+jwt"  # the `typ` of a head; no token has this `typ`
 _ALGORITHMS: Final = frozenset({"EdDSA"})
 
 KINDS: Final = frozenset({"client", "delegation", "role", "proof", "source", "key", "token"})
-Subject = tuple[str, str]  # its kind and its id; of a role the hash of its name
+Subject = tuple[str, str]  # the kind and the id; for a role, the hash of its name
 
 
 class BatchRefused(Exception):
@@ -162,7 +162,8 @@ def _check_head(head: Mapping[str, Any], issuer: str, now: float) -> None:
         raise BatchRefused(f"the head of a batch lacks one of {', '.join(counts)} and snapshot")
     if not isinstance(head.get("follows"), str):
         raise BatchRefused("the head of a batch does not say which entry it follows")
-    if head["iat"] < now - OLDEST_HEAD - LEEWAY:  # a recording, played to hide what came after it
+    if head["iat"] < now - OLDEST_HEAD - LEEWAY:
+        # The attack: somebody sends an old batch again to hide newer revocations.
         raise BatchRefused(
             "the head of a batch is too old: if the authority runs, synchronise the clocks of the authority and the API"
         )
@@ -179,7 +180,7 @@ def _check_order(batch: Batch, asked: int) -> None:
     if batch.snapshot:
         if numbers != sorted(set(numbers)) or (numbers and numbers[-1] > batch.through):
             raise BatchRefused("the entries of a snapshot are not in order")
-        if batch.through != (numbers[-1] if numbers else 0):  # by that entry the next batch is known to follow
+        if batch.through != (numbers[-1] if numbers else 0):  # The next batch is checked against this entry.
             raise BatchRefused("a snapshot lacks its last entry")
     elif batch.since != asked:
         raise BatchRefused("a batch does not start at the end of the previous one")
@@ -195,7 +196,8 @@ def entry_of(value: object) -> Entry:
         raise BatchRefused("an entry is not an object")
     kind, subject, at = value.get("kind"), value.get("subject"), value.get("at")
     sequence, version = value.get("sequence"), value.get("version")
-    if not isinstance(kind, str) or kind not in KINDS:  # what it ends we could not tell, and would go on accepting
+    if not isinstance(kind, str) or kind not in KINDS:
+        # With an unknown kind, this API would still accept the revoked tokens.
         raise BatchRefused("an entry is of a kind that this version of authsec does not know")
     if not isinstance(subject, str) or not subject or not is_count(sequence) or not is_count(version):
         raise BatchRefused("an entry lacks its subject, sequence or version")

@@ -16,8 +16,8 @@ from authsec.verifier.revocations.state import Feed
 
 SHORTEST_PAUSE: Final = 0.1  # seconds before the second try
 LONGEST_PAUSE: Final = 2.0
-_BUSY_TRIES: Final = 4  # a second or so, before those who wait for the first try are told that it failed
-LIVED: Final = 1.0  # seconds: what was well for so long did not fail again, but anew
+_BUSY_TRIES: Final = 4  # tries of about a second in total, before the first try is reported as failed
+LIVED: Final = 1.0  # seconds: a longer run counts as a success, so the pauses start again at the shortest
 
 _FAILURES: Final = (DocumentRefused, BatchRefused, KeysUnavailable)
 
@@ -37,7 +37,7 @@ class Follower:
         self._leases = leases
         self._clock = clock
         self._jitter = jitter
-        self._following: bool  # from a thread's start to its end: asked for each token, so not asked of the thread
+        self._following: bool  # whether the thread runs; read for each token, and faster than `Thread.is_alive`
         self._thread: threading.Thread | None
         self._starting: threading.Lock
         self._reset()
@@ -72,7 +72,7 @@ class Follower:
             self._following = True
             try:
                 thread.start()
-            except RuntimeError:  # the interpreter is ending, or a limit is reached
+            except RuntimeError:  # No thread can start: the interpreter is ending, or a limit is reached.
                 self._following = False
                 run.fail("no thread can be started")
             else:
@@ -126,7 +126,7 @@ class Follower:
             run.connected = False
             self._source.close()
         finally:
-            self._following = False  # last: another thread must not find the source in use
+            self._following = False  # Last, because a new thread may use the source from now on.
 
     def _keep_following(self, run: Run) -> None:
         tries = busy = 0
@@ -143,7 +143,7 @@ class Follower:
                 busy += isinstance(error, DocumentBusy)
                 if run.settled or not isinstance(error, DocumentBusy) or busy > _BUSY_TRIES:
                     run.fail(str(error))
-            except Exception as error:  # noqa: BLE001 - the thread must live on, and the feed grows old meanwhile
+            except Exception as error:  # noqa: BLE001 - the thread must not end; without batches, the feed becomes stale
                 pause = LONGEST_PAUSE
                 run.fail(f"following the feed failed inside the program ({type(error).__name__})")
             tries += 1

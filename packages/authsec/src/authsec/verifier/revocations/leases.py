@@ -1,4 +1,4 @@
-"""Leases on the feed: one for each verifier that needs it, and the headers that name the verifiers' APIs."""
+"""Leases on the feed, one for each verifier; and the request headers that name the verifiers' APIs."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Final
 from weakref import WeakValueDictionary
 
-MOST_AUDIENCES: Final = 16  # that the authority reads
-LONGEST_AUDIENCE: Final = 255  # characters; it knows no longer one
+MOST_AUDIENCES: Final = 16  # the most audiences that the authority reads from one request
+LONGEST_AUDIENCE: Final = 255  # characters; no API identifier at the authority is longer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,8 +28,8 @@ class LeaseTerms:
 class Lease:
     """One verifier's lease on the feed.
 
-    The follower stops when the last lease ends. So only the verifier may refer to its lease. `credential` is the
-    credential by which the authority identifies the API, or None.
+    A lease ends when it is garbage-collected, so only the verifier may refer to it. The follower stops after the last
+    lease. `credential` is the credential by which the authority identifies the API, or None.
     """
 
     __slots__ = ("__weakref__", "credential", "terms")

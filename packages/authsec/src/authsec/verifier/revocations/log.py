@@ -13,7 +13,7 @@ from authsec.verifier.revocations.state import Feed
 
 _log = logging.getLogger("authsec.verifier")
 
-_SHORT: Final = 2.0  # seconds: a stream that is cut and back by then, as when a server restarts, troubles nobody
+_SHORT: Final = 2.0  # seconds: shorter failures, such as a server's restart, are not logged
 
 
 class FeedLog:
@@ -29,10 +29,10 @@ class FeedLog:
         self._clock = clock
         self._lock = threading.Lock()
         self._why = "the feed is silent"
-        self._began: Moment | None = None  # when the failure did; None while there is none
-        self._unlogged = False  # whether there is something about it to log
-        self._logged = False  # whether anything about it was logged
-        self._outdated_before: set[LeaseTerms] = set()  # whose revocations are too old, as was logged
+        self._began: Moment | None = None  # the start of the failure; None without a failure
+        self._unlogged = False  # whether the current failure is not logged yet
+        self._logged = False  # whether a line about the failure was logged
+        self._outdated_before: set[LeaseTerms] = set()  # the verifiers whose stale revocations were logged
 
     def record_failure(self, why: str) -> None:
         """Record that the feed cannot be followed, for the reason `why`.

@@ -16,7 +16,8 @@ from authsec.verifier.revocations.leases import Lease, LeaseTerms
 Policy = Literal["fail_closed", "introspect", "until_exp"]
 
 PATIENCE: Final = 5.0  # seconds that the first caller waits for the feed
-SHORTEST_STALE: Final = 10  # seconds: below two heads' distance every hiccup would refuse everything
+# Seconds. The authority signs a head every five seconds: one late head must not make the feed stale.
+SHORTEST_STALE: Final = 10
 RETRY_AFTER: Final = 5
 
 
@@ -24,10 +25,9 @@ RETRY_AFTER: Final = 5
 class FeedHealth:
     """The state of the feed. `age` is the seconds since the feed was last complete, or None if it never was.
 
-    `role` is a text for operators. Its first word is `follows` if this process follows the authority. The first
-    word is `reads` if it reads the file of another worker. The first word is `asks` if that file is silent, and
-    this process therefore fetches from the authority. `introspection` is None, except if the policy is to
-    introspect tokens while the feed is stale.
+    `role` is a text for operators. The first word is `follows` if this process follows the authority, and `reads` if it
+    reads the file of another worker. The first word is `asks` if that file is silent and this process fetches from the
+    authority. `introspection` is None, except if the policy is to introspect tokens while the feed is stale.
     """
 
     age: float | None
@@ -76,9 +76,9 @@ def check_policy(revocations: object) -> None:
     """Check the name of the policy. Raises `ConfigError` for an unknown name, because a guess could weaken security."""
     if isinstance(revocations, str) and revocations not in get_args(Policy):
         raise ConfigError(
-            'revocations= is "fail_closed" (while revocations are not known, no token is accepted), "introspect" '
-            '(the authority is then asked about each token) or "until_exp" (tokens are then accepted until they '
-            "expire)",
+            'revocations must be "fail_closed", "introspect" or "until_exp". While revocations are not known, '
+            '"fail_closed" accepts no token, "introspect" asks the authority about each token, and "until_exp" '
+            "accepts tokens until they expire.",
             reason="revocations_invalid",
         )
 
@@ -87,12 +87,12 @@ class NoRevocations:
     """Neither a feed nor revocations: a token is valid until it expires."""
 
     settled = True
-    current = True  # whoever chose this relies on expiry
+    current = True  # With this policy, only the expiry ends a token.
 
     def settle(self) -> None:
         """Do nothing: there is no feed to wait for."""
 
-    def ended(self, subjects: Iterable[Subject], version: int) -> bool:  # noqa: ARG002 - nobody tells us
+    def ended(self, subjects: Iterable[Subject], version: int) -> bool:  # noqa: ARG002 - no revocations are known
         return False
 
     def introspect(self, token: str, claims: Mapping[str, Any]) -> None:
@@ -152,7 +152,7 @@ class FollowedRevocations:
     def current(self) -> bool:
         return self._feed.age() <= self._oldest
 
-    def introspect(self, token: str, claims: Mapping[str, Any]) -> None:  # noqa: ARG002 - no token counts
+    def introspect(self, token: str, claims: Mapping[str, Any]) -> None:  # noqa: ARG002 - every token is refused
         self._follower.log_lasting_failure()
         age = self._feed.age()
         known = "were never known" if age == math.inf else f"were last known {age:.0f} seconds ago"

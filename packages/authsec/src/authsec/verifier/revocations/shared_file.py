@@ -22,7 +22,7 @@ from authsec.verifier.revocations.batch import MOST_BYTES
 _MEMBER: Final = "authsec_revocations_of"
 _LONGEST_HEADER: Final = 4096
 
-LARGEST: Final = 1024 * 1024  # bytes, after which a new file takes the place of the old one
+LARGEST: Final = 1024 * 1024  # bytes; a larger file is replaced by a new file
 _PIECE: Final = 1024 * 1024
 
 
@@ -105,7 +105,7 @@ def open_private(path: Path, flags: int) -> int:
 
 
 def shared_file_at(path: str | os.PathLike[str] | None, issuer: str) -> SharedFile | None:
-    """Return the shared file at `path` or, without a `path`, the one that the environment names; None without both.
+    """Return the shared file at `path`, or else at the path in the environment. Without both paths, return None.
 
     Raises `ConfigError`, with a remedy, for a path that workers cannot share.
     """
@@ -143,7 +143,7 @@ def _check_folder(folder: Path) -> None:
         ) from None
     if not stat.S_ISDIR(its.st_mode):
         raise SharedFileUnusable(f"{folder} is not a folder")
-    if its.st_mode & 0o022:  # also where only the owner of a file may delete it: others could put theirs there first
+    if its.st_mode & 0o022:  # The sticky bit does not help: another user could create the file first.
         raise SharedFileUnusable(
             f"{folder} can be written by others (mode {stat.S_IMODE(its.st_mode):04o}), who could hide "
             "revocations. Name a file in a folder that only the workers' user can open (mode 700)"
@@ -174,10 +174,10 @@ class SharedFileWriter:
         fd = self._in_place()
         if fd is None or self._size > LARGEST:
             fd = self._begin()
-        line = octets.replace(b"\r", b" ").replace(b"\n", b" ") + b"\n"  # JSON's strings hold neither
+        line = octets.replace(b"\r", b" ").replace(b"\n", b" ") + b"\n"  # JSON strings contain no raw line breaks
         try:
             _write(fd, line)
-        except OSError:  # perhaps in the middle of the line
+        except OSError:  # The line may be incomplete.
             self.end()
             raise
         self._size += len(line)
@@ -195,7 +195,7 @@ class SharedFileWriter:
         self.end()
         self._check_old()
         replacement = self._file.replacement
-        replacement.unlink(missing_ok=True)  # of one who was killed while making it
+        replacement.unlink(missing_ok=True)  # left behind by a worker that was killed
         fd = open_private(replacement, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL)
         try:
             _write(fd, self._file.header)
@@ -210,9 +210,9 @@ class SharedFileWriter:
         try:
             old = open_private(self._file.path, os.O_RDONLY)
         except FileNotFoundError:
-            return  # there is none to be careful of
+            return  # There is no old file.
         try:
-            self._file.check_header(old)  # what is not ours is not deleted
+            self._file.check_header(old)  # A file of another program must not be replaced.
         finally:
             os.close(old)
 
@@ -227,7 +227,8 @@ class SharedFileWriter:
         try:
             there = os.stat(self._file.path, follow_symlinks=False)
         except FileNotFoundError:
-            return None  # deleted: it is made anew
+            # The file was deleted; the caller creates a new file.
+            return None
         if not os.path.samestat(os.fstat(self._fd), there):
             self.end()
             raise SharedFileReplaced
@@ -258,7 +259,8 @@ class SharedFileReader:
     def lines(self) -> Iterator[bytes]:
         """Yield the lines that were added since the last call. Raises `OSError` or `SharedFileUnusable`."""
         if self._fd is not None:
-            replaced = self._replaced(self._fd)  # asked first: nothing is added to a file any more that was replaced
+            # Check this before the read, because a replaced file gets no more lines.
+            replaced = self._replaced(self._fd)
             yield from self._added()
             if not replaced:
                 return
@@ -279,7 +281,7 @@ class SharedFileReader:
         try:
             fd = open_private(self._file.path, os.O_RDONLY)
         except FileNotFoundError:
-            return  # nobody records yet
+            return  # no worker writes yet
         try:
             self._file.check_header(fd)
         except BaseException:
@@ -299,6 +301,6 @@ class SharedFileReader:
             self._at += len(piece)
             *lines, self._rest = (self._rest + piece).split(b"\n")
             yield from lines
-            if len(self._rest) > MOST_BYTES:  # no batch is so long: it is passed on to be refused
+            if len(self._rest) > MOST_BYTES:  # No batch is so long. The reader of the batch refuses the text.
                 yield self._rest
                 self._rest = b""

@@ -22,7 +22,8 @@ from authsec.verifier.revocations.workers import SharedFileSource
 
 _Key = tuple[str, str | None, Clock, SharedFile | None]
 
-_RANDOM: Final = random.SystemRandom()  # the sequence of `random`, which a program may have seeded, is not ours to move
+# The module `random` may be seeded by the program. This generator does not affect that sequence.
+_RANDOM: Final = random.SystemRandom()
 _followers: Final[WeakValueDictionary[_Key, Follower]] = WeakValueDictionary()
 
 
@@ -69,5 +70,5 @@ def _forked() -> None:
         follower.forked()
 
 
-if hasattr(os, "register_at_fork"):  # there is none on Windows, and no fork
+if hasattr(os, "register_at_fork"):  # Windows has no fork.
     os.register_at_fork(after_in_child=_forked)

@@ -13,7 +13,7 @@ from authsec.verifier.revocations.batch import BEGINNING, LEEWAY, Batch, BatchRe
 
 _log = logging.getLogger("authsec.verifier")
 
-KEPT: Final = 7 * 86_400 + 3600  # seconds: no token lives longer than seven days, whatever an authority is set to
+KEPT: Final = 7 * 86_400 + 3600  # seconds: no authority issues tokens for more than seven days
 _BETWEEN_CLEARINGS: Final = 3600
 _KEY: Final = "key"
 
@@ -21,9 +21,9 @@ _KEY: Final = "key"
 class Feed:
     """Applies batches in order, and measures the age of the known revocations.
 
-    Each batch has a signed head. The age counts from the newest head that reported no further entries. Each head
-    counts only once. If a head arrives late, its delay is added to the age. So an attacker who delays or replays
-    batches makes the feed stale.
+    Each batch has a signed head. The age is the time since the newest head that reported no further entries. A repeated
+    head does not reset the age. If a head arrives late, its delay is added to the age. So an attacker who delays or
+    replays batches makes the feed stale.
     """
 
     def __init__(self, issuer: str, keys: KeySource, clock: Clock) -> None:
@@ -59,7 +59,8 @@ class Feed:
             return False
         self._check_history(batch)
         if batch.signed_at > self._signed_at or batch.last > self.sequence:
-            if batch.last < self.sequence and not batch.snapshot:  # what it begins with need not be what is known here
+            if batch.last < self.sequence and not batch.snapshot:
+                # `read_batch` also accepts a batch that begins earlier, so the end of the feed is checked here.
                 raise BatchRefused("the feed went backwards")
             self._apply(batch, now)
         return batch.complete
@@ -126,7 +127,7 @@ class RevocationState:
 
     def __init__(self) -> None:
         self.reached = BEGINNING
-        self.revoked_keys = 0  # how many keys have been named as revoked
+        self.revoked_keys = 0  # the number of revoked keys so far
         self._endings: dict[Subject, _Ending] = {}
         self._cleared = 0
 
@@ -134,7 +135,7 @@ class RevocationState:
         """Apply a batch. `read_batch` must have accepted the batch for the current position."""
         for entry in batch.entries:
             self._add(entry)
-        # Last: until then the batch is asked for again.
+        # The last step: after an interruption, the same batch is requested again.
         if batch.snapshot or batch.through >= self.reached.sequence:
             self.reached = batch.reaches
         if batch.signed_at - self._cleared >= _BETWEEN_CLEARINGS:
@@ -143,7 +144,8 @@ class RevocationState:
             self._endings = {
                 subject: ending
                 for subject, ending in self._endings.items()
-                if ending.at >= oldest or subject[0] == _KEY  # who has somebody's key can sign with it at any time
+                # A thief of a key can sign tokens at any time.
+                if ending.at >= oldest or subject[0] == _KEY
             }
 
     def reset(self) -> None:
@@ -165,6 +167,6 @@ class RevocationState:
     def _add(self, entry: Entry) -> None:
         known = self._endings.get(entry.subject, _Ending(0, 0.0))
         self.revoked_keys += entry.subject[0] == _KEY and entry.subject not in self._endings
-        # Whoever has stolen a key writes into a token whatever version would help.
+        # The attack: a thief of the key writes a high version into a token.
         below = math.inf if entry.subject[0] == _KEY else entry.version
         self._endings[entry.subject] = _Ending(max(known.below, below), max(known.at, entry.at))

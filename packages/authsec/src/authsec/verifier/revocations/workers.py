@@ -32,11 +32,13 @@ if sys.platform != "win32":
 
 _log = logging.getLogger("authsec.verifier")
 
-LOOK_PAUSE: Final = 0.1  # seconds between two looks at the file
-SHORTEST_PATIENCE: Final = 7.0  # seconds without news after which the authority is asked; it speaks every five
-SPREAD: Final = 2.0  # by which the patience of workers differs, so that not all of them ask at once
+LOOK_PAUSE: Final = 0.1  # seconds between two reads of the file
+SHORTEST_PATIENCE: Final = 7.0  # seconds of silence before a request to the authority, which sends a message every five
+# The patience of workers differs by up to this many seconds, so not all workers send requests at once.
+SPREAD: Final = 2.0
 
-# A fork copies descriptors. A child that did not know of one of the lock would hold it for as long as it lives.
+# A fork copies descriptors. Without this guard, a child could keep the lock file open without knowing, and keep the
+# lock.
 _lock_guard = threading.Lock()
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(
@@ -109,11 +111,13 @@ class SharedFileSource:
     def _read(self, run: Run) -> float:
         if not run.settled:
             self._heard = self._clock.monotonic()
-            self._reader.begin()  # first, so that nothing is missed between the page and what is recorded then
+            # The read starts before the page is fetched, so no batch in between is missed.
+            self._reader.begin()
             self._authority.catch_up(run)
         self._apply_shared(run)
         now = self._clock.monotonic()
-        silent = max(now - self._heard, run.feed.age()) > self._patience  # also where all it says comes late
+        # If all batches in the file arrive late, the file is treated as silent too.
+        silent = max(now - self._heard, run.feed.age()) > self._patience
         run.role = f"asks the authority: {self._file.path} is silent" if silent else f"reads {self._file.path}"
         if (silent or self._lacking) and now - self._asked >= POLL_PAUSE:
             self._asked = now
@@ -150,7 +154,7 @@ class SharedFileSource:
 
     def _warn(self, error: OSError | SharedFileUnusable) -> None:
         why = f"{self._file.path}: {error.strerror}" if isinstance(error, OSError) else str(error)
-        if why != self._trouble:  # once, however often it is tried again
+        if why != self._trouble:  # Log the same failure only once.
             _log.warning("revocations cannot be shared between the workers of this host: %s", why)
         self._trouble = why
 
@@ -183,17 +187,20 @@ class Election:
         if fd is not None:
             os.close(fd)
 
-    forget = resign  # of a child: to close it frees nothing, since the parent has it open as well
+    # In a forked child, this keeps the lock, because the parent also has the file open.
+    forget = resign
 
     def _taken(self) -> int | None:
         fd = open_private(self._file.lock, os.O_RDWR | os.O_CREAT)
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
             there = os.stat(self._file.lock, follow_symlinks=False)
-            if os.path.samestat(os.fstat(fd), there):  # else somebody has deleted it meanwhile, and others lock another
+            if os.path.samestat(os.fstat(fd), there):
+                # Otherwise the lock file was deleted, and other workers lock a new file.
                 return fd
         except (BlockingIOError, FileNotFoundError):
-            pass  # another was elected, or the file has just gone: the next look tries again
+            # Another worker has the lock, or the lock file was just deleted. The next call tries again.
+            pass
         except BaseException:
             os.close(fd)
             raise
