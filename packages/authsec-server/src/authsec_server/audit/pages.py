@@ -255,7 +255,7 @@ def _read(connection: Connection, statement: Select[Any], sizes: Sequence[Size] 
 
 
 def _hashed(row: Row[Any] | int) -> Recorded:
-    """Return the event in this row with the present hash of the row. Callers compare the hash with the event's seal."""
+    """Return the event in this row with the current hash of the row. Callers compare the hash with the event's seal."""
     if isinstance(row, int):
         return stand_in(row)
     its = row._asdict()

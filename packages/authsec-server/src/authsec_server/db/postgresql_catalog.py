@@ -384,7 +384,7 @@ def skipped_sentences(connection: Connection, schema: int, skipped: Iterable[Ski
 
 
 def _grants(tables: list[Any]) -> str:
-    """Return the statements that allow the role to read the present tables and future ones."""
+    """Return the statements that allow the role to read the existing tables and future ones."""
     first = tables[0]
     owners = " ".join(
         f"ALTER DEFAULT PRIVILEGES FOR ROLE {owner} IN SCHEMA {first.schema} GRANT SELECT ON TABLES TO {first.role};"

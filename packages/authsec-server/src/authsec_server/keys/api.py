@@ -201,7 +201,7 @@ def sealing_key_operations(keys: SealingKeys, *, issuer: str) -> list[AnyOperati
     async def replace(call: Call[NoBody]) -> SealKeyReplaced:
         """Replace the sealing key of the audit log.
 
-        The present key signs a record that names the new key.
+        The current key signs a record that names the new key.
         """
         rehearsed = call.dry_run is not None
         kid, before = await call.change(lambda tx, act: keys.replace(tx, act, issuer=issuer, rehearsed=rehearsed))

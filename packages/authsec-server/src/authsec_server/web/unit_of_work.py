@@ -81,7 +81,7 @@ class UnitOfWork:
         """
 
         def count(tx: Tx) -> None:
-            # The present time: the minute of the request's start may be sealed already.
+            # The current time: the minute of the request's start may be sealed already.
             self.count_refusal(tx, replace(act, now=self.now()), why, operation)
 
         try:

@@ -46,7 +46,7 @@ class ScratchLeaf:
 
     - `position`, `number`, `hash` and `leaf_copies` describe the leaf.
     - `copies` is the number of events with this number, 0 if there is none.
-    - `leaf` is the present hash of the event, and `at` is its time. Both are None if the event is unreadable.
+    - `leaf` is the current hash of the event, and `at` is its time. Both are None if the event is unreadable.
     - `stays`: no drop removes the event.
     - `in_range`: the event number is within the stored number range of its hour.
     - `valid`: AuthSec could have written the event.

@@ -131,7 +131,7 @@ def _one_of(kind: type[E], text: str) -> E | None:
 
 VERSION = "(the authority version when the token is requested)"
 """A placeholder. Creating a delegation raises the authority version, so no token of the delegation can have the
-present version."""
+current version."""
 _LAST = "~"  # an id that sorts after every real id; NOT_YET sorts before
 
 
