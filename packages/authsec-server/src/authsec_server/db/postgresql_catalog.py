@@ -145,8 +145,9 @@ def _pinned(connection: Connection) -> str:
 def hold_tables(connection: Connection, names: Iterable[str]) -> None:
     """Lock these tables until the transaction ends, so that nobody can give their names to other tables.
 
-    A table that is missing or that the role may not read is left out: later checks report it. Raises `Unavailable` for
-    a table that others have locked: each later check would wait again, and its failure would look like damage.
+    Tables that are missing, or that the role may not read, are left out. Later checks report such tables. Raises
+    `Unavailable` for a table that others have locked: each later check would wait again, and its failure would look
+    like damage.
     """
     pinned = _pinned(connection)
     if not pinned:

@@ -50,7 +50,7 @@ class Settings:
 
 
 def read_settings() -> Settings:
-    """Read the agent's settings from the environment, and report all problems at once."""
+    """Read the agent's settings from the environment, and report all problems together."""
     misspelt = _misspelt()
     try:
         config = AuthSecConfig.from_env()

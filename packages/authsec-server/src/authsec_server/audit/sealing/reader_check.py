@@ -244,7 +244,7 @@ class ReaderCheck:
         return self._fitting(self._proved.in_order_of_sealing(wanted, _PAGE))
 
     def _fitting(self, expected: list[ShownEvent]) -> list[ShownEvent]:
-        """Return the first of these events: as many as a reader loads into memory at once."""
+        """Return the first of these events: as many as a reader loads into memory together."""
         return expected[: len(numbers_fitting(self._tx.connection, [each.number for each in expected]))]
 
     def _followers(self) -> None:
