@@ -356,8 +356,7 @@ def _grant(
             details=f"Not delegated for {' '.join(sorted(audience))}: {elsewhere or 'any action'}.",
         )
     sources = {authority.delegation.id: authority for authority in drawn.values()}
-    most = most_actions(2 * len(sources))
-    if len(drawn) > most:
+    if len(drawn) > (most := most_actions(2 * len(sources))):
         return Denied(
             reason=Reason.INVALID_SCOPE,
             details=f"{len(drawn):,} actions are too many for one token. The limit is {most:,}. Name only the needed "

@@ -50,7 +50,7 @@ PAGE = 50
 SORTS = (
     (DelegationSort.NEWEST, "Newest first"),
     (DelegationSort.OLDEST, "Oldest first"),
-    (DelegationSort.ENDS, "Ends first"),
+    (DelegationSort.ENDS, "Earliest end date first"),
 )
 UNUSED = "unused"
 """A filter that is chosen like a state: live for a month, and never used."""
