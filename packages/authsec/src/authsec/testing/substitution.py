@@ -45,7 +45,7 @@ class _ExpectedInTests(Expected):
 
 
 class _Unproved:
-    """A credential source without a proof. So a throwaway authority never receives a real proof of this machine."""
+    """A credential source without a proof. A throwaway authority must not receive a real proof of this machine."""
 
     def proof(self, request: ProofRequest) -> Proof | None:  # noqa: ARG002 - there is no proof for any request
         return None
