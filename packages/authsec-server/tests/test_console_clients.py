@@ -303,7 +303,7 @@ def test_many_are_disabled_after_being_asked(door: TestClient, opened: House) ->
     chosen = [("client", each) for each in (busy, idle, off, "0" * 36, busy)]
     page = get(door, f"{LIST}/disable?{urlencode(chosen)}")
     assert "2 clients get no new token until somebody enables them" in page.text
-    assert "1 live token ends" in page.text
+    assert "1 live token is revoked" in page.text
     assert "2026-11-25 13:00:00 UTC" in page.text
     assert "Disabled already: Off." in page.text
     assert stored(door, "busy")["enabled"]

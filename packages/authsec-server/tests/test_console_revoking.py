@@ -49,7 +49,7 @@ def test_a_token_is_ended_from_its_event(door: TestClient, opened: House, token:
     assert "1 live token" in asked.text
     assert "token.revoked" not in kinds(opened)
     done = asked.form(f"/console/activity/{issued.id}/end-token").send(reason="Seen in a chat").follow()
-    assert "The token has ended." in done.text
+    assert "The token is revoked." in done.text
     assert "End this token…" not in done.links
     assert "revoked just now" in done.text
     assert kinds(opened)[-1] == "token.revoked"
@@ -127,7 +127,7 @@ def test_what_others_have_changed_since_is_shown_and_ends_if_that_is_meant(
     door.post(f"{path}/disable")
     page = get(door, f"/console/administrators/keys/{key['id']}/grants")
     assert "has no trust delegations to revoke." in page.text
-    assert "Later changed by others" in page.text
+    assert "Changed by others after " in page.text
     assert "Changed last by" in page.text
     assert "Disabled local operator" in page.text
     page = get(door, page.links["revoke these as well…"])

@@ -40,13 +40,13 @@ def test_what_was_missing_is_named_and_the_smaller_request() -> None:
     detail = {"actions": ["customers:delete", "customers:read"], "missing": ["customers:delete"]}
     found = remedy(Reason.ACTION_NOT_ALLOWED, detail | {"smaller": ["customers:read"]})
     assert found.text == (
-        "Not delegated to the agent: customers:delete. Allow it in a trust delegation, or have the agent request "
-        "less: scope=customers:read would have been granted."
+        "Not delegated to the agent: customers:delete. Allow it in a trust delegation, or remove it from the "
+        "agent's request. scope=customers:read would have been granted."
     )
     assert (found.place, found.scope) == (Place.DELEGATIONS, "customers:read")
     assert remedy(Reason.ACTION_NOT_ALLOWED, detail).text == (
-        "Not delegated to the agent: customers:delete. Allow it in a trust delegation, or have the agent not "
-        "request it."
+        "Not delegated to the agent: customers:delete. Allow it in a trust delegation, or remove it from the "
+        "agent's request."
     )
     typed = {"missing": ["customers:raed"], "unknown": ["customers:raed"], "smaller": []}
     assert remedy(Reason.ACTION_NOT_ALLOWED, typed).text == (

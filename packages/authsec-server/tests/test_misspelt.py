@@ -75,8 +75,8 @@ MISTYPED = {
     "admin disable bob@exmple.com": "There is no administrator 'bob@exmple.com'. The nearest is bob@example.com.",
     "admin disable nobody@example.com": "There is no administrator 'nobody@example.com'. See the list",
     "admin setup-url --email bob@exmple.com": "There is no administrator 'bob@exmple.com'. See the list",
-    "roles create X --action a:b,c:d": "a comma does not separate actions. An action is resource:action, lower-case "
-    "letters, digits, '.', '_' and '-', e.g. customers:read. Give --action once for each value.",
+    "roles create X --action a:b,c:d": "a comma does not separate actions. An action has the form resource:action, "
+    "with lower-case letters, digits, '.', '_' and '-', e.g. customers:read. Give --action once for each value.",
     "audit list --kind token": "There is no event kind 'token'. Did you mean `token.`? "
     "It matches all kinds that begin with `token.`",
     "admin revoke-key automaton --yes": "There is no admin key 'automaton'. The nearest is automation.",

@@ -109,7 +109,7 @@ def test_nobody_asks_without_an_admin_key(house: Callable[..., House]) -> None:
 def test_the_pages_say_who_learns_of_it_and_who_does_not(its: House, door: TestClient, agent: str) -> None:
     ending = get(door, f"/console/clients/{agent}/disable").text
     for page in (ending, get(door, f"/console/clients/disable?client={agent}").text):
-        assert "3 live tokens end." in page
+        assert "3 live tokens are revoked." in page
         assert (
             "Billing does not follow the revocation feed (never seen): "
             "this API may accept these tokens until 13:00 UTC." in page

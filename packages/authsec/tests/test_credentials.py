@@ -195,7 +195,7 @@ def test_a_refused_proof_is_named(tmp_path: Path, key_file: Path, make_client: M
         make_client(credential=KeyFile(other)).get_delegation_token()
     assert caught.value.reason == "attestation_invalid"
     assert f"The proof came from: key file {other}" in str(caught.value)
-    assert "An unattested agent needs no key: unset AUTHSEC_AGENT_KEY_FILE" in str(caught.value)
+    assert "In that case, unset AUTHSEC_AGENT_KEY_FILE" in str(caught.value)
 
 
 def test_another_kind_of_source_can_be_given(make_client: Make, authority: Any) -> None:

@@ -720,7 +720,7 @@ def test_a_token_that_a_model_makes_up_reaches_no_function(client: AuthSecClient
 
 
 def test_another_way_to_be_denied_is_refused_at_decoration(client: AuthSecClient) -> None:
-    with pytest.raises(ConfigError, match="'raise'; or 'tell_model', so that"):
+    with pytest.raises(ConfigError, match="'raise', 'tell_model' or a function"):
         client.delegated(on_denied="ignore")  # type: ignore[call-overload] - that is the point
 
 

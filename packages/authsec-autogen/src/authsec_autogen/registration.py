@@ -1,7 +1,7 @@
 """Register a function as a tool of two AutoGen agents: the caller and the executor.
 
 The module never imports AutoGen, because several distributions share the name `autogen`. Instead, the module
-checks that each agent has the method that it needs.
+checks that each agent has the required method.
 """
 
 from __future__ import annotations

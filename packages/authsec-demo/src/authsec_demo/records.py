@@ -22,7 +22,7 @@ _MUST_BE_THERE = (
 
 def audit(stage: Stage, admin: Administrator) -> None:
     """Print the events that the authority recorded during this demo, and check that none is missing."""
-    why = "No token is issued, and nothing changes, without a durable record."
+    why = "AuthSec records each token and each change durably, before it answers."
     with stage.step("The audit log", why):
         show_events(stage, admin.events(), _MUST_BE_THERE)
 

@@ -109,7 +109,7 @@ class AuthsecMiddleware(AgentMiddleware[Any, Any, Any]):
             return self._told(request, call, error)
 
     def _check_names(self, request: ModelRequest[Any]) -> None:
-        """Raise `ConfigError` if a name matches no tool and is similar to the name of a tool without tokens."""
+        """Raise `ConfigError` for a misspelt name: there is no such tool, but a tool with a similar name."""
         there = {name for tool in request.tools if (name := _name(tool))}
         self._seen |= there & self._wanted.keys()
         for name in sorted(self._wanted.keys() - self._seen):

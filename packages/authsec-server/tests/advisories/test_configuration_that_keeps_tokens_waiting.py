@@ -67,7 +67,7 @@ def test_what_is_done_under_the_lock_is_counted_and_not_only_the_things(
     its = house(local_operator=True)
     for path in ("", "?dry_run=1", "/compare"):
         refused = its.door().post(f"{CONFIGURATION}{path}", json={"configuration": configuration})
-        assert (refused.status_code, "allowed at once" in refused.json()["error"]) == (400, True), refused.text
+        assert (refused.status_code, "The number is limited" in refused.json()["error"]) == (400, True), refused.text
 
 
 class Counting:

@@ -51,7 +51,7 @@ EARLIER, LATER = "2026-11-25 11:00:00.000000", "2026-11-25 13:00:00.000000"
 def test_another_row_of_the_key_is_found(sealed: Sealed, number: int, more: int, at: str) -> None:
     stored = f"CAST('{at}+00' AS timestamptz)" if sealed.estate.database.dialect == "postgresql" else f"'{at}'"
     _, found = sealed.after(BEHIND, COPY.format(number=number, more=more, at=stored))
-    assert "of revocations ended the tokens of the key" in found
+    assert "of revocations revoked the tokens of the key" in found
 
 
 def test_the_row_that_a_server_writes_again_is_not_found(sealed: Sealed) -> None:
@@ -82,7 +82,7 @@ def test_the_last_row_of_the_key_is_missed_when_others_are_forgotten(sealed: Sea
 
 def test_a_row_of_a_key_that_no_event_revoked_is_found(sealed: Sealed) -> None:
     _, found = sealed.after(COPY.format(number=1, more=1, at="at").replace("subject_id,", "'other',"))
-    assert "ended the tokens of the key other, but no event says so" in found
+    assert "revoked the tokens of the key other, but no event says so" in found
 
 
 PLANTED = "INSERT INTO revocations SELECT 1000, 'key', 'kid', {version}, {at} FROM events WHERE id = {number}"
@@ -95,4 +95,4 @@ def test_an_unsigned_restore_revokes_no_key(sealed: Sealed, detail: dict[str, An
     sealed.seal()
     assert sealed.findings() == ()
     _, found = sealed.after(PLANTED.format(version="authority_version", at="at", number=number))
-    assert "ended the tokens of the key kid, but no event says so" in found
+    assert "revoked the tokens of the key kid, but no event says so" in found

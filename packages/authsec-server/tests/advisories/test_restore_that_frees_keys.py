@@ -83,4 +83,4 @@ def test_a_changed_revocation_of_a_key_is_found(restored: Restoration, way: str)
 
     with pytest.raises(Undone):
         restored.database.append(attempt)
-    assert "ended the tokens of the key" in found[0]
+    assert "revoked the tokens of the key" in found[0]

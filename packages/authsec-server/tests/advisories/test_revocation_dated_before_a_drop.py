@@ -48,7 +48,7 @@ def _row(at: datetime, version: int, kind: str = "client", sequence: int = 1, su
 @pytest.mark.parametrize("at", [JUNE, AUGUST - timedelta(seconds=1)])
 def test_a_row_that_ends_a_token_that_is_left_is_found(old: Old, kind: str, at: datetime) -> None:
     found = old.findings_after(_row(at, VERSION + 1, kind))
-    assert f"The row 1 of revocations ended the tokens of the {kind} c1, but no event says so." in found
+    assert f"The row 1 of revocations revoked the tokens of the {kind} c1, but no event says so." in found
 
 
 def test_a_row_whose_event_was_dropped_is_not_found(old: Old) -> None:
@@ -92,7 +92,7 @@ def test_files_with_all_dropped_events_explain_each_row(database: Database) -> N
     old.settle()
     assert old.report(lines).findings == ()
     old.run(_row(at, 4, sequence=3))
-    planted = "The row 3 of revocations ended the tokens of the client c1, but no event says so."
+    planted = "The row 3 of revocations revoked the tokens of the client c1, but no event says so."
     assert (old.report().findings, old.report(lines).findings) == ((), (planted,))
 
 

@@ -51,4 +51,4 @@ def test_all_rows_are_deleted_when_all_are_old(estate: Any) -> None:
     ((_, newest, _),) = estate.endings()
     assert its.findings() == ()
     _, found = its.after("DELETE FROM revocations")
-    assert f"ended the tokens of the client {newest}, but revocations has no such row." in found
+    assert f"revoked the tokens of the client {newest}, but revocations has no such row." in found

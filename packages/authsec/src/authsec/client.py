@@ -200,7 +200,7 @@ class AuthSecClient:
 
 
 def _exit(*problems: str) -> NoReturn:
-    """Print all problems together and exit, so that a user can fix them all at once."""
+    """Print all problems together and exit, so that a user can fix them all in one go."""
     sys.stderr.write("\n".join(problems) + "\n")
     sys.exit(2)
 

@@ -66,7 +66,7 @@ class AuthSecConfig:
 
     def __post_init__(self) -> None:
         if not self.base_url and not self.client_id:
-            # One error names both settings, so that a user can set both at once.
+            # One error names both settings, so that a user can set both in one go.
             raise ConfigError(
                 "AuthSec does not know where your authority is, nor which agent this is: base_url and client_id are "
                 "not set. Pass both to AuthSecConfig, or add, with your own values:\n"
@@ -110,7 +110,7 @@ def export_line(name: str, value: str) -> str:
 
 
 def missing_variable(name: str) -> str:
-    """Return the message for a variable that a script needs and that is not set."""
+    """Return the message for a required variable that is not set."""
     return f"{name} is not set. Add, with your own value:\n    {export_line(name, 'YOUR-VALUE')}"
 
 
@@ -135,7 +135,7 @@ def _check_base_url(base_url: str, allow_http_hosts: tuple[str, ...]) -> None:
 def _split(base_url: str) -> SplitResult:
     """Parse the URL. Raises `ConfigError` for a URL that two parsers could read differently.
 
-    No error message contains the URL, except that a URL without a scheme is shown with the scheme added.
+    Error messages do not contain the URL. One message does: for a URL without a scheme, it shows the URL with a scheme.
     """
     wanted = f"base_url must be the server's root, for example:\n    {_example('AUTHSEC_BASE_URL')}"
     if not base_url.isascii() or not base_url.isprintable() or any(char in base_url for char in ' \\"<>^`{|}'):

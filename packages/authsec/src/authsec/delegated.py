@@ -80,9 +80,9 @@ class Delegated:
     def __post_init__(self) -> None:
         if self.on_denied not in {"raise", "tell_model"} and not callable(self.on_denied):
             raise ConfigError(
-                f"on_denied={self.on_denied!r} is not valid. Use 'raise'; or 'tell_model', so that the tool "
-                "returns a text about the denial to the model; or a function that turns that text into the tool's "
-                "result.",
+                f"on_denied={self.on_denied!r} is not valid. Use 'raise', 'tell_model' or a function. With "
+                "'tell_model', the tool returns a text about the denial to the model. A function gets this text, and "
+                "returns the tool's result.",
                 reason="config_invalid",
             )
 

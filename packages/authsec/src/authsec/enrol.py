@@ -177,8 +177,8 @@ def _new_key() -> PrivateKey:
 def _beside(path: Path) -> Iterator[tuple[Path, BinaryIO]]:
     """Create a temporary file in the folder of `path`, readable by its owner only.
 
-    The file is created before the code is used. So a folder without write permission does not waste the code. If
-    the file does not replace the key at `path`, it is deleted at the end.
+    The caller creates the file before it sends the one-time enrolment code. If the folder is not writable, the code
+    can then still be used. If the file does not replace the key at `path`, the file is deleted at the end.
     """
     new = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     try:

@@ -1,6 +1,6 @@
 """Commands that are imported only when they run, and groups that list such commands.
 
-So one command does not wait for the imports of the other commands.
+One command does not wait for the imports of the other commands.
 """
 
 from __future__ import annotations

@@ -70,7 +70,7 @@ class _Library:
 
 
 class McpClient:
-    """An `AsyncClient` that sends tokens, and that itself answers a message that was refused."""
+    """An `AsyncClient` that sends tokens. If a message is refused, the client itself makes the answer."""
 
     def __init__(self, bearer_auth: Any, library: _Library, **settings: Any) -> None:
         self._bearer_auth = bearer_auth

@@ -1,8 +1,8 @@
 """Single flight: one request in its own thread, for any number of waiting threads and event loops.
 
-So a caller's wait has a limit, even if the network does not answer. No caller depends on the event loop of
-another caller. The thread returns errors as values. An exception that is raised in several threads would
-collect their stack frames, with all secrets in these frames.
+Because the request has its own thread, a caller's wait has a limit, even if the network does not answer. No
+caller depends on the event loop of another caller. The thread returns errors as values. An exception that is
+raised in several threads would collect their stack frames, with all secrets in these frames.
 """
 
 from __future__ import annotations

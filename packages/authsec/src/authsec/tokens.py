@@ -1,7 +1,7 @@
 """`TokenRequest` and `DelegationToken`: an agent's request and the authority's response.
 
 The agent does not verify its own token; the API does (`authsec.TokenVerifier`). This module only checks the
-format of the response. So the agent never sends a text that is no token to an API.
+format of the response, so that the agent sends only tokens to an API.
 """
 
 from __future__ import annotations
@@ -164,7 +164,7 @@ def _scope(scope: str | Sequence[str] | None) -> str | None:
     for action in actions:
         if not _ACTION.fullmatch(action):
             raise ConfigError(
-                f"{action[:130]!r} is not an action. An action is resource:action in lower case, as in "
+                f"{action[:130]!r} is not an action. An action has the form resource:action in lower case, as in "
                 "'customers:read'; wildcards are not supported.",
                 reason="invalid_scope",
             )

@@ -186,7 +186,7 @@ _CALLED: Final = "bootstrap key file"
 def bootstrap_key(settings: Settings, database: Database, act: Act) -> AdminKey | None:
     """Return the key in the bootstrap key file; add the key if it is unknown.
 
-    Return None if the settings name no file. If several servers start at once, only one of them adds the key.
+    Return None if the settings name no file. If several servers start at the same time, only one of them adds the key.
     Raises `StartupRefused` if the file is missing or readable by other users, or if the key is not random.
     """
     if settings.bootstrap_key_file is None:

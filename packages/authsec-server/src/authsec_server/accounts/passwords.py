@@ -149,7 +149,7 @@ class Hashing:
         return right and possible and password_hash is not None
 
     def is_outdated(self, password_hash: str) -> bool:
-        """Return whether the hash was made with other parameters than the present ones."""
+        """Return whether the hash was made with other parameters than the current ones."""
         return self._hasher.check_needs_rehash(password_hash)
 
     def _matches(self, password_hash: str, password: str) -> bool:
@@ -170,7 +170,7 @@ class Hashing:
 
 
 def _unreachable_hash(hasher: PasswordHasher) -> str:
-    """Return a hash that no known password matches: all bits are 0. The hash has the present parameters."""
+    """Return a hash that no known password matches: all bits are 0. The hash has the current parameters."""
     salt, tag = (_b64(bytes(length)) for length in (hasher.salt_len, hasher.hash_len))
     parameters = f"m={hasher.memory_cost},t={hasher.time_cost},p={hasher.parallelism}"
     return f"$argon2id$v=19${parameters}${salt}${tag}"

@@ -292,7 +292,7 @@ class SignIn:
         return account
 
     def _rehashed(self, account: Account, password: str) -> str | None:
-        """Hash the password with the present parameters if its stored hash has older ones; else return None."""
+        """Hash the password with the current parameters if its stored hash has older ones; else return None."""
         if account.password_hash is None or not self._hashing.is_outdated(account.password_hash):
             return None
         return self._hashing.hash(passwords.entered(password))

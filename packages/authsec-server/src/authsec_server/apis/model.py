@@ -23,7 +23,9 @@ MAX_ACTIONS = 200
 _PART = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
 _REGISTERED_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,126}")
 _URI_CHARACTERS = re.compile(r"[A-Za-z0-9._~:/?\[\]@!$&'()*+,;=%-]+")  # RFC 3986 section 2, without '#'
-_ACTION_FORM = "An action is resource:action, lower-case letters, digits, '.', '_' and '-', e.g. customers:read."
+_ACTION_FORM = (
+    "An action has the form resource:action, with lower-case letters, digits, '.', '_' and '-', e.g. customers:read."
+)
 
 
 class ApiKind(StrEnum):

@@ -86,7 +86,7 @@ def known_as(connection: Connection, *names: str) -> list[Api]:
 
 
 def describing(connection: Connection, actions: Collection[str]) -> dict[str, tuple[Described, ...]]:
-    """Map each action to its descriptions by APIs, in the order of the APIs' slugs."""
+    """Map each action to the APIs that describe it, with the description of each API. APIs are sorted by slug."""
     joined = select(api_actions, apis.c.name).join(apis, apis.c.id == api_actions.c.api_id).order_by(apis.c.slug)
     found: dict[str, tuple[Described, ...]] = {}
     for row in connection.execute(joined.where(api_actions.c.action.in_(actions))):

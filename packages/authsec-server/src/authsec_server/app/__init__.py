@@ -10,7 +10,8 @@ room.
 | `console_pages` | the console's routes, which a command does not import |
 | `lifecycle` | start and close; the order of middleware; accepted hosts; what runs once a minute |
 | `readiness_probe` | when `/readyz` fails: database, clock, lock, sealing (the endpoint itself is in `web/health.py`) |
-| `older_database`, `restoration` | detect a restored backup; `authsec admin restored`, after which it is served |
+| `older_database` | detect a database that was restored from a backup; until the restore is recorded, refuse requests |
+| `restoration` | record the restore: `authsec admin restored` |
 """
 
 from authsec_server.app.lifecycle import Authority, as_served, open_authority, refuse_to_serve

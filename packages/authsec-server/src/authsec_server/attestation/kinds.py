@@ -105,8 +105,8 @@ def _spiffe_help(audience: str) -> str:
 def read_oidc(claims: Mapping[str, Any], trusted_issuer: TrustedIssuer) -> Selectors | str:
     """Read a token of an OpenID Connect issuer: GitHub Actions, GitLab CI, Google, Azure and others.
 
-    The trusted issuer has a map from selectors to claims. A claim that is not in the map proves nothing, and neither
-    does a claim that is missing, empty or a list. Return the selectors, or the problem with the claims.
+    The trusted issuer has a map from selectors to claims. Only claims in the map prove selectors. A claim that
+    is missing, empty or a list proves nothing. Return the selectors, or the problem with the claims.
     """
     texts = ((key, _text(claims.get(name))) for key, name in trusted_issuer.claims.items())
     proved = {key: text for key, text in texts if text}

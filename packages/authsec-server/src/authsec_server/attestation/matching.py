@@ -84,7 +84,8 @@ def compare(proof: Proof, trusted_issuer: TrustedIssuer, verified: Verified, own
 def required_keys(proof: Proof, trusted_issuer: TrustedIssuer) -> tuple[str, ...]:
     """Return the selector keys that the trusted issuer must prove for this proof.
 
-    For a trust domain, the SPIFFE ID replaces the selectors that SPIRE enforces.
+    In a trust domain, SPIRE checks its selectors before it issues a JWT-SVID. So the JWT-SVID proves the SPIFFE ID
+    in place of these selectors.
     """
     said = tuple(each.key for each in _said(proof, _how(proof, trusted_issuer)))
     if trusted_issuer.kind is TrustedIssuerKind.SPIFFE and proof.selectors:
@@ -120,9 +121,9 @@ def _said(proof: Proof, how: Mapping[str, Provenance]) -> list[Selector]:
 def _asked(
     proof: Proof, trusted_issuer: TrustedIssuer, how: Mapping[str, Provenance], verified: Verified, own_id: str
 ) -> list[Selector]:
-    """Return the selectors that the workload must have.
+    """Return the selectors that the workload must have: in a trust domain, the SPIFFE ID in place of SPIRE's selectors.
 
-    For a trust domain, the SPIFFE ID replaces the selectors that SPIRE enforces.
+    `required_keys` explains the reason.
     """
     if trusted_issuer.kind is TrustedIssuerKind.SPIFFE and proof.selectors:
         return _with_spiffe_id(_said(proof, how), verified, own_id)

@@ -24,7 +24,7 @@ class Scheme(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evidence:
-    """A credential that a caller sent and that is not verified yet. The credential must never appear in a log."""
+    """A credential of a caller, before its verification. The credential must never appear in a log."""
 
     scheme: Scheme
     credential: str = field(repr=False)

@@ -16,7 +16,7 @@ from authsec_server.db import Tx
 from authsec_server.issuers.model import TrustedIssuer
 
 MAX_BYTES: Final = 16_384
-MOST_KEYS: Final = 2  # of a client, with which an assertion is verified at once
+MOST_KEYS: Final = 2  # of a client, with which one assertion is verified
 _HOW = (
     "Send `Authorization: Bearer <proof>`: the workload's token from its platform (a Kubernetes service account's "
     "projected token, a JWT-SVID, an OpenID Connect token), or a private_key_jwt assertion (RFC 7523), signed with the "

@@ -230,7 +230,7 @@ def _next(since: datetime) -> str:
 def _taken(connection: Connection, count: int, since: datetime) -> tuple[list[int], Numbers]:
     """Take numbers from the sequence. Return the numbers, and the range of allowed numbers.
 
-    The list of numbers is empty if events may not get these numbers.
+    The list is empty if a taken number is outside of the range, or if an event may already have a taken number.
     """
     through = _through.get(connection.engine)
     bound = UNUSUAL if through is None else _highest_sealed(through)

@@ -172,19 +172,16 @@ def has_columns(row: Mapping[str, Any]) -> bool:
     )
 
 
-def fits(*, actions: int, named: int) -> bool:
-    """Whether an event may have this number of actions, together with this number of named things.
-
-    `named` is the number of delegations and roles that the event names.
-    """
-    return actions <= MAX_LISTED and (1 + named) * actions <= MAX_USES
+def most_actions(named: int) -> int:
+    """Return the highest number of actions of an event that names this number of delegations and roles."""
+    return min(MAX_LISTED, MAX_USES // (1 + named))
 
 
 def is_content(kind: Any, delegations: Any, roles: Any, detail: Any) -> bool:
     """Whether the JSON columns of an event of this kind have the right shapes."""
     if kind not in _KINDS or not _NAMED(delegations) or not _NAMED(roles) or not _is_detail(kind, detail):
         return False
-    return fits(actions=len(detail.get("actions") or ()), named=len(delegations) + len(roles))
+    return len(detail.get("actions") or ()) <= most_actions(len(delegations) + len(roles))
 
 
 def _is_detail(kind: str, detail: Any) -> bool:

@@ -206,7 +206,7 @@ class Recorded:
     """An event in the audit log. A `counted` refusal covers the whole minute that begins at its time.
 
     `seal` is None if the event is not sealed yet or the seal was not loaded.
-    `leaf` is the hash (hex) of the event's present row in the database.
+    `leaf` is the hash (hex) of the event's current row in the database.
     """
 
     id: int

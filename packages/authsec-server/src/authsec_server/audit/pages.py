@@ -159,9 +159,9 @@ def _read_in_this_order(connection: Connection, numbers: Sequence[int], conditio
 
 
 def _reads_wrong_index(wanted: str) -> Conflict:
-    """Return the error for a database index that returned another event than the requested one.
+    """Return the error: by its index, the database found another event than the requested one.
 
-    The check is needed because the database does not compare the returned row with the requested key.
+    The attack: raw SQL changes an index. The database does not compare the row that it finds with the requested key.
     """
     return Conflict(
         f"AuthSec asked the database for the event of {wanted}, and the database returned another event. Its index "
@@ -255,7 +255,7 @@ def _read(connection: Connection, statement: Select[Any], sizes: Sequence[Size] 
 
 
 def _hashed(row: Row[Any] | int) -> Recorded:
-    """Return the event in this row with the present hash of the row. Callers compare the hash with the event's seal."""
+    """Return the event in this row with the current hash of the row. Callers compare the hash with the event's seal."""
     if isinstance(row, int):
         return stand_in(row)
     its = row._asdict()

@@ -1,4 +1,4 @@
-"""Monthly partitions of the audit log on PostgreSQL (by `at`). A whole old month can be dropped at once."""
+"""Monthly partitions of the audit log on PostgreSQL (by `at`). One statement drops a whole old month."""
 
 from __future__ import annotations
 

@@ -41,7 +41,7 @@ from authsec_server.db.matching import in_batches
 
 MOST_ENTRIES: Final = 50_000  # counts held in memory
 MOST_ODD: Final = 1000  # odd rows of one table that are remembered one by one
-_ROWS: Final = 5000  # at once
+_ROWS: Final = 5000  # that one statement reads or writes
 _DECIDED: Final = {  # as bytes on SQLite: the query would fail at a text that is not UTF-8
     False: "SELECT id, CAST(at AS BLOB) AS at, CAST(kind AS BLOB) AS kind, CAST(reason AS BLOB) AS reason,"
     " CAST(client_id AS BLOB) AS client_id, CAST(delegations AS BLOB) AS delegations, CAST(roles AS BLOB) AS roles,"

@@ -70,7 +70,7 @@ def record_act(tx: Tx, act: Act, kind: EventKind, **what: Any) -> int:
 
 
 def count_refusals(tx: Tx, tallies: Mapping[Refusal, Tally], now: datetime) -> None:
-    """Add refusals to the rows that count refusals of the present minute."""
+    """Add refusals to the rows that count refusals of the current minute."""
     refusal_counts.count(tx.connection, tallies, now.replace(second=0, microsecond=0))
 
 

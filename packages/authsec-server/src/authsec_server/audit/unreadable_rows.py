@@ -21,11 +21,11 @@ from authsec_server.audit.store import events
 from authsec_server.db.schema import LONGEST_JSON, CanonicalJson, read_canonical_json
 from authsec_server.db.sqlite_reading import any_text
 
-MOST_BYTES: Final = 2**24  # of the stored rows that a caller holds at once
+MOST_BYTES: Final = 2**24  # of the stored rows that a caller has in memory
 LONGEST_ROW: Final = 3 * LONGEST_JSON + 2**18  # bytes: three JSON texts, and texts of 4,096 characters at most
 MOST_COPIES: Final = 10  # events of one number that are read, however long they are
 _AT_ONCE: Final = 500  # numbers of events in one statement
-_MOST_ROWS: Final = 2000  # that a caller holds at once, however short they are
+_MOST_ROWS: Final = 2000  # that a caller has in memory, however short they are
 UNREADABLE = (ValueError, TypeError, OperationalError, DataError)
 
 Size = tuple[int, int]

@@ -19,7 +19,7 @@ class NamedShown(TypedDict):
 
 
 class PrincipalShown(TypedDict):
-    """The principal who acted, with the role that the principal had at that time."""
+    """The principal who acted, with the principal's role at that time."""
 
     kind: str
     id: str

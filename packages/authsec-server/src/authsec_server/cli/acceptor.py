@@ -1,6 +1,6 @@
 """Accept connections, one at a time, from a socket that several workers share.
 
-The event loop's own server accepts all waiting connections at once. One worker could then get all connections of
+The event loop's own server accepts all waiting connections together. One worker could then get all connections of
 a load balancer or a pool, and the other workers would have no requests.
 """
 

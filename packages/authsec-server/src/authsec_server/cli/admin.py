@@ -100,8 +100,8 @@ def revoke_grants(
     """Revoke permanently all trust delegations of a compromised administrator or admin key.
 
     The command revokes each delegation that the administrator created. The command also revokes each delegation
-    that the administrator edited or enabled and that nobody has changed since. The command only lists a
-    delegation that somebody else changed later. Such a delegation can still contain authority that the
+    that the administrator edited or enabled, if nobody has changed the delegation since. The command only lists
+    delegations that somebody else changed later. Such a delegation can still contain authority that the
     administrator added. With --also-changed-since, the command revokes such delegations too.
 
     First run `disable` or `revoke-key`, or the attacker can create new delegations. Other changes by the

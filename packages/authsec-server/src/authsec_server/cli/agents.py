@@ -124,7 +124,7 @@ def create_agent(
 
 
 def _described(agent: Mapping[str, Any], asked: dict[str, Any]) -> dict[str, Any]:
-    """Return the fields to change. The label options add labels to the agent's present labels, or remove labels."""
+    """Return the fields to change. The label options add labels to the agent's current labels, or remove labels."""
     labels, removed, now = asked.pop("labels"), asked.pop("removed_labels"), agent["labels"]
     kept = ListEdit(removed=removed).of([*now])
     changed = {name: now[name] for name in (now if kept is None else kept)} | dict(map(_label, labels))

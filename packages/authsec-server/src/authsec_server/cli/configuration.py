@@ -180,7 +180,8 @@ def apply(
     """Make trusted issuers, APIs, roles, agents and delegations match the files. All changes are saved, or none.
 
     The command first shows the changes and their impact. The files completely define each entity that they
-    name. An entity that no file names stays as it is, unless --prune is given.
+    name. Other entities stay as they are. With --prune, the
+    command removes the other entities of each section in the files.
     """
     read = read_configuration(files)
     with caller.session() as its:

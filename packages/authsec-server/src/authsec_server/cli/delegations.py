@@ -121,7 +121,7 @@ def _may_be_misspelt(audiences: Iterable[str]) -> bool:
 def _refuse_misspelt(planned: Mapping[str, Any], undone: str) -> None:
     """Raise `CallFailed` if the dry run `planned` warns about a misspelt audience.
 
-    `undone` is the sentence that says that the command changed nothing.
+    `undone` is the sentence for the user about the unchanged state.
     """
     warnings = planned["would_answer"]["warnings"]
     misspelt = [warning["message"] for warning in warnings if warning["code"] == "audience_misspelt"]

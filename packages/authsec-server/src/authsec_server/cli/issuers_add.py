@@ -123,7 +123,7 @@ def prepared(trusted_issuer: Mapping[str, Any], wanted: Mapping[str, bool]) -> d
 
 
 def permissions(trusted_issuer: Mapping[str, Any], namespace: str = NAMESPACE, account: str = ACCOUNT) -> str:
-    """Return the Kubernetes manifest that allows the look-ups that are on.
+    """Return the Kubernetes manifest that allows the enabled look-ups.
 
     The manifest has the namespace, the service account, its role and the role binding.
     """
@@ -151,7 +151,7 @@ def permissions(trusted_issuer: Mapping[str, Any], namespace: str = NAMESPACE, a
 
 
 def token_command(trusted_issuer: Mapping[str, Any], namespace: str = NAMESPACE, account: str = ACCOUNT) -> str:
-    """Return the shell command that writes the service account's token to the file that the authority reads.
+    """Return the shell command that writes the service account's token to the authority's file.
 
     Only the owner of the file can read it.
     """

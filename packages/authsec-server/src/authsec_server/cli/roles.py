@@ -51,7 +51,7 @@ for command in (
             "actions",
             multiple=True,
             required=True,
-            help="An action as resource:action, e.g. customers:read. Can be repeated.",
+            help="An action in the form resource:action, e.g. customers:read. Can be repeated.",
         ),
         slug_option,
         text_options(*_TEXTS),

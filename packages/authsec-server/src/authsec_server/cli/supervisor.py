@@ -61,7 +61,10 @@ def supervise(settings: Settings, options: Mapping[str, Any]) -> int:
 
 
 def _check_metrics_ports(settings: Settings) -> None:
-    """Raise `StartupRefused` if a metrics port is not free. The worker of this port could not start."""
+    """Check the metrics ports before any worker starts.
+
+    Raises `StartupRefused` if a port is too high, or if another process uses the port.
+    """
     if not settings.metrics_port:
         return
     ports = settings.metrics_ports

@@ -1,7 +1,7 @@
 """Choose the trusted issuer that proves the selectors of a proof.
 
 A trusted issuer fits a proof if the issuer can identify workloads of this platform. A fitting issuer may
-still be unable to prove a selector with its present settings.
+still be unable to prove a selector with its current settings.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def chosen(
     """Choose the trusted issuer if the request names none. Return None if no registered issuer fits.
 
     Raises `Invalid` if several issuers can prove the selectors. Also raises `Invalid` if issuers fit, but none
-    of them can prove all selectors with its present settings.
+    of them can prove all selectors with its current settings.
     """
     fitting = [
         trusted_issuer for trusted_issuer in registered if fits(platform, selectors, trusted_issuer, trust_domain)
@@ -85,7 +85,7 @@ def require_suitable(
 
 
 def require_provable(selectors: Sequence[Selector], trusted_issuer: TrustedIssuer) -> None:
-    """Raise `Invalid` if the trusted issuer, with its present settings, cannot prove a selector.
+    """Raise `Invalid` if the trusted issuer, with its current settings, cannot prove a selector.
 
     The error names the field of the first such selector. The message lists every such selector.
     """
@@ -122,7 +122,7 @@ def lacking(
 
 
 def what_proves(keys: Sequence[str], trusted_issuer: TrustedIssuer) -> str:
-    """Explain how to prove these selectors. The trusted issuer cannot prove them with its present settings."""
+    """Explain how to prove these selectors. The trusted issuer cannot prove them with its current settings."""
     named = " and ".join(keys)
     if trusted_issuer.kind is TrustedIssuerKind.KUBERNETES and all(map(by_lookup, keys)):
         with_what = "" if trusted_issuer.cluster else " --from-kubeconfig --credentials FILE_NAME"

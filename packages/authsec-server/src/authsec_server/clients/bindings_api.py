@@ -24,7 +24,7 @@ WITH_PROOFS = yes_or_no("with_proofs", "Whether to also remove the proofs that d
 class Wanted(Body):
     """Request to bind proofs to the trusted issuer.
 
-    Without `proofs`, the request binds the proofs that have no issuer and that this issuer can prove.
+    Without `proofs`, the request binds the proofs without an issuer that this issuer can prove.
     """
 
     proofs: list[str] | None = Field(default=None, min_length=1)

@@ -241,7 +241,7 @@ def delete(tx: Tx, act: Act, client: Client, *, delegations: tuple[Named, ...] =
 
 
 def named_client(client: Client) -> Named:
-    """Return the client's id and present name."""
+    """Return the client's id and current name."""
     return Named(id=client.id, name=client.name)
 
 

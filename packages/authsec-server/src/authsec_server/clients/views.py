@@ -66,7 +66,7 @@ class ItsTrustedIssuer(TypedDict):
 
 
 class ProofShown(TypedDict):
-    """A proof as the admin API returns it: its kind, its present state, and what it lacks."""
+    """A proof as the admin API returns it: its kind, its current state, and what it lacks."""
 
     id: str
     kind: ProofKind

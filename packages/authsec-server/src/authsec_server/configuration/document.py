@@ -24,7 +24,7 @@ class TrustedIssuerShape(TrustedIssuerTermsBody):
 
     kind: Literal["kubernetes", "spiffe", "oidc"]
     keys_from: Literal["discovery", "url", "given"]
-    enabled: bool | None = Field(default=None, description="If omitted, the present value is kept.")
+    enabled: bool | None = Field(default=None, description="If omitted, the current value is kept.")
 
 
 class ApiShape(ApiDescriptionBody):
@@ -65,7 +65,7 @@ class AgentShape(ClientDescriptionBody):
 
     name: str | None = Field(default=None, description="The name that people see; default: the slug.")
     kind: Literal["ai_agent", "mcp_server"] = "ai_agent"
-    enabled: bool | None = Field(default=None, description="If omitted, the present value is kept.")
+    enabled: bool | None = Field(default=None, description="If omitted, the current value is kept.")
     proofs: list[ProofShape] = Field(
         max_length=MAX_PROOFS + 1,  # all secrets of an agent are one entry
         description="All proofs of the client, except enrolled keys.",
@@ -80,7 +80,7 @@ class DelegationShape(DelegationBody):
     target_type: str = "AutoGen AI agent"
     actions: list[str]
     max_duration: str | int = Field(default="1h", description="90s, 30m, 1h, 1d, or a number of seconds.")
-    enabled: bool | None = Field(default=None, description="If omitted, the present value is kept.")
+    enabled: bool | None = Field(default=None, description="If omitted, the current value is kept.")
 
 
 class Document(Body):

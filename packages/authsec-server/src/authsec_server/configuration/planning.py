@@ -90,8 +90,7 @@ def _within_bound(steps: Iterable[PlannedStep]) -> Iterator[PlannedStep]:
             raise Invalid(
                 "configuration",
                 f"This document makes more than {MOST_WORK} changes, counting each proof and each audience of a "
-                f"delegation. At most {MOST_WORK} are allowed at once, because no token is issued while they are "
-                "applied.",
+                f"delegation. The number is limited, because no token is issued while the changes are applied.",
                 "Apply the document in parts, without prune: begin with some entries and everything that these "
                 "entries refer to. To prune many entries, keep some of them in the document at first.",
             )

@@ -40,7 +40,10 @@ class PlanTurn(IntEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Setting:
-    """The server settings that planning needs. `may_look_up`: the setting `credentials_dir` is set."""
+    """The server settings that planning needs.
+
+    `may_look_up` is true if the setting `credentials_dir` names a folder.
+    """
 
     terms: Terms
     trust_domain: str

@@ -94,7 +94,7 @@ def said(message: str) -> str:
 
 
 def shortened_note(detail: Mapping[str, Any]) -> str:
-    """Return a line that names the members of an event's detail that were cut; empty if none was cut."""
+    """Return a line with the names of the cut members of an event's detail; empty if none was cut."""
     cut = [f"{name.replace('_', ' ')} ({its['length']:,})" for name, its in detail.get("shortened", {}).items()]
     return f"This event was too long. It has only the beginning of: {', '.join(cut)}" if cut else ""
 

@@ -88,7 +88,7 @@ def _by_fate(stops: Mapping[str, Any]) -> tuple[list[str], list[str]]:
 
 
 def tokens(stops: Mapping[str, Any], as_of: datetime) -> str:
-    """Describe how many live tokens end, and when the last of them expires.
+    """Describe how many live tokens are revoked, and when the last of them expires.
 
     An API that does not follow the revocation feed can accept a token until then.
     """

@@ -144,7 +144,7 @@ async def edit(visit: PageRequest) -> Response:
 async def _review(visit: PageRequest, typed: TypedRole, revision: int) -> Response | None:
     """Show the change and its impact. Return None if no action changes.
 
-    Without a change of actions, no client loses or gains a permission.
+    Clients gain or lose permissions only if actions change.
     """
 
     def look(tx: Tx) -> dict[str, Any]:

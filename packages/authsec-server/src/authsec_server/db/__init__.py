@@ -21,7 +21,7 @@ The stores of the other packages define the tables of those packages.
 | `postgresql_connection` | timeouts of every call; detection of a server that does not answer |
 | `postgresql_session` | search path and session settings that nobody else can change |
 | `postgresql_hints` | LISTEN, so that a process learns of changes by other processes |
-| `durable_write` | the small write that shows that a server can record |
+| `durable_write` | a small write that tests whether a server can record |
 | `served` | issuer and checkpoints file of the server that started last, stored for commands |
 | `catalog`, `postgresql_catalog`, `postgresql_queries` | compare the schema with the files in `listings/` |
 | `postgresql_columns` | the columns of PostgreSQL tables with their defaults |

@@ -146,7 +146,7 @@ class Batches(Generic[Item, Result]):
         return waiting.future
 
     def _put_gathered(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Queue the items of one turn of the loop at once. Otherwise the first item would get its own transaction."""
+        """Queue the items of one turn of the loop together. Otherwise the first item would get its own transaction."""
         for waiting in self._gathered.pop(loop, ()):
             self._queue.put(waiting)
 

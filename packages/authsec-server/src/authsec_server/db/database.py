@@ -198,7 +198,10 @@ class Database(ABC):
 
     @abstractmethod
     def _refuse_interference(self, connection: Connection, changes: TableChanges) -> None:
-        """Raise `Unavailable` if foreign code could change, or has changed, the rows that a `change` writes."""
+        """Raise `Unavailable` if another than AuthSec could alter, or has altered, the rows that a `change` writes.
+
+        For example, somebody added a trigger to the table.
+        """
 
     @abstractmethod
     def _run(self, access: Access, work: Work[T]) -> T: ...
@@ -210,9 +213,9 @@ def _refuse_while_rehearsing() -> None:
 
 
 def raise_version(tx: Tx, version: int) -> Tx:
-    """Raise the authority version of this `change`.
+    """Set the authority version of this `change` to `version`.
 
-    Raises `ValueError` if the version is not higher, or if the transaction is not a `change`.
+    Raises `ValueError` if `version` is not above the current version, or if the transaction is not a `change`.
     """
     if tx.access is not Access.CHANGE or version <= tx.version:
         raise ValueError("the authority version can only be raised, and only in a change")

@@ -227,7 +227,7 @@ def _walk_along(index: _Index, hashed: str, number: int) -> str:
 
 
 def _before(options: Sequence[int], at: int = 0) -> str:
-    """Return the SQL condition that the present entry (columns k…) belongs before the previous entry (columns b…)."""
+    """Return the SQL condition that the current entry (columns k…) belongs before the previous entry (columns b…)."""
     key, last = f"k{at}", f"b{at}"
     if options[at] & _NULLS_FIRST:
         nulls = f"({key} IS NULL AND {last} IS NOT NULL)"

@@ -145,8 +145,9 @@ def _pinned(connection: Connection) -> str:
 def hold_tables(connection: Connection, names: Iterable[str]) -> None:
     """Lock these tables until the transaction ends, so that nobody can give their names to other tables.
 
-    A table that is missing or that the role may not read is left out: later checks report it. Raises `Unavailable` for
-    a table that others have locked: each later check would wait again, and its failure would look like damage.
+    Tables that are missing, or that the role may not read, are left out. Later checks report such tables. Raises
+    `Unavailable` for a table that others have locked: each later check would wait again, and its failure would look
+    like damage.
     """
     pinned = _pinned(connection)
     if not pinned:
@@ -384,7 +385,7 @@ def skipped_sentences(connection: Connection, schema: int, skipped: Iterable[Ski
 
 
 def _grants(tables: list[Any]) -> str:
-    """Return the statements that allow the role to read the present tables and future ones."""
+    """Return the statements that allow the role to read the existing tables and future ones."""
     first = tables[0]
     owners = " ".join(
         f"ALTER DEFAULT PRIVILEGES FOR ROLE {owner} IN SCHEMA {first.schema} GRANT SELECT ON TABLES TO {first.role};"

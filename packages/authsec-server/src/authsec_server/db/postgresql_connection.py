@@ -101,7 +101,7 @@ class BoundedCursor(psycopg.Cursor[Any]):
     def executemany(self, query: Any, params_seq: Iterable[Params], *, returning: bool = False) -> None:
         """Execute the statement once for each of the parameters. `rowcount` is the number of all rows afterwards.
 
-        The attack: a server is frozen while it sends many statements at once, as psycopg's `executemany` does. No
+        The attack: a server is frozen while it sends many statements together, as psycopg's `executemany` does. No
         timeout of PostgreSQL ends the transaction between two such statements, and revocations wait for its lock.
 
         Raises `NotImplementedError` if `returning` is true.

@@ -27,7 +27,7 @@ RETRY_SECONDS = 5.0
 
 
 class Listener:
-    """A thread that calls `tell` for each change that any process makes."""
+    """A thread that calls `tell` for each change, by any process."""
 
     def __init__(self, url: URL, tell: Callable[[], None]) -> None:
         arguments = {**connect_arguments(url), "autocommit": True}

@@ -79,7 +79,7 @@ class SQLite(Database):
             with self._readers.begin() as connection:
                 return work(open_tx(connection, access))
         except PoolTimeout as error:
-            raise Unavailable("Too many requests read the database file at once.", fault=Fault.BUSY) from error
+            raise Unavailable("Too many requests read the database file at the same time.", fault=Fault.BUSY) from error
         except (DatabaseError, UnicodeDecodeError) as error:
             raise self._failure(error, "read") or error from error
 
@@ -240,7 +240,7 @@ def _damaged() -> Unavailable:
 
 
 def _is_undecodable(error: BaseException, cause: BaseException) -> bool:
-    """Whether the driver reports that the database has a text that is not UTF-8.
+    """Whether the driver reports a text of the database that is not UTF-8.
 
     The result is false for an input that other code failed to decode.
     """

@@ -4,8 +4,8 @@ The usual cause: somebody copies a backup over the file of a running server. The
 pages of the copy, and the file becomes a mixture of both databases.
 
 While a server uses a file, its header says that the file has a write-ahead log, and the change counter in the header
-never decreases. A backup has no write-ahead log. A plain copy has an earlier counter, unless the file has not changed
-its size since the copy. Such a copy is not detected.
+never decreases. A backup has no write-ahead log. A plain copy has an earlier counter if the file has changed its size
+since the copy. A copy with the same counter is not detected.
 
 SQLite overwrites the header when it moves pages of the write-ahead log into the file. So a server reads the header each
 second, and before each commit, which can move pages.

@@ -4,7 +4,7 @@ The attack: raw SQL changes a delegation's owner, a client's slug or a key's sta
 its seal, but readers use these rows to find, name and count events.
 
 The last event of each change records the digests of the changed tables, before and after the change. `verify`
-compares each digest in the chain of events with the previous one. `verify` also computes the present digests
+compares each digest in the chain of events with the previous one. `verify` also computes the current digests
 of the tables, and compares them with the last digests in the chain. So `verify` finds a write by raw SQL
 between two changes. `verify` finds this write even if the later change writes to the same row.
 

@@ -1,8 +1,8 @@
-"""Find text that no server can read, in the tables that no event covers.
+"""Find text that is not UTF-8. `verify` calls this check for the tables that it cannot compare with events.
 
-The attack: SQLite stores any octets as text, and PostgreSQL does so by a cast from `bytea`. The driver reads only
-UTF-8. One such value in `authority` makes every server and command refuse the database as damaged, and no event shows
-the cause.
+SQLite stores any octets as text, and PostgreSQL does the same after a cast from `bytea`. AuthSec can read only UTF-8.
+The attack: raw SQL writes other octets to the table `authority`. Then every server and command refuses the database
+as damaged, and no event shows the cause.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection
 
-# `verify` compares the text of all other tables with events. No event has the password hash of an administrator.
+# `verify` compares the text of all other tables with events. For example, no event has a password hash.
 TABLES: Final = (
     "administrators",
     "authority",

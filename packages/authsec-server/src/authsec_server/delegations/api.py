@@ -194,7 +194,7 @@ FILTERS = (
     one_of("target_type", "Only delegations for this target type.", TargetType),
     Parameter(name="audience", description="Only delegations that name this audience."),
     Parameter(name="owner", description="Only delegations of this owner. Give the whole name."),
-    one_of("sort", "The order: newest first (default), oldest first, or next to expire first.", DelegationSort),
+    one_of("sort", "The order: newest first (default), oldest first, or earliest end date first.", DelegationSort),
 )
 
 

@@ -85,7 +85,7 @@ class ImpactProvider:
         )
 
     def changed_fields(self, tx: Tx, outdated: Outdated) -> tuple[str, ...]:
-        """Return the fields that others have changed since the revision that the editor has read."""
+        """Return the fields that others have changed since the editor read the entity."""
         return service.changed_fields(tx, outdated.thing, outdated.since)
 
 
@@ -94,6 +94,7 @@ def _as_foreseen(event: EventShown) -> dict[str, Any]:
 
 
 def _ending(tx: Tx, act: Act, events: Collection[Event], ended: Collection[Subject], terms: Terms) -> Impact | None:
+    """Return the impact of this change. `ended` has the subjects whose tokens the change revokes."""
     singly = [id_ for kind, id_ in ended if kind is SubjectKind.TOKEN]
     if singly:
         issued = audit.token_issued(tx, singly[0])
@@ -127,9 +128,9 @@ def _ids(ended: Collection[Subject], wanted: SubjectKind) -> list[str]:
 
 
 def _held(tx: Tx, act: Act, ended: Collection[Subject]) -> list[Delegation]:
-    """Return the stored delegations that end, either alone or because their client or role ends.
+    """Return the stored delegations in `ended`, and those of the clients and roles in `ended`.
 
-    For each role, at most `MOST` + 1 delegations are read, because other requests wait for the lock meanwhile.
+    At most `MOST` + 1 delegations of one role are read, because other requests wait for the lock meanwhile.
     """
     found = store.by_ids(tx.connection, _ids(ended, SubjectKind.DELEGATION))
     found += store.of_clients(tx.connection, _ids(ended, SubjectKind.CLIENT))
@@ -140,9 +141,9 @@ def _held(tx: Tx, act: Act, ended: Collection[Subject]) -> list[Delegation]:
 
 
 def _holders(tx: Tx, ended: Collection[Subject]) -> list[str]:
-    """Return the ids of the clients that have proofs of a trusted issuer that ends.
+    """Return the ids of the clients with proofs of the trusted issuers in `ended`.
 
-    For each issuer, at most `MOST` + 1 ids are returned.
+    At most `MOST` + 1 clients of one trusted issuer are returned.
     """
     known = [
         trusted_issuer for id_ in _ids(ended, SubjectKind.TRUSTED_ISSUER) if (trusted_issuer := issuers.find(tx, id_))
@@ -159,10 +160,10 @@ def _slugs(events: Collection[Event]) -> dict[str, str]:
 
 
 def _ends(delegation: Delegation, ended: Collection[Subject], act: Act) -> bool:
-    """Return whether this change ends the delegation, which comes from `_held`.
+    """Return whether this change stops the delegation, which comes from `_held`.
 
-    The result is true in two cases: the change ends the delegation itself, or the delegation is live and the
-    change ends its client or role.
+    The change stops it in two cases: the delegation itself is in `ended`, or its client or role is in `ended` and the
+    delegation is live.
     """
     alone = (SubjectKind.DELEGATION, delegation.id) in ended
     return alone or state(delegation, act.now) is DelegationState.LIVE
@@ -197,7 +198,7 @@ def _suffices(proof: Proof, act: Act) -> bool:
 
 
 def _had_valid_proof(client: Client, ended: Collection[Subject], act: Act) -> bool:
-    """Return whether a trusted issuer that ends could have proved the client until now."""
+    """Return whether a trusted issuer in `ended` could prove the client before this change."""
     ending = set(_ids(ended, SubjectKind.TRUSTED_ISSUER))
     return client.enabled and any(
         proof.trusted_issuer_id in ending and proof.is_valid(act.now) for proof in client.proofs

@@ -141,7 +141,7 @@ def metadata(issuer: str) -> dict[str, Any]:
 
     `issuer` comes from the settings, never from the Host header. Clients request delegation tokens at
     `delegation_token_endpoint`, which is not an OAuth endpoint. The OAuth endpoints in the document refuse
-    every request. The document names them for clients that look for OAuth endpoints: a client that finds none
+    every request. The document names them for clients that look for OAuth endpoints. A client that finds none
     may send its secret to the API that it wants to call. The last two members only satisfy OpenID Connect
     Discovery, which some libraries use to find keys. No ID token is issued.
     """
@@ -201,7 +201,7 @@ def sealing_key_operations(keys: SealingKeys, *, issuer: str) -> list[AnyOperati
     async def replace(call: Call[NoBody]) -> SealKeyReplaced:
         """Replace the sealing key of the audit log.
 
-        The present key signs a record that names the new key.
+        The current key signs a record that names the new key.
         """
         rehearsed = call.dry_run is not None
         kid, before = await call.change(lambda tx, act: keys.replace(tx, act, issuer=issuer, rehearsed=rehearsed))

@@ -100,10 +100,10 @@ class SealingKeys:
     def replace(
         self, tx: Tx, act: Act, *, issuer: str, rehearsed: bool = False, file: KeyFile | None = None
     ) -> tuple[str, str]:
-        """Replace the present key by a new key, or by the key of `file`. Return the new name and the old name.
+        """Replace the current key by a new key, or by the key of `file`. Return the new name and the old name.
 
-        The present key signs a record of the new key. The new key signs checkpoints after the event of the
-        replacement is sealed. In a dry run, no key is stored and the present key signs no record. Call only inside
+        The current key signs a record of the new key. The new key signs checkpoints after the event of the
+        replacement is sealed. In a dry run, no key is stored and the current key signs no record. Call only inside
         a `change`. Raises `Conflict`.
         """
         act.principal.require(Role.ADMIN)
@@ -150,9 +150,9 @@ class SealingKeys:
         )
 
     def take_over(self, file: KeyFile) -> None:
-        """Use the key of this file in place of the present key.
+        """Use the key of this file in place of the current key.
 
-        The present key stays in memory to seal the record of the replacement.
+        The current key stays in memory to seal the record of the replacement.
         """
         before = {key.kid: key.private for key in self._database.read(self._ring.open_all)}
         if self._file is not None:
@@ -173,7 +173,7 @@ class SealingKeys:
     def _listed(self, tx: Tx) -> tuple[list[dict[str, Any]], bool]:
         if self._file is None and _is_in_a_file(tx):
             return _published(tx, _unproved(tx)), False
-        if problem := self._problem(tx):  # also where the file's key was replaced: its list lacks the present key
+        if problem := self._problem(tx):  # also where the file's key was replaced: its list lacks the current key
             raise Unavailable(*problem)
         return _published(tx, self._trusted(tx)), True
 
@@ -229,7 +229,7 @@ class SealingKeys:
         )
 
     def _replaced_by(self, tx: Tx, known: Mapping[str, PublicKey]) -> str:
-        """Return the name of the present sealing key if it is not one of the known keys; else an empty text.
+        """Return the name of the current sealing key if it is not one of the known keys; else an empty text.
 
         The text is also empty before the first checkpoint, and if the audit log is damaged.
         """
@@ -277,7 +277,7 @@ class SealingKeys:
 def replace_by_file(
     database: Database, keys: SealingKeys, sealer: Sealer, act: Act, *, issuer: str, file: KeyFile
 ) -> tuple[str, str]:
-    """Replace the present key by the file's key, and seal the record of the replacement. Raises `Conflict`.
+    """Replace the current key by the file's key, and seal the record of the replacement. Raises `Conflict`.
 
     Return the new name and the old name. This function seals the record because only the replaced key may seal
     it. A server that starts with the new file does not have the replaced key.
@@ -309,7 +309,7 @@ def _published(tx: Tx, known: list[SealingKey]) -> list[dict[str, Any]]:
 
 
 def _unproved(tx: Tx) -> list[SealingKey]:
-    """Return the list of public keys that the present sealing key has signed. Raises `Unavailable` if there is none.
+    """Return the list of public keys that the current sealing key has signed. Raises `Unavailable` if there is none.
 
     An attacker may have inserted another list. That list is not returned, because its key has signed no
     checkpoint.

@@ -196,7 +196,7 @@ class Snapshots:
     def entries(self, tx: Tx, at: float) -> tuple[Revocation, ...]:
         """Return the newest entry of each subject, from the cache or the database.
 
-        `at` is the present time in monotonic seconds.
+        `at` is the current time in monotonic seconds.
         """
         extent = service.extent(tx)
         with self._lock:

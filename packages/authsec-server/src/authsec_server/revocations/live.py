@@ -57,7 +57,7 @@ class LiveFeed:
             self._followers -= 1
 
     async def pages(self, since: int) -> AsyncIterator[FeedDocument]:
-        """Yield pages with the entries after `since`: first the present entries, then each new entry.
+        """Yield pages with the entries after `since`: first the existing entries, then each new entry.
 
         Regularly, an empty page is also sent. Its signed head proves that no entry is withheld.
         The iteration ends when the server stops.

@@ -112,7 +112,7 @@ def forget(tx: Tx, now: datetime, *, version: int = MAX_VERSION) -> None:
     stays even if its date is old: the clock of the server that recorded the entry may have been behind.
 
     Deletion stops at the first entry that must stay, so all entries after it also stay.
-    The last entry of a signing key always stays: a thief of the key can sign tokens with a present date, and an API may
+    The last entry of a signing key always stays: a thief of the key can sign tokens with a current date, and an API may
     still have the key from an old file.
     """
     store.delete_before(tx.connection, now - MATTERS_FOR, version)

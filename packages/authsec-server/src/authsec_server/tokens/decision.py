@@ -14,7 +14,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from authsec_server.attestation.model import Failed, Miss, Proved
-from authsec_server.audit.event_shape import fits
+from authsec_server.audit.event_shape import most_actions
 from authsec_server.clients.model import Client
 from authsec_server.delegations.model import ENDED_STATES, Delegation, DelegationState, state
 from authsec_server.failures import seconds_text
@@ -356,11 +356,11 @@ def _grant(
             details=f"Not delegated for {' '.join(sorted(audience))}: {elsewhere or 'any action'}.",
         )
     sources = {authority.delegation.id: authority for authority in drawn.values()}
-    if not fits(actions=len(drawn), named=2 * len(sources)):
+    if len(drawn) > (most := most_actions(2 * len(sources))):
         return Denied(
             reason=Reason.INVALID_SCOPE,
-            details=f"{len(drawn):,} actions are delegated, which is more than one token can have. Request only "
-            "those needed, in scope.",
+            details=f"{len(drawn):,} actions are too many for one token. The limit is {most:,}. Name only the needed "
+            "actions in the parameter scope.",
         )
     lives = [_life(authority, now) for authority in sources.values()]
     return Granted(

@@ -152,10 +152,10 @@ def _action_not_allowed(detail: Mapping[str, Any]) -> Remedy:
             place=Place.DELEGATIONS,
             scope=" ".join(smaller),
         )
-    less = f"request less: scope={' '.join(smaller)} would have been granted" if smaller else "not request it"
+    granted = f" scope={' '.join(smaller)} would have been granted." if smaller else ""
     return Remedy(
-        text=f"Not delegated to the agent: {' '.join(missing)}. Allow it in a trust delegation, or have the agent "
-        f"{less}.",
+        text=f"Not delegated to the agent: {' '.join(missing)}. Allow it in a trust delegation, or remove it from the "
+        f"agent's request.{granted}",
         place=Place.DELEGATIONS,
         scope=" ".join(smaller),
     )
@@ -164,9 +164,9 @@ def _action_not_allowed(detail: Mapping[str, Any]) -> Remedy:
 def _invalid_target(detail: Mapping[str, Any]) -> Remedy:
     if isinstance(detail.get("algorithms"), dict):
         return Remedy(
-            text=f"The audiences of the token have different signing algorithms ({_algorithms(detail['algorithms'])}): "
-            "have the agent request a token for each API, with the parameter resource, or register the APIs for one "
-            "algorithm.",
+            text=f"The audiences of the token have different signing algorithms ({_algorithms(detail['algorithms'])}). "
+            "Change the agent: request a separate token for each API, with the parameter resource. Or register all "
+            "these APIs with one algorithm.",
             place=Place.CONNECT,
         )
     resources = ", ".join(_texts(detail, "resources"))

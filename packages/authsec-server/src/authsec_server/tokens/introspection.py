@@ -1,7 +1,7 @@
-"""Token introspection (RFC 7662): tell an API whether a token that it received is valid at this moment.
+"""Token introspection (RFC 7662): tell an API whether a received token is valid at this moment.
 
-The answer comes from this authority's database. The authority checks the signature, the times, and whether
-a subject that the token depends on has ended. The endpoint is `POST /authsec/v1/introspect`.
+The answer comes from this authority's database. The authority checks the signature, the times and the
+revocations of the token and its subjects. The endpoint is `POST /authsec/v1/introspect`.
 
 The audit log does not record introspections, because they change nobody's authority. An API that cannot
 follow the revocation feed asks many times a minute, and its requests would hide important events. The audit

@@ -135,7 +135,7 @@ def _foreseen(
 
 
 def _request(client_id: str, scope: str, resources: Sequence[str]) -> TokenRequest | Denied:
-    """Parse the request by the same rules as the endpoint."""
+    """Parse the request with the rules of the token endpoint."""
     query = [("client_id", client_id), ("scope", scope), *(("resource", each) for each in resources)]
     return parse(query, [], [], address="", request_id="")
 

@@ -105,7 +105,7 @@ def _apart(denied: Denied) -> str:
 
 
 def _enrolled(proved: Proved) -> dict[str, Any]:
-    """Return the event detail that says that an enrolled key was the proof. Such a key is valid for some hours only."""
+    """Return the event detail for a proof with an enrolled key. Such a key is valid for some hours only."""
     return {"enrolled": True} if proved.enrolled else {}
 
 

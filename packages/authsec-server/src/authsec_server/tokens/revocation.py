@@ -39,9 +39,9 @@ from authsec_server.web.throttle import WHOLE, Share, Throttle
 def revoked(tx: Tx, recorded: Iterable[Recorded]) -> dict[int, datetime]:
     """Return the time of revocation of each revoked token, by the number of the event that issued the token.
 
-    A token is also revoked when a subject that it depends on ends, such as its client. A subject that ends
-    after the token has expired is ignored. But a revocation of the token itself is never ignored, even after
-    the expiry. Clocks can differ, so an API may still have accepted the token.
+    A token is also revoked when all tokens of one of its subjects are revoked, for example of its client. After the
+    token's expiry, only a revocation of the token itself counts. Clocks can differ, so an API may still have accepted
+    the token.
     """
     issued = [each for each in recorded if each.event.kind is EventKind.TOKEN_ISSUED]
     slugs = _slugs(tx, issued)
@@ -237,7 +237,7 @@ class SelfRevocation:
         self._of_client = Throttle(
             of_a_client,
             f"This token was not revoked: the limit is {of_a_client} tokens of an agent within an hour. An "
-            "administrator can revoke all tokens at once (authsec agents revoke-tokens), or this one (authsec "
+            "administrator can revoke all tokens of the agent (authsec agents revoke-tokens), or this one (authsec "
             "revoke).",
             seconds=SECONDS,
             monotonic=monotonic,

@@ -156,7 +156,7 @@ _COUNTED: Final = "authsec.counted"  # key in the scope of a request that is alr
 
 
 class ConcurrencyLimit:
-    """The number of requests that may be in progress at once."""
+    """The number of requests that may be in progress at the same time."""
 
     def __init__(self, at_most: int) -> None:
         self._free = at_most

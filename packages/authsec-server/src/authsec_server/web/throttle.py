@@ -41,7 +41,7 @@ WHOLE: Final = Share()
 class Limiter:
     """A rate limit: at most `most` events for each key in `seconds` (default: one minute).
 
-    The events may come all at once or spread over the time.
+    The events may come all together, or spread over the time.
 
     The limiter stores at most `max_keys` keys, and drops a key as soon as the key has no effect. A flood of
     invented keys therefore uses limited memory. At `max_keys`, the limiter refuses a new key. If the limiter

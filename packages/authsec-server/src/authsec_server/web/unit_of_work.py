@@ -33,13 +33,13 @@ class Authenticator(Protocol):
 
 
 class ImpactSource(Protocol):
-    """A provider of the impact of changes. Rooms that import `web` implement this protocol."""
+    """Computes the impact of changes. `delegations` implements this protocol, because `web` must not import it."""
 
     def foreseen(self, tx: Tx, act: Act) -> Foreseen:
         """Return the impact of the changes in this transaction. The caller then undoes the transaction."""
 
     def changed_fields(self, tx: Tx, outdated: Outdated) -> tuple[str, ...]:
-        """Return the fields that others changed after the revision that the caller read."""
+        """Return the fields that others have changed since the caller read the entity."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,7 +81,7 @@ class UnitOfWork:
         """
 
         def count(tx: Tx) -> None:
-            # The present time: the minute of the request's start may be sealed already.
+            # The current time: the minute of the request's start may be sealed already.
             self.count_refusal(tx, replace(act, now=self.now()), why, operation)
 
         try:

@@ -21,7 +21,8 @@ from authsec.strict_json import StrictJsonError, loads
 _PERMISSION = "The job needs, in its workflow:\n    permissions:\n      id-token: write"
 _IF_REFUSED = (
     "Check that GitHub Actions is registered as a trusted issuer, and that the agent's page names this "
-    "repository, ref and environment. An unattested agent needs no proof: remove `id-token: write` from the job."
+    "repository, ref and environment. If the agent is unattested, it needs no proof. In that "
+    "case, remove `id-token: write` from the job."
 )
 _FIT_FOR_A_HEADER = re.compile(r"[\x21-\x7e]{1,16384}")
 

@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 ASSERTION_LIFE = 60  # seconds: an assertion is sent once, immediately
 _LARGEST_KEY_FILE = 64 * 1024
 _IF_REFUSED = (
-    "Check that the file has the key of this agent, not of another agent. An unattested agent needs no key: "
-    "unset AUTHSEC_AGENT_KEY_FILE or remove the key file."
+    "Check that the file has the key of this agent, not of another agent. If the agent is unattested, it needs "
+    "no key. In that case, unset AUTHSEC_AGENT_KEY_FILE or remove the key file."
 )
 
 _NOTE = re.compile(rb"Enrolled until (\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ) ")

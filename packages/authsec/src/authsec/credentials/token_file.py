@@ -15,8 +15,8 @@ from authsec.errors import ConfigError
 from authsec.safe_text import plain
 
 _IF_REFUSED = (
-    "Check that the issuer of this token is registered as a trusted issuer, and that the agent's page has a proof "
-    "that the token matches. An unattested agent needs no proof: remove the token."
+    "Check that the issuer of this token is registered as a trusted issuer, and that the token matches a proof "
+    "on the agent's page. If the agent is unattested, it needs no proof. In that case, remove the token."
 )
 
 
@@ -88,7 +88,7 @@ def read_token(path: Path, found_by: str) -> WorkloadToken | str:
 
 
 def volume_snippet(audience: str) -> str:
-    """Return the pod manifest lines that mount a token for `audience` at the path that this package reads."""
+    """Return the lines of a pod manifest that mount a token for `audience`. This package reads the mounted file."""
     return f"""\
     spec:
       containers:

@@ -26,7 +26,7 @@ def examine(
     scope: Names = None,
     resource: Names = None,
 ) -> Iterator[Finding]:
-    """Run all checks, and yield each finding at once.
+    """Run all checks, and yield each finding as soon as it is known.
 
     If the network does not answer, a check takes several seconds.
     """

@@ -50,7 +50,7 @@ class Settings:
 
 
 def read_settings() -> Settings:
-    """Read the agent's settings from the environment, and report all problems at once."""
+    """Read the agent's settings from the environment, and report all problems together."""
     misspelt = _misspelt()
     try:
         config = AuthSecConfig.from_env()
@@ -76,9 +76,9 @@ def _broken(error: ConfigError, misspelt: Mapping[str, str]) -> Settings:
 
 
 def _wrong_address() -> ConfigError | None:
-    """Return the error of the authority's address, without regard to the agent's id.
+    """Return the error of the authority's address. The agent's id is not checked.
 
-    So if address and id are both missing, each of them gets its own finding.
+    If the address and the id are both missing, each of them gets its own finding.
     """
     try:
         AuthSecConfig.from_env(client_id=_NOBODY)

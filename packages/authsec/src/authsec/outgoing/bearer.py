@@ -157,7 +157,10 @@ def named_origins(names: str | Sequence[str], allow_http_hosts: Collection[str])
 def _named(name: str, allow_http_hosts: Collection[str]) -> Origin:
     wanted = f"allowed_origins needs origins: scheme, host and, if it is not the default, port, as in {_EXAMPLE}."
     if not isinstance(name, str) or not name.isascii() or not name.isprintable() or "*" in name:
-        raise _invalid(f"{wanted} Wildcards are not supported; write names in other scripts in their ASCII form.")
+        raise _invalid(
+            f"{wanted} Wildcards are not supported. Write a host name with non-ASCII letters in its ASCII form, which "
+            "begins with xn--."
+        )
     if meant := with_scheme(name):
         raise _invalid(f"An entry of allowed_origins has no scheme. Did you mean {meant}? {wanted}")
     origin = origin_of(name)

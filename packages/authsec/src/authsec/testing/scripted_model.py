@@ -21,7 +21,7 @@ def call(function: str, **arguments: Any) -> dict[str, Any]:
 
 
 def calls(*wanted: dict[str, Any]) -> dict[str, Any]:
-    """Return a message of the model that calls several tools at once. Each argument is a result of `call`."""
+    """Return a message of the model that calls several tools in parallel. Each argument is a result of `call`."""
     every = [one for message in wanted for one in message["tool_calls"]]
     return {"content": None, "tool_calls": [{**one, "id": f"call_{number}"} for number, one in enumerate(every, 1)]}
 

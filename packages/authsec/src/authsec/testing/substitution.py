@@ -45,7 +45,7 @@ class _ExpectedInTests(Expected):
 
 
 class _Unproved:
-    """A credential source without a proof. So a throwaway authority never receives a real proof of this machine."""
+    """A credential source without a proof. A throwaway authority must not receive a real proof of this machine."""
 
     def proof(self, request: ProofRequest) -> Proof | None:  # noqa: ARG002 - there is no proof for any request
         return None
@@ -57,8 +57,8 @@ class _Unproved:
 def verifier_for(audience: str, revocations: InMemoryRevocations, like: Expected | None = None) -> TokenVerifier:
     """Make a verifier for the tokens of this process. Only issuer, keys and revocations differ from a normal verifier.
 
-    The leeway is copied from `like`, the expected values of another verifier. The algorithms are not copied: a verifier
-    for only ES256 would refuse all tokens of a test.
+    The leeway is copied from `like`, the expected values of another verifier. The algorithms are not copied: all
+    tokens of a test are signed with RS256, and a verifier that allows only ES256 would refuse them.
     """
     settings: dict[str, Any] = {} if like is None else {"leeway": like.leeway}
     # A loopback issuer needs no trust store. The next lines replace it by the throwaway issuer.

@@ -223,7 +223,7 @@ CLAIM_TYPES: Final = (
     ClaimType("scope", "RFC 9068 §2.2.3", lambda value: isinstance(value, str), "a string"),
     ClaimType("permissions", "AuthSec", _is_list_of_actions, "a list of actions"),
     ClaimType("roles", "AuthSec", _is_list_of_text, "a list of strings"),
-    # No revocation of a delegation could revoke a token without delegations.
+    # Not empty: the revocation of a delegation must revoke all tokens issued under the delegation.
     ClaimType("delegation_ids", "AuthSec", lambda value: _is_list_of_text(value) and value != [], "a list of ids"),
     ClaimType("authority_version", "AuthSec", _is_count, "a whole number"),
     ClaimType("attestation", "AuthSec", _is_attestation, "an object with a method"),

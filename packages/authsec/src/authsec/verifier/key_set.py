@@ -35,7 +35,7 @@ class KeySource(Protocol):
         """Return the key, or None if the authority does not publish this `kid`. May fetch. Raises `KeysUnavailable`."""
 
     def check_current(self) -> None:
-        """Check that the source has keys that are not too old. May fetch. Raises `KeysUnavailable`."""
+        """Check that the keys of the source are not too old. May fetch. Raises `KeysUnavailable`."""
 
     def health(self) -> KeysHealth:
         """Return the age of the keys, and the reason why the last fetch failed. Never waits."""

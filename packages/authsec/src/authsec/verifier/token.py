@@ -138,4 +138,6 @@ def check_actions(actions: tuple[str, ...]) -> None:
         raise ValueError("name at least one action")
     for action in actions:
         if not ACTION.fullmatch(action):
-            raise ValueError(f"{action!r} is not an action; an action is resource:action, like customers:read")
+            raise ValueError(
+                f"{action!r} is not an action. An action has the form resource:action, like customers:read."
+            )

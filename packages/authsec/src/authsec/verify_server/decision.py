@@ -29,7 +29,7 @@ _MOST_OF_A_TARGET: Final = 200  # the most characters of a path in the log
 _PATH: Final = ""
 
 ANY_AGENT: Final = "any_agent"
-"""The value of `require` for every agent with a valid token. No action has this name, because actions have a colon."""
+"""The value of `require` that admits every agent with a valid token. It is never an action, which has a colon."""
 _MOST_PARAMETERS: Final = 100
 _MOST_OF_A_VALUE: Final = 80  # the most characters of an invalid value in the log
 _KNOWN: Final = ("require", "require_any", "audience", "refusal")
@@ -84,7 +84,7 @@ class Gates:
 
 
 def misconfigured(error: Misconfigured, target: str = "") -> Response:
-    """Log the mistake with the requested path. Return a 500 response that says that the proxy caused the error."""
+    """Log the mistake with the requested path. Return a 500 response that names the proxy as the cause."""
     path = plain(target.partition("?")[0], _MOST_OF_A_TARGET)  # A query may contain secrets.
     _log.error("the proxy's configuration%s is not valid: %s", f" for {path}" if path else "", error)
     body = {

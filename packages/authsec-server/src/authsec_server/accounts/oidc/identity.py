@@ -48,7 +48,7 @@ def read_identity(claims: Mapping[str, Any], rule: RoleRule) -> VerifiedIdentity
         raise SignInRefused(OpenIdRefusal.NO_ROLE, f"no value of the claim {rule.claim} gives a role", whom=whom)
     email = _email(claims)
     if email is None:
-        raise SignInRefused(OpenIdRefusal.NO_EMAIL, "the provider sent no e-mail address in the claim email")
+        raise SignInRefused(OpenIdRefusal.NO_EMAIL, "the provider sent no e-mail address in the claim `email`")
     return VerifiedIdentity(
         issuer=claims["iss"],
         subject=claims["sub"],
@@ -153,7 +153,7 @@ _WORDS: Mapping[OpenIdRefusal, tuple[str, str]] = {
     OpenIdRefusal.TOKEN_INVALID: ("The single sign-on provider's answer could not be verified.", _OPERATOR),
     OpenIdRefusal.NO_EMAIL: (
         "The single sign-on provider did not send your e-mail address.",
-        "Ask the provider's operator to send the claim email to this application.",
+        "Ask the provider's operator to send the claim `email` to this application.",
     ),
     OpenIdRefusal.NO_ROLE: (
         "You are signed in at the single sign-on provider, but you have no role here.",

@@ -110,7 +110,7 @@ _ELSE: Sequence[tuple[Callable[[str], bool], str, str]] = (
     ),
     (
         lambda text: text.startswith("ZXlK") and "." not in text,
-        "This token is encoded in base64 a second time, as Secrets show it.",
+        "This token is encoded in base64 once more, as in the YAML of a Kubernetes Secret.",
         "Decode it first: base64 -d",
     ),
     (

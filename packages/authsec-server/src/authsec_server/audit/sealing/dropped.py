@@ -40,7 +40,7 @@ NEVER_DROPPED: Final = frozenset(
         EventKind.AUTHORITY_RESTORED,
     }
 )
-"""Kinds of events that a drop keeps, because later checks need these events."""
+"""Kinds of events that are never dropped, because later checks need these events."""
 Run = tuple[int, int]
 """The first and the last position of a range without gaps."""
 
@@ -165,7 +165,7 @@ def _is_consistent(record: DropRecord) -> bool:
 def _counts(value: Any) -> Mapping[str, str]:
     """Check the digests of the count tables in a record, and return the digests.
 
-    Raises `ValueError` if a digest is missing: the counts of dropped months could not be checked without it.
+    Raises `ValueError` if a digest is missing, because the counts of dropped months are checked with these digests.
     """
     names = {table.name for table in TABLES}
     if set(value) != names or not all(_SHA256.fullmatch(digest) for digest in value.values()):

@@ -39,7 +39,7 @@ class Drop:
     def findings(self, now: datetime | None) -> Iterator[str]:
         """Report events that are missing although the rules for this drop record do not permit it.
 
-        Without `now`, the date of the record is not compared with the present time.
+        Without `now`, the date of the record is not compared with the current time.
         """
         record = self.record
         what = f"{self.missing:,} events between {record.numbers[0]} and {record.numbers[1]}"

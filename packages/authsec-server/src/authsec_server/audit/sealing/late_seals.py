@@ -21,7 +21,7 @@ from typing import Final
 from authsec_server.audit.sealing.checkpoints import Checkpoint
 
 LATE: Final = timedelta(minutes=15)
-MOST: Final = 10_000  # groups that are kept
+MOST: Final = 10_000  # groups in `found`
 
 
 @dataclass(slots=True, kw_only=True)
@@ -50,9 +50,9 @@ class LateSealsWatch:
     """Collects events that were sealed late.
 
     Pass each sealed event to `check` in the order of the log, with the first checkpoint that covers the event.
-    `found` has one group for each checkpoint, for at most the newest `MOST` groups.
-    `more` is the number of late events in earlier groups.
-    The newest groups are kept because many old late events must not hide a new one.
+    `found` has one group for each checkpoint with late events.
+    If there are more than `MOST` groups, the oldest groups are left out, so that they do not hide new ones.
+    `more` is the number of events in the groups that are left out.
     """
 
     found: deque[LateSeals] = field(default_factory=deque)

@@ -87,7 +87,7 @@ class LogCheck:
     - `records` are all drop records of the log, in order. A record is valid from its sealed event on.
     - `restores` are restore records with a valid signature.
     - `drops` are the facts about the drop records that the pass has found so far.
-    - Without `now`, the date of a drop record is not compared with the present time.
+    - Without `now`, the date of a drop record is not compared with the current time.
     """
 
     keys: Succession

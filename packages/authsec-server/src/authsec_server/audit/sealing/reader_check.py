@@ -68,9 +68,9 @@ class ReaderCheck:
         self._known_from = known_from
         self._now = now or datetime.now(UTC)
         self._found: list[str] = []
-        self._asked = ""  # the present question
+        self._asked = ""  # the current question
         self._is_patient = False  # once a question took longer than a server allows
-        self._left = 0  # events that may still be read for lists by the present dimension
+        self._left = 0  # events that may still be read for lists by the current dimension
 
     def findings(self, *, counts: bool) -> list[str]:
         """Ask all questions, and return a sentence for each wrong answer. Without `counts`, no sum is compared.
@@ -244,7 +244,7 @@ class ReaderCheck:
         return self._fitting(self._proved.in_order_of_sealing(wanted, _PAGE))
 
     def _fitting(self, expected: list[ShownEvent]) -> list[ShownEvent]:
-        """Return the first of these events: as many as a reader loads into memory at once."""
+        """Return the first of these events: as many as a reader loads into memory together."""
         return expected[: len(numbers_fitting(self._tx.connection, [each.number for each in expected]))]
 
     def _followers(self) -> None:

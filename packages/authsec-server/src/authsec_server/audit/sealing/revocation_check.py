@@ -183,7 +183,7 @@ class RevocationCheck(ScratchCheck):
         kept_since = "9999" if now is None else _iso(now - KEPT_FOR)
         for number, kind, id_ in execute(_MISSING, (kept_since,)):
             what = "The record of a restore" if number is None else f"Event {number}"
-            yield f"{what} ended the tokens of the {kind} {_shown(id_)}, but revocations has no such row."
+            yield f"{what} revoked the tokens of the {kind} {_shown(id_)}, but revocations has no such row."
         for (kid,) in execute(_WITHOUT_ROW, (kept_since,)):
             yield (
                 f"The signing key {_shown(kid)} was revoked, but revocations has no row for the key. Servers keep a "
@@ -192,12 +192,12 @@ class RevocationCheck(ScratchCheck):
         for sequence, kind, id_, is_said in self._added(cut, ""):
             if not is_said:
                 yield (
-                    f"The row {sequence} of revocations ended the tokens of the {kind} {_shown(id_)}, but no event "
+                    f"The row {sequence} of revocations revoked the tokens of the {kind} {_shown(id_)}, but no event "
                     "says so."
                 )
         for sequence, kind, id_, copies, said, _ in execute(_COPIED, ("",)):
             yield (
-                f"revocations has {copies:,} rows like row {sequence}, which ended the tokens of the {kind} "
+                f"revocations has {copies:,} rows like row {sequence}, which revoked the tokens of the {kind} "
                 f"{_shown(id_)}, but the events explain only {said:,} of them."
             )
         before, newest = None, 0
@@ -205,7 +205,7 @@ class RevocationCheck(ScratchCheck):
             if before is not None and sequence != before + 1:
                 yield f"The row {sequence} of revocations does not follow the previous row, {before}."
             if version < newest:
-                yield f"The row {sequence} of revocations is not in the order of the changes."
+                yield f"The row {sequence} of revocations has a lower authority version than an earlier row."
             before, newest = sequence, max(newest, version)
 
     def doubts(self, cut: datetime | None, sealed_before: str) -> Iterator[str]:
@@ -217,8 +217,8 @@ class RevocationCheck(ScratchCheck):
         for sequence, kind, id_, is_said in self._added(cut, sealed_before):
             if is_said:
                 yield (
-                    f"Only an event without a seal says that the row {sequence} of revocations ended the tokens of the"
-                    f" {kind} {_shown(id_)}."
+                    f"Only an event without a seal says that the row {sequence} of revocations revoked the tokens of "
+                    f"the {kind} {_shown(id_)}."
                 )
         for sequence, kind, id_, copies, said, _ in self._scratch.execute(_COPIED, (sealed_before,)):
             if copies <= said:

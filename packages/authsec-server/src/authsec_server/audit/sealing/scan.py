@@ -43,9 +43,9 @@ from authsec_server.db.table_digests import Digested, has_long, stored
 if TYPE_CHECKING:
     from authsec_server.db.table_copy import TableCopies
 
-ROWS: Final = 2000  # read at once
-_WIDE_ROWS: Final = 100  # events read at once: each may have three JSON texts of a megabyte
-_LONGEST_ROWS: Final = 2  # read at once of a table with a digest: each may have 12 texts of 2 MB
+ROWS: Final = 2000  # read together
+_WIDE_ROWS: Final = 100  # events read together: each may have three JSON texts of a megabyte
+_LONGEST_ROWS: Final = 2  # of a table with a digest, read together: each may have 12 texts of 2 MB
 _LONGEST: Final = 4 * MAX_NAME  # octets of a text; no server writes a longer one
 _JSON: Final = frozenset({"delegations", "roles", "detail"})
 _INSTANTS: Final = frozenset({"at", "expires_at"})

@@ -46,7 +46,7 @@ class ScratchLeaf:
 
     - `position`, `number`, `hash` and `leaf_copies` describe the leaf.
     - `copies` is the number of events with this number, 0 if there is none.
-    - `leaf` is the present hash of the event, and `at` is its time. Both are None if the event is unreadable.
+    - `leaf` is the current hash of the event, and `at` is its time. Both are None if the event is unreadable.
     - `stays`: no drop removes the event.
     - `in_range`: the event number is within the stored number range of its hour.
     - `valid`: AuthSec could have written the event.
@@ -225,7 +225,7 @@ class Scratch:
             yield number
 
     def not_listed(self) -> Iterator[tuple[int, bytes]]:
-        """Yield pairs of an event number and a delegation that the event names but that does not list the event.
+        """Yield pairs of an event number and a delegation. The event names the delegation, which does not list it.
 
         Only events that match their seals are included.
         """
@@ -239,7 +239,7 @@ class Scratch:
         yield from self._database.execute(f"{_PAIRS.format('listed')} EXCEPT {_PAIRS.format('named')} ORDER BY 1")
 
     def listed_without_event(self) -> Iterator[tuple[int, bytes]]:
-        """Yield each event number that a delegation lists, but no event and no seal has, with the delegation."""
+        """Yield each event number that a delegation lists, with the delegation, if no event and no seal has it."""
         yield from self._database.execute(
             "SELECT DISTINCT p.number, p.delegation FROM listed p"
             " WHERE NOT EXISTS (SELECT 1 FROM event e WHERE e.number = p.number)"

@@ -15,7 +15,10 @@ from authsec_server.audit.store import events, sealed_events
 seal_place = sealed_events.c.position + 0
 _AT_ONCE: Final = 1000  # seals that one statement names
 _LAST_PLACE: Final = 2**63 - 1
-_DELETED: Final = {"postgresql": 100_000, "sqlite": 10_000}  # seals at once; on SQLite, tokens wait meanwhile
+_DELETED: Final = {
+    "postgresql": 100_000,
+    "sqlite": 10_000,
+}  # seals in one transaction; on SQLite, tokens wait meanwhile
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

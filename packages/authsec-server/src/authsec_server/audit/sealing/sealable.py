@@ -71,10 +71,12 @@ def usual_events(connection: Connection, numbers: Sequence[int]) -> list[Sealabl
 def sealable_events(connection: Connection, numbers: Sequence[int], since: datetime) -> list[Sealable]:
     """Return the events with these numbers that a server can have written.
 
-    A checkpoint must not cover an event that no export and no list can show.
-    Of several events with one number, only the earliest is sealed. The attack: raw SQL inserts a copy of a genuine
-    event. If neither were sealed, both could be deleted later without a finding.
-    Events dated before `since` are chosen last: a server does not compare a new number with the numbers of such events.
+    A checkpoint covers only events that lists and exports can show.
+    Of several events with one number, only one is sealed: the earliest event that is not before `since`. If all are
+    before `since`, it is the earliest of them. The attack: raw SQL inserts a copy of a genuine event. If neither were
+    sealed, both could be deleted later without a finding.
+    A server that takes a new number does not look for it in events before `since`. So raw SQL can insert an old event
+    with a future number. The genuine event that later gets this number must still be sealed.
     """
     there = store.events_by_number(connection, numbers)
     found = []

@@ -49,7 +49,7 @@ RETRY_SECONDS = 60.0  # after a broken log or an unexpected error
 FRESH = timedelta(seconds=60)  # between two checkpoints if there is no new event
 LATE = timedelta(seconds=10)  # between two full passes, which also find events that came late
 OLD = 2 * SETTLING  # older events are committed, and their counts do not grow
-CATCHING_UP = 10_000  # leaves read at once
+CATCHING_UP = 10_000  # leaves read together
 
 
 class LogBroken(Exception):

@@ -337,7 +337,7 @@ def records(connection: Connection, kind: EventKind) -> Iterator[tuple[int | Non
     """Yield the place and the signed record of each event of this kind. The place is None without a seal.
 
     The kind must be rare. But raw SQL may have inserted very many events of this kind.
-    So only few events are read at once, and events without a record are not read.
+    So only few events are read together, and events without a record are not read.
     """
     after = -(2**63)
     numbered = _numbers_of_records(connection, kind)

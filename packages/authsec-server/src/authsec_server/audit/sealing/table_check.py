@@ -182,7 +182,7 @@ class TableCheck(ScratchCheck):
             yield f"{found - MOST:,} more events of drops have this fault."
 
     def _changed_by_none(self) -> Iterator[str]:
-        """Report drop events that claim that a table was changed. A drop changes no table with a digest."""
+        """Report drop events that claim a change of a table. A drop changes no table with a digest."""
         found = 0
         for number, names in self._scratch.execute(
             "SELECT number, group_concat(name, ', ') FROM told WHERE forged GROUP BY number"
@@ -200,8 +200,8 @@ class TableCheck(ScratchCheck):
 def kept_digests(scan: Scan) -> Mapping[str, str]:
     """Return the stored digest of each table after the last change; an empty mapping before the first change.
 
-    Callers must not trust these digests, because raw SQL may have written them. A malformed product has an empty
-    digest.
+    Callers must not trust these digests, because raw SQL may have changed the rows of `table_digests`. The digest of a
+    malformed row is an empty text.
     """
     rows = scan.rows("table_digests", "name", "product") if scan.columns("table_digests") else ()
     return {name: stored_digest(product) for name, product in rows}

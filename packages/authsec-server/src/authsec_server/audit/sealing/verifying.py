@@ -234,7 +234,7 @@ class _Read:
     def _look_at(self, event: ScannedEvent, row: Mapping[str, Any], valid: bool) -> None:
         if row["kind"] in _RECORDS and (signed := record_in(row, row["kind"])) and signed.isascii():
             self.scratch.keep_record(event.number, row["kind"], signed)
-        # No server seals an event of the future, so no checkpoint ever covers one.
+        # Servers seal only past events, so a checkpoint never covers an event with a future time.
         if valid and (row["at"] <= self.latest or self.scratch.is_sealed(event.number)):
             self.name_check.add(event.number, row, self.scratch.is_sealed)
             self.revocation_check.add(event.number, row, self.scratch.is_sealed)

@@ -29,7 +29,7 @@ _OVER_HTTP: Final = {PrincipalKind.ADMINISTRATOR, PrincipalKind.ADMIN_KEY}
 class Waiting:
     """The events without a seal that one check found, and when a server last ran.
 
-    `now` is None if the present time is unknown.
+    `now` is None if the current time is unknown.
     """
 
     now: datetime | None

@@ -108,7 +108,7 @@ def notes(slug: str, shape: AgentShape, present: Present) -> list[Note]:
 def removal_step(held: Client, present: Present, setting: Setting, *, revoked: Collection[str]) -> PlannedStep:
     """Plan the deletion of the agent.
 
-    `revoked` are the slugs of the delegations that the deletion revokes and that no other step revokes.
+    `revoked` are the slugs of the delegations that only the deletion revokes.
     """
     told = f"These delegations will be revoked as well: {', '.join(sorted(revoked))}"
     change = Change(

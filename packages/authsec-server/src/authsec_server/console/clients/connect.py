@@ -1,8 +1,11 @@
 """The Connect tab: code and commands to copy to the client's machine, with the client's own values.
 
-To run a client on a laptop, a person creates an enrolment code. The code is shown once, and can be revoked.
+To run a client on a laptop, a person creates an enrolment code on this tab. On the laptop, the person then runs
+`authsec enrol` with the code. The command registers a key of the laptop as a proof of the client. The tab shows a code
+only once. A code that nobody has used can be revoked.
 
-The example program is that of the published walk-through. The program contains no secret: a Client ID is a name.
+The example program is that of the published walk-through. The program contains no secret, because a Client ID is
+public.
 The file with the private key or the secret stays on the agent's machine.
 """
 

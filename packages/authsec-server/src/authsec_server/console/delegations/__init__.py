@@ -1,4 +1,4 @@
-"""Trust delegations: the list, the four steps that create one, and the pages that change or end one.
+"""Trust delegations: the list, the four steps that create one, and the pages that edit, disable or revoke one.
 
 The templates are in `templates/delegations/`. The templates of the four steps are in its folder `new/`.
 

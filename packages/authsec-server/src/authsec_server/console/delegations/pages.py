@@ -50,7 +50,7 @@ PAGE = 50
 SORTS = (
     (DelegationSort.NEWEST, "Newest first"),
     (DelegationSort.OLDEST, "Oldest first"),
-    (DelegationSort.ENDS, "Ends first"),
+    (DelegationSort.ENDS, "Earliest end date first"),
 )
 UNUSED = "unused"
 """A filter that is chosen like a state: live for a month, and never used."""
@@ -131,7 +131,7 @@ def _one_of(kind: type[E], text: str) -> E | None:
 
 VERSION = "(the authority version when the token is requested)"
 """A placeholder. Creating a delegation raises the authority version, so no token of the delegation can have the
-present version."""
+current version."""
 _LAST = "~"  # an id that sorts after every real id; NOT_YET sorts before
 
 

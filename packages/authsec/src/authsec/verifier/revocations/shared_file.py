@@ -27,7 +27,7 @@ _PIECE: Final = 1024 * 1024
 
 
 class SharedFileUnusable(Exception):
-    """The file cannot be used in its present state. The error text is safe to show."""
+    """The file cannot be used in its current state. The error text is safe to show."""
 
 
 class SharedFileReplaced(Exception):

@@ -34,7 +34,7 @@ _log = logging.getLogger("authsec.verifier")
 
 LOOK_PAUSE: Final = 0.1  # seconds between two reads of the file
 SHORTEST_PATIENCE: Final = 7.0  # seconds of silence before a request to the authority, which sends a message every five
-# The patience of workers differs by up to this many seconds, so not all workers send requests at once.
+# The patience of workers differs by up to this many seconds, so not all workers send requests at the same time.
 SPREAD: Final = 2.0
 
 # A fork copies descriptors. Without this guard, a child could keep the lock file open without knowing, and keep the
