@@ -19,6 +19,7 @@ from sqlalchemy import Connection
 from authsec_server.audit.event_shape import has_columns, is_event, is_number
 from authsec_server.audit.merkle_tree import COVERED, event_hash, text_hash
 from authsec_server.audit.sealing import store
+from authsec_server.audit.sealing.pauses import with_pauses
 from authsec_server.audit.unreadable_rows import UNREADABLE, raise_unless_of_a_row, read_content, stored_bytes
 from authsec_server.db.schema import read_canonical_json, read_instant
 
@@ -59,7 +60,7 @@ def usual_events(connection: Connection, numbers: Sequence[int]) -> list[Sealabl
             return None
         wanted = set(numbers)
         rows = connection.exec_driver_sql(_rows(dialect), between).all()
-        found = [_usual(row, dialect) for row in rows if row[_NUMBER] in wanted]
+        found = [_usual(row, dialect) for row in with_pauses(rows) if row[_NUMBER] in wanted]
     except _Unusual:
         return None
     except UNREADABLE as error:

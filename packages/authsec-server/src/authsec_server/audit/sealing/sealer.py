@@ -18,6 +18,7 @@ from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
+from typing import TypeVar
 
 import anyio
 import structlog
@@ -37,12 +38,15 @@ from authsec_server.audit.sealing.checkpoints import (
 )
 from authsec_server.audit.sealing.log_append import append, appended
 from authsec_server.audit.sealing.number_history import NumberHistory
+from authsec_server.audit.sealing.pauses import pause
 from authsec_server.audit.sealing.succession import Succession, succession
 from authsec_server.audit.sealing.unsealed import MOST_NAMED, SETTLING, Start, UnsealedEvents, read_unsealed
 from authsec_server.db import Database, Tx
 from authsec_server.failures import Unavailable
 
 log = structlog.get_logger(__name__)
+
+T = TypeVar("T")
 
 SECONDS = 1.0
 RETRY_SECONDS = 60.0  # after a broken log or an unexpected error
@@ -122,7 +126,7 @@ class Sealer:
             raise
 
     def _seal(self, before: datetime) -> bool:
-        (signed, database), ended = self._database.read(_before_a_pass)
+        (signed, database), ended = self._read(_before_a_pass)
         now = self._pass_time(before, self._now(), database) if database else before
         self._catch_up(signed)
         if now is None:
@@ -143,7 +147,7 @@ class Sealer:
             places=self._history.seal_places(after, self._tree.size),
             named=len(self._named),
         )
-        unsealed = self._database.read(lambda tx: read_unsealed(tx, start, self._token_keys, self._order))
+        unsealed = self._read(lambda tx: read_unsealed(tx, start, self._token_keys, self._order))
         if unsealed.signed != (self._checkpoint.signed if self._checkpoint else None):
             return True  # another server was first
         if unsealed.is_disturbed:
@@ -153,7 +157,7 @@ class Sealer:
             self._refuse_if_genuine(unsealed.planted, now)
         if is_due:
             covered = partial(_covered_without_seal, through=through, since=self._since(now), named=len(self._named))
-            self._name(self._database.read(covered))
+            self._name(self._read(covered))
         searching, final = begins or self._searching, unsealed.final if begins else self._final
         if unsealed.events or unsealed.planted or stale:
             through = max(through, min(unsealed.settled, final)) if searching else through
@@ -168,6 +172,10 @@ class Sealer:
         if is_due:
             self._searched = now
         return unsealed.full or self._has_more_planted(unsealed.planted)
+
+    def _read(self, work: Callable[[Tx], T]) -> T:
+        pause()
+        return self._database.read(work)
 
     def _refuse_if_genuine(self, planted: Sequence[tuple[int, int]], now: datetime) -> None:
         """Raise `LogBroken` if these seals may be genuine, because somebody may have deleted their checkpoints.
@@ -236,7 +244,7 @@ class Sealer:
 
     def key(self) -> PrivateKey:
         """Return the current signing key. Raises `Unavailable` or `LogBroken`."""
-        self._catch_up(self._database.read(lambda tx: store.last_signed(tx.connection)))
+        self._catch_up(self._read(lambda tx: store.last_signed(tx.connection)))
         return self._present_key()
 
     def _present_key(self) -> PrivateKey:
@@ -254,7 +262,7 @@ class Sealer:
             return
         low = self._looked_through
         read = partial(_replacements, low=low, high=size)
-        self._order = succession(self._database.read(read), self._order.keys, self._order.ends, self._order.after)
+        self._order = succession(self._read(read), self._order.keys, self._order.ends, self._order.after)
         self._looked_through = size
 
     def _forget_order(self) -> None:
@@ -263,6 +271,7 @@ class Sealer:
 
     def _sign(self, unsealed: UnsealedEvents, through: int, now: datetime, key: PrivateKey) -> bool:
         """Append the events with a new checkpoint. Return whether they were written."""
+        pause()
         tree, added = appended(self._tree, unsealed.events)
         now = (
             max(now, self._checkpoint.at) if self._checkpoint else now
@@ -322,7 +331,7 @@ class Sealer:
         tree = self._tree
         while tree.size < size:
             limit = min(CATCHING_UP, size - tree.size)
-            found = self._database.read(partial(_hashes, after=tree.size - 1, limit=limit))
+            found = self._read(partial(_hashes, after=tree.size - 1, limit=limit))
             if not found:
                 raise LogBroken("The log is shorter than its last checkpoint says.")
             tree = tree.with_leaves(found)

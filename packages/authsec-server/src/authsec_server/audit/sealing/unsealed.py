@@ -18,6 +18,7 @@ from authsec_server.audit.event_numbers import (
 )
 from authsec_server.audit.model import EventKind
 from authsec_server.audit.sealing import store
+from authsec_server.audit.sealing.pauses import pause
 from authsec_server.audit.sealing.seal_places import SealPlaces, planted
 from authsec_server.audit.sealing.sealable import Sealable, sealable_events, usual_events
 from authsec_server.audit.sealing.succession import Succession, is_next
@@ -83,8 +84,10 @@ def read_unsealed(tx: Tx, start: Start, token_keys: Callable[[Tx], Sequence[str]
     connection, now, after, through = tx.connection, start.now, start.after, start.through
     growing = store.Growing(since=now.replace(second=0, microsecond=0) - SETTLING, until=now + SETTLING, old=start.old)
     following = numbers_after(connection, through)
+    pause()
     top = min(last_given(connection), following.last)  # after `tx` has read: a sequence has no snapshots
     found = store.unsealed(connection, after=after, top=top, growing=growing, places=start.places, limit=BATCH)
+    pause()
     numbers, full = list(dict.fromkeys(number for number, _ in found)), len(found) == BATCH
     taken = {number for number, is_taken in found if is_taken}
     copied: Mapping[int, int] = {}
@@ -95,7 +98,9 @@ def read_unsealed(tx: Tx, start: Start, token_keys: Callable[[Tx], Sequence[str]
         if (fitting := numbers_fitting(connection, readable)) != readable:
             numbers, full = [each for each in numbers if each <= fitting[-1]], True
         events = sealable_events(connection, fitting, looked_through_since(now))
+    pause()
     bounds = _bounds(connection, start, top, growing)
+    pause()
     final = min(bounds)
     waiting = _waiting(connection, events, final, looked_through_since(now))
     events = [each for each in events if each.number not in waiting]
@@ -109,6 +114,7 @@ def read_unsealed(tx: Tx, start: Start, token_keys: Callable[[Tx], Sequence[str]
         bounds.append(max([following.sealed, *(each.number for each in events)]))  # later events get higher numbers
     if full:
         bounds.append(numbers[-1])
+    pause()
     above = store.above(connection, top, MOST_NAMED + start.named)
     highest = pages.highest(connection, top)
     return UnsealedEvents(
