@@ -50,7 +50,7 @@ def old(database: Database) -> Old:
 def add_late_event(old: Old) -> list[str]:
     """An event of July that is sealed in November, and counted; an export that holds it."""
     old.record(LAST_HOUR)
-    old.settle()
+    old.settle_late()
     return list(export(old.database))
 
 

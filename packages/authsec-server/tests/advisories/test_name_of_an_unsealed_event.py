@@ -117,17 +117,18 @@ def test_a_server_that_is_kept_from_sealing_says_so_in_its_log(sealed: Sealed, m
     """On PostgreSQL any session may hold the lock."""
     renamed(sealed, at=SEALED_AT)
     key, known = sealed.keys.signing_key, sealed.keys.by_kid
-    at = iter(timedelta(minutes=11 + minute) for minute in range(12))
+    after = timedelta(minutes=11)
     sealer = Sealer(
         sealed.estate.database,
         issuer="https://a",
         signing_key=key,
         keys=known,
-        now=lambda: sealed.estate.act.now + next(at),
+        now=lambda: sealed.estate.act.now + after,
     )
     monkeypatch.setattr(store, "lock_sealing", lambda _: False)
     with capture_logs() as logs:
         for _ in range(12):
             sealer.seal()
+            after += timedelta(minutes=1)
     said = [each["why"] for each in logs if each["event"] == "the audit log is not sealed"]
     assert said == ["another session holds the sealing lock, or locks rows of counts"] * 2
