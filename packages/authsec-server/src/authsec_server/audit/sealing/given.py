@@ -23,6 +23,11 @@ class ExportedEvent:
     event: Mapping[str, Any]
 
     @property
+    def number(self) -> object:
+        """Return the event's number."""
+        return self.event.get("id")
+
+    @property
     def at(self) -> str:
         """Return the event's time (ISO 8601)."""
         return str(self.event.get("at"))
