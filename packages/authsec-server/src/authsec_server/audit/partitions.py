@@ -34,6 +34,11 @@ _TOO_MANY: Final = (
     "a month of the audit log gets no partition, because events_default has too many events. Somebody inserted "
     "them. To find them: authsec audit verify"
 )
+_TOO_LARGE: Final = (
+    "a month of the audit log gets no partition, because the file of events_default is too large. Perhaps somebody "
+    "inserted events. To find them: authsec audit verify. If there are none, shrink the file: "
+    "VACUUM FULL events_default"
+)
 _LOCKED: Final = "a month of the audit log gets no partition yet, because another transaction has locked the log"
 
 
@@ -45,6 +50,7 @@ def prepare_months(connection: Connection, now: datetime, *, ahead: int = 2) -> 
 
     A month gets no partition if the default partition already has very many events of the month.
     The attack: raw SQL inserts millions of events of a coming month. No token could be issued while they are moved.
+    The size of the file has a bound as well: deleted rows keep it large, and PostgreSQL reads all of it.
     """
     if connection.dialect.name != "postgresql":
         return
@@ -67,7 +73,9 @@ def _prepare_month(connection: Connection, name: str, start: datetime, end: date
     _wait_in_turn(connection)
     if _is_there(connection, name):  # another server was first
         return
-    if _can_be_moved(connection, start, end):
+    if connection.execute(text("SELECT pg_relation_size('events_default')")).scalar_one() > MOST_READ:
+        log.error(_TOO_LARGE, month=f"{start:%Y-%m}")
+    elif _can_be_moved(connection, start, end):
         _make_month(connection, name, start, end)
     else:
         log.error(_TOO_MANY, month=f"{start:%Y-%m}")
@@ -141,8 +149,6 @@ def _make_month(connection: Connection, name: str, start: datetime, end: datetim
 
 def _can_be_moved(connection: Connection, start: datetime, end: datetime) -> bool:
     """Whether the default partition has so few events of the month that they can be moved within seconds."""
-    if connection.execute(text("SELECT pg_relation_size('events_default')")).scalar_one() > MOST_READ:
-        return False
     those = f"SELECT * FROM events_default WHERE at >= :start AND at < :end LIMIT {MOST_MOVED + 1}"  # noqa: S608
     statement = text(f"SELECT count(*), coalesce(sum({stored_bytes('postgresql')}), 0) FROM ({those}) those")  # noqa: S608
     number, octets = connection.execute(statement, {"start": start, "end": end}).one()

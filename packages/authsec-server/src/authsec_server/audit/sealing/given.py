@@ -10,6 +10,7 @@ from itertools import chain
 from typing import Any
 
 from authsec_server.audit.merkle_tree import text_hash
+from authsec_server.audit.sealing.dropped import NEVER_DROPPED
 from authsec_server.audit.sealing.lines import NotAnExport, exact, read_line
 
 
@@ -22,9 +23,19 @@ class ExportedEvent:
     event: Mapping[str, Any]
 
     @property
+    def number(self) -> object:
+        """Return the event's number."""
+        return self.event.get("id")
+
+    @property
     def at(self) -> str:
         """Return the event's time (ISO 8601)."""
         return str(self.event.get("at"))
+
+    @property
+    def is_droppable(self) -> bool:
+        """Whether a drop may remove an event of this kind."""
+        return str(self.event.get("kind")) not in NEVER_DROPPED
 
 
 class KeptExport:

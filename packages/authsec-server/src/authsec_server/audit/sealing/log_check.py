@@ -148,7 +148,18 @@ class LogCheck:
             drop.given += 1
             self.held(place, event)
         for file, found in held:
-            if found.leaf == hash_ and found.at >= drop.record.before:
+            if found.leaf == hash_ and found.number != number:
+                # The attack: raw SQL exchanges the numbers of two seals whose events were dropped.
+                self.add_finding(
+                    f"The seal at position {place} was changed: the seal has the number {number}, but "
+                    f"{file.name} has event {found.number} there."
+                )
+            elif found.leaf == hash_ and not found.is_droppable:
+                # The attack: raw SQL changes the event's kind for the moment in which an honest drop lists events.
+                self.add_finding(
+                    f"Event {number} was dropped, although no drop removes an event of the kind {found.event['kind']}."
+                )
+            elif found.leaf == hash_ and found.at >= drop.record.before:
                 self.add_finding(
                     f"Event {number} is from {found.at[:10]}, but was dropped with the months before that date."
                 )

@@ -61,6 +61,10 @@ def events_to_drop(tx: Tx, *, before: datetime, export: KeptExport) -> EventsToD
 
     An event was sealed before that time if a checkpoint signed before that time covers the event.
     Events of the kinds in `NEVER_DROPPED` are never dropped.
+    Call this on the snapshot that `verify` has checked.
+    The attack: raw SQL changes the kind of a recorded restore after the check, so that the drop record lists the event.
+    A SQLite file can even be overwritten within the snapshot. So the kind and the time in the export decide, if the
+    export's event matches the leaf.
     The rows are streamed, so memory use does not depend on their number.
     """
     allow_long_statements(tx.connection)
@@ -72,12 +76,15 @@ def events_to_drop(tx: Tx, *, before: datetime, export: KeptExport) -> EventsToD
     )
     statement = select(seals.position, seals.hash, seals.event_id).join(events, events.c.id == seals.event_id)
     in_order = statement.where(which).order_by(seals.position).execution_options(yield_per=BATCH)
-    found = EventsToDrop()
+    found, end = EventsToDrop(), before.isoformat(timespec="microseconds")
 
     def places() -> Iterator[int]:
         for row in tx.connection.execute(in_order):
             held = export.event_at(row.position)
-            found.add(row.event_id, held is not None and held.leaf == bytes(row.hash))
+            is_proved = held is not None and held.leaf == bytes(row.hash)
+            if held is not None and is_proved and not (held.is_droppable and held.at < end):
+                continue
+            found.add(row.event_id, is_proved)
             yield row.position
 
     found.places = runs(places())
@@ -216,17 +223,17 @@ class Dropper:
         self.database.read(partial(_check_time, before=before, now=act.now))
         if sealing:
             self._seal_all()
-        confirmed = self._check_seals(act, before, export, keys, sealed_only=sealing)
-        wanted = self.database.read(partial(events_to_drop, before=before, export=KeptExport("export", export)))
+        wanted, confirmed = self._check_seals(act, before, export, keys, sealed_only=sealing)
         _check_held(wanted)
         return wanted, confirmed
 
     def _check_seals(
         self, act: Act, before: datetime, export: Iterable[str], keys: Keys, *, sealed_only: bool
-    ) -> _Confirmed:
-        """Verify that the audit log and the export match their seals. Return the digests for the drop record.
+    ) -> tuple[EventsToDrop, _Confirmed]:
+        """Verify that the audit log and the export match their seals. Return the events to drop, and the digests.
 
         A drop must not remove evidence of tampering. Raises `Conflict`.
+        The events are listed on the verified snapshot. Raw SQL may change or copy an event after the check.
         The returned digests come from the check itself, because a second read of a SQLite file may give other rows.
         The attack: raw SQL changes rows and inserts an event without a seal that reports the change.
         The drop would sign the new digests and then delete that event.
@@ -235,17 +242,23 @@ class Dropper:
 
         from authsec_server.audit.sealing.verifying import verify  # thirty modules, which only a drop needs
 
-        def confirmed(tx: Tx) -> tuple[Report, _Confirmed]:
+        def confirmed(tx: Tx) -> tuple[Report, EventsToDrop, _Confirmed]:
             _check_time(tx, before=before, now=act.now)  # again: newer events are not in the digests, or have no seal
-            report = verify(tx, keys, now=act.now, sealed_only=sealed_only)
-            return report, _Confirmed(
-                counts=dropped_counts(tx.connection, before),
-                tables=report.tables,
-                version=tx.version,
-                progress=progress_of(tx.connection),
+            report, wanted = verify(tx, keys, now=act.now, sealed_only=sealed_only), EventsToDrop()
+            if report.as_sealed:
+                wanted = events_to_drop(tx, before=before, export=KeptExport("export", export))
+            return (
+                report,
+                wanted,
+                _Confirmed(
+                    counts=dropped_counts(tx.connection, before),
+                    tables=report.tables,
+                    version=tx.version,
+                    progress=progress_of(tx.connection),
+                ),
             )
 
-        report, found = self.database.read(confirmed)
+        report, wanted, found = self.database.read(confirmed)
         if not report.as_sealed:
             raise Conflict(
                 "The audit log was changed after it was sealed. Events are evidence of the change, so no event was "
@@ -262,7 +275,7 @@ class Dropper:
                 "The export differs from the seals.",
                 "To see what is wrong: authsec audit verify-export. To make a new export: authsec audit export-sealed",
             )
-        return found
+        return wanted, found
 
     def _record(
         self, tx: Tx, *, act: Act, wanted: EventsToDrop, confirmed: _Confirmed, before: datetime, sha256: str

@@ -21,8 +21,8 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from itertools import chain
 from typing import Any, Final
 
 from authsec_server.audit.model import DIGESTS, LISTING_ENDED, EventKind
@@ -81,6 +81,21 @@ _DELEGATION_ENDS: Final = {EventKind.DELEGATION_DISABLED, EventKind.DELEGATION_R
 _TRUSTED_ISSUER_ENDS: Final = {EventKind.ISSUER_DISABLED, EventKind.ISSUER_DELETED}
 _KEY: Final = "key"
 _EARLIEST: Final = datetime.min.replace(tzinfo=UTC) + KEPT_FOR
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Dropped:
+    """The bounds of revocations whose events may have been dropped. Times are ISO 8601.
+
+    - The events before the time `before` were dropped.
+    - `version` is the lowest authority version of the events that are left.
+    - `version_close` is the same without the first events after `before`. It is for rows dated from `close` on.
+    """
+
+    before: str
+    close: str
+    version: int | None
+    version_close: int | None
 
 
 class RevocationCheck(ScratchCheck):
@@ -233,15 +248,31 @@ class RevocationCheck(ScratchCheck):
         The last value says whether an older event without a seal explains the row. An event is new if its time is not
         before `sealed_before`.
         """
+        dropped = None if cut is None else self._dropped_before(cut)
         for sequence, kind, id_, version, at, is_said in self._scratch.execute(_ADDED, (sealed_before,)):
-            if self._is_of_dropped(version, at, cut):
+            if dropped is not None and self._is_of_dropped(version, at, dropped):
                 continue
             if kind != _KEY:
                 yield sequence, kind, id_, bool(is_said)
             elif not self._says_again(id_, version, at, sealed_before) and not self._is_of_no_token(id_, cut):
                 yield sequence, kind, id_, bool(is_said) or self._says_again(id_, version, at, "")
 
-    def _is_of_dropped(self, version: int, at: str, cut: datetime | None) -> bool:
+    def _dropped_before(self, cut: datetime) -> _Dropped:
+        """Return the bounds of rows whose events may be among the events dropped before `cut`.
+
+        The attack: raw SQL inserts events of very many months, and very many rows. So no row may search the months.
+        """
+        month = _iso(cut)[:7]
+        left = [(which, oldest) for which, oldest in self._oldest.items() if which[0] >= month]
+        left += self._oldest_token.items()
+        return _Dropped(
+            before=_iso(cut),
+            close=_iso(cut - CLOCK_TOLERANCE),
+            version=min((oldest for _, oldest in left), default=None),
+            version_close=min((oldest for which, oldest in left if which != (month, True)), default=None),
+        )
+
+    def _is_of_dropped(self, version: int, at: str, dropped: _Dropped) -> bool:
         """Whether the event of the row may be among the dropped events.
 
         This is so only if the row revokes no token of an event that still exists.
@@ -249,16 +280,10 @@ class RevocationCheck(ScratchCheck):
         Each change has its own authority version. If an event with the row's version still exists, the event was not
         dropped.
         """
-        if cut is None or at >= _iso(cut):
+        if at >= dropped.before:
             return False
-        month, is_close = _iso(cut)[:7], at >= _iso(cut - CLOCK_TOLERANCE)
-        of_events = ((which, oldest) for which, oldest in self._oldest.items() if which[0] >= month)
-        left = (
-            oldest
-            for which, oldest in chain(of_events, self._oldest_token.items())
-            if not (is_close and which == (month, True))
-        )
-        if version > min(left, default=version):
+        oldest = dropped.version_close if at >= dropped.close else dropped.version
+        if oldest is not None and version > oldest:
             return False
         return self._scratch.execute("SELECT 1 FROM changed WHERE version = ?", (version,)).fetchone() is None
 
