@@ -106,6 +106,7 @@ class Fault(StrEnum):
     FULL = "disk_full"
     READ_ONLY = "database_read_only"  # the database is a standby
     OTHER_SESSION = "database_session_differs"  # a PostgreSQL session would use the tables of another schema
+    VERSION_SET_BACK = "authority_version_set_back"  # another than AuthSec lowered the authority version
     REPLACED = "database_replaced"  # somebody put another SQLite file at the path of the open file
 
 

@@ -34,6 +34,7 @@ NOW = datetime.fromisoformat("2026-11-25T12:00:00+00:00")
 LATER = NOW + timedelta(hours=3)
 ANN = Principal(kind=PrincipalKind.ADMIN_KEY, id="key-ann", name="ann", role=Role.ADMIN)
 CLIENTS, DELEGATIONS = ("c-1", "c-2", "c-3"), ("d-1", "d-2", "d-3")
+ENDING_VERSION, LAST_VERSION = 20, 104  # the first of `_done`, and the version of the authority in the end
 Reader = Callable[[Tx], Any]
 
 
@@ -79,6 +80,7 @@ def _fill(database: Database) -> SealedLog:
     report = database.read(lambda tx: verify_log(tx, keys.by_kid(), now=sealed_at))
     assert report.findings == (), report.findings
     assert report.last is not None
+    assert database.read(lambda tx: tx.version) == LAST_VERSION
     numbers = database.read(lambda tx: [each.id for each in audit.page(tx, ANN, limit=201).items])
     covered = frozenset(numbers)
     found = database.read(lambda tx: answers(tx, covered))
@@ -110,13 +112,20 @@ def issued(number: int, at: datetime | None = None) -> Event:
         roles=(Named(id="r-1", name="Support"),),
         decision=Decision.GRANTED,
         address="192.0.2.1",
-        authority_version=number,
+        authority_version=_version_of(number),
         jti=jti(number),
         kid="kid",
         token_sha256=f"{number:064d}",
         expires_at=at + timedelta(hours=6),
         detail={"actions": ["customers:read"], "audience": ["https://api"], "proof_id": f"p-{of}"},
     )
+
+
+def _version_of(number: int) -> int:
+    """The authority version of a token: before what `_done` ends, after it, or after the last change."""
+    if number < 18:
+        return number
+    return 30 if number < 21 else LAST_VERSION
 
 
 def _name(tx: Tx, number: int) -> None:
@@ -174,8 +183,9 @@ def _do(tx: Tx, number: int) -> None:
     if event.client is not None:
         kind, id_ = ("delegation", event.delegations[0].id) if event.delegations else ("client", event.client.id)
         sequence = number - number // 3  # without a gap: each third event ends nothing
-        ended = {"sequence": sequence, "subject_kind": kind, "subject_id": id_, "version": number, "at": event.at}
-        tx.connection.execute(insert(metadata.tables["revocations"]).values(ended))
+        ended = {"sequence": sequence, "subject_kind": kind, "subject_id": id_}
+        at = {"version": event.authority_version, "at": event.at}
+        tx.connection.execute(insert(metadata.tables["revocations"]).values(ended | at))
 
 
 def _done(number: int) -> Event:
@@ -189,7 +199,7 @@ def _done(number: int) -> Event:
         client=Named(id=CLIENTS[0], name="Agent 0") if number % 3 else None,
         delegations=(Named(id="d-2", name="d-2"),) if number % 3 == 2 else (),
         address="192.0.2.9",
-        authority_version=number,
+        authority_version=ENDING_VERSION + number,
         detail={"after": {"name": "Ünïcode"}, "revision": number},
     )
 

@@ -15,12 +15,18 @@ Each of five methods has its own guarantees:
 The locks put tokens and changes in order. After a change that revokes a token, the token cannot be recorded.
 And a change never misses a token that is being issued.
 
+`record` and `change` refuse an authority version below one that this process has already seen. The attack: raw SQL sets
+the version back just before a revocation. The change raises the version to the old value, so the revocation has the
+version of live tokens and revokes none of them. Only the owner of the lock compares: no change can be committed
+meanwhile, so an honest version is never below one that was seen. Another transaction may read an older snapshot.
+
 The function `work` gets an open `Tx`. The transaction may be rolled back, and `work` may never run. So `work`
 must have no effect outside the transaction.
 """
 
 from __future__ import annotations
 
+import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -31,10 +37,14 @@ from enum import Enum
 from secrets import token_hex
 from typing import Any, Final, TypeVar
 
+import structlog
 from sqlalchemy import Connection, bindparam, update
 
 from authsec_server.db.schema import authority
 from authsec_server.db.table_digests import TableChanges
+from authsec_server.failures import Fault, Unavailable
+
+log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
 
@@ -68,6 +78,7 @@ class Tx:
 
 Work = Callable[[Tx], T]
 READING = frozenset({Access.READ, Access.CHECK})
+_LOCKED = frozenset({Access.RECORD, Access.CHANGE})
 _REHEARSING: ContextVar[bool] = ContextVar("rehearsing", default=False)
 
 
@@ -103,24 +114,27 @@ class Database(ABC):
     dialect: str
     damaged: str | None = None
     lacks_wal = False  # a SQLite file that was copied without its -wal file: its last transactions are missing
+    _seen = 0  # the highest committed authority version that this process has read
+    _seen_lower: tuple[int, int] | None = None  # the last lower version that was logged, and `_seen` at that time
+    _seeing = threading.Lock()
     _tell: tuple[Callable[[], None], ...] = ()
 
     def read(self, work: Work[T]) -> T:
         """Run `work` on one consistent snapshot."""
-        return self._run(Access.READ, work)
+        return self._run_current(Access.READ, work)
 
     def check(self, work: Work[T]) -> T:
         """Run `work` on one consistent snapshot, even if tables are missing. The `Tx` has version 0."""
-        return self._run(Access.CHECK, work)
+        return self._run_current(Access.CHECK, work)
 
     def append(self, work: Work[T]) -> T:
         """Run `work` and commit, without the authority lock."""
-        return self._run(Access.APPEND, work)
+        return self._run_current(Access.APPEND, work)
 
     def record(self, work: Work[T]) -> T:
         """Run `work` and commit, under the shared authority lock."""
         _refuse_while_rehearsing()
-        return self._run(Access.RECORD, work)
+        return self._run_current(Access.RECORD, work)
 
     def change(self, work: Work[T]) -> T:
         """Run `work` and commit, under the exclusive authority lock, at a new authority version."""
@@ -133,7 +147,7 @@ class Database(ABC):
             self._refuse_interference(tx.connection, changes)
             return result
 
-        result = self._run(Access.CHANGE, digested)
+        result = self._run_current(Access.CHANGE, digested)
         for tell in self._tell:
             tell()
         return result
@@ -148,7 +162,7 @@ class Database(ABC):
             raise _Undone(work(tx))
 
         try:
-            self._run(Access.CHANGE, undone)
+            self._run_current(Access.CHANGE, undone)
         except _Undone as over:
             result: T = over.result
             return result
@@ -202,6 +216,43 @@ class Database(ABC):
 
         For example, somebody added a trigger to the table.
         """
+
+    def _run_current(self, access: Access, work: Work[T]) -> T:
+        """Run `work`, unless the authority version was set back. Remember the version after a commit or a read."""
+        versions = []
+
+        def compared(tx: Tx) -> T:
+            if access in _LOCKED:
+                self._refuse_lower(tx.version - 1 if access is Access.CHANGE else tx.version)
+            versions.append(tx.version)
+            return work(tx)
+
+        result = self._run(access, compared)
+        version = versions[-1]
+        if type(version) is int and version > self._seen:  # raw SQL can store a text in the SQLite file
+            with self._seeing:
+                self._seen = max(self._seen, version)
+        return result
+
+    def _refuse_lower(self, version: int) -> None:
+        """Raise `Unavailable` if this committed version is lower than a version that this process has seen."""
+        seen = self._seen
+        if type(version) is not int or version >= seen:
+            return
+        if self._seen_lower != (version, seen):
+            self._seen_lower = (version, seen)
+            log.error(
+                "the authority version was set back: authsec audit verify, then authsec admin restored",
+                version=version,
+                seen=seen,
+            )
+        raise Unavailable(
+            f"The authority version was set back from {seen:,} to {version:,}, so revocations might revoke no tokens.",
+            "An older database was restored, or somebody wrote to the database. The operator stops the servers, runs "
+            "authsec audit verify and authsec admin restored, and starts the servers.",
+            retry_after=60,
+            fault=Fault.VERSION_SET_BACK,
+        )
 
     @abstractmethod
     def _run(self, access: Access, work: Work[T]) -> T: ...

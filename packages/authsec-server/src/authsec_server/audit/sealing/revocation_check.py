@@ -30,6 +30,7 @@ from authsec_server.audit.scratch_database import ScratchCheck
 from authsec_server.audit.sealing.checkpoints import CLOCK_TOLERANCE
 from authsec_server.audit.sealing.restores import Restore
 from authsec_server.audit.sealing.scan import REVOCATIONS, Scan
+from authsec_server.audit.sealing.version_order import SCRATCH, VersionOrder
 from authsec_server.db.versions import MAX_VERSION
 from authsec_server.settings import MAX_TOKEN_LIFETIME_CAP
 
@@ -44,6 +45,7 @@ _SCRATCH: Final = (
     "CREATE TABLE ended_key (kid TEXT, sealed INTEGER, version INTEGER, at TEXT, PRIMARY KEY (kid, sealed))",
     "CREATE TABLE kept (sequence INTEGER, kind TEXT, id TEXT, version INTEGER, at TEXT)",
     "CREATE TABLE odd (sequence TEXT)",  # rows that no server writes
+    SCRATCH,
     # All compared columns: otherwise the time of a check grows with the square of the number of inserted rows.
     "CREATE INDEX said_all ON said (version, kind, at, id, sealed)",
     "CREATE INDEX kept_all ON kept (version, kind, at, id)",
@@ -108,6 +110,7 @@ class RevocationCheck(ScratchCheck):
 
     def __init__(self, scratch: sqlite3.Connection) -> None:
         super().__init__(scratch)
+        self._order = VersionOrder(scratch)
         self._last_kid = ""  # the `kid` of the last token
         # The lowest authority version of events, and of tokens: by month, and whether they are from its beginning.
         self._oldest: dict[tuple[str, bool], int] = {}
@@ -128,6 +131,9 @@ class RevocationCheck(ScratchCheck):
         ends_something = self._add_said(number, event, sealed=is_sealed(number))
         if ends_something or (DIGESTS in event["detail"] and event["kind"] != EventKind.EVENTS_DROPPED):
             self._scratch.execute("INSERT OR IGNORE INTO changed VALUES (?)", (version,))
+            self._order.add(number, version, is_token=False)
+        elif is_token:
+            self._order.add(number, version, is_token=True)
 
     def add_dropped(self, event: Mapping[str, Any]) -> None:
         """Add the revocations that a dropped event records. The event comes from an export and matches its seal."""
@@ -182,6 +188,7 @@ class RevocationCheck(ScratchCheck):
         Events before `cut` were dropped, and the given exports do not contain all of them.
         If `cut` is None, all events are known.
         """
+        yield from self._order.findings()
         more = 0
         for at, finding in enumerate(self._all(cut, now)):
             if at < MOST:
