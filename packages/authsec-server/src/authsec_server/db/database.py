@@ -34,7 +34,7 @@ from typing import Any, Final, TypeVar
 from sqlalchemy import Connection, bindparam, update
 
 from authsec_server.db.schema import authority
-from authsec_server.db.table_digests import TableChanges
+from authsec_server.db.table_changes import TableChanges
 
 T = TypeVar("T")
 
