@@ -18,7 +18,7 @@ from authsec.jose import PrivateKey, PublicKey
 from authsec_server.apis import service as apis
 from authsec_server.db import Database
 from authsec_server.db.database import Access, T, Work
-from authsec_server.db.table_digests import TableChanges
+from authsec_server.db.table_changes import TableChanges
 from authsec_server.failures import Conflict, Unavailable
 from authsec_server.keys import service, store
 from authsec_server.keys.key_ring import SigningKeyRing

@@ -31,6 +31,7 @@ from authsec_server.db import Database, Tx
 from authsec_server.failures import Conflict, RoleTooSmall
 from authsec_server.keys.master_key import MasterKey
 from authsec_server.keys.sealing_keys import SealingKeys
+from authsec_server.keys.store import sealing_keys
 from authsec_server.principal import LOCAL_OPERATOR, Act, Principal, PrincipalKind, Role
 from sqlalchemy import delete, insert, select, update
 
@@ -199,6 +200,7 @@ def test_a_log_that_is_put_back_and_extended_by_the_old_key_does_not_fit_the_pub
         delete(sealed_events).where(sealed_events.c.position.in_([record, replaced.size() - 1])),
         insert(sealed_events).values(position=record, event_id=row.id, hash=leaf),
         delete(checkpoints),
+        delete(sealing_keys).where(sealing_keys.c.kid != replaced.old.public.thumbprint()),
     )
 
     def checkpoint(tx: Tx) -> Any:

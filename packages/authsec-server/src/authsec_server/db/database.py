@@ -41,7 +41,7 @@ import structlog
 from sqlalchemy import Connection, bindparam, update
 
 from authsec_server.db.schema import authority
-from authsec_server.db.table_digests import TableChanges
+from authsec_server.db.table_changes import TableChanges
 from authsec_server.failures import Fault, Unavailable
 
 log = structlog.get_logger(__name__)

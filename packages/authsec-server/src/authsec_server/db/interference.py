@@ -18,7 +18,7 @@ from authsec_server.db.catalog import OBJECTS, normalised, reference_listing, sq
 from authsec_server.db.postgresql_catalog import SchemaObject
 from authsec_server.db.postgresql_queries import FIRST_NORMAL
 from authsec_server.db.sqlite_reading import any_text, sqlite_driver_of
-from authsec_server.db.table_digests import TableChanges
+from authsec_server.db.table_changes import TableChanges
 from authsec_server.failures import Unavailable
 
 log = structlog.get_logger(__name__)

@@ -34,7 +34,8 @@ from authsec_server.db.postgresql_connection import (
 from authsec_server.db.postgresql_errors import LOCKED
 from authsec_server.db.postgresql_hints import CHANNEL, Listener
 from authsec_server.db.postgresql_session import OtherSession, with_schema_apart
-from authsec_server.db.table_digests import TableChanges
+from authsec_server.db.table_changes import TableChanges
+from authsec_server.db.table_digests import WRITTEN_BY_CHANGES
 from authsec_server.failures import Fault, OutcomeUnknown, StartupRefused, Unavailable
 
 # READ COMMITTED for the locked kinds: each statement after the lock must see all commits before the lock was granted.
@@ -43,6 +44,9 @@ _LOCK = {
     Access.RECORD: f"pg_advisory_xact_lock_shared({AUTHORITY_LOCK})",
     Access.CHANGE: f"pg_advisory_xact_lock({AUTHORITY_LOCK})",
 }
+# The attack: raw SQL inserts or deletes a row after a change has read its rows, and before the change computes digests.
+# Readers do not wait for this lock.
+_LOCK_TABLES = text(f"LOCK TABLE {', '.join(WRITTEN_BY_CHANGES)} IN SHARE ROW EXCLUSIVE MODE")
 _DISK_FULL = "53100"
 _TIME = text("SELECT clock_timestamp()")
 _KILLED = frozenset({"25P03", "25P04"})  # PostgreSQL's timeouts: idle in a transaction, transaction
@@ -107,6 +111,8 @@ class PostgreSQL(Database):
         opening = _opening(access, limited=version >= (17,))
         if opening is not None:
             connection.execute(opening)
+        if access is Access.CHANGE:
+            connection.execute(_LOCK_TABLES)
         tx = open_tx(connection, access)
         self._silence.heard()
         result = work(tx)

@@ -30,7 +30,7 @@ from authsec_server.db.sqlite_open_files import Identity, identity, open_files, 
 from authsec_server.db.sqlite_overwritten import REASON, ServedFile, refuse_overwritten
 from authsec_server.db.sqlite_reading import limit_cache
 from authsec_server.db.sqlite_writer import Writer, locked, primary_code
-from authsec_server.db.table_digests import TableChanges
+from authsec_server.db.table_changes import TableChanges
 from authsec_server.failures import Fault, Unavailable
 from authsec_server.private_files import make_private
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from datetime import datetime
 
+import structlog
 from sqlalchemy import (
     JSON,
     Column,
@@ -22,10 +23,15 @@ from sqlalchemy import (
     select,
     update,
 )
+from sqlalchemy.exc import DataError
 
 from authsec_server.db import rows
 from authsec_server.db.schema import Instant, metadata
 from authsec_server.keys.model import FINAL_STATES, KeyState, SealedKey, SigningKey
+
+log = structlog.get_logger(__name__)
+
+_UNREADABLE = (ValueError, TypeError, OverflowError, DataError)  # of a value that raw SQL wrote
 
 signing_keys = Table(
     "signing_keys",
@@ -108,9 +114,29 @@ def add_head_key(connection: Connection, table: Table, key: SealedKey) -> None:
 
 
 def all_head_keys(connection: Connection, table: Table) -> list[SealedKey]:
-    """List the keys of the table, oldest first. Keys with the same time have the same order on every server."""
+    """List the keys of the table, oldest first. Keys with the same time have the same order on every server.
+
+    A row that no program reads is logged and left out. The attack: raw SQL inserts a row with the time `infinity`, so
+    that no server starts. `verify` names the row.
+    """
     ordered = select(table).order_by(table.c.created_at, table.c.kid)
-    return [rows.read(SealedKey, row, sealed=row.sealed_private) for row in connection.execute(ordered)]
+    try:
+        return [rows.read(SealedKey, row, sealed=row.sealed_private) for row in connection.execute(ordered)]
+    except _UNREADABLE:
+        found = (
+            _readable_head_key(connection, table, kid)
+            for kid in connection.execute(select(table.c.kid)).scalars().all()
+        )
+        return sorted(filter(None, found), key=lambda key: (key.created_at, key.kid))
+
+
+def _readable_head_key(connection: Connection, table: Table, kid: str) -> SealedKey | None:
+    try:
+        row = connection.execute(select(table).where(table.c.kid == kid)).one()
+    except _UNREADABLE as error:
+        log.error("a stored key cannot be read: authsec audit verify", table=table.name, kid=kid, error=str(error))
+        return None
+    return rows.read(SealedKey, row, sealed=row.sealed_private)
 
 
 def delete_head_keys(connection: Connection, table: Table, kids: Collection[str]) -> list[str]:

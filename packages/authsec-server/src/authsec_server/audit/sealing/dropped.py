@@ -16,9 +16,11 @@ from itertools import pairwise
 from typing import Any, Final
 
 from authsec.jose import PrivateKey, sign_compact
+from sqlalchemy import Connection
 
 from authsec_server.audit.count_rows import TABLES
 from authsec_server.audit.model import EventKind
+from authsec_server.audit.sealing import store
 from authsec_server.audit.sealing.checkpoints import (
     Checkpoint,
     CheckpointRefused,
@@ -137,6 +139,14 @@ def read_drop(signed: str, keys: Keys) -> DropRecord:
 def drop_of(event: Mapping[str, Any]) -> str | None:
     """Return the signed drop record in the event's detail; None without one. The signature is not verified."""
     return record_in(event, EventKind.EVENTS_DROPPED)
+
+
+def drops_in(connection: Connection, keys: Keys) -> list[DropRecord]:
+    """Return the drop records in this database that one of the keys signed, each once.
+
+    A forged index may hide a record. Then `verify` reports the missing events of that record.
+    """
+    return valid_drops((signed for _, signed in store.records(connection, EventKind.EVENTS_DROPPED)), keys)
 
 
 def valid_drops(signed: Iterable[str | None], keys: Keys) -> list[DropRecord]:

@@ -15,15 +15,25 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
+from contextlib import closing
 from typing import Any, Final
 
 from authsec_server.audit.model import DIGESTS, EventKind
-from authsec_server.audit.scratch_database import ScratchCheck
+from authsec_server.audit.scratch_database import ScratchCheck, scratch_database
 from authsec_server.audit.sealing.checkpoints import record_in
 from authsec_server.audit.sealing.dropped import DropRecord
 from authsec_server.audit.sealing.scan import Scan
 from authsec_server.db.schema import canonical_json
-from authsec_server.db.table_digests import DIGESTED, LONGEST, digest, product_of_rows, stored_digest
+from authsec_server.db.table_digests import (
+    DIGESTED,
+    LONGEST,
+    Digested,
+    digest,
+    hashes_of_rows,
+    product_of_groups,
+    product_of_rows,
+    stored_digest,
+)
 from authsec_server.db.versions import MAX_VERSION
 
 MOST: Final = 5  # findings of one table that are listed; further ones are only counted
@@ -210,4 +220,14 @@ def kept_digests(scan: Scan) -> Mapping[str, str]:
 def digests_of_rows(scan: Scan) -> Mapping[str, str]:
     """Compute the digest of each table from its rows."""
     there = {name: its for name, its in DIGESTED.items() if scan.columns(name)}
-    return {name: digest(product_of_rows(name, scan.digested(name, its))) for name, its in there.items()}
+    return {name: digest(_product(name, its, scan)) for name, its in there.items()}
+
+
+def _product(name: str, its: Digested, scan: Scan) -> int:
+    """Compute the product of a table. Rows that have one number together are sorted on the disk, not in memory."""
+    rows = scan.digested(name, its)
+    if not its.is_grouped:
+        return product_of_rows(name, rows)
+    with closing(scratch_database("CREATE TABLE hashes (its TEXT, hash BLOB)")) as scratch:
+        scratch.executemany("INSERT INTO hashes VALUES (?, ?)", hashes_of_rows(name, rows))
+        return product_of_groups(scratch.execute("SELECT its, hash FROM hashes ORDER BY its, hash"))

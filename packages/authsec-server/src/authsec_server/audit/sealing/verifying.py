@@ -32,8 +32,9 @@ from authsec_server.audit.sealing import store
 from authsec_server.audit.sealing.checkpoints import CLOCK_TOLERANCE, Checkpoint, Keys, record_in, shown_time
 from authsec_server.audit.sealing.count_check import CountCheck, outcome_of
 from authsec_server.audit.sealing.database_check import DatabaseCheck
-from authsec_server.audit.sealing.dropped import NEVER_DROPPED, DropRecord, valid_drops
+from authsec_server.audit.sealing.dropped import NEVER_DROPPED, drops_in, valid_drops
 from authsec_server.audit.sealing.given import KeptExport
+from authsec_server.audit.sealing.head_key_check import HeadKeyCheck
 from authsec_server.audit.sealing.last_use_check import LastUseCheck
 from authsec_server.audit.sealing.leaf_walk import LeafWalk
 from authsec_server.audit.sealing.log_check import MOST, LogCheck, Report
@@ -140,6 +141,7 @@ def verify_log(
         RevocationCheck.opened() as revocation_check,
         TableCheck.opened() as table_check,
         LastUseCheck.opened() as last_use_check,
+        HeadKeyCheck.opened() as head_key_check,
     ):
         read = _Read(
             scratch=scratch,
@@ -148,7 +150,8 @@ def verify_log(
             revocation_check=revocation_check,
             table_check=table_check,
             last_use_check=last_use_check,
-            uncounted=Uncounted(_drop_records(tx, keys)),
+            head_key_check=head_key_check,
+            uncounted=Uncounted(drops_in(tx.connection, keys_of(tx, keys))),
             latest=NEVER if now is None else (now + CLOCK_TOLERANCE).isoformat(timespec="microseconds"),
         )
         with scan.sequential():
@@ -160,15 +163,6 @@ def verify_log(
             return report
         asked = ReaderCheck(tx, scratch, known_from=known_from, now=now).findings(counts=counts)
         return replace(report, findings=tuple(asked))
-
-
-def _drop_records(tx: Tx, keys: Keys) -> list[DropRecord]:
-    """Return the drop records that one of the keys signed, each once.
-
-    A forged index may hide a record. Then the missing events of that record are reported.
-    """
-    records = store.records(tx.connection, EventKind.EVENTS_DROPPED)
-    return valid_drops((signed for _, signed in records), keys_of(tx, keys))
 
 
 def keys_of(tx: Tx, keys: Keys) -> Keys:
@@ -189,6 +183,7 @@ class _Read:
     revocation_check: RevocationCheck
     table_check: TableCheck
     last_use_check: LastUseCheck
+    head_key_check: HeadKeyCheck
     uncounted: Uncounted
     latest: str  # the latest time that a server's event can have by now
     findings: list[str] = field(default_factory=list)
@@ -204,6 +199,7 @@ class _Read:
         self.misnamed += self.name_check.findings(scan)
         self.table_check.keep(scan)
         self.last_use_check.keep(scan)
+        self.head_key_check.keep(scan)
         self.revocation_check.keep(scan)
 
     def _find(self, finding: str) -> None:
@@ -241,6 +237,7 @@ class _Read:
             self.table_check.add(event.number, row, self.scratch.is_sealed)
             self.last_use_check.add(event.number, row)
         if valid:
+            self.head_key_check.add(event.number, row)
             self._count(event.number, row)
 
     def _count(self, number: int, event: Mapping[str, Any]) -> None:
@@ -326,9 +323,11 @@ def _compared(
     dropped = log_check.drops.newest()
     read.revocation_check.add_restores(restores)
     cut = dropped.cut if dropped else None
+    known_from = max(filter(None, (cut, log_check.drops.unknown_before())), default=None)
     of_tables = (
         *read.table_check.findings(_dropped_until(log_check, walk), records),
         *read.last_use_check.findings(cut),
+        *read.head_key_check.findings(known_from),
     )
     of_revocations = read.revocation_check.findings(log_check.drops.unknown_before(), now)
     numbers = NumberCheck.of(tx.connection)
@@ -356,7 +355,7 @@ def _compared(
         unproved=unproved,
         tables=read.table_check.digests,
     )
-    return report, max(filter(None, (cut, log_check.drops.unknown_before())), default=None)
+    return report, known_from
 
 
 def _dropped_until(log_check: LogCheck, walk: LeafWalk) -> int:

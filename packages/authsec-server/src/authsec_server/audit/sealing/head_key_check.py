@@ -1,0 +1,88 @@
+"""Check whether the keys that sign heads of the feed and checkpoints match the events about these keys.
+
+No digest covers `feed_keys` and `sealing_keys`, because servers write them without a change of authority. The attack:
+raw SQL inserts the row of a stolen feed key again after an operator has replaced the key. Every server publishes the
+key, and later signs with it.
+
+The events of sealing keys are never dropped. A feed key from dropped months needs no event.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from itertools import islice
+from typing import Any, Final
+
+from authsec_server.audit.model import EventKind
+from authsec_server.audit.scratch_database import ScratchCheck
+from authsec_server.audit.sealing.scan import Scan, octets_of
+
+MOST: Final = 10  # findings of one table that are listed; further ones are only counted
+_LONGEST: Final = 80  # characters of a key's name in a finding
+FEED_KEYS: Final = "feed_keys"
+SEALING_KEYS: Final = "sealing_keys"
+_MADE: Final = {
+    EventKind.FEED_KEY_CREATED: FEED_KEYS,
+    EventKind.SEAL_KEY_CREATED: SEALING_KEYS,
+    EventKind.SEAL_KEY_REPLACED: SEALING_KEYS,
+}
+_GONE: Final = {EventKind.FEED_KEY_GONE: FEED_KEYS}
+_SCRATCH: Final = (
+    "CREATE TABLE said (name TEXT, kid BLOB, gone INTEGER, at TEXT, number INTEGER, PRIMARY KEY (name, kid, gone, at))"
+    " WITHOUT ROWID",
+    "CREATE TABLE kept (name TEXT, kid BLOB, at TEXT)",
+)
+_DIFFERENCES: Final = (
+    "SELECT k.kid, k.at, g.number FROM kept k"
+    " LEFT JOIN said g ON g.name = k.name AND g.kid = k.kid AND g.gone"
+    " WHERE k.name = ?1 AND (k.at = '' OR g.number IS NOT NULL OR (k.at >= ?2 AND NOT EXISTS"
+    " (SELECT 1 FROM said m WHERE m.name = k.name AND m.kid = k.kid AND NOT m.gone AND m.at = k.at)))"
+    " GROUP BY k.rowid ORDER BY k.kid"
+)
+
+
+class HeadKeyCheck(ScratchCheck):
+    """A comparison of these keys with their events, on one snapshot.
+
+    First call `add` for each event, in any order, and `keep` once. Then call `findings`.
+    """
+
+    create = _SCRATCH
+
+    def add(self, number: int, event: Mapping[str, Any]) -> None:
+        """Add the event if it says that a key was made or is gone. The event must be valid."""
+        kind = event["kind"]
+        if (name := _MADE.get(kind) or _GONE.get(kind)) and event["kid"]:
+            row = (name, octets_of(event["kid"]), kind in _GONE, event["at"], number)
+            self._scratch.execute("INSERT OR IGNORE INTO said VALUES (?, ?, ?, ?, ?)", row)
+
+    def keep(self, scan: Scan) -> None:
+        """Read the stored keys. A missing table is not reported here: the schema check reports it."""
+        for name in (FEED_KEYS, SEALING_KEYS):
+            if scan.columns(name):
+                rows = ((name, octets_of(kid), at or "") for kid, at in scan.instants(name, "kid", "created_at"))
+                self._scratch.executemany("INSERT INTO kept VALUES (?, ?, ?)", rows)
+
+    def findings(self, cut: datetime | None) -> Iterator[str]:
+        """Report each difference in a sentence. The events before `cut` were dropped."""
+        since = "" if cut is None else cut.isoformat(timespec="microseconds")
+        for name, earliest in ((FEED_KEYS, since), (SEALING_KEYS, "")):
+            found = self._scratch.execute(_DIFFERENCES, (name, earliest))
+            for kid, at, gone in islice(found, MOST):
+                yield f"{name} has the key {_shown(kid)}, {_reason(at, gone)}"
+            if more := sum(1 for _ in found):
+                yield f"{name} differs from the events in {more:,} more rows."
+
+
+def _reason(at: str, gone: int | None) -> str:
+    if not at:
+        return "whose time no server writes."
+    if gone is not None:
+        return f"but event {gone} says that this key is gone."
+    return f"but no event says that this key was made at {at}."
+
+
+def _shown(kid: bytes) -> str:
+    text = kid.decode(errors="backslashreplace")
+    return text if text.isprintable() and len(text) <= _LONGEST else repr(text[:_LONGEST])
