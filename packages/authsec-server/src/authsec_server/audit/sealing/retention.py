@@ -144,12 +144,13 @@ TURNS = 10_000  # passes of the sealer to seal the record; each pass seals a bat
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Confirmed:
-    """Digests on one snapshot that match the events, to be signed in the drop record.
+    """The events to drop, and digests that match the events, all on one snapshot. The drop record has them.
 
     `counts` are the digests of the stored counts before the cut. `tables` are the digests of the tables' rows.
     `version` is the authority version of the snapshot. `progress` is the progress of the roll-up.
     """
 
+    wanted: EventsToDrop
     counts: Mapping[str, str]
     tables: Mapping[str, str]
     version: int
@@ -185,10 +186,10 @@ class Dropper:
         if begun := self.database.read(partial(_begun, keys=keys)):
             self._remove(begun)
             return begun
-        wanted, confirmed = self._checked(act, before, export, keys, sealing=True)
+        confirmed = self._checked(act, before, export, keys, sealing=True)
         self.sealer.key()  # reads all leaves now: on SQLite, tokens wait during the next transaction
         number = self.database.append(
-            partial(self._record, act=act, wanted=wanted, confirmed=confirmed, before=before, sha256=export_sha256)
+            partial(self._record, act=act, confirmed=confirmed, before=before, sha256=export_sha256)
         )
         self._seal(number)
         record = self.database.read(partial(_begun, keys=keys))
@@ -205,12 +206,10 @@ class Dropper:
         keys = self.keys()
         if begun := self.database.read(partial(_begun, keys=keys)):
             return DropPreview(before=begun.before, events=begun.events, numbers=begun.numbers)
-        wanted, _ = self._checked(act, before, export, keys, sealing=False)
+        wanted = self._checked(act, before, export, keys, sealing=False).wanted
         return DropPreview(before=f"{before:%Y-%m}", events=wanted.events, numbers=wanted.numbers)
 
-    def _checked(
-        self, act: Act, before: datetime, export: Iterable[str], keys: Keys, *, sealing: bool
-    ) -> tuple[EventsToDrop, _Confirmed]:
+    def _checked(self, act: Act, before: datetime, export: Iterable[str], keys: Keys, *, sealing: bool) -> _Confirmed:
         """Return the events to drop, and the digests for the drop record. Raises `Invalid` or `Conflict`.
 
         First count the events that no server has counted yet. With `sealing`, also seal all events that wait for their
@@ -223,13 +222,13 @@ class Dropper:
         self.database.read(partial(_check_time, before=before, now=act.now))
         if sealing:
             self._seal_all()
-        wanted, confirmed = self._check_seals(act, before, export, keys, sealed_only=sealing)
-        _check_held(wanted)
-        return wanted, confirmed
+        confirmed = self._check_seals(act, before, export, keys, sealed_only=sealing)
+        _check_held(confirmed.wanted)
+        return confirmed
 
     def _check_seals(
         self, act: Act, before: datetime, export: Iterable[str], keys: Keys, *, sealed_only: bool
-    ) -> tuple[EventsToDrop, _Confirmed]:
+    ) -> _Confirmed:
         """Verify that the audit log and the export match their seals. Return the events to drop, and the digests.
 
         A drop must not remove evidence of tampering. Raises `Conflict`.
@@ -242,23 +241,20 @@ class Dropper:
 
         from authsec_server.audit.sealing.verifying import verify  # thirty modules, which only a drop needs
 
-        def confirmed(tx: Tx) -> tuple[Report, EventsToDrop, _Confirmed]:
+        def confirmed(tx: Tx) -> tuple[Report, _Confirmed]:
             _check_time(tx, before=before, now=act.now)  # again: newer events are not in the digests, or have no seal
             report, wanted = verify(tx, keys, now=act.now, sealed_only=sealed_only), EventsToDrop()
             if report.as_sealed:
                 wanted = events_to_drop(tx, before=before, export=KeptExport("export", export))
-            return (
-                report,
-                wanted,
-                _Confirmed(
-                    counts=dropped_counts(tx.connection, before),
-                    tables=report.tables,
-                    version=tx.version,
-                    progress=progress_of(tx.connection),
-                ),
+            return report, _Confirmed(
+                wanted=wanted,
+                counts=dropped_counts(tx.connection, before),
+                tables=report.tables,
+                version=tx.version,
+                progress=progress_of(tx.connection),
             )
 
-        report, wanted, found = self.database.read(confirmed)
+        report, found = self.database.read(confirmed)
         if not report.as_sealed:
             raise Conflict(
                 "The audit log was changed after it was sealed. Events are evidence of the change, so no event was "
@@ -275,19 +271,17 @@ class Dropper:
                 "The export differs from the seals.",
                 "To see what is wrong: authsec audit verify-export. To make a new export: authsec audit export-sealed",
             )
-        return wanted, found
+        return found
 
-    def _record(
-        self, tx: Tx, *, act: Act, wanted: EventsToDrop, confirmed: _Confirmed, before: datetime, sha256: str
-    ) -> int:
+    def _record(self, tx: Tx, *, act: Act, confirmed: _Confirmed, before: datetime, sha256: str) -> int:
         close_months(tx.connection, before)  # from here on, the signed counts of these months are final
         newest = store.last_signed(tx.connection)  # first: an event that the next check misses gets a later seal
         _check_quiet(tx, before, confirmed.progress)
         record = {
             "before": f"{before:%Y-%m}",
-            "events": wanted.events,
-            "numbers": wanted.numbers,
-            "places": wanted.places,
+            "events": confirmed.wanted.events,
+            "numbers": confirmed.wanted.numbers,
+            "places": confirmed.wanted.places,
             "export_sha256": sha256,
             "by": act.principal.name,
             "checkpoint": newest,
