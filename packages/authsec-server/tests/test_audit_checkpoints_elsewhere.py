@@ -322,7 +322,7 @@ def test_a_server_appends_nothing_to_a_file_that_has_something_else_in_it(tmp_pa
     file = tmp_path / "keys.json"
     file.write_text('{"keys": []}\n')
     settings = load_settings(data=tmp_path, audit_checkpoints=str(file))
-    with pytest.raises(StartupRefused, match="something else in it than checkpoints"), open_authority(settings):
+    with pytest.raises(StartupRefused, match="contains something other than checkpoints"), open_authority(settings):
         pass
     assert file.read_text() == '{"keys": []}\n'
 
