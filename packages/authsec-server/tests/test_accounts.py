@@ -93,7 +93,8 @@ def test_a_key_that_ends(database: Database, act: Act) -> None:
     assert ended.refusal(act.now) is KeyRefusal.REVOKED
     assert find(database, text) == ended
     later = replace(act, now=act.now + timedelta(minutes=5))
-    assert database.change(lambda tx: admin_keys.revoke(tx, later, key.id)) == ended, "what is revoked stays as it is"
+    again = database.change(lambda tx: admin_keys.revoke(tx, later, key.id))
+    assert again == replace(ended, revoked_at=later.now), "each revocation is recorded"
 
 
 def test_a_name_is_never_given_twice(database: Database, act: Act) -> None:

@@ -179,15 +179,16 @@ def test_one_key_belongs_to_one_agent(database: Database, act: Act) -> None:
     assert database.read(rows) == (1, 1)
 
 
-def test_disabling_ends_tokens_once(database: Database, act: Act) -> None:
+def test_disabling_ends_tokens_each_time(database: Database, act: Act) -> None:
     client = create(database, act)
-    for _ in range(2):
+    for revision in (2, 3):
         disabled = database.change(lambda tx: service.disable(tx, act, client.slug))
-        assert disabled == replace(client, enabled=False, revision=2, changed_at=NOW, changed_by="local operator")
-    (revocation,) = database.read(lambda tx: revocations.since(tx, 0))
-    assert (revocation.subject_kind, revocation.subject_id) == (SubjectKind.CLIENT, client.id)
-    assert revocation.version == 2, "tokens decided under version 1 end"
-    assert events(database, act) == [EventKind.CLIENT_CREATED, EventKind.CLIENT_DISABLED]
+        changed = {"revision": revision, "changed_at": NOW, "changed_by": "local operator"}
+        assert disabled == replace(client, enabled=False, **changed)
+    ended = database.read(lambda tx: revocations.since(tx, 0))
+    assert [each.subject for each in ended] == [(SubjectKind.CLIENT, client.id)] * 2
+    assert [each.version for each in ended] == [2, 3], "tokens decided under version 1 end, then those under 2"
+    assert events(database, act) == [EventKind.CLIENT_CREATED, *[EventKind.CLIENT_DISABLED] * 2]
     assert database.read(lambda tx: service.load(tx, client.id)) == disabled
 
 

@@ -167,10 +167,11 @@ def test_many_are_disabled_in_one_change(database: Database, act: Act) -> None:
         unknown=tuple(unknown),
     )
     assert database.read(lambda tx: tx.version) == before + 1
-    assert [each.subject_id for each in ended(database)[1:]] == [held[2].id, held[0].id]
-    events = audit_log(database, act)[-2:]
-    assert [(event.kind, event.client) for event in events] == [
-        (EventKind.CLIENT_DISABLED, named) for named in outcome.disabled
+    assert [each.subject_id for each in ended(database)[1:]] == [held[2].id, held[0].id, held[3].id]
+    events = audit_log(database, act)[-3:]
+    assert [(event.kind, event.client, bool(event.detail.get("already"))) for event in events] == [
+        *((EventKind.CLIENT_DISABLED, named, False) for named in outcome.disabled),
+        *((EventKind.CLIENT_DISABLED, named, True) for named in outcome.already),
     ]
     assert stored(database, held[0]) == replace(
         held[0], enabled=False, revision=2, changed_at=act.now, changed_by="Ada"

@@ -73,7 +73,7 @@ class Kept:
             pass
 
     def put_back(self, size: int, version: int) -> None:
-        """What a backup of that time holds."""
+        """What a backup of that time holds, for a server that starts then."""
 
         def delete(tx: object) -> None:
             run = tx.connection.execute  # type: ignore[attr-defined] # a Tx
@@ -84,6 +84,7 @@ class Kept:
 
         at = {"size": size}
         self.database.append(delete)
+        self.database._seen = 0  # a server that has just started has seen no authority version
         self.sealer.reset()
 
     def size(self) -> int:

@@ -25,7 +25,7 @@ from authsec_server.accounts.model.admin_keys import (
 )
 from authsec_server.accounts.model.secret import hashed
 from authsec_server.audit import service as audit
-from authsec_server.audit.model import Decision, Event, EventKind, Named, Refusal, Tally
+from authsec_server.audit.model import Decision, Event, EventKind, Named, Refusal, Tally, repeat_detail
 from authsec_server.db import Database, Tx
 from authsec_server.failures import Conflict, NotFound, StartupRefused
 from authsec_server.principal import Act, Role
@@ -70,13 +70,15 @@ def adopt(tx: Tx, act: Act, text: str, *, name: str, life: timedelta) -> AdminKe
 
 
 def revoke(tx: Tx, act: Act, reference: str) -> AdminKey:
-    """Revoke the admin key. A key that is revoked already does not change. Call only inside a `change`."""
+    """Revoke the admin key, whatever its row says, as in `clients.service.disable`. Call only inside a `change`.
+
+    The row has the time of the last revocation: the row must change, so that the digests show a forged row.
+    """
     act.principal.require(Role.ADMIN)
     key = get(tx, act, reference)
-    if key.revoked_at is not None:
-        return key
     store.set_admin_key_revoked(tx.connection, key.id, act.now)
-    audit.record_act(tx, act, EventKind.ADMIN_KEY_REVOKED, subject=_named(key))
+    detail = repeat_detail(is_repeat=key.revoked_at is not None)
+    audit.record_act(tx, act, EventKind.ADMIN_KEY_REVOKED, subject=_named(key), detail=detail)
     return key.revoked(act.now)
 
 

@@ -20,7 +20,7 @@ from authsec_server.accounts.model.administrators import (
     NewLink,
 )
 from authsec_server.audit import service as audit
-from authsec_server.audit.model import EventKind, Named
+from authsec_server.audit.model import EventKind, Named, repeat_detail
 from authsec_server.db import Tx
 from authsec_server.db.matching import unheard_of
 from authsec_server.failures import Conflict, Invalid, NotPermitted
@@ -153,16 +153,16 @@ def change_email(tx: Tx, act: Act, reference: str, email: str, *, revision: int)
 def disable(tx: Tx, act: Act, reference: str) -> Administrator:
     """Disable an administrator, and end the person's sessions and links. Call only inside a `change`.
 
-    Raises `Conflict` for the last admin who can sign in.
+    Do so whatever the row says, as in `clients.service.disable`. An administrator who is already disabled keeps the
+    time of the first act. Raises `Conflict` for the last admin who can sign in.
     """
     act.principal.require(Role.ADMIN)
     found = get(tx, act, reference)
-    if not found.enabled:
-        return found
     _require_another_admin(tx, found)
-    disabled = _change(tx, act, found, disabled_at=act.now)
+    disabled = _change(tx, act, found, disabled_at=found.disabled_at or act.now)
     ended = _end_access(tx, act, found, because="disabled")
-    _record(tx, act, EventKind.ADMINISTRATOR_DISABLED, disabled, sessions_ended=ended)
+    detail: dict[str, Any] = {"sessions_ended": ended, **repeat_detail(is_repeat=not found.enabled)}
+    _record(tx, act, EventKind.ADMINISTRATOR_DISABLED, disabled, **detail)
     return disabled
 
 

@@ -14,7 +14,7 @@ from authsec_server.accounts.model.secret import hashed
 from authsec_server.apis import service, store
 from authsec_server.apis.model import Api, Credential, CredentialRefusal, Holder
 from authsec_server.audit import service as audit
-from authsec_server.audit.model import EventKind, Named, Refusal, Tally
+from authsec_server.audit.model import EventKind, Named, Refusal, Tally, repeat_detail
 from authsec_server.db import Tx
 from authsec_server.failures import Conflict, NotFound
 from authsec_server.principal import Act, Role
@@ -79,17 +79,15 @@ def get(tx: Tx, act: Act, id_or_slug: str, id_or_name: str) -> Credential:
 
 
 def revoke(tx: Tx, act: Act, id_or_slug: str, id_or_name: str) -> Credential:
-    """Revoke the credential. Call only inside a `change`.
+    """Revoke the credential, whatever its row says, as in `clients.service.disable`. Call only inside a `change`.
 
-    A credential that is revoked already does not change.
+    The row has the time of the last revocation: the row must change, so that the digests show a forged row.
     """
     act.principal.require(Role.OPERATOR)
     api = service.get(tx, act, id_or_slug)
     credential = get(tx, act, id_or_slug, id_or_name)
-    if credential.revoked_at is not None:
-        return credential
     store.set_credential_revoked(tx.connection, credential.id, act.now)
-    _record(tx, act, EventKind.API_CREDENTIAL_REVOKED, api, credential)
+    _record(tx, act, EventKind.API_CREDENTIAL_REVOKED, api, credential, is_repeat=credential.revoked_at is not None)
     return credential.revoked(act.now)
 
 
@@ -136,14 +134,14 @@ def _refuse_too_many(act: Act, api: Api, held: Sequence[Credential]) -> None:
         )
 
 
-def _record(tx: Tx, act: Act, kind: EventKind, api: Api, credential: Credential) -> None:
+def _record(tx: Tx, act: Act, kind: EventKind, api: Api, credential: Credential, *, is_repeat: bool = False) -> None:
     audit.record_act(
         tx,
         act,
         kind,
         subject=Named(id=api.id, name=api.name),
         expires_at=credential.expires_at,
-        detail=_detail(credential),
+        detail={**_detail(credential), **repeat_detail(is_repeat=is_repeat)},
     )
 
 

@@ -118,6 +118,14 @@ DIGESTS = "digests"
 SHORTENED = "shortened"
 """The member of a stored detail that says which members were cut (`audit.shortening`)."""
 
+ALREADY = "already"
+"""The member of a detail that says that the thing was revoked or disabled before this act, according to its row."""
+
+
+def repeat_detail(*, is_repeat: bool) -> dict[str, bool]:
+    """Return the detail for the event of an act that revokes or disables a thing."""
+    return {ALREADY: True} if is_repeat else {}
+
 
 class Decision(StrEnum):
     """The result of a token request or of an administrator's sign-in."""

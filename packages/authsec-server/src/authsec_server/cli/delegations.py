@@ -272,7 +272,7 @@ def revoke_delegation(caller: Caller, output: Output, delegation: str, yes: bool
         planned = confirm_permanent(caller, output, where, f"Revoke {in_full(its)} permanently?", yes=yes)
     found = caller.post(where)
     if its["revoked_at"]:
-        output.result(found, f"{for_whom(found)} was already revoked, at {revoked_since(found)}.")
+        output.result(found, f"{for_whom(found)} was already revoked, at {revoked_since(its)}.")
         return
     output.result(
         found, f"{for_whom(found)} is revoked permanently: no more tokens are issued{revocation_text(planned, _OUT)}"

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from authsec_server import naming
 from authsec_server.audit import service as audit
-from authsec_server.audit.model import EventKind, Named
+from authsec_server.audit.model import EventKind, Named, repeat_detail
 from authsec_server.clients import store
 from authsec_server.clients.binding_matching import with_trusted_issuer
 from authsec_server.clients.model import EDITABLE, Client, Onboarding, Proof, ProofKind, parse_platform
@@ -47,18 +47,23 @@ def create(tx: Tx, act: Act, wanted: Onboarding, *, trust_domain: str = "") -> C
 def disable(tx: Tx, act: Act, id_or_slug: str) -> Client:
     """Disable the client, revoke its tokens and delete its enrolment codes.
 
-    If the client is already disabled, nothing changes.
+    Do so even if the row says that the client is disabled. The attack: raw SQL disables the row until an operator has
+    disabled the client, and enables the row again. Without an event, nobody would find that the client is enabled.
     """
     act.principal.require(Role.OPERATOR)
     client = get(tx, act, id_or_slug)
-    if not client.enabled:
-        return client
     disabled = changed(client, act, enabled=False)
     store.save(tx.connection, disabled)
     store.end_enrolments(tx.connection, [client.id])
-    revocations.end(tx, SubjectKind.CLIENT, client.id, act.now)
-    audit.record_act(tx, act, EventKind.CLIENT_DISABLED, client=named_client(client))
+    _record_disabled(tx, act, client)
     return disabled
+
+
+def _record_disabled(tx: Tx, act: Act, before: Client) -> None:
+    """Revoke the tokens of the client, and record that it was disabled."""
+    revocations.end(tx, SubjectKind.CLIENT, before.id, act.now)
+    detail = repeat_detail(is_repeat=not before.enabled)
+    audit.record_act(tx, act, EventKind.CLIENT_DISABLED, client=named_client(before), detail=detail)
 
 
 def enable(tx: Tx, act: Act, id_or_slug: str) -> Client:
@@ -148,7 +153,7 @@ MAX_AT_ONCE = 200  # one change takes the authority lock for all of them
 class BulkDisabled:
     """Result of disabling many clients.
 
-    `disabled` are the clients that this call disabled, and `already` the clients that were disabled before.
+    `disabled` are the clients that were enabled before this call, and `already` the clients that were disabled before.
     `unknown` are the ids that no client has.
     """
 
@@ -197,6 +202,7 @@ def revoke_tokens(tx: Tx, act: Act, id_or_slug: str) -> Client:
 def disable_many(tx: Tx, act: Act, ids: Collection[str]) -> BulkDisabled:
     """Disable these clients and revoke their tokens, in one change. The audit log gets one event for each client.
 
+    This includes clients that are already disabled, as in `disable`.
     Raises `Invalid` if `ids` is empty, or has more than `MAX_AT_ONCE` ids.
     """
     act.principal.require(Role.OPERATOR)
@@ -205,14 +211,12 @@ def disable_many(tx: Tx, act: Act, ids: Collection[str]) -> BulkDisabled:
         raise Invalid("clients", f"{len(wanted)} clients are selected.", f"Select 1 to {MAX_AT_ONCE}.")
     found = by_ids(tx, [each for each in wanted if naming.is_uuid(each)])
     known = [found[each] for each in wanted if each in found]
-    ended = [client for client in known if client.enabled]
-    store.disable(tx.connection, [client.id for client in ended], at=act.now, by=act.principal.name)
-    store.end_enrolments(tx.connection, [client.id for client in ended])
-    for client in ended:
-        revocations.end(tx, SubjectKind.CLIENT, client.id, act.now)
-        audit.record_act(tx, act, EventKind.CLIENT_DISABLED, client=named_client(client))
+    store.disable(tx.connection, [client.id for client in known], at=act.now, by=act.principal.name)
+    store.end_enrolments(tx.connection, [client.id for client in known])
+    for client in known:
+        _record_disabled(tx, act, client)
     return BulkDisabled(
-        disabled=tuple(map(named_client, ended)),
+        disabled=tuple(named_client(client) for client in known if client.enabled),
         already=tuple(named_client(client) for client in known if not client.enabled),
         unknown=tuple(each for each in wanted if each not in found),
     )

@@ -311,7 +311,7 @@ NOTICES: Mapping[str, str] = {
     "trusted_issuer_removed": "The trusted issuer is removed, with all proofs that depend on it.",
     "proofs_bound": "The proofs are bound to this trusted issuer.",
     "token_ended": "The token is revoked. Its agent can get a new token.",
-    "token_had_ended": "The token was already revoked or expired. Nothing was changed.",
+    "token_had_ended": "The token was already revoked. This revocation is recorded, too.",
     "key_revoked": "The key is revoked. All tokens that it signed are revoked too.",
     "grants_revoked": "The trust delegations are permanently revoked.",
     "admin_key_revoked": "The admin key is revoked.",

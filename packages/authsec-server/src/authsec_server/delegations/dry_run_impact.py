@@ -12,7 +12,7 @@ from typing import Any
 
 from authsec_server.audit import service
 from authsec_server.audit import service as audit
-from authsec_server.audit.model import Event, EventKind, Named
+from authsec_server.audit.model import ALREADY, Event, EventKind, Named
 from authsec_server.audit.views import EventShown, as_json
 from authsec_server.clients import bindings
 from authsec_server.clients import service as clients
@@ -77,8 +77,10 @@ class ImpactProvider:
     def foreseen(self, tx: Tx, act: Act) -> Foreseen:
         """Return the audit events that this change has written, and the impact of the change."""
         written = service.of_this_change(tx, act)
-        ended = {each.subject for each in revocations.of_this_change(tx)}
-        what = _ending(tx, act, [each.event for each in written], ended, self.terms) if ended else None
+        new = [each.event for each in written if not each.event.detail.get(ALREADY)]
+        repeated = {id_ for each in written if each.event.detail.get(ALREADY) for id_ in _subject_ids(each.event)}
+        ended = {each.subject for each in revocations.of_this_change(tx) if each.subject_id not in repeated}
+        what = _ending(tx, act, new, ended, self.terms) if ended else None
         return Foreseen(
             would_change=[_as_foreseen(as_json(each)) for each in written],
             would_stop=impact_or_none(what, act.now),
@@ -121,6 +123,13 @@ def _ending(tx: Tx, act: Act, events: Collection[Event], ended: Collection[Subje
         apis=live_tokens.at_apis(tx, act.now, audiences | {*tokens.by_audience}, tokens.by_audience),
         more=tokens.more or max(len(stopping), len(holders)) > impact.MOST,
     )
+
+
+def _subject_ids(event: Event) -> Iterable[str]:
+    """Return the ids by which this event may have revoked tokens."""
+    if event.delegations:
+        return [each.id for each in event.delegations] if event.kind is not EventKind.TOKEN_REVOKED else [event.jti]
+    return [event.jti, event.kid, *(each.id for each in (event.client, event.subject) if each)]
 
 
 def _ids(ended: Collection[Subject], wanted: SubjectKind) -> list[str]:

@@ -9,7 +9,7 @@ from itertools import count
 
 from authsec_server import naming
 from authsec_server.apis import service as apis
-from authsec_server.audit.model import EventKind, Named
+from authsec_server.audit.model import EventKind, Named, repeat_detail
 from authsec_server.clients import service
 from authsec_server.clients import service as clients
 from authsec_server.clients.model import Client
@@ -104,18 +104,14 @@ def get(tx: Tx, act: Act, id_or_slug: str, terms: Terms) -> ResolvedDelegation:
 
 
 def disable(tx: Tx, act: Act, id_or_slug: str, terms: Terms) -> ResolvedDelegation:
-    """Disable the delegation and revoke its tokens.
-
-    If the delegation is already disabled or revoked, nothing changes.
-    """
+    """Disable the delegation and revoke its tokens, whatever its row says, as in `clients.service.disable`."""
     act.principal.require(Role.OPERATOR)
     resolved = get(tx, act, id_or_slug, terms)
-    if not resolved.delegation.enabled or resolved.state is DelegationState.REVOKED:
-        return resolved
     disabled = changed(resolved.delegation, act, enabled=False)
     store.save(tx.connection, disabled)
     revocations.end(tx, SubjectKind.DELEGATION, disabled.id, act.now)
-    record(tx, act, EventKind.DELEGATION_DISABLED, resolved)
+    ended = not resolved.delegation.enabled or resolved.state is DelegationState.REVOKED
+    record(tx, act, EventKind.DELEGATION_DISABLED, resolved, **repeat_detail(is_repeat=ended))
     return with_state(resolved, disabled, act.now)
 
 
@@ -146,19 +142,18 @@ def revoke(
     *,
     because: str = "",
 ) -> ResolvedDelegation:
-    """Revoke the delegation permanently, and revoke its tokens.
+    """Revoke the delegation permanently, and revoke its tokens, whatever its row says, as in `clients.service.disable`.
 
-    If the delegation is already revoked, nothing changes.
+    A delegation that is already revoked keeps the time of its first revocation.
     """
     act.principal.require(Role.OPERATOR)
     held, role, client = load_parties(tx, id_or_slug)
-    revoked = changed(held, act, revoked_at=act.now) if held.revoked_at is None else held
+    revoked = changed(held, act, revoked_at=held.revoked_at or act.now)
     over = ResolvedDelegation(delegation=revoked, role=role, client=client, state=DelegationState.REVOKED, cautions=())
-    if revoked is held:
-        return over
     store.save(tx.connection, revoked)
     revocations.end(tx, SubjectKind.DELEGATION, revoked.id, act.now)
-    record(tx, act, EventKind.DELEGATION_REVOKED, over, **({"because": because} if because else {}))
+    detail = repeat_detail(is_repeat=held.revoked_at is not None) | ({"because": because} if because else {})
+    record(tx, act, EventKind.DELEGATION_REVOKED, over, **detail)
     return over
 
 

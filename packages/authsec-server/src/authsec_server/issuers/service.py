@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from authsec_server.audit import service as audit
-from authsec_server.audit.model import EventKind, Named
+from authsec_server.audit.model import EventKind, Named, repeat_detail
 from authsec_server.db import Tx
 from authsec_server.failures import Conflict, Invalid
 from authsec_server.issuers import store, validation
@@ -96,16 +96,14 @@ def edit(
 def disable(tx: Tx, act: Act, id_or_slug: str) -> TrustedIssuer:
     """Disable the trusted issuer, and revoke the tokens that were issued on its proofs.
 
-    A disabled issuer does not change.
+    Do so whatever the row says, as in `clients.service.disable`.
     """
     act.principal.require(Role.ADMIN)
     trusted_issuer = get(tx, act, id_or_slug)
-    if not trusted_issuer.enabled:
-        return trusted_issuer
     disabled = changed(trusted_issuer, act, enabled=False)
     _save(tx, trusted_issuer, disabled)
     revocations.end(tx, SubjectKind.TRUSTED_ISSUER, trusted_issuer.id, act.now)
-    _record(tx, act, EventKind.ISSUER_DISABLED, disabled, {})
+    _record(tx, act, EventKind.ISSUER_DISABLED, disabled, {**repeat_detail(is_repeat=not trusted_issuer.enabled)})
     return disabled
 
 

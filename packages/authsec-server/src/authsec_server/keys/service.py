@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 
 from authsec_server import naming
 from authsec_server.audit import service as audit
-from authsec_server.audit.model import EventKind, Named
+from authsec_server.audit.model import EventKind, Named, repeat_detail
 from authsec_server.db import Tx
 from authsec_server.failures import Conflict, Failure, NotFound, Unavailable, seconds_text
 from authsec_server.keys import store
@@ -163,18 +163,17 @@ def revoke(
     """Revoke the key and every token that it signed. The key is no longer published. Call only inside a `change`.
 
     Use this if another person may have the private key. If the key is active or prepared, and its algorithm is still
-    wanted, the same change replaces it, even if verifiers have not fetched the new key. A key that is already revoked
-    does not change. Raises `NotFound` or `Invalid`.
+    wanted, the same change replaces it, even if verifiers have not fetched the new key. Revoke the key whatever its row
+    says, as in `clients.service.disable`. Raises `NotFound` or `Invalid`.
     """
     act.principal.require(Role.ADMIN)
     key, because = get(tx, act, kid), naming.text("reason", because)
-    if key.state is KeyState.REVOKED:
-        return key
     revoked = key.revoked(act.now)
     store.move(tx.connection, revoked)
     revocations.end(tx, SubjectKind.KEY, kid, act.now)
     ensure(tx, act, make, wanted)
     detail = _revocation(key, active_kids(tx)) | ({"because": because} if because else {})
+    detail |= repeat_detail(is_repeat=key.state is KeyState.REVOKED)
     audit.record_act(tx, act, EventKind.KEY_REVOKED, subject=_named(key), kid=kid, detail=detail)
     return revoked
 

@@ -20,7 +20,7 @@ from typing_extensions import TypedDict  # required by pydantic before Python 3.
 
 from authsec_server import naming
 from authsec_server.audit import service as audit
-from authsec_server.audit.model import Event, EventKind, Recorded
+from authsec_server.audit.model import Event, EventKind, Recorded, repeat_detail
 from authsec_server.db import Database, Tx
 from authsec_server.failures import Conflict, Invalid, NotFound
 from authsec_server.principal import Act, Role
@@ -144,18 +144,20 @@ def token(tx: Tx, act: Act, jti: str) -> Recorded:
 
 
 def revoke(tx: Tx, act: Act, jti: str, *, because: str = "") -> RevokedToken:
-    """Revoke the token, with an optional reason. If the token is already revoked, nothing changes.
+    """Revoke the token, with an optional reason. Do so even if the token is already revoked.
 
-    Call only inside a `change`. Raises `NotFound`, `Conflict` or `Invalid`.
+    The attack: raw SQL adds a revocation until an operator has revoked the token, and deletes the row again. Without an
+    event, nobody would find that the token is valid. Call only inside a `change`.
+
+    Raises `NotFound`, `Conflict` or `Invalid`.
     """
     act.principal.require(Role.OPERATOR)
     because = naming.text("reason", because)
     found = token(tx, act, jti)
-    if ended_at := revoked(tx, [found]).get(found.id):
-        return RevokedToken(issued=found.event, at=ended_at, already=True)
+    ended_at = revoked(tx, [found]).get(found.id)
     revocations.end(tx, SubjectKind.TOKEN, jti, act.now)
-    audit.record_act(tx, act, EventKind.TOKEN_REVOKED, **_about(found.event, because))
-    return RevokedToken(issued=found.event, at=act.now, already=False)
+    audit.record_act(tx, act, EventKind.TOKEN_REVOKED, **_about(found.event, because, is_repeat=ended_at is not None))
+    return RevokedToken(issued=found.event, at=ended_at or act.now, already=ended_at is not None)
 
 
 def find_valid(tx: Tx, jti: str, now: datetime) -> Recorded | None:
@@ -190,13 +192,17 @@ def revoke_own(tx: Tx, jti: str, now: datetime, *, request_id: str, address: str
     audit.record(tx, event)
 
 
-def _about(issued: Event, because: str) -> dict[str, Any]:
+def _about(issued: Event, because: str, *, is_repeat: bool = False) -> dict[str, Any]:
     """Return the fields about the token for the event of its revocation.
 
     The token's expiry goes into `detail`. The field `expires_at` stays empty, because issued tokens are counted
     by `expires_at`.
     """
-    detail = {"expires_at": rfc3339(issued.expires_at)} | ({"because": because} if because else {})
+    detail = {
+        "expires_at": rfc3339(issued.expires_at),
+        **({"because": because} if because else {}),
+        **repeat_detail(is_repeat=is_repeat),
+    }
     return {
         "client": issued.client,
         "delegations": issued.delegations,
