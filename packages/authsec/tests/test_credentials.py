@@ -284,15 +284,15 @@ def test_a_file_that_holds_no_key(content: bytes, make_client: Make, tmp_path: P
 
 def test_the_public_half_instead_of_the_private_one(make_client: Make, key_file: Path) -> None:
     public = Path(f"{key_file}.pub")
-    assert f"{public} is the public half" in broken(make_client, public)  # not: others may open it
+    assert f"{public} has the public key" in broken(make_client, public)  # not: others may open it
     renamed = public.rename(public.with_name("renamed.pem"))
-    assert f"{renamed} is the public half" in broken(make_client, renamed)
+    assert f"{renamed} has the public key" in broken(make_client, renamed)
 
 
 def test_a_public_key_of_another_format(make_client: Make, tmp_path: Path) -> None:
     path = tmp_path / "id_ed25519.pub"
     path.write_text("ssh-ed25519 AAAAC3Nz someone@example.com")
-    assert f"{path} is the public half" in broken(make_client, path)
+    assert f"{path} has the public key" in broken(make_client, path)
 
 
 def test_a_folder_or_a_pipe_instead_of_a_file(make_client: Make, tmp_path: Path) -> None:

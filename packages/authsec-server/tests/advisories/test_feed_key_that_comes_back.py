@@ -1,7 +1,7 @@
 """Raw SQL puts the row of a replaced feed key back, which the events say is gone.
 
 An operator has replaced the key because somebody has stolen it. The row is encrypted by the master key as it was, so
-every server publishes the key again, and signs with it later. Whoever stole it signs heads of a feed that lacks
+every server publishes the key again, and signs with it later. A thief of the key signs heads of a feed that lacks
 revocations, and each API believes them. No digest covers `feed_keys`.
 """
 

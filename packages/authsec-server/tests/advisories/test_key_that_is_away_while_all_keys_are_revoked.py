@@ -1,7 +1,7 @@
 """Raw SQL takes the row of a signing key away, waits until `authsec admin restored` revokes all keys, and puts it back.
 
 The command promises to revoke all tokens and to replace every signing key. The key that was away is in none of its
-events and digests. Afterwards it is active again: published to every API, and whoever stole it signs tokens. All tokens
+events and digests. Afterwards it is active again: published to every API, and a thief signs tokens. All tokens
 that it signed before are live.
 """
 

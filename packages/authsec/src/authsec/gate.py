@@ -21,7 +21,7 @@ from authsec.verifier import VerifiedToken, Verifier
 from authsec.verifier.issuer import named_issuers
 
 IDENTITY: Final = "authsec.identity"
-"""The key of the verified agent in the ASGI scope or the WSGI environ."""
+"""The name of the verified agent's entry in the ASGI scope or the WSGI environ."""
 
 _LATER_BEARER: Final = re.compile(r",\s*bearer\s", re.IGNORECASE)  # servers join two headers of one name with a comma
 

@@ -113,7 +113,7 @@ lacked the permission."""
 
 
 DIGESTS = "digests"
-"""The member of a stored detail with the digests of the changed tables (`db.table_digests`)."""
+"""The name of the member of an event's `detail` that has the digests of the changed tables (`db.table_digests`)."""
 
 SHORTENED = "shortened"
 """The member of a stored detail that says which members were cut (`audit.shortening`)."""

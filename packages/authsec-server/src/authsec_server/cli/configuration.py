@@ -162,7 +162,7 @@ def _print_schema(context: click.Context, _parameter: click.Parameter, wanted: b
 @click.option(
     "--prune", is_flag=True, help="In each section of the files, remove everything that the files do not name."
 )
-@click.option("--renew", is_flag=True, help="Create delegations of the files again if they are revoked or expired.")
+@click.option("--renew", is_flag=True, help="Create a delegation of the files again if it was revoked or has expired.")
 @click.option("--anyway", is_flag=True, help="Turn look-ups on even if the cluster does not answer.")
 @click.option(
     "--schema",

@@ -1,4 +1,4 @@
-"""Search and list clients: the conditions for a text, a label or an alert, each order, and the cursor of a page."""
+"""The SQL of a list of clients: conditions (a text, a label, an alert), sort orders, and the cursor of a page."""
 
 from __future__ import annotations
 

@@ -147,7 +147,7 @@ class _Places:
     total: int = 0
 
     def add(self, rows: Sequence[bytes], seed: bytes) -> None:
-        """Add rows in which the position comes first."""
+        """Add these rows. The first value of a row is its position in the table (`ctid`)."""
         self.number += len(rows)
         self.total += sum(map(hash, [seed + row[6:12] for row in rows]))
 

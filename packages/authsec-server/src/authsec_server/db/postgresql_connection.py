@@ -166,7 +166,7 @@ class BoundedConnection(psycopg.Connection[Any]):
 
 
 def bound(engine: Engine, is_silent: Callable[[], bool] = lambda: False, schema: str | None = None) -> None:
-    """Set a deadline on every connection of this engine, and make it send one statement at a time.
+    """Set a deadline for each answer on all connections of this engine. Each connection sends one statement at a time.
 
     If `schema` is not None, also `pin` each session to it.
     """

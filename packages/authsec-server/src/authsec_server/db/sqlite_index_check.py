@@ -89,7 +89,7 @@ class _Tree:
         return f"SELECT count(*) FROM {table} NOT INDEXED WHERE {self.condition}"  # noqa: S608 - quoted names
 
     def row(self, key: Any) -> str:
-        """Name the row in a finding. A key of text could contain anything, so a finding does not quote it."""
+        """Return the name of the row for a finding. A finding does not quote a text key: the text could be anything."""
         return f"row {key}" if self.keys[-1] == _ROWID else "one of its rows"
 
     @property

@@ -1,6 +1,6 @@
 """Detect a `-wal` or `-journal` file that belongs to another database than the SQLite file beside it.
 
-SQLite applies such a file without a warning, because SQLite compares only the checksums inside the file. For
+SQLite applies such a file without a warning: SQLite checks only the checksums of the `-wal` or `-journal` file. For
 example, a restored backup beside the `-wal` file of the newer database becomes a mixture of both databases.
 So this module compares the files before SQLite opens them. The module writes nothing.
 """

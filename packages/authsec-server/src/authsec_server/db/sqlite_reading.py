@@ -45,7 +45,7 @@ def rows_without_rowid(table: str) -> str:
 
 @contextmanager
 def limited_steps(connection: Connection) -> Iterator[None]:
-    """Within this context, interrupt SQLite after more instructions than a file of this size can need.
+    """Within this context, limit the instructions of SQLite. No honest file of this size needs so many.
 
     The attack: pages of a tree name each other as children, so that a read of the tree has no end. `is_late`
     recognises the error of an interrupted statement. No effect on PostgreSQL, which has timeouts.

@@ -77,10 +77,10 @@ class DryRun(TypedDict):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Foreseen:
-    """The impact of one change that was undone.
+    """The impact of one change, from a dry run that made the change and rolled it back.
 
-    `would_change` are the events for the audit log, as the API shows them. `would_stop` has the tokens that would
-    end, or is None.
+    `would_change` has the events that the audit log would get, as the API shows them. `would_stop` has the tokens
+    that would end, or is None.
     """
 
     would_change: Sequence[dict[str, Any]]

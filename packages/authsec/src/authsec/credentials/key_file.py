@@ -152,7 +152,7 @@ def _content(path: Path, found_by: str) -> bytes | ConfigError:
         return broken_proof(f"{path} is not a file: name the file with the private key.")
     if _is_public_half(path, read.content):
         return broken_proof(
-            f"{path} is the public half of a key pair, which is for the authority. Name the file with the private half."
+            f"{path} has the public key, which is for the authority. Give the path of the file with the private key."
         )
     return broken_proof(permission_advice(path, "key file")) if read.open_to_others else read.content
 
@@ -176,7 +176,7 @@ def _private_key_jwt(key: PrivateKey, request: ProofRequest) -> str:
 
 
 def with_note(pem: bytes, until: datetime) -> bytes:
-    """Return the content of an enrolled key's file: a line with the end of the enrolment, then the PEM."""
+    """Return the content of an enrolled key's file: a line with the time when the enrolment ends, then the PEM."""
     return f"Enrolled until {until.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ} by `authsec enrol`.\n".encode() + pem
 
 

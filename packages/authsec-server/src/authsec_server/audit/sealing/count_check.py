@@ -1,4 +1,4 @@
-"""Check whether the stored counts match the events. For dropped months, check the counts by signed digests.
+"""Check whether the stored counts match the events. The counts of dropped months must match signed digests.
 
 Dashboards, last uses and used actions come from tables that no seal covers.
 The attack: raw SQL changes a count in such a table, and every event still matches its seal.
