@@ -22,7 +22,8 @@ class Question:
     """The content of the confirmation page before a change.
 
     `name` fills the heading, and the last path of `trail` is the link back. `ids` fills the ids in the URL of the
-    form: a slug can belong to another object when the form is sent. If `possible` is false, the page has no button. `shown` is the context of the template.
+    form: a slug can belong to another object when the form is sent. If `possible` is false, the page has
+    no button. `shown` is the context of the template.
     """
 
     trail: Sequence[tuple[str, str]]

@@ -59,7 +59,7 @@ class LiveTokens:
 def of_clients(
     tx: Tx, now: datetime, client_ids: Collection[str], is_affected: Callable[[TokenGroup], bool]
 ) -> LiveTokens:
-    """Summarise the unexpired tokens of these clients. Only tokens for which `is_affected` returns true are included."""
+    """Summarise the unexpired tokens of these clients, but only tokens for which `is_affected` returns true."""
     found = live_tokens.of_clients(tx, now, client_ids, is_revoked=revocations.is_revoked)
     return _counted(tx, found, is_affected)
 

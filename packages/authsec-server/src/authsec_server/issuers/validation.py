@@ -141,7 +141,11 @@ def _given(
 
 def _ca(keys_from: KeysFrom, text: str) -> str:
     if keys_from is KeysFrom.GIVEN and text.strip():
-        raise Invalid("ca", "AuthSec does not fetch keys that are given here, so it needs no certificates.", "Leave out the certificates.")
+        raise Invalid(
+            "ca",
+            "AuthSec does not fetch keys that are given here, so it needs no certificates.",
+            "Leave out the certificates.",
+        )
     return parse_ca(text)
 
 

@@ -200,8 +200,8 @@ class PublishedKeys:
     def _pause_after(self, took: float) -> float:
         """Return the pause before the next fetch, in seconds. `took` is the duration of the failed fetch.
 
-        While there is no key set yet, a slow fetch makes the pause longer. So most callers get an error at once, instead of
-        waiting for another fetch.
+        While there is no key set yet, a slow fetch makes the pause longer. So most callers get an error at once,
+        instead of waiting for another fetch.
         """
         if self._snapshot is not None:
             return RETRY_PAUSE
