@@ -93,6 +93,15 @@ def test_a_file_that_is_replaced_under_the_server_is_refused(
     assert said(server, log)
 
 
+def test_a_log_that_sqlite_deleted_and_made_again_is_no_replaced_file(file: Path, server: Database) -> None:
+    """A server that has no connection open for a moment, and a command that has: nobody replaced a file."""
+    server.close()
+    with closing(sqlite3.connect(file)) as command:
+        command.execute("SELECT count(*) FROM events").fetchone()
+        Path(f"{file}-wal").touch()
+        assert server.read(lambda tx: tx.version) > 0
+
+
 def tokens(tx: Tx) -> list[str]:
     """The tokens that a dry run shows."""
     return sorted(map(repr, live_tokens.of_clients(tx, LATER, CLIENTS).tokens))

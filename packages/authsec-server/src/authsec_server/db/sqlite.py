@@ -130,12 +130,29 @@ class SQLite(Database):
 
         Commands would read the files at the paths. SQLite keeps the `-wal` and `-shm` files while a connection is
         open. All connections of a process share one mapping of the `-shm` file. So a new connection of this process
-        would not open the file at the path.
+        would not open the file at the path. If no connection of this process is open, another process may delete both
+        files and make new ones.
         """
+        if self._first_replaced():
+            self._forget_closed_log()
+            self._refuse_leftovers()
+        if path := self._first_replaced():
+            raise self._replaced(path)
+
+    def _first_replaced(self) -> Path | None:
         for path in self._files:
-            known, present = self._identities.get(path), identity(path)
-            if known is not None and known != present:
-                raise self._replaced(path)
+            known = self._identities.get(path)
+            if known is not None and known != identity(path):
+                return path
+        return None
+
+    def _forget_closed_log(self) -> None:
+        """Forget the `-wal` and `-shm` files if this process has neither of them open."""
+        with self._opening:
+            there = set(open_files().values())
+            if there and there.isdisjoint(map(self._identities.get, self._files[1:])):
+                self._forget_log()
+                self._has_own_log = False
 
     def _replaced(self, path: Path) -> Unavailable:
         return Unavailable(
