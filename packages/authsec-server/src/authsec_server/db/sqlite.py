@@ -13,7 +13,7 @@ import traceback
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, closing, suppress
 from pathlib import Path
-from time import monotonic
+from time import monotonic, sleep
 from typing import Any, cast
 
 from sqlalchemy import Connection, Engine, create_engine, event, make_url
@@ -35,6 +35,7 @@ from authsec_server.failures import Fault, Unavailable
 from authsec_server.private_files import make_private
 
 BUSY_MILLISECONDS = 5000
+_PAUSES = (0.0, 0.01, 0.05)  # seconds: SQLite deletes the log just before it closes the last connection
 RELOAD_SECONDS = 5.0  # between two reloads of a connection's schema and cached pages
 _OPENINGS = 10  # attempts; another thread may open its own file meanwhile
 _DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
@@ -133,10 +134,15 @@ class SQLite(Database):
         would not open the file at the path. If no connection of this process is open, another process may delete both
         files and make new ones.
         """
-        if self._first_replaced():
+        path = self._first_replaced()
+        for pause in _PAUSES:
+            if path is None:
+                return
+            sleep(pause)
             self._forget_closed_log()
             self._refuse_leftovers()
-        if path := self._first_replaced():
+            path = self._first_replaced()
+        if path is not None:
             raise self._replaced(path)
 
     def _first_replaced(self) -> Path | None:
