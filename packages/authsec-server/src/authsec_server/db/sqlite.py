@@ -122,6 +122,16 @@ class SQLite(Database):
         Nothing could restore the file afterwards. Raises `StartupRefused`.
         """
         if not self._has_own_log:
+            with self._opening:
+                self._check_leftovers()
+
+    def _check_leftovers(self) -> None:
+        """Do the work of `_refuse_leftovers`, while no connection is opened.
+
+        The check opens and closes the database file, and POSIX then ends all locks of this process on the file. Another
+        process would delete the `-wal` file that a connection of this process uses.
+        """
+        if not self._has_own_log:
             refuse_overwritten(self._file)
             refuse_leftovers(self._file)
             self._has_own_log = True
@@ -140,7 +150,6 @@ class SQLite(Database):
                 return
             sleep(pause)
             self._forget_closed_log()
-            self._refuse_leftovers()
             path = self._first_replaced()
         if path is not None:
             raise self._replaced(path)
@@ -159,6 +168,7 @@ class SQLite(Database):
             if there and there.isdisjoint(map(self._identities.get, self._files[1:])):
                 self._forget_log()
                 self._has_own_log = False
+                self._check_leftovers()
 
     def _replaced(self, path: Path) -> Unavailable:
         return Unavailable(
