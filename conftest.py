@@ -61,8 +61,8 @@ def _keep_in_memory() -> None:
 
 
 def pytest_xdist_auto_num_workers() -> int:
-    """Two more than there are processors: a third of the time, tests wait for other processes."""
-    return (os.cpu_count() or 1) + 2
+    """One more than there are processors: tests wait for other processes, and two more gained nothing."""
+    return (os.cpu_count() or 1) + 1
 
 
 @pytest.hookimpl(wrapper=True)
