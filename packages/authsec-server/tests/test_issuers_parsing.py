@@ -257,7 +257,7 @@ def test_certificates_are_kept_without_what_stands_around_them(peers: Any) -> No
     assert trusted_issuer(ca=f"# ours\n{one}\n\n{two}").ca == one + two
     failure = refused(ca=one + "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n")
     assert "Treat the key as exposed" in failure.message
-    assert "not fetched" in refused(keys_from="given", given_keys=jwks(), ca=one).message
+    assert "does not fetch keys" in refused(keys_from="given", given_keys=jwks(), ca=one).message
 
 
 # -- key sets
