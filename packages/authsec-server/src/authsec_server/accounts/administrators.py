@@ -41,7 +41,7 @@ def page(tx: Tx, act: Act, *, after: str = "", limit: int = 50) -> tuple[list[Ad
 
 
 def search(tx: Tx, act: Act, text: str, *, limit: int = 8) -> list[Administrator]:
-    """Return the administrators whose name or address contains the text, or whose id begins with the text."""
+    """Return the administrators with the text in the name or address, or at the beginning of the id."""
     act.principal.require(Role.VIEWER)
     return store.search_administrators(tx.connection, text, limit=limit) if text and not unheard_of(text) else []
 

@@ -103,7 +103,7 @@ def guess(email: str, account: Account | None, address: str) -> Guess:
     return Guess(network=network, account=sha256(typed.encode("utf-8", "replace")).hexdigest())
 
 
-# The same message for an unknown address, a wrong password and a disabled account: it must not show who has an account.
+# The same message for an unknown address, a wrong password and a disabled account: it must not reveal accounts.
 WRONG = "The e-mail address or the password is not right."
 TOO_OFTEN = "Too many sign-ins have failed."
 _IDENTITY_REFUSED = {

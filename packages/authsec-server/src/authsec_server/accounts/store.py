@@ -148,7 +148,7 @@ def emails_near(connection: Connection, email: str) -> list[str]:
 
 
 def search_administrators(connection: Connection, text: str, *, limit: int) -> list[Administrator]:
-    """Return the administrators whose name or address contains the text, or whose id begins with the text."""
+    """Return the administrators with the text in the name or address, or at the beginning of the id."""
     within = [
         administrators.c.name.icontains(text, autoescape=True),
         administrators.c.email.icontains(text, autoescape=True),

@@ -149,7 +149,7 @@ class LogCheck:
             self.held(place, event)
         for file, found in held:
             if found.leaf == hash_ and found.number != number:
-                # The attack: raw SQL exchanges the numbers of two seals whose events were dropped.
+                # The attack: raw SQL exchanges the numbers of two seals of dropped events.
                 self.add_finding(
                     f"The seal at position {place} was changed: the seal has the number {number}, but "
                     f"{file.name} has event {found.number} there."

@@ -87,7 +87,7 @@ _EARLIEST: Final = datetime.min.replace(tzinfo=UTC) + KEPT_FOR
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Dropped:
-    """The bounds of revocations whose events may have been dropped. Times are ISO 8601.
+    """The bounds of revocations with events that may have been dropped. Times are ISO 8601.
 
     - The events before the time `before` were dropped.
     - `version` is the lowest authority version of the events that are left.
