@@ -55,7 +55,7 @@ def count(connection: Connection, tallies: Mapping[Refusal, Tally], minute: date
             address=refusal.address,
             detail=tally.detail,
         )
-        # A sealed or counted row never changes. A server with a clock that is ahead may seal or count the row too early.
+        # A sealed or counted row never changes. A server with a fast clock may seal or count the row too early.
         times = _times_within(minute, count_key)
         if not any(_added(connection, replace(event, at=at), tally, count_key) for at in times):
             raise Unavailable("A refusal could not be recorded: raw SQL has inserted rows with its key.", SEE_WHAT_ELSE)
