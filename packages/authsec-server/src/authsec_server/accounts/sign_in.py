@@ -177,7 +177,10 @@ class SignIn:
         return self._database.read(lambda tx: links.find_link(tx, self._now(), code))
 
     def set_up_first(self, code: str, *, email: str, name: str, password: str, caller: BrowserCaller) -> NewSession:
-        """Create the first administrator, and begin a session. Raises `Invalid` for a field, `Conflict`, `TooOften`."""
+        """Create the first administrator, and begin a session.
+
+        Raises `Invalid` if a field is invalid, `Conflict` if the link does not work (any more), and `TooOften`.
+        """
         self._open_link(code, LinkPurpose.FIRST_ADMINISTRATOR, caller)
         address, shown = checked_email("email", email), naming.name("name", name)
         password_hash = self._hashing.hash(passwords.acceptable(password, known=[address, shown]))

@@ -238,7 +238,7 @@ def _since(lines: Sequence[str], last: Restore, known: Keys) -> list[str]:
 def _nothing_restored() -> Conflict:
     return Conflict(
         "The database is empty: no backup was restored into it. Nothing was recorded.",
-        "Check --data or --database, and restore the backup first: docs/backup.md.",
+        "Check --data or --database. Restore the backup before this command: docs/backup.md.",
     )
 
 

@@ -1,4 +1,4 @@
-"""Match a workload with a client: the trusted issuer must prove all selectors of one of the client's proofs.
+"""Match a workload with a client. It matches if it has all selectors of one of the client's proofs.
 
 Pure. The selectors of the proof must be a subset of the workload's selectors, as in SPIRE. A proof without
 selectors matches no workload. Selectors of one trusted issuer never match a proof of another issuer,

@@ -140,5 +140,5 @@ CLAIM_CHECKS: Final[Mapping[str, Callable[[Mapping[str, Any], TrustedIssuer, Kin
     "times": _untimely,
     "binding": _bound_to_a_key,
 }
-"""The checks of `complaint`, in this order. Each check has a name: the test of a token shows it as a step."""
+"""The checks of `complaint`, in their order. The test of a token shows each check as a step with this name."""
 _CHECKS: Final = tuple(CLAIM_CHECKS.values())

@@ -78,8 +78,8 @@ def count_not_permitted(tx: Tx, act: Act, why: NotPermitted, operation: str) -> 
     """Count a refused action, for which the principal lacks the permission.
 
     `operation` looks like "POST /authsec/api/v1/roles/{role}".
-    Up to ten operations in a minute are counted separately.
-    The attack: a caller with a stolen key fills the disk with refusals.
+    The first ten operations of a minute are counted separately, the others together: otherwise a caller with a stolen
+    key could fill the disk with refusals.
     """
     refusal = Refusal(
         kind=EventKind.ADMIN_REFUSED,
@@ -128,7 +128,7 @@ def newest_number(tx: Tx, principal: Principal) -> int:
 
 
 def of_request(tx: Tx, principal: Principal, request_id: str) -> tuple[Recorded, ...]:
-    """Return the events of one request, in the order of sealing. Of a very large request, only the first events."""
+    """Return the events of one request, in the order of sealing. If there are very many, return only the first."""
     principal.require(Role.VIEWER)
     wanted = EventFilter(request_id=request_id)
     return pages.first_sealed(tx.connection, wanted, MAX_PAGE) if request_id else ()

@@ -346,7 +346,7 @@ def _note_keys(caller: Caller, output: Output, trusted_issuer: Mapping[str, Any]
 
 
 def _look_ups(caller: Caller, trusted_issuer: Mapping[str, Any]) -> list[Text | str]:
-    """Do the look-ups once, and return the result. If a look-up fails, also return the remaining steps.
+    """Try the look-ups once. Return lines about the result and, if a look-up failed, the steps to do next.
 
     No proof depends on a new trusted issuer yet, so a failure stops no agent.
     """

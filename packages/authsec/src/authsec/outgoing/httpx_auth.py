@@ -71,7 +71,7 @@ class HttpxAuth:
 
 
 def httpx_auth(bearer: Bearer) -> Any:
-    """Return an object that is an `Auth` of each installed library. Raises `ConfigError` if none is installed."""
+    """Return one object that is an `Auth` of httpx and of httpx2. Raises `ConfigError` if neither is installed."""
     kind = _kind()
     return kind(bearer)
 

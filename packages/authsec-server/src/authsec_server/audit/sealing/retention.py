@@ -368,7 +368,7 @@ def _check_quiet(tx: Tx, before: datetime, progress: Progress) -> None:
 
 
 def _check_held(wanted: EventsToDrop) -> None:
-    """Refuse the drop if there is no event to drop, or if the export lacks or changes one of them.
+    """Refuse the drop if there are no events to drop, or if one of them is missing from the export or differs there.
 
     Raises `Conflict`.
     """

@@ -174,7 +174,7 @@ def fault(tx: Tx, act: Act, draft: Draft, terms: Terms) -> DraftFault | None:
 def client_fault(tx: Tx, draft: Draft) -> Invalid | None:
     """Return the problem of the chosen client, or None.
 
-    The client is checked before a typed role is created.
+    The wizard checks the client before it creates the role that the administrator typed in.
     """
     if not draft.client:
         return _no_client()

@@ -257,6 +257,6 @@ def looking_at_context(visit: PageRequest) -> Look:
 
 
 def typed_besides(visit: PageRequest) -> dict[str, str]:
-    """Return the texts of the searches in the first step, for a query string."""
+    """Return what the administrator typed into the two search fields of the first step, as query parameters."""
     typed = visit.sent
     return {name: typed.text(name) for name in ("role_text", "client_text")}
