@@ -21,8 +21,12 @@ from click.testing import CliRunner, Result
 from fake_authority import CLIENT_ID, FakeAuthority, Reply, refused
 
 
+# Copied before another test of the same process loads the commands of other packages into the group.
+OWN_COMMANDS = dict(cli.commands.commands)
+
+
 def run(*arguments: str | Path) -> Result:
-    group = cli.Script("authsec", commands=dict(cli.commands.commands))
+    group = cli.Script("authsec", commands=dict(OWN_COMMANDS))
     return CliRunner().invoke(group, [str(argument) for argument in arguments])
 
 
