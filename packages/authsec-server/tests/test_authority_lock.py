@@ -25,6 +25,14 @@ CONTENDED = 3  # tokens between the first and the last toggle
 TERMS = Terms(max_token_lifetime=86_400, default_audience="authsec-api")
 
 
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """A folder with a master key."""
+    (tmp_path / "master.key").write_bytes(base64.b64encode(secrets.token_bytes(32)))
+    (tmp_path / "master.key").chmod(0o600)
+    return tmp_path
+
+
 def compete(roles: list[str], database_url: str, data: Path, client_id: str, delegation_id: str) -> list[int]:
     programs = [
         [str(CONTENDER), role, database_url, str(data), str(SECONDS), client_id, delegation_id] for role in roles
@@ -52,15 +60,13 @@ def delegated(database: Database, act: Act) -> tuple[str, str]:
 
 @pytest.mark.postgresql_suffices  # SQLite has one writer
 def test_no_token_is_recorded_after_what_ends_it(
-    database: Database, database_url: str, tmp_path: Path, delegated: tuple[str, str]
+    database: Database, database_url: str, data: Path, delegated: tuple[str, str]
 ) -> None:
-    (tmp_path / "master.key").write_bytes(base64.b64encode(secrets.token_bytes(32)))
-    (tmp_path / "master.key").chmod(0o600)
     toggled = issued = 0
     for _ in range(ROUNDS):  # on a busy machine, too little happens in one
-        toggles, *tokens = compete(["toggle", "issue", "issue"], database_url, tmp_path, *delegated)
+        toggles, *tokens = compete(["toggle", "issue", "issue"], database_url, data, *delegated)
         toggled, issued = toggled + toggles, issued + sum(tokens)
-        events = database.read(lambda tx: above(tx.connection, 0, 1_000_000))
+        events = recorded(database)
         kinds = [each.event.kind for each in events]
         last = len(kinds) - kinds[::-1].index(EventKind.DELEGATION_ENABLED)
         between = kinds[kinds.index(EventKind.DELEGATION_DISABLED) : last]
@@ -73,12 +79,26 @@ def test_no_token_is_recorded_after_what_ends_it(
     assert violations(events) == []
 
 
+@pytest.mark.postgresql_suffices
+def test_a_server_that_never_compares_the_facts_in_memory_is_found_out(
+    database: Database, database_url: str, data: Path, delegated: tuple[str, str]
+) -> None:
+    compete(["toggle", "issue-on-kept-facts"], database_url, data, *delegated)
+    found = " ".join(violations(recorded(database)))
+    assert "issued under a disabled delegation" in found
+    assert "decided before a change that precedes it" in found
+
+
+def recorded(database: Database) -> list[Recorded]:
+    return database.read(lambda tx: above(tx.connection, 0, 1_000_000))
+
+
 def violations(events: list[Recorded]) -> list[str]:
     """Where the order is broken: a token between `disabled` and `enabled`, or one that a revocation does not cover."""
     found: list[str] = []
     version_of_last_change, enabled = 0, True
-    for recorded in events:
-        event = recorded.event
+    for each in events:
+        event = each.event
         assert event.authority_version is not None or event.kind is EventKind.TOKEN_REFUSED
         if event.kind in {EventKind.DELEGATION_DISABLED, EventKind.DELEGATION_ENABLED}:
             enabled = event.kind is EventKind.DELEGATION_ENABLED
@@ -86,7 +106,7 @@ def violations(events: list[Recorded]) -> list[str]:
             version_of_last_change = event.authority_version
         elif event.kind is EventKind.TOKEN_ISSUED:
             if not enabled:
-                found.append(f"event {recorded.id}: issued under a disabled delegation")
+                found.append(f"event {each.id}: issued under a disabled delegation")
             if event.authority_version is None or event.authority_version < version_of_last_change:
-                found.append(f"event {recorded.id}: decided before a change that precedes it")
+                found.append(f"event {each.id}: decided before a change that precedes it")
     return found

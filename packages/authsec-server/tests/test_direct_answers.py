@@ -281,6 +281,20 @@ def test_a_database_that_fails_is_told_as_ever(its: House, monkeypatch: pytest.M
     assert answer.status == 503
 
 
+def test_a_server_whose_database_is_found_older_issues_nothing(its: House) -> None:
+    """A restored backup lacks revocations, also those of clients whose facts are in memory."""
+    client = its.delegated_name()
+    granted(its, client)
+    with listening(its, directly=True) as direct, listening(its, directly=False) as by_the_application:
+        line = direct()
+        its.authority.comparison.problem = "The database is older than a checkpoint."
+        answer = line.ask(request(client))
+        assert answer.shape == by_the_application().ask(request(client)).shape
+        its.authority.comparison.problem = None
+        assert line.ask(request(client)).status == 200
+    assert (answer.status, b"authsec admin restored" in answer.body) == (503, True)
+
+
 def test_an_error_that_nobody_expected_is_a_500_and_the_connection_goes_on(
     its: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:

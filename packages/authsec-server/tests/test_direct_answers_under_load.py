@@ -1,4 +1,7 @@
-"""Agents get tokens over raw sockets while keys change, a lock is held, and connections are cut, on both databases."""
+"""Agents get tokens over raw sockets while keys change, a lock is held, connections are cut, and the server ends.
+
+All of it on both databases.
+"""
 
 from __future__ import annotations
 
@@ -13,9 +16,14 @@ from typing import Any
 
 import pytest
 from authsec.jose import parse_compact
+from authsec_server.attestation import service as attestation
 from authsec_server.audit.model import EventKind
+from authsec_server.clients import service as clients
 from authsec_server.db import Tx
-from raw_http import Line, listening, request
+from authsec_server.principal import LOCAL_OPERATOR, Act
+from raw_http import Answer, Line, Listening, listening, request
+
+from .conftest import NOW
 
 House = Any
 AGENTS = 4
@@ -54,8 +62,8 @@ def ask(line: Line, client: str, seen: Seen) -> None:
 
 
 @contextmanager
-def under_load(its: House) -> Iterator[Seen]:
-    """Within the context, each of some agents asks again and again."""
+def under_load(its: House, *, signers: int = 0) -> Iterator[Seen]:
+    """Within the context, each of some agents asks again and again, and so many processes sign."""
     clients = [its.delegated_name(f"Agent {number}") for number in range(AGENTS)]
     seen, ended = Seen(), threading.Event()
 
@@ -63,7 +71,11 @@ def under_load(its: House) -> Iterator[Seen]:
         while not ended.is_set():
             ask(line, client, seen)
 
-    with listening(its, directly=True) as direct, ThreadPoolExecutor(AGENTS) as threads:
+    with (
+        its.authority.tokens.signer.with_processes(signers),
+        listening(its, directly=True) as direct,
+        ThreadPoolExecutor(AGENTS) as threads,
+    ):
         asking: list[Future[None]] = [threads.submit(go_on, client, direct()) for client in clients]
         try:
             until_granted(seen, AGENTS)
@@ -86,9 +98,10 @@ def recorded(its: House) -> int:
     return sum(each.event.kind is EventKind.TOKEN_ISSUED for each in its.events())
 
 
-def test_a_key_that_was_rotated_and_revoked_signs_nothing_from_then_on(its: House) -> None:
+@pytest.mark.parametrize("signers", [1, pytest.param(0, marks=pytest.mark.soak)])
+def test_a_key_that_was_rotated_and_revoked_signs_nothing_from_then_on(its: House, signers: int) -> None:
     door = its.door()
-    with under_load(its) as seen:
+    with under_load(its, signers=signers) as seen:
         (first,) = seen.since(0)
         assert door.post("/authsec/api/v1/keys/rotate", json={"force": True}).status_code == 200
         rotated = time.monotonic()
@@ -140,3 +153,100 @@ def test_of_requests_whose_connection_is_cut_each_token_is_recorded(its: House) 
     of_others = [each for each in issued if each.client and each.client.id != gone]
     assert len(of_others) == seen.granted
     assert len({each.jti for each in issued}) == len(issued)
+
+
+class Waiting:
+    """Requests that wait for the batch before theirs, and so share the next one."""
+
+    def __init__(self, its: House, direct: Listening, go: threading.Event) -> None:
+        self._queue = its.authority.tokens.batches._queue
+        self._direct = direct
+        self._go = go
+        self._lines: list[Line] = []
+
+    def send(self, client: str, *headers: str) -> None:
+        line = self._direct()
+        line.send(request(client, *headers))
+        self._lines.append(line)
+        gone = time.monotonic() + 20
+        while self._queue.qsize() < len(self._lines) and time.monotonic() < gone:
+            time.sleep(0.005)
+        assert self._queue.qsize() == len(self._lines)
+
+    def answers(self) -> list[Answer]:
+        """Let them be decided."""
+        self._go.set()
+        return [line.read() for line in self._lines]
+
+
+@contextmanager
+def behind_a_batch(its: House, direct: Listening, monkeypatch: pytest.MonkeyPatch) -> Iterator[Waiting]:
+    """Within the context, the request of one agent is about to be recorded, and all others wait."""
+    inside, go, record = threading.Event(), threading.Event(), its.authority.database.record
+
+    def slowly(work: Any) -> Any:
+        inside.set()
+        assert go.wait(20)
+        return record(work)
+
+    first, client = direct(), its.delegated_name("First")
+    with monkeypatch.context() as patched:
+        patched.setattr(its.authority.database, "record", slowly)
+        first.send(request(client))
+        assert inside.wait(20)
+        try:
+            yield Waiting(its, direct, go)
+        finally:
+            go.set()
+        assert first.read().status == 200
+
+
+def test_one_assertion_twice_in_a_batch_gets_one_token(its: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    agent, use_once, together = its.delegated_agent(), attestation.use_once, list[int]()
+
+    def counting(tx: Tx, evidence: Any) -> list[bool]:
+        together.append(len(evidence))
+        return use_once(tx, evidence)
+
+    monkeypatch.setattr(attestation, "use_once", counting)
+    proof = agent.assertion()
+    with listening(its, directly=True) as direct, behind_a_batch(its, direct, monkeypatch) as waiting:
+        for each in (proof, agent.assertion(), proof):
+            waiting.send(agent.client_id, f"Authorization: Bearer {each}")
+        answers = waiting.answers()
+    assert [each.status for each in answers] == [200, 200, 401]
+    assert b"already used" in answers[2].body
+    assert together == [1, 3]
+    assert recorded(its) == 3
+
+
+def test_a_change_while_a_batch_waits_counts_for_each_of_its_requests(
+    its: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ended, other = its.delegated_name("Ended"), its.delegated_name("Other")
+    act = Act(principal=LOCAL_OPERATOR, now=NOW, request_id="req_change", address="", token_bytes=bytes)
+    with listening(its, directly=True) as direct:
+        assert [direct().ask(request(each)).status for each in (ended, other)] == [200, 200], (
+            "their facts are in memory"
+        )
+        with behind_a_batch(its, direct, monkeypatch) as waiting:
+            for each in (ended, other, ended):
+                waiting.send(each)
+            its.authority.database.change(lambda tx: clients.disable(tx, act, ended))
+            answers = waiting.answers()
+    assert [each.status for each in answers] == [403, 200, 403]
+    assert b"client_disabled" in answers[0].body
+    assert recorded(its) == 4
+
+
+def test_what_waits_while_the_server_ends_is_answered(its: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    client = its.delegated_name()
+    with listening(its, directly=True) as direct, behind_a_batch(its, direct, monkeypatch) as waiting:
+        for _ in range(3):
+            waiting.send(client)
+        direct.end()
+        time.sleep(0.3)  # until the server has closed its port; if it does so later, the test proves less
+        answers = waiting.answers()
+    assert [each.status for each in answers] == [200, 200, 200]
+    assert {dict(each.headers).get("connection") for each in answers} == {"close"}
+    assert recorded(its) == 4

@@ -5,16 +5,17 @@ from __future__ import annotations
 import base64
 import json
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from authsec.jose import signing_input
-from authsec_server.attestation.model import Proved, Provenance
+from authsec_server.attestation.model import Proved, Provenance, Validation
 from authsec_server.audit import event_batches, store
 from authsec_server.audit.event_batches import EventTemplate, TokenEvent
 from authsec_server.audit.model import Decision, Event, EventKind, Named
 from authsec_server.clients.model import ProofKind
 from authsec_server.db import Database, Tx
+from authsec_server.issuers.model import TrustedIssuerKind
 from authsec_server.keys.model import Algorithm
 from authsec_server.tokens.claims import claims, header
 from authsec_server.tokens.decision import Denied, Facts, Granted, GrantedAuthority, Issuance, decide
@@ -22,6 +23,7 @@ from authsec_server.tokens.templates import key_of, template_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import select
+from workload_evidence import kubernetes
 
 from examples import examples
 
@@ -32,20 +34,35 @@ JTI = "0123456789abcdef0123456789abcdef"
 NAMES = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1, max_size=8)
 
 
+ISSUER = kubernetes().trusted_issuer
+IN_CLUSTER = Proved(
+    proof_id="p1",
+    kind=ProofKind.SELECTORS,
+    trusted_issuer_kind=TrustedIssuerKind.KUBERNETES,
+    trusted_issuer_id=ISSUER.id,
+    trusted_issuer_revision=ISSUER.revision,
+    selectors=("k8s:ns", "k8s:sa"),
+    proved_by={"k8s:ns": Provenance.TOKEN, "k8s:sa": Provenance.LOOKUP},
+    validation=Validation.TOKEN_REVIEW,
+)
+HOW = [IN_CLUSTER, *(Proved(proof_id="p1", kind=each) for each in ProofKind if each is not ProofKind.SELECTORS)]
+CRM, ERP = "https://crm.example", "https://erp.example"
 SOME = st.lists(st.sampled_from(ACTIONS), unique=True, min_size=1).map(lambda them: tuple(sorted(them)))
 ASKED = st.none() | st.sampled_from([(each,) for each in ACTIONS])
 HELD = st.lists(
     st.builds(
-        lambda number, allowed, duration, ends, enabled: authority(
+        lambda number, allowed, audiences, duration, ends, enabled: authority(
             f"d{number}",
             role=tuple(ACTIONS),
             actions=allowed,
+            audiences=audiences,
             max_duration=duration,
             ends_at=None if ends is None else NOW + timedelta(seconds=ends),
             enabled=enabled,
         ),
         st.integers(0, 9),
         SOME,
+        st.sampled_from([(CRM, ERP), (CRM, ERP), ()]),
         st.integers(60, 4000),
         st.none() | st.floats(60, 9000),
         st.sampled_from([True, True, True, False]),
@@ -56,8 +73,14 @@ HELD = st.lists(
 )
 
 
-def granted(its: Facts, actions: tuple[str, ...] | None, now: datetime) -> Granted | Denied:
-    return decide(its, PROVED, actions, (), LIMITS, now)
+def granted(
+    its: Facts,
+    actions: tuple[str, ...] | None,
+    now: datetime,
+    proved: Proved = PROVED,
+    resources: tuple[str, ...] = (),
+) -> Granted | Denied:
+    return decide(its, proved, actions, resources, LIMITS, now)
 
 
 @settings(max_examples=examples(1000))
@@ -69,6 +92,8 @@ def granted(its: Facts, actions: tuple[str, ...] | None, now: datetime) -> Grant
     st.floats(-50, 3000),
     NAMES,
     st.sampled_from(Algorithm),
+    st.sampled_from(HOW),
+    st.sampled_from([(), ("crm",), (ERP, "crm")]),
 )
 def test_while_it_is_valid_it_says_what_is_decided_then(
     held: list[GrantedAuthority],
@@ -78,24 +103,31 @@ def test_while_it_is_valid_it_says_what_is_decided_then(
     used_later: float,
     name: str,
     algorithm: Algorithm,
+    proved: Proved,
+    resources: tuple[str, ...],
 ) -> None:
-    """Whichever ends the delegations and the proof have, and whenever it is used."""
+    """Whichever ends the delegations and the proof have, whatever proves the client, and whenever it is used."""
     expires_at = None if expires is None else NOW + timedelta(seconds=expires)
     named = [replace(each, role=replace(each.role, name=name)) for each in held]
+    of_client = proof(kind=proved.kind, trusted_issuer_id=proved.trusted_issuer_id, expires_at=expires_at)
     its = replace(
-        facts(*named, client=client(name=name, proofs=(proof(expires_at=expires_at),))),
-        algorithms={} if algorithm is Algorithm.RS256 else {LIMITS.default_audience: algorithm},
+        facts(*named, client=client(name=name, proofs=(of_client,))),
+        audiences={"crm": CRM},
+        algorithms={}
+        if algorithm is Algorithm.RS256
+        else dict.fromkeys((LIMITS.default_audience, CRM, ERP), algorithm),
+        trusted_issuers={ISSUER.id: ISSUER},
     )
     made = NOW + timedelta(seconds=made_after)
     used = made + timedelta(seconds=used_later)
-    outcome = granted(its, actions, made)
+    outcome = granted(its, actions, made, proved, resources)
     if isinstance(outcome, Denied):
         return
     template = template_of(its, outcome, ISSUANCE, made)
     if not template.is_valid(used):
         assert expires is not None or any(each.delegation.ends_at for each in held)
         return
-    again = granted(its, actions, used)
+    again = granted(its, actions, used, proved, resources)
     assert isinstance(again, Granted)
     expected = claims(again, issuer=ISSUANCE.issuer, trust_domain=ISSUANCE.trust_domain, jti=JTI, now=used)
     assert template.algorithm is again.algorithm is algorithm
@@ -104,6 +136,23 @@ def test_while_it_is_valid_it_says_what_is_decided_then(
     )
     assert template.lifetime == again.lifetime
     assert template.event == template_of(its, again, ISSUANCE, used).event
+    assert json.loads(template.answer("a.b.c", int(used.timestamp()))) == {
+        "token": "a.b.c",
+        "token_type": "Bearer",
+        "status": "active",
+        "issued_at": instant(expected["iat"]),
+        "expires_at": instant(expected["exp"]),
+        "expires_in": again.lifetime,
+        "client_id": its.client.id if its.client else "",
+        "spiffe_id": expected["sub"],
+        "permissions": [*again.actions],
+        "scope": " ".join(again.actions),
+        "audience": [*again.audience],
+    }
+
+
+def instant(seconds: int) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def test_a_delegation_that_ends_soon_is_decided_on_each_time() -> None:
@@ -124,10 +173,12 @@ def test_a_delegation_that_ends_soon_is_decided_on_each_time() -> None:
     [
         {"proof_id": "p2"},
         {"kind": ProofKind.SECRET},
+        {"trusted_issuer_kind": TrustedIssuerKind.KUBERNETES},
         {"trusted_issuer_id": "i1"},
         {"trusted_issuer_revision": 2},
         {"selectors": ("namespace",)},
         {"proved_by": {"namespace": Provenance.TOKEN}},
+        {"validation": Validation.OFFLINE},
     ],
     ids=lambda other: next(iter(other)),
 )

@@ -37,6 +37,7 @@ from authsec_server.tokens.facts import (
 from authsec_server.tokens.issue import Issued
 from authsec_server.tokens.request import TokenRequest
 from long_runs import some_of
+from raw_http import listening, request
 from sqlalchemy.exc import IntegrityError
 from trusted_issuers import agent, trust
 from workload_evidence import kubernetes
@@ -106,9 +107,12 @@ def test_an_error_of_postgresql_while_the_token_is_recorded_is_a_503(
         connection.execute("CREATE TRIGGER fail BEFORE INSERT ON event_delegations EXECUTE FUNCTION fail()")
         try:
             assert asked(its, client_id) == (503, "unavailable")
+            with listening(its, directly=True) as direct:
+                assert direct().ask(request(client_id)).status == 503, "as the HTTP protocol answers"
         finally:
             connection.execute("DROP FUNCTION fail CASCADE")
     assert asked(its, client_id) == (200, "")
+    assert len(tokens_of(its)) == 2
 
 
 @contextmanager

@@ -6,7 +6,7 @@ import re
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -72,9 +72,27 @@ class Line:
         self.socket.close()
 
 
+class Listening:
+    """A server: calling opens a connection to it, which is closed at the end of the stack."""
+
+    def __init__(self, server: uvicorn.Server, port: int, stack: ExitStack) -> None:
+        self._server = server
+        self._port = port
+        self._stack = stack
+
+    def __call__(self) -> Line:
+        opened = Line(self._port)
+        self._stack.callback(opened.close)
+        return opened
+
+    def end(self) -> None:
+        """Let the server answer what it has, and end."""
+        self._server.should_exit = True
+
+
 @contextmanager
-def listening(its: Any, *, directly: bool, app: Any = None) -> Iterator[Callable[[], Line]]:
-    """Serve this authority: a function that opens a connection to it."""
+def listening(its: Any, *, directly: bool, app: Any = None) -> Iterator[Listening]:
+    """Serve this authority: what opens connections to it."""
     direct = its.authority.direct if directly else None
     config = uvicorn.Config(
         app or its.authority.app,
@@ -88,19 +106,14 @@ def listening(its: Any, *, directly: bool, app: Any = None) -> Iterator[Callable
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()
     with ExitStack() as stack:
-
-        def line() -> Line:
-            opened = Line(listener.getsockname()[1])
-            stack.callback(opened.close)
-            return opened
-
+        its_own = Listening(server, listener.getsockname()[1], stack)
         try:
             while not server.started and thread.is_alive():
                 time.sleep(0.01)
-            yield line
+            yield its_own
         finally:
             stack.close()
-            server.should_exit = True
+            its_own.end()
             thread.join()
             listener.close()
 

@@ -1,9 +1,9 @@
 """Load the facts for the decision on a token request, and cache the facts of recent requests.
 
 Cached facts have an authority version and the random id of the change that made this version. The transaction that
-records the token compares both with the database. Cached facts are never the reason for a refusal: before a refusal,
-the facts are read again. A change by raw SQL does not change the version, so facts are also read again after
-`MOST_SECONDS`.
+records the token compares both with the database, under the authority lock. Before this comparison, cached facts are
+never the reason for a refusal: the facts are read again first. A change by raw SQL does not change the version, so
+facts are also read again after `MOST_SECONDS`.
 """
 
 from __future__ import annotations
