@@ -16,8 +16,22 @@ import psycopg
 import pytest
 from authsec.jose import PrivateKey, PublicKey, verify_compact
 
+# The HTTP protocol answers the usual request, and the application all others: also one that names a body.
+WAYS = {"the protocol": {}, "the application": {"Content-Length": "0"}}
 UNKNOWN = "00000000-0000-4000-8000-000000000000"
 ENDPOINT = "/authsec/uflow/sdk/delegation-token"
+
+
+@pytest.fixture(params=["the protocol", pytest.param("the application", marks=pytest.mark.soak)])
+def serve(serve: Any, request: pytest.FixtureRequest) -> Any:
+    """Start an authority; its client's requests are answered in one of the two ways."""
+
+    def started(**settings: str) -> Any:
+        its = serve(**settings)
+        its.http.headers.update(WAYS[request.param])
+        return its
+
+    return started
 
 
 def refused(answer: httpx2.Response, status: int, reason: str) -> dict[str, Any]:
