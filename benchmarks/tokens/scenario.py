@@ -132,6 +132,13 @@ def _authorities(stack: ExitStack, folder: Path, size: Size, progress: Progress)
         Source(name="first tokens", target=here, requests=partial(agents.after_a_change, many), order="random"),
         Source(name="many clients and events", target=large.target, requests=lambda _: very_many[:1]),
         Source(name="authority changes", target=here, requests=agents.unattested, changing=sqlite),
+        Source(
+            name="authority changes, many agents",
+            target=large.target,
+            requests=lambda _: very_many[: size.agents],
+            order="random",
+            changing=large,
+        ),
     ], large
 
 
@@ -173,6 +180,14 @@ def _values(results: Results, used: float, size: Size) -> list[Value]:
         rate(results, "first tokens", OURS, name="tokens a second, the same after a change"),
         rate(results, "many clients and events", OURS, name=f"tokens a second, {very_many}", must=0.85, aim=0.95),
         rate(results, "authority changes", OURS, name="tokens a second, 5 changes a second", must=0.7, aim=0.85),
+        rate(
+            results,
+            "authority changes, many agents",
+            OURS,
+            name=f"tokens a second, {many}, 5 changes a second",
+            must=0.7,
+            aim=0.85,
+        ),
         changes(results, must=300),
         memory(used, name=f"memory, {very_many}", must=MEMORY),
     ]
