@@ -94,6 +94,7 @@ def granted(
     st.sampled_from(Algorithm),
     st.sampled_from(HOW),
     st.sampled_from([(), ("crm",), (ERP, "crm")]),
+    st.integers(1, 2**53),
 )
 def test_while_it_is_valid_it_says_what_is_decided_then(
     held: list[GrantedAuthority],
@@ -105,8 +106,12 @@ def test_while_it_is_valid_it_says_what_is_decided_then(
     algorithm: Algorithm,
     proved: Proved,
     resources: tuple[str, ...],
+    version: int,
 ) -> None:
-    """Whichever ends the delegations and the proof have, whatever proves the client, and whenever it is used."""
+    """Whichever ends the delegations and the proof have, whatever proves the client, and whenever it is used.
+
+    Other changes may have been made meanwhile.
+    """
     expires_at = None if expires is None else NOW + timedelta(seconds=expires)
     named = [replace(each, role=replace(each.role, name=name)) for each in held]
     of_client = proof(kind=proved.kind, trusted_issuer_id=proved.trusted_issuer_id, expires_at=expires_at)
@@ -127,11 +132,13 @@ def test_while_it_is_valid_it_says_what_is_decided_then(
     if not template.is_valid(used):
         assert expires is not None or any(each.delegation.ends_at for each in held)
         return
-    again = granted(its, actions, used, proved, resources)
+    later = replace(its, version=version)
+    assert later == its
+    again = granted(later, actions, used, proved, resources)
     assert isinstance(again, Granted)
     expected = claims(again, issuer=ISSUANCE.issuer, trust_domain=ISSUANCE.trust_domain, jti=JTI, now=used)
     assert template.algorithm is again.algorithm is algorithm
-    assert template.signing_input("kid", int(used.timestamp()), JTI) == signing_input(
+    assert template.signing_input("kid", int(used.timestamp()), JTI, version) == signing_input(
         header("kid", algorithm), expected
     )
     assert template.lifetime == again.lifetime
@@ -219,6 +226,7 @@ def test_the_row_is_that_of_any_other_event(database: Database) -> None:
         kid="kid",
         token_sha256="0" * 64,
         expires_at=NOW,
+        authority_version=7,
     )
 
     def write(tx: Tx) -> None:
@@ -240,5 +248,5 @@ def test_a_header_is_that_of_its_key() -> None:
     assert isinstance(outcome, Granted)
     template = template_of(facts(authority()), outcome, ISSUANCE, NOW)
     for kid in ("one", "two"):
-        first = template.signing_input(kid, 0, JTI).partition(b".")[0]
+        first = template.signing_input(kid, 0, JTI, 1).partition(b".")[0]
         assert json.loads(base64.urlsafe_b64decode(first + b"=="))["kid"] == kid

@@ -6,6 +6,8 @@ Each is decided as if it had come alone, on the authority of that moment.
 from __future__ import annotations
 
 import asyncio
+import base64
+import json
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -226,6 +228,30 @@ def test_facts_that_a_change_made_stale_are_read_once_for_all_that_wait(
 
     assert [type(each) for each in asyncio.run(ask_at_once())] == [Issued] * 4
     assert read == [[one, other]]
+
+
+def test_a_change_of_something_else_leaves_the_decision_and_moves_the_version(its: House) -> None:
+    """After a change of the client itself, the server decides anew."""
+    client_id, database = its.delegated_name(), its.authority.database
+    claimed: list[int] = []
+
+    def template() -> Any:
+        token = its.door().get(ENDPOINT, params={"client_id": client_id}).json()["token"]
+        claimed.append(json.loads(base64.urlsafe_b64decode(token.split(".")[1] + "=="))["authority_version"])
+        kept = its.authority.tokens.recent.of(request_of(client_id), 0)
+        assert kept is not None
+        (made,) = kept.templates.values()
+        return made
+
+    first = template()
+    its.delegated_name("Other")
+    assert template() is first
+    database.change(lambda tx: clients.edit(tx, act(), client_id, revision=1, changes={"name": "Renamed"}))
+    assert template() is not first
+    events = [each.event for each in its.events() if each.event.kind == "token.issued"]
+    assert [each.client.name for each in events if each.client] == ["Open", "Open", "Renamed"]
+    assert [each.authority_version for each in events] == claimed
+    assert claimed[0] < claimed[1] < claimed[2] == database.read(lambda tx: tx.version)
 
 
 def test_facts_of_many_requests_are_those_of_each(house_on_each: Callable[..., House]) -> None:

@@ -20,7 +20,6 @@ from authsec.jose import PrivateKey, PublicKey
 from click.testing import CliRunner, Result
 from fake_authority import CLIENT_ID, FakeAuthority, Reply, refused
 
-
 # Copied before another test of the same process loads the commands of other packages into the group.
 OWN_COMMANDS = dict(cli.commands.commands)
 

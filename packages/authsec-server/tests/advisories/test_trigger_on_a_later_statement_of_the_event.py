@@ -47,7 +47,7 @@ def trigger(database: Database, what: str) -> Iterator[None]:
 
 
 def token_event(event: Event) -> TokenEvent:
-    names = ("at", "request_id", "address", "jti", "kid", "token_sha256", "expires_at")
+    names = ("at", "request_id", "address", "jti", "kid", "token_sha256", "expires_at", "authority_version")
     return TokenEvent(template=EventTemplate.of(event), **{name: getattr(event, name) for name in names})
 
 

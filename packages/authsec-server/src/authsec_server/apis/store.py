@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import (
     Column,
@@ -19,6 +19,7 @@ from sqlalchemy import (
     Table,
     Text,
     and_,
+    bindparam,
     delete,
     insert,
     or_,
@@ -119,9 +120,13 @@ def identifiers(connection: Connection, among: Collection[str] | None) -> frozen
 
 def other_algorithms(connection: Connection, among: Collection[str] | None) -> dict[str, Algorithm]:
     """Map the audiences whose tokens are not signed with RS256 to their algorithms. `among` limits the audiences."""
-    others = select(apis.c.identifier, apis.c.signing_algorithm).where(apis.c.signing_algorithm != Algorithm.RS256)
-    wanted = others if among is None else others.where(apis.c.identifier.in_(among))
-    return {row.identifier: Algorithm(row.signing_algorithm) for row in connection.execute(wanted)}
+    found = connection.execute(_OTHERS) if among is None else connection.execute(_SOME_OTHERS, {"among": [*among]})
+    return {row.identifier: Algorithm(row.signing_algorithm) for row in found}
+
+
+# Made once: token requests wait for this statement, and to make it takes as long as to execute it.
+_OTHERS: Final = select(apis.c.identifier, apis.c.signing_algorithm).where(apis.c.signing_algorithm != Algorithm.RS256)
+_SOME_OTHERS: Final = _OTHERS.where(apis.c.identifier.in_(bindparam("among", expanding=True)))
 
 
 def signing_algorithms(connection: Connection) -> frozenset[Algorithm]:

@@ -21,7 +21,7 @@ from authsec_server.db.interference import refuse_foreign_schema
 from authsec_server.db.schema import CanonicalJson, as_stored, canonical_json
 
 _COLUMNS: Final = tuple(each.name for each in events.columns if each.name != "count_key")
-_HOLES: Final = ("id", "at", "request_id", "address", "jti", "kid", "token_sha256", "expires_at")
+_HOLES: Final = ("id", "at", "request_id", "address", "jti", "kid", "token_sha256", "expires_at", "authority_version")
 _PLACES: Final = tuple(map(_COLUMNS.index, _HOLES))
 _LINKS: Final = ("delegation_id", "event_id")
 
@@ -30,7 +30,8 @@ _LINKS: Final = ("delegation_id", "event_id")
 class EventTemplate:
     """The column values that are equal in the events of many tokens, in the form in which the database stores them.
 
-    `row` has None for each value that differs: the number, the times, and the ids of the request and the token.
+    `row` has None for each value that differs: the number, the times, the ids of the request and the token, and the
+    authority version.
     """
 
     row: tuple[Any, ...]
@@ -58,6 +59,7 @@ class TokenEvent:
     kid: str
     token_sha256: str
     expires_at: datetime
+    authority_version: int
 
 
 def add_all(connection: Connection, batch: Sequence[TokenEvent]) -> None:
@@ -84,6 +86,7 @@ def _row(number: int, event: TokenEvent, dialect: str) -> tuple[Any, ...]:
         event.kid,
         event.token_sha256,
         as_stored(event.expires_at, dialect),
+        event.authority_version,
     )
     for place, value in zip(_PLACES, filling, strict=True):
         row[place] = value

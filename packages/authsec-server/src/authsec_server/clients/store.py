@@ -5,9 +5,9 @@ A code is stored as a hash, and deleted when a machine uses the code.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import (
     JSON,
@@ -22,6 +22,7 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    bindparam,
     delete,
     insert,
     select,
@@ -151,7 +152,8 @@ def by_ids(connection: Connection, ids: Collection[str]) -> dict[str, Client]:
 
     Two SQL statements load any number of clients.
     """
-    return {client.id: client for client in loaded(connection, select(clients).where(clients.c.id.in_(ids)))}
+    found = connection.execute(_BY_IDS, {"ids": [*ids]}).all()
+    return {client.id: client for client in _with_proofs(connection, found)}
 
 
 def holder_of_key(connection: Connection, thumbprint: str) -> Client | None:
@@ -161,11 +163,22 @@ def holder_of_key(connection: Connection, thumbprint: str) -> Client | None:
 
 
 def loaded(connection: Connection, statement: Select[Any]) -> list[Client]:
-    found = connection.execute(statement).all()
+    return _with_proofs(connection, connection.execute(statement).all())
+
+
+# Made once: token requests wait for these statements, and to make one takes as long as to execute it.
+_BY_IDS: Final = select(clients).where(clients.c.id.in_(bindparam("ids", expanding=True)))
+_PROOFS: Final = (
+    select(proofs)
+    .where(proofs.c.client_id.in_(bindparam("ids", expanding=True)))
+    .order_by(proofs.c.created_at, proofs.c.id)
+)
+
+
+def _with_proofs(connection: Connection, found: Sequence[Row[Any]]) -> list[Client]:
     held: dict[str, list[Proof]] = {row.id: [] for row in found}
     if held:
-        of_clients = select(proofs).where(proofs.c.client_id.in_(held)).order_by(proofs.c.created_at, proofs.c.id)
-        for row in connection.execute(of_clients):
+        for row in connection.execute(_PROOFS, {"ids": [*held]}):
             held[row.client_id].append(proof_of(row))
     return [rows.read(Client, row, proofs=tuple(held[row.id])) for row in found]
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import (
     JSON,
@@ -15,11 +15,13 @@ from sqlalchemy import (
     ForeignKey,
     Index,
     Integer,
+    Row,
     Select,
     String,
     Table,
     Text,
     and_,
+    bindparam,
     case,
     delete,
     func,
@@ -131,8 +133,13 @@ def of_client(connection: Connection, client_id: str) -> list[Delegation]:
 
 def of_clients(connection: Connection, client_ids: Collection[str]) -> list[Delegation]:
     """Return the delegations of these clients, in any state, sorted by id."""
-    statement = select(delegations).where(delegations.c.client_id.in_(client_ids)).order_by(delegations.c.id)
-    return load(connection, statement)
+    return _read(connection.execute(_OF_CLIENTS, {"ids": [*client_ids]}))
+
+
+# Made once: token requests wait for this statement, and to make it takes as long as to execute it.
+_OF_CLIENTS: Final = (
+    select(delegations).where(delegations.c.client_id.in_(bindparam("ids", expanding=True))).order_by(delegations.c.id)
+)
 
 
 def of_role(connection: Connection, role_id: str) -> list[Delegation]:
@@ -153,7 +160,11 @@ def remove_of_role(connection: Connection, role_id: str) -> None:
 
 def load(connection: Connection, statement: Select[Any]) -> list[Delegation]:
     """Return the delegations that the statement selects, in the statement's order."""
-    return [rows.read(Delegation, row) for row in connection.execute(statement)]
+    return _read(connection.execute(statement))
+
+
+def _read(found: Iterable[Row[Any]]) -> list[Delegation]:
+    return [rows.read(Delegation, row) for row in found]
 
 
 def _add_audiences(connection: Connection, delegation: Delegation) -> None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from typing import Any
+from collections.abc import Collection, Iterable
+from typing import Any, Final
 
 from sqlalchemy import (
     Column,
@@ -16,6 +16,7 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    bindparam,
     delete,
     insert,
     select,
@@ -76,7 +77,7 @@ def by_ids(connection: Connection, ids: Collection[str]) -> dict[str, RoleDefini
     """Map these ids to their roles. Unknown ids are left out. Each statement loads up to 10,000 ids."""
     found: dict[str, RoleDefinition] = {}
     for some in in_batches(ids, _AT_ONCE):  # events that raw SQL inserted may name any number of roles
-        found |= {role.id: role for role in loaded(connection, select(roles).where(roles.c.id.in_(some)))}
+        found |= {role.id: role for role in _read(connection.execute(_BY_IDS, {"ids": some}))}
     return found
 
 
@@ -102,10 +103,22 @@ def loaded(connection: Connection, statement: Select[Any]) -> list[RoleDefinitio
 
     One SQL statement loads both, because token requests wait for the result.
     """
+    return _read(connection.execute(_with_actions(statement)))
+
+
+def _with_actions(statement: Select[Any]) -> Select[Any]:
     wanted = statement.subquery()
     joined = select(wanted, role_actions.c.action).outerjoin(role_actions, role_actions.c.role_id == wanted.c.id)
+    return joined.order_by(wanted.c.slug)
+
+
+# Made once: token requests wait for it, and to make it takes as long as to execute it.
+_BY_IDS: Final = _with_actions(select(roles).where(roles.c.id.in_(bindparam("ids", expanding=True))))
+
+
+def _read(joined: Iterable[Row[Any]]) -> list[RoleDefinition]:
     found: dict[str, list[Row[Any]]] = {}
-    for row in connection.execute(joined.order_by(wanted.c.slug)):
+    for row in joined:
         found.setdefault(row.id, []).append(row)
     return [rows.read(RoleDefinition, its[0], actions=_actions(its)) for its in found.values()]
 

@@ -95,16 +95,17 @@ class GrantedAuthority:
 class Facts:
     """The data for a decision, read at the authority version `version`. The change `change_id` made this version.
 
-    `trusted_issuers` are the trusted issuers of the client's proofs.
+    `trusted_issuers` are the trusted issuers of the client's proofs. Equal facts lead to equal decisions, so `version`
+    and `change_id` are not compared.
     """
 
-    version: int
+    version: int = field(compare=False)
     client: Client | None
     authorities: tuple[GrantedAuthority, ...]
     audiences: Mapping[str, str]  # requested resource → its audience
     algorithms: Mapping[str, Algorithm] = field(default_factory=dict)  # only audiences without RS256
     trusted_issuers: Mapping[str, TrustedIssuer] = field(default_factory=dict)  # by id
-    change_id: str = ""
+    change_id: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -103,7 +103,7 @@ class Recorder:
         if any(isinstance(each, Template) for each in decided):  # refusals need no key
             kids = self.signer.active_kids(tx)
         outcomes = [
-            self._prepared(of.request, each, kids, now) if isinstance(each, Template) else each
+            self._prepared(of, each, kids, now) if isinstance(each, Template) else each
             for of, each in zip(asked, decided, strict=True)
         ]
         audit.record_all(tx, [each.event for each in outcomes if isinstance(each, RecordedToken)])
@@ -124,7 +124,8 @@ class Recorder:
                 missing[each.request.subject] = each.request
         if missing:
             facts = load_all_facts(tx, [*missing.values()], self.issuance.limits.default_audience)
-            found |= {subject: KeptFacts(its, begun) for subject, its in zip(missing, facts, strict=True)}
+            for (subject, request), its in zip(missing.items(), facts, strict=True):
+                found[subject] = self.recent.with_templates(request, KeptFacts(its, begun))
         for each in stale:
             each.kept, each.is_renewed = found[each.request.subject], True
 
@@ -172,23 +173,25 @@ class Recorder:
         return too_often(asked.wait) if asked.wait else None
 
     def _prepared(
-        self, request: TokenRequest, template: Template, kids: Mapping[Algorithm, str], now: datetime
+        self, asked: ProvedRequest, template: Template, kids: Mapping[Algorithm, str], now: datetime
     ) -> RecordedToken | Unavailable:
         try:
             kid = keys.of_algorithm(kids, template.algorithm)
         except Unavailable as failure:
             return failure
         jti, issued_at = self.token_bytes(16).hex(), int(now.timestamp())
-        unsigned = template.signing_input(kid, issued_at, jti)
+        version = asked.kept.facts.version  # of the decision, so that each later revocation covers the token
+        unsigned = template.signing_input(kid, issued_at, jti, version)
         event = TokenEvent(
             template=template.event,
             at=now,
-            request_id=request.request_id,
-            address=request.address,
+            request_id=asked.request.request_id,
+            address=asked.request.address,
             jti=jti,
             kid=kid,
             token_sha256=sha256(unsigned).hexdigest(),
             expires_at=now.replace(microsecond=0) + timedelta(seconds=template.lifetime),
+            authority_version=version,
         )
         return RecordedToken(template=template, event=event, signing_input=unsigned, issued_at=issued_at)
 

@@ -1,8 +1,9 @@
 """The common parts of the tokens of one decision: claims, audit event and answer, with placeholders.
 
-Two requests of a client with the same proof, actions and resources get tokens that differ only in times and `jti`.
-So the server decides and writes the text only once. A template is used only with the facts that it was made from, and
-only while `decide` would return the same result for these facts.
+Two requests of a client with the same proof, actions and resources get tokens that differ only in times, `jti` and
+authority version. So the server decides and writes the text only once. A template is used only with facts that are
+equal to those that it was made from, and only while `decide` would return the same result. Facts that were read at
+another authority version may be equal.
 """
 
 from __future__ import annotations
@@ -26,14 +27,14 @@ from authsec_server.tokens.claims import claims, header
 from authsec_server.tokens.decision import Facts, Granted, Issuance
 from authsec_server.tokens.records import details_of_proof
 
-_HOLES: Final = ("exp", "iat", "jti", "nbf")
+_HOLES: Final = ("authority_version", "exp", "iat", "jti", "nbf")
 
 TemplateKey: TypeAlias = tuple[object, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Template:
-    """The claims and the event of a granted token, except for the times, the `jti` and the ids of the request.
+    """The claims and the event of a granted token, without times, `jti`, ids of the request and authority version.
 
     Between `since` and `until`, `decide` returns the same result. Both are None if no end date can change the result.
     """
@@ -50,10 +51,10 @@ class Template:
         """Whether `decide` would return at `now` the same result as for this template."""
         return self.since is None or self.until is None or self.since <= now <= self.until
 
-    def signing_input(self, kid: str, issued_at: int, jti: str) -> bytes:
-        """Return the bytes to sign (RFC 7515 section 5.1) for a token that is issued in this second."""
-        one, two, three, four, five = self._pieces
-        text = f"{one}{issued_at + self.lifetime}{two}{issued_at}{three}{jti}{four}{issued_at}{five}"
+    def signing_input(self, kid: str, issued_at: int, jti: str, version: int) -> bytes:
+        """Return the bytes to sign (RFC 7515 section 5.1) for a token of this authority version and this second."""
+        one, two, three, four, five, six = self._pieces
+        text = f"{one}{version}{two}{issued_at + self.lifetime}{three}{issued_at}{four}{jti}{five}{issued_at}{six}"
         return _header(kid, self.algorithm) + b"." + _base64url(text.encode())
 
     def answer(self, token: str, issued_at: int) -> bytes:
@@ -162,7 +163,6 @@ def _event(granted: Granted, now: datetime) -> Event:
         ),
         roles=tuple(Named(id=source.role.id, name=source.role.name) for source in granted.sources),
         decision=Decision.GRANTED,
-        authority_version=granted.version,
         detail={
             "actions": list(granted.actions),
             "audience": list(granted.audience),
