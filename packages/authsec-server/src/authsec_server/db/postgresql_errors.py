@@ -9,7 +9,7 @@ from sqlalchemy.exc import DBAPIError
 NO_RIGHT: Final = "42501"
 WAITED_FOR_A_LOCK: Final = "55P03"
 LOCKED: Final = frozenset({"40P01", WAITED_FOR_A_LOCK})  # a deadlock, or a timeout of a lock
-NOT_NOW: Final = frozenset({"40001", WAITED_FOR_A_LOCK})  # a concurrent change, or a lock of another transaction
+NOT_NOW: Final = frozenset({"40001", *LOCKED})  # a concurrent change, or a lock of another transaction
 
 
 def sqlstate(error: DBAPIError) -> str:
