@@ -27,7 +27,8 @@ INSERT INTO events (at, kind, request_id, client_id, client_name, delegations, r
     authority_version, jti, kid, token_sha256, expires_at, detail, occurrences)
 WITH RECURSIVE numbers (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < {number})
 SELECT e.at, e.kind, 'req_more_' || n, 'c-' || n, 'Agent', e.delegations, e.roles, e.decision, e.reason, e.address,
-    (SELECT max(authority_version) FROM events), 'jti-of-another-{number}-' || n, e.kid, e.token_sha256, e.expires_at, e.detail, 1
+    (SELECT max(authority_version) FROM events), 'jti-of-another-{number}-' || n, e.kid, e.token_sha256,
+    e.expires_at, e.detail, 1
 FROM numbers CROSS JOIN events e WHERE e.jti = 'jti-of-token-0'
 """
 LINKS = """
