@@ -139,12 +139,19 @@ def test_what_changes_nothing_is_no_event(entrance: Entrance) -> None:
     before = len(entrance.events())
     for nothing in (
         lambda tx: administrators.rename(tx, act, "ann@example.com", " Ann ", revision=1),
-        lambda tx: administrators.change_role(tx, act, "ann@example.com", Role.ADMIN, revision=1),
         lambda tx: administrators.change_email(tx, act, "ann@example.com", "ANN@example.com", revision=1),
         lambda tx: administrators.enable(tx, act, "ann@example.com"),
     ):
         assert entrance.database.change(nothing).revision == 1
     assert len(entrance.events()) == before
+
+
+def test_a_role_that_the_administrator_has_already_is_recorded(entrance: Entrance) -> None:
+    act = entrance.act(ann := entrance.first())
+    entrance.database.change(lambda tx: administrators.change_role(tx, act, "ann@example.com", Role.ADMIN, revision=1))
+    same = {"role": "admin"}
+    assert entrance.events()[-1].event.detail == {"revision": 2, "before": same, "after": same, "already": True}
+    assert entrance.principal(ann.cookie).name == "Ann", "no session ends"
 
 
 @pytest.mark.parametrize("ending", ["disabled", "role lowered", "reset"])

@@ -266,8 +266,9 @@ def test_it_is_edited(door: TestClient, api: str) -> None:
     assert "Saved." in page.text
     now = stored(door)
     assert (now["name"], now["identifier"], now["description"], now["actions"]) == ("CRM", "crm", "", [READ])
-    page = get(door, f"{api}/edit").form().send().follow()
-    assert "There were no changes to save." in page.text
+    revision = now["revision"]
+    assert "Saved." in get(door, f"{api}/edit").form().send().follow().text
+    assert stored(door)["revision"] == revision + 1, "recorded without a change"
 
 
 @pytest.mark.parametrize(

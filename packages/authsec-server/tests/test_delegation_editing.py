@@ -89,9 +89,15 @@ def test_an_edit_is_kept_and_recorded_by_what_it_changed(estate: Any, delegated:
     assert event.detail["after"]["ends_at"] == end.isoformat()
 
 
-def test_an_unchanged_edit_writes_nothing(estate: Any, delegated: Delegation) -> None:
-    assert edit(estate, delegated) == delegated
+def test_an_edit_that_changes_nothing_is_recorded_if_it_names_authority(estate: Any, delegated: Delegation) -> None:
+    wanted = {"owner": delegated.owner, "description": delegated.description}
+    estate.do(lambda tx, act: editing.edit(tx, act, delegated.id, wanted, estate.terms, revision=1))
+    assert now_of(estate, delegated) == delegated
     assert estate.events("delegation.edited") == []
+    assert edit(estate, delegated).revision == 2
+    (event,) = estate.events("delegation.edited")
+    assert (event.detail["already"], event.detail["before"]) == (True, event.detail["after"])
+    assert set(event.detail["after"]) == set(as_edit(delegated)) - set(wanted)
     assert estate.endings() == []
 
 

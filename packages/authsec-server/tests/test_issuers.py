@@ -113,10 +113,15 @@ def test_an_edit_is_kept_and_recorded_by_what_it_changed(estate: Any) -> None:
     assert estate.endings() == []
 
 
-def test_an_unchanged_edit_writes_nothing(estate: Any) -> None:
+def test_an_edit_that_changes_nothing_is_recorded_if_it_names_trust(estate: Any) -> None:
     trusted_issuer = create(estate)
-    assert edit(estate, trusted_issuer, name="CI", claims=CI["claims"]) == trusted_issuer
+    assert edit(estate, trusted_issuer, name="CI") == trusted_issuer
     assert estate.events("issuer.edited") == []
+    assert edit(estate, trusted_issuer, name="CI", claims=CI["claims"], ca="", api_server="").revision == 2
+    (event,) = estate.events("issuer.edited")
+    same = {"claims": CI["claims"], "ca_sha256": [], "cluster": None}
+    assert event.detail == {"revision": 2, "before": same, "after": same, "already": True, "ended": []}
+    assert estate.endings() == []
 
 
 NARROWER: list[dict[str, Any]] = [

@@ -5,7 +5,7 @@ Every editable object numbers its changes as `revision`. An edit names the revis
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Protocol, TypeVar
@@ -119,25 +119,35 @@ def plain(fields: Fields, thing: object) -> dict[str, Any]:
     return {name: its.plain(getattr(thing, name)) for name, its in fields.items()}
 
 
-def edited(thing: T, act: Act, fields: Fields, values: Mapping[str, Any]) -> tuple[T, dict[str, object]]:
+def edited(
+    thing: T, act: Act, fields: Fields, values: Mapping[str, Any], *, granting: Collection[str] = ()
+) -> tuple[T, dict[str, object]]:
     """Return the edited object as its next revision, and the detail of the edit for the audit log.
 
-    Fields without a value stay as they are. The detail is empty if no field changed. Raises `Invalid`.
+    Fields without a value stay as they are. The detail is empty if there is nothing to record, as in `edit_detail`.
+    `granting` are the fields that decide about authority. Raises `Invalid`.
     """
     after = changed(thing, act, **checked(fields, values))
-    return after, edit_detail(after.revision, plain(fields, thing), plain(fields, after))
+    asked = [field for field in granting if field in values]
+    return after, edit_detail(after.revision, plain(fields, thing), plain(fields, after), asked=asked)
 
 
-def edit_detail(revision: int, before: Mapping[str, object], after: Mapping[str, object]) -> dict[str, object]:
+def edit_detail(
+    revision: int, before: Mapping[str, object], after: Mapping[str, object], *, asked: Collection[str] = ()
+) -> dict[str, object]:
     """Return the detail of an edit for the audit log: the new revision, and the changed fields before and after.
 
-    The detail is empty if no field changed.
+    `asked` are the fields about authority that the request names. If no field changed, the detail has these fields.
+    The attack: raw SQL makes an edit before an operator makes the edit, and undoes it afterwards. Without an event,
+    nobody would find that the edit has no effect. The detail is empty if no field changed, and `asked` is empty.
     """
     differing = [field for field in after if before[field] != after[field]]
-    if not differing:
+    recorded = differing or [field for field in after if field in asked]
+    if not recorded:
         return {}
     return {
         "revision": revision,
-        "before": {field: before[field] for field in differing},
-        "after": {field: after[field] for field in differing},
+        "before": {field: before[field] for field in recorded},
+        "after": {field: after[field] for field in recorded},
+        **({} if differing else {"already": True}),  # `audit.model.ALREADY`: its import would be a cycle
     }

@@ -19,7 +19,7 @@ from authsec_server.audit.model import Decision, Event, EventKind, Named
 from authsec_server.clients import service as clients
 from authsec_server.db import Tx, open_database, raise_version
 from authsec_server.failures import Fault, Unavailable
-from authsec_server.tokens.revocation import find_valid
+from authsec_server.tokens.revocation import revoked, token
 from sealed_estate import Sealed, sealed_estate
 from sqlalchemy import text
 
@@ -76,7 +76,7 @@ def execute(estate: Any, statement: str) -> None:
 
 
 def is_live(estate: Any) -> bool:
-    return estate.see(lambda tx, act: find_valid(tx, JTI, act.now)) is not None
+    return not estate.see(lambda tx, act: revoked(tx, [token(tx, act, JTI)]))
 
 
 @pytest.mark.parametrize("write", [disable, lambda estate: issue(estate, "later")], ids=["revocation", "token"])

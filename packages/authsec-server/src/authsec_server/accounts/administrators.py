@@ -6,6 +6,7 @@ make such a link: the holder of the key must not sign in as a person. `sign_in.p
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -25,7 +26,7 @@ from authsec_server.db import Tx
 from authsec_server.db.matching import unheard_of
 from authsec_server.failures import Conflict, Invalid, NotPermitted
 from authsec_server.principal import Act, PrincipalKind, Role
-from authsec_server.revisions import require_current
+from authsec_server.revisions import edit_detail, require_current
 
 FROM_THE_MACHINE = timedelta(minutes=15)  # lifetimes of links
 TO_SOMEBODY = timedelta(hours=24)
@@ -94,6 +95,7 @@ def add(tx: Tx, administrator: Administrator) -> Administrator:
 def change_role(tx: Tx, act: Act, reference: str, role: Role, *, revision: int) -> Administrator:
     """Change an administrator's role. A lower role ends the administrator's sessions. Call only inside a `change`.
 
+    The act is recorded even if the row has the role already, as in `revisions.edit_detail`.
     Raises `Outdated` if the administrator has changed since `revision`. Raises `Conflict` for a lower role of
     the last admin who can sign in. Also raises `Conflict` if an OpenID provider sets the administrator's role.
     """
@@ -105,8 +107,6 @@ def change_role(tx: Tx, act: Act, reference: str, role: Role, *, revision: int) 
             f"The role of {found.email} comes from the OpenID provider {found.issuer} at every sign-in.",
             "Change the role at the provider. To lock this administrator out at once, disable the administrator here.",
         )
-    if role is found.role:
-        return found
     if role < found.role:
         _require_another_admin(tx, found)
     return _apply_role(tx, act, found, role)
@@ -115,7 +115,8 @@ def change_role(tx: Tx, act: Act, reference: str, role: Role, *, revision: int) 
 def follow_role(tx: Tx, act: Act, found: Administrator, role: Role) -> Administrator:
     """Give the administrator the role that the OpenID provider grants, even if no admin remains.
 
-    The administrator must not keep a higher role than the provider confirms.
+    The administrator must not keep a higher role than the provider confirms. Each sign-in calls this function, so a
+    role that the row has already is not recorded.
     """
     return found if role is found.role else _apply_role(tx, act, found, role)
 
@@ -128,7 +129,7 @@ def rename(tx: Tx, act: Act, reference: str, name: str, *, revision: int) -> Adm
     if renamed == found.name:
         return found
     changed = _change(tx, act, found, name=renamed)
-    _record_change(tx, act, changed, before={"name": found.name}, after={"name": renamed})
+    _record_change(tx, act, changed, edit_detail(changed.revision, {"name": found.name}, {"name": renamed}))
     return changed
 
 
@@ -146,7 +147,7 @@ def change_email(tx: Tx, act: Act, reference: str, email: str, *, revision: int)
     _refuse_taken(tx, address)
     changed = _change(tx, act, found, email=address)
     links.void_all_of(tx, act.now, found)
-    _record_change(tx, act, changed, before={"email": found.email}, after={"email": address})
+    _record_change(tx, act, changed, edit_detail(changed.revision, {"email": found.email}, {"email": address}))
     return changed
 
 
@@ -243,7 +244,8 @@ def _apply_role(tx: Tx, act: Act, found: Administrator, role: Role) -> Administr
     changed = _change(tx, act, found, role=role)
     if role < found.role:
         sessions.end_all_of(tx, act, found, because="role lowered")
-    _record_change(tx, act, changed, before={"role": _role(found)}, after={"role": _role(changed)})
+    detail = edit_detail(changed.revision, {"role": _role(found)}, {"role": _role(changed)}, asked=["role"])
+    _record_change(tx, act, changed, detail)
     return changed
 
 
@@ -259,8 +261,8 @@ def _change(tx: Tx, act: Act, found: Administrator, **changes: Any) -> Administr
     return changed
 
 
-def _record_change(tx: Tx, act: Act, changed: Administrator, *, before: dict[str, str], after: dict[str, str]) -> None:
-    _record(tx, act, EventKind.ADMINISTRATOR_CHANGED, changed, revision=changed.revision, before=before, after=after)
+def _record_change(tx: Tx, act: Act, changed: Administrator, detail: Mapping[str, object]) -> None:
+    audit.record_act(tx, act, EventKind.ADMINISTRATOR_CHANGED, subject=named(changed), detail=detail)
 
 
 def _record(

@@ -175,6 +175,9 @@ EDITABLE: Fields = {
 """The fields of an API that an edit can change. A new field also needs a column in `store`, a JSON type in `api`,
 and inputs in the template `apis/fields.html` and the command line. All other code reads this list."""
 
+GRANTING = ("identifier", "signing_algorithm")
+"""The editable fields that decide about authority: which tokens the API may ask about, and their algorithm."""
+
 
 class CredentialRefusal(StrEnum):
     """The reason why a credential was refused, as the audit log records it."""

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 
 from authsec_server import naming
 from authsec_server.apis import store
-from authsec_server.apis.model import EDITABLE, Action, Api, ApiKind, Described
+from authsec_server.apis.model import EDITABLE, GRANTING, Action, Api, ApiKind, Described
 from authsec_server.audit import service as audit
 from authsec_server.audit.model import EventKind, Named
 from authsec_server.db import Tx
@@ -66,9 +66,10 @@ def create(
 
 
 def edit(tx: Tx, act: Act, id_or_slug: str, *, revision: int, changes: Mapping[str, object]) -> Api:
-    """Edit the API. An edit that changes nothing is not recorded. `revision` is the revision that the editor read.
+    """Edit the API. `revision` is the revision that the editor read.
 
-    `changes` has unverified values of fields in `EDITABLE`. The other fields stay as they are.
+    `changes` has unverified values of fields in `EDITABLE`. The other fields stay as they are. An edit that changes
+    nothing is recorded if it names a field in `GRANTING`, as in `revisions.edit_detail`.
 
     A new `identifier` is a new audience. Delegations with the old audience keep the old audience, because a
     delegation names an audience and not an API. `delegations.impact.of_api` lists these delegations.
@@ -79,7 +80,7 @@ def edit(tx: Tx, act: Act, id_or_slug: str, *, revision: int, changes: Mapping[s
     act.principal.require(Role.OPERATOR)
     api = get(tx, act, id_or_slug)
     require_current(api, revision, "This API")
-    after, detail = edited(api, act, EDITABLE, changes)
+    after, detail = edited(api, act, EDITABLE, changes, granting=GRANTING)
     if not detail:
         return api
     _refuse_taken(tx, after)

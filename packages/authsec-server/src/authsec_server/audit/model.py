@@ -119,11 +119,12 @@ SHORTENED = "shortened"
 """The member of a stored detail that says which members were cut (`audit.shortening`)."""
 
 ALREADY = "already"
-"""The member of a detail that says that the thing was revoked or disabled before this act, according to its row."""
+"""The member of a detail that says that the act changed nothing, according to the row: the thing was revoked or
+disabled before, or had the values of the edit."""
 
 
 def repeat_detail(*, is_repeat: bool) -> dict[str, bool]:
-    """Return the detail for the event of an act that revokes or disables a thing."""
+    """Return the detail for the event of an act that revokes, disables or edits a thing."""
     return {ALREADY: True} if is_repeat else {}
 
 

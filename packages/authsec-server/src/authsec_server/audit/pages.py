@@ -109,6 +109,12 @@ def token_issued(connection: Connection, jti: str) -> Recorded | None:
     return issued
 
 
+def has_event(connection: Connection, kind: EventKind, jti: str) -> bool:
+    """Whether there is an event of this kind about the token with this `jti`."""
+    statement = select(events.c.id).where(events.c.jti == jti, events.c.kind == kind)
+    return connection.execute(statement.limit(1)).first() is not None
+
+
 def first_sealed(connection: Connection, wanted: EventFilter, limit: int) -> tuple[Recorded, ...]:
     """Return the first matching events of a request or a token, in the order of sealing.
 

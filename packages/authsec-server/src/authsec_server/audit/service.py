@@ -177,6 +177,11 @@ def token_issued(tx: Tx, jti: str) -> Recorded | None:
     return pages.token_issued(tx.connection, jti) if is_numberlike(jti) else None
 
 
+def is_token_revoked(tx: Tx, jti: str) -> bool:
+    """Whether an event records the revocation of the token with this `jti`. No principal is checked."""
+    return pages.has_event(tx.connection, EventKind.TOKEN_REVOKED, jti)
+
+
 def deleted_roles(tx: Tx, times: Collection[datetime]) -> Iterator[Recorded]:
     """Yield the events of roles that were deleted at exactly these times, in the order of sealing.
 

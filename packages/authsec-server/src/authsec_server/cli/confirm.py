@@ -212,9 +212,14 @@ def edit(
         check(dry_run_of(caller, where, body, send=send))
     confirm_if_tokens_end(caller, output, where, "Save it?", yes=yes, body=body, send=send)
     done = send(where, body)
-    if done["revision"] == read["revision"] and not output.as_json:
+    if not output.as_json and _values(done) == _values(read):
         output.note("Nothing changed: these are the current values.")
     return done
+
+
+def _values(entity: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields without those about the last edit. An edit can be recorded although it changes no value."""
+    return {name: its for name, its in entity.items() if name not in {"revision", "changed_at", "changed_by"}}
 
 
 def _with_dry_run(command: Command) -> Command:

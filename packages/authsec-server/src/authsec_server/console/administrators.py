@@ -106,14 +106,15 @@ async def edit(visit: PageRequest) -> Response:
     reference, form = visit.named("administrator"), visit.form
 
     def work(tx: Tx, act: Act) -> Administrator:
-        person = administrators.rename(tx, act, reference, form.text("name"), revision=form.number("revision"))
+        read = form.number("revision")
+        person = administrators.rename(tx, act, reference, form.text("name"), revision=read)
         if form.text("email"):
             person = administrators.change_email(tx, act, reference, form.text("email"), revision=person.revision)
         role = Role.__members__.get(form.text("role").upper())
         if role is None:
             raise Invalid("role", "Choose a role from the list.")
-        if role is person.role:
-            return person
+        if role is person.role and (person.has_identity or person.revision > read):
+            return person  # the OpenID provider sets the role, or the event of another field covers the row
         return administrators.change_role(tx, act, reference, role, revision=person.revision)
 
     try:

@@ -28,7 +28,7 @@ def edit(
 
     `changes` has unverified values of fields of a `Proposal`, except role and client, which cannot change. The
     other fields do not change. `revision` is the revision that the editor has read. An edit that changes
-    nothing is not recorded.
+    nothing is recorded if it names a field that grants authority, as in `revisions.edit_detail`.
 
     Raises `Invalid`, `NotFound` or `Outdated`. Raises `Conflict` if the delegation has ended or was revoked, or
     if another delegation has the slug.
@@ -38,14 +38,14 @@ def edit(
     before = resolved.delegation
     require_current(before, revision, "This delegation")
     after = _checked(tx, act, resolved, changes, terms)
-    detail = edit_detail(after.revision, _as_edited(before), _as_edited(after))
+    asked = {"actions" if field == "all_actions" else field for field in changes} & as_granted(before).keys()
+    detail = edit_detail(after.revision, _as_edited(before), _as_edited(after), asked=asked)
     if not detail:
         return resolved
     if after.slug != before.slug:
         service.take_slug(tx, act, after.slug, terms, taker=before.id)
     store.save(tx.connection, after)
-    if after.audiences != before.audiences:
-        store.save_audiences(tx.connection, after)
+    store.save_audiences(tx.connection, after)
     is_less = narrows(before, after, default_audience=terms.default_audience)
     ended = [revocations.end(tx, SubjectKind.DELEGATION, before.id, act.now)] if is_less else []
     record(tx, act, EventKind.DELEGATION_EDITED, resolved, **detail, **revocations.as_detail(*ended))

@@ -83,6 +83,7 @@ delegation_audiences = Table(  # a copy of the audiences, to list the callers of
     Column("delegation_id", String(36), ForeignKey("delegations.id", ondelete="CASCADE"), primary_key=True),
     Column("audience", Text, primary_key=True),
     Column("created_at", Instant, nullable=False),  # copied from the delegation, to sort the list
+    Column("revision", Integer, nullable=False, server_default="1"),  # of the delegation when the audience was saved
     Index("ix_delegation_audiences_audience", "audience", "created_at", "delegation_id"),
 )
 
@@ -103,7 +104,10 @@ def save(connection: Connection, delegation: Delegation) -> None:
 
 
 def save_audiences(connection: Connection, delegation: Delegation) -> None:
-    """Replace the rows of the delegation's audiences. Lists find the delegation by these rows."""
+    """Replace the rows of the delegation's audiences. Lists find the delegation by these rows.
+
+    Each row gets the new revision, as in `roles.store.save`.
+    """
     connection.execute(delete(delegation_audiences).where(delegation_audiences.c.delegation_id == delegation.id))
     _add_audiences(connection, delegation)
 
@@ -169,7 +173,11 @@ def _read(found: Iterable[Row[Any]]) -> list[Delegation]:
 
 def _add_audiences(connection: Connection, delegation: Delegation) -> None:
     named = delegation.audiences or (NO_AUDIENCE,)
-    its = {"delegation_id": delegation.id, "created_at": delegation.created_at}
+    its = {
+        "delegation_id": delegation.id,
+        "created_at": delegation.created_at,
+        "revision": delegation.revision,
+    }
     connection.execute(insert(delegation_audiences), [{**its, "audience": audience} for audience in named])
 
 

@@ -66,8 +66,8 @@ def edit(
 ) -> TrustedIssuer:
     """Edit the trusted issuer. `revision` is the revision that the editor has read.
 
-    An edit without changes is not recorded. An edit that reduces trust revokes the affected tokens. These
-    changes reduce trust:
+    An edit without changes is recorded if it names more than the name, as in `revisions.edit_detail`. An edit that
+    reduces trust revokes the affected tokens. These changes reduce trust:
 
     - another issuer, audience, API server or origin of the keys, or other certificates for them;
     - a removed key or claim;
@@ -80,7 +80,8 @@ def edit(
     trusted_issuer = get(tx, act, id_or_slug)
     require_current(trusted_issuer, revision, "This trusted issuer")
     edited = changed(trusted_issuer, act, **validation.edited(trusted_issuer, changes))
-    detail = edit_detail(edited.revision, _as_edited(trusted_issuer), _as_edited(edited))
+    asked = {_RECORDED_AS.get(field, field) for field in changes.keys() - {"name"}}
+    detail = edit_detail(edited.revision, _as_edited(trusted_issuer), _as_edited(edited), asked=asked)
     if not detail:
         return trusted_issuer
     if validation.asks_otherwise(trusted_issuer.cluster, edited.cluster):  # turning off takes no folder
@@ -214,6 +215,9 @@ def _record(tx: Tx, act: Act, kind: EventKind, trusted_issuer: TrustedIssuer, de
 
 def _fixed(trusted_issuer: TrustedIssuer) -> dict[str, object]:
     return {"slug": trusted_issuer.slug, "kind": trusted_issuer.kind}
+
+
+_RECORDED_AS = {"ca": "ca_sha256", **dict.fromkeys(CLUSTER_TERMS, "cluster")}
 
 
 def _as_edited(trusted_issuer: TrustedIssuer) -> dict[str, object]:

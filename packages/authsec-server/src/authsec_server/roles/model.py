@@ -58,3 +58,6 @@ EDITABLE: Fields = {
 }
 """The fields of a role that an edit can change. A new field also needs a column in `store`, a JSON type in `api`,
 and inputs in the template `roles/fields.html` and the command line. All other code reads this list."""
+
+GRANTING = ("actions",)
+"""The editable fields that decide about authority."""

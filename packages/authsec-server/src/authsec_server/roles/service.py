@@ -16,7 +16,7 @@ from authsec_server.revisions import checked, edited, plain, require_current
 from authsec_server.revocations import service as revocations
 from authsec_server.revocations.model import SubjectKind
 from authsec_server.roles import store
-from authsec_server.roles.model import EDITABLE, RoleDefinition
+from authsec_server.roles.model import EDITABLE, GRANTING, RoleDefinition
 from authsec_server.slug_lookup import SlugLookup
 
 _ROLES = SlugLookup(table=store.roles, load=store.loaded, noun="role", command="roles")
@@ -62,12 +62,14 @@ def edit(tx: Tx, act: Act, id_or_slug: str, *, revision: int, changes: Mapping[s
     """Edit the role. Removing an action revokes the role's tokens. `revision` is the revision that the editor read.
 
     `changes` has unverified values of fields in `EDITABLE`. The other fields stay as they are. An edit that changes
-    nothing is not recorded. Raises `Invalid`, `NotFound` or `Outdated`.
+    nothing is recorded if it names `actions`, as in `revisions.edit_detail`.
+
+    Raises `Invalid`, `NotFound` or `Outdated`.
     """
     act.principal.require(Role.OPERATOR)
     role = get(tx, act, id_or_slug)
     require_current(role, revision, "This role")
-    after, detail = edited(role, act, EDITABLE, changes)
+    after, detail = edited(role, act, EDITABLE, changes, granting=GRANTING)
     if not detail:
         return role
     store.save(tx.connection, after)

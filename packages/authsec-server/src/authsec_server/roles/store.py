@@ -48,6 +48,7 @@ role_actions = Table(
     metadata,
     Column("role_id", String(36), ForeignKey("roles.id", ondelete="CASCADE"), primary_key=True),
     Column("action", String(127), primary_key=True),
+    Column("revision", Integer, nullable=False, server_default="1"),  # of the role when it was saved
 )
 
 
@@ -58,7 +59,11 @@ def add(connection: Connection, role: RoleDefinition) -> None:
 
 
 def save(connection: Connection, role: RoleDefinition) -> None:
-    """Update the row of the role, and its actions."""
+    """Update the row of the role, and write the rows of all its actions with the new revision.
+
+    The attack: raw SQL takes an action away before an edit that takes the action away, and inserts the row again
+    afterwards. Without the revision, the edit would change no row of an action, and so no digest (`table_digests`).
+    """
     connection.execute(update(roles).where(roles.c.id == role.id), rows.write(roles, role))
     connection.execute(delete(role_actions).where(role_actions.c.role_id == role.id))
     _add_actions(connection, role)
@@ -70,7 +75,8 @@ def remove(connection: Connection, role_id: str) -> None:
 
 
 def _add_actions(connection: Connection, role: RoleDefinition) -> None:
-    connection.execute(insert(role_actions), [{"role_id": role.id, "action": action} for action in role.actions])
+    its = {"role_id": role.id, "revision": role.revision}
+    connection.execute(insert(role_actions), [{**its, "action": action} for action in role.actions])
 
 
 def by_ids(connection: Connection, ids: Collection[str]) -> dict[str, RoleDefinition]:

@@ -160,26 +160,26 @@ def revoke(tx: Tx, act: Act, jti: str, *, because: str = "") -> RevokedToken:
     return RevokedToken(issued=found.event, at=ended_at or act.now, already=ended_at is not None)
 
 
-def find_valid(tx: Tx, jti: str, now: datetime) -> Recorded | None:
-    """Return the event that issued this token, if an API may still accept the token. Otherwise return None.
+def find_own(tx: Tx, jti: str, now: datetime) -> Recorded | None:
+    """Return the event that issued this token, if its holder may revoke the token. Otherwise return None.
 
-    An API may accept a token that is known and not revoked. The token must also not be expired, with an
-    allowance for clocks that differ. The function does not check the role of a principal.
+    The token must not be expired, with an allowance for clocks that differ. No event may say that this token was
+    revoked. An entry of the feed alone does not prevent the revocation, for the reason that `revoke` names. A holder
+    can revoke each token only once, so a holder who repeats the request cannot fill the audit log. The function does
+    not check the role of a principal.
     """
     found = audit.token_issued(tx, jti)
-    if found is None or (until := found.event.expires_at) is None or until + LEEWAY <= now or revoked(tx, [found]):
+    if found is None or (until := found.event.expires_at) is None or until + LEEWAY <= now:
         return None
-    return found
+    return None if audit.is_token_revoked(tx, jti) else found
 
 
 def revoke_own(tx: Tx, jti: str, now: datetime, *, request_id: str, address: str) -> None:
-    """Revoke the token for its holder. Call only inside a `change`.
-
-    If no API may accept the token any more, nothing changes.
-    """
-    found = find_valid(tx, jti, now)
+    """Revoke the token for its holder, if `find_own` finds the token. Call only inside a `change`."""
+    found = find_own(tx, jti, now)
     if found is None:
         return
+    is_repeat = bool(revoked(tx, [found]))
     revocations.end(tx, SubjectKind.TOKEN, jti, now)
     event = Event(
         at=now,
@@ -187,7 +187,7 @@ def revoke_own(tx: Tx, jti: str, now: datetime, *, request_id: str, address: str
         request_id=request_id,
         address=address,
         authority_version=tx.version,
-        **_about(found.event, ""),
+        **_about(found.event, "", is_repeat=is_repeat),
     )
     audit.record(tx, event)
 
@@ -252,16 +252,16 @@ class SelfRevocation:
     def revoke_own(self, token: str, *, request_id: str, address: str) -> None:
         """Revoke the token if it is valid and from this authority. Ignore any other token (RFC 7009 section 2.2).
 
-        An invalid token takes no lock and leaves no event. So an attacker who repeats a request cannot block
-        agents, or fill the audit log. Each client has an hourly limit, because each revoked token makes the
-        revocation feed longer for all APIs. Raises `TooOften` or `Unavailable`.
+        A token that has expired, or was revoked as in `find_own`, takes no lock and leaves no event. So an attacker who
+        repeats a request cannot block agents, or fill the audit log. Each client has an hourly limit, because each
+        revoked token makes the revocation feed longer for all APIs. Raises `TooOften` or `Unavailable`.
         """
         self._of_address.charge(limit_key(address))
         jws = self._tokens.read(token)
         if jws is None:
             return
         jti = str(jws.claims["jti"])
-        if found := self._database.read(lambda tx: find_valid(tx, jti, self._now())):
+        if found := self._database.read(lambda tx: find_own(tx, jti, self._now())):
             self._of_client.charge(found.event.client.id if found.event.client else "")
             self._database.change(lambda tx: revoke_own(tx, jti, self._now(), request_id=request_id, address=address))
 

@@ -48,8 +48,8 @@ async def change(visit: PageRequest) -> Response:
     if typed.ticked("again") or typed.ticked("select"):
         return await _form(visit, draft)
     try:
-        if not typed.ticked("save"):
-            return await _review(visit, draft, revision)
+        if not typed.ticked("save") and (review := await _review(visit, draft, revision)):
+            return review
         await visit.change(
             lambda tx, act: editing.edit(
                 tx,
@@ -66,7 +66,12 @@ async def change(visit: PageRequest) -> Response:
     return visit.redirect(_home(visit), done="saved")
 
 
-async def _review(visit: PageRequest, draft: Draft, revision: int) -> Response:
+async def _review(visit: PageRequest, draft: Draft, revision: int) -> Response | None:
+    """Show the changes and their impact. Return None if the stored row has all these values already.
+
+    The edit is then recorded, as in `revisions.edit_detail`: the person may have seen other values.
+    """
+
     def look(tx: Tx) -> dict[str, Any]:
         delegation, terms = _stored(tx, visit).delegation, visit.console.terms
         require_current(delegation, revision, "This delegation")
@@ -76,7 +81,7 @@ async def _review(visit: PageRequest, draft: Draft, revision: int) -> Response:
 
     seen = await visit.read(look)
     if not seen["rows"]:
-        return visit.redirect(_home(visit), done="unchanged")
+        return None
     sent = [(name, value) for name, value in visit.form.pairs() if name != "select"]
     return visit.render("delegations/changes.html", title="Review the changes", home=_home(visit), sent=sent, **seen)
 
