@@ -95,8 +95,7 @@ class GrantedAuthority:
 class Facts:
     """The data for a decision, read at the authority version `version`. The change `change_id` made this version.
 
-    `trusted_issuers` are the trusted issuers of the client's proofs. Equal facts lead to equal decisions, so `version`
-    and `change_id` are not compared.
+    `trusted_issuers` are those of the client's proofs. Equal facts lead to equal decisions, whatever their version.
     """
 
     version: int = field(compare=False)
