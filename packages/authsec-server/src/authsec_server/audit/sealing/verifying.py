@@ -326,7 +326,7 @@ def _compared(
     dropped_until = _dropped_until(log_check, walk)
     of_tables = (
         *ended_subjects.findings(read.scratch, dropped_until),
-        *read.table_check.findings(dropped_until, records),
+        *read.table_check.findings(dropped_until, log_check.drops.last_number(), records),
         *read.last_use_check.findings(cut),
         *read.head_key_check.findings(known_from),
     )
