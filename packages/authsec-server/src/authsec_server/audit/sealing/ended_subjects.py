@@ -1,8 +1,8 @@
-"""Check that no token was issued for a subject that had ended: a disabled client, a revoked delegation, a removed proof.
+"""Check that no token was issued after one of its subjects had ended, such as a disabled client or a removed proof.
 
-The attack: raw SQL changes the authority version, its `change_id` or the sequence of event numbers for a moment, while a
-token is issued and an operator disables the agent. Then the revocation does not revoke the token, and afterwards no row
-differs from what servers write. The same check finds a token that was issued while raw SQL had enabled the agent again.
+The attack: raw SQL changes the authority version, its `change_id` or the sequence of event numbers for a moment. At
+that time, a token is issued and an operator disables the agent. Then the revocation does not revoke the token, and no
+row differs from what servers write. The check also finds a token issued while raw SQL had enabled the agent again.
 
 A server takes the numbers of events under the authority lock (see `version_order`). So an event of a token has a higher
 number than a change only if the decision about the token saw the change. For each subject of a token, the last change

@@ -6,8 +6,8 @@ The last digest in the chain must be the digest of the current table.
 
 A drop removes events, so the chain may then have gaps.
 No gap may come after the authority version at which the last dropped event was sealed, nor after an event with a higher
-number than all dropped events. The attack: raw SQL sets the version back while an operator revokes something, undoes the
-change of the row, and restores the version. Then the event of the revocation has a version of dropped events.
+number than all dropped events. The attack: raw SQL sets the version back while an operator revokes something. Then it
+undoes the change of the row, and restores the version. The event of the revocation has a version of dropped events.
 The event that records the drop has the digests of all tables.
 
 Times are not compared, because clocks differ and the clock of a server may be a month behind.
