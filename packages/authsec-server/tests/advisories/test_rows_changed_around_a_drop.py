@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 from authsec.jose import PrivateKey
-from authsec_server.audit.model import Event, EventKind, Refusal, Tally
+from authsec_server.audit.model import Decision, Event, EventKind, Named, Refusal, Tally
 from authsec_server.audit.pages import above
 from authsec_server.audit.rollup import roll_up
 from authsec_server.audit.sealing.exporting import export
@@ -24,7 +24,7 @@ from authsec_server.audit.sealing.log_check import Report
 from authsec_server.audit.sealing.retention import Dropper
 from authsec_server.audit.sealing.sealer import Sealer
 from authsec_server.audit.sealing.verifying import verify_log
-from authsec_server.audit.service import count_refusals, prepare_months, record_act
+from authsec_server.audit.service import count_refusals, prepare_months, record, record_act
 from authsec_server.clients import service
 from authsec_server.clients.model import Onboarding
 from authsec_server.db import Database, Tx
@@ -245,6 +245,31 @@ def test_a_change_that_was_dropped_between_two_that_were_left_is_no_finding(year
     for at in ("09-01T00:06:00", "08-31T23:59:10", "09-01T00:06:20"):
         year.edit_at(datetime.fromisoformat(f"2026-{at}+00:00"))
     year.seal(midnight(9) - timedelta(seconds=30))
+    drop_august(year)
+
+
+@SQLITE
+def test_a_token_of_an_agent_whose_enabling_was_dropped_is_no_finding(year: Year) -> None:
+    """The clock of the server that disables the agent is seven minutes ahead, in the last minute of a month."""
+    steps = {"09-01T00:06:00": service.disable, "08-31T23:59:10": service.enable}
+    for at, step in steps.items():
+        year.at = datetime.fromisoformat(f"2026-{at}+00:00")
+        year.do(lambda tx, act, step=step: step(tx, act, "helper"))
+    client = year.database.read(lambda tx: service.get(tx, year.act, "helper"))
+    year.seal(midnight(9) - timedelta(seconds=30))
+    year.at = midnight(9) + timedelta(minutes=1)
+    token = Event(
+        at=year.at,
+        kind=EventKind.TOKEN_ISSUED,
+        request_id="req_1",
+        client=Named(id=client.id, name=client.name),
+        decision=Decision.GRANTED,
+        jti="3f0c0000000040008000000000000001",
+        kid="k",
+        token_sha256="0" * 64,
+        expires_at=year.at + timedelta(hours=5),
+    )
+    year.database.record(lambda tx: record(tx, replace(token, authority_version=tx.version)))
     drop_august(year)
 
 

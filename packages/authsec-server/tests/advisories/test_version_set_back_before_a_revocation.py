@@ -132,6 +132,16 @@ def test_a_token_of_a_server_that_has_not_seen_the_revocation_is_found(sealed: S
     assert "issued a token at the authority version" in "".join(sealed.findings())
 
 
+def test_a_change_at_a_lower_version_than_an_earlier_change_is_found(sealed: Sealed, other: Any) -> None:
+    """The digests of the two tables do not tell: each table was changed once."""
+    sealed.estate.role("Another")
+    execute(sealed.estate, "UPDATE authority SET version = version - 2")
+    disable(other)
+    execute(sealed.estate, "UPDATE authority SET version = version + 1")
+    sealed.seal()
+    assert "had raised the version to" in "".join(sealed.findings())
+
+
 def test_tokens_and_changes_of_two_servers_are_no_finding(sealed: Sealed, other: Any) -> None:
     for number, its in enumerate((other, sealed.estate, other, sealed.estate)):
         issue(its, f"token-{number}")

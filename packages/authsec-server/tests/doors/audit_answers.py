@@ -38,6 +38,9 @@ ENDING_VERSION, LAST_VERSION = 20, 104  # the first of `_done`, and the version 
 Reader = Callable[[Tx], Any]
 
 
+ENDING_TOKENS = (EventKind.CLIENT_TOKENS_REVOKED, EventKind.DELEGATION_EDITED)  # and permit later ones
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SealedLog:
     """What an outsider has of it: the keys, a checkpoint, and which events that checkpoint covers."""
@@ -189,7 +192,7 @@ def _do(tx: Tx, number: int) -> None:
 
 
 def _done(number: int) -> Event:
-    kind = (EventKind.ROLE_CREATED, EventKind.CLIENT_DISABLED, EventKind.DELEGATION_REVOKED)[number % 3]
+    kind = (EventKind.ROLE_CREATED, *ENDING_TOKENS)[number % 3]
     return Event(
         at=NOW + timedelta(minutes=10 * number, seconds=1),
         kind=kind,
@@ -200,7 +203,8 @@ def _done(number: int) -> Event:
         delegations=(Named(id="d-2", name="d-2"),) if number % 3 == 2 else (),
         address="192.0.2.9",
         authority_version=ENDING_VERSION + number,
-        detail={"after": {"name": "Ünïcode"}, "revision": number},
+        detail={"before": {"name": "U"}, "after": {"name": "Ünïcode"}, "revision": number}
+        | ({"ended": [{"kind": "delegation", "id": "d-2"}]} if number % 3 == 2 else {}),
     )
 
 
@@ -213,7 +217,7 @@ def readers() -> Mapping[str, Reader]:
     filters = {
         "everything": EventFilter(),
         "a kind": EventFilter(kinds=frozenset({EventKind.ROLE_CREATED})),
-        "acts": EventFilter(kinds=frozenset({EventKind.CLIENT_DISABLED, EventKind.DELEGATION_REVOKED})),
+        "acts": EventFilter(kinds=frozenset(ENDING_TOKENS)),
         "refusals": EventFilter(decision=Decision.DENIED),
         "a reason": EventFilter(reason="rate_limited"),
         "a client": EventFilter(client_id="c-1"),

@@ -163,6 +163,10 @@ class Drops:
         """Return the highest place in the sealed log of a dropped event; None if no event is missing."""
         return max((each.record.last_place for each in self._all if each.missing), default=None)
 
+    def last_number(self) -> int:
+        """Return the highest number of a dropped event; 0 if no event is missing."""
+        return max((each.record.numbers[1] for each in self._all if each.missing), default=0)
+
     def unknown_before(self) -> datetime | None:
         """Return the time before which some dropped events are in no given export; None if the exports have all events.
 

@@ -1,6 +1,6 @@
 """A private copy of the audit log's tables, so that a check can read the rows again in another order.
 
-Ten million events need about eight gigabytes in the temporary folder.
+Ten million events need about nine gigabytes in the temporary folder.
 """
 
 from __future__ import annotations
@@ -11,8 +11,9 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from operator import itemgetter
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
+from authsec_server.audit.model import EventKind
 from authsec_server.audit.number_ranges import Range
 from authsec_server.audit.scratch_database import scratch_database
 
@@ -25,14 +26,20 @@ _TABLES = (
     "CREATE TABLE event"
     " (number INTEGER PRIMARY KEY, leaf BLOB, at TEXT, stays INTEGER, in_range INTEGER, valid INTEGER,"
     " of_server INTEGER, copies INTEGER NOT NULL DEFAULT 1)",
-    f"CREATE TABLE value (number INTEGER PRIMARY KEY, {', '.join(LISTED)})",
+    f"CREATE TABLE value (number INTEGER PRIMARY KEY, {', '.join(LISTED)}, proof_id, trusted_issuer_id)",
+    "CREATE TABLE subject_change (kind TEXT, id TEXT, number INTEGER, done TEXT, version INTEGER)",
     "CREATE TABLE named (number INTEGER, delegation BLOB)",
     "CREATE TABLE listed (number INTEGER, delegation BLOB)",
     "CREATE TABLE record (number INTEGER PRIMARY KEY, kind TEXT, signed TEXT)",
     "CREATE TABLE range (hour TEXT PRIMARY KEY, lowest INTEGER, highest INTEGER, copies INTEGER NOT NULL DEFAULT 1)",
     "CREATE TABLE checkpoint (size INTEGER, at TEXT, signed TEXT)",
 )
-_KEEP_VALUES = f"INSERT OR IGNORE INTO value VALUES (?{', ?' * len(LISTED)})"  # noqa: S608 - a copy is left out
+_KEEP_VALUES = f"INSERT OR IGNORE INTO value VALUES (?{', ?' * len(LISTED)}, ?, ?)"  # noqa: S608 - a copy is left out
+_LAST_CHANGE = (  # of the subject {id}, of this kind, with a lower number than the token
+    "(SELECT c.rowid FROM subject_change c WHERE c.kind = '{kind}' AND c.id = {id} AND c.number < v.number"
+    " ORDER BY c.number DESC LIMIT 1)"
+)
+_IS_END = "(c.done NOT IN ('disabled', 'enabled') OR (c.done = 'disabled' AND c.version >= :dropped_until))"
 _listed = itemgetter(*LISTED)
 _PAIRS = (
     "SELECT p.number, p.delegation FROM {} p WHERE EXISTS"
@@ -64,6 +71,16 @@ class ScratchLeaf:
     valid: int
     copies: int
     record: str | None
+
+
+class SubjectChange(NamedTuple):
+    """A change of a subject of tokens. `done` says what event `number` did to the subject, such as `disabled`."""
+
+    kind: str
+    id: str
+    number: int
+    done: str
+    version: int
 
 
 class Scratch:
@@ -107,8 +124,16 @@ class Scratch:
         )
 
     def keep_values(self, number: int, row: Mapping[str, Any]) -> None:
-        """Store the values of the columns `LISTED` from the row of a valid event."""
-        self._database.execute(_KEEP_VALUES, (number, *_listed(row)))
+        """Store the values of the columns `LISTED` from the row of a valid event. Of a token, store its proof, too."""
+        proof: tuple[str | None, str | None] = (None, None)
+        if row["kind"] == EventKind.TOKEN_ISSUED:
+            issuer = row["detail"].get("trusted_issuer")
+            proof = _ascii(row["detail"].get("proof_id")), _ascii(issuer and issuer["id"])
+        self._database.execute(_KEEP_VALUES, (number, *_listed(row), *proof))
+
+    def keep_subject_changes(self, changes: Iterable[SubjectChange]) -> None:
+        """Store changes of subjects of tokens."""
+        self._write("INSERT INTO subject_change VALUES (?, ?, ?, ?, ?)", changes)
 
     def keep_named(self, pairs: Iterable[tuple[int, bytes]]) -> None:
         """Store pairs of an event number and a delegation that the event names."""
@@ -133,6 +158,29 @@ class Scratch:
     def keep_checkpoints(self, checkpoints: Iterable[tuple[int, str | None, str]]) -> None:
         """Store the size, time and signed text of each checkpoint."""
         self._write("INSERT INTO checkpoint VALUES (?, ?, ?)", checkpoints)
+
+    def tokens_of_ended(
+        self, columns: Mapping[str, str], of_delegations: str, dropped_until: int
+    ) -> Iterator[tuple[int, SubjectChange]]:
+        """Yield the number of each token for a subject that had ended, with the last change of the subject before.
+
+        `columns` has the column of `value` with the subject of each kind. `of_delegations` is the kind of delegations,
+        which are in the table `named`. A subject that was disabled at a version below `dropped_until` is left out.
+        """
+        if self._database.execute("SELECT 1 FROM subject_change LIMIT 1").fetchone() is None:
+            return
+        self._database.execute("CREATE INDEX subject_change_of ON subject_change (id, kind, number)")
+        last = ", ".join(_LAST_CHANGE.format(kind=kind, id=f"v.{column}") for kind, column in columns.items())
+        last_of_delegation = _LAST_CHANGE.format(kind=of_delegations, id="CAST(n.delegation AS TEXT)")
+        select = "SELECT v.number, c.kind, c.id, c.number, c.done, c.version FROM"
+        is_token = f"v.kind = '{EventKind.TOKEN_ISSUED}'"
+        for statement in (
+            f"{select} value v CROSS JOIN subject_change c ON c.rowid IN ({last}) WHERE {is_token} AND {_IS_END}",
+            f"{select} named n CROSS JOIN value v ON v.number = n.number CROSS JOIN subject_change c"
+            f" ON c.rowid = {last_of_delegation} WHERE {is_token} AND {_IS_END}",
+        ):
+            for token, *change in self._database.execute(statement, {"dropped_until": dropped_until}):
+                yield token, SubjectChange(*change)
 
     def create_index(self, name: str, columns: str) -> None:
         """Create an index, which makes later calls of `query` fast."""
@@ -281,3 +329,8 @@ class Scratch:
 
     def _write(self, statement: str, rows: Iterable[tuple[object, ...]]) -> None:
         self._database.executemany(statement, rows)
+
+
+def _ascii(id_: Any) -> str | None:
+    """Return the id if a server may have made it. SQLite refuses some other texts."""
+    return id_ if isinstance(id_, str) and id_.isascii() else None

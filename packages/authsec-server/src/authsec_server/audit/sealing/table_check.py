@@ -5,7 +5,9 @@ So the events of one table form a chain, in the order of the authority versions.
 The last digest in the chain must be the digest of the current table.
 
 A drop removes events, so the chain may then have gaps.
-No gap may come after the authority version at which the last dropped event was sealed.
+No gap may come after the authority version at which the last dropped event was sealed, nor after an event with a higher
+number than all dropped events. The attack: raw SQL sets the version back while an operator revokes something. Then it
+undoes the change of the row, and restores the version. The event of the revocation has a version of dropped events.
 The event that records the drop has the digests of all tables.
 
 Times are not compared, because clocks differ and the clock of a server may be a month behind.
@@ -94,15 +96,15 @@ class TableCheck(ScratchCheck):
         """Return the digests that `keep` computed."""
         return self._computed
 
-    def findings(self, dropped_until: int, records: Sequence[DropRecord]) -> Iterator[str]:
+    def findings(self, dropped_until: int, last_dropped: int, records: Sequence[DropRecord]) -> Iterator[str]:
         """Report each difference in a sentence.
 
-        Events up to the authority version `dropped_until` may have been dropped.
+        Events up to the authority version `dropped_until` and up to the number `last_dropped` may have been dropped.
         `records` are the drop records that a sealing key signed.
         """
         yield from self._not_signed({each.signed: each for each in records})
         for name, computed in self._computed.items() if self._is_told() else ():
-            yield from self._of_table(name, computed, dropped_until)
+            yield from self._of_table(name, computed, dropped_until, last_dropped)
         for name in sorted(self._too_long):
             yield f"Rows of {name} have a value of more than {LONGEST:,} characters, which no server writes."
         yield from self._changed_by_none()
@@ -136,13 +138,13 @@ class TableCheck(ScratchCheck):
     def _is_told(self) -> bool:
         return self._scratch.execute("SELECT 1 FROM told LIMIT 1").fetchone() is not None
 
-    def _of_table(self, name: str, computed: str, dropped_until: int) -> Iterator[str]:
+    def _of_table(self, name: str, computed: str, dropped_until: int, last_dropped: int) -> Iterator[str]:
         last: tuple[int, int, str] | None = None
         found = 0
         for number, version, before, after in self._scratch.execute(
             "SELECT number, version, before, after FROM told WHERE name = ? ORDER BY version, number", (name,)
         ):
-            if last and before != last[2] and last[1] >= dropped_until:
+            if last and before != last[2] and (last[1] >= dropped_until or last[0] > last_dropped):
                 found += 1
                 if found <= MOST:
                     yield (

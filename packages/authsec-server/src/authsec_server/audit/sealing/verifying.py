@@ -28,7 +28,7 @@ from authsec_server.audit.counting import hour_of
 from authsec_server.audit.event_shape import is_event, is_number
 from authsec_server.audit.model import EventKind
 from authsec_server.audit.scratch_database import enough_room
-from authsec_server.audit.sealing import store
+from authsec_server.audit.sealing import ended_subjects, store
 from authsec_server.audit.sealing.checkpoints import CLOCK_TOLERANCE, Checkpoint, Keys, record_in, shown_time
 from authsec_server.audit.sealing.count_check import CountCheck, outcome_of
 from authsec_server.audit.sealing.database_check import DatabaseCheck
@@ -56,7 +56,6 @@ from authsec_server.db.versions import MAX_VERSION
 
 _BATCH = 1000  # links of events to delegations
 _HASH_BYTES = 32
-_NOTHING = (1, 0)  # an empty range
 _RECORDS = frozenset({EventKind.EVENTS_DROPPED, EventKind.SEAL_KEY_REPLACED, EventKind.AUTHORITY_RESTORED})
 
 # Checkpoints, or a function that reads checkpoints with all sealing keys of the log.
@@ -221,10 +220,9 @@ class _Read:
             self._look_at(event, event.row, valid)
             if valid:
                 self.scratch.keep_values(event.number, event.row)
-            low, high = self.scratch.range_of(hour_of(event.at)) or _NOTHING
+            low, high = self.scratch.range_of(hour_of(event.at)) or (1, 0)
             stays, in_range = event.row["kind"] in NEVER_DROPPED, low <= event.number <= high
-            of_server = is_of_server(event.row)
-            yield event.number, event.leaf, event.row["at"], stays, in_range, valid, of_server
+            yield event.number, event.leaf, event.row["at"], stays, in_range, valid, is_of_server(event.row)
         self.scratch.keep_named(named)
 
     def _look_at(self, event: ScannedEvent, row: Mapping[str, Any], valid: bool) -> None:
@@ -235,6 +233,7 @@ class _Read:
             self.name_check.add(event.number, row, self.scratch.is_sealed)
             self.revocation_check.add(event.number, row, self.scratch.is_sealed)
             self.table_check.add(event.number, row, self.scratch.is_sealed)
+            self.scratch.keep_subject_changes(ended_subjects.subject_changes(event.number, row))
             self.last_use_check.add(event.number, row)
         if valid:
             self.head_key_check.add(event.number, row)
@@ -324,8 +323,10 @@ def _compared(
     read.revocation_check.add_restores(restores)
     cut = dropped.cut if dropped else None
     known_from = max(filter(None, (cut, log_check.drops.unknown_before())), default=None)
+    dropped_until = _dropped_until(log_check, walk)
     of_tables = (
-        *read.table_check.findings(_dropped_until(log_check, walk), records),
+        *ended_subjects.findings(read.scratch, dropped_until),
+        *read.table_check.findings(dropped_until, log_check.drops.last_number(), records),
         *read.last_use_check.findings(cut),
         *read.head_key_check.findings(known_from),
     )

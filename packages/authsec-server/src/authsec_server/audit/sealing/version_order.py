@@ -1,4 +1,4 @@
-"""Check that each change had a higher authority version than the tokens that were issued before the change.
+"""Check that each change had a higher authority version than the tokens and the changes before the change.
 
 The attack: raw SQL sets the authority version back just before a revocation. The change raises the version to the old
 value, and a revocation ends only tokens of lower versions. So the tokens stay live, and no row is wrong afterwards.
@@ -86,6 +86,11 @@ class VersionOrder:
                     )
                 token = min(token or (lowest, version), (lowest, version))
             else:
+                if change is not None and change[0] < highest:
+                    yield (
+                        f"Event {highest} changed the authority at version {version}, although event {change[0]} had "
+                        f"raised the version to {change[1]}: somebody set the version back."
+                    )
                 if token is not None and token[0] < highest:
                     yield (
                         f"Event {highest} changed the authority at version {version}, although event {token[0]} had "

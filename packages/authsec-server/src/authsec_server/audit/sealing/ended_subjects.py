@@ -1,0 +1,94 @@
+"""Check that no token was issued after one of its subjects had ended, such as a disabled client or a removed proof.
+
+The attack: raw SQL changes the authority version, its `change_id` or the sequence of event numbers for a moment. At
+that time, a token is issued and an operator disables the agent. Then the revocation does not revoke the token, and no
+row differs from what servers write. The check also finds a token issued while raw SQL had enabled the agent again.
+
+A server takes the numbers of events under the authority lock (see `version_order`). So an event of a token has a higher
+number than a change only if the decision about the token saw the change. For each subject of a token, the last change
+with a lower number decides.
+
+A drop may remove the event that enabled a subject again, and keep the event that disabled it, because clocks differ. So
+an event that something was disabled is ignored if a dropped event may have a higher authority version. Nothing undoes
+the other ends, and AuthSec never uses an id again.
+
+A change that ends tokens and not the subject, such as an edit of a role, permits later tokens. This check ignores it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+from authsec_server.audit.model import EventKind
+from authsec_server.audit.sealing.scratch import Scratch, SubjectChange
+
+MOST: Final = 5  # findings that are listed; further ones are only counted
+_CLIENT: Final = "client"
+_DELEGATION: Final = "delegation"
+_PROOF: Final = "proof"
+_TRUSTED_ISSUER: Final = "trusted_issuer"
+_KEY: Final = "key"
+_COLUMNS: Final = {  # of a token's event in the scratch database, with its subjects of this kind
+    _CLIENT: "client_id",
+    _PROOF: "proof_id",
+    _TRUSTED_ISSUER: "trusted_issuer_id",
+    _KEY: "kid",
+}
+_ISSUED: Final = {
+    _CLIENT: "to the client",
+    _DELEGATION: "under the delegation",
+    _PROOF: "on the proof",
+    _TRUSTED_ISSUER: "on a proof of the trusted issuer",
+    _KEY: "with the signing key",
+}
+_CHANGES: Final = {  # what the event did, and to which kind of subject
+    EventKind.CLIENT_DISABLED: ("disabled", _CLIENT),
+    EventKind.CLIENT_ENABLED: ("enabled", _CLIENT),
+    EventKind.CLIENT_DELETED: ("deleted", _CLIENT),
+    EventKind.DELEGATION_DISABLED: ("disabled", _DELEGATION),
+    EventKind.DELEGATION_ENABLED: ("enabled", _DELEGATION),
+    EventKind.DELEGATION_REVOKED: ("revoked", _DELEGATION),
+    EventKind.ROLE_DELETED: ("deleted", _DELEGATION),  # with its role
+    EventKind.PROOF_REMOVED: ("removed", _PROOF),
+    EventKind.ISSUER_DISABLED: ("disabled", _TRUSTED_ISSUER),
+    EventKind.ISSUER_ENABLED: ("enabled", _TRUSTED_ISSUER),
+    EventKind.ISSUER_DELETED: ("deleted", _TRUSTED_ISSUER),
+    EventKind.KEY_REVOKED: ("revoked", _KEY),
+}
+
+
+def subject_changes(number: int, event: Mapping[str, Any]) -> Iterator[SubjectChange]:
+    """Yield the subjects of tokens that this valid event disabled, enabled or ended."""
+    version = event["authority_version"]
+    if version is None or event["kind"] not in _CHANGES:
+        return
+    done, kind = _CHANGES[event["kind"]]
+    for id_ in _ids(kind, event):
+        yield SubjectChange(kind, id_, number, done, version)
+
+
+def _ids(kind: str, event: Mapping[str, Any]) -> Iterator[str]:
+    if kind == _DELEGATION:
+        ids = [each["id"] for each in event["delegations"]]
+    else:
+        ids = [event[{_CLIENT: "client_id", _KEY: "kid"}.get(kind, "subject_id")]]
+    yield from (id_ for id_ in ids if isinstance(id_, str) and id_.isascii())  # SQLite refuses some other texts
+
+
+def findings(scratch: Scratch, dropped_until: int) -> Iterator[str]:
+    """Report each token of a subject that had ended, in a sentence.
+
+    Events up to the authority version `dropped_until` may have been dropped.
+    """
+    more = 0
+    for at, (token, change) in enumerate(scratch.tokens_of_ended(_COLUMNS, _DELEGATION, dropped_until)):
+        if at >= MOST:
+            more += 1
+            continue
+        yield (
+            f"Event {token} issued a token {_ISSUED[change.kind]} {change.id}, which event {change.number} had "
+            f"{change.done}: somebody changed the database in between."
+        )
+    if more:
+        yield f"{more:,} more tokens were issued for subjects that had ended."

@@ -1,0 +1,183 @@
+"""`verify` finds a token that was issued after one of the token's subjects had ended."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, TypeAlias
+
+import pytest
+from authsec_server.audit import service as audit
+from authsec_server.audit.model import Decision, Event, EventKind, Named
+from authsec_server.clients import held_proofs
+from authsec_server.clients import service as clients
+from authsec_server.db import Tx
+from authsec_server.delegations import service as delegations
+from authsec_server.principal import Act
+from authsec_server.revocations import service as revocations
+from authsec_server.revocations.model import SubjectKind
+from authsec_server.roles import service as roles
+from sealed_estate import Sealed, sealed_estate
+
+ISSUER = Named(id="5f0c0000-0000-4000-8000-000000000001", name="Cluster")
+KID = "a-signing-key"
+
+
+@dataclass
+class Tokens:
+    """An agent of a sealed estate, and the subjects of its tokens."""
+
+    sealed: Sealed
+    client: Named
+    delegation: Named
+    proof_id: str
+
+    def issue(self) -> None:
+        """Record a token for the agent, whatever the rows say."""
+        at = self.sealed.estate.act.now
+
+        def record(tx: Tx) -> None:
+            event = Event(
+                at=at,
+                kind=EventKind.TOKEN_ISSUED,
+                request_id="req_1",
+                client=self.client,
+                delegations=(self.delegation,),
+                decision=Decision.GRANTED,
+                authority_version=tx.version,
+                jti="3f0c0000000040008000000000000001",
+                kid=KID,
+                token_sha256="0" * 64,
+                expires_at=at + timedelta(hours=5),
+                detail={"proof_id": self.proof_id, "trusted_issuer": {"id": ISSUER.id, "name": ISSUER.name}},
+            )
+            audit.record(tx, event)
+
+        self.sealed.estate.database.record(record)
+
+    def do(self, change: Change) -> None:
+        self.sealed.estate.do(lambda tx, act: change(tx, act, self))
+
+    def findings(self) -> tuple[str, ...]:
+        """Return the findings about tokens that the agent got."""
+        self.sealed.seal()
+        return tuple(each for each in self.sealed.findings() if "issued a token" in each)
+
+
+Change: TypeAlias = Callable[[Tx, Act, Tokens], Any]
+
+
+@pytest.fixture
+def tokens(estate: Any) -> Tokens:
+    sealed = sealed_estate(estate)
+    client = estate.see(lambda tx, act: clients.get(tx, act, "payments"))
+    delegation = estate.see(lambda tx, act: delegations.get(tx, act, "other", estate.terms)).delegation
+    named = Named(id=client.id, name=client.name), Named(id=delegation.id, name="Support")
+    return Tokens(sealed, *named, client.proofs[0].id)
+
+
+def of_delegation(change: Callable[..., Any], slug: str = "other") -> Change:
+    return lambda tx, act, its: change(tx, act, slug, its.sealed.estate.terms)
+
+
+def of_issuer(kind: EventKind) -> Change:
+    """The event of a change of a trusted issuer, whose row the estate lacks."""
+
+    def change(tx: Tx, act: Act, _: Tokens) -> None:
+        if kind is not EventKind.ISSUER_ENABLED:
+            revocations.end(tx, SubjectKind.TRUSTED_ISSUER, ISSUER.id, act.now)
+        detail = {"slug": "cluster"} if kind is EventKind.ISSUER_DELETED else {}
+        audit.record_act(tx, act, kind, subject=ISSUER, detail=detail)
+
+    return change
+
+
+def revoke_key(tx: Tx, act: Act, _: Tokens) -> None:
+    revocations.end(tx, SubjectKind.KEY, KID, act.now)
+    audit.record_act(tx, act, EventKind.KEY_REVOKED, subject=Named(id=KID, name=KID), kid=KID)
+
+
+def delete_role(tx: Tx, act: Act, its: Tokens) -> None:
+    for slug in ("first", "other"):
+        delegations.revoke(tx, act, slug, its.sealed.estate.terms)
+    delegations.delete_role(tx, act, "support")
+
+
+ENDS: dict[str, tuple[Change, str]] = {
+    "an agent is disabled": (lambda tx, act, _: clients.disable(tx, act, "payments"), "had disabled"),
+    "agents are disabled together": (lambda tx, act, its: clients.disable_many(tx, act, [its.client.id]), "disabled"),
+    "an agent is deleted": (of_delegation(delegations.delete_client, "payments"), "to the client"),
+    "a delegation is disabled": (of_delegation(delegations.disable), "under the delegation"),
+    "a delegation is revoked": (of_delegation(delegations.revoke), "had revoked"),
+    "a role is deleted": (delete_role, "had deleted"),
+    "a proof is removed": (
+        lambda tx, act, its: held_proofs.remove_proof(tx, act, "payments", its.proof_id),
+        "had removed",
+    ),
+    "a trusted issuer is disabled": (of_issuer(EventKind.ISSUER_DISABLED), "on a proof of the trusted issuer"),
+    "a trusted issuer is deleted": (of_issuer(EventKind.ISSUER_DELETED), "on a proof of the trusted issuer"),
+    "a key is revoked": (revoke_key, "with the signing key"),
+}
+
+
+@pytest.mark.parametrize(("end", "told"), ENDS.values(), ids=ENDS)
+def test_a_token_of_an_ended_subject_is_found(tokens: Tokens, end: Change, told: str) -> None:
+    tokens.issue()
+    assert tokens.findings() == ()
+    tokens.do(end)
+    assert tokens.findings() == ()
+    tokens.issue()
+    assert told in "".join(tokens.findings())
+
+
+AGAIN: dict[str, tuple[Change, Change]] = {
+    "an agent": (ENDS["an agent is disabled"][0], lambda tx, act, _: clients.enable(tx, act, "payments")),
+    "a delegation": (of_delegation(delegations.disable), of_delegation(delegations.enable)),
+    "a trusted issuer": (of_issuer(EventKind.ISSUER_DISABLED), of_issuer(EventKind.ISSUER_ENABLED)),
+}
+
+
+@pytest.mark.parametrize(("disable", "enable"), AGAIN.values(), ids=AGAIN)
+def test_tokens_of_a_subject_that_was_enabled_again_are_no_finding(
+    tokens: Tokens, disable: Change, enable: Change
+) -> None:
+    for _ in range(2):
+        tokens.do(disable)
+        tokens.do(disable)
+        tokens.do(enable)
+        tokens.issue()
+    assert tokens.findings() == ()
+
+
+def test_a_token_between_two_changes_is_found(tokens: Tokens) -> None:
+    disable, enable = AGAIN["an agent"]
+    tokens.do(disable)
+    tokens.issue()
+    tokens.do(enable)
+    tokens.issue()
+    assert len(tokens.findings()) == 1
+
+
+STAYS: dict[str, Change] = {
+    "its tokens are revoked": lambda tx, act, _: clients.revoke_tokens(tx, act, "payments"),
+    "its role loses an action": lambda tx, act, _: roles.edit(
+        tx, act, "support", revision=1, changes={"actions": ["customers:read"]}
+    ),
+    "another agent is disabled": lambda tx, act, _: clients.disable(tx, act, "helper"),
+}
+
+
+@pytest.mark.parametrize("change", STAYS.values(), ids=STAYS)
+def test_a_token_after_a_change_that_ends_no_subject_is_no_finding(tokens: Tokens, change: Change) -> None:
+    tokens.do(change)
+    tokens.issue()
+    assert tokens.findings() == ()
+
+
+def test_many_tokens_are_counted(tokens: Tokens) -> None:
+    tokens.do(ENDS["an agent is disabled"][0])
+    for _ in range(7):
+        tokens.issue()
+    tokens.sealed.seal()
+    assert "2 more tokens were issued for subjects that had ended." in tokens.sealed.findings()
