@@ -97,6 +97,7 @@ def test_a_person_reads_what_was_shortened() -> None:
     assert shortened_note({}) == ""
 
 
+@pytest.mark.soak
 def test_every_change_of_the_largest_things_leaves_events_that_readers_show(house: Callable[..., Any]) -> None:
     its = house(local_operator=True)
     door = its.door()

@@ -207,6 +207,7 @@ def test_a_worker_that_was_killed_comes_back_and_the_other_answers_meanwhile(sha
     assert shared.its.log.read_text().count(" listens on ") == 1
 
 
+@pytest.mark.soak
 def test_sigterm_to_all_processes_loses_no_request(postgres_url: str, tmp_path: Path) -> None:
     """Systemd sends SIGTERM to all, and the supervisor passes its own on: the workers drain all the same."""
     long = {"AUTHSEC_SERVER_DRAIN_SECONDS": "4"}  # also for a busy machine

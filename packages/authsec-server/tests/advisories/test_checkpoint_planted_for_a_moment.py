@@ -12,6 +12,7 @@ import secrets
 from dataclasses import replace
 from datetime import timedelta
 
+import pytest
 from audit_answers import LATER, fill, issued
 from authsec_server.audit import service as audit
 from authsec_server.audit.event_numbers import FAR, UNUSUAL
@@ -39,6 +40,7 @@ HIGH = {
 }
 
 
+@pytest.mark.sqlite_suffices
 def test_an_event_beside_a_planted_checkpoint_gets_its_seal_or_is_named(database: Database) -> None:
     log, now = fill(database), AT
     keys = SealingKeys(database, MasterKey(bytes(32)), token_bytes=secrets.token_bytes)

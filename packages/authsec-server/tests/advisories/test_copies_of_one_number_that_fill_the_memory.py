@@ -76,6 +76,7 @@ def test_copies_of_a_number_fill_no_memory(
         tracemalloc.stop()
 
 
+@pytest.mark.soak
 def test_copies_of_a_number_fill_no_memory_beside_an_unreadable_event(database: Database) -> None:
     fill(database)
     copies = INSERT.format(at=AT.isoformat(), kind="token.refused", copies=200)

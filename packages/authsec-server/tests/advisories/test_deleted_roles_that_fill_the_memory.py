@@ -11,6 +11,7 @@ from __future__ import annotations
 import tracemalloc
 from datetime import timedelta
 
+import pytest
 from audit_answers import ANN, LATER
 from authsec_server.audit import service as audit
 from authsec_server.audit.model import Event, EventKind
@@ -21,6 +22,7 @@ LONG = "x" * 1_000_000
 BATCHES, OF_EACH = 9, 17
 
 
+@pytest.mark.sqlite_suffices
 def test_the_events_of_deleted_roles_fit_into_memory_together(database: Database) -> None:
     times = [LATER + timedelta(seconds=each) for each in range(BATCHES * 500)]
     for at in times[:: 500 // OF_EACH]:
@@ -42,6 +44,7 @@ def test_the_events_of_deleted_roles_fit_into_memory_together(database: Database
     assert found == len(times[:: 500 // OF_EACH])
 
 
+@pytest.mark.sqlite_suffices
 def test_one_time_of_many_roles_lets_no_other_time_have_more_events(database: Database) -> None:
     times = [LATER] * 500 + [LATER + timedelta(seconds=1)]
     for _ in range(20):

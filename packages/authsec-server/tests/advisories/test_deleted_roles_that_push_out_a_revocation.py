@@ -50,6 +50,7 @@ def delete_as_ghost(database: Database, principal: Any, role: Named, at: datetim
     database.append(lambda tx: tx.connection.execute(ROW, values) and None)
 
 
+@pytest.mark.sqlite_suffices
 @pytest.mark.parametrize("of_one_role", [True, False], ids=["one role", "many roles"])
 def test_a_revocation_that_a_checkpoint_covers_stays_in_the_history(
     estate: Any, monkeypatch: pytest.MonkeyPatch, of_one_role: bool

@@ -88,6 +88,7 @@ def test_the_export_decides_what_a_drop_lists(database: Database) -> None:
     assert database.append(changed) == wanted
 
 
+@pytest.mark.sqlite_suffices
 @STAYING
 def test_the_export_shows_that_such_an_event_was_dropped(
     database: Database, monkeypatch: pytest.MonkeyPatch, record: Callable[[Year], None], kind: EventKind

@@ -49,6 +49,7 @@ def findings(database: Database, log: SealedLog, at: datetime) -> tuple[str, ...
     return database.check(lambda tx: verify(tx, log.keys, [log.checkpoint], now=at)).findings
 
 
+@pytest.mark.sqlite_suffices
 def test_an_event_whose_checkpoints_were_dropped_is_not_dropped_unseen(database: Database) -> None:
     log = fill(database)
     numbers = [record(database, second) for second in range(3)]

@@ -47,6 +47,7 @@ def plant(tx: Tx, count: int = LONG, length: int = 1_000_000) -> None:
         tx.connection.exec_driver_sql(INSERT.format(number=NUMBER[dialect], at=at, detail=detail))
 
 
+@pytest.mark.sqlite_suffices
 @pytest.mark.parametrize("reads", READERS.values(), ids=READERS)
 def test_long_events_fill_no_memory(database: Database, reads: Callable[[Tx], Any]) -> None:
     fill(database)
@@ -59,6 +60,7 @@ def test_long_events_fill_no_memory(database: Database, reads: Callable[[Tx], An
         tracemalloc.stop()
 
 
+@pytest.mark.sqlite_suffices
 @pytest.mark.asks_readers
 def test_followers_get_all_of_them_and_verify_finds_each_answer_right(
     database: Database, monkeypatch: pytest.MonkeyPatch

@@ -40,6 +40,7 @@ def token_under(estate: Any, role: Any, delegation: Any, expires_at: datetime) -
     return number
 
 
+@pytest.mark.sqlite_suffices
 @pytest.mark.parametrize("hours", [0.5, 5], ids=["a token that expires before", "a token that expires later"])
 def test_the_history_of_a_token_stays_after_its_role_was_deleted(estate: Any, hours: float) -> None:
     role, _ = estate.role(), estate.agent()
@@ -61,6 +62,7 @@ def test_the_history_of_a_token_stays_after_its_role_was_deleted(estate: Any, ho
     assert history() == before
 
 
+@pytest.mark.sqlite_suffices
 def test_many_roles_are_deleted_by_one_change(estate: Any) -> None:
     estate.agent()
     act, numbers, ids = estate.act, [], []

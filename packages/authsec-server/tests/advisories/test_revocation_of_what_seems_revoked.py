@@ -77,6 +77,7 @@ THINGS = {
 }
 
 
+@pytest.mark.sqlite_suffices
 @pytest.mark.parametrize("thing", THINGS)
 def test_a_revocation_of_what_seems_revoked_is_recorded_and_its_undoing_is_found(estate: Any, thing: str) -> None:
     sealed, its = sealed_estate(estate), THINGS[thing]

@@ -35,6 +35,7 @@ ROW = text(
 )
 
 
+@pytest.mark.sqlite_suffices
 @pytest.mark.parametrize("others", [(), (Named(id="decoy", name="Decoy"),)], ids=["alone", "behind another role"])
 def test_a_revoked_token_is_not_live_though_its_role_was_deleted_in_advance(
     estate: Any, others: tuple[Named, ...]
@@ -80,6 +81,7 @@ def test_a_revoked_token_is_not_live_though_its_role_was_deleted_in_advance(
     assert history() == before or said
 
 
+@pytest.mark.sqlite_suffices
 @pytest.mark.parametrize(
     ("kind", "its", "said"),
     [

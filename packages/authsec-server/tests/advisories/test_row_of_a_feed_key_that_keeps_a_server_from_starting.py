@@ -20,6 +20,7 @@ TIMES = {"sqlite": "'soon'", "postgresql": "'infinity'"}
 OCTET = {"sqlite": "x'00'", "postgresql": r"'\x00'"}
 
 
+@pytest.mark.sqlite_suffices
 @pytest.mark.parametrize("table", ["feed_keys", "sealing_keys"])
 def test_one_row_keeps_no_server_from_starting_and_is_found(estate: Any, table: str) -> None:
     sealed, dialect = sealed_estate(estate), estate.database.dialect

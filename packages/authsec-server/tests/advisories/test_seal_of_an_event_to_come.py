@@ -52,6 +52,7 @@ def sealer_of(database: Database, now: Callable[[], datetime]) -> Sealer:
     return Sealer(database, issuer="https://a", signing_key=keys.signing_key, keys=keys.by_kid, now=now)
 
 
+@pytest.mark.sqlite_suffices
 def test_an_event_whose_number_has_a_planted_seal_is_not_lost_unseen(database: Database) -> None:
     log, now = fill(database), BEGUN
     sealer = sealer_of(database, lambda: now)
@@ -75,6 +76,7 @@ def test_an_event_whose_number_has_a_planted_seal_is_not_lost_unseen(database: D
     assert logs or report.findings
 
 
+@pytest.mark.sqlite_suffices
 @pytest.mark.parametrize("place", ["(SELECT max(position) + 1 FROM sealed_events)", "-1"])
 def test_planted_seals_keep_no_event_from_its_seal(database: Database, place: str) -> None:
     fill(database)
@@ -95,6 +97,7 @@ def test_planted_seals_keep_no_event_from_its_seal(database: Database, place: st
     assert not report.findings
 
 
+@pytest.mark.sqlite_suffices
 @pytest.mark.parametrize("in_search", [False, True])
 def test_an_event_whose_number_an_old_seal_gets_is_named(database: Database, in_search: bool) -> None:
     fill(database)

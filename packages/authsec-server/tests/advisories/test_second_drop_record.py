@@ -29,6 +29,7 @@ def test_a_second_record_of_the_same_drop_brings_no_other_counts(database: Datab
     _refuse_lie(old, {"places": record.places, "events": record.events, "numbers": record.numbers})
 
 
+@pytest.mark.sqlite_suffices
 def test_a_record_of_events_that_are_still_there_brings_no_other_counts(database: Database) -> None:
     old = Old(database)
     _refuse_lie(old, {"places": EARLY_PLACES, "events": 9, "numbers": [1, 9]})
