@@ -91,6 +91,7 @@ class Renderer:
             "kind": formatting.kind,
             "platform": formatting.platform,
             "proof": formatting.proof,
+            "tone": formatting.tone,
             "listed": formatting.listed,
             "said": formatting.said,
             "shortened_note": formatting.shortened_note,
