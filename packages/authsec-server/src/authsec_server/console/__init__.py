@@ -16,7 +16,7 @@ folder of `templates/` with the same name has its templates. In such a folder, `
 | `confirm`, `impact_text` | changes that ask for confirmation; sentences about the impact |
 | `rendering`, `formatting` | templates, their filters: times, plurals, names of kinds; caching of static files |
 | `sign_in` | sign-in, one-time links, single sign-on, cookies; the refusal of `/oauth/authorize` |
-| `static/console.css`, `static/console.js` | style; script of all pages |
+| `static/css/`, `static/console.js` | the sheets of `console.css`; script of all pages |
 | `static/delegations.js`, `static/selectors.js`, `static/live.js` | new delegations, selector rows, live audit log |
 | `templates/page.html`, `templates/layout.html` | the HTML head; sidebar, top bar and breadcrumbs |
 | `templates/sign_in.html`, `templates/failure.html` | the frame of the sign-in pages; error pages |
