@@ -199,7 +199,7 @@ def test_an_agent_on_kubernetes_is_told_what_is_missing(
     for row, (key, value) in enumerate(SELECTORS.items(), start=1):
         fields |= {f"Key of selector {row}": key, f"Value of selector {row}": value}
     person.register("Kubernetes", **fields)
-    expect(person.page.get_by_text("cannot authenticate yet").first).to_be_visible()
+    expect(person.page.get_by_text("Can't authenticate").first).to_be_visible()
     for key, value in SELECTORS.items():
         expect(person.page.get_by_text(re.compile(f"{key}.*{value}")).first).to_be_visible()
     person.delegate()

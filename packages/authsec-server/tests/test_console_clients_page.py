@@ -176,7 +176,7 @@ def test_who_cannot_prove_itself_is_told_at_connect(door: TestClient) -> None:
     selectors = [{"key": "k8s:ns", "value": "production"}]
     make(door, "clients", name="Pod", platform="kubernetes", selectors=selectors)
     page = get(door, f"{LIST}/pod/connect")
-    assert "The client cannot authenticate yet" in page.text
+    assert "The client can't authenticate yet" in page.text
     assert "attestation_required" in page.text
     assert "uv run authsec keygen agent-key.pem" in codes(page)
     assert page.links["add a proof"] == f"{LIST}/pod/proofs/add"

@@ -18,6 +18,7 @@ from starlette.routing import BaseRoute
 from authsec_server.apis import service as apis
 from authsec_server.apis.model import Described, parse_action
 from authsec_server.audit import counts
+from authsec_server.console.client_status import statuses_of
 from authsec_server.console.confirm import Confirmation, Question, once, redirect_to
 from authsec_server.console.forms import Form, stored_meanwhile
 from authsec_server.console.site import Console, PageRequest
@@ -74,6 +75,7 @@ async def detail(visit: PageRequest) -> Response:
         return {
             "role": role,
             "held": held,
+            "statuses": statuses_of(tx, [each.client for each in held], visit.act.now),
             "more": following is not None,
             "uses": delegations.using(tx, [role.id], visit.act.now)[role.id],
             "meanings": apis.describing(tx, visit.act, role.actions),

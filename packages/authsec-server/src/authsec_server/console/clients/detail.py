@@ -27,6 +27,7 @@ from authsec_server.clients.model import Client, Proof, ProofKind, spiffe_id
 from authsec_server.clients.proof_status import ProofStatus, proof_status, sharing
 from authsec_server.console import charts
 from authsec_server.console.charts import Column
+from authsec_server.console.client_status import ClientStatus, status_of
 from authsec_server.console.issuers.unavailable import unavailable_among
 from authsec_server.console.site import PageRequest
 from authsec_server.db import Tx
@@ -99,6 +100,7 @@ class Overview:
     """The data of the Overview tab, read from one database snapshot."""
 
     client: Client
+    status: ClientStatus
     held: Sequence[HeldProof]
     codes: Sequence[Enrolment]
     near_misses: Mapping[str, ClosestMiss]  # by the proof's id
@@ -141,6 +143,7 @@ async def overview(visit: PageRequest) -> Response:
         seen=seen,
         silent=await unavailable_among(visit, seen.client.trusted_issuer_ids),
         client=seen.client,
+        client_status=seen.status,
         spiffe_id=spiffe_id(visit.console.settings.trust_domain, seen.client.id),
     )
 
@@ -151,6 +154,7 @@ def _overview(tx: Tx, visit: PageRequest) -> Overview:
     wanted = EventFilter(client_id=client.id, kinds=TOKEN_KINDS)
     return Overview(
         client=client,
+        status=status_of(tx, client, act.now),
         held=held(tx, client, act.now, visit.console.settings.trust_domain),
         codes=enrolment_service.open_of(tx, act, client.id),
         near_misses=closest_misses(tx, act, client),

@@ -11,6 +11,7 @@ from typing import Any
 from starlette.responses import Response
 
 from authsec_server.clients.model import Client, Proof, ProofKind
+from authsec_server.console.client_status import ClientStatus, status_of
 from authsec_server.console.clients.detail import find_client
 from authsec_server.console.forms import Form
 from authsec_server.console.issuers.unavailable import unavailable_among
@@ -42,6 +43,7 @@ class PreviewResult:
     """
 
     client: Client
+    status: ClientStatus
     outcome: Preview | Denied
     remedy: Remedy | None
     unproved: bool
@@ -69,6 +71,7 @@ async def test(visit: PageRequest) -> Response:
         "clients/test.html",
         title=tried.client.name,
         client=tried.client,
+        client_status=tried.status,
         silent=await unavailable_among(visit, tried.client.trusted_issuer_ids),
         asked=asked,
         tried=tried,
@@ -95,6 +98,7 @@ def _tried(tx: Tx, visit: PageRequest, asked: TypedRequest) -> PreviewResult:
     held, now = effective_actions(tx, visit.act, client.id, visit.console.terms), visit.act.now
     return PreviewResult(
         client=client,
+        status=status_of(tx, client, now),
         outcome=outcome,
         remedy=_remedy(outcome, asked) if isinstance(outcome, Denied) else None,
         unproved=_unproved(client, outcome, asked, now),

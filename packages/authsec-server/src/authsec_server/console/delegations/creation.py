@@ -9,6 +9,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute
 
 from authsec_server.clients.model import ProofKind
+from authsec_server.console.client_status import status_of
 from authsec_server.console.delegations import steps
 from authsec_server.console.delegations.draft import (
     ACTIONS,
@@ -183,6 +184,7 @@ def _reviewed(tx: Tx, visit: PageRequest, draft: Draft) -> dict[str, Any]:
     resolved = delegations.propose(tx, visit.act, draft.proposal(), visit.console.terms, delegation_id=NOT_YET)
     return {
         "resolved": resolved,
+        "client_status": status_of(tx, resolved.client, visit.act.now),
         "held": steps.held_already(tx, visit.act, resolved.delegation),
         "foreseen": foreseen_draft(tx, visit, resolved),
     }

@@ -20,6 +20,7 @@ from authsec_server.audit import counts
 from authsec_server.audit import service as audit
 from authsec_server.clients import service as clients
 from authsec_server.clients.model import Client
+from authsec_server.console.client_status import status_of, statuses_of
 from authsec_server.console.confirm import Confirmation, Question, once, redirect_to
 from authsec_server.console.delegations.draft import NOT_YET
 from authsec_server.console.delegations.steps import USED_WITHIN
@@ -93,6 +94,7 @@ async def listing(visit: PageRequest) -> Response:
             "rows": found,
             "narrowed": asked.narrowed,
             "following": following,
+            "statuses": statuses_of(tx, [each.client for each in found], visit.act.now),
             "uses": counts.last_uses(tx, [each.delegation.id for each in found]),
         }
 
@@ -180,6 +182,7 @@ async def detail(visit: PageRequest) -> Response:
         minted = audit.minted_under(tx, visit.act.principal, its.client_id, its.id, before=before, limit=TOKENS)
         return {
             "resolved": resolved,
+            "client_status": status_of(tx, resolved.client, visit.act.now),
             "dormant": _dormant(tx, visit, resolved),
             "meanings": apis.describing(tx, visit.act, its.actions),
             "used": counts.actions_used(tx, [its.id], visit.act.now - USED_WITHIN),
@@ -216,6 +219,7 @@ def _look(tx: Tx, visit: PageRequest) -> Question:
         ids={"delegation": resolved.delegation.id},
         shown={
             "resolved": resolved,
+            "client_status": status_of(tx, resolved.client, visit.act.now),
             "what": impact.of_delegation(tx, visit.act, reference, terms),
             "terms": terms,
         },
