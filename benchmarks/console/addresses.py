@@ -6,8 +6,10 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from urllib.parse import quote, urlencode
 
-from authsec_server.clients.model import Attention, ClientKind, Platform
+from authsec_server.clients.model import ClientKind, Platform
 from authsec_server.console.activity.query import GROUPS
+from authsec_server.console.client_status import WARNINGS
+from authsec_server.delegations.client_state import ClientState
 from authsec_server.delegations.model import DelegationSort, DelegationState, TargetType
 from one_of_each import Agent, Examples
 

@@ -101,7 +101,7 @@ class Reader:
         if not button.is_visible():
             return card.get_by_role("code").first.inner_text()
         self.hands.press(button)
-        expect(self.page.get_by_text("Copied", exact=True)).to_be_attached()
+        expect(button.get_by_text("Copied", exact=True)).to_be_visible()
         copied: str = self.page.evaluate("navigator.clipboard.readText()")
         return copied
 
