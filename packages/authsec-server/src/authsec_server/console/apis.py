@@ -18,6 +18,7 @@ from authsec_server.console.api_snippets import snippets
 from authsec_server.console.client_status import statuses_of
 from authsec_server.console.confirm import Confirmation, Question, once, redirect_to
 from authsec_server.console.forms import Form, stored_meanwhile
+from authsec_server.console.issuers.unavailable import outages
 from authsec_server.console.site import Console, PageRequest
 from authsec_server.db import Tx
 from authsec_server.delegations import effective, impact, live_tokens
@@ -57,6 +58,7 @@ async def listing(visit: PageRequest) -> Response:
 
 async def detail(visit: PageRequest) -> Response:
     """Show one API."""
+    silent = await outages(visit)
 
     def load(tx: Tx) -> dict[str, Any]:
         api = apis.get(tx, visit.act, visit.named("api"))
@@ -64,7 +66,7 @@ async def detail(visit: PageRequest) -> Response:
         return {
             "api": api,
             "callers": callers,
-            "statuses": statuses_of(tx, [each.client for each in callers], visit.act.now),
+            "statuses": statuses_of(tx, [each.client for each in callers], visit.act.now, silent),
             "followed": _followed(tx, visit, [api])[api.identifier],
             "credentials": credentials.of_api(tx, visit.act, api.slug),
         }

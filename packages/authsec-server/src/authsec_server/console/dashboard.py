@@ -5,7 +5,7 @@ Each alert has one sentence and one link; the data comes from the domain package
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
@@ -25,7 +25,7 @@ from authsec_server.clients.search import ClientFilters, Count
 from authsec_server.console.client_status import WARNINGS, statuses_of
 from authsec_server.console.delegation_graph import draw
 from authsec_server.console.formatting import plural
-from authsec_server.console.issuers.unavailable import UnavailableIssuer, unavailable_issuers
+from authsec_server.console.issuers.unavailable import UnavailableIssuer, outages, outages_among, unavailable_issuers
 from authsec_server.console.site import Console, PageRequest
 from authsec_server.db import Tx
 from authsec_server.delegations import search as delegations
@@ -63,10 +63,11 @@ async def picture(visit: PageRequest) -> Response:
 
     If the query names none of these, show the newest delegations.
     """
+    silent = await outages(visit)
 
     def look(tx: Tx) -> dict[str, Any]:
         focus, found, more = _focused(tx, visit)
-        return {"focus": focus, "more": more, **_drawn(tx, visit, found)}
+        return {"focus": focus, "more": more, **_drawn(tx, visit, found, silent)}
 
     return visit.render("dashboard/picture.html", title="Delegation diagram", **await visit.read(look))
 
@@ -86,13 +87,15 @@ def _dashboard(tx: Tx, visit: PageRequest, silent: Sequence[UnavailableIssuer]) 
         "alerts": find_alerts(tx, visit, silent, unable),
         "more": more is not None,
         "without_issuer": unable.number > 0 and not issuers.page(tx, act, limit=1)[0],
-        **_drawn(tx, visit, live),
+        **_drawn(tx, visit, live, outages_among(silent)),
     }
 
 
-def _drawn(tx: Tx, visit: PageRequest, found: Sequence[ResolvedDelegation]) -> dict[str, Any]:
+def _drawn(
+    tx: Tx, visit: PageRequest, found: Sequence[ResolvedDelegation], silent: Mapping[str, str]
+) -> dict[str, Any]:
     """Return the picture of these delegations, and the content of its table."""
-    statuses = statuses_of(tx, [each.client for each in found], visit.act.now)
+    statuses = statuses_of(tx, [each.client for each in found], visit.act.now, silent)
     drawn = draw(found, statuses, visit.console.terms.default_audience)
     return {"drawn": drawn, "resolved_delegations": found, "statuses": statuses}
 

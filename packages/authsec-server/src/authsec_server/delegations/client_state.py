@@ -30,11 +30,15 @@ def client_state(client: Client, held: Iterable[tuple[Delegation, RoleDefinition
     """Return the state of the client. `held` are the client's delegations with their current roles."""
     if not client.enabled:
         return ClientState.DISABLED
-    kinds = client.usable_proofs(now)
-    if not kinds:
+    proofs = client.usable_proofs(now)
+    if not proofs:
         return ClientState.UNPROVED
     for delegation, role in held:
         granted = not set(role.actions).isdisjoint(delegation.actions)
-        if granted and state(delegation, now) is DelegationState.LIVE and any(map(delegation.accepts, kinds)):
+        if (
+            granted
+            and state(delegation, now) is DelegationState.LIVE
+            and any(delegation.accepts(each.kind) for each in proofs)
+        ):
             return ClientState.READY
     return ClientState.UNDELEGATED

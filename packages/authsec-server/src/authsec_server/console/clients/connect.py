@@ -23,6 +23,7 @@ from authsec_server.clients.k8s_manifest import IMAGE, manifest, names_image, un
 from authsec_server.clients.model import Client, ProofKind
 from authsec_server.console.client_status import ClientStatus, status_of
 from authsec_server.console.clients.detail import find_client, home
+from authsec_server.console.issuers.unavailable import outages
 from authsec_server.console.site import PageRequest
 from authsec_server.db import Tx
 from authsec_server.delegations.effective import effective_actions
@@ -241,7 +242,8 @@ class Pods:
 
 async def connect(visit: PageRequest) -> Response:
     """Show the Connect tab."""
-    client, status, connection, codes, pods = await visit.read(lambda tx: _connection(tx, visit))
+    silent = await outages(visit)
+    client, status, connection, codes, pods = await visit.read(lambda tx: _connection(tx, visit, silent))
     return visit.render(
         "clients/connect.html",
         title=client.name,
@@ -257,9 +259,12 @@ async def connect(visit: PageRequest) -> Response:
     )
 
 
-def _connection(tx: Tx, visit: PageRequest) -> tuple[Client, ClientStatus, Connection, list[Enrolment], Pods | None]:
+def _connection(
+    tx: Tx, visit: PageRequest, silent: Mapping[str, str]
+) -> tuple[Client, ClientStatus, Connection, list[Enrolment], Pods | None]:
     client = find_client(tx, visit)
-    status, codes = status_of(tx, client, visit.act.now), enrolment_service.open_of(tx, visit.act, client.id)
+    status = status_of(tx, client, visit.act.now, silent)
+    codes = enrolment_service.open_of(tx, visit.act, client.id)
     scope, audience, resource = _use(tx, visit, client)
     connection = Connection(
         base_url=visit.console.settings.issuer,

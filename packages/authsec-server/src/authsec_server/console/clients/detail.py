@@ -28,7 +28,7 @@ from authsec_server.clients.proof_status import ProofStatus, proof_status, shari
 from authsec_server.console import charts
 from authsec_server.console.charts import Column
 from authsec_server.console.client_status import ClientStatus, status_of
-from authsec_server.console.issuers.unavailable import unavailable_among
+from authsec_server.console.issuers.unavailable import outages, unavailable_among
 from authsec_server.console.site import PageRequest
 from authsec_server.db import Tx
 from authsec_server.delegations import search as delegations
@@ -136,7 +136,8 @@ class Overview:
 
 async def overview(visit: PageRequest) -> Response:
     """Show the client's page."""
-    seen = await visit.read(lambda tx: _overview(tx, visit))
+    silent = await outages(visit)
+    seen = await visit.read(lambda tx: _overview(tx, visit, silent))
     return visit.render(
         "clients/overview.html",
         title=seen.client.name,
@@ -148,13 +149,13 @@ async def overview(visit: PageRequest) -> Response:
     )
 
 
-def _overview(tx: Tx, visit: PageRequest) -> Overview:
+def _overview(tx: Tx, visit: PageRequest, silent: Mapping[str, str]) -> Overview:
     act, terms = visit.act, visit.console.terms
     client = find_client(tx, visit)
     wanted = EventFilter(client_id=client.id, kinds=TOKEN_KINDS)
     return Overview(
         client=client,
-        status=status_of(tx, client, act.now),
+        status=status_of(tx, client, act.now, silent),
         held=held(tx, client, act.now, visit.console.settings.trust_domain),
         codes=enrolment_service.open_of(tx, act, client.id),
         near_misses=closest_misses(tx, act, client),

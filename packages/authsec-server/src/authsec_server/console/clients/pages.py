@@ -33,6 +33,7 @@ from authsec_server.console.clients.forms import (
 from authsec_server.console.clients.proofs import section_context, shown_secret
 from authsec_server.console.confirm import Confirmation, Question, once, redirect_to
 from authsec_server.console.forms import Form, stored_meanwhile
+from authsec_server.console.issuers.unavailable import outages
 from authsec_server.console.site import PageRequest
 from authsec_server.db import Tx
 from authsec_server.delegations import impact, service
@@ -83,7 +84,8 @@ async def list_context(visit: PageRequest, query: Form | None = None) -> dict[st
     asked = query or Form()
     wanted, order, cursor = read_filters(asked), asked.text("sort"), asked.text("cursor")
     sort, descending = ORDERS.get(order, (ClientSort.NAME, False))
-    listed = await visit.read(lambda tx: _listed(tx, visit, wanted, sort, descending, cursor))
+    silent = await outages(visit)
+    listed = await visit.read(lambda tx: _listed(tx, visit, wanted, sort, descending, cursor, silent))
     return {
         "listed": listed,
         "rows": listed.clients,
@@ -120,7 +122,13 @@ def read_filters(query: Form) -> ClientsQuery:
 
 
 def _listed(
-    tx: Tx, visit: PageRequest, wanted: ClientsQuery, sort: ClientSort, descending: bool, cursor: str
+    tx: Tx,
+    visit: PageRequest,
+    wanted: ClientsQuery,
+    sort: ClientSort,
+    descending: bool,
+    cursor: str,
+    silent: Mapping[str, str],
 ) -> Listed:
     act, filters, also = visit.act, wanted.filters, None
     if wanted.state:
@@ -135,7 +143,7 @@ def _listed(
         following=following,
         count=Count(number=len(found), capped=False) if all_of_them else search.count(tx, act, filters, also=also),
         owners=search.owners(tx, act),
-        statuses=statuses_of(tx, found, act.now),
+        statuses=statuses_of(tx, found, act.now, silent),
         last_tokens=counts.last_tokens(tx, ids),
     )
 

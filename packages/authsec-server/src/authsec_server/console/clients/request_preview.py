@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -14,7 +14,7 @@ from authsec_server.clients.model import Client, Proof, ProofKind
 from authsec_server.console.client_status import ClientStatus, status_of
 from authsec_server.console.clients.detail import find_client
 from authsec_server.console.forms import Form
-from authsec_server.console.issuers.unavailable import unavailable_among
+from authsec_server.console.issuers.unavailable import outages, unavailable_among
 from authsec_server.console.site import PageRequest
 from authsec_server.db import Tx
 from authsec_server.delegations.effective import effective_actions
@@ -66,7 +66,8 @@ class PreviewResult:
 async def test(visit: PageRequest) -> Response:
     """Show the form and the result. The form uses GET, because a test changes nothing."""
     asked = read_request(visit.query)
-    tried = await visit.read(lambda tx: _tried(tx, visit, asked))
+    silent = await outages(visit)
+    tried = await visit.read(lambda tx: _tried(tx, visit, asked, silent))
     return visit.render(
         "clients/test.html",
         title=tried.client.name,
@@ -84,7 +85,7 @@ def read_request(query: Form) -> TypedRequest:
     return TypedRequest(proof=query.text("proof"), scope=" ".join(query.text("scope").split()), resources=resources)
 
 
-def _tried(tx: Tx, visit: PageRequest, asked: TypedRequest) -> PreviewResult:
+def _tried(tx: Tx, visit: PageRequest, asked: TypedRequest, silent: Mapping[str, str]) -> PreviewResult:
     client = find_client(tx, visit)
     outcome = preview(
         tx,
@@ -98,7 +99,7 @@ def _tried(tx: Tx, visit: PageRequest, asked: TypedRequest) -> PreviewResult:
     held, now = effective_actions(tx, visit.act, client.id, visit.console.terms), visit.act.now
     return PreviewResult(
         client=client,
-        status=status_of(tx, client, now),
+        status=status_of(tx, client, now, silent),
         outcome=outcome,
         remedy=_remedy(outcome, asked) if isinstance(outcome, Denied) else None,
         unproved=_unproved(client, outcome, asked, now),

@@ -20,6 +20,7 @@ from authsec_server.clients.bindings import BoundProof, Users
 from authsec_server.clients.pod_token import MOUNT, projected_volume
 from authsec_server.clients.selectors import KEYS
 from authsec_server.console.client_status import ClientStatus, statuses_of
+from authsec_server.console.issuers.unavailable import outages
 from authsec_server.console.site import Console, PageRequest
 from authsec_server.db import Tx
 from authsec_server.failures import Failure, Unavailable
@@ -141,7 +142,8 @@ async def try_token(visit: PageRequest) -> Response:
     reference, token = visit.named("trusted_issuer"), visit.form.exact("token")
     trial = await run_in_threadpool(visit.console.token_explainer.try_token, visit.act, reference, token)
     ids = {each.client.id for each in trial.satisfied}
-    statuses = await visit.read(lambda tx: statuses_of(tx, clients.by_ids(tx, ids).values(), visit.act.now))
+    silent = await outages(visit)
+    statuses = await visit.read(lambda tx: statuses_of(tx, clients.by_ids(tx, ids).values(), visit.act.now, silent))
     return _token_page(visit, trial.trusted_issuer, trial, statuses)
 
 

@@ -87,9 +87,12 @@ for (const all of document.querySelectorAll("input[data-all]")) {
     const ticked = boxes().filter((box) => box.checked).length;
     all.checked = ticked > 0 && ticked === boxes().length;
     all.indeterminate = ticked > 0 && ticked < boxes().length;
+    const count = document.querySelector(`[data-count="${all.dataset.all}"]`);
+    if (count && ticked) count.textContent = `${ticked} selected`;
   };
   all.addEventListener("change", () => { for (const box of boxes()) box.checked = all.checked; });
-  document.addEventListener("change", (event) => { if (event.target.name === all.dataset.all) show(); });
+  document.addEventListener("change", (event) => { if ([all, ...boxes()].includes(event.target)) show(); });
+  all.form.addEventListener("reset", () => setTimeout(show)); // the boxes are reset after the event
   show();
 }
 
