@@ -139,6 +139,8 @@ def test_a_delegation_that_gives_no_token_says_the_way_out(door: TestClient) -> 
     for path in paths:
         assert "Helper is disabled" in get(door, path).text, path
         assert way_out(door, path) == {"Enable client": f"/console/clients/{client_id}/enable"}, path
+    send(door, f"delegations/{delegation_id}/revoke")
+    assert way_out(door, paths[0]) == {}, "to enable the client would not help"
 
 
 def test_a_delegation_whose_role_lost_its_actions_leads_to_the_role(door: TestClient) -> None:
