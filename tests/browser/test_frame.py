@@ -33,6 +33,26 @@ PAGES = (
     "/console/keys",
     "/console/apis/claims-api",
 )
+FORMS = {
+    "/console/administrators/invite": "Name",
+    "/console/administrators/keys/new": "Name",
+    "/console/apis/new": "Name",
+    "/console/apis/claims-api/credentials/new": "Name",
+    "/console/clients/claims-triage/edit": "AI Agent Name",
+    "/console/clients/onboard": "AI Agent Name",
+    "/console/issuers/new?kind=oidc": "Name",
+    "/console/roles/new": "Name",
+    "/console/activity/end-token": "The token, or its jti",
+    "/console/sign-in": "E-mail",
+}
+LISTS = {
+    "/console/clients": "Name or Client ID",
+    "/console/activity": "What",
+    "/console/delegations": "Role",
+    "/console/delegations/new": "Role",
+    "/console/clients/claims-triage/test": "Proof",
+}
+MOST_TABS = 12
 
 
 @pytest.mark.parametrize("viewport", [NARROW, WIDE], ids=["narrow", "wide"])
@@ -78,3 +98,27 @@ def test_a_double_click_sends_a_form_once(company: Any, browse: Any) -> None:
     page.evaluate("window.dispatchEvent(new Event('pageshow'))")  # somebody came back to the page
     create.click()
     assert page.evaluate("window.prevented") == [False, True, False]
+
+
+def test_somebody_types_at_once_into_a_page_that_is_one_form(company: Any, browse: Any) -> None:
+    page: Page = browse(company.url, storage_state=company.mary)
+    for way, label in FORMS.items():
+        page.goto(way)
+        expect(page.get_by_role("textbox", name=label, exact=True)).to_be_focused()
+    page.goto("/console/roles/new")
+    page.get_by_label("Name").fill("A role")
+    page.get_by_label("Actions").fill("no action")
+    page.get_by_role("button", name="Create role").click()
+    expect(page.locator("#problem")).to_be_focused()
+
+
+def test_few_presses_of_tab_lead_to_the_first_field_of_a_list(company: Any, browse: Any) -> None:
+    page: Page = browse(company.url, storage_state=company.mary)
+    for way, label in LISTS.items():
+        page.goto(way)
+        field = page.locator("main").get_by_label(label).first
+        for _ in range(MOST_TABS):
+            page.keyboard.press("Tab")
+            if field.evaluate("field => field === document.activeElement"):
+                break
+        expect(field).to_be_focused()

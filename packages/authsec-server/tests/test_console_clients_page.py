@@ -135,7 +135,7 @@ def test_requests_are_charted_with_a_table_beside(door: TestClient, opened: Hous
     page = get(door, f"{LIST}/{client_id}")
     assert '<svg class="chart"' in page.html
     assert "2 issued, 1 refused" in page.html
-    assert "Wed 25 Nov 2 1" in page.text
+    assert "2026-11-25 2 1" in page.text
 
 
 def test_connect_has_the_lines_with_this_clients_values(door: TestClient, opened: House) -> None:

@@ -11,7 +11,6 @@ from datetime import datetime, timedelta
 from itertools import groupby
 from typing import Any
 
-from markupsafe import Markup
 from starlette.responses import Response
 
 from authsec_server.audit import counts
@@ -25,8 +24,6 @@ from authsec_server.clients.binding_matching import lacks
 from authsec_server.clients.enrolment import Enrolment
 from authsec_server.clients.model import Client, Proof, ProofKind, spiffe_id
 from authsec_server.clients.proof_status import ProofStatus, proof_status, sharing
-from authsec_server.console import charts
-from authsec_server.console.charts import Column
 from authsec_server.console.client_status import ClientStatus, status_of
 from authsec_server.console.issuers.unavailable import outages, unavailable_among
 from authsec_server.console.site import PageRequest
@@ -116,19 +113,11 @@ class Overview:
         return sum(resolved.state is DelegationState.LIVE for resolved in self.resolved_delegations)
 
     @property
-    def chart(self) -> Markup:
-        """Draw the client's issued and refused tokens over time."""
-        steps = [
-            Column(label=f"{point.at:%d %b %H:%M} UTC", amounts=(point.issued, point.refused)) for point in self.points
-        ]
-        return charts.columns(steps, ("chart-good", "chart-bad"), ("issued", "refused"))
-
-    @property
     def days(self) -> Mapping[str, tuple[int, int]]:
         """Return the issued and refused tokens by day."""
         by_day: dict[str, tuple[int, int]] = {}
         for point in self.points:
-            day = f"{point.at:%a %d %b}"
+            day = f"{point.at:%Y-%m-%d}"
             issued, refused = by_day.get(day, (0, 0))
             by_day[day] = (issued + point.issued, refused + point.refused)
         return by_day
