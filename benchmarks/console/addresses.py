@@ -6,8 +6,10 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from urllib.parse import quote, urlencode
 
-from authsec_server.clients.model import Attention, ClientKind, Platform
+from authsec_server.clients.model import ClientKind, Platform
 from authsec_server.console.activity.query import GROUPS
+from authsec_server.console.client_status import WARNINGS
+from authsec_server.delegations.client_state import ClientState
 from authsec_server.delegations.model import DelegationSort, DelegationState, TargetType
 from one_of_each import Agent, Examples
 
@@ -63,14 +65,14 @@ def _clients(one: Examples) -> Iterator[str]:
         yield _at(path, text=text, sort="-created")
     yield from (_at(path, kind=kind) for kind in ClientKind)
     yield from (_at(path, platform=platform) for platform in Platform)
-    yield from (_at(path, status=status) for status in ("enabled", "disabled"))
-    yield from (_at(path, attention=attention) for attention in Attention)
+    yield from (_at(path, state=state) for state in ClientState)
+    yield from (_at(path, status="enabled", warning=warning) for warning in WARNINGS)
     yield _at(path, owner=one.busy.client.owner)
     yield _at(path, owner=NOTHING)
     yield _at(path, label="team=support")
     yield _at(path, label="team")
     yield _at(path, label="nothing=here")
-    yield _at(path, kind="mcp_server", platform="docker", status="disabled", attention="cannot_prove", sort="owner")
+    yield _at(path, kind="mcp_server", platform="docker", state="unproved", warning="secret", sort="owner")
     yield "/console/clients/onboard"
     yield _at("/console/clients/disable", client=list(one.many))
 

@@ -33,12 +33,11 @@ KEPT = 6  # windows that no test uses now
 TIMEOUT = 15_000  # milliseconds: for a machine that runs other tests beside this one
 # Chromium's own words for what is judged by `_response`, which knows whether it was a page or a part of one.
 LOADED_WITH_STATUS = "Failed to load resource: the server responded with a status"
-SERIOUS = """async (only) => {
+FINDINGS = """async (only) => {
   const which = only ? { runOnly: only } : { rules: { "target-size": { enabled: true } } };
   const { violations } = await axe.run(document, { resultTypes: ["violations"], ...which });
   const told = (id) => ({ target, failureSummary, html }) => `${id} at ${target}\\n${failureSummary}\\n${html}`;
-  const serious = violations.filter(({ impact }) => impact === "serious" || impact === "critical");
-  return serious.flatMap(({ id, nodes }) => nodes.map(told(id)));
+  return violations.flatMap(({ id, nodes }) => nodes.map(told(id)));
 }"""
 
 Axe = Callable[..., list[str]]
@@ -276,18 +275,18 @@ def company(serving: Any, sign_up: SignUp, tmp_path_factory: pytest.TempPathFact
 
 @pytest.fixture
 def axe(axe_source: str) -> Axe:
-    """`assert axe(page) == []`: what axe-core finds serious or critical on the page as it is now.
+    """`assert axe(page) == []`: what axe-core finds on the page as it is now, of any grade.
 
     `axe(page, ["color-contrast"])` asks these rules alone.
     """
 
-    def serious(page: Page, rules: list[str] | None = None) -> list[str]:
+    def findings(page: Page, rules: list[str] | None = None) -> list[str]:
         if not page.evaluate("'axe' in window"):
             page.evaluate(axe_source)  # as a debugger does: the page's own policy stays in force
-        found: list[str] = page.evaluate(SERIOUS, rules)
+        found: list[str] = page.evaluate(FINDINGS, rules)
         return found
 
-    return serious
+    return findings
 
 
 @pytest.fixture(scope="session")

@@ -13,8 +13,8 @@ from sample_company import RETIRED_CLUSTER
 
 ROUTES = console_routes()
 TOKENS = "/authsec/uflow/sdk/delegation-token"
-WIDE, NARROW = {"width": 1280, "height": 800}, {"width": 320, "height": 700}
-BETWEEN = (1024, 900, 768, 320)
+WIDE, NARROW = {"width": 1440, "height": 900}, {"width": 390, "height": 844}
+BETWEEN = (1280, 1024, 900, 768, 320)
 BRIEFLY = (320,)
 OPEN = "document.querySelectorAll('details.more').forEach(each => { each.open = true; })"
 # How much wider than the window the page is; and the tables with what is hidden of them beside the edge of their box,

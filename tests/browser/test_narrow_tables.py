@@ -17,7 +17,7 @@ HIDDEN = "box => box.scrollWidth - box.clientWidth"
 
 @pytest.fixture(scope="module")
 def clients(place: Any) -> Any:
-    """An authority with an agent whose name and owner are long, and which cannot authenticate yet."""
+    """An authority with an agent whose name and owner are long, and which can't authenticate."""
     selectors = [{"key": "k8s:ns", "value": "production"}]
     place.its.post("clients", platform="kubernetes", selectors=selectors, **LONG)
     place.its.post("clients", name="Free for All", platform="unattested")
@@ -30,9 +30,10 @@ def test_the_list_of_clients_shows_how_each_stands(clients: Any, browse: Any, wi
     page.goto("/console/clients")
     box = page.get_by_role("region", name="Clients")
     assert box.evaluate(HIDDEN) == 0
-    for row, tells in ((rows(box).first, ["Unattested"]), (rows(box).last, ["Kubernetes", "cannot authenticate yet"])):
+    free, waits = ["No delegation", "Unattested"], ["Kubernetes", "Can't authenticate"]
+    for row, tells in ((rows(box).first, free), (rows(box).last, waits)):
         row.scroll_into_view_if_needed()
-        for text in ("AI Agent", "Enabled", *tells):
+        for text in ("AI Agent", *tells):
             expect(seen(row, text)).to_be_in_viewport(ratio=1)
         expect(row.get_by_role("button", name="Copy the Client ID")).to_be_visible()
 

@@ -9,7 +9,7 @@ from playwright.sync_api import Page, expect
 
 PAGE = "/console/clients?text=a+b"
 IS_DARK = """() => {
-  const [red, green, blue] = getComputedStyle(document.body).backgroundColor.match(/\\d+/g).map(Number);
+  const [red, green, blue] = getComputedStyle(document.documentElement).backgroundColor.match(/\\d+/g).map(Number);
   return red + green + blue < 384;
 }"""
 

@@ -101,7 +101,7 @@ class Reader:
         if not button.is_visible():
             return card.get_by_role("code").first.inner_text()
         self.hands.press(button)
-        expect(self.page.get_by_text("Copied", exact=True)).to_be_attached()
+        expect(button.get_by_text("Copied", exact=True)).to_be_visible()
         copied: str = self.page.evaluate("navigator.clipboard.readText()")
         return copied
 
@@ -199,7 +199,7 @@ def test_an_agent_on_kubernetes_is_told_what_is_missing(
     for row, (key, value) in enumerate(SELECTORS.items(), start=1):
         fields |= {f"Key of selector {row}": key, f"Value of selector {row}": value}
     person.register("Kubernetes", **fields)
-    expect(person.page.get_by_text("cannot authenticate yet").first).to_be_visible()
+    expect(person.page.get_by_text("Can't authenticate").first).to_be_visible()
     for key, value in SELECTORS.items():
         expect(person.page.get_by_text(re.compile(f"{key}.*{value}")).first).to_be_visible()
     person.delegate()

@@ -85,7 +85,7 @@ def test_a_form_may_be_refused_but_a_server_must_not_fail(site: str, browse: Any
 
 def test_axe_names_the_fault_and_its_place(site: str, browse: Any, axe: Any) -> None:
     window = browse(site)
-    show(window, more="<input id=nameless>")
+    show(window, more="<nav><input id=nameless></nav>")
     assert [fault.partition("\n")[0] for fault in axe(window)] == ["label at #nameless"]
 
 

@@ -24,8 +24,8 @@ def test_a_warning_that_is_a_hint_is_amber(company: Any, browse: Any, scheme: st
     warning = page.get_by_text("If you choose none, tokens are for the shared audience")
     assert warning.evaluate(COLOUR) != page.locator("#field-amount-hint").evaluate(COLOUR)
     amber = warning.evaluate(COLOUR)
-    page.goto("/console/clients?attention=cannot_prove")
-    assert page.locator(".brief-note").first.evaluate(COLOUR) == amber
+    page.goto("/console/clients?state=unproved")
+    assert page.get_by_role("main").locator("td").get_by_text("Can't authenticate").first.evaluate(COLOUR) == amber
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)

@@ -236,7 +236,7 @@ def test_who_may_call_it_now(door: TestClient, api: str) -> None:
     over = delegate(door, "Over", "customers:read")
     door.post(f"{API}/delegations/{over['id']}/revoke")
     page = get(door, api)
-    assert "Reader Unattested Role of Reader customers:read reports:read 1 hour at most" in page.text
+    assert "Reader Ready Unattested Role of Reader customers:read reports:read 1 hour at most" in page.text
     assert page.links["1 hour at most"] == f"/console/delegations/{some['id']}"
     assert {"Other", "Anywhere", "Off", "Over"}.isdisjoint(page.links)
 
@@ -247,7 +247,7 @@ def test_a_caller_that_cannot_prove_itself_is_marked(door: TestClient, api: str)
     client = make(door, "clients", name="Pod", platform="kubernetes", selectors=selectors)["client_id"]
     what = {"target_type": "AutoGen AI agent", "max_duration": 3600, "all_actions": True, "audiences": [URL]}
     make(door, "delegations", role=role, client=client, **what)
-    assert "Pod cannot authenticate yet Support" in get(door, api).text
+    assert "Pod Can't authenticate Support" in get(door, api).text
 
 
 def test_the_shared_audience_is_pointed_out(door: TestClient) -> None:

@@ -124,8 +124,8 @@ def test_figures_lead_to_what_they_count(opened: House, door: TestClient) -> Non
     ask(door, "00000000-0000-4000-8000-000000000000")
     opened.clock.at += timedelta(minutes=1)
     page = get(door, DASHBOARD)
-    figures = re.findall(r'<a class="figure" href="(.*?)"><b>(.*?)</b>(.*?)</a>', page.html, re.DOTALL)
-    assert [(number, " ".join(words.split())) for _, number, words in figures] == [
+    figures = re.findall(r'<a class="figure" href="(.*?)"><b>(.*?)</b><span>(.*?)</span></a>', page.html, re.DOTALL)
+    assert [its[1:] for its in figures] == [
         ("2", "clients"),
         ("3", "live trust delegations"),
         ("3", "tokens issued in 24 hours"),
@@ -134,7 +134,7 @@ def test_figures_lead_to_what_they_count(opened: House, door: TestClient) -> Non
     for path, _, _ in figures:
         assert get(door, path).status == 200
     opened.clock.at += timedelta(days=2)
-    assert "<b>0</b>tokens issued in 24 hours" in get(door, DASHBOARD).html
+    assert "<b>0</b><span>tokens issued in 24 hours" in get(door, DASHBOARD).html
 
 
 def test_tokens_by_the_hour_are_drawn_and_told(opened: House, door: TestClient) -> None:
@@ -143,9 +143,9 @@ def test_tokens_by_the_hour_are_drawn_and_told(opened: House, door: TestClient) 
     ask(door, client, 2)
     opened.clock.at += timedelta(hours=3)
     page = get(door, DASHBOARD)
-    assert "<title>25 Nov 12:00 UTC: 2 issued, 0 refused</title>" in page.html
+    assert "<title>2026-11-25 12:00: 2 issued, 0 refused</title>" in page.html
     told = page.text.partition("As a table")[2]
-    assert told.startswith(" From (UTC) Issued Refused 2026-11-25 12:00 2 0")
+    assert told.startswith(" From Issued Refused 2026-11-25 12:00 2 0")
 
 
 def test_refusals_by_reason_lead_to_the_events(opened: House, door: TestClient) -> None:
@@ -182,23 +182,23 @@ def test_a_audit_log_that_nobody_seals_needs_attention(opened: House, door: Test
 
 def test_unattested_agents_need_attention(door: TestClient) -> None:
     agent(door, "Open One", "unattested")
-    assert matters(door) == {"1 unattested agent": ("bad", "/console/clients?status=enabled&attention=unattested")}
+    assert matters(door) == {"1 client: Unattested": ("bad", "/console/clients?status=enabled&warning=unattested")}
     agent(door, "Open Two", "unattested")
-    (path,) = [path for text, (_, path) in matters(door).items() if text == "2 unattested agents"]
+    (path,) = [path for text, (_, path) in matters(door).items() if text == "2 clients: Unattested"]
     agent(door)
     listed = get(door, path).text
     assert "Open One" in listed
     assert "Open Two" in listed
     assert "Night Owl" not in listed
     assert door.post(f"{API}/clients/open-one/disable").status_code == 200
-    assert "1 unattested agent" in matters(door)
+    assert "1 client: Unattested" in matters(door)
     assert "Open One" not in get(door, path).text
 
 
 def test_agents_that_cannot_prove_themselves_need_attention(door: TestClient) -> None:
     agent(door, "In a pod", "kubernetes", selectors=[{"key": "k8s:ns", "value": "production"}])
-    path = "/console/clients?status=enabled&attention=cannot_prove"
-    assert matters(door) == {"1 agent that cannot authenticate yet": ("warn", path)}
+    path = "/console/clients?state=unproved"
+    assert matters(door) == {"1 client: Can't authenticate": ("warn", path)}
     assert "In a pod" in get(door, path).text
 
 
@@ -239,8 +239,8 @@ def test_the_shared_audience_needs_attention_and_its_picture_shows_who_uses_it(d
         ("warn", f"{PICTURE}?api=authsec-api"),
     )
     shown = boxes(get(door, found[1][1]))
-    assert {"By default", "By name"} <= set(shown)
-    assert "Apart" not in shown
+    assert {"By default, Ready", "By name, Ready"} <= set(shown)
+    assert "Apart, Ready" not in shown
 
 
 def test_delegations_that_nobody_uses_need_attention(opened: House, door: TestClient) -> None:
@@ -263,17 +263,17 @@ def test_every_box_of_the_picture_leads_to_a_picture_around_it(door: TestClient)
     delegate(door, agent(door, "Second"), owner="Cem", audiences=[])
     page = get(door, DASHBOARD)
     around = boxes(page)
-    assert set(around) == {"Ann & Bob", "Cem", "Support", GRANTS, "First", "Second", AUDIENCE, SHARED}
+    assert set(around) == {"Ann & Bob", "Cem", "Support", GRANTS, "First, Ready", "Second, Ready", AUDIENCE, SHARED}
     shared = {"Support", SHARED}
-    for name in {"Ann & Bob", "First", AUDIENCE} | shared:
+    for name in {"Ann & Bob", "First, Ready", AUDIENCE} | shared:
         picture = get(door, around[name])
         assert picture.status == 200, name
-        assert {"Ann & Bob", "First"} <= set(boxes(picture)), name
-        assert ("Second" in boxes(picture)) is (name in shared), name
+        assert {"Ann & Bob", "First, Ready"} <= set(boxes(picture)), name
+        assert ("Second, Ready" in boxes(picture)) is (name in shared), name
         assert boxes(get(door, picture.links["Show all"])).keys() == around.keys()
     assert f"/console/delegations/{first}" in page.html
     assert "Owner: Ann & Bob ." in get(door, around["Ann & Bob"]).text
-    assert get(door, around["First"]).links["Open client"] == "/console/clients/first"
+    assert get(door, around["First, Ready"]).links["Open client"] == "/console/clients/first"
     assert get(door, around["Support"]).links["Open role"] == "/console/roles/support"
     assert get(door, around[AUDIENCE]).links["Open API"] == "/console/apis/customer-api"
     assert "an audience without a registered API" in get(door, around[SHARED]).text
@@ -283,7 +283,9 @@ def test_every_box_of_the_picture_leads_to_a_picture_around_it(door: TestClient)
 def test_the_picture_is_told_in_words_as_well(door: TestClient) -> None:
     delegate(door, agent(door, "Open One", "unattested"), owner="Ann", all_actions=True, actions=[])
     told = get(door, DASHBOARD).text.partition("Picture as a table Owner Role Trust delegation Agent APIs ")[2]
-    assert told.startswith(f"Ann Support customers:read, customers:write 1 hour at most Open One Unattested {AUDIENCE}")
+    assert told.startswith(
+        f"Ann Support customers:read, customers:write 1 hour at most Open One Ready Unattested {AUDIENCE}"
+    )
 
 
 def test_the_picture_marks_who_gets_no_token(door: TestClient) -> None:
@@ -297,14 +299,18 @@ def test_the_picture_marks_who_gets_no_token(door: TestClient) -> None:
     page = get(door, PICTURE)
     drawn = {title: tone for tone, title in re.findall(r'class="picture-box (\w*)"><title>(.*?)</title>', page.html)}
     assert {
-        "Able": "",
-        "In a pod, cannot authenticate yet": "warn",
-        "For All, unattested": "bad",
-        "Off, disabled: gets no token": "off",
+        "Able, Ready": "good",
+        "In a pod, Can&#39;t authenticate": "warn",
+        "For All, Ready, Unattested": "bad",
+        "Off, Disabled, Unattested": "quiet",
         "customers:read, 1 hour 30 minutes": "",
     }.items() <= drawn.items()
     told = page.text.partition("Picture as a table")[2]
-    for name, mark in (("In a pod", "cannot authenticate yet"), ("For All", "Unattested"), ("Off", "Disabled")):
+    for name, mark in (
+        ("In a pod", "Can't authenticate"),
+        ("For All", "Ready Unattested"),
+        ("Off", "Disabled Unattested"),
+    ):
         assert f"{name} {mark}" in told, name
 
 
@@ -326,12 +332,12 @@ def test_a_large_picture_shows_the_newest_and_says_so(
         delegate(door, agent(door, f"Agent {number}"), audiences=[])
         opened.clock.at += timedelta(minutes=1)
     page = get(door, DASHBOARD)
-    assert {"Agent 2", "Agent 3"} == {name for name in boxes(page) if name.startswith("Agent")}
+    assert {"Agent 2, Ready", "Agent 3, Ready"} == {name for name in boxes(page) if name.startswith("Agent")}
     assert page.links["Newest 2 of 4: show more"] == PICTURE
     for path in (PICTURE, f"{PICTURE}?api=authsec-api", f"{PICTURE}?role=support"):
         picture = get(door, path)
         assert "the newest 3." in picture.text, path
-        assert "Agent 0" not in boxes(picture), path
+        assert "Agent 0, Ready" not in boxes(picture), path
 
 
 def test_what_an_address_says_is_not_said_again(door: TestClient) -> None:

@@ -376,10 +376,10 @@ def test_what_was_never_used_is_found(opened: House, door: TestClient, role: str
     delegate(door, role, agent, max_duration=60)
     page = get(door, unused)
     assert {each for each in (used, refused, never, gone) if f"{LIST}/{each}" in page.html} == {refused, never}
-    assert page.html.count('<td data-label="Status">') == 2
+    assert page.html.count('<td data-label="State">') == 2
     assert page.form().value("state") == "unused"
     assert "Live, created more than 30 days ago, and never used" in page.text
-    assert get(door, f"{unused}&client={agent}").html.count('<td data-label="Status">') == 1
+    assert get(door, f"{unused}&client={agent}").html.count('<td data-label="State">') == 1
 
 
 def test_the_dashboard_says_what_is_there_when_nothing_is(door: TestClient) -> None:

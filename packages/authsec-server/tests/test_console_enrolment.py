@@ -51,14 +51,14 @@ def test_from_the_page_to_the_token(its: House, door: TestClient) -> None:
     assert laptop.enrols(pod, shown_code(page)).json()["expires_at"] == "2026-11-26T12:00:00Z"
     assert laptop.asks(pod).status_code == 200
     overview = get(door, f"/console/clients/{pod}")
-    for words in ("on a laptop", "Enrolled for some hours", "The machine 'ada-laptop' created this key"):
+    for words in ("Ready Laptop", "Enrolled for some hours", "The machine 'ada-laptop' created this key"):
         assert words in overview.text
     activity = get(door, "/console/activity").text
     assert "Token issued to Support on a laptop" in activity
     assert "enrolled a machine as Support" in activity
-    assert "1 agent on a laptop" in get(door, "/console").text
+    assert "1 client: Laptop" in get(door, "/console").text
     pod_of(its, "Other")
-    listed = get(door, "/console/clients?attention=enrolled")
+    listed = get(door, "/console/clients?warning=enrolled")
     assert ("Support" in listed.links, "Other" in listed.links, "1 client found" in listed.text) == (True, False, True)
 
 

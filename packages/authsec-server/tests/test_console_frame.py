@@ -9,6 +9,7 @@ from urllib.parse import urlencode
 import pytest
 from addresses import ADDRESSES, FORM, Address, Company
 from anatomy import Anatomy
+from authsec_server.console import formatting
 from authsec_server.console.site import SIDEBAR
 from pages import Page
 from starlette.testclient import TestClient
@@ -219,3 +220,9 @@ def test_what_is_no_form_is_said_on_a_page(opened: House, sent: dict[str, Any], 
     assert page.status == status
     assert said in page.text
     assert "To the dashboard" in page.links
+
+
+def test_a_state_has_one_tone_and_an_unknown_state_none() -> None:
+    assert [formatting.tone(word) for word in ("Live", "Disabled", "Can't authenticate")] == ["good", "quiet", "warn"]
+    with pytest.raises(KeyError):
+        formatting.tone("Frobnicated")

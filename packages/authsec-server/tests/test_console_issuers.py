@@ -43,7 +43,7 @@ def test_none_yet_says_what_that_means(door: TestClient) -> None:
     assert "refused with attestation_required" in page.text
     assert page.links["New trusted issuer"] == NEW
     onboard(door, "Pod", ("k8s:ns", "production"))
-    assert "Pod" in get(door, page.links["Agents that cannot authenticate"]).links
+    assert "Pod" in get(door, page.links["Agents that can't authenticate"]).links
 
 
 def test_each_kind_says_what_it_proves_and_leads_to_its_form(door: TestClient) -> None:
@@ -175,12 +175,13 @@ def test_agents_that_wait_are_bound_by_one_press(door: TestClient) -> None:
 )
 def test_before_it_is_turned_off_or_away_it_says_who_is_kept_out(door: TestClient, turn: str, after: str) -> None:
     register(door)
-    onboard(door, "Pod", ("k8s:ns", "production"))
+    pod = onboard(door, "Pod", ("k8s:ns", "production"))
     page = get(door, f"{PAGE}/production/{turn}")
     assert "1 proof of 1 client stops working" in page.text
     assert "These clients have no other proof and get no new token: Pod." in page.text
     assert after in page.form().send().follow().text
-    assert "cannot authenticate" in get(door, "/console/clients?attention=cannot_prove").text
+    assert "Can't authenticate" in get(door, f"/console/clients/{pod['client_id']}").text
+    assert "Pod" in get(door, "/console/clients?state=unproved").links
 
 
 def test_what_is_disabled_is_enabled_again(door: TestClient) -> None:

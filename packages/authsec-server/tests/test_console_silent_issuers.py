@@ -14,6 +14,7 @@ from pages import get, post
 from trusted_issuers import agent, shows, trust
 from workload_evidence import kubernetes
 
+API = "/authsec/api/v1"
 SELECTORS = (("k8s:ns", "production"), ("k8s:sa", "customer-support-sa"))
 
 
@@ -64,6 +65,23 @@ def test_keys_that_cannot_be_had_show_too_and_only_where_somebody_rests_on_them(
     assert f"{said}: 1 client that depends on it gets 503" in get(door, "/console").text
     assert said in get(door, f"/console/clients/{client_id}").text
     assert said not in get(door, f"/console/clients/{other}").text
+
+
+def test_a_client_of_an_unavailable_issuer_is_green_on_no_page(house: Callable[..., Any]) -> None:
+    its, issuer = house(local_operator=True), kubernetes("production")
+    trust(its, issuer, keys_from="url", keys_url="https://127.0.0.1:1/jwks", given_keys=None)
+    door, client_id = its.door(), agent(its, issuer, *SELECTORS)
+    home = f"/console/clients/{client_id}"
+    (delegation,) = door.get(f"{API}/delegations?client={client_id}").json()["items"]
+    pages = [home, f"{home}/connect", f"{home}/test", "/console/clients", "/console/delegations", "/console/picture"]
+    pages += [f"/console/delegations/{delegation['id']}", f"/console/roles/{delegation['role']['slug']}", "/console"]
+    ready = '<span class="badge good" title="The client can get tokens.">Ready</span>'
+    assert all(ready in get(door, page).html for page in pages)
+    assert shows(its, client_id, issuer.token(), door=door).status_code == 503
+    unable = '<span class="badge warn" title="The keys of production are unavailable.">Can&#39;t authenticate</span>'
+    for page in pages:
+        seen = get(door, page).html
+        assert (ready in seen, unable in seen) == (False, True), page
 
 
 def test_a_look_up_of_pods_that_fails_concerns_those_who_need_it(house: Callable[..., Any], server: ApiServer) -> None:

@@ -119,7 +119,7 @@ def send(door: TestClient, *rows: tuple[str, str], trusted_issuer: str = "") -> 
 
 def test_what_is_said_while_typing_is_what_becomes_of_it(door: TestClient) -> None:
     waits = typing(door, *TYPED)
-    assert "The client cannot authenticate yet" in waits["outlook"]
+    assert "The client can&#39;t authenticate yet" in waits["outlook"]
     assert "/console/issuers/new?kind=kubernetes" in waits["outlook"]
     assert [each["tone"] for each in waits["rows"]] == ["hint warn-text"] * 3
 

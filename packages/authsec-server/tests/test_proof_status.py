@@ -45,7 +45,7 @@ def client(*proofs: Proof) -> Client:
         (
             ProofKind.SELECTORS,
             ProofState.CANNOT_PROVE,
-            "Cannot authenticate yet",
+            "Can't authenticate yet",
             "This proof has no trusted issuer yet.",
         ),
         (ProofKind.SECRET, ProofState.WEAK, "Weak: a secret", ""),

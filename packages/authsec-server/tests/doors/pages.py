@@ -25,6 +25,7 @@ class Page(HTMLParser):
         self.forms: list[Form] = []
         self._client, self._words, self._open = client, [], []
         self._link, self._select, self._area = "", "", ""
+        self._goes_on = False  # the next words are the rest of an id
         self.feed(self.html)
 
     @property
@@ -49,6 +50,7 @@ class Page(HTMLParser):
             self._open.append(tag)
         if tag == "form":
             self.forms.append(Form(its.get("action", "") or self.path, its.get("method", "get"), self._client))
+        self._goes_on = its.get("class") == "rest"
         if tag == "a":
             self._link = its.get("href", "")
         if self.forms and "form" in self._open:
@@ -67,6 +69,8 @@ class Page(HTMLParser):
     def handle_data(self, data: str) -> None:
         if UNSEEN & set(self._open):
             return
+        if self._goes_on:
+            data = self._words.pop() + data
         self._words.append(data)
         if self._link and data.strip():
             self.links.setdefault(data.strip(), self._link)

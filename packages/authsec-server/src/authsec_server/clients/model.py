@@ -195,6 +195,14 @@ class Client:
         """Return whether the client has an unexpired key that a machine enrolled."""
         return any(proof.kind is ProofKind.ENROLLED_KEY and proof.is_valid(now) for proof in self.proofs)
 
+    def usable_proofs(self, now: datetime) -> tuple[Proof, ...]:
+        """Return the client's valid proofs that a token request can use."""
+        return tuple(
+            proof
+            for proof in self.proofs
+            if proof.is_valid(now) and (proof.checkable or proof.kind is ProofKind.UNATTESTED)
+        )
+
     def can_prove_itself(self, now: datetime) -> bool:
         """Return whether the client has a valid proof that this authority can check.
 

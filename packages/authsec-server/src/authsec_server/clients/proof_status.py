@@ -150,7 +150,7 @@ def _with_trusted_issuer(proof: Proof, trusted_issuer: TrustedIssuer) -> ProofSt
     if never:  # the trusted issuer was edited after the proof was added
         return ProofStatus(
             state=ProofState.CANNOT_PROVE,
-            heading="Cannot authenticate",
+            heading="Can't authenticate",
             explanation=f"{name} is not set up to prove {never}. All selectors of a proof must be proved.",
             missing=what_proves([never], trusted_issuer),
             selectors=shown,
@@ -166,7 +166,7 @@ def _with_trusted_issuer(proof: Proof, trusted_issuer: TrustedIssuer) -> ProofSt
     if not proof.trusted_issuer_enabled:  # an edit of the enabled issuer made the proof invalid
         return ProofStatus(
             state=ProofState.CANNOT_PROVE,
-            heading="Cannot authenticate",
+            heading="Can't authenticate",
             explanation=f"{name} was edited after this proof was added, and can no longer prove the workload of "
             "this proof.",
             missing="Add a proof with a trusted issuer that can prove the workload, and remove this proof.",
@@ -184,7 +184,7 @@ def _without_trusted_issuer(proof: Proof) -> ProofStatus:
     platform = platform_of(proof)
     return ProofStatus(
         state=ProofState.CANNOT_PROVE,
-        heading="Cannot authenticate yet",
+        heading="Can't authenticate yet",
         explanation=f"Selectors of {platform.shown} need a trusted issuer that can prove them.",
         missing=f"This proof has no trusted issuer yet. {what_fits(platform)}. Until then, the agent can use a key "
         "pair to get tokens.",

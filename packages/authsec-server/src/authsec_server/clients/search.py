@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import binascii
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -13,7 +13,7 @@ from sqlalchemy import Column, ColumnElement, Connection, Select, and_, false, f
 
 from authsec_server import naming
 from authsec_server.clients import store
-from authsec_server.clients.model import Attention, Client, ClientKind, Platform, ProofKind
+from authsec_server.clients.model import CHECKED, Attention, Client, ClientKind, Platform, ProofKind
 from authsec_server.clients.store import client_labels, clients, proofs
 from authsec_server.db import Tx
 from authsec_server.db.matching import in_batches, unheard_of
@@ -38,6 +38,7 @@ class ClientFilters:
 
     `text` matches a part of the name or slug, or the beginning of the client_id. `owner` is the whole name of
     the owner. `text` and `owner` ignore case. `label` is `name=value`, or a name alone for any value.
+    `can_authenticate` matches clients with a valid proof, and unattested clients.
     """
 
     text: str = ""
@@ -47,6 +48,11 @@ class ClientFilters:
     owner: str = ""
     label: str = ""
     attention: Attention | None = None
+    can_authenticate: bool | None = None
+
+
+IdCondition = Callable[[ColumnElement[str]], ColumnElement[bool]]
+"""A filter that another package makes: a condition on the column with the client_id."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,6 +124,7 @@ def page_of(
     act: Act,
     filters: ClientFilters = ALL,
     *,
+    also: IdCondition | None = None,
     sort: ClientSort = ClientSort.NAME,
     descending: bool = False,
     cursor: str = "",
@@ -131,7 +138,7 @@ def page_of(
     act.principal.require(Role.VIEWER)
     limit = max(1, min(limit, MAX_PAGE))
     columns = _ORDERS[sort]
-    wanted = select(clients.c.id).where(*_conditions(tx.connection, filters, act.now)).limit(limit + 1)
+    wanted = select(clients.c.id).where(*_conditions(tx.connection, filters, act.now, also)).limit(limit + 1)
     if cursor:
         here = tuple_(*columns)
         after = zip(read_cursor(sort, cursor), columns, strict=True)
@@ -144,13 +151,18 @@ def page_of(
     return found, write_cursor(sort, position(found[-1], sort)) if len(ids) > limit else None
 
 
-def count(tx: Tx, act: Act, filters: ClientFilters = ALL) -> Count:
+def count(tx: Tx, act: Act, filters: ClientFilters = ALL, *, also: IdCondition | None = None) -> Count:
     """Count the matching clients. The result counts at most 10,000 clients, and says whether there are more."""
     act.principal.require(Role.VIEWER)
-    if filters.label and filters == ClientFilters(label=filters.label) and not unheard_of(filters.label):
+    if (
+        also is None
+        and filters.label
+        and filters == ClientFilters(label=filters.label)
+        and not unheard_of(filters.label)
+    ):
         matching = _holders(filters.label)  # no other table is needed
     else:
-        matching = select(clients.c.id).where(*_conditions(tx.connection, filters, act.now))
+        matching = select(clients.c.id).where(*_conditions(tx.connection, filters, act.now, also))
     number = _counted(tx.connection, matching, MAX_COUNTED + 1)
     return Count(number=min(number, MAX_COUNTED), capped=number > MAX_COUNTED)
 
@@ -184,6 +196,18 @@ def ids_matching(text: str) -> Select[tuple[str]]:
     return select(clients.c.id).where(_matches(text))
 
 
+def usable_proofs(now: datetime) -> Select[tuple[str, str]]:
+    """Return a subquery for client_id and kind of each valid proof that a token request can use.
+
+    Other packages call this function. See `Client.usable_proofs`.
+    """
+    its = proofs.c
+    proved = and_(its.kind == ProofKind.SELECTORS, its.trusted_issuer_id.is_not(None), its.trusted_issuer_enabled)
+    is_valid = or_(its.expires_at.is_(None), its.expires_at > now)
+    usable = or_(its.kind.in_([*CHECKED, ProofKind.UNATTESTED]), proved)
+    return select(its.client_id, its.kind).where(is_valid, usable)
+
+
 def by_slugs(tx: Tx, slugs: Collection[str]) -> dict[str, Client]:
     """Return the clients with these slugs, by slug. Unknown slugs are left out.
 
@@ -196,7 +220,9 @@ def by_slugs(tx: Tx, slugs: Collection[str]) -> dict[str, Client]:
     return found
 
 
-def _conditions(connection: Connection, filters: ClientFilters, now: datetime) -> Iterator[ColumnElement[bool]]:
+def _conditions(
+    connection: Connection, filters: ClientFilters, now: datetime, also: IdCondition | None = None
+) -> Iterator[ColumnElement[bool]]:
     if unheard_of(filters.owner + filters.label):
         yield false()
         return
@@ -212,8 +238,17 @@ def _conditions(connection: Connection, filters: ClientFilters, now: datetime) -
         yield clients.c.sort_owner == folded(filters.owner)
     if filters.label:
         yield _labelled(connection, filters.label)
+    yield from _of_state(filters, now, also)
+
+
+def _of_state(filters: ClientFilters, now: datetime, also: IdCondition | None) -> Iterator[ColumnElement[bool]]:
     if filters.attention:
         yield _needs(filters.attention, now)
+    if filters.can_authenticate is not None:
+        unable = _needs(Attention.CANNOT_PROVE, now)
+        yield ~unable if filters.can_authenticate else unable
+    if also is not None:
+        yield also(clients.c.id)
 
 
 def _matches(text: str) -> ColumnElement[bool]:

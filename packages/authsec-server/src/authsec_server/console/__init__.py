@@ -14,15 +14,17 @@ folder of `templates/` with the same name has its templates. In such a folder, `
 | `addresses` | paths that other modules need; the check for plain http |
 | `forms` | read forms, queries, typed times; the stored values to show beside an outdated edit |
 | `confirm`, `impact_text` | changes that ask for confirmation; sentences about the impact |
+| `client_status` | the badges of a client: its state and its warnings |
 | `rendering`, `formatting` | templates, their filters: times, plurals, names of kinds; caching of static files |
 | `sign_in` | sign-in, one-time links, single sign-on, cookies; the refusal of `/oauth/authorize` |
-| `static/console.css`, `static/console.js` | style; script of all pages |
+| `static/css/`, `static/console.js` | the sheets of `console.css`; script of all pages |
 | `static/delegations.js`, `static/selectors.js`, `static/live.js` | new delegations, selector rows, live audit log |
 | `templates/page.html`, `templates/layout.html` | the HTML head; sidebar, top bar and breadcrumbs |
 | `templates/sign_in.html`, `templates/failure.html` | the frame of the sign-in pages; error pages |
 | `templates/list.html`, `templates/confirm.html` | the parts that all lists have; the parts of all confirmations |
 | `templates/parts.html`, `templates/symbols.html` | inputs, alerts, badges, copy buttons; icons |
 | `templates/clients/frame.html` | name and tabs of every page of one client |
+| `templates/clients/state.html` | the badges of a client on every page; the alert about a client that gets no token |
 | `templates/clients/proof_fields.html` | the inputs of a proof, for a new client and for a further proof |
 | `templates/delegations/new/step.html` | the parts that all four steps of a new delegation have |
 | `activity/` | the audit log, its live stream and downloads; revoking one token |

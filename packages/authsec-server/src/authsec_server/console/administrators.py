@@ -16,6 +16,7 @@ from starlette.routing import BaseRoute
 from authsec_server.accounts import admin_keys, administrators, sessions
 from authsec_server.accounts.model.administrators import Administrator, NewLink
 from authsec_server.audit import service as audit
+from authsec_server.console.client_status import statuses_of
 from authsec_server.console.confirm import Confirmation, Question, once, redirect_to
 from authsec_server.console.forms import stored_meanwhile
 from authsec_server.console.site import Console, Page, PageRequest
@@ -238,6 +239,7 @@ def _revocation(path: str, find: Callable[[Tx, Act, str], GrantsPage]) -> Confir
         page, also = find(tx, visit.act, visit.named("principal")), _also_changed_since(visit)
         given, terms, now = grants_of(tx, visit.act, page.grantor), visit.console.terms, visit.act.now
         given = given.with_changed() if also else given
+        held, changed = (resolve_all(tx, each, terms, now) for each in (given.held, given.changed_since))
         return Question(
             name=page.name,
             trail=page.trail,
@@ -245,8 +247,9 @@ def _revocation(path: str, find: Callable[[Tx, Act, str], GrantsPage]) -> Confir
             possible=bool(given.held),
             shown={
                 "page": page,
-                "held": resolve_all(tx, given.held, terms, now),
-                "changed_since": resolve_all(tx, given.changed_since, terms, now),
+                "held": held,
+                "changed_since": changed,
+                "statuses": statuses_of(tx, [each.client for each in (*held, *changed)], now),
                 "also": also,
                 "what": impact.of_many(tx, visit.act, given.held, terms),
             },

@@ -15,12 +15,13 @@ from authsec_server.apis import credentials
 from authsec_server.apis import service as apis
 from authsec_server.apis.model import EDITABLE, MAX_ACTIONS, Action, Api, ApiKind, Credential
 from authsec_server.console.api_snippets import snippets
+from authsec_server.console.client_status import statuses_of
 from authsec_server.console.confirm import Confirmation, Question, once, redirect_to
 from authsec_server.console.forms import Form, stored_meanwhile
+from authsec_server.console.issuers.unavailable import outages
 from authsec_server.console.site import Console, PageRequest
 from authsec_server.db import Tx
 from authsec_server.delegations import effective, impact, live_tokens
-from authsec_server.delegations.effective import ApiCaller
 from authsec_server.delegations.live_tokens import TokensAtApi
 from authsec_server.failures import Conflict, Failure, Invalid, Outdated
 from authsec_server.keys.model import Algorithm
@@ -57,23 +58,28 @@ async def listing(visit: PageRequest) -> Response:
 
 async def detail(visit: PageRequest) -> Response:
     """Show one API."""
+    silent = await outages(visit)
 
-    def load(tx: Tx) -> tuple[Api, list[ApiCaller], dict[str, TokensAtApi], list[Credential]]:
+    def load(tx: Tx) -> dict[str, Any]:
         api = apis.get(tx, visit.act, visit.named("api"))
-        allowed = effective.callers_of(tx, visit.act, api, visit.console.terms, limit=SHOWN)
-        return api, allowed, _followed(tx, visit, [api]), credentials.of_api(tx, visit.act, api.slug)
+        callers = effective.callers_of(tx, visit.act, api, visit.console.terms, limit=SHOWN)
+        return {
+            "api": api,
+            "callers": callers,
+            "statuses": statuses_of(tx, [each.client for each in callers], visit.act.now, silent),
+            "followed": _followed(tx, visit, [api])[api.identifier],
+            "credentials": credentials.of_api(tx, visit.act, api.slug),
+        }
 
-    api, allowed, followed, held = await visit.read(load)
+    seen = await visit.read(load)
+    api = seen["api"]
     return visit.render(
         "apis/detail.html",
         title=api.name,
-        api=api,
-        callers=allowed,
-        followed=followed[api.identifier],
         shown=SHOWN,
-        credentials=held,
         shared=api.identifier == visit.console.terms.default_audience,
         snippets=snippets(visit.console.settings.issuer, api),
+        **seen,
     )
 
 

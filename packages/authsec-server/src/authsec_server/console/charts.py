@@ -1,14 +1,13 @@
 """Bar charts over time, drawn by the server as SVG without a script.
 
-Hovering over a bar shows the bar's numbers. The chart also shows its highest number, and the start of its
-first and last time step. Screen readers skip the chart (`aria-hidden`), because a table beside the chart
-has the same numbers.
+Hovering over a bar shows the bar's numbers. Screen readers skip the chart (`aria-hidden`), because a table beside the
+chart has the same numbers. All times are in UTC; the sidebar says so once.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime, timedelta
 
 from markupsafe import Markup
 
@@ -16,24 +15,10 @@ from authsec_server.audit.counts import Point
 
 WIDTH, HEIGHT = 720, 120
 TOKENS: Mapping[str, str] = {"issued": "chart-good", "refused": "chart-bad"}
-_GAP, _TOP = 2, 4
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Column:
-    """One time step of a chart: its label, and one amount for each series, from the bottom up."""
-
-    label: str
-    amounts: tuple[int, ...]
-
-
-def tokens(points: Sequence[Point], shown: Sequence[str] = tuple(TOKENS)) -> Markup:
-    """Draw the tokens over time. `shown` selects the series: issued, refused or both."""
-    steps = [
-        Column(label=f"{point.at:%d %b %H:%M} UTC", amounts=tuple(getattr(point, name) for name in shown))
-        for point in points
-    ]
-    return columns(steps, [TOKENS[name] for name in shown], shown)
+_GAP, _TOP = 2, 6
+_HOUR, _DAY = timedelta(hours=1), timedelta(days=1)
+_MOST_TICKS = 8
+_STEPS = (*(_HOUR * hours for hours in (1, 3, 6, 12)), *(_DAY * days for days in (1, 2, 7, 14, 30, 90, 365)))
 
 
 def any_in(points: Sequence[Point], shown: Sequence[str] = tuple(TOKENS)) -> bool:
@@ -41,46 +26,69 @@ def any_in(points: Sequence[Point], shown: Sequence[str] = tuple(TOKENS)) -> boo
     return any(getattr(point, name) for point in points for name in shown)
 
 
-def columns(steps: Sequence[Column], classes: Sequence[str], names: Sequence[str]) -> Markup:
-    """Draw stacked columns.
-
-    `classes` are the CSS classes of the series. `names` are the names of the series in the hover text.
-    """
-    highest = max((sum(step.amounts) for step in steps), default=0) or 1
-    width = WIDTH / max(len(steps), 1)
-    drawn = Markup("").join(_column(i, step, width, highest, classes, names) for i, step in enumerate(steps))
+def tokens(points: Sequence[Point], shown: Sequence[str] = tuple(TOKENS)) -> Markup:
+    """Draw the tokens over time as stacked columns. `shown` selects the series: issued, refused or both."""
+    top = scale(max(sum(getattr(point, name) for name in shown) for point in points))
+    width = WIDTH / len(points)
+    drawn = Markup("").join(_column(i, point, width, top, shown) for i, point in enumerate(points))
+    labels = Markup("").join(
+        Markup('<text x="{:.2f}%" y="12">{}</text>').format(place * 100, label) for place, label in ticks(points)
+    )
     return Markup(
-        '<div class="chart-frame" aria-hidden="true"><p class="chart-top">{top}</p>'
+        '<div class="chart-frame" aria-hidden="true">'
+        '<p class="chart-scale"><span>{top:,}</span><span>{half:,}</span><span>0</span></p>'
         '<svg class="chart" viewBox="0 0 {w} {h}" preserveAspectRatio="none" aria-hidden="true" focusable="false">'
-        '<line class="chart-scale" x1="0" x2="{w}" y1="{scale}" y2="{scale}"/>'
+        '<line class="chart-line" x1="0" x2="{w}" y1="{y_top}" y2="{y_top}"/>'
+        '<line class="chart-line" x1="0" x2="{w}" y1="{y_half}" y2="{y_half}"/>'
         '<line class="chart-base" x1="0" x2="{w}" y1="{h}" y2="{h}"/>{drawn}</svg>'
-        '<p class="chart-times"><span>{first}</span><span>{last}</span></p></div>'
+        '<svg class="chart-times" aria-hidden="true" focusable="false">{labels}</svg></div>'
     ).format(
         w=WIDTH,
         h=HEIGHT,
-        scale=_TOP,
+        y_top=_TOP,
+        y_half=(HEIGHT + _TOP) // 2,
         drawn=drawn,
-        top=f"{highest:,}",
-        first=steps[0].label if steps else "",
-        last=steps[-1].label if steps else "",
+        labels=labels,
+        top=top,
+        half=top // 2,
     )
 
 
-def _column(
-    index: int, step: Column, width: float, highest: int, classes: Sequence[str], names: Sequence[str]
-) -> Markup:
-    told = ", ".join(f"{amount:,} {name}" for amount, name in zip(step.amounts, names, strict=True))
-    bars, top = Markup(""), float(HEIGHT)
-    for amount, css in zip(step.amounts, classes, strict=True):
-        height = max(amount / highest * (HEIGHT - _TOP), 1.5 if amount else 0)  # keeps a small amount visible
-        top -= height
+def scale(highest: int) -> int:
+    """Return the highest number of the axis: an even number with at most two digits other than zero.
+
+    So the half of the number is whole, too.
+    """
+    unit: int = 2 * 10 ** max(len(str(highest)) - 2, 0)
+    return max(-(-highest // unit), 1) * unit
+
+
+def ticks(points: Sequence[Point]) -> Iterator[tuple[float, str]]:
+    """Yield the place of each tick, from 0 to 1, and its label: the date at midnight, else the hour."""
+    start = points[0].at
+    span = (points[-1].at - start) * len(points) / max(len(points) - 1, 1) or _HOUR
+    step = next((step for step in _STEPS if span <= step * _MOST_TICKS), _STEPS[-1])
+    midnight = datetime(start.year, start.month, start.day, tzinfo=start.tzinfo)
+    at = midnight + -(-(start - midnight) // step) * step
+    while at < start + span:
+        yield (at - start) / span, f"{at:%H:%M}" if at.hour else f"{at:%m-%d}"
+        at += step
+
+
+def _column(index: int, point: Point, width: float, top: int, shown: Sequence[str]) -> Markup:
+    told = ", ".join(f"{getattr(point, name):,} {name}" for name in shown)
+    bars, y = Markup(""), float(HEIGHT)
+    for name in shown:
+        amount = getattr(point, name)
+        height = max(amount / top * (HEIGHT - _TOP), 1.5 if amount else 0)  # keeps a small amount visible
+        y -= height
         bars += Markup('<rect class="{}" x="{:.1f}" y="{:.1f}" width="{:.1f}" height="{:.1f}"/>').format(
-            css, index * width + _GAP / 2, top, max(width - _GAP, 1), height
+            TOKENS[name], index * width + _GAP / 2, y, max(width - _GAP, 1), height
         )
     hover = Markup('<rect class="chart-hover" x="{:.1f}" y="0" width="{:.1f}" height="{}"/>').format(
         index * width, width, HEIGHT
     )
-    return Markup("<g><title>{}: {}</title>{}{}</g>").format(step.label, told, hover, bars)
+    return Markup("<g><title>{:%Y-%m-%d %H:%M}: {}</title>{}{}</g>").format(point.at, told, hover, bars)
 
 
 def bar(share: float) -> Markup:

@@ -5,7 +5,7 @@ Each alert has one sentence and one link; the data comes from the domain package
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
@@ -21,13 +21,15 @@ from authsec_server.clients import bindings
 from authsec_server.clients import search as clients
 from authsec_server.clients import service as clients_service
 from authsec_server.clients.model import Attention
-from authsec_server.clients.search import ClientFilters
+from authsec_server.clients.search import ClientFilters, Count
+from authsec_server.console.client_status import WARNINGS, statuses_of
 from authsec_server.console.delegation_graph import draw
 from authsec_server.console.formatting import plural
-from authsec_server.console.issuers.unavailable import UnavailableIssuer, unavailable_issuers
+from authsec_server.console.issuers.unavailable import UnavailableIssuer, outages, outages_among, unavailable_issuers
 from authsec_server.console.site import Console, PageRequest
 from authsec_server.db import Tx
 from authsec_server.delegations import search as delegations
+from authsec_server.delegations.client_state import ClientState
 from authsec_server.delegations.model import (
     UNUSED_FOR,
     DelegationFilters,
@@ -61,22 +63,20 @@ async def picture(visit: PageRequest) -> Response:
 
     If the query names none of these, show the newest delegations.
     """
-    focus, resolved_delegations, more = await visit.read(lambda tx: _focused(tx, visit))
-    drawn = draw(resolved_delegations, visit.console.terms.default_audience, visit.act.now)
-    return visit.render(
-        "dashboard/picture.html",
-        title="Delegation diagram",
-        focus=focus,
-        resolved_delegations=resolved_delegations,
-        drawn=drawn,
-        more=more,
-    )
+    silent = await outages(visit)
+
+    def look(tx: Tx) -> dict[str, Any]:
+        focus, found, more = _focused(tx, visit)
+        return {"focus": focus, "more": more, **_drawn(tx, visit, found, silent)}
+
+    return visit.render("dashboard/picture.html", title="Delegation diagram", **await visit.read(look))
 
 
 def _dashboard(tx: Tx, visit: PageRequest, silent: Sequence[UnavailableIssuer]) -> dict[str, Any]:
     act, now, terms = visit.act, visit.act.now, visit.console.terms
     day = now - timedelta(days=1)
     live, more = delegations.page(tx, act, terms, DelegationFilters(state=DelegationState.LIVE), limit=IN_THE_PICTURE)
+    unable = clients.count(tx, act, ClientFilters(enabled=True, can_authenticate=False))
     return {
         "clients": clients.count(tx, act, ClientFilters()),
         "tally": delegations.tally(tx, act, now),
@@ -84,18 +84,20 @@ def _dashboard(tx: Tx, visit: PageRequest, silent: Sequence[UnavailableIssuer]) 
         "points": counts.series(tx, now - timedelta(hours=HOURS), now, timedelta(hours=1)),
         "hours": HOURS,
         "reasons": counts.refusals_by_reason(tx, day, now),
-        "alerts": find_alerts(tx, visit, silent),
-        "resolved_delegations": live,
+        "alerts": find_alerts(tx, visit, silent, unable),
         "more": more is not None,
-        "without_issuer": _without_issuer(tx, visit),
-        "drawn": draw(live, terms.default_audience, now),
+        "without_issuer": unable.number > 0 and not issuers.page(tx, act, limit=1)[0],
+        **_drawn(tx, visit, live, outages_among(silent)),
     }
 
 
-def _without_issuer(tx: Tx, visit: PageRequest) -> bool:
-    """Whether some clients cannot authenticate, and no trusted issuer is registered."""
-    waiting = ClientFilters(attention=Attention.CANNOT_PROVE, enabled=True)
-    return clients.count(tx, visit.act, waiting).number > 0 and not issuers.page(tx, visit.act, limit=1)[0]
+def _drawn(
+    tx: Tx, visit: PageRequest, found: Sequence[ResolvedDelegation], silent: Mapping[str, str]
+) -> dict[str, Any]:
+    """Return the picture of these delegations, and the content of its table."""
+    statuses = statuses_of(tx, [each.client for each in found], visit.act.now, silent)
+    drawn = draw(found, statuses, visit.console.terms.default_audience)
+    return {"drawn": drawn, "resolved_delegations": found, "statuses": statuses}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,11 +146,11 @@ SOON = timedelta(days=7)
 LOOKED_AT = 200
 REPEATED = 10
 
-_ATTENTION = "/console/clients?status=enabled&attention="
-_WEAK = (
-    (Attention.SECRET, "with a secret", "Anybody who has read the secret can use it until it is rotated."),
-    (Attention.ENROLLED, "on a laptop", "An enrolled laptop can act as the agent for some hours."),
-)
+_WARNING = "/console/clients?status=enabled&warning="
+_WEAK = {
+    Attention.SECRET: "Anybody who has read the secret can use it until it is rotated.",
+    Attention.ENROLLED: "An enrolled laptop can act as the agent for some hours.",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -161,12 +163,16 @@ class Alert:
     more: str = ""
 
 
-def find_alerts(tx: Tx, visit: PageRequest, silent: Sequence[UnavailableIssuer]) -> list[Alert]:
-    """Return the alerts, the most severe first. `silent` are the trusted issuers that are unavailable."""
+def find_alerts(tx: Tx, visit: PageRequest, silent: Sequence[UnavailableIssuer], unable: Count) -> list[Alert]:
+    """Return the alerts, the most severe first.
+
+    `silent` are the trusted issuers that are unavailable. `unable` is the number of enabled clients that cannot
+    authenticate.
+    """
     return [
         *_sealing(tx, visit),
         *_outages(tx, visit, silent),
-        *_clients(tx, visit),
+        *_clients(tx, visit, unable),
         *_weak(tx, visit),
         *_refusals(tx, visit),
         *_ending(tx, visit),
@@ -198,31 +204,34 @@ def _outages(tx: Tx, visit: PageRequest, silent: Sequence[UnavailableIssuer]) ->
             )
 
 
-def _clients(tx: Tx, visit: PageRequest) -> Iterator[Alert]:
+def _clients(tx: Tx, visit: PageRequest, unable: Count) -> Iterator[Alert]:
     unattested = clients.count(tx, visit.act, ClientFilters(attention=Attention.UNATTESTED, enabled=True))
     if unattested.number:
         yield Alert(
             tone="bad",
-            text=f"{unattested} unattested {'agent' if unattested.number == 1 else 'agents'}",
-            path=f"{_ATTENTION}unattested",
-            more="Anybody who knows the Client ID of such an agent can get its tokens.",
+            text=_in_words(unattested, WARNINGS[Attention.UNATTESTED]),
+            path=f"{_WARNING}{Attention.UNATTESTED}",
+            more="Anybody who knows the Client ID of such a client can get its tokens.",
         )
-    unable = clients.count(tx, visit.act, ClientFilters(attention=Attention.CANNOT_PROVE, enabled=True))
     if unable.number:
         yield Alert(
             tone="warn",
-            text=f"{unable} {'agent' if unable.number == 1 else 'agents'} that cannot authenticate yet",
-            path=f"{_ATTENTION}cannot_prove",
-            more="Without a trusted issuer or a key pair, an agent gets no token.",
+            text=_in_words(unable, ClientState.UNPROVED.shown),
+            path=f"/console/clients?state={ClientState.UNPROVED}",
+            more="Without a trusted issuer or a key pair, a client gets no token.",
         )
 
 
 def _weak(tx: Tx, visit: PageRequest) -> Iterator[Alert]:
-    for attention, words, more in _WEAK:
+    for attention, more in _WEAK.items():
         found = clients.count(tx, visit.act, ClientFilters(attention=attention, enabled=True))
         if found.number:
-            text = f"{found} {'agent' if found.number == 1 else 'agents'} {words}"
-            yield Alert(tone="warn", text=text, path=f"{_ATTENTION}{attention}", more=more)
+            text = _in_words(found, WARNINGS[attention])
+            yield Alert(tone="warn", text=text, path=f"{_WARNING}{attention}", more=more)
+
+
+def _in_words(found: Count, word: str) -> str:
+    return f"{found} {'client' if found.number == 1 else 'clients'}: {word}"
 
 
 def _refusals(tx: Tx, visit: PageRequest) -> Iterator[Alert]:

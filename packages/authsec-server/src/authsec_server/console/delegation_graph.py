@@ -8,14 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 from itertools import pairwise
 from urllib.parse import urlencode
 
 from markupsafe import Markup
 
-from authsec_server.clients.model import Client
-from authsec_server.console.formatting import duration, plural
+from authsec_server.console.client_status import ClientStatus
+from authsec_server.console.formatting import duration, plural, tone
 from authsec_server.delegations.model import ResolvedDelegation
 
 COLUMNS = ("Owners", "Roles", "Trust delegations", "Agents", "APIs")
@@ -25,9 +24,9 @@ _EDGE = 1  # margin for the half of the border that lies outside the box
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """A box of the picture: its column, identity (`key`), name, link (`path`) and note.
+    """A box of the picture: its column, identity (`key`), name, link (`path`) and notes.
 
-    `tone` selects its colour in the stylesheet: `bad`, `warn`, or `off` for a client that gets no token.
+    Each note has the colour of its tone. `tone` selects the colour of the box in the stylesheet: a tone of a badge.
     `whole` is the full name if `name` is shortened.
     """
 
@@ -35,21 +34,22 @@ class Node:
     key: str
     name: str = field(compare=False)
     path: str = field(compare=False)
-    note: str = field(default="", compare=False)
+    notes: tuple[tuple[str, str], ...] = field(default=(), compare=False)  # (note, its tone)
     tone: str = field(default="", compare=False)
     whole: str = field(default="", compare=False)
 
     @property
     def title(self) -> str:
-        """Return the full name and the note."""
-        return ", ".join(filter(None, (self.whole or self.name, self.note)))
+        """Return the full name and the notes."""
+        return ", ".join((self.whole or self.name, *(note for note, _ in self.notes)))
 
 
-def paths(resolved: ResolvedDelegation, default_audience: str, now: datetime) -> list[tuple[Node, ...]]:
+def paths(resolved: ResolvedDelegation, status: ClientStatus, default_audience: str) -> list[tuple[Node, ...]]:
     """Return one path through the columns (one box each) for each audience of the delegation."""
     delegation, role, client = resolved.delegation, resolved.role, resolved.client
     actions = delegation.actions
-    note, tone = _agent(client, now)
+    notes = tuple((badge.word, tone(badge.word)) for badge in status.badges)
+    its_tone = notes[1 if status.is_ready and len(notes) > 1 else 0][1]  # a warning matters if the client gets tokens
     begin = (
         Node(0, delegation.owner, delegation.owner, _focus("owner", delegation.owner)),
         Node(1, role.id, role.name, _focus("role", role.slug)),
@@ -58,35 +58,37 @@ def paths(resolved: ResolvedDelegation, default_audience: str, now: datetime) ->
             delegation.id,
             actions[0] if len(actions) == 1 else plural(len(actions), "action"),
             f"/console/delegations/{delegation.id}",
-            note=duration(delegation.max_duration),
+            notes=((duration(delegation.max_duration), ""),),
             whole=", ".join(actions),
         ),
-        Node(3, client.id, client.name, _focus("client", client.slug), note=note, tone=tone),
+        Node(
+            3,
+            client.id,
+            client.name,
+            _focus("client", client.slug),
+            notes=notes,
+            tone=its_tone,
+        ),
     )
     return [(*begin, _api(each, default_audience)) for each in delegation.audiences or (default_audience,)]
-
-
-def _agent(client: Client, now: datetime) -> tuple[str, str]:
-    """Return the note and the tone of a client. A client that gets no token looks different from other clients."""
-    if not client.enabled:
-        return "disabled: gets no token", "off"
-    if client.unattested(now):
-        return "unattested", "bad"
-    if not client.can_prove_itself(now):
-        return "cannot authenticate yet", "warn"
-    return ("weak: a secret", "warn") if client.holds_secret(now) else ("", "")
 
 
 def _api(audience: str, default_audience: str) -> Node:
     shared = audience == default_audience
     name, path = audience.removeprefix("https://"), _focus("api", audience)
-    note, tone = ("shared audience", "warn") if shared else ("", "")
-    return Node(4, audience, name, path, note=note, tone=tone, whole=audience)
+    notes, its_tone = ((("shared audience", "warn"),), "warn") if shared else ((), "")
+    return Node(4, audience, name, path, notes=notes, tone=its_tone, whole=audience)
 
 
-def draw(resolved_delegations: Iterable[ResolvedDelegation], default_audience: str, now: datetime) -> Markup:
-    """Draw the picture of these delegations."""
-    ways = [way for resolved in resolved_delegations for way in paths(resolved, default_audience, now)]
+def draw(
+    resolved_delegations: Iterable[ResolvedDelegation], statuses: Mapping[str, ClientStatus], default_audience: str
+) -> Markup:
+    """Draw the picture of these delegations. `statuses` has the badges of each client, by the client's id."""
+    ways = [
+        way
+        for resolved in resolved_delegations
+        for way in paths(resolved, statuses[resolved.client.id], default_audience)
+    ]
     places = _places(ways)
     height = TOP + STEP * max((len({way[c] for way in ways}) for c in range(len(COLUMNS))), default=0)
     edges = dict.fromkeys(pair for way in ways for pair in pairwise(way))
@@ -129,13 +131,14 @@ def _line(y1: float, y2: float, left: Node, right: Node) -> Markup:
 
 def _box(node: Node, y: float) -> Markup:
     """Draw one box. Its text is HTML, because HTML can cut a long text with an ellipsis, and SVG cannot."""
-    note = Markup("<small>{}</small>").format(node.note) if node.note else ""
+    notes = Markup(" · ").join(Markup('<b class="{}">{}</b>').format(its, note) for note, its in node.notes)
+    told = Markup("<small>{}</small>").format(notes) if notes else ""
     return Markup(
         '<a href="{}" class="picture-box {}"><title>{}</title><rect x="{}" y="{:.0f}" width="{}" height="{}" rx="6"/>'
         '<foreignObject x="{}" y="{:.0f}" width="{}" height="{}"><div><span>{}</span>{}</div></foreignObject></a>'
     ).format(
         *(node.path, node.tone, node.title, _x(node.column), y, BOX, HEIGHT),
-        *(_x(node.column), y, BOX, HEIGHT, node.name, note),
+        *(_x(node.column), y, BOX, HEIGHT, node.name, told),
     )
 
 

@@ -21,6 +21,16 @@ PROOFS = {
     "secret": "Client secret",
     "unattested": "Unattested",
 }
+TONES = {
+    "good": "Accepted, Active, Done, Enabled, Follows, Fresh, Granted, Issued, Live, Pasted, Ready, Working",
+    "accent": "Current, Gives more, New, No delegation, Prepared, Says it follows, You",
+    "warn": "Can't authenticate, Does not follow, Dormant, Expires soon, Invited, Laptop, No agent, No password yet, "
+    "Secret, Stale, Takes away, Unreadable",
+    "bad": "Cannot be fetched, Denied, Failing, Refused, Too old, Unattested",
+    "quiet": "Disabled, Ended, Expired, Gone, Not asked yet, Not fetched yet, Off, Retired, Revoked",
+}
+"""The states that pages show, by the tone of their badges."""
+_TONE_OF = {word: tone for tone, words in TONES.items() for word in words.split(", ")}
 
 
 def duration(seconds: float) -> str:
@@ -80,6 +90,11 @@ def platform(value: str) -> str:
 def proof(value: str) -> str:
     """Return the name of the kind of proof."""
     return PROOFS.get(value, value)
+
+
+def tone(word: str) -> str:
+    """Return the tone of a state. A state has the same colour on every page. Raises `KeyError` for an unknown state."""
+    return _TONE_OF[word]
 
 
 def said(message: str) -> str:

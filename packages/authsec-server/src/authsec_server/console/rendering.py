@@ -33,16 +33,21 @@ _TYPES = {
     "js": "text/javascript; charset=utf-8",
     "svg": "image/svg+xml",
 }
+_COMMON_SHEETS = ("base", "frame", "forms", "surfaces", "tables", "code")
 
 
 class Assets:
-    """The files of the folder `static/`, loaded once when the server starts."""
+    """The files of the folder `static/`, loaded once when the server starts.
+
+    The sheets of `static/css/` are one file, `console.css`: first the common sheets, then the others by name.
+    """
 
     def __init__(self) -> None:
         folder = files("authsec_server.console") / "static"
-        self._contents: Mapping[str, bytes] = {
-            file.name: file.read_bytes() for file in folder.iterdir() if file.name.rpartition(".")[2] in _TYPES
-        }
+        contents = {file.name: file.read_bytes() for file in folder.iterdir() if file.is_file()}
+        sheets = {file.name.removesuffix(".css"): file.read_bytes() for file in (folder / "css").iterdir()}
+        ordered = [*_COMMON_SHEETS, *sorted(sheets.keys() - set(_COMMON_SHEETS))]
+        self._contents: Mapping[str, bytes] = contents | {"console.css": b"".join(sheets[name] for name in ordered)}
         # One hash for all files: scripts import each other by relative path, and must have the same version.
         self._version = sha256(b"".join(self._contents[name] for name in sorted(self._contents))).hexdigest()[:16]
 
@@ -91,6 +96,7 @@ class Renderer:
             "kind": formatting.kind,
             "platform": formatting.platform,
             "proof": formatting.proof,
+            "tone": formatting.tone,
             "listed": formatting.listed,
             "said": formatting.said,
             "shortened_note": formatting.shortened_note,

@@ -18,8 +18,10 @@ from starlette.routing import BaseRoute
 from authsec_server.apis import service as apis
 from authsec_server.apis.model import Described, parse_action
 from authsec_server.audit import counts
+from authsec_server.console.client_status import statuses_of
 from authsec_server.console.confirm import Confirmation, Question, once, redirect_to
 from authsec_server.console.forms import Form, stored_meanwhile
+from authsec_server.console.issuers.unavailable import outages
 from authsec_server.console.site import Console, PageRequest
 from authsec_server.db import Tx
 from authsec_server.delegations import impact, service
@@ -66,6 +68,7 @@ async def listing(visit: PageRequest) -> Response:
 
 async def detail(visit: PageRequest) -> Response:
     """Show one role."""
+    silent = await outages(visit)
 
     def look(tx: Tx) -> dict[str, Any]:
         role = _stored(tx, visit)
@@ -74,6 +77,7 @@ async def detail(visit: PageRequest) -> Response:
         return {
             "role": role,
             "held": held,
+            "statuses": statuses_of(tx, [each.client for each in held], visit.act.now, silent),
             "more": following is not None,
             "uses": delegations.using(tx, [role.id], visit.act.now)[role.id],
             "meanings": apis.describing(tx, visit.act, role.actions),
@@ -178,7 +182,12 @@ def _look(tx: Tx, visit: PageRequest) -> Question:
         trail=[("Roles & Actions", "/console/roles"), (role.name, f"/console/roles/{role.slug}")],
         ids={"role": role.id},
         possible=not in_use,
-        shown={"role": role, "in_use": in_use, "uses": delegations.using(tx, [role.id], visit.act.now)[role.id]},
+        shown={
+            "role": role,
+            "in_use": in_use,
+            "statuses": statuses_of(tx, [each.client for each in in_use], visit.act.now),
+            "uses": delegations.using(tx, [role.id], visit.act.now)[role.id],
+        },
     )
 
 

@@ -262,7 +262,7 @@ class Console:
 class Entry:
     """A line of the sidebar, shown to people with the role `least` or a higher role.
 
-    A line with `below` is a heading above the lines in `below`.
+    An entry with `below` is the label of a section.
     """
 
     title: str
@@ -276,17 +276,31 @@ SIDEBAR = (
     Entry(title="Dashboard", path="/console", symbol="dashboard"),
     Entry(
         title="Clients",
-        symbol="clients",
-        below=(Entry(title="MCP Servers / AI Agents", path="/console/clients"),),
+        below=(Entry(title="MCP Servers / AI Agents", path="/console/clients", symbol="clients"),),
     ),
-    Entry(title="Trust Delegation", path="/console/delegations", symbol="delegations"),
-    Entry(title="Roles & Actions", path="/console/roles", symbol="roles"),
-    Entry(title="APIs", path="/console/apis", symbol="apis"),
-    Entry(title="Trusted issuers", path="/console/issuers", symbol="issuers"),
-    Entry(title="Activity", path="/console/activity", symbol="activity"),
-    Entry(title="Keys", path="/console/keys", symbol="keys"),
-    Entry(title="Administrators", path="/console/administrators", symbol="administrators"),
-    Entry(title="Settings", path="/console/settings", symbol="settings", least="admin"),
+    Entry(
+        title="Authority",
+        below=(
+            Entry(title="Trust Delegation", path="/console/delegations", symbol="delegations"),
+            Entry(title="Roles & Actions", path="/console/roles", symbol="roles"),
+            Entry(title="APIs", path="/console/apis", symbol="apis"),
+            Entry(title="Trusted issuers", path="/console/issuers", symbol="issuers"),
+        ),
+    ),
+    Entry(
+        title="Oversight",
+        below=(
+            Entry(title="Activity", path="/console/activity", symbol="activity"),
+            Entry(title="Keys", path="/console/keys", symbol="keys"),
+        ),
+    ),
+    Entry(
+        title="Organisation",
+        below=(
+            Entry(title="Administrators", path="/console/administrators", symbol="administrators"),
+            Entry(title="Settings", path="/console/settings", symbol="settings", least="admin"),
+        ),
+    ),
 )
 
 

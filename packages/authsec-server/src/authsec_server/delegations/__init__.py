@@ -6,11 +6,12 @@ token request gets.
 | module | owns |
 |---|---|
 | `model` | fields, states and filters of a delegation |
+| `client_state` | the state of a client: *Disabled*, *Can't authenticate*, *No delegation*, *Ready* |
 | `validation` | which values are refused, which values get a warning, which edits narrow a delegation |
 | `service` | create, disable, enable, revoke; slugs; delete a client or role with its delegations |
 | `api` | a delegation as JSON, in requests, documents and responses; the operations |
 | `editing` | edit a delegation; revoke its tokens if the edit narrows it |
-| `search` | filtered and sorted lists; numbers for each role, client and state |
+| `search` | filtered and sorted lists; numbers for each role, client and state; the clients of a state |
 | `resolve` | find by id or slug, with role, client and warnings; suggestions for an unknown name |
 | `store` | tables, and SQL of filters and orders |
 | `effective` | all actions of a client; all callers of an API |

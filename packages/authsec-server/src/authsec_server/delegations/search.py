@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from dataclasses import replace
 from datetime import datetime
+
+from sqlalchemy import ColumnElement
 
 from authsec_server import naming
 from authsec_server.audit import counts
 from authsec_server.clients import search as clients
+from authsec_server.clients.model import Client
+from authsec_server.clients.search import ClientFilters
 from authsec_server.db import Tx
-from authsec_server.db.matching import unheard_of
-from authsec_server.delegations import store
+from authsec_server.db.matching import in_batches, unheard_of
+from authsec_server.delegations import service, store
+from authsec_server.delegations.client_state import ClientState, client_state
 from authsec_server.delegations.model import (
     Delegation,
     DelegationFilters,
@@ -24,6 +30,7 @@ from authsec_server.delegations.resolve import resolve_all
 from authsec_server.failures import Invalid
 from authsec_server.principal import Act, Role
 from authsec_server.roles import service as roles
+from authsec_server.roles.model import RoleDefinition
 
 _ALL = DelegationFilters()
 
@@ -99,6 +106,34 @@ def held_by(tx: Tx, client_ids: Collection[str], now: datetime) -> dict[str, Use
     Lists of clients use this function, which does not check the role of the principal.
     """
     return dict.fromkeys(client_ids, Uses()) | store.uses_by_client(tx.connection, client_ids, now)
+
+
+def states_of(tx: Tx, found: Collection[Client], now: datetime) -> dict[str, ClientState]:
+    """Return the state of each of these clients, by id. Two SQL statements are executed for each 500 clients.
+
+    Lists of clients use this function, which does not check the role of the principal.
+    """
+    held: dict[str, list[tuple[Delegation, RoleDefinition]]] = {}
+    for some in in_batches(sorted({client.id for client in found if client.enabled and client.usable_proofs(now)})):
+        held |= service.of_clients(tx, some)
+    return {client.id: client_state(client, held.get(client.id, ()), now) for client in found}
+
+
+def in_state(
+    tx: Tx, state: ClientState, filters: ClientFilters, now: datetime
+) -> tuple[ClientFilters, clients.IdCondition | None]:
+    """Return the filters and a condition for clients in this state, by the rules of `client_state`."""
+    if state is ClientState.DISABLED:
+        return replace(filters, enabled=False), None
+    if state is ClientState.UNPROVED:
+        return replace(filters, enabled=True, can_authenticate=False), None
+
+    def is_in_state(client_id: ColumnElement[str]) -> ColumnElement[bool]:
+        held, proofs = roles.actions_of_roles(), clients.usable_proofs(now)
+        is_ready = store.gives_authority(tx.connection, client_id, held, proofs, now)
+        return is_ready if state is ClientState.READY else ~is_ready
+
+    return replace(filters, enabled=True, can_authenticate=True), is_in_state
 
 
 def tally(tx: Tx, act: Act, now: datetime) -> dict[DelegationState, int]:

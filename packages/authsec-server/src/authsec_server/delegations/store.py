@@ -23,17 +23,21 @@ from sqlalchemy import (
     and_,
     bindparam,
     case,
+    cast,
     delete,
     func,
     insert,
+    literal,
     not_,
     or_,
     select,
     tuple_,
     update,
 )
+from sqlalchemy.sql.selectable import TableValuedAlias
 
 from authsec_server.audit.counts import Used
+from authsec_server.clients.model import ProofKind
 from authsec_server.db import rows
 from authsec_server.db.matching import matches, neighbours
 from authsec_server.db.schema import Instant, metadata
@@ -285,6 +289,46 @@ def number_for(connection: Connection, audiences: Collection[str], now: datetime
         live.where(names.audience.in_(audiences), _is(DelegationState.LIVE, now))
     ).scalar_one()
     return number
+
+
+def gives_authority(
+    connection: Connection,
+    client_id: ColumnElement[str],
+    role_actions: Select[tuple[str, str]],
+    usable_proofs: Select[tuple[str, str]],
+    now: datetime,
+) -> ColumnElement[bool]:
+    """Return a condition: a live delegation of the client has an action of its role and accepts a usable proof.
+
+    `role_actions` has the id of each role with each of its actions. `usable_proofs` has the client_id and the kind of
+    each usable proof.
+    """
+    columns = delegations.c
+    in_role, proved = role_actions.subquery(), usable_proofs.subquery()
+    allowed, excluded = (_elements(connection, column) for column in (columns.actions, columns.excluded_proofs))
+    held = select(in_role.c.action).where(in_role.c.role_id == columns.role_id, in_role.c.action == allowed.c.value)
+    granted = select(allowed.c.value).where(held.correlate(delegations, allowed).exists())
+    forbidden = select(excluded.c.value).correlate(delegations)
+    accepted = select(proved.c.kind).where(
+        proved.c.client_id == columns.client_id,
+        proved.c.kind.not_in(forbidden),
+        # An enrolled key is a key pair: see `Delegation.accepts`.
+        or_(proved.c.kind != ProofKind.ENROLLED_KEY, literal(ProofKind.KEY_PAIR.value).not_in(forbidden)),
+    )
+    accepts_all = cast(columns.excluded_proofs, Text) == "[]"
+    giving = select(columns.id).where(
+        columns.client_id == client_id,
+        _is(DelegationState.LIVE, now),
+        granted.correlate(delegations).exists(),
+        or_(accepts_all, accepted.correlate(delegations).exists()),
+    )
+    return giving.correlate(client_id.table).exists()
+
+
+def _elements(connection: Connection, column: Column[Any]) -> TableValuedAlias:
+    """Return the elements of the JSON list as a table with the column `value`."""
+    read = func.json_array_elements_text if connection.dialect.name == "postgresql" else func.json_each
+    return read(column).table_valued("value")
 
 
 def _number(state: DelegationState, now: datetime) -> ColumnElement[int]:

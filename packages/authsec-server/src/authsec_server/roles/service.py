@@ -115,6 +115,11 @@ def held(tx: Tx, among: Collection[str]) -> frozenset[str]:
     return store.held(tx.connection, among)
 
 
+def actions_of_roles() -> Select[tuple[str, str]]:
+    """Return a subquery of the id of each role with each of its actions. Other packages of the server use it."""
+    return store.actions_of_roles()
+
+
 def ids_matching(text: str) -> Select[tuple[str]]:
     """Return a subquery of the ids of the roles that `page` finds for the text. Other packages of the server use it."""
     return store.ids_matching(text)

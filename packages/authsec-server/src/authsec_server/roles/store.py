@@ -95,6 +95,11 @@ def held(connection: Connection, among: Collection[str]) -> frozenset[str]:
     return frozenset(found)
 
 
+def actions_of_roles() -> Select[tuple[str, str]]:
+    """Return a subquery of the id of each role with each of its actions."""
+    return select(role_actions.c.role_id, role_actions.c.action)
+
+
 def ids_matching(text: str) -> Select[tuple[str]]:
     """Return a subquery of the ids of the roles that match the text."""
     return select(roles.c.id).where(_matches(text))

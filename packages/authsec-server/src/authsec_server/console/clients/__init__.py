@@ -1,7 +1,7 @@
 """The pages "MCP Servers / AI Agents": the list of clients, the onboarding dialog and the pages of one client.
 
 The templates are in `templates/clients/`. `frame.html` has the name and the tabs of one client.
-`parts.html` has what several pages show: the state, the alert "Cannot authenticate yet", inputs and facts.
+`state.html` has the badges of a client, which all pages show. `parts.html` has alerts, inputs and facts.
 
 | module | owns |
 |---|---|

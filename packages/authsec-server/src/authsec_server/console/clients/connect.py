@@ -21,7 +21,9 @@ from authsec_server.clients import enrolment_service
 from authsec_server.clients.enrolment import DEFAULT_HOURS, Enrolment, NewEnrolment
 from authsec_server.clients.k8s_manifest import IMAGE, manifest, names_image, unreachable
 from authsec_server.clients.model import Client, ProofKind
+from authsec_server.console.client_status import ClientStatus, status_of
 from authsec_server.console.clients.detail import find_client, home
+from authsec_server.console.issuers.unavailable import outages
 from authsec_server.console.site import PageRequest
 from authsec_server.db import Tx
 from authsec_server.delegations.effective import effective_actions
@@ -240,11 +242,13 @@ class Pods:
 
 async def connect(visit: PageRequest) -> Response:
     """Show the Connect tab."""
-    client, connection, codes, pods = await visit.read(lambda tx: _connection(tx, visit))
+    silent = await outages(visit)
+    client, status, connection, codes, pods = await visit.read(lambda tx: _connection(tx, visit, silent))
     return visit.render(
         "clients/connect.html",
         title=client.name,
         client=client,
+        client_status=status,
         connection=connection,
         pods=pods,
         key_file=KEY_FILE,
@@ -255,8 +259,12 @@ async def connect(visit: PageRequest) -> Response:
     )
 
 
-def _connection(tx: Tx, visit: PageRequest) -> tuple[Client, Connection, list[Enrolment], Pods | None]:
+def _connection(
+    tx: Tx, visit: PageRequest, silent: Mapping[str, str]
+) -> tuple[Client, ClientStatus, Connection, list[Enrolment], Pods | None]:
     client = find_client(tx, visit)
+    status = status_of(tx, client, visit.act.now, silent)
+    codes = enrolment_service.open_of(tx, visit.act, client.id)
     scope, audience, resource = _use(tx, visit, client)
     connection = Connection(
         base_url=visit.console.settings.issuer,
@@ -267,7 +275,7 @@ def _connection(tx: Tx, visit: PageRequest) -> tuple[Client, Connection, list[En
         audience=audience,
         resource=resource,
     )
-    return client, connection, enrolment_service.open_of(tx, visit.act, client.id), _pods(tx, visit, client)
+    return client, status, connection, codes, _pods(tx, visit, client)
 
 
 def _pods(tx: Tx, visit: PageRequest, client: Client) -> Pods | None:
@@ -342,12 +350,13 @@ class EnrolmentLines:
 
 async def enrolment_form(visit: PageRequest, problem: Invalid | Conflict | None = None) -> Response:
     """Show the form that asks how long the laptop's key will be valid."""
-    client, codes = await visit.read(lambda tx: _client_with_codes(tx, visit))
+    client, status, codes = await visit.read(lambda tx: _client_with_codes(tx, visit))
     return visit.render(
         "clients/enrol.html",
         title=f"Run {client.name} on a laptop",
         problem=problem,
         client=client,
+        client_status=status,
         codes=codes,
         hours=visit.form.text("hours") or str(DEFAULT_HOURS),
         choices=HOURS,
@@ -362,11 +371,13 @@ async def make_code(visit: PageRequest) -> Response:
         made = await visit.change(lambda tx, act: enrolment_service.make(tx, act, asked, hours=hours))
     except (Invalid, Conflict) as problem:
         return await enrolment_form(visit, problem)
+    status = await visit.read(lambda tx: status_of(tx, made.client, visit.act.now))
     lines = EnrolmentLines(base_url=visit.console.settings.issuer, made=made)
     return visit.render(
         "clients/enrolment_code.html",
         title=f"Run {made.client.name} on a laptop",
         client=made.client,
+        client_status=status,
         enrolment=made.enrolment,
         lines=lines,
     )
@@ -379,6 +390,6 @@ async def take_back(visit: PageRequest) -> Response:
     return visit.redirect(home(client), done="code_taken_back")
 
 
-def _client_with_codes(tx: Tx, visit: PageRequest) -> tuple[Client, list[Enrolment]]:
+def _client_with_codes(tx: Tx, visit: PageRequest) -> tuple[Client, ClientStatus, list[Enrolment]]:
     client = find_client(tx, visit)
-    return client, enrolment_service.open_of(tx, visit.act, client.id)
+    return client, status_of(tx, client, visit.act.now), enrolment_service.open_of(tx, visit.act, client.id)

@@ -11,7 +11,6 @@ from datetime import datetime, timedelta
 from itertools import groupby
 from typing import Any
 
-from markupsafe import Markup
 from starlette.responses import Response
 
 from authsec_server.audit import counts
@@ -25,9 +24,8 @@ from authsec_server.clients.binding_matching import lacks
 from authsec_server.clients.enrolment import Enrolment
 from authsec_server.clients.model import Client, Proof, ProofKind, spiffe_id
 from authsec_server.clients.proof_status import ProofStatus, proof_status, sharing
-from authsec_server.console import charts
-from authsec_server.console.charts import Column
-from authsec_server.console.issuers.unavailable import unavailable_among
+from authsec_server.console.client_status import ClientStatus, status_of
+from authsec_server.console.issuers.unavailable import outages, unavailable_among
 from authsec_server.console.site import PageRequest
 from authsec_server.db import Tx
 from authsec_server.delegations import search as delegations
@@ -99,6 +97,7 @@ class Overview:
     """The data of the Overview tab, read from one database snapshot."""
 
     client: Client
+    status: ClientStatus
     held: Sequence[HeldProof]
     codes: Sequence[Enrolment]
     near_misses: Mapping[str, ClosestMiss]  # by the proof's id
@@ -114,19 +113,11 @@ class Overview:
         return sum(resolved.state is DelegationState.LIVE for resolved in self.resolved_delegations)
 
     @property
-    def chart(self) -> Markup:
-        """Draw the client's issued and refused tokens over time."""
-        steps = [
-            Column(label=f"{point.at:%d %b %H:%M} UTC", amounts=(point.issued, point.refused)) for point in self.points
-        ]
-        return charts.columns(steps, ("chart-good", "chart-bad"), ("issued", "refused"))
-
-    @property
     def days(self) -> Mapping[str, tuple[int, int]]:
         """Return the issued and refused tokens by day."""
         by_day: dict[str, tuple[int, int]] = {}
         for point in self.points:
-            day = f"{point.at:%a %d %b}"
+            day = f"{point.at:%Y-%m-%d}"
             issued, refused = by_day.get(day, (0, 0))
             by_day[day] = (issued + point.issued, refused + point.refused)
         return by_day
@@ -134,23 +125,26 @@ class Overview:
 
 async def overview(visit: PageRequest) -> Response:
     """Show the client's page."""
-    seen = await visit.read(lambda tx: _overview(tx, visit))
+    silent = await outages(visit)
+    seen = await visit.read(lambda tx: _overview(tx, visit, silent))
     return visit.render(
         "clients/overview.html",
         title=seen.client.name,
         seen=seen,
         silent=await unavailable_among(visit, seen.client.trusted_issuer_ids),
         client=seen.client,
+        client_status=seen.status,
         spiffe_id=spiffe_id(visit.console.settings.trust_domain, seen.client.id),
     )
 
 
-def _overview(tx: Tx, visit: PageRequest) -> Overview:
+def _overview(tx: Tx, visit: PageRequest, silent: Mapping[str, str]) -> Overview:
     act, terms = visit.act, visit.console.terms
     client = find_client(tx, visit)
     wanted = EventFilter(client_id=client.id, kinds=TOKEN_KINDS)
     return Overview(
         client=client,
+        status=status_of(tx, client, act.now, silent),
         held=held(tx, client, act.now, visit.console.settings.trust_domain),
         codes=enrolment_service.open_of(tx, act, client.id),
         near_misses=closest_misses(tx, act, client),

@@ -19,7 +19,8 @@ from authsec_server.audit import counts
 from authsec_server.clients import search
 from authsec_server.clients import service as clients
 from authsec_server.clients.model import Attention, Client, ClientKind, Platform
-from authsec_server.clients.search import ClientFilters, ClientSort, Count
+from authsec_server.clients.search import ALL, ClientFilters, ClientSort, Count
+from authsec_server.console.client_status import WARNINGS, ClientStatus, statuses_of
 from authsec_server.console.clients.detail import LIST_TRAIL, find_client, home, trail
 from authsec_server.console.clients.forms import (
     TypedClient,
@@ -32,23 +33,17 @@ from authsec_server.console.clients.forms import (
 from authsec_server.console.clients.proofs import section_context, shown_secret
 from authsec_server.console.confirm import Confirmation, Question, once, redirect_to
 from authsec_server.console.forms import Form, stored_meanwhile
+from authsec_server.console.issuers.unavailable import outages
 from authsec_server.console.site import PageRequest
 from authsec_server.db import Tx
 from authsec_server.delegations import impact, service
 from authsec_server.delegations import search as delegations
+from authsec_server.delegations.client_state import ClientState
 from authsec_server.delegations.effective import effective_actions
-from authsec_server.delegations.model import Uses
 from authsec_server.failures import Conflict, Failure, Invalid, Outdated
 
 TITLE = "MCP Servers / AI Agents"
 PAGE = 50
-STATUSES = {"enabled": True, "disabled": False}
-ATTENTION = {
-    Attention.UNATTESTED: "Unattested",
-    Attention.CANNOT_PROVE: "Cannot authenticate yet",
-    Attention.SECRET: "Weak: a secret",
-    Attention.ENROLLED: "On a laptop",
-}
 ORDERS = {f"{turn}{sort}": (sort, bool(turn)) for sort in ClientSort for turn in ("", "-")}
 
 Choice = TypeVar("Choice", bound=StrEnum)
@@ -56,14 +51,27 @@ Choice = TypeVar("Choice", bound=StrEnum)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Listed:
-    """One page of clients, with the delegations and the last token of each client."""
+    """One page of clients, with the state and the last token of each client."""
 
     clients: list[Client]
     following: str | None
     count: Count
     owners: list[str]
-    uses: Mapping[str, Uses]
+    statuses: Mapping[str, ClientStatus]
     last_tokens: Mapping[str, datetime]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClientsQuery:
+    """The filters of the list. `filters.attention` is a warning."""
+
+    filters: ClientFilters = ALL
+    state: ClientState | None = None
+
+    @property
+    def narrowed(self) -> bool:
+        """Whether any filter is set."""
+        return self != ClientsQuery()
 
 
 async def listing(visit: PageRequest) -> Response:
@@ -74,47 +82,68 @@ async def listing(visit: PageRequest) -> Response:
 async def list_context(visit: PageRequest, query: Form | None = None) -> dict[str, Any]:
     """Return the context of the list's template. Without a query, the context has the first page of all clients."""
     asked = query or Form()
-    filters, order, cursor = read_filters(asked), asked.text("sort"), asked.text("cursor")
+    wanted, order, cursor = read_filters(asked), asked.text("sort"), asked.text("cursor")
     sort, descending = ORDERS.get(order, (ClientSort.NAME, False))
-    listed = await visit.read(lambda tx: _listed(tx, visit, filters, sort, descending, cursor))
+    silent = await outages(visit)
+    listed = await visit.read(lambda tx: _listed(tx, visit, wanted, sort, descending, cursor, silent))
     return {
         "listed": listed,
         "rows": listed.clients,
         "following": listed.following,
-        "filters": filters,
-        "narrowed": filters != ClientFilters(),
+        "filters": wanted.filters,
+        "state": wanted.state,
+        "narrowed": wanted.narrowed,
         "sort": order if order in ORDERS else ClientSort.NAME.value,
         "cursor": cursor,
-        "attention": ATTENTION,
+        "states": [(state.value, state.shown) for state in reversed(ClientState)],
+        "warnings": WARNINGS.items(),
     }
 
 
-def read_filters(query: Form) -> ClientFilters:
-    """Read the filters of the query string. Unknown values are ignored."""
-    return ClientFilters(
+def read_filters(query: Form) -> ClientsQuery:
+    """Read the filters of the query string. Unknown values are ignored.
+
+    Older addresses have `status` and `attention`. Their values still work.
+    """
+    attention, status = query.text("attention"), query.text("status")
+    older = {"disabled": ClientState.DISABLED, Attention.CANNOT_PROVE: ClientState.UNPROVED}
+    warning = _choice(Attention, query.text("warning") or attention)
+    filters = ClientFilters(
         text=query.text("text"),
         kind=_choice(ClientKind, query.text("kind")),
         platform=_choice(Platform, query.text("platform")),
-        enabled=STATUSES.get(query.text("status")),
+        enabled=True if status == "enabled" else None,
         owner=query.text("owner"),
         label=query.text("label"),
-        attention=_choice(Attention, query.text("attention")),
+        attention=warning if warning in WARNINGS else None,
     )
+    state = _choice(ClientState, query.text("state")) or older.get(attention) or older.get(status)
+    return ClientsQuery(filters=filters, state=state)
 
 
 def _listed(
-    tx: Tx, visit: PageRequest, filters: ClientFilters, sort: ClientSort, descending: bool, cursor: str
+    tx: Tx,
+    visit: PageRequest,
+    wanted: ClientsQuery,
+    sort: ClientSort,
+    descending: bool,
+    cursor: str,
+    silent: Mapping[str, str],
 ) -> Listed:
-    act = visit.act
-    found, following = search.page_of(tx, act, filters, sort=sort, descending=descending, cursor=cursor, limit=PAGE)
+    act, filters, also = visit.act, wanted.filters, None
+    if wanted.state:
+        filters, also = delegations.in_state(tx, wanted.state, filters, act.now)
+    found, following = search.page_of(
+        tx, act, filters, also=also, sort=sort, descending=descending, cursor=cursor, limit=PAGE
+    )
     all_of_them = not cursor and following is None
     ids = [client.id for client in found]
     return Listed(
         clients=found,
         following=following,
-        count=Count(number=len(found), capped=False) if all_of_them else search.count(tx, act, filters),
+        count=Count(number=len(found), capped=False) if all_of_them else search.count(tx, act, filters, also=also),
         owners=search.owners(tx, act),
-        uses=delegations.held_by(tx, ids, act.now),
+        statuses=statuses_of(tx, found, act.now, silent),
         last_tokens=counts.last_tokens(tx, ids),
     )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -11,9 +11,10 @@ from typing import Any
 from starlette.responses import Response
 
 from authsec_server.clients.model import Client, Proof, ProofKind
+from authsec_server.console.client_status import ClientStatus, status_of
 from authsec_server.console.clients.detail import find_client
 from authsec_server.console.forms import Form
-from authsec_server.console.issuers.unavailable import unavailable_among
+from authsec_server.console.issuers.unavailable import outages, unavailable_among
 from authsec_server.console.site import PageRequest
 from authsec_server.db import Tx
 from authsec_server.delegations.effective import effective_actions
@@ -42,6 +43,7 @@ class PreviewResult:
     """
 
     client: Client
+    status: ClientStatus
     outcome: Preview | Denied
     remedy: Remedy | None
     unproved: bool
@@ -64,11 +66,13 @@ class PreviewResult:
 async def test(visit: PageRequest) -> Response:
     """Show the form and the result. The form uses GET, because a test changes nothing."""
     asked = read_request(visit.query)
-    tried = await visit.read(lambda tx: _tried(tx, visit, asked))
+    silent = await outages(visit)
+    tried = await visit.read(lambda tx: _tried(tx, visit, asked, silent))
     return visit.render(
         "clients/test.html",
         title=tried.client.name,
         client=tried.client,
+        client_status=tried.status,
         silent=await unavailable_among(visit, tried.client.trusted_issuer_ids),
         asked=asked,
         tried=tried,
@@ -81,7 +85,7 @@ def read_request(query: Form) -> TypedRequest:
     return TypedRequest(proof=query.text("proof"), scope=" ".join(query.text("scope").split()), resources=resources)
 
 
-def _tried(tx: Tx, visit: PageRequest, asked: TypedRequest) -> PreviewResult:
+def _tried(tx: Tx, visit: PageRequest, asked: TypedRequest, silent: Mapping[str, str]) -> PreviewResult:
     client = find_client(tx, visit)
     outcome = preview(
         tx,
@@ -95,6 +99,7 @@ def _tried(tx: Tx, visit: PageRequest, asked: TypedRequest) -> PreviewResult:
     held, now = effective_actions(tx, visit.act, client.id, visit.console.terms), visit.act.now
     return PreviewResult(
         client=client,
+        status=status_of(tx, client, now, silent),
         outcome=outcome,
         remedy=_remedy(outcome, asked) if isinstance(outcome, Denied) else None,
         unproved=_unproved(client, outcome, asked, now),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -9,6 +10,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute
 
 from authsec_server.clients.model import ProofKind
+from authsec_server.console.client_status import status_of
 from authsec_server.console.delegations import steps
 from authsec_server.console.delegations.draft import (
     ACTIONS,
@@ -33,6 +35,7 @@ from authsec_server.console.delegations.steps import (
     typed_besides,
 )
 from authsec_server.console.forms import Form, units_offered
+from authsec_server.console.issuers.unavailable import outages
 from authsec_server.console.roles import TypedRole, at_fields, typed_role
 from authsec_server.console.site import Console, PageRequest
 from authsec_server.db import Tx
@@ -157,7 +160,8 @@ async def duration(visit: PageRequest) -> Response:
 
 async def review(visit: PageRequest) -> Response:
     """Show the fourth step: the delegation before it is created, and the claims of its tokens."""
-    return await show(visit, REVIEW, lambda tx, draft: _reviewed(tx, visit, draft))
+    silent = await outages(visit)
+    return await show(visit, REVIEW, lambda tx, draft: _reviewed(tx, visit, draft, silent))
 
 
 async def create(visit: PageRequest) -> Response:
@@ -176,13 +180,15 @@ async def create(visit: PageRequest) -> Response:
     try:
         return visit.redirect(await visit.change(work))
     except Conflict as conflict:  # the person went back, or pressed the button twice
-        return shown(visit, REVIEW, draft, conflict, await visit.read(lambda tx: _reviewed(tx, visit, draft)))
+        silent = await outages(visit)
+        return shown(visit, REVIEW, draft, conflict, await visit.read(lambda tx: _reviewed(tx, visit, draft, silent)))
 
 
-def _reviewed(tx: Tx, visit: PageRequest, draft: Draft) -> dict[str, Any]:
+def _reviewed(tx: Tx, visit: PageRequest, draft: Draft, silent: Mapping[str, str]) -> dict[str, Any]:
     resolved = delegations.propose(tx, visit.act, draft.proposal(), visit.console.terms, delegation_id=NOT_YET)
     return {
         "resolved": resolved,
+        "client_status": status_of(tx, resolved.client, visit.act.now, silent),
         "held": steps.held_already(tx, visit.act, resolved.delegation),
         "foreseen": foreseen_draft(tx, visit, resolved),
     }

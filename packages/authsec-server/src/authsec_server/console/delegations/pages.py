@@ -20,10 +20,12 @@ from authsec_server.audit import counts
 from authsec_server.audit import service as audit
 from authsec_server.clients import service as clients
 from authsec_server.clients.model import Client
+from authsec_server.console.client_status import status_of, statuses_of
 from authsec_server.console.confirm import Confirmation, Question, once, redirect_to
 from authsec_server.console.delegations.draft import NOT_YET
 from authsec_server.console.delegations.steps import USED_WITHIN
 from authsec_server.console.forms import Form
+from authsec_server.console.issuers.unavailable import outages
 from authsec_server.console.site import Console, PageRequest
 from authsec_server.db import Tx
 from authsec_server.delegations import impact, search
@@ -82,7 +84,7 @@ class DelegationsQuery:
 
 async def listing(visit: PageRequest) -> Response:
     """Show the list."""
-    query, terms = visit.query, visit.console.terms
+    query, terms, silent = visit.query, visit.console.terms, await outages(visit)
     sort, cursor = _one_of(DelegationSort, query.text("sort")) or DelegationSort.NEWEST, query.text("cursor")
 
     def look(tx: Tx) -> dict[str, Any]:
@@ -93,6 +95,7 @@ async def listing(visit: PageRequest) -> Response:
             "rows": found,
             "narrowed": asked.narrowed,
             "following": following,
+            "statuses": statuses_of(tx, [each.client for each in found], visit.act.now, silent),
             "uses": counts.last_uses(tx, [each.delegation.id for each in found]),
         }
 
@@ -172,7 +175,7 @@ TOKENS = 10  # tokens on one page
 
 async def detail(visit: PageRequest) -> Response:
     """Show one delegation."""
-    before = visit.query.number("before") or None
+    before, silent = visit.query.number("before") or None, await outages(visit)
 
     def look(tx: Tx) -> dict[str, Any]:
         resolved = delegations.get(tx, visit.act, visit.named("delegation"), visit.console.terms)
@@ -180,6 +183,7 @@ async def detail(visit: PageRequest) -> Response:
         minted = audit.minted_under(tx, visit.act.principal, its.client_id, its.id, before=before, limit=TOKENS)
         return {
             "resolved": resolved,
+            "client_status": status_of(tx, resolved.client, visit.act.now, silent),
             "dormant": _dormant(tx, visit, resolved),
             "meanings": apis.describing(tx, visit.act, its.actions),
             "used": counts.actions_used(tx, [its.id], visit.act.now - USED_WITHIN),
@@ -216,6 +220,7 @@ def _look(tx: Tx, visit: PageRequest) -> Question:
         ids={"delegation": resolved.delegation.id},
         shown={
             "resolved": resolved,
+            "client_status": status_of(tx, resolved.client, visit.act.now),
             "what": impact.of_delegation(tx, visit.act, reference, terms),
             "terms": terms,
         },

@@ -19,6 +19,7 @@ from authsec_server.clients import search as client_lists
 from authsec_server.clients import service as clients
 from authsec_server.clients.model import Client
 from authsec_server.clients.search import ClientFilters, ClientSort
+from authsec_server.console.client_status import ClientStatus, statuses_of
 from authsec_server.console.delegations.draft import ALL, CONTEXT, STEPS, Draft, DraftStep, fault, typed_draft
 from authsec_server.console.roles import Offered, described_actions, typed_role
 from authsec_server.console.site import PageRequest
@@ -56,6 +57,7 @@ class OfferedClients:
     offered: Sequence[Client]
     chosen: Client | None
     more: bool
+    statuses: Mapping[str, ClientStatus]  # by the client's id
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,7 +136,9 @@ def clients_offered(tx: Tx, act: Act, chosen: str, text: str) -> OfferedClients:
     )
     client = clients.find(tx, chosen)
     extra = [client] if client and client.id not in {each.id for each in found} else []
-    return OfferedClients(offered=extra + found, chosen=client, more=following is not None)
+    offered = extra + found
+    statuses = statuses_of(tx, offered, act.now)
+    return OfferedClients(offered=offered, chosen=client, more=following is not None, statuses=statuses)
 
 
 def actions(tx: Tx, act: Act, role: str, client: str, *, besides: Sequence[str] = ()) -> Actions:

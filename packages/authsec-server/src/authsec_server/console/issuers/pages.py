@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
@@ -14,9 +15,12 @@ from starlette.routing import BaseRoute
 
 from authsec_server.attestation.explain.model import TokenExplanation
 from authsec_server.clients import bindings
+from authsec_server.clients import service as clients
 from authsec_server.clients.bindings import BoundProof, Users
 from authsec_server.clients.pod_token import MOUNT, projected_volume
 from authsec_server.clients.selectors import KEYS
+from authsec_server.console.client_status import ClientStatus, statuses_of
+from authsec_server.console.issuers.unavailable import outages
 from authsec_server.console.site import Console, PageRequest
 from authsec_server.db import Tx
 from authsec_server.failures import Failure, Unavailable
@@ -130,15 +134,25 @@ async def keys_of(visit: PageRequest, trusted_issuer: TrustedIssuer) -> KeysStat
 async def token_form(visit: PageRequest) -> Response:
     """Show the form that asks for a token."""
     trusted_issuer = await visit.read(lambda tx: issuers.get(tx, visit.act, visit.named("trusted_issuer")))
-    return _token_page(visit, trusted_issuer, None)
+    return _token_page(visit, trusted_issuer)
 
 
 async def try_token(visit: PageRequest) -> Response:
     """Show the steps and the result of verifying the token. Browsers do not store this page."""
     reference, token = visit.named("trusted_issuer"), visit.form.exact("token")
     trial = await run_in_threadpool(visit.console.token_explainer.try_token, visit.act, reference, token)
-    return _token_page(visit, trial.trusted_issuer, trial)
+    ids = {each.client.id for each in trial.satisfied}
+    silent = await outages(visit)
+    statuses = await visit.read(lambda tx: statuses_of(tx, clients.by_ids(tx, ids).values(), visit.act.now, silent))
+    return _token_page(visit, trial.trusted_issuer, trial, statuses)
 
 
-def _token_page(visit: PageRequest, trusted_issuer: TrustedIssuer, trial: TokenExplanation | None) -> Response:
-    return visit.render("issuers/tried.html", title="Try a token", trusted_issuer=trusted_issuer, trial=trial)
+def _token_page(
+    visit: PageRequest,
+    trusted_issuer: TrustedIssuer,
+    trial: TokenExplanation | None = None,
+    statuses: Mapping[str, ClientStatus] = MappingProxyType({}),
+) -> Response:
+    return visit.render(
+        "issuers/tried.html", title="Try a token", trusted_issuer=trusted_issuer, trial=trial, statuses=statuses
+    )

@@ -41,6 +41,19 @@ async def unavailable_issuers(visit: PageRequest) -> Sequence[UnavailableIssuer]
     return [*(await _unavailable(visit, found)).values()]
 
 
+async def outages(visit: PageRequest) -> Mapping[str, str]:
+    """Return what `outages_among` returns for the trusted issuers that are unavailable now."""
+    return outages_among(await unavailable_issuers(visit))
+
+
+def outages_among(silent: Sequence[UnavailableIssuer]) -> Mapping[str, str]:
+    """Return a sentence about each unavailable trusted issuer, by its id. The badges of clients show the sentence.
+
+    Issuers that are unavailable for some proofs only are left out.
+    """
+    return {each.trusted_issuer.id: f"{each.what}." for each in silent if not each.some}
+
+
 async def unavailable_among(visit: PageRequest, ids: Collection[str]) -> Mapping[str, UnavailableIssuer]:
     """Return the unavailable trusted issuers that have one of these ids, by id."""
     if not ids:

@@ -1,16 +1,44 @@
-// Convenience on all pages: copy buttons, dialogs that keep the focus, menus that close, filters that apply at once.
+// Convenience on all pages: copy buttons, busy buttons, dialogs that keep the focus, menus that close, filters that apply at once.
 // Every page also works without this script.
 
 import { relativeTimes } from "./times.js";
 
 for (const button of document.querySelectorAll("[data-copy]")) {
-  button.hidden = false;
   button.addEventListener("click", async () => {
     await navigator.clipboard.writeText(button.dataset.copy);
-    button.classList.add("copied");
+    button.querySelector(".copied")?.remove();
+    const note = document.createElement("span");
+    note.className = "copied";
+    note.setAttribute("aria-hidden", "true"); // the live region says it
+    note.textContent = "Copied";
+    button.append(note);
     announce("Copied");
-    setTimeout(() => button.classList.remove("copied"), 1500);
+    setTimeout(() => note.remove(), 1500);
   });
+}
+
+// While a form is sent, its button is busy, and a second click sends nothing. A stopped request frees the form again.
+const BUSY = 10000;
+document.addEventListener("submit", (event) => {
+  const form = event.target;
+  if (event.defaultPrevented) return;
+  if ("busy" in form.dataset && form.method === "post") {
+    event.preventDefault();
+    return;
+  }
+  form.dataset.busy = "";
+  event.submitter?.setAttribute("aria-disabled", "true");
+  event.submitter?.classList.add("busy");
+  setTimeout(free, BUSY);
+});
+window.addEventListener("pageshow", free);
+
+function free() {
+  for (const form of document.querySelectorAll("form[data-busy]")) delete form.dataset.busy;
+  for (const button of document.querySelectorAll("button.busy")) {
+    button.classList.remove("busy");
+    button.removeAttribute("aria-disabled");
+  }
 }
 
 for (const dialog of document.querySelectorAll("dialog[open][data-leave]")) {
@@ -35,14 +63,14 @@ if (theme && !document.documentElement.dataset.theme && window.matchMedia("(pref
   theme.querySelector("span").textContent = "Light theme";
 }
 
-const sidebar = document.querySelector(".side-fold");
-if (sidebar && window.matchMedia("(max-width: 860px)").matches) sidebar.open = false;
-
 document.addEventListener("click", (event) => {
   for (const menu of document.querySelectorAll("details.menu[open]")) if (!menu.contains(event.target)) menu.open = false;
 });
 document.addEventListener("keydown", (event) => {
-  if (event.key === "Escape") for (const menu of document.querySelectorAll("details.menu[open]")) menu.open = false;
+  if (event.key === "Escape") for (const menu of document.querySelectorAll("details.menu[open]")) {
+    if (menu.contains(document.activeElement)) menu.querySelector("summary").focus();
+    menu.open = false;
+  }
   if (event.key === "/" && !/^(INPUT|TEXTAREA|SELECT)$/.test(document.activeElement.tagName) && !document.querySelector("dialog:modal")) {
     event.preventDefault();
     document.querySelector("#search")?.focus();
@@ -59,11 +87,12 @@ for (const all of document.querySelectorAll("input[data-all]")) {
     const ticked = boxes().filter((box) => box.checked).length;
     all.checked = ticked > 0 && ticked === boxes().length;
     all.indeterminate = ticked > 0 && ticked < boxes().length;
+    const count = document.querySelector(`[data-count="${all.dataset.all}"]`);
+    if (count && ticked) count.textContent = `${ticked} selected`;
   };
-  all.closest("[hidden]")?.removeAttribute("hidden");
-  all.hidden = false;
   all.addEventListener("change", () => { for (const box of boxes()) box.checked = all.checked; });
-  document.addEventListener("change", (event) => { if (event.target.name === all.dataset.all) show(); });
+  document.addEventListener("change", (event) => { if ([all, ...boxes()].includes(event.target)) show(); });
+  all.form.addEventListener("reset", () => setTimeout(show)); // the boxes are reset after the event
   show();
 }
 

@@ -1,0 +1,154 @@
+"""The state of a client in the console: each page shows the same word in the same colour, and says the way out."""
+
+from __future__ import annotations
+
+import html
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from authsec.jose import PrivateKey
+from pages import get
+from starlette.testclient import TestClient
+
+House = Any
+API = "/authsec/api/v1"
+AUDIENCE = "https://customers.example.com"
+ACTIONS = ["customers:read", "orders:read"]
+BADGES = re.compile(r'<span class="badges">((?:<span class="badge \w+"[^>]*>[^<]+</span> ?)+)</span>')
+BADGE = re.compile(r'<span class="badge (\w+)"[^>]*>([^<]+)</span>')
+DISABLED, UNPROVED = ("Disabled", "quiet"), ("Can't authenticate", "warn")
+UNDELEGATED, READY = ("No delegation", "accent"), ("Ready", "good")
+UNATTESTED = ("Unattested", "bad")
+
+
+@pytest.fixture
+def door(house: Callable[..., House]) -> TestClient:
+    """The browser of an operator at the authority's machine."""
+    return house(local_operator=True).door()
+
+
+def send(door: TestClient, path: str, **body: Any) -> dict[str, Any]:
+    answer = door.post(f"{API}/{path}", json=body)
+    assert answer.status_code in {200, 201}, answer.text
+    made: dict[str, Any] = answer.json()
+    return made
+
+
+@dataclass(frozen=True)
+class Case:
+    """A client of one state. `how` is its platform, and `box` is the colour of its box in the picture."""
+
+    badges: tuple[tuple[str, str], ...]
+    how: str
+    box: str
+
+
+CASES = [
+    Case((DISABLED,), "key", "quiet"),
+    Case((DISABLED, UNATTESTED), "unattested", "quiet"),
+    Case((UNPROVED,), "kubernetes", "warn"),
+    Case((UNDELEGATED,), "key", "accent"),
+    Case((UNDELEGATED, UNATTESTED), "unattested", "accent"),
+    Case((READY,), "key", "good"),
+    Case((READY, UNATTESTED), "unattested", "bad"),
+    Case((READY, ("Secret", "warn")), "secret", "warn"),
+]
+
+
+def found(door: TestClient, case: Case) -> tuple[str, str]:
+    """A client of that state, with a live delegation: both ids."""
+    proofs: dict[str, Any] = {
+        "key": {"public_key": PrivateKey.generate_ed25519().public.to_pem().decode()},
+        "kubernetes": {"selectors": [{"key": "k8s:ns", "value": "production"}]},
+    }
+    send(door, "apis", name="Customers", slug="customers", identifier=AUDIENCE)
+    role = send(door, "roles", name="Support", actions=ACTIONS)
+    client_id: str = send(door, "clients", name="Helper", platform=case.how, **proofs.get(case.how, {}))["client_id"]
+    what = {"target_type": "AutoGen AI agent", "max_duration": 3600, "actions": ACTIONS[:1], "audiences": [AUDIENCE]}
+    delegation_id: str = send(door, "delegations", role="support", client=client_id, **what)["id"]
+    if UNDELEGATED in case.badges:
+        headers = {"If-Match": f'"{role["revision"]}"'}
+        answer = door.patch(f"{API}/roles/support", json={"actions": ACTIONS[1:]}, headers=headers)
+        assert answer.status_code == 200, answer.text
+    if DISABLED in case.badges:
+        send(door, f"clients/{client_id}/disable")
+    return client_id, delegation_id
+
+
+def shown(page: str) -> set[tuple[tuple[str, str], ...]]:
+    """The rows of badges on the page, each as its words with their colours."""
+    return {
+        tuple((html.unescape(word), tone) for tone, word in BADGE.findall(badges)) for badges in BADGES.findall(page)
+    }
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: " ".join(word for word, _ in case.badges))
+def test_a_client_has_the_same_badges_on_every_page(door: TestClient, case: Case) -> None:
+    client_id, delegation_id = found(door, case)
+    home = f"/console/clients/{client_id}"
+    of_the_client = [home, f"{home}/connect", f"{home}/test", f"{home}/enrol"]
+    of_others = [
+        *(
+            "/console/clients",
+            f"/console/delegations/{delegation_id}",
+            "/console/delegations",
+            "/console/roles/support",
+        ),
+        *("/console", f"/console/picture?client={client_id}"),
+        *(() if DISABLED in case.badges else ("/console/apis/customers",)),  # its callers can get tokens or soon could
+    ]
+    for path in [*of_the_client, *of_others]:
+        assert shown(get(door, path).html) == {case.badges}, path
+    for path in of_others:
+        tones = [tone for tone, _ in BADGE.findall(get(door, path).html)]
+        assert ("good" in tones) is (READY in case.badges), path
+    title = ", ".join(["Helper", *(word for word, _ in case.badges)])
+    drawn = dict(re.findall(r'class="picture-box (\w*)"><title>(.*?)</title>', get(door, "/console").html))
+    boxes = {html.unescape(name): tone for tone, name in drawn.items()}
+    assert boxes.get(title) == case.box
+    context = get(door, f"/console/delegations/new?role=support&client={client_id}")
+    hidden = {READY, UNDELEGATED}  # the person is about to delegate
+    told = ", ".join(word for word, tone in case.badges if (word, tone) not in hidden)
+    assert f"Helper (AI Agent, helper){told and f': {told}'}" in context.text
+
+
+def way_out(door: TestClient, path: str) -> dict[str, str]:
+    page = get(door, path)
+    ways = {"Set up its proof", "Enable client", "Edit role"}
+    return {name: where for name, where in page.links.items() if name in ways}
+
+
+def test_a_delegation_that_gives_no_token_says_the_way_out(door: TestClient) -> None:
+    client_id, delegation_id = found(door, CASES[2])
+    paths = [
+        f"/console/delegations/{delegation_id}",
+        f"/console/delegations?new={delegation_id}",
+        f"/console/delegations/new?role=support&client={client_id}",
+        f"/console/delegations/new/review?role=support&client={client_id}&target_type=AutoGen+AI+agent&actions=orders:read"
+        "&amount=1&unit=hours",
+    ]
+    for path in paths:
+        assert "Helper can't authenticate" in get(door, path).text, path
+        assert way_out(door, path) == {"Set up its proof": f"/console/clients/{client_id}#next"}, path
+    assert 'id="next"' in get(door, f"/console/clients/{client_id}").html
+    assert way_out(door, "/console/delegations") == {}
+    send(door, f"clients/{client_id}/disable")
+    for path in paths:
+        assert "Helper is disabled" in get(door, path).text, path
+        assert way_out(door, path) == {"Enable client": f"/console/clients/{client_id}/enable"}, path
+    send(door, f"delegations/{delegation_id}/revoke")
+    assert way_out(door, paths[0]) == {}, "to enable the client would not help"
+
+
+def test_a_delegation_whose_role_lost_its_actions_leads_to_the_role(door: TestClient) -> None:
+    client_id, delegation_id = found(door, CASES[3])
+    page = get(door, f"/console/delegations/{delegation_id}")
+    assert "This trust delegation gives no token The role Support no longer has this action." in page.text
+    assert way_out(door, f"/console/delegations/{delegation_id}") == {"Edit role": "/console/roles/support/edit"}
+    assert (
+        "The client has 1 live trust delegation, but it gives no action"
+        in get(door, f"/console/clients/{client_id}").text
+    )
