@@ -22,10 +22,12 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from functools import partial
 from hashlib import sha256
+from itertools import chain
 from pathlib import Path
 from statistics import median
-from typing import Any, Final
+from typing import Any, Final, LiteralString, cast
 
+import psycopg
 import uvicorn
 from authsec.jose import PrivateKey
 from authsec_server.audit.merkle_tree import Tree
@@ -35,6 +37,7 @@ from authsec_server.keys.signing_processes import SigningProcesses
 from authsec_server.web.uvicorn_protocol import BoundedProtocol
 from starlette.types import Receive, Scope, Send
 
+from benchmarks.tokens.authorities import running_postgresql
 from benchmarks.tokens.processes import seconds_of_a_signature, spent
 
 ROUNDS: Final = 3
@@ -137,6 +140,41 @@ def record() -> float:
         return median(seconds) / BATCH
 
 
+def record_on_postgresql() -> float:
+    """The same on PostgreSQL, with its own processes: two statements that insert, between the lock and the commit."""
+    with _postgresql() as (connection, process):
+        began, batches = spent(os.getpid(), [process]), range(1, TOKENS, BATCH)
+        for number in batches:
+            rows = [_event(number + at) for at in range(BATCH)]
+            links = [(secrets.token_hex(18), number + at) for at in range(BATCH)]
+            connection.execute("SELECT pg_advisory_xact_lock_shared(1)")
+            connection.execute("SELECT version, change_id FROM authority").fetchone()
+            connection.execute(_insert_all(events.name, _COLUMNS), [*chain.from_iterable(rows)])
+            connection.execute(
+                _insert_all(event_delegations.name, ("delegation_id", "event_id")), [*chain.from_iterable(links)]
+            )
+            connection.commit()
+        return spent(os.getpid(), [process]).since(began).total / (len(batches) * BATCH)
+
+
+def seal_on_postgresql() -> float:
+    """The same as `seal` on PostgreSQL, with its own processes."""
+    with _postgresql() as (connection, process):
+        for number in range(1, TOKENS, BATCH):
+            rows = [_event(number + at) for at in range(BATCH)]
+            connection.execute(_insert_all(events.name, _COLUMNS), [*chain.from_iterable(rows)])
+        connection.commit()
+        began = spent(os.getpid(), [process])
+        found = connection.execute(f"SELECT {', '.join(_COLUMNS)} FROM events ORDER BY id").fetchall()  # noqa: S608 - names from here
+        hashes = [sha256("".join(map(str, row)).encode()).digest() for row in found]
+        Tree().with_leaves(hashes)
+        with connection.cursor().copy("COPY sealed_events (position, event_id, hash) FROM STDIN") as copy:
+            for at, (row, hash_) in enumerate(zip(found, hashes, strict=True)):
+                copy.write_row((at, row[0], hash_))
+        connection.commit()
+        return spent(os.getpid(), [process]).since(began).total / len(found)
+
+
 def seal() -> float:
     """Seconds to read an event as it is stored, hash it, append it to the tree and insert its leaf."""
     with _database() as connection:
@@ -184,6 +222,26 @@ def _insert(table: str, names: Sequence[str]) -> str:
     return f"INSERT INTO {table} ({', '.join(names)}) VALUES ({', '.join('?' * len(names))})"  # noqa: S608 - names from here
 
 
+def _insert_all(table: str, names: Sequence[str]) -> LiteralString:
+    row = f"({', '.join(['%s'] * len(names))})"
+    return cast("LiteralString", f"INSERT INTO {table} ({', '.join(names)}) VALUES {', '.join([row] * BATCH)}")  # noqa: S608 - names from here
+
+
+@contextmanager
+def _postgresql() -> Iterator[tuple[psycopg.Connection[Any], int]]:
+    """A connection to a PostgreSQL of its own with AuthSec's schema, and the id of its first process."""
+    with (
+        tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder,
+        running_postgresql(Path(folder) / "data") as (url, process),
+    ):
+        Path(folder).chmod(0o755)
+        database = open_database(url)
+        database.migrate()
+        database.close()
+        with psycopg.connect(url.replace("+psycopg", "")) as connection:
+            yield connection, process
+
+
 @contextmanager
 def _database() -> Iterator[sqlite3.Connection]:
     with tempfile.TemporaryDirectory() as folder:
@@ -198,12 +256,16 @@ def _database() -> Iterator[sqlite3.Connection]:
             yield connection
 
 
-PARTS: Final[dict[str, Callable[[], float]]] = {
+ANYWHERE: Final[dict[str, Callable[[], float]]] = {
     "read a request, write an answer": http,
     "a signing process, with the signature": signature_elsewhere,
-    "insert the event": record,
-    "seal the event": seal,
 }
+ON_SQLITE: Final[dict[str, Callable[[], float]]] = {"insert the event": record, "seal the event": seal}
+ON_POSTGRESQL: Final[dict[str, Callable[[], float]]] = {
+    "PostgreSQL: insert the event": record_on_postgresql,
+    "PostgreSQL: seal the event": seal_on_postgresql,
+}
+PARTS: Final = ANYWHERE | ON_SQLITE | ON_POSTGRESQL
 
 
 def main() -> None:
@@ -214,11 +276,12 @@ def main() -> None:
         signatures.append(seconds_of_a_signature())
         for name, part in PARTS.items():
             taken[name].append(part())
-    signature, floor = median(signatures), 0.0
+    signature = median(signatures)
     for name, seconds in taken.items():
-        floor += median(seconds)
         print(f"{median(seconds) * 1e6:6.0f} µs  {min(seconds) * 1e6:.0f} to {max(seconds) * 1e6:.0f}  {name}")
-    print(f"{floor * 1e6:6.0f} µs  together: {floor / signature:.2f} signatures of {signature * 1e6:.0f} µs")
+    for database, parts in (("SQLite", ON_SQLITE), ("PostgreSQL", ON_POSTGRESQL)):
+        floor = sum(median(taken[name]) for name in ANYWHERE | parts)
+        print(f"{floor * 1e6:6.0f} µs  {database}: {floor / signature:.2f} signatures of {signature * 1e6:.0f} µs")
 
 
 if __name__ == "__main__":
