@@ -5,10 +5,11 @@ So the events of one table form a chain, in the order of the authority versions.
 The last digest in the chain must be the digest of the current table.
 
 A drop removes events, so the chain may then have gaps.
-No gap may come after the authority version at which the last dropped event was sealed, nor after an event with a higher
+No gap may come after the authority version at which the last dropped event was sealed, nor after a change with a higher
 number than all dropped events. The attack: raw SQL sets the version back while an operator revokes something. Then it
 undoes the change of the row, and restores the version. The event of the revocation has a version of dropped events.
-The event that records the drop has the digests of all tables.
+The event that records the drop has the digests of all tables. A change that was made during a drop has a lower number
+than this event and a higher version, and the next drop may remove it: so a gap may come after the event of a drop.
 
 Times are not compared, because clocks differ and the clock of a server may be a month behind.
 """
@@ -108,6 +109,7 @@ class TableCheck(ScratchCheck):
         for name in sorted(self._too_long):
             yield f"Rows of {name} have a value of more than {LONGEST:,} characters, which no server writes."
         yield from self._changed_by_none()
+        yield from self._below_a_drop()
         if len(self._versions) > 1:
             yield f"The table authority has {len(self._versions):,} rows; it must have one."
         version = self._versions[0] if self._versions else None
@@ -140,18 +142,20 @@ class TableCheck(ScratchCheck):
 
     def _of_table(self, name: str, computed: str, dropped_until: int, last_dropped: int) -> Iterator[str]:
         last: tuple[int, int, str] | None = None
-        found = 0
-        for number, version, before, after in self._scratch.execute(
-            "SELECT number, version, before, after FROM told WHERE name = ? ORDER BY version, number", (name,)
+        found = last_change = 0  # `last_change` is the number of a change; 0 after a drop
+        for number, version, before, after, is_drop in self._scratch.execute(
+            "SELECT number, version, before, after, number IN (SELECT number FROM drops) FROM told WHERE name = ?"
+            " ORDER BY version, number",
+            (name,),
         ):
-            if last and before != last[2] and (last[1] >= dropped_until or last[0] > last_dropped):
+            if last and before != last[2] and (last[1] >= dropped_until or last_change > last_dropped):
                 found += 1
                 if found <= MOST:
                     yield (
                         f"Rows of {name} were changed in the database between event {last[0]} and event {number},"
                         " and no event says so."
                     )
-            last = (number, version, after)
+            last, last_change = (number, version, after), 0 if is_drop else number
         if found > MOST:
             yield f"Rows of {name} were changed {found - MOST:,} more times."
         if last is None:
@@ -161,6 +165,23 @@ class TableCheck(ScratchCheck):
         elif self._kept.get(name, computed) != computed:
             yield f"table_digests does not match the rows of {name}: raw SQL wrote it."
         yield from self._left_out(name)
+
+    def _below_a_drop(self) -> Iterator[str]:
+        """Report changes after a drop at a version below it. Versions and numbers only ascend.
+
+        The attack: raw SQL sets the version back below the drop while an operator deletes something. The event of the
+        deletion would be the first in the chain, where no earlier digest contradicts it.
+        """
+        for number, version, drop, dropped_at in self._scratch.execute(
+            "SELECT DISTINCT t.number, t.version, d.number, d.version FROM drops d JOIN told t"
+            " ON t.number > d.number AND t.version <= d.version"
+            " WHERE t.number NOT IN (SELECT number FROM drops) ORDER BY t.number LIMIT ?",
+            (MOST,),
+        ):
+            yield (
+                f"Event {number} changed the authority at version {version}, although event {drop} recorded a drop at"
+                f" version {dropped_at}: somebody set the version back."
+            )
 
     def _left_out(self, name: str) -> Iterator[str]:
         """Report events that record a drop without the digest of this table. Later checks depend on these digests."""
