@@ -63,11 +63,7 @@ def test_every_operation_keeps_the_digests(its: House) -> None:
 
 @pytest.mark.parametrize(
     ("table", "column", "old", "new"),
-    [
-        ("apis", "signing_algorithm", "RS256", "ES256"),
-        ("role_actions", "revision", 1, 2),
-        ("role_actions", "revision", "1", "2"),  # PostgreSQL: digests are computed from text
-    ],
+    [("apis", "signing_algorithm", "RS256", "ES256"), ("role_actions", "edit_id", "", "00112233aabbccdd")],
 )
 def test_a_migration_that_adds_a_column_changes_no_digest(table: str, column: str, old: Any, new: Any) -> None:
     """No event could record the new digest. Whoever changes the value later changes the digest."""

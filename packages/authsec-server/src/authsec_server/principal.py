@@ -71,6 +71,10 @@ class Act:
         """Return a random id for a new object."""
         return random_id(self.token_bytes)
 
+    def new_edit_id(self) -> str:
+        """Return a random id for the rows that an edit writes, so that nobody can write such rows in advance."""
+        return self.token_bytes(8).hex()
+
 
 def random_id(token_bytes: Callable[[int], bytes]) -> str:
     """Return a random UUID (RFC 9562 version 4)."""

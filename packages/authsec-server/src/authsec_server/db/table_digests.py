@@ -14,8 +14,9 @@ stores the product, but nobody has to trust that table: an event has the product
 
 The rows of one parent have one number together, and so have all signing keys. The attack: raw SQL takes one action of a
 role away, waits until an operator narrows the role, and inserts the action again. With a number for each row, neither
-the change nor the digests would notice the row. An edit writes each action and each audience with a new revision, so
-it changes this number even if raw SQL has made the edit before, and undoes the edit afterwards.
+the change nor the digests would notice the row. An edit writes each action and each audience with a random id of the
+edit (`edit_id`), so it changes this number even if raw SQL has made the edit before, and undoes the edit afterwards.
+Raw SQL cannot write the id in advance.
 """
 
 from __future__ import annotations
@@ -209,17 +210,8 @@ def _number(octets: bytes) -> int:
 
 def _text(name: str, row: Mapping[str, Any]) -> bytes:
     later = _later_columns().get(name, {})
-    told = sorted(
-        (each, _tagged(value))
-        for each, value in row.items()
-        if each not in later or not _is_default(value, later[each])
-    )
+    told = sorted((each, _tagged(value)) for each, value in row.items() if each not in later or later[each] != value)
     return json.dumps([name, told], separators=(",", ":")).encode()
-
-
-def _is_default(value: Any, default: Any) -> bool:
-    """Whether the value is this default of a column. A number is text on PostgreSQL, because `stored` reads text."""
-    return value == default or (default is not None and str(value) == str(default))
 
 
 @cache

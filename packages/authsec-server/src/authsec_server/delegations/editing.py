@@ -45,7 +45,7 @@ def edit(
     if after.slug != before.slug:
         service.take_slug(tx, act, after.slug, terms, taker=before.id)
     store.save(tx.connection, after)
-    store.save_audiences(tx.connection, after)
+    store.save_audiences(tx.connection, after, act.new_edit_id())
     is_less = narrows(before, after, default_audience=terms.default_audience)
     ended = [revocations.end(tx, SubjectKind.DELEGATION, before.id, act.now)] if is_less else []
     record(tx, act, EventKind.DELEGATION_EDITED, resolved, **detail, **revocations.as_detail(*ended))

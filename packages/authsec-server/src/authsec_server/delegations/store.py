@@ -87,7 +87,7 @@ delegation_audiences = Table(  # a copy of the audiences, to list the callers of
     Column("delegation_id", String(36), ForeignKey("delegations.id", ondelete="CASCADE"), primary_key=True),
     Column("audience", Text, primary_key=True),
     Column("created_at", Instant, nullable=False),  # copied from the delegation, to sort the list
-    Column("revision", Integer, nullable=False, server_default="1"),  # of the delegation when the audience was saved
+    Column("edit_id", String(16), nullable=False, server_default=""),  # random: see `save_audiences`
     Index("ix_delegation_audiences_audience", "audience", "created_at", "delegation_id"),
 )
 
@@ -98,7 +98,7 @@ NO_AUDIENCE = ""
 def add(connection: Connection, delegation: Delegation) -> None:
     """Insert the delegation."""
     connection.execute(insert(delegations), rows.write(delegations, delegation))
-    _add_audiences(connection, delegation)
+    _add_audiences(connection, delegation, "")  # the delegation's id is random, as in `roles.store.add`
 
 
 def save(connection: Connection, delegation: Delegation) -> None:
@@ -107,13 +107,13 @@ def save(connection: Connection, delegation: Delegation) -> None:
     connection.execute(update(delegations).where(delegations.c.id == delegation.id), row)
 
 
-def save_audiences(connection: Connection, delegation: Delegation) -> None:
+def save_audiences(connection: Connection, delegation: Delegation, edit_id: str) -> None:
     """Replace the rows of the delegation's audiences. Lists find the delegation by these rows.
 
-    Each row gets the new revision, as in `roles.store.save`.
+    Each row gets the id of this edit, as in `roles.store.save`.
     """
     connection.execute(delete(delegation_audiences).where(delegation_audiences.c.delegation_id == delegation.id))
-    _add_audiences(connection, delegation)
+    _add_audiences(connection, delegation, edit_id)
 
 
 def find(connection: Connection, id_or_slug: str) -> Delegation | None:
@@ -175,12 +175,12 @@ def _read(found: Iterable[Row[Any]]) -> list[Delegation]:
     return [rows.read(Delegation, row) for row in found]
 
 
-def _add_audiences(connection: Connection, delegation: Delegation) -> None:
+def _add_audiences(connection: Connection, delegation: Delegation, edit_id: str) -> None:
     named = delegation.audiences or (NO_AUDIENCE,)
     its = {
         "delegation_id": delegation.id,
         "created_at": delegation.created_at,
-        "revision": delegation.revision,
+        "edit_id": edit_id,
     }
     connection.execute(insert(delegation_audiences), [{**its, "audience": audience} for audience in named])
 

@@ -72,7 +72,7 @@ def edit(tx: Tx, act: Act, id_or_slug: str, *, revision: int, changes: Mapping[s
     after, detail = edited(role, act, EDITABLE, changes, granting=GRANTING)
     if not detail:
         return role
-    store.save(tx.connection, after)
+    store.save(tx.connection, after, act.new_edit_id())
     narrows = not set(role.actions) <= set(after.actions)
     ended = [revocations.end(tx, SubjectKind.ROLE, role.slug, act.now)] if narrows else []
     detail |= revocations.as_detail(*ended)

@@ -48,25 +48,26 @@ role_actions = Table(
     metadata,
     Column("role_id", String(36), ForeignKey("roles.id", ondelete="CASCADE"), primary_key=True),
     Column("action", String(127), primary_key=True),
-    Column("revision", Integer, nullable=False, server_default="1"),  # of the role when it was saved
+    Column("edit_id", String(16), nullable=False, server_default=""),  # random: see `save`
 )
 
 
 def add(connection: Connection, role: RoleDefinition) -> None:
     """Insert the role and its actions."""
     connection.execute(insert(roles), rows.write(roles, role))
-    _add_actions(connection, role)
+    _add_actions(connection, role, "")  # the role's id is random, so no row needs another random id
 
 
-def save(connection: Connection, role: RoleDefinition) -> None:
-    """Update the row of the role, and write the rows of all its actions with the new revision.
+def save(connection: Connection, role: RoleDefinition, edit_id: str) -> None:
+    """Update the row of the role, and write the rows of all its actions with the id of this edit.
 
     The attack: raw SQL takes an action away before an edit that takes the action away, and inserts the row again
-    afterwards. Without the revision, the edit would change no row of an action, and so no digest (`table_digests`).
+    afterwards. Without the id, the edit would change no row of an action, and so no digest (`table_digests`). The id
+    is random: raw SQL could write the next revision in advance.
     """
     connection.execute(update(roles).where(roles.c.id == role.id), rows.write(roles, role))
     connection.execute(delete(role_actions).where(role_actions.c.role_id == role.id))
-    _add_actions(connection, role)
+    _add_actions(connection, role, edit_id)
 
 
 def remove(connection: Connection, role_id: str) -> None:
@@ -74,8 +75,8 @@ def remove(connection: Connection, role_id: str) -> None:
     connection.execute(delete(roles).where(roles.c.id == role_id))
 
 
-def _add_actions(connection: Connection, role: RoleDefinition) -> None:
-    its = {"role_id": role.id, "revision": role.revision}
+def _add_actions(connection: Connection, role: RoleDefinition, edit_id: str) -> None:
+    its = {"role_id": role.id, "edit_id": edit_id}
     connection.execute(insert(role_actions), [{**its, "action": action} for action in role.actions])
 
 
