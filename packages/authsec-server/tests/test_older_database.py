@@ -220,6 +220,20 @@ def test_a_running_server_notices_that_its_database_has_gone_back(settings: Sett
             its.authority.feed.last()
 
 
+def test_a_server_that_is_started_without_its_checkpoints_file_says_so(settings: Settings, tmp_path: Path) -> None:
+    """An operator may leave the option out after a restore, and commands go on to find the older database."""
+    file, without = Path(settings.audit_checkpoints), load_settings(data=tmp_path)
+    leave_word(settings.database_url, file)
+    for _ in range(2):
+        with open_authority(without) as authority:
+            assert f"the last server kept its checkpoints in {file}" in authority.comparison.not_compared
+    with served(without) as client:
+        assert client.get("/readyz").json()["status"] == "database_older"
+    file.rename(tmp_path / "away")
+    with open_authority(without) as authority:
+        assert authority.comparison.not_compared == ""
+
+
 def test_checkpoints_that_go_to_an_address_are_not_compared(settings: Settings, tmp_path: Path) -> None:
     settings = load_settings(data=tmp_path, audit_checkpoints="https://checkpoints.example.com/authsec")
     with served(settings) as client:

@@ -227,12 +227,13 @@ def open_authority(
             comparison = comparison_of(settings.audit_checkpoints, database)
             comparison.read_file()  # before the migration: another server may write to the file and the database
             database.migrate()
+            is_left_out = comparison.note_left_out(database.read(last_checkpoints_file))
         services = services_of(settings, database, comparison, local_operator, runtime or Runtime())
         if local_operator:
             _compare_for_command(comparison)
         else:
             compare(comparison)
-            if not comparison.problem:
+            if not comparison.problem and not is_left_out:
                 database.append(lambda tx: remember_checkpoints_file(tx, comparison.path))
             database.begin_serving()  # last: a plain copy of the SQLite file then contains all earlier writes
         with closing(services.tokens):

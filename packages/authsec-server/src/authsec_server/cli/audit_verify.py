@@ -89,7 +89,10 @@ def checkpoint(caller: Caller, output: Output) -> None:
             "audit verify"
         )
     if answer["older"]:
-        output.note(f"{answer['older']} No token is issued until you run `authsec admin restored`: docs/backup.md.")
+        output.note(
+            f"{answer['older']} No token is issued. If a backup was restored: `authsec admin restored` "
+            "(docs/backup.md). If not, somebody may have cut the audit log: `authsec audit verify`"
+        )
     if answer["not_compared"]:
         output.note(_not_compared(caller, answer["not_compared"]))
     if isinstance(caller.reach, InProcess):  # only a server sends checkpoints, and none answered

@@ -58,6 +58,8 @@ def _no_data(folder: Path) -> CallFailed:
     The usual cause is a mistyped path. The remedy does not suggest `authsec serve`, because that command would
     create a second authority in the mistyped folder.
     """
+    if folder.is_file():
+        return CallFailed(f"{folder} is a file.", "--data names a folder. For a database file: --database sqlite:///PATH.")
     lacking = f"{folder} has no AuthSec database" if folder.exists() else f"There is no folder {folder}"
     return CallFailed(f"{lacking}.", "Check the path: `authsec serve` prints its data folder when it starts.")
 

@@ -281,6 +281,20 @@ class Comparison:
         else:
             self.not_compared = self._lines.unread
 
+    def note_left_out(self, last: str) -> bool:
+        """Return whether this server was started without the checkpoints file `last` of the last server.
+
+        Then set `not_compared`, and the database should go on naming the file for commands. A file that is no longer
+        there is not missed.
+        """
+        if self.path or self.to_address or not last or not Path(last).exists():
+            return False
+        self.not_compared = (
+            f"the last server kept its checkpoints in {last}, and this server was started without the file: it cannot "
+            "detect an older database. Start it with --audit-checkpoints, or move the file away"
+        )
+        return True
+
     def why_not_compared(self) -> str:
         """Return why the database was not compared with outside checkpoints; empty if it was compared."""
         if self.problem:
