@@ -330,6 +330,7 @@ def _compared(
         *read.last_use_check.findings(cut),
         *read.head_key_check.findings(known_from),
     )
+    read.revocation_check.add_drops(dropped_until, last_dropped)
     of_revocations = read.revocation_check.findings(log_check.drops.unknown_before(), now)
     numbers = NumberCheck.of(tx.connection)
     for finding in (*of_tables, *of_revocations, *numbers.findings(read.scratch, walk.through)):
@@ -342,12 +343,11 @@ def _compared(
         log_check.add_finding(cut_short(name))
     if not size and not_yet and not log_check.findings:
         log_check.add_finding(f"None of the {not_yet:,} events is sealed, so none can be verified.")
-    report = log_check.report(size, not_yet)
     checkpoint_at = max((checkpoint.at for checkpoint in (log_check.last, *log_check.kept) if checkpoint), default=None)
     unproved = tuple(_unproved(read, log_check, NEVER if sealed_only else unsealed.sealed_before(checkpoint_at)))
     doubts = (*numbers.unchecked, *_waiting(read, unsealed, checkpoint_at), *_first(unproved))
     report = replace(
-        report,
+        log_check.report(size, not_yet),
         waiting_since=unsealed.since,
         late=tuple(walk.late.found),
         more_late=walk.late.more,
