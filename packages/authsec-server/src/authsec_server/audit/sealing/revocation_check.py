@@ -25,7 +25,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from authsec_server.audit.model import DIGESTS, LISTING_ENDED, EventKind
+from authsec_server.audit.model import ALREADY, DIGESTS, LISTING_ENDED, EventKind
 from authsec_server.audit.scratch_database import ScratchCheck
 from authsec_server.audit.sealing.restores import Restore
 from authsec_server.audit.sealing.scan import REVOCATIONS, Scan
@@ -40,8 +40,9 @@ _SCRATCH: Final = (
     "CREATE TABLE signed (kid TEXT PRIMARY KEY)",
     "CREATE TABLE changed (version INTEGER PRIMARY KEY)",  # authority versions of changes with remaining events
     "CREATE TABLE revoked_key (kid TEXT PRIMARY KEY)",  # as the table of signing keys says
-    # For each key, the first revocation that an event records.
-    "CREATE TABLE ended_key (kid TEXT, sealed INTEGER, version INTEGER, at TEXT, PRIMARY KEY (kid, sealed))",
+    # For each key, the first revocation that an event records, and whether the key was revoked already.
+    "CREATE TABLE ended_key (kid TEXT, sealed INTEGER, version INTEGER, at TEXT, again INTEGER,"
+    " PRIMARY KEY (kid, sealed))",
     "CREATE TABLE kept (sequence INTEGER, kind TEXT, id TEXT, version INTEGER, at TEXT)",
     "CREATE TABLE odd (sequence TEXT)",  # rows that no server writes
     SCRATCH,
@@ -121,8 +122,10 @@ class RevocationCheck(ScratchCheck):
 
     def _add_said(self, number: int, event: Mapping[str, Any], *, sealed: bool) -> bool:
         said = list(_said(event))
+        version, at = event["authority_version"], event["at"]
+        again = event["detail"].get(ALREADY) is True
         for kind, id_ in said:
-            self._keep_said(number, kind, id_, event["authority_version"], event["at"], sealed=sealed)
+            self._keep_said(number, kind, id_, version, at, sealed=sealed, again=again)
         return bool(said)
 
     def keep(self, scan: Scan) -> None:
@@ -150,14 +153,17 @@ class RevocationCheck(ScratchCheck):
             for kid in restore.revoked_keys:
                 self._keep_said(None, _KEY, kid, restore.authority_version, _iso(restore.at), sealed=True)
 
-    def _keep_said(self, number: int | None, kind: str, id_: Any, version: int, at: str, *, sealed: bool) -> None:
+    def _keep_said(
+        self, number: int | None, kind: str, id_: Any, version: int, at: str, *, sealed: bool, again: bool = False
+    ) -> None:
         row = (number, kind, _plain(id_), version, at, sealed)
         self._scratch.execute("INSERT INTO said VALUES (?, ?, ?, ?, ?, ?)", row)
         if kind == _KEY:
             self._scratch.execute(
-                "INSERT INTO ended_key VALUES (?, ?, ?, ?) ON CONFLICT (kid, sealed) DO UPDATE"
-                " SET version = excluded.version, at = excluded.at WHERE excluded.version < version",
-                (_plain(id_), sealed, version, at),
+                "INSERT INTO ended_key VALUES (?, ?, ?, ?, ?) ON CONFLICT (kid, sealed) DO UPDATE SET"
+                " version = excluded.version, at = excluded.at, again = excluded.again"
+                " WHERE excluded.version < version",
+                (_plain(id_), sealed, version, at, again),
             )
 
     def add_drops(self, dropped_until: int, last_dropped: int) -> None:
@@ -244,7 +250,7 @@ class RevocationCheck(ScratchCheck):
                 continue
             if kind != _KEY:
                 yield sequence, kind, id_, bool(is_said)
-            elif not self._says_again(id_, version, at, sealed_before) and not self._is_of_no_token(id_, cut):
+            elif not self._says_again(id_, version, at, sealed_before) and not self._is_of_no_token(id_, version, cut):
                 yield sequence, kind, id_, bool(is_said) or self._says_again(id_, version, at, "")
 
     def _newest_dropped(self) -> int:
@@ -270,15 +276,19 @@ class RevocationCheck(ScratchCheck):
         first = "SELECT 1 FROM ended_key WHERE kid = ? AND version < ? AND at <= ? AND (sealed OR at >= ?)"
         return self._scratch.execute(first, (kid, version, latest, sealed_before)).fetchone() is not None
 
-    def _is_of_no_token(self, kid: str, cut: datetime | None) -> bool:
+    def _is_of_no_token(self, kid: str, version: int, cut: datetime | None) -> bool:
         """Whether the event that revoked the key may be among the dropped events.
 
-        Possible only if no remaining event concerns a token signed by the key.
+        Possible only if no remaining event concerns a token signed by the key, and if the first remaining revocation of
+        the key comes after the row and says that the key was revoked before.
         """
         if cut is None:
             return False
-        known = "SELECT 1 FROM ended_key WHERE kid = ? UNION ALL SELECT 1 FROM signed WHERE kid = ?"
-        return self._scratch.execute(known, (kid, kid)).fetchone() is None
+        known = (
+            "SELECT 1 FROM ended_key WHERE kid = ? AND (version <= ? OR NOT again)"
+            " UNION ALL SELECT 1 FROM signed WHERE kid = ?"
+        )
+        return self._scratch.execute(known, (kid, version, kid)).fetchone() is None
 
 
 def _said(event: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
