@@ -80,7 +80,8 @@ def _names(tx: Tx, number: int) -> int:
             key = EVENT | {"kind": "admin_key.created", "subject_id": f"admin_keys-{each}"}
             check.add(2 * each, person, lambda _: True)
             check.add(2 * each + 1, key, lambda _: True)
-        assert list(check.findings(Rows(tx, number, "")))
+        check.keep(Rows(tx, number, ""))
+        assert list(check.findings(0, 0))
         return sum(counted)
 
 

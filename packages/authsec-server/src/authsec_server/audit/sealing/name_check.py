@@ -5,7 +5,9 @@ The attack: raw SQL swaps the slugs of two clients. The command then lists the e
 every event matches its seal.
 
 The name of a thing is in the events that create, edit and delete the thing.
-A thing is not compared if all of its events were dropped.
+A thing is not compared if all of its events were dropped, or if its last event may have been dropped.
+A drop goes by the times of events. A server whose clock is ahead dates an event into the next month, and a later event
+of another server may be dropped. The digests of the tables cover the rows (`table_check`).
 
 Each id belongs to only one thing, so only one change can delete an id.
 The history of a token shows the slug of a deleted role, from the first event that deletes the role.
@@ -15,6 +17,7 @@ The attack: raw SQL inserts an earlier event of this deletion, with another slug
 from __future__ import annotations
 
 import json
+import sqlite3
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
@@ -30,8 +33,8 @@ from authsec_server.naming import folded
 MOST: Final = 10  # findings of one table that are listed; further ones are only counted
 _LONGEST: Final = 80  # characters of a name in a finding
 _SCRATCH: Final = (
-    "CREATE TABLE said (thing TEXT, id BLOB, sealed INTEGER, number INTEGER, at TEXT, name BLOB, owner BLOB,"
-    " gone INTEGER, PRIMARY KEY (thing, id, sealed))",
+    "CREATE TABLE said (thing TEXT, id BLOB, sealed INTEGER, number INTEGER, version INTEGER, at TEXT, name BLOB,"
+    " owner BLOB, gone INTEGER, PRIMARY KEY (thing, id, sealed))",
     "CREATE VIEW newest AS SELECT * FROM said s WHERE NOT EXISTS"
     " (SELECT 1 FROM said o WHERE o.thing = s.thing AND o.id = s.id AND o.number > s.number)",
     "CREATE TABLE kept (thing TEXT, id BLOB, name BLOB, owner BLOB, called BLOB)",
@@ -94,19 +97,24 @@ _ENDS: Final = {*_DELETED, EventKind.API_DELETED, EventKind.ISSUER_DELETED}
 class NameCheck(ScratchCheck):
     """A comparison of names in tables with names in events, on one snapshot.
 
-    First call `add` for each event, in any order. Then call `findings`.
+    First call `add` for each event, in any order, and `keep` once. Then call `findings`.
     """
 
     create = _SCRATCH
 
+    def __init__(self, scratch: sqlite3.Connection) -> None:
+        super().__init__(scratch)
+        self._kept = list[_Named]()  # the tables that `keep` read
+
     def add(self, number: int, event: Mapping[str, Any], is_sealed: Callable[[int], bool]) -> None:
         """Add the names in the row of a valid event. If several events name a thing, the highest event number wins."""
         for named, id_, name, owner, gone in _said(event):
-            its = (named.key, _octets(id_), is_sealed(number), number, event["at"])
+            version = event["authority_version"] or 0  # events of early servers have none
+            its = (named.key, _octets(id_), is_sealed(number), number, version, event["at"])
             self._scratch.execute(
-                "INSERT INTO said VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (thing, id, sealed) DO UPDATE SET"
-                " number = excluded.number, at = excluded.at, name = excluded.name, owner = excluded.owner,"
-                " gone = excluded.gone WHERE excluded.number > said.number",
+                "INSERT INTO said VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (thing, id, sealed) DO UPDATE SET"
+                " number = excluded.number, version = excluded.version, at = excluded.at, name = excluded.name,"
+                " owner = excluded.owner, gone = excluded.gone WHERE excluded.number > said.number",
                 (*its, _octets(name), _octets(owner), gone),
             )
         if event["kind"] in _ENDS:
@@ -127,14 +135,24 @@ class NameCheck(ScratchCheck):
                 (*its, number, change),
             )
 
-    def findings(self, scan: Scan) -> Iterator[str]:
-        """Report the differences as sentences.
-
-        A missing table or column is not reported here: the schema check reports it.
-        """
+    def keep(self, scan: Scan) -> None:
+        """Read the tables. A missing table or column is not reported here: the schema check reports it."""
         for named in _TABLES:
             if set(scan.columns(named.table)).issuperset(named.columns):
-                yield from _first(named, self._of_table(named, scan))
+                self._kept.append(named)
+                rows = (
+                    (named.key, _octets(id_), _octets(name), _octets(owner[0] if owner else None), _called(named, name))
+                    for id_, name, *owner in scan.rows(named.table, *named.columns)
+                )
+                self._scratch.executemany("INSERT INTO kept VALUES (?, ?, ?, ?, ?)", rows)
+
+    def findings(self, dropped_until: int, last_dropped: int) -> Iterator[str]:
+        """Report the differences as sentences.
+
+        Events up to the authority version `dropped_until` and up to the number `last_dropped` may have been dropped.
+        """
+        for named in self._kept:
+            yield from _first(named, self._of_table(named, dropped_until, last_dropped))
         yield from self._namesakes()
         yield from self._deleted_again()
 
@@ -167,20 +185,15 @@ class NameCheck(ScratchCheck):
             told = f"says that {what} was deleted" if gone else f"gives {what} its {columns}"
             yield f"Only event {number}, which has no seal, {told}."
 
-    def _of_table(self, named: _Named, scan: Scan) -> Iterator[str]:
-        self._scratch.executemany(
-            "INSERT INTO kept VALUES (?, ?, ?, ?, ?)",
-            (
-                (named.key, _octets(id_), _octets(name), _octets(owner[0] if owner else None), _called(named, name))
-                for id_, name, *owner in scan.rows(named.table, *named.columns)
-            ),
-        )
+    def _of_table(self, named: _Named, dropped_until: int, last_dropped: int) -> Iterator[str]:
+        """Report differences of one table. Only a deletion is final: any other event may precede a dropped event."""
         for id_, kept, say, its_owner, owner, gone in self._scratch.execute(
             "SELECT s.id, k.name, s.name, k.owner, s.owner, s.gone FROM newest s"
             " LEFT JOIN kept k ON k.thing = s.thing AND k.id = s.id WHERE s.thing = ? AND"
             " CASE WHEN s.gone THEN k.id IS NOT NULL"
-            " ELSE (k.id IS NULL AND NOT ?) OR k.name != s.name OR k.owner != s.owner END ORDER BY s.number, s.id",
-            (named.key, named.is_display_name),
+            " ELSE (s.version >= ? OR s.number > ?)"
+            " AND ((k.id IS NULL AND NOT ?) OR k.name != s.name OR k.owner != s.owner) END ORDER BY s.number, s.id",
+            (named.key, dropped_until, last_dropped, named.is_display_name),
         ):
             what = f"The {named.thing} {_shown(id_)}"
             if gone:

@@ -9,7 +9,8 @@ Servers never delete the newest row, nor the last row of a revoked signing key.
 Normally each row needs a matching event. After a drop, a row needs no event under two conditions:
 
 - The event may be among dropped events that no given export contains.
-- The row revokes no token of an event that still exists.
+- The row revokes no token of an event that still exists and that is newer than all dropped events. A server whose clock
+  is ahead dates events into the next month, so a drop leaves older events: a dropped event may end their tokens.
 
 Rows are numbered from 1 without a gap, and no two rows share an event.
 Otherwise the revocation feed would skip the rows with numbers below 1.
@@ -21,13 +22,11 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from authsec_server.audit.model import DIGESTS, LISTING_ENDED, EventKind
+from authsec_server.audit.model import ALREADY, DIGESTS, LISTING_ENDED, EventKind
 from authsec_server.audit.scratch_database import ScratchCheck
-from authsec_server.audit.sealing.checkpoints import CLOCK_TOLERANCE
 from authsec_server.audit.sealing.restores import Restore
 from authsec_server.audit.sealing.scan import REVOCATIONS, Scan
 from authsec_server.audit.sealing.version_order import SCRATCH, VersionOrder
@@ -41,8 +40,9 @@ _SCRATCH: Final = (
     "CREATE TABLE signed (kid TEXT PRIMARY KEY)",
     "CREATE TABLE changed (version INTEGER PRIMARY KEY)",  # authority versions of changes with remaining events
     "CREATE TABLE revoked_key (kid TEXT PRIMARY KEY)",  # as the table of signing keys says
-    # For each key, the first revocation that an event records.
-    "CREATE TABLE ended_key (kid TEXT, sealed INTEGER, version INTEGER, at TEXT, PRIMARY KEY (kid, sealed))",
+    # For each key, the first revocation that an event records, and whether the key was revoked already.
+    "CREATE TABLE ended_key (kid TEXT, sealed INTEGER, version INTEGER, at TEXT, again INTEGER,"
+    " PRIMARY KEY (kid, sealed))",
     "CREATE TABLE kept (sequence INTEGER, kind TEXT, id TEXT, version INTEGER, at TEXT)",
     "CREATE TABLE odd (sequence TEXT)",  # rows that no server writes
     SCRATCH,
@@ -85,21 +85,6 @@ _KEY: Final = "key"
 _EARLIEST: Final = datetime.min.replace(tzinfo=UTC) + KEPT_FOR
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Dropped:
-    """The bounds of revocations with events that may have been dropped. Times are ISO 8601.
-
-    - The events before the time `before` were dropped.
-    - `version` is the lowest authority version of the events that are left.
-    - `version_close` is the same without the first events after `before`. It is for rows dated from `close` on.
-    """
-
-    before: str
-    close: str
-    version: int | None
-    version_close: int | None
-
-
 class RevocationCheck(ScratchCheck):
     """A comparison of the table of revocations with the events, on one snapshot.
 
@@ -112,22 +97,17 @@ class RevocationCheck(ScratchCheck):
         super().__init__(scratch)
         self._order = VersionOrder(scratch)
         self._last_kid = ""  # the `kid` of the last token
-        # The lowest authority version of events, and of tokens: by month, and whether they are from its beginning.
-        self._oldest: dict[tuple[str, bool], int] = {}
-        self._oldest_token: dict[tuple[str, bool], int] = {}
+        self._last_dropped = (0, 0)  # the highest authority version and number that a dropped event can have
 
     def add(self, number: int, event: Mapping[str, Any], is_sealed: Callable[[int], bool]) -> None:
         """Add the revocations that a valid event records. The event must still be in the database."""
-        version, at = event["authority_version"], event["at"]
+        version = event["authority_version"]
         is_token = event["kind"] == EventKind.TOKEN_ISSUED
         if is_token and self._last_kid != event["kid"]:
             self._last_kid = event["kid"]
             self._scratch.execute("INSERT OR IGNORE INTO signed VALUES (?)", (_plain(event["kid"]),))
         if version is None:
             return
-        month = at[:7], at < _iso(datetime.fromisoformat(f"{at[:7]}-01T00:00:00+00:00") + CLOCK_TOLERANCE)
-        for oldest in (self._oldest, self._oldest_token) if is_token else (self._oldest,):
-            oldest[month] = min(version, oldest.get(month, version))
         ends_something = self._add_said(number, event, sealed=is_sealed(number))
         if ends_something or (DIGESTS in event["detail"] and event["kind"] != EventKind.EVENTS_DROPPED):
             self._scratch.execute("INSERT OR IGNORE INTO changed VALUES (?)", (version,))
@@ -142,8 +122,10 @@ class RevocationCheck(ScratchCheck):
 
     def _add_said(self, number: int, event: Mapping[str, Any], *, sealed: bool) -> bool:
         said = list(_said(event))
+        version, at = event["authority_version"], event["at"]
+        again = event["detail"].get(ALREADY) is True
         for kind, id_ in said:
-            self._keep_said(number, kind, id_, event["authority_version"], event["at"], sealed=sealed)
+            self._keep_said(number, kind, id_, version, at, sealed=sealed, again=again)
         return bool(said)
 
     def keep(self, scan: Scan) -> None:
@@ -171,15 +153,22 @@ class RevocationCheck(ScratchCheck):
             for kid in restore.revoked_keys:
                 self._keep_said(None, _KEY, kid, restore.authority_version, _iso(restore.at), sealed=True)
 
-    def _keep_said(self, number: int | None, kind: str, id_: Any, version: int, at: str, *, sealed: bool) -> None:
+    def _keep_said(
+        self, number: int | None, kind: str, id_: Any, version: int, at: str, *, sealed: bool, again: bool = False
+    ) -> None:
         row = (number, kind, _plain(id_), version, at, sealed)
         self._scratch.execute("INSERT INTO said VALUES (?, ?, ?, ?, ?, ?)", row)
         if kind == _KEY:
             self._scratch.execute(
-                "INSERT INTO ended_key VALUES (?, ?, ?, ?) ON CONFLICT (kid, sealed) DO UPDATE"
-                " SET version = excluded.version, at = excluded.at WHERE excluded.version < version",
-                (_plain(id_), sealed, version, at),
+                "INSERT INTO ended_key VALUES (?, ?, ?, ?, ?) ON CONFLICT (kid, sealed) DO UPDATE SET"
+                " version = excluded.version, at = excluded.at, again = excluded.again"
+                " WHERE excluded.version < version",
+                (_plain(id_), sealed, version, at, again),
             )
+
+    def add_drops(self, dropped_until: int, last_dropped: int) -> None:
+        """Note that events up to this authority version and up to this number may have been dropped."""
+        self._last_dropped = dropped_until, last_dropped
 
     def findings(self, cut: datetime | None, now: datetime | None) -> Iterator[str]:
         """Report the differences between table and events as sentences.
@@ -255,44 +244,28 @@ class RevocationCheck(ScratchCheck):
         The last value says whether an older event without a seal explains the row. An event is new if its time is not
         before `sealed_before`.
         """
-        dropped = None if cut is None else self._dropped_before(cut)
+        newest = self._newest_dropped()
         for sequence, kind, id_, version, at, is_said in self._scratch.execute(_ADDED, (sealed_before,)):
-            if dropped is not None and self._is_of_dropped(version, at, dropped):
+            if cut is not None and at < _iso(cut) and version <= newest and not self._is_left(version):
                 continue
             if kind != _KEY:
                 yield sequence, kind, id_, bool(is_said)
-            elif not self._says_again(id_, version, at, sealed_before) and not self._is_of_no_token(id_, cut):
+            elif not self._says_again(id_, version, at, sealed_before) and not self._is_of_no_token(id_, version, cut):
                 yield sequence, kind, id_, bool(is_said) or self._says_again(id_, version, at, "")
 
-    def _dropped_before(self, cut: datetime) -> _Dropped:
-        """Return the bounds of rows whose events may be among the events dropped before `cut`.
+    def _newest_dropped(self) -> int:
+        """Return the highest authority version that a dropped event can have.
 
-        The attack: raw SQL inserts events of very many months, and very many rows. So no row may search the months.
+        The numbers of remaining events limit the version, not their times: clocks differ (see `version_order`).
         """
-        month = _iso(cut)[:7]
-        left = [(which, oldest) for which, oldest in self._oldest.items() if which[0] >= month]
-        left += self._oldest_token.items()
-        return _Dropped(
-            before=_iso(cut),
-            close=_iso(cut - CLOCK_TOLERANCE),
-            version=min((oldest for _, oldest in left), default=None),
-            version_close=min((oldest for which, oldest in left if which != (month, True)), default=None),
-        )
+        last_version, last_number = self._last_dropped
+        newer = "SELECT min(version) FROM numbers WHERE version >= ? OR highest > ?"
+        (version,) = self._scratch.execute(newer, (last_version, last_number)).fetchone()
+        return MAX_VERSION if version is None else int(version)
 
-    def _is_of_dropped(self, version: int, at: str, dropped: _Dropped) -> bool:
-        """Whether the event of the row may be among the dropped events.
-
-        This is so only if the row revokes no token of an event that still exists.
-        Clocks differ: a row dated just before the cut may be newer than the first events after the cut.
-        Each change has its own authority version. If an event with the row's version still exists, the event was not
-        dropped.
-        """
-        if at >= dropped.before:
-            return False
-        oldest = dropped.version_close if at >= dropped.close else dropped.version
-        if oldest is not None and version > oldest:
-            return False
-        return self._scratch.execute("SELECT 1 FROM changed WHERE version = ?", (version,)).fetchone() is None
+    def _is_left(self, version: int) -> bool:
+        """Whether the event of the change with this version still exists. Each change has its own version."""
+        return self._scratch.execute("SELECT 1 FROM changed WHERE version = ?", (version,)).fetchone() is not None
 
     def _says_again(self, kid: str, version: int, at: str, sealed_before: str) -> bool:
         """Whether the row may repeat an earlier revocation of the same signing key.
@@ -303,15 +276,19 @@ class RevocationCheck(ScratchCheck):
         first = "SELECT 1 FROM ended_key WHERE kid = ? AND version < ? AND at <= ? AND (sealed OR at >= ?)"
         return self._scratch.execute(first, (kid, version, latest, sealed_before)).fetchone() is not None
 
-    def _is_of_no_token(self, kid: str, cut: datetime | None) -> bool:
+    def _is_of_no_token(self, kid: str, version: int, cut: datetime | None) -> bool:
         """Whether the event that revoked the key may be among the dropped events.
 
-        Possible only if no remaining event concerns a token signed by the key.
+        Possible only if no remaining event concerns a token signed by the key, and if the first remaining revocation of
+        the key comes after the row and says that the key was revoked before.
         """
         if cut is None:
             return False
-        known = "SELECT 1 FROM ended_key WHERE kid = ? UNION ALL SELECT 1 FROM signed WHERE kid = ?"
-        return self._scratch.execute(known, (kid, kid)).fetchone() is None
+        known = (
+            "SELECT 1 FROM ended_key WHERE kid = ? AND (version <= ? OR NOT again)"
+            " UNION ALL SELECT 1 FROM signed WHERE kid = ?"
+        )
+        return self._scratch.execute(known, (kid, version, kid)).fetchone() is None
 
 
 def _said(event: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:

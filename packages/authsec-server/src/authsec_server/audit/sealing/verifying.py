@@ -186,7 +186,6 @@ class _Read:
     uncounted: Uncounted
     latest: str  # the latest time that a server's event can have by now
     findings: list[str] = field(default_factory=list)
-    misnamed: list[str] = field(default_factory=list)  # findings about names
 
     def all(self, scan: Scan) -> None:
         """Read every table, and pass the rows on to the single checks."""
@@ -195,7 +194,7 @@ class _Read:
         self.scratch.keep_events(self._events(scan))
         self.scratch.keep_checkpoints(self._checkpoints(scan))
         self.scratch.keep_listed(self._listed(scan))
-        self.misnamed += self.name_check.findings(scan)
+        self.name_check.keep(scan)
         self.table_check.keep(scan)
         self.last_use_check.keep(scan)
         self.head_key_check.keep(scan)
@@ -323,16 +322,18 @@ def _compared(
     read.revocation_check.add_restores(restores)
     cut = dropped.cut if dropped else None
     known_from = max(filter(None, (cut, log_check.drops.unknown_before())), default=None)
-    dropped_until = _dropped_until(log_check, walk)
+    dropped_until, last_dropped = _last_dropped(log_check, walk)
     of_tables = (
+        *read.name_check.findings(dropped_until, last_dropped),
         *ended_subjects.findings(read.scratch, dropped_until),
-        *read.table_check.findings(dropped_until, log_check.drops.last_number(), records),
+        *read.table_check.findings(dropped_until, last_dropped, records),
         *read.last_use_check.findings(cut),
         *read.head_key_check.findings(known_from),
     )
+    read.revocation_check.add_drops(dropped_until, last_dropped)
     of_revocations = read.revocation_check.findings(log_check.drops.unknown_before(), now)
     numbers = NumberCheck.of(tx.connection)
-    for finding in (*read.misnamed, *of_tables, *of_revocations, *numbers.findings(read.scratch, walk.through)):
+    for finding in (*of_tables, *of_revocations, *numbers.findings(read.scratch, walk.through)):
         log_check.add_finding(finding)
     if counts:
         of_counts = read.count_check.findings(dropped, log_check.drops.unknown_before())
@@ -342,12 +343,11 @@ def _compared(
         log_check.add_finding(cut_short(name))
     if not size and not_yet and not log_check.findings:
         log_check.add_finding(f"None of the {not_yet:,} events is sealed, so none can be verified.")
-    report = log_check.report(size, not_yet)
     checkpoint_at = max((checkpoint.at for checkpoint in (log_check.last, *log_check.kept) if checkpoint), default=None)
     unproved = tuple(_unproved(read, log_check, NEVER if sealed_only else unsealed.sealed_before(checkpoint_at)))
     doubts = (*numbers.unchecked, *_waiting(read, unsealed, checkpoint_at), *_first(unproved))
     report = replace(
-        report,
+        log_check.report(size, not_yet),
         waiting_since=unsealed.since,
         late=tuple(walk.late.found),
         more_late=walk.late.more,
@@ -359,13 +359,13 @@ def _compared(
     return report, known_from
 
 
-def _dropped_until(log_check: LogCheck, walk: LeafWalk) -> int:
-    """Return the highest authority version that a dropped event can have; 0 if nothing was dropped."""
+def _last_dropped(log_check: LogCheck, walk: LeafWalk) -> tuple[int, int]:
+    """Return the highest authority version and number that a dropped event can have; zeros if nothing was dropped."""
     place = log_check.drops.last_place()
     if place is None:
-        return 0
-    version = walk.version_by(place)
-    return MAX_VERSION if version is None else version  # checkpoints of old versions have no authority version
+        return 0, 0
+    version = walk.version_by(place)  # checkpoints of old versions have no authority version
+    return MAX_VERSION if version is None else version, log_check.drops.last_number()
 
 
 def _waiting(read: _Read, unsealed: Waiting, checkpoint_at: datetime | None) -> Iterator[str]:
