@@ -59,7 +59,9 @@ def _no_data(folder: Path) -> CallFailed:
     create a second authority in the mistyped folder.
     """
     if folder.is_file():
-        return CallFailed(f"{folder} is a file.", "--data names a folder. For a database file: --database sqlite:///PATH.")
+        return CallFailed(
+            f"{folder} is a file.", "--data names a folder. For a database file: --database sqlite:///PATH."
+        )
     lacking = f"{folder} has no AuthSec database" if folder.exists() else f"There is no folder {folder}"
     return CallFailed(f"{lacking}.", "Check the path: `authsec serve` prints its data folder when it starts.")
 
