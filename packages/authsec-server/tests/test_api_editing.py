@@ -54,9 +54,13 @@ def test_an_edit_is_kept_and_recorded_by_what_it_changed(estate: Any, api: Api) 
     }
 
 
-def test_an_unchanged_edit_writes_nothing(estate: Any, api: Api) -> None:
-    assert edit(estate, api) == api
+def test_an_unchanged_edit_writes_nothing_unless_it_names_authority(estate: Any, api: Api) -> None:
+    """An identifier is the audience of tokens: its edit is recorded even if the row has the value already."""
+    described = {"name": api.name, "description": api.description, "actions": api.actions}
+    assert estate.do(lambda tx, act: service.edit(tx, act, api.id, revision=1, changes=described)) == api
     assert estate.events("api.edited") == []
+    assert edit(estate, api).revision == 2
+    assert len(estate.events("api.edited")) == 1
 
 
 def test_whoever_read_an_older_revision_is_told(estate: Any, api: Api) -> None:
