@@ -37,7 +37,7 @@ MOST: Final = 10  # findings that are listed; further ones are only counted
 KEPT_FOR: Final = timedelta(seconds=MAX_TOKEN_LIFETIME_CAP)  # servers keep rows for a day more: clocks differ
 _SCRATCH: Final = (
     "CREATE TABLE said (number INTEGER, kind TEXT, id TEXT, version INTEGER, at TEXT, sealed INTEGER)",
-    "CREATE TABLE signed (kid TEXT PRIMARY KEY)",
+    "CREATE TABLE signed (kid TEXT PRIMARY KEY, highest INTEGER)",  # the highest number of a token of the key
     "CREATE TABLE changed (version INTEGER PRIMARY KEY)",  # authority versions of changes with remaining events
     "CREATE TABLE revoked_key (kid TEXT PRIMARY KEY)",  # as the table of signing keys says
     # For each key, the first revocation that an event records, and whether the key was revoked already.
@@ -96,16 +96,15 @@ class RevocationCheck(ScratchCheck):
     def __init__(self, scratch: sqlite3.Connection) -> None:
         super().__init__(scratch)
         self._order = VersionOrder(scratch)
-        self._last_kid = ""  # the `kid` of the last token
+        self._last_signed: tuple[str | None, int] = (None, 0)  # the `kid` of the last tokens, and their highest number
         self._last_dropped = (0, 0)  # the highest authority version and number that a dropped event can have
 
     def add(self, number: int, event: Mapping[str, Any], is_sealed: Callable[[int], bool]) -> None:
         """Add the revocations that a valid event records. The event must still be in the database."""
         version = event["authority_version"]
         is_token = event["kind"] == EventKind.TOKEN_ISSUED
-        if is_token and self._last_kid != event["kid"]:
-            self._last_kid = event["kid"]
-            self._scratch.execute("INSERT OR IGNORE INTO signed VALUES (?)", (_plain(event["kid"]),))
+        if is_token:
+            self._add_signed(event["kid"], number)
         if version is None:
             return
         ends_something = self._add_said(number, event, sealed=is_sealed(number))
@@ -114,6 +113,24 @@ class RevocationCheck(ScratchCheck):
             self._order.add(number, version, is_token=False)
         elif is_token:
             self._order.add(number, version, is_token=True)
+
+    def _add_signed(self, kid: str | None, number: int) -> None:
+        last, highest = self._last_signed
+        if last == kid:
+            if number > highest:
+                self._last_signed = kid, number
+            return
+        self._keep_signed()
+        self._last_signed = kid, number
+
+    def _keep_signed(self) -> None:
+        kid, number = self._last_signed
+        if kid is not None:
+            self._scratch.execute(
+                "INSERT INTO signed VALUES (?, ?) ON CONFLICT (kid) DO UPDATE"
+                " SET highest = max(highest, excluded.highest)",
+                (_plain(kid), number),
+            )
 
     def add_dropped(self, event: Mapping[str, Any]) -> None:
         """Add the revocations that a dropped event records. The event comes from an export and matches its seal."""
@@ -133,6 +150,7 @@ class RevocationCheck(ScratchCheck):
 
         A missing table is not reported here: the schema check reports it.
         """
+        self._keep_signed()
         if scan.columns("signing_keys"):
             self._scratch.executemany(
                 "INSERT OR IGNORE INTO revoked_key VALUES (?)",
@@ -279,16 +297,16 @@ class RevocationCheck(ScratchCheck):
     def _is_of_no_token(self, kid: str, version: int, cut: datetime | None) -> bool:
         """Whether the event that revoked the key may be among the dropped events.
 
-        Possible only if no remaining event concerns a token signed by the key, and if the first remaining revocation of
-        the key comes after the row and says that the key was revoked before.
+        Possible only if the key signed no token with a higher number than all dropped events, and if the first
+        remaining revocation of the key comes after the row and says that the key was revoked before.
         """
         if cut is None:
             return False
         known = (
             "SELECT 1 FROM ended_key WHERE kid = ? AND (version <= ? OR NOT again)"
-            " UNION ALL SELECT 1 FROM signed WHERE kid = ?"
+            " UNION ALL SELECT 1 FROM signed WHERE kid = ? AND highest > ?"
         )
-        return self._scratch.execute(known, (kid, version, kid)).fetchone() is None
+        return self._scratch.execute(known, (kid, version, kid, self._last_dropped[1])).fetchone() is None
 
 
 def _said(event: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
