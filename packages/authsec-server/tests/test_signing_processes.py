@@ -181,7 +181,7 @@ def test_agents_go_on_while_signing_processes_are_killed(estate: Any, database_u
     statuses: list[int] = []
     with served(database_url, tmp_path, AUTHSEC_SERVER_SIGNERS="2") as its, ThreadPoolExecutor(4) as threads:
         its.token(client_id)
-        until = time.monotonic() + 1.5
+        until = time.monotonic() + 3
 
         def ask() -> None:
             while time.monotonic() < until:
@@ -199,10 +199,7 @@ def test_agents_go_on_while_signing_processes_are_killed(estate: Any, database_u
         for each in asking:
             each.result()
         assert its.token(client_id).status_code == 200
-        after, there = children(its.process.pid), time.monotonic() + 10
-        while (len(after) != 2 or {*after} & {*before}) and time.monotonic() < there:
-            time.sleep(0.02)
-            after = children(its.process.pid)
+        after = children(its.process.pid)
         assert len(after) == 2
         assert not {*after} & {*before}
         its.process.kill()
