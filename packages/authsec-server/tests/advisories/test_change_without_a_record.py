@@ -87,8 +87,7 @@ def test_whatever_changes_anything_is_recorded(office: Office, share: int) -> No
         recorded = {"Ada"} if changed or address.path in TOLD_ALL_THE_SAME else set()
         assert {event.principal.name for event in told} == recorded, f"{address.path}: {changed}"
         silent += [] if recorded else [address.path]
-    # A key and a person who have delegated nothing, and somebody who is signed in nowhere: there the examples change
-    # nothing.
+    # The key and the person delegated nothing, and the administrator has no session: these examples change nothing.
     nothing_to_change = [
         "/console/administrators/keys/{key principal}/grants",
         "/console/administrators/{person principal}/grants",

@@ -48,7 +48,7 @@ CI = ProposedTrustedIssuer(
 
 @dataclass(frozen=True)
 class Deletion:
-    """What is there, how an operator deletes it, and whether it is there."""
+    """How a thing of this table is created and deleted, and how a test sees that it is there."""
 
     table: str
     create: Callable[[Any, Any], Any]

@@ -27,7 +27,7 @@ from sealed_estate import sealed_estate
 
 @dataclass(frozen=True)
 class Edit:
-    """An honest edit of rows of a table, the rows that it takes away, and what is so if the edit has no effect."""
+    """An honest edit of rows of a table, the rows that it takes away, and the state if the edit has no effect."""
 
     table: str
     taken: str
