@@ -17,7 +17,7 @@ HIDDEN = "box => box.scrollWidth - box.clientWidth"
 
 @pytest.fixture(scope="module")
 def clients(place: Any) -> Any:
-    """An authority with an agent whose name and owner are long, and which can't authenticate."""
+    """An authority with an agent that can't authenticate. The agent has a long name and a long owner."""
     selectors = [{"key": "k8s:ns", "value": "production"}]
     place.its.post("clients", platform="kubernetes", selectors=selectors, **LONG)
     place.its.post("clients", name="Free for All", platform="unattested")

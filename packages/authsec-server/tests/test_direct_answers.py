@@ -282,7 +282,7 @@ def test_a_database_that_fails_is_told_as_ever(its: House, monkeypatch: pytest.M
 
 
 def test_a_server_whose_database_is_found_older_issues_nothing(its: House) -> None:
-    """A restored backup lacks revocations, also those of clients whose facts are in memory."""
+    """A restored backup lacks revocations, even if the server has the facts of the clients in memory."""
     client = its.delegated_name()
     granted(its, client)
     with listening(its, directly=True) as direct, listening(its, directly=False) as by_the_application:

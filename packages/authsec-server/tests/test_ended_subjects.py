@@ -82,7 +82,7 @@ def of_delegation(change: Callable[..., Any], slug: str = "other") -> Change:
 
 
 def of_issuer(kind: EventKind) -> Change:
-    """The event of a change of a trusted issuer, whose row the estate lacks."""
+    """The event of a change of a trusted issuer. The estate has no row of this issuer."""
 
     def change(tx: Tx, act: Act, _: Tokens) -> None:
         if kind is not EventKind.ISSUER_ENABLED:

@@ -6,8 +6,8 @@ every event matches its seal.
 
 The name of a thing is in the events that create, edit and delete the thing.
 A thing is not compared if all of its events were dropped, or if its last event may have been dropped.
-A drop goes by the times of events. A server whose clock is ahead dates an event into the next month, and a later event
-of another server may be dropped. The digests of the tables cover the rows (`table_check`).
+A drop removes events by their times. If the clock of one server is ahead, its event may stay, although a drop removes a
+later event of another server. The digests of the tables cover the rows (`table_check`).
 
 Each id belongs to only one thing, so only one change can delete an id.
 The history of a token shows the slug of a deleted role, from the first event that deletes the role.
