@@ -468,6 +468,25 @@ def test_a_recorded_restore_is_reported_with_the_backup_that_it_began_from(
     assert told in elsewhere("audit", "verify-export", str(tmp_path / "export"), *check).stdout
 
 
+def test_an_export_of_a_lost_database_needs_the_checkpoints_file_from_before_the_restore(
+    served: Path, authsec: Authsec, tmp_path: Path
+) -> None:
+    """The server adds lines to the file after the restore: docs/backup.md says to copy the file first."""
+    shutil.copy(served / "authsec.sqlite3", tmp_path / "backup")
+    file, copy, lost = tmp_path / "checkpoints", tmp_path / "copy", tmp_path / "lost.jsonl"
+    copy.write_text(sealed_checkpoint(served, authsec))
+    lost.write_text(authsec("audit", "export-sealed").stdout)
+    shutil.copy(tmp_path / "backup", served / "authsec.sqlite3")
+    assert authsec("admin", "restored", "--yes", "--checkpoint", str(copy)).exit_code == 0
+    authsec("roles", "create", "One", "--action", "a:b")
+    file.write_text(copy.read_text() + sealed_checkpoint(served, authsec))
+    check = ("audit", "verify-export", str(lost), "--key", str(served / "keys"), "--checkpoint")
+    assert elsewhere(*check, str(copy)).exit_code == 0
+    refused = elsewhere(*check, str(file))
+    assert refused.exit_code == 3
+    assert "a copy of the checkpoints file from before the restore: docs/backup.md" in refused.stdout
+
+
 def test_the_last_checkpoint_of_a_backup_has_one_time_before_and_after_the_record(
     served: Path, authsec: Authsec
 ) -> None:

@@ -140,7 +140,9 @@ def _label(text: str) -> tuple[str, str]:
 
 _ENABLED = {  # by the state in the answer. The enumeration is not imported here: its imports would delay each command
     "ready": "{slug} is enabled and can get tokens.",
-    "unproved": "{slug} is enabled but cannot authenticate, so the agent gets no token. See: authsec agents show {slug}",
+    "unproved": (
+        "{slug} is enabled but cannot authenticate, so the agent gets no token. See: authsec agents show {slug}"
+    ),
     "undelegated": (
         "{slug} is enabled but has no live delegation, so the agent gets no token. See: authsec delegations list "
         "--agent {slug}"

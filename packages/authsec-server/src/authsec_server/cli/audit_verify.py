@@ -177,6 +177,8 @@ def verify_database(
     permissions, or a server that seals the waiting events.
 
     Exit status 1: the audit log could not be verified.
+
+    docs/tampering.md says what to do now, for each exit status.
     """
     known, ends = read_keys(key_file)
     assert isinstance(caller.reach, InProcess)  # always true for a local command
