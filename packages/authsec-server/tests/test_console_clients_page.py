@@ -14,7 +14,7 @@ import pytest
 import yaml
 from authsec.jose import PrivateKey
 from authsec_server.console.clients.connect import Connection
-from pages import Page, get
+from pages import Page, get, selector_rows
 from starlette.testclient import TestClient
 
 House = Any
@@ -337,8 +337,8 @@ def test_the_test_of_a_proof_that_can_be_checked_speaks_of_no_other(door: TestCl
     assert "attestation_required" not in get(door, f"{LIST}/{agent.client_id}/test").text
     (proof,) = door.get(f"{API}/clients/{agent.client_id}").json()["proofs"]
     form = get(door, f"{LIST}/{agent.client_id}/proofs/add").form()
-    sent = {"platform": "kubernetes", "kubernetes-key": "k8s:ns", "kubernetes-value": "production"}
-    assert form.send(**sent).status == 303
+    sent = selector_rows("kubernetes", ("k8s:ns", "production"))
+    assert form.send(platform="kubernetes", **sent).status == 303
     (other,) = [
         each["id"]
         for each in door.get(f"{API}/clients/{agent.client_id}").json()["proofs"]
