@@ -152,8 +152,13 @@ class Reader:
         self.hands.press(self.sidebar.get_by_role("link", name="MCP Servers / AI Agents"))
         self.press("link", "Customer Support")
         self.press("link", "Connect")
-        lines = ("export AUTHSEC_BASE_URL", "smoke_local.py")
-        return "\n".join(self.page.get_by_role("code").filter(has_text=text).inner_text() for text in lines)
+        cards = ("1. Environment", "4. Smoke test")  # Step 3 says that a clone needs no installation
+        return "\n".join(self.lines(card) for card in cards)
+
+    def lines(self, card: str) -> str:
+        """What is to be run, of one card of the page."""
+        heading = self.page.get_by_role("heading", name=card)
+        return self.page.locator("section", has=heading).locator("pre").filter(visible=True).inner_text()
 
     def press(self, role: Any, name: str) -> None:
         """What is called so; where a page offers it twice, the first."""
