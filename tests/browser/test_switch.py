@@ -27,7 +27,7 @@ def test_one_framework_is_shown(company: Any, browse: Any, script: bool) -> None
 
 
 @pytest.mark.parametrize("script", [True, False])
-def test_connect_shows_one_shell_and_one_framework(company: Any, browse: Any, script: bool) -> None:
+def test_connect_shows_one_shell_and_one_framework(company: Any, browse: Any, axe: Any, script: bool) -> None:
     wide = {"width": 1440, "height": 900}
     page: Page = browse(company.url, storage_state=company.mary, java_script_enabled=script, viewport=wide)
     page.goto("/console/clients/claims-triage/connect")
@@ -45,3 +45,7 @@ def test_connect_shows_one_shell_and_one_framework(company: Any, browse: Any, sc
     assert (environment, smoke) == (powershell[0], powershell[3])
     assert "pip install crewai requests" in install
     assert "from crewai import LLM, Agent" in code
+    for fold in page.locator("details.fold > summary").all():
+        fold.click()
+    if script:
+        assert axe(page) == []

@@ -228,7 +228,9 @@ def test_enter_onboards_and_does_not_add_a_row(door: TestClient) -> None:
 def test_selectors_are_checked_while_they_are_typed(door: TestClient) -> None:
     pairs = [("platform", "kubernetes"), ("key", "k8s:ns"), ("value", "Production"), ("key", ""), ("value", "")]
     answer = post(door, f"{LIST}/selectors", pairs)
-    first, second = json.loads(answer.html)["rows"]
+    told = json.loads(answer.html)
+    assert "Check the selectors" in told["verdict"]
+    first, second = told["rows"]
     assert (first["wrong"], first["tone"]) == (True, "problem")
     assert "'Production' is not a valid value of k8s:ns" in first["text"]
     assert first["meanwhile"].startswith("For example production · ")

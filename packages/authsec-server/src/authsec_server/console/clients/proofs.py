@@ -138,7 +138,7 @@ async def check(visit: PageRequest) -> Response:
     told = [{"wrong": each.wrong, **asdict(each)} for each in feedback.rows]
     trusted_issuer = feedback.preview.trusted_issuer
     silent = await unavailable_among(visit, [trusted_issuer.id] if trusted_issuer else [])
-    shown = {"preview": feedback.preview, "silent": silent}
+    shown = {"preview": feedback.preview, "wrong": feedback.first_wrong >= 0, "silent": silent}
     parts = {part: visit.part("clients/outlook.html", part=part, **shown) for part in ("outlook", "verdict")}
     return JSONResponse({"rows": told, **parts}, headers=dict(guard.HEADERS))
 
