@@ -79,16 +79,21 @@ def _dashboard(page: Page, _its: Shown) -> None:
 
 def _onboarding(page: Page, _its: Shown) -> None:
     """Fill in the dialog as in the first step of the walk-through. The window is as high as the dialog."""
-    page.set_viewport_size({"width": TALL["width"], "height": 1400})
+    page.set_viewport_size({"width": TALL["width"], "height": 1200})
     page.goto("/console/clients/onboard")
     page.get_by_label("AI Agent Name").fill("Customer Support")
     page.get_by_role("radio", name="Kubernetes").check()
-    for number, (key, value) in enumerate(SELECTORS, start=1):
-        page.get_by_role("combobox", name=f"Key of selector {number}").fill(key)
+    for number, (key, label, value) in enumerate(SELECTORS, start=1):
+        chosen = page.get_by_role("combobox", name=f"Key of selector {number}")
+        if not chosen.is_visible():
+            page.get_by_role("button", name="Add a selector").click()
+        chosen.select_option(key)
+        if label:
+            page.get_by_role("textbox", name=f"Label of selector {number}").fill(label)
         page.get_by_role("textbox", name=f"Value of selector {number}").fill(value)
     page.get_by_role("button", name="+ Onboard").focus()
     page.get_by_text("by look-up: the pod has such a container").wait_for()
-    page.get_by_text("The client can authenticate").wait_for()
+    page.get_by_text("proves the client").wait_for()
 
 
 def _client(page: Page, _its: Shown) -> None:
@@ -118,10 +123,10 @@ CHOSEN: tuple[tuple[Scheme, str, Callable[[Page, Shown], None]], ...] = (
     ("light", "activity", _activity),
 )
 SELECTORS = (
-    ("k8s:ns", "production"),
-    ("k8s:sa", "customer-support-sa"),
-    ("k8s:pod-label:app", "customer-support"),
-    ("k8s:container-name", "agent"),
+    ("k8s:ns", "", "production"),
+    ("k8s:sa", "", "customer-support-sa"),
+    ("k8s:pod-label:", "app", "customer-support"),
+    ("k8s:container-name", "", "agent"),
 )
 
 

@@ -25,6 +25,8 @@ AGENT = "/console/clients/claims-triage"
 def test_a_copy_button_copies_what_stands_beside_it(company: Any, browse: Any, path: str, button: str) -> None:
     page = browse(company.url, storage_state=company.mary)
     page.goto(path)
+    if button == "Copy for PowerShell":
+        page.get_by_role("radio", name="PowerShell").check()
     copy = page.get_by_role("button", name=button).first
     copy.focus()
     page.keyboard.press("Enter")

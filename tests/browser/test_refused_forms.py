@@ -60,11 +60,11 @@ def api(form: tuple[str, str]) -> list[Case]:
 
 
 def proof(form: tuple[str, str], typed: dict[str, str]) -> list[Case]:
-    key, rows = "Key of selector 1", {"Key of selector 1": "k8s:namespace", "Value of selector 1": "production"}
+    key, rows = "Key of selector 1", {"Key of selector 1": "k8s:ns", "Value of selector 1": "Production"}
     return [
         Case(*form, "Platform", "Choose the platform", typed),
         Case(*form, "Platform selectors", "at least one selector", typed, choose="Docker"),
-        Case(*form, key, "the nearest is k8s:ns", typed | rows, choose="Kubernetes"),
+        Case(*form, key, "is not a valid value of k8s:ns", typed | rows, choose="Kubernetes"),
         Case(*form, "Public key", "cannot be used", typed | {"Public key": "no key"}, choose="Key pair"),
     ]
 
@@ -171,6 +171,14 @@ def named(page: Page, name: str) -> Locator:
     return form.get_by_label(label).or_(form.get_by_role("group", name=name, exact=True)).filter(visible=True)
 
 
+def put(field: Locator, text: str) -> None:
+    """Type the text, or choose the option."""
+    if field.evaluate("field => field.tagName") == "SELECT":
+        field.select_option(text)
+    else:
+        field.fill(text)
+
+
 @pytest.mark.parametrize("case", every_case(), ids=str)
 def test_a_form_says_what_is_wrong_where_it_is_wrong(place: Any, names: Any, browse: Any, axe: Any, case: Case) -> None:
     page = browse(place.url, storage_state=place.mary)
@@ -179,7 +187,7 @@ def test_a_form_says_what_is_wrong_where_it_is_wrong(place: Any, names: Any, bro
     if case.choose:
         page.get_by_role("radio", name=case.choose).check()
     for label, text in case.typed.items():
-        named(page, label).fill(text)
+        put(named(page, label), text)
     for button in filter(None, (case.first, case.button)):
         page.get_by_role("button", name=button, exact=True).click()
 

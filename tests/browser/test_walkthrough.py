@@ -7,7 +7,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from authsec.credentials import KeyFile
 from authsec_demo.demo_api import demo_api_running
 from authsec_demo.stage import Stage
 from hands import Hands, Keyboard, Mouse
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Locator, Page, expect
 from rich.console import Console
 
 pytestmark = pytest.mark.sqlite_suffices
@@ -29,6 +29,8 @@ SELECTORS = {
     "k8s:pod-label:app": "customer-support",
     "k8s:container-name": "agent",
 }
+
+NO_SELECTORS: Mapping[str, str] = {}
 
 
 class Shell:
@@ -72,8 +74,8 @@ class Reader:
         self.press("button", "Create administrator")
         expect(self.sidebar).to_be_visible()
 
-    def register(self, platform: str, agent: Shell | None = None, **fields: str) -> str:
-        """Step 1; `fields` by label are what the platform asks for. The Client ID that was copied.
+    def register(self, platform: str, agent: Shell | None = None, selectors: Mapping[str, str] = NO_SELECTORS) -> str:
+        """Step 1; `selectors` are what identifies the workload. The Client ID that was copied.
 
         A line that the dialog has is run where the `agent` is, and what it prints goes into the field below it.
         """
@@ -88,11 +90,22 @@ class Reader:
             printed = agent.run(modal.get_by_role("code").filter(has_text="authsec").filter(visible=True).inner_text())
             assert printed.returncode == 0, printed.stderr
             self.hands.fill(modal.get_by_label("Public key"), printed.stdout)
-        for label, text in fields.items():
-            self.hands.fill(modal.get_by_label(label).filter(visible=True), text)
+        for number, (key, value) in enumerate(selectors.items(), start=1):
+            self.select(modal, number, key, value)
         self.hands.press(modal.get_by_role("button", name="+ Onboard"))
         expect(self.page.get_by_role("heading", name="Customer Support")).to_be_visible()
         return self.copy_client_id()
+
+    def select(self, modal: Locator, number: int, key: str, value: str) -> None:
+        """Fill in the row of a selector; a key that ends in a label has a field for it."""
+        chosen = modal.get_by_label(f"Key of selector {number}").filter(visible=True)
+        if not chosen.is_visible():
+            self.hands.press(modal.get_by_role("button", name="Add a selector"))
+        start, label = (key, "") if key.count(":") < 2 else key.rsplit(":", 1)
+        self.hands.choose(chosen, start)
+        if label:
+            self.hands.fill(modal.get_by_role("textbox", name=f"Label of selector {number}"), label)
+        self.hands.fill(modal.get_by_label(f"Value of selector {number}").filter(visible=True), value)
 
     def copy_client_id(self) -> str:
         """From the client's page, with its button where script runs."""
@@ -139,8 +152,13 @@ class Reader:
         self.hands.press(self.sidebar.get_by_role("link", name="MCP Servers / AI Agents"))
         self.press("link", "Customer Support")
         self.press("link", "Connect")
-        lines = ("export AUTHSEC_BASE_URL", "smoke_local.py")
-        return "\n".join(self.page.get_by_role("code").filter(has_text=text).inner_text() for text in lines)
+        cards = ("1. Environment", "4. Smoke test")  # Step 3 says that a clone needs no installation
+        return "\n".join(self.lines(card) for card in cards)
+
+    def lines(self, card: str) -> str:
+        """What is to be run, of one card of the page."""
+        heading = self.page.get_by_role("heading", name=card)
+        return self.page.locator("section", has=heading).locator("pre").filter(visible=True).inner_text()
 
     def press(self, role: Any, name: str) -> None:
         """What is called so; where a page offers it twice, the first."""
@@ -195,10 +213,7 @@ def test_an_agent_on_kubernetes_is_told_what_is_missing(
     serve: Any, reader: Callable[..., Reader], agent: Shell
 ) -> None:
     person = reader(serve())
-    fields: dict[str, str] = {}
-    for row, (key, value) in enumerate(SELECTORS.items(), start=1):
-        fields |= {f"Key of selector {row}": key, f"Value of selector {row}": value}
-    person.register("Kubernetes", **fields)
+    person.register("Kubernetes", selectors=SELECTORS)
     expect(person.page.get_by_text("Can't authenticate").first).to_be_visible()
     for key, value in SELECTORS.items():
         expect(person.page.get_by_text(re.compile(f"{key}.*{value}")).first).to_be_visible()

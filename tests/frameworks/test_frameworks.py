@@ -15,6 +15,8 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+from authsec_server.console.clients.snippets import FRAMEWORKS as FRAMEWORKS_OF_THE_CONSOLE
+from authsec_server.console.clients.snippets import Framework as ConsoleFramework
 
 from ..environments import python_with, variables
 from .catalogue import DEFAULT, FRAMEWORKS, HERE, ROOT, Framework
@@ -83,6 +85,15 @@ def test_the_page_shows_the_example_as_it_is(example: Path) -> None:
     shown = f"{own}\n\n# fetch_customer, as above{rest.rstrip()}" if common else imports
     assert f"```python\n{shown}\n```" in page
     assert f"(../{example.relative_to(ROOT).as_posix()})" in page
+
+
+@pytest.mark.parametrize("framework", FRAMEWORKS_OF_THE_CONSOLE[1:-1], ids=lambda framework: framework.title)
+def test_the_console_shows_the_example_as_it_is(framework: ConsoleFramework) -> None:
+    """And installs what the page of examples does. Its program for AutoGen is that of the walk-through."""
+    shown = framework.program("customers:read", "").strip()
+    (example,) = [each for each in EXAMPLES if code_of(each) == shown]
+    section = PAGE.read_text("utf-8").partition(f"(../{example.relative_to(ROOT).as_posix()})")[0].rpartition("## ")[2]
+    assert f"`pip install {framework.packages}`" in section
 
 
 def pytest_in(folder: Path, python: Path, *ours: Path) -> subprocess.CompletedProcess[str]:

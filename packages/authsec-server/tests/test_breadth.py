@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from authsec_server.clients.model import Selector
 from authsec_server.clients.proof_status import breadth
-from pages import get
+from pages import get, selector_rows
 from workload_evidence import kubernetes
 
 API, ONBOARD = "/authsec/api/v1", "/console/clients/onboard"
@@ -48,12 +48,12 @@ def test_the_console_says_so_in_amber(house: Callable[..., Any]) -> None:
     }
     assert door.post(f"{API}/issuers", json=trusted_issuer | {"given_keys": kubernetes().jwks}).status_code == 201
     said = "Every pod of namespace staging could act as this agent: add k8s:sa."
-    wide = {"platform": "kubernetes", "kubernetes-key": ["k8s:ns"], "kubernetes-value": ["staging"]}
+    wide = {"platform": "kubernetes", **selector_rows("kubernetes", ("k8s:ns", "staging"))}
     form = get(door, ONBOARD).form(ONBOARD)
     typed = form.send(name="", **wide)
     assert said in typed.text
-    assert "alert good" not in typed.html
+    assert "Cluster (Kubernetes cluster) proves the client, and others can match" in typed.text
     page = get(door, ONBOARD).form(ONBOARD).send(name="Wide", **wide).follow()
     assert said in page.text
-    narrow = {"kubernetes-key": ["k8s:ns", "k8s:sa"], "kubernetes-value": ["staging", "support"]}
+    narrow = selector_rows("kubernetes", ("k8s:ns", "staging"), ("k8s:sa", "support"))
     assert "could act as this agent" not in form.send(name="", **(wide | narrow)).text

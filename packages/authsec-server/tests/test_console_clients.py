@@ -11,7 +11,7 @@ from urllib.parse import urlencode
 import pytest
 from authsec.jose import PrivateKey
 from long_runs import some_rows_of
-from pages import Page, get, post
+from pages import Page, get, post, selector_rows
 from starlette.testclient import TestClient
 
 House = Any
@@ -56,7 +56,7 @@ def fill(door: TestClient, **fields: str | list[str]) -> Page:
 
 
 def rows(platform: str, pairs: dict[str, str]) -> dict[str, list[str]]:
-    return {f"{platform}-key": list(pairs), f"{platform}-value": list(pairs.values())}
+    return selector_rows(platform, *pairs.items())
 
 
 def names(page: Page) -> list[str]:
@@ -74,10 +74,10 @@ def test_the_walk_through_finds_its_words_and_its_client_id(door: TestClient) ->
     page = get(door, page.links["Onboard New Client"])
     for word in ("AI Agent", "MCP Server", "AI Agent Name", "Platform", "Kubernetes", "Docker", "Unix", "+ Onboard"):
         assert word in page.text
-    for key, example in WALK_THROUGH.items():
-        assert f'placeholder="{key}"' in page.html
-        assert f'placeholder="{example}"' in page.html
-    page = page.form(ONBOARD).send(name="Customer Support", platform="kubernetes", **rows("kubernetes", WALK_THROUGH))
+    form = page.form(ONBOARD)
+    for key in rows("kubernetes", WALK_THROUGH)["kubernetes-key"]:
+        assert key in form.options["kubernetes-key"]
+    page = form.send(name="Customer Support", platform="kubernetes", **rows("kubernetes", WALK_THROUGH))
     page = page.follow()
     client = stored(door, "customer-support")
     assert page.path == f"{LIST}/{client['client_id']}"
@@ -174,9 +174,48 @@ def test_a_row_is_added_without_script(door: TestClient) -> None:
     page = fill(door, name="Rows", platform="kubernetes", add="kubernetes", **rows("kubernetes", WALK_THROUGH))
     assert page.status == 200
     form = page.form(ONBOARD)
-    assert form.values("kubernetes-key") == [*WALK_THROUGH, ""]
+    assert form.values("kubernetes-key") == ["k8s:ns", "k8s:sa", "k8s:pod-label:", "k8s:container-name", ""]
+    assert form.values("kubernetes-parameter") == ["", "", "app", "", ""]
     assert form.value("name") == "Rows"
     assert door.get(f"{API}/clients").json()["items"] == []
+
+
+def test_a_key_of_two_parts_is_joined(door: TestClient) -> None:
+    """What is left in the hidden field of another key is no part of it."""
+    typed = {"oidc-key": [":", "oidc:sub"], "oidc-parameter": ["acme:team", "left over"], "oidc-value": ["a", "b"]}
+    fill(door, name="Job", platform="oidc", **typed).follow()
+    (proof,) = stored(door, "job")["proofs"]
+    assert {each["key"]: each["value"] for each in proof["selectors"]} == {"acme:team": "a", "oidc:sub": "b"}
+
+
+@pytest.mark.parametrize(
+    ("key", "says"),
+    [
+        ("k8s:ns", "Give the value of k8s:ns."),
+        ("k8s:pod-label:", "'k8s:pod-label:' lacks the key."),
+    ],
+)
+def test_a_chosen_key_without_a_value_is_never_left_out(door: TestClient, key: str, says: str) -> None:
+    typed = {"kubernetes-key": ["k8s:sa", key], "kubernetes-parameter": ["", ""], "kubernetes-value": ["agent", ""]}
+    page = fill(door, name="Pod", platform="kubernetes", **typed)
+    assert page.status == 400
+    assert says in page.text
+    assert page.form(ONBOARD).values("kubernetes-key") == ["k8s:sa", key]
+
+
+def test_another_claim_without_a_name_is_never_left_out(door: TestClient) -> None:
+    typed = {"oidc-key": ["oidc:sub", ":"], "oidc-parameter": ["", ""], "oidc-value": ["a", ""]}
+    page = fill(door, name="Job", platform="oidc", **typed)
+    assert page.status == 400
+    assert "The key is empty. Write <issuer>:<claim>." in page.text
+
+
+def test_rows_that_lack_a_field_are_refused(door: TestClient) -> None:
+    page = fill(door, name="Pod", platform="kubernetes", **{"kubernetes-parameter": ["app"]})
+    assert page.status == 400
+    assert "Some rows of the form are missing." in page.text
+    answer = post(door, f"{LIST}/selectors", [("platform", "kubernetes"), ("key", "k8s:ns")])
+    assert answer.status == 400
 
 
 def test_enter_onboards_and_does_not_add_a_row(door: TestClient) -> None:
@@ -189,10 +228,12 @@ def test_enter_onboards_and_does_not_add_a_row(door: TestClient) -> None:
 def test_selectors_are_checked_while_they_are_typed(door: TestClient) -> None:
     pairs = [("platform", "kubernetes"), ("key", "k8s:ns"), ("value", "Production"), ("key", ""), ("value", "")]
     answer = post(door, f"{LIST}/selectors", pairs)
-    first, second = json.loads(answer.html)["rows"]
+    told = json.loads(answer.html)
+    assert "Check the selectors" in told["verdict"]
+    first, second = told["rows"]
     assert (first["wrong"], first["tone"]) == (True, "problem")
     assert "'Production' is not a valid value of k8s:ns" in first["text"]
-    assert first["meanwhile"].startswith("the pod's namespace: ")
+    assert first["meanwhile"].startswith("For example production · ")
     assert (second["wrong"], second["text"]) == (False, "")
     assert post(door, f"{LIST}/selectors", [("platform", "mainframe")]).status == 400
     assert door.post(f"{LIST}/selectors", data=dict(pairs), headers={"Sec-Fetch-Site": "cross-site"}).status_code == 403

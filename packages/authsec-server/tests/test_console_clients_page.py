@@ -14,7 +14,8 @@ import pytest
 import yaml
 from authsec.jose import PrivateKey
 from authsec_server.console.clients.connect import Connection
-from pages import Page, get
+from authsec_server.console.clients.snippets import framework_codes
+from pages import Page, get, selector_rows
 from starlette.testclient import TestClient
 
 House = Any
@@ -209,6 +210,9 @@ def test_the_example_reads_and_asks_for_nothing_else(door: TestClient, actions: 
     page = get(door, f"{LIST}/open/connect")
     (line,) = [line for code in codes(page) for line in code.splitlines() if line.startswith("register_function(")]
     assert line.endswith(f"authsec=authsec{wanted}")
+    decorated = [line for code in codes(page) for line in code.splitlines() if line.startswith("@authsec.delegated(")]
+    assert [wanted.strip(", )") in line for line in decorated] == [True] * 4
+    assert any("scope=" in line for line in decorated) is ("scope=" in wanted)
     assert "This client gets no token now" not in page.text
 
 
@@ -227,12 +231,42 @@ def test_no_value_is_read_by_the_shell(audience: str) -> None:
     assert shlex.split(smoke.replace("\\`", "`").replace("\\$", "$"))[-1] == audience
 
 
-def test_the_python_lines_are_python() -> None:
-    its = connection(scope="customers:read", resource="https://crm.example.com")
-    for code in (its.configure, its.tool, its.by_hand, connection().tool, connection().by_hand):
-        compile(code, "lines", "exec")
-    assert 'authsec.get_token(resource="https://crm.example.com").value' in its.by_hand
-    assert "jwt_token = authsec.get_delegation_token()" in connection().by_hand
+@pytest.mark.parametrize("named", [("customers:read", "https://crm.example.com"), ("", "")], ids=["named", "all"])
+def test_the_python_lines_are_python(named: tuple[str, str]) -> None:
+    for each in framework_codes("id", *named):
+        compile(each.code, each.framework.title, "exec")
+        compile(each.by_hand, each.framework.title, "exec")
+        for text in filter(None, named):
+            assert text in each.code or each.framework.title == "Other Python", "its token has all delegated actions"
+
+
+def test_a_function_that_fetches_its_token_names_an_api_where_there_are_several() -> None:
+    calls = {"https://a.example": 'get_token(resource="https://a.example").value', "": "get_delegation_token()"}
+    for resource, call in calls.items():
+        first, *_, last = framework_codes("id", "", resource)
+        assert f"jwt_token = authsec.{call}" in first.by_hand
+        assert f"jwt_token = authsec.{call}" in last.code
+
+
+@pytest.mark.parametrize(
+    ("target", "framework"),
+    [("AutoGen AI agent", "AutoGen"), ("LangChain AI agent", "LangChain"), ("MCP server", "Other Python")],
+)
+def test_connect_begins_with_the_framework_of_the_newest_delegation(
+    door: TestClient, opened: House, target: str, framework: str
+) -> None:
+    client_id = opened.delegated_name("Open")
+    opened.clock.at += timedelta(minutes=1)
+    delegate(door, client_id, target_type=target, max_duration=600)
+    html = get(door, f"{LIST}/{client_id}/connect").html
+    assert f" checked>{framework}</label>" in html
+
+
+def test_connect_begins_with_powershell_on_windows(door: TestClient) -> None:
+    make(door, "clients", name="Open", platform="unattested")
+    for system, shell in {"X11; Linux x86_64": "bash", "Windows NT 10.0; Win64; x64": "PowerShell"}.items():
+        door.headers["User-Agent"] = f"Mozilla/5.0 ({system})"
+        assert f" checked>{shell}</label>" in get(door, f"{LIST}/open/connect").html
 
 
 def test_the_test_shows_the_claims_that_the_token_then_has(door: TestClient, opened: House) -> None:
@@ -337,8 +371,8 @@ def test_the_test_of_a_proof_that_can_be_checked_speaks_of_no_other(door: TestCl
     assert "attestation_required" not in get(door, f"{LIST}/{agent.client_id}/test").text
     (proof,) = door.get(f"{API}/clients/{agent.client_id}").json()["proofs"]
     form = get(door, f"{LIST}/{agent.client_id}/proofs/add").form()
-    sent = {"platform": "kubernetes", "kubernetes-key": "k8s:ns", "kubernetes-value": "production"}
-    assert form.send(**sent).status == 303
+    sent = selector_rows("kubernetes", ("k8s:ns", "production"))
+    assert form.send(platform="kubernetes", **sent).status == 303
     (other,) = [
         each["id"]
         for each in door.get(f"{API}/clients/{agent.client_id}").json()["proofs"]

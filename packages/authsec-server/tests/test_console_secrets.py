@@ -59,7 +59,7 @@ def lets_in(door: TestClient, secret: str) -> bool:
 
 def test_the_secret_is_shown_on_the_answer_to_onboarding_and_on_no_page_after_it(door: TestClient) -> None:
     form = get(door, ONBOARD)
-    assert "the last resort" in form.text
+    assert "The last resort." in form.text
     assert WEAK in form.text
     answer = form.form(ONBOARD).send(name="Legacy Host", platform="secret")
     secret = secret_on(answer)

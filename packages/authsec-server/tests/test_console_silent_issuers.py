@@ -24,11 +24,11 @@ def server(peers: Any, peer: Callable[..., Any], tmp_path: Path) -> ApiServer:
     return ApiServer(peers, peer, tmp_path / "credentials")
 
 
-def typed(door: Any, trusted_issuer_id: str) -> str:
+def typed(door: Any, trusted_issuer_id: str) -> dict[str, str]:
     """What the form says of these selectors while they are typed."""
     rows = [pair for key, value in SELECTORS for pair in (("key", key), ("value", value))]
     sent = [("platform", "kubernetes"), ("trusted_issuer", trusted_issuer_id), *rows]
-    told: str = json.loads(post(door, "/console/clients/selectors", sent).html)["outlook"]
+    told: dict[str, str] = json.loads(post(door, "/console/clients/selectors", sent).html)
     return told
 
 
@@ -40,7 +40,7 @@ def test_a_cluster_that_cannot_be_asked_shows_where_it_matters(house: Callable[.
     said = "production does not answer look-ups"
     assert shows(its, client_id, issuer.token(), door=door).status_code == 200
     assert not any(said in get(door, page).text for page in pages)
-    assert "The client can authenticate" in typed(door, issuer.trusted_issuer.id)
+    assert "production (Kubernetes cluster) proves the client" in typed(door, issuer.trusted_issuer.id)["verdict"]
     its.clock.at += timedelta(minutes=1)
     server.fails = "403 Forbidden"
     assert shows(its, client_id, issuer.token(), door=door).status_code == 503
@@ -49,9 +49,10 @@ def test_a_cluster_that_cannot_be_asked_shows_where_it_matters(house: Callable[.
     assert board.links[f"{said}: 1 client that depends on it gets 503"] == "/console/issuers/production"
     assert "This server reports: https://" in board.text
     assert "may not create tokenreviews" in board.text
-    outlook = typed(door, issuer.trusted_issuer.id)
-    assert said in outlook
-    assert "alert good" not in outlook
+    told = typed(door, issuer.trusted_issuer.id)
+    assert said in told["outlook"]
+    assert "warn-text" in told["verdict"]
+    assert said in told["verdict"]
 
 
 def test_keys_that_cannot_be_had_show_too_and_only_where_somebody_rests_on_them(house: Callable[..., Any]) -> None:

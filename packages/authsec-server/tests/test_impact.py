@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from authsec_server.clients.model import Platform, Selector
 from authsec_server.clients.proof_status import PreviewState, preview_proof
-from pages import get, post
+from pages import get, post, selector_rows
 from starlette.testclient import TestClient
 from workload_evidence import EC, kubernetes, spire
 
@@ -112,15 +112,14 @@ def typing(door: TestClient, *rows: tuple[str, str], trusted_issuer: str = "") -
 
 
 def send(door: TestClient, *rows: tuple[str, str], trusted_issuer: str = "") -> Any:
-    halves = {"kubernetes-key": [key for key, _ in rows], "kubernetes-value": [value for _, value in rows]}
+    halves = selector_rows("kubernetes", *rows)
     more = {"kubernetes-trusted-issuer": trusted_issuer} if trusted_issuer else {}
     return get(door, ONBOARD).form(ONBOARD).send(name="Pod", platform="kubernetes", **halves, **more)
 
 
 def test_what_is_said_while_typing_is_what_becomes_of_it(door: TestClient) -> None:
     waits = typing(door, *TYPED)
-    assert "The client can&#39;t authenticate yet" in waits["outlook"]
-    assert "/console/issuers/new?kind=kubernetes" in waits["outlook"]
+    assert "Can&#39;t authenticate yet: no trusted issuer" in waits["verdict"]
     assert [each["tone"] for each in waits["rows"]] == ["hint warn-text"] * 3
 
     cluster = register(door, kubernetes(), "Production")
@@ -128,21 +127,20 @@ def test_what_is_said_while_typing_is_what_becomes_of_it(door: TestClient) -> No
     assert [each["wrong"] for each in never["rows"]] == [False, True, True]
     assert never["rows"][0]["text"] == "✓ the pod's namespace · proved by the token"
     assert "These values would be refused" in never["outlook"]
+    assert "These values would be refused" in never["verdict"]
     sent = send(door, *TYPED)
     assert sent.status == 400
     assert "✗ the value of a label of the pod · cannot be proved by this trusted issuer" in sent.text
-    assert sent.text.count("These values would be refused") == 1
+    assert sent.text.count("These values would be refused") == 2  # in one of the sections: why, and beside the button
 
     register(door, spire(key=EC, issuer=OURS), "Our SPIRE")
     choice = typing(door, TYPED[0])
     assert "2 trusted issuers can prove these selectors" in choice["outlook"]
     assert "2 trusted issuers can prove" in send(door, TYPED[0]).text
-    assert (
-        "Production (Kubernetes cluster) proves the client's identity"
-        in typing(door, TYPED[0], trusted_issuer=cluster)["outlook"]
-    )
+    named = typing(door, TYPED[0], trusted_issuer=cluster)
+    assert "Production (Kubernetes cluster) proves the client" in named["verdict"]
     only_spire = typing(door, *TYPED)
-    assert "Our SPIRE (SPIFFE trust domain) proves the client's identity" in only_spire["outlook"]
+    assert "Our SPIRE (SPIFFE trust domain) proves the client" in only_spire["verdict"]
     assert {each["text"].partition(" · ")[2] for each in only_spire["rows"]} == {"enforced by SPIRE"}
     assert "enforced by SPIRE" in send(door, *TYPED).follow().text
 
@@ -156,5 +154,6 @@ def test_without_script_another_row_shows_it_as_well(door: TestClient) -> None:
 
 def test_a_disabled_trusted_issuer_is_said_to_be_disabled(door: TestClient) -> None:
     door.post(f"{API}/issuers/{register(door, kubernetes(), 'Production')}/disable")
-    assert "The trusted issuer of this proof is disabled" in typing(door, TYPED[0])["outlook"]
+    told = typing(door, TYPED[0])["verdict"]
+    assert "Can&#39;t authenticate yet: Production (Kubernetes cluster) is disabled" in told
     assert "Trusted issuer disabled" in send(door, TYPED[0]).follow().text

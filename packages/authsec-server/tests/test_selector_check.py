@@ -30,7 +30,7 @@ def test_half_a_row_says_what_is_missing() -> None:
     assert no_value.remedy.startswith("Give an RFC 1123 label")
     assert no_value.identifies == "the pod's namespace", "explained as soon as the key is known"
     assert no_key.problem == "Choose a key for this value."
-    assert no_key.remedy == "The grey text is only an example."
+    assert no_key.remedy == "Or clear the value."
 
 
 def test_an_unknown_key_suggests_one() -> None:

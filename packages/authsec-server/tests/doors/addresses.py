@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 from authsec.jose import PrivateKey
-from pages import get
+from pages import get, selector_rows
 from starlette.applications import Starlette
 from starlette.routing import Route
 from starlette.testclient import TestClient
@@ -103,7 +103,7 @@ ADDRESSES = (
         path="/console/clients/{client}/proofs/add",
         looks=OPERATOR,
         sends=OPERATOR,
-        typed={"platform": "docker", "docker-key": ["docker:image_id"], "docker-value": ["sha256:0"]},
+        typed={"platform": "docker", **selector_rows("docker", ("docker:image_id", "sha256:0"))},
     ),
     Address(path="/console/clients/{client}/proofs/{proof}/remove", looks=OPERATOR, sends=OPERATOR),
     Address(path="/console/clients/{secretive client}/secret", looks=OPERATOR, sends=OPERATOR),

@@ -126,6 +126,16 @@ class Form:
         return get(self._client, f"{urlsplit(at or self.action).path}?{urlencode(pairs)}")
 
 
+def selector_rows(platform: str, *rows: tuple[str, str]) -> dict[str, list[str]]:
+    """The fields of these selectors, as a browser sends them: what ends a key stands in a field of its own."""
+    fields: dict[str, list[str]] = {f"{platform}-{each}": [] for each in ("key", "parameter", "value")}
+    for key, value in rows:
+        start, joint, rest = key.rpartition(":") if key.count(":") > 1 else (key, "", "")
+        for name, text in zip(fields, (start + joint, rest, value), strict=True):
+            fields[name].append(text)
+    return fields
+
+
 def get(client: TestClient, path: str) -> Page:
     """The page at that address; where it leads elsewhere, the answer that says so."""
     return Page(client.get(path, follow_redirects=False), client)

@@ -98,9 +98,11 @@ def _unknown(field: str, platform: Platform, key: str) -> Invalid:
     for other, keys in KEYS.items():
         if other is not platform and any(each.fits(key) for each in keys):
             return Invalid(field, f"{quoted(key)} is a selector of {other.shown}, not of {platform.shown}.")
+    if key and not key.strip(":"):
+        return Invalid(field, "The key is empty.", f"Write {KEYS[platform][-1].shown}.")
+    if known := _key_without_parameter(platform, key):
+        return Invalid(field, f"{quoted(key)} lacks the {known.parameter}.", f"Write {known.shown}.")
     for known in (each for each in KEYS[platform] if each.parameter and each.key):
-        if key.rstrip(":") == known.key.rstrip(":"):
-            return Invalid(field, f"{quoted(key)} lacks the {known.parameter}.", f"Write {known.shown}.")
         if key.startswith(known.key):
             return Invalid(field, f"{quoted(key)} has no valid {known.parameter} after {known.key}")
     return Invalid(
@@ -186,10 +188,11 @@ def _row(platform: Platform, key: str, value: str, before: Sequence[Selector]) -
     if not key and not value:
         return RowCheck(key=key, value=value, state=RowState.BLANK)
     if not key:
-        problem, remedy = "Choose a key for this value.", "The grey text is only an example."
+        problem, remedy = "Choose a key for this value.", "Or clear the value."
         return RowCheck(key=key, value=value, state=RowState.INCOMPLETE, problem=problem, remedy=remedy)
     known = known_key(platform, key)
-    meaning = {"identifies": known.identifies, "value_is": known.value_is} if known else {}
+    described = known or _key_without_parameter(platform, key)
+    meaning = {"identifies": described.identifies, "value_is": described.value_is} if described else {}
     if known and not value:
         problem, remedy = f"Give the value of {key}.", f"Give {known.value_is}."
         return RowCheck(key=key, value=value, state=RowState.INCOMPLETE, problem=problem, remedy=remedy, **meaning)
@@ -201,6 +204,12 @@ def _row(platform: Platform, key: str, value: str, before: Sequence[Selector]) -
             key=key, value=value, state=RowState.WRONG, problem=problem, remedy=remedy, nearest=nearest, **meaning
         )
     return RowCheck(key=key, value=value, state=RowState.OK, **meaning)
+
+
+def _key_without_parameter(platform: Platform, key: str) -> SelectorKey | None:
+    """Return the key of the platform that lacks only its parameter, as `k8s:pod-label:` does."""
+    parametrised = (each for each in KEYS.get(platform, ()) if each.parameter and each.key)
+    return next((each for each in parametrised if key.rstrip(":") == each.key.rstrip(":")), None)
 
 
 def _too_many(_platform: Platform, key: str, value: str, _before: Sequence[Selector]) -> RowCheck:
@@ -216,8 +225,8 @@ def _nearest(platform: Platform, key: str) -> str:
 
     Return "" if any platform has `key`, or if `key` lacks only its parameter.
     """
-    if platform not in KEYS or any(known_key(each, key) for each in KEYS):
+    if platform not in KEYS or not key.strip(":") or any(known_key(each, key) for each in KEYS):
         return ""
-    if any(known.parameter and known.key and key.rstrip(":") == known.key.rstrip(":") for known in KEYS[platform]):
+    if _key_without_parameter(platform, key):
         return ""
     return nearest_key(platform, key).key

@@ -7,10 +7,12 @@ The templates are in `templates/clients/`. `frame.html` has the name and the tab
 |---|---|
 | `pages` | the list: filters, orders, page size; disable many (`list.html`, `disable_many.html`) |
 | `pages` | onboard, edit; disable, enable, delete, revoke tokens (`onboard.html`, `edit.html`, `ending.html`) |
-| `forms` | convert the typed values to a request to the service; the feedback on each selector row |
+| `forms` | convert the typed values to a request to the service |
+| `selector_fields` | the dropdown of selector keys; the feedback on each selector row |
 | `proofs` | the fields of a proof, also of a new client; add, remove, rotate a secret (`proof_fields.html`) |
 | `detail` | the Overview tab; how a refused workload differed from each proof (`overview.html`); breadcrumbs |
-| `connect` | the Connect tab: commands and code to copy, enrolment codes (`connect.html`, `enrol.html`) |
+| `connect` | the Connect tab: commands to copy, enrolment codes (`connect.html`, `enrol.html`, `shells.html`) |
+| `snippets` | the code for each framework on the Connect tab |
 | `request_preview` | the Test tab (`test.html`) |
 """
 

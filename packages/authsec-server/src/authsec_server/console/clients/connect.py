@@ -4,14 +4,12 @@ To run a client on a laptop, a person creates an enrolment code on this tab. On 
 `authsec enrol` with the code. The command registers a key of the laptop as a proof of the client. The tab shows a code
 only once. A code that nobody has used can be revoked.
 
-The example program is that of the published walk-through. The program contains no secret, because a Client ID is
-public.
-The file with the private key or the secret stays on the agent's machine.
+The code contains no secret, because a Client ID is public. The file with the private key or the secret stays on the
+agent's machine.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
@@ -23,10 +21,13 @@ from authsec_server.clients.k8s_manifest import IMAGE, manifest, names_image, un
 from authsec_server.clients.model import Client, ProofKind
 from authsec_server.console.client_status import ClientStatus, status_of
 from authsec_server.console.clients.detail import find_client, home
+from authsec_server.console.clients.snippets import framework_codes, position
 from authsec_server.console.issuers.unavailable import outages
 from authsec_server.console.site import PageRequest
 from authsec_server.db import Tx
+from authsec_server.delegations import search as delegations
 from authsec_server.delegations.effective import effective_actions
+from authsec_server.delegations.model import TargetType
 from authsec_server.failures import Conflict, Invalid
 from authsec_server.issuers import service as issuers
 from authsec_server.issuers.model import TrustedIssuerKind
@@ -37,61 +38,6 @@ YOUR_API = "https://your-api.example.com"
 KEY_FILE = "agent-key.pem"
 KEYGEN = f"uv run authsec keygen {KEY_FILE}"
 """Creates an agent's key pair, in a clone. All pages of the console use the same file name."""
-
-INSTALL = """\
-python3 -m venv agent-venv
-source agent-venv/bin/activate        # PowerShell: agent-venv\\Scripts\\Activate.ps1
-pip install ./packages/authsec ./packages/authsec-autogen
-pip install "autogen[openai]>=0.14,<1" requests
-python -c "from authsec_autogen import AuthSecClient; print('OK')"
-"""
-
-CONFIGURE = """\
-import os
-from authsec_autogen import AuthSecClient, AuthSecConfig
-
-authsec = AuthSecClient(
-    AuthSecConfig(
-        base_url=os.environ["AUTHSEC_BASE_URL"],
-        client_id=os.environ["AUTHSEC_AGENT_CLIENT_ID"],  # {client_id}
-    )
-)
-"""
-
-TOOL = """\
-import autogen
-import requests
-from authsec_autogen import register_function
-
-
-def fetch_secure_data(customer_id: str, *, delegation_token: str) -> dict:
-    \"\"\"Fetch a customer's record.\"\"\"
-    resp = requests.get(
-        f"{{os.environ['DOWNSTREAM_URL']}}/customers/{{customer_id}}",
-        headers={{"Authorization": f"Bearer {{delegation_token}}"}},
-        timeout=5,
-    )
-    resp.raise_for_status()
-    return resp.json()
-
-
-assistant = autogen.AssistantAgent("assistant", llm_config={{"config_list": [...]}})
-user_proxy = autogen.UserProxyAgent("user_proxy", human_input_mode="NEVER", code_execution_config=False)
-register_function(fetch_secure_data, caller=assistant, executor=user_proxy, authsec=authsec{wanted})
-user_proxy.initiate_chat(assistant, message="Get data for customer 42.")
-"""
-
-BY_HAND = """\
-def fetch_secure_data(customer_id: str) -> dict:
-    jwt_token = {token}
-    resp = requests.get(
-        f"{{os.environ['DOWNSTREAM_URL']}}/customers/{{customer_id}}",
-        headers={{"Authorization": f"Bearer {{jwt_token}}"}},
-        timeout=5,
-    )
-    resp.raise_for_status()
-    return resp.json()
-"""
 
 SECRET_FILE, SECRET_VARIABLE = "agent-secret", "AUTHSEC_AGENT_SECRET_FILE"
 _KEY, _TOKEN = "AUTHSEC_AGENT_KEY_FILE", "AUTHSEC_WORKLOAD_TOKEN_FILE"
@@ -134,31 +80,6 @@ class Connection:
     def powershell(self) -> str:
         """Return the client's environment variables for PowerShell."""
         return "\n".join(for_powershell(self._environment, self._others, files=self._proof))
-
-    @property
-    def install(self) -> str:
-        """Return the commands of Step 3 of the walk-through, which install the packages by path.
-
-        The names of the packages in the public index belong to other people.
-        """
-        return INSTALL
-
-    @property
-    def configure(self) -> str:
-        """Return the code of Step 4 of the walk-through: the configuration."""
-        return CONFIGURE.format(client_id=self.client_id)
-
-    @property
-    def tool(self) -> str:
-        """Return the code of Step 5 of the walk-through: a tool for AutoGen."""
-        given = {"scope": self.scope, "resource": self.resource}
-        return TOOL.format(wanted="".join(f", {name}={json.dumps(value)}" for name, value in given.items() if value))
-
-    @property
-    def by_hand(self) -> str:
-        """Return the function of the walk-through without AutoGen: the function itself fetches its token."""
-        asked = f"authsec.get_token(resource={json.dumps(self.resource)}).value"
-        return BY_HAND.format(token=asked if self.resource else "authsec.get_delegation_token()")
 
     @property
     def smoke(self) -> str:
@@ -243,13 +164,16 @@ class Pods:
 async def connect(visit: PageRequest) -> Response:
     """Show the Connect tab."""
     silent = await outages(visit)
-    client, status, connection, codes, pods = await visit.read(lambda tx: _connection(tx, visit, silent))
+    client, status, connection, codes, pods, target = await visit.read(lambda tx: _connection(tx, visit, silent))
     return visit.render(
         "clients/connect.html",
         title=client.name,
         client=client,
         client_status=status,
         connection=connection,
+        frameworks=framework_codes(client.id, connection.scope, connection.resource),
+        framework=position(target),
+        shell=preferred_shell(visit),
         pods=pods,
         key_file=KEY_FILE,
         keygen=KEYGEN,
@@ -261,7 +185,7 @@ async def connect(visit: PageRequest) -> Response:
 
 def _connection(
     tx: Tx, visit: PageRequest, silent: Mapping[str, str]
-) -> tuple[Client, ClientStatus, Connection, list[Enrolment], Pods | None]:
+) -> tuple[Client, ClientStatus, Connection, list[Enrolment], Pods | None, TargetType | None]:
     client = find_client(tx, visit)
     status = status_of(tx, client, visit.act.now, silent)
     codes = enrolment_service.open_of(tx, visit.act, client.id)
@@ -275,7 +199,14 @@ def _connection(
         audience=audience,
         resource=resource,
     )
-    return client, status, connection, codes, _pods(tx, visit, client)
+    delegated = delegations.of_client(tx, visit.act, client.id, visit.console.terms)
+    target = delegated[0].delegation.target_type if delegated else None
+    return client, status, connection, codes, _pods(tx, visit, client), target
+
+
+def preferred_shell(visit: PageRequest) -> int:
+    """Return 2 (PowerShell) if the browser runs on Windows, else 1 (bash)."""
+    return 2 if "Windows" in visit.request.headers.get("user-agent", "") else 1
 
 
 def _pods(tx: Tx, visit: PageRequest, client: Client) -> Pods | None:
@@ -380,6 +311,7 @@ async def make_code(visit: PageRequest) -> Response:
         client_status=status,
         enrolment=made.enrolment,
         lines=lines,
+        shell=preferred_shell(visit),
     )
 
 

@@ -1,13 +1,12 @@
-"""Forms about a client: the typed values, the request to the service, and the feedback on each selector row.
+"""Forms about a client: the typed values, and the request to the service.
 
 All functions are pure.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from enum import StrEnum
 from typing import Any
 
 from authsec_server.clients.model import (
@@ -16,35 +15,15 @@ from authsec_server.clients.model import (
     ClientKind,
     Onboarding,
     Platform,
-    Selector,
     parse_platform,
 )
-from authsec_server.clients.proof_status import ProofPreview, SelectorStatus, preview_proof
-from authsec_server.clients.selectors import KEYS, RowCheck, RowState, check_selectors, given
+from authsec_server.clients.selectors import KEYS, check_selectors, given
+from authsec_server.console.clients.selector_fields import Rows, typed_rows
 from authsec_server.console.forms import Form
 from authsec_server.failures import Conflict, Invalid
-from authsec_server.issuers.model import Provenance, TrustedIssuer
 from authsec_server.revisions import plain
 
-Rows = Sequence[tuple[str, str]]
-
-EXAMPLES: Mapping[Platform, Rows] = {
-    Platform.KUBERNETES: (
-        ("k8s:ns", "production"),
-        ("k8s:sa", "customer-support-sa"),
-        ("k8s:pod-label:app", "customer-support"),
-        ("k8s:container-name", "agent"),
-    ),
-    Platform.DOCKER: (("docker:label:app", "customer-support"), ("docker:image_id", "sha256:…")),
-    Platform.UNIX: (("unix:user", "support-agent"), ("unix:path", "/opt/support/agent")),
-    Platform.SPIFFE: (("spiffe:id", "spiffe://example.org/customer-support"),),
-    Platform.OIDC: (
-        ("github:repository", "example/customer-support"),
-        ("github:repository_id", "655361111"),
-        ("github:environment", "production"),
-    ),
-}
-"""The placeholders in the empty rows of each platform. For Kubernetes, the example of the published walk-through."""
+BLANK_ROWS = 2  # of an empty form
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,14 +99,11 @@ def typed_proof(form: Form) -> TypedProof:
 
 
 def _blank(platform: Platform) -> Rows:
-    return tuple(("", "") for _ in EXAMPLES[platform])
+    return (("", ""),) * min(BLANK_ROWS, len(KEYS[platform]))
 
 
 def _rows(form: Form, platform: Platform) -> Rows:
-    keys, values = form.all(f"{platform}-key"), form.all(f"{platform}-value")
-    if len(keys) != len(values):
-        raise Invalid("selectors", "Some rows of the form are missing.", "Send the form again.")
-    return tuple((key.strip(), value.strip()) for key, value in zip(keys, values, strict=True)) or _blank(platform)
+    return typed_rows(form, f"{platform}-") or _blank(platform)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -217,78 +193,3 @@ def at_field(problem: Invalid | Conflict) -> Invalid | Conflict:
     if isinstance(problem, Conflict):
         return problem
     return Invalid(problem.field.partition(".")[0], problem.message, problem.remedy)
-
-
-class Tone(StrEnum):
-    """The tone of a feedback text. Each value is a list of CSS classes."""
-
-    PLAIN = "hint"
-    GOOD = "hint good-text"
-    WARN = "hint warn-text"
-    WRONG = "problem"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RowFeedback:
-    """The feedback below a selector row. While a person types the key, `meanwhile` replaces an error text.
-
-    The reason: an unfinished key is not an error yet.
-    """
-
-    tone: Tone
-    text: str
-    meanwhile: str
-
-    @property
-    def wrong(self) -> bool:
-        """Whether the row has an error."""
-        return self.tone is Tone.WRONG
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Feedback:
-    """The feedback on each selector row, in the order typed, and a preview of the proof with these rows."""
-
-    preview: ProofPreview
-    rows: tuple[RowFeedback, ...]
-
-    @property
-    def first_wrong(self) -> int:
-        """Return the index of the first wrong row, or -1 if no row is wrong."""
-        return next((index for index, told in enumerate(self.rows) if told.wrong), -1)
-
-
-def feedback_on(
-    platform: Platform, rows: Rows, registered: list[TrustedIssuer], *, named: str, trust_domain: str, judged: bool
-) -> Feedback:
-    """Return the feedback on the selector rows.
-
-    `judged` is true after the person has sent the form. An unfinished row is then an error.
-    """
-    check = check_selectors(platform, rows)
-    right = [Selector(key=row.key, value=row.value) for row in check.rows if row.state is RowState.OK]
-    preview = preview_proof(platform, right, registered, named=named, trust_domain=trust_domain)
-    statuses = {status.selector: status for status in preview.selectors}
-    told = (_row_feedback(row, statuses.get(Selector(key=row.key, value=row.value)), judged) for row in check.rows)
-    return Feedback(preview=preview, rows=tuple(told))
-
-
-def _row_feedback(row: RowCheck, status: SelectorStatus | None, judged: bool) -> RowFeedback:
-    meanwhile = f"{row.identifies}: {row.value_is}" if row.identifies else ""
-    if row.state is RowState.WRONG or (judged and row.state is RowState.INCOMPLETE):
-        # With a nearest key, the problem suggests it, and the form lists all keys.
-        problem = row.problem if row.nearest else f"{row.problem} {row.remedy}".strip()
-        return RowFeedback(tone=Tone.WRONG, text=problem, meanwhile=meanwhile)
-    if row.state is not RowState.OK:
-        return RowFeedback(tone=Tone.PLAIN, text=meanwhile, meanwhile=meanwhile)
-    if status is None:
-        return RowFeedback(tone=Tone.PLAIN, text=row.identifies, meanwhile=row.identifies)
-    tone, mark = _verdict(status)
-    text = f"{mark}{row.identifies} · {status.shown}"
-    return RowFeedback(tone=tone, text=text, meanwhile=text)
-
-
-def _verdict(status: SelectorStatus) -> tuple[Tone, str]:
-    if status.provenance is None:
-        return Tone.WARN, ""
-    return (Tone.WRONG, "✗ ") if status.provenance is Provenance.NEVER else (Tone.GOOD, "✓ ")

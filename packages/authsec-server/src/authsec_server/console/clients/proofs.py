@@ -13,19 +13,18 @@ from authsec_server.clients.binding_matching import FITTING, fits
 from authsec_server.clients.held_proofs import add_proof, remove_proof, rotate_secret
 from authsec_server.clients.model import OVERLAP, Client, NewProof, Platform, parse_platform
 from authsec_server.clients.proof_status import removal_caution
-from authsec_server.clients.selector_keys import SelectorKey
 from authsec_server.clients.selectors import KEYS
 from authsec_server.console import guard
 from authsec_server.console.clients.connect import KEY_FILE, KEYGEN, SECRET_FILE, SECRET_VARIABLE
 from authsec_server.console.clients.detail import find_client, held, home, trail
-from authsec_server.console.clients.forms import (
-    EXAMPLES,
+from authsec_server.console.clients.forms import TypedProof, at_field, typed_proof
+from authsec_server.console.clients.selector_fields import (
+    KEY_OPTIONS,
     Feedback,
-    Rows,
-    TypedProof,
-    at_field,
+    KeyOption,
     feedback_on,
-    typed_proof,
+    split_key,
+    typed_rows,
 )
 from authsec_server.console.confirm import Confirmation, Question, once, redirect_to
 from authsec_server.console.forms import typed_instant
@@ -115,25 +114,23 @@ REMOVE = Confirmation(
 class FormSection:
     """The part of the form for one platform with selectors.
 
-    `feedback` is the feedback on the selector rows. `judged` is true after the person has sent the rows; errors
-    are then shown.
+    `rows` has the chosen option, the parameter and the value of each selector row, and `feedback` the feedback on
+    each. `judged` is true after the person has sent the rows; errors are then shown.
     """
 
     platform: Platform
-    rows: Rows
-    examples: Rows
-    keys: Sequence[SelectorKey]
+    rows: Sequence[tuple[str, str, str]]
+    options: Sequence[KeyOption]
     feedback: Feedback
     judged: bool
-    kinds: Sequence[TrustedIssuerKind]  # the kinds that can prove workloads of this platform
     trusted_issuers: Sequence[TrustedIssuer]  # that can prove workloads of this platform
     trusted_issuer: str  # the id of the chosen trusted issuer
 
 
 async def check(visit: PageRequest) -> Response:
     """Return the feedback on the typed selector rows, as JSON for the page's script."""
-    rows = list(zip(visit.form.all("key"), visit.form.all("value"), strict=False))
     platform, named = parse_platform(visit.form.text("platform")), visit.form.text("trusted_issuer")
+    rows = typed_rows(visit.form)
     kinds = FITTING.get(platform, ())
     registered = await visit.read(lambda tx: issuers.of_kinds(tx, kinds))
     domain = visit.console.settings.trust_domain
@@ -141,10 +138,9 @@ async def check(visit: PageRequest) -> Response:
     told = [{"wrong": each.wrong, **asdict(each)} for each in feedback.rows]
     trusted_issuer = feedback.preview.trusted_issuer
     silent = await unavailable_among(visit, [trusted_issuer.id] if trusted_issuer else [])
-    outlook = visit.part(
-        "clients/outlook.html", preview=feedback.preview, platform=platform, kinds=kinds, silent=silent
-    )
-    return JSONResponse({"rows": told, "outlook": outlook}, headers=dict(guard.HEADERS))
+    shown = {"preview": feedback.preview, "wrong": feedback.first_wrong >= 0, "silent": silent}
+    parts = {part: visit.part("clients/outlook.html", part=part, **shown) for part in ("outlook", "verdict")}
+    return JSONResponse({"rows": told, **parts}, headers=dict(guard.HEADERS))
 
 
 async def section_context(visit: PageRequest, typed: TypedProof, *, judged: bool) -> dict[str, Any]:
@@ -177,12 +173,10 @@ def _section(
     rows, named = typed.rows[platform], typed.trusted_issuers.get(platform, "")
     return FormSection(
         platform=platform,
-        rows=rows,
-        examples=EXAMPLES[platform],
-        keys=KEYS[platform],
+        rows=[(*split_key(platform, key), value) for key, value in rows],
+        options=KEY_OPTIONS[platform],
         feedback=feedback_on(platform, rows, registered, named=named, trust_domain=domain, judged=judged),
         judged=judged,
-        kinds=FITTING[platform],
         trusted_issuers=[trusted_issuer for trusted_issuer in registered if fits(platform, (), trusted_issuer, domain)],
         trusted_issuer=named,
     )

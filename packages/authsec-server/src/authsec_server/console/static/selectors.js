@@ -15,27 +15,26 @@ for (const section of document.querySelectorAll("[data-selectors]")) {
   const rows = section.querySelector(".selector-rows");
   let timer = 0;
   let asked = 0;
-  let shown = "";
+  const places = { outlook: section.querySelector(".outlook"), verdict: section.closest("form").querySelector(`[data-verdict=${section.dataset.selectors}]`) };
+  const shown = {};
 
   section.addEventListener("input", () => {
     clearTimeout(timer);
     timer = setTimeout(check, DELAY);
   });
   section.addEventListener("focusout", check);
-  section.querySelector("button[name=add]").addEventListener("click", (event) => {
+  section.querySelector("button[name=add]")?.addEventListener("click", (event) => {
     event.preventDefault();
     const row = blankCopy(rows.lastElementChild, rows.children.length);
     rows.append(row);
-    row.querySelector("input").focus();
+    row.querySelector("select").focus();
   });
 
   async function check() {
     const number = ++asked;
-    const body = new URLSearchParams({ platform: section.dataset.selectors, trusted_issuer: section.querySelector("select")?.value ?? "" });
+    const body = new URLSearchParams({ platform: section.dataset.selectors, trusted_issuer: section.querySelector("[name$=trusted-issuer]")?.value ?? "" });
     for (const row of rows.children) {
-      const [key, value] = row.querySelectorAll("input");
-      body.append("key", key.value.trim());
-      body.append("value", value.value.trim());
+      for (const name of ["key", "parameter", "value"]) body.append(name, row.querySelector(`[name$=${name}]`).value.trim());
     }
     const answer = await fetch(section.dataset.check, { method: "POST", body }).catch(() => null);
     if (!answer?.ok || number !== asked) return; // the server checks the sent form again
@@ -43,20 +42,22 @@ for (const section of document.querySelectorAll("[data-selectors]")) {
     await released;
     if (number !== asked) return;
     checked.rows.forEach((each, index) => show(rows.children[index], each));
-    if (shown !== checked.outlook) section.querySelector(".outlook").innerHTML = checked.outlook; // the server has escaped it
-    shown = checked.outlook;
+    for (const [part, place] of Object.entries(places)) {
+      if (shown[part] !== checked[part]) place.innerHTML = checked[part]; // the server has escaped it
+      shown[part] = checked[part];
+    }
   }
 }
 
-// While a person types a key, the row shows an explanation instead of an error.
+// While a person chooses or types a key, the row shows an explanation instead of an error.
 function show(row, told) {
   if (!row) return;
-  const typingKey = document.activeElement === row.querySelector("input");
-  const wrong = told.wrong && !(typingKey && told.text !== told.meanwhile);
+  const unfinished = row.querySelector(".selector-key").contains(document.activeElement);
+  const wrong = told.wrong && !(unfinished && told.text !== told.meanwhile);
   row.classList.toggle("wrong", wrong);
-  for (const input of row.querySelectorAll("input")) {
-    if (wrong) input.setAttribute("aria-invalid", "true");
-    else input.removeAttribute("aria-invalid");
+  for (const field of row.querySelectorAll("input, select")) {
+    if (wrong) field.setAttribute("aria-invalid", "true");
+    else field.removeAttribute("aria-invalid");
   }
   const place = row.querySelector("p");
   const text = told.wrong && !wrong ? told.meanwhile : told.text;
@@ -71,14 +72,18 @@ function blankCopy(row, index) {
   told.id = told.id.replace(/-\d+-told$/, `-${index}-told`);
   told.className = "hint";
   told.textContent = "";
-  for (const input of copy.querySelectorAll("input")) {
-    input.value = "";
-    input.removeAttribute("id");
-    input.removeAttribute("value");
-    input.placeholder = "";
-    input.removeAttribute("aria-invalid");
-    input.setAttribute("aria-describedby", told.id);
-    input.setAttribute("aria-label", input.getAttribute("aria-label").replace(/\d+$/, index + 1));
+  copy.querySelector(".unknown")?.remove();
+  copy.querySelector("[selected]")?.removeAttribute("selected");
+  const words = copy.querySelector(".selector-parameter > .hidden");
+  words.textContent = words.textContent.replace(/\d+$/, index + 1);
+  for (const field of copy.querySelectorAll("input, select")) {
+    field.value = "";
+    field.removeAttribute("id");
+    field.removeAttribute("value");
+    field.removeAttribute("aria-invalid");
+    field.setAttribute("aria-describedby", told.id);
+    const label = field.getAttribute("aria-label");
+    if (label) field.setAttribute("aria-label", label.replace(/\d+$/, index + 1));
   }
   return copy;
 }

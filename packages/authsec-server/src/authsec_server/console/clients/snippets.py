@@ -1,0 +1,253 @@
+"""The Connect tab's code for each framework: the install commands, and a program with a tool that gets a token. Pure.
+
+The programs are those of `examples/frameworks`. The AutoGen program is that of the published walk-through.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from authsec_server.delegations.model import TargetType
+
+_TOOL = '''
+authsec = AuthSecClient.from_env_or_exit("DOWNSTREAM_URL")  # also reads AUTHSEC_BASE_URL and AUTHSEC_AGENT_CLIENT_ID
+API = os.environ["DOWNSTREAM_URL"]
+
+
+@authsec.delegated({arguments})
+def fetch_customer(customer_id: str, *, delegation_token: str) -> str:
+    """Fetch a customer's record."""
+    headers = {{"Authorization": f"Bearer {{delegation_token}}"}}
+    response = requests.get(f"{{API}}/customers/{{customer_id}}", headers=headers, timeout=5)
+    response.raise_for_status()
+    return response.text
+
+'''
+_OURS = ("import os", "import requests", "from authsec import AuthSecClient")
+_STANDARD_LIBRARY = ("import asyncio", "import os")
+
+_AUTOGEN = '''\
+import os
+
+import autogen
+import requests
+from authsec_autogen import AuthSecClient, AuthSecConfig, register_function
+
+authsec = AuthSecClient(AuthSecConfig(
+    base_url=os.environ["AUTHSEC_BASE_URL"],
+    client_id=os.environ["AUTHSEC_AGENT_CLIENT_ID"],  # {client_id}
+))
+
+
+def fetch_secure_data(customer_id: str, *, delegation_token: str) -> dict:
+    """Fetch a customer's record."""
+    resp = requests.get(
+        f"{{os.environ['DOWNSTREAM_URL']}}/customers/{{customer_id}}",
+        headers={{"Authorization": f"Bearer {{delegation_token}}"}},
+        timeout=5,
+    )
+    resp.raise_for_status()
+    return resp.json()
+
+
+assistant = autogen.AssistantAgent("assistant", llm_config={{"config_list": [...]}})
+user_proxy = autogen.UserProxyAgent("user_proxy", human_input_mode="NEVER", code_execution_config=False)
+register_function(fetch_secure_data, caller=assistant, executor=user_proxy, authsec=authsec{wanted})
+user_proxy.initiate_chat(assistant, message="Get data for customer 42.")
+'''
+
+_BY_HAND = """\
+def fetch_secure_data(customer_id: str) -> dict:
+    jwt_token = {token}
+    resp = requests.get(
+        f"{{os.environ['DOWNSTREAM_URL']}}/customers/{{customer_id}}",
+        headers={{"Authorization": f"Bearer {{jwt_token}}"}},
+        timeout=5,
+    )
+    resp.raise_for_status()
+    return resp.json()
+"""
+
+_PLAIN = """\
+import os
+
+import requests
+from authsec import AuthSecClient
+
+authsec = AuthSecClient.from_env_or_exit("DOWNSTREAM_URL")  # also reads AUTHSEC_BASE_URL and AUTHSEC_AGENT_CLIENT_ID
+
+
+{function}
+
+print(fetch_secure_data("42"))
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Framework:
+    """A framework that agents are written in.
+
+    `packages` are arguments of `pip install`. `imports` and `rest` complete the common program: `rest` comes after the
+    tool.
+    """
+
+    title: str
+    packages: str
+    imports: Sequence[str] = ()
+    rest: str = ""
+    ours: str = '"./packages/authsec[key]"'
+    module: str = "authsec"
+
+    @property
+    def bash(self) -> str:
+        """Return the install commands for bash and similar shells."""
+        return self._install("python3 -m venv agent-venv", "source agent-venv/bin/activate")
+
+    @property
+    def powershell(self) -> str:
+        """Return the install commands for PowerShell."""
+        return self._install("py -m venv agent-venv", "agent-venv\\Scripts\\Activate.ps1")
+
+    def _install(self, *begin: str) -> str:
+        """Return the commands, which install our packages by path: in the public index, others have these names."""
+        check = f"python -c \"from {self.module} import AuthSecClient; print('OK')\""
+        return "\n".join([*begin, f"pip install {self.ours}", f"pip install {self.packages}", check])
+
+    def program(self, scope: str, resource: str) -> str:
+        """Return the program, whose tool asks for the action `scope` at the API `resource`. Either may be empty."""
+        given = {"scope": scope, "resource": resource, "on_denied": "tell_model"}
+        lines = [*_OURS, *self.imports]
+        own = sorted(line for line in lines if line in _STANDARD_LIBRARY)
+        others = sorted((line for line in lines if line not in _STANDARD_LIBRARY), key=_place)
+        imports = "\n".join([*own, "", *others])
+        return f"{imports}\n{_TOOL.format(arguments=_arguments(given))}{self.rest}"
+
+
+def _place(line: str) -> tuple[bool, str]:
+    return line.startswith("from"), line.split()[1]
+
+
+def _arguments(given: dict[str, str]) -> str:
+    return ", ".join(f"{name}={json.dumps(value)}" for name, value in given.items() if value)
+
+
+_LANGCHAIN = """
+model = ChatOpenAI(model=os.environ.get("OPENAI_MODEL", "gpt-4o-mini"))
+agent = create_agent(model, tools=[fetch_customer])
+result = agent.invoke({"messages": [{"role": "user", "content": "Who is customer 42?"}]})
+print(result["messages"][-1].content)
+"""
+
+_OPENAI_AGENTS = """
+set_tracing_disabled(True)  # Otherwise the SDK sends traces to OpenAI.
+set_default_openai_api("chat_completions")  # Other model servers support this API too.
+model = os.environ.get("OPENAI_MODEL", "gpt-4o-mini")
+agent = Agent(name="assistant", model=model, tools=[function_tool(fetch_customer)])
+result = Runner.run_sync(agent, "Who is customer 42?")
+print(result.final_output)
+"""
+
+_CREWAI = """
+model = LLM(model=os.environ.get("OPENAI_MODEL", "gpt-4o-mini"))
+agent = Agent(
+    role="Assistant",
+    goal="Look customers up.",
+    backstory="You work in support.",
+    llm=model,
+    tools=[tool(fetch_customer)],
+)
+result = agent.kickoff("Who is customer 42?")
+print(result.raw)
+"""
+
+_LLAMA_INDEX = """
+async def main() -> None:
+    model = OpenAILike(
+        model=os.environ.get("OPENAI_MODEL", "gpt-4o-mini"),
+        api_base=os.environ.get("OPENAI_BASE_URL", "https://api.openai.com/v1"),
+        is_chat_model=True,
+        is_function_calling_model=True,
+    )
+    agent = FunctionAgent(llm=model, tools=[fetch_customer], streaming=False)
+    print(await agent.run("Who is customer 42?"))
+
+
+asyncio.run(main())
+"""
+
+AUTOGEN = Framework(
+    title="AutoGen",
+    packages='"autogen[openai]>=0.14,<1" requests',
+    ours="./packages/authsec ./packages/authsec-autogen",
+    module="authsec_autogen",
+)
+LANGCHAIN = Framework(
+    title="LangChain",
+    packages="langchain langchain-openai requests",
+    imports=("from langchain.agents import create_agent", "from langchain_openai import ChatOpenAI"),
+    rest=_LANGCHAIN,
+)
+OPENAI_AGENTS = Framework(
+    title="OpenAI Agents",
+    packages="openai-agents requests",
+    imports=("from agents import Agent, Runner, function_tool, set_default_openai_api, set_tracing_disabled",),
+    rest=_OPENAI_AGENTS,
+)
+CREWAI = Framework(
+    title="CrewAI",
+    packages="crewai requests",
+    imports=("from crewai import LLM, Agent", "from crewai.tools import tool"),
+    rest=_CREWAI,
+)
+LLAMA_INDEX = Framework(
+    title="LlamaIndex",
+    packages="llama-index-core llama-index-llms-openai-like requests",
+    imports=(
+        "import asyncio",
+        "from llama_index.core.agent.workflow import FunctionAgent",
+        "from llama_index.llms.openai_like import OpenAILike",
+    ),
+    rest=_LLAMA_INDEX,
+)
+OTHER_PYTHON = Framework(title="Other Python", packages="requests")
+
+FRAMEWORKS = (AUTOGEN, LANGCHAIN, OPENAI_AGENTS, CREWAI, LLAMA_INDEX, OTHER_PYTHON)
+
+_BY_TARGET = {
+    TargetType.AUTOGEN: AUTOGEN,
+    TargetType.LANGCHAIN: LANGCHAIN,
+    TargetType.CREWAI: CREWAI,
+    TargetType.LLAMAINDEX: LLAMA_INDEX,
+    TargetType.OTHER: OTHER_PYTHON,
+    TargetType.MCP_SERVER: OTHER_PYTHON,
+}
+
+
+def position(target: TargetType | None) -> int:
+    """Return the position in `FRAMEWORKS`, from 1, of the framework of this target type."""
+    return FRAMEWORKS.index(_BY_TARGET[target] if target else AUTOGEN) + 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FrameworkCode:
+    """What a person copies for one framework. `by_hand` is a function that fetches the token itself, or is empty."""
+
+    framework: Framework
+    code: str
+    by_hand: str = ""
+
+
+def framework_codes(client_id: str, scope: str, resource: str) -> Sequence[FrameworkCode]:
+    """Return the code for each framework, in the order of `FRAMEWORKS`. `scope` and `resource` may be empty."""
+    asked = f"authsec.get_token(resource={json.dumps(resource)}).value"
+    by_hand = _BY_HAND.format(token=asked if resource else "authsec.get_delegation_token()")
+    given = _arguments({"scope": scope, "resource": resource})
+    autogen = _AUTOGEN.format(client_id=client_id, wanted=f", {given}" if given else "")
+    between = FRAMEWORKS[1:-1]
+    return (
+        FrameworkCode(framework=AUTOGEN, code=autogen, by_hand=by_hand),
+        *(FrameworkCode(framework=each, code=each.program(scope, resource)) for each in between),
+        FrameworkCode(framework=OTHER_PYTHON, code=_PLAIN.format(function=by_hand)),
+    )
