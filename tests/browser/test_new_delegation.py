@@ -68,6 +68,8 @@ def requests(page: Page) -> list[str]:
 def test_the_review_follows_the_form(page: Page, role: str, agent: str, requests: list[str]) -> None:
     page.goto(f"{NEW}?client={agent}")
     expect(page.get_by_text("Choose a role first.")).to_be_visible()
+    page.wait_for_load_state("networkidle")
+    assert requests == [], "nothing is typed yet"
     page.get_by_label("Role", exact=True).select_option(role)
     page.get_by_role("checkbox", name="tickets:close").check()
     expect(count_of(page)).to_have_text("1 of 3 selected")
@@ -183,6 +185,31 @@ def test_without_script_the_review_comes_first_and_has_the_focus(page: Page, rol
     expect(page.get_by_text("The trust delegation is created")).to_be_visible()
 
 
+@pytest.mark.parametrize("scheme", ["light", pytest.param("dark", marks=pytest.mark.soak)])
+@pytest.mark.parametrize(("width", "height"), [(390, 844), pytest.param(1440, 900, marks=pytest.mark.soak)])
+def test_every_state_is_accessible(
+    place: Any, browse: Any, axe: Any, role: str, agent: str, scheme: str, width: int, height: int
+) -> None:
+    viewport = {"width": width, "height": height}
+    page = browse(place.url, storage_state=place.mary, viewport=viewport, color_scheme=scheme)
+    chosen = f"{NEW}?role={role}&client={agent}"
+    for address in (NEW, f"{chosen}&actions=all", f"{chosen}&actions=tickets:open&amount=7&unit=days"):
+        page.goto(address)
+        assert axe(page) == [], address
+        expect(create(page)).to_be_in_viewport(ratio=1)
+        assert page.evaluate("document.documentElement.scrollWidth") == width
+    page.goto(f"{chosen}&actions=all")
+    page.evaluate("document.querySelector('[name=reviewed]').value = 'of another page'")
+    create(page).click()
+    expect(review(page).get_by_role("alert")).to_be_focused()
+    assert axe(page) == []
+    create(page).click()
+    expect(page.get_by_text("The trust delegation is created")).to_be_visible()
+    page.goto(f"{chosen}&actions=all")
+    expect(review(page)).to_contain_text("The trust delegation already exists")
+    assert axe(page) == []
+
+
 @BRIEFLY
 def test_enter_creates_nothing(page: Page, role: str, agent: str) -> None:
     page.goto(f"{NEW}?role={role}&client={agent}&actions=customers:read")
@@ -203,7 +230,7 @@ def test_a_new_role_is_typed_and_used(page: Page, agent: str, request: pytest.Fi
     expect(page.get_by_role("alert")).to_contain_text("is not an action")
     page.get_by_label("Role name").fill(f"Typed in {request.node.callspec.id}")
     page.get_by_label("Other actions").or_(page.get_by_label("Actions", exact=True)).last.fill("reports:read")
-    page.get_by_label("Role name").press("Enter")
+    page.get_by_role("button", name="Create this role and use it").click()
     expect(page.get_by_text("The role is created.")).to_be_visible()
     expect(page.get_by_role("checkbox", name="reports:read")).to_be_visible()
 

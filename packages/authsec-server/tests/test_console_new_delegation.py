@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
+from datetime import timedelta
 from html import unescape
 from typing import Any
 from urllib.parse import urlencode
@@ -199,7 +200,7 @@ def test_a_role_that_lacks_what_is_asked_for_is_said_to(door: TestClient, role: 
     assert "Requested: customers:delete , tickets:close ." in page.text
     page = page.form().send(role=role, show="1")
     assert "This role does not have customers:delete . Choose another role, or edit this role first." in page.text
-    assert page.form().values("actions") == ["tickets:close", "customers:delete"], "the second is hidden"
+    assert page.form().values("actions") == ["customers:delete", "tickets:close"], "the first is hidden"
     make(door, "roles", name="Deleting", actions=["customers:delete"])
     page = page.form().send(role="deleting", show="1")
     assert "This role does not have tickets:close ." in page.text
@@ -422,3 +423,38 @@ def test_a_form_of_nonsense_says_what_is_wrong(door: TestClient, role: str, agen
     assert "This role does not exist" in page.text
     for path in (NEW, f"{NEW}/parts"):
         assert post(door, path, [("role", role), ("role", role)]).status == 400
+
+
+def test_a_delegation_that_is_over_is_created_again(opened: House, door: TestClient, role: str, agent: str) -> None:
+    chosen = {
+        "actions": ["customers:read", "tickets:close"],
+        "max_duration": 5400,
+        "owner": "Ann",
+        "audiences": ["crm"],
+    }
+    chosen |= {"target_type": "MCP server", "excluded_proofs": ["secret"], "description": "For nights"}
+    ends = {"revoked": "2027-11-25T13:00:00Z", "ended": "2026-11-25T13:00:00Z"}
+    made = {state: delegate(door, role, agent, ends_at=ends_at, **chosen)["id"] for state, ends_at in ends.items()}
+    assert "Create again" not in get(door, f"{LIST}/{made['revoked']}").links
+    door.post(f"{API}/delegations/{made['revoked']}/revoke")
+    opened.clock.at += timedelta(hours=2)
+    for state, delegation in made.items():
+        page = get(door, get(door, f"{LIST}/{delegation}").links["Create again"])
+        assert "live" not in {each["state"] for each in delegations(door)}, "an address creates nothing"
+        assert page.form().value("ends_at") == ("2027-11-25T13:00" if state == "revoked" else "")
+        page.form().send()
+        again = delegations(door)[0]
+        assert {name: again[name] for name in chosen} == chosen
+        assert again["id"] not in made.values()
+        door.post(f"{API}/delegations/{again['id']}/revoke")
+
+
+def test_what_a_role_lost_is_not_created_again(door: TestClient, role: str, agent: str) -> None:
+    old = delegate(door, role, agent, actions=["customers:read", "tickets:close"])["id"]
+    door.post(f"{API}/delegations/{old}/revoke")
+    edit = get(door, f"/console/roles/{role}/edit").form()
+    edit.send(other_actions="customers:read\ncustomers:write", save="1")
+    page = get(door, f"{NEW}?again={old}")
+    assert "This role does not have tickets:close ." in page.text
+    page.form().send()
+    assert delegations(door)[0]["actions"] == ["customers:read"]

@@ -115,8 +115,13 @@ let timer = 0;
 let asked = 0;
 form?.addEventListener("input", (event) => { if (event.target.name) later(); });
 form?.addEventListener("change", (event) => { if (event.target.name) later(); });
-// A browser that goes back fills in what was typed before.
-if (form && [...form.elements].some((each) => each.tagName === "SELECT" ? each.selectedIndex > 0 && !each.selectedOptions[0].defaultSelected : each.type === "checkbox" ? each.checked !== each.defaultChecked : each.value !== each.defaultValue && each.name)) later();
+if (form && [...form.elements].some(isChanged)) later(); // a browser that goes back fills in what was typed before
+
+function isChanged(field) {
+  if (!field.name || field.type === "submit") return false;
+  if (field.type === "select-one") return field.selectedIndex > 0 && !field.selectedOptions[0].defaultSelected;
+  return field.type === "checkbox" ? field.checked !== field.defaultChecked : field.value !== field.defaultValue;
+}
 
 function later() {
   clearTimeout(timer);
@@ -127,9 +132,9 @@ async function follow() {
   const number = ++asked;
   const answer = await fetch(form.dataset.parts, { method: "POST", body: new URLSearchParams(new FormData(form)) }).catch(() => null);
   if (!answer?.ok || number !== asked) return; // the server checks the sent form again
-  const fresh = await answer.json();
+  const fresh = await answer.json().catch(() => null); // who is no longer signed in gets a page
   await released;
-  if (number !== asked) return;
+  if (!fresh || number !== asked) return;
   for (const [name, html] of Object.entries(fresh)) renew(document.querySelector(`[data-part="${name}"]`), html);
 }
 
