@@ -1,6 +1,6 @@
 """The page that creates a trust delegation: context, permissions, duration and review in one form.
 
-All state is in the form. A script sends the form to `PARTS` after each change, and shows the parts that differ.
+All state is in the form. A script sends the form to `parts` after each change, and shows the parts that differ.
 Without a script, buttons send the form to the page itself. The page creates a delegation only if the form has the
 fingerprint of the shown review.
 """
@@ -22,7 +22,7 @@ from authsec_server.console.delegations import choices
 from authsec_server.console.delegations.draft import NOT_YET, Draft, client_fault, fault, typed_draft
 from authsec_server.console.delegations.edit_review import draft_of
 from authsec_server.console.delegations.proposed import ProposedDelegation, fingerprint, proposed
-from authsec_server.console.forms import Form, shown_instant, units_offered
+from authsec_server.console.forms import Form, units_offered
 from authsec_server.console.issuers.unavailable import outages
 from authsec_server.console.roles import TypedRole, at_fields, described_actions, typed_role
 from authsec_server.console.site import Console, PageRequest
@@ -69,9 +69,8 @@ async def show(visit: PageRequest) -> Response:
 def _draft_again(tx: Tx, visit: PageRequest, reference: str) -> Draft:
     """Return the values of an existing delegation, without an end date that is in the past."""
     its = delegations.get(tx, visit.act, reference, visit.console.terms).delegation
-    draft = replace(draft_of(its), apis_are_own=True)
-    over = its.ends_at is not None and its.ends_at <= visit.act.now
-    return replace(draft, ends_at="" if over else shown_instant(its.ends_at))
+    draft, over = draft_of(its), its.ends_at is not None and its.ends_at <= visit.act.now
+    return replace(draft, apis_are_own=True, ends_at="" if over else draft.ends_at)
 
 
 async def send(visit: PageRequest) -> Response:
@@ -119,7 +118,7 @@ async def _create(visit: PageRequest, typed: Draft) -> Response:
 async def _with_new_role(visit: PageRequest, draft: Draft, typed: TypedRole) -> Response:
     """Create the role, and show the page with this role.
 
-    The chosen actions are cleared, because they belong to another role. The other chosen values do not change.
+    Actions of another role are cleared. Actions that an address requests without a role are kept.
     """
     try:
         role = await visit.change(lambda tx, act: roles.create(tx, act, **typed.changes))
