@@ -98,12 +98,12 @@ def _client(page: Page, _its: Shown) -> None:
 
 
 def _allowed_actions(page: Page, its: Shown) -> None:
-    page.goto(_new_delegation(its)[0])
-    page.get_by_role("group", name="Allowed Actions").scroll_into_view_if_needed()
+    page.goto(f"{_new_delegation(its)[0]}#permissions")
 
 
 def _review(page: Page, its: Shown) -> None:
     page.goto(_new_delegation(its)[0])
+    page.get_by_text("Claims of its tokens").click()
 
 
 def _activity(page: Page, _its: Shown) -> None:
