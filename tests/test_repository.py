@@ -13,6 +13,7 @@ from pathlib import Path
 import click
 import pytest
 from authsec.cli import commands
+from authsec.exit_status import Exit
 from authsec.lazy_commands import loaded
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
@@ -143,6 +144,12 @@ def test_an_authsec_command_of_a_page_exists_with_its_options(page: Path, words:
     known = {option for parameter in command.params for option in (*parameter.opts, *parameter.secondary_opts)}
     given = {word.partition("=")[0] for word in words if word.startswith("--")}
     assert given <= known | {"--help"}, page.name
+
+
+def test_every_exit_status_of_a_check_has_a_row_in_the_page_for_security_officers() -> None:
+    rows = re.findall(r"^\| ([0-9, ]+) \|", (ROOT / "docs/tampering.md").read_text("utf-8"), re.MULTILINE)
+    named = [int(status) for row in rows for status in row.split(",")]
+    assert sorted(named) == sorted(Exit)
 
 
 def test_the_readme_opens_with_its_two_commands() -> None:

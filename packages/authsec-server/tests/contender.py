@@ -1,9 +1,10 @@
 """A process of its own for the tests of the authority lock: issues tokens, or takes authority away and gives it back.
 
-    contender.py issue|issue-on-kept-facts|toggle DATABASE_URL DATA SECONDS CLIENT_ID DELEGATION_ID
+    contender.py issue|issue-on-kept-facts|toggle|both|both-spared DATABASE_URL DATA SECONDS CLIENT_ID DELEGATION_ID
 
 Tokens are issued as the HTTP protocol does it: several requests at once in an event loop, on facts in memory. With the
-defect `issue-on-kept-facts`, these facts are taken for those of each later change.
+defect `issue-on-kept-facts`, these facts are taken for those of each later change. `both` issues and toggles in one
+process, which remembers its changes. With the defect `both-spared`, it takes each change for one of another client.
 
 Prints how many times it succeeded.
 """
@@ -14,9 +15,11 @@ import asyncio
 import secrets
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 
 from authsec_server.app import Authority, open_authority
+from authsec_server.db import RecentChanges
 from authsec_server.delegations import service as delegations
 from authsec_server.delegations.model import Terms
 from authsec_server.principal import LOCAL_OPERATOR, Act
@@ -27,7 +30,8 @@ from authsec_server.tokens.request import TokenRequest
 from processes import wait_for_the_others
 
 DEFECT = "issue-on-kept-facts"
-LEAST = {"toggle": 20, "issue": 8, DEFECT: 8}  # on a busy machine they take more than their time
+DEFECT_OF_BOTH = "both-spared"
+LEAST = {"toggle": 20, "issue": 8, DEFECT: 8, "both": 8, DEFECT_OF_BOTH: 8}  # a busy machine takes more than their time
 AT_ONCE = 3  # requests of one batch
 TERMS = Terms(max_token_lifetime=86_400, default_audience="authsec-api")
 
@@ -42,11 +46,18 @@ def main(role: str, database: str, data: str, seconds: str, client_id: str, dele
     )
     if role == DEFECT:
         setattr(KeptFacts, "are_of", lambda *_: True)  # noqa: B010 - the defect
+    if role == DEFECT_OF_BOTH:
+        setattr(RecentChanges, "spared", lambda *_: True)  # noqa: B010 - the defect
     with open_authority(settings) as authority:
         wait_for_the_others()
         end = time.monotonic() + float(seconds)
         if role == "toggle":
             done = toggle(authority, end, delegation_id)
+        elif role.startswith("both"):
+            with ThreadPoolExecutor() as pool:
+                toggled = pool.submit(toggle, authority, end, delegation_id)
+                done = asyncio.run(issue(authority, end, client_id, LEAST[role]))
+                toggled.result()
         else:
             done = asyncio.run(issue(authority, end, client_id, LEAST[role]))
         print(done, flush=True)

@@ -89,6 +89,29 @@ def test_a_server_that_never_compares_the_facts_in_memory_is_found_out(
     assert "decided before a change that precedes it" in found
 
 
+def test_a_process_that_remembers_its_changes_keeps_their_order(
+    database: Database, database_url: str, data: Path, delegated: tuple[str, str]
+) -> None:
+    for _ in range(ROUNDS):
+        compete(["both"], database_url, data, *delegated)
+        events = recorded(database)
+        kinds = [each.event.kind for each in events]
+        assert violations(events) == []
+        between = kinds[kinds.index(EventKind.DELEGATION_DISABLED) :]
+        if between.count(EventKind.TOKEN_ISSUED) > CONTENDED:
+            break
+    else:
+        pytest.fail("nothing was contended")
+
+
+@pytest.mark.postgresql_suffices
+def test_a_process_that_takes_each_change_for_one_of_another_client_is_found_out(
+    database: Database, database_url: str, data: Path, delegated: tuple[str, str]
+) -> None:
+    compete(["both-spared"], database_url, data, *delegated)
+    assert "issued under a disabled delegation" in " ".join(violations(recorded(database)))
+
+
 def recorded(database: Database) -> list[Recorded]:
     return database.read(lambda tx: above(tx.connection, 0, 1_000_000))
 

@@ -161,8 +161,19 @@ def test_turning_off_and_on(authsec: Authsec) -> None:
     disabled = authsec("agents", "disable", "plain").stdout
     assert disabled == "plain is disabled and gets no more tokens.\n"
     assert "disabled" in authsec("agents", "list").stdout
-    assert "plain is enabled" in authsec("agents", "enable", "plain").stdout
+    assert "plain is enabled but has no live delegation" in authsec("agents", "enable", "plain").stdout
     assert json.loads(authsec("agents", "show", "plain", "--json").stdout)["enabled"] is True
+
+
+def test_an_agent_that_is_enabled_may_still_get_no_token(authsec: Authsec) -> None:
+    authsec("agents", "create", "Pod", "--platform", "kubernetes", "--selector", "k8s:ns=a", "--selector", "k8s:sa=b")
+    assert "pod is enabled but cannot authenticate" in authsec("agents", "enable", "pod").stdout
+    authsec("agents", "create", "Plain", "--platform", "unattested")
+    authsec("roles", "create", "Support", "--action", "a:b")
+    target = ("--target", "AutoGen AI agent", "--max-duration", "1h")
+    assert authsec("delegations", "create", "--role", "support", "--agent", "plain", "--action", "a:b", *target).stdout
+    assert authsec("agents", "enable", "plain").stdout == "plain is enabled and can get tokens.\n"
+    assert json.loads(authsec("agents", "enable", "plain", "--json").stdout)["state"] == "ready"
 
 
 def test_a_name_cannot_write_to_the_terminal(authsec: Authsec) -> None:

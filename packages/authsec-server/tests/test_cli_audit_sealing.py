@@ -18,8 +18,9 @@ import click
 import pytest
 from authsec.jose import PrivateKey, sign_compact
 from authsec_server.app import Runtime, open_authority
+from authsec_server.audit.merkle_tree import Tree
 from authsec_server.audit.sealing import store, verifying
-from authsec_server.audit.sealing.checkpoints import TYPE
+from authsec_server.audit.sealing.checkpoints import TYPE, read_checkpoint, sign_checkpoint
 from authsec_server.audit.sealing.log_check import Report
 from authsec_server.cli import register
 from authsec_server.db import Tx
@@ -87,6 +88,7 @@ def test_what_was_changed_is_named_with_an_exit_status_of_its_own(served: Path, 
     spoil(served, "DELETE FROM events WHERE id = 3")
     found = authsec("audit", "verify", "--key", str(served / "keys"))
     assert found.exit_code == 3
+    assert found.stderr.splitlines()[-1] == "What to do now: docs/tampering.md"
     assert "Event 2 was changed" in found.stdout
     assert "Event 3 was dropped" in found.stdout
     told = authsec("audit", "verify", "--key", str(served / "keys"), "--json")
@@ -98,6 +100,10 @@ def test_what_was_changed_is_named_with_an_exit_status_of_its_own(served: Path, 
 def test_an_event_that_was_changed_is_not_shown_as_if_it_were_what_was_sealed(served: Path, authsec: Authsec) -> None:
     assert "place 1, leaf " in authsec("audit", "show", "2").stdout
     spoil(served, "UPDATE events SET principal_name = 'Eve' WHERE id = 2")
+    listed = authsec("audit", "list")
+    marked = [line for line in listed.stdout.splitlines() if " changed " in line]
+    assert (len(marked), "Eve" in marked[0]) == (1, True), listed.output
+    assert "1 event differs from its seal. To see all changes: authsec audit verify --key" in listed.stderr
     shown = authsec("audit", "show", "2").stdout
     assert "This event was changed: it does not match its seal at place 1." in shown
     assert "leaf" not in shown
@@ -460,6 +466,65 @@ def test_a_recorded_restore_is_reported_with_the_backup_that_it_began_from(
     assert restore["checkpoint_at"] < restore["at"] or restore["checkpoint_at"] == restore["at"]
     (tmp_path / "export").write_text(authsec("audit", "export-sealed").stdout)
     assert told in elsewhere("audit", "verify-export", str(tmp_path / "export"), *check).stdout
+
+
+def test_an_export_of_a_lost_database_needs_the_checkpoints_file_from_before_the_restore(
+    served: Path, authsec: Authsec, tmp_path: Path
+) -> None:
+    """The server adds lines to the file after the restore: docs/backup.md says to copy the file first."""
+    shutil.copy(served / "authsec.sqlite3", tmp_path / "backup")
+    file, copy, lost = tmp_path / "checkpoints", tmp_path / "copy", tmp_path / "lost.jsonl"
+    copy.write_text(sealed_checkpoint(served, authsec))
+    lost.write_text(authsec("audit", "export-sealed").stdout)
+    shutil.copy(tmp_path / "backup", served / "authsec.sqlite3")
+    assert authsec("admin", "restored", "--yes", "--checkpoint", str(copy)).exit_code == 0
+    authsec("roles", "create", "One", "--action", "a:b")
+    file.write_text(copy.read_text() + sealed_checkpoint(served, authsec))
+    check = ("audit", "verify-export", str(lost), "--key", str(served / "keys"), "--checkpoint")
+    assert elsewhere(*check, str(copy)).exit_code == 0
+    refused = elsewhere(*check, str(file))
+    assert refused.exit_code == 3
+    assert "a copy of the checkpoints file from before the restore: docs/backup.md" in refused.stdout
+
+
+def test_the_last_checkpoint_of_a_backup_has_one_time_before_and_after_the_record(
+    served: Path, authsec: Authsec
+) -> None:
+    """A server that records nothing signs a checkpoint of the same size each minute."""
+    with open_authority(load_settings(data=served), local_operator=True) as authority:
+        key = authority.sealing_keyring.signing_key()
+        first = read_checkpoint((served / "checkpoint").read_text().strip(), authority.sealing_keyring.by_kid())
+        tree = authority.database.read(lambda tx: Tree().with_leaves(store.hashes(tx.connection, after=-1, limit=99)))
+        hour = timedelta(hours=-1)  # the earlier one: no checkpoint may be in the future
+        earlier = sign_checkpoint(tree, through=first.through, at=first.at + hour, issuer=authority.issuer, key=key)
+        authority.database.append(lambda tx: store.add_checkpoint(tx.connection, earlier))
+    shown = f"signed at {first.at:%Y-%m-%d %H:%M:%S} UTC"
+    check = ("audit", "verify", "--key", str(served / "keys"))
+    assert f"The last checkpoint was {shown}." in authsec(*check).stdout
+    assert authsec("admin", "restored", "--yes").exit_code == 0
+    assert f"the backup's last checkpoint covers 4 events, {shown}." in authsec(*check).stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "option", "source"),
+    [
+        (("audit", "verify"), "--key", "authsec audit keys > "),
+        (("audit", "drop", "--before", "2026-08"), "--export", "authsec audit export-sealed > "),
+        (("apply",), "--file", "authsec export > "),
+        (("backup",), "FILE", "/backups/"),
+    ],
+)
+def test_a_missing_file_is_named_with_the_place_where_it_is(
+    authsec: Authsec, words: tuple[str, ...], option: str, source: str
+) -> None:
+    refused = authsec(*words)
+    missing = refused.stderr.splitlines()[-1]
+    assert (refused.exit_code, option in missing, source in missing) == (2, True, True), refused.output
+
+
+def test_a_missing_export_is_named_with_the_command_that_makes_it() -> None:
+    refused = elsewhere("audit", "verify-export", "--key", "keys")
+    assert (refused.exit_code, "authsec audit export-sealed > " in refused.stderr) == (2, True), refused.output
 
 
 def test_the_checkpoints_that_were_compared_are_counted_where_something_is_found_as_well(

@@ -105,6 +105,7 @@ def test_turning_off_and_on(admin: TestClient) -> None:
         assert {name for name, value in answer.json().items() if value != client[name]} == {"enabled", *changed}
     assert admin.get(f"{PATH}/customer-support").json()["enabled"] is False
     again = admin.post(f"{PATH}/customer-support/enable").json()
+    assert again.pop("state") == "undelegated"
     assert {name for name, value in again.items() if value != client[name]} == changed
     assert admin.get(f"{PATH}/customer-support/enable").status_code == 405
     assert admin.post(f"{PATH}/nobody/enable").status_code == 404

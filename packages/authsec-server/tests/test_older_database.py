@@ -318,6 +318,33 @@ def test_a_dry_run_says_what_a_restore_would_do_and_leaves_nothing(
     assert version() == before
 
 
+def test_what_is_newer_is_said_before_a_restore_is_recorded(
+    older: Callable[..., Result], settings: Settings, tmp_path: Path
+) -> None:
+    sealed = json.loads(older("admin", "restored", "--dry-run", "--json").stdout)
+    assert "older than a checkpoint that it signed" in sealed["older"]
+    told = older("admin", "restored", "--dry-run").stderr.splitlines()
+    assert told[0].startswith(f"Last checkpoint in the database: {sealed['sealed']} events, signed at 20")
+    assert told[1].startswith(f"Newest outside checkpoint: {sealed['sealed'] + 1} events, signed at 20")
+    assert told[2] == sealed["older"]
+    (tmp_path / "checkpoints").unlink()
+    assert "No outside checkpoint was read, so nothing shows" in older("admin", "restored", "--dry-run").stderr
+
+
+def test_of_a_current_database_it_is_said_that_nothing_is_newer(
+    authsec: Callable[..., Result], settings: Settings, tmp_path: Path
+) -> None:
+    shutil.copy(tmp_path / "backup", settings.database_file)
+    file = tmp_path / "current"
+    file.write_text(f"{json.loads(authsec('audit', 'checkpoint', '--json').stdout)['checkpoint']}\n")
+    leave_word(settings.database_url, file)
+    declined = authsec("admin", "restored")
+    assert declined.exit_code == 1
+    assert "No outside checkpoint is newer than the database" in declined.stderr
+    assert "If no backup was restored, record nothing" in declined.stderr
+    assert json.loads(authsec("admin", "restored", "--dry-run", "--json").stdout)["older"] is None
+
+
 def test_a_second_record_of_the_same_restore_is_made_only_where_it_is_asked_for(
     older: Callable[..., Result], settings: Settings, tmp_path: Path
 ) -> None:

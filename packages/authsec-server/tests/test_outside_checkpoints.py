@@ -16,7 +16,7 @@ from authsec_server.audit import service as audit
 from authsec_server.audit.merkle_tree import Tree
 from authsec_server.audit.model import Event, EventKind
 from authsec_server.audit.sealing import outside, store
-from authsec_server.audit.sealing.checkpoints import read_checkpoint, sign_checkpoint
+from authsec_server.audit.sealing.checkpoints import read_checkpoint, sign_checkpoint, when
 from authsec_server.audit.sealing.outside import Comparison, comparison_of
 from authsec_server.audit.sealing.restore_loss import Loss, find_loss
 from authsec_server.audit.sealing.restores import Restore, sign_restore
@@ -169,6 +169,40 @@ def test_a_database_with_another_history_is_found(
     kept.go_on(3)
     kept.path.write_text(lost)
     assert "did not sign the checkpoint of" in (kept.problem() or "")
+
+
+def test_the_newest_of_equally_large_checkpoints_is_named_wherever_its_line_is(kept: Kept) -> None:
+    """As `verify` does: lines of two files or of two servers are in no order."""
+    size, version = kept.size(), kept.version()
+    kept.go_on(1)
+    lines = kept.path.read_text().splitlines()
+    kept.sealer.reset()
+    kept.now += timedelta(minutes=5)
+    while kept.sealer.seal():
+        pass
+    last = kept.path.read_text().splitlines()[len(lines) :]
+    assert last, "a checkpoint without a new event"
+    kept.path.write_text("\n".join([*last, *lines, ""]))
+    kept.put_back(size, version)
+    newest = read_checkpoint(last[-1], kept.keys.by_kid())
+    assert f"signed at {when(newest)}: the checkpoint covers" in (kept.problem() or "")
+    assert find_loss([*last, *lines], kept.keys.by_kid(), ISSUER).newest == newest
+
+
+def test_of_another_history_the_first_checkpoint_that_differs_is_named(kept: Kept) -> None:
+    """Also where the database has no checkpoint of that size, as `verify` does."""
+    size, version = kept.size(), kept.version()
+    kept.go_on(1)
+    kept.go_on(1)
+    lost = kept.path.read_text()
+    kept.put_back(size, version)
+    kept.go_on(1)
+    kept.go_on(1)
+    kept.path.write_text(lost)
+    kept.database.append(
+        lambda tx: tx.connection.execute(text("DELETE FROM checkpoints WHERE size = :size"), {"size": size + 1})
+    )
+    assert f"first {size + 1} events are different" in (kept.problem() or "")
 
 
 def test_the_leaves_are_read_where_no_checkpoint_of_that_size_is_stored(kept: Kept) -> None:

@@ -220,7 +220,7 @@ def test_facts_that_a_change_made_stale_are_read_once_for_all_that_wait(
         return load_all_facts(tx, requests, default_audience)
 
     monkeypatch.setattr(recording, "load_all_facts", counting)
-    its.authority.database.change(lambda _: None)
+    its.delegated_name("Third")  # with a new role, which may concern every client
 
     async def ask_at_once() -> list[Any]:
         begun = [its.authority.tokens.begin(request_of(each)) for each in (one, other) * 2]

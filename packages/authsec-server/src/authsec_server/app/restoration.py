@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 from authsec.jose import PrivateKey
@@ -20,10 +21,14 @@ from authsec_server.app.services import AuthorityKeys, Runtime, authority_keys_o
 from authsec_server.audit import service as audit
 from authsec_server.audit.model import EventKind
 from authsec_server.audit.sealing import service as sealing
-from authsec_server.audit.sealing.checkpoints import Keys
+from authsec_server.audit.sealing import store as sealing_store
+from authsec_server.audit.sealing.checkpoints import Checkpoint, Keys
 from authsec_server.audit.sealing.outside import (
+    COPIED,
+    OutsideCheckpoints,
     find_problem,
     has_checkpoints,
+    newest_size,
     outside_checkpoints,
     unverified,
 )
@@ -67,6 +72,22 @@ class Restored:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RestoreEvidence:
+    """The database compared with its outside checkpoints, before a restore is recorded.
+
+    The last checkpoint in the database covers `sealed` events and was signed at `signed_at`.
+    `newest` is the newest outside checkpoint that no recorded restore declares lost.
+    `problem` is a sentence about why the database is not as new as the outside checkpoints; None if it is.
+    """
+
+    sealed: int
+    signed_at: datetime | None
+    authority_version: int
+    newest: Checkpoint | None
+    problem: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Restoration:
     """A restored database. Its schema is migrated, and nothing else has been written to it yet."""
 
@@ -86,6 +107,30 @@ class Restoration:
         `lines` are the lines of files with outside checkpoints.
         """
         return find_loss(lines, self.authority_keys.sealing_keyring.by_kid(), self.settings.issuer)
+
+    def evidence(self, lines: Sequence[str]) -> RestoreEvidence:
+        """Compare the database with the newest of its outside checkpoints.
+
+        `lines` are the lines of files with outside checkpoints.
+        """
+        known = self.authority_keys.sealing_keyring.by_kid()
+
+        def load(tx: Tx) -> RestoreEvidence:
+            restores = restores_in(tx.connection, known)
+            lost = self.lost(_since(lines, restores[-1], known) if restores else lines)
+            outside = OutsideCheckpoints(
+                checkpoints=[lost.newest] if lost.newest else [], unknown=sorted(lost.unknown_keys)
+            )
+            problem = find_problem(tx, outside, known) or (COPIED if self.database.lacks_wal else None)
+            return RestoreEvidence(
+                sealed=newest_size(tx),
+                signed_at=sealing_store.newest_at(tx.connection),
+                authority_version=tx.version,
+                newest=lost.newest,
+                problem=problem,
+            )
+
+        return self.database.read(load)
 
     def last_restore(self, lines: Sequence[str]) -> tuple[Restore | None, bool]:
         """Return the last recorded restore, and whether the database is as new as every later outside checkpoint.

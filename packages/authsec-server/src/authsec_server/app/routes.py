@@ -29,7 +29,7 @@ from authsec_server.configuration import api as configuration_api
 from authsec_server.configuration.steps import Setting
 from authsec_server.db import Tx
 from authsec_server.delegations import api as delegations_api
-from authsec_server.delegations import resolve, service
+from authsec_server.delegations import resolve, search, service
 from authsec_server.failures import NotFound, NotPermitted
 from authsec_server.issuers import api as issuers_api
 from authsec_server.keys import api as keys_api
@@ -149,7 +149,11 @@ def _setting(services: Services) -> Setting:
 def _of_clients(services: Services) -> list[AnyOperation]:
     trust_domain = services.settings.trust_domain
     return [
-        *clients_api.operations(trust_domain=trust_domain, delete=partial(service.delete_client, terms=services.terms)),
+        *clients_api.operations(
+            trust_domain=trust_domain,
+            delete=partial(service.delete_client, terms=services.terms),
+            state_of=search.state_of,
+        ),
         *enrolment_api.operations(),
     ]
 

@@ -138,6 +138,23 @@ def _label(text: str) -> tuple[str, str]:
     return name, value
 
 
+_ENABLED = {  # by the state in the answer. The enumeration is not imported here: its imports would delay each command
+    "ready": "{slug} is enabled and can get tokens.",
+    "unproved": (
+        "{slug} is enabled but cannot authenticate, so the agent gets no token. See: authsec agents show {slug}"
+    ),
+    "undelegated": (
+        "{slug} is enabled but has no live delegation, so the agent gets no token. See: authsec delegations list "
+        "--agent {slug}"
+    ),
+}
+
+
+def _enabled(agent: Mapping[str, Any]) -> str:
+    """Say whether the enabled agent can get tokens now. Answers of older servers do not have the field `state`."""
+    return _ENABLED.get(agent.get("state", ""), "{slug} is enabled.").format(slug=agent["slug"])
+
+
 AGENT = Resource(
     path="clients/{agent}",
     accepts="AGENT is the agent's slug or client_id.",
@@ -245,7 +262,7 @@ for command in (
         question="Disable {agent}?",
         done="{slug} is disabled and gets no more tokens.",
     ),
-    AGENT.verb_command("enable", "Enable a disabled agent.", done="{slug} is enabled and gets tokens again."),
+    AGENT.verb_command("enable", "Enable a disabled agent, and say whether it can get tokens.", done=_enabled),
     AGENT.verb_command(
         "revoke-tokens",
         """Revoke all current tokens of an agent.

@@ -105,6 +105,7 @@ _COUNTED_ELSEWHERE = (
     "the id of the first request: refusals of callers without a valid proof, or with an insufficient role. "
     "Search `authsec audit list` by time (--since), by agent (--agent) or by caller (--by)."
 )
+_VERIFY = command_line("audit", "verify", "--key", "SAVED-KEYS.json")
 _BELOW_EACH_OTHER = ("WHO, WHAT, DECISION",)
 _WIDE = 176  # columns of a terminal in which an event fits on a line
 
@@ -159,6 +160,9 @@ def list_events(caller: Caller, output: Output, limit: int, oldest: bool, **want
     For an issued or revoked token, the list shows the jti. Some refusals are combined into one event for each
     minute: refusals of unauthenticated callers, and of callers with an insufficient role. Their line shows the
     minute and the number of refusals, "12:00 (3 times)", with the request id of the first refusal.
+
+    An event that differs from its seal is marked "changed". `list` does not notice a dropped event or a forged seal:
+    `authsec audit verify` checks the whole log.
     """
     answer = _so_many(caller, limit, order="oldest" if oldest else None, **query_of(wanted))
     if wanted["request_id"] and not answer["items"]:
@@ -167,6 +171,9 @@ def list_events(caller: Caller, output: Output, limit: int, oldest: bool, **want
     heads = ("TIME (UTC)", "EVENT", *(("WHO", "WHAT", "DECISION", "JTI", "REQUEST") if wide else _BELOW_EACH_OTHER))
     rows = [_row(event, wide=wide) for event in (answer["items"] if oldest else reversed(answer["items"]))]
     output.result(answer, table(heads, rows, whole=("TIME (UTC)", "EVENT", "JTI", "REQUEST")))
+    if altered := sum(_is_altered(event) for event in answer["items"]):
+        events = "1 event differs from its seal" if altered == 1 else f"{altered} events differ from their seals"
+        output.note(f"{events}. To see all changes: {_VERIFY}. Then: docs/tampering.md")
 
 
 def _so_many(caller: Caller, limit: int, **wanted: str | None) -> dict[str, Any]:
@@ -193,7 +200,15 @@ def _row(event: Mapping[str, Any], *, wide: bool) -> list[object]:
         jti = [cell(f"jti {event['jti']}")] if event["jti"] else []
         parts = [*about[:2], *ended, *jti, about[-1]]
         about = [Text("\n").join(part for part in parts if part.plain != NOTHING)]
-    return [Text(" " if wide else "\n").join(map(cell, _time(event))), event["kind"], *about]
+    kind = cell(event["kind"])
+    if _is_altered(event):
+        kind = Text(" " if wide else "\n").join([kind, styled("changed", "bold red")])
+    return [Text(" " if wide else "\n").join(map(cell, _time(event))), kind, *about]
+
+
+def _is_altered(event: Mapping[str, Any]) -> bool:
+    """Whether the event differs from its seal. Answers of older servers do not have the field `as_sealed`."""
+    return event.get("as_sealed") is False
 
 
 def _time(event: Mapping[str, Any]) -> list[str]:
@@ -343,15 +358,12 @@ def _story(story: Mapping[str, Any]) -> Text:
 
 
 def _seal(event: Mapping[str, Any]) -> Text | str:
-    """Describe the event's position in the sealed log, or warn that the event differs from its seal.
-
-    Answers of older servers do not have the field `as_sealed`.
-    """
+    """Describe the event's position in the sealed log, or warn that the event differs from its seal."""
     if not event["leaf"]:
         return "none yet"
-    if event.get("as_sealed") is False:
+    if _is_altered(event):
         where = f"This event was changed: it does not match its seal at place {event['place']}. To see all changes:"
-        return styled(f"{where} {command_line('audit', 'verify', '--key', 'SAVED-KEYS.json')}", "bold red")
+        return styled(f"{where} {_VERIFY}", "bold red")
     return f"place {event['place']}, leaf {event['leaf']}"
 
 

@@ -25,7 +25,7 @@ from authsec_server.audit.sealing.given import KeptExport
 from authsec_server.audit.sealing.lines import NotAnExport
 from authsec_server.audit.sealing.log_check import Report
 from authsec_server.cli.caller import Caller
-from authsec_server.cli.files import read_named
+from authsec_server.cli.files import NamedFile, read_named
 from authsec_server.cli.local import InProcess
 from authsec_server.cli.output import Output
 from authsec_server.cli.transport import CallFailed
@@ -34,8 +34,21 @@ from authsec_server.keys.sealing_keys import NO_FILE, SETTING
 _MAX_FILE = 64 * 1024
 _MAX_CHECKPOINTS = 1024 * 1024 * 1024  # bytes: a month of one checkpoint a second
 _HOW_KEYS = "Save the keys while you trust the authority: authsec audit keys > FILE"
+KEYS_FILE = NamedFile(
+    "The file has the authority's public keys, e.g. authsec-audit-keys.json. Save the keys while you trust the "
+    "authority: authsec audit keys > authsec-audit-keys.json"
+)
+EXPORT_FILE = NamedFile(
+    "The file has the whole sealed log, e.g. until-august.jsonl. To make the file: authsec audit export-sealed > "
+    "until-august.jsonl"
+)
 _HOW_CHECKPOINT = "A checkpoint is one line, printed by: authsec audit checkpoint > FILE"
 _HOW_EXPORT = "To make an export in its own file: authsec audit export-sealed > FILE"
+CHECKPOINT_HELP = (
+    "File with checkpoints, one on each line, e.g. /mnt/elsewhere/checkpoints.txt: the server writes the file "
+    "(`authsec serve --audit-checkpoints FILE`), or you save lines that `authsec audit checkpoint` prints. Can be "
+    "repeated."
+)
 _MAX_LINE = 4 * 1024 * 1024  # bytes: longer than any event
 
 

@@ -13,18 +13,33 @@ import click
 from authsec_server.audit.sealing import count_rebuild
 from authsec_server.audit.sealing.count_rebuild import Rebuilt
 from authsec_server.audit.sealing.retention import DropPreview
-from authsec_server.cli.audit_files import Exported, Month, an_export, readable, sealing_key_option, sha256_of
+from authsec_server.cli.audit_files import (
+    EXPORT_FILE,
+    Exported,
+    Month,
+    an_export,
+    readable,
+    sealing_key_option,
+    sha256_of,
+)
 from authsec_server.cli.caller import Caller, local_command
 from authsec_server.cli.confirm import confirm
+from authsec_server.cli.files import NamedFile
 from authsec_server.cli.local import InProcess, Opened
 from authsec_server.cli.output import Output, styled
 
-_THERE = click.Path(path_type=Path, dir_okay=False, exists=True)  # checked before the confirmation question
+_EXPORT = NamedFile(EXPORT_FILE.which, exists=True)  # checked before the confirmation question
 
 
 @click.command("drop")
 @click.option("--before", type=Month(), required=True, help="Drop all months before this month, e.g. 2026-08.")
-@click.option("--export", "file", type=_THERE, required=True, help="The saved output of `export-sealed`.")
+@click.option(
+    "--export",
+    "file",
+    type=_EXPORT,
+    required=True,
+    help="The saved output of `export-sealed`, e.g. until-august.jsonl.",
+)
 @click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 @click.option(
     "--dry-run", is_flag=True, help="Check everything, show how many events would be deleted, and delete nothing."

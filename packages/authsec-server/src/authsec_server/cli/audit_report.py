@@ -16,6 +16,7 @@ from authsec_server.cli.audit_files import KeptCheckpoints, readable, sha256_of
 from authsec_server.cli.output import Output, styled, when
 from authsec_server.web.instants import rfc3339
 
+_WHAT_NOW: Final = "What to do now: docs/tampering.md"
 LATE_TOLD: Final = 20  # the newest groups of late events; earlier reports listed the older groups
 
 
@@ -31,6 +32,7 @@ def print_report(output: Output, report: Report, kept: KeptCheckpoints, given: S
         _as_json(report, digests) | {"checkpoints": checkpoints}, *_for_people(report, len(kept.checkpoints), digests)
     )
     if not report.as_sealed:
+        output.note(_WHAT_NOW)
         click.get_current_context().exit(Exit.FOUND)
     if report.not_checkable:
         output.note(f"{report.not_checkable:,} dropped events could not be checked. Give their export: --with FILE")
@@ -46,6 +48,7 @@ def print_report(output: Output, report: Report, kept: KeptCheckpoints, given: S
             "Not everything was checked, so a change may be undetected. Follow the report above, then verify again."
         )
     if report.not_checkable or report.skipped or others:
+        output.note(_WHAT_NOW)
         click.get_current_context().exit(Exit.NOT_CHECKED)
 
 

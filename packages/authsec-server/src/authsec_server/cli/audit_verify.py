@@ -19,6 +19,9 @@ from authsec_server.audit.sealing.checkpoints import Checkpoint, Keys
 from authsec_server.audit.sealing.database_check import damage, unopened
 from authsec_server.audit.sealing.log_check import Report
 from authsec_server.cli.audit_files import (
+    CHECKPOINT_HELP,
+    EXPORT_FILE,
+    KEYS_FILE,
     OPTION,
     CheckpointFile,
     Exported,
@@ -124,21 +127,22 @@ def _checking(command: Callable[..., None]) -> Callable[..., None]:
             "with_files",
             type=_FILE,
             multiple=True,
-            help="File with an export of dropped events. Can be repeated.",
+            help="File with an export of dropped events, from `authsec audit export-sealed` before the drop, e.g. "
+            "until-august.jsonl. Can be repeated.",
         ),
         click.option(
             "--checkpoint",
             "checkpoint_files",
             type=_FILE,
             multiple=True,
-            help="File with checkpoints that were stored on another machine. Can be repeated.",
+            help=CHECKPOINT_HELP,
         ),
         click.option(
             "--key",
             "key_file",
-            type=_FILE,
+            type=KEYS_FILE,
             required=True,
-            help="File with the public keys that `authsec audit keys` printed.",
+            help="File with the public keys that `authsec audit keys` printed, e.g. authsec-audit-keys.json.",
         ),
     ):
         command = option(command)
@@ -173,6 +177,8 @@ def verify_database(
     permissions, or a server that seals the waiting events.
 
     Exit status 1: the audit log could not be verified.
+
+    docs/tampering.md says what to do now, for each exit status.
     """
     known, ends = read_keys(key_file)
     assert isinstance(caller.reach, InProcess)  # always true for a local command
@@ -234,7 +240,7 @@ def export_sealed(caller: Caller, output: Output) -> None:  # noqa: ARG001 - alw
 
 
 @click.command("verify-export")
-@click.argument("file", type=_FILE)
+@click.argument("file", type=EXPORT_FILE)
 @_checking
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 def verify_exported(

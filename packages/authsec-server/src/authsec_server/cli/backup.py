@@ -11,6 +11,7 @@ import click
 from sqlalchemy import make_url
 
 from authsec_server.cli.caller import Caller, local_command
+from authsec_server.cli.files import NamedFile
 from authsec_server.cli.local import InProcess, failed
 from authsec_server.cli.output import Output, styled
 from authsec_server.cli.transport import CallFailed
@@ -21,7 +22,9 @@ from authsec_server.settings import Settings
 
 
 @click.command()
-@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+@click.argument(
+    "file", type=NamedFile("The command writes the copy to this new file, e.g. /backups/authsec-2026-11-28.")
+)
 @local_command
 def backup(caller: Caller, output: Output, file: Path) -> None:
     """Copy the embedded database to FILE while servers run.

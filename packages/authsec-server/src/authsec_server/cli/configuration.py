@@ -15,6 +15,7 @@ from rich.text import Text
 from authsec_server.cli.caller import Caller, admin_command
 from authsec_server.cli.configuration_files import Configuration, read_configuration
 from authsec_server.cli.confirm import confirm, dry_run_of, print_impact, yes_option
+from authsec_server.cli.files import NamedFile
 from authsec_server.cli.output import Output, harmless, styled
 from authsec_server.cli.transport import CallFailed
 from authsec_server.configuration.document import Document
@@ -153,10 +154,15 @@ def _print_schema(context: click.Context, _parameter: click.Parameter, wanted: b
     "-f",
     "--file",
     "files",
-    type=click.Path(path_type=Path, exists=True, allow_dash=True),
+    type=NamedFile(
+        "The file has the wanted configuration, e.g. authsec.yaml. To make one: authsec export > authsec.yaml",
+        exists=True,
+        allow_dash=True,
+        folder=True,
+    ),
     multiple=True,
     required=True,
-    help="A YAML or JSON file, or a folder of such files, or - for stdin. Can be repeated.",
+    help="A YAML or JSON file, e.g. authsec.yaml, or a folder of such files, or - for stdin. Can be repeated.",
 )
 @click.option("--dry-run", is_flag=True, help="Only show the changes; exit status 3 if there are any.")
 @click.option(

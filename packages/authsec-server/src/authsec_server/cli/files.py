@@ -8,7 +8,24 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO
 
+import click
+from authsec.terminal import runnable
+
 from authsec_server.cli.transport import CallFailed
+
+
+class NamedFile(click.Path):
+    """A path to a file. If the option or argument is missing, the error says which file it names and where to get it.
+
+    `which` is one line: the file, and the command or place that it comes from.
+    """
+
+    def __init__(self, which: str, *, exists: bool = False, allow_dash: bool = False, folder: bool = False) -> None:
+        super().__init__(path_type=Path, exists=exists, dir_okay=folder, allow_dash=allow_dash)
+        self.which = which
+
+    def get_missing_message(self, param: click.Parameter, ctx: click.Context | None) -> str:  # noqa: ARG002 - of click
+        return runnable(self.which)
 
 
 def read_named(path: Path, *, at_most: int, remedy: str = "") -> bytes:

@@ -88,10 +88,11 @@ def warn_of_older(problem: str) -> None:
     click.echo(
         f"{_wrapped(f'! {problem}')}\n"
         "  If you restored a backup, run on this machine:\n\n"
-        f"    {command_line('admin', 'restored', '--checkpoint', 'FILE')}\n\n"
-        "  with the --data or --database of this server. FILE has checkpoints from outside the database, which name\n"
-        "  the signing keys that were created after the backup. The server then continues by itself. See\n"
-        "  docs/backup.md.\n",
+        f"    {command_line('admin', 'restored')}\n\n"
+        "  with the --data or --database of this server. First copy the checkpoints file, because the server adds\n"
+        "  lines afterwards. The command reads the file of this server's --audit-checkpoints. For checkpoints\n"
+        "  elsewhere, add for example --checkpoint /mnt/elsewhere/checkpoints.txt. The server then continues by\n"
+        "  itself. See docs/backup.md. If you restored no backup, see docs/tampering.md.\n",
         err=True,
     )
 

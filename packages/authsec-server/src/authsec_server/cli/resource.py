@@ -85,11 +85,18 @@ class Resource:
         return self._entity_command("show", help_, admin_command(run))
 
     def verb_command(
-        self, verb: str, help_: str, *, done: str, question: str = "", for_good: bool = False, name: str = ""
+        self,
+        verb: str,
+        help_: str,
+        *,
+        done: str | Callable[[Entity], str],
+        question: str = "",
+        for_good: bool = False,
+        name: str = "",
     ) -> click.Command:
         """Make the command that does an action (`verb`) on one entity, with a POST.
 
-        With a question, the command shows the impact first.
+        With a question, the command shows the impact first. `done` may be a function of the API's answer.
         """
         ask = confirm_permanent if for_good else confirm_with_impact
 
@@ -98,7 +105,7 @@ class Resource:
             if question:
                 ask(caller, output, where, question.format_map(arguments), yes=yes)
             answer = caller.post(where)
-            output.result(answer, done.format_map({**arguments, **answer}))
+            output.result(answer, done.format_map({**arguments, **answer}) if isinstance(done, str) else done(answer))
 
         return self._entity_command(name or verb, help_, change_command(run), *([yes_option] if question else []))
 

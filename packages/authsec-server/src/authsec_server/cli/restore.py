@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import click
 from authsec.exit_status import Exit
 
-from authsec_server.app.restoration import Restoration, Restored, open_restoration
+from authsec_server.app.restoration import Restoration, Restored, RestoreEvidence, open_restoration
+from authsec_server.audit.sealing.checkpoints import shown_time
 from authsec_server.audit.sealing.outside import last_lines, unverified
 from authsec_server.audit.sealing.restore_loss import Loss
 from authsec_server.audit.sealing.restores import Restore
-from authsec_server.cli.audit_files import no_checkpoint, sealing_key_option
+from authsec_server.cli.audit_files import CHECKPOINT_HELP, no_checkpoint, sealing_key_option
 from authsec_server.cli.caller import Caller, local_command
 from authsec_server.cli.confirm import confirm, print_impact
 from authsec_server.cli.local import InProcess, errors_only, failed
@@ -25,6 +27,7 @@ from authsec_server.web.instants import rfc3339
 
 MOST_BYTES = 256 * 1024 * 1024  # read from the end of each file: five days of one checkpoint a second
 _FILE = click.Path(path_type=Path, dir_okay=False)
+_EXAMPLE = "--checkpoint /mnt/elsewhere/checkpoints.txt"
 _QUESTION = "Was this database restored from a backup? This revokes all tokens and replaces all signing keys."
 
 
@@ -34,7 +37,7 @@ _QUESTION = "Was this database restored from a backup? This revokes all tokens a
     "files",
     type=_FILE,
     multiple=True,
-    help="File with checkpoints that were stored on another machine. Can be repeated.",
+    help=CHECKPOINT_HELP,
 )
 @click.option(
     "--signing-key", "kids", metavar="KID", multiple=True, help="Id of another signing key to revoke. Can be repeated."
@@ -62,6 +65,9 @@ def restored(
     The command revokes all tokens that were issued until now, and replaces every signing key. APIs that follow
     revocations accept new tokens at once. Administrators must sign in again. A server that waits for this command
     continues within seconds.
+
+    First the command compares the database with the checkpoints, and says what is newer. If no backup was restored,
+    answer no: a record revokes all tokens and sessions.
     """
     assert isinstance(caller.reach, InProcess)  # always true for a local command
     lines = [line for file in files for line in _checkpoints_in(file)]
@@ -72,11 +78,14 @@ def restored(
             if last and is_up_to_date and not again:
                 _say_declared(output, last, lines, is_more_wanted=bool(kids or agents))
                 return
-            lost = restoration.lost(lines)
+            evidence, lost = restoration.evidence(lines), restoration.lost(lines)
+            if not output.as_json:
+                for sentence in _compared(evidence, is_any_read=bool(lines)):
+                    output.note(sentence)
             if dry_run or not yes:
                 done, foreseen = restoration.rehearse(lost, also=kids, disable=agents)
             if dry_run:
-                told = _as_json(done) | {"dry_run": True, "would_stop": foreseen.would_stop}
+                told = _as_json(done, evidence) | {"dry_run": True, "would_stop": foreseen.would_stop}
                 output.result(told, "Nothing was changed. This would happen:", *_foreseen(done), *_about(lost, lines))
                 if not output.as_json:
                     print_impact(caller, output, told)
@@ -89,7 +98,7 @@ def restored(
             done = restoration.record(lost, also=kids, disable=agents)
     except Failure as failure:
         raise failed(failure) from None
-    output.result(_as_json(done), *_for_people(done, lines))
+    output.result(_as_json(done, evidence), *_for_people(done, lines))
 
 
 def _checkpoints_in(file: Path) -> Sequence[str]:
@@ -97,7 +106,8 @@ def _checkpoints_in(file: Path) -> Sequence[str]:
     found = last_lines(file, MOST_BYTES)
     if found.unread or not file.exists():
         raise CallFailed(
-            f"{found.unread or f'The file {file} does not exist'}.", "Give a file with checkpoints: --checkpoint FILE."
+            f"{found.unread or f'The file {file} does not exist'}.",
+            f"Give a file with checkpoints, for example {_EXAMPLE}",
         )
     if not any(unverified(line.strip())[0] for line in found.lines):
         raise no_checkpoint(file, found.lines)
@@ -149,10 +159,43 @@ def _say_declared(output: Output, last: Restore, lines: Sequence[str], *, is_mor
     output.result(told, f"{_declared(last)} {newer}.", f"Nothing was changed. {again}")
 
 
-def _as_json(done: Restored) -> dict[str, Any]:
+def _compared(evidence: RestoreEvidence, *, is_any_read: bool) -> list[str]:
+    """Describe the last checkpoint of the database, the newest outside checkpoint, and what follows.
+
+    `is_any_read` is whether the lines of any file with outside checkpoints were read.
+    """
+    newest, version = evidence.newest, evidence.authority_version
+    own = _checkpoint_text(evidence.sealed, evidence.signed_at) if evidence.signed_at else "none"
+    outside = _checkpoint_text(newest.size, newest.at) if newest else "none"
+    at_version = f"; authority version {newest.authority_version:,}" if newest and newest.authority_version else ""
+    facts = [
+        f"Last checkpoint in the database: {own}; authority version {version:,}.",
+        f"Newest outside checkpoint: {outside}{at_version}.",
+    ]
+    if evidence.problem:
+        return [*facts, evidence.problem]
+    unknown = "If a backup was restored, record the restore: changes after the backup may be missing."
+    if newest is None:
+        why = "is signed by a key of this database" if is_any_read else "was read"
+        return [*facts, f"No outside checkpoint {why}, so nothing shows whether the database is older. {unknown}"]
+    return [
+        *facts,
+        "No outside checkpoint is newer than the database, so nothing shows that a backup was restored. If no backup "
+        f"was restored, record nothing: a record ends all tokens and sessions. {unknown}",
+    ]
+
+
+def _checkpoint_text(size: int, at: datetime) -> str:
+    return f"{'1 event' if size == 1 else f'{size:,} events'}, signed at {shown_time(at)}"
+
+
+def _as_json(done: Restored, evidence: RestoreEvidence) -> dict[str, Any]:
     newest = done.lost.newest
     return {
         "already_restored": False,
+        "older": evidence.problem,
+        "sealed": evidence.sealed,
+        "last_checkpoint_at": rfc3339(evidence.signed_at),
         "version_before": done.version_before,
         "authority_version": done.authority_version,
         "revoked_keys": list(done.revoked),
@@ -209,7 +252,7 @@ def _about(lost: Loss, lines: Sequence[str]) -> list[str]:
         return ["No checkpoint in these files is signed by a key of this database."]
     return [
         (
-            "No outside checkpoints were read. Name a file of checkpoints: --checkpoint FILE, or "
+            f"No outside checkpoints were read. Name a file of checkpoints: {_EXAMPLE}, or "
             f"{ENV_PREFIX}AUDIT_CHECKPOINTS. Without checkpoints, signing keys that were created after the backup are "
             "not revoked."
         )

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import timedelta
-from typing import Any, Literal
+from datetime import datetime, timedelta
+from typing import Any, Literal, cast
 
 from pydantic import Field
 
@@ -16,6 +16,7 @@ from authsec_server.clients.views import (
     ClientChanges,
     ClientDescriptionBody,
     ClientDetails,
+    ClientEnabled,
     ClientMade,
     ClientShown,
     ProofShown,
@@ -35,6 +36,7 @@ from authsec_server.web.paging import PAGING, Page, one_of, paged, read_one_of, 
 PATH = f"{API}/clients"
 ONE = PATH + "/{client}"
 Verb = Callable[[Tx, Act, str], Client]
+StateOf = Callable[[Tx, Client, datetime], str]
 FILTERS = (
     Parameter(
         name="text",
@@ -109,12 +111,13 @@ class Rotation(Body):
 class ClientOperations:
     """The operations on clients and proofs. `trust_domain` is the trust domain in the clients' SPIFFE IDs.
 
-    `delete_client` deletes a client together with the client's delegations. The caller passes this function,
-    because this package must not import the package `delegations`.
+    `delete_client` deletes a client together with the client's delegations. `state_of` returns whether a client can
+    get tokens. The caller passes both functions, because this package must not import the package `delegations`.
     """
 
     trust_domain: str
     delete_client: Verb
+    state_of: StateOf
 
     @operation("GET", PATH, "listClients", query=(*FILTERS, *PAGING))
     async def page(self, call: Call[NoBody]) -> Page[ClientShown]:
@@ -188,12 +191,19 @@ class ClientOperations:
         return await self._changed(call, lambda tx, act: service.disable(tx, act, call.of("client")))
 
     @operation("POST", ONE + "/enable", "enableClient", revised=True)
-    async def enable(self, call: Call[NoBody]) -> ClientShown:
+    async def enable(self, call: Call[NoBody]) -> ClientEnabled:
         """Enable a client.
 
-        Revoked tokens stay revoked.
+        Revoked tokens stay revoked. The answer says whether the client can get tokens now (`state`): `ready`,
+        `undelegated` without a live delegation, or `unproved` without a proof that this authority can verify.
         """
-        return await self._changed(call, lambda tx, act: service.enable(tx, act, call.of("client")))
+        client = await call.change(lambda tx, act: service.enable(tx, act, call.of("client")))
+
+        def load(tx: Tx, act: Act) -> tuple[ClientDetails, str]:
+            return load_details(tx, client), self.state_of(tx, client, act.now)
+
+        seen, state = await call.read(load)
+        return cast("ClientEnabled", {**self._shown(call, seen), "state": state})
 
     @operation("POST", ONE + "/revoke-tokens", "revokeTokensOfClient", revised=True)
     async def revoke_tokens(self, call: Call[NoBody]) -> ClientShown:
@@ -246,9 +256,9 @@ class ClientOperations:
         return made(await call.read(lambda tx, _: load_details(tx, client)), self.trust_domain, call.act.now)
 
 
-def operations(*, trust_domain: str, delete: Verb) -> list[AnyOperation]:
+def operations(*, trust_domain: str, delete: Verb, state_of: StateOf) -> list[AnyOperation]:
     """Return the operations on clients and proofs; see `ClientOperations`."""
-    its = ClientOperations(trust_domain=trust_domain, delete_client=delete)
+    its = ClientOperations(trust_domain=trust_domain, delete_client=delete, state_of=state_of)
     return declared(
         its.page,
         its.create,

@@ -103,6 +103,12 @@ class ClientShown(ClientDescription):
     changed_by: str | None
 
 
+class ClientEnabled(ClientShown):
+    """A client that was enabled. `state` is `ready` only if the client can get tokens now."""
+
+    state: str
+
+
 class ClientMade(ClientShown):
     """A client after a change.
 

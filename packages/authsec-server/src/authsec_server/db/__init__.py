@@ -35,12 +35,26 @@ The stores of the other packages define the tables of those packages.
 | `integrity`, `index_walk`, `sqlite_index_check` | damaged pages and indexes; index entries that lead to another row |
 | `text_check` | text that no server can read |
 | `table_digests` | which tables have a digest, and how it is computed |
+| `table_changes` | the rows that a change of authority writes |
+| `recent_changes` | the clients that each recent change concerned |
 | `versions` | the highest authority version |
 """
 
 from authsec_server.db.database import Database, Tx, raise_version, rehearsing
 from authsec_server.db.engines import open_database
+from authsec_server.db.recent_changes import AuthorityState, RecentChanges
 from authsec_server.db.schema import Instant, metadata
 from authsec_server.db.sqlite_files import copy_database
 
-__all__ = ["Database", "Instant", "Tx", "copy_database", "metadata", "open_database", "raise_version", "rehearsing"]
+__all__ = [
+    "AuthorityState",
+    "Database",
+    "Instant",
+    "RecentChanges",
+    "Tx",
+    "copy_database",
+    "metadata",
+    "open_database",
+    "raise_version",
+    "rehearsing",
+]

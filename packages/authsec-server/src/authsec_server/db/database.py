@@ -28,7 +28,7 @@ from __future__ import annotations
 
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Set
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
@@ -40,6 +40,7 @@ from typing import Any, Final, TypeVar
 import structlog
 from sqlalchemy import Connection, bindparam, update
 
+from authsec_server.db.recent_changes import AuthorityState, RecentChanges
 from authsec_server.db.schema import authority
 from authsec_server.db.table_changes import TableChanges
 from authsec_server.failures import Fault, Unavailable
@@ -65,8 +66,8 @@ class Tx:
 
     `version` is the authority version at the start of the transaction; in a `change`, it is the raised version.
     `change_id` is random: after a restore or a failed commit, another change may make the same version.
-    In a `change`, `changes` records the rows that are written to tables with a digest. In other transactions,
-    `changes` is None.
+    In a `change`, `changes` records the rows that are written to tables with a digest, and `earlier` is the state
+    before. In other transactions, both are None.
     """
 
     connection: Connection
@@ -74,6 +75,12 @@ class Tx:
     version: int
     change_id: str = ""
     changes: TableChanges | None = None
+    earlier: AuthorityState | None = None
+
+    @property
+    def state(self) -> AuthorityState:
+        """The authority version with the id of its change."""
+        return AuthorityState(self.version, self.change_id)
 
 
 Work = Callable[[Tx], T]
@@ -113,6 +120,7 @@ class Database(ABC):
 
     dialect: str
     damaged: str | None = None
+    recent_changes: RecentChanges
     lacks_wal = False  # a SQLite file that was copied without its -wal file: its last transactions are missing
     _seen = 0  # the highest committed authority version that this process has read
     _seen_lower: tuple[int, int] | None = None  # the last lower version that was logged, and `_seen` at that time
@@ -140,14 +148,16 @@ class Database(ABC):
         """Run `work` and commit, under the exclusive authority lock, at a new authority version."""
         _refuse_while_rehearsing()
 
-        def digested(tx: Tx) -> T:
+        def digested(tx: Tx) -> tuple[T, Tx, Set[str] | None]:
             with TableChanges.watching(tx.connection) as changes:
                 result = work(replace(tx, changes=changes))
                 changes.settle()
             self._refuse_interference(tx.connection, changes)
-            return result
+            return result, tx, changes.clients
 
-        result = self._run_current(Access.CHANGE, digested)
+        result, tx, clients = self._run_current(Access.CHANGE, digested)
+        if tx.earlier is not None:
+            self.recent_changes.add(tx.earlier, tx.state, clients)
         for tell in self._tell:
             tell()
         return result
@@ -288,8 +298,9 @@ def open_tx(connection: Connection, access: Access) -> Tx:
     The statement that takes the lock cannot also read the version: only a later statement sees the latest commit.
     """
     if access is Access.CHANGE:
+        earlier = AuthorityState(*connection.exec_driver_sql(_STATE).one())
         version, change_id = connection.execute(_RAISE_VERSION, {"random": token_hex(16)}).one()
-        return Tx(connection, access, version, change_id)
+        return Tx(connection, access, version, change_id, earlier=earlier)
     if access is Access.CHECK:
         return Tx(connection, access, 0)
     version, change_id = connection.exec_driver_sql(_STATE).one()

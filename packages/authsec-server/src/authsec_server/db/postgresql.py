@@ -34,6 +34,7 @@ from authsec_server.db.postgresql_connection import (
 from authsec_server.db.postgresql_errors import LOCKED
 from authsec_server.db.postgresql_hints import CHANNEL, Listener
 from authsec_server.db.postgresql_session import OtherSession, with_schema_apart
+from authsec_server.db.recent_changes import RecentChanges
 from authsec_server.db.table_changes import TableChanges
 from authsec_server.db.table_digests import WRITTEN_BY_CHANGES
 from authsec_server.failures import Fault, OutcomeUnknown, StartupRefused, Unavailable
@@ -71,6 +72,7 @@ class PostgreSQL(Database):
     dialect = "postgresql"
 
     def __init__(self, url: str, *, pool_size: int = 16) -> None:
+        self.recent_changes = RecentChanges()
         address, schema = with_schema_apart(make_url(url))
         self._engine: Engine = create_engine(
             address,

@@ -25,6 +25,7 @@ from authsec_server.db import sqlite_files
 from authsec_server.db.database import READING, Access, Database, T, Work, open_tx
 from authsec_server.db.interference import compare_schema, forget_schema, refuse_foreign_schema, refuse_rewritten
 from authsec_server.db.migrate import has_schema, upgrade
+from authsec_server.db.recent_changes import RecentChanges
 from authsec_server.db.sqlite_leftovers import refuse_leftovers
 from authsec_server.db.sqlite_open_files import Identity, identity, open_files, opened_others
 from authsec_server.db.sqlite_overwritten import REASON, ServedFile, refuse_overwritten
@@ -52,6 +53,7 @@ class SQLite(Database):
 
     def __init__(self, url: str) -> None:
         self._url = url
+        self.recent_changes = RecentChanges()
         self._file = Path(make_url(url).database or "")
         self._files = tuple(Path(f"{self._file}{suffix}") for suffix in ("", "-wal", "-shm"))
         self._serves = False

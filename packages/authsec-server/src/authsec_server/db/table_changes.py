@@ -54,6 +54,9 @@ class TableChanges:
         self._before: dict[str, dict[tuple[Any, ...], int | None]] = {}
         self._after: dict[str, dict[tuple[Any, ...], int]] = {}  # the same groups when their digests were computed
         self._tell: Callable[[Digests], None] | None = None
+        self._clients: set[str] = set()
+        self._delegations: set[str] = set()  # of the written audiences
+        self._is_shared = False  # whether a written row concerns every client
 
     @classmethod
     @contextmanager
@@ -87,6 +90,12 @@ class TableChanges:
             raise RuntimeError(f"no event says what was changed in {', '.join(sorted(factors))}")
         if factors and self._tell is not None:
             self._tell(self._written(factors))
+
+    @property
+    def clients(self) -> Set[str] | None:
+        """The ids of the clients that the written rows belong to. None if a row may concern other clients."""
+        written = {str(id_) for (id_,) in self._before.get("delegations", ())}
+        return None if self._is_shared or not self._delegations <= written else self._clients
 
     def written_again(self) -> str:
         """Return the name of a table with a row that has changed since `settle`, or an empty text.
@@ -146,12 +155,24 @@ class TableChanges:
         The other rows of a group are read, too. The lock of the table keeps these rows as they are until the commit.
         """
         its = DIGESTED[name]
+        rows = [*rows]
+        self._see_clients(name, rows)
         if its.is_grouped:
             self._see_together(name, {tuple(row[each] for each in its.group) for row in rows})
             return
         for row in rows:
             group = tuple(row[each] for each in its.group)
             self._first_seen(name, group, None if is_new else element(name, row))
+
+    def _see_clients(self, name: str, rows: Iterable[Mapping[str, Any]]) -> None:
+        """Note the clients that these rows belong to."""
+        column = DIGESTED[name].client
+        if column is not None:
+            self._clients.update(str(row[column]) for row in rows)
+        elif name == "delegation_audiences":
+            self._delegations.update(str(row["delegation_id"]) for row in rows)
+        else:
+            self._is_shared = True
 
     def _see_together(self, name: str, groups: Set[tuple[Any, ...]]) -> None:
         """Note these groups, whose rows have one number together."""

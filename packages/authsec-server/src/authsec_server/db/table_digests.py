@@ -74,12 +74,14 @@ class Digested:
     change of authority, or the columns do not affect answers about events. All rows with the same values in the columns
     `together` have one number: the rows of one parent, or with no column, all rows of a small table. A change reads
     the other rows of each group that it writes to, so it needs a lock of the table (`WRITTEN_BY_CHANGES`).
+    `client` is the column with the id of the client that the row belongs to. The rows decide about no other client.
     """
 
     key: tuple[str, ...]
     parent: tuple[str, str] | None = None
     without: frozenset[str] = frozenset()
     together: tuple[str, ...] | None = None
+    client: str | None = None
 
     @property
     def is_grouped(self) -> bool:
@@ -93,10 +95,12 @@ class Digested:
 
 
 DIGESTED: Final[Mapping[str, Digested]] = {
-    "clients": Digested(("id",)),
-    "client_labels": Digested(("client_id", "name"), ("clients", "client_id"), together=("client_id",)),
-    "proofs": Digested(("id",), ("clients", "client_id"), together=("client_id",)),
-    "delegations": Digested(("id",)),
+    "clients": Digested(("id",), client="id"),
+    "client_labels": Digested(
+        ("client_id", "name"), ("clients", "client_id"), together=("client_id",), client="client_id"
+    ),
+    "proofs": Digested(("id",), ("clients", "client_id"), together=("client_id",), client="client_id"),
+    "delegations": Digested(("id",), client="client_id"),
     "delegation_audiences": Digested(
         ("delegation_id", "audience"), ("delegations", "delegation_id"), together=("delegation_id",)
     ),

@@ -119,6 +119,11 @@ def states_of(tx: Tx, found: Collection[Client], now: datetime) -> dict[str, Cli
     return {client.id: client_state(client, held.get(client.id, ()), now) for client in found}
 
 
+def state_of(tx: Tx, client: Client, now: datetime) -> ClientState:
+    """Return the state of one client. See `states_of`."""
+    return states_of(tx, [client], now)[client.id]
+
+
 def in_state(
     tx: Tx, state: ClientState, filters: ClientFilters, now: datetime
 ) -> tuple[ClientFilters, clients.IdCondition | None]:

@@ -1,9 +1,10 @@
 """Load the facts for the decision on a token request, and cache the facts of recent requests.
 
 Cached facts have an authority version and the random id of the change that made this version. The transaction that
-records the token compares both with the database, under the authority lock. Before this comparison, cached facts are
-never the reason for a refusal: the facts are read again first. A change by raw SQL does not change the version, so
-facts are also read again after `MOST_SECONDS`.
+records the token compares both with the database, under the authority lock. If they differ, the facts are read again,
+unless each change since then is known and concerned other clients (`db/recent_changes.py`). Before this comparison,
+cached facts are never the reason for a refusal: the facts are read again first. A change by raw SQL does not change
+the version, so facts are also read again after `MOST_SECONDS`.
 """
 
 from __future__ import annotations
@@ -11,13 +12,13 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any, Final, TypeVar
 
 from authsec_server.apis import service as apis
 from authsec_server.clients import service as clients
-from authsec_server.db import Tx
+from authsec_server.db import AuthorityState, Tx
 from authsec_server.delegations import service as delegations
 from authsec_server.issuers import service as issuers
 from authsec_server.roles.model import RoleDefinition
@@ -95,9 +96,19 @@ class KeptFacts:
     read_at: float
     templates: dict[TemplateKey, Template] = field(default_factory=dict)
 
+    @property
+    def state(self) -> AuthorityState:
+        """The authority version of the facts, with the id of its change."""
+        return AuthorityState(self.facts.version, self.facts.change_id)
+
+    def at(self, tx: Tx) -> KeptFacts:
+        """Return these facts with the version of this transaction. No change since then concerned the client."""
+        facts = replace(self.facts, version=tx.version, change_id=tx.change_id)
+        return KeptFacts(facts, self.read_at, self.templates)
+
     def are_of(self, tx: Tx) -> bool:
         """Whether this transaction sees the same authority version and change as the facts."""
-        return (self.facts.version, self.facts.change_id) == (tx.version, tx.change_id)
+        return self.state == tx.state
 
 
 class RecentFacts:

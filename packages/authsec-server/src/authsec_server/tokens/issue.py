@@ -174,6 +174,7 @@ class DelegationTokens:
             issuance=self.issuance,
             rates=self.rates,
             recent=self.recent,
+            changes=self.database.recent_changes,
             now=self.now,
             monotonic=self.monotonic,
             token_bytes=self.token_bytes,

@@ -13,7 +13,7 @@ from authsec_server.attestation import service as attestation
 from authsec_server.attestation.model import Proved
 from authsec_server.audit import service as audit
 from authsec_server.audit.event_batches import TokenEvent
-from authsec_server.db import Tx
+from authsec_server.db import RecentChanges, Tx
 from authsec_server.failures import Unavailable
 from authsec_server.keys import service as keys
 from authsec_server.keys.model import Algorithm
@@ -71,12 +71,16 @@ class RecordedToken:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recorder:
-    """Decides about requests and records the results. `recent` is the cache of facts."""
+    """Decides about requests and records the results. `recent` is the cache of facts.
+
+    `changes` are the recent changes of authority.
+    """
 
     signer: Signer
     issuance: Issuance
     rates: TokenLimits
     recent: RecentFacts
+    changes: RecentChanges
     now: Callable[[], datetime]
     monotonic: Callable[[], float]
     token_bytes: Callable[[int], bytes]
@@ -115,7 +119,7 @@ class Recorder:
         found: dict[Subject, KeptFacts] = {}
         missing: dict[Subject, TokenRequest] = {}
         begun = self.monotonic()
-        stale = [each for each in asked if not each.kept.are_of(tx)]
+        stale = [each for each in asked if not each.kept.are_of(tx) and not self._carry(each, tx)]
         for each in stale:
             recent = self.recent.of(each.request, begun)
             if recent is not None and recent.are_of(tx):
@@ -128,6 +132,13 @@ class Recorder:
                 found[subject] = self.recent.with_templates(request, KeptFacts(its, begun))
         for each in stale:
             each.kept, each.is_renewed = found[each.request.subject], True
+
+    def _carry(self, asked: ProvedRequest, tx: Tx) -> bool:
+        """Use the facts further if no change since they were read concerned the client. Return whether this is so."""
+        if not self.changes.spared(asked.request.client_id, asked.kept.state, tx.state):
+            return False
+        asked.kept = asked.kept.at(tx)
+        return True
 
     def _decide(
         self, tx: Tx, asked: ProvedRequest, refusals: Refusals, now: datetime, *, is_fresh: bool

@@ -223,8 +223,7 @@ OLDER_DATABASE: Final = (
     "The database is older than checkpoints that it signed, so the server issues no tokens and changes nothing."
 )
 OLDER_REMEDY: Final = (
-    "If a backup was restored, the operator must run `authsec admin restored --checkpoint FILE` on the server's "
-    "machine: docs/backup.md."
+    "If a backup was restored, the operator must run `authsec admin restored` on the server's machine: docs/backup.md."
 )
 OLDER_RETRY_SECONDS: Final = 5
 

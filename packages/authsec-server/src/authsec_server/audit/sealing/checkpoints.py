@@ -169,6 +169,14 @@ def _kids(value: Any) -> tuple[str, ...]:
     return tuple(value)
 
 
+def by_size(checkpoint: Checkpoint) -> tuple[int, datetime]:
+    """Return the sort key of checkpoints: by size, and for the same size by time.
+
+    Every message about the largest of several checkpoints names the same checkpoint in this way.
+    """
+    return checkpoint.size, checkpoint.at
+
+
 def when(checkpoint: Checkpoint) -> str:
     """Return the checkpoint's time, as it is written in findings."""
     return shown_time(checkpoint.at)

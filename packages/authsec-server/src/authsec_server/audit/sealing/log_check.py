@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Any
 
 from authsec_server.audit.merkle_tree import Tree
-from authsec_server.audit.sealing.checkpoints import Checkpoint, CheckpointRefused, read_checkpoint, when
+from authsec_server.audit.sealing.checkpoints import Checkpoint, CheckpointRefused, by_size, read_checkpoint, when
 from authsec_server.audit.sealing.dropped import DropRecord
 from authsec_server.audit.sealing.drops import Drop, Drops
 from authsec_server.audit.sealing.given import KeptExport
@@ -117,7 +117,7 @@ class LogCheck:
             *self.kept,
             *(record.checkpoint for record in self.records),
         ]  # a checkpoint in a signed record must match the log as well
-        self.kept = sorted(checkpoints, key=lambda checkpoint: (checkpoint.size, checkpoint.at))
+        self.kept = sorted(checkpoints, key=by_size)
         self.drops = Drops(self.records)
 
     def add_finding(self, finding: str) -> None:
@@ -241,6 +241,8 @@ class LogCheck:
             )
             return None
         self.last = checkpoint
+        if any(restore.size == size for restore in self.restores):
+            self._restored_to[size] = checkpoint.at  # the last stored one, as a check of the backup names it
         return checkpoint
 
     def kept_between(self, low: int, high: int) -> list[Checkpoint]:
@@ -293,7 +295,7 @@ class LogCheck:
         if newest is None or (checkpoint.size, checkpoint.at) > (newest.size, newest.at):
             self._newest = checkpoint
         if any(restore.size == checkpoint.size for restore in self.restores):
-            self._restored_to.setdefault(checkpoint.size, checkpoint.at)
+            self._restored_to.setdefault(checkpoint.size, checkpoint.at)  # no stored one: servers delete some
         self.drops.cover(checkpoint)
 
     def end(self, size: int, beyond: Sequence[Checkpoint], *, exported: bool = False) -> None:
@@ -305,7 +307,8 @@ class LogCheck:
         if beyond and exported and self.last is not None and self.last.size == size:
             self.add_finding(
                 f"The export has {size:,} seals, and {_beyond(beyond)}. Either the log was cut, or the export is "
-                "older than the checkpoints. Make a new export, and verify the new export."
+                "older than the checkpoints. Make a new export, and verify the new export. Verify an export from "
+                "before a restore with a copy of the checkpoints file from before the restore: docs/backup.md."
             )
         elif beyond:
             self.add_finding(f"The log was cut: it has {size:,} seals, and {_beyond(beyond)}.")
@@ -336,7 +339,7 @@ def _beyond(checkpoints: Sequence[Checkpoint]) -> str:
 
     There may be very many of these checkpoints, because a server keeps a checkpoint each second.
     """
-    first, *_, last = sorted([checkpoints[0], *checkpoints], key=lambda checkpoint: checkpoint.at)
+    first, last = min(checkpoints, key=by_size), max(checkpoints, key=by_size)
     if len(checkpoints) == 1:
         return f"the checkpoint signed at {when(last)} covers {last.size:,} seals"
     return (

@@ -25,7 +25,9 @@ from authsec_server.audit.sealing.checkpoints import (
     CheckpointRefused,
     Keys,
     NoCheckpoint,
+    by_size,
     read_checkpoint,
+    when,
 )
 from authsec_server.audit.sealing.restores import Restore, lost_until, restores_in
 from authsec_server.audit.sealing.succession import Succession, succession
@@ -173,7 +175,7 @@ def _to_compare(
         for checkpoint in checkpoints
         if checkpoint.size <= sealing_keys.end(checkpoint.kid) and (until is None or checkpoint.at > until)
     ]
-    return sorted(counting, key=lambda checkpoint: checkpoint.size)
+    return sorted(counting, key=by_size)
 
 
 def find_older(tx: Tx, checkpoints: Sequence[Checkpoint]) -> str | None:
@@ -185,13 +187,13 @@ def find_older(tx: Tx, checkpoints: Sequence[Checkpoint]) -> str | None:
     largest = checkpoints[-1]
     if largest.size > size:
         return (
-            f"The database is older than a checkpoint that it signed at {_when(largest)}: the checkpoint covers "
+            f"The database is older than a checkpoint that it signed at {when(largest)}: the checkpoint covers "
             f"{largest.size:,} events, but the database has only {size:,} sealed events."
         )
-    raised = max(checkpoints, key=lambda checkpoint: checkpoint.authority_version or 0)
+    raised = max(checkpoints, key=lambda checkpoint: (checkpoint.authority_version or 0, checkpoint.at))
     if (raised.authority_version or 0) > tx.version:
         return (
-            f"The database is older than a checkpoint that it signed at {_when(raised)}: the checkpoint has "
+            f"The database is older than a checkpoint that it signed at {when(raised)}: the checkpoint has "
             f"authority version {raised.authority_version:,}, but the database has only version {tx.version:,}."
         )
     return None
@@ -200,21 +202,28 @@ def find_older(tx: Tx, checkpoints: Sequence[Checkpoint]) -> str | None:
 def _forked(connection: Connection, checkpoints: Sequence[Checkpoint]) -> str | None:
     """Compare the root hashes. Return a sentence about the first checkpoint that differs; None if all match.
 
-    The leaves are read only if the database has no checkpoint of the same size as the largest outside checkpoint.
+    The leaves are read if a stored checkpoint differs, so that the sentence names the same checkpoint as
+    `authsec audit verify`. The leaves are also read if the database has no checkpoint of the same size as the
+    largest outside checkpoint. In a long log, the leaves are read only if nothing else can be compared.
     """
     stored = dict(store.checkpoints_between(connection, checkpoints[0].size - 1, checkpoints[-1].size))
     pairs: Sequence[tuple[Checkpoint, str]] = [
         (checkpoint, _root(stored[checkpoint.size])) for checkpoint in checkpoints if checkpoint.size in stored
     ]
-    if checkpoints[-1].size not in stored and (not pairs or checkpoints[-1].size <= WALK_AT_MOST):
-        pairs = _roots(connection, checkpoints)
-    other = next((checkpoint for checkpoint, root in pairs if root != checkpoint.root), None)
+    other, is_short = _first_other(pairs), checkpoints[-1].size <= WALK_AT_MOST
+    if (other and is_short) or (checkpoints[-1].size not in stored and (not pairs or is_short)):
+        other = _first_other(_roots(connection, checkpoints)) or other
     if other is None:
         return None
     return (
-        f"The database did not sign the checkpoint of {_when(other)}: the database's first {other.size:,} events "
+        f"The database did not sign the checkpoint of {when(other)}: the database's first {other.size:,} events "
         "are different."
     )
+
+
+def _first_other(pairs: Sequence[tuple[Checkpoint, str]]) -> Checkpoint | None:
+    """Return the first checkpoint that has another root hash than the database; None if there is none."""
+    return next((checkpoint for checkpoint, root in pairs if root != checkpoint.root), None)
 
 
 def _root(signed: str) -> str:
@@ -237,10 +246,6 @@ def _roots(connection: Connection, checkpoints: Sequence[Checkpoint]) -> Sequenc
             tree = tree.with_leaves(hashes)
         found.append((checkpoint, tree.root.hex()))
     return found
-
-
-def _when(checkpoint: Checkpoint) -> str:
-    return f"{checkpoint.at:%Y-%m-%d %H:%M:%S} UTC"
 
 
 COPIED: Final = (

@@ -10,7 +10,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from authsec_server.audit.sealing.checkpoints import KID, Checkpoint, CheckpointRefused, Keys, read_checkpoint
+from authsec_server.audit.sealing.checkpoints import (
+    KID,
+    Checkpoint,
+    CheckpointRefused,
+    Keys,
+    by_size,
+    read_checkpoint,
+)
 from authsec_server.audit.sealing.outside import unverified
 
 
@@ -18,7 +25,7 @@ from authsec_server.audit.sealing.outside import unverified
 class Loss:
     """The loss of a restored database, according to its outside checkpoints.
 
-    `newest` is the checkpoint with the most events. The latest checkpoint was signed at `until`.
+    `newest` is the last checkpoint with the most events. The latest checkpoint was signed at `until`.
     `signing_keys` are the `kid`s of keys that signed tokens or were prepared to sign tokens.
     `unknown_keys` are the `kid`s of sealing keys that the database does not have.
     """
@@ -53,7 +60,7 @@ def find_loss(lines: Sequence[str], keys: Keys, issuer: str) -> Loss:
             checkpoint = read_checkpoint(line, keys)
         except CheckpointRefused:
             continue
-        newest = checkpoint if newest is None or checkpoint.size > newest.size else newest
+        newest = max(newest or checkpoint, checkpoint, key=by_size)
         version, until = max(version, checkpoint.authority_version or 0), max(until, int(checkpoint.at.timestamp()))
         kids |= set(checkpoint.signing_keys)
     return Loss(
