@@ -13,11 +13,12 @@ from playwright.sync_api import Page
 from starlette.routing import Match, Route
 
 NOWHERE = "/console/{path:path}"
-# Routes that are not pages: files, a stream, downloads, and the redirects to and from another server.
+# Routes that are not pages: files, a stream, downloads, suggestions, and the redirects to and from another server.
 NO_PAGES = (
     "/console/static/{version}/{name}",
     "/console/activity/stream",
     "/console/activity/export.{form}",
+    "/console/delegations/new/clients",
     "/console/sign-in/open-id",
     "/console/sign-in/callback",
 )

@@ -56,7 +56,9 @@ def everything(browser: Browser, its: Shown, folder: Path) -> None:
     routes = console_routes()
     for scheme, (size, viewport) in itertools.product(SCHEMES, (("wide", WIDE), ("narrow", NARROW))):
         with opened(browser, its, scheme, viewport) as page:
-            for pattern in walk(page, routes, ["/console", "/console/sign-in", "/console/set-up", *_steps(its)]):
+            for pattern in walk(
+                page, routes, ["/console", "/console/sign-in", "/console/set-up", *_new_delegation(its)]
+            ):
                 name = pattern.removeprefix("/console").strip("/") or "dashboard"
                 if pattern != NOWHERE:
                     page.screenshot(path=folder / f"{scheme}-{size}" / f"{name.replace('/', '.')}.png", full_page=True)
@@ -101,11 +103,12 @@ def _client(page: Page, _its: Shown) -> None:
 
 
 def _allowed_actions(page: Page, its: Shown) -> None:
-    page.goto(_steps(its)[0])
+    page.goto(f"{_new_delegation(its)[0]}#permissions")
 
 
 def _review(page: Page, its: Shown) -> None:
-    page.goto(_steps(its)[2])
+    page.goto(_new_delegation(its)[0])
+    page.get_by_text("Claims of its tokens").click()
 
 
 def _activity(page: Page, _its: Shown) -> None:
@@ -130,8 +133,8 @@ SELECTORS = (
 )
 
 
-def _steps(its: Shown) -> list[str]:
-    """Return the addresses of the last three steps of a new trust delegation."""
+def _new_delegation(its: Shown) -> list[str]:
+    """Return the address of a new trust delegation with everything chosen."""
     if not its.clients:
         return []
     answers = [
@@ -142,7 +145,7 @@ def _steps(its: Shown) -> list[str]:
         ("actions", "claims:read"),
         ("audiences", "https://customers.example.com"),
     ]
-    return [f"/console/delegations/new/{step}?{urlencode(answers)}" for step in ("actions", "duration", "review")]
+    return [f"/console/delegations/new?{urlencode(answers)}"]
 
 
 def _take(page: Page, file: Path) -> None:

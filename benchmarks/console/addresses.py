@@ -115,9 +115,10 @@ def _new_delegation(one: Examples) -> Iterator[str]:
     yield _at(path, role_text="support", client_text="agent")
     yield _at(path, client_text=NOTHING)
     yield _at(path, **draft)
-    yield _at(f"{path}/actions", **draft)
-    yield _at(f"{path}/duration", **draft, actions=one.role_actions)
-    yield _at(f"{path}/review", **draft, actions=one.role_actions, audiences=one.audience)
+    yield _at(path, **draft, actions=one.role_actions)
+    yield _at(path, **draft, actions=one.role_actions, audiences=one.audience)
+    yield f"{path}/clients"
+    yield from (_at(f"{path}/clients", q=text) for text in ("agent", NOTHING))
 
 
 def _roles(one: Examples) -> Iterator[str]:

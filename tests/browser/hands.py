@@ -35,7 +35,17 @@ class Hands(Protocol):
         """A field."""
 
     def choose(self, target: Locator, option: str) -> None:
-        """An option of a select, by how its text begins."""
+        """An option of a select or a combobox, by how its text begins."""
+
+
+def is_combobox(target: Locator) -> bool:
+    """Whether it suggests what it finds. Without a script, it is a select."""
+    return target.get_attribute("role") == "combobox"
+
+
+def suggested(target: Locator) -> Locator:
+    """What the combobox suggests."""
+    return target.page.locator(f"#{target.get_attribute('aria-controls')}").get_by_role("option")
 
 
 class Mouse:
@@ -55,6 +65,10 @@ class Mouse:
 
     def choose(self, target: Locator, option: str) -> None:
         """Click the option."""
+        if is_combobox(target):
+            target.fill(option)
+            suggested(target).filter(has_text=option).first.click()
+            return
         target.select_option(target.get_by_role("option", name=option).get_attribute("value"))
 
 
@@ -93,6 +107,9 @@ class Keyboard:
         """By typing how it begins."""
         self._go_to(target)
         self._keys.type(option)
+        if is_combobox(target):
+            suggested(target).filter(has_text=option).first.wait_for()
+            self._keys.press("Enter")
 
     def _go_to(self, target: Locator, there: str = IS_FOCUSED) -> None:
         if target.evaluate(IS_BEYOND_THE_FRAME):

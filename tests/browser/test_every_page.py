@@ -62,7 +62,7 @@ def starts(its: Any) -> list[str]:
         f"/console/administrators/keys/{key}/grants",
         f"/console/clients/{agent}/enrol",
         f"/console/clients/{agent}/secret",
-        *(f"/console/delegations/new/{step}?{chosen}" for step in ("actions", "duration", "review")),
+        f"/console/delegations/new?{chosen}",
     ]
 
 

@@ -82,10 +82,11 @@ def once_more(cases: list[Case]) -> list[Any]:
     return [cases[0], *(pytest.param(case, marks=pytest.mark.soak) for case in cases[1:])]
 
 
-STEP, CHOSEN = "/console/delegations/new", "role=paying&client=payer"
+NEW, CHOSEN = "/console/delegations/new", "role=paying&client=payer"
 ROLE = ("/console/roles/new", "Create role")
-NEW_ROLE = (STEP, "Create this role and use it")
-DURATION = (f"{STEP}/duration?{CHOSEN}&actions=payroll:read", "Continue to review")
+NEW_ROLE = (NEW, "Create this role and use it")
+CREATE = "Create Trust Delegation"
+DELEGATION = (f"{NEW}?{CHOSEN}&actions=payroll:read", CREATE)
 EDIT = ("/console/delegations/{delegation}/edit", "Review the changes")
 ONBOARD = ("/console/clients/onboard", "+ Onboard")
 CLIENT = ("/console/clients/{client}/edit", "Save")
@@ -112,9 +113,10 @@ CASES: list[Any] = [
     Case(*ADD_PROOF, "Ends", "must be in the future", {"Public key": KEY, "Ends": PAST}, choose="Key pair"),
     Case(*NEW_ROLE, "Role name", HIDDEN, {"Role name": UNSEEN, "Other actions": "a:b"}),
     Case(*NEW_ROLE, "Other actions", "is not an action", {"Role name": "Fine", "Other actions": "payroll"}),
-    Case(STEP, "Continue to permissions", "Role", "No role is chosen"),
-    Case(f"{STEP}/actions?{CHOSEN}", "Continue to duration", "Allowed Actions", "No action is chosen"),
-    *delegation(DURATION),
+    Case(NEW, CREATE, "Role", "No role is chosen"),
+    Case(f"{NEW}?role=paying", CREATE, "Client / Application", "No client is chosen"),
+    Case(f"{NEW}?{CHOSEN}", CREATE, "Allowed Actions", "No action is chosen"),
+    *delegation(DELEGATION),
     *once_more(delegation(EDIT)),
     Case(*EDIT, "Allowed Actions", "No actions were given", first="Select none"),
     Case(*INVITE, "Name", HIDDEN, {"Name": UNSEEN, "E-mail": "new@example.com"}),
@@ -134,7 +136,7 @@ FIRST = {case.path: case for case in reversed(CASES) if isinstance(case, Case)}
 # Some kinds in every run, each field of each form in long ones; test_console_*.py have the markup of them all.
 KINDS = {
     "clients/onboard: Platform",
-    "delegations/new/duration: Maximum Duration",
+    "delegations/new: Maximum Duration",
     "account: Current password",
 }
 

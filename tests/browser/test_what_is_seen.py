@@ -19,9 +19,9 @@ WIDTHS = (320, pytest.param(1280, marks=pytest.mark.soak))
 @pytest.mark.parametrize("scheme", SCHEMES)
 def test_a_warning_that_is_a_hint_is_amber(company: Any, browse: Any, scheme: str) -> None:
     page = browse(company.url, storage_state=company.mary, color_scheme=scheme)
-    chosen = {"role": "reporting", "client": "claims-triage", "actions": "customers:read"}
-    page.goto(f"/console/delegations/new/duration?{urlencode(chosen)}")
-    warning = page.get_by_text("If you choose none, tokens are for the shared audience")
+    chosen = {"role": "reporting", "client": "claims-triage", "actions": "customers:delete"}
+    page.goto(f"/console/delegations/new?{urlencode(chosen)}")
+    warning = page.get_by_text("This role does not have")
     assert warning.evaluate(COLOUR) != page.locator("#field-amount-hint").evaluate(COLOUR)
     amber = warning.evaluate(COLOUR)
     page.goto("/console/clients?state=unproved")

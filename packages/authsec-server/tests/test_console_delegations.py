@@ -1,4 +1,4 @@
-"""Trust Delegation in the console: the dashboard, and the four steps that create one."""
+"""Trust Delegation in the console: the dashboard, and the words of the page that creates one."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qsl
 
 import pytest
 from authsec_server.delegations.model import UNUSED_FOR
 from authsec_server.principal import LOCAL_OPERATOR, Role
 from long_runs import some_rows_of
-from pages import Page, get, post
+from pages import get, post
 from starlette.testclient import TestClient
 
 House = Any
@@ -65,13 +65,6 @@ def delegate(door: TestClient, role: str, agent: str, **what: Any) -> dict[str, 
     return make(door, "delegations", role=role, client=agent, **values)
 
 
-def steps(page: Page) -> Page:
-    """From a first step with role and client chosen to the review."""
-    page = page.form().send().follow()
-    page = page.form().send(actions=["customers:read", "tickets:close"]).follow()
-    return page.form().send().follow()
-
-
 def test_the_walk_through_finds_its_words_and_delegates(door: TestClient, role: str, agent: str) -> None:
     page = get(door, LIST)
     assert "Trust Delegation" in page.text
@@ -79,15 +72,15 @@ def test_the_walk_through_finds_its_words_and_delegates(door: TestClient, role: 
     for word in ("Define context", "Role", "New role…", "Target Type", "AutoGen AI agent", "Client / Application"):
         assert word in page.text
     assert page.form().value("target_type") == "AutoGen AI agent"
-    page = page.form().send(role=role, client=agent, to="actions").follow()
-    for word in ("Assign permissions", "Allowed Actions", "Select All"):
+    for word in ("Assign permissions", "Set duration", "Review", "Create Trust Delegation"):
         assert word in page.text
-    page = page.form().send(actions=["customers:read"]).follow()
-    for word in ("Set duration", "Maximum Duration", "1 Hour", "Minute", "Hour", "Day"):
+    page = page.form().send(role=role, client=agent, show="1")
+    for word in ("Allowed Actions", "Select All"):
+        assert word in page.text
+    for word in ("Maximum Duration", "1 Hour", "Minute", "Hour", "Day"):
         assert word in page.text
     assert (page.form().value("amount"), page.form().value("unit")) == ("1", "hours")
-    page = page.form().send().follow()
-    assert "Create Trust Delegation" in page.text
+    page = page.form().send(actions=["customers:read"], update="1")
     page = page.form().send().follow()
     assert page.path == LIST
     assert "The trust delegation is created and active." in page.text
@@ -96,25 +89,8 @@ def test_the_walk_through_finds_its_words_and_delegates(door: TestClient, role: 
     assert (made["actions"], made["max_duration"], made["owner"]) == (["customers:read"], 3600, "local operator")
 
 
-def test_all_state_is_in_the_address_so_every_step_survives_reload(door: TestClient, role: str, agent: str) -> None:
-    address = (
-        f"{NEW}/review?role={role}&client={agent}&actions=customers:read&amount=15&unit=minutes&description=Nightly"
-    )
-    page = get(door, address)
-    assert page.status == 200
-    assert "15 minutes" in page.text
-    assert "Nightly" in page.text
-    back = get(door, page.links["Set duration"])
-    assert (back.form().value("amount"), back.form().value("unit")) == ("15", "minutes")
-    assert back.form().value("description") == "Nightly"
-    assert back.form().values("actions") == ["customers:read"]
-    first = back.form().send(to="context").follow()
-    assert (first.form().value("role"), first.form().value("client")) == (role, agent)
-    assert first.form().value("description") == "Nightly"
-
-
 def test_the_review_shows_the_claims_that_the_token_then_has(door: TestClient, role: str, agent: str) -> None:
-    page = steps(get(door, f"{NEW}?role={role}&client={agent}"))
+    page = get(door, f"{NEW}?role={role}&client={agent}&actions=customers:read&actions=tickets:close")
     assert '"scope": "customers:read tickets:close"' in page.html.replace("&#34;", '"')
     page.form().send()
     token = door.get(f"/authsec/uflow/sdk/delegation-token?client_id={agent}").json()
@@ -122,128 +98,53 @@ def test_the_review_shows_the_claims_that_the_token_then_has(door: TestClient, r
     assert token["expires_in"] == 3600
 
 
-def test_the_review_says_in_red_that_an_agent_is_unattested(door: TestClient, role: str, agent: str) -> None:
-    page = steps(get(door, f"{NEW}?role={role}&client={agent}"))
-    assert '<div class="alert bad" role="alert">' in page.html
-    assert "anybody who knows its client_id can get tokens for this delegation" in page.text
-    assert "shared audience authsec-api" in page.text
-
-
 def test_a_client_is_preselected_by_the_address(door: TestClient, role: str, agent: str) -> None:
     for name in (agent, "customer-support"):
         assert get(door, f"{NEW}?client={name}").form().value("client") == agent
 
 
+RIGHT = "role={role}&client={agent}&actions=customers:read"
+
+
 @pytest.mark.parametrize(
-    ("step", "query", "lands", "says"),
+    ("query", "field", "says"),
     some_rows_of(
         [
-            ("actions", "", "", "No role is chosen."),
-            ("actions", "role={role}", "", "No client is chosen."),
-            ("actions", "role=gone&client={agent}", "", "This role does not exist"),
-            ("review", "role={role}&client=gone&actions=customers:read", "", "This client does not exist"),
-            (
-                "duration",
-                "role={role}&client={agent}&target_type=Toaster&actions=customers:read",
-                "",
-                "is not a target type",
-            ),
-            ("duration", "role={role}&client={agent}", "actions", "No action is chosen"),
-            (
-                "review",
-                "role={role}&client={agent}&actions=customers:delete",
-                "actions",
-                "is not an action of the role",
-            ),
-            (
-                "review",
-                "role={role}&client={agent}&actions=customers:read&amount=2&unit=days",
-                "duration",
-                "1 minute to 1 day",
-            ),
-            (
-                "review",
-                "role={role}&client={agent}&actions=customers:read&amount=x",
-                "duration",
-                "must be a whole number",
-            ),
-            (
-                "review",
-                "role={role}&client={agent}&actions=customers:read&unit=eras",
-                "duration",
-                "The unit is unknown",
-            ),
-            (
-                "review",
-                "role={role}&client={agent}&actions=customers:read&ends_at=soon",
-                "duration",
-                "This is not a date and time.",
-            ),
-            (
-                "review",
-                "role={role}&client={agent}&actions=customers:read&ends_at=2020-01-01T00:00",
-                "duration",
-                "must be a future date",
-            ),
-            (
-                "review",
-                "role={role}&client={agent}&actions=customers:read&audiences=Not%20one",
-                "duration",
-                "is not an audience",
-            ),
-            (
-                "review",
-                "role={role}&client={agent}&actions=customers:read&excluded_proofs=magic",
-                "duration",
-                "not a kind of proof",
-            ),
-            (
-                "review",
-                "role={role}&client={agent}&actions=customers:read&owner=" + "o" * 121,
-                "duration",
-                "Owner must have",
-            ),
+            ("", "role", "No role is chosen."),
+            ("role={role}", "client", "No client is chosen."),
+            ("role=gone&client={agent}", "role", "This role does not exist"),
+            ("role={role}&client=gone&actions=customers:read", "client", "This client does not exist"),
+            ("role={role}&client={agent}&target_type=Toaster", "target_type", "is not a target type"),
+            ("role={role}&client={agent}", "actions", "No action is chosen"),
+            ("role={role}&client={agent}&actions=customers:delete", "actions", "No action is chosen"),
+            (f"{RIGHT}&amount=2&unit=days", "amount", "1 minute to 1 day"),
+            (f"{RIGHT}&amount=x", "amount", "must be a whole number"),
+            (f"{RIGHT}&unit=eras", "amount", "The unit is unknown"),
+            (f"{RIGHT}&ends_at=soon", "ends_at", "This is not a date and time."),
+            (f"{RIGHT}&ends_at=2020-01-01T00:00", "ends_at", "must be a future date"),
+            (f"{RIGHT}&audiences=Not%20one", "audiences", "is not an audience"),
+            (f"{RIGHT}&excluded_proofs=magic", "excluded_proofs", "not a kind of proof"),
+            (f"{RIGHT}&owner=" + "o" * 121, "owner", "Owner must have"),
+            ("role=gone&client={agent}&amount=x&actions=customers:read", "role", "This role does not exist"),
         ]
     ),
 )
-def test_a_step_whose_earlier_state_is_wrong_sends_to_the_step_that_mends_it(
-    door: TestClient, role: str, agent: str, step: str, query: str, lands: str, says: str
+def test_a_problem_is_said_at_its_field(
+    door: TestClient, role: str, agent: str, query: str, field: str, says: str
 ) -> None:
-    page = get(door, f"{NEW}/{step}?{query.format(role=role, agent=agent)}").follow()
-    assert page.path == (f"{NEW}/{lands}" if lands else NEW)
+    page = post(door, NEW, parse_qsl(query.format(role=role, agent=agent)))
     assert page.status == 400
     assert says in page.text
-    assert '<p class="problem" id="field-' in page.html  # at its field, not only on top
+    assert f'<p class="problem" id="field-{field}-problem">' in page.html  # at its field, not only on top
+    assert door.get(f"{API}/delegations").json()["items"] == []
 
 
-def test_what_was_typed_is_kept_where_something_is_wrong(door: TestClient, role: str, agent: str) -> None:
-    query = f"role={role}&client={agent}&actions=customers:read&amount=90&unit=days&ends_at=soon&description=For+nights"
-    page = get(door, f"{NEW}/review?{query}").follow()
-    form = page.form()
-    assert (form.value("amount"), form.value("unit"), form.value("ends_at")) == ("90", "days", "soon")
-    assert form.value("description") == "For nights"
-    assert form.value("role") == role
-
-
-def test_a_duration_that_cannot_be_read_hides_no_earlier_fault(door: TestClient, agent: str) -> None:
-    page = get(door, f"{NEW}/actions?role=gone&client={agent}&amount=x&actions=customers:read").follow()
-    assert page.path == NEW
-
-
-def test_a_first_look_at_a_step_shows_no_problem(door: TestClient, role: str, agent: str) -> None:
-    for address in (NEW, f"{NEW}/actions?role={role}&client={agent}"):
+def test_a_first_look_shows_no_problem(door: TestClient, role: str, agent: str) -> None:
+    for address in (NEW, f"{NEW}?role={role}&client={agent}"):
         page = get(door, address)
         assert page.status == 200
         assert "No action is chosen" not in page.text
         assert "No role is chosen" not in page.text
-
-
-def test_select_all_works_without_script_and_keeps_the_rest(door: TestClient, role: str, agent: str) -> None:
-    form = get(door, f"{NEW}/actions?role={role}&client={agent}&amount=5").form()
-    page = form.send(select="all").follow()
-    assert page.form().values("actions") == ["customers:read", "customers:write", "tickets:close"]
-    assert page.form().value("amount") == "5"
-    assert page.form().send(select="none").follow().form().values("actions") == []
 
 
 def test_actions_say_what_they_mean_where_and_whether_they_are_used(
@@ -251,21 +152,25 @@ def test_actions_say_what_they_mean_where_and_whether_they_are_used(
 ) -> None:
     delegate(door, role, agent)
     assert door.get(f"/authsec/uflow/sdk/delegation-token?client_id={agent}").status_code == 200
-    text = get(door, f"{NEW}/actions?role={role}&client={agent}").text
-    assert "customers:read Read customer records at Customer API In 1 token of this client in the last 30 days" in text
-    assert "tickets:close No registered API describes this action. Not used by this client in the last 30 days" in text
+    page = get(door, f"{NEW}?role={role}&client={agent}")
+    assert "customers:read Read customer records at Customer API · 1 token in 30 days" in page.text
+    assert "2 actions are described by no API." in page.text
+    assert page.links["Register an API"] == "/console/apis/new"
+    (made,) = door.get(f"{API}/delegations").json()["items"]
+    text = get(door, f"{LIST}/{made['id']}/edit").text
+    assert "customers:read Read customer records at Customer API · 1 token in 30 days" in text
+    assert "tickets:close not used in 30 days" in text
 
 
 def test_apis_are_offered_as_audiences_and_none_means_the_shared_one(
     door: TestClient, role: str, agent: str, api: dict[str, Any]
 ) -> None:
-    address = f"{NEW}/duration?role={role}&client={agent}&actions=customers:read"
-    page = get(door, address)
-    assert "Customer API https://customers.example.com Describes customers:read" in page.text
-    assert "shared audience authsec-api" in page.text
-    page = page.form().send(audiences=[api["identifier"]]).follow()
-    assert "Shared audience" not in page.text
-    assert "https://customers.example.com" in page.text
+    address = f"{NEW}?role={role}&client={agent}"
+    page = get(door, f"{address}&actions=customers:write")
+    assert "Customer API https://customers.example.com" in page.text
+    assert "for the shared audience authsec-api: APIs that accept" in page.text
+    page = page.form().send(audiences=[api["identifier"]], update="1")
+    assert "for the shared audience authsec-api: APIs that accept" not in page.text
     for named in (api["identifier"], api["slug"]):  # as the address may name it
         assert get(door, f"{address}&audiences={named}").form().values("audiences") == [api["identifier"]]
     unknown = get(door, f"{address}&audiences=https://elsewhere.example.com")
@@ -306,11 +211,11 @@ def test_a_role_that_cannot_be_made_says_why_at_its_field(
 
 
 def test_clients_beyond_the_list_are_found_by_their_name(door: TestClient, role: str, monkeypatch: Any) -> None:
-    monkeypatch.setattr("authsec_server.console.delegations.steps.MOST", 2)
+    monkeypatch.setattr("authsec_server.console.delegations.choices.MOST", 2)
     ids = [make(door, "clients", name=f"Agent {letter}", platform="unattested")["client_id"] for letter in "abcd"]
     page = get(door, NEW)
     assert len(page.form().options["client"]) == 3  # "Choose a client" and two
-    page = page.form().send(client_text="agent a", role=role, to="context").follow()
+    page = page.form().send(client_text="agent a", role=role, find="1")
     assert page.form().options["client"] == ["", ids[0]]
     assert page.form().value("role") == role
     assert get(door, f"{NEW}?client={ids[0]}").form().value("client") == ids[0]
@@ -406,7 +311,7 @@ def test_markup_in_names_is_text(door: TestClient) -> None:
         LIST,
         NEW,
         f"{NEW}?{chosen}",
-        *(f"{NEW}/{step}?{chosen}" for step in ("actions", "duration", "review")),
+        f"{NEW}/clients",
     ):
         page = get(door, address)
         assert page.status == 200, address
@@ -422,15 +327,7 @@ def test_who_may_not_delegate_is_offered_nothing_and_refused(
     page = get(door, LIST)
     assert page.status == 200
     assert "Create trust delegation" not in page.text
-    for address in (NEW, f"{NEW}/actions", f"{NEW}/duration", f"{NEW}/review"):
+    for address in (NEW, f"{NEW}/clients"):
         assert get(door, address).status == 403
-    assert post(door, f"{NEW}/review", []).status == 403
+    assert post(door, f"{NEW}/parts", []).status == 403
     assert post(door, NEW, [("role_name", "Own"), ("role_other_actions", "a:b")]).status == 403
-
-
-def test_the_last_button_checks_again(door: TestClient, role: str, agent: str) -> None:
-    page = post(door, f"{NEW}/review", [("role", role), ("client", agent), ("actions", "customers:delete")])
-    assert page.status == 303
-    assert urlsplit(page.location).path == f"{NEW}/actions"
-    assert parse_qs(urlsplit(page.location).query)["check"] == ["1"]
-    assert door.get(f"{API}/delegations").json()["items"] == []

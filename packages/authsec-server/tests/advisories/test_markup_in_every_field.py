@@ -37,6 +37,7 @@ SILENT = {
     "/console/{path:path}",
     "/console/account",
     "/console/account/password",
+    "/console/delegations/new/clients",
     "/console/apis/new",
     "/console/issuers/new",
     "/console/activity/stream",

@@ -1,4 +1,9 @@
-"""The four steps that create a trust delegation: define context, assign permissions, set duration, review."""
+"""The page that creates a trust delegation: context, permissions, duration and review in one form.
+
+All state is in the form. A script sends the form to `parts` after each change, and shows the parts that differ.
+Without a script, buttons send the form to the page itself. The page creates a delegation only if the form has the
+fingerprint of the shown review.
+"""
 
 from __future__ import annotations
 
@@ -6,110 +11,114 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from starlette.responses import Response
+from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute
 
-from authsec_server.clients.model import ProofKind
+from authsec_server.clients import service as clients
+from authsec_server.clients.model import ClientKind, ProofKind
+from authsec_server.console import guard
 from authsec_server.console.client_status import status_of
-from authsec_server.console.delegations import steps
-from authsec_server.console.delegations.draft import (
-    ACTIONS,
-    CONTEXT,
-    DURATION,
-    NOT_YET,
-    REVIEW,
-    STEPS,
-    Draft,
-    DraftStep,
-    client_fault,
-    fault,
-    typed_draft,
-)
-from authsec_server.console.delegations.pages import foreseen_draft
-from authsec_server.console.delegations.steps import (
-    NEW_ROLE,
-    looking_at_context,
-    show,
-    show_context,
-    shown,
-    typed_besides,
-)
+from authsec_server.console.delegations import choices
+from authsec_server.console.delegations.draft import NOT_YET, Draft, client_fault, fault, typed_draft
+from authsec_server.console.delegations.edit_review import draft_of
+from authsec_server.console.delegations.proposed import ProposedDelegation, fingerprint, proposed
 from authsec_server.console.forms import Form, units_offered
 from authsec_server.console.issuers.unavailable import outages
-from authsec_server.console.roles import TypedRole, at_fields, typed_role
+from authsec_server.console.roles import TypedRole, at_fields, described_actions, typed_role
 from authsec_server.console.site import Console, PageRequest
 from authsec_server.db import Tx
 from authsec_server.delegations import service as delegations
-from authsec_server.failures import Conflict, Invalid
+from authsec_server.delegations.model import TargetType
+from authsec_server.failures import Conflict, Failure, Invalid
 from authsec_server.principal import Act, Role
 from authsec_server.roles import service as roles
 
-
-async def leave_context(visit: PageRequest) -> Response:
-    """Handle the buttons of the first step: continue, search again, or create the typed role and use it.
-
-    If a person types a new role and continues, the role is created, too.
-    """
-    typed = typed_role(visit.form, NEW_ROLE)
-    draft = await visit.read(lambda tx: steps.chosen_in_role(tx, typed_draft(visit.form)))
-    to = _asked_for(visit.form, CONTEXT)
-    if visit.form.ticked("make_role"):
-        return await _with_new_role(visit, draft, typed, CONTEXT)
-    if to is CONTEXT:
-        again = visit.redirect(draft.at(CONTEXT, **typed_besides(visit)))
-        return await show_context(visit, draft, None) if typed.begun else again
-    problem = await visit.read(lambda tx: _stays(tx, visit, draft, typed))
-    if problem:
-        return await show_context(visit, draft, problem)
-    return await _with_new_role(visit, draft, typed, to) if typed.begun else visit.redirect(draft.at(to))
+NEW_ROLE = "role_"
+"""The prefix of the field names of a new role."""
+PARTS = ("client", "permissions", "apis", "review", "bar")
+"""The parts of the page that depend on typed values. Each is a template, and has its name as `data-part`."""
+SUGGESTIONS = 8  # clients in the list of the combobox
+MOST_TEXT = 120
 
 
-async def leave_actions(visit: PageRequest) -> Response:
-    """Handle the buttons of the second step: continue, select all actions, or select no action.
+def routes(console: Console) -> list[BaseRoute]:
+    """Return the routes of the page, of its parts, and of the combobox."""
+    operator = Role.OPERATOR
+    return [
+        console.page("/delegations/new", show, post=send, least=operator),
+        console.page("/delegations/new/parts", post=parts, least=operator),
+        console.page("/delegations/new/clients", suggestions, least=operator),
+    ]
 
-    The buttons work without a script.
-    """
+
+async def show(visit: PageRequest) -> Response:
+    """Show the page with the values in its query. With `again`, show the values of an existing delegation."""
 
     def work(tx: Tx) -> Draft:
-        draft, pressed = typed_draft(visit.form), visit.form.text("select")
-        role = roles.find(tx, draft.role)
-        if role and pressed:
-            draft = replace(draft, actions=role.actions if pressed == "all" else ())
-        return steps.chosen(tx, draft)
+        if again := visit.query.text("again"):
+            return _draft_again(tx, visit, again)
+        draft = typed_draft(visit.query)
+        client = clients.find(tx, draft.client)
+        if client and client.kind is ClientKind.MCP_SERVER and not visit.query.ticked("target_type"):
+            draft = replace(draft, target_type=TargetType.MCP_SERVER)
+        return draft
 
-    to = ACTIONS if visit.form.ticked("select") else _asked_for(visit.form, ACTIONS)
-    return visit.redirect((await visit.read(work)).at(to))
-
-
-async def leave_duration(visit: PageRequest) -> Response:
-    """Handle the button of the third step, and show the next step."""
-    draft = await visit.read(lambda tx: steps.chosen(tx, typed_draft(visit.form)))
-    return visit.redirect(draft.at(_asked_for(visit.form, DURATION)))
+    return await _page(visit, await visit.read(work))
 
 
-def _asked_for(form: Form, step: DraftStep) -> DraftStep:
-    """Return the step that the pressed button names. If it names no step, return the next step."""
-    return next((each for each in STEPS if each.key == form.text("to")), STEPS[step.number])
+def _draft_again(tx: Tx, visit: PageRequest, reference: str) -> Draft:
+    """Return the values of an existing delegation, without an end date that is in the past."""
+    its = delegations.get(tx, visit.act, reference, visit.console.terms).delegation
+    draft, over = draft_of(its), its.ends_at is not None and its.ends_at <= visit.act.now
+    return replace(draft, apis_are_own=True, ends_at="" if over else draft.ends_at)
 
 
-def _stays(tx: Tx, visit: PageRequest, draft: Draft, typed: TypedRole) -> Invalid | None:
-    """Return the problem that prevents leaving the first step, or None.
+async def send(visit: PageRequest) -> Response:
+    """Handle the buttons of the page. The button without a name creates the delegation."""
+    form, draft, typed = visit.form, typed_draft(visit.form), typed_role(visit.form, NEW_ROLE)
+    if form.ticked("make_role"):
+        return await _with_new_role(visit, draft, typed)
+    if form.ticked("find") or form.ticked("update") or form.ticked("select"):
+        return await _page(visit, draft)
+    if typed.begun:
+        problem = None if form.ticked("show") else await visit.read(lambda tx: client_fault(tx, draft))
+        if draft.role:
+            message = "You chose a role and also typed a new one below."
+            remedy = "Deselect the role to use the new one, or clear the fields of the new one."
+            problem = Invalid("role", message, remedy)
+        return await _page(visit, draft, problem) if problem else await _with_new_role(visit, draft, typed)
+    return await _page(visit, draft) if form.ticked("show") else await _create(visit, draft)
 
-    A typed role is not checked here, but when it is created.
+
+async def _create(visit: PageRequest, typed: Draft) -> Response:
+    """Create the delegation. Show the page again if it has a problem, or if the person has not seen its review.
+
+    The server refuses a delegation that is identical to a live one.
     """
-    if not typed.begun:
-        found = fault(tx, visit.act, draft, visit.console.terms)
-        return found.problem if found and found.step is CONTEXT else None
-    if draft.role:
-        message = "You chose a role and also typed a new one below."
-        return Invalid("role", message, "Deselect the role to use the new one, or clear the fields of the new one.")
-    return client_fault(tx, draft)
+    terms = visit.console.terms
+
+    def work(tx: Tx, act: Act) -> str:
+        draft = choices.chosen(tx, typed)
+        if problem := fault(tx, act, draft, terms):
+            raise problem
+        proposal = draft.proposal()
+        resolved = delegations.propose(tx, act, proposal, terms, delegation_id=NOT_YET)
+        if visit.form.text("reviewed") != fingerprint(resolved):
+            return ""
+        made = delegations.create(tx, act, proposal, terms)
+        return f"/console/delegations?new={made.delegation.id}&done=delegation_created"
+
+    try:
+        made = await visit.change(work)
+    except (Invalid, Conflict) as problem:  # after a conflict, the person went back, or pressed the button twice
+        return await _page(visit, typed, problem, to_review=isinstance(problem, Conflict))
+    return visit.redirect(made) if made else await _page(visit, typed, to_review=True)
 
 
-async def _with_new_role(visit: PageRequest, draft: Draft, typed: TypedRole, to: DraftStep) -> Response:
-    """Create the role, and show the step `to` with this role.
+async def _with_new_role(visit: PageRequest, draft: Draft, typed: TypedRole) -> Response:
+    """Create the role, and show the page with this role.
 
-    The chosen actions are cleared, because they belong to another role. The other chosen values do not change.
+    Actions of another role are cleared. Actions that an address requests without a role are kept.
     """
     try:
         role = await visit.change(lambda tx, act: roles.create(tx, act, **typed.changes))
@@ -117,78 +126,91 @@ async def _with_new_role(visit: PageRequest, draft: Draft, typed: TypedRole, to:
         problem = at_fields(typed, failure, NEW_ROLE)
         if problem.field == f"{NEW_ROLE}slug":  # made from the name; this form has no field for the slug
             problem = Invalid(f"{NEW_ROLE}name", problem.message, "Choose another name.")
-        return await show_context(visit, draft, problem)
-    return visit.redirect(replace(draft, role=role.slug, actions=(), whole=False).at(to), done="role_created")
+        return await _page(visit, draft, problem)
+    asked = draft.actions if not draft.role else ()
+    kept = tuple(action for action in asked if action in role.actions)
+    return visit.redirect(replace(draft, role=role.slug, actions=kept, whole=False).address(done="role_created"))
 
 
-def routes(console: Console) -> list[BaseRoute]:
-    """Return the routes of the four steps."""
-    return [
-        console.page(CONTEXT.path, context, post=leave_context, least=Role.OPERATOR),
-        console.page(ACTIONS.path, actions, post=leave_actions, least=Role.OPERATOR),
-        console.page(DURATION.path, duration, post=leave_duration, least=Role.OPERATOR),
-        console.page(REVIEW.path, review, post=create, least=Role.OPERATOR),
-    ]
+async def parts(visit: PageRequest) -> Response:
+    """Return the parts of the page for the sent form, as JSON for the page's script."""
+    seen = await _look(visit, typed_draft(visit.form))
+    found = {name: visit.part(f"delegations/new/{name}.html", to_review=False, **seen) for name in PARTS}
+    return JSONResponse(found, headers=dict(guard.HEADERS))
 
 
-async def context(visit: PageRequest) -> Response:
-    """Show the first step: role, target type and client."""
-    return await show(visit, CONTEXT, looking_at_context(visit))
+async def suggestions(visit: PageRequest) -> Response:
+    """Return the options of the combobox for a typed text, as JSON for the page's script."""
+    text, silent = visit.query.text("q")[:MOST_TEXT], await outages(visit)
+    found = await visit.read(lambda tx: choices.clients_offered(tx, visit.act, "", text, silent, most=SUGGESTIONS))
+    options = visit.part("delegations/new/suggestions.html", found=found)
+    return JSONResponse({"options": options, "more": found.more}, headers=dict(guard.HEADERS))
 
 
-async def actions(visit: PageRequest) -> Response:
-    """Show the second step: the role's actions."""
+async def _page(
+    visit: PageRequest, draft: Draft, problem: Failure | None = None, *, to_review: bool = False
+) -> Response:
+    """Show the page. With `to_review`, the review comes first."""
+    seen = await _look(visit, draft)
+    typed, new_role = visit.sent, typed_role(visit.sent, NEW_ROLE)
 
-    def look(tx: Tx, draft: Draft) -> dict[str, Any]:
-        return {"offered": steps.actions(tx, visit.act, draft.role, draft.client), "ticked": draft.actions}
-
-    return await show(visit, ACTIONS, look)
-
-
-async def duration(visit: PageRequest) -> Response:
-    """Show the third step: token lifetime, end of the delegation and audiences."""
-
-    def look(tx: Tx, draft: Draft) -> dict[str, Any]:
+    def look(tx: Tx) -> dict[str, Any]:
         return {
-            "audiences": steps.audiences(tx, visit.act, draft.audiences, draft.actions),
-            "units": units_offered(draft.unit),
-            "proof_kinds": list(ProofKind),
+            "offered_roles": choices.roles_offered(tx, visit.act, draft.role, typed.text("role_text")),
+            "offered_clients": choices.clients_offered(
+                tx, visit.act, draft.client, typed.text("client_text"), seen["silent"]
+            ),
+            "described": described_actions(tx, visit.act),
         }
 
-    return await show(visit, DURATION, look)
+    return visit.render(
+        "delegations/new/page.html",
+        title="Create trust delegation",
+        problem=problem,
+        to_review=to_review,
+        target_types=[(each, each) for each in TargetType],
+        role_text=typed.text("role_text"),
+        client_text=typed.text("client_text"),
+        new_role=new_role,
+        units=units_offered(draft.unit),
+        proof_kinds=list(ProofKind),
+        **await visit.read(look),
+        **seen,
+    )
 
 
-async def review(visit: PageRequest) -> Response:
-    """Show the fourth step: the delegation before it is created, and the claims of its tokens."""
+async def _look(visit: PageRequest, typed: Draft) -> dict[str, Any]:
+    """Load what the parts show."""
     silent = await outages(visit)
-    return await show(visit, REVIEW, lambda tx, draft: _reviewed(tx, visit, draft, silent))
+    return await visit.read(lambda tx: _seen(tx, visit, typed, silent))
 
 
-async def create(visit: PageRequest) -> Response:
-    """Create the delegation, or return to the step that has a problem.
-
-    The server refuses a delegation that is identical to a live one.
-    """
-    draft, terms = typed_draft(visit.form), visit.console.terms
-
-    def work(tx: Tx, act: Act) -> str:
-        if found := fault(tx, act, draft, terms):
-            return steps.chosen(tx, draft).at(found.step, check="1")
-        made = delegations.create(tx, act, draft.proposal(), terms)
-        return f"/console/delegations?new={made.delegation.id}&done=delegation_created"
-
-    try:
-        return visit.redirect(await visit.change(work))
-    except Conflict as conflict:  # the person went back, or pressed the button twice
-        silent = await outages(visit)
-        return shown(visit, REVIEW, draft, conflict, await visit.read(lambda tx: _reviewed(tx, visit, draft, silent)))
-
-
-def _reviewed(tx: Tx, visit: PageRequest, draft: Draft, silent: Mapping[str, str]) -> dict[str, Any]:
-    resolved = delegations.propose(tx, visit.act, draft.proposal(), visit.console.terms, delegation_id=NOT_YET)
+def _seen(tx: Tx, visit: PageRequest, typed: Draft, silent: Mapping[str, str]) -> dict[str, Any]:
+    role, client = roles.find(tx, typed.role), clients.find(tx, typed.client)
+    draft = _selected(visit.sent, choices.chosen(tx, typed), role.actions if role else ())
+    offered = choices.actions(tx, visit.act, role, client) if role else None
+    suggested: tuple[str, ...] = ()
+    if offered and not draft.apis_are_own:
+        suggested = choices.suggested_api(tx, visit.act, offered, draft.actions)
+    if not draft.apis_are_own:
+        draft = replace(draft, audiences=suggested)
+    found = proposed(tx, visit, draft, silent)
     return {
-        "resolved": resolved,
-        "client_status": status_of(tx, resolved.client, visit.act.now, silent),
-        "held": steps.held_already(tx, visit.act, resolved.delegation),
-        "foreseen": foreseen_draft(tx, visit, resolved),
+        "draft": draft,
+        "role": role,
+        "client": client,
+        "client_status": status_of(tx, client, visit.act.now, silent) if client else None,
+        "offered": offered,
+        "suggested": suggested,
+        "audiences": choices.audiences(tx, visit.act, draft.audiences, draft.actions),
+        "proposed": found if isinstance(found, ProposedDelegation) else None,
+        "missing": found if isinstance(found, Failure) else None,
+        "terms": visit.console.terms,
+        "silent": silent,
     }
+
+
+def _selected(form: Form, draft: Draft, actions: tuple[str, ...]) -> Draft:
+    """Return the draft after the buttons "Select All" and "Select none", which work without a script."""
+    pressed = form.text("select")
+    return replace(draft, actions=actions if pressed == "all" else (), whole=pressed == "all") if pressed else draft

@@ -1,4 +1,4 @@
-"""A trust delegation that is not created yet: the four steps, the chosen values and the first problem."""
+"""A trust delegation that is not created yet: the chosen values and the first problem."""
 
 from __future__ import annotations
 
@@ -13,93 +13,58 @@ from authsec_server.console.forms import Form, typed_instant, typed_seconds
 from authsec_server.db import Tx
 from authsec_server.delegations import service as delegations
 from authsec_server.delegations.model import DESCRIBED, Proposal, TargetType, Terms
-from authsec_server.failures import Invalid
+from authsec_server.failures import Conflict, Failure, Invalid
 from authsec_server.principal import Act
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DraftStep:
-    """One of the four steps: its path under `/console`, and its form fields."""
-
-    key: str
-    title: str
-    path: str
-    fields: tuple[str, ...]
-
-    @property
-    def number(self) -> int:
-        """Return the step's position. The first step has position 1."""
-        return STEPS.index(self) + 1
-
-
-CONTEXT = DraftStep(
-    key="context", title="Define context", path="/delegations/new", fields=("role", "target_type", "client")
-)
-ACTIONS = DraftStep(key="actions", title="Assign permissions", path="/delegations/new/actions", fields=("actions",))
-DURATION = DraftStep(
-    key="duration",
-    title="Set duration",
-    path="/delegations/new/duration",
-    fields=("amount", "unit", "ends_at", "audiences", "excluded_proofs", *DESCRIBED),
-)
-REVIEW = DraftStep(key="review", title="Review", path="/delegations/new/review", fields=())
-STEPS = (CONTEXT, ACTIONS, DURATION, REVIEW)
+PAGE = "/console/delegations/new"
 ALL = "all"
 """In a URL, this value means all actions of the role, because many proxies refuse a URL with 200 names. No action
 has this form."""
+_SENT = (
+    *("role", "target_type", "client", "actions", "amount", "unit", "ends_at", "audiences", "excluded_proofs"),
+    *DESCRIBED,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Draft:
     """The chosen values as typed, not yet checked. The defaults are the form's initial values.
 
-    `whole` is true if all actions of the role are chosen.
+    `lacking` are chosen actions that the chosen role does not have, or all chosen actions if no role is chosen.
+    `whole` is true if all actions of the role are chosen. `apis_are_own` is true if the person has chosen the
+    audiences; otherwise the page suggests them.
     """
 
     role: str = ""
     target_type: str = TargetType.AUTOGEN
     client: str = ""
     actions: tuple[str, ...] = ()
+    lacking: tuple[str, ...] = ()
     amount: str = "1"
     unit: str = "hours"
     ends_at: str = ""
     audiences: tuple[str, ...] = ()
+    apis_are_own: bool = False
     excluded_proofs: tuple[str, ...] = ()
     described: Mapping[str, str] = field(default_factory=lambda: dict.fromkeys(DESCRIBED, ""), hash=False)
     whole: bool = False
 
-    def pairs(self, leaving: DraftStep | None = None) -> list[tuple[str, str]]:
-        """Return the fields that differ from the defaults, as a form sends them.
-
-        The fields of the step `leaving` are left out.
-        """
-        found = []
-        for step in STEPS:
-            for name in step.fields if step is not leaving else ():
-                value = self._value(name)
-                if value != OFFERED._value(name):
-                    found += [(name, each) for each in ((value,) if isinstance(value, str) else value)]
-        return found
+    def address(self, **besides: str) -> str:
+        """Return the address of the page with the values that differ from the defaults, and `besides`, in its query."""
+        brief = replace(self, actions=(ALL,) if self.whole else self.actions)
+        brief = brief if self.apis_are_own else replace(brief, audiences=())
+        pairs = []
+        for name in _SENT:
+            value = brief._value(name)
+            if value != OFFERED._value(name):
+                pairs += [(name, each) for each in ((value,) if isinstance(value, str) else value)]
+        own = [("apis_are_own", "1")] if self.apis_are_own and not self.audiences else []
+        query = urlencode([*pairs, *own, *((name, value) for name, value in besides.items() if value)])
+        return f"{PAGE}?{query}" if query else PAGE
 
     def _value(self, name: str) -> str | tuple[str, ...]:
         value: str | tuple[str, ...] = self.described[name] if name in DESCRIBED else getattr(self, name)
         return value
-
-    def at(self, step: DraftStep, **besides: str) -> str:
-        """Return the path of the step, with the chosen values and `besides` in its query.
-
-        With `check="1"`, the step shows its problem.
-        """
-        brief = replace(self, actions=(ALL,)) if self.whole else self
-        query = urlencode(brief.pairs() + [(name, value) for name, value in besides.items() if value])
-        return f"/console{step.path}?{query}" if query else f"/console{step.path}"
-
-    def until(self, step: DraftStep) -> Draft:
-        """Return a draft with the values of this step and all earlier steps. The other fields have their defaults."""
-        later = {name for each in STEPS[step.number :] for name in each.fields}
-        offered: dict[str, Any] = {name: getattr(OFFERED, name) for name in later - DESCRIBED.keys()}
-        described = {name: "" if name in later else text for name, text in self.described.items()}
-        return replace(self, **offered, described=described)
 
     def values(self) -> dict[str, Any]:
         """Return the unverified values of the fields that both creating and editing a delegation have.
@@ -126,10 +91,11 @@ OFFERED = Draft()
 
 
 def typed_draft(form: Form) -> Draft:
-    """Read the draft from the query or the form of a step.
+    """Read the draft from the query or the form of the page.
 
     Raises `Invalid` if a field that can have only one value is sent twice.
     """
+    audiences, suggested = _several(form, "audiences"), _several(form, "suggested_api")
     return Draft(
         role=form.text("role"),
         target_type=form.text("target_type", OFFERED.target_type),
@@ -138,7 +104,8 @@ def typed_draft(form: Form) -> Draft:
         amount=form.text("amount", OFFERED.amount),
         unit=form.text("unit", OFFERED.unit),
         ends_at=form.text("ends_at"),
-        audiences=_several(form, "audiences"),
+        audiences=audiences,
+        apis_are_own=form.ticked("apis_are_own") or audiences != suggested,
         excluded_proofs=_several(form, "excluded_proofs"),
         described={name: form.text(name) for name in DESCRIBED},
     )
@@ -152,29 +119,21 @@ NOT_YET = "(set when the delegation is created)"
 """A placeholder for the delegation's id."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DraftFault:
-    """A problem, and the step that has the wrong field."""
-
-    step: DraftStep
-    problem: Invalid
-
-
-def fault(tx: Tx, act: Act, draft: Draft, terms: Terms) -> DraftFault | None:
-    """Return the first problem, in the order of the steps, or None if the delegation can be created."""
+def fault(tx: Tx, act: Act, draft: Draft, terms: Terms) -> Failure | None:
+    """Return the first problem, in the order of the page, or None if the delegation can be created."""
     try:
-        # First with the values of one step, then of two, and so on. A malformed duration must not hide an unknown role.
+        # First with the values of one section, then of two. A malformed duration must not hide an unknown role.
         for proposal in _growing(draft):
             _propose(tx, act, proposal, terms)
-    except Invalid as problem:
-        return DraftFault(step=next(step for step in STEPS if problem.field in step.fields), problem=problem)
+    except (Invalid, Conflict) as problem:
+        return problem
     return None
 
 
 def client_fault(tx: Tx, draft: Draft) -> Invalid | None:
     """Return the problem of the chosen client, or None.
 
-    The wizard checks the client before it creates the role that the administrator typed in.
+    The page checks the client before it creates the role that the administrator typed in.
     """
     if not draft.client:
         return _no_client()
@@ -186,12 +145,13 @@ def _growing(draft: Draft) -> Iterator[Proposal]:
         raise Invalid("role", "No role is chosen.", "Choose a role, or create one here.")
     if not draft.client:
         raise _no_client()
-    yield replace(draft.until(CONTEXT).proposal(), all_actions=True)
+    context = Draft(role=draft.role, target_type=draft.target_type, client=draft.client)
+    yield replace(context.proposal(), all_actions=True)
     if not draft.actions:
         raise Invalid(
             "actions", "No action is chosen, so the delegation would grant nothing.", "Choose at least one action."
         )
-    yield draft.until(ACTIONS).proposal()
+    yield replace(context, actions=draft.actions).proposal()
     yield draft.proposal()
 
 

@@ -8,7 +8,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute
 
 from authsec_server.clients.model import ProofKind
-from authsec_server.console.delegations import steps
+from authsec_server.console.delegations import choices
 from authsec_server.console.delegations.draft import Draft, reworded, typed_draft
 from authsec_server.console.forms import amount_and_unit, shown_instant, units_offered
 from authsec_server.console.site import Console, PageRequest
@@ -92,13 +92,13 @@ async def _form(visit: PageRequest, draft: Draft, problem: Failure | None = None
     def look(tx: Tx) -> dict[str, Any]:
         resolved = _stored(tx, visit)
         delegation = resolved.delegation
-        offered = steps.actions(tx, visit.act, delegation.role_id, delegation.client_id, besides=delegation.actions)
+        offered = choices.actions(tx, visit.act, resolved.role, resolved.client, besides=delegation.actions)
         pressed = visit.form.text("select")
         return {
             "resolved": resolved,
             "offered": offered,
             "ticked": {"all": offered.role.actions, "none": ()}.get(pressed, draft.actions),
-            "audiences": steps.audiences(tx, visit.act, (*delegation.audiences, *draft.audiences), draft.actions),
+            "audiences": choices.audiences(tx, visit.act, (*delegation.audiences, *draft.audiences), draft.actions),
             "revision": visit.revision_of(delegation, problem),
             "known": _known(tx, visit, draft, delegation) if isinstance(problem, Outdated) else {},
         }

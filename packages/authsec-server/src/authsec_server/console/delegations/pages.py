@@ -22,8 +22,8 @@ from authsec_server.clients import service as clients
 from authsec_server.clients.model import Client
 from authsec_server.console.client_status import status_of, statuses_of
 from authsec_server.console.confirm import Confirmation, Question, once, redirect_to
+from authsec_server.console.delegations.choices import USED_WITHIN
 from authsec_server.console.delegations.draft import NOT_YET
-from authsec_server.console.delegations.steps import USED_WITHIN
 from authsec_server.console.forms import Form
 from authsec_server.console.issuers.unavailable import outages
 from authsec_server.console.site import Console, PageRequest

@@ -1,22 +1,152 @@
-// Convenience in the steps of a trust delegation: "Select All" works without another page, the Enter key presses the right
-// button, and "1 Hour" becomes "2 Hours".
+// Convenience for a new or edited trust delegation: a search for clients, a filter of actions, "Select All" without
+// another page, and a review that follows the form. Without this script, buttons send the form.
 
-for (const button of document.querySelectorAll("button[data-select]")) {
-  button.addEventListener("click", (event) => {
-    event.preventDefault();
-    for (const box of document.querySelectorAll(`input[type=checkbox][name="${button.dataset.select}"]`)) box.checked = button.value === "all";
+import { combobox } from "./combobox.js";
+
+const DELAY = 200;
+const form = document.querySelector("form[data-parts]");
+
+for (const select of document.querySelectorAll("select[data-suggestions]")) searchable(select);
+
+document.addEventListener("click", (event) => {
+  const button = event.target.closest("button[data-select]");
+  if (!button) return;
+  event.preventDefault();
+  for (const box of boxes(button.dataset.select)) if (!box.closest("li").hidden) box.checked = button.value === "all";
+  count(button.dataset.select);
+  later();
+});
+
+document.addEventListener("input", (event) => {
+  const field = event.target;
+  if (field.dataset.filter) filter(field);
+  if (field.id !== "field-amount") return;
+  for (const unit of document.querySelectorAll("#field-unit option")) unit.textContent = field.value === "1" ? unit.dataset.one : unit.dataset.many;
+});
+document.addEventListener("change", (event) => {
+  if (event.target.type === "checkbox") count(event.target.name);
+});
+
+document.addEventListener("keydown", (event) => {
+  if (event.key !== "Enter" || !event.target.dataset) return;
+  const { enter, filter } = event.target.dataset;
+  if (!enter && !filter) return;
+  event.preventDefault();
+  if (enter) document.getElementById(enter)?.click();
+});
+
+function boxes(name) {
+  return [...document.querySelectorAll(`input[type=checkbox][name="${name}"]`)];
+}
+
+function count(name) {
+  const place = document.querySelector(`[data-ticked="${name}"]`);
+  const all = boxes(name);
+  if (place) place.textContent = `${all.filter((box) => box.checked).length} of ${all.length} selected`;
+}
+
+function filter(field) {
+  const words = field.value.toLowerCase().split(/\s+/);
+  for (const box of boxes(field.dataset.filter)) {
+    const row = box.closest("li");
+    row.hidden = !words.every((word) => row.textContent.toLowerCase().includes(word));
+  }
+}
+
+// The select keeps the value, so the form is the same with and without this script.
+function searchable(select) {
+  const input = document.createElement("input");
+  const name = () => select.selectedOptions[0]?.dataset.name ?? "";
+  for (const each of ["aria-describedby", "aria-invalid"]) if (select.hasAttribute(each)) input.setAttribute(each, select.getAttribute(each));
+  input.required = select.required;
+  input.type = "text";
+  input.id = select.id;
+  input.value = name();
+  input.placeholder = "Search by name or Client ID";
+  select.required = false;
+  select.id += "-value";
+  select.hidden = true;
+  select.before(input);
+  const take = (value) => {
+    select.value = value;
+    input.value = name();
+    input.setCustomValidity("");
+    select.dispatchEvent(new Event("change", { bubbles: true }));
+  };
+  combobox(input, {
+    label: "Clients",
+    nothing: "No client matches. Search for another part of its name, or the start of its Client ID.",
+    ask: async (text) => (await fetch(`${select.dataset.suggestions}?q=${encodeURIComponent(text)}`)).json(),
+    choose: (option) => {
+      const { value, name, kind } = option.dataset;
+      if (![...select.options].some((each) => each.value === value)) {
+        const added = new Option(name, value);
+        added.dataset.name = name;
+        select.add(added);
+      }
+      fitTargetType(kind);
+      take(value);
+    },
+    leave: () => {
+      if (input.value === name()) return;
+      if (!input.value) take("");
+      else if (select.value) input.value = name();
+      else input.setCustomValidity("Choose a client from the list.");
+    },
   });
 }
 
-const amount = document.querySelector("#field-amount");
-amount?.addEventListener("input", () => {
-  for (const unit of document.querySelectorAll("#field-unit option")) unit.textContent = amount.value === "1" ? unit.dataset.one : unit.dataset.many;
-});
+// An MCP server is the target type of a client that is one, and of no other.
+function fitTargetType(kind) {
+  const type = document.querySelector("#field-target_type");
+  const mcp = [...type.options].find((option) => option.value === "MCP server");
+  if ((kind === "mcp_server") !== mcp.selected) type.value = kind === "mcp_server" ? mcp.value : type.options[0].value;
+}
 
-for (const field of document.querySelectorAll("input[data-enter]")) {
-  field.addEventListener("keydown", (event) => {
-    if (event.key !== "Enter") return;
-    event.preventDefault();
-    document.getElementById(field.dataset.enter)?.click();
+// The parts of the page follow the form. An answer waits while the pointer is down. Otherwise, the answer could move the
+// pressed button, and the click is lost.
+let released = Promise.resolve();
+document.addEventListener("pointerdown", () => {
+  released = new Promise((resolve) => {
+    for (const end of ["pointerup", "pointercancel"]) document.addEventListener(end, () => setTimeout(resolve), { once: true });
   });
+});
+let timer = 0;
+let asked = 0;
+form?.addEventListener("input", (event) => { if (event.target.name) later(); });
+form?.addEventListener("change", (event) => { if (event.target.name) later(); });
+if (form && [...form.elements].some(isChanged)) later(); // a browser that goes back fills in what was typed before
+
+function isChanged(field) {
+  if (!field.name || field.type === "submit") return false;
+  if (field.type === "select-one") return field.selectedIndex > 0 && !field.selectedOptions[0].defaultSelected;
+  return field.type === "checkbox" ? field.checked !== field.defaultChecked : field.value !== field.defaultValue;
+}
+
+function later() {
+  clearTimeout(timer);
+  if (form) timer = setTimeout(follow, DELAY);
+}
+
+async function follow() {
+  const number = ++asked;
+  const answer = await fetch(form.dataset.parts, { method: "POST", body: new URLSearchParams(new FormData(form)) }).catch(() => null);
+  if (!answer?.ok || number !== asked) return; // the server checks the sent form again
+  const fresh = await answer.json().catch(() => null); // who is no longer signed in gets a page
+  await released;
+  if (!fresh || number !== asked) return;
+  for (const [name, html] of Object.entries(fresh)) renew(document.querySelector(`[data-part="${name}"]`), html);
+}
+
+// A part with the same key has the same choices, perhaps with other ticks: it stays.
+function renew(old, html) {
+  if (!old) return;
+  const part = new DOMParser().parseFromString(html, "text/html").body.firstElementChild; // the server has escaped it
+  if ("key" in old.dataset && old.dataset.key === part.dataset.key) return;
+  if (old.isEqualNode(part)) return;
+  const focused = old.contains(document.activeElement) ? document.activeElement.id : "";
+  const open = [...old.querySelectorAll("details")].map((each) => each.open);
+  old.replaceWith(part);
+  part.querySelectorAll("details").forEach((each, index) => { if (open[index]) each.open = true; });
+  if (focused) document.getElementById(focused)?.focus();
 }

@@ -1,0 +1,101 @@
+// A text field with suggestions (the ARIA pattern "combobox with list autocomplete"). The caller loads the options as
+// `li` elements, and handles a choice.
+
+const DELAY = 150;
+
+// `ask(text)` returns a promise of `{ options, more }`: the escaped HTML of the options, and whether there are others.
+// `choose(option)` gets the chosen element. `leave()` runs when the field loses the focus.
+export function combobox(input, { label, ask, choose, leave = () => {}, nothing = "Nothing matches." }) {
+  const popup = document.createElement("div");
+  const list = document.createElement("ul");
+  const none = document.createElement("p");
+  const status = document.createElement("p");
+  popup.className = "suggestions";
+  popup.hidden = true;
+  list.id = `${input.id}-list`;
+  list.setAttribute("role", "listbox");
+  list.setAttribute("aria-label", label);
+  none.className = "soft";
+  status.className = "hidden";
+  status.setAttribute("role", "status");
+  popup.append(list, none);
+  const place = document.createElement("div");
+  place.className = "combobox";
+  input.replaceWith(place);
+  place.append(input, popup, status);
+  for (const [name, value] of Object.entries({ role: "combobox", autocomplete: "off", "aria-autocomplete": "list", "aria-expanded": "false", "aria-controls": list.id })) input.setAttribute(name, value);
+
+  let timer = 0;
+  let asked = 0;
+  let active = -1;
+
+  input.addEventListener("input", () => {
+    clearTimeout(timer);
+    timer = setTimeout(() => open(input.value.trim()), DELAY);
+  });
+  input.addEventListener("click", () => {
+    if (popup.hidden) open("");
+    input.select();
+  });
+  input.addEventListener("blur", () => {
+    close();
+    leave();
+  });
+  input.addEventListener("keydown", (event) => {
+    if (event.key === "ArrowDown" || event.key === "ArrowUp") {
+      event.preventDefault();
+      if (popup.hidden) open("");
+      else mark(active + (event.key === "ArrowDown" ? 1 : -1));
+    } else if (event.key === "Enter") {
+      event.preventDefault(); // the Enter key chooses; it never sends the form
+      const option = list.children[active];
+      if (!popup.hidden && option) pick(option);
+    } else if (event.key === "Escape" && !popup.hidden) {
+      event.preventDefault();
+      close();
+    }
+  });
+  popup.addEventListener("mousedown", (event) => {
+    event.preventDefault(); // keeps the focus in the field
+    const option = event.target.closest("[role=option]");
+    if (option) pick(option);
+  });
+
+  async function open(text) {
+    const number = ++asked;
+    const answer = await ask(text).catch(() => null);
+    if (!answer || number !== asked || document.activeElement !== input) return;
+    list.innerHTML = answer.options; // the server has escaped it
+    [...list.children].forEach((option, index) => { option.id = `${list.id}-${index}`; });
+    const found = list.children.length;
+    list.hidden = !found;
+    none.hidden = found > 0 && !answer.more;
+    none.textContent = found ? "Type to find others." : nothing;
+    status.textContent = found ? `${found}${answer.more ? " or more" : ""} found` : nothing;
+    popup.hidden = false;
+    input.setAttribute("aria-expanded", String(found > 0));
+    mark(0);
+  }
+
+  function mark(index) {
+    const options = [...list.children];
+    active = options.length ? (index + options.length) % options.length : -1;
+    options.forEach((option, at) => option.setAttribute("aria-selected", String(at === active)));
+    if (active < 0) input.removeAttribute("aria-activedescendant");
+    else input.setAttribute("aria-activedescendant", options[active].id);
+    options[active]?.scrollIntoView({ block: "nearest" });
+  }
+
+  function pick(option) {
+    choose(option);
+    close();
+  }
+
+  function close() {
+    clearTimeout(timer);
+    asked += 1;
+    popup.hidden = true;
+    input.setAttribute("aria-expanded", "false");
+    input.removeAttribute("aria-activedescendant");
+  }
+}
