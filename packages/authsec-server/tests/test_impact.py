@@ -157,4 +157,4 @@ def test_without_script_another_row_shows_it_as_well(door: TestClient) -> None:
 def test_a_disabled_trusted_issuer_is_said_to_be_disabled(door: TestClient) -> None:
     door.post(f"{API}/issuers/{register(door, kubernetes(), 'Production')}/disable")
     assert "The trusted issuer of this proof is disabled" in typing(door, TYPED[0])["outlook"]
-    assert "Trusted issuer disabled" in send(door, TYPED[0]).follow().text
+    assert "The trusted issuer Production is disabled, so it proves nothing." in send(door, TYPED[0]).follow().text

@@ -22,7 +22,7 @@ from authsec_server.clients.enrolment import DEFAULT_HOURS, Enrolment, NewEnrolm
 from authsec_server.clients.k8s_manifest import IMAGE, manifest, names_image, unreachable
 from authsec_server.clients.model import Client, ProofKind
 from authsec_server.console.client_status import ClientStatus, status_of
-from authsec_server.console.clients.detail import find_client, home
+from authsec_server.console.clients.detail import Ahead, ahead_of, find_client, home
 from authsec_server.console.issuers.unavailable import outages
 from authsec_server.console.site import PageRequest
 from authsec_server.db import Tx
@@ -243,12 +243,13 @@ class Pods:
 async def connect(visit: PageRequest) -> Response:
     """Show the Connect tab."""
     silent = await outages(visit)
-    client, status, connection, codes, pods = await visit.read(lambda tx: _connection(tx, visit, silent))
+    client, status, ahead, connection, codes, pods = await visit.read(lambda tx: _connection(tx, visit, silent))
     return visit.render(
         "clients/connect.html",
         title=client.name,
         client=client,
         client_status=status,
+        ahead=ahead,
         connection=connection,
         pods=pods,
         key_file=KEY_FILE,
@@ -261,7 +262,7 @@ async def connect(visit: PageRequest) -> Response:
 
 def _connection(
     tx: Tx, visit: PageRequest, silent: Mapping[str, str]
-) -> tuple[Client, ClientStatus, Connection, list[Enrolment], Pods | None]:
+) -> tuple[Client, ClientStatus, Ahead, Connection, list[Enrolment], Pods | None]:
     client = find_client(tx, visit)
     status = status_of(tx, client, visit.act.now, silent)
     codes = enrolment_service.open_of(tx, visit.act, client.id)
@@ -275,7 +276,7 @@ def _connection(
         audience=audience,
         resource=resource,
     )
-    return client, status, connection, codes, _pods(tx, visit, client)
+    return client, status, ahead_of(tx, visit, client, status), connection, codes, _pods(tx, visit, client)
 
 
 def _pods(tx: Tx, visit: PageRequest, client: Client) -> Pods | None:

@@ -1,14 +1,16 @@
-"""The proofs of a client: the fields of a proof with feedback on each selector; add, remove, rotate a secret."""
+"""The proofs of a client: the fields of a proof with feedback on each selector; add, bind, remove, rotate a secret."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import timedelta
 from typing import Any
 
 from starlette.responses import JSONResponse, Response
 
+from authsec_server.clients import bindings
+from authsec_server.clients import service as clients
 from authsec_server.clients.binding_matching import FITTING, fits
 from authsec_server.clients.held_proofs import add_proof, remove_proof, rotate_secret
 from authsec_server.clients.model import OVERLAP, Client, NewProof, Platform, parse_platform
@@ -17,7 +19,7 @@ from authsec_server.clients.selector_keys import SelectorKey
 from authsec_server.clients.selectors import KEYS
 from authsec_server.console import guard
 from authsec_server.console.clients.connect import KEY_FILE, KEYGEN, SECRET_FILE, SECRET_VARIABLE
-from authsec_server.console.clients.detail import find_client, held, home, trail
+from authsec_server.console.clients.detail import find_client, held, home, overview, trail
 from authsec_server.console.clients.forms import (
     EXAMPLES,
     Feedback,
@@ -27,6 +29,7 @@ from authsec_server.console.clients.forms import (
     feedback_on,
     typed_proof,
 )
+from authsec_server.console.clients.next_step import narrowed
 from authsec_server.console.confirm import Confirmation, Question, once, redirect_to
 from authsec_server.console.forms import typed_instant
 from authsec_server.console.issuers.unavailable import unavailable_among
@@ -40,8 +43,34 @@ from authsec_server.principal import Act
 
 
 async def blank(visit: PageRequest) -> Response:
-    """Show the empty form."""
-    return await _form(visit, TypedProof(), "")
+    """Show the form: empty, with the platform in the query, or without the pod look-ups of the proof in the query."""
+    client = await visit.read(lambda tx: find_client(tx, visit))
+    platform, empty = visit.query.text("platform"), TypedProof()
+    if rows := narrowed(client, visit.query.text("without_lookup")):
+        platform, empty = Platform.KUBERNETES, replace(empty, rows={**empty.rows, Platform.KUBERNETES: rows})
+    return await _form(visit, replace(empty, platform=platform if platform in set(Platform) else ""), "")
+
+
+async def bind(visit: PageRequest) -> Response:
+    """Bind the proof to the trusted issuer in the form."""
+    asked, proof_id, domain = visit.named("client"), visit.named("proof"), visit.console.settings.trust_domain
+
+    def work(tx: Tx, act: Act) -> Client:
+        client = clients.get(tx, act, asked)
+        if proof_id not in {proof.id for proof in client.proofs}:
+            raise _no_proof(client)
+        bindings.bind(tx, act, visit.form.text("trusted_issuer"), [proof_id], trust_domain=domain)
+        return client
+
+    try:
+        client = await visit.change(work)
+    except (Invalid, Conflict) as problem:
+        return await overview(visit, problem)
+    return visit.redirect(home(client), done="proof_bound")
+
+
+def _no_proof(client: Client) -> NotFound:
+    return NotFound(f"{client.name} does not have this proof.", "See the client's page for its current proofs.")
 
 
 async def add(visit: PageRequest) -> Response:
@@ -97,7 +126,7 @@ def _look_at_removal(tx: Tx, visit: PageRequest) -> Question:
                     "caution": removal_caution(client, each.proof, visit.act.now),
                 },
             )
-    raise NotFound(f"{client.name} does not have this proof.", "See the client's page for its current proofs.")
+    raise _no_proof(client)
 
 
 REMOVE = Confirmation(
