@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import ssl
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from html import unescape
@@ -76,6 +77,23 @@ class Admin:
         )[0]
         (self.folder / file).write_text(self.cluster.token(namespace, account))
 
+    def does_what_is_left(self, printed: str) -> None:
+        """The two steps that `authsec issuers add` prints for a cluster with look-ups."""
+        documents, _, after = printed.partition("Then write a token")
+        self.permits("apiVersion" + documents.partition("apiVersion")[2])
+        self.writes_token(after)
+
+    def fills_in(self, line: str) -> str:
+        """The line with what `kubectl` shows, without a kubeconfig that AuthSec reads."""
+        ca, keys = self.folder / "ca.pem", self.folder / "jwks.json"
+        ca.write_bytes(self.cluster.authority)
+        trust = ssl.create_default_context(cadata=self.cluster.authority.decode())
+        token = {"Authorization": f"Bearer {self.cluster.token('production', FOUR['k8s:sa'])}"}
+        with httpx2.Client(base_url=self.cluster.url, verify=trust, trust_env=False, headers=token) as client:
+            keys.write_text(client.get("/openid/v1/jwks").text)
+        shown = {"ISSUER": f"{self.cluster.issuer} --jwks {keys}", "SERVER": self.cluster.url, "ca.pem": str(ca)}
+        return " ".join(shown.get(word, word) for word in line.split(" "))
+
     def checks_again(self) -> Page:
         self.page = self.page.form(self.home).send()
         return self.page
@@ -130,10 +148,7 @@ def admin_at(cluster: Cluster, serving: Any, tmp_path: Path) -> Iterator[Callabl
 def test_one_command_connects_the_cluster_and_one_button_uses_it(admin_at: Callable[..., Admin]) -> None:
     admin = admin_at("credentials")
     assert "No trusted issuer can prove these selectors yet." in admin.page.text
-    printed = admin.run(admin.command("uv run authsec issuers add kubernetes"))
-    documents, _, after = printed.partition("Then write a token")
-    admin.permits("apiVersion" + documents.partition("apiVersion")[2])
-    admin.writes_token(after)
+    admin.does_what_is_left(admin.run(admin.command("uv run authsec issuers add kubernetes")))
     assert admin.checks_again().text.count("Production can prove these selectors.") == 1
     assert "The proof is bound to the trusted issuer." in admin.presses(admin.bind).text
     assert "Next: create a trust delegation" in admin.page.text
@@ -169,6 +184,30 @@ def test_a_cluster_without_look_ups_gets_them_by_the_three_lines_of_the_page(adm
     admin.permits(admin.run(permit.removesuffix(" | kubectl apply -f -")))
     admin.writes_token(write)
     admin.run(turn_on)
+    admin.checks_again()
+    admin.presses(admin.bind)
+    admin.delegates()
+    assert admin.pod_gets_token() == set(FOUR)
+
+
+def test_a_kubeconfig_with_a_sign_in_program_is_not_needed(admin_at: Callable[..., Admin]) -> None:
+    admin = admin_at("credentials")
+    add = admin.command("kubectl get --raw").splitlines()[-1]
+    admin.does_what_is_left(admin.run(admin.fills_in(add)))
+    admin.checks_again()
+    admin.presses(admin.bind)
+    admin.delegates()
+    assert admin.pod_gets_token() == set(FOUR)
+
+
+def test_look_ups_are_turned_on_without_a_kubeconfig(admin_at: Callable[..., Admin]) -> None:
+    admin = admin_at("credentials")
+    admin.its.cli("issuers", "add", "kubernetes", "Production", "--from-kubeconfig")
+    admin.checks_again()
+    permit, write, _ = admin.command("uv run authsec issuers rbac").splitlines()
+    admin.permits(admin.run(permit.removesuffix(" | kubectl apply -f -")))
+    admin.writes_token(write)
+    admin.run(admin.fills_in(admin.command("kubectl config view").splitlines()[-1]))
     admin.checks_again()
     admin.presses(admin.bind)
     admin.delegates()

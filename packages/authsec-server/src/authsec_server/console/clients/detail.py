@@ -117,8 +117,7 @@ class Ahead:
 
     progress: ClientProgress
     may_look_up: bool
-    commands: IssuerCommands | None = None  # that register a trusted issuer
-    lookups: str = ""  # the commands that turn pod look-up on
+    commands: IssuerCommands | None = None  # that register a trusted issuer, or turn its pod look-up on
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -207,11 +206,11 @@ def ahead_of(
         act.now,
         trust_domain=domain,
     )
-    if found.proof is None or found.proof.way not in {Way.LOOK_UP, Way.REGISTER}:
-        return Ahead(progress=found, may_look_up=may)
-    if found.proof.way is Way.LOOK_UP:
-        return Ahead(progress=found, may_look_up=may, lookups=lookup_commands(found.proof.trusted_issuers[0].slug))
-    commands = issuer_commands(found.proof, trust_domain=domain, may_look_up=may)
+    commands = None
+    if found.proof and found.proof.way is Way.LOOK_UP:
+        commands = lookup_commands(found.proof.trusted_issuers[0].slug)
+    elif found.proof and found.proof.way is Way.REGISTER:
+        commands = issuer_commands(found.proof, trust_domain=domain, may_look_up=may)
     return Ahead(progress=found, may_look_up=may, commands=commands)
 
 

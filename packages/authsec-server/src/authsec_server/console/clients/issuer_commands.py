@@ -11,6 +11,8 @@ from authsec_server.issuers.claims import PRESETS
 
 _ADD = "uv run authsec issuers add"
 _LOOKUPS = "--token-review --pod-lookup --credentials"
+_SERVER = "--api-server SERVER --api-ca-file ca.pem"
+_SHOWS_SERVER = "kubectl config view --minify --raw   # shows SERVER and, in base64, the text of ca.pem\n"
 _ISSUERS = {
     "github": ("GitHub Actions", "https://token.actions.githubusercontent.com"),
     "gitlab": ("GitLab", "https://gitlab.com"),
@@ -24,8 +26,8 @@ _ISSUERS = {
 class IssuerCommands:
     """What to run to register the trusted issuer.
 
-    `public` is the way for a cluster with a public issuer, or with a kubeconfig that runs a sign-in program. Other
-    platforms have none.
+    `public` are the commands for a kubeconfig that runs a sign-in program, as for most clusters with a public issuer.
+    Other platforms have none.
     """
 
     first: str
@@ -52,25 +54,24 @@ def issuer_commands(step: ProofStep, *, trust_domain: str, may_look_up: bool) ->
     )
 
 
-def lookup_commands(slug: str) -> str:
+def lookup_commands(slug: str) -> IssuerCommands:
     """Return the commands that turn pod look-up on for a registered cluster."""
-    file = f"{slug}.token"
-    return (
+    edit, file = f"uv run authsec issuers edit {slug}", f"{slug}.token"
+    permit = (
         f"uv run authsec issuers rbac {slug} | kubectl apply -f -\n"
         "(umask 077; kubectl create token authsec-lookups --namespace authsec --duration 24h "
         f'> "$AUTHSEC_SERVER_CREDENTIALS_DIR/{file}")\n'
-        f"uv run authsec issuers edit {slug} --from-kubeconfig {_LOOKUPS} {file}"
+    )
+    return IssuerCommands(
+        first=f"{permit}{edit} --from-kubeconfig {_LOOKUPS} {file}",
+        public=f"{_SHOWS_SERVER}{edit} {_LOOKUPS} {file} {_SERVER}",
     )
 
 
 def _kubernetes(*, asked: bool) -> IssuerCommands:
     lookups = f" {_LOOKUPS} production.token" if asked else ""
-    server = " --api-server SERVER --api-ca-file ca.pem" if asked else ""
-    shows = (
-        "kubectl config view --minify --raw                      # shows SERVER and, in base64, ca.pem\n"
-        if asked
-        else ""
-    )
+    server = f" {_SERVER}" if asked else ""
+    shows = _SHOWS_SERVER if asked else ""
     return IssuerCommands(
         first=f'{_ADD} kubernetes "Production" --from-kubeconfig{lookups}',
         public="kubectl get --raw /.well-known/openid-configuration   # shows ISSUER\n"

@@ -85,7 +85,7 @@ class DelegationGap:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckedStep:
-    """One line of the checklist. `anchor` is the id of its card on the page.
+    """One line of the checklist. `anchor` is the id of its card on the page of the client.
 
     `state` is `done`, `weak` (done, but the client proves nothing), `next` or `open`.
     """
@@ -93,7 +93,7 @@ class CheckedStep:
     name: str
     state: str
     note: str
-    anchor: str
+    anchor: str = ""
     at: datetime | None = None
 
 
@@ -164,6 +164,15 @@ def progress(
         proof=proof_step(client, registered, now, trust_domain=trust_domain) if step is NextStep.PROOF else None,
         gaps=gaps if step is NextStep.DELEGATION else (),
     )
+
+
+UNREGISTERED = (
+    CheckedStep(name="Identity", state="next", note="Not registered"),
+    CheckedStep(name="Proof", state="open", note="Missing"),
+    CheckedStep(name="Delegation", state="open", note="None live"),
+    CheckedStep(name="First token", state="open", note="None yet"),
+)
+"""The checklist of an authority without clients."""
 
 
 def _step(client: Client, state: ClientState, last_token: datetime | None, now: datetime) -> NextStep:
