@@ -41,6 +41,7 @@ def routes(console: Console) -> list[BaseRoute]:
         console.page("/clients/{client}/test", request_preview.test),
         console.page("/clients/{client}/edit", pages.edit_form, post=pages.edit, least=operator),
         console.page("/clients/{client}/proofs/add", proofs.blank, post=proofs.add, least=operator),
+        console.page("/clients/{client}/check", post=proofs.check_issuers, least=Role.ADMIN),
         console.page("/clients/{client}/proofs/{proof}/bind", post=proofs.bind, least=operator),
         proofs.REMOVE.route(console),
         proofs.ROTATE.route(console),

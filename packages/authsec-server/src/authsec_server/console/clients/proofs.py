@@ -32,7 +32,7 @@ from authsec_server.console.clients.forms import (
 from authsec_server.console.clients.next_step import narrowed
 from authsec_server.console.confirm import Confirmation, Question, once, redirect_to
 from authsec_server.console.forms import typed_instant
-from authsec_server.console.issuers.unavailable import unavailable_among
+from authsec_server.console.issuers.unavailable import ask_now, unavailable_among
 from authsec_server.console.site import PageRequest
 from authsec_server.db import Tx
 from authsec_server.delegations import impact
@@ -52,21 +52,31 @@ async def blank(visit: PageRequest) -> Response:
 
 
 async def bind(visit: PageRequest) -> Response:
-    """Bind the proof to the trusted issuer in the form."""
+    """Bind the proof to the trusted issuer in the form. For an admin, ask the trusted issuer whether it answers."""
     asked, proof_id, domain = visit.named("client"), visit.named("proof"), visit.console.settings.trust_domain
 
-    def work(tx: Tx, act: Act) -> Client:
+    def work(tx: Tx, act: Act) -> tuple[Client, TrustedIssuer]:
         client = clients.get(tx, act, asked)
         if proof_id not in {proof.id for proof in client.proofs}:
             raise _no_proof(client)
         bindings.bind(tx, act, visit.form.text("trusted_issuer"), [proof_id], trust_domain=domain)
-        return client
+        return client, issuers.get(tx, act, visit.form.text("trusted_issuer"))
 
     try:
-        client = await visit.change(work)
+        client, trusted_issuer = await visit.change(work)
     except (Invalid, Conflict) as problem:
         return await overview(visit, problem)
+    if visit.may("admin"):
+        await ask_now(visit, [trusted_issuer])
     return visit.redirect(home(client), done="proof_bound")
+
+
+async def check_issuers(visit: PageRequest) -> Response:
+    """Ask the client's unavailable trusted issuers again. The client's page shows the result."""
+    client = await visit.read(lambda tx: find_client(tx, visit))
+    silent = await unavailable_among(visit, client.trusted_issuer_ids)
+    await ask_now(visit, [each.trusted_issuer for each in silent.values()])
+    return visit.redirect(home(client))
 
 
 def _no_proof(client: Client) -> NotFound:
