@@ -252,7 +252,7 @@ def _way(proof: Proof, registered: Collection[TrustedIssuer], trust_domain: str)
     able = [each for each in fitting if proves(platform, proof.selectors, each, trust_domain)]
     enabled = [each for each in able if each.enabled]
     chosen: dict[Way, Sequence[TrustedIssuer]] = {
-        Way.BIND: () if bound else enabled,
+        Way.BIND: enabled,
         Way.ENABLE: [each for each in bound or able if not each.enabled],
         Way.LOOK_UP: [each for each in fitting if _needs_lookup(proof, each)],
         Way.EDIT: fitting or bound,
