@@ -329,18 +329,18 @@ def test_the_story_of_a_refusal_says_what_was_asked_and_what_would_help(opened: 
     assert its["Allowed request"] == "scope=customers:read"
 
 
-def test_the_story_of_a_client_that_cannot_prove_itself_leads_to_a_proof(opened: House, door: TestClient) -> None:
+def test_the_story_of_a_client_that_cannot_prove_itself_leads_to_the_next_step(opened: House, door: TestClient) -> None:
     selectors = [{"key": "k8s:ns", "value": "production"}]
     client = make(door, "clients", name="Pod", platform="kubernetes", selectors=selectors)["client_id"]
     assert ask(door, client).json()["reason"] == "attestation_required"
     path = f"{TRAIL}/{number_of(opened, EventKind.TOKEN_REFUSED)}"
     page = get(door, path)
     assert "The agent has no proof that this authority can check" in page.text
-    assert page.links["Add a proof"] == f"/console/clients/{client}/proofs/add"
+    assert page.links["Next step"] == f"/console/clients/{client}#next"
     assert get(door, "/console/clients/pod/delete").form().send().status == 303
     page = get(door, path)
     assert "since deleted" in page.text
-    assert {"Pod", "Add a proof"}.isdisjoint(page.links)
+    assert {"Pod", "Next step"}.isdisjoint(page.links)
 
 
 def test_two_clients_of_one_name_are_told_apart(opened: House, door: TestClient) -> None:

@@ -91,7 +91,7 @@ def test_the_walk_through_finds_its_words_and_its_client_id(door: TestClient) ->
 def test_without_a_trusted_issuer_it_succeeds_and_says_what_is_missing(door: TestClient) -> None:
     page = fill(door, name="Pod", platform="kubernetes", **rows("kubernetes", {"k8s:ns": "production"})).follow()
     assert "Can't authenticate" in page.text
-    assert "This proof has no trusted issuer yet." in page.text
+    assert "No trusted issuer can prove these selectors yet." in page.text
     assert "Can't authenticate" in get(door, LIST).text
 
 

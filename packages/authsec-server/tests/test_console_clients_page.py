@@ -95,12 +95,13 @@ def test_effective_actions_are_traced_to_role_and_delegation(door: TestClient, o
     assert "15 minutes" in page.text
     assert page.links[second["id"][:8]] == f"/console/delegations/{second['id']}"
     assert page.links["Role of Open"].startswith("/console/roles/")
+    assert "Role of Open → https://crm.example.com · 15 minutes · no end date · 1 action" in page.text
     assert '<span class="badge warn" title="The shared default' in page.html
     door.post(f"{API}/delegations/{second['id']}/disable")
     page = get(door, f"{LIST}/{client_id}")
     assert "1 trust delegation that grants nothing now" in page.text
     door.post(f"{API}/clients/{client_id}/disable")
-    assert "The client is disabled. Once enabled, it could do this:" in get(door, f"{LIST}/{client_id}").text
+    assert "Once the client is enabled, it may do this:" in get(door, f"{LIST}/{client_id}").text
 
 
 def test_who_has_no_delegation_is_led_to_one(door: TestClient) -> None:
@@ -177,8 +178,9 @@ def test_who_cannot_prove_itself_is_told_at_connect(door: TestClient) -> None:
     selectors = [{"key": "k8s:ns", "value": "production"}]
     make(door, "clients", name="Pod", platform="kubernetes", selectors=selectors)
     page = get(door, f"{LIST}/pod/connect")
-    assert "The client can't authenticate yet" in page.text
-    assert "attestation_required" in page.text
+    assert page.text.count("No trusted issuer can prove these selectors yet.") == 1
+    assert 'uv run authsec issuers add kubernetes "Production" --from-kubeconfig' in codes(page)
+    assert page.links["Create code"] == "#laptop"
     assert "uv run authsec keygen agent-key.pem" in codes(page)
     assert page.links["add a proof"] == f"{LIST}/pod/proofs/add"
 
@@ -355,7 +357,7 @@ def test_who_cannot_prove_itself_is_answered_that_first_in_the_test(door: TestCl
     )
     assert today < page.text.index("Once the client can authenticate:") < then
     assert "The agent has no proof that this authority can check" in page.text
-    assert page.links["Add a proof"] == f"{pod}/proofs/add"
+    assert page.links["Next step"] == f"{pod}#next"
 
     allow(door, pod)
     page = get(door, f"{pod}/test")
@@ -387,17 +389,16 @@ def test_the_test_of_a_proof_that_can_be_checked_speaks_of_no_other(door: TestCl
 def test_what_it_may_do_is_nothing_until_it_can_prove_itself(door: TestClient, pod: str) -> None:
     allow(door, pod)
     page = get(door, pod)
-    assert "Permitted actions now" in page.text
-    assert "The client can do nothing yet. Once the client can authenticate, it can do this:" in page.text
-    assert "This proof has no trusted issuer yet." in page.text
-    assert "comes with trusted issuers" not in page.text
+    assert "Once the client can authenticate, it may do this:" in page.text
+    assert page.text.count("No trusted issuer can prove these selectors yet.") == 1
+    assert "This proof has no trusted issuer yet." not in page.text
 
 
-def test_its_refusals_lead_to_a_proof_and_not_to_connect(door: TestClient, pod: str) -> None:
+def test_its_refusals_lead_to_the_next_step_and_not_to_connect(door: TestClient, pod: str) -> None:
     door.get(TOKEN, params={"client_id": pod.removeprefix(f"{LIST}/")})
     page = get(door, pod)
     assert "attestation_required The agent has no proof that this authority can check" in page.text
-    assert page.links["Add a proof"] == f"{pod}/proofs/add"
+    assert page.links["Next step"] == f"{pod}#next"
     assert "as Connect shows" not in page.text
 
 

@@ -1,4 +1,4 @@
-"""The dashboard: figures, what needs attention, the first two steps, and the delegation diagram."""
+"""The dashboard: figures, what needs attention, the steps to the first token, and the delegation diagram."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ PICTURE = "/console/picture"
 MARKUP = "<script>alert(1)</script>\"'&"
 AUDIENCE = "https://customers.example.com"
 GRANTS, SHARED = "customers:read, 1 hour", "authsec-api, shared audience"
-TWO_STEPS = "Two steps to the first token"
+FIRST_STEPS = "Steps to the first token"
 
 
 @pytest.fixture
@@ -85,34 +85,39 @@ def boxes(page: Page) -> dict[str, str]:
     return {html.unescape(name): html.unescape(path) for path, name in found}
 
 
-def test_an_empty_server_leads_through_the_two_steps(door: TestClient) -> None:
+def test_an_empty_server_leads_to_the_first_token(door: TestClient) -> None:
     page = get(door, DASHBOARD)
-    assert TWO_STEPS in page.text
+    assert f"{FIRST_STEPS} Identity next step: Not registered" in page.text
     assert get(door, page.links["Onboard New Client"]).status == 200
     assert "Needs attention" not in page.text
-    client = agent(door)
+    client = agent(door, "Open", "unattested")
     page = get(door, DASHBOARD)
-    assert "Register the AI agent The agent gets an identity, and you get its Client ID. Done" in page.text
+    assert "Steps of Open to the first token" in page.text
+    assert page.links["Open"] == f"/console/clients/{client}"
     assert "Onboard New Client" not in page.links
     assert get(door, page.links["Create trust delegation"]).status == 200
     delegate(door, client)
-    assert TWO_STEPS not in get(door, DASHBOARD).text
+    assert "Next: get the first token" in get(door, DASHBOARD).text
+    ask(door, client)
+    assert "first token" not in get(door, DASHBOARD).text
+    agent(door, "Later")
+    assert "first token" not in get(door, DASHBOARD).text, "the page of the client has its steps"
 
 
-def test_an_agent_that_waits_for_a_trusted_issuer_leads_to_one(door: TestClient) -> None:
+def test_the_steps_are_those_of_the_newest_agent_with_its_buttons(opened: House, door: TestClient) -> None:
     agent(door)
-    assert "Register a trusted issuer" not in get(door, DASHBOARD).links
-    agent(door, "Pod", "kubernetes", selectors=[{"key": "k8s:ns", "value": "a"}])
+    opened.clock.at += timedelta(minutes=1)
+    client = agent(door, "Pod", "kubernetes", selectors=[{"key": "k8s:ns", "value": "a"}])
     page = get(door, DASHBOARD)
-    assert "The agent gets no token without a trusted issuer" in page.text
-    assert get(door, page.links["Register a trusted issuer"]).status == 200
+    assert page.text.count("No trusted issuer can prove these selectors yet.") == 1
+    assert page.form(f"/console/clients/{client}/enrol").send().status == 200
 
 
 def test_a_viewer_is_not_offered_what_a_viewer_may_not_do(house: Callable[..., House]) -> None:
     its = house()
     vic = invited(its, first_administrator(its), "viewer")
     page = get(vic, DASHBOARD)
-    assert TWO_STEPS in page.text
+    assert FIRST_STEPS in page.text
     assert not {"Onboard New Client", "Create trust delegation"} & set(page.links)
 
 

@@ -62,6 +62,16 @@ def test_from_the_page_to_the_token(its: House, door: TestClient) -> None:
     assert ("Support" in listed.links, "Other" in listed.links, "1 client found" in listed.text) == (True, False, True)
 
 
+def test_the_next_step_of_the_overview_is_one_code(its: House, door: TestClient) -> None:
+    pod, laptop = pod_of(its), Laptop(its)
+    home = f"/console/clients/{pod}"
+    page = get(door, home).form(f"{home}/enrol").send()
+    assert laptop.enrols(pod, shown_code(page)).json()["expires_at"] == "2026-11-25T20:00:00Z"
+    assert "Next: get the first token" in get(door, home).text
+    assert laptop.asks(pod).status_code == 200
+    assert 'id="next"' not in get(door, home).html
+
+
 def test_the_lines_do_in_a_shell_what_they_say(its: House, door: TestClient) -> None:
     pod = pod_of(its)
     page = enrol_form(door, pod).send()

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from api_server import ApiServer
+from laptops import pod_of
 from pages import get, post
 from trusted_issuers import agent, shows, trust
 from workload_evidence import kubernetes
@@ -53,6 +54,24 @@ def test_a_cluster_that_cannot_be_asked_shows_where_it_matters(house: Callable[.
     assert said in told["outlook"]
     assert "warn-text" in told["verdict"]
     assert said in told["verdict"]
+
+
+def test_a_cluster_that_does_not_answer_yet_is_known_as_soon_as_it_is_used(
+    house: Callable[..., Any], server: ApiServer
+) -> None:
+    its, issuer = house(local_operator=True, **server.settings), kubernetes("production")
+    door, home = its.door(), f"/console/clients/{pod_of(its)}"
+    trust(its, issuer, may_look_up=True, **server.asked_for())
+    server.fails = "403 Forbidden"
+    (bind,) = [each for each in get(door, home).forms if each.action.endswith("/bind")]
+    page = bind.send().follow()
+    assert "production does not answer look-ups This server reports just now : https://" in page.text
+    assert "Can't authenticate" in page.text
+    assert "Proof next step: Unavailable" in page.text
+    assert "Proved by a trusted issuer" not in page.text
+    assert "does not answer" in page.form(f"{home}/check").send().follow().text
+    server.fails = ""
+    assert "Next: get the first token" in page.form(f"{home}/check").send().follow().text
 
 
 def test_keys_that_cannot_be_had_show_too_and_only_where_somebody_rests_on_them(house: Callable[..., Any]) -> None:

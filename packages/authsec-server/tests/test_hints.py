@@ -18,11 +18,11 @@ def test_every_refusal_has_a_remedy_and_a_place_for_it(reason: Reason) -> None:
     assert found.place in Place
 
 
-def test_who_holds_nothing_that_can_be_checked_is_led_to_a_proof_and_not_to_connect() -> None:
+def test_who_holds_nothing_that_can_be_checked_is_led_to_the_next_step_and_not_to_connect() -> None:
     assert remedy(Reason.ATTESTATION_REQUIRED, {}).place is Place.CONNECT
     found = remedy(Reason.ATTESTATION_REQUIRED, {}, can_prove=False)
-    assert found.place is Place.PROOFS
-    assert "Add a key pair as another proof" in found.text
+    assert found.place is Place.CLIENT
+    assert "register a trusted issuer, or add a key pair" in found.text
     assert remedy(Reason.NO_DELEGATION, {}, can_prove=False) == remedy(Reason.NO_DELEGATION, {})
 
 

@@ -156,4 +156,4 @@ def test_a_disabled_trusted_issuer_is_said_to_be_disabled(door: TestClient) -> N
     door.post(f"{API}/issuers/{register(door, kubernetes(), 'Production')}/disable")
     told = typing(door, TYPED[0])["verdict"]
     assert "Can&#39;t authenticate yet: Production (Kubernetes cluster) is disabled" in told
-    assert "Trusted issuer disabled" in send(door, TYPED[0]).follow().text
+    assert "The trusted issuer Production is disabled, so it proves nothing." in send(door, TYPED[0]).follow().text

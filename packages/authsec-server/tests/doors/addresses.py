@@ -105,6 +105,8 @@ ADDRESSES = (
         sends=OPERATOR,
         typed={"platform": "docker", **selector_rows("docker", ("docker:image_id", "sha256:0"))},
     ),
+    Address(path="/console/clients/{client}/check", sends=ADMIN, changes=False),
+    Address(path="/console/clients/{client}/proofs/{proof}/bind", sends=OPERATOR, changes=False),
     Address(path="/console/clients/{client}/proofs/{proof}/remove", looks=OPERATOR, sends=OPERATOR),
     Address(path="/console/clients/{secretive client}/secret", looks=OPERATOR, sends=OPERATOR),
     Address(path="/console/clients/{client}/disable", looks=OPERATOR, sends=OPERATOR),

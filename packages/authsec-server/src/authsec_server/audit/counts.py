@@ -164,6 +164,14 @@ def used(tx: Tx) -> Used:
     return Used(kept=kept, lately=subjects - known)
 
 
+def is_any_used(tx: Tx) -> bool:
+    """Return whether any token was ever issued."""
+    kept = select(kept_uses.c.subject_id).where(kept_uses.c.granted_at.is_not(None)).limit(1)
+    if tx.connection.execute(kept).first() is not None:
+        return True
+    return any(outcome.kind is EventKind.TOKEN_ISSUED for outcome in _late_outcomes(tx))
+
+
 def last_tokens(tx: Tx, client_ids: Collection[str]) -> dict[str, datetime]:
     """Return the time of each client's last token. Clients without a token are left out."""
     return _granted(_last_uses(tx, client_ids, _late_outcomes(tx, client_ids=client_ids)))

@@ -16,13 +16,16 @@ from starlette.routing import BaseRoute
 
 from authsec_server.apis import service as apis
 from authsec_server.audit import counts
+from authsec_server.audit.counts import Totals
 from authsec_server.audit.sealing import service as sealing
 from authsec_server.clients import bindings
 from authsec_server.clients import search as clients
 from authsec_server.clients import service as clients_service
 from authsec_server.clients.model import Attention
-from authsec_server.clients.search import ClientFilters, Count
-from authsec_server.console.client_status import WARNINGS, statuses_of
+from authsec_server.clients.search import ClientFilters, ClientSort, Count
+from authsec_server.console.client_status import WARNINGS, status_of, statuses_of
+from authsec_server.console.clients.detail import ahead_of, home
+from authsec_server.console.clients.next_step import UNREGISTERED
 from authsec_server.console.delegation_graph import draw
 from authsec_server.console.formatting import plural
 from authsec_server.console.issuers.unavailable import UnavailableIssuer, outages, outages_among, unavailable_issuers
@@ -38,7 +41,6 @@ from authsec_server.delegations.model import (
     ResolvedDelegation,
     unused,
 )
-from authsec_server.issuers import service as issuers
 from authsec_server.roles import service as roles
 
 HOURS = 48
@@ -52,7 +54,7 @@ def routes(console: Console) -> list[BaseRoute]:
 
 
 async def dashboard(visit: PageRequest) -> Response:
-    """Show the current activity. On an empty server, show the two steps to the first token."""
+    """Show the current activity. Until the first token, show the steps of the newest client."""
     silent = await unavailable_issuers(visit)
     found = await visit.read(lambda tx: _dashboard(tx, visit, silent))
     return visit.render("dashboard/show.html", title="Dashboard", **found)
@@ -77,18 +79,31 @@ def _dashboard(tx: Tx, visit: PageRequest, silent: Sequence[UnavailableIssuer]) 
     day = now - timedelta(days=1)
     live, more = delegations.page(tx, act, terms, DelegationFilters(state=DelegationState.LIVE), limit=IN_THE_PICTURE)
     unable = clients.count(tx, act, ClientFilters(enabled=True, can_authenticate=False))
+    totals = counts.totals(tx, day, now)
     return {
         "clients": clients.count(tx, act, ClientFilters()),
         "tally": delegations.tally(tx, act, now),
-        "totals": counts.totals(tx, day, now),
+        "totals": totals,
         "points": counts.series(tx, now - timedelta(hours=HOURS), now, timedelta(hours=1)),
         "hours": HOURS,
         "reasons": counts.refusals_by_reason(tx, day, now),
         "alerts": find_alerts(tx, visit, silent, unable),
         "more": more is not None,
-        "without_issuer": unable.number > 0 and not issuers.page(tx, act, limit=1)[0],
+        **_first_steps(tx, visit, totals, outages_among(silent)),
         **_drawn(tx, visit, live, outages_among(silent)),
     }
+
+
+def _first_steps(tx: Tx, visit: PageRequest, totals: Totals, silent: Mapping[str, str]) -> dict[str, Any]:
+    """Until the first token of this authority, return the checklist of the newest enabled client."""
+    if totals.issued or counts.is_any_used(tx):
+        return {"first_steps": False}
+    enabled = ClientFilters(enabled=True)
+    newest, _ = clients.page_of(tx, visit.act, enabled, sort=ClientSort.CREATED, descending=True, limit=1)
+    if not newest:
+        return {"first_steps": True, "ahead": None, "unregistered": UNREGISTERED}
+    status = status_of(tx, newest[0], visit.act.now, silent)
+    return {"first_steps": True, "ahead": ahead_of(tx, visit, newest[0], status), "home": home(newest[0])}
 
 
 def _drawn(

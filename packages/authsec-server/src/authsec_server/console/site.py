@@ -348,6 +348,7 @@ NOTICES: Mapping[str, str] = {
     "client_tokens_revoked": "The client's tokens are revoked. The client can get new tokens.",
     "client_deleted": "The client is deleted, with its proofs and trust delegations.",
     "proof_added": "The proof is added.",
+    "proof_bound": "The proof is bound to the trusted issuer.",
     "proof_removed": "The proof is removed. All tokens issued for it are revoked.",
     "code_taken_back": "The code is taken back. Nobody can use it any more.",
     "welcome": "You are signed in.",

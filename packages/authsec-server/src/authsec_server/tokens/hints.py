@@ -118,9 +118,9 @@ _ALWAYS: Mapping[Reason, tuple[str, Place]] = {
 
 
 _NOTHING_TO_CHECK = Remedy(
-    text="The agent has no proof that this authority can check, so it cannot authenticate yet. Add a key pair as "
-    "another proof: key pairs can always be checked.",
-    place=Place.PROOFS,
+    text="The agent has no proof that this authority can check, so it cannot authenticate yet. The agent's page shows "
+    "the next step: register a trusted issuer, or add a key pair.",
+    place=Place.CLIENT,
 )
 
 _TRUSTED_ISSUER_AWAY = Remedy(

@@ -1,7 +1,8 @@
 """The pages "MCP Servers / AI Agents": the list of clients, the onboarding dialog and the pages of one client.
 
 The templates are in `templates/clients/`. `frame.html` has the name and the tabs of one client.
-`state.html` has the badges of a client, which all pages show. `parts.html` has alerts, inputs and facts.
+`state.html` has the badges of a client, which all pages show. `next_step.html` has the checklist and the next step,
+and `permissions.html` the permitted actions. `parts.html` has inputs, facts and warnings.
 
 | module | owns |
 |---|---|
@@ -9,8 +10,10 @@ The templates are in `templates/clients/`. `frame.html` has the name and the tab
 | `pages` | onboard, edit; disable, enable, delete, revoke tokens (`onboard.html`, `edit.html`, `ending.html`) |
 | `forms` | convert the typed values to a request to the service |
 | `selector_fields` | the dropdown of selector keys; the feedback on each selector row |
-| `proofs` | the fields of a proof, also of a new client; add, remove, rotate a secret (`proof_fields.html`) |
+| `proofs` | the fields of a proof, also of a new client; add, bind, remove, rotate a secret (`proof_fields.html`) |
 | `detail` | the Overview tab; how a refused workload differed from each proof (`overview.html`); breadcrumbs |
+| `next_step` | the checklist to the first token, and the shortest way to a usable proof; pure |
+| `issuer_commands` | the commands that register a trusted issuer for a proof; pure |
 | `connect` | the Connect tab: commands to copy, enrolment codes (`connect.html`, `enrol.html`, `shells.html`) |
 | `snippets` | the code for each framework on the Connect tab |
 | `request_preview` | the Test tab (`test.html`) |
@@ -40,6 +43,8 @@ def routes(console: Console) -> list[BaseRoute]:
         console.page("/clients/{client}/test", request_preview.test),
         console.page("/clients/{client}/edit", pages.edit_form, post=pages.edit, least=operator),
         console.page("/clients/{client}/proofs/add", proofs.blank, post=proofs.add, least=operator),
+        console.page("/clients/{client}/check", post=proofs.check_issuers, least=Role.ADMIN),
+        console.page("/clients/{client}/proofs/{proof}/bind", post=proofs.bind, least=operator),
         proofs.REMOVE.route(console),
         proofs.ROTATE.route(console),
         *(ending.route(console) for ending in pages.CONFIRMATIONS),

@@ -20,7 +20,7 @@ from authsec_server.clients.enrolment import DEFAULT_HOURS, Enrolment, NewEnrolm
 from authsec_server.clients.k8s_manifest import IMAGE, manifest, names_image, unreachable
 from authsec_server.clients.model import Client, ProofKind
 from authsec_server.console.client_status import ClientStatus, status_of
-from authsec_server.console.clients.detail import find_client, home
+from authsec_server.console.clients.detail import Ahead, ahead_of, find_client, home
 from authsec_server.console.clients.snippets import framework_codes, position
 from authsec_server.console.issuers.unavailable import outages
 from authsec_server.console.site import PageRequest
@@ -164,12 +164,14 @@ class Pods:
 async def connect(visit: PageRequest) -> Response:
     """Show the Connect tab."""
     silent = await outages(visit)
-    client, status, connection, codes, pods, target = await visit.read(lambda tx: _connection(tx, visit, silent))
+    found = await visit.read(lambda tx: _connection(tx, visit, silent))
+    client, status, ahead, connection, codes, pods, target = found
     return visit.render(
         "clients/connect.html",
         title=client.name,
         client=client,
         client_status=status,
+        ahead=ahead,
         connection=connection,
         frameworks=framework_codes(client.id, connection.scope, connection.resource),
         framework=position(target),
@@ -185,7 +187,7 @@ async def connect(visit: PageRequest) -> Response:
 
 def _connection(
     tx: Tx, visit: PageRequest, silent: Mapping[str, str]
-) -> tuple[Client, ClientStatus, Connection, list[Enrolment], Pods | None, TargetType | None]:
+) -> tuple[Client, ClientStatus, Ahead, Connection, list[Enrolment], Pods | None, TargetType | None]:
     client = find_client(tx, visit)
     status = status_of(tx, client, visit.act.now, silent)
     codes = enrolment_service.open_of(tx, visit.act, client.id)
@@ -201,7 +203,7 @@ def _connection(
     )
     delegated = delegations.of_client(tx, visit.act, client.id, visit.console.terms)
     target = delegated[0].delegation.target_type if delegated else None
-    return client, status, connection, codes, _pods(tx, visit, client), target
+    return client, status, ahead_of(tx, visit, client, status), connection, codes, _pods(tx, visit, client), target
 
 
 def preferred_shell(visit: PageRequest) -> int:

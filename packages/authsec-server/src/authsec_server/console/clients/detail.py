@@ -1,4 +1,4 @@
-"""The page of one client: identity, proofs, permitted actions, and latest tokens and refusals.
+"""The page of one client: the next step, permissions, proofs, identity, and latest tokens and refusals.
 
 For each proof, the page shows the refused workload that matched the most selectors of the proof.
 """
@@ -25,14 +25,17 @@ from authsec_server.clients.enrolment import Enrolment
 from authsec_server.clients.model import Client, Proof, ProofKind, spiffe_id
 from authsec_server.clients.proof_status import ProofStatus, proof_status, sharing
 from authsec_server.console.client_status import ClientStatus, status_of
+from authsec_server.console.clients.issuer_commands import IssuerCommands, issuer_commands, lookup_commands
+from authsec_server.console.clients.next_step import ClientProgress, Way, progress
 from authsec_server.console.issuers.unavailable import outages, unavailable_among
 from authsec_server.console.site import PageRequest
 from authsec_server.db import Tx
 from authsec_server.delegations import search as delegations
 from authsec_server.delegations.effective import EffectiveAction, effective_actions
-from authsec_server.delegations.model import DelegationState, ResolvedDelegation
+from authsec_server.delegations.model import ResolvedDelegation
+from authsec_server.failures import Conflict, Invalid
 from authsec_server.issuers import service as issuers
-from authsec_server.issuers.model import TrustedIssuer
+from authsec_server.issuers.model import TrustedIssuer, TrustedIssuerKind
 from authsec_server.principal import Act
 from authsec_server.tokens.decision import Reason
 from authsec_server.tokens.hints import Remedy, remedy_of
@@ -92,25 +95,46 @@ class Request:
     revoked_at: datetime | None
 
 
+OPEN_GROUPS, OPEN_ACTIONS = 2, 5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PermissionGroup:
+    """The actions of one live delegation. With `is_open`, the page shows the actions; otherwise they are folded."""
+
+    actions: Sequence[EffectiveAction]
+    is_open: bool
+
+    @property
+    def first(self) -> EffectiveAction:
+        """Return the first action: role, APIs and durations are those of all actions of the delegation."""
+        return self.actions[0]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ahead:
+    """The checklist of a client, and the commands for its next step."""
+
+    progress: ClientProgress
+    may_look_up: bool
+    commands: IssuerCommands | None = None  # that register a trusted issuer, or turn its pod look-up on
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Overview:
     """The data of the Overview tab, read from one database snapshot."""
 
     client: Client
     status: ClientStatus
+    ahead: Ahead
     held: Sequence[HeldProof]
     codes: Sequence[Enrolment]
     near_misses: Mapping[str, ClosestMiss]  # by the proof's id
     sharing: Mapping[str, Sequence[Named]]  # other clients that the same workload can get tokens as, by the proof's id
     resolved_delegations: Sequence[ResolvedDelegation]
-    effective_actions: Sequence[EffectiveAction]
+    permissions: Sequence[PermissionGroup]
     requests: Sequence[Request]
     points: Sequence[Point]
-
-    @property
-    def live(self) -> int:
-        """Return the number of the client's live delegations."""
-        return sum(resolved.state is DelegationState.LIVE for resolved in self.resolved_delegations)
 
     @property
     def days(self) -> Mapping[str, tuple[int, int]]:
@@ -123,14 +147,16 @@ class Overview:
         return by_day
 
 
-async def overview(visit: PageRequest) -> Response:
+async def overview(visit: PageRequest, problem: Invalid | Conflict | None = None) -> Response:
     """Show the client's page."""
     silent = await outages(visit)
     seen = await visit.read(lambda tx: _overview(tx, visit, silent))
     return visit.render(
         "clients/overview.html",
         title=seen.client.name,
+        problem=problem,
         seen=seen,
+        ahead=seen.ahead,
         silent=await unavailable_among(visit, seen.client.trusted_issuer_ids),
         client=seen.client,
         client_status=seen.status,
@@ -142,18 +168,62 @@ def _overview(tx: Tx, visit: PageRequest, silent: Mapping[str, str]) -> Overview
     act, terms = visit.act, visit.console.terms
     client = find_client(tx, visit)
     wanted = EventFilter(client_id=client.id, kinds=TOKEN_KINDS)
+    status = status_of(tx, client, act.now, silent)
+    resolved = delegations.of_client(tx, act, client.id, terms)
     return Overview(
         client=client,
-        status=status_of(tx, client, act.now, silent),
+        status=status,
+        ahead=ahead_of(tx, visit, client, status, resolved),
         held=held(tx, client, act.now, visit.console.settings.trust_domain),
         codes=enrolment_service.open_of(tx, act, client.id),
         near_misses=closest_misses(tx, act, client),
         sharing=sharing(tx, client),
-        resolved_delegations=delegations.of_client(tx, act, client.id, terms),
-        effective_actions=effective_actions(tx, act, client.id, terms),
+        resolved_delegations=resolved,
+        permissions=_grouped(effective_actions(tx, act, client.id, terms)),
         requests=_requests(tx, client, audit.page(tx, act.principal, wanted, limit=LOOKED_AT), act.now),
         points=counts.series(tx, act.now - CHARTED, act.now, STEP, client_id=client.id),
     )
+
+
+def ahead_of(
+    tx: Tx,
+    visit: PageRequest,
+    client: Client,
+    status: ClientStatus,
+    resolved: Sequence[ResolvedDelegation] | None = None,
+) -> Ahead:
+    """Return the checklist and the next step of the client.
+
+    `resolved` are all delegations of the client, if they are already read.
+    """
+    act, domain, may = visit.act, visit.console.settings.trust_domain, visit.console.cluster_apis.possible
+    found = progress(
+        client,
+        status.state,
+        delegations.of_client(tx, act, client.id, visit.console.terms) if resolved is None else resolved,
+        issuers.of_kinds(tx, [*TrustedIssuerKind]),
+        counts.last_tokens(tx, [client.id]).get(client.id),
+        act.now,
+        trust_domain=domain,
+    )
+    commands = None
+    if found.proof and found.proof.way is Way.LOOK_UP:
+        commands = lookup_commands(found.proof.trusted_issuers[0].slug)
+    elif found.proof and found.proof.way is Way.REGISTER:
+        commands = issuer_commands(found.proof, trust_domain=domain, may_look_up=may)
+    return Ahead(progress=found, may_look_up=may, commands=commands)
+
+
+def _grouped(effective: Sequence[EffectiveAction]) -> list[PermissionGroup]:
+    """Group the actions by delegation, the newest delegation first. Few short groups are open."""
+    by_delegation: dict[str, list[EffectiveAction]] = {}
+    for each in sorted(effective, key=lambda each: each.delegation.created_at, reverse=True):
+        by_delegation.setdefault(each.delegation.id, []).append(each)
+    few = len(by_delegation) <= OPEN_GROUPS
+    return [
+        PermissionGroup(actions=actions, is_open=few and len(actions) <= OPEN_ACTIONS)
+        for actions in by_delegation.values()
+    ]
 
 
 def held(tx: Tx, client: Client, now: datetime, trust_domain: str) -> list[HeldProof]:

@@ -1,14 +1,16 @@
-"""The proofs of a client: the fields of a proof with feedback on each selector; add, remove, rotate a secret."""
+"""The proofs of a client: the fields of a proof with feedback on each selector; add, bind, remove, rotate a secret."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import timedelta
 from typing import Any
 
 from starlette.responses import JSONResponse, Response
 
+from authsec_server.clients import bindings
+from authsec_server.clients import service as clients
 from authsec_server.clients.binding_matching import FITTING, fits
 from authsec_server.clients.held_proofs import add_proof, remove_proof, rotate_secret
 from authsec_server.clients.model import OVERLAP, Client, NewProof, Platform, parse_platform
@@ -16,7 +18,7 @@ from authsec_server.clients.proof_status import removal_caution
 from authsec_server.clients.selectors import KEYS
 from authsec_server.console import guard
 from authsec_server.console.clients.connect import KEY_FILE, KEYGEN, SECRET_FILE, SECRET_VARIABLE
-from authsec_server.console.clients.detail import find_client, held, home, trail
+from authsec_server.console.clients.detail import find_client, held, home, overview, trail
 from authsec_server.console.clients.forms import TypedProof, at_field, typed_proof
 from authsec_server.console.clients.selector_fields import (
     KEY_OPTIONS,
@@ -26,9 +28,10 @@ from authsec_server.console.clients.selector_fields import (
     split_key,
     typed_rows,
 )
+from authsec_server.console.clients.next_step import narrowed
 from authsec_server.console.confirm import Confirmation, Question, once, redirect_to
 from authsec_server.console.forms import typed_instant
-from authsec_server.console.issuers.unavailable import unavailable_among
+from authsec_server.console.issuers.unavailable import ask_now, unavailable_among
 from authsec_server.console.site import PageRequest
 from authsec_server.db import Tx
 from authsec_server.delegations import impact
@@ -39,8 +42,44 @@ from authsec_server.principal import Act
 
 
 async def blank(visit: PageRequest) -> Response:
-    """Show the empty form."""
-    return await _form(visit, TypedProof(), "")
+    """Show the form: empty, with the platform in the query, or without the pod look-ups of the proof in the query."""
+    client = await visit.read(lambda tx: find_client(tx, visit))
+    platform, empty = visit.query.text("platform"), TypedProof()
+    if rows := narrowed(client, visit.query.text("without_lookup")):
+        platform, empty = Platform.KUBERNETES, replace(empty, rows={**empty.rows, Platform.KUBERNETES: rows})
+    return await _form(visit, replace(empty, platform=platform if platform in set(Platform) else ""), "")
+
+
+async def bind(visit: PageRequest) -> Response:
+    """Bind the proof to the trusted issuer in the form. For an admin, ask the trusted issuer whether it answers."""
+    asked, proof_id, domain = visit.named("client"), visit.named("proof"), visit.console.settings.trust_domain
+
+    def work(tx: Tx, act: Act) -> tuple[Client, TrustedIssuer]:
+        client = clients.get(tx, act, asked)
+        if proof_id not in {proof.id for proof in client.proofs}:
+            raise _no_proof(client)
+        bindings.bind(tx, act, visit.form.text("trusted_issuer"), [proof_id], trust_domain=domain)
+        return client, issuers.get(tx, act, visit.form.text("trusted_issuer"))
+
+    try:
+        client, trusted_issuer = await visit.change(work)
+    except (Invalid, Conflict) as problem:
+        return await overview(visit, problem)
+    if visit.may("admin"):
+        await ask_now(visit, [trusted_issuer])
+    return visit.redirect(home(client), done="proof_bound")
+
+
+async def check_issuers(visit: PageRequest) -> Response:
+    """Ask the client's unavailable trusted issuers again. The client's page shows the result."""
+    client = await visit.read(lambda tx: find_client(tx, visit))
+    silent = await unavailable_among(visit, client.trusted_issuer_ids)
+    await ask_now(visit, [each.trusted_issuer for each in silent.values()])
+    return visit.redirect(home(client))
+
+
+def _no_proof(client: Client) -> NotFound:
+    return NotFound(f"{client.name} does not have this proof.", "See the client's page for its current proofs.")
 
 
 async def add(visit: PageRequest) -> Response:
@@ -96,7 +135,7 @@ def _look_at_removal(tx: Tx, visit: PageRequest) -> Question:
                     "caution": removal_caution(client, each.proof, visit.act.now),
                 },
             )
-    raise NotFound(f"{client.name} does not have this proof.", "See the client's page for its current proofs.")
+    raise _no_proof(client)
 
 
 REMOVE = Confirmation(

@@ -6,6 +6,7 @@ The warnings show only what this server has seen.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -15,6 +16,7 @@ from authsec_server.console.site import Console, PageRequest
 from authsec_server.issuers import service as issuers
 from authsec_server.issuers.key_cache import Condition
 from authsec_server.issuers.model import KeysUnavailable, Lookup, LookupUnavailable, TrustedIssuer
+from authsec_server.principal import Role
 
 LOOKED_AT = 50
 
@@ -60,6 +62,19 @@ async def unavailable_among(visit: PageRequest, ids: Collection[str]) -> Mapping
         return {}
     found = await visit.read(lambda tx: issuers.by_ids(tx, ids))
     return await _unavailable(visit, [*found.values()])
+
+
+async def ask_now(visit: PageRequest, trusted_issuers: Collection[TrustedIssuer]) -> None:
+    """Fetch the keys of these issuers and check their clusters. The pages then show the results.
+
+    Never call this inside a transaction. The person must be an admin: only admins decide when this server sends
+    such requests.
+    """
+    visit.act.principal.require(Role.ADMIN)
+    for trusted_issuer in trusted_issuers:
+        with suppress(KeysUnavailable, LookupUnavailable):  # the issuer has just changed
+            await run_in_threadpool(visit.console.key_sets.refresh, trusted_issuer)
+            await run_in_threadpool(visit.console.cluster_apis.check, trusted_issuer)
 
 
 async def _unavailable(visit: PageRequest, found: Sequence[TrustedIssuer]) -> Mapping[str, UnavailableIssuer]:
