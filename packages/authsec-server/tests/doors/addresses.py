@@ -185,7 +185,7 @@ ADDRESSES = (
         path="/console/activity",
         looks=VIEWER,
         query="what={mark}&client={mark}&delegation={mark}&by={mark}&reason={mark}&address={mark}&request_id={mark}"
-        "&jti={mark}&since={mark}&until={mark}",
+        "&jti={mark}&range={mark}&since={mark}&until={mark}",
     ),
     Address(path="/console/activity/stream", looks=VIEWER),
     Address(path="/console/activity/export.{form}", looks=VIEWER),
