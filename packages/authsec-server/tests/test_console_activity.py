@@ -121,7 +121,9 @@ def cells(page: Page) -> list[str]:
     """The rows of the page as texts, with a bar between two cells. A dash is no text."""
     rows = re.findall(r"<tr data-event.*?</tr>", page.html, re.DOTALL)
     return [
-        "|".join(" ".join(re.sub("<.*?>|\u2013", "", cell).split()) for cell in re.findall("<td.*?</td>", row, re.DOTALL))
+        "|".join(
+            " ".join(re.sub("<.*?>|\u2013", "", cell).split()) for cell in re.findall("<td.*?</td>", row, re.DOTALL)
+        )
         for row in map(html.unescape, rows)
     ]
 

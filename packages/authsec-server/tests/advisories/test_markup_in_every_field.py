@@ -45,7 +45,6 @@ SILENT = {
     "/console/keys/rotate",
     "/console/administrators/invite",
     "/console/administrators/keys/new",
-    "/console/settings",
 }
 
 
