@@ -161,6 +161,7 @@ def _activity(one: Examples) -> Iterator[str]:
     yield _at(path, client=busy, address=NOBODY)
     yield _at(path, request_id=one.request_id)
     yield _at(path, jti=one.jti)
+    yield _at(path, range="week")
     yield _at(path, since=month)
     yield _at(path, since=month, until=day)
     yield _at(path, until=month)

@@ -48,7 +48,7 @@ FORMS = {
 }
 LISTS = {
     "/console/clients": "Name or Client ID",
-    "/console/activity": "What",
+    "/console/activity": "Kind",
     "/console/delegations": "Role",
     "/console/clients/claims-triage/test": "Proof",
 }

@@ -8,6 +8,7 @@ import pytest
 from playwright.sync_api import Locator, Page, expect
 
 SOON = 5_000  # milliseconds
+X = "\u00d7"  # the sign that removes a filter
 SAYS_SO = "New events appear automatically."
 
 
@@ -27,8 +28,84 @@ def test_events_appear_on_top_without_a_reload(place: Any, browse: Any) -> None:
         expect(rows.nth(1)).to_contain_text(name, timeout=SOON)
     expect(rows.nth(2)).to_contain_text("First Watched")
     assert page.evaluate("window.sameDocument")
-    rows.nth(1).get_by_role("link").first.click()
+    rows.nth(1).get_by_role("cell").last.click(force=True)  # the link of the row covers all cells
     expect(page.get_by_role("heading", level=1)).to_contain_text("Second Watched")
+
+
+@pytest.mark.parametrize(
+    ("by", "width"),
+    [("pointer", 1024), ("keyboard", 1024), ("scrolling", 390)],
+)
+def test_events_wait_while_somebody_reads(place: Any, browse: Any, by: str, width: int) -> None:
+    for number in range(12):
+        place.its.role(f"Read {by} {number}", "customers:read")
+    page = browse(place.url, storage_state=place.mary, viewport={"width": width, "height": 500})
+    rows = watching(page)
+    under_the_eye = rows.filter(has_text=f"Read {by} 6")
+    if by == "pointer":
+        under_the_eye.scroll_into_view_if_needed()
+        under_the_eye.hover()
+    elif by == "keyboard":
+        under_the_eye.get_by_role("link").last.focus()
+    else:
+        page.get_by_role("region", name="Events").evaluate("table => scrollTo(0, table.offsetTop + 60)")
+    before, count = under_the_eye.bounding_box(), rows.count()
+    for number in range(5):
+        place.its.role(f"Later {by} {number}", "customers:read")
+    button = page.get_by_role("button", name="5 new events")
+    expect(button).to_be_in_viewport(ratio=1, timeout=SOON)
+    expect(page.get_by_role("status").get_by_text("New events wait while you read.")).to_be_attached()
+    assert (under_the_eye.bounding_box(), rows.count()) == (before, count)
+    button.click()
+    expect(rows.nth(1)).to_contain_text(f"Later {by} 4")
+    expect(rows.nth(1)).to_be_in_viewport(ratio=1)
+    expect(button).to_be_hidden()
+    page.mouse.move(0, 0)
+    place.its.role(f"Last {by}", "customers:read")
+    expect(rows.nth(1)).to_contain_text(f"Last {by}", timeout=SOON)  # nobody reads any more
+
+
+def test_a_filter_applies_at_once_and_a_link_removes_it(place: Any, browse: Any) -> None:
+    page = browse(place.url, storage_state=place.mary)
+    page.goto("/console/activity")
+    expect(page.get_by_role("button", name="Filter")).to_be_hidden()
+    page.get_by_label("Kind").select_option("Roles")
+    page.wait_for_url("**what=roles**")
+    page.get_by_role("link", name="30 days").click()
+    page.get_by_label("Reason").fill("no_delegation")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**reason=no_delegation**")
+    expect(page.get_by_role("link", name="30 days", exact=True)).to_have_attribute("aria-current", "true")
+    filters = page.get_by_role("list", name="Active filters")
+    expect(filters).to_have_text(f"Kind: Roles{X}Reason: no_delegation{X}Time: last 30 days{X}Clear all")
+    filters.get_by_role("link", name="Kind: Roles").click()
+    expect(filters).to_have_text(f"Reason: no_delegation{X}Time: last 30 days{X}Clear all")
+    filters.get_by_role("link", name="Clear all").click()
+    expect(page).to_have_url(f"{place.url}/console/activity")
+
+
+def test_without_a_script_a_button_applies_the_filter(place: Any, browse: Any) -> None:
+    page = browse(place.url, storage_state=place.mary, java_script_enabled=False)
+    page.goto("/console/activity")
+    page.get_by_label("Kind").select_option("Roles")
+    page.get_by_role("button", name="Filter").click()
+    expect(page.get_by_role("list", name="Active filters")).to_contain_text("Kind: Roles")
+
+
+@pytest.mark.parametrize("width", [390, 1440])
+def test_an_event_is_one_line_or_two_in_a_narrow_window(place: Any, browse: Any, width: int) -> None:
+    long = "Reconciliation of Correspondence and Counterfeit Investigations, Recoveries and Wwwwwwwwwwwwwwwwwwwww"
+    place.its.role(f"{width} {long}", "customers:read")
+    client = place.its.post("clients", name=f"{width} {long}", platform="unattested")["client_id"]
+    place.its.http.get("/authsec/uflow/sdk/delegation-token", params={"client_id": client})
+    page = browse(place.url, storage_state=place.mary, viewport={"width": width, "height": 800})
+    page.goto("/console/activity")
+    rows = page.get_by_role("region", name="Events").locator("tbody tr")
+    expect(rows.filter(has_text=f"{width} {long}")).to_have_count(3)
+    most = 70 if width < 735 else 40
+    assert {(row.bounding_box() or {})["height"] < most for row in rows.all()} == {True}
+    for time in page.locator(".log-time time").all():
+        assert time.evaluate("time => time.parentElement.scrollWidth - time.parentElement.clientWidth") == 0
 
 
 def test_a_filter_holds_for_what_comes(place: Any, browse: Any) -> None:

@@ -63,7 +63,7 @@ def test_a_chart_has_numbers_and_times_at_its_axes(door: TestClient) -> None:
 
 
 def test_the_time_zone_is_said_once(door: TestClient) -> None:
-    for path in ("/console", "/console/clients/open"):
+    for path in ("/console", "/console/clients/open", TRAIL, f"{TRAIL}?range=custom"):
         assert get(door, path).text.count("UTC") == 2, (
             path
         )  # once in the menu, once in the sidebar; one of them is seen

@@ -130,6 +130,25 @@ def test_a_line_that_is_no_claim_is_quoted(door: TestClient) -> None:
     assert "ci:project" in page.html.partition('id="field-claims-problem">')[2].partition("</p>")[0]
 
 
+@pytest.mark.parametrize(
+    ("keys_from", "stored"),
+    [
+        ("given", {"keys_url": None, "ca": None}),
+        ("url", {"keys_url": "https://k.example.com/keys", "given_keys": None}),
+        ("discovery", {"keys_url": None, "given_keys": None}),
+    ],
+)
+def test_values_of_hidden_fields_are_not_stored(door: TestClient, keys_from: str, stored: dict[str, Any]) -> None:
+    """A person may fill in fields before choosing another source of keys, or before turning look-ups off."""
+    hidden = {"api_server": "http://plain.example.com", "api_ca": "none", "credentials": "../token"}
+    typed = hidden | {"keys_url": "https://k.example.com/keys", "ca": "" if keys_from != "given" else "none"}
+    form = get(door, f"{NEW}?kind=kubernetes").form(NEW)
+    assert form.send(**(CLUSTER | typed | {"keys_from": keys_from})).status == 303
+    made = door.get(f"{API}/issuers/production").json()
+    assert {name: made[name] for name in stored} == stored
+    assert made["api_server"] is None
+
+
 def test_an_edit_is_stored_and_the_second_editor_is_told(door: TestClient) -> None:
     register(door)
     first, second = (get(door, f"{PAGE}/production/edit") for _ in range(2))

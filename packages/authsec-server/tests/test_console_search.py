@@ -140,7 +140,7 @@ def test_a_request_id_that_nothing_has_may_be_of_a_refusal_that_was_counted(door
     assert "Token refused 2 times to Plain" in find(door, first["request_id"]).follow().text
     page = find(door, second["request_id"])
     assert "keeps only the first request id of each minute" in page.text
-    assert "Token refused 2 times to Plain" in get(door, page.links["refused token requests"]).text
+    assert "Plain asked for a token 2 times" in get(door, page.links["refused token requests"]).text
     assert "some refusals by the minute" not in find(door, "something else").text
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from html import unescape
 from pathlib import Path
 from typing import Any
 
 import pytest
-from authsec_server.console.settings import DURATIONS, value_of
+from authsec_server.console.settings import DURATIONS, GROUPS, value_of
 from authsec_server.settings import Settings, load_settings
 from pages import get
 from starlette.testclient import TestClient
@@ -18,9 +19,9 @@ PAGE = "/console/settings"
 SECRET = "violet-tram-kiosk"
 
 
-def rows(door: TestClient) -> dict[str, tuple[str, str]]:
+def rows(door: TestClient, query: str = "") -> dict[str, tuple[str, str]]:
     """Each setting's value and where it is from, as the page shows them."""
-    page = get(door, PAGE)
+    page = get(door, f"{PAGE}?{query}")
     assert page.status == 200
     found = {}
     for row in page.html.split("<tr>")[2:]:
@@ -36,13 +37,36 @@ def _words(html: str) -> str:
 
 def test_every_setting_is_there_with_its_meaning(house: Callable[..., House]) -> None:
     door = house(local_operator=True).door()
-    assert list(rows(door)) == [f"AUTHSEC_SERVER_{name.upper()}" for name in Settings.model_fields]
+    assert sorted(rows(door)) == sorted(f"AUTHSEC_SERVER_{name.upper()}" for name in Settings.model_fields)
     text = get(door, PAGE).text
     for field in Settings.model_fields.values():
         assert field.description
-        assert field.description in text
+        assert "".join(field.description.replace("`", "").split()) in "".join(text.split())
     assert "The issuer of every token is http://127.0.0.1:7468" in text
     assert "To change a setting, change the server's configuration" in text
+
+
+def test_each_setting_is_in_one_group_of_the_page(house: Callable[..., House]) -> None:
+    assert sorted(name for names in GROUPS.values() for name in names) == sorted(Settings.model_fields)
+    page = get(house(local_operator=True).door(), PAGE)
+    heads = re.findall(r'<th scope="rowgroup".*?>(.*?)</th>', page.html)
+    assert heads == [*GROUPS]
+
+
+def test_a_filter_shows_the_settings_with_a_text_and_those_that_are_changed(house: Callable[..., House]) -> None:
+    door = house(local_operator=True, environment="STAGING", session_idle=5400).door()
+    by_name, by_value, by_meaning = (rows(door, f"text={text}") for text in ("Oidc_", "staging", "OpenID"))
+    assert list(by_name) == [f"AUTHSEC_SERVER_{name.upper()}" for name in GROUPS["Single sign-on"]]
+    assert by_value == {"AUTHSEC_SERVER_ENVIRONMENT": ("STAGING", "command-line option")}
+    assert "AUTHSEC_SERVER_OIDC_CLIENT_SECRET_FILE" in by_meaning
+    changed = rows(door, "changed=yes")
+    assert {"AUTHSEC_SERVER_ENVIRONMENT", "AUTHSEC_SERVER_SESSION_IDLE"} <= changed.keys()
+    assert {origin for _, origin in changed.values()} == {"command-line option"}
+    assert f"{len(changed)} of {len(Settings.model_fields)} settings" in get(door, f"{PAGE}?changed=yes").text
+    assert list(rows(door, "changed=yes&text=session")) == ["AUTHSEC_SERVER_SESSION_IDLE"]
+    nothing = get(door, f"{PAGE}?text=zzz")
+    assert "No setting matches the filter." in nothing.text
+    assert nothing.links["Show all"] == PAGE
 
 
 def test_where_each_value_comes_from(house: Callable[..., House], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -46,7 +46,6 @@ SILENT = {
     "/console/keys/rotate",
     "/console/administrators/invite",
     "/console/administrators/keys/new",
-    "/console/settings",
 }
 
 

@@ -173,7 +173,7 @@ ADDRESSES = (
         path="/console/activity",
         looks=VIEWER,
         query="what={mark}&client={mark}&delegation={mark}&by={mark}&reason={mark}&address={mark}&request_id={mark}"
-        "&jti={mark}&since={mark}&until={mark}",
+        "&jti={mark}&range={mark}&since={mark}&until={mark}",
     ),
     Address(path="/console/activity/stream", looks=VIEWER),
     Address(path="/console/activity/export.{form}", looks=VIEWER),
@@ -205,7 +205,7 @@ ADDRESSES = (
     Address(path="/console/administrators/{administrator}/disable", looks=ADMIN, sends=ADMIN),
     Address(path="/console/administrators/{disabled administrator}/enable", sends=ADMIN),
     Address(path="/console/administrators/{administrator}/end-sessions", sends=ADMIN),
-    Address(path="/console/settings", looks=ADMIN),
+    Address(path="/console/settings", looks=ADMIN, query="text={mark}&changed={mark}"),
 )
 """In this order each can be sent once: what one ends, none after it needs."""
 

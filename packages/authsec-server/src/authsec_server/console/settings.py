@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from starlette.responses import Response
@@ -28,6 +29,39 @@ DURATIONS = {
     "bootstrap_key_lifetime",
     "lookup_seconds",
 }
+GROUPS: Mapping[str, tuple[str, ...]] = {
+    "Server": ("data", "database", "workers", "environment", "metrics_port", "drain_seconds", "log_format"),
+    "Network": ("host", "port", "public_url", "tls_cert", "tls_key", "allowed_hosts", "trusted_proxies"),
+    "Tokens and keys": (
+        "trust_domain",
+        "default_audience",
+        "max_token_lifetime",
+        "master_key_file",
+        "signing_key_max_age",
+    ),
+    "Limits": ("address_limit", "unproved_limit", "client_limit", "max_in_flight", "signers"),
+    "Outgoing requests": (
+        "outbound_http_hosts",
+        "outbound_private_hosts",
+        "outbound_ca_file",
+        "credentials_dir",
+        "lookup_seconds",
+    ),
+    "Single sign-on": (
+        "oidc_issuer",
+        "oidc_client_id",
+        "oidc_client_secret_file",
+        "oidc_scopes",
+        "oidc_role_claim",
+        "oidc_admin_values",
+        "oidc_operator_values",
+        "oidc_viewer_values",
+        "oidc_label",
+    ),
+    "Sessions and admin keys": ("session_idle", "session_lifetime", "bootstrap_key_file", "bootstrap_key_lifetime"),
+    "Audit log": ("sealing_key_file", "audit_checkpoints", "audit_checkpoints_token_file"),
+}
+"""The settings of each group, in the order of the page."""
 IN_FORCE: Mapping[str, tuple[Callable[[Settings], object], str]] = {
     "database": (lambda settings: settings.database_file, "default, in DATA"),
     "public_url": (lambda settings: settings.issuer, "default, from HOST and PORT"),
@@ -41,20 +75,52 @@ def routes(console: Console) -> list[BaseRoute]:
     return [console.page("/settings", show, least=Role.ADMIN)]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShownSetting:
+    """One setting. `is_changed` says whether an option or an environment variable sets the value."""
+
+    name: str
+    value: str
+    meaning: str
+    origin: str
+    is_changed: bool
+
+    def contains(self, text: str) -> bool:
+        """Whether the name, the value or the meaning contains the text, in any case."""
+        return any(text.casefold() in shown.casefold() for shown in (self.name, self.value, self.meaning))
+
+
 async def show(visit: PageRequest) -> Response:
-    """Show all settings."""
-    settings = visit.console.settings
-    rows = [
-        {
-            "name": f"{ENV_PREFIX}{name.upper()}",
-            "value": value_of(settings, name),
-            "meaning": field.description,
-            "origin": origin_of(settings, name),
-            "given": settings.origin(name) is not Origin.DEFAULT,
-        }
-        for name, field in Settings.model_fields.items()
-    ]
-    return visit.render("settings/show.html", title="Settings", rows=rows, issuer=settings.issuer)
+    """Show the settings that match the filter, by group."""
+    settings, text, only_changed = visit.console.settings, visit.query.text("text"), visit.query.ticked("changed")
+    groups = {
+        group: [
+            row
+            for row in (_row(settings, name) for name in names)
+            if row.contains(text) and (row.is_changed or not only_changed)
+        ]
+        for group, names in GROUPS.items()
+    }
+    return visit.render(
+        "settings/show.html",
+        title="Settings",
+        groups={group: rows for group, rows in groups.items() if rows},
+        found=sum(map(len, groups.values())),
+        total=len(Settings.model_fields),
+        text=text,
+        only_changed=only_changed,
+        issuer=settings.issuer,
+    )
+
+
+def _row(settings: Settings, name: str) -> ShownSetting:
+    return ShownSetting(
+        name=f"{ENV_PREFIX}{name.upper()}",
+        value=value_of(settings, name),
+        meaning=Settings.model_fields[name].description or "",
+        origin=origin_of(settings, name),
+        is_changed=settings.origin(name) is not Origin.DEFAULT,
+    )
 
 
 def value_of(settings: Settings, name: str) -> str:

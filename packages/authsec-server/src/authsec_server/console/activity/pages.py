@@ -31,6 +31,7 @@ from authsec_server.clients import service as clients
 from authsec_server.clients.model import Client
 from authsec_server.console import guard
 from authsec_server.console.activity import query, text, token_revocation
+from authsec_server.console.activity.chips import LABELS, chips
 from authsec_server.console.addresses import ACTIVITY_STREAM
 from authsec_server.console.site import Console, PageRequest
 from authsec_server.db import Tx
@@ -41,7 +42,14 @@ from authsec_server.web.errors import Unauthenticated
 from authsec_server.web.sse import message
 
 PAGE = 50
+SHORTEST = timedelta(hours=2)  # hourly counts of less time are no chart
 HOURS = 48
+STEPS = (
+    (timedelta(hours=HOURS), timedelta(hours=1), "the hour"),
+    (timedelta(days=8), timedelta(hours=6), "6 hours"),
+    (timedelta(days=365), timedelta(days=1), "the day"),
+)
+"""The longest time that the chart shows with a step, the step, and the name of the step."""
 
 
 def routes(console: Console) -> list[BaseRoute]:
@@ -70,6 +78,15 @@ class EventDetails:
     revoked_at: datetime | None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chart:
+    """The points of the chart, the name of the step between two points, and the period."""
+
+    points: Sequence[Point] = ()
+    by: str = ""
+    period: str = ""
+
+
 async def trail(visit: PageRequest) -> Response:
     """Show the events that match the filter.
 
@@ -78,31 +95,33 @@ async def trail(visit: PageRequest) -> Response:
     before = visit.query.number("cursor") or None
     now = visit.act.now
 
-    def load(tx: Tx) -> tuple[query.ActivityQuery, AuditLogPage, list[Point], int, SealingStatus]:
-        asked = query.read(tx, visit.query)
+    def load(tx: Tx) -> tuple[query.ActivityQuery, AuditLogPage, Chart, int, SealingStatus]:
+        asked = query.read(tx, visit.query, visit.act.now)
         found = audit.page(tx, visit.act.principal, asked.wanted, before=before, limit=PAGE)
         newest = audit.newest_number(tx, visit.act.principal)
-        return asked, found, _series(tx, asked, now), newest, sealing.sealing_status(tx, visit.act.principal, now)
+        return asked, found, _chart(tx, asked, now), newest, sealing.sealing_status(tx, visit.act.principal, now)
 
     problem, sealed = None, None
     try:
-        asked, found, points, newest, sealed = await visit.read(load)
+        asked, found, chart, newest, sealed = await visit.read(load)
     except Invalid as failure:
         problem = failure
         typed = {name: (visit.query.all(name) or ("",))[0] for name in query.FIELDS}
         asked = query.ActivityQuery(wanted=EventFilter(), typed=typed)
-        found, points, newest = AuditLogPage(items=(), next=None), [], 0
+        found, chart, newest = AuditLogPage(items=(), next=None), Chart(), 0
     return visit.render(
         "activity/trail.html",
         title="Activity",
         problem=problem,
         asked=asked,
         groups=query.GROUPS,
+        ranges=query.RANGES,
+        labels=LABELS,
+        chips=[] if problem else chips(visit, asked, found.items),
         found=found,
         cursor=before or "",
-        points=points,
+        chart=chart,
         charted=_charted(asked.wanted),
-        hours=HOURS,
         stories=text,
         live=before is None and problem is None and asked.wanted.until is None,
         newest=newest,
@@ -159,21 +178,28 @@ def _charted(wanted: EventFilter) -> tuple[str, ...]:
     return tuple(name for name, kind in kinds.items() if not wanted.kinds or kind in wanted.kinds)
 
 
-def _series(tx: Tx, asked: query.ActivityQuery, now: datetime) -> list[Point]:
-    """Return the chart's points. The step is one hour for up to two days, and one day for longer.
+def _chart(tx: Tx, asked: query.ActivityQuery, now: datetime) -> Chart:
+    """Return the chart of the filter.
 
-    Return no points if hourly counts do not exist for this filter.
+    The chart is empty if hourly counts do not exist for this filter, or if the time is too short for a chart.
     """
-    if not asked.counted:
-        return []
     end = min(asked.wanted.until or now, now)
     start = asked.wanted.since or end - timedelta(hours=HOURS)
-    if start >= end:
-        return []
-    start = max(start, end - timedelta(days=365))
-    step = timedelta(hours=1) if end - start <= timedelta(hours=HOURS) else timedelta(days=1)
+    if not asked.counted or end - start < SHORTEST:
+        return Chart()
+    start = max(start, end - STEPS[-1][0])
+    step, by = next((step, by) for longest, step, by in STEPS if end - start <= longest)
     client_id, reason = asked.wanted.client_id or None, asked.wanted.reason
-    return counts.series(tx, start.astimezone(UTC), end, step, client_id=client_id, reason=reason)
+    points = counts.series(tx, start.astimezone(UTC), end, step, client_id=client_id, reason=reason)
+    return Chart(points=points, by=by, period=_period(asked, points))
+
+
+def _period(asked: query.ActivityQuery, points: Sequence[Point]) -> str:
+    if asked.range in query.RANGES:
+        return f"last {query.RANGES[asked.range][0]}"
+    if asked.range:
+        return f"{points[0].at:%Y-%m-%d} to {points[-1].at:%Y-%m-%d}"
+    return f"last {HOURS} hours"
 
 
 FORMS = {
@@ -206,7 +232,7 @@ async def download(visit: PageRequest) -> Response:
     if form not in FORMS:
         raise HTTPException(404)
     lines, media_type = FORMS[form]
-    its = await visit.read(lambda tx: query.read(tx, visit.query))
+    its = await visit.read(lambda tx: query.read(tx, visit.query, visit.act.now))
     rows = lines(visit.console.site.database, visit.act.principal, its.wanted)
     name = f"authsec-events-{visit.act.now:%Y%m%dT%H%M%SZ}.{form}"
     headers = dict(guard.HEADERS) | {"Content-Disposition": f'attachment; filename="{name}"'}
@@ -225,7 +251,7 @@ async def stream(visit: PageRequest) -> Response:
 
     The stream ends at once if too many people watch, or if the server is about to stop.
     """
-    asked = await visit.read(lambda tx: query.read(tx, visit.query))
+    asked = await visit.read(lambda tx: query.read(tx, visit.query, visit.act.now))
     last = visit.request.headers.get("last-event-id") or visit.query.text("after")
     after = int(last) if last.isascii() and last.isdigit() and len(last) <= 18 else 0
     return StreamingResponse(

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from authsec_server import naming
-from authsec_server.audit.filters import EventFilter
+from authsec_server.audit.filters import EVERYTHING, EventFilter
 from authsec_server.audit.model import EventKind
 from authsec_server.clients import search
 from authsec_server.clients import service as clients
@@ -42,6 +42,17 @@ GROUPS: Mapping[str, tuple[str, frozenset[EventKind]]] = {
 }
 """Groups of event kinds that people search for. Together, the groups have all kinds."""
 
+RANGES: Mapping[str, tuple[str, timedelta]] = {
+    "hour": ("Hour", timedelta(hours=1)),
+    "day": ("24 hours", timedelta(hours=24)),
+    "week": ("7 days", timedelta(days=7)),
+    "month": ("30 days", timedelta(days=30)),
+}
+"""The ranges that end now. The range `CUSTOM` has typed ends."""
+CUSTOM = "custom"
+_ENDS = ("since", "until")
+_EXAMPLE = "e.g. 2026-11-25 or 2026-11-25T09:00"
+
 _CODE = re.compile(r"[a-z0-9_]{1,40}")
 _MARK = re.compile(r"[A-Za-z0-9_-]{1,40}")
 _ADDRESS = re.compile(r"[0-9a-fA-F.:/]{1,45}")
@@ -57,8 +68,13 @@ class ActivityQuery:
 
     @property
     def anything(self) -> bool:
-        """Whether any filter field is filled in."""
-        return any(self.typed.values())
+        """Whether the filter leaves any event out."""
+        return self.wanted != EVERYTHING
+
+    @property
+    def range(self) -> str:
+        """The chosen range: a key of `RANGES`, `CUSTOM`, or "" for all events."""
+        return self.typed["range"] or (CUSTOM if any(self.typed[end] for end in _ENDS) else "")
 
     @property
     def counted(self) -> bool:
@@ -73,10 +89,10 @@ class ActivityQuery:
         return its == known and not its.only_acts
 
 
-FIELDS = ("what", "client", "delegation", "by", "reason", "address", "request_id", "jti", "since", "until")
+FIELDS = ("what", "client", "delegation", "by", "reason", "address", "request_id", "jti", "range", *_ENDS)
 
 
-def read(tx: Tx, query: Form) -> ActivityQuery:
+def read(tx: Tx, query: Form, now: datetime) -> ActivityQuery:
     """Return the audit log filter of the query string. Raises `Invalid`, which names the wrong field."""
     typed = {name: query.text(name) for name in FIELDS}
     delegation_id, client_id = _delegation(tx, typed["delegation"])
@@ -89,11 +105,11 @@ def read(tx: Tx, query: Form) -> ActivityQuery:
         address=_matching("address", typed["address"], _ADDRESS, "e.g. 192.0.2.7"),
         request_id=_matching("request_id", typed["request_id"], _MARK, "e.g. req_…"),
         jti=_matching("jti", typed["jti"], _MARK, "The token's claim jti."),
-        since=_instant("since", typed["since"]),
+        since=_start(typed, now) or _instant("since", typed["since"]),
         until=_instant("until", typed["until"], days=1),
     )
     if wanted.since and wanted.until and wanted.since >= wanted.until:
-        raise Invalid("until", "To must not be before From.", "Choose a later day, or leave To empty.")
+        raise Invalid("until", "To must not be before From.", "Choose a later time, or leave To empty.")
     return ActivityQuery(wanted=wanted, typed=typed)
 
 
@@ -161,6 +177,17 @@ def _matching(field: str, text: str, form: re.Pattern[str], example: str) -> str
     return text
 
 
+def _start(typed: Mapping[str, str], now: datetime) -> datetime | None:
+    """Return the start of a range that ends now. Raises `Invalid`."""
+    if typed["range"] in {"", CUSTOM}:
+        return None
+    if typed["range"] not in RANGES:
+        raise Invalid("range", "There is no such range.", "Choose a range from the list.")
+    if any(typed[end] for end in _ENDS):
+        raise Invalid("range", "From and To need the range Custom.", "Choose Custom, or leave From and To empty.")
+    return now - RANGES[typed["range"]][1]
+
+
 def _instant(field: str, text: str, *, days: int = 0) -> datetime | None:
     """Parse a date or an exact instant. A date becomes 00:00 UTC of that day, plus `days`.
 
@@ -171,8 +198,8 @@ def _instant(field: str, text: str, *, days: int = 0) -> datetime | None:
     try:
         instant = datetime.fromisoformat(text)
     except ValueError:
-        raise Invalid(field, "This is not a date.", "e.g. 2026-11-25") from None
+        raise Invalid(field, "This is not a date.", _EXAMPLE) from None
     if instant.year not in _YEARS:
-        raise Invalid(field, "The audit log has no events from that year.", "e.g. 2026-11-25")
+        raise Invalid(field, "The audit log has no events from that year.", _EXAMPLE)
     instant = instant if instant.tzinfo else instant.replace(tzinfo=UTC)
     return instant + timedelta(days=days) if len(text) <= len("2026-11-25") else instant

@@ -1,4 +1,4 @@
-"""The text of an event: a sentence that says who did what, and the proof behind a token.
+"""The text of an event: a sentence, its parts for a row of the list, and the proof behind a token.
 
 All functions are pure.
 """
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from authsec_server.attestation.model import Validation
-from authsec_server.audit.filters import REFUSALS
+from authsec_server.audit.filters import REFUSALS, TOKEN_KINDS
 from authsec_server.audit.model import Event, EventKind, Recorded
 from authsec_server.issuers.model import Provenance, shown_provenance
 
@@ -83,6 +83,13 @@ _OF_OWN_ACCOUNT: Mapping[EventKind, str] = {
     EventKind.SESSION_ENDED: "ended one of their own sessions",
 }
 
+_AUDIENCES: Mapping[EventKind, str] = {
+    EventKind.TOKEN_ISSUED: "audience",
+    EventKind.TOKEN_REFUSED: "resources",
+    EventKind.DELEGATION_CREATED: "audiences",
+}
+"""The member of the detail that has the audiences."""
+
 _PAGES: Mapping[str, str] = {
     "api": "/console/apis/{id}",
     "administrator": "/console/administrators/{id}",
@@ -99,28 +106,86 @@ def sentence(recorded: Recorded) -> str:
     if event.kind is EventKind.EVENT_UNREADABLE:
         return str(event.detail["problem"])
     if event.kind in REFUSALS:
-        return _refusal(event, f" {recorded.count:,} times" if recorded.count > 1 else "")
+        return _refusal(event, _times(recorded))
     if event.kind is EventKind.TOKEN_ISSUED:
         return f"Token issued to {_name(event)}"
     if event.kind is EventKind.TOKEN_REVOKED and event.principal is None:
         return f"Token of {_name(event)} revoked by its holder"
-    if event.kind is EventKind.ADMIN_SIGN_IN:
-        return f"{_who(event)} signed in"
-    if event.principal and event.subject and event.subject.id == event.principal.id and event.kind in _OF_OWN_ACCOUNT:
-        return f"{_who(event)} {_OF_OWN_ACCOUNT[event.kind]}"
-    return f"{_who(event)} {_VERBS.get(event.kind, str(event.kind))} {_name(event)}".strip()
+    return f"{_principal(event)} {_act(event)}"
 
 
 def _refusal(event: Event, times: str) -> str:
     if event.kind is EventKind.ADMIN_SIGN_IN_REFUSED:
         return f"Sign-in of an administrator refused{times}"
     if event.kind is EventKind.ADMIN_REFUSED:
-        return f"{_who(event)} was not permitted{times}: {event.detail.get('operation', '')}"
+        return f"{_principal(event)} was not permitted{times}: {event.detail.get('operation', '')}"
     if event.kind is EventKind.ENROLMENT_REFUSED:
         return f"Enrolment refused{times}{' as ' + _name(event) if event.client else ''}"
     if event.kind is EventKind.API_REFUSED:
         return f"Credential of an API refused{times}{' for ' + _name(event) if event.subject else ''}"
     return f"Token refused{times} to {_name(event) or _NAMELESS.get(event.reason, 'somebody')}"
+
+
+def _times(recorded: Recorded) -> str:
+    return f" {recorded.count:,} times" if recorded.count > 1 else ""
+
+
+def who(event: Event) -> str:
+    """Return the name of the principal or agent that acted, or a description if the audit log names nobody."""
+    if event.principal:
+        return event.principal.name
+    if event.kind is EventKind.EVENT_UNREADABLE:
+        return ""
+    if event.client and event.kind is not EventKind.ENROLMENT_REFUSED:
+        return event.client.name or event.client.id
+    nameless = _NAMELESS.get(event.reason, "somebody")
+    return nameless[0].upper() + nameless[1:]
+
+
+def did(recorded: Recorded) -> str:
+    """Describe what the principal or agent did, without the name that `who` returns."""
+    event, times = recorded.event, _times(recorded)
+    if event.kind in TOKEN_KINDS:
+        laptop = " on a laptop" if "enrolled" in event.detail else ""
+        actions = ", ".join(event.detail.get("actions") or ())
+        return f"asked for a token{laptop}{times}{': ' if actions else ''}{actions}"
+    if event.kind is EventKind.EVENT_UNREADABLE:
+        return str(event.detail["problem"])
+    if event.kind is EventKind.TOKEN_REVOKED and event.principal is None:
+        return "ended its own token"
+    if event.kind is EventKind.ADMIN_REFUSED:
+        return f"tried{times}: {event.detail.get('operation', 'a change')}"
+    if event.kind is EventKind.ADMIN_SIGN_IN_REFUSED:
+        return f"tried to sign in{times}{' as ' + _name(event) if event.subject else ''}"
+    if event.kind is EventKind.ENROLMENT_REFUSED:
+        return f"tried to enrol{times}{' as ' + _name(event) if event.client else ''}"
+    if event.kind is EventKind.API_REFUSED:
+        return f"sent a credential{times}{' of ' + _name(event) if event.subject else ''}"
+    return _act(event)
+
+
+def apis(event: Event) -> tuple[str, ...]:
+    """Return the APIs of the event: the audiences of a token or of a delegation, or the name of the API."""
+    if event.subject and event.kind.startswith("api."):
+        return (event.subject.name,)
+    member = _AUDIENCES.get(event.kind)
+    named = event.detail.get(member) if member else None
+    return tuple(str(each).removeprefix("https://") for each in named) if isinstance(named, list) else ()
+
+
+def result(event: Event) -> str:
+    """Return the result of the event in one word."""
+    if event.kind in REFUSALS:
+        return "Refused"
+    return {EventKind.TOKEN_ISSUED: "Issued", EventKind.EVENT_UNREADABLE: "Unreadable"}.get(event.kind, "Done")
+
+
+def _act(event: Event) -> str:
+    if event.kind is EventKind.ADMIN_SIGN_IN:
+        return "signed in"
+    if event.principal and event.subject and event.subject.id == event.principal.id and event.kind in _OF_OWN_ACCOUNT:
+        return _OF_OWN_ACCOUNT[event.kind]
+    return f"{_VERBS.get(event.kind, str(event.kind))} {_name(event)}".strip()
 
 
 def place(event: Event) -> str:
@@ -144,7 +209,7 @@ def tone(event: Event) -> str:
     return "warn" if event.kind.endswith(notable) else "quiet"
 
 
-def _who(event: Event) -> str:
+def _principal(event: Event) -> str:
     return event.principal.name if event.principal else "Somebody"
 
 

@@ -20,6 +20,7 @@ from authsec_server.console import guard
 from authsec_server.console.clients.connect import KEY_FILE, KEYGEN, SECRET_FILE, SECRET_VARIABLE
 from authsec_server.console.clients.detail import find_client, held, home, overview, trail
 from authsec_server.console.clients.forms import TypedProof, at_field, typed_proof
+from authsec_server.console.clients.next_step import narrowed
 from authsec_server.console.clients.selector_fields import (
     KEY_OPTIONS,
     Feedback,
@@ -28,7 +29,6 @@ from authsec_server.console.clients.selector_fields import (
     split_key,
     typed_rows,
 )
-from authsec_server.console.clients.next_step import narrowed
 from authsec_server.console.confirm import Confirmation, Question, once, redirect_to
 from authsec_server.console.forms import typed_instant
 from authsec_server.console.issuers.unavailable import ask_now, unavailable_among

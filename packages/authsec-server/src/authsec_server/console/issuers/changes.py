@@ -101,22 +101,22 @@ async def edit(visit: PageRequest) -> Response:
     trusted_issuer = await visit.read(lambda tx: issuers.get(tx, visit.act, reference))
     typed, anyway = TypedTrustedIssuer.read(visit.form, trusted_issuer.kind), visit.form.ticked("anyway")
 
-    def work(tx: Tx, act: Act) -> TrustedIssuer:
-        return bindings.edit_trusted_issuer(
-            tx,
-            act,
-            reference,
-            revision=read,
-            changes=typed.changes,
-            trust_domain=visit.console.settings.trust_domain,
-            may_look_up=_may_look_up(visit),
-        )
-
     try:
+        changes = typed.changes(trusted_issuer)
         if not anyway:
             apis = visit.console.cluster_apis
-            await run_in_threadpool(require_answers, apis, trusted_issuer, revision=read, changes=typed.changes)
-        edited = await visit.change(work)
+            await run_in_threadpool(require_answers, apis, trusted_issuer, revision=read, changes=changes)
+        edited = await visit.change(
+            lambda tx, act: bindings.edit_trusted_issuer(
+                tx,
+                act,
+                reference,
+                revision=read,
+                changes=changes,
+                trust_domain=visit.console.settings.trust_domain,
+                may_look_up=_may_look_up(visit),
+            )
+        )
     except (Invalid, Conflict, Outdated) as failure:
         return await edit_form(visit, failure)
     return visit.saved(f"/console/issuers/{edited.slug}", edited, read)
@@ -286,16 +286,19 @@ class TypedTrustedIssuer:
     @property
     def asked(self) -> ProposedTrustedIssuer:
         """Return the registration request. Raises `Invalid`."""
-        return ProposedTrustedIssuer(slug=self["slug"] or None, preset=self["preset"], kind=self.kind, **self.changes)
+        return ProposedTrustedIssuer(slug=self["slug"] or None, preset=self["preset"], kind=self.kind, **self.changes())
 
-    @property
-    def changes(self) -> dict[str, Any]:
-        """Return the edit request. Raises `Invalid`."""
+    def changes(self, stored: TrustedIssuer | None = None) -> dict[str, Any]:
+        """Return the edit request of the stored trusted issuer, or the terms of a new one. Raises `Invalid`.
+
+        Values of fields that the form hides are left out. Without CSS, these fields are visible.
+        """
         given, by_url = self["keys_from"] == KeysFrom.GIVEN, self["keys_from"] == KeysFrom.URL
         others = () if self.kind == TrustedIssuerKind.KUBERNETES else CLUSTER_TERMS
+        looks_up = any(self[lookup] for lookup in Lookup) or (stored is not None and stored.api_server)
         return {
             **{name: self[name] for name in EDITABLE if name not in others},
-            # Without a script, fields of another choice stay visible, so ignore their values.
+            **({} if looks_up else dict.fromkeys(("api_server", "api_ca", "credentials"), "")),
             "keys_url": self["keys_url"] if by_url else "",
             "given_keys": self._keys() if given else None,
             "ca": "" if given else self["ca"],

@@ -1,8 +1,12 @@
 // Shows new events of the audit log at the top of the table. The server sends rendered and escaped rows.
+// Rows move only while nobody reads them: otherwise the events wait, and a button shows their number.
 
 const mark = document.querySelector("[data-stream]");
 const events = document.querySelector("#events");
 const MOST = 200;
+
+const waiting = [];
+let lost = false; // the server has sent more events than this page has received
 
 if (mark && events) {
   const address = new URL(mark.dataset.stream, location.href);
@@ -11,18 +15,51 @@ if (mark && events) {
   source.addEventListener("open", () => { mark.hidden = false; });
   source.addEventListener("error", () => { mark.hidden = true; });
   source.addEventListener("message", (message) => add(message.data));
-  source.addEventListener("lagging", () => { source.close(); location.reload(); });
+  source.addEventListener("lagging", () => {
+    source.close();
+    lost = true;
+    if (nobodyReads()) location.reload();
+    else show();
+  });
   source.addEventListener("ended", () => { source.close(); mark.hidden = true; });
   window.addEventListener("pagehide", () => source.close());
+  mark.querySelector("button").addEventListener("click", () => {
+    if (lost) return location.reload();
+    insert();
+    events.closest(".table").focus({ preventScroll: true }); // the button is gone
+    mark.scrollIntoView();
+  });
 }
 
 function add(html) {
   const template = document.createElement("template");
   template.innerHTML = html;
   const row = template.content.firstElementChild;
-  if (!row || events.querySelector(`[data-event="${CSS.escape(row.dataset.event)}"]`)) return;
+  const known = `[data-event="${CSS.escape(row?.dataset.event ?? "")}"]`;
+  if (!row || events.querySelector(known) || waiting.some((each) => each.matches(known))) return;
+  waiting.push(row);
+  if (nobodyReads()) insert();
+  else show();
+}
+
+function nobodyReads() {
+  const button = mark.querySelector("button");
+  return events.closest(".table").getBoundingClientRect().top >= 0
+    && ![events, button].some((each) => each.matches(":hover") || each.contains(document.activeElement));
+}
+
+function insert() {
   document.querySelector("#no-events")?.remove();
   events.closest(".table").hidden = false;
-  events.prepend(row);
+  events.prepend(...waiting.splice(0).reverse());
   while (events.children.length > MOST) events.lastElementChild.remove();
+  show();
+}
+
+function show() {
+  const [button, status] = [mark.querySelector("button"), mark.querySelector("[role=status] > :last-child")];
+  button.hidden = !lost && waiting.length === 0;
+  button.textContent = lost ? "Show new events" : `${waiting.length} new event${waiting.length === 1 ? "" : "s"}`;
+  const text = button.hidden ? "New events appear automatically." : "New events wait while you read.";
+  if (status.textContent !== text) status.textContent = text; // said by screen readers once, not with each event
 }

@@ -1,4 +1,4 @@
-// Keeps "3 minutes ago" true while a page stays open.
+// Keeps "3 minutes ago" true while a page stays open. Exact times stay as they are.
 
 const UNITS = [[86400, "day"], [3600, "hour"], [60, "minute"], [1, "second"]];
 
@@ -23,7 +23,7 @@ function wordsOfMinute(minute, now) {
 
 export function relativeTimes() {
   setInterval(() => {
-    for (const time of document.querySelectorAll("time[datetime]")) {
+    for (const time of document.querySelectorAll("time[datetime]:not([data-exact])")) {
       const told = "minute" in time.dataset ? wordsOfMinute : words;
       time.textContent = told(new Date(time.dateTime), Date.now());
     }
