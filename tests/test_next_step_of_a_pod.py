@@ -47,7 +47,7 @@ class Admin:
         )
         assert answer.status_code == 303, answer.text
         onboard = get(self.door, "/console/clients/onboard").form("/console/clients/onboard")
-        rows = {"kubernetes-key": list(FOUR), "kubernetes-value": list(FOUR.values())}
+        rows = {"kubernetes-key": [*FOUR], "kubernetes-parameter": [""] * 4, "kubernetes-value": [*FOUR.values()]}
         self.page = onboard.send(name="Customer Support", platform="kubernetes", **rows).follow()
         self.home = self.page.path
         self.client_id = self.home.rpartition("/")[2]

@@ -114,7 +114,7 @@ def test_the_proof_without_look_ups_is_filled_in_and_nothing_is_added_by_its_add
 def test_who_may_not_do_it_reads_whom_to_ask(house: Callable[..., Any], role: str) -> None:
     its = house()
     admin = first_administrator(its)
-    rows = {"kubernetes-key": list(FOUR), "kubernetes-value": list(FOUR.values())}
+    rows = {"kubernetes-key": [*FOUR], "kubernetes-parameter": [""] * 4, "kubernetes-value": [*FOUR.values()]}
     form = get(admin, "/console/clients/onboard").form("/console/clients/onboard")
     home = form.send(name="Pod", platform="kubernetes", **rows).follow().path
     assert "Run this in a clone" in get(admin, home).text
