@@ -194,10 +194,13 @@ def test_every_state_is_accessible(
     page = browse(place.url, storage_state=place.mary, viewport=viewport, color_scheme=scheme)
     chosen = f"{NEW}?role={role}&client={agent}"
     for address in (NEW, f"{chosen}&actions=all", f"{chosen}&actions=tickets:open&amount=7&unit=days"):
+        page.set_viewport_size(viewport)
         page.goto(address)
-        assert axe(page) == [], address
         expect(create(page)).to_be_in_viewport(ratio=1)
         assert page.evaluate("document.documentElement.scrollWidth") == width
+        # As tall as the page: while it scrolls, the sticky bar may cover half of a checkbox.
+        page.set_viewport_size({"width": width, "height": page.evaluate("document.documentElement.scrollHeight")})
+        assert axe(page) == [], address
     page.goto(f"{chosen}&actions=all")
     page.evaluate("document.querySelector('[name=reviewed]').value = 'of another page'")
     create(page).click()
