@@ -38,7 +38,7 @@ def wait_until(true: Callable[[], bool], why: str, seconds: float = 30) -> None:
     deadline = time.monotonic() + seconds
     while not true():
         assert time.monotonic() < deadline, why
-        time.sleep(0.05)
+        time.sleep(0.25)
 
 
 class Disk:
@@ -99,6 +99,7 @@ def state(its: Any) -> str:
     return told
 
 
+@pytest.mark.soak  # test_restoration.py, test_older_database.py and test_cli_backup.py have each of its steps
 @pytest.mark.postgresql_suffices  # test_restoration.py and test_cli_backup.py restore SQLite files
 def test_after_a_restore_nothing_comes_back_and_healthy_agents_go_on(
     serve: Any, database_option: str, tmp_path: Path

@@ -73,6 +73,7 @@ def test_enter_goes_on_whatever_button_comes_first(page: Page, role: str, agent:
     expect(page.get_by_text("7 hours")).to_be_visible()
 
 
+@pytest.mark.soak  # test_console_delegation_steps.py has the same without a browser
 @BRIEFLY
 def test_going_on_with_a_new_role_typed_uses_it(page: Page, agent: str, request: pytest.FixtureRequest) -> None:
     page.goto(f"{NEW}?client={agent}")
@@ -89,6 +90,7 @@ def test_going_on_with_a_new_role_typed_uses_it(page: Page, agent: str, request:
     expect(page.get_by_role("checkbox", name="reports:read")).to_be_visible()
 
 
+@pytest.mark.soak  # likewise
 @BRIEFLY
 def test_after_back_the_same_is_not_created_again(page: Page, role: str, agent: str) -> None:
     page.goto(f"{NEW}/review?role={role}&client={agent}&actions=customers:read")

@@ -44,6 +44,7 @@ def test_what_is_typed_is_explained_and_checked(page: Page) -> None:
     expect(value).not_to_have_attribute("aria-invalid", "true")
 
 
+@pytest.mark.soak
 def test_rows_are_added_in_place_and_another_platform_forgets_none(page: Page) -> None:
     page.evaluate("window.sameDocument = true")
     half(page, "Key", 1).fill("k8s:ns")
@@ -60,6 +61,7 @@ def test_rows_are_added_in_place_and_another_platform_forgets_none(page: Page) -
     assert page.evaluate("window.sameDocument")
 
 
+@pytest.mark.soak
 def test_an_answer_that_comes_while_a_button_is_pressed_does_not_lose_the_click(page: Page) -> None:
     rows = page.get_by_label(re.compile(r"Key of selector \d+")).filter(visible=True)
     before = rows.count()
