@@ -29,7 +29,7 @@ WHEN = {
 }
 
 
-@pytest.mark.parametrize("at", mostly_on_sqlite(WHEN, "in a month in which nothing else is recorded"), ids=WHEN)
+@pytest.mark.parametrize("at", mostly_on_sqlite(WHEN, "in the last minute of a month"), ids=WHEN)
 def test_a_change_during_a_drop_is_no_finding_after_the_next_drop(database: Database, at: object) -> None:
     year = Year(database)
     year.at = at
