@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import atexit
 import base64
 import importlib.util
 import itertools
 import os
 import re
 import secrets
+import shutil
 import signal
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +26,9 @@ import httpx2
 import processes
 import pytest
 from authsec.jose import PrivateKey, assemble, signing_input
+from authsec_server.app import open_authority
 from authsec_server.cli import register
+from authsec_server.settings import Settings
 from click.testing import CliRunner
 from processes import AUTHSEC, Process
 from ready_programs import ready_programs
@@ -178,6 +184,8 @@ def _serving(folder: Path, database_option: str) -> Iterator[Serve]:
     with ExitStack() as stack:
 
         def start(program: Sequence[str] = AUTHSEC, port: int = 0, **settings: str) -> Running:
+            if not database_option and not data.exists():
+                shutil.copytree(_begun(), data)
             data.mkdir(exist_ok=True)
             environment = {name: value for name, value in os.environ.items() if not name.startswith("AUTHSEC")}
             environment["AUTHSEC_SERVER_MASTER_KEY_FILE"] = _master_key(folder / "master.key")
@@ -212,11 +220,25 @@ def _admin_key(where: list[str], environment: dict[str, str]) -> str:
     return done.stdout.strip()
 
 
+_MASTER_KEY = base64.b64encode(secrets.token_bytes(32))  # of all authorities of this process
+
+
 def _master_key(file: Path) -> str:
     if not file.exists():
-        file.write_bytes(base64.b64encode(secrets.token_bytes(32)))
+        file.write_bytes(_MASTER_KEY)
         file.chmod(0o600)
     return str(file)
+
+
+@cache
+def _begun() -> Path:
+    """The data of an authority that was started once, to be copied: a first start costs four times a later start."""
+    folder = Path(tempfile.mkdtemp(prefix="authsec-begun-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    data = folder / "data"
+    data.mkdir()
+    with open_authority(Settings(data=data, master_key_file=Path(_master_key(folder / "master.key")))):
+        return data
 
 
 def _url(process: Process, log: Path, given: str) -> str:

@@ -26,7 +26,7 @@ def issued(its: Any) -> list[dict[str, Any]]:
     return [event for event in events if event["kind"] == "token.issued"]
 
 
-@pytest.mark.postgresql_suffices
+@pytest.mark.sqlite_suffices
 def test_killed_between_audit_log_and_answer(serve: Any) -> None:
     """The caller has no token, the audit log has it as issued: the safe side of the two."""
     first = serve()

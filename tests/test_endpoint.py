@@ -135,6 +135,7 @@ def test_every_row_but_limits_and_outages(serve: Any) -> None:
     refused(its.ask(keyed), 410, "delegation_ended")
 
 
+@pytest.mark.sqlite_suffices  # the token path on PostgreSQL is in test_tokens_together.py
 def test_a_token(serve: Any) -> None:
     its = serve()
     agent = its.agent("Customer Support", keyed=True)

@@ -38,7 +38,7 @@ def wait_until(true: Callable[[], bool], why: str, seconds: float = 30) -> None:
     deadline = time.monotonic() + seconds
     while not true():
         assert time.monotonic() < deadline, why
-        time.sleep(0.05)
+        time.sleep(0.25)
 
 
 class Disk:

@@ -97,6 +97,7 @@ def kid(token: str) -> str:
     return str(parse_compact(token).header["kid"])
 
 
+@pytest.mark.soak  # the test before ends a delegation and an agent elsewhere
 @pytest.mark.postgresql_suffices
 def test_a_token_and_a_key_that_were_ended_elsewhere(serve: Any) -> None:
     first = serve()

@@ -46,6 +46,7 @@ def seen(row: Locator, text: str) -> Locator:
     return row.get_by_text(text).locator("visible=true").first
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("width", [320, pytest.param(900, marks=pytest.mark.soak)])
 def test_what_is_right_of_a_line_stays_with_it(clients: Any, browse: Any, width: int) -> None:
     """Values of settings, and the buttons that end sessions, were right of a narrow window."""

@@ -64,6 +64,7 @@ def test_the_rest_of_a_key_has_a_field_of_its_own(page: Page) -> None:
     expect(rest(page, "Label", 1)).to_have_count(0)
 
 
+@pytest.mark.soak
 def test_rows_are_added_in_place_and_another_platform_forgets_none(page: Page) -> None:
     page.evaluate("window.sameDocument = true")
     half(page, "Key", 1).select_option("k8s:ns")
@@ -81,6 +82,7 @@ def test_rows_are_added_in_place_and_another_platform_forgets_none(page: Page) -
     assert page.evaluate("window.sameDocument")
 
 
+@pytest.mark.soak
 def test_an_answer_that_comes_while_a_button_is_pressed_does_not_lose_the_click(page: Page) -> None:
     rows = page.get_by_label(re.compile(r"Key of selector \d+")).filter(visible=True)
     before = rows.count()

@@ -89,12 +89,14 @@ def test_axe_names_the_fault_and_its_place(site: str, browse: Any, axe: Any) -> 
     assert [fault.partition("\n")[0] for fault in axe(window)] == ["label at #nameless"]
 
 
+@pytest.mark.soak
 def test_without_script(site: str, browse: Any) -> None:
     window = browse(site, java_script_enabled=False)
     show(window, more="<script src=/hurries.js></script>")
     expect(window.get_by_text("without script")).to_be_visible()
 
 
+@pytest.mark.soak
 def test_a_window_that_is_used_again_knows_nothing_of_before(site: str, windows: Any) -> None:
     with windows.opened(reused=True, base_url=site) as before:
         before.origins = [site]

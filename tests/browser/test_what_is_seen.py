@@ -28,6 +28,7 @@ def test_a_warning_that_is_a_hint_is_amber(company: Any, browse: Any, scheme: st
     assert page.get_by_role("main").locator("td").get_by_text("Can't authenticate").first.evaluate(COLOUR) == amber
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("scheme", SCHEMES)
 def test_the_badges_of_a_new_row_stand_out_from_it(company: Any, browse: Any, scheme: str) -> None:
     page = browse(company.url, storage_state=company.mary, color_scheme=scheme)
@@ -39,6 +40,7 @@ def test_the_badges_of_a_new_row_stand_out_from_it(company: Any, browse: Any, sc
         assert badge.evaluate(BACKGROUND) != row.evaluate(BACKGROUND), badge.inner_text()
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("width", WIDTHS)
 def test_tabs_have_no_place_to_scroll_up_and_down(company: Any, browse: Any, width: int) -> None:
     page = browse(company.url, storage_state=company.mary, viewport={"width": width, "height": 800})

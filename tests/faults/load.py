@@ -12,7 +12,7 @@ from .databases import DICE
 from .deployment import Agent, Answer, Deployment
 from .observations import Change, Observations, Token
 
-PAUSE = 0.08  # seconds between two requests of one agent, and between two changes
+PAUSE = 0.2, 0.08  # seconds between two requests of one agent, and between two changes: short and long form
 READINESS = 0.2  # seconds between two looks at /readyz
 
 
@@ -20,12 +20,20 @@ class Load:
     """Threads that work until `stop`. `healthy` agents are never changed; the administrator changes the others."""
 
     def __init__(
-        self, its: Deployment, healthy: Sequence[Agent], changed: Sequence[Agent], seen: Observations, *, crowd: int = 0
+        self,
+        its: Deployment,
+        healthy: Sequence[Agent],
+        changed: Sequence[Agent],
+        seen: Observations,
+        *,
+        crowd: int,
+        long: bool,
     ) -> None:
         self.its = its
         self.healthy = healthy
         self.changed = changed
         self.seen = seen
+        self._between = PAUSE[long]
         self._stop = threading.Event()
         self._pause = threading.Event()
         self._failures: list[BaseException] = []
@@ -80,7 +88,7 @@ class Load:
                 if answer.status == 200:
                     token = Token.read(answer.body["token"], sent=answer.sent, received=answer.received, port=port)
                     self.seen.tokens.append(token)
-                time.sleep(PAUSE * DICE.uniform(0.5, 1.5))
+                time.sleep(self._between * DICE.uniform(0.5, 1.5))
 
         return work
 
@@ -97,11 +105,11 @@ class Load:
             if not self._going():
                 return
             next(turns)(agent)
-            time.sleep(PAUSE)
+            time.sleep(self._between)
 
     def _disable(self, agent: Agent) -> None:
         self._until_done(lambda: self._change("client.disabled", agent.client, f"clients/{agent.client}/disable"))
-        time.sleep(PAUSE * 3)
+        time.sleep(self._between * 3)
         self._until_done(lambda: self._change("client.enabled", agent.client, f"clients/{agent.client}/enable"))
 
     def _revoke_delegation(self, agent: Agent) -> None:
@@ -135,7 +143,7 @@ class Load:
             answer = change()
             if answer.status and answer.status < 500:
                 return
-            time.sleep(PAUSE)
+            time.sleep(self._between)
 
     def _change(self, kind: str, subject: str, path: str, **body: object) -> Answer:
         port = DICE.choice(self._ports)

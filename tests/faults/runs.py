@@ -111,8 +111,8 @@ def run(
         seen = Observations()
         agents = [its.onboard(f"Agent {number}", keyed=number % 2 == 0) for number in range(HEALTHY + CHANGED)]
         crowd = max(fault.crowd for fault in faults)
-        load = Load(its, agents[:HEALTHY], agents[HEALTHY:], seen, crowd=crowd)
-        scene = Scene(its=its, load=load, apis=Apis(its.issuer, seen), seen=seen, long=long, disk=disk)
+        load = Load(its, agents[:HEALTHY], agents[HEALTHY:], seen, crowd=crowd, long=long)
+        scene = Scene(its=its, load=load, apis=Apis(its.issuer, seen, long=long), seen=seen, long=long, disk=disk)
         several = [fault for fault in faults for _ in range(rounds or fault.rounds[long])]
         recoveries = _work(scene, several)
         return _judged(scene, faults, recoveries)

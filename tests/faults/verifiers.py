@@ -14,16 +14,17 @@ from .observations import Observations, Token
 
 STALE_AFTER = 10.0  # seconds without news after which a verifier accepts nothing
 LATE = 3.0  # seconds beyond that limit for a check under way on a busy machine
-LAP = 0.1  # seconds
+LAP = 0.25, 0.1  # seconds, of the short and of the long form
 NEWEST, RECENT, OLDER = 12, 300, 12  # tokens in a lap: the newest, and as many more of the recent ones
 
 
 class Apis:
     """Verifiers in threads. Each has a follower and a connection of its own."""
 
-    def __init__(self, issuer: str, seen: Observations, number: int = 2) -> None:
+    def __init__(self, issuer: str, seen: Observations, *, long: bool, number: int = 2) -> None:
         self._seen = seen
         self.number = number
+        self._between = LAP[long]
         # A clock that is no other's: verifiers of one clock would share a follower.
         self._verifiers = [
             TokenVerifier(
@@ -56,7 +57,7 @@ class Apis:
             tokens = self._seen.tokens[-RECENT:]
             newest, recent = tokens[-NEWEST:], tokens[:-NEWEST]
             self._lap(index, verifier, [*newest, *DICE.sample(recent, min(OLDER, len(recent)))])
-            time.sleep(LAP)
+            time.sleep(self._between)
 
     def _lap(self, index: int, verifier: TokenVerifier, tokens: Iterable[Token]) -> None:
         for token in tokens:

@@ -88,6 +88,7 @@ print(json.dumps(asyncio.run(play())))
 """
 
 
+@pytest.mark.soak  # test_mcp_before_version_2.py has denials
 @pytest.mark.parametrize("client", each([MCP_1, MCP_2], rarely=[MCP_1]))
 def test_a_session_outlasts_a_denial(client: Client, tmp_path: Path, record_verdict: RecordVerdict) -> None:
     python = python_with(PYTHON_PACKAGES) if client is MCP_1 else Path(sys.executable)

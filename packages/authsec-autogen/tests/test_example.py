@@ -74,6 +74,7 @@ def settings_of(base_url: str, api: str, model_url: str) -> Mapping[str, str]:
     }
 
 
+@pytest.mark.soak  # tests/test_demo.py runs the example, too
 def test_the_example_runs(authority: Any, api: str, model: Any, tmp_path: Path) -> None:
     scripted = model(call("fetch_secure_data", customer_id="42"), say("Here it is. TERMINATE"))
     run = run_as_a_program(settings_of(authority.base_url, api, scripted.base_url), tmp_path)

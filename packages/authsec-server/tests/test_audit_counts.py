@@ -30,6 +30,8 @@ from sqlalchemy.exc import IntegrityError
 
 from examples import examples
 
+pytestmark = pytest.mark.changes_rows_only
+
 NOW = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 CLIENTS = ("client-a", "client-b")

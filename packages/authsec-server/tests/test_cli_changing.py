@@ -144,11 +144,11 @@ issuers remove ci
 """
 
 
-@pytest.mark.parametrize("share", [3, pytest.param(1, marks=pytest.mark.soak)])
+@pytest.mark.parametrize("share", [6, pytest.param(1, marks=pytest.mark.soak)])
 def test_every_change_can_be_rehearsed_and_leaves_nothing(
     authsec: Authsec, company: dict[str, str], share: int
 ) -> None:
-    """In short runs, a third of them."""
+    """In short runs, a sixth of them."""
     lines = [shlex.split(line.format(**company, target=TARGET)) for line in LINES.strip().splitlines()]
     assert sorted(rehearsing(authsec)) == sorted(
         {

@@ -251,6 +251,7 @@ def test_what_nothing_can_be_called_finds_nothing(database: Database, act: Act) 
         assert database.read(lambda tx, filters=filters: search.count(tx, act, filters)).number == 0
 
 
+@pytest.mark.sqlite_suffices
 @pytest.mark.parametrize("sort", ClientSort)
 def test_a_made_up_cursor_is_refused(database: Database, act: Act, sort: ClientSort) -> None:
     (client,) = fill(database, act, 1)

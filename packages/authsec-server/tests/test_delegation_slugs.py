@@ -125,6 +125,7 @@ def test_what_is_over_is_found_by_its_slug_until_a_later_one_takes_it(estate: An
     assert (get(estate, second.id).slug, get(estate, second.id).revoked_at) == ("", None)
 
 
+@pytest.mark.sqlite_suffices
 @pytest.mark.usefixtures("parties")
 def test_every_verb_takes_the_slug_and_ends_what_it_names(estate: Any) -> None:
     its = estate.delegate().delegation
@@ -136,6 +137,7 @@ def test_every_verb_takes_the_slug_and_ends_what_it_names(estate: Any) -> None:
     assert what == estate.see(lambda tx, act: impact.of_delegation(tx, act, its.id, estate.terms))
 
 
+@pytest.mark.sqlite_suffices
 @pytest.mark.usefixtures("parties")
 def test_narrowing_by_slug_ends_the_tokens_and_a_new_slug_ends_none(estate: Any) -> None:
     its = estate.delegate(actions=("customers:delete", "customers:read")).delegation

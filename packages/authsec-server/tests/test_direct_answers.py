@@ -192,6 +192,7 @@ def test_a_delegation_that_ends_meanwhile_is_refused_as_ever(its_on_each: House)
         assert line.ask(request(client)).status == 404
 
 
+@pytest.mark.sqlite_suffices
 def test_a_key_that_was_registered_anew_meanwhile_is_accepted_at_once(house_on_each: Callable[..., House]) -> None:
     """Also the assertion that was checked before the change: it is used up once, by the second check."""
     its = house_on_each(local_operator=True)
@@ -210,6 +211,7 @@ def test_a_key_that_was_registered_anew_meanwhile_is_accepted_at_once(house_on_e
     assert b"already used" in answers[1].body
 
 
+@pytest.mark.sqlite_suffices
 def test_the_limits_are_the_same(house_on_each: Callable[..., House]) -> None:
     its = house_on_each(unproved_limit=3, address_limit=8)
     client, other = its.delegated_name(), its.delegated_name("Other")
@@ -224,6 +226,7 @@ def test_the_limits_are_the_same(house_on_each: Callable[..., House]) -> None:
     assert json.loads(refused.body)["request_id"] == refused.request_id
 
 
+@pytest.mark.sqlite_suffices
 def test_pipelined_requests_are_answered_in_their_order(its_on_each: House) -> None:
     its = its_on_each
     first, second = its.delegated_name("First"), its.delegated_name("Second")

@@ -59,6 +59,7 @@ def test_a_trusted_issuer_that_is_disabled_meanwhile_is_not_believed(house: Hous
         assert asked(line, client_id, token) == 401
 
 
+@pytest.mark.sqlite_suffices
 def test_a_trusted_issuer_that_was_changed_meanwhile_is_believed_again_at_once(house_on_each: House) -> None:
     its, issuer = house_on_each(), kubernetes()
     trust(its, issuer)

@@ -140,6 +140,7 @@ def test_while_a_lock_is_held_for_five_seconds_everybody_gets_an_answer(its: Hou
     assert recorded(its) == seen.granted
 
 
+@pytest.mark.sqlite_suffices
 def test_of_requests_whose_connection_is_cut_each_token_is_recorded(its: House) -> None:
     """What a caller who is gone was granted is in the audit log, and no other caller waits for it."""
     with under_load(its) as seen, listening(its, directly=True) as direct:
@@ -239,6 +240,7 @@ def test_a_change_while_a_batch_waits_counts_for_each_of_its_requests(
     assert recorded(its) == 4
 
 
+@pytest.mark.sqlite_suffices
 def test_what_waits_while_the_server_ends_is_answered(its: House, monkeypatch: pytest.MonkeyPatch) -> None:
     client = its.delegated_name()
     with listening(its, directly=True) as direct, behind_a_batch(its, direct, monkeypatch) as waiting:

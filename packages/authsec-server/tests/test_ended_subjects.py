@@ -18,7 +18,10 @@ from authsec_server.principal import Act
 from authsec_server.revocations import service as revocations
 from authsec_server.revocations.model import SubjectKind
 from authsec_server.roles import service as roles
+from long_runs import mostly_on_sqlite
 from sealed_estate import Sealed, sealed_estate
+
+pytestmark = pytest.mark.changes_rows_only
 
 ISSUER = Named(id="5f0c0000-0000-4000-8000-000000000001", name="Cluster")
 KID = "a-signing-key"
@@ -121,7 +124,9 @@ ENDS: dict[str, tuple[Change, str]] = {
 }
 
 
-@pytest.mark.parametrize(("end", "told"), ENDS.values(), ids=ENDS)
+@pytest.mark.parametrize(
+    ("end", "told"), mostly_on_sqlite(ENDS, "an agent is disabled", "a trusted issuer is disabled"), ids=ENDS
+)
 def test_a_token_of_an_ended_subject_is_found(tokens: Tokens, end: Change, told: str) -> None:
     tokens.issue()
     assert tokens.findings() == ()
@@ -138,7 +143,7 @@ AGAIN: dict[str, tuple[Change, Change]] = {
 }
 
 
-@pytest.mark.parametrize(("disable", "enable"), AGAIN.values(), ids=AGAIN)
+@pytest.mark.parametrize(("disable", "enable"), mostly_on_sqlite(AGAIN, "a trusted issuer"), ids=AGAIN)
 def test_tokens_of_a_subject_that_was_enabled_again_are_no_finding(
     tokens: Tokens, disable: Change, enable: Change
 ) -> None:
@@ -150,6 +155,7 @@ def test_tokens_of_a_subject_that_was_enabled_again_are_no_finding(
     assert tokens.findings() == ()
 
 
+@pytest.mark.sqlite_suffices
 def test_a_token_between_two_changes_is_found(tokens: Tokens) -> None:
     disable, enable = AGAIN["an agent"]
     tokens.do(disable)
@@ -168,13 +174,14 @@ STAYS: dict[str, Change] = {
 }
 
 
-@pytest.mark.parametrize("change", STAYS.values(), ids=STAYS)
+@pytest.mark.parametrize("change", mostly_on_sqlite(STAYS, "its role loses an action"), ids=STAYS)
 def test_a_token_after_a_change_that_ends_no_subject_is_no_finding(tokens: Tokens, change: Change) -> None:
     tokens.do(change)
     tokens.issue()
     assert tokens.findings() == ()
 
 
+@pytest.mark.sqlite_suffices
 def test_many_tokens_are_counted(tokens: Tokens) -> None:
     tokens.do(ENDS["an agent is disabled"][0])
     for _ in range(7):

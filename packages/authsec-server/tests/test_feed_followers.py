@@ -79,6 +79,7 @@ def page(url: str, **headers: str) -> int:
     return httpx.get(url + FEED, params={"since": 0}, headers=headers, trust_env=False).status_code
 
 
+@pytest.mark.sqlite_suffices
 def test_a_stream_counts_while_it_stands_and_two_minutes_longer(its: House, database_url: str) -> None:
     with serving(its) as url:
         with reader(url, **{"AuthSec-Audience": f"{CRM} chat-api of-nobody"}) as lines:

@@ -60,6 +60,7 @@ def test_a_new_key_signs_once_every_reader_has_seen_it(database: Database, act: 
     assert signs(keys, due) == second
 
 
+@pytest.mark.sqlite_suffices
 def test_the_audit_log_knows_of_each(database: Database, act: Act, master_key: MasterKey) -> None:
     one, other = opened(database, master_key), opened(database, master_key)
     one.keep(act.now)
@@ -101,6 +102,7 @@ def test_servers_that_start_together_come_to_agree(database: Database, act: Act,
     assert len(published(one)) == 2
 
 
+@pytest.mark.sqlite_suffices
 @pytest.mark.parametrize("sealed", ["by nobody", "with another master key", "as a signing key", "under another name"])
 def test_a_planted_key_neither_signs_nor_is_published(
     database: Database, act: Act, master_key: MasterKey, sealed: str

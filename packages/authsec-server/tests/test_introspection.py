@@ -32,6 +32,7 @@ def answers() -> dict[str, float]:
     return {it: REGISTRY.get_sample_value("authsec_introspections_total", {"answer": it}) or 0.0 for it in kinds}
 
 
+@pytest.mark.sqlite_suffices
 def test_a_token_that_counts_is_told_with_its_claims(
     house: Callable[..., Any], database_url: str, tmp_path: Path
 ) -> None:

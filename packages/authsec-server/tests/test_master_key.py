@@ -217,6 +217,7 @@ DAMAGE: dict[str, Callable[[bytes], bytes]] = {
 }
 
 
+@pytest.mark.sqlite_suffices
 @pytest.mark.parametrize("damage", DAMAGE.values(), ids=DAMAGE)
 def test_one_damaged_row_is_named(
     database: Database, sealed: tuple[Path, MasterKey], damage: Callable[[bytes], bytes]
@@ -230,6 +231,7 @@ def test_one_damaged_row_is_named(
         load(database, sealed[0])
 
 
+@pytest.mark.sqlite_suffices
 def test_a_missing_file_is_not_replaced_where_keys_rest_on_it(
     database: Database, sealed: tuple[Path, MasterKey], tmp_path: Path
 ) -> None:

@@ -22,9 +22,9 @@ def estate(house: Callable[..., Any], database_url: str, tmp_path: Path) -> Esta
     return estate_of(house, database_url, tmp_path)
 
 
-@pytest.mark.parametrize("share", [3, pytest.param(1, marks=pytest.mark.soak)])
+@pytest.mark.parametrize("share", [5, pytest.param(1, marks=pytest.mark.soak)])
 def test_every_operation_with_every_credential(estate: Estate, share: int) -> None:
-    """In short runs, a third of the operations."""
+    """In short runs, a fifth of the operations."""
     wrong = []
     before = len(estate.its.events())
     for operation in [*estate.operations()][::share]:

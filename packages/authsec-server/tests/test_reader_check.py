@@ -43,10 +43,10 @@ def test_no_genuine_answer_is_a_finding(database: Database, monkeypatch: pytest.
     ("index", "event", "asked"),
     [
         ("ix_events_denied_reason_id", "decision = 'denied'", "--reason rate_limited"),
-        ("ix_events_act_kind_id", "kind = 'role.created'", "--kind role.created"),
         *(
             pytest.param(*each, marks=pytest.mark.soak)
             for each in (
+                ("ix_events_act_kind_id", "kind = 'role.created'", "--kind role.created"),
                 ("ix_events_jti", "kind = 'token.issued'", "audit show jti-of-token-"),
                 ("ix_events_client_id_id", "kind = 'token.issued'", "--agent c-"),
                 ("ix_events_denied_id", "decision = 'denied'", "--decision denied"),
@@ -90,6 +90,7 @@ def test_a_reader_that_fails_is_a_finding(database: Database, monkeypatch: pytes
         raise ValueError
 
     monkeypatch.setattr(pages, "newest_numbers", fails)
+    monkeypatch.setattr(reader_check, "_LEAST", 8)  # of the other questions
     assert verified(database, log).findings == ("`the live audit log` ends with an error: ValueError.",)
 
 

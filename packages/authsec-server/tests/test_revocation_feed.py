@@ -99,6 +99,7 @@ def test_entries_in_order_and_what_follows(its: House) -> None:
     assert read(door, 3)["entries"] == []
 
 
+@pytest.mark.sqlite_suffices
 def test_a_head_says_by_its_digest_which_entry_it_follows(its: House) -> None:
     door = its.door()
     assert follows(read(door, 0)) == ""
@@ -142,6 +143,7 @@ def test_a_reader_who_was_away_too_long_gets_all_that_still_matters(its: House) 
     assert (read(door, 2)["snapshot"], read(door, 3)["snapshot"]) == (True, False)
 
 
+@pytest.mark.sqlite_suffices
 def test_a_reader_of_another_database_gets_all_there_is(its: House) -> None:
     door = its.door()
     end(its, *tokens("a", "b"))

@@ -187,6 +187,7 @@ def test_agents_go_on_while_signing_processes_are_killed(estate: Any, database_u
             while time.monotonic() < until:
                 with suppress(httpx2.TransportError):
                     statuses.append(its.token(client_id).status_code)
+                time.sleep(0.05)
 
         asking = [threads.submit(ask) for _ in range(4)]
         before = children(its.process.pid)

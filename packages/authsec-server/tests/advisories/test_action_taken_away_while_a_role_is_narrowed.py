@@ -30,6 +30,7 @@ from test_row_changed_while_a_change_waits import change_while_held
 ROW = "action = 'customers:delete'"
 
 
+@pytest.mark.soak  # test_row_taken_away_while_a_change_waits.py has other rows
 @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
 def test_an_action_that_was_taken_from_a_role_stays_away_or_is_found(estate: Any, database_url: str) -> None:
     sealed, other = sealed_estate(estate), open_database(database_url)

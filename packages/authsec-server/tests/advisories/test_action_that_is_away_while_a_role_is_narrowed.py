@@ -11,11 +11,14 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
+import pytest
 from authsec_server.audit.sealing import store
 from authsec_server.audit.sealing.checkpoints import read_checkpoint
 from authsec_server.audit.sealing.verifying import verify
 from authsec_server.roles import service as roles
 from sealed_estate import sealed_estate
+
+pytestmark = pytest.mark.changes_rows_only
 
 
 def test_a_role_has_the_actions_that_its_newest_event_says_or_it_is_found(estate: Any) -> None:

@@ -29,6 +29,7 @@ class _Undone(Exception):
     pass
 
 
+@pytest.mark.soak  # test_system_catalog_changed.py has other tricks
 @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
 def test_a_bound_of_another_type_with_the_same_text_is_found(database: Database) -> None:
     log = fill(database)

@@ -44,6 +44,7 @@ class _Undone(Exception):
     pass
 
 
+@pytest.mark.soak  # test_tables_with_very_many_defaults.py has long defaults
 @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
 @pytest.mark.parametrize("way", some_of(WAYS))
 def test_rows_of_catalogs_are_not_held_all_at_once(database: Database, way: str) -> None:

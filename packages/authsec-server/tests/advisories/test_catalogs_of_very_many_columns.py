@@ -39,6 +39,7 @@ def _peak(check: Callable[[Connection], object], connection: Connection) -> int:
         tracemalloc.stop()
 
 
+@pytest.mark.soak  # test_tables_with_very_many_defaults.py has many rows, too
 @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
 @pytest.mark.parametrize("check", some_of(CHECKS, each=2))
 def test_columns_of_other_schemas_cost_little_memory(database: Database, check: str) -> None:

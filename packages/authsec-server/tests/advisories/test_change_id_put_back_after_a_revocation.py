@@ -12,6 +12,7 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
+import pytest
 from authsec_server.audit.sealing.sealer import Sealer
 from authsec_server.audit.sealing.verifying import verify_log
 from authsec_server.clients import service as clients
@@ -21,6 +22,7 @@ from sqlalchemy import text
 ENDPOINT = "/authsec/uflow/sdk/delegation-token"
 
 
+@pytest.mark.sqlite_suffices
 def test_tokens_of_a_disabled_agent_are_found(house_on_each: Callable[..., Any]) -> None:
     its = house_on_each(local_operator=True)
     client_id, database = its.delegated_name(), its.authority.database

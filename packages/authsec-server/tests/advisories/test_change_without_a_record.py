@@ -68,9 +68,9 @@ def office(house: Callable[..., House]) -> Office:
     return Office(house)
 
 
-@pytest.mark.parametrize("share", [3, pytest.param(1, marks=pytest.mark.soak)])
+@pytest.mark.parametrize("share", [5, pytest.param(1, marks=pytest.mark.soak)])
 def test_whatever_changes_anything_is_recorded(office: Office, share: int) -> None:
-    """In short runs, a third of the forms."""
+    """In short runs, a fifth of the forms."""
     silent = []
     changing = [each for each in ADDRESSES if each.inside and each.sends and each.changes][::share]
     for address in changing:
@@ -96,9 +96,9 @@ def test_whatever_changes_anything_is_recorded(office: Office, share: int) -> No
     assert silent == [each.path for each in changing if each.path in nothing_to_change]
 
 
-@pytest.mark.parametrize("share", [3, pytest.param(1, marks=pytest.mark.soak)])
+@pytest.mark.parametrize("share", [5, pytest.param(1, marks=pytest.mark.soak)])
 def test_looking_changes_nothing(office: Office, share: int) -> None:
-    """In short runs, a third of the addresses."""
+    """In short runs, a fifth of the addresses."""
     signed_in = office.admin(ADDRESSES[0])
     for address in [each for each in ADDRESSES if each.looks][::share]:
         example = office.company.example_to_look_at(address)

@@ -21,6 +21,7 @@ class _Undone(Exception):
     pass
 
 
+@pytest.mark.soak  # test_rows_of_gigabytes.py has long values without it
 @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
 def test_a_long_value_behind_a_constraint_costs_no_memory(database: Database) -> None:
     log = fill(database)

@@ -11,6 +11,7 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
+import pytest
 from audit_answers import LATER, fill
 from authsec_server.audit.sealing.verifying import verify
 from authsec_server.db import open_database
@@ -26,6 +27,7 @@ def _verify(url: str) -> None:
     assert "The table evil is unknown to AuthSec" in "\n".join(report.findings)
 
 
+@pytest.mark.soak  # test_constraint_that_keeps_the_backup_busy.py has constraints
 def test_a_constraint_that_takes_long_does_not_keep_verify_busy(tmp_path: Path) -> None:
     file = tmp_path / "authsec.sqlite3"
     url = f"sqlite:///{file}"

@@ -24,6 +24,7 @@ COPY = (
 UNDO = "DELETE FROM events e WHERE id = 2 AND EXISTS (SELECT 1 FROM events o WHERE o.id = 2 AND o.at < e.at)"
 
 
+@pytest.mark.soak  # test_kind_changed_while_a_drop_lists_its_events.py is its neighbour
 @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
 def test_a_drop_lists_an_event_once(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     year = Year(database)

@@ -23,6 +23,8 @@ from authsec_server.settings import load_settings
 from databases import settings_for
 from sqlalchemy import text
 
+pytestmark = pytest.mark.changes_rows_only
+
 HIGHEST = 2**63 - 1
 COUNT = (
     "INSERT INTO hourly_counts (hour, kind, reason, occurrences)"

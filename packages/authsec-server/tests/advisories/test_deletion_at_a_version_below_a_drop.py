@@ -33,9 +33,12 @@ from authsec_server.db.schema import metadata
 from authsec_server.db.table_digests import PRIME, element, stored, stored_products, write_products
 from authsec_server.issuers import service as issuers
 from authsec_server.issuers.model import ProposedTrustedIssuer
+from long_runs import mostly_on_sqlite
 
 sys.path.insert(0, str(Path(__file__).parent))
 from test_rows_changed_around_a_drop import Year, midnight
+
+pytestmark = pytest.mark.changes_rows_only
 
 CI = ProposedTrustedIssuer(
     name="CI",
@@ -72,7 +75,7 @@ DELETIONS = {
 }
 
 
-@pytest.mark.parametrize("its", DELETIONS.values(), ids=DELETIONS)
+@pytest.mark.parametrize("its", mostly_on_sqlite(DELETIONS, "an API"), ids=DELETIONS)
 def test_a_deletion_has_its_effect_or_its_undoing_is_found(
     database: Database, database_url: str, its: Deletion
 ) -> None:

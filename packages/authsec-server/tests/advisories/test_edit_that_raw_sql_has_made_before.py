@@ -26,7 +26,10 @@ from authsec_server.issuers import service as issuers
 from authsec_server.issuers.model import ProposedTrustedIssuer
 from authsec_server.principal import Role
 from authsec_server.roles import service as roles
+from long_runs import mostly_on_sqlite
 from sealed_estate import sealed_estate
+
+pytestmark = pytest.mark.changes_rows_only
 
 
 @dataclass(frozen=True)
@@ -101,7 +104,7 @@ EDITS = {
 }
 
 
-@pytest.mark.parametrize("its", EDITS.values(), ids=EDITS)
+@pytest.mark.parametrize("its", mostly_on_sqlite(EDITS, "a role"), ids=EDITS)
 def test_an_edit_has_its_effect_or_its_undoing_is_found(estate: Any, its: Edit) -> None:
     sealed = sealed_estate(estate)
     estate.do(lambda tx, act: administrators.invite(tx, act, email="eve@example.com", name="E", role=Role.ADMIN))

@@ -65,6 +65,7 @@ def named(act: Act, name: str) -> Act:
     return replace(act, principal=replace(act.principal, name=name))
 
 
+@pytest.mark.sqlite_suffices
 @pytest.mark.parametrize("what", ["role", "api", "delegation"])
 def test_the_second_editor_is_told_by_whom_and_when_and_undoes_nothing(estate: Any, what: str) -> None:
     save, resolved = saving(estate, what)

@@ -28,6 +28,7 @@ def its(database: Database, peers: Any, peer: Callable[..., Any]) -> Asking:
     return Asking(Issuer(peers, peer), database, peers.outbound("127.0.0.1"))
 
 
+@pytest.mark.sqlite_suffices
 @pytest.mark.parametrize("document", some_of(EMPTY), ids=["empty", "no key for signatures", "no kid", "no list"])
 def test_the_good_one_stays_here_and_in_the_database(its: Asking, document: dict[str, Any]) -> None:
     assert its.has("one")

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
 from audit_answers import LATER, answers, fill
 from authsec_server.audit.sealing.verifying import verify_log
 from authsec_server.db import Database
+
+pytestmark = pytest.mark.changes_rows_only
 
 INSERT = """
 INSERT INTO events (id, at, kind, request_id, delegations, roles, reason, address, jti, kid, token_sha256, detail,

@@ -12,6 +12,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
+import pytest
 from authsec_server.audit.sealing import store
 from authsec_server.audit.sealing.checkpoints import read_checkpoint
 from authsec_server.audit.sealing.verifying import verify
@@ -20,6 +21,7 @@ from authsec_server.keys.master_key import MasterKey
 from sealed_estate import sealed_estate
 
 
+@pytest.mark.sqlite_suffices
 def test_a_feed_key_that_is_gone_is_not_published_again_or_it_is_found(estate: Any) -> None:
     sealed, now = sealed_estate(estate), estate.act.now
     keys = FeedKeys(estate.database, MasterKey(bytes(32)), max_age=timedelta(days=30), token_bytes=secrets.token_bytes)

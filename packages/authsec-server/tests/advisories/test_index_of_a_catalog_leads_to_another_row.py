@@ -75,6 +75,7 @@ def _plant(url: str) -> None:
             connection.execute(statement.encode())
 
 
+@pytest.mark.soak  # test_index_that_leads_to_another_row.py has our tables
 def test_an_index_of_a_catalog_that_leads_to_another_row_is_found(
     copied: tuple[str, SealedLog], tmp_path: Path
 ) -> None:

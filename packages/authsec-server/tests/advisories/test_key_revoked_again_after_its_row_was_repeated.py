@@ -25,6 +25,8 @@ from sqlalchemy import text
 sys.path.insert(0, str(Path(__file__).parent))
 from test_rows_changed_around_a_drop import Year, midnight
 
+pytestmark = pytest.mark.changes_rows_only
+
 
 def new_key(_algorithm: Algorithm) -> NewKey:
     return NewKey(kid=secrets.token_urlsafe(32), public_jwk={"kty": "RSA"}, sealed=b"sealed")
@@ -66,6 +68,7 @@ def test_a_key_whose_last_token_a_server_ahead_has_dated_is_no_finding(database:
     assert year.report().findings == ()  # without it
 
 
+@pytest.mark.sqlite_suffices
 @pytest.mark.parametrize("is_revoked_again", [False, True])
 def test_a_key_that_is_revoked_again_is_no_finding(database: Database, is_revoked_again: bool) -> None:
     year = Year(database)

@@ -13,6 +13,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import pytest
 from authsec_server.app.restoration import open_restoration
 from authsec_server.audit.sealing import store
 from authsec_server.audit.sealing.checkpoints import read_checkpoint
@@ -25,6 +26,7 @@ from authsec_server.principal import LOCAL_OPERATOR, Act
 from authsec_server.settings import load_settings
 
 
+@pytest.mark.sqlite_suffices
 def test_every_key_is_revoked_or_the_one_that_was_away_is_found(database_url: str, tmp_path: Path) -> None:
     file = tmp_path / "master.key"
     file.write_bytes(base64.b64encode(secrets.token_bytes(32)))

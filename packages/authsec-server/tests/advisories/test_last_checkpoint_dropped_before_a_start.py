@@ -22,6 +22,8 @@ from authsec_server.db import Database
 from authsec_server.keys.master_key import MasterKey
 from authsec_server.keys.sealing_keys import SealingKeys
 
+pytestmark = pytest.mark.changes_rows_only
+
 AT = LATER + timedelta(minutes=11)
 
 

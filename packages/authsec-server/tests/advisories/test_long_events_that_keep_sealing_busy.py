@@ -16,6 +16,7 @@ from datetime import timedelta
 import pytest
 from audit_answers import LATER, fill, issued
 from authsec_server.audit import service as audit
+from authsec_server.audit import unreadable_rows
 from authsec_server.audit.sealing import store
 from authsec_server.audit.sealing.sealer import Sealer
 from authsec_server.db import Database, Tx
@@ -23,9 +24,17 @@ from authsec_server.keys.master_key import MasterKey
 from authsec_server.keys.sealing_keys import SealingKeys
 from sqlalchemy import text
 
-LONG = f'["{"x" * 1_040_000}"]'
+pytestmark = pytest.mark.changes_rows_only
+
+LONG = f'["{"x" * 130_000}"]'  # an eighth, as is the memory here
 MAKE_LONG = text("UPDATE events SET delegations = :long, roles = :long, detail = :long WHERE id = :number")
 OF_A_PASS = timedelta(seconds=6)  # as measured, with lists of empty lists
+
+
+@pytest.fixture(autouse=True)
+def little_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Readers hold an eighth of what they usually hold."""
+    monkeypatch.setattr(unreadable_rows, "MOST_BYTES", unreadable_rows.MOST_BYTES // 8)
 
 
 class Log:

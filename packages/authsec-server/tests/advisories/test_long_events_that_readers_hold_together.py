@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 from audit_answers import ANN, LATER, fill
-from authsec_server.audit import pages
+from authsec_server.audit import pages, unreadable_rows
 from authsec_server.audit import service as audit
 from authsec_server.audit.sealing import service as sealing
 from authsec_server.audit.sealing.sealer import Sealer
@@ -49,13 +49,17 @@ def plant(tx: Tx, count: int = LONG, length: int = 1_000_000) -> None:
 
 @pytest.mark.sqlite_suffices
 @pytest.mark.parametrize("reads", READERS.values(), ids=READERS)
-def test_long_events_fill_no_memory(database: Database, reads: Callable[[Tx], Any]) -> None:
+def test_long_events_fill_no_memory(
+    database: Database, reads: Callable[[Tx], Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With an eighth of the memory, and events of an eighth of the length."""
+    monkeypatch.setattr(unreadable_rows, "MOST_BYTES", MOST_BYTES // 8)
     fill(database)
-    database.append(plant)
+    database.append(lambda tx: plant(tx, length=125_000))
     tracemalloc.start()
     try:
         database.read(reads)
-        assert tracemalloc.get_traced_memory()[1] < 3 * MOST_BYTES
+        assert tracemalloc.get_traced_memory()[1] < 3 * MOST_BYTES // 8
     finally:
         tracemalloc.stop()
 

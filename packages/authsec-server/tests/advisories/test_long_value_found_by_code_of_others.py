@@ -53,6 +53,7 @@ def copied(postgres_url: str) -> Iterator[tuple[str, SealedLog]]:
         yield its
 
 
+@pytest.mark.soak  # test_partition_key_compared_by_others.py has such a class
 def test_an_index_of_long_values_that_calls_others_is_found(copied: tuple[str, SealedLog], tmp_path: Path) -> None:
     url, log = copied
     execute(url, *AMCHECK, *REBUILT)

@@ -89,9 +89,9 @@ def test_every_page_shows_it_as_text(company: Company) -> None:
     assert shown == {each.pattern for each in looked} - SILENT
 
 
-@pytest.mark.parametrize("share", [3, pytest.param(1, marks=pytest.mark.soak)])
+@pytest.mark.parametrize("share", [6, pytest.param(1, marks=pytest.mark.soak)])
 def test_every_form_shows_again_what_was_typed(company: Company, share: int) -> None:
-    """Each field has the mark: where that is refused, it is shown again. In short runs, a third of the forms."""
+    """Each field has the mark: where that is refused, it is shown again. In short runs, a sixth of the forms."""
     for address in [each for each in ADDRESSES if each.sends][::share]:
         example = company.example(address)
         fields = {name for name, _ in example.pairs} | {"name", "email", "slug", "owner", "description", "labels"}
@@ -109,7 +109,7 @@ ASKED = ["done", "new", "next", "back", "code", "error", "cursor", "before", "so
 ASKED += ["role", "client", "api", "owner", "label", MARK]
 
 
-@pytest.mark.parametrize("share", [18, pytest.param(1, marks=pytest.mark.soak)])
+@pytest.mark.parametrize("share", [36, pytest.param(1, marks=pytest.mark.soak)])
 def test_what_an_address_says_becomes_no_markup(company: Company, share: int) -> None:
     """All at once; and each alone, in short runs one of these on each page."""
     for number, address in enumerate(each for each in ADDRESSES if each.looks):
@@ -161,9 +161,9 @@ def test_what_a_machine_calls_itself(opened: House, company: Company) -> None:
         assert says(looked_at(company.operator, way), name), way
 
 
-@pytest.mark.parametrize("share", [3, pytest.param(1, marks=pytest.mark.soak)])
+@pytest.mark.parametrize("share", [6, pytest.param(1, marks=pytest.mark.soak)])
 def test_every_story_shows_it_as_text(company: Company, share: int) -> None:
-    """Also of changes: each has a field before and after it. In short runs, a third of both is looked at."""
+    """Also of changes: each has a field before and after it. In short runs, a sixth of both is looked at."""
     for address in [each for each in ADDRESSES if each.sends][::share]:
         example = company.example(address)
         company.operator.post(example.path, content=example.body, headers=FORM)

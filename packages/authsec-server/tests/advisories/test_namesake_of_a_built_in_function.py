@@ -266,6 +266,7 @@ def test_a_session_is_refused_where_an_operator_of_others_would_be_chosen(place:
     assert "ALTER EXTENSION name SET SCHEMA other" in refusal.value.remedy
 
 
+@pytest.mark.soak
 @pytest.mark.reads_catalog_indexes
 def test_extensions_in_a_schema_of_their_own_are_no_finding(place: Place) -> None:
     made = [f"CREATE EXTENSION {name} SCHEMA evil" for name in ("citext", "hstore", "pg_trgm", "btree_gist", "amcheck")]

@@ -26,6 +26,8 @@ from authsec_server.keys.sealing_keys import SealingKeys
 from sqlalchemy import delete, insert, select
 from structlog.testing import capture_logs
 
+pytestmark = pytest.mark.changes_rows_only
+
 ABOVE = 10**12
 
 

@@ -102,6 +102,7 @@ def test_no_server_gives_a_number_of_another_one_that_waits_for_its_seal(databas
     assert record(database, 5) not in theirs
 
 
+@pytest.mark.soak
 def test_an_event_of_an_earlier_month_takes_no_number_of_a_genuine_event(database: Database) -> None:
     log = fill(database)
     first = record(database, 0)

@@ -18,6 +18,8 @@ from authsec_server.audit.event_shape import MAX_NUMBER
 from authsec_server.audit.sealing.verifying import verify
 from authsec_server.db import Database
 
+pytestmark = pytest.mark.changes_rows_only
+
 House = Any
 ENDPOINT = "/authsec/uflow/sdk/delegation-token"
 SET_BACK = {

@@ -32,6 +32,7 @@ class _Undone(Exception):
     pass
 
 
+@pytest.mark.soak  # test_system_catalog_changed.py has other tricks
 def test_a_family_with_low_oids_is_found(postgres_url: str) -> None:
     with closing(open_database(postgres_url)) as database:
         log = fill(database)

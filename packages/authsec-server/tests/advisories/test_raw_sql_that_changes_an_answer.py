@@ -256,7 +256,7 @@ def _many(examples: int, *, in_ci: int) -> pytest.MarkDecorator:
     return pytest.mark.parametrize("examples", [every_run, pytest.param(3000, marks=marks)])
 
 
-@_many(12, in_ci=100)
+@_many(6, in_ci=100)
 def test_whatever_sql_does_to_a_sqlite_file_is_found(filled: Filled, tmp_path: Path, examples: int) -> None:
     def attack(change: str) -> None:
         path = Path(shutil.copy(filled.path, tmp_path / "copy.sqlite3"))
@@ -269,7 +269,7 @@ def test_whatever_sql_does_to_a_sqlite_file_is_found(filled: Filled, tmp_path: P
     _for_many(examples, sqlite_changes(), attack)
 
 
-@_many(12, in_ci=50)
+@_many(6, in_ci=50)
 def test_whatever_is_written_into_a_sqlite_file_is_found(filled: Filled, tmp_path: Path, examples: int) -> None:
     content, path = filled.path.read_bytes(), tmp_path / "copy.sqlite3"
 
@@ -286,7 +286,7 @@ class _Undone(Exception):
     """Rolls the change back."""
 
 
-@_many(6, in_ci=40)
+@_many(3, in_ci=40)
 @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
 def test_whatever_sql_does_to_postgresql_is_found(database: Database, examples: int) -> None:
     log = fill(database)
@@ -306,7 +306,7 @@ def test_whatever_sql_does_to_postgresql_is_found(database: Database, examples: 
     _for_many(examples, postgresql_changes(), attack)
 
 
-@_many(6, in_ci=20)
+@_many(3, in_ci=20)
 @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
 def test_whatever_is_written_into_a_file_of_postgresql_is_found(database: Database, examples: int) -> None:
     log = fill(database)

@@ -15,6 +15,8 @@ from authsec_server.audit.sealing.verifying import verify
 from long_runs import some_of
 from sqlalchemy import text
 
+pytestmark = pytest.mark.changes_rows_only
+
 HIGHEST, LOWEST = 2**63 - 1, -(2**63)
 
 
@@ -26,6 +28,7 @@ def test_counts_are_rebuilt_whatever_their_number_of_rebuilds_is(counted_audit_l
     assert rebuild_counts(its.database, its.act(), its.keys).rows["hourly_counts"] > 0
 
 
+@pytest.mark.sqlite_suffices
 @pytest.mark.parametrize("count", some_of([HIGHEST, -1, LOWEST]))
 def test_counts_are_rebuilt_whatever_they_are(counted_audit_log: Any, count: int) -> None:
     its = counted_audit_log

@@ -10,6 +10,7 @@ from __future__ import annotations
 import secrets
 from datetime import timedelta
 
+import pytest
 from audit_answers import ANN, LATER, fill
 from authsec_server.audit import refusal_counts
 from authsec_server.audit import service as audit
@@ -23,6 +24,8 @@ from authsec_server.failures import Unavailable
 from authsec_server.keys.master_key import MasterKey
 from authsec_server.keys.sealing_keys import SealingKeys
 from sqlalchemy import select, update
+
+pytestmark = pytest.mark.changes_rows_only
 
 MINUTE = LATER + timedelta(minutes=12)
 OTHER = {"client_id": "c-9", "client_name": "Another"}

@@ -28,6 +28,7 @@ from authsec_server.roles import service as roles
 REFUSAL = Refusal(kind=EventKind.TOKEN_REFUSED, reason="client_id_missing", address="192.0.2.7")
 
 
+@pytest.mark.soak  # test_refusal_that_is_renewed_before_its_seal.py is its neighbour
 @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
 def test_a_change_is_sealed_though_the_clock_of_another_server_is_behind(database: Database) -> None:
     log, at = fill(database), LATER + timedelta(minutes=30)

@@ -12,6 +12,7 @@ import secrets
 from dataclasses import replace
 from datetime import datetime, timedelta
 
+import pytest
 from audit_answers import LATER, fill, issued
 from authsec_server.audit import refusal_counts
 from authsec_server.audit import service as audit
@@ -23,6 +24,8 @@ from authsec_server.db import Database
 from authsec_server.keys.master_key import MasterKey
 from authsec_server.keys.sealing_keys import SealingKeys
 from sqlalchemy import func, select, update
+
+pytestmark = pytest.mark.changes_rows_only
 
 BEGUN, MINUTES = LATER + timedelta(minutes=12), 30
 REFUSAL = Refusal(kind=EventKind.TOKEN_REFUSED, reason="unknown_client", address="192.0.2.1")

@@ -38,6 +38,7 @@ def test_of_many_at_once_exactly_one_is_served(its: Any) -> None:
     assert sum(recorded.event.kind == "token.issued" for recorded in its.events()) == 1
 
 
+@pytest.mark.sqlite_suffices
 def test_the_same_jti_of_another_agent_is_another_assertion(its: Any) -> None:
     for agent in (its.delegated_agent("A"), its.delegated_agent("B")):
         headers = {"Authorization": f"Bearer {agent.assertion(jti='the-same')}"}
@@ -47,6 +48,7 @@ def test_the_same_jti_of_another_agent_is_another_assertion(its: Any) -> None:
 P256 = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551  # the order of its base point
 
 
+@pytest.mark.sqlite_suffices
 def test_the_other_signature_that_anybody_can_make_of_one(its: Any) -> None:
     """Beside each ECDSA signature (r, s) stands (r, -s), which verifies too: another text, and the same `jti`."""
     agent = its.delegated_agent(key=PrivateKey.generate_ec())

@@ -20,6 +20,8 @@ from authsec_server.audit.sealing.verifying import verify
 from authsec_server.settings import load_settings
 from databases import settings_for
 
+pytestmark = pytest.mark.changes_rows_only
+
 DISABLED = "SELECT subject_id FROM revocations WHERE subject_kind = 'client' ORDER BY sequence"
 
 

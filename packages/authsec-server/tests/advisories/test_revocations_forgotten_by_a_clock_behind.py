@@ -24,6 +24,7 @@ from databases import settings_for
 DISABLED = "SELECT subject_id FROM revocations WHERE subject_kind = 'client' ORDER BY sequence"
 
 
+@pytest.mark.soak  # test_revocations_forgotten_by_a_clock_ahead.py is its neighbour
 @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
 def test_no_revocation_is_forgotten_because_a_clock_was_behind(
     house: Callable[..., Any], database_url: str, tmp_path: Path

@@ -52,6 +52,7 @@ def test_an_auditor_who_may_only_read_checks_everything(database: Database, log:
     assert (report.findings, report.skipped) == ((), ())
 
 
+@pytest.mark.soak
 def test_a_built_in_function_that_the_role_may_not_call_is_named(database: Database, log: SealedLog) -> None:
     report = verified(database, log, f"REVOKE EXECUTE ON FUNCTION {HASH} FROM PUBLIC")
     (skipped,) = report.skipped

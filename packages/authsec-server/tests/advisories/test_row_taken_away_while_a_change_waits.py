@@ -22,6 +22,7 @@ from authsec_server.audit.sealing.verifying import verify
 from authsec_server.db import open_database
 from authsec_server.delegations import service as delegations
 from authsec_server.failures import Failure
+from long_runs import some_of
 from sealed_estate import sealed_estate
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -57,7 +58,7 @@ THINGS = {
 }
 
 
-@pytest.mark.parametrize("thing", THINGS)
+@pytest.mark.parametrize("thing", some_of(THINGS, each=8))
 @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
 def test_a_revocation_that_found_no_row_is_refused_or_found(estate: Any, database_url: str, thing: str) -> None:
     sealed, other, its = sealed_estate(estate), open_database(database_url), THINGS[thing]

@@ -115,6 +115,7 @@ def test_a_row_that_was_put_in_or_taken_out_is_found(sealed: Sealed, table: str)
     assert f"Rows of {table} were changed" in found
 
 
+@pytest.mark.sqlite_suffices
 def test_a_change_of_the_same_row_does_not_cover_it_up(sealed: Sealed) -> None:
     run(sealed, "UPDATE clients SET description = 'Planted' WHERE slug = 'helper'")
     edit = {"owner": "night shift"}

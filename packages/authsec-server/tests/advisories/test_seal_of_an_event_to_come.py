@@ -28,6 +28,8 @@ from authsec_server.keys.master_key import MasterKey
 from authsec_server.keys.sealing_keys import SealingKeys
 from structlog.testing import capture_logs
 
+pytestmark = pytest.mark.changes_rows_only
+
 BEGUN, HOURS = LATER + timedelta(minutes=11), 3
 PLANTED = (
     "INSERT INTO sealed_events SELECT 1000000000, max(id) + {}, hash FROM events, sealed_events GROUP BY hash LIMIT 1"

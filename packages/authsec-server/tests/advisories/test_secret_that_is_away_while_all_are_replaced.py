@@ -9,6 +9,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
+import pytest
 from authsec_server.audit.sealing import store
 from authsec_server.audit.sealing.checkpoints import read_checkpoint
 from authsec_server.audit.sealing.verifying import verify
@@ -17,6 +18,7 @@ from authsec_server.clients import service as clients
 from sealed_estate import sealed_estate
 
 
+@pytest.mark.sqlite_suffices
 def test_no_earlier_secret_is_valid_or_it_is_found(estate: Any) -> None:
     sealed = sealed_estate(estate)
     agent = estate.agent("Batch", platform="secret")

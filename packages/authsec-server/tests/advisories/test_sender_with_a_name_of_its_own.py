@@ -49,6 +49,7 @@ class _Undone(Exception):
     pass
 
 
+@pytest.mark.soak  # test_text_with_a_hidden_end.py has other false texts
 @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
 def test_a_sender_of_the_same_name_is_found(database: Database) -> None:
     log = fill(database)

@@ -22,6 +22,7 @@ def its(database: Database, peers: Any, peer: Callable[..., Any]) -> Asking:
     return Asking(Issuer(peers, peer), database, peers.outbound("127.0.0.1"))
 
 
+@pytest.mark.sqlite_suffices
 def test_failed_refreshes_do_not_extend_it(its: Asking) -> None:
     assert its.has("one")
     its.issuer.fails()

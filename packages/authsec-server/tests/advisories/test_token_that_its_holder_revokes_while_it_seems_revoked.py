@@ -19,7 +19,10 @@ from authsec_server.tokens.revocation import find_own, revoke_own
 from sealed_estate import sealed_estate
 
 sys.path.insert(0, str(Path(__file__).parent))
+import pytest
 from test_version_set_back_before_a_revocation import JTI, execute, is_live, issue
+
+pytestmark = pytest.mark.changes_rows_only
 
 MARK = (
     "INSERT INTO revocations (sequence, subject_kind, subject_id, version, at)"

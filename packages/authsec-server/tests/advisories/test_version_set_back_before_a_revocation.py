@@ -104,6 +104,7 @@ def test_a_server_goes_on_after_a_change_that_was_rolled_back(sealed: Sealed) ->
     assert not is_live(sealed.estate)
 
 
+@pytest.mark.sqlite_suffices
 def test_a_revocation_by_a_server_that_has_not_seen_the_version_is_found(sealed: Sealed, other: Any) -> None:
     execute(sealed.estate, SET_BACK)
     disable(other)
@@ -123,6 +124,7 @@ def test_so_it_is_if_nobody_sees_the_lower_version(sealed: Sealed, other: Any, d
     assert "the change revoked no token of that version" in "".join(sealed.findings())
 
 
+@pytest.mark.sqlite_suffices
 def test_a_token_of_a_server_that_has_not_seen_the_revocation_is_found(sealed: Sealed, other: Any) -> None:
     disable(sealed.estate)
     execute(sealed.estate, SET_BACK)

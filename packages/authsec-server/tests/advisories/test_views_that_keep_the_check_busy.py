@@ -11,6 +11,7 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
+import pytest
 from audit_answers import LATER, fill
 from authsec_server.audit.sealing.verifying import verify
 from authsec_server.db import open_database
@@ -25,6 +26,7 @@ def _verify(url: str) -> None:
     assert "The view v0 of v0 is unknown to AuthSec" in "\n".join(report.findings)
 
 
+@pytest.mark.soak  # test_schema_row_that_keeps_the_check_busy.py has views, too
 def test_views_that_unfold_do_not_keep_verify_busy(tmp_path: Path) -> None:
     file = tmp_path / "authsec.sqlite3"
     url = f"sqlite:///{file}"
