@@ -325,7 +325,7 @@ def _compared(
     dropped_until, last_dropped = _last_dropped(log_check, walk)
     of_tables = (
         *read.name_check.findings(dropped_until, last_dropped),
-        *ended_subjects.findings(read.scratch, dropped_until),
+        *ended_subjects.findings(read.scratch, dropped_until, last_dropped),
         *read.table_check.findings(dropped_until, last_dropped, records),
         *read.last_use_check.findings(cut),
         *read.head_key_check.findings(known_from),
