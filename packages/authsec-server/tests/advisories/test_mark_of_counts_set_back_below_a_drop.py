@@ -11,13 +11,14 @@ import sys
 from pathlib import Path
 
 from authsec_server.audit import counts
+from authsec_server.audit.sealing.count_rebuild import rebuild_counts
 from authsec_server.db import Database
 
 sys.path.insert(0, str(Path(__file__).parent))
 from test_rows_changed_around_a_drop import Year, midnight, noon
 
 
-def test_the_counts_of_a_dropped_month_stay_or_the_mark_is_found(database: Database) -> None:
+def test_the_counts_of_a_dropped_month_stay_or_the_mark_is_found_and_corrected(database: Database) -> None:
     year = Year(database)
     year.at = noon(9)
     year.settle()
@@ -35,3 +36,5 @@ def test_the_counts_of_a_dropped_month_stay_or_the_mark_is_found(database: Datab
     before = issued()
     year.run("UPDATE counted SET until = '2026-06-01 00:00:00.000000', through = through - 1")
     assert issued() == before or year.report().findings
+    assert rebuild_counts(year.database, year.act, year.keys()).mark
+    assert (issued(), year.report().findings) == (before, ())
