@@ -81,7 +81,8 @@ def _ids(kind: str, event: Mapping[str, Any]) -> Iterator[str]:
 def findings(scratch: Scratch, dropped_until: int, last_dropped: int) -> Iterator[str]:
     """Report each token of a subject that had ended, in a sentence.
 
-    Events up to the authority version `dropped_until` and up to the number `last_dropped` may have been dropped.
+    Events up to the authority version `dropped_until` and up to the number `last_dropped` may have been dropped. Both
+    are 0 if all changes of subjects are known: no event was dropped, or exports contain all dropped events.
     """
     more = 0
     for at, (token, change) in enumerate(scratch.tokens_of_ended(_COLUMNS, _DELEGATION, dropped_until, last_dropped)):
