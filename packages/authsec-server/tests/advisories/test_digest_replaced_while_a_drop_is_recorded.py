@@ -48,21 +48,23 @@ def digest_after(database: Database, statement: str) -> tuple[str, str]:
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("all_removed", [False, True], ids=["one is replaced", "all are removed"])
 def test_a_digest_that_the_signed_record_does_not_have_is_found(
-    database: Database, monkeypatch: pytest.MonkeyPatch
+    database: Database, monkeypatch: pytest.MonkeyPatch, all_removed: bool
 ) -> None:
     year = Year(database)
     year.at = noon(9)  # all changes are in months that are over
     database.append(lambda tx: prepare_months(tx, year.at))
     year.settle()
     genuine, forged = digest_after(database, RENAMED)
+    detail = "json_remove(detail, '$.digests')" if all_removed else f"replace(detail, '{genuine}', '{forged}')"
     checked = Dropper._checked
 
     def checked_and_forged(*arguments: Any, **named: Any) -> Any:
         result = checked(*arguments, **named)
         year.run(
             "CREATE TRIGGER forge AFTER INSERT ON events WHEN new.kind = 'events.dropped' BEGIN UPDATE events"
-            f" SET detail = replace(detail, '{genuine}', '{forged}') WHERE id = new.id; END"
+            f" SET detail = {detail} WHERE id = new.id; END"
         )
         return result
 

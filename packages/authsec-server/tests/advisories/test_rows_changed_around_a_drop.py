@@ -38,6 +38,7 @@ from long_runs import some_of
 from sqlalchemy import text
 
 pytestmark = pytest.mark.sqlite_suffices
+JTI = "3f0c0000000040008000000000000001"
 
 
 def noon(month: int) -> datetime:
@@ -97,6 +98,22 @@ class Year:
     def settle(self) -> None:
         self.seal(self.at + timedelta(minutes=10))
         roll_up(self.database, self.at)
+
+    def issue(self, slug: str = "helper", jti: str = JTI) -> None:
+        """Record a token of this agent."""
+        client = self.database.read(lambda tx: service.get(tx, self.act, slug))
+        token = Event(
+            at=self.at,
+            kind=EventKind.TOKEN_ISSUED,
+            request_id="req_1",
+            client=Named(id=client.id, name=client.name),
+            decision=Decision.GRANTED,
+            jti=jti,
+            kid="k",
+            token_sha256="0" * 64,
+            expires_at=self.at + timedelta(hours=5),
+        )
+        self.database.record(lambda tx: record(tx, replace(token, authority_version=tx.version)))
 
     def drop(self, month: int) -> None:
         lines = list(export(self.database))
@@ -255,21 +272,9 @@ def test_a_token_of_an_agent_whose_enabling_was_dropped_is_no_finding(year: Year
     for at, step in steps.items():
         year.at = datetime.fromisoformat(f"2026-{at}+00:00")
         year.do(lambda tx, act, step=step: step(tx, act, "helper"))
-    client = year.database.read(lambda tx: service.get(tx, year.act, "helper"))
     year.seal(midnight(9) - timedelta(seconds=30))
     year.at = midnight(9) + timedelta(minutes=1)
-    token = Event(
-        at=year.at,
-        kind=EventKind.TOKEN_ISSUED,
-        request_id="req_1",
-        client=Named(id=client.id, name=client.name),
-        decision=Decision.GRANTED,
-        jti="3f0c0000000040008000000000000001",
-        kid="k",
-        token_sha256="0" * 64,
-        expires_at=year.at + timedelta(hours=5),
-    )
-    year.database.record(lambda tx: record(tx, replace(token, authority_version=tx.version)))
+    year.issue()
     drop_august(year)
 
 

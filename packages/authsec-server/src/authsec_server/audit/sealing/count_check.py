@@ -79,7 +79,7 @@ class CountCheck:
         """
         if self._missing:
             return [f"The counts cannot be read: the database lacks {', '.join(self._missing)}."]
-        found = list(self._of_the_mark())
+        found = list(self._of_the_mark(dropped))
         if self._mark.until is None:
             return found
         self._recount.compare(self._scan.counts, unknown_before, digest_before=dropped.cut if dropped else None)
@@ -89,7 +89,12 @@ class CountCheck:
             found += self._of_table(table)
         return found
 
-    def _of_the_mark(self) -> Iterator[str]:
+    def _of_the_mark(self, dropped: DropRecord | None) -> Iterator[str]:
+        """Report a mark that makes readers count other events than the roll-up has counted.
+
+        The attack: raw SQL sets the mark back below a drop. Readers then add an event that a server behind dated into
+        the dropped months, although the drop closed the counts of these months.
+        """
         if self._mark.problem:
             yield self._mark.problem
         elif self._mark.until and self._now and self._mark.until > self._now:
@@ -97,6 +102,11 @@ class CountCheck:
         elif self._mark.through > self._highest:
             above = f"The value counted.through is {self._mark.through}, above the last event ({self._highest})."
             yield f"{above} New events are not counted."
+        if self._mark.until and dropped and self._mark.until < dropped.cut:
+            yield (
+                f"The value counted.until is {_minute(self._mark.until)}, before the end of the dropped months "
+                f"({_minute(dropped.cut)}). Events that are in no count are added to the counts of these months."
+            )
 
     def _of_dropped_months(self, dropped: DropRecord) -> Iterator[str]:
         for name, digest in self._recount.digests.items():

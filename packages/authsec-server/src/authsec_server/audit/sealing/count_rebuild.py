@@ -211,7 +211,7 @@ def _planned(tx: Tx, act: Act, keys: Keys, highest: int | None) -> _Plan:
     dropped = max((each.record for each in report.dropped if each.sealed), key=lambda its: its.before, default=None)
     mark = read_mark(tx.connection)
     until = dropped.cut if dropped else BEGINNING
-    wanted = mark if _is_right(tx, mark, act.now) else _new_mark(tx, mark, highest, until)
+    wanted = mark if _is_right(tx, mark, until, act.now) else _new_mark(tx, mark, highest, until)
     with ExitStack() as opening:
         recount = opening.enter_context(Recount(wanted.through, wanted.until or BEGINNING))
         for number, outcome in decided(tx.connection):
@@ -225,10 +225,11 @@ def _planned(tx: Tx, act: Act, keys: Keys, highest: int | None) -> _Plan:
         return plan
 
 
-def _is_right(tx: Tx, mark: Mark, now: datetime) -> bool:
+def _is_right(tx: Tx, mark: Mark, earliest: datetime, now: datetime) -> bool:
+    """Whether the mark can be one of the roll-up. A drop closes its months, so no later mark is before `earliest`."""
     highest = select(func.max(events.c.id)).where(events.c.id <= MAX_NUMBER)
     last = tx.connection.execute(highest).scalar_one() or 0
-    return mark.until is not None and mark.until <= now and mark.through <= last
+    return mark.until is not None and earliest <= mark.until <= now and mark.through <= last
 
 
 def _new_mark(tx: Tx, mark: Mark, highest: int | None, until: datetime) -> Mark:

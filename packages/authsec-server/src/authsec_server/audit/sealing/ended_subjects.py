@@ -9,8 +9,10 @@ number than a change only if the decision about the token saw the change. For ea
 with a lower number decides.
 
 A drop may remove the event that enabled a subject again, and keep the event that disabled it, because clocks differ. So
-an event that something was disabled is ignored if a dropped event may have a higher authority version. Nothing undoes
-the other ends, and AuthSec never uses an id again.
+an event that something was disabled is ignored if a dropped event may have a higher number and a higher authority
+version. The attack: a server ahead disables an agent in the last minute of a month, and the drop keeps the event. The
+checkpoint that covers the last dropped event has a version above that of the disabling, because more changes followed.
+Then raw SQL enables the agent for a moment. Nothing undoes the other ends, and AuthSec never uses an id again.
 
 A change that ends tokens and not the subject, such as an edit of a role, permits later tokens. This check ignores it.
 """
@@ -76,13 +78,14 @@ def _ids(kind: str, event: Mapping[str, Any]) -> Iterator[str]:
     yield from (id_ for id_ in ids if isinstance(id_, str) and id_.isascii())  # SQLite refuses some other texts
 
 
-def findings(scratch: Scratch, dropped_until: int) -> Iterator[str]:
+def findings(scratch: Scratch, dropped_until: int, last_dropped: int) -> Iterator[str]:
     """Report each token of a subject that had ended, in a sentence.
 
-    Events up to the authority version `dropped_until` may have been dropped.
+    Events up to the authority version `dropped_until` and up to the number `last_dropped` may have been dropped. Both
+    are 0 if all changes of subjects are known: no event was dropped, or exports contain all dropped events.
     """
     more = 0
-    for at, (token, change) in enumerate(scratch.tokens_of_ended(_COLUMNS, _DELEGATION, dropped_until)):
+    for at, (token, change) in enumerate(scratch.tokens_of_ended(_COLUMNS, _DELEGATION, dropped_until, last_dropped)):
         if at >= MOST:
             more += 1
             continue

@@ -4,7 +4,8 @@ No digest covers `feed_keys` and `sealing_keys`, because servers write them with
 raw SQL inserts the row of a stolen feed key again after an operator has replaced the key. Every server publishes the
 key, and later signs with it.
 
-The events of sealing keys are never dropped. A feed key from dropped months needs no event.
+The events of sealing keys are never dropped. A feed key from dropped months needs no event, unless exports contain all
+dropped events.
 """
 
 from __future__ import annotations
@@ -51,7 +52,7 @@ class HeadKeyCheck(ScratchCheck):
     create = _SCRATCH
 
     def add(self, number: int, event: Mapping[str, Any]) -> None:
-        """Add the event if it says that a key was made or is gone. The event must be valid."""
+        """Add the event if it says that a key was made or is gone. The event is valid, and may come from an export."""
         kind = event["kind"]
         if (name := _MADE.get(kind) or _GONE.get(kind)) and event["kid"]:
             row = (name, octets_of(event["kid"]), kind in _GONE, event["at"], number)
@@ -65,7 +66,10 @@ class HeadKeyCheck(ScratchCheck):
                 self._scratch.executemany("INSERT INTO kept VALUES (?, ?, ?)", rows)
 
     def findings(self, cut: datetime | None) -> Iterator[str]:
-        """Report each difference in a sentence. The events before `cut` were dropped."""
+        """Report each difference in a sentence.
+
+        The events before `cut` were dropped, and no given export contains them.
+        """
         since = "" if cut is None else cut.isoformat(timespec="microseconds")
         for name, earliest in ((FEED_KEYS, since), (SEALING_KEYS, "")):
             found = self._scratch.execute(_DIFFERENCES, (name, earliest))

@@ -53,7 +53,7 @@ class LastUseCheck(ScratchCheck):
     create = _SCRATCH
 
     def add(self, number: int, event: Mapping[str, Any]) -> None:
-        """Add the event if it records a sign-in. The event must be valid."""
+        """Add the event if it records a sign-in. The event must be valid, and may come from an export."""
         if event["kind"] == EventKind.ADMIN_SIGN_IN and event["principal_kind"] in _COLUMNS:
             row = (event["principal_kind"], event["principal_id"], event["at"], number)
             self._scratch.execute("INSERT OR IGNORE INTO came VALUES (?, ?, ?, ?)", row)
@@ -72,7 +72,7 @@ class LastUseCheck(ScratchCheck):
     def findings(self, cut: datetime | None) -> Iterator[str]:
         """Report each difference in a sentence.
 
-        A time before `cut` needs no matching event, because events before `cut` were dropped.
+        A time before `cut` needs no matching event: events before `cut` were dropped, and no given export has them.
         """
         more = 0
         for at, finding in enumerate(self._all("" if cut is None else _iso(cut))):

@@ -12,6 +12,7 @@ from authsec_server.audit.sealing.late_seals import LateSealsWatch
 from authsec_server.audit.sealing.log_check import LogCheck
 from authsec_server.audit.sealing.scratch import Scratch, ScratchLeaf
 from authsec_server.audit.sealing.waiting import Waiting
+from authsec_server.db.versions import MAX_VERSION
 
 _BATCH = 1000  # leaves
 _INVALID = "has a form that AuthSec does not write: lists cannot show the event, or totals with the event are wrong."
@@ -87,16 +88,22 @@ class LeafWalk:
         for number, delegation, rows in scratch.listed_again():
             find(f"Event {number} is listed {rows:,} times under the delegation {_shown(delegation)}.")
 
-    def version_by(self, place: int) -> int | None:
-        """Return the authority version at which the event at this place was sealed.
+    def last_dropped(self) -> tuple[int, int]:
+        """Return the highest authority version and number that a dropped event can have; zeros if nothing was dropped.
 
-        The result is the lowest version of all checkpoints that cover the place; None if no checkpoint has a version.
-        The attack: a person with a stolen key signs a single checkpoint with a false version.
+        The version is the lowest of all checkpoints that cover the last dropped event. The attack: a person with a
+        stolen key signs a single checkpoint with a false version.
+        The version alone excuses nothing, because raw SQL may have raised it while events were sealed. The number is
+        in the signed record of the drop.
         """
-        return min((version for version, size in self._versions if size > place), default=None)
+        place = self.log_check.drops.last_place()
+        if place is None:
+            return 0, 0
+        version = min((version for version, size in self._versions if size > place), default=MAX_VERSION)
+        return version, self.log_check.drops.last_number()
 
     def _keep_version(self, checkpoint: Checkpoint) -> None:
-        version = checkpoint.authority_version
+        version = checkpoint.authority_version  # checkpoints of old versions have none
         if version is None or self.log_check.broken:
             return
         if self._versions and self._versions[-1][0] == version:

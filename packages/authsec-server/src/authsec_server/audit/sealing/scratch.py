@@ -39,7 +39,10 @@ _LAST_CHANGE = (  # of the subject {id}, of this kind, with a lower number than 
     "(SELECT c.rowid FROM subject_change c WHERE c.kind = '{kind}' AND c.id = {id} AND c.number < v.number"
     " ORDER BY c.number DESC LIMIT 1)"
 )
-_IS_END = "(c.done NOT IN ('disabled', 'enabled') OR (c.done = 'disabled' AND c.version >= :dropped_until))"
+_IS_END = (  # and no dropped event can have enabled the subject again
+    "(c.done NOT IN ('disabled', 'enabled')"
+    " OR (c.done = 'disabled' AND (c.version >= :dropped_until OR c.number > :last_dropped)))"
+)
 _listed = itemgetter(*LISTED)
 _PAIRS = (
     "SELECT p.number, p.delegation FROM {} p WHERE EXISTS"
@@ -160,12 +163,13 @@ class Scratch:
         self._write("INSERT INTO checkpoint VALUES (?, ?, ?)", checkpoints)
 
     def tokens_of_ended(
-        self, columns: Mapping[str, str], of_delegations: str, dropped_until: int
+        self, columns: Mapping[str, str], of_delegations: str, dropped_until: int, last_dropped: int
     ) -> Iterator[tuple[int, SubjectChange]]:
         """Yield the number of each token for a subject that had ended, with the last change of the subject before.
 
         `columns` has the column of `value` with the subject of each kind. `of_delegations` is the kind of delegations,
-        which are in the table `named`. A subject that was disabled at a version below `dropped_until` is left out.
+        which are in the table `named`. A subject that was disabled at a version below `dropped_until`, by an event with
+        a number up to `last_dropped`, is left out.
         """
         if self._database.execute("SELECT 1 FROM subject_change LIMIT 1").fetchone() is None:
             return
@@ -174,12 +178,13 @@ class Scratch:
         last_of_delegation = _LAST_CHANGE.format(kind=of_delegations, id="CAST(n.delegation AS TEXT)")
         select = "SELECT v.number, c.kind, c.id, c.number, c.done, c.version FROM"
         is_token = f"v.kind = '{EventKind.TOKEN_ISSUED}'"
+        dropped = {"dropped_until": dropped_until, "last_dropped": last_dropped}
         for statement in (
             f"{select} value v CROSS JOIN subject_change c ON c.rowid IN ({last}) WHERE {is_token} AND {_IS_END}",
             f"{select} named n CROSS JOIN value v ON v.number = n.number CROSS JOIN subject_change c"
             f" ON c.rowid = {last_of_delegation} WHERE {is_token} AND {_IS_END}",
         ):
-            for token, *change in self._database.execute(statement, {"dropped_until": dropped_until}):
+            for token, *change in self._database.execute(statement, dropped):
                 yield token, SubjectChange(*change)
 
     def create_index(self, name: str, columns: str) -> None:

@@ -8,8 +8,13 @@ A drop removes events, so the chain may then have gaps.
 No gap may come after the authority version at which the last dropped event was sealed, nor after a change with a higher
 number than all dropped events. The attack: raw SQL sets the version back while an operator revokes something. Then it
 undoes the change of the row, and restores the version. The event of the revocation has a version of dropped events.
-The event that records the drop has the digests of all tables. A change that was made during a drop has a lower number
-than this event and a higher version, and the next drop may remove it: so a gap may come after the event of a drop.
+
+The event that records the drop has the digests of all tables, at the version of the check before the drop. A change
+during the drop has a higher version than the check, and a lower number than this event. The next drop may remove the
+change. So a gap may come after the event of a drop, but only if a dropped event has a higher number than all events of
+that drop. The attack: raw SQL raises the version while the last event of the month is sealed, and lowers it for the
+check. Then the version of the drop is below that of the last dropped event. Raw SQL cannot change the numbers of the
+dropped events, because the signed record has them.
 
 Times are not compared, because clocks differ and the clock of a server may be a month behind.
 """
@@ -45,6 +50,7 @@ _SCRATCH: Final = (
     " forged INTEGER,"
     " PRIMARY KEY (name, version, number)) WITHOUT ROWID",
     "CREATE TABLE drops (number INTEGER PRIMARY KEY, record TEXT, version INTEGER, digests TEXT)",
+    "CREATE TABLE signed (record TEXT PRIMARY KEY, last INTEGER)",  # of a drop, and its highest event number
     "CREATE TABLE left_out (name TEXT, version INTEGER, number INTEGER)",  # digests that events of drops lack
 )
 
@@ -104,6 +110,9 @@ class TableCheck(ScratchCheck):
         `records` are the drop records that a sealing key signed.
         """
         yield from self._not_signed({each.signed: each for each in records})
+        self._scratch.executemany(
+            "INSERT INTO signed VALUES (?, ?)", ((each.signed, each.numbers[1]) for each in records)
+        )
         for name, computed in self._computed.items() if self._is_told() else ():
             yield from self._of_table(name, computed, dropped_until, last_dropped)
         for name in sorted(self._too_long):
@@ -142,20 +151,21 @@ class TableCheck(ScratchCheck):
 
     def _of_table(self, name: str, computed: str, dropped_until: int, last_dropped: int) -> Iterator[str]:
         last: tuple[int, int, str] | None = None
-        found = last_change = 0  # `last_change` is the number of a change; 0 after a drop
-        for number, version, before, after, is_drop in self._scratch.execute(
-            "SELECT number, version, before, after, number IN (SELECT number FROM drops) FROM told WHERE name = ?"
+        found = reached = 0  # an event between the last one and the next has a higher number than `reached`
+        for number, version, before, after, its_last in self._scratch.execute(
+            "SELECT number, version, before, after, coalesce((SELECT s.last FROM drops d JOIN signed s"
+            " ON s.record = d.record WHERE d.number = t.number), number) FROM told t WHERE name = ?"
             " ORDER BY version, number",
             (name,),
         ):
-            if last and before != last[2] and (last[1] >= dropped_until or last_change > last_dropped):
+            if last and before != last[2] and (last[1] >= dropped_until or reached >= last_dropped):
                 found += 1
                 if found <= MOST:
                     yield (
                         f"Rows of {name} were changed in the database between event {last[0]} and event {number},"
                         " and no event says so."
                     )
-            last, last_change = (number, version, after), 0 if is_drop else number
+            last, reached = (number, version, after), max(reached, its_last)
         if found > MOST:
             yield f"Rows of {name} were changed {found - MOST:,} more times."
         if last is None:
@@ -203,9 +213,11 @@ class TableCheck(ScratchCheck):
         """
         found = 0
         for number, signed, version, digests in self._scratch.execute(
-            "SELECT number, record, version, digests FROM drops WHERE digests <> '{}' ORDER BY number"
+            "SELECT number, record, version, digests FROM drops ORDER BY number"
         ):
             record = records.get(signed or "")
+            if record is None and digests == "{}":
+                continue  # of no effect: neither a digest nor a drop
             its = {} if record is None else {name: [one, one] for name, one in record.tables.items()}
             if record is None or record.version != version or canonical_json(its) != digests:
                 found += 1

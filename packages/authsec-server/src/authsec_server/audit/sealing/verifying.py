@@ -52,7 +52,6 @@ from authsec_server.audit.sealing.waiting import NEVER, Waiting, is_of_server
 from authsec_server.db import Tx
 from authsec_server.db.sqlite_reading import is_late, limited_steps
 from authsec_server.db.text_check import cut_short
-from authsec_server.db.versions import MAX_VERSION
 
 _BATCH = 1000  # links of events to delegations
 _HASH_BYTES = 32
@@ -252,6 +251,9 @@ class _Read:
                 return
             self.revocation_check.add_dropped(event)
             self.revocation_check.add_restores(valid_restores([(place, restore_of(event))], sealing_keys))
+            self.scratch.keep_subject_changes(ended_subjects.subject_changes(event["id"], event))
+            self.last_use_check.add(event["id"], event)
+            self.head_key_check.add(event["id"], event)
             self._count(event["id"], event)
 
     def _leaves(self, scan: Scan) -> Iterator[tuple[int, int, bytes]]:
@@ -320,23 +322,23 @@ def _compared(
     not_yet, size = walk.end(), read.scratch.size()
     dropped = log_check.drops.newest()
     read.revocation_check.add_restores(restores)
-    cut = dropped.cut if dropped else None
-    known_from = max(filter(None, (cut, log_check.drops.unknown_before())), default=None)
-    dropped_until, last_dropped = _last_dropped(log_check, walk)
+    unknown_before = log_check.drops.unknown_before()
+    known_from = max(filter(None, (dropped.cut if dropped else None, unknown_before)), default=None)
+    last_dropped = walk.last_dropped()
     of_tables = (
-        *read.name_check.findings(dropped_until, last_dropped),
-        *ended_subjects.findings(read.scratch, dropped_until),
-        *read.table_check.findings(dropped_until, last_dropped, records),
-        *read.last_use_check.findings(cut),
-        *read.head_key_check.findings(known_from),
+        *read.name_check.findings(*last_dropped),
+        *ended_subjects.findings(read.scratch, *(last_dropped if unknown_before else (0, 0))),
+        *read.table_check.findings(*last_dropped, records),
+        *read.last_use_check.findings(unknown_before),
+        *read.head_key_check.findings(unknown_before),
     )
-    read.revocation_check.add_drops(dropped_until, last_dropped)
-    of_revocations = read.revocation_check.findings(log_check.drops.unknown_before(), now)
+    read.revocation_check.add_drops(*last_dropped)
+    of_revocations = read.revocation_check.findings(unknown_before, now)
     numbers = NumberCheck.of(tx.connection)
     for finding in (*of_tables, *of_revocations, *numbers.findings(read.scratch, walk.through)):
         log_check.add_finding(finding)
     if counts:
-        of_counts = read.count_check.findings(dropped, log_check.drops.unknown_before())
+        of_counts = read.count_check.findings(dropped, unknown_before)
         for finding in (*of_counts, *read.uncounted.findings(log_check.drops.doubt)):
             log_check.add_finding(finding)
     for name in scan.cut_short:
@@ -357,15 +359,6 @@ def _compared(
         tables=read.table_check.digests,
     )
     return report, known_from
-
-
-def _last_dropped(log_check: LogCheck, walk: LeafWalk) -> tuple[int, int]:
-    """Return the highest authority version and number that a dropped event can have; zeros if nothing was dropped."""
-    place = log_check.drops.last_place()
-    if place is None:
-        return 0, 0
-    version = walk.version_by(place)  # checkpoints of old versions have no authority version
-    return MAX_VERSION if version is None else version, log_check.drops.last_number()
 
 
 def _waiting(read: _Read, unsealed: Waiting, checkpoint_at: datetime | None) -> Iterator[str]:
