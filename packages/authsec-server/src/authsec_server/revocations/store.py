@@ -154,9 +154,7 @@ def last_versions(
     return {(SubjectKind(row.subject_kind), row.subject_id): row.version for row in connection.execute(of_these)}
 
 
-def has_ended(
-    kind: SubjectKind, subject_id: ColumnElement[str], version: ColumnElement[int]
-) -> ColumnElement[bool]:
+def has_ended(kind: SubjectKind, subject_id: ColumnElement[str], version: ColumnElement[int]) -> ColumnElement[bool]:
     """Return the SQL condition that the subject has a revocation above this authority version.
 
     `subject_id` and `version` are columns of the statement that uses the condition, so one statement can check many

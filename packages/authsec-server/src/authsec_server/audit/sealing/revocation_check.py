@@ -3,7 +3,9 @@
 The history of a token shows the time of its revocation from a table that no seal covers.
 The attack: raw SQL changes the time or deletes the row, and every event still matches its seal.
 
-Servers delete rows after some days, oldest first.
+Servers delete rows after some days, oldest first. The day counts on which a checkpoint had reached the row's version,
+not only the row's time. The attack: the clock of a server is nine days behind as it disables an agent. Its row looks
+old at once, so raw SQL could delete the row.
 Servers never delete the newest row, nor the last row of a revoked signing key.
 
 Normally each row needs a matching event. After a drop, a row needs no event under two conditions:
@@ -53,7 +55,7 @@ _SCRATCH: Final = (
 )
 _SAME: Final = "k.version = s.version AND k.kind = s.kind AND k.at = s.at AND k.id = s.id"
 _IS_KEPT: Final = (  # servers delete old rows, but never the newest row
-    "(s.at >= ? OR s.version > (SELECT min(version) FROM kept)"
+    "(s.at >= ? OR s.version > ? OR s.version > (SELECT min(version) FROM kept)"
     " OR (NOT EXISTS (SELECT 1 FROM kept) AND s.version = (SELECT max(version) FROM said WHERE sealed)))"
 )
 _MISSING: Final = (
@@ -188,16 +190,17 @@ class RevocationCheck(ScratchCheck):
         """Note that events up to this authority version and up to this number may have been dropped."""
         self._last_dropped = dropped_until, last_dropped
 
-    def findings(self, cut: datetime | None, now: datetime | None) -> Iterator[str]:
+    def findings(self, cut: datetime | None, now: datetime | None, deletable: int | None) -> Iterator[str]:
         """Report the differences between table and events as sentences.
 
         Without `now`, a missing old row is reported in two cases only: it is of a signing key, or the table is empty.
+        Servers delete no row above the authority version `deletable`, whatever the row's time; None if that is unknown.
         Events before `cut` were dropped, and the given exports do not contain all of them.
         If `cut` is None, all events are known.
         """
         yield from self._order.findings()
         more = 0
-        for at, finding in enumerate(self._all(cut, now)):
+        for at, finding in enumerate(self._all(cut, now, deletable)):
             if at < MOST:
                 yield finding
             else:
@@ -205,15 +208,16 @@ class RevocationCheck(ScratchCheck):
         if more:
             yield f"revocations differs from the events in {more:,} more rows."
 
-    def _all(self, cut: datetime | None, now: datetime | None) -> Iterator[str]:
+    def _all(self, cut: datetime | None, now: datetime | None, deletable: int | None) -> Iterator[str]:
         execute = self._scratch.execute
         for (sequence,) in execute("SELECT sequence FROM odd"):
             yield f"The row {sequence} of revocations has a form that a server does not write."
         kept_since = "9999" if now is None else _iso(now - KEPT_FOR)
-        for number, kind, id_ in execute(_MISSING, (kept_since,)):
+        kept = kept_since, MAX_VERSION if now is None or deletable is None else deletable
+        for number, kind, id_ in execute(_MISSING, kept):
             what = "The record of a restore" if number is None else f"Event {number}"
             yield f"{what} revoked the tokens of the {kind} {_shown(id_)}, but revocations has no such row."
-        for (kid,) in execute(_WITHOUT_ROW, (kept_since,)):
+        for (kid,) in execute(_WITHOUT_ROW, kept):
             yield (
                 f"The signing key {_shown(kid)} was revoked, but revocations has no row for the key. Servers keep a "
                 "row for each revoked key."
