@@ -239,7 +239,7 @@ def test_tokens_that_are_out_stand_together_where_they_are_alike(
     )
 
     def look(*clients: str, revoked: tuple[str, ...] = ()) -> TokenGroups:
-        def is_revoked(jti: ColumnElement[str]) -> ColumnElement[bool]:
+        def is_revoked(jti: ColumnElement[str], _version: ColumnElement[int]) -> ColumnElement[bool]:
             return jti.in_(revoked)
 
         return database.read(lambda tx: live_tokens.of_clients(tx, NOW, clients, is_revoked=is_revoked))

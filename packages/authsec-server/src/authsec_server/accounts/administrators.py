@@ -136,18 +136,21 @@ def rename(tx: Tx, act: Act, reference: str, name: str, *, revision: int) -> Adm
 def change_email(tx: Tx, act: Act, reference: str, email: str, *, revision: int) -> Administrator:
     """Change the address that an administrator signs in with, and void the person's unused links.
 
+    The act is recorded even if the row has the address already, as in `revisions.edit_detail`. Links then stay valid.
     Call only inside a `change`. Raises `Invalid`, `Outdated`, or `Conflict` when another administrator has the
     address.
     """
     act.principal.require(Role.ADMIN)
     found = _current(get(tx, act, reference), revision)
     address = model.checked_email("email", email)
-    if address == found.email:
-        return found
-    _refuse_taken(tx, address)
+    is_new = address != found.email
+    if is_new:
+        _refuse_taken(tx, address)
     changed = _change(tx, act, found, email=address)
-    links.void_all_of(tx, act.now, found)
-    _record_change(tx, act, changed, edit_detail(changed.revision, {"email": found.email}, {"email": address}))
+    if is_new:
+        links.void_all_of(tx, act.now, found)
+    detail = edit_detail(changed.revision, {"email": found.email}, {"email": address}, asked=["email"])
+    _record_change(tx, act, changed, detail)
     return changed
 
 

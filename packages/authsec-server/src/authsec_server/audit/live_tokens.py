@@ -18,11 +18,11 @@ from authsec_server.settings import MAX_TOKEN_LIFETIME_CAP
 MOST = 10_000  # tokens that are read: those that expire last
 LONGEST = timedelta(seconds=MAX_TOKEN_LIFETIME_CAP, hours=1)  # the hour is for clocks that differ
 
-IsRevoked = Callable[[ColumnElement[str]], ColumnElement[bool]]
-"""Returns the SQL condition that the token with this `jti` was revoked individually."""
+IsRevoked = Callable[[ColumnElement[str], ColumnElement[int]], ColumnElement[bool]]
+"""Returns the SQL condition that the token with this `jti` and authority version was revoked individually."""
 
 
-def _never(_jti: ColumnElement[str]) -> ColumnElement[bool]:
+def _never(_jti: ColumnElement[str], _version: ColumnElement[int]) -> ColumnElement[bool]:
     return false()
 
 
@@ -76,7 +76,8 @@ def _found(tx: Tx, now: datetime, is_revoked: IsRevoked, *which: ColumnElement[b
     issued = wanted.where(*which, events.c.kind == EventKind.TOKEN_ISSUED)
     live = issued.where(events.c.expires_at > now).order_by(events.c.expires_at.desc()).limit(MOST + 1)
     latest = live.subquery()
-    looked_up = select(latest, is_revoked(latest.c.jti).label("revoked")).subquery().c
+    revoked = is_revoked(latest.c.jti, latest.c.authority_version).label("revoked")
+    looked_up = select(latest, revoked).subquery().c
     alike = [looked_up[name] for name in (*names, "delegations", "roles", "detail", "revoked")]
     number, until = func.count().label("number"), func.max(looked_up.expires_at).label("until")
     alike_ones: Select[Any] = select(*alike, number, until).group_by(*alike)

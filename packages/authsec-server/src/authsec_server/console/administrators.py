@@ -14,7 +14,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute
 
 from authsec_server.accounts import admin_keys, administrators, sessions
-from authsec_server.accounts.model.administrators import Administrator, NewLink
+from authsec_server.accounts.model.administrators import Administrator, NewLink, read_email
 from authsec_server.audit import service as audit
 from authsec_server.console.client_status import statuses_of
 from authsec_server.console.confirm import Confirmation, Question, once, redirect_to
@@ -109,8 +109,11 @@ async def edit(visit: PageRequest) -> Response:
     def work(tx: Tx, act: Act) -> Administrator:
         read = form.number("revision")
         person = administrators.rename(tx, act, reference, form.text("name"), revision=read)
-        if form.text("email"):
-            person = administrators.change_email(tx, act, reference, form.text("email"), revision=person.revision)
+        email = form.text("email")
+        if email and (
+            person.revision == read or read_email(email) != person.email
+        ):  # else the new name's event is enough
+            person = administrators.change_email(tx, act, reference, email, revision=person.revision)
         role = Role.__members__.get(form.text("role").upper())
         if role is None:
             raise Invalid("role", "Choose a role from the list.")

@@ -165,9 +165,11 @@ def last_versions(tx: Tx, subjects: Collection[Subject], *, below: int | None = 
     return {subject: version for subject, version in found.items() if subject in subjects}
 
 
-def is_revoked(jti: ColumnElement[str]) -> ColumnElement[bool]:
+def is_revoked(jti: ColumnElement[str], version: ColumnElement[int]) -> ColumnElement[bool]:
     """Return the SQL condition that a token was revoked individually.
 
-    `jti` is the column with the token's id in the statement that uses the condition.
+    `jti` and `version` are the columns with the token's id and authority version in the statement that uses the
+    condition. As everywhere, a revocation ends only tokens of lower versions. The attack: after a drop, raw SQL inserts
+    a revocation of the token at a version of dropped events, which no event can contradict.
     """
-    return store.has_ended(SubjectKind.TOKEN, jti)
+    return store.has_ended(SubjectKind.TOKEN, jti, version)

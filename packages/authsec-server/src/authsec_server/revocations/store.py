@@ -154,12 +154,14 @@ def last_versions(
     return {(SubjectKind(row.subject_kind), row.subject_id): row.version for row in connection.execute(of_these)}
 
 
-def has_ended(kind: SubjectKind, subject_id: ColumnElement[str]) -> ColumnElement[bool]:
-    """Return the SQL condition that the subject has a revocation.
+def has_ended(kind: SubjectKind, subject_id: ColumnElement[str], version: ColumnElement[int]) -> ColumnElement[bool]:
+    """Return the SQL condition that the subject has a revocation above this authority version.
 
-    `subject_id` is a column of the statement that uses the condition, so one statement can check many subjects.
+    `subject_id` and `version` are columns of the statement that uses the condition, so one statement can check many
+    subjects.
     """
-    its = (revocations.c.subject_kind == kind, revocations.c.subject_id == subject_id)
+    columns = revocations.c
+    its = (columns.subject_kind == kind, columns.subject_id == subject_id, columns.version > func.coalesce(version, 0))
     return select(revocations.c.sequence).where(*its).exists()
 
 

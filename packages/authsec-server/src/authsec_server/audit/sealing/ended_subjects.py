@@ -1,12 +1,17 @@
 """Check that no token was issued after one of its subjects had ended, such as a disabled client or a removed proof.
 
+Check that no principal changed the authority after a change had revoked the admin key or disabled the administrator.
+
 The attack: raw SQL changes the authority version, its `change_id` or the sequence of event numbers for a moment. At
 that time, a token is issued and an operator disables the agent. Then the revocation does not revoke the token, and no
 row differs from what servers write. The check also finds a token issued while raw SQL had enabled the agent again.
 
+Another attack: raw SQL makes a revoked admin key valid for a moment, and its holder changes the authority meanwhile.
+
 A server takes the numbers of events under the authority lock (see `version_order`). So an event of a token has a higher
 number than a change only if the decision about the token saw the change. For each subject of a token, the last change
-with a lower number decides.
+with a lower number decides. An act has the same order, because each change confirms its principal under the lock. A
+test of a token (`issuer.tried`) and a sign-in with an admin key are outside the lock, so they are not compared.
 
 A drop may remove the event that enabled a subject again, and keep the event that disabled it, because clocks differ. So
 an event that something was disabled is ignored if a dropped event may have a higher number and a higher authority
@@ -20,10 +25,12 @@ A change that ends tokens and not the subject, such as an edit of a role, permit
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from itertools import islice
 from typing import Any, Final
 
 from authsec_server.audit.model import EventKind
 from authsec_server.audit.sealing.scratch import Scratch, SubjectChange
+from authsec_server.principal import PrincipalKind
 
 MOST: Final = 5  # findings that are listed; further ones are only counted
 _CLIENT: Final = "client"
@@ -31,6 +38,8 @@ _DELEGATION: Final = "delegation"
 _PROOF: Final = "proof"
 _TRUSTED_ISSUER: Final = "trusted_issuer"
 _KEY: Final = "key"
+_ADMIN_KEY: Final = PrincipalKind.ADMIN_KEY.value
+_ADMINISTRATOR: Final = PrincipalKind.ADMINISTRATOR.value
 _COLUMNS: Final = {  # of a token's event in the scratch database, with its subjects of this kind
     _CLIENT: "client_id",
     _PROOF: "proof_id",
@@ -44,6 +53,7 @@ _ISSUED: Final = {
     _TRUSTED_ISSUER: "on a proof of the trusted issuer",
     _KEY: "with the signing key",
 }
+_PRINCIPALS: Final = {_ADMIN_KEY: "admin key", _ADMINISTRATOR: "administrator"}
 _CHANGES: Final = {  # what the event did, and to which kind of subject
     EventKind.CLIENT_DISABLED: ("disabled", _CLIENT),
     EventKind.CLIENT_ENABLED: ("enabled", _CLIENT),
@@ -57,11 +67,14 @@ _CHANGES: Final = {  # what the event did, and to which kind of subject
     EventKind.ISSUER_ENABLED: ("enabled", _TRUSTED_ISSUER),
     EventKind.ISSUER_DELETED: ("deleted", _TRUSTED_ISSUER),
     EventKind.KEY_REVOKED: ("revoked", _KEY),
+    EventKind.ADMIN_KEY_REVOKED: ("revoked", _ADMIN_KEY),
+    EventKind.ADMINISTRATOR_DISABLED: ("disabled", _ADMINISTRATOR),
+    EventKind.ADMINISTRATOR_ENABLED: ("enabled", _ADMINISTRATOR),
 }
 
 
 def subject_changes(number: int, event: Mapping[str, Any]) -> Iterator[SubjectChange]:
-    """Yield the subjects of tokens that this valid event disabled, enabled or ended."""
+    """Yield the subjects of tokens and the principals that this valid event disabled, enabled or ended."""
     version = event["authority_version"]
     if version is None or event["kind"] not in _CHANGES:
         return
@@ -79,19 +92,33 @@ def _ids(kind: str, event: Mapping[str, Any]) -> Iterator[str]:
 
 
 def findings(scratch: Scratch, dropped_until: int, last_dropped: int) -> Iterator[str]:
-    """Report each token of a subject that had ended, in a sentence.
+    """Report each token of a subject that had ended, and each act of a principal that had ended, in a sentence.
 
     Events up to the authority version `dropped_until` and up to the number `last_dropped` may have been dropped. Both
     are 0 if all changes of subjects are known: no event was dropped, or exports contain all dropped events.
     """
-    more = 0
-    for at, (token, change) in enumerate(scratch.tokens_of_ended(_COLUMNS, _DELEGATION, dropped_until, last_dropped)):
-        if at >= MOST:
-            more += 1
-            continue
-        yield (
+    tokens = scratch.tokens_of_ended(_COLUMNS, _DELEGATION, dropped_until, last_dropped)
+    yield from _first(
+        (
             f"Event {token} issued a token {_ISSUED[change.kind]} {change.id}, which event {change.number} had "
             f"{change.done}: somebody changed the database in between."
-        )
-    if more:
-        yield f"{more:,} more tokens were issued for subjects that had ended."
+            for token, change in tokens
+        ),
+        "tokens were issued for subjects that had ended.",
+    )
+    principals = (_ADMIN_KEY, _ADMINISTRATOR)
+    acts = scratch.acts_of_ended(principals, EventKind.ISSUER_TRIED, dropped_until, last_dropped)
+    yield from _first(
+        (
+            f"Event {act} is an act of the {_PRINCIPALS[change.kind]} {change.id}, which event {change.number} had "
+            f"{change.done}: somebody changed the database in between."
+            for act, change in acts
+        ),
+        "acts are of principals that had ended.",
+    )
+
+
+def _first(findings: Iterator[str], others: str) -> Iterator[str]:
+    yield from islice(findings, MOST)
+    if more := sum(1 for _ in findings):
+        yield f"{more:,} more {others}"

@@ -10,6 +10,7 @@ from datetime import datetime
 from authsec_server.audit.sealing.checkpoints import Checkpoint, when
 from authsec_server.audit.sealing.late_seals import LateSealsWatch
 from authsec_server.audit.sealing.log_check import LogCheck
+from authsec_server.audit.sealing.revocation_check import KEPT_FOR
 from authsec_server.audit.sealing.scratch import Scratch, ScratchLeaf
 from authsec_server.audit.sealing.waiting import Waiting
 from authsec_server.db.versions import MAX_VERSION
@@ -27,6 +28,7 @@ class LeafWalk:
     unsealed: Waiting
     late: LateSealsWatch = field(default_factory=LateSealsWatch)
     through: int = 0  # the checkpoints cover every event up to this number
+    deletable: int | None = None  # servers delete no revocation above this version; None if no checkpoint has a version
     _waiting: list[tuple[int, bytes]] = field(default_factory=list)  # leaves to append to the tree
     _versions: list[tuple[int, int]] = field(default_factory=list)  # an authority version, its largest size
 
@@ -106,9 +108,22 @@ class LeafWalk:
         version = checkpoint.authority_version  # checkpoints of old versions have none
         if version is None or self.log_check.broken:
             return
+        self._note_deletable(checkpoint.at, version)
         if self._versions and self._versions[-1][0] == version:
             self._versions.pop()
         self._versions.append((version, checkpoint.size))
+
+    def _note_deletable(self, at: datetime, version: int) -> None:
+        """Note the version of the newest checkpoint that is older than all rows of revocations that servers keep.
+
+        A server deletes a revocation only if a checkpoint of eight days ago had reached its version (`version_at`).
+        Without so old a checkpoint, the first one decides: each change above its version is younger.
+        """
+        now = self.log_check.now
+        if self.deletable is None or (now is not None and at <= now - KEPT_FOR):
+            self.deletable = version
+        else:
+            self.deletable = min(self.deletable, version)
 
     def _compare(self, leaf: ScratchLeaf, checkpoint: Checkpoint | None) -> None:
         """Compare a leaf with its event. `checkpoint` is the first checkpoint that covers the leaf."""

@@ -3,12 +3,14 @@
 The history of a token shows the time of its revocation from a table that no seal covers.
 The attack: raw SQL changes the time or deletes the row, and every event still matches its seal.
 
-Servers delete rows after some days, oldest first.
+Servers delete rows after some days, oldest first. The day counts on which a checkpoint had reached the row's version,
+not only the row's time. The attack: the clock of a server is nine days behind as it disables an agent. Its row looks
+old at once, so raw SQL could delete the row.
 Servers never delete the newest row, nor the last row of a revoked signing key.
 
 Normally each row needs a matching event. After a drop, a row needs no event under two conditions:
 
-- The event may be among dropped events that no given export contains.
+- The event may be among dropped events that no given export contains. No remaining event has the row's version.
 - The row revokes no token of an event that still exists and that is newer than all dropped events. A server whose clock
   is ahead dates events into the next month, so a drop leaves older events: a dropped event may end their tokens.
 
@@ -53,7 +55,7 @@ _SCRATCH: Final = (
 )
 _SAME: Final = "k.version = s.version AND k.kind = s.kind AND k.at = s.at AND k.id = s.id"
 _IS_KEPT: Final = (  # servers delete old rows, but never the newest row
-    "(s.at >= ? OR s.version > (SELECT min(version) FROM kept)"
+    "(s.at >= ? OR s.version > ? OR s.version > (SELECT min(version) FROM kept)"
     " OR (NOT EXISTS (SELECT 1 FROM kept) AND s.version = (SELECT max(version) FROM said WHERE sealed)))"
 )
 _MISSING: Final = (
@@ -188,16 +190,17 @@ class RevocationCheck(ScratchCheck):
         """Note that events up to this authority version and up to this number may have been dropped."""
         self._last_dropped = dropped_until, last_dropped
 
-    def findings(self, cut: datetime | None, now: datetime | None) -> Iterator[str]:
+    def findings(self, cut: datetime | None, now: datetime | None, deletable: int | None) -> Iterator[str]:
         """Report the differences between table and events as sentences.
 
         Without `now`, a missing old row is reported in two cases only: it is of a signing key, or the table is empty.
+        Servers delete no row above the authority version `deletable`, whatever the row's time; None if that is unknown.
         Events before `cut` were dropped, and the given exports do not contain all of them.
         If `cut` is None, all events are known.
         """
         yield from self._order.findings()
         more = 0
-        for at, finding in enumerate(self._all(cut, now)):
+        for at, finding in enumerate(self._all(cut, now, deletable)):
             if at < MOST:
                 yield finding
             else:
@@ -205,15 +208,16 @@ class RevocationCheck(ScratchCheck):
         if more:
             yield f"revocations differs from the events in {more:,} more rows."
 
-    def _all(self, cut: datetime | None, now: datetime | None) -> Iterator[str]:
+    def _all(self, cut: datetime | None, now: datetime | None, deletable: int | None) -> Iterator[str]:
         execute = self._scratch.execute
         for (sequence,) in execute("SELECT sequence FROM odd"):
             yield f"The row {sequence} of revocations has a form that a server does not write."
         kept_since = "9999" if now is None else _iso(now - KEPT_FOR)
-        for number, kind, id_ in execute(_MISSING, (kept_since,)):
+        kept = kept_since, MAX_VERSION if now is None or deletable is None else deletable
+        for number, kind, id_ in execute(_MISSING, kept):
             what = "The record of a restore" if number is None else f"Event {number}"
             yield f"{what} revoked the tokens of the {kind} {_shown(id_)}, but revocations has no such row."
-        for (kid,) in execute(_WITHOUT_ROW, (kept_since,)):
+        for (kid,) in execute(_WITHOUT_ROW, kept):
             yield (
                 f"The signing key {_shown(kid)} was revoked, but revocations has no row for the key. Servers keep a "
                 "row for each revoked key."
@@ -262,13 +266,17 @@ class RevocationCheck(ScratchCheck):
         The last value says whether an older event without a seal explains the row. An event is new if its time is not
         before `sealed_before`.
         """
-        newest = self._newest_dropped()
+        newest, before = self._newest_dropped(), "" if cut is None else _iso(cut)
         for sequence, kind, id_, version, at, is_said in self._scratch.execute(_ADDED, (sealed_before,)):
-            if cut is not None and at < _iso(cut) and version <= newest and not self._is_left(version):
+            is_left = self._is_left(version)  # the event of the row's change says what the change revoked
+            may_be_dropped = cut is not None and not is_left and (kind != _KEY or self._may_be_revoked(id_))
+            if may_be_dropped and at < before and version <= newest:
                 continue
-            if kind != _KEY:
+            if kind != _KEY or is_left:
                 yield sequence, kind, id_, bool(is_said)
-            elif not self._says_again(id_, version, at, sealed_before) and not self._is_of_no_token(id_, version, cut):
+            elif not self._says_again(id_, version, at, sealed_before) and not (
+                may_be_dropped and self._is_before_events(id_, version)
+            ):
                 yield sequence, kind, id_, bool(is_said) or self._says_again(id_, version, at, "")
 
     def _newest_dropped(self) -> int:
@@ -294,19 +302,23 @@ class RevocationCheck(ScratchCheck):
         first = "SELECT 1 FROM ended_key WHERE kid = ? AND version < ? AND at <= ? AND (sealed OR at >= ?)"
         return self._scratch.execute(first, (kid, version, latest, sealed_before)).fetchone() is not None
 
-    def _is_of_no_token(self, kid: str, version: int, cut: datetime | None) -> bool:
+    def _may_be_revoked(self, kid: str) -> bool:
         """Whether the event that revoked the key may be among the dropped events.
 
-        Possible only if the key signed no token with a higher number than all dropped events, and if the first
-        remaining revocation of the key comes after the row and says that the key was revoked before.
+        Possible only if the key signed no token with a higher number than all dropped events, and if the table of
+        signing keys calls the key revoked: servers never delete a key there, and the table has a digest. The attack:
+        raw SQL inserts the row of a key that never existed. As the newest row, it hides that the others were deleted.
         """
-        if cut is None:
-            return False
-        known = (
-            "SELECT 1 FROM ended_key WHERE kid = ? AND (version <= ? OR NOT again)"
-            " UNION ALL SELECT 1 FROM signed WHERE kid = ? AND highest > ?"
+        revoked = (
+            "SELECT 1 FROM revoked_key r WHERE r.kid = ?"
+            " AND NOT EXISTS (SELECT 1 FROM signed s WHERE s.kid = r.kid AND s.highest > ?)"
         )
-        return self._scratch.execute(known, (kid, version, kid, self._last_dropped[1])).fetchone() is None
+        return self._scratch.execute(revoked, (kid, self._last_dropped[1])).fetchone() is not None
+
+    def _is_before_events(self, kid: str, version: int) -> bool:
+        """Whether each remaining revocation of the key comes after the row and says that the key was revoked before."""
+        others = "SELECT 1 FROM ended_key WHERE kid = ? AND (version <= ? OR NOT again)"
+        return self._scratch.execute(others, (kid, version)).fetchone() is None
 
 
 def _said(event: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:

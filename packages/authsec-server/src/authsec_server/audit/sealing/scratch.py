@@ -35,14 +35,15 @@ _TABLES = (
     "CREATE TABLE checkpoint (size INTEGER, at TEXT, signed TEXT)",
 )
 _KEEP_VALUES = f"INSERT OR IGNORE INTO value VALUES (?{', ?' * len(LISTED)}, ?, ?)"  # noqa: S608 - a copy is left out
-_LAST_CHANGE = (  # of the subject {id}, of this kind, with a lower number than the token
-    "(SELECT c.rowid FROM subject_change c WHERE c.kind = '{kind}' AND c.id = {id} AND c.number < v.number"
+_LAST_CHANGE = (  # of the subject {id}, of this kind, with a lower number than the event
+    "(SELECT c.rowid FROM subject_change c WHERE c.kind = {kind} AND c.id = {id} AND c.number < v.number"
     " ORDER BY c.number DESC LIMIT 1)"
 )
 _IS_END = (  # and no dropped event can have enabled the subject again
     "(c.done NOT IN ('disabled', 'enabled')"
     " OR (c.done = 'disabled' AND (c.version >= :dropped_until OR c.number > :last_dropped)))"
 )
+_CHANGED = "SELECT v.number, c.kind, c.id, c.number, c.done, c.version FROM"
 _listed = itemgetter(*LISTED)
 _PAIRS = (
     "SELECT p.number, p.delegation FROM {} p WHERE EXISTS"
@@ -77,7 +78,10 @@ class ScratchLeaf:
 
 
 class SubjectChange(NamedTuple):
-    """A change of a subject of tokens. `done` says what event `number` did to the subject, such as `disabled`."""
+    """A change of a subject of tokens, or of a principal.
+
+    `done` says what event `number` did, such as `disabled`.
+    """
 
     kind: str
     id: str
@@ -135,7 +139,7 @@ class Scratch:
         self._database.execute(_KEEP_VALUES, (number, *_listed(row), *proof))
 
     def keep_subject_changes(self, changes: Iterable[SubjectChange]) -> None:
-        """Store changes of subjects of tokens."""
+        """Store changes of subjects of tokens, and of principals."""
         self._write("INSERT INTO subject_change VALUES (?, ?, ?, ?, ?)", changes)
 
     def keep_named(self, pairs: Iterable[tuple[int, bytes]]) -> None:
@@ -171,21 +175,39 @@ class Scratch:
         which are in the table `named`. A subject that was disabled at a version below `dropped_until`, by an event with
         a number up to `last_dropped`, is left out.
         """
+        last = ", ".join(_LAST_CHANGE.format(kind=f"'{kind}'", id=f"v.{column}") for kind, column in columns.items())
+        last_of_delegation = _LAST_CHANGE.format(kind=f"'{of_delegations}'", id="CAST(n.delegation AS TEXT)")
+        is_token = f"v.kind = '{EventKind.TOKEN_ISSUED}'"
+        yield from self._of_ended(
+            {"dropped_until": dropped_until, "last_dropped": last_dropped},
+            f"{_CHANGED} value v CROSS JOIN subject_change c ON c.rowid IN ({last}) WHERE {is_token} AND {_IS_END}",
+            f"{_CHANGED} named n CROSS JOIN value v ON v.number = n.number CROSS JOIN subject_change c"
+            f" ON c.rowid = {last_of_delegation} WHERE {is_token} AND {_IS_END}",
+        )
+
+    def acts_of_ended(
+        self, principals: Sequence[str], beside: str, dropped_until: int, last_dropped: int
+    ) -> Iterator[tuple[int, SubjectChange]]:
+        """Yield the number of each act of a principal of these kinds that had ended, with the last change before.
+
+        An act is an event without a decision, and not of the kind `beside`. The other arguments are those of
+        `tokens_of_ended`.
+        """
+        last = _LAST_CHANGE.format(kind="v.principal_kind", id="v.principal_id")
+        kinds = ", ".join(f"'{kind}'" for kind in principals)
+        yield from self._of_ended(
+            {"dropped_until": dropped_until, "last_dropped": last_dropped},
+            f"{_CHANGED} value v CROSS JOIN subject_change c ON c.rowid = {last} WHERE v.principal_kind IN ({kinds})"
+            f" AND v.decision IS NULL AND v.kind <> '{beside}' AND {_IS_END}",
+        )
+
+    def _of_ended(self, dropped: Mapping[str, int], *statements: str) -> Iterator[tuple[int, SubjectChange]]:
         if self._database.execute("SELECT 1 FROM subject_change LIMIT 1").fetchone() is None:
             return
-        self._database.execute("CREATE INDEX subject_change_of ON subject_change (id, kind, number)")
-        last = ", ".join(_LAST_CHANGE.format(kind=kind, id=f"v.{column}") for kind, column in columns.items())
-        last_of_delegation = _LAST_CHANGE.format(kind=of_delegations, id="CAST(n.delegation AS TEXT)")
-        select = "SELECT v.number, c.kind, c.id, c.number, c.done, c.version FROM"
-        is_token = f"v.kind = '{EventKind.TOKEN_ISSUED}'"
-        dropped = {"dropped_until": dropped_until, "last_dropped": last_dropped}
-        for statement in (
-            f"{select} value v CROSS JOIN subject_change c ON c.rowid IN ({last}) WHERE {is_token} AND {_IS_END}",
-            f"{select} named n CROSS JOIN value v ON v.number = n.number CROSS JOIN subject_change c"
-            f" ON c.rowid = {last_of_delegation} WHERE {is_token} AND {_IS_END}",
-        ):
-            for token, *change in self._database.execute(statement, dropped):
-                yield token, SubjectChange(*change)
+        self._database.execute("CREATE INDEX IF NOT EXISTS subject_change_of ON subject_change (id, kind, number)")
+        for statement in statements:
+            for number, *change in self._database.execute(statement, dropped):
+                yield number, SubjectChange(*change)
 
     def create_index(self, name: str, columns: str) -> None:
         """Create an index, which makes later calls of `query` fast."""

@@ -333,7 +333,7 @@ def _compared(
         *read.head_key_check.findings(unknown_before),
     )
     read.revocation_check.add_drops(*last_dropped)
-    of_revocations = read.revocation_check.findings(unknown_before, now)
+    of_revocations = read.revocation_check.findings(unknown_before, now, walk.deletable)
     numbers = NumberCheck.of(tx.connection)
     for finding in (*of_tables, *of_revocations, *numbers.findings(read.scratch, walk.through)):
         log_check.add_finding(finding)
