@@ -111,10 +111,10 @@ def _ways(
         Node(1, role.id, role.name, _focus("role", role.slug)),
         granted,
     )
-    audiences = first.audiences or (default_audience,)
+    apis = [_api(audience, default_audience) for audience in first.audiences or (default_audience,)]
     for agent in _agents(agents.values(), statuses, whole if grouped else ""):
-        for audience in audiences:
-            yield (*begin, agent, _api(audience, default_audience))
+        for api in apis:
+            yield (*begin, agent, api)
 
 
 def _agents(clients: Iterable[Client], statuses: Mapping[str, ClientStatus], whole: str) -> Iterator[Node]:
@@ -206,9 +206,8 @@ def _line(places: Mapping[Node, float], edge: tuple[Node, Node], ways: str) -> M
     left, right = edge
     x1, x2 = _x(left.column) + BOX, _x(right.column)
     middle, y1, y2 = (x1 + x2) // 2, places[left] + HEIGHT / 2, places[right] + HEIGHT / 2
-    return Markup('<path class="picture-line" data-ways="%s" d="M%d %d C%d %d %d %d %d %d"/>') % (
-        *(ways, x1, y1, middle, y1, middle, y2, x2, y2),
-    )
+    curve = f"M{x1} {y1:.0f} C{middle} {y1:.0f} {middle} {y2:.0f} {x2} {y2:.0f}"
+    return Markup('<path class="picture-line" data-ways="{}" d="{}"/>').format(ways, curve)
 
 
 def _box(node: Node, y: float, ways: str) -> Markup:
