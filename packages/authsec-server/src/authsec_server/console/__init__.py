@@ -29,7 +29,8 @@ folder of `templates/` with the same name has its templates. In such a folder, `
 | `templates/clients/proof_fields.html` | the inputs of a proof, for a new client and for a further proof |
 | `templates/delegations/new/page.html` | the page that creates a delegation; its parts are the other templates there |
 | `activity/` | the audit log, its live stream and downloads; revoking one token |
-| `dashboard`, `delegation_graph` | figures, charts and alerts; the delegation diagram |
+| `dashboard` | figures, charts and alerts |
+| `picture`, `delegation_graph`, `static/picture.js` | the delegation diagram: its page, its drawing, its lit paths |
 | `administrators` | people who can sign in, what each of them delegated, and admin keys for programs |
 | `apis`, `api_snippets` | APIs and their credentials; code that protects an API, for each framework |
 | `charts`, `templates/charts.html` | bars of tokens over time |
