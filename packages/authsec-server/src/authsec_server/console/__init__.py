@@ -19,7 +19,8 @@ folder of `templates/` with the same name has its templates. In such a folder, `
 | `sign_in` | sign-in, one-time links, single sign-on, cookies; the refusal of `/oauth/authorize` |
 | `static/css/`, `static/console.js` | the sheets of `console.css`; script of all pages |
 | `static/delegations.js`, `static/selectors.js`, `static/live.js` | new delegations, selector rows, live audit log |
-| `static/combobox.js` | a text field with suggestions |
+| `static/combobox.js`, `static/search.js` | a text field with suggestions; the search field |
+| `static/pointer.js` | whether the pointer is down: answers wait for it |
 | `templates/page.html`, `templates/layout.html` | the HTML head; sidebar, top bar and breadcrumbs |
 | `templates/sign_in.html`, `templates/failure.html` | the frame of the sign-in pages; error pages |
 | `templates/list.html`, `templates/confirm.html` | the parts that all lists have; the parts of all confirmations |
