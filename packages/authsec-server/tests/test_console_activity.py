@@ -236,9 +236,24 @@ def test_the_form_keeps_what_was_asked(busy: House, door: TestClient) -> None:
     assert shown(form.send(client="customer-support")) == []
 
 
+def test_the_form_names_the_client_of_an_id(busy: House, door: TestClient) -> None:
+    clients = {each["slug"]: each["client_id"] for each in door.get("/authsec/api/v1/clients").json()["items"]}
+    page = get(door, f"{TRAIL}?client={clients['customer-support']}&jti=none")
+    assert page.form().value("client") == "Customer Support"
+    assert "Client: Customer Support" in chips(page), "also where no event has its name"
+    sent = page.form().send(jti="")
+    assert shown(sent) == shown(get(door, f"{TRAIL}?client={clients['customer-support']}"))
+    gone = "00000000-0000-4000-8000-000000000000"
+    assert get(door, f"{TRAIL}?client={gone}").form().value("client") == gone
+    again = {"name": "Customer Support", "slug": "another", "platform": "unattested"}
+    assert door.post("/authsec/api/v1/clients", json=again).status_code == 201
+    page = get(door, f"{TRAIL}?client={clients['customer-support']}")
+    assert page.form().value("client") == "customer-support", "the slug, where two have the name"
+
+
 def chips(page: Page) -> dict[str, str]:
     """The active filters of the page, each with the address without it."""
-    found = re.findall(r'<a class="chip" href="(.*?)".*?>(.*?)<span', page.html)
+    found = re.findall(r'<a class="chip" href="(.*?)".*?>(.*?)<span aria-hidden', page.html)
     return {re.sub("<.*?>", "", text): html.unescape(path) for path, text in found}
 
 
@@ -377,7 +392,7 @@ def test_the_story_of_a_token(busy: House, door: TestClient) -> None:
     assert "Token issued to Customer Support" in page.text
     assert its["When"].endswith("2026-11-25 12:00:00 UTC")
     for checkpoint, said in {
-        "Decision": "Granted",
+        "Result": "Issued",
         "Token (jti)": event.jti,
         "Signing key (kid)": event.kid,
         "SHA-256 of the signing input": event.token_sha256,
@@ -462,7 +477,7 @@ def test_the_story_of_refusals_that_are_counted(opened: House, door: TestClient)
     assert "Refusals of this kind are counted for each minute: 1,234 times in this minute." in its["When"]
     assert "The audit log keeps no more details of callers without a valid proof." in page.text
     assert "How to fix it No client has that Client ID" in page.text
-    assert its["Decision"] == "Denied client_not_found"
+    assert its["Result"] == "Refused client_not_found"
     assert "req_first" in its["Request id"]
 
 
