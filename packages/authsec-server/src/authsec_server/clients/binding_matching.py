@@ -114,12 +114,13 @@ def lacking(
     fitting = [
         trusted_issuer for trusted_issuer in registered if fits(platform, selectors, trusted_issuer, trust_domain)
     ]
-    for trusted_issuer in fitting:
-        if proves(platform, selectors, trusted_issuer, trust_domain):
-            return (
-                f"The trusted issuer {trusted_issuer.name!r} can prove these selectors. Bind the proof on the page "
-                f"of the trusted issuer, or with `authsec issuers bind {trusted_issuer.slug}`."
-            )
+    able = [trusted_issuer for trusted_issuer in fitting if proves(platform, selectors, trusted_issuer, trust_domain)]
+    if able:
+        best = preferred(able)[0]
+        return (
+            f"The trusted issuer {best.name!r} can prove these selectors. Bind the proof on the page "
+            f"of the trusted issuer, or with `authsec issuers bind {best.slug}`."
+        )
     try:
         for trusted_issuer in fitting:
             require_provable(selectors, trusted_issuer)

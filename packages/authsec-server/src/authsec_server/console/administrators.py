@@ -349,7 +349,7 @@ def _look_at_admin_key(tx: Tx, visit: PageRequest) -> Question:
 REVOKE = Confirmation(
     path=f"{KEYS}/{{key}}/revoke",
     template="administrators/revoke_key.html",
-    heading="Revoke {}?",
+    heading="Revoke the admin key {}?",
     button="Revoke",
     least=Role.ADMIN,
     look=_look_at_admin_key,
