@@ -19,6 +19,7 @@ NO_PAGES = (
     "/console/activity/stream",
     "/console/activity/export.{form}",
     "/console/delegations/new/clients",
+    "/console/search/suggestions",
     "/console/sign-in/open-id",
     "/console/sign-in/callback",
 )

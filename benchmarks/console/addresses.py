@@ -51,6 +51,7 @@ def _searches(one: Examples) -> Iterator[str]:
     named = ("agent", "support", one.busy.client.name, one.busy.client.id, one.delegation, one.role, one.audience)
     for text in (*named, "admin", one.jti, one.request_id, "a", NOTHING, "0123456789abcdef0123456789abcdef"):
         yield _at("/console/search", q=text)
+        yield _at("/console/search/suggestions", q=text)
 
 
 def _clients(one: Examples) -> Iterator[str]:

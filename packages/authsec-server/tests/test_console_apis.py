@@ -243,6 +243,18 @@ def test_who_may_call_it_now(door: TestClient, api: str) -> None:
     assert {"Other", "Anywhere", "Off", "Over"}.isdisjoint(page.links)
 
 
+def test_many_callers_are_in_the_diagram(door: TestClient, api: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "CALLERS", 2)
+    names = {"First", "Second", "Third"}
+    for name in ("First", "Second"):
+        delegate(door, name, "customers:read")
+    assert "show all" not in get(door, api).text
+    delegate(door, "Third", "customers:read")
+    page = get(door, api)
+    assert len(names & page.links.keys()) == 2
+    assert names <= get(door, page.links["The newest 2: show all"]).links.keys()
+
+
 def test_a_caller_that_cannot_prove_itself_is_marked(door: TestClient, api: str) -> None:
     role = make(door, "roles", name="Support", actions=["customers:read"])["slug"]
     selectors = [{"key": "k8s:ns", "value": "production"}]

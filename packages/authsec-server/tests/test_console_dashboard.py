@@ -6,16 +6,13 @@ import html
 import re
 from collections.abc import Callable
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 import pytest
-from authsec.jose import PrivateKey
 from authsec_server.console import dashboard
 from authsec_server.delegations.model import UNUSED_FOR
-from databases import settings_for
-from pages import Page, get
+from delegating import agent, delegate, make
+from pages import get
 from people import first_administrator, invited
 from starlette.testclient import TestClient
 
@@ -23,9 +20,6 @@ House = Any
 API = "/authsec/api/v1"
 DASHBOARD = "/console"
 PICTURE = "/console/picture"
-MARKUP = "<script>alert(1)</script>\"'&"
-AUDIENCE = "https://customers.example.com"
-GRANTS, SHARED = "customers:read, 1 hour", "authsec-api, shared audience"
 FIRST_STEPS = "Steps to the first token"
 
 
@@ -41,31 +35,6 @@ def door(opened: House) -> TestClient:
     return opened.door()
 
 
-def make(door: TestClient, noun: str, **what: Any) -> dict[str, Any]:
-    answer = door.post(f"{API}/{noun}", json=what)
-    assert answer.status_code == 201, answer.text
-    made: dict[str, Any] = answer.json()
-    return made
-
-
-def agent(door: TestClient, name: str = "Night Owl", platform: str = "key", **what: Any) -> str:
-    """An agent, by default one that proves itself by a key pair: its client_id."""
-    if platform == "key":
-        what["public_key"] = PrivateKey.generate_ed25519().public.to_pem().decode()
-    client_id: str = make(door, "clients", name=name, platform=platform, **what)["client_id"]
-    return client_id
-
-
-def delegate(door: TestClient, client: str, **what: Any) -> str:
-    """A delegation that nothing is to be said about, unless `what` gives a reason: its id."""
-    if door.get(f"{API}/roles/support").status_code == 404:
-        make(door, "roles", name="Support", actions=["customers:read", "customers:write"])
-    asked = {"target_type": "AutoGen AI agent", "actions": ["customers:read"], "max_duration": 3600}
-    asked |= {"role": "support", "audiences": [AUDIENCE]} | what
-    delegation_id: str = make(door, "delegations", client=client, **asked)["id"]
-    return delegation_id
-
-
 def ask(door: TestClient, client_id: str, times: int = 1) -> None:
     for _ in range(times):
         door.get("/authsec/uflow/sdk/delegation-token", params={"client_id": client_id})
@@ -77,12 +46,6 @@ def matters(door: TestClient) -> dict[str, tuple[str, str]]:
     listed = page.html.partition("<h2>Needs attention</h2>")[2].partition("</ul>")[0]
     found = re.findall(r'<li class="(\w+)">.*?<a href="(.*?)">(.*?)</a>', listed, re.DOTALL)
     return {html.unescape(text): (tone, html.unescape(path)) for tone, path, text in found}
-
-
-def boxes(page: Page) -> dict[str, str]:
-    """The boxes of the picture, by their names in full, and where each leads."""
-    found = re.findall(r'<a href="([^"]*)" class="picture-box [^"]*"><title>(.*?)</title>', page.html)
-    return {html.unescape(name): html.unescape(path) for path, name in found}
 
 
 def test_an_empty_server_leads_to_the_first_token(door: TestClient) -> None:
@@ -243,8 +206,9 @@ def test_the_shared_audience_needs_attention_and_its_picture_shows_who_uses_it(d
         "2 live trust delegations for the shared audience authsec-api",
         ("warn", f"{PICTURE}?api=authsec-api"),
     )
-    shown = boxes(get(door, found[1][1]))
-    assert {"By default, Ready", "By name, Ready"} <= set(shown)
+    shown = get(door, found[1][1]).html
+    assert "By default, Ready" in shown
+    assert "By name, Ready" in shown
     assert "Apart, Ready" not in shown
 
 
@@ -260,112 +224,3 @@ def test_delegations_that_nobody_uses_need_attention(opened: House, door: TestCl
     ask(door, client)
     opened.clock.at += timedelta(minutes=1)
     assert not [text for text in matters(door) if "never used" in text]
-
-
-def test_every_box_of_the_picture_leads_to_a_picture_around_it(door: TestClient) -> None:
-    make(door, "apis", name="Customer API", identifier=AUDIENCE)
-    first = delegate(door, agent(door, "First"), owner="Ann & Bob", audiences=[AUDIENCE, "authsec-api"])
-    delegate(door, agent(door, "Second"), owner="Cem", audiences=[])
-    page = get(door, DASHBOARD)
-    around = boxes(page)
-    assert set(around) == {"Ann & Bob", "Cem", "Support", GRANTS, "First, Ready", "Second, Ready", AUDIENCE, SHARED}
-    shared = {"Support", SHARED}
-    for name in {"Ann & Bob", "First, Ready", AUDIENCE} | shared:
-        picture = get(door, around[name])
-        assert picture.status == 200, name
-        assert {"Ann & Bob", "First, Ready"} <= set(boxes(picture)), name
-        assert ("Second, Ready" in boxes(picture)) is (name in shared), name
-        assert boxes(get(door, picture.links["Show all"])).keys() == around.keys()
-    assert f"/console/delegations/{first}" in page.html
-    assert "Owner: Ann & Bob ." in get(door, around["Ann & Bob"]).text
-    assert get(door, around["First, Ready"]).links["Open client"] == "/console/clients/first"
-    assert get(door, around["Support"]).links["Open role"] == "/console/roles/support"
-    assert get(door, around[AUDIENCE]).links["Open API"] == "/console/apis/customer-api"
-    assert "an audience without a registered API" in get(door, around[SHARED]).text
-    assert boxes(get(door, f"{PICTURE}?api=customer-api")).keys() == boxes(get(door, around[AUDIENCE])).keys()
-
-
-def test_the_picture_is_told_in_words_as_well(door: TestClient) -> None:
-    delegate(door, agent(door, "Open One", "unattested"), owner="Ann", all_actions=True, actions=[])
-    told = get(door, DASHBOARD).text.partition("Picture as a table Owner Role Trust delegation Agent APIs ")[2]
-    assert told.startswith(
-        f"Ann Support customers:read, customers:write 1 hour at most Open One Ready Unattested {AUDIENCE}"
-    )
-
-
-def test_the_picture_marks_who_gets_no_token(door: TestClient) -> None:
-    """A live delegation alone gives nothing: its agent must be enabled, and able to authenticate."""
-    selectors = [{"key": "k8s:ns", "value": "production"}]
-    delegate(door, agent(door, "Able"), max_duration=5400)
-    delegate(door, agent(door, "In a pod", "kubernetes", selectors=selectors))
-    delegate(door, agent(door, "For All", "unattested"))
-    delegate(door, agent(door, "Off", "unattested"))
-    assert door.post(f"{API}/clients/off/disable").status_code == 200
-    page = get(door, PICTURE)
-    drawn = {title: tone for tone, title in re.findall(r'class="picture-box (\w*)"><title>(.*?)</title>', page.html)}
-    assert {
-        "Able, Ready": "good",
-        "In a pod, Can&#39;t authenticate": "warn",
-        "For All, Ready, Unattested": "bad",
-        "Off, Disabled, Unattested": "quiet",
-        "customers:read, 1 hour 30 minutes": "",
-    }.items() <= drawn.items()
-    told = page.text.partition("Picture as a table")[2]
-    for name, mark in (
-        ("In a pod", "Can't authenticate"),
-        ("For All", "Ready Unattested"),
-        ("Off", "Disabled Unattested"),
-    ):
-        assert f"{name} {mark}" in told, name
-
-
-def test_only_what_lives_is_in_the_picture(door: TestClient) -> None:
-    kept, disabled, revoked = (delegate(door, agent(door, name)) for name in ("Kept", "Disabled", "Revoked"))
-    assert door.post(f"{API}/delegations/{disabled}/disable").status_code == 200
-    assert door.post(f"{API}/delegations/{revoked}/revoke").status_code == 200
-    page = get(door, PICTURE)
-    assert f"/console/delegations/{kept}" in page.html
-    assert not {"Disabled", "Revoked"} & set(boxes(page))
-
-
-def test_a_large_picture_shows_the_newest_and_says_so(
-    opened: House, door: TestClient, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(dashboard, "IN_THE_PICTURE", 2)
-    monkeypatch.setattr(dashboard, "IN_ITS_OWN_PICTURE", 3)
-    for number in range(4):
-        delegate(door, agent(door, f"Agent {number}"), audiences=[])
-        opened.clock.at += timedelta(minutes=1)
-    page = get(door, DASHBOARD)
-    assert {"Agent 2, Ready", "Agent 3, Ready"} == {name for name in boxes(page) if name.startswith("Agent")}
-    assert page.links["Newest 2 of 4: show more"] == PICTURE
-    for path in (PICTURE, f"{PICTURE}?api=authsec-api", f"{PICTURE}?role=support"):
-        picture = get(door, path)
-        assert "the newest 3." in picture.text, path
-        assert "Agent 0, Ready" not in boxes(picture), path
-
-
-def test_what_an_address_says_is_not_said_again(door: TestClient) -> None:
-    for kind in ("owner", "api"):
-        page = get(door, f"{PICTURE}?{kind}=Your%20session%20ended")
-        assert page.status == 200
-        assert "Nothing is delegated here" in page.text
-        assert "Your session ended" not in page.text
-    for kind in ("role", "client"):
-        assert get(door, f"{PICTURE}?{kind}=nobody").status == 404
-
-
-def test_odd_characters_are_looked_for_as_they_are(
-    house: Callable[..., House], database_url: str, tmp_path: Path
-) -> None:
-    door = house(local_operator=True, **settings_for(database_url, tmp_path)).door()
-    delegate(door, agent(door, "Plain"), owner=MARKUP)
-    for text in ("\0", "%", "_", "\\", "'", "\N{SNOWMAN}", "x" * 4000):
-        for kind in ("owner", "api"):
-            page = get(door, f"{PICTURE}?{kind}={quote(text)}")
-            assert (page.status, "Plain" in boxes(page)) == (200, False), (kind, text[:4])
-        for kind in ("role", "client"):
-            assert get(door, f"{PICTURE}?{kind}={quote(text)}").status == 404, (kind, text[:4])
-    page = get(door, f"{PICTURE}?owner={quote(MARKUP)}")
-    assert boxes(page)[MARKUP] == f"{PICTURE}?owner={quote(MARKUP, safe='')}".replace("%20", "+")
-    assert "<script>alert" not in page.html

@@ -85,7 +85,7 @@ def test_the_walk_through_finds_its_words_and_delegates(door: TestClient, role: 
     assert page.path == LIST
     assert "The trust delegation is created and active." in page.text
     (made,) = door.get(f"{API}/delegations").json()["items"]
-    assert f'<tr class="new">\n    <td><a class="clip" href="{LIST}/{made["id"]}"' in page.html
+    assert f'<tr class="new">\n    <td class="delegation"><div><a href="{LIST}/{made["id"]}"' in page.html
     assert (made["actions"], made["max_duration"], made["owner"]) == (["customers:read"], 3600, "local operator")
 
 
@@ -266,6 +266,56 @@ def test_what_is_over_says_since_when(opened: House, door: TestClient, role: str
     assert "Ends ended 2026-11-25 13:00:00 UTC" in get(door, f"{LIST}/{ended}").text
 
 
+def test_a_row_names_its_apis_and_its_owner(door: TestClient, role: str, agent: str, api: dict[str, Any]) -> None:
+    many = [api["identifier"], "https://unknown.example.com", "https://further.example.com"]
+    delegate(door, role, agent, audiences=many, owner="Service desk")
+    delegate(door, role, agent, max_duration=60)
+    page = get(door, LIST)
+    assert "Support → Customer Support Ready Unattested customers:read · 1 hour · AutoGen AI agent" in page.text
+    assert "Customer API , https://further.example.com and 1 more Service desk Live" in page.text
+    assert page.links["Customer API"] == "/console/apis/customer-api"
+    assert "1 minute · AutoGen AI agent Shared audience local operator Live" in page.text
+
+
+def test_each_active_filter_has_a_link_that_removes_it(door: TestClient, role: str, agent: str) -> None:
+    delegate(door, role, agent)
+    asked = {
+        "q": ("custom", "Search", "custom"),
+        "state": ("live", "State", "Live"),
+        "target_type": ("AutoGen+AI+agent", "Target Type", "AutoGen AI agent"),
+        "role": (role, "Role", "Support"),
+        "client": (agent, "Client", "Customer Support"),
+    }
+    query = [f"{name}={value}" for name, (value, _, _) in asked.items()]
+    page = get(door, f"{LIST}?{'&'.join([*query, 'done=saved', 'new=' + agent])}")
+    for name, (_, label, shown) in asked.items():
+        assert f"{label}: {shown} " in page.text
+        address, _, left = page.links[shown].partition("?")
+        assert (address, set(left.split("&"))) == (LIST, {each for each in query if not each.startswith(f"{name}=")})
+    assert page.links["Show all"] == LIST
+    assert "Show all" not in get(door, f"{LIST}?role=nonsense").text
+
+
+def test_who_revoked_it_is_said_and_it_is_created_again(opened: House, door: TestClient, role: str, agent: str) -> None:
+    what = {"target_type": "MCP server", "audiences": ["https://a.example.com"], "owner": "Desk", "description": "Why"}
+    live = delegate(door, role, agent, actions=["customers:write"], max_duration=600, **what)["id"]
+    assert "Create again" not in get(door, LIST).text
+    door.post(f"{API}/delegations/{live}/revoke")
+    page = get(door, f"{LIST}/{live}")
+    assert "Revoked 2026-11-25 12:00:00 by local operator" in page.text
+    again = get(door, LIST).links[": Support → Customer Support"]
+    assert again == page.links["Create again"]
+    form = get(door, again).form()
+    assert form.values("actions") == ["customers:write"]
+    typed = {"role": role, "client": agent, "amount": "10", "unit": "minutes", "target_type": "MCP server"}
+    typed |= {"owner": "Desk", "description": "Why", "audiences": "https://a.example.com"}
+    assert {name: form.value(name) for name in typed} == typed
+    assert len(door.get(f"{API}/delegations").json()["items"]) == 1, "the address alone creates nothing"
+    opened.clock.at += timedelta(minutes=1)
+    door.post(f"{API}/delegations/{live}/revoke")
+    assert "Revoked 2026-11-25 12:00:00 A revoked" in get(door, f"{LIST}/{live}").text, "somebody revoked it twice"
+
+
 def test_what_was_never_used_is_found(opened: House, door: TestClient, role: str, agent: str) -> None:
     unused = f"{LIST}?state=unused"
     others = [make(door, "clients", name=name, platform="unattested")["client_id"] for name in ("Used", "Refused")]
@@ -296,7 +346,7 @@ def test_the_dashboard_shows_the_last_use(door: TestClient, role: str, agent: st
     delegate(door, role, agent)
     assert "never" in get(door, LIST).text
     door.get(f"/authsec/uflow/sdk/delegation-token?client_id={agent}")
-    assert "just now" in get(door, LIST).text
+    assert 'title="just now, ' in get(door, LIST).html
 
 
 def test_markup_in_names_is_text(door: TestClient) -> None:
@@ -331,3 +381,13 @@ def test_who_may_not_delegate_is_offered_nothing_and_refused(
         assert get(door, address).status == 403
     assert post(door, f"{NEW}/parts", []).status == 403
     assert post(door, NEW, [("role_name", "Own"), ("role_other_actions", "a:b")]).status == 403
+
+
+def test_a_disabled_delegation_of_a_disabled_client_says_so_once(door: TestClient, role: str, agent: str) -> None:
+    id_ = delegate(door, role, agent)["id"]
+    for what in (f"delegations/{id_}", f"clients/{agent}"):
+        assert door.post(f"/authsec/api/v1/{what}/disable").is_success
+    page = get(door, f"{LIST}/{id_}")
+    assert "The trust delegation and its client are disabled" in page.text
+    assert page.html.count('<div class="alert ">') == 1
+    assert page.links["Enable client"] == f"/console/clients/{agent}/enable"

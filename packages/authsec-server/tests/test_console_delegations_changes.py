@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -82,6 +83,19 @@ def test_the_page_shows_what_it_grants_and_the_tokens_minted_under_it(door: Test
     assert jti in page.text
     assert "customers:read Read customer records at Customer API in 1 token" in page.text
     assert "anybody who knows its client_id can get tokens for this delegation" in page.text
+
+
+@pytest.mark.parametrize(("number", "is_open"), [(10, True), (11, False)])
+def test_more_than_ten_actions_and_the_claims_are_folded(door: TestClient, number: int, is_open: bool) -> None:
+    actions = [f"customers:act{each}" for each in range(number)]
+    make(door, "roles", name="Support", actions=actions)
+    make(door, "clients", name="Night Owl", platform="unattested")
+    what = {"target_type": "AutoGen AI agent", "actions": actions, "max_duration": 3600}
+    made = make(door, "delegations", role="support", client="night-owl", **what)
+    page = get(door, f"{LIST}/{made['id']}").html
+    folds = re.findall(r'<details class="card fold"( open)?>\s*<summary><h2>(.*?)</h2>', page)
+    assert folds == [(" open" if is_open else "", "Allowed Actions"), ("", "Claims of its tokens")]
+    assert f"{number} actions" in page
 
 
 def test_what_was_minted_and_revoked_says_so(door: TestClient, made: dict[str, Any]) -> None:

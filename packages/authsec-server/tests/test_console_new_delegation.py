@@ -315,7 +315,7 @@ def test_the_review_says_what_the_client_has_in_this_role(door: TestClient, role
     newest = delegations(door)[0]
     assert f'href="{LIST}/{newest["id"]}"' in page.html
     assert "and 2 more" in page.links
-    assert len(get(door, page.links["and 2 more"]).html.split('data-label="Maximum"')) == 8
+    assert len(get(door, page.links["and 2 more"]).html.split('data-label="Owner"')) == 8
     assert "already allows the same" not in page.text, "once is enough"
     page = filled(door, role, agent, amount="7", unit="minutes")
     assert "Customer Support has 6 live trust delegations in this role." in page.text

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from html import unescape
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlsplit
@@ -176,12 +177,93 @@ def test_of_a_very_long_text_so_much_is_looked_for(door: TestClient) -> None:
 
 
 @on_sqlite
-def test_of_very_many_the_first_are_shown_and_it_says_so(door: TestClient) -> None:
+def test_of_very_many_the_first_are_shown_and_a_link_leads_to_all(door: TestClient) -> None:
     for number in range(EACH + 1):
         make(door, "roles", name=f"Role {number}", actions=["customers:read"])
     page = find(door, "role")
     assert page.html.count('<li><a href="/console/roles/') == EACH
-    assert "Only the first 8 are shown. Enter more text to narrow the search." in page.text
+    assert "Roles · 9" in page.text
+    assert page.links["All 9 roles"] == "/console/roles?q=role"
+    assert get(door, page.links["All 9 roles"]).html.count('href="/console/roles/role-') == EACH + 1
+
+
+@on_sqlite
+def test_every_kind_has_its_number_and_a_link_to_all(door: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("authsec_server.console.search.EACH", 1)
+    make(door, "roles", name="Robot Role", actions=["robots:read"])
+    for number in range(3):
+        make(door, "clients", name=f"Robot & {number}", platform="unattested")
+        make(door, "apis", name=f"Robot API {number}", identifier=f"https://robot{number}.example.com")
+        what = {"target_type": "Other AI agent", "actions": ["robots:read"], "max_duration": 60 + number}
+        make(door, "delegations", role="robot-role", client=f"robot-{number}", **what)
+    for text, kinds in {
+        "robot": {"Clients": 3, "Trust delegations": 3, "Roles": 1, "APIs": 3},
+        "robot &": {"Clients": 3, "Trust delegations": 3},
+    }.items():
+        page = find(door, text)
+        assert dict(re.findall(r"<h2>(.*?) <span class=\"faint\">· (.*?)</span></h2>", page.html)) == {
+            kind: str(number) for kind, number in kinds.items()
+        }
+        for kind, number in kinds.items():
+            if number > 1:
+                every = get(door, page.links[f"All {number} {kind if kind == 'APIs' else kind.lower()}"])
+                assert every.html.count("<tr") == 1 + number, every.path
+
+
+@on_sqlite
+def test_a_very_long_list_of_events_has_a_link(
+    opened: House, door: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened.delegated_name("Night Owl")
+    monkeypatch.setattr("authsec_server.console.search.EACH", 2)
+    page = find(door, "req_set_up")
+    assert "Events · 2+" in page.text
+    assert page.links["All events"] == "/console/activity?request_id=req_set_up"
+
+
+def suggested(door: TestClient, text: str) -> list[tuple[str, str]]:
+    """The options of the search field: path and words of each."""
+    answer = door.get(f"{SEARCH}/suggestions", params={"q": text})
+    assert answer.headers["content-type"] == "application/json"
+    page = answer.json()["options"]
+    options = re.findall(r'<li role="option" data-path="(.*?)">(.*?)</li>', page, re.DOTALL)
+    return [(unescape(path), " ".join(unescape(re.sub("<.*?>", "", words)).split())) for path, words in options]
+
+
+@on_sqlite
+def test_the_field_suggests_three_of_each_kind_and_all(door: TestClient) -> None:
+    for number in range(4):
+        make(door, "clients", name=f"Robot {number}", platform="unattested", owner="Desk")
+        make(door, "roles", name=f"Robots {number}", actions=["robots:read"])
+    options = suggested(door, "robot")
+    assert options == [
+        *(
+            (f"/console/clients/robot-{number}", f"Robot {number} Client No delegation Unattested")
+            for number in range(3)
+        ),
+        *((f"/console/roles/robots-{number}", f"Robots {number} Role") for number in range(3)),
+        ("/console/search?q=robot", "All 8 results for “robot”"),
+    ]
+    assert get(door, options[-1][0]).status == 200
+    assert [path for path, _ in suggested(door, "robots 1")] == ["/console/roles/robots-1"]
+    assert suggested(door, "") == suggested(door, "nothing has this") == []
+
+
+@on_sqlite
+def test_names_in_suggestions_are_text_and_nothing_else(door: TestClient) -> None:
+    for number in range(4):
+        make(door, "roles", name=f"{MARKUP} {number}", slug=f"r{number}", actions=["customers:read"])
+    options = suggested(door, MARKUP)
+    assert options[0] == ("/console/roles/r0", f"{MARKUP} 0 Role")
+    assert options[-1] == (f"{SEARCH}?q={quote(MARKUP, safe='/')}", f"All 4 results for “{MARKUP}”")
+    assert "<script" not in door.get(f"{SEARCH}/suggestions", params={"q": MARKUP}).json()["options"]
+
+
+def test_suggestions_are_for_people_who_are_signed_in(house: Callable[..., House]) -> None:
+    its = house()
+    vic = invited(its, first_administrator(its), "viewer")
+    assert [words for _, words in suggested(vic, "ada admin")] == ["Ada Admin Administrator"]
+    assert its.door().get(f"{SEARCH}/suggestions?q=ada", follow_redirects=False).status_code == 303
 
 
 @on_sqlite

@@ -57,7 +57,7 @@ def test_what_is_not_live_gives_nothing(estate: Any) -> None:
 
 
 def callers(estate: Any, api: Api) -> list[ApiCaller]:
-    found: list[ApiCaller] = estate.see(lambda tx, act: callers_of(tx, act, api, estate.terms))
+    found: list[ApiCaller] = estate.see(lambda tx, act: callers_of(tx, act, api, estate.terms))[0]
     return found
 
 

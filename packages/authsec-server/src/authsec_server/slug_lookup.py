@@ -6,11 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
-from sqlalchemy import Column, Connection, Select, Table, select
+from sqlalchemy import Column, ColumnElement, Connection, Select, Table, select
 
 from authsec_server import naming
 from authsec_server.db import Tx
-from authsec_server.db.matching import matches, neighbours
+from authsec_server.db.matching import count_up_to, matches, neighbours
 from authsec_server.failures import Invalid, NotFound
 from authsec_server.principal import Act, Role
 
@@ -82,9 +82,18 @@ class SlugLookup(Generic[T]):
         columns = self.table.c
         behind = select(self.table).where(columns.slug > after).order_by(columns.slug).limit(limit + 1)
         if text:
-            behind = behind.where(matches(text, columns.id, columns.name, columns.slug, *self.also))
+            behind = behind.where(self._matching(text))
         found = self.load(tx.connection, behind)
         return found[:limit], found[limit - 1].slug if len(found) > limit else None
+
+    def count(self, tx: Tx, act: Act, text: str, *, most: int) -> int:
+        """Return the number of entities that `page` finds for the text, at most `most`."""
+        act.principal.require(Role.VIEWER)
+        return count_up_to(tx.connection, select(self.table.c.id).where(self._matching(text)), most)
+
+    def _matching(self, text: str) -> ColumnElement[bool]:
+        columns = self.table.c
+        return matches(text, columns.id, columns.name, columns.slug, *self.also)
 
     def search(self, tx: Tx, act: Act, text: str, *, limit: int = 8) -> list[T]:
         """Return the first entities that `page` finds for the text; an empty text finds none."""

@@ -38,6 +38,7 @@ SILENT = {
     "/console/account",
     "/console/account/password",
     "/console/delegations/new/clients",
+    "/console/search/suggestions",
     "/console/apis/new",
     "/console/issuers/new",
     "/console/activity/stream",

@@ -76,6 +76,7 @@ ADDRESSES = (
     Address(path="/console", looks=VIEWER),
     Address(path="/console/picture", looks=VIEWER),
     Address(path="/console/search", looks=VIEWER, query="q={mark}"),
+    Address(path="/console/search/suggestions", looks=VIEWER, query="q={mark}"),
     Address(path="/console/clients", looks=VIEWER, query="text={mark}"),
     Address(
         path="/console/clients/onboard", looks=OPERATOR, sends=OPERATOR, typed={"name": "New", "platform": "unattested"}

@@ -26,6 +26,7 @@ get = _APIS.get
 which = _APIS.which
 page = _APIS.page
 search = _APIS.search
+count = _APIS.count
 
 
 def create(

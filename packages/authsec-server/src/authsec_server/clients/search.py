@@ -16,7 +16,7 @@ from authsec_server.clients import store
 from authsec_server.clients.model import CHECKED, Attention, Client, ClientKind, Platform, ProofKind
 from authsec_server.clients.store import client_labels, clients, proofs
 from authsec_server.db import Tx
-from authsec_server.db.matching import in_batches, unheard_of
+from authsec_server.db.matching import count_up_to, in_batches, unheard_of
 from authsec_server.failures import Invalid
 from authsec_server.naming import folded
 from authsec_server.principal import Act, Role
@@ -151,8 +151,10 @@ def page_of(
     return found, write_cursor(sort, position(found[-1], sort)) if len(ids) > limit else None
 
 
-def count(tx: Tx, act: Act, filters: ClientFilters = ALL, *, also: IdCondition | None = None) -> Count:
-    """Count the matching clients. The result counts at most 10,000 clients, and says whether there are more."""
+def count(
+    tx: Tx, act: Act, filters: ClientFilters = ALL, *, also: IdCondition | None = None, most: int = MAX_COUNTED
+) -> Count:
+    """Count the matching clients. The result counts at most `most` clients, and says whether there are more."""
     act.principal.require(Role.VIEWER)
     if (
         also is None
@@ -163,8 +165,8 @@ def count(tx: Tx, act: Act, filters: ClientFilters = ALL, *, also: IdCondition |
         matching = _holders(filters.label)  # no other table is needed
     else:
         matching = select(clients.c.id).where(*_conditions(tx.connection, filters, act.now, also))
-    number = _counted(tx.connection, matching, MAX_COUNTED + 1)
-    return Count(number=min(number, MAX_COUNTED), capped=number > MAX_COUNTED)
+    number = count_up_to(tx.connection, matching, most + 1)
+    return Count(number=min(number, most), capped=number > most)
 
 
 def search(tx: Tx, act: Act, text: str, *, limit: int = 8) -> list[Client]:
@@ -264,7 +266,7 @@ def _matches(text: str) -> ColumnElement[bool]:
 
 def _labelled(connection: Connection, label: str) -> ColumnElement[bool]:
     holders = _holders(label)
-    if _counted(connection, holders, FEW + 1) <= FEW:  # SQLite has no statistics for this choice
+    if count_up_to(connection, holders, FEW + 1) <= FEW:  # SQLite has no statistics for this choice
         # Read the clients with the label once. A look-up for each client in list order would be slow for late matches.
         once = holders.cte("holders").prefix_with("MATERIALIZED", dialect="postgresql")
         return clients.c.id.in_(select(once.c.client_id))
@@ -275,11 +277,6 @@ def _holders(label: str) -> Select[tuple[str]]:
     name, _, value = label.partition("=")
     holders = select(client_labels.c.client_id).where(client_labels.c.name == name)
     return holders.where(client_labels.c.value == value) if value else holders
-
-
-def _counted(connection: Connection, some: Select[tuple[str]], limit: int) -> int:
-    number: int = connection.execute(select(func.count()).select_from(some.limit(limit).subquery())).scalar_one()
-    return number
 
 
 def _needs(attention: Attention, now: datetime) -> ColumnElement[bool]:

@@ -19,7 +19,8 @@ folder of `templates/` with the same name has its templates. In such a folder, `
 | `sign_in` | sign-in, one-time links, single sign-on, cookies; the refusal of `/oauth/authorize` |
 | `static/css/`, `static/console.js` | the sheets of `console.css`; script of all pages |
 | `static/delegations.js`, `static/selectors.js`, `static/live.js` | new delegations, selector rows, live audit log |
-| `static/combobox.js` | a text field with suggestions |
+| `static/combobox.js`, `static/search.js` | a text field with suggestions; the search field |
+| `static/pointer.js` | whether the pointer is down: answers wait for it |
 | `templates/page.html`, `templates/layout.html` | the HTML head; sidebar, top bar and breadcrumbs |
 | `templates/sign_in.html`, `templates/failure.html` | the frame of the sign-in pages; error pages |
 | `templates/list.html`, `templates/confirm.html` | the parts that all lists have; the parts of all confirmations |
@@ -29,7 +30,8 @@ folder of `templates/` with the same name has its templates. In such a folder, `
 | `templates/clients/proof_fields.html` | the inputs of a proof, for a new client and for a further proof |
 | `templates/delegations/new/page.html` | the page that creates a delegation; its parts are the other templates there |
 | `activity/` | the audit log, its live stream and downloads; revoking one token |
-| `dashboard`, `delegation_graph` | figures, charts and alerts; the delegation diagram |
+| `dashboard` | figures, charts and alerts |
+| `picture`, `delegation_graph`, `static/picture.js` | the delegation diagram: its page, its drawing, its lit paths |
 | `administrators` | people who can sign in, what each of them delegated, and admin keys for programs |
 | `apis`, `api_snippets` | APIs and their credentials; code that protects an API, for each framework |
 | `charts`, `templates/charts.html` | bars of tokens over time |

@@ -28,7 +28,7 @@ from authsec_server.keys.model import Algorithm
 from authsec_server.principal import Act, Role
 
 PAGE = 50
-SHOWN = 200
+CALLERS = 50
 CREDENTIALS = "/apis/{api}/credentials"
 
 
@@ -62,10 +62,11 @@ async def detail(visit: PageRequest) -> Response:
 
     def load(tx: Tx) -> dict[str, Any]:
         api = apis.get(tx, visit.act, visit.named("api"))
-        callers = effective.callers_of(tx, visit.act, api, visit.console.terms, limit=SHOWN)
+        callers, more = effective.callers_of(tx, visit.act, api, visit.console.terms, limit=CALLERS)
         return {
             "api": api,
             "callers": callers,
+            "more_callers": more,
             "statuses": statuses_of(tx, [each.client for each in callers], visit.act.now, silent),
             "followed": _followed(tx, visit, [api])[api.identifier],
             "credentials": credentials.of_api(tx, visit.act, api.slug),
@@ -76,7 +77,6 @@ async def detail(visit: PageRequest) -> Response:
     return visit.render(
         "apis/detail.html",
         title=api.name,
-        shown=SHOWN,
         shared=api.identifier == visit.console.terms.default_audience,
         snippets=snippets(visit.console.settings.issuer, api),
         **seen,

@@ -1,4 +1,4 @@
-"""The dashboard: current activity and alerts. The page with the delegation diagram.
+"""The dashboard: current activity, alerts, and the diagram of the newest trust delegations.
 
 Each alert has one sentence and one link; the data comes from the domain packages.
 """
@@ -6,7 +6,7 @@ Each alert has one sentence and one link; the data comes from the domain package
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 from urllib.parse import urlencode
@@ -14,7 +14,6 @@ from urllib.parse import urlencode
 from starlette.responses import Response
 from starlette.routing import BaseRoute
 
-from authsec_server.apis import service as apis
 from authsec_server.audit import counts
 from authsec_server.audit.counts import Totals
 from authsec_server.audit.sealing import service as sealing
@@ -23,12 +22,13 @@ from authsec_server.clients import search as clients
 from authsec_server.clients import service as clients_service
 from authsec_server.clients.model import Attention
 from authsec_server.clients.search import ClientFilters, ClientSort, Count
-from authsec_server.console.client_status import WARNINGS, status_of, statuses_of
+from authsec_server.console.client_status import WARNINGS, status_of
 from authsec_server.console.clients.detail import ahead_of, home
 from authsec_server.console.clients.next_step import UNREGISTERED
-from authsec_server.console.delegation_graph import draw
+from authsec_server.console.delegation_graph import PICTURE
 from authsec_server.console.formatting import plural
-from authsec_server.console.issuers.unavailable import UnavailableIssuer, outages, outages_among, unavailable_issuers
+from authsec_server.console.issuers.unavailable import UnavailableIssuer, outages_among, unavailable_issuers
+from authsec_server.console.picture import diagram
 from authsec_server.console.site import Console, PageRequest
 from authsec_server.db import Tx
 from authsec_server.delegations import search as delegations
@@ -38,19 +38,16 @@ from authsec_server.delegations.model import (
     DelegationFilters,
     DelegationSort,
     DelegationState,
-    ResolvedDelegation,
     unused,
 )
-from authsec_server.roles import service as roles
 
 HOURS = 48
 IN_THE_PICTURE = 12
-IN_ITS_OWN_PICTURE = 40
 
 
 def routes(console: Console) -> list[BaseRoute]:
-    """Return the routes of the dashboard and of the picture."""
-    return [console.page("", dashboard), console.page("/picture", picture)]
+    """Return the route of the dashboard."""
+    return [console.page("", dashboard)]
 
 
 async def dashboard(visit: PageRequest) -> Response:
@@ -58,20 +55,6 @@ async def dashboard(visit: PageRequest) -> Response:
     silent = await unavailable_issuers(visit)
     found = await visit.read(lambda tx: _dashboard(tx, visit, silent))
     return visit.render("dashboard/show.html", title="Dashboard", **found)
-
-
-async def picture(visit: PageRequest) -> Response:
-    """Show the live delegations of one owner, role, client or API.
-
-    If the query names none of these, show the newest delegations.
-    """
-    silent = await outages(visit)
-
-    def look(tx: Tx) -> dict[str, Any]:
-        focus, found, more = _focused(tx, visit)
-        return {"focus": focus, "more": more, **_drawn(tx, visit, found, silent)}
-
-    return visit.render("dashboard/picture.html", title="Delegation diagram", **await visit.read(look))
 
 
 def _dashboard(tx: Tx, visit: PageRequest, silent: Sequence[UnavailableIssuer]) -> dict[str, Any]:
@@ -90,7 +73,7 @@ def _dashboard(tx: Tx, visit: PageRequest, silent: Sequence[UnavailableIssuer]) 
         "alerts": find_alerts(tx, visit, silent, unable),
         "more": more is not None,
         **_first_steps(tx, visit, totals, outages_among(silent)),
-        **_drawn(tx, visit, live, outages_among(silent)),
+        **diagram(tx, visit, live, outages_among(silent), rest=PICTURE),
     }
 
 
@@ -104,57 +87,6 @@ def _first_steps(tx: Tx, visit: PageRequest, totals: Totals, silent: Mapping[str
         return {"first_steps": True, "ahead": None, "unregistered": UNREGISTERED}
     status = status_of(tx, newest[0], visit.act.now, silent)
     return {"first_steps": True, "ahead": ahead_of(tx, visit, newest[0], status), "home": home(newest[0])}
-
-
-def _drawn(
-    tx: Tx, visit: PageRequest, found: Sequence[ResolvedDelegation], silent: Mapping[str, str]
-) -> dict[str, Any]:
-    """Return the picture of these delegations, and the content of its table."""
-    statuses = statuses_of(tx, [each.client for each in found], visit.act.now, silent)
-    drawn = draw(found, statuses, visit.console.terms.default_audience)
-    return {"drawn": drawn, "resolved_delegations": found, "statuses": statuses}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Focus:
-    """The owner, role, client or API that the picture shows."""
-
-    kind: str
-    name: str
-    path: str
-
-
-def _focused(tx: Tx, visit: PageRequest) -> tuple[Focus | None, Sequence[ResolvedDelegation], bool]:
-    act, terms, query = visit.act, visit.console.terms, visit.query
-    if audience := query.text("api"):
-        known = apis.named(tx, act, audience)
-        found, more = delegations.live_for(
-            tx, act, terms, known.identifier if known else audience, limit=IN_ITS_OWN_PICTURE
-        )
-        name, path = (
-            (known.name, f"/console/apis/{known.slug}") if known else ("an audience without a registered API", "")
-        )
-        return Focus(kind="API", name=name, path=path), found, more
-    focus, filters = _around(tx, visit)
-    found, following = delegations.page(tx, act, terms, filters, limit=IN_ITS_OWN_PICTURE)
-    if focus and focus.kind == "Owner" and not found:
-        focus = replace(focus, name="")  # unknown owner: the page must not repeat a text from the URL
-    return focus, found, following is not None
-
-
-def _around(tx: Tx, visit: PageRequest) -> tuple[Focus | None, DelegationFilters]:
-    act, query = visit.act, visit.query
-    live = DelegationFilters(state=DelegationState.LIVE)
-    if slug := query.text("role"):
-        role = roles.get(tx, act, slug)
-        return Focus(kind="Role", name=role.name, path=f"/console/roles/{role.slug}"), replace(live, role_id=role.id)
-    if slug := query.text("client"):
-        client = clients_service.get(tx, act, slug)
-        focus = Focus(kind="Client", name=client.name, path=f"/console/clients/{client.slug}")
-        return focus, replace(live, client_id=client.id)
-    if owner := query.text("owner"):
-        return Focus(kind="Owner", name=owner, path=""), replace(live, owner=owner)
-    return None, live
 
 
 SOON = timedelta(days=7)

@@ -1,23 +1,31 @@
 """The delegation diagram: owners → roles → trust delegations → agents → APIs, drawn by the server as SVG.
 
 The picture has five columns of boxes, and lines that connect related boxes. Each box is a link. Most links
-show the same picture for that box only. A list beside the picture has the same content as text.
+show the same picture for that box only. Delegations that grant the same are one box. A list beside the picture has
+the same content as text.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from hashlib import sha256
 from itertools import pairwise
+from statistics import fmean
 from urllib.parse import urlencode
 
 from markupsafe import Markup
 
+from authsec_server.clients.model import Client
 from authsec_server.console.client_status import ClientStatus
 from authsec_server.console.formatting import duration, plural, tone
-from authsec_server.delegations.model import ResolvedDelegation
+from authsec_server.delegations.model import Delegation, ResolvedDelegation
 
 COLUMNS = ("Owners", "Roles", "Trust delegations", "Agents", "APIs")
+PICTURE = "/console/picture"
+MOST = 24  # boxes in a column
+APART = 3  # agents of a group with a box each
 WIDTH, BOX, HEIGHT, STEP, TOP = 940, 164, 40, 48, 26
 _EDGE = 1  # margin for the half of the border that lies outside the box
 
@@ -44,33 +52,87 @@ class Node:
         return ", ".join((self.whole or self.name, *(note for note, _ in self.notes)))
 
 
-def paths(resolved: ResolvedDelegation, status: ClientStatus, default_audience: str) -> list[tuple[Node, ...]]:
-    """Return one path through the columns (one box each) for each audience of the delegation."""
-    delegation, role, client = resolved.delegation, resolved.role, resolved.client
-    actions = delegation.actions
-    notes = tuple((badge.word, tone(badge.word)) for badge in status.badges)
-    its_tone = notes[1 if status.is_ready and len(notes) > 1 else 0][1]  # a warning matters if the client gets tokens
-    begin = (
-        Node(0, delegation.owner, delegation.owner, _focus("owner", delegation.owner)),
-        Node(1, role.id, role.name, _focus("role", role.slug)),
-        Node(
-            2,
-            delegation.id,
-            actions[0] if len(actions) == 1 else plural(len(actions), "action"),
-            f"/console/delegations/{delegation.id}",
-            notes=((duration(delegation.max_duration), ""),),
-            whole=", ".join(actions),
-        ),
-        Node(
-            3,
-            client.id,
-            client.name,
-            _focus("client", client.slug),
-            notes=notes,
-            tone=its_tone,
-        ),
+Way = tuple[Node, ...]
+"""A path through the columns: one box each."""
+
+
+def group_of(delegation: Delegation) -> str:
+    """Return an id that all delegations with the same owner, role, actions, duration and APIs have."""
+    return sha256(json.dumps(_granted(delegation)).encode()).hexdigest()[:16]
+
+
+def _granted(delegation: Delegation) -> tuple[object, ...]:
+    its = delegation
+    return its.owner, its.role_id, its.actions, its.max_duration, tuple(sorted(its.audiences))
+
+
+def draw(
+    found: Iterable[ResolvedDelegation],
+    statuses: Mapping[str, ClientStatus],
+    default_audience: str,
+    *,
+    rest: str,
+    grouped: bool = True,
+) -> Markup:
+    """Draw the picture of these delegations. `statuses` has the badges of each client, by the client's id.
+
+    If `grouped`, delegations that grant the same are one box. A column has at most `MOST` boxes: the last one links
+    to `rest`, the list of all.
+    """
+    groups: dict[object, list[ResolvedDelegation]] = {}
+    for each in found:
+        groups.setdefault(_granted(each.delegation) if grouped else each.delegation.id, []).append(each)
+    largest_first = sorted(groups.values(), key=len, reverse=True)
+    ways = [way for group in largest_first for way in _ways(group, statuses, default_audience, grouped=grouped)]
+    return _drawn(list(dict.fromkeys(_shortened(ways, rest))))
+
+
+def _ways(
+    group: Sequence[ResolvedDelegation], statuses: Mapping[str, ClientStatus], default_audience: str, *, grouped: bool
+) -> Iterator[Way]:
+    """Return the paths of delegations that grant the same: one for each box of agents and each API."""
+    first, role = group[0].delegation, group[0].role
+    query = {"role": role.slug, "owner": first.owner, "group": group_of(first)}
+    whole = f"{PICTURE}?{urlencode(query)}"
+    agents = {each.client.id: each.client for each in group}
+    notes: tuple[tuple[str, str], ...] = ((duration(first.max_duration), ""),)
+    if len(group) > 1:
+        notes = (*notes, (plural(len(agents), "agent"), ""))
+    granted = Node(
+        2,
+        ",".join(each.delegation.id for each in group),
+        first.actions[0] if len(first.actions) == 1 else plural(len(first.actions), "action"),
+        whole if len(group) > 1 else f"/console/delegations/{first.id}",
+        notes=notes,
+        whole=", ".join(first.actions),
     )
-    return [(*begin, _api(each, default_audience)) for each in delegation.audiences or (default_audience,)]
+    begin = (
+        Node(0, first.owner, first.owner, _focus("owner", first.owner)),
+        Node(1, role.id, role.name, _focus("role", role.slug)),
+        granted,
+    )
+    apis = [_api(audience, default_audience) for audience in first.audiences or (default_audience,)]
+    for agent in _agents(agents.values(), statuses, whole if grouped else ""):
+        for api in apis:
+            yield (*begin, agent, api)
+
+
+def _agents(clients: Iterable[Client], statuses: Mapping[str, ClientStatus], whole: str) -> Iterator[Node]:
+    """Return a box for each client. More than `APART` clients with the same badges are one box, which links to `whole`.
+
+    Without `whole`, each client has its own box.
+    """
+    alike: dict[ClientStatus, list[Client]] = {}
+    for client in clients:
+        alike.setdefault(statuses[client.id], []).append(client)
+    for status, some in alike.items():
+        notes = tuple((badge.word, tone(badge.word)) for badge in status.badges)
+        its_tone = notes[1 if status.is_ready and len(notes) > 1 else 0][1]  # a warning matters if it gets tokens
+        if whole and len(some) > APART:
+            yield Node(3, f"{whole} {notes}", plural(len(some), "agent"), whole, notes=notes, tone=its_tone)
+            continue
+        for client in some:
+            yield Node(3, client.id, client.name, _focus("client", client.slug), notes=notes, tone=its_tone)
 
 
 def _api(audience: str, default_audience: str) -> Node:
@@ -80,67 +142,87 @@ def _api(audience: str, default_audience: str) -> Node:
     return Node(4, audience, name, path, notes=notes, tone=its_tone, whole=audience)
 
 
-def draw(
-    resolved_delegations: Iterable[ResolvedDelegation], statuses: Mapping[str, ClientStatus], default_audience: str
-) -> Markup:
-    """Draw the picture of these delegations. `statuses` has the badges of each client, by the client's id."""
-    ways = [
-        way
-        for resolved in resolved_delegations
-        for way in paths(resolved, statuses[resolved.client.id], default_audience)
-    ]
+def _shortened(ways: Sequence[Way], rest: str) -> Iterator[Way]:
+    """Replace the boxes of a column that are too many by one box with their number."""
+    columns = [list(dict.fromkeys(way[column] for way in ways)) for column in range(len(COLUMNS))]
+    replaced: dict[Node, Node] = {}
+    for column, nodes in enumerate(columns):
+        if len(nodes) > MOST:
+            hidden = nodes[MOST - 1 :]
+            noun = COLUMNS[column] if column == 4 else COLUMNS[column].lower()
+            box = Node(column, "", f"and {len(hidden)} more", rest, tone="quiet", whole=f"{len(hidden)} more {noun}")
+            replaced |= dict.fromkeys(hidden, box)
+    for way in ways:
+        yield tuple(replaced.get(node, node) for node in way)
+
+
+def _drawn(ways: Sequence[Way]) -> Markup:
+    """Draw the boxes and lines of these paths. Each has the numbers of its paths, for the script of the picture."""
+    on_boxes: dict[Node, list[str]] = {}
+    on_lines: dict[tuple[Node, Node], list[str]] = {}
+    for number, way in enumerate(ways):
+        for node in way:
+            on_boxes.setdefault(node, []).append(str(number))
+        for edge in pairwise(way):
+            on_lines.setdefault(edge, []).append(str(number))
     places = _places(ways)
-    height = TOP + STEP * max((len({way[c] for way in ways}) for c in range(len(COLUMNS))), default=0)
-    edges = dict.fromkeys(pair for way in ways for pair in pairwise(way))
+    height = max((place + STEP for place in places.values()), default=TOP)
     heads = Markup("").join(
         Markup('<text class="picture-head" x="{}" y="16">{}</text>').format(_x(column), name)
         for column, name in enumerate(COLUMNS)
     )
-    lines = Markup("").join(_line(places[left], places[right], left, right) for left, right in edges)
-    boxes = Markup("").join(_box(node, y) for node, y in places.items())
-    return Markup('<svg class="picture" viewBox="0 0 {} {}" width="{}">{}{}{}</svg>').format(
+    lines = Markup("").join(_line(places, edge, " ".join(numbers)) for edge, numbers in on_lines.items())
+    boxes = Markup("").join(_box(node, y, " ".join(on_boxes[node])) for node, y in places.items())
+    return Markup('<svg class="picture" viewBox="0 0 {} {:.0f}" width="{}">{}{}{}</svg>').format(
         WIDTH, height, WIDTH, heads, lines, boxes
     )
 
 
-def _places(ways: Sequence[tuple[Node, ...]]) -> Mapping[Node, float]:
+def _places(ways: Sequence[Way]) -> Mapping[Node, float]:
     """Return the vertical position of each box.
 
-    Boxes appear in the order of the paths. Each column is centred vertically, relative to the tallest column.
+    The first column has the order of the paths. Each further box is near the boxes that lead to it, so that few lines
+    cross. The boxes of each column are spread over the height of the tallest column.
     """
     columns = [list(dict.fromkeys(way[column] for way in ways)) for column in range(len(COLUMNS))]
-    tallest = max((len(column) for column in columns), default=0)
-    return {
-        node: TOP + (index + (tallest - len(column)) / 2) * STEP
-        for column in columns
-        for index, node in enumerate(column)
-    }
+    tallest = max((len(nodes) for nodes in columns), default=0)
+    places: dict[Node, float] = {}
+    for column, nodes in enumerate(columns):
+        if column:
+            leading: dict[Node, list[float]] = {node: [] for node in nodes}
+            for left, right in dict.fromkeys((way[column - 1], way[column]) for way in ways):
+                leading[right].append(places[left])
+            nodes.sort(key=lambda node: (not node.key, fmean(leading[node])))
+        for index, node in enumerate(nodes):
+            places[node] = TOP + ((index + 0.5) * tallest / len(nodes) - 0.5) * STEP
+    return places
 
 
 def _x(column: int) -> int:
     return _EDGE + column * (WIDTH - BOX - 2 * _EDGE) // (len(COLUMNS) - 1)
 
 
-def _line(y1: float, y2: float, left: Node, right: Node) -> Markup:
+def _line(places: Mapping[Node, float], edge: tuple[Node, Node], ways: str) -> Markup:
+    left, right = edge
     x1, x2 = _x(left.column) + BOX, _x(right.column)
-    middle = (x1 + x2) / 2
-    return Markup('<path class="picture-line" d="M{} {:.0f} C{:.0f} {:.0f} {:.0f} {:.0f} {} {:.0f}"/>').format(
-        x1, y1 + HEIGHT / 2, middle, y1 + HEIGHT / 2, middle, y2 + HEIGHT / 2, x2, y2 + HEIGHT / 2
-    )
+    middle, y1, y2 = (x1 + x2) // 2, places[left] + HEIGHT / 2, places[right] + HEIGHT / 2
+    curve = f"M{x1} {y1:.0f} C{middle} {y1:.0f} {middle} {y2:.0f} {x2} {y2:.0f}"
+    return Markup('<path class="picture-line" data-ways="{}" d="{}"/>').format(ways, curve)
 
 
-def _box(node: Node, y: float) -> Markup:
+def _box(node: Node, y: float, ways: str) -> Markup:
     """Draw one box. Its text is HTML, because HTML can cut a long text with an ellipsis, and SVG cannot."""
     notes = Markup(" · ").join(Markup('<b class="{}">{}</b>').format(its, note) for note, its in node.notes)
     told = Markup("<small>{}</small>").format(notes) if notes else ""
     return Markup(
-        '<a href="{}" class="picture-box {}"><title>{}</title><rect x="{}" y="{:.0f}" width="{}" height="{}" rx="6"/>'
+        '<a data-ways="{}" href="{}" class="picture-box {}"><title>{}</title>'
+        '<rect x="{}" y="{:.0f}" width="{}" height="{}" rx="6"/>'
         '<foreignObject x="{}" y="{:.0f}" width="{}" height="{}"><div><span>{}</span>{}</div></foreignObject></a>'
     ).format(
-        *(node.path, node.tone, node.title, _x(node.column), y, BOX, HEIGHT),
+        *(ways, node.path, node.tone, node.title, _x(node.column), y, BOX, HEIGHT),
         *(_x(node.column), y, BOX, HEIGHT, node.name, told),
     )
 
 
 def _focus(kind: str, value: str) -> str:
-    return f"/console/picture?{urlencode({kind: value})}"
+    return f"{PICTURE}?{urlencode({kind: value})}"

@@ -15,6 +15,7 @@ from authsec_server.console import (
     dashboard,
     guard,
     keys,
+    picture,
     roles,
     search,
     settings,
@@ -29,7 +30,7 @@ from authsec_server.console.site import THEME_COOKIE, THEMES, Console, PageReque
 
 YEAR = 365 * 86_400
 PAGES = (
-    *(sign_in, account, dashboard, search, clients),
+    *(sign_in, account, dashboard, picture, search, clients),
     *(creation, edit_review, delegations),
     roles,
     apis,

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import Any, Final, TypeVar
 
-from sqlalchemy import ColumnElement, Connection, false, or_, select
+from sqlalchemy import ColumnElement, Connection, Select, false, func, or_, select
 
 T = TypeVar("T")
 SIZE: Final = 500
@@ -41,6 +41,12 @@ def matches(text: str, id_column: ColumnElement[Any], *names: ColumnElement[Any]
         return false()
     begins = id_column.startswith(text.lower(), autoescape=True)
     return or_(begins, *(name.icontains(text, autoescape=True) for name in names))
+
+
+def count_up_to(connection: Connection, some: Select[Any], most: int) -> int:
+    """Return the number of rows, at most `most`. Counting further rows would take time."""
+    number: int = connection.execute(select(func.count()).select_from(some.limit(most).subquery())).scalar_one()
+    return number
 
 
 def neighbours(connection: Connection, names: ColumnElement[str], text: str) -> list[str]:

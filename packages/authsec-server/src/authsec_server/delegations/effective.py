@@ -86,8 +86,8 @@ class ApiCaller:
     by_default: bool
 
 
-def callers_of(tx: Tx, act: Act, api: Api, terms: Terms, *, limit: int = 200) -> list[ApiCaller]:
-    """Return the callers of this API: the newest live delegations whose tokens the API accepts.
+def callers_of(tx: Tx, act: Act, api: Api, terms: Terms, *, limit: int = 50) -> tuple[list[ApiCaller], bool]:
+    """Return the callers of this API: the newest live delegations whose tokens the API accepts. And whether more exist.
 
     Disabled clients are left out, because they get no token.
     """
@@ -96,12 +96,13 @@ def callers_of(tx: Tx, act: Act, api: Api, terms: Terms, *, limit: int = 200) ->
         tx.connection,
         api.identifier,
         by_default=api.identifier == terms.default_audience,
-        limit=limit,
+        limit=limit + 1,
         now=act.now,
     )
+    more, live = len(live) > limit, live[:limit]
     known_roles = roles.by_ids(tx, {delegation.role_id for delegation in live})
     known_clients = clients.by_ids(tx, {delegation.client_id for delegation in live})
-    return [
+    callers = [
         ApiCaller(
             client=known_clients[delegation.client_id],
             role=known_roles[delegation.role_id],
@@ -112,3 +113,4 @@ def callers_of(tx: Tx, act: Act, api: Api, terms: Terms, *, limit: int = 200) ->
         for delegation in live
         if known_clients[delegation.client_id].enabled
     ]
+    return callers, more

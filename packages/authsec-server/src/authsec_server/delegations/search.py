@@ -6,7 +6,7 @@ from collections.abc import Collection
 from dataclasses import replace
 from datetime import datetime
 
-from sqlalchemy import ColumnElement
+from sqlalchemy import ColumnElement, Select, select
 
 from authsec_server import naming
 from authsec_server.audit import counts
@@ -14,7 +14,7 @@ from authsec_server.clients import search as clients
 from authsec_server.clients.model import Client
 from authsec_server.clients.search import ClientFilters
 from authsec_server.db import Tx
-from authsec_server.db.matching import in_batches, unheard_of
+from authsec_server.db.matching import count_up_to, in_batches, unheard_of
 from authsec_server.delegations import service, store
 from authsec_server.delegations.client_state import ClientState, client_state
 from authsec_server.delegations.model import (
@@ -82,6 +82,15 @@ def search(tx: Tx, act: Act, text: str, terms: Terms, *, limit: int = 8) -> list
     Return no delegations for an empty text.
     """
     return page(tx, act, terms, DelegationFilters(text=text), limit=limit)[0] if text else []
+
+
+def count(tx: Tx, act: Act, text: str, *, most: int) -> int:
+    """Return the number of delegations that match the text, at most `most`. See `DelegationFilters.text`."""
+    act.principal.require(Role.VIEWER)
+    if unheard_of(text):
+        return 0
+    matching = store.conditions(DelegationFilters(text=text), _called(text), act.now)
+    return count_up_to(tx.connection, select(store.delegations.c.id).where(*matching), most)
 
 
 def of_client(tx: Tx, act: Act, client_id: str, terms: Terms) -> list[ResolvedDelegation]:
@@ -162,6 +171,10 @@ def _found(
     texts = (filters.text, filters.role_id, filters.client_id, filters.audience, filters.owner)
     if any(unheard_of(text) for text in texts if text):
         return []
-    called = (roles.ids_matching(filters.text), clients.ids_matching(filters.text)) if filters.text else ()
+    called = _called(filters.text) if filters.text else ()
     used = None if filters.unused_since is None else counts.used(tx)
     return store.page(tx.connection, filters, called, used=used, sort=sort, after=after, limit=limit, now=act.now)
+
+
+def _called(text: str) -> tuple[Select[tuple[str]], Select[tuple[str]]]:
+    return roles.ids_matching(text), clients.ids_matching(text)

@@ -206,7 +206,7 @@ def page(
     """
     columns = delegations.c
     # First read only the ids: an index has all columns of this query, so the query need not read the table.
-    fitting = select(columns.id).where(*_conditions(filters, called, now)).limit(limit)
+    fitting = select(columns.id).where(*conditions(filters, called, now)).limit(limit)
     if filters.unused_since is not None:
         assert used is not None  # without `used`, the list would contain used delegations
         fitting = fitting.where(columns.created_at < filters.unused_since, *_unused(used))
@@ -335,9 +335,10 @@ def _number(state: DelegationState, now: datetime) -> ColumnElement[int]:
     return func.coalesce(func.sum(case((_is(state, now), 1), else_=0)), 0)
 
 
-def _conditions(
+def conditions(
     filters: DelegationFilters, called: Collection[Select[tuple[str]]], now: datetime
 ) -> Iterator[ColumnElement[bool]]:
+    """Yield the SQL conditions of the filters, except `unused_since` and `audience`. See `page`."""
     columns = delegations.c
     if filters.text:
         by_role, by_client = called

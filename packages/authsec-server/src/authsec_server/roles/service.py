@@ -25,6 +25,7 @@ get = _ROLES.get
 which = _ROLES.which
 page = _ROLES.page
 search = _ROLES.search
+count = _ROLES.count
 
 
 def create(

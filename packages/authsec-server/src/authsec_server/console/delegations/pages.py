@@ -56,6 +56,8 @@ SORTS = (
 )
 UNUSED = "unused"
 """A filter that is chosen like a state: live for a month, and never used."""
+STATES = [*((each.value, each.capitalize()) for each in DelegationState), (UNUSED, "Live, never used")]
+SHOWN_APIS = 2  # in each row
 E = TypeVar("E", bound=Enum)
 
 
@@ -93,7 +95,9 @@ async def listing(visit: PageRequest) -> Response:
         return {
             "asked": asked,
             "rows": found,
+            "chips": _chips(visit, asked),
             "narrowed": asked.narrowed,
+            "apis": apis.by_identifiers(tx, {api for each in found for api in each.delegation.audiences[:SHOWN_APIS]}),
             "following": following,
             "statuses": statuses_of(tx, [each.client for each in found], visit.act.now, silent),
             "uses": counts.last_uses(tx, [each.delegation.id for each in found]),
@@ -107,8 +111,9 @@ async def listing(visit: PageRequest) -> Response:
         cursor=cursor,
         sorts=SORTS,
         state=query.text("state"),
+        shown_apis=SHOWN_APIS,
         unused_for=UNUSED_FOR,
-        states=[*((each, each.capitalize()) for each in DelegationState), (UNUSED, "Live, never used")],
+        states=STATES,
         target_types=[(each, each) for each in TargetType],
         terms=terms,
         **await visit.read(look),
@@ -126,6 +131,20 @@ def _asked(tx: Tx, query: Form, now: datetime) -> DelegationsQuery:
         target_type=_one_of(TargetType, query.text("target_type")),
     )
     return DelegationsQuery(filters=filters, role=role, client=client)
+
+
+def _chips(visit: PageRequest, asked: DelegationsQuery) -> list[tuple[str, str, str]]:
+    """Return the label, the value and the path without the filter, for each active filter."""
+    filters = asked.filters
+    active = {
+        "q": ("Search", filters.text),
+        "state": ("State", dict(STATES).get(UNUSED if filters.unused_since else filters.state or "", "")),
+        "target_type": ("Target Type", filters.target_type or ""),
+        "role": ("Role", asked.role.name if asked.role else ""),
+        "client": ("Client", asked.client.name if asked.client else ""),
+    }
+    without = {"cursor": None, "done": None, "new": None}
+    return [(label, value, visit.here(**without, **{name: None})) for name, (label, value) in active.items() if value]
 
 
 def _one_of(kind: type[E], text: str) -> E | None:

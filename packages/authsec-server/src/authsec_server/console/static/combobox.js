@@ -4,8 +4,9 @@
 const DELAY = 150;
 
 // `ask(text)` returns a promise of `{ options, more }`: the escaped HTML of the options, and whether there are others.
-// `choose(option)` gets the chosen element. `leave()` runs when the field loses the focus.
-export function combobox(input, { label, ask, choose, leave = () => {}, nothing = "Nothing matches." }) {
+// `choose(option)` gets the chosen element. `leave()` runs when the field loses the focus. With `free`, any text is a
+// value: an empty text has no suggestions, no option is marked at first, and the Enter key then sends the form.
+export function combobox(input, { label, ask, choose, leave = () => {}, nothing = "Nothing matches.", free = false }) {
   const popup = document.createElement("div");
   const list = document.createElement("ul");
   const none = document.createElement("p");
@@ -19,10 +20,14 @@ export function combobox(input, { label, ask, choose, leave = () => {}, nothing 
   status.className = "hidden";
   status.setAttribute("role", "status");
   popup.append(list, none);
-  const place = document.createElement("div");
-  place.className = "combobox";
-  input.replaceWith(place);
-  place.append(input, popup, status);
+  let place = input.closest(".combobox");
+  if (!place) {
+    place = document.createElement("div");
+    place.className = "combobox";
+    input.replaceWith(place);
+    place.append(input);
+  }
+  place.append(popup, status);
   for (const [name, value] of Object.entries({ role: "combobox", autocomplete: "off", "aria-autocomplete": "list", "aria-expanded": "false", "aria-controls": list.id })) input.setAttribute(name, value);
 
   let timer = 0;
@@ -34,8 +39,8 @@ export function combobox(input, { label, ask, choose, leave = () => {}, nothing 
     timer = setTimeout(() => open(input.value.trim()), DELAY);
   });
   input.addEventListener("click", () => {
-    if (popup.hidden) open("");
-    input.select();
+    if (popup.hidden) open(first());
+    if (!free) input.select();
   });
   input.addEventListener("blur", () => {
     close();
@@ -44,12 +49,13 @@ export function combobox(input, { label, ask, choose, leave = () => {}, nothing 
   input.addEventListener("keydown", (event) => {
     if (event.key === "ArrowDown" || event.key === "ArrowUp") {
       event.preventDefault();
-      if (popup.hidden) open("");
-      else mark(active + (event.key === "ArrowDown" ? 1 : -1));
+      if (popup.hidden) open(first());
+      else mark(event.key === "ArrowDown" ? active + 1 : Math.max(active, 0) - 1);
     } else if (event.key === "Enter") {
-      event.preventDefault(); // the Enter key chooses; it never sends the form
-      const option = list.children[active];
-      if (!popup.hidden && option) pick(option);
+      const option = popup.hidden ? null : list.children[active];
+      if (!free || option) event.preventDefault(); // the Enter key chooses
+      if (option) pick(option);
+      else if (free) close();
     } else if (event.key === "Escape" && !popup.hidden) {
       event.preventDefault();
       close();
@@ -61,7 +67,12 @@ export function combobox(input, { label, ask, choose, leave = () => {}, nothing 
     if (option) pick(option);
   });
 
+  function first() {
+    return free ? input.value.trim() : "";
+  }
+
   async function open(text) {
+    if (free && !text) return close();
     const number = ++asked;
     const answer = await ask(text).catch(() => null);
     if (!answer || number !== asked || document.activeElement !== input) return;
@@ -74,12 +85,12 @@ export function combobox(input, { label, ask, choose, leave = () => {}, nothing 
     status.textContent = found ? `${found}${answer.more ? " or more" : ""} found` : nothing;
     popup.hidden = false;
     input.setAttribute("aria-expanded", String(found > 0));
-    mark(0);
+    mark(free ? null : 0);
   }
 
   function mark(index) {
     const options = [...list.children];
-    active = options.length ? (index + options.length) % options.length : -1;
+    active = options.length && index !== null ? (index + options.length) % options.length : -1;
     options.forEach((option, at) => option.setAttribute("aria-selected", String(at === active)));
     if (active < 0) input.removeAttribute("aria-activedescendant");
     else input.setAttribute("aria-activedescendant", options[active].id);

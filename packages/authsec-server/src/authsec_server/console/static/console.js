@@ -1,6 +1,7 @@
 // Convenience on all pages: copy buttons, busy buttons, dialogs that keep the focus, menus that close, filters that apply at once.
 // Every page also works without this script.
 
+import { searchField } from "./search.js";
 import { relativeTimes } from "./times.js";
 
 for (const button of document.querySelectorAll("[data-copy]")) {
@@ -71,9 +72,12 @@ document.addEventListener("keydown", (event) => {
     if (menu.contains(document.activeElement)) menu.querySelector("summary").focus();
     menu.open = false;
   }
-  if (event.key === "/" && !/^(INPUT|TEXTAREA|SELECT)$/.test(document.activeElement.tagName) && !document.querySelector("dialog:modal")) {
+  const asks = (event.key === "/" && !/^(INPUT|TEXTAREA|SELECT)$/.test(document.activeElement.tagName)) || (event.key.toLowerCase() === "k" && event.metaKey !== event.ctrlKey && !event.shiftKey && !event.altKey);
+  const search = document.querySelector("#search");
+  if (asks && search && !document.querySelector("dialog:modal")) {
     event.preventDefault();
-    document.querySelector("#search")?.focus();
+    search.focus();
+    search.select();
   }
 });
 
@@ -98,6 +102,7 @@ for (const all of document.querySelectorAll("input[data-all]")) {
 
 document.querySelector("#problem, [aria-invalid=true]")?.focus();
 relativeTimes();
+searchField(document.querySelector("#search"));
 
 function announce(text) {
   let place = document.querySelector("#announcer");

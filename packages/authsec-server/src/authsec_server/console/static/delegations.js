@@ -2,6 +2,7 @@
 // another page, and a review that follows the form. Without this script, buttons send the form.
 
 import { combobox } from "./combobox.js";
+import { released } from "./pointer.js";
 
 const DELAY = 200;
 const form = document.querySelector("form[data-parts]");
@@ -103,14 +104,7 @@ function fitTargetType(kind) {
   if ((kind === "mcp_server") !== mcp.selected) type.value = kind === "mcp_server" ? mcp.value : type.options[0].value;
 }
 
-// The parts of the page follow the form. An answer waits while the pointer is down. Otherwise, the answer could move the
-// pressed button, and the click is lost.
-let released = Promise.resolve();
-document.addEventListener("pointerdown", () => {
-  released = new Promise((resolve) => {
-    for (const end of ["pointerup", "pointercancel"]) document.addEventListener(end, () => setTimeout(resolve), { once: true });
-  });
-});
+// The parts of the page follow the form.
 let timer = 0;
 let asked = 0;
 form?.addEventListener("input", (event) => { if (event.target.name) later(); });
@@ -133,7 +127,7 @@ async function follow() {
   const answer = await fetch(form.dataset.parts, { method: "POST", body: new URLSearchParams(new FormData(form)) }).catch(() => null);
   if (!answer?.ok || number !== asked) return; // the server checks the sent form again
   const fresh = await answer.json().catch(() => null); // who is no longer signed in gets a page
-  await released;
+  await released();
   if (!fresh || number !== asked) return;
   for (const [name, html] of Object.entries(fresh)) renew(document.querySelector(`[data-part="${name}"]`), html);
 }

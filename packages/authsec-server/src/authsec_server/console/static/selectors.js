@@ -1,15 +1,9 @@
 // While a person types selectors, the server checks each row and says how the selector would be proved. A button adds a
 // row without a new page. Without this script, the server checks the rows when the form is sent.
 
-const DELAY = 250;
+import { released } from "./pointer.js";
 
-// An answer waits while the pointer is down. Otherwise, the answer could move the pressed button, and the click is lost.
-let released = Promise.resolve();
-document.addEventListener("pointerdown", () => {
-  released = new Promise((resolve) => {
-    for (const end of ["pointerup", "pointercancel"]) document.addEventListener(end, () => setTimeout(resolve), { once: true });
-  });
-});
+const DELAY = 250;
 
 for (const section of document.querySelectorAll("[data-selectors]")) {
   const rows = section.querySelector(".selector-rows");
@@ -39,7 +33,7 @@ for (const section of document.querySelectorAll("[data-selectors]")) {
     const answer = await fetch(section.dataset.check, { method: "POST", body }).catch(() => null);
     if (!answer?.ok || number !== asked) return; // the server checks the sent form again
     const checked = await answer.json();
-    await released;
+    await released();
     if (number !== asked) return;
     checked.rows.forEach((each, index) => show(rows.children[index], each));
     for (const [part, place] of Object.entries(places)) {

@@ -1,0 +1,16 @@
+"""An index of the clients, delegations, roles and proofs that were used, to find quickly what was never used."""
+
+from __future__ import annotations
+
+from alembic import op
+from sqlalchemy import text
+
+revision = "0105"
+down_revision = "0104"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    granted = text("granted_at IS NOT NULL")
+    op.create_index("ix_last_uses_granted", "last_uses", ["subject_id"], sqlite_where=granted, postgresql_where=granted)
