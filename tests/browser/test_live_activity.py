@@ -77,10 +77,10 @@ def test_a_filter_applies_at_once_and_a_link_removes_it(place: Any, browse: Any)
     page.wait_for_url("**reason=no_delegation**")
     expect(page.get_by_role("link", name="30 days", exact=True)).to_have_attribute("aria-current", "true")
     filters = page.get_by_role("list", name="Active filters")
-    expect(filters).to_have_text(f"Kind: Roles{X}Reason: no_delegation{X}Time: last 30 days{X}Clear all")
+    expect(filters).to_have_text(f"Kind: Roles{X}Reason: no_delegation{X}Time: last 30 days{X}Show all")
     filters.get_by_role("link", name="Kind: Roles").click()
-    expect(filters).to_have_text(f"Reason: no_delegation{X}Time: last 30 days{X}Clear all")
-    filters.get_by_role("link", name="Clear all").click()
+    expect(filters).to_have_text(f"Reason: no_delegation{X}Time: last 30 days{X}Show all")
+    filters.get_by_role("link", name="Show all").click()
     expect(page).to_have_url(f"{place.url}/console/activity")
 
 

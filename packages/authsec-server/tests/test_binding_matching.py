@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from authsec_server.clients.binding_matching import FITTING, chosen, fits, proves, require_suitable, what_fits
 from authsec_server.clients.model import Platform, Selector
@@ -68,6 +70,17 @@ def test_several_that_could_be_meant_are_named() -> None:
     many = [trusted_issuer(f"c{number}", TrustedIssuerKind.KUBERNETES, "https://x.example") for number in range(7)]
     with pytest.raises(Invalid, match=r"7 trusted issuers can prove .* and 2 more"):
         chosen(Platform.KUBERNETES, [NS], many, OURS)
+
+
+def test_an_enabled_trusted_issuer_goes_before_disabled_ones() -> None:
+    off, other_off = replace(CLUSTER, enabled=False), replace(OTHER_CLUSTER, enabled=False)
+    assert chosen(Platform.KUBERNETES, [NS], [off, OTHER_CLUSTER], OURS) is OTHER_CLUSTER
+    assert chosen(Platform.KUBERNETES, [NS], [off], OURS) is off, "somebody may enable it again"
+    assert chosen(Platform.KUBERNETES, [NS, LABEL], [CLUSTER, replace(OUR_SPIRE, enabled=False)], OURS) is not CLUSTER
+    with pytest.raises(Invalid, match=r"^2 trusted issuers can prove"):
+        chosen(Platform.KUBERNETES, [NS], [off, OTHER_CLUSTER, OUR_SPIRE], OURS)
+    with pytest.raises(Invalid, match=r"^2 trusted issuers can prove"):
+        chosen(Platform.KUBERNETES, [NS], [off, other_off], OURS)
 
 
 def test_what_the_trusted_issuer_can_never_prove_is_refused_with_what_would() -> None:

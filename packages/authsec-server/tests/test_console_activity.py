@@ -133,10 +133,13 @@ def test_a_row_says_when_who_did_what_at_which_api_and_the_result(busy: House, d
     assert rows[:3] == [
         "2026-11-26 12:00:00|local operator|created the admin key CI||Done",
         "2026-11-26 12:00:00|local operator|registered the API Customer API|Customer API|Done",
-        "2026-11-26 12:00|Idle|asked for a token 2 times||Refused no_delegation",
+        "2026-11-26 12:00:|Idle|asked for a token 2 times||Refused no_delegation",
     ]
     issued = "2026-11-25 12:00:00|Customer Support|asked for a token: customers:read|authsec-api|Issued"
     assert issued in rows
+    counted = "Refusals of one kind are counted for each minute, so their time has no seconds."
+    assert counted in get(door, TRAIL).text
+    assert counted not in get(door, f"{TRAIL}?what=issued").text
 
 
 def test_each_kind_of_event_has_a_line(opened: House) -> None:
@@ -236,9 +239,24 @@ def test_the_form_keeps_what_was_asked(busy: House, door: TestClient) -> None:
     assert shown(form.send(client="customer-support")) == []
 
 
+def test_the_form_names_the_client_of_an_id(busy: House, door: TestClient) -> None:
+    clients = {each["slug"]: each["client_id"] for each in door.get("/authsec/api/v1/clients").json()["items"]}
+    page = get(door, f"{TRAIL}?client={clients['customer-support']}&jti=none")
+    assert page.form().value("client") == "Customer Support"
+    assert "Client: Customer Support" in chips(page), "also where no event has its name"
+    sent = page.form().send(jti="")
+    assert shown(sent) == shown(get(door, f"{TRAIL}?client={clients['customer-support']}"))
+    gone = "00000000-0000-4000-8000-000000000000"
+    assert get(door, f"{TRAIL}?client={gone}").form().value("client") == gone
+    again = {"name": "Customer Support", "slug": "another", "platform": "unattested"}
+    assert door.post("/authsec/api/v1/clients", json=again).status_code == 201
+    page = get(door, f"{TRAIL}?client={clients['customer-support']}")
+    assert page.form().value("client") == "customer-support", "the slug, where two have the name"
+
+
 def chips(page: Page) -> dict[str, str]:
     """The active filters of the page, each with the address without it."""
-    found = re.findall(r'<a class="chip" href="(.*?)".*?>(.*?)<span', page.html)
+    found = re.findall(r'<a class="chip" href="(.*?)".*?>(.*?)<span aria-hidden', page.html)
     return {re.sub("<.*?>", "", text): html.unescape(path) for path, text in found}
 
 
@@ -262,7 +280,7 @@ def test_a_link_removes_one_filter_and_keeps_the_others(busy: House, door: TestC
         "Administrator: local operator": f"{TRAIL}?since=2026-11-25&until=2026-11-26",
         "Time: from 2026-11-25 to 2026-11-26": f"{TRAIL}?by=local_operator%3A",
     }
-    assert get(door, page.links["Clear all"]).path == TRAIL
+    assert get(door, page.links["Show all"]).path == TRAIL
 
 
 def test_a_range_is_chosen_by_a_link_that_keeps_the_filters(busy: House, door: TestClient) -> None:
@@ -274,7 +292,7 @@ def test_a_range_is_chosen_by_a_link_that_keeps_the_filters(busy: House, door: T
     }.items():
         assert page.links[name] == f"{TRAIL}?{query}"
     assert "Tokens refused by the hour, last 24 hours" in get(door, page.links["24 hours"]).text
-    assert "Tokens refused by 6 hours, last 7 days" in get(door, page.links["7 days"]).text
+    assert "Tokens refused per 6 hours, last 7 days" in get(door, page.links["7 days"]).text
     assert "by the hour" not in get(door, page.links["Hour"]).text  # one or two columns are no chart
 
 
@@ -377,7 +395,7 @@ def test_the_story_of_a_token(busy: House, door: TestClient) -> None:
     assert "Token issued to Customer Support" in page.text
     assert its["When"].endswith("2026-11-25 12:00:00 UTC")
     for checkpoint, said in {
-        "Decision": "Granted",
+        "Result": "Issued",
         "Token (jti)": event.jti,
         "Signing key (kid)": event.kid,
         "SHA-256 of the signing input": event.token_sha256,
@@ -413,7 +431,7 @@ def test_the_story_of_a_refusal_says_what_was_asked_and_what_would_help(opened: 
     its = facts(page)
     assert "Not delegated to the agent: customers:delete. Allow it in a trust delegation" in page.text
     assert page.links["Its trust delegations"] == f"/console/delegations?client={agent.client_id}"
-    assert its["Asked for"] == "customers:delete customers:read"
+    assert its["Asked for"] == "customers:delete, customers:read"
     assert its["Not delegated"] == "customers:delete"
     assert its["Allowed request"] == "scope=customers:read"
 
@@ -462,7 +480,7 @@ def test_the_story_of_refusals_that_are_counted(opened: House, door: TestClient)
     assert "Refusals of this kind are counted for each minute: 1,234 times in this minute." in its["When"]
     assert "The audit log keeps no more details of callers without a valid proof." in page.text
     assert "How to fix it No client has that Client ID" in page.text
-    assert its["Decision"] == "Denied client_not_found"
+    assert its["Result"] == "Refused client_not_found"
     assert "req_first" in its["Request id"]
 
 

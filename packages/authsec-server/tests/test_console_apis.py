@@ -64,6 +64,7 @@ def codes(page: Page) -> list[str]:
 def test_an_empty_list_says_what_an_api_is(door: TestClient) -> None:
     page = get(door, LIST)
     assert "Agents call APIs." in page.text
+    assert page.text.count("Register an API") == 1
     assert page.links["Register an API"] == f"{LIST}/new"
     assert "Filter" not in page.text
 
@@ -83,6 +84,7 @@ def test_apis_are_found_by_what_they_are_called(door: TestClient, api: str, text
     assert "Customer API" in page.links
     assert "Tools" not in page.links
     assert page.form(LIST).value("text") == text
+    assert get(door, page.links["Show all"]).form(LIST).value("text") == ""
 
 
 @pytest.mark.parametrize("text", ["%", "_", "%00", "nothing"])
@@ -236,7 +238,7 @@ def test_who_may_call_it_now(door: TestClient, api: str) -> None:
     over = delegate(door, "Over", "customers:read")
     door.post(f"{API}/delegations/{over['id']}/revoke")
     page = get(door, api)
-    assert "Reader Ready Unattested Role of Reader customers:read reports:read 1 hour at most" in page.text
+    assert "Reader Ready Unattested Role of Reader customers:read , reports:read 1 hour at most" in page.text
     assert page.links["1 hour at most"] == f"/console/delegations/{some['id']}"
     assert {"Other", "Anywhere", "Off", "Over"}.isdisjoint(page.links)
 
@@ -337,6 +339,7 @@ def test_whoever_was_told_of_a_mistake_is_still_told_of_others_changes(door: Tes
 def test_deleting_says_what_goes_and_what_stays(door: TestClient, api: str) -> None:
     made = delegate(door, "Reader", "customers:read")
     page = get(door, f"{api}/delete")
+    assert "Delete Customer API?" in page.text
     assert "Deleting Customer API removes its name, the descriptions of its actions" in page.text
     assert "It revokes no delegation and no token" in page.text
     assert "1 live delegation names this audience" in page.text

@@ -55,7 +55,7 @@ def test_a_chart_has_numbers_and_times_at_its_axes(door: TestClient) -> None:
     for path, heading, scaled in (
         ("/console", "Tokens by the hour, last 48 hours", (["2", "1", "0"], hours)),
         (TRAIL, "Tokens by the hour, last 48 hours", (["2", "1", "0"], hours)),
-        ("/console/clients/open", "Requests by 6 hours, last 7 days", (["4", "2", "0"], days)),
+        ("/console/clients/open", "Requests per 6 hours, last 7 days", (["4", "2", "0"], days)),
     ):
         page = get(door, path)
         assert heading in page.text, path

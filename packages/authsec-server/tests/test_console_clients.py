@@ -342,7 +342,8 @@ def test_a_row_says_how_its_client_fares(door: TestClient, opened: House) -> Non
     assert "never" in get(door, LIST).text
     assert door.get(f"/authsec/uflow/sdk/delegation-token?client_id={client_id}").status_code == 200
     opened.clock.at += timedelta(minutes=3)
-    assert "3 minutes ago" in get(door, LIST).text
+    assert "2026-11-25 12:00" in get(door, LIST).text
+    assert 'title="3 minutes ago, 2026-11-25 12:00:00 UTC"' in get(door, LIST).html
 
 
 def test_many_are_disabled_after_being_asked(door: TestClient, opened: House) -> None:

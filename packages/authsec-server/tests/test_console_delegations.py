@@ -292,8 +292,8 @@ def test_each_active_filter_has_a_link_that_removes_it(door: TestClient, role: s
         assert f"{label}: {shown} " in page.text
         address, _, left = page.links[shown].partition("?")
         assert (address, set(left.split("&"))) == (LIST, {each for each in query if not each.startswith(f"{name}=")})
-    assert page.links["Clear all"] == LIST
-    assert "Clear all" not in get(door, f"{LIST}?role=nonsense").text
+    assert page.links["Show all"] == LIST
+    assert "Show all" not in get(door, f"{LIST}?role=nonsense").text
 
 
 def test_who_revoked_it_is_said_and_it_is_created_again(opened: House, door: TestClient, role: str, agent: str) -> None:
@@ -346,7 +346,7 @@ def test_the_dashboard_shows_the_last_use(door: TestClient, role: str, agent: st
     delegate(door, role, agent)
     assert "never" in get(door, LIST).text
     door.get(f"/authsec/uflow/sdk/delegation-token?client_id={agent}")
-    assert "just now" in get(door, LIST).text
+    assert 'title="just now, ' in get(door, LIST).html
 
 
 def test_markup_in_names_is_text(door: TestClient) -> None:
@@ -381,3 +381,13 @@ def test_who_may_not_delegate_is_offered_nothing_and_refused(
         assert get(door, address).status == 403
     assert post(door, f"{NEW}/parts", []).status == 403
     assert post(door, NEW, [("role_name", "Own"), ("role_other_actions", "a:b")]).status == 403
+
+
+def test_a_disabled_delegation_of_a_disabled_client_says_so_once(door: TestClient, role: str, agent: str) -> None:
+    id_ = delegate(door, role, agent)["id"]
+    for what in (f"delegations/{id_}", f"clients/{agent}"):
+        assert door.post(f"/authsec/api/v1/{what}/disable").is_success
+    page = get(door, f"{LIST}/{id_}")
+    assert "The trust delegation and its client are disabled" in page.text
+    assert page.html.count('<div class="alert ">') == 1
+    assert page.links["Enable client"] == f"/console/clients/{agent}/enable"

@@ -206,7 +206,15 @@ def test_what_is_disabled_is_enabled_again(door: TestClient) -> None:
     get(door, f"{PAGE}/production/disable").form().send()
     page = get(door, f"{PAGE}/production")
     assert "Disabled Tokens of this issuer" in page.text
-    assert "enabled again" in get(door, page.links["Enable"]).form().send().follow().text
+    question = get(door, page.links["Enable"])
+    assert "No proof uses Production now." in question.text
+    assert "enabled again" in question.form().send().follow().text
+
+
+def test_of_an_issuer_without_proofs_nothing_stops(door: TestClient) -> None:
+    register(door)
+    for turn in ("disable", "remove"):
+        assert "No proof uses this trusted issuer." in get(door, f"{PAGE}/production/{turn}").text, turn
 
 
 def test_keys_that_cannot_be_fetched_are_told_with_the_reason(door: TestClient) -> None:

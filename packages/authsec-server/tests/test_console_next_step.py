@@ -61,7 +61,7 @@ def test_the_missing_issuer_is_said_once(door: TestClient) -> None:
     page = get(door, pod(door))
     assert page.text.count("No trusted issuer") == 1
     assert page.text.count("Can't authenticate") == 1
-    assert page.text.count("not proved") == 1
+    assert page.text.count("Not proved") == 1
     for problem in ("attestation_required", "no trusted issuer", "can't authenticate yet"):
         assert problem not in page.text
 

@@ -82,9 +82,17 @@ def test_who_came_in_by_a_link_alone_is_not_called_invited(its: Any, door: TestC
 def test_a_role_says_what_it_does_not_see(door: TestClient, its: Any) -> None:
     vic = invited(its, door, "viewer")
     for path in ("/console/administrators/invite", "/console/administrators/keys/new", page_of(door, "Vic")):
-        assert "viewer: can see everything except settings and other people's sessions" in get(door, path).text, path
+        assert "Viewers see everything except settings and other people's sessions." in get(door, path).text, path
     assert "Settings" not in get(vic, "/console").links
     assert "Sessions" not in get(vic, page_of(door, "Ada Admin")).text
+
+
+def test_the_recent_actions_are_told_in_the_words_of_the_audit_log(door: TestClient, its: Any) -> None:
+    get(invited(its, door, "viewer"), "/console")
+    page = get(door, page_of(door, "Vic")).text
+    assert "signed in" in page or "set up their account" in page
+    assert "administrator.set_up" not in page
+    assert "admin.sign_in" not in page
 
 
 def test_a_person_is_sent_to_people_and_not_to_keys(door: TestClient, its: Any) -> None:

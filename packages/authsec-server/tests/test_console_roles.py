@@ -241,6 +241,7 @@ def test_a_role_in_use_is_not_deleted(door: TestClient, delegation: dict[str, An
 def test_a_role_that_nobody_uses_goes_with_what_is_over(door: TestClient, delegation: dict[str, Any]) -> None:
     door.post(f"{API}/delegations/{delegation['id']}/revoke")
     page = get(door, f"{LIST}/support/delete")
+    assert "Delete the role Support?" in page.text
     assert "1 ended or revoked trust delegation in this role is deleted, too" in page.text
     page = page.form().send().follow()
     assert page.path == LIST

@@ -45,7 +45,7 @@ def client(*proofs: Proof) -> Client:
         (
             ProofKind.SELECTORS,
             ProofState.CANNOT_PROVE,
-            "Can't authenticate yet",
+            "Not proved",
             "This proof has no trusted issuer yet.",
         ),
         (ProofKind.SECRET, ProofState.WEAK, "Weak: a secret", ""),

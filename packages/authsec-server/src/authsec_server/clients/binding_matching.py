@@ -51,24 +51,31 @@ def chosen(
 ) -> TrustedIssuer | None:
     """Choose the trusted issuer if the request names none. Return None if no registered issuer fits.
 
-    Raises `Invalid` if several issuers can prove the selectors. Also raises `Invalid` if issuers fit, but none
+    A disabled issuer is chosen only if no enabled issuer can prove the selectors. Raises `Invalid` if several
+    such issuers can prove the selectors. Also raises `Invalid` if issuers fit, but none
     of them can prove all selectors with its current settings.
     """
     fitting = [
         trusted_issuer for trusted_issuer in registered if fits(platform, selectors, trusted_issuer, trust_domain)
     ]
     able = [trusted_issuer for trusted_issuer in fitting if proves(platform, selectors, trusted_issuer, trust_domain)]
-    if len(able) > 1:
-        names = ", ".join(f"{trusted_issuer.name!r} ({trusted_issuer.slug})" for trusted_issuer in able[:_NAMED])
-        more = f" and {len(able) - _NAMED} more" if len(able) > _NAMED else ""
+    best = preferred(able)
+    if len(best) > 1:
+        names = ", ".join(f"{trusted_issuer.name!r} ({trusted_issuer.slug})" for trusted_issuer in best[:_NAMED])
+        more = f" and {len(best) - _NAMED} more" if len(best) > _NAMED else ""
         raise Invalid(
             "trusted_issuer",
-            f"{len(able)} trusted issuers can prove these selectors: {names}{more}.",
+            f"{len(best)} trusted issuers can prove these selectors: {names}{more}.",
             "Name one of these trusted issuers. The proof then depends only on that trusted issuer.",
         )
     if fitting and not able:
         require_provable(selectors, fitting[0])
-    return able[0] if able else None
+    return best[0] if best else None
+
+
+def preferred(trusted_issuers: Sequence[TrustedIssuer]) -> Sequence[TrustedIssuer]:
+    """Return the enabled trusted issuers. If all are disabled, return all."""
+    return [each for each in trusted_issuers if each.enabled] or trusted_issuers
 
 
 def require_suitable(
@@ -107,12 +114,13 @@ def lacking(
     fitting = [
         trusted_issuer for trusted_issuer in registered if fits(platform, selectors, trusted_issuer, trust_domain)
     ]
-    for trusted_issuer in fitting:
-        if proves(platform, selectors, trusted_issuer, trust_domain):
-            return (
-                f"The trusted issuer {trusted_issuer.name!r} can prove these selectors. Bind the proof on the page "
-                f"of the trusted issuer, or with `authsec issuers bind {trusted_issuer.slug}`."
-            )
+    able = [trusted_issuer for trusted_issuer in fitting if proves(platform, selectors, trusted_issuer, trust_domain)]
+    if able:
+        best = preferred(able)[0]
+        return (
+            f"The trusted issuer {best.name!r} can prove these selectors. Bind the proof on the page "
+            f"of the trusted issuer, or with `authsec issuers bind {best.slug}`."
+        )
     try:
         for trusted_issuer in fitting:
             require_provable(selectors, trusted_issuer)
@@ -203,9 +211,9 @@ def _article(kind: TrustedIssuerKind) -> str:
 def with_trusted_issuer(tx: Tx, proof: Proof, named: str | None, trust_domain: str) -> Proof:
     """Return the proof with its trusted issuer.
 
-    `named` is the id or slug of the issuer. Without `named`, the only registered issuer that can prove the
-    selectors is used. A disabled issuer is used, too, because an administrator may enable the issuer again. If
-    no issuer fits, the proof gets no issuer, and the client cannot authenticate by the proof yet.
+    `named` is the id or slug of the issuer. Without `named`, the only enabled issuer that can prove the
+    selectors is used. If all such issuers are disabled, the only one is used, because an administrator may enable
+    the issuer again. If no issuer fits, the proof gets no issuer, and the client cannot authenticate by the proof yet.
     `trust_domain` is the trust domain in the clients' SPIFFE IDs. Raises `Invalid`.
     """
     if proof.kind is not ProofKind.SELECTORS:

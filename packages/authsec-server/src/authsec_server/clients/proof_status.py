@@ -13,7 +13,7 @@ from enum import StrEnum
 
 from authsec_server.audit.model import Named
 from authsec_server.clients import binding_store
-from authsec_server.clients.binding_matching import chosen, fits, require_suitable, what_fits, what_proves
+from authsec_server.clients.binding_matching import chosen, fits, preferred, require_suitable, what_fits, what_proves
 from authsec_server.clients.model import Client, Platform, Proof, ProofKind, Selector
 from authsec_server.clients.proofs import platform_of
 from authsec_server.db import Tx
@@ -71,7 +71,7 @@ _KEY_PAIR = ProofStatus(
 _UNATTESTED = ProofStatus(
     state=ProofState.UNATTESTED,
     heading="Proves nothing",
-    explanation="Anybody who knows the client_id can get this client's tokens: the client_id is a name, not a secret.",
+    explanation="Anybody who knows the Client ID can get this client's tokens: the Client ID is a name, not a secret.",
     missing="Give the client a key pair, then remove this proof.",
 )
 _SECRET = ProofStatus(
@@ -150,7 +150,7 @@ def _with_trusted_issuer(proof: Proof, trusted_issuer: TrustedIssuer) -> ProofSt
     if never:  # the trusted issuer was edited after the proof was added
         return ProofStatus(
             state=ProofState.CANNOT_PROVE,
-            heading="Can't authenticate",
+            heading="Not proved",
             explanation=f"{name} is not set up to prove {never}. All selectors of a proof must be proved.",
             missing=what_proves([never], trusted_issuer),
             selectors=shown,
@@ -166,7 +166,7 @@ def _with_trusted_issuer(proof: Proof, trusted_issuer: TrustedIssuer) -> ProofSt
     if not proof.trusted_issuer_enabled:  # an edit of the enabled issuer made the proof invalid
         return ProofStatus(
             state=ProofState.CANNOT_PROVE,
-            heading="Can't authenticate",
+            heading="Not proved",
             explanation=f"{name} was edited after this proof was added, and can no longer prove the workload of "
             "this proof.",
             missing="Add a proof with a trusted issuer that can prove the workload, and remove this proof.",
@@ -184,7 +184,7 @@ def _without_trusted_issuer(proof: Proof) -> ProofStatus:
     platform = platform_of(proof)
     return ProofStatus(
         state=ProofState.CANNOT_PROVE,
-        heading="Can't authenticate yet",
+        heading="Not proved",
         explanation=f"Selectors of {platform.shown} need a trusted issuer that can prove them.",
         missing=f"This proof has no trusted issuer yet. {what_fits(platform)}. Until then, the agent can use a key "
         "pair to get tokens.",
@@ -313,7 +313,8 @@ def preview_proof(
     """Return the preview for these selectors.
 
     `registered` are the trusted issuers that suit the platform. `named` is the id of the issuer that the person
-    has chosen. Without selectors, the preview names a trusted issuer only if exactly one fits.
+    has chosen. Without selectors, the preview names a trusted issuer only if exactly one fits,
+    or exactly one that is enabled.
     """
     fitting = [
         trusted_issuer for trusted_issuer in registered if fits(platform, selectors, trusted_issuer, trust_domain)
@@ -357,7 +358,8 @@ def _of_named(
 def _of_nothing(fitting: Sequence[TrustedIssuer]) -> ProofPreview:
     if not fitting:
         return _waiting(())
-    return _proved((), fitting[0]) if len(fitting) == 1 else ProofPreview(state=PreviewState.CHOICE)
+    best = preferred(fitting)
+    return _proved((), best[0]) if len(best) == 1 else ProofPreview(state=PreviewState.CHOICE)
 
 
 def _waiting(selectors: Sequence[Selector]) -> ProofPreview:

@@ -16,6 +16,7 @@ from starlette.routing import BaseRoute
 from authsec_server.accounts import admin_keys, administrators, sessions
 from authsec_server.accounts.model.administrators import Administrator, NewLink, read_email
 from authsec_server.audit import service as audit
+from authsec_server.console.activity import text
 from authsec_server.console.client_status import statuses_of
 from authsec_server.console.confirm import Confirmation, Question, once, redirect_to
 from authsec_server.console.forms import stored_meanwhile
@@ -98,6 +99,7 @@ async def detail(visit: PageRequest, problem: Failure | None = None) -> Response
         typed=typed,
         known=stored_meanwhile(problem, stored, typed),
         revision=visit.revision_of(person, problem),
+        stories=text,
         **found,
     )
 
@@ -347,7 +349,7 @@ def _look_at_admin_key(tx: Tx, visit: PageRequest) -> Question:
 REVOKE = Confirmation(
     path=f"{KEYS}/{{key}}/revoke",
     template="administrators/revoke_key.html",
-    heading="Revoke {}?",
+    heading="Revoke the admin key {}?",
     button="Revoke",
     least=Role.ADMIN,
     look=_look_at_admin_key,

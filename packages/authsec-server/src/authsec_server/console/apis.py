@@ -200,6 +200,7 @@ async def edit(visit: PageRequest) -> Response:
 def _look(tx: Tx, visit: PageRequest) -> Question:
     api = apis.get(tx, visit.act, visit.named("api"))
     return Question(
+        name=api.name,
         trail=[("APIs", "/console/apis"), (api.name, f"/console/apis/{api.slug}")],
         ids={"api": api.id},
         shown={"api": api, "what": impact.of_api(tx, visit.act, api.id, visit.console.terms)},
@@ -209,7 +210,7 @@ def _look(tx: Tx, visit: PageRequest) -> Question:
 DELETE = Confirmation(
     path="/apis/{api}/delete",
     template="apis/delete.html",
-    heading="Delete this API?",
+    heading="Delete {}?",
     button="Delete",
     look=_look,
     change=once(lambda tx, act, visit: apis.delete(tx, act, visit.named("api"))),
@@ -282,7 +283,7 @@ def _look_at_credential(tx: Tx, visit: PageRequest) -> Question:
 REVOKE = Confirmation(
     path=f"{CREDENTIALS}/{{credential}}/revoke",
     template="apis/revoke_credential.html",
-    heading="Revoke {}?",
+    heading="Revoke the credential {}?",
     button="Revoke",
     look=_look_at_credential,
     change=once(lambda tx, act, visit: credentials.revoke(tx, act, visit.named("api"), visit.named("credential"))),

@@ -22,12 +22,12 @@ PROOFS = {
     "unattested": "Unattested",
 }
 TONES = {
-    "good": "Accepted, Active, Done, Enabled, Follows, Fresh, Granted, Issued, Live, Pasted, Ready, Working",
+    "good": "Accepted, Active, Done, Enabled, Follows, Fresh, Granted, Issued, Live, Ready, Working",
     "accent": "Current, Gives more, New, No delegation, Prepared, Says it follows, You",
     "warn": "Can't authenticate, Does not follow, Dormant, Expires soon, Invited, Laptop, No agent, No password yet, "
     "Secret, Stale, Takes away, Unreadable",
     "bad": "Cannot be fetched, Denied, Failing, Refused, Too old, Unattested",
-    "quiet": "Disabled, Ended, Expired, Gone, Not asked yet, Not fetched yet, Off, Retired, Revoked",
+    "quiet": "Disabled, Ended, Expired, Gone, Not asked yet, Not fetched yet, Off, Pasted, Retired, Revoked",
 }
 """The states that pages show, by the tone of their badges."""
 _TONE_OF = {word: tone for tone, words in TONES.items() for word in words.split(", ")}

@@ -104,6 +104,7 @@ class Renderer:
             "agents": _agents,
             "at_apis": _at_apis,
             "time": _time,
+            "exact": _exact,
             "happened": _happened,
         }
         self._environment.globals |= {"asset": assets.url, "charts": charts}
@@ -121,6 +122,17 @@ def _time(context: jinja2.runtime.Context, instant: datetime | None, never: str 
     exact = formatting.utc(instant)
     return Markup('<time datetime="{}" title="{}">{}</time>').format(
         instant.isoformat(), exact, escape(formatting.ago(instant, context["now"]))
+    )
+
+
+@jinja2.pass_context
+def _exact(context: jinja2.runtime.Context, instant: datetime | None) -> Markup:
+    """Format an instant to the minute, for a column where ages would look alike. Hovering shows the age."""
+    if instant is None:
+        return _time(context, None)
+    exact = formatting.utc(instant)
+    return Markup('<time datetime="{}" title="{}, {}" data-exact>{}</time>').format(
+        instant.isoformat(), formatting.ago(instant, context["now"]), exact, exact[:16]
     )
 
 

@@ -179,6 +179,7 @@ def _look(tx: Tx, visit: PageRequest) -> Question:
     pages = [delegations.page(tx, visit.act, visit.console.terms, each, limit=SHOWN)[0] for each in filters]
     in_use = [resolved for page in pages for resolved in page]
     return Question(
+        name=role.name,
         trail=[("Roles & Actions", "/console/roles"), (role.name, f"/console/roles/{role.slug}")],
         ids={"role": role.id},
         possible=not in_use,
@@ -194,7 +195,7 @@ def _look(tx: Tx, visit: PageRequest) -> Question:
 DELETE = Confirmation(
     path="/roles/{role}/delete",
     template="roles/delete.html",
-    heading="Delete this role?",
+    heading="Delete the role {}?",
     button="Delete role",
     look=_look,
     change=once(lambda tx, act, visit: service.delete_role(tx, act, visit.named("role"))),

@@ -45,11 +45,11 @@ PAGE = 50
 SHORTEST = timedelta(hours=2)  # hourly counts of less time are no chart
 HOURS = 48
 STEPS = (
-    (timedelta(hours=HOURS), timedelta(hours=1), "the hour"),
-    (timedelta(days=8), timedelta(hours=6), "6 hours"),
-    (timedelta(days=365), timedelta(days=1), "the day"),
+    (timedelta(hours=HOURS), timedelta(hours=1), "by the hour"),
+    (timedelta(days=8), timedelta(hours=6), "per 6 hours"),
+    (timedelta(days=365), timedelta(days=1), "by the day"),
 )
-"""The longest time that the chart shows with a step, the step, and the name of the step."""
+"""The longest time that the chart shows with a step, the step, and the step in words."""
 
 
 def routes(console: Console) -> list[BaseRoute]:
@@ -80,7 +80,7 @@ class EventDetails:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Chart:
-    """The points of the chart, the name of the step between two points, and the period."""
+    """The points of the chart, the step between two points in words, and the period."""
 
     points: Sequence[Point] = ()
     by: str = ""

@@ -95,10 +95,11 @@ FIELDS = ("what", "client", "delegation", "by", "reason", "address", "request_id
 def read(tx: Tx, query: Form, now: datetime) -> ActivityQuery:
     """Return the audit log filter of the query string. Raises `Invalid`, which names the wrong field."""
     typed = {name: query.text(name) for name in FIELDS}
-    delegation_id, client_id = _delegation(tx, typed["delegation"])
+    delegation_id, client_of_delegation = _delegation(tx, typed["delegation"])
+    client_id = _client(tx, typed["client"])
     wanted = EventFilter(
         kinds=_kinds(typed["what"]),
-        client_id=_client(tx, typed["client"]) or client_id,
+        client_id=client_id or client_of_delegation,
         delegation_id=delegation_id,
         principal=_principal(typed["by"]),
         reason=_matching("reason", typed["reason"], _CODE, "e.g. attestation_required"),
@@ -110,7 +111,7 @@ def read(tx: Tx, query: Form, now: datetime) -> ActivityQuery:
     )
     if wanted.since and wanted.until and wanted.since >= wanted.until:
         raise Invalid("until", "To must not be before From.", "Choose a later time, or leave To empty.")
-    return ActivityQuery(wanted=wanted, typed=typed)
+    return ActivityQuery(wanted=wanted, typed=typed | {"client": _client_text(tx, typed["client"])})
 
 
 def _kinds(what: str) -> frozenset[EventKind]:
@@ -140,6 +141,21 @@ def _client(tx: Tx, text: str) -> str:
             "client", "No client has this name, slug or Client ID.", "To find a deleted client, enter its Client ID."
         )
     return ids[0]
+
+
+def _client_text(tx: Tx, text: str) -> str:
+    """Return the name of the client if the text is its id: the field shows the text, and must find the same client.
+
+    If the name finds no client or another one, the slug is returned. The id of a deleted client stays an id.
+    """
+    client = clients.find(tx, text) if naming.is_uuid(text) else None
+    if client is None:
+        return text
+    try:
+        found = _client(tx, client.name)
+    except Invalid:
+        found = ""
+    return client.name if found == client.id else client.slug
 
 
 def _delegation(tx: Tx, text: str) -> tuple[str, str]:
