@@ -34,7 +34,7 @@ from authsec_server.issuers.model import TrustedIssuerKind
 from authsec_server.tokens.decision import Denied, Reason
 from authsec_server.tokens.preview import preview
 
-YOUR_API = "https://your-api.example.com"
+_API, YOUR_API = "DOWNSTREAM_URL", "https://your-api.example.com"
 KEY_FILE = "agent-key.pem"
 KEYGEN = f"uv run authsec keygen {KEY_FILE}"
 """Creates an agent's key pair, in a clone. All pages of the console use the same file name."""
@@ -74,12 +74,16 @@ class Connection:
     @property
     def bash(self) -> str:
         """Return the client's environment variables for bash and similar shells."""
-        return "\n".join(for_bash(self._environment, self._others, files=self._proof))
+        *lines, last = for_bash(self._environment, self._others, files=self._proof)
+        example = [] if self._api else [f'export {_API}="${{{_API}:-{YOUR_API}}}"']
+        return "\n".join([*lines, *example, last])
 
     @property
     def powershell(self) -> str:
         """Return the client's environment variables for PowerShell."""
-        return "\n".join(for_powershell(self._environment, self._others, files=self._proof))
+        *lines, last = for_powershell(self._environment, self._others, files=self._proof)
+        example = [] if self._api else [f'if (-not $env:{_API}) {{ $env:{_API} = "{YOUR_API}" }}']
+        return "\n".join([*lines, *example, last])
 
     @property
     def smoke(self) -> str:
@@ -106,13 +110,14 @@ class Connection:
         return [name for name in PROOF_VARIABLES if name not in self._proof]
 
     @property
+    def _api(self) -> str:
+        """Return the URL of the API, or "" if it is unknown. The commands then keep the URL that the shell has."""
+        return self.audience if self.audience.startswith(("https://", "http://")) else ""
+
+    @property
     def _environment(self) -> Mapping[str, str]:
-        downstream = self.audience if self.audience.startswith(("https://", "http://")) else YOUR_API
-        return {
-            "AUTHSEC_BASE_URL": self.base_url,
-            "AUTHSEC_AGENT_CLIENT_ID": self.client_id,
-            "DOWNSTREAM_URL": downstream,
-        }
+        known = {"AUTHSEC_BASE_URL": self.base_url, "AUTHSEC_AGENT_CLIENT_ID": self.client_id}
+        return known | ({_API: self._api} if self._api else {})
 
 
 def for_bash(
