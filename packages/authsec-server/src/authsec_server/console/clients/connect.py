@@ -27,7 +27,7 @@ from authsec_server.console.site import PageRequest
 from authsec_server.db import Tx
 from authsec_server.delegations import search as delegations
 from authsec_server.delegations.effective import effective_actions
-from authsec_server.delegations.model import TargetType
+from authsec_server.delegations.model import DelegationState, TargetType
 from authsec_server.failures import Conflict, Invalid
 from authsec_server.issuers import service as issuers
 from authsec_server.issuers.model import TrustedIssuerKind
@@ -309,7 +309,12 @@ async def make_code(visit: PageRequest) -> Response:
         made = await visit.change(lambda tx, act: enrolment_service.make(tx, act, asked, hours=hours))
     except (Invalid, Conflict) as problem:
         return await enrolment_form(visit, problem)
-    status = await visit.read(lambda tx: status_of(tx, made.client, visit.act.now))
+    status, delegated = await visit.read(
+        lambda tx: (
+            status_of(tx, made.client, visit.act.now),
+            delegations.of_client(tx, visit.act, made.client.id, visit.console.terms),
+        )
+    )
     lines = EnrolmentLines(base_url=visit.console.settings.issuer, made=made)
     return visit.render(
         "clients/enrolment_code.html",
@@ -318,6 +323,7 @@ async def make_code(visit: PageRequest) -> Response:
         client_status=status,
         enrolment=made.enrolment,
         lines=lines,
+        delegated=any(each.state is DelegationState.LIVE for each in delegated),
         shell=preferred_shell(visit),
     )
 
