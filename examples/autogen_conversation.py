@@ -34,14 +34,15 @@ def fetch_secure_data(
     delegation_token: str,  # AuthSec passes the token; the model neither sees nor sets it
 ) -> dict[str, Any]:
     """Fetch a customer's record."""
+    url = os.environ["DOWNSTREAM_URL"]
     try:
         response = requests.get(
-            f"{os.environ['DOWNSTREAM_URL']}/customers/{customer_id}",
+            f"{url}/customers/{customer_id}",
             headers={"Authorization": f"Bearer {delegation_token}"},
             timeout=5,
         )
     except requests.ConnectionError:
-        said = "The API at DOWNSTREAM_URL does not answer. Does `uv run authsec demo-api` run?"
+        said = f"The API at DOWNSTREAM_URL ({url}) does not answer. Does `uv run authsec demo-api` run there?"
         raise ConnectionError(said) from None
     response.raise_for_status()
     record: dict[str, Any] = response.json()

@@ -169,6 +169,18 @@ def test_a_client_that_nobody_finds_is_not_chosen(page: Page, role: str, agent: 
     expect(page.locator("[data-part=client]")).to_be_empty()
 
 
+def test_the_only_client_of_a_typed_name_is_chosen(page: Page, place: Any, role: str, agent: str) -> None:
+    billing = place.its.agent("Billing")
+    place.its.agent("Billing Archive")
+    page.goto(f"{NEW}?role={role}&client={agent}")
+    box = page.get_by_role("combobox", name="Client / Application")
+    box.fill("billing")
+    expect(page.get_by_role("listbox", name="Clients").get_by_role("option")).to_have_count(2)
+    box.press("Tab")
+    expect(box).to_have_value("Billing")
+    expect(page.locator("[data-part=client]")).to_contain_text(billing.client_id[:8])
+
+
 @pytest.mark.parametrize("page", [False], ids=["no-script"], indirect=True)
 def test_without_script_the_review_comes_first_and_has_the_focus(page: Page, role: str, agent: str) -> None:
     page.goto(NEW)

@@ -113,7 +113,8 @@ def test_an_api_that_does_not_answer_is_told_in_one_sentence(authority: Any, mod
     assert run.returncode == 1
     (result,) = scripted.tool_results
     assert result == (
-        "Error: ConnectionError: The API at DOWNSTREAM_URL does not answer. Does `uv run authsec demo-api` run?"
+        f"Error: ConnectionError: The API at DOWNSTREAM_URL ({NOWHERE}) does not answer. "
+        "Does `uv run authsec demo-api` run there?"
     )
     assert "urllib3" not in run.stdout + run.stderr
 

@@ -14,6 +14,7 @@ from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import pytest
+from authsec_server.app.routes import NAMES
 from authsec_server.audit import pages as audit_log
 from authsec_server.audit import service as audit
 from authsec_server.audit.model import Decision, Event, EventKind, Named, Recorded, Refusal, Tally
@@ -159,6 +160,15 @@ def test_each_kind_of_event_has_a_line(opened: House) -> None:
 def test_the_groups_to_choose_from_hold_every_kind_once() -> None:
     kinds = [kind for _, group in activity.GROUPS.values() for kind in group]
     assert sorted(kinds) == sorted(EventKind)
+
+
+def test_every_reason_of_a_refusal_can_be_chosen(door: TestClient) -> None:
+    page = get(door, f"{TRAIL}?reason=delegation_ended")
+    chosen = page.html.partition('id="field-reason"')[2].partition("</select>")[0]
+    codes = re.findall(r'<option value="([^"]+)"', chosen)
+    assert sorted(codes) == sorted(NAMES.reasons)
+    assert page.form().value("reason") == "delegation_ended"
+    assert "No matching token was refused in this period." in page.text
 
 
 def test_an_empty_audit_log_says_what_will_be_here(door: TestClient) -> None:
@@ -373,7 +383,7 @@ def test_the_chart_has_its_numbers_in_a_table_beside_it(busy: House, door: TestC
     assert charted(page) == ["2026-11-25 12:00 1 0", "2026-11-26 12:00 0 2"]
     assert "<title>2026-11-25 12:00: 1 issued, 0 refused</title>" in page.html
     assert charted(get(door, f"{TRAIL}?client=idle")) == ["2026-11-26 12:00 0 2"]
-    assert charted(get(door, f"{TRAIL}?reason=no_delegation")) == ["2026-11-26 12:00 0 2"]
+    assert charted(get(door, f"{TRAIL}?reason=no_delegation")) == ["2026-11-26 12:00 2"]
     assert charted(get(door, f"{TRAIL}?reason=client_disabled")) == []
     assert charted(get(door, f"{TRAIL}?until=2026-11-25")) == ["2026-11-25 12:00 1 0"]
     by_day = get(door, f"{TRAIL}?since=2026-11-01")

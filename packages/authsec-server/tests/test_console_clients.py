@@ -318,8 +318,8 @@ def test_a_row_has_one_state_and_the_warnings_beside_it(door: TestClient) -> Non
 
 def test_code_in_a_message_is_shown_as_code_and_nothing_else_is_markup(door: TestClient) -> None:
     page = fill(door, name="No Key", platform="key", public_key="")
-    assert "Create a key pair with authsec keygen FILE" in page.text
-    assert "<code>authsec keygen FILE</code>" in page.html
+    assert "Create a key pair with uv run authsec keygen FILE" in page.text
+    assert "<code>uv run authsec keygen FILE</code>" in page.html
     page = fill(door, name="Odd", platform="kubernetes", **rows("kubernetes", {"`<b>x</b>`": "y"}))
     assert "<code>&lt;b&gt;x&lt;/b&gt;</code>" in page.html
     assert "<b>x" not in page.html

@@ -193,6 +193,8 @@ def test_who_has_no_key_forgets_that_of_another_agent(door: TestClient, opened: 
     assert bash.splitlines()[-1] == f"unset {' '.join(others)}"
     named = ", ".join(f"Env:{name}" for name in others)
     assert powershell.splitlines()[-1] == f"Remove-Item {named} -ErrorAction SilentlyContinue"
+    assert 'export DOWNSTREAM_URL="${DOWNSTREAM_URL:-https://your-api.example.com}"' in bash.splitlines()
+    assert 'if (-not $env:DOWNSTREAM_URL) { $env:DOWNSTREAM_URL = "https://your-api.example.com" }' in powershell
     assert "With those settings, this agent would be refused" in page.text
     assert "uv run authsec keygen agent-key.pem" in codes(page)
 

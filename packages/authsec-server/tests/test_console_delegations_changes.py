@@ -239,6 +239,7 @@ def test_a_delegation_is_disabled_enabled_and_revoked_after_being_asked(door: Te
     page = get(door, get(door, f"{LIST}/{made['id']}").links["Disable"])
     assert "1 agent: Night Owl" in page.text
     assert "1 live token" in page.text
+    assert "Its live tokens are revoked." in page.text
     assert stored(door, made)["state"] == "live"
     assert "No new token is issued under it" in page.form().send().follow().text
     assert mint(door, made) == 404

@@ -69,7 +69,21 @@ def test_the_next_step_of_the_overview_is_one_code(its: House, door: TestClient)
     assert laptop.enrols(pod, shown_code(page)).json()["expires_at"] == "2026-11-25T20:00:00Z"
     assert "Next: get the first token" in get(door, home).text
     assert laptop.asks(pod).status_code == 200
-    assert 'id="next"' not in get(door, home).html
+    after = get(door, f"{home}?done=checked")
+    assert 'id="next"' not in after.html
+    assert "Checked. This page shows the current state." in after.text
+    assert "How to prove these selectors" in after.text
+    assert "uv run authsec issuers add kubernetes" in after.html, "the cluster is still to be connected"
+
+
+def test_the_page_of_the_code_says_what_comes_next(its: House, door: TestClient) -> None:
+    assert "Then run uv run authsec smoke to get the first token." in enrol_form(door, pod_of(its)).send().text
+    selectors = [{"key": "k8s:ns", "value": "production"}]
+    body = {"name": "Alone", "platform": "kubernetes", "selectors": selectors}
+    alone = door.post("/authsec/api/v1/clients", json=body).json()["client_id"]
+    page = enrol_form(door, alone).send()
+    assert page.links["create a trust delegation"] == f"/console/delegations/new?client={alone}"
+    assert "to get the first token" not in page.text
 
 
 def test_the_lines_do_in_a_shell_what_they_say(its: House, door: TestClient) -> None:

@@ -219,7 +219,10 @@ def test_of_an_issuer_without_proofs_nothing_stops(door: TestClient) -> None:
 
 def test_keys_that_cannot_be_fetched_are_told_with_the_reason(door: TestClient) -> None:
     page = register(door, keys_from="url", keys_url="https://127.0.0.1:9/keys").follow()
-    assert "Not fetched yet" in page.text
+    assert "It proves nothing until it has keys." in page.text
+    assert "The trusted issuer is registered" in page.html.partition('<div class="alert warn" role="status">')[2]
+    assert page.links["paste the keys"] == f"{PAGE}/production/edit"
+    assert "Next fetch" not in page.text
     after = page.form(f"{PAGE}/production/refresh").send().follow()
     assert "Cannot be fetched" in after.text
     assert "The last attempt failed" in after.text

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from authsec_server.console.settings import DURATIONS, GROUPS, value_of
-from authsec_server.settings import Settings, load_settings
+from authsec_server.settings import Origin, Settings, load_settings
 from pages import get
 from starlette.testclient import TestClient
 
@@ -64,9 +64,18 @@ def test_a_filter_shows_the_settings_with_a_text_and_those_that_are_changed(hous
     assert {origin for _, origin in changed.values()} == {"command-line option"}
     assert f"{len(changed)} of {len(Settings.model_fields)} settings" in get(door, f"{PAGE}?changed=yes").text
     assert list(rows(door, "changed=yes&text=session")) == ["AUTHSEC_SERVER_SESSION_IDLE"]
+    words = rows(door, "text=Lifetime max token")
+    assert list(words) == ["AUTHSEC_SERVER_MAX_TOKEN_LIFETIME"]
     nothing = get(door, f"{PAGE}?text=zzz")
     assert "No setting matches the filter." in nothing.text
     assert nothing.links["Show all"] == PAGE
+
+
+def test_nothing_changed_is_said(house: Callable[..., House], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Settings, "origin", lambda *_: Origin.DEFAULT)
+    door = house(local_operator=True).door()
+    assert "All settings have their defaults." in get(door, f"{PAGE}?changed=yes").text
+    assert "No changed setting matches the filter." in get(door, f"{PAGE}?changed=yes&text=token").text
 
 
 def test_where_each_value_comes_from(house: Callable[..., House], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -169,3 +169,12 @@ def test_the_command_registers_what_the_proof_needs(proof: Proof, may_look_up: b
     step = proof_step(client(proof), [], NOW, trust_domain=DOMAIN)
     found = issuer_commands(step, trust_domain=DOMAIN, may_look_up=may_look_up)
     assert found.first.splitlines()[-1] == f"uv run authsec issuers add {first}"
+
+
+def test_a_proof_that_waits_keeps_its_way_after_another_proof_works() -> None:
+    held = delegated()
+    found = steps(client(POD, KEY), held, last=NOW)
+    assert found.step is NextStep.DONE
+    assert found.proof is not None
+    assert (found.proof.way, found.proof.proof) == (Way.REGISTER, POD)
+    assert steps(client(KEY), held, last=NOW).proof is None

@@ -12,7 +12,7 @@ import pytest
 from authsec.jose import parse_compact
 from authsec_server.clients import held_proofs
 from authsec_server.clients import service as clients
-from authsec_server.clients.model import Onboarding, ProofKind
+from authsec_server.clients.model import NewProof, Onboarding, ProofKind
 from authsec_server.db import Tx
 from authsec_server.delegations import editing, service
 from authsec_server.delegations.model import Proposal, ResolvedDelegation, Terms
@@ -205,6 +205,18 @@ def test_the_proof_is_the_best_or_the_chosen_one(estate: Any) -> None:
         look(estate, "cluster", proof_id="another")
     with pytest.raises(NotFound):
         look(estate, "nobody")
+
+
+def test_a_proof_that_can_be_used_now_precedes_one_that_cannot(estate: Any) -> None:
+    selectors = (("k8s:ns", "production"), ("k8s:sa", "bot"))
+    client = estate.agent("Cluster", "kubernetes", selectors=selectors)
+    estate.role()
+    estate.delegate(client="cluster")
+    estate.do(lambda tx, act: held_proofs.add_proof(tx, act, client.id, NewProof(platform="secret")))
+    seen = look(estate, "cluster")
+    assert isinstance(seen, Preview)
+    assert (seen.proof.kind, seen.provable) == (ProofKind.SECRET, True)
+    assert seen.claims["attestation"]["selectors"] == []
 
 
 def test_without_any_proof_there_is_nothing_to_show(estate: Any) -> None:

@@ -33,6 +33,12 @@ def test_half_a_row_says_what_is_missing() -> None:
     assert no_key.remedy == "Or clear the value."
 
 
+def test_a_value_that_repeats_its_key_is_told_so() -> None:
+    (row,) = check_selectors(K8S, [("k8s:ns", "k8s:ns=Production")]).rows
+    assert row.state is RowState.WRONG
+    assert row.remedy == "Give the value alone, without the key."
+
+
 def test_an_unknown_key_suggests_one() -> None:
     for typed, nearest in [("k8s:n", "k8s:ns"), ("k8s:namespace", "k8s:ns"), ("k8s:pod-labels", "k8s:pod-label:")]:
         (row,) = check_selectors(K8S, [(typed, "")]).rows

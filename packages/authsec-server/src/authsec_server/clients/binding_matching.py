@@ -152,7 +152,7 @@ def what_fits(platform: Platform) -> str:
     The text has no full stop at its end.
     """
     kinds = " or ".join(f"{_article(kind)} {kind.shown}" for kind in FITTING[platform])
-    return f"{platform.shown} workloads need {kinds}. To register one: authsec issuers add"
+    return f"{platform.shown} workloads need {kinds}. To register one: `authsec issuers add`"
 
 
 def _misfit(platform: Platform, selectors: Sequence[Selector], trusted_issuer: TrustedIssuer, trust_domain: str) -> str:

@@ -68,6 +68,8 @@ def parse_selector(field: str, platform: Platform, key: str, value: str) -> Sele
             f"The value of {key} must have 1 to {MAX_VALUE} visible characters, without spaces at either end.",
             f"Give {known.value_is}.",
         )
+    if value.startswith(f"{key}="):
+        raise Invalid(field, f"{quoted(value)} contains the key {key} again.", "Give the value alone, without the key.")
     if not re.fullmatch(known.value, value):
         raise Invalid(
             field, f"{quoted(value)} is not a valid value of {key} ({known.identifies}).", f"Give {known.value_is}."

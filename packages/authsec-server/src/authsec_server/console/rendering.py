@@ -161,5 +161,6 @@ def _at_apis(context: jinja2.runtime.Context, what: Impact) -> list[str]:
 
 
 def _coded(message: str) -> Markup:
-    """Escape the message and mark text in backticks as code."""
-    return Markup(_CODE.sub(r"<code>\1</code>", str(escape(message))))  # noqa: S704 - escaped before
+    """Escape the message and mark text in backticks as code. Commands begin with `uv run`, as on all pages."""
+    own = message.replace("`authsec ", "`uv run authsec ")
+    return Markup(_CODE.sub(r"<code>\1</code>", str(escape(own))))  # noqa: S704 - escaped before

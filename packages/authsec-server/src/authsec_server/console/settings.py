@@ -86,8 +86,16 @@ class ShownSetting:
     is_changed: bool
 
     def contains(self, text: str) -> bool:
-        """Whether the name, the value or the meaning contains the text, in any case."""
-        return any(text.casefold() in shown.casefold() for shown in (self.name, self.value, self.meaning))
+        """Whether the name, the value and the meaning contain each word of the text, in any case.
+
+        A space also matches an underscore.
+        """
+        shown = _plain(f"{self.name} {self.value} {self.meaning}")
+        return all(word in shown for word in _plain(text).split())
+
+
+def _plain(text: str) -> str:
+    return text.casefold().replace("_", " ")
 
 
 async def show(visit: PageRequest) -> Response:

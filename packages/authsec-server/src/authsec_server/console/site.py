@@ -95,7 +95,16 @@ class PublicRequest:
     @cached_property
     def notice(self) -> str:
         """Return the notice about the change that was just made."""
-        return NOTICES.get((self.query.all("done") or ("",))[0], "")
+        return NOTICES.get(self._done, "")
+
+    @property
+    def notice_warns(self) -> bool:
+        """Whether something is left to do after the change."""
+        return self._done in WARNINGS
+
+    @property
+    def _done(self) -> str:
+        return (self.query.all("done") or ("",))[0]
 
     def here(self, **changes: object) -> str:
         """Return this page's path with changed query parameters. None removes a parameter."""
@@ -320,6 +329,7 @@ NOTICES: Mapping[str, str] = {
     "administrator_disabled": "The administrator is disabled and cannot sign in. All their sessions have ended.",
     "administrator_enabled": "The administrator is enabled and can sign in again.",
     "trusted_issuer_registered": "The trusted issuer is registered.",
+    "trusted_issuer_without_keys": "The trusted issuer is registered. It proves nothing until it has keys.",
     "trusted_issuer_disabled": "The trusted issuer is disabled. All tokens that depend on it are revoked.",
     "trusted_issuer_enabled": "The trusted issuer is enabled again. Revoked tokens stay revoked.",
     "trusted_issuer_removed": "The trusted issuer is removed, with all proofs that depend on it.",
@@ -341,6 +351,7 @@ NOTICES: Mapping[str, str] = {
     "delegation_revoked": "The trust delegation is permanently revoked.",
     "unchanged": "There were no changes to save.",
     "saved": "Saved.",
+    "checked": "Checked. This page shows the current state.",
     "client_onboarded": "The client is onboarded. Copy its Client ID below.",
     "clients_disabled": "The clients are disabled. They get no token until somebody enables them.",
     "client_disabled": "The client is disabled. The client gets no token until somebody enables it.",
@@ -354,3 +365,4 @@ NOTICES: Mapping[str, str] = {
     "welcome": "You are signed in.",
 }
 """The notice after a change, by the value of `?done=`. A link must not show any text of its own."""
+WARNINGS = frozenset({"trusted_issuer_without_keys"})

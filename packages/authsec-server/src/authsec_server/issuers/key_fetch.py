@@ -67,7 +67,7 @@ def _object(trusted_issuer: TrustedIssuer, answer: Answer) -> Mapping[str, Any]:
     hint = ""
     if trusted_issuer.kind is TrustedIssuerKind.KUBERNETES and answer.status in {401, 403}:
         hint = (
-            ", because clusters refuse anonymous requests: give its keys instead, with authsec issuers add "
-            "kubernetes --from-kubeconfig"
+            ", because clusters refuse anonymous requests: give its keys instead, with `authsec issuers "
+            "add kubernetes --from-kubeconfig`"
         )
     raise NotFetched(f"{answer.source} answered {answer.status}{hint}")

@@ -61,8 +61,8 @@ def preview(
 ) -> Preview | Denied:
     """Preview the answer to a request of the client with this proof.
 
-    Without `proof_id`, the client's best unexpired proof is assumed. `scope` and `resources` are the parameters
-    of the request. Raises `NotFound` for the client or the proof.
+    Without `proof_id`, the client's best unexpired proof is assumed, first among those that it can use now.
+    `scope` and `resources` are the parameters of the request. Raises `NotFound` for the client or the proof.
     """
     act.principal.require(Role.VIEWER)
     client = clients.get(tx, act, client_id)
@@ -121,14 +121,14 @@ def preview_of(
         granted=outcome,
         claims=its,
         proof=proof,
-        provable=proof.kind is ProofKind.UNATTESTED or _checked(proof, trusted_issuer),
+        provable=_usable(proof, trusted_issuer),
     )
 
 
 def _foreseen(
     facts: Facts, client: Client, request: TokenRequest, issuance: Issuance, proof_id: str | None, now: datetime
 ) -> Preview | Denied:
-    proof = _chosen(client, proof_id) if proof_id else _best(client, now)
+    proof = _chosen(client, proof_id) if proof_id else _best(client, facts, now)
     if proof is None:
         return Denied(reason=Reason.ATTESTATION_REQUIRED, details="The client has no valid proof: add one on its page.")
     return preview_of(facts, proof, request.actions, request.resources, issuance, now)
@@ -147,9 +147,14 @@ def _chosen(client: Client, proof_id: str) -> Proof:
     raise NotFound(f"{client.name} does not have this proof.", "Choose a proof on the client's page.")
 
 
-def _best(client: Client, now: datetime) -> Proof | None:
-    resolved = [proof for proof in client.proofs if proof.is_valid(now)]
-    return min(resolved, key=lambda proof: (_BEST_FIRST.index(proof.kind), proof.created_at, proof.id), default=None)
+def _best(client: Client, facts: Facts, now: datetime) -> Proof | None:
+    """Return the unexpired proof that a request would use. A proof that the client can use now precedes the others."""
+
+    def rank(proof: Proof) -> tuple[bool, int, datetime, str]:
+        is_usable = _usable(proof, facts.trusted_issuers.get(proof.trusted_issuer_id or ""))
+        return not is_usable, _BEST_FIRST.index(proof.kind), proof.created_at, proof.id
+
+    return min((proof for proof in client.proofs if proof.is_valid(now)), key=rank, default=None)
 
 
 def _as_proved(proof: Proof, trusted_issuer: TrustedIssuer | None) -> Proved:
@@ -168,9 +173,11 @@ def _as_proved(proof: Proof, trusted_issuer: TrustedIssuer | None) -> Proved:
     )
 
 
-def _checked(proof: Proof, trusted_issuer: TrustedIssuer | None) -> bool:
-    """Return whether the authority can verify this proof.
+def _usable(proof: Proof, trusted_issuer: TrustedIssuer | None) -> bool:
+    """Return whether the authority can verify this proof, or needs none.
 
     The result is false if the trusted issuer cannot prove one of the selectors.
     """
+    if proof.kind is ProofKind.UNATTESTED:
+        return True
     return proof.checkable and (trusted_issuer is None or can_prove(proof, trusted_issuer))

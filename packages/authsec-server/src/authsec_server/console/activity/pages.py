@@ -115,6 +115,7 @@ async def trail(visit: PageRequest) -> Response:
         problem=problem,
         asked=asked,
         groups=query.GROUPS,
+        reasons=query.REASONS,
         ranges=query.RANGES,
         labels=LABELS,
         chips=[] if problem else chips(visit, asked, found.items),
@@ -173,7 +174,12 @@ def _can_be_used(details: EventDetails, now: datetime) -> bool:
 
 
 def _charted(wanted: EventFilter) -> tuple[str, ...]:
-    """Return the series of the chart: issued tokens, refused tokens or both, according to the filter."""
+    """Return the series of the chart: issued tokens, refused tokens or both, according to the filter.
+
+    A reason is that of a refusal, so no issued token matches.
+    """
+    if wanted.reason and not wanted.kinds:
+        return ("refused",)
     kinds = {"issued": EventKind.TOKEN_ISSUED, "refused": EventKind.TOKEN_REFUSED}
     return tuple(name for name, kind in kinds.items() if not wanted.kinds or kind in wanted.kinds)
 

@@ -8,15 +8,21 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from authsec_server import naming
+from authsec_server.accounts.model.admin_keys import KeyRefusal
+from authsec_server.accounts.model.sessions import SignInRefusal
+from authsec_server.accounts.oidc.identity import OpenIdRefusal
+from authsec_server.apis.model import CredentialRefusal
 from authsec_server.audit.filters import EVERYTHING, EventFilter
 from authsec_server.audit.model import EventKind
 from authsec_server.clients import search
 from authsec_server.clients import service as clients
+from authsec_server.clients.enrolment import EnrolmentRefusal
 from authsec_server.console.forms import Form
 from authsec_server.db import Tx
 from authsec_server.delegations import service as delegations
-from authsec_server.failures import Invalid
+from authsec_server.failures import Invalid, NotPermitted
 from authsec_server.principal import PrincipalKind
+from authsec_server.tokens.decision import Reason
 
 GROUPS: Mapping[str, tuple[str, frozenset[EventKind]]] = {
     "issued": ("Tokens issued", frozenset({EventKind.TOKEN_ISSUED})),
@@ -41,6 +47,21 @@ GROUPS: Mapping[str, tuple[str, frozenset[EventKind]]] = {
     ),
 }
 """Groups of event kinds that people search for. Together, the groups have all kinds."""
+
+_TOKEN_REASONS = tuple(map(str, Reason))
+_OTHER_REASONS = {
+    *EnrolmentRefusal,
+    *CredentialRefusal,
+    *KeyRefusal,
+    *SignInRefusal,
+    *OpenIdRefusal,
+    NotPermitted.reason,
+}
+REASONS: Mapping[str, tuple[str, ...]] = {
+    "Token requests": _TOKEN_REASONS,
+    "Other refusals": tuple(sorted(map(str, _OTHER_REASONS.difference(_TOKEN_REASONS)))),
+}
+"""All reasons for a refusal. Those of token requests are in the order of the endpoint's checks."""
 
 RANGES: Mapping[str, tuple[str, timedelta]] = {
     "hour": ("Hour", timedelta(hours=1)),

@@ -27,14 +27,14 @@ from authsec_server.console.site import PageRequest
 from authsec_server.db import Tx
 from authsec_server.delegations import search as delegations
 from authsec_server.delegations.effective import effective_actions
-from authsec_server.delegations.model import TargetType
+from authsec_server.delegations.model import DelegationState, TargetType
 from authsec_server.failures import Conflict, Invalid
 from authsec_server.issuers import service as issuers
 from authsec_server.issuers.model import TrustedIssuerKind
 from authsec_server.tokens.decision import Denied, Reason
 from authsec_server.tokens.preview import preview
 
-YOUR_API = "https://your-api.example.com"
+_API, YOUR_API = "DOWNSTREAM_URL", "https://your-api.example.com"
 KEY_FILE = "agent-key.pem"
 KEYGEN = f"uv run authsec keygen {KEY_FILE}"
 """Creates an agent's key pair, in a clone. All pages of the console use the same file name."""
@@ -74,12 +74,16 @@ class Connection:
     @property
     def bash(self) -> str:
         """Return the client's environment variables for bash and similar shells."""
-        return "\n".join(for_bash(self._environment, self._others, files=self._proof))
+        *lines, last = for_bash(self._environment, self._others, files=self._proof)
+        example = [] if self._api else [f'export {_API}="${{{_API}:-{YOUR_API}}}"']
+        return "\n".join([*lines, *example, last])
 
     @property
     def powershell(self) -> str:
         """Return the client's environment variables for PowerShell."""
-        return "\n".join(for_powershell(self._environment, self._others, files=self._proof))
+        *lines, last = for_powershell(self._environment, self._others, files=self._proof)
+        example = [] if self._api else [f'if (-not $env:{_API}) {{ $env:{_API} = "{YOUR_API}" }}']
+        return "\n".join([*lines, *example, last])
 
     @property
     def smoke(self) -> str:
@@ -106,13 +110,14 @@ class Connection:
         return [name for name in PROOF_VARIABLES if name not in self._proof]
 
     @property
+    def _api(self) -> str:
+        """Return the URL of the API, or "" if it is unknown. The commands then keep the URL that the shell has."""
+        return self.audience if self.audience.startswith(("https://", "http://")) else ""
+
+    @property
     def _environment(self) -> Mapping[str, str]:
-        downstream = self.audience if self.audience.startswith(("https://", "http://")) else YOUR_API
-        return {
-            "AUTHSEC_BASE_URL": self.base_url,
-            "AUTHSEC_AGENT_CLIENT_ID": self.client_id,
-            "DOWNSTREAM_URL": downstream,
-        }
+        known = {"AUTHSEC_BASE_URL": self.base_url, "AUTHSEC_AGENT_CLIENT_ID": self.client_id}
+        return known | ({_API: self._api} if self._api else {})
 
 
 def for_bash(
@@ -304,7 +309,12 @@ async def make_code(visit: PageRequest) -> Response:
         made = await visit.change(lambda tx, act: enrolment_service.make(tx, act, asked, hours=hours))
     except (Invalid, Conflict) as problem:
         return await enrolment_form(visit, problem)
-    status = await visit.read(lambda tx: status_of(tx, made.client, visit.act.now))
+    status, delegated = await visit.read(
+        lambda tx: (
+            status_of(tx, made.client, visit.act.now),
+            delegations.of_client(tx, visit.act, made.client.id, visit.console.terms),
+        )
+    )
     lines = EnrolmentLines(base_url=visit.console.settings.issuer, made=made)
     return visit.render(
         "clients/enrolment_code.html",
@@ -313,6 +323,7 @@ async def make_code(visit: PageRequest) -> Response:
         client_status=status,
         enrolment=made.enrolment,
         lines=lines,
+        delegated=any(each.state is DelegationState.LIVE for each in delegated),
         shell=preferred_shell(visit),
     )
 

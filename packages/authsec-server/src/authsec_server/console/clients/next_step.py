@@ -99,7 +99,10 @@ class CheckedStep:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClientProgress:
-    """The checklist of a client, and what the next step needs."""
+    """The checklist of a client, and what the next step needs.
+
+    `proof` is set if the client needs a proof, or if a proof waits for a trusted issuer while another one is used.
+    """
 
     client: Client
     step: NextStep
@@ -128,6 +131,8 @@ def progress(
     proved = step not in {NextStep.PROOF, NextStep.WAIT} and bool(client.usable_proofs(now))
     unproving = not client.can_prove_itself(now)
     by_id = {each.id: each for each in registered}
+    usable = step in {NextStep.DELEGATION, NextStep.TOKEN, NextStep.DONE}
+    needs_proof = step is NextStep.PROOF or (usable and bool(_waiting(client, now)))
     checklist = (
         CheckedStep(
             name="Identity",
@@ -161,7 +166,7 @@ def progress(
         client=client,
         step=step,
         checklist=checklist,
-        proof=proof_step(client, registered, now, trust_domain=trust_domain) if step is NextStep.PROOF else None,
+        proof=proof_step(client, registered, now, trust_domain=trust_domain) if needs_proof else None,
         gaps=gaps if step is NextStep.DELEGATION else (),
     )
 
@@ -240,9 +245,15 @@ def _reason(resolved: ResolvedDelegation, kinds: Collection[ProofKind]) -> str:
 def proof_step(client: Client, registered: Collection[TrustedIssuer], now: datetime, *, trust_domain: str) -> ProofStep:
     """Return the shortest way to a proof that this authority can verify."""
     ways = list(Way)
-    waiting = [proof for proof in client.proofs if proof.kind is ProofKind.SELECTORS and proof.is_valid(now)]
-    found = [_way(proof, registered, trust_domain) for proof in waiting]
+    found = [_way(proof, registered, trust_domain) for proof in _waiting(client, now)]
     return min(found, key=lambda each: ways.index(each.way), default=ProofStep(way=Way.ADD))
+
+
+def _waiting(client: Client, now: datetime) -> list[Proof]:
+    """Return the valid proofs by selectors that this authority cannot check."""
+    usable = {proof.id for proof in client.usable_proofs(now)}
+    selectors = [proof for proof in client.proofs if proof.kind is ProofKind.SELECTORS and proof.is_valid(now)]
+    return [proof for proof in selectors if proof.id not in usable]
 
 
 def _way(proof: Proof, registered: Collection[TrustedIssuer], trust_domain: str) -> ProofStep:

@@ -68,7 +68,7 @@ async def form(visit: PageRequest, problem: Failure | None = None) -> Response:
 
 
 async def create(visit: PageRequest) -> Response:
-    """Register the trusted issuer."""
+    """Register the trusted issuer, and fetch its keys. Without keys, the issuer is registered all the same."""
     typed = TypedTrustedIssuer.read(visit.form, visit.form.text("kind"))
     try:
         asked = typed.asked
@@ -77,7 +77,14 @@ async def create(visit: PageRequest) -> Response:
         )
     except (Invalid, Conflict) as failure:
         return await form(visit, failure)
-    return visit.redirect(f"/console/issuers/{trusted_issuer.slug}", done="trusted_issuer_registered")
+    done = "trusted_issuer_registered"
+    try:
+        keys = await run_in_threadpool(visit.console.key_sets.refresh, trusted_issuer)
+    except KeysUnavailable:  # changed meanwhile; its page shows the state
+        return visit.redirect(f"/console/issuers/{trusted_issuer.slug}", done=done)
+    return visit.redirect(
+        f"/console/issuers/{trusted_issuer.slug}", done="trusted_issuer_without_keys" if keys.failure else done
+    )
 
 
 async def edit_form(visit: PageRequest, problem: Failure | None = None) -> Response:

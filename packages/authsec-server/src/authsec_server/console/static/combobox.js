@@ -4,8 +4,9 @@
 const DELAY = 150;
 
 // `ask(text)` returns a promise of `{ options, more }`: the escaped HTML of the options, and whether there are others.
-// `choose(option)` gets the chosen element. `leave()` runs when the field loses the focus. With `free`, any text is a
-// value: an empty text has no suggestions, no option is marked at first, and the Enter key then sends the form.
+// `choose(option)` gets the chosen element. `leave(options)` runs when the field loses the focus; `options` are all options
+// for the typed text, if they are loaded. With `free`, any text is a value: an empty text has no suggestions, no option is
+// marked at first, and the Enter key then sends the form.
 export function combobox(input, { label, ask, choose, leave = () => {}, nothing = "Nothing matches.", free = false }) {
   const popup = document.createElement("div");
   const list = document.createElement("ul");
@@ -33,6 +34,7 @@ export function combobox(input, { label, ask, choose, leave = () => {}, nothing 
   let timer = 0;
   let asked = 0;
   let active = -1;
+  let complete; // the text whose options are all in the list
 
   input.addEventListener("input", () => {
     clearTimeout(timer);
@@ -44,7 +46,7 @@ export function combobox(input, { label, ask, choose, leave = () => {}, nothing 
   });
   input.addEventListener("blur", () => {
     close();
-    leave();
+    leave(complete === input.value.trim() ? [...list.children] : []);
   });
   input.addEventListener("keydown", (event) => {
     if (event.key === "ArrowDown" || event.key === "ArrowUp") {
@@ -77,6 +79,7 @@ export function combobox(input, { label, ask, choose, leave = () => {}, nothing 
     const answer = await ask(text).catch(() => null);
     if (!answer || number !== asked || document.activeElement !== input) return;
     list.innerHTML = answer.options; // the server has escaped it
+    complete = answer.more ? undefined : text;
     [...list.children].forEach((option, index) => { option.id = `${list.id}-${index}`; });
     const found = list.children.length;
     list.hidden = !found;

@@ -81,8 +81,53 @@ document.addEventListener("keydown", (event) => {
   }
 });
 
+// A choice applies at once, and typed text after a pause. The next page keeps the focus, the caret and what was typed since.
+const PAUSE = 600;
+const PLACE = "filter-place";
 for (const form of document.querySelectorAll("form[data-apply]")) {
-  form.addEventListener("change", () => form.requestSubmit());
+  let timer = 0;
+  let applied = false;
+  form.addEventListener("submit", () => { applied = true; });
+  form.addEventListener("change", () => {
+    clearTimeout(timer);
+    form.requestSubmit();
+  });
+  form.addEventListener("input", (event) => {
+    clearTimeout(timer);
+    if (isText(event.target)) timer = setTimeout(() => {
+      applied = true;
+      const address = new URL(form.action);
+      address.search = new URLSearchParams(new FormData(form));
+      location.replace(address); // Back must not go through unfinished words
+    }, PAUSE);
+  });
+  window.addEventListener("pagehide", () => {
+    const field = document.activeElement;
+    if (!applied || !form.contains(field) || !field.id) return;
+    const typed = isText(field) ? { value: field.value, start: field.selectionStart, end: field.selectionEnd } : {};
+    sessionStorage.setItem(PLACE, JSON.stringify({ path: location.pathname, id: field.id, ...typed }));
+    applied = false;
+  });
+}
+
+function isText(field) {
+  return field.matches("input[type=search], input[type=text], input:not([type])");
+}
+
+function resumeFilter() {
+  const place = JSON.parse(sessionStorage.getItem(PLACE) ?? "null");
+  sessionStorage.removeItem(PLACE);
+  const field = place?.path === location.pathname && document.getElementById(place.id);
+  if (!field) return false;
+  field.focus();
+  if (isText(field) && "value" in place) {
+    if (field.value !== place.value) {
+      field.value = place.value;
+      field.dispatchEvent(new Event("input", { bubbles: true }));
+    }
+    field.setSelectionRange(place.start, place.end);
+  }
+  return true;
 }
 
 for (const all of document.querySelectorAll("input[data-all]")) {
@@ -100,7 +145,7 @@ for (const all of document.querySelectorAll("input[data-all]")) {
   show();
 }
 
-document.querySelector("#problem, [aria-invalid=true]")?.focus();
+if (!resumeFilter()) document.querySelector("#problem, [aria-invalid=true]")?.focus();
 relativeTimes();
 searchField(document.querySelector("#search"));
 

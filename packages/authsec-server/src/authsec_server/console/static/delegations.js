@@ -74,22 +74,26 @@ function searchable(select) {
     input.setCustomValidity("");
     select.dispatchEvent(new Event("change", { bubbles: true }));
   };
+  const choose = (option) => {
+    const { value, name, kind } = option.dataset;
+    if (![...select.options].some((each) => each.value === value)) {
+      const added = new Option(name, value);
+      added.dataset.name = name;
+      select.add(added);
+    }
+    fitTargetType(kind);
+    take(value);
+  };
   combobox(input, {
     label: "Clients",
     nothing: "No client matches. Search for another part of its name, or the start of its Client ID.",
     ask: async (text) => (await fetch(`${select.dataset.suggestions}?q=${encodeURIComponent(text)}`)).json(),
-    choose: (option) => {
-      const { value, name, kind } = option.dataset;
-      if (![...select.options].some((each) => each.value === value)) {
-        const added = new Option(name, value);
-        added.dataset.name = name;
-        select.add(added);
-      }
-      fitTargetType(kind);
-      take(value);
-    },
-    leave: () => {
+    choose,
+    leave: (options) => {
       if (input.value === name()) return;
+      const typed = input.value.trim().toLowerCase();
+      const exact = options.filter(({ dataset }) => [dataset.name.toLowerCase(), dataset.value].includes(typed));
+      if (exact.length === 1) return choose(exact[0]);
       if (!input.value) take("");
       else if (select.value) input.value = name();
       else input.setCustomValidity("Choose a client from the list.");
