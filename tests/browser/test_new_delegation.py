@@ -235,7 +235,7 @@ def test_enter_creates_nothing(page: Page, role: str, agent: str) -> None:
 
 
 @BRIEFLY
-def test_a_new_role_is_typed_and_used(page: Page, agent: str, request: pytest.FixtureRequest) -> None:
+def test_a_new_role_is_typed_and_used(page: Page, role: str, agent: str, request: pytest.FixtureRequest) -> None:
     page.goto(f"{NEW}?client={agent}")
     page.get_by_text("New role…").click()
     page.get_by_label("Role name").fill("Typed")
