@@ -100,6 +100,7 @@ class RevocationCheck(ScratchCheck):
         self._order = VersionOrder(scratch)
         self._last_signed: tuple[str | None, int] = (None, 0)  # the `kid` of the last tokens, and their highest number
         self._last_dropped = (0, 0)  # the highest authority version and number that a dropped event can have
+        self._restored: set[int] = set()  # the authority versions of recorded restores
 
     def add(self, number: int, event: Mapping[str, Any], is_sealed: Callable[[int], bool]) -> None:
         """Add the revocations that a valid event records. The event must still be in the database."""
@@ -168,8 +169,12 @@ class RevocationCheck(ScratchCheck):
                     self._scratch.execute("INSERT INTO odd VALUES (?)", (_shown(sequence),))
 
     def add_restores(self, restores: Iterable[Restore]) -> None:
-        """Add the signing keys that these restore records revoke. The backup did not have these keys."""
+        """Add the signing keys that these restore records revoke. The backup did not have these keys.
+
+        The restore also revokes the keys of the backup. Events of the same change say so.
+        """
         for restore in restores:
+            self._restored.add(restore.authority_version)
             for kid in restore.revoked_keys:
                 self._keep_said(None, _KEY, kid, restore.authority_version, _iso(restore.at), sealed=True)
 
@@ -268,7 +273,9 @@ class RevocationCheck(ScratchCheck):
         """
         newest, before = self._newest_dropped(), "" if cut is None else _iso(cut)
         for sequence, kind, id_, version, at, is_said in self._scratch.execute(_ADDED, (sealed_before,)):
-            is_left = self._is_left(version)  # the event of the row's change says what the change revoked
+            # The event of the row's change says what the change revoked. A restore has a further event for each key: a
+            # drop removes these events, and keeps the event of the restore.
+            is_left = self._is_left(version) and not (kind == _KEY and version in self._restored)
             may_be_dropped = cut is not None and not is_left and (kind != _KEY or self._may_be_revoked(id_))
             if may_be_dropped and at < before and version <= newest:
                 continue
