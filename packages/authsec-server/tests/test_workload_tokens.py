@@ -234,7 +234,7 @@ class Deaf:
     """A database that is read and takes nothing."""
 
     def __init__(self, database: Any) -> None:
-        self.read = database.read
+        self.read, self.recent_changes = database.read, database.recent_changes
 
     def append(self, _work: Any) -> None:
         raise Unavailable("The database is not available.")

@@ -63,7 +63,7 @@ def _revocations(kind: str, event_kind: str) -> Callable[[Tx, int], int]:
                 event = EVENT | {"kind": event_kind, "at": AT if kind == "client" else AT.replace("12:", "11:")}
                 check.add(each, event, lambda _: True)
             check.keep(Rows(tx, number, kind))
-            assert list(check.findings(CUT, None))
+            assert list(check.findings(CUT, None, None))
             assert not list(check.doubts(CUT, AT))
             return sum(counted)
 

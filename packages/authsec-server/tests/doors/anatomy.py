@@ -17,7 +17,7 @@ ATTRIBUTES = re.compile(
     r"""class|id|lang|href|src|rel|type|charset|name|content|value|for|action|method|role|title|alt|width|height|hidden
     |tabindex|placeholder|autocomplete|autocapitalize|autofocus|spellcheck|maxlength|minlength|min|max|step|rows|list
     |required|checked|selected|disabled|readonly|multiple|size|form|formaction|formmethod|formnovalidate|open|scope|colspan
-    |rowspan|datetime|download|inputmode|pattern|novalidate|aria-[a-z]+|data-[a-z-]+
+    |rowspan|label|datetime|download|inputmode|pattern|novalidate|aria-[a-z]+|data-[a-z-]+
     |viewbox|preserveaspectratio|focusable|d|fill|stroke|stroke-width|stroke-linecap|stroke-linejoin|x|y|x1|x2|y1|y2|cx|cy|r|rx""",
     re.VERBOSE,
 )

@@ -181,7 +181,9 @@ last_uses = Table(
     Column("granted_at", Instant),
     Column("refused_at", Instant),
     Column("refused_reason", String(40)),
-    _partial("ix_last_uses_granted", "subject_id", only="granted_at IS NOT NULL"),  # to find what was never used
+    _partial(
+        "ix_last_uses_granted", "subject_id", "granted_at", only="granted_at IS NOT NULL"
+    ),  # to find what was never used
 )
 
 

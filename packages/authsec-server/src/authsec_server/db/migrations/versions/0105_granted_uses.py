@@ -13,4 +13,10 @@ depends_on = None
 
 def upgrade() -> None:
     granted = text("granted_at IS NOT NULL")
-    op.create_index("ix_last_uses_granted", "last_uses", ["subject_id"], sqlite_where=granted, postgresql_where=granted)
+    op.create_index(
+        "ix_last_uses_granted",
+        "last_uses",
+        ["subject_id", "granted_at"],
+        sqlite_where=granted,
+        postgresql_where=granted,
+    )
