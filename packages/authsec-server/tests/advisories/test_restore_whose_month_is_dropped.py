@@ -42,7 +42,7 @@ def restored(year: Year) -> None:
     settings: Any = SimpleNamespace(settings=SimpleNamespace(issuer="https://a"))
 
     def work(tx: Tx) -> None:
-        tx, its = _restore(tx, year.act, lost, new_key, {Algorithm.RS256}, (), ())  # type: ignore[arg-type]
+        tx, its = _restore(tx, year.act, lost, new_key, {Algorithm.RS256}, (), ())  # type: ignore[arg-type] # a stand-in for the loss
         Restoration._record(settings, tx, year.act, its, year.sealing_keyring.signing_key())
 
     year.database.change(work)

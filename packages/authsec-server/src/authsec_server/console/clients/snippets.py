@@ -116,7 +116,7 @@ class Framework:
         return "\n".join([*begin, f"pip install {self.ours}", f"pip install {self.packages}", check])
 
     def program(self, scope: str, resource: str) -> str:
-        """Return the program, whose tool asks for the action `scope` at the API `resource`. Either may be empty."""
+        """Return the program. Its tool asks for the action `scope` at the API `resource`. Either may be empty."""
         given = {"scope": scope, "resource": resource, "on_denied": "tell_model"}
         lines = [*_OURS, *self.imports]
         own = sorted(line for line in lines if line in _STANDARD_LIBRARY)

@@ -1,4 +1,4 @@
-"""An index of the clients, delegations, roles and proofs that were used, to find quickly what was never used."""
+"""An index of the clients, delegations, roles and proofs that were used. The dashboard finds the unused ones by it."""
 
 from __future__ import annotations
 
