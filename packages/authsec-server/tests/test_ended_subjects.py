@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any, TypeAlias
 
@@ -35,9 +35,10 @@ class Tokens:
     client: Named
     delegation: Named
     proof_id: str
+    role: Named
 
-    def issue(self) -> None:
-        """Record a token for the agent, whatever the rows say."""
+    def issue(self, **other: Any) -> None:
+        """Record a token for the agent, whatever the rows say. `other` are other fields of the event."""
         at = self.sealed.estate.act.now
 
         def record(tx: Tx) -> None:
@@ -46,7 +47,7 @@ class Tokens:
                 kind=EventKind.TOKEN_ISSUED,
                 request_id="req_1",
                 client=self.client,
-                delegations=(self.delegation,),
+                **{"delegations": (self.delegation,), "roles": (self.role,), **other},
                 decision=Decision.GRANTED,
                 authority_version=tx.version,
                 jti="3f0c0000000040008000000000000001",
@@ -75,9 +76,9 @@ Change: TypeAlias = Callable[[Tx, Act, Tokens], Any]
 def tokens(estate: Any) -> Tokens:
     sealed = sealed_estate(estate)
     client = estate.see(lambda tx, act: clients.get(tx, act, "payments"))
-    delegation = estate.see(lambda tx, act: delegations.get(tx, act, "other", estate.terms)).delegation
-    named = Named(id=client.id, name=client.name), Named(id=delegation.id, name="Support")
-    return Tokens(sealed, *named, client.proofs[0].id)
+    resolved = estate.see(lambda tx, act: delegations.get(tx, act, "other", estate.terms))
+    named = Named(id=client.id, name=client.name), Named(id=resolved.delegation.id, name="Support")
+    return Tokens(sealed, *named, client.proofs[0].id, Named(id=resolved.role.id, name=resolved.role.name))
 
 
 def of_delegation(change: Callable[..., Any], slug: str = "other") -> Change:
@@ -163,6 +164,34 @@ def test_a_token_between_two_changes_is_found(tokens: Tokens) -> None:
     tokens.do(enable)
     tokens.issue()
     assert len(tokens.findings()) == 1
+
+
+@pytest.mark.sqlite_suffices
+def test_a_token_with_a_deleted_role_of_another_delegation_is_found(tokens: Tokens) -> None:
+    def issue(role: Any) -> None:
+        delegation = Named(id=f"5f0c0000-0000-4000-8000-{role.id[-12:]}", name="Spare")
+        tokens.issue(delegations=(delegation,), roles=(Named(id=role.id, name=role.name),))
+
+    spare = tokens.sealed.estate.role("Spare", "payments:send")
+    issue(spare)
+    tokens.do(lambda tx, act, _: delegations.delete_role(tx, act, "spare"))
+    issue(tokens.sealed.estate.role("Spare", "payments:send"))  # another role with the slug of the deleted one
+    assert tokens.findings() == ()
+    issue(spare)
+    assert f"with an action of the role {spare.id}" in "".join(tokens.findings())
+
+
+@pytest.mark.sqlite_suffices
+def test_a_token_under_a_delegation_of_a_deleted_agent_is_found(tokens: Tokens) -> None:
+    """Raw SQL gives the delegation, which had ended before, to another agent for a moment."""
+    estate = tokens.sealed.estate
+    ended = estate.delegate(client="helper", slug="short", ends_at=estate.act.now + timedelta(minutes=1)).delegation
+    estate.act = replace(estate.act, now=estate.act.now + timedelta(minutes=2))
+    tokens.do(of_delegation(delegations.delete_client, "helper"))
+    tokens.issue()
+    assert tokens.findings() == ()
+    tokens.issue(delegations=(Named(id=ended.id, name="Support"),))
+    assert "under the delegation" in "".join(tokens.findings())
 
 
 STAYS: dict[str, Change] = {

@@ -156,7 +156,8 @@ def _name(tx: Tx, number: int) -> None:
     called = {"name": client.name, "sort_name": client.name.lower()}
     client_row = {"id": client.id, "slug": f"agent-{number}", **called, **described, **unlisted}
     tx.connection.execute(insert(metadata.tables["clients"]).values(client_row))
-    role_row = {"id": f"role-{number}", "slug": f"role-{number}", "name": "N", "description": "", "created_at": at}
+    role_id = f"role-{number}" if number else "r-1"  # as in the tokens of the first delegation alone
+    role_row = {"id": role_id, "slug": f"role-{number}", "name": "N", "description": "", "created_at": at}
     tx.connection.execute(insert(metadata.tables["roles"]).values(role_row))
     given = {"id": delegation.id, "slug": f"delegation-{number}", "client_id": client.id, "role_id": role_row["id"]}
     terms = {"target_type": "MCP server", "actions": [], "max_duration": 60, "audiences": [], "excluded_proofs": []}

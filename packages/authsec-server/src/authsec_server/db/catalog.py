@@ -16,7 +16,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cache, lru_cache
 from importlib import resources
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import Connection
 
@@ -41,6 +41,16 @@ _STATISTICS = {
 _QUOTED = r"""'(?:[^']|'')*+(?:'|\Z)|"(?:[^"]|"")*+(?:"|\Z)|`(?:[^`]|``)*+(?:`|\Z)|\[[^\]]*+(?:\]|\Z)"""
 # SQLite's own white space; Python's \s has characters that are part of a name there.
 _TOKEN = re.compile(rf"{_QUOTED}|[ \t\n\f\r]+")
+_FOREIGN_KEY = re.compile(r"FOREIGN KEY \((\w+)\) REFERENCES SCHEMA\.(\w+)\((\w+)\)")
+
+
+class ForeignKey(NamedTuple):
+    """A foreign key of one column. A row of `table` refers to the row of `parent` with this value."""
+
+    table: str
+    column: str
+    parent: str
+    parent_column: str
 
 
 def schema_findings(connection: Connection) -> list[str]:
@@ -170,6 +180,14 @@ def tables_of_authsec() -> list[str]:
     """Return the names of the tables that the migrations make on PostgreSQL, without the monthly partitions."""
     names = reference_listing("postgresql")[OBJECTS]
     return [name.removeprefix("table ") for name in names if name.startswith("table ")]
+
+
+@cache
+def foreign_keys() -> Sequence[ForeignKey]:
+    """Return the foreign keys that the migrations make, the same on both databases. Each has one column."""
+    objects = reference_listing("postgresql")[OBJECTS]
+    found = ((name.rpartition(" of ")[2], _FOREIGN_KEY.match(definition)) for name, definition in objects.items())
+    return [ForeignKey(table, its[1], its[2], its[3]) for table, its in found if its]
 
 
 def conditions_of_indexes() -> frozenset[str]:

@@ -50,7 +50,6 @@ def sqlite_damage(connection: Connection) -> tuple[list[str], bool]:
             findings += _own_check(connection, [str(_MOST)] if is_exact else map(_quoted, tables))
             if not findings:
                 findings += (each for table in tables for each in index_findings(connection, table, genuine))
-                findings += (each for table in tables for each in _orphans(connection, table))
             doubtful = [name for each in genuine if (name := _table(each)) and (findings or name not in tables)]
             sharing = list(_sharing(connection, doubtful, findings))
             findings += sharing
@@ -155,17 +154,6 @@ def _own_check(connection: Connection, arguments: Iterable[str]) -> Iterator[str
         for row in connection.exec_driver_sql(f"PRAGMA main.integrity_check({argument})").scalars():
             if row != "ok":
                 yield f"The database file is damaged: {' '.join(str(row).split())}."
-
-
-def _orphans(connection: Connection, table: str) -> Iterator[str]:
-    """Yield a sentence for each table whose rows this table refers to, if such a row is missing.
-
-    SQLite compares foreign keys only for connections that ask for it. The attack: raw SQL takes a delegation away
-    while somebody deletes its role, and inserts the delegation again.
-    """
-    with connection.exec_driver_sql(f"PRAGMA main.foreign_key_check({_quoted(table)})") as rows:
-        missing = {str(row[2]) for row in rows}
-    yield from (f"Rows of {table} refer to rows of {parent} that are missing." for parent in sorted(missing))
 
 
 def _quoted(name: str) -> str:

@@ -19,6 +19,9 @@ version. The attack: a server ahead disables an agent in the last minute of a mo
 checkpoint that covers the last dropped event has a version above that of the disabling, because more changes followed.
 Then raw SQL enables the agent for a moment. Nothing undoes the other ends, and AuthSec never uses an id again.
 
+Roles are subjects, too. The attack: raw SQL inserts a deleted role again for a moment, with a new delegation of it. The
+delegation is in no event, so only the role shows that the token is wrong.
+
 A change that ends tokens and not the subject, such as an edit of a role, permits later tokens. This check ignores it.
 """
 
@@ -37,6 +40,7 @@ _CLIENT: Final = "client"
 _DELEGATION: Final = "delegation"
 _PROOF: Final = "proof"
 _TRUSTED_ISSUER: Final = "trusted_issuer"
+_ROLE: Final = "role"
 _KEY: Final = "key"
 _ADMIN_KEY: Final = PrincipalKind.ADMIN_KEY.value
 _ADMINISTRATOR: Final = PrincipalKind.ADMINISTRATOR.value
@@ -46,22 +50,27 @@ _COLUMNS: Final = {  # of a token's event in the scratch database, with its subj
     _TRUSTED_ISSUER: "trusted_issuer_id",
     _KEY: "kid",
 }
+_LISTS: Final = {  # the table and the column of the scratch database with a token's subjects of this kind
+    _DELEGATION: ("named", "delegation"),
+    _ROLE: ("token_role", "role"),
+}
 _ISSUED: Final = {
     _CLIENT: "to the client",
     _DELEGATION: "under the delegation",
+    _ROLE: "with an action of the role",
     _PROOF: "on the proof",
     _TRUSTED_ISSUER: "on a proof of the trusted issuer",
     _KEY: "with the signing key",
 }
 _PRINCIPALS: Final = {_ADMIN_KEY: "admin key", _ADMINISTRATOR: "administrator"}
-_CHANGES: Final = {  # what the event did, and to which kind of subject
+_CHANGES: Final = {  # what the event did, and to which kinds of subjects
     EventKind.CLIENT_DISABLED: ("disabled", _CLIENT),
     EventKind.CLIENT_ENABLED: ("enabled", _CLIENT),
-    EventKind.CLIENT_DELETED: ("deleted", _CLIENT),
+    EventKind.CLIENT_DELETED: ("deleted", _CLIENT, _DELEGATION),
     EventKind.DELEGATION_DISABLED: ("disabled", _DELEGATION),
     EventKind.DELEGATION_ENABLED: ("enabled", _DELEGATION),
     EventKind.DELEGATION_REVOKED: ("revoked", _DELEGATION),
-    EventKind.ROLE_DELETED: ("deleted", _DELEGATION),  # with its role
+    EventKind.ROLE_DELETED: ("deleted", _ROLE, _DELEGATION),
     EventKind.PROOF_REMOVED: ("removed", _PROOF),
     EventKind.ISSUER_DISABLED: ("disabled", _TRUSTED_ISSUER),
     EventKind.ISSUER_ENABLED: ("enabled", _TRUSTED_ISSUER),
@@ -78,14 +87,15 @@ def subject_changes(number: int, event: Mapping[str, Any]) -> Iterator[SubjectCh
     version = event["authority_version"]
     if version is None or event["kind"] not in _CHANGES:
         return
-    done, kind = _CHANGES[event["kind"]]
-    for id_ in _ids(kind, event):
-        yield SubjectChange(kind, id_, number, done, version)
+    done, *kinds = _CHANGES[event["kind"]]
+    for kind in kinds:
+        for id_ in _ids(kind, event):
+            yield SubjectChange(kind, id_, number, done, version)
 
 
 def _ids(kind: str, event: Mapping[str, Any]) -> Iterator[str]:
-    if kind == _DELEGATION:
-        ids = [each["id"] for each in event["delegations"]]
+    if kind in _LISTS:
+        ids = [each["id"] for each in event[f"{kind}s"]]
     else:
         ids = [event[{_CLIENT: "client_id", _KEY: "kid"}.get(kind, "subject_id")]]
     yield from (id_ for id_ in ids if isinstance(id_, str) and id_.isascii())  # SQLite refuses some other texts
@@ -97,7 +107,7 @@ def findings(scratch: Scratch, dropped_until: int, last_dropped: int) -> Iterato
     Events up to the authority version `dropped_until` and up to the number `last_dropped` may have been dropped. Both
     are 0 if all changes of subjects are known: no event was dropped, or exports contain all dropped events.
     """
-    tokens = scratch.tokens_of_ended(_COLUMNS, _DELEGATION, dropped_until, last_dropped)
+    tokens = scratch.tokens_of_ended(_COLUMNS, _LISTS, dropped_until, last_dropped)
     yield from _first(
         (
             f"Event {token} issued a token {_ISSUED[change.kind]} {change.id}, which event {change.number} had "

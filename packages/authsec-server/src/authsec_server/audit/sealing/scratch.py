@@ -28,6 +28,9 @@ _TABLES = (
     " of_server INTEGER, copies INTEGER NOT NULL DEFAULT 1)",
     f"CREATE TABLE value (number INTEGER PRIMARY KEY, {', '.join(LISTED)}, proof_id, trusted_issuer_id)",
     "CREATE TABLE subject_change (kind TEXT, id TEXT, number INTEGER, done TEXT, version INTEGER)",
+    "CREATE TABLE token_role (number INTEGER, role TEXT)",
+    "CREATE TABLE party (delegation TEXT, client TEXT, role TEXT, number INTEGER,"
+    " PRIMARY KEY (delegation, client, role)) WITHOUT ROWID",
     "CREATE TABLE named (number INTEGER, delegation BLOB)",
     "CREATE TABLE listed (number INTEGER, delegation BLOB)",
     "CREATE TABLE record (number INTEGER PRIMARY KEY, kind TEXT, signed TEXT)",
@@ -90,6 +93,15 @@ class SubjectChange(NamedTuple):
     version: int
 
 
+class Parties(NamedTuple):
+    """The agent and the role of a delegation in the event `number`. `number` is None for the table of delegations."""
+
+    delegation: str
+    client: str
+    role: str
+    number: int | None
+
+
 class Scratch:
     """The copied rows of an audit log, which can be read in another order."""
 
@@ -131,16 +143,29 @@ class Scratch:
         )
 
     def keep_values(self, number: int, row: Mapping[str, Any]) -> None:
-        """Store the values of the columns `LISTED` from the row of a valid event. Of a token, store its proof, too."""
+        """Store the values of the columns `LISTED` from the row of a valid event.
+
+        Of a token, store its proof and its roles, too.
+        """
         proof: tuple[str | None, str | None] = (None, None)
         if row["kind"] == EventKind.TOKEN_ISSUED:
             issuer = row["detail"].get("trusted_issuer")
             proof = _ascii(row["detail"].get("proof_id")), _ascii(issuer and issuer["id"])
+            roles = ((number, id_) for each in row["roles"] if (id_ := _ascii(each["id"])))
+            self._write("INSERT INTO token_role VALUES (?, ?)", roles)
         self._database.execute(_KEEP_VALUES, (number, *_listed(row), *proof))
 
     def keep_subject_changes(self, changes: Iterable[SubjectChange]) -> None:
         """Store changes of subjects of tokens, and of principals."""
         self._write("INSERT INTO subject_change VALUES (?, ?, ?, ?, ?)", changes)
+
+    def keep_parties(self, parties: Iterable[Parties]) -> None:
+        """Store agents and roles of delegations. Of equal ones, the table's are kept, or those of the first event."""
+        self._write(
+            "INSERT INTO party VALUES (?, ?, ?, ?) ON CONFLICT (delegation, client, role) DO UPDATE"
+            " SET number = min(number, excluded.number)",
+            parties,
+        )
 
     def keep_named(self, pairs: Iterable[tuple[int, bytes]]) -> None:
         """Store pairs of an event number and a delegation that the event names."""
@@ -167,22 +192,25 @@ class Scratch:
         self._write("INSERT INTO checkpoint VALUES (?, ?, ?)", checkpoints)
 
     def tokens_of_ended(
-        self, columns: Mapping[str, str], of_delegations: str, dropped_until: int, last_dropped: int
+        self, columns: Mapping[str, str], lists: Mapping[str, tuple[str, str]], dropped_until: int, last_dropped: int
     ) -> Iterator[tuple[int, SubjectChange]]:
         """Yield the number of each token for a subject that had ended, with the last change of the subject before.
 
-        `columns` has the column of `value` with the subject of each kind. `of_delegations` is the kind of delegations,
-        which are in the table `named`. A subject that was disabled at a version below `dropped_until`, by an event with
-        a number up to `last_dropped`, is left out.
+        `columns` has the column of `value` with the subject of each kind. `lists` has a table and a column for each
+        kind of which a token can have several subjects. A subject that was disabled at a version below `dropped_until`,
+        by an event with a number up to `last_dropped`, is left out.
         """
         last = ", ".join(_LAST_CHANGE.format(kind=f"'{kind}'", id=f"v.{column}") for kind, column in columns.items())
-        last_of_delegation = _LAST_CHANGE.format(kind=f"'{of_delegations}'", id="CAST(n.delegation AS TEXT)")
         is_token = f"v.kind = '{EventKind.TOKEN_ISSUED}'"
+        of_lists = (
+            f"{_CHANGED} {table} n CROSS JOIN value v ON v.number = n.number CROSS JOIN subject_change c ON c.rowid ="
+            f" {_LAST_CHANGE.format(kind=repr(kind), id=f'CAST(n.{column} AS TEXT)')} WHERE {is_token} AND {_IS_END}"
+            for kind, (table, column) in lists.items()
+        )
         yield from self._of_ended(
             {"dropped_until": dropped_until, "last_dropped": last_dropped},
             f"{_CHANGED} value v CROSS JOIN subject_change c ON c.rowid IN ({last}) WHERE {is_token} AND {_IS_END}",
-            f"{_CHANGED} named n CROSS JOIN value v ON v.number = n.number CROSS JOIN subject_change c"
-            f" ON c.rowid = {last_of_delegation} WHERE {is_token} AND {_IS_END}",
+            *of_lists,
         )
 
     def acts_of_ended(
@@ -208,6 +236,10 @@ class Scratch:
         for statement in statements:
             for number, *change in self._database.execute(statement, dropped):
                 yield number, SubjectChange(*change)
+
+    def parties(self) -> Iterator[Parties]:
+        """Yield the agents and roles of each delegation: first those in the table, then those in events, by number."""
+        yield from map(Parties._make, self._database.execute("SELECT * FROM party ORDER BY delegation, number"))
 
     def create_index(self, name: str, columns: str) -> None:
         """Create an index, which makes later calls of `query` fast."""

@@ -28,7 +28,7 @@ from authsec_server.audit.counting import hour_of
 from authsec_server.audit.event_shape import is_event, is_number
 from authsec_server.audit.model import EventKind
 from authsec_server.audit.scratch_database import enough_room
-from authsec_server.audit.sealing import ended_subjects, store
+from authsec_server.audit.sealing import ended_subjects, orphans, parties, store
 from authsec_server.audit.sealing.checkpoints import CLOCK_TOLERANCE, Checkpoint, Keys, record_in, shown_time
 from authsec_server.audit.sealing.count_check import CountCheck, outcome_of
 from authsec_server.audit.sealing.database_check import DatabaseCheck
@@ -185,6 +185,7 @@ class _Read:
     uncounted: Uncounted
     latest: str  # the latest time that a server's event can have by now
     findings: list[str] = field(default_factory=list)
+    orphans: Sequence[str] = ()
 
     def all(self, scan: Scan) -> None:
         """Read every table, and pass the rows on to the single checks."""
@@ -197,6 +198,8 @@ class _Read:
         self.table_check.keep(scan)
         self.last_use_check.keep(scan)
         self.head_key_check.keep(scan)
+        self.scratch.keep_parties(parties.parties_in_table(scan))
+        self.orphans = orphans.findings(scan)
         self.revocation_check.keep(scan)
 
     def _find(self, finding: str) -> None:
@@ -232,6 +235,7 @@ class _Read:
             self.revocation_check.add(event.number, row, self.scratch.is_sealed)
             self.table_check.add(event.number, row, self.scratch.is_sealed)
             self.scratch.keep_subject_changes(ended_subjects.subject_changes(event.number, row))
+            self.scratch.keep_parties(parties.parties_in_event(event.number, row))
             self.last_use_check.add(event.number, row)
         if valid:
             self.head_key_check.add(event.number, row)
@@ -252,6 +256,7 @@ class _Read:
             self.revocation_check.add_dropped(event)
             self.revocation_check.add_restores(valid_restores([(place, restore_of(event))], sealing_keys))
             self.scratch.keep_subject_changes(ended_subjects.subject_changes(event["id"], event))
+            self.scratch.keep_parties(parties.parties_in_event(event["id"], event))
             self.last_use_check.add(event["id"], event)
             self.head_key_check.add(event["id"], event)
             self._count(event["id"], event)
@@ -331,6 +336,8 @@ def _compared(
         *read.table_check.findings(*last_dropped, records),
         *read.last_use_check.findings(unknown_before),
         *read.head_key_check.findings(unknown_before),
+        *parties.findings(read.scratch),
+        *read.orphans,
     )
     read.revocation_check.add_drops(*last_dropped)
     of_revocations = read.revocation_check.findings(unknown_before, now, walk.deletable)
