@@ -1,26 +1,36 @@
 """Raw SQL gives a delegation another role, a deleted role or another agent, and restores the row after the next token.
 
-The token has actions that nobody delegated to the agent. Its event names the delegation and the role, and both exist or
-existed. The digests of the tables match at the next check.
+Or raw SQL inserts a delegation, and deletes it after the next token. The token has actions that nobody delegated to the
+agent. The digests of the tables match at the next check.
 """
 
 from __future__ import annotations
 
 import secrets
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
+from authsec_server.audit.model import Named
 from authsec_server.audit.sealing.sealer import Sealer
 from authsec_server.audit.sealing.verifying import verify_log
+from authsec_server.audit.service import prepare_months
+from authsec_server.db import Database
 from authsec_server.delegations import service as delegations
 from authsec_server.delegations.model import Proposal, Terms
 from authsec_server.principal import LOCAL_OPERATOR, Act
 from authsec_server.roles import service as roles
 from sqlalchemy import text
 
+sys.path.insert(0, str(Path(__file__).parent))
+from test_rows_changed_around_a_drop import JTI, Year, midnight, noon
+
+OTHER = "5f0c0000-0000-4000-8000-000000000002"
+ASKED: dict[str, Any] = {"target_type": "AutoGen AI agent", "max_duration": 60, "actions": ("customers:read",)}
 ENDPOINT = "/authsec/uflow/sdk/delegation-token"
 
 
@@ -116,11 +126,52 @@ def test_a_token_with_an_action_of_a_deleted_role_is_found(place: Place) -> None
     assert f"with an action of the role {place.role_id}, which event" in place.findings()
 
 
+def test_a_token_under_a_delegation_that_nobody_created_is_found(place: Place) -> None:
+    id_ = "5f0c0000-0000-4000-8000-000000000001"
+    place.execute(
+        "CREATE TABLE kept AS SELECT * FROM delegations",
+        f"UPDATE kept SET id = '{id_}', slug = 'other', actions = '[\"customers:delete\"]'",
+        "INSERT INTO delegations SELECT * FROM kept",
+    )
+    assert place.status(place.client_id) == 200
+    place.execute(f"DELETE FROM delegations WHERE id = '{id_}'", "DROP TABLE kept")
+    assert f"names the delegation {id_}, but no event says that somebody created" in place.findings()
+
+
+@pytest.mark.sqlite_suffices
+def test_a_drop_may_have_removed_all_other_events_of_a_delegation(database: Database) -> None:
+    """The server that issued the token was ahead, so the drop keeps its event."""
+    year, terms = Year(database), Terms(max_token_lifetime=86_400, default_audience="authsec-api")
+    proposal = Proposal(role="support", client="helper", **ASKED)
+    resolved = database.change(lambda tx: delegations.create(tx, year.act, proposal, terms))
+    year.settle()
+    year.database.append(lambda tx: prepare_months(tx, midnight(9)))
+    year.at = midnight(9) + timedelta(seconds=6)
+    year.issue(
+        delegations=(Named(id=resolved.delegation.id, name="Support"),),
+        roles=(Named(id=resolved.role.id, name="Support"),),
+    )
+    year.at = midnight(9) - timedelta(seconds=20)
+    year.do(lambda tx, act: delegations.revoke(tx, act, resolved.delegation.id, terms))
+    year.do(lambda tx, act: delegations.delete_role(tx, act, "support"))
+    year.seal(midnight(9) - timedelta(seconds=18))
+    year.at = noon(9)
+    year.settle()
+    assert year.report().findings == ()
+    year.drop(9)
+    assert year.report().findings == ()
+    year.files.clear()
+    assert year.report().findings == ()
+    year.issue(jti=f"{JTI[:-1]}2", delegations=(Named(id=OTHER, name="S"),), roles=(Named(id=OTHER, name="S"),))
+    year.settle()
+    (found,) = year.report().findings
+    assert f"names the delegation {OTHER}, but no event says" in found
+
+
 @pytest.mark.sqlite_suffices
 def test_the_tokens_of_several_delegations_are_no_finding(place: Place) -> None:
     def delegate(tx: Any) -> None:
-        asked = {"target_type": "AutoGen AI agent", "max_duration": 60, "actions": ("customers:read",)}
-        proposal = Proposal(role="spare", client=place.client_id, **asked)
+        proposal = Proposal(role="spare", client=place.client_id, **ASKED)
         terms = Terms(max_token_lifetime=86_400, default_audience="authsec-api")
         delegations.create(tx, place.act, proposal, terms)
 

@@ -99,8 +99,8 @@ class Year:
         self.seal(self.at + timedelta(minutes=10))
         roll_up(self.database, self.at)
 
-    def issue(self, slug: str = "helper", jti: str = JTI) -> None:
-        """Record a token of this agent."""
+    def issue(self, slug: str = "helper", jti: str = JTI, **other: Any) -> None:
+        """Record a token of this agent. `other` are further fields of the event."""
         client = self.database.read(lambda tx: service.get(tx, self.act, slug))
         token = Event(
             at=self.at,
@@ -112,6 +112,7 @@ class Year:
             kid="k",
             token_sha256="0" * 64,
             expires_at=self.at + timedelta(hours=5),
+            **other,
         )
         self.database.record(lambda tx: record(tx, replace(token, authority_version=tx.version)))
 

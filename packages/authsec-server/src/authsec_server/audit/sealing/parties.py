@@ -1,22 +1,23 @@
-"""Check that each delegation has one agent and one role in all events and in its table.
+"""Check that somebody created each delegation of a token, and that all records name its agent and its role alike.
 
 Nobody can change the agent or the role of a delegation. The attack: raw SQL gives a delegation another agent, or a role
-with more actions, for a moment. Meanwhile, a server issues a token. Afterwards, no row differs.
+with more actions, for a moment. Meanwhile, a server issues a token. Afterwards, no row differs. Another attack: raw SQL
+inserts a new delegation for a moment.
 
-The check compares only records that exist, so the events that a drop removes cause no finding.
+A delegation of a token has a row, or an event of its creation, its deletion or another change. A drop may have removed
+all these events. Then it removed the event of the deletion, too, whose number is higher than that of each token.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from itertools import islice
 from typing import Any, Final
 
 from authsec_server.audit.model import EventKind
 from authsec_server.audit.sealing.scan import Scan
 from authsec_server.audit.sealing.scratch import Parties, Scratch
 
-MOST: Final = 5  # findings that are listed; further ones are only counted
+MOST: Final = 5  # findings of each kind that are listed; further ones are only counted
 _COLUMNS: Final = ("id", "client_id", "role_id")
 _KINDS: Final = frozenset(
     {
@@ -28,14 +29,26 @@ _KINDS: Final = frozenset(
         EventKind.DELEGATION_REVOKED,
     }
 )
+_DIFFERING: Final = (
+    "SELECT * FROM (SELECT lowest, delegation, client, role, first_value(lowest) OVER of_it AS first,"
+    " first_value(client) OVER of_it AS its_client, first_value(role) OVER of_it AS its_role FROM party"
+    " WINDOW of_it AS (PARTITION BY delegation ORDER BY lowest)) WHERE (client, role) <> (its_client, its_role)"
+)
+_UNKNOWN: Final = (
+    "SELECT p.delegation, max(p.highest) FROM party p GROUP BY p.delegation"
+    " HAVING NOT max(p.is_proof) AND max(p.highest) > ? AND NOT EXISTS"
+    " (SELECT 1 FROM subject_change c WHERE c.kind = 'delegation' AND c.id = p.delegation)"
+)
 
 
 def parties_in_event(number: int, event: Mapping[str, Any]) -> Iterator[Parties]:
     """Yield the agent and the role of each delegation in this valid event."""
-    delegations, roles = event["delegations"], event["roles"]
-    if event["kind"] in _KINDS and len(delegations) == len(roles):  # the n-th delegation has the n-th role
+    kind, delegations, roles = event["kind"], event["delegations"], event["roles"]
+    is_of_change_or_token = event["authority_version"] is not None and kind in _KINDS  # early servers wrote no version
+    if is_of_change_or_token and len(delegations) == len(roles):  # the n-th delegation has the n-th role
         for delegation, role in zip(delegations, roles, strict=True):
-            yield from _plain(delegation["id"], event["client_id"], role["id"], number)
+            is_proof = kind != EventKind.TOKEN_ISSUED
+            yield from _plain(delegation["id"], event["client_id"], role["id"], number, is_proof)
 
 
 def parties_in_table(scan: Scan) -> Iterator[Parties]:
@@ -45,32 +58,41 @@ def parties_in_table(scan: Scan) -> Iterator[Parties]:
     """
     if set(scan.columns("delegations")).issuperset(_COLUMNS):
         for delegation, client, role in scan.rows("delegations", *_COLUMNS):
-            yield from _plain(delegation, client, role, None)
+            yield from _plain(delegation, client, role, 0, True)
 
 
-def _plain(delegation: Any, client: Any, role: Any, number: int | None) -> Iterator[Parties]:
+def _plain(delegation: Any, client: Any, role: Any, number: int, is_proof: bool) -> Iterator[Parties]:
     """Yield the values if a server may have made each id. SQLite refuses some other texts."""
     if all(isinstance(each, str) and each.isascii() and each.isprintable() for each in (delegation, client, role)):
-        yield Parties(delegation, client, role, number)
+        yield Parties(delegation, client, role, number, is_proof)
 
 
-def findings(scratch: Scratch) -> Iterator[str]:
-    """Report each event that names another agent or role of a delegation than an earlier record, in a sentence."""
-    found = _differences(scratch)
-    yield from islice(found, MOST)
-    if more := sum(1 for _ in found):
-        yield f"{more:,} more events name another agent or role of a delegation."
+def findings(scratch: Scratch, last_dropped: int) -> Iterator[str]:
+    """Report delegations with several agents or roles, and delegations that nobody created, in a sentence each.
 
-
-def _differences(scratch: Scratch) -> Iterator[str]:
-    first: Parties | None = None
-    for each in scratch.parties():
-        if first is None or first.delegation != each.delegation:
-            first = each
-            continue
-        where = "its row" if first.number is None else f"event {first.number}"
+    Events up to the number `last_dropped` may have been dropped. It is 0 if all events are known.
+    """
+    for number, delegation, client, role, first, its_client, its_role in _first(scratch, _DIFFERING):
+        where = f"event {first}" if first else "its row"
         yield (
-            f"Event {each.number} names the agent {each.client} and the role {each.role} for the delegation"
-            f" {each.delegation}, but {where} has the agent {first.client} and the role {first.role}: somebody changed"
-            " the database in between."
+            f"Event {number} names the agent {client} and the role {role} for the delegation {delegation}, but {where}"
+            f" has the agent {its_client} and the role {its_role}: somebody changed the database in between."
         )
+    if more := _more(scratch, _DIFFERING):
+        yield f"{more:,} more events name another agent or role of a delegation."
+    for delegation, number in _first(scratch, _UNKNOWN, last_dropped):
+        yield (
+            f"Event {number} names the delegation {delegation}, but no event says that somebody created or deleted the"
+            " delegation, and it has no row: somebody changed the database in between."
+        )
+    if more := _more(scratch, _UNKNOWN, last_dropped):
+        yield f"{more:,} more delegations of tokens were created by nobody."
+
+
+def _first(scratch: Scratch, statement: str, *parameters: int) -> list[Any]:
+    return scratch.query(f"{statement} ORDER BY 1, 2 LIMIT {MOST}", parameters)
+
+
+def _more(scratch: Scratch, statement: str, *parameters: int) -> int:
+    number: int = scratch.query(f"SELECT count(*) FROM ({statement})", parameters)[0][0]  # noqa: S608 - of constants
+    return max(0, number - MOST)

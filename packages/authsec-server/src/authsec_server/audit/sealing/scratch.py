@@ -29,7 +29,7 @@ _TABLES = (
     f"CREATE TABLE value (number INTEGER PRIMARY KEY, {', '.join(LISTED)}, proof_id, trusted_issuer_id)",
     "CREATE TABLE subject_change (kind TEXT, id TEXT, number INTEGER, done TEXT, version INTEGER)",
     "CREATE TABLE token_role (number INTEGER, role TEXT)",
-    "CREATE TABLE party (delegation TEXT, client TEXT, role TEXT, number INTEGER,"
+    "CREATE TABLE party (delegation TEXT, client TEXT, role TEXT, lowest INTEGER, highest INTEGER, is_proof INTEGER,"
     " PRIMARY KEY (delegation, client, role)) WITHOUT ROWID",
     "CREATE TABLE named (number INTEGER, delegation BLOB)",
     "CREATE TABLE listed (number INTEGER, delegation BLOB)",
@@ -94,12 +94,16 @@ class SubjectChange(NamedTuple):
 
 
 class Parties(NamedTuple):
-    """The agent and the role of a delegation in the event `number`. `number` is None for the table of delegations."""
+    """The agent and the role of a delegation in the event `number`. `number` is 0 for the table of delegations.
+
+    If `is_proof` is true, the record shows that somebody created the delegation. A token does not show this.
+    """
 
     delegation: str
     client: str
     role: str
-    number: int | None
+    number: int
+    is_proof: bool
 
 
 class Scratch:
@@ -160,10 +164,10 @@ class Scratch:
         self._write("INSERT INTO subject_change VALUES (?, ?, ?, ?, ?)", changes)
 
     def keep_parties(self, parties: Iterable[Parties]) -> None:
-        """Store agents and roles of delegations. Of equal ones, the table's are kept, or those of the first event."""
+        """Store agents and roles of delegations. Equal ones are one row, with the lowest and the highest number."""
         self._write(
-            "INSERT INTO party VALUES (?, ?, ?, ?) ON CONFLICT (delegation, client, role) DO UPDATE"
-            " SET number = min(number, excluded.number)",
+            "INSERT INTO party VALUES (?1, ?2, ?3, ?4, ?4, ?5) ON CONFLICT (delegation, client, role) DO UPDATE SET"
+            " lowest = min(lowest, ?4), highest = max(highest, ?4), is_proof = max(is_proof, ?5)",
             parties,
         )
 
@@ -236,10 +240,6 @@ class Scratch:
         for statement in statements:
             for number, *change in self._database.execute(statement, dropped):
                 yield number, SubjectChange(*change)
-
-    def parties(self) -> Iterator[Parties]:
-        """Yield the agents and roles of each delegation: first those in the table, then those in events, by number."""
-        yield from map(Parties._make, self._database.execute("SELECT * FROM party ORDER BY delegation, number"))
 
     def create_index(self, name: str, columns: str) -> None:
         """Create an index, which makes later calls of `query` fast."""

@@ -336,7 +336,7 @@ def _compared(
         *read.table_check.findings(*last_dropped, records),
         *read.last_use_check.findings(unknown_before),
         *read.head_key_check.findings(unknown_before),
-        *parties.findings(read.scratch),
+        *parties.findings(read.scratch, last_dropped[1] if unknown_before else 0),
         *read.orphans,
     )
     read.revocation_check.add_drops(*last_dropped)
