@@ -33,11 +33,11 @@ def findings(scan: Scan) -> list[str]:
     """
     with closing(scratch_database(*_SCRATCH)) as scratch:
         for name, column in sorted({(each.parent, each.parent_column) for each in foreign_keys()}):
-            rows = ((name, id_) for id_ in _values(scan, name, column))
-            scratch.executemany("INSERT OR IGNORE INTO kept VALUES (?, ?)", rows)
+            kept = ((name, id_) for id_ in _values(scan, name, column))
+            scratch.executemany("INSERT OR IGNORE INTO kept VALUES (?, ?)", kept)
         for number, key in enumerate(foreign_keys()):
-            rows = ((number, id_) for id_ in _values(scan, key.table, key.column))
-            scratch.executemany("INSERT OR IGNORE INTO referred VALUES (?, ?)", rows)
+            referred = ((number, id_) for id_ in _values(scan, key.table, key.column))
+            scratch.executemany("INSERT OR IGNORE INTO referred VALUES (?, ?)", referred)
         return [each for number, key in enumerate(foreign_keys()) for each in _missing(scratch, number, key)]
 
 
