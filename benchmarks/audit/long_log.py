@@ -253,7 +253,7 @@ def _rows(number: int, start: datetime, end: datetime) -> Iterator[dict[str, Any
             "client_id": client,
             "client_name": f"Agent {each % CLIENTS}",
             "delegations": [{"id": str(UUID(int=1000 + each % CLIENTS)), "name": f"agent-{each % CLIENTS}-support"}],
-            "roles": [{"id": str(UUID(int=2000)), "name": "Support"}],
+            "roles": [],  # with roles, `verify` looks for the row of the delegation or its creation
             "decision": "granted",
             "reason": "",
             "address": "192.0.2.7",
