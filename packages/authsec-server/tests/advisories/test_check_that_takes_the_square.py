@@ -61,7 +61,7 @@ def _revocations(kind: str, event_kind: str) -> Callable[[Tx, int], int]:
             counted = _counting(scratch)
             for each in range(number):
                 event = EVENT | {"kind": event_kind, "at": AT if kind == "client" else AT.replace("12:", "11:")}
-                check.add(each, event, lambda _: True)
+                check.add(each, event, lambda _: True, "")
             check.keep(Rows(tx, number, kind))
             assert list(check.findings(CUT, None, None))
             assert not list(check.doubts(CUT, AT))
@@ -78,8 +78,8 @@ def _names(tx: Tx, number: int) -> int:
         for each in range(number):
             person = EVENT | {"kind": "administrator.invited", "subject_id": f"administrators-{each}"}
             key = EVENT | {"kind": "admin_key.created", "subject_id": f"admin_keys-{each}"}
-            check.add(2 * each, person, lambda _: True)
-            check.add(2 * each + 1, key, lambda _: True)
+            check.add(2 * each, person, lambda _: True, "")
+            check.add(2 * each + 1, key, lambda _: True, "")
         check.keep(Rows(tx, number, ""))
         assert list(check.findings(0, 0))
         return sum(counted)

@@ -20,6 +20,7 @@ from authsec_server.audit.sealing.checkpoints import sign_checkpoint
 from authsec_server.audit.sealing.sealer import LogBroken, Sealer
 from authsec_server.audit.sealing.store import checkpoints
 from authsec_server.audit.sealing.succession import sign_replacement
+from authsec_server.audit.sealing.verifying import verify_log
 from authsec_server.audit.store import sealed_events
 from authsec_server.db import Database, Tx
 from authsec_server.failures import Conflict, StartupRefused, Unavailable
@@ -194,3 +195,22 @@ def test_the_admin_api_cannot_move_the_key_back_into_the_database(authority: Aut
     act = Act(principal=LOCAL_OPERATOR, now=NOW, request_id="", address="", token_bytes=secrets.token_bytes)
     with pytest.raises(Conflict, match="so its successor must be in a file"):
         authority.database.change(lambda tx: authority.keys.replace(tx, act, issuer=ISSUER))
+
+
+@pytest.mark.parametrize("change", ["DELETE FROM sealing_key_lists", "UPDATE sealing_key_lists SET signed = 'x'"])
+def test_a_running_server_seals_without_its_list_and_does_not_start_again(authority: Authority, change: str) -> None:
+    """`docs/audit-verify.md` says so. A check reads the keys of `--key`, so no event is hidden."""
+    sealer = authority.sealer()
+    sealer.seal()
+    authority.database.append(lambda tx: tx.connection.exec_driver_sql(change))
+    event = Event(at=NOW, kind=EventKind.ROLE_CREATED, request_id="req_4")
+    authority.database.append(partial(audit.record, event=event))
+    authority.now += timedelta(minutes=1)
+    sealer.seal()
+    keys = {authority.own.public.thumbprint(): authority.own.public}
+    report = authority.database.read(lambda tx: verify_log(tx, keys, now=authority.now))
+    assert (report.findings, report.not_yet) == ((), 0)
+    with pytest.raises(Unavailable):
+        authority.keys.published()
+    with pytest.raises(StartupRefused):
+        authority.server().check()

@@ -15,6 +15,7 @@ import pytest
 from authsec.jose import PrivateKey
 from authsec_server.attestation import service as attestation
 from authsec_server.attestation.model import SingleUse
+from authsec_server.audit.sealing.verifying import verify_log
 
 ENDPOINT = "/authsec/uflow/sdk/delegation-token"
 
@@ -86,3 +87,18 @@ def test_of_two_with_one_jti_in_one_transaction_the_longer_life_counts(its: Any,
     assert database.record(lambda tx: attestation.use_once(tx, both)) == [True, False]
     database.append(lambda tx: attestation.forget_used(tx, now + timedelta(seconds=60)))
     assert database.record(lambda tx: attestation.use_once(tx, both)) == [False, False]
+
+
+@pytest.mark.sqlite_suffices
+def test_one_whose_row_raw_sql_deletes_is_served_again_and_only_the_events_show_that(its: Any) -> None:
+    """`docs/audit-verify.md` says so: no event has these rows."""
+    agent, database = its.delegated_agent(), its.authority.database
+    headers = {"Authorization": f"Bearer {agent.assertion()}"}
+    door = its.door()
+    for _ in range(2):
+        assert door.get(ENDPOINT, params={"client_id": agent.client_id}, headers=headers).status_code == 200
+        database.append(lambda tx: tx.connection.exec_driver_sql("DELETE FROM used_assertions"))
+    while its.authority.dropper.sealer.seal():
+        pass
+    assert database.read(lambda tx: verify_log(tx, its.authority.sealing_keyring.by_kid())).findings == ()
+    assert sum(recorded.event.kind == "token.issued" for recorded in its.events()) == 2

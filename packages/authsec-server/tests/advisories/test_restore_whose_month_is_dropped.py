@@ -35,14 +35,14 @@ def new_key(_algorithm: Algorithm) -> NewKey:
     return NewKey(kid=secrets.token_urlsafe(32), public_jwk={"kty": "RSA"}, sealed=b"sealed")
 
 
-def restored(year: Year) -> None:
+def restored(year: Year, *disabled: str) -> None:
     """Record a restore, as `authsec admin restored` does. The database has lost nothing."""
     signed = year.database.read(lambda tx: store.last_signed(tx.connection))
     lost = find_loss([signed or ""], year.keys(), "https://a")
     settings: Any = SimpleNamespace(settings=SimpleNamespace(issuer="https://a"))
 
     def work(tx: Tx) -> None:
-        tx, its = _restore(tx, year.act, lost, new_key, {Algorithm.RS256}, (), ())  # type: ignore[arg-type] # a stand-in for the loss
+        tx, its = _restore(tx, year.act, lost, new_key, {Algorithm.RS256}, (), disabled)  # type: ignore[arg-type] # a stand-in for the loss
         Restoration._record(settings, tx, year.act, its, year.sealing_keyring.signing_key())
 
     year.database.change(work)
@@ -63,3 +63,51 @@ def test_a_restore_whose_month_was_dropped_is_no_finding(database: Database) -> 
     assert year.report().findings == ()  # with the export
     report = year.database.check(lambda tx: verify(tx, year.keys(), [outside], now=year.at))
     assert report.findings == ()  # without it, as the next drop checks
+
+
+def dropped_after_disabling(database: Database) -> Year:
+    """The restore disabled an agent, and the event that says so was dropped."""
+    year = Year(database)
+    year.do(lambda tx, act: keys.ensure(tx, act, new_key))
+    year.at = midnight(9) - timedelta(days=3)
+    restored(year, "helper")
+    year.settle()
+    assert year.report().findings == ()
+    year.at = midnight(9) + timedelta(days=1)
+    year.settle()
+    year.drop(9)
+    assert year.report().findings == ()  # with the export
+    year.files.clear()
+    return year
+
+
+def test_an_agent_that_the_restore_disabled_is_no_finding(database: Database) -> None:
+    year = dropped_after_disabling(database)
+    assert year.report().findings == ()  # without the export, as the next drop checks
+    year.edit(9)
+    year.edit(10)
+    year.drop(10)
+
+
+ROW = (
+    "INSERT INTO revocations (sequence, subject_kind, subject_id, version, at)"
+    " SELECT (SELECT max(sequence) + 1 FROM revocations)"
+)
+
+
+@pytest.mark.sqlite_suffices
+def test_another_revocation_of_the_restore_is_found(database: Database) -> None:
+    """The signed record has the agents that the restore disabled."""
+    year = dropped_after_disabling(database)
+    year.run(
+        f"{ROW}, subject_kind, 'c0000000-0000-4000-8000-000000000001', version, at FROM revocations"
+        " WHERE subject_kind = 'client'"
+    )
+    assert "but no event says so." in "".join(year.report().findings)
+
+
+@pytest.mark.sqlite_suffices
+def test_a_copy_of_the_agents_revocation_is_found(database: Database) -> None:
+    year = dropped_after_disabling(database)
+    year.run(f"{ROW}, subject_kind, subject_id, version, at FROM revocations WHERE subject_kind = 'client'")
+    assert "the events explain only 1 of them." in "".join(year.report().findings)

@@ -45,6 +45,7 @@ from authsec_server.keys.key_ring import FreshKeys
 from authsec_server.keys.model import Algorithm
 from authsec_server.principal import LOCAL_OPERATOR, Act
 from authsec_server.revocations import service as revocations
+from authsec_server.revocations.model import SubjectKind
 from authsec_server.settings import Settings
 from authsec_server.web.dry_run import Foreseen
 from authsec_server.web.instants import rfc3339
@@ -210,6 +211,7 @@ class Restoration:
 
     def _record(self, tx: Tx, act: Act, restored: Restored, key: PrivateKey) -> None:
         newest = restored.lost.newest
+        ended = revocations.of_this_change(tx)
         restore = Restore(
             at=act.now,
             authority_version=restored.authority_version,
@@ -217,6 +219,7 @@ class Restoration:
             checkpoints_until=max(act.now, restored.lost.until or act.now),
             unknown_keys=tuple(sorted(restored.lost.unknown_keys)),
             revoked_keys=tuple(restored.revoked_unknown),
+            disabled_clients=tuple(each.subject_id for each in ended if each.subject_kind is SubjectKind.CLIENT),
             version_before=restored.version_before,
         )
         detail = {

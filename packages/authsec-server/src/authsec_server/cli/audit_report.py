@@ -175,7 +175,10 @@ def _of_other_exports(report: Report, digests: Set[str]) -> list[Drop]:
     The attack: somebody who stole the sealing key changes the tables, and drops one event that an honest export
     contains. The forged record of this drop has the digests of the changed tables, so the change would go unnoticed.
     """
-    return [each for each in report.dropped if each.given and each.record.export_sha256 not in digests]
+    complete = (
+        each for each in report.dropped if each.given == each.missing
+    )  # of others, the report asks for the export
+    return [each for each in complete if each.record.export_sha256 not in digests]
 
 
 def _dropped(drop: Drop, digests: Set[str]) -> str:
@@ -184,10 +187,11 @@ def _dropped(drop: Drop, digests: Set[str]) -> str:
     `digests` has the SHA-256 of each given file.
     """
     its = drop.record
-    held = " The given files contain all of these events, and the events match their seals." if drop.given else ""
-    if digests and not held:
-        held = " The given files contain none of these events."
-    elif held and its.export_sha256 not in digests:  # another export has the same events, or the record is forged
+    held = " The given files contain all of these events, and the events match their seals."
+    if drop.given < drop.missing:
+        some = f"only {drop.given:,}" if drop.given else "none"
+        held = f" The given files contain {some} of these events." if digests else ""
+    elif its.export_sha256 not in digests:  # another export has the same events, or the record is forged
         held += " No given file has that SHA-256."
     return (
         f"Of these events, {drop.missing:,} between event {its.numbers[0]} and event {its.numbers[1]} were "

@@ -32,6 +32,7 @@ Raw SQL can change an event. But it cannot change the signed checkpoints that co
 | `exporting`, `lines`, `given` | a sealed export: contents and check; form of a line; an export with dropped events |
 | `retention` | drop old months: what must be true before, and what is deleted |
 | `dropped`, `drops` | the signed record of a drop; the rules that each drop must satisfy |
+| `whole_changes` | which events a drop leaves, so that it removes all events of a change or none |
 | `covering`, `uncounted` | which drop record lists a place; events that were recorded after the drop of their month |
 | `succession` | which sealing key may sign which checkpoint, after a key was replaced |
 | `restores` | the signed record of a restore; which missing checkpoints the checks accept |

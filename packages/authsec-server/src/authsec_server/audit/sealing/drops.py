@@ -20,6 +20,7 @@ class Drop:
     """A drop record, and the facts about it that the pass over the log has found so far.
 
     - `missing` is the number of its events that are missing. The given exports contain `given` of the missing events.
+      The export of an earlier drop may contain only some of them: then the others cannot be checked.
     - `sealed` is true if the record itself is sealed. `place` is its place in the sealed log.
     - `covered_at` is the time of the first checkpoint that covers all dropped events.
     - `sealed_at` is the time of the first checkpoint that covers the record.
@@ -57,8 +58,6 @@ class Drop:
             )
         if self.missing and (limit := self._is_dated_after(now)):
             yield f"{what} were dropped, but the record is dated {shown_time(record.at)}, after {limit}."
-        if self.given not in {0, self.missing}:
-            yield f"{what} were dropped, but the given files contain only {self.given:,} of them."
 
     def _is_dated_after(self, now: datetime | None) -> str:
         """Describe the time that the record's date wrongly exceeds; empty if the date is valid.

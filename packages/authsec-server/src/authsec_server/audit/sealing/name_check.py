@@ -33,7 +33,7 @@ from authsec_server.naming import folded
 MOST: Final = 10  # findings of one table that are listed; further ones are only counted
 _LONGEST: Final = 80  # characters of a name in a finding
 _SCRATCH: Final = (
-    "CREATE TABLE said (thing TEXT, id BLOB, sealed INTEGER, number INTEGER, version INTEGER, at TEXT, name BLOB,"
+    "CREATE TABLE said (thing TEXT, id BLOB, sealed INTEGER, number INTEGER, version INTEGER, since TEXT, name BLOB,"
     " owner BLOB, gone INTEGER, PRIMARY KEY (thing, id, sealed))",
     "CREATE VIEW newest AS SELECT * FROM said s WHERE NOT EXISTS"
     " (SELECT 1 FROM said o WHERE o.thing = s.thing AND o.id = s.id AND o.number > s.number)",
@@ -106,14 +106,17 @@ class NameCheck(ScratchCheck):
         super().__init__(scratch)
         self._kept = list[_Named]()  # the tables that `keep` read
 
-    def add(self, number: int, event: Mapping[str, Any], is_sealed: Callable[[int], bool]) -> None:
-        """Add the names in the row of a valid event. If several events name a thing, the highest event number wins."""
+    def add(self, number: int, event: Mapping[str, Any], is_sealed: Callable[[int], bool], waits_since: str) -> None:
+        """Add the names in the row of a valid event. If several events name a thing, the highest event number wins.
+
+        `waits_since` is the time from which the event should have a seal: its time; empty for an event of the future.
+        """
         for named, id_, name, owner, gone in _said(event):
             version = event["authority_version"] or 0  # events of early servers have none
-            its = (named.key, _octets(id_), is_sealed(number), number, version, event["at"])
+            its = (named.key, _octets(id_), is_sealed(number), number, version, waits_since)
             self._scratch.execute(
                 "INSERT INTO said VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (thing, id, sealed) DO UPDATE SET"
-                " number = excluded.number, version = excluded.version, at = excluded.at, name = excluded.name,"
+                " number = excluded.number, version = excluded.version, since = excluded.since, name = excluded.name,"
                 " owner = excluded.owner, gone = excluded.gone WHERE excluded.number > said.number",
                 (*its, _octets(name), _octets(owner), gone),
             )
@@ -174,7 +177,7 @@ class NameCheck(ScratchCheck):
         The attack: while no server runs, raw SQL renames a thing and inserts an event with the new name.
         """
         for number, id_, gone, keys in self._scratch.execute(
-            "SELECT number, id, gone, group_concat(thing) FROM newest n WHERE NOT sealed AND at < ? AND NOT EXISTS"
+            "SELECT number, id, gone, group_concat(thing) FROM newest n WHERE NOT sealed AND since < ? AND NOT EXISTS"
             " (SELECT 1 FROM said o WHERE o.thing = n.thing AND o.id = n.id AND o.sealed AND o.gone = n.gone"
             " AND o.name = n.name AND o.owner = n.owner) GROUP BY number, id, gone ORDER BY number, id",
             (sealed_before,),

@@ -42,6 +42,7 @@ class Restore:
     Checkpoints signed until `checkpoints_until` are recorded as lost, and all checkpoints of `unknown_keys`.
     `unknown_keys` are sealing keys that the backup did not have.
     `revoked_keys` signed tokens after the backup, and no event of this database names them.
+    `disabled_clients` are the ids of the agents that the restore disabled. A drop removes the events that say so.
     """
 
     at: datetime
@@ -50,6 +51,7 @@ class Restore:
     checkpoints_until: datetime
     unknown_keys: tuple[str, ...] = ()
     revoked_keys: tuple[str, ...] = ()
+    disabled_clients: tuple[str, ...] = ()
     version_before: int | None = None
 
 
@@ -64,6 +66,7 @@ def sign_restore(restore: Restore, *, issuer: str, key: PrivateKey) -> str:
         "checkpoints_until": int(restore.checkpoints_until.timestamp()),
         "unknown_keys": list(restore.unknown_keys),
         "revoked_keys": list(restore.revoked_keys),
+        "disabled_clients": list(restore.disabled_clients),
         "version_before": restore.version_before,
     }
     return sign_compact({"typ": TYPE, "kid": key.public.thumbprint()}, claims, key)
@@ -84,6 +87,7 @@ def read_restore(signed: str, keys: Keys) -> tuple[str, Restore]:
             checkpoints_until=_instant(claims.get("checkpoints_until")),
             unknown_keys=tuple(str(each) for each in claims.get("unknown_keys") or ()),
             revoked_keys=tuple(str(each) for each in claims.get("revoked_keys") or ()),
+            disabled_clients=tuple(str(each) for each in claims.get("disabled_clients") or ()),
             version_before=None if before is None else counting_number(before),
         )
     except (ValueError, TypeError, OverflowError, OSError):

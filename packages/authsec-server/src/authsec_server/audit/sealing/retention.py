@@ -27,7 +27,8 @@ from authsec_server.audit.sealing.exporting import verify_export
 from authsec_server.audit.sealing.given import KeptExport
 from authsec_server.audit.sealing.log_check import Report
 from authsec_server.audit.sealing.sealer import LogBroken, Sealer
-from authsec_server.audit.sealing.store import allow_long_statements, size_before
+from authsec_server.audit.sealing.store import allow_long_statements
+from authsec_server.audit.sealing.whole_changes import size_before
 from authsec_server.audit.store import events, sealed_events
 from authsec_server.db import Database, Tx
 from authsec_server.failures import Conflict, Invalid
@@ -59,7 +60,8 @@ class EventsToDrop:
 def events_to_drop(tx: Tx, *, before: datetime, export: KeptExport) -> EventsToDrop:
     """Return the events to drop: events with a time before `before` that were also sealed before `before`.
 
-    An event was sealed before that time if a checkpoint signed before that time covers the event.
+    An event was sealed before that time if a checkpoint signed before that time covers the event. A change of which
+    only some events were sealed before that time is left out.
     Events of the kinds in `NEVER_DROPPED` are never dropped.
     Call this on the snapshot that `verify` has checked.
     The attack: raw SQL changes the kind of a recorded restore after the check, so that the drop record lists the event.

@@ -38,18 +38,18 @@ from authsec_server.settings import MAX_TOKEN_LIFETIME_CAP
 MOST: Final = 10  # findings that are listed; further ones are only counted
 KEPT_FOR: Final = timedelta(seconds=MAX_TOKEN_LIFETIME_CAP)  # servers keep rows for a day more: clocks differ
 _SCRATCH: Final = (
-    "CREATE TABLE said (number INTEGER, kind TEXT, id TEXT, version INTEGER, at TEXT, sealed INTEGER)",
+    "CREATE TABLE said (number INTEGER, kind TEXT, id TEXT, version INTEGER, at TEXT, sealed INTEGER, since TEXT)",
     "CREATE TABLE signed (kid TEXT PRIMARY KEY, highest INTEGER)",  # the highest number of a token of the key
     "CREATE TABLE changed (version INTEGER PRIMARY KEY)",  # authority versions of changes with remaining events
     "CREATE TABLE revoked_key (kid TEXT PRIMARY KEY)",  # as the table of signing keys says
     # For each key, the first revocation that an event records, and whether the key was revoked already.
     "CREATE TABLE ended_key (kid TEXT, sealed INTEGER, version INTEGER, at TEXT, again INTEGER,"
-    " PRIMARY KEY (kid, sealed))",
+    " since TEXT, PRIMARY KEY (kid, sealed))",
     "CREATE TABLE kept (sequence INTEGER, kind TEXT, id TEXT, version INTEGER, at TEXT)",
     "CREATE TABLE odd (sequence TEXT)",  # rows that no server writes
     SCRATCH,
     # All compared columns: otherwise the time of a check grows with the square of the number of inserted rows.
-    "CREATE INDEX said_all ON said (version, kind, at, id, sealed)",
+    "CREATE INDEX said_all ON said (version, kind, at, id, sealed, since)",
     "CREATE INDEX kept_all ON kept (version, kind, at, id)",
     "CREATE INDEX kept_of ON kept (kind, id)",
 )
@@ -71,12 +71,12 @@ _ADDED: Final = (
     "SELECT k.sequence, k.kind, k.id, k.version, k.at,"  # noqa: S608 - constants
     f" EXISTS (SELECT 1 FROM said s WHERE {_SAME}) FROM kept k"
     f" WHERE NOT EXISTS (SELECT 1 FROM said s WHERE {_SAME} AND s.sealed)"
-    f" AND NOT EXISTS (SELECT 1 FROM said s WHERE {_SAME} AND NOT s.sealed AND s.at >= ?) ORDER BY k.sequence"
+    f" AND NOT EXISTS (SELECT 1 FROM said s WHERE {_SAME} AND s.sealed = 0 AND s.since >= ?) ORDER BY k.sequence"
 )
 _COPIED: Final = (  # each row needs its own event; `_ADDED` reports rows without any event
     "SELECT sequence, kind, id, copies, said, believed FROM (SELECT min(k.sequence) AS sequence, k.kind, k.id,"  # noqa: S608 - constants
     f" count(*) AS copies, (SELECT count(*) FROM said s WHERE {_SAME}) AS said,"
-    f" (SELECT count(*) FROM said s WHERE {_SAME} AND (s.sealed OR s.at >= ?)) AS believed"
+    f" (SELECT count(*) FROM said s WHERE {_SAME} AND (s.sealed OR s.since >= ?)) AS believed"
     " FROM kept k GROUP BY k.version, k.kind, k.at, k.id HAVING copies > 1)"
     " WHERE believed BETWEEN 1 AND copies - 1 ORDER BY sequence"
 )
@@ -102,15 +102,18 @@ class RevocationCheck(ScratchCheck):
         self._last_dropped = (0, 0)  # the highest authority version and number that a dropped event can have
         self._restored: set[int] = set()  # the authority versions of recorded restores
 
-    def add(self, number: int, event: Mapping[str, Any], is_sealed: Callable[[int], bool]) -> None:
-        """Add the revocations that a valid event records. The event must still be in the database."""
+    def add(self, number: int, event: Mapping[str, Any], is_sealed: Callable[[int], bool], waits_since: str) -> None:
+        """Add the revocations that a valid event records. The event must still be in the database.
+
+        For `waits_since`, see `NameCheck.add`.
+        """
         version = event["authority_version"]
         is_token = event["kind"] == EventKind.TOKEN_ISSUED
         if is_token:
             self._add_signed(event["kid"], number)
         if version is None:
             return
-        ends_something = self._add_said(number, event, sealed=is_sealed(number))
+        ends_something = self._add_said(number, event, sealed=is_sealed(number), since=waits_since)
         if ends_something or (DIGESTS in event["detail"] and event["kind"] != EventKind.EVENTS_DROPPED):
             self._scratch.execute("INSERT OR IGNORE INTO changed VALUES (?)", (version,))
             self._order.add(number, version, is_token=False)
@@ -138,14 +141,14 @@ class RevocationCheck(ScratchCheck):
     def add_dropped(self, event: Mapping[str, Any]) -> None:
         """Add the revocations that a dropped event records. The event comes from an export and matches its seal."""
         if event["authority_version"] is not None:
-            self._add_said(event["id"], event, sealed=True)
+            self._add_said(event["id"], event, sealed=True, since=event["at"])
 
-    def _add_said(self, number: int, event: Mapping[str, Any], *, sealed: bool) -> bool:
+    def _add_said(self, number: int, event: Mapping[str, Any], *, sealed: bool, since: str) -> bool:
         said = list(_said(event))
         version, at = event["authority_version"], event["at"]
         again = event["detail"].get(ALREADY) is True
         for kind, id_ in said:
-            self._keep_said(number, kind, id_, version, at, sealed=sealed, again=again)
+            self._keep_said(number, kind, id_, version, at, sealed=sealed, since=since, again=again)
         return bool(said)
 
     def keep(self, scan: Scan) -> None:
@@ -175,20 +178,40 @@ class RevocationCheck(ScratchCheck):
         """
         for restore in restores:
             self._restored.add(restore.authority_version)
-            for kid in restore.revoked_keys:
-                self._keep_said(None, _KEY, kid, restore.authority_version, _iso(restore.at), sealed=True)
+            at = _iso(restore.at)
+            ended = [(_KEY, kid) for kid in restore.revoked_keys]
+            ended += [
+                ("client", client) for client in restore.disabled_clients if not self._is_said(client, restore, at)
+            ]
+            for kind, id_ in ended:
+                self._keep_said(None, kind, id_, restore.authority_version, at, sealed=True, since=at)
+
+    def _is_said(self, client: str, restore: Restore, at: str) -> bool:
+        """Whether an event says that the restore disabled the client. A second source would explain a copied row."""
+        its = (restore.authority_version, at, _plain(client))
+        said = "SELECT 1 FROM said WHERE version = ? AND kind = 'client' AND at = ? AND id = ?"
+        return self._scratch.execute(said, its).fetchone() is not None
 
     def _keep_said(
-        self, number: int | None, kind: str, id_: Any, version: int, at: str, *, sealed: bool, again: bool = False
+        self,
+        number: int | None,
+        kind: str,
+        id_: Any,
+        version: int,
+        at: str,
+        *,
+        sealed: bool,
+        since: str,
+        again: bool = False,
     ) -> None:
-        row = (number, kind, _plain(id_), version, at, sealed)
-        self._scratch.execute("INSERT INTO said VALUES (?, ?, ?, ?, ?, ?)", row)
+        row = (number, kind, _plain(id_), version, at, sealed, since)
+        self._scratch.execute("INSERT INTO said VALUES (?, ?, ?, ?, ?, ?, ?)", row)
         if kind == _KEY:
             self._scratch.execute(
-                "INSERT INTO ended_key VALUES (?, ?, ?, ?, ?) ON CONFLICT (kid, sealed) DO UPDATE SET"
-                " version = excluded.version, at = excluded.at, again = excluded.again"
+                "INSERT INTO ended_key VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (kid, sealed) DO UPDATE SET"
+                " version = excluded.version, at = excluded.at, again = excluded.again, since = excluded.since"
                 " WHERE excluded.version < version",
-                (_plain(id_), sealed, version, at, again),
+                (_plain(id_), sealed, version, at, again, since),
             )
 
     def add_drops(self, dropped_until: int, last_dropped: int) -> None:
@@ -306,7 +329,7 @@ class RevocationCheck(ScratchCheck):
         A server repeats the row of a revoked key after all tokens of the key have expired.
         """
         latest = _iso(max(datetime.fromisoformat(at), _EARLIEST) - KEPT_FOR)
-        first = "SELECT 1 FROM ended_key WHERE kid = ? AND version < ? AND at <= ? AND (sealed OR at >= ?)"
+        first = "SELECT 1 FROM ended_key WHERE kid = ? AND version < ? AND at <= ? AND (sealed OR since >= ?)"
         return self._scratch.execute(first, (kid, version, latest, sealed_before)).fetchone() is not None
 
     def _may_be_revoked(self, kid: str) -> bool:

@@ -46,9 +46,8 @@ from authsec_server.db.versions import MAX_VERSION
 
 MOST: Final = 5  # findings of one table that are listed; further ones are only counted
 _SCRATCH: Final = (
-    "CREATE TABLE told (name TEXT, version INTEGER, number INTEGER, before TEXT, after TEXT, at TEXT, sealed INTEGER,"
-    " forged INTEGER,"
-    " PRIMARY KEY (name, version, number)) WITHOUT ROWID",
+    "CREATE TABLE told (name TEXT, version INTEGER, number INTEGER, before TEXT, after TEXT, since TEXT,"
+    " sealed INTEGER, forged INTEGER, PRIMARY KEY (name, version, number)) WITHOUT ROWID",
     "CREATE TABLE drops (number INTEGER PRIMARY KEY, record TEXT, version INTEGER, digests TEXT)",
     "CREATE TABLE signed (record TEXT PRIMARY KEY, last INTEGER)",  # of a drop, and its highest event number
     "CREATE TABLE left_out (name TEXT, version INTEGER, number INTEGER)",  # digests that events of drops lack
@@ -71,8 +70,8 @@ class TableCheck(ScratchCheck):
         self._too_long: Set[str] = frozenset()
         self._versions: Sequence[Any] = ()  # the authority's versions; there must be one
 
-    def add(self, number: int, event: Mapping[str, Any], is_sealed: Callable[[int], bool]) -> None:
-        """Add the table digests and the authority version of a valid event."""
+    def add(self, number: int, event: Mapping[str, Any], is_sealed: Callable[[int], bool], waits_since: str) -> None:
+        """Add the table digests and the authority version of a valid event. For `waits_since`, see `NameCheck.add`."""
         version = event["authority_version"]
         if version is None:
             return
@@ -88,7 +87,7 @@ class TableCheck(ScratchCheck):
             if name not in DIGESTED:
                 continue  # raw SQL wrote this text
             forged = event["kind"] == EventKind.EVENTS_DROPPED and before != after
-            row = (name, version, number, before, after, event["at"], is_sealed(number), forged)
+            row = (name, version, number, before, after, waits_since, is_sealed(number), forged)
             self._scratch.execute("INSERT OR IGNORE INTO told VALUES (?, ?, ?, ?, ?, ?, ?, ?)", row)
 
     def keep(self, scan: Scan) -> None:
@@ -137,7 +136,7 @@ class TableCheck(ScratchCheck):
         The attack: while no server runs, raw SQL changes a row and inserts an event that reports the change.
         """
         for number, names in self._scratch.execute(
-            "SELECT number, group_concat(name, ', ') FROM told WHERE NOT sealed AND at < ? GROUP BY number",
+            "SELECT number, group_concat(name, ', ') FROM told WHERE NOT sealed AND since < ? GROUP BY number",
             (sealed_before,),
         ):
             yield f"Only event {number}, which has no seal, says that {names} were changed."

@@ -29,7 +29,7 @@ from authsec_server.audit.event_shape import is_event, is_number
 from authsec_server.audit.model import EventKind
 from authsec_server.audit.scratch_database import enough_room
 from authsec_server.audit.sealing import ended_subjects, orphans, parties, store
-from authsec_server.audit.sealing.checkpoints import CLOCK_TOLERANCE, Checkpoint, Keys, record_in, shown_time
+from authsec_server.audit.sealing.checkpoints import Checkpoint, Keys, record_in, shown_time
 from authsec_server.audit.sealing.count_check import CountCheck, outcome_of
 from authsec_server.audit.sealing.database_check import DatabaseCheck
 from authsec_server.audit.sealing.dropped import NEVER_DROPPED, drops_in, valid_drops
@@ -48,7 +48,7 @@ from authsec_server.audit.sealing.scratch import Scratch
 from authsec_server.audit.sealing.succession import Succession, succession
 from authsec_server.audit.sealing.table_check import TableCheck
 from authsec_server.audit.sealing.uncounted import Uncounted
-from authsec_server.audit.sealing.waiting import NEVER, Waiting, is_of_server
+from authsec_server.audit.sealing.waiting import NEVER, ActsAhead, Waiting, is_of_server
 from authsec_server.db import Tx
 from authsec_server.db.sqlite_reading import is_late, limited_steps
 from authsec_server.db.text_check import cut_short
@@ -150,7 +150,7 @@ def verify_log(
             last_use_check=last_use_check,
             head_key_check=head_key_check,
             uncounted=Uncounted(drops_in(tx.connection, keys_of(tx, keys))),
-            latest=NEVER if now is None else (now + CLOCK_TOLERANCE).isoformat(timespec="microseconds"),
+            ahead=ActsAhead(now=now),
         )
         with scan.sequential():
             read.all(scan)
@@ -183,7 +183,7 @@ class _Read:
     last_use_check: LastUseCheck
     head_key_check: HeadKeyCheck
     uncounted: Uncounted
-    latest: str  # the latest time that a server's event can have by now
+    ahead: ActsAhead
     findings: list[str] = field(default_factory=list)
     orphans: Sequence[str] = ()
 
@@ -229,15 +229,16 @@ class _Read:
     def _look_at(self, event: ScannedEvent, row: Mapping[str, Any], valid: bool) -> None:
         if row["kind"] in _RECORDS and (signed := record_in(row, row["kind"])) and signed.isascii():
             self.scratch.keep_record(event.number, row["kind"], signed)
-        # Servers seal only past events, so a checkpoint never covers an event with a future time.
-        if valid and (row["at"] <= self.latest or self.scratch.is_sealed(event.number)):
-            self.name_check.add(event.number, row, self.scratch.is_sealed)
-            self.revocation_check.add(event.number, row, self.scratch.is_sealed)
-            self.table_check.add(event.number, row, self.scratch.is_sealed)
+        if valid:
+            waits_since = row["at"]
+            if waits_since > self.ahead.latest and not self.scratch.is_sealed(event.number):
+                self.ahead.add(event.number, row)
+                waits_since = ""
+            for check in (self.name_check, self.revocation_check, self.table_check):
+                check.add(event.number, row, self.scratch.is_sealed, waits_since)
             self.scratch.keep_subject_changes(ended_subjects.subject_changes(event.number, row))
             self.scratch.keep_parties(parties.parties_in_event(event.number, row))
             self.last_use_check.add(event.number, row)
-        if valid:
             self.head_key_check.add(event.number, row)
             self._count(event.number, row)
 
@@ -380,7 +381,8 @@ def _waiting(read: _Read, unsealed: Waiting, checkpoint_at: datetime | None) -> 
 
 
 def _unproved(read: _Read, log_check: LogCheck, sealed_before: str) -> Iterator[str]:
-    """Report facts that are only in events without a seal, if the events are older than `sealed_before` (ISO 8601)."""
+    """Report facts that only events without a seal report, if these are older than `sealed_before` or of the future."""
+    yield from read.ahead.doubts()
     yield from read.name_check.doubts(sealed_before)
     yield from read.table_check.doubts(sealed_before)
     yield from read.revocation_check.doubts(log_check.drops.unknown_before(), sealed_before)

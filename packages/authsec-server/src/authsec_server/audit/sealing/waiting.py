@@ -11,18 +11,20 @@ The log cannot show which of the two happened.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from authsec_server.audit.sealing.checkpoints import CLOCK_TOLERANCE
+from authsec_server.audit.model import COUNTED, EventKind
+from authsec_server.audit.sealing.checkpoints import CLOCK_TOLERANCE, shown_time
 from authsec_server.audit.sealing.service import OVERDUE_AFTER
 from authsec_server.principal import PrincipalKind
 
 NEVER: Final = "~"  # sorts after every ISO 8601 time
 _STARTING: Final = timedelta(minutes=1)  # after this time, a started server has sealed nearly all waiting events
 _OVER_HTTP: Final = {PrincipalKind.ADMINISTRATOR, PrincipalKind.ADMIN_KEY}
+_OF_REQUESTS: Final = {EventKind.TOKEN_ISSUED, *COUNTED}
 
 
 @dataclass(slots=True, kw_only=True)
@@ -86,6 +88,46 @@ class Waiting:
             return NEVER
         latest = max(filter(None, (checkpoint_at, self.now)), default=None)
         return "" if latest is None else _iso(latest - CLOCK_TOLERANCE)
+
+
+@dataclass(slots=True, kw_only=True)
+class ActsAhead:
+    """The acts without a seal that are dated after the latest time that an event can have at `now`.
+
+    There are two possible causes:
+
+    - The clock of a server is ahead, so the server seals nothing on PostgreSQL. Or the clock of this machine is behind.
+    - Raw SQL inserted the act, to explain a changed row.
+
+    The log cannot show which of the two happened. So the checks believe the act, and the report is incomplete.
+    Events of tokens and counted refusals are left out: they explain no row, and the refusals wait for minutes.
+    """
+
+    now: datetime | None
+    latest: str = field(init=False)  # ISO 8601
+    _numbers: int = 0
+    _first: tuple[int, str] | None = None
+
+    def __post_init__(self) -> None:
+        self.latest = NEVER if self.now is None else _iso(self.now + CLOCK_TOLERANCE)
+
+    def add(self, number: int, event: Mapping[str, Any]) -> None:
+        """Add an event without a seal that is dated after `latest`."""
+        if event["kind"] not in _OF_REQUESTS:
+            self._numbers += 1
+            self._first = min(self._first or (number, event["at"]), (number, event["at"]))
+
+    def doubts(self) -> Iterator[str]:
+        """Report the acts in a sentence."""
+        if self._first is None:
+            return
+        number, at = self._first[0], shown_time(datetime.fromisoformat(self._first[1]))
+        have = "has" if self._numbers == 1 else f"and {self._numbers - 1:,} later events have"
+        yield (
+            f"Event {number} {have} no seal, and event {number} is dated {at}, after this check. "
+            "A server's clock is ahead, or this machine's clock is behind, or somebody inserted the event. "
+            "Correct the clock, and verify again."
+        )
 
 
 def is_of_server(event: Mapping[str, Any]) -> bool:
