@@ -330,12 +330,12 @@ def _assembled(services: Services, *, serves: bool, pages: bool) -> Authority:
 
 
 def _direct(services: Services, limit: ConcurrencyLimit) -> DirectTokens:
-    settings, comparison = services.settings, services.comparison
+    settings, runtime, comparison = services.settings, services.runtime, services.comparison
     hosts = _hosts(settings)
     return DirectTokens(
         services.tokens,
         admits=lambda host: not comparison.problem and is_one_of(hosts, host),
-        new_context=lambda scope: new_context(scope, services.runtime.token_bytes, settings.trusted_proxies),
+        new_context=lambda scope: new_context(scope, runtime.now(), runtime.token_bytes, settings.trusted_proxies),
         limit=limit,
     )
 
@@ -345,6 +345,7 @@ def _middleware(services: Services, limit: ConcurrencyLimit) -> list[Middleware]
     return [
         Middleware(
             Contextualise,
+            now=services.runtime.now,
             token_bytes=services.runtime.token_bytes,
             trusted_proxies=settings.trusted_proxies,
             quiet=(*PROBES, STATIC),

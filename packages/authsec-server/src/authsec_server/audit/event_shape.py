@@ -160,7 +160,7 @@ def has_columns(row: Mapping[str, Any]) -> bool:
     return (
         type(row["occurrences"]) is int
         and 0 < row["occurrences"] <= MAX_OCCURRENCES
-        and _is_version(row["authority_version"])
+        and is_version(row["authority_version"])
         and _are_texts(row)
         and _are_named(row)
         and row["kind"] in _KINDS
@@ -222,7 +222,7 @@ def _is_counted(row: Mapping[str, Any]) -> bool:
     )
 
 
-def _is_version(value: Any) -> bool:
+def is_version(value: Any) -> bool:
     """Whether the value is None or a valid authority version.
 
     The value must have an upper limit, because a restore raises the authority version above that of every event.

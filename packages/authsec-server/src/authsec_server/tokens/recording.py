@@ -18,6 +18,7 @@ from authsec_server.failures import Unavailable
 from authsec_server.keys import service as keys
 from authsec_server.keys.model import Algorithm
 from authsec_server.keys.signer import Signer
+from authsec_server.ordered_ids import ordered_octets
 from authsec_server.roles import service as roles
 from authsec_server.tokens.decision import (
     Denied,
@@ -190,7 +191,7 @@ class Recorder:
             kid = keys.of_algorithm(kids, template.algorithm)
         except Unavailable as failure:
             return failure
-        jti, issued_at = self.token_bytes(16).hex(), int(now.timestamp())
+        jti, issued_at = ordered_octets(16, now, self.token_bytes).hex(), int(now.timestamp())
         version = asked.kept.facts.version  # of the decision, so that each later revocation covers the token
         unsigned = template.signing_input(kid, issued_at, jti, version)
         event = TokenEvent(

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Collection
+from datetime import datetime
 from functools import lru_cache
 from http import HTTPStatus
 from typing import Final
@@ -45,11 +46,13 @@ class Contextualise:
         self,
         app: ASGIApp,
         *,
+        now: Callable[[], datetime],
         token_bytes: Callable[[int], bytes],
         trusted_proxies: tuple[str, ...],
         quiet: tuple[str, ...] = (),
     ) -> None:
         self._app = app
+        self._now = now
         self._token_bytes = token_bytes
         self._trusted_proxies = trusted_proxies
         self._quiet = quiet
@@ -59,7 +62,7 @@ class Contextualise:
             await self._app(scope, receive, send)
             return
         if not has_context(scope):
-            put_context(scope, new_context(scope, self._token_bytes, self._trusted_proxies))
+            put_context(scope, new_context(scope, self._now(), self._token_bytes, self._trusted_proxies))
         answer = _Answer(send, context_of(scope).request_id)
         try:
             await self._app(scope, receive, answer.send)

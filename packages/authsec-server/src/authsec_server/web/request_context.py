@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import ipaddress
 import time
-from base64 import b32encode
+from base64 import b32hexencode
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from datetime import datetime
 from functools import lru_cache
 
 from starlette.datastructures import Headers
 from starlette.types import Scope
+
+from authsec_server.ordered_ids import ordered_octets
 
 _KEY = "authsec.context"
 
@@ -27,9 +30,11 @@ class RequestContext:
     began: float = field(default_factory=time.perf_counter)
 
 
-def new_context(scope: Scope, token_bytes: Callable[[int], bytes], trusted_proxies: tuple[str, ...]) -> RequestContext:
+def new_context(
+    scope: Scope, now: datetime, token_bytes: Callable[[int], bytes], trusted_proxies: tuple[str, ...]
+) -> RequestContext:
     """Return the context of a request that has just arrived."""
-    request_id = "req_" + b32encode(token_bytes(15)).decode().lower()
+    request_id = "req_" + b32hexencode(ordered_octets(15, now, token_bytes)).decode().lower()
     return RequestContext(request_id=request_id, address=address_of(scope, trusted_proxies))
 
 

@@ -12,11 +12,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache, lru_cache
 from json.encoder import encode_basestring_ascii as quoted
+from operator import itemgetter
 from typing import Any, Final
 
 from sqlalchemy import Connection
 
-from authsec_server.audit.event_shape import has_columns, is_event, is_number
+from authsec_server.audit.event_shape import TEXTS, has_columns, is_event, is_number, is_version
 from authsec_server.audit.merkle_tree import COVERED, event_hash, text_hash
 from authsec_server.audit.sealing import store
 from authsec_server.audit.sealing.pauses import with_pauses
@@ -25,11 +26,17 @@ from authsec_server.db.schema import read_canonical_json, read_instant
 
 LONGEST_USUAL: Final = 2**14  # stored bytes of a row
 WIDEST: Final = 8  # numbers that a query may search for each event
-CHECKED: Final = 512  # cached JSON columns: all tokens of an agent have the same
+CHECKED: Final = 512  # cached forms of events
 _NAMES: Final = tuple(sorted(COVERED))
-_NUMBER, _AT, _EXPIRES_AT = map(_NAMES.index, ("id", "at", "expires_at"))
-_JSON: Final = tuple(map(_NAMES.index, ("delegations", "roles", "detail")))
-_MEMBERS: Final = tuple(f'"{name}":' for name in _NAMES)  # of the JSON text of an event
+_NUMBER, _KIND, _OCCURRENCES, _COUNT_KEY = map(_NAMES.index, ("id", "kind", "occurrences", "count_key"))
+_VARYING: Final = ("at", "authority_version", "expires_at", "id", "jti", "request_id", "token_sha256")  # in order
+_FIXED: Final = tuple(name for name in _NAMES if name not in _VARYING)
+_varying, _fixed = (itemgetter(*map(_NAMES.index, names)) for names in (_VARYING, _FIXED))
+_HOLE: Final = "\0"  # a column that varies, in the text of an event; JSON has it only as an escape
+_MEMBERS: Final = (f'"{name}":{_HOLE if name in _VARYING else "%s"}' for name in _NAMES)
+_FORM: Final = f"{{{','.join(_MEMBERS)}}}"
+_ANY_TIME: Final = datetime(2000, 1, 1, tzinfo=UTC)
+_LONGEST: Final = tuple(TEXTS[name] for name in ("jti", "request_id", "token_sha256"))
 
 
 class _Unusual(Exception):
@@ -92,31 +99,62 @@ def sealable_events(connection: Connection, numbers: Sequence[int], since: datet
 
 def _usual(row: Sequence[Any], dialect: str) -> Sealable:
     """Return the event in a row as it is stored. Raises `_Unusual`."""
-    its = dict(zip(_NAMES, row, strict=True))
-    content = _content(its["kind"], its["delegations"], its["roles"], its["detail"])
+    at, version, expires_at, number, jti, request_id, token_sha256 = _varying(row)
     instant = read_instant if dialect == "sqlite" else _zoned
-    at, expires_at = map(_in_utc, (instant(its["at"]), instant(its["expires_at"])))
-    if content is None or at is None or not is_number(its["id"]):
+    at, expires_at = map(_in_utc, (instant(at), instant(expires_at)))
+    if at is None or not is_number(number) or not is_version(version) or row[_OCCURRENCES].__class__ is not int:
         raise _Unusual
-    its["at"], its["delegations"], its["roles"], its["detail"] = at, *content
-    if not has_columns(its):
+    if not all(map(_is_text, (jti, request_id, token_sha256), _LONGEST)):
         raise _Unusual
-    hash_ = text_hash(_text(row, at, expires_at))
-    return Sealable(its["id"], at, its["kind"], hash_, _counted(its["occurrences"], its["count_key"]))
+    its = _fixed(row)
+    # The time is a part of the form of refusals that are counted by the minute.
+    pieces = _pieces(its) if row[_COUNT_KEY] is None else _pieces_of(its, at)
+    if pieces is None:
+        raise _Unusual
+    one, two, three, four, five, six, seven, eight = pieces
+    text = (
+        f'{one}"{at.isoformat(timespec="microseconds")}"{two}{"null" if version is None else version}{three}'
+        f"{_or_null(expires_at)}{four}{number}{five}{quoted(jti)}{six}{quoted(request_id)}{seven}"
+        f"{quoted(token_sha256)}{eight}"
+    )
+    return Sealable(number, at, row[_KIND], text_hash(text), _counted(row[_OCCURRENCES], row[_COUNT_KEY]))
 
 
-def _text(row: Sequence[Any], at: datetime, expires_at: datetime | None) -> str:
-    """Return the text of `merkle_tree.event_text` for this row. The caller has checked the columns."""
-    members = [
-        name + (quoted(value) if value.__class__ is str else "null" if value is None else str(value))
-        for name, value in zip(_MEMBERS, row, strict=True)
-    ]
-    for place in _JSON:
-        members[place] = _MEMBERS[place] + row[place]
-    members[_AT] = f'{_MEMBERS[_AT]}"{at.isoformat(timespec="microseconds")}"'
-    if expires_at is not None:
-        members[_EXPIRES_AT] = f'{_MEMBERS[_EXPIRES_AT]}"{expires_at.isoformat(timespec="microseconds")}"'
-    return f"{{{','.join(members)}}}"
+@lru_cache(maxsize=CHECKED)
+def _pieces(its: tuple[Any, ...]) -> tuple[str, ...] | None:
+    """Return the result of `_pieces_of`. The events of an agent's tokens have the same other columns."""
+    return _pieces_of(its, _ANY_TIME)
+
+
+def _pieces_of(its: tuple[Any, ...], at: datetime) -> tuple[str, ...] | None:
+    """Return the text of `merkle_tree.event_text` around the columns that vary. None if a server writes other columns.
+
+    `its` are the columns that do not vary.
+    """
+    row = dict(zip(_FIXED, its, strict=True))
+    content = read_content(row["kind"], row["delegations"], row["roles"], row["detail"], read=_parsed)
+    if content is None:
+        return None
+    parsed = dict(zip(("delegations", "roles", "detail"), content, strict=True))
+    valid = {"at": at, "authority_version": None, "expires_at": None, **dict.fromkeys(_VARYING[3:], "")}
+    if not has_columns({**row, **parsed, **valid}):
+        return None
+    text = _FORM % tuple(value if name in parsed else _member(value) for name, value in row.items())
+    return tuple(text.split(_HOLE))
+
+
+def _is_text(value: Any, longest: int) -> bool:
+    """Whether the column has a text that a server writes. Raises `UnicodeEncodeError`, as `usual_events` expects."""
+    is_short = value.__class__ is str and len(value) <= longest and "\0" not in value
+    return is_short and (value.isascii() or bool(value.encode()))
+
+
+def _member(value: Any) -> str:
+    return quoted(value) if value.__class__ is str else "null" if value is None else str(value)
+
+
+def _or_null(at: datetime | None) -> str:
+    return "null" if at is None else f'"{at.isoformat(timespec="microseconds")}"'
 
 
 def _counted(occurrences: int, count_key: str | None) -> int | None:
@@ -132,12 +170,6 @@ def _zoned(value: Any) -> datetime | None:
 
 def _in_utc(at: datetime | None) -> datetime | None:
     return None if at is None else at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
-
-
-@lru_cache(maxsize=CHECKED)
-def _content(kind: str, delegations: str, roles: str, detail: str) -> tuple[Any, Any, Any] | None:
-    """Parse the three JSON columns. None if a server writes another form. Callers must not change the result."""
-    return read_content(kind, delegations, roles, detail, read=_parsed)
 
 
 @lru_cache(maxsize=CHECKED)
