@@ -343,14 +343,13 @@ def _compared(
     read.revocation_check.add_drops(*last_dropped)
     of_revocations = read.revocation_check.findings(unknown_before, now, walk.deletable)
     numbers = NumberCheck.of(tx.connection)
-    for finding in (*of_tables, *of_revocations, *numbers.findings(read.scratch, walk.through)):
+    of_numbers = numbers.findings(read.scratch, walk.through)
+    for finding in (*of_tables, *of_revocations, *of_numbers, *map(cut_short, scan.cut_short)):
         log_check.add_finding(finding)
     if counts:
         of_counts = read.count_check.findings(dropped, unknown_before)
         for finding in (*of_counts, *read.uncounted.findings(log_check.drops.doubt)):
             log_check.add_finding(finding)
-    for name in scan.cut_short:
-        log_check.add_finding(cut_short(name))
     if not size and not_yet and not log_check.findings:
         log_check.add_finding(f"None of the {not_yet:,} events is sealed, so none can be verified.")
     checkpoint_at = max((checkpoint.at for checkpoint in (log_check.last, *log_check.kept) if checkpoint), default=None)
@@ -398,5 +397,4 @@ def _first(unproved: Sequence[str]) -> Iterator[str]:
 
 def _sealing_keys(read: _Read, keys: Keys, ends: Mapping[str, int] | None) -> Succession:
     records = read.scratch.records(EventKind.SEAL_KEY_REPLACED)
-    replaced = ((position, signed) for position, signed in records if position is not None)
-    return succession(replaced, keys, ends)
+    return succession(((place, signed) for place, signed in records if place is not None), keys, ends)
