@@ -11,15 +11,19 @@ from authsec_server.principal import LOCAL_OPERATOR
 
 
 def full_event(number: int, began: datetime, detail: Mapping[str, Any]) -> Event:
-    """Make the event of an issued token, so many seconds after `began`."""
+    """Make the event of an issued token, so many seconds after `began`.
+
+    It has more delegations than roles. So no check asks who created the delegation, and with which role.
+    """
     named = Named(id=f"id-{number}", name=f"Name {number}")
+    other = Named(id=f"other-{number}", name=f"Other {number}")
     return Event(
         at=began + timedelta(seconds=number),
         kind=EventKind.TOKEN_ISSUED,
         request_id=f"req_{number}",
         principal=LOCAL_OPERATOR,
         client=named,
-        delegations=(named,),
+        delegations=(named, other),
         roles=(named,),
         subject=named,
         decision=Decision.GRANTED,
