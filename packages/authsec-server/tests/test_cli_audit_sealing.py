@@ -248,6 +248,11 @@ def test_old_months_are_dropped_after_an_export_and_every_check_says_so(
     assert f"Give the export with the SHA-256 {digest}: --with FILE" in not_the_one.stderr
     (told,) = json.loads(authsec("audit", "verify", *keys, "--with", str(another), "--json").stdout)["dropped"]
     assert (told["in_files"], told["export_is_given"]) == (3, False)
+    some = tmp_path / "some.jsonl"  # as an export of an earlier drop
+    some.write_text("".join(file.read_text().splitlines(keepends=True)[:2]))
+    not_all = authsec("audit", "verify", *keys, "--with", str(some))
+    assert (not_all.exit_code, "1 dropped events could not be checked" in not_all.stderr) == (6, True), not_all.output
+    assert "The given files contain only 2 of these events." in not_all.stdout
     assert "3 events before 2026-01" in authsec("audit", "list", "--kind", "events.").stdout
     wrong = authsec("audit", "verify", *keys, "--with", str(tmp_path / "checkpoints"))
     assert (wrong.exit_code, "checkpoints is not a sealed export" in wrong.stderr) == (1, True)
