@@ -153,3 +153,10 @@ def test_a_drop_is_refused_until_the_event_is_sealed(year: Year) -> None:
     year.seal(year.at + AHEAD)
     year.drop(9)
     assert checked(year).findings == ()
+
+
+def test_an_event_of_more_than_a_day_ahead_explains_nothing(year: Year) -> None:
+    year.at += timedelta(days=2)
+    edit(year)
+    year.at -= timedelta(days=2)
+    assert "Rows of clients were changed in the database after event" in "".join(checked(year).findings)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
 
 import pytest
 from audit_answers import ANN, NOW, issued, jti
 from authsec_server.audit import service as audit
-from authsec_server.audit.model import Named
+from authsec_server.audit.model import Event, Named
 from authsec_server.audit.sealing import store
 from authsec_server.audit.sealing.checkpoints import Checkpoint, read_checkpoint
 from authsec_server.audit.sealing.sealer import Sealer
@@ -32,6 +33,11 @@ RAISE = {
 }
 
 
+def token(number: int, at: datetime | None = None) -> Event:
+    """A token without a role. So no check asks who created its delegation."""
+    return replace(issued(number, at=at), roles=())
+
+
 class Sealed:
     """A log with three tokens, free numbers, and one more token. `outside` covers all of them."""
 
@@ -49,11 +55,11 @@ class Sealed:
             now=lambda: self.now,
         )
         for number in range(3):
-            database.append(partial(audit.record, event=issued(number)))
+            database.append(partial(audit.record, event=token(number)))
         self.seal_at(1)
         database.append(lambda tx: tx.connection.exec_driver_sql(RAISE[database.dialect]) and None)
         self.seal_at(400)
-        self.token = database.append(partial(audit.record, event=issued(77, at=self.now)))
+        self.token = database.append(partial(audit.record, event=token(77, at=self.now)))
         self.outside = self.seal_at(401)
 
     def seal_at(self, seconds: int) -> Checkpoint:
@@ -127,7 +133,7 @@ def test_a_counted_refusal_of_the_future_does_not_keep_checkpoints_from_covering
     its = Sealed(database)
     its.plant_refusal(NOW.replace(year=2999))
     for minutes in (10, 20, 30):
-        database.append(partial(audit.record, event=issued(100 + minutes, at=its.now)))
+        database.append(partial(audit.record, event=token(100 + minutes, at=its.now)))
         last = its.seal_at(minutes * 60)
     assert last.through > its.token + 1
 
@@ -136,6 +142,6 @@ def test_a_counted_refusal_of_a_clock_that_was_ahead_is_sealed(database: Databas
     its = Sealed(database)
     its.plant_refusal(its.now + timedelta(hours=1))
     for minutes in (10, 20, 90):
-        database.append(partial(audit.record, event=issued(100 + minutes, at=its.now)))
+        database.append(partial(audit.record, event=token(100 + minutes, at=its.now)))
         its.outside = its.seal_at(minutes * 60)
     assert its.findings() == ()

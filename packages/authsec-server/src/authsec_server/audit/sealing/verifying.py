@@ -229,18 +229,18 @@ class _Read:
     def _look_at(self, event: ScannedEvent, row: Mapping[str, Any], valid: bool) -> None:
         if row["kind"] in _RECORDS and (signed := record_in(row, row["kind"])) and signed.isascii():
             self.scratch.keep_record(event.number, row["kind"], signed)
-        if valid:
-            waits_since = row["at"]
-            if waits_since > self.ahead.latest and not self.scratch.is_sealed(event.number):
-                self.ahead.add(event.number, row)
-                waits_since = ""
-            for check in (self.name_check, self.revocation_check, self.table_check):
-                check.add(event.number, row, self.scratch.is_sealed, waits_since)
-            self.scratch.keep_subject_changes(ended_subjects.subject_changes(event.number, row))
-            self.scratch.keep_parties(parties.parties_in_event(event.number, row))
-            self.last_use_check.add(event.number, row)
-            self.head_key_check.add(event.number, row)
-            self._count(event.number, row)
+        if not valid:
+            return
+        self.head_key_check.add(event.number, row)
+        self._count(event.number, row)
+        is_ahead = row["at"] > self.ahead.latest and not self.scratch.is_sealed(event.number)
+        if is_ahead and not self.ahead.is_believed(event.number, row):
+            return
+        for check in (self.name_check, self.revocation_check, self.table_check):
+            check.add(event.number, row, self.scratch.is_sealed, "" if is_ahead else row["at"])
+        self.scratch.keep_subject_changes(ended_subjects.subject_changes(event.number, row))
+        self.scratch.keep_parties(parties.parties_in_event(event.number, row))
+        self.last_use_check.add(event.number, row)
 
     def _count(self, number: int, event: Mapping[str, Any]) -> None:
         if event["decision"] is None:

@@ -23,6 +23,7 @@ from authsec_server.principal import PrincipalKind
 
 NEVER: Final = "~"  # sorts after every ISO 8601 time
 _STARTING: Final = timedelta(minutes=1)  # after this time, a started server has sealed nearly all waiting events
+_FURTHEST: Final = timedelta(days=1)  # that the clock of a server may be ahead
 _OVER_HTTP: Final = {PrincipalKind.ADMINISTRATOR, PrincipalKind.ADMIN_KEY}
 _OF_REQUESTS: Final = {EventKind.TOKEN_ISSUED, *COUNTED}
 
@@ -99,23 +100,29 @@ class ActsAhead:
     - The clock of a server is ahead, so the server seals nothing on PostgreSQL. Or the clock of this machine is behind.
     - Raw SQL inserted the act, to explain a changed row.
 
-    The log cannot show which of the two happened. So the checks believe the act, and the report is incomplete.
+    The log cannot show which of the two happened. So the checks believe the act, and the report is incomplete. They
+    believe no act that is dated more than a day ahead.
     Events of tokens and counted refusals are left out: they explain no row, and the refusals wait for minutes.
     """
 
     now: datetime | None
     latest: str = field(init=False)  # ISO 8601
+    _furthest: str = field(init=False)
     _numbers: int = 0
     _first: tuple[int, str] | None = None
 
     def __post_init__(self) -> None:
         self.latest = NEVER if self.now is None else _iso(self.now + CLOCK_TOLERANCE)
+        self._furthest = NEVER if self.now is None else _iso(self.now + _FURTHEST)
 
-    def add(self, number: int, event: Mapping[str, Any]) -> None:
-        """Add an event without a seal that is dated after `latest`."""
+    def is_believed(self, number: int, event: Mapping[str, Any]) -> bool:
+        """Add an event without a seal that is dated after `latest`. Return whether a server may have written it."""
+        if event["at"] > self._furthest:
+            return False
         if event["kind"] not in _OF_REQUESTS:
             self._numbers += 1
             self._first = min(self._first or (number, event["at"]), (number, event["at"]))
+        return True
 
     def doubts(self) -> Iterator[str]:
         """Report the acts in a sentence."""
