@@ -44,6 +44,7 @@ ROUNDS: Final = 3
 SECONDS: Final = 4
 TOKENS: Final = 6_000
 BATCH: Final = 22  # tokens of one transaction, as 64 connections make them
+ALONE: Final = 3_000  # commits of one token each
 OCTETS: Final = 1_400  # of an answer, and of the text of an event
 
 
@@ -138,6 +139,27 @@ def record() -> float:
             connection.execute("COMMIT")
             seconds.append(time.thread_time() - began)
         return median(seconds) / BATCH
+
+
+def commits_alone(*, checkpoints: bool = True) -> list[float]:
+    """Seconds on the clock of commits with one token each, in ascending order. Each commit waits for the disk.
+
+    Without `checkpoints`, SQLite never moves pages of the write-ahead log into the file.
+    """
+    with _database() as connection:
+        if not checkpoints:
+            connection.execute("PRAGMA wal_autocheckpoint = 0")
+        seconds = []
+        for number in range(1, ALONE):
+            row, link = _event(number), (secrets.token_hex(18), number)
+            began = time.perf_counter()
+            connection.execute("BEGIN IMMEDIATE")
+            connection.execute("SELECT version, change_id FROM authority").fetchone()
+            connection.execute(_insert(events.name, _COLUMNS), row)
+            connection.execute(_insert(event_delegations.name, ("delegation_id", "event_id")), link)
+            connection.execute("COMMIT")
+            seconds.append(time.perf_counter() - began)
+        return sorted(seconds)
 
 
 def record_on_postgresql() -> float:
@@ -282,6 +304,10 @@ def main() -> None:
     for database, parts in (("SQLite", ON_SQLITE), ("PostgreSQL", ON_POSTGRESQL)):
         floor = sum(median(taken[name]) for name in ANYWHERE | parts)
         print(f"{floor * 1e6:6.0f} µs  {database}: {floor / signature:.2f} signatures of {signature * 1e6:.0f} µs")
+    for name, checkpoints in (("", True), (", without checkpoints of the write-ahead log", False)):
+        all_of_them = commits_alone(checkpoints=checkpoints)
+        median_, highest = (1000 * all_of_them[len(all_of_them) * percent // 100] for percent in (50, 99))
+        print(f"{highest:6.2f} ms  p99 of a commit with one token{name}; p50 {median_:.2f} ms")
 
 
 if __name__ == "__main__":

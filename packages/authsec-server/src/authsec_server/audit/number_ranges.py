@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from base64 import urlsafe_b64decode
 from collections.abc import Iterable, Mapping
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import Connection, LargeBinary, cast, func, select
 from sqlalchemy.dialects.postgresql import insert as postgresql_insert
@@ -20,6 +20,7 @@ from authsec_server.audit.store import checkpoints, events, number_ranges
 
 Range = tuple[int, int]
 _HIGHEST = 2**63 - 1
+_HOUR = timedelta(hours=1)
 
 
 def ranges_of(numbered: Iterable[tuple[datetime, int]]) -> dict[datetime, Range]:
@@ -28,8 +29,10 @@ def ranges_of(numbered: Iterable[tuple[datetime, int]]) -> dict[datetime, Range]
     `numbered` contains the time and the number of each event.
     """
     found: dict[datetime, Range] = {}
+    hour = datetime.min.replace(tzinfo=UTC)
     for at, number in numbered:
-        hour = hour_of(at)
+        if not hour <= at or at - hour >= _HOUR:  # most events are of the same hour as the event before
+            hour = hour_of(at)
         low, high = found.get(hour, (number, number))
         found[hour] = (min(low, number), max(high, number))
     return found

@@ -7,13 +7,13 @@ way of all other readers.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache, lru_cache
 from json.encoder import encode_basestring_ascii as quoted
 from operator import itemgetter
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from sqlalchemy import Connection
 
@@ -37,6 +37,7 @@ _MEMBERS: Final = (f'"{name}":{_HOLE if name in _VARYING else "%s"}' for name in
 _FORM: Final = f"{{{','.join(_MEMBERS)}}}"
 _ANY_TIME: Final = datetime(2000, 1, 1, tzinfo=UTC)
 _LONGEST: Final = tuple(TEXTS[name] for name in ("jti", "request_id", "token_sha256"))
+_Read: TypeAlias = Callable[[Any], tuple[datetime | None, str]]
 
 
 class _Unusual(Exception):
@@ -67,7 +68,8 @@ def usual_events(connection: Connection, numbers: Sequence[int]) -> list[Sealabl
             return None
         wanted = set(numbers)
         rows = connection.exec_driver_sql(_rows(dialect), between).all()
-        found = [_usual(row, dialect) for row in with_pauses(rows) if row[_NUMBER] in wanted]
+        read, read_again = _INSTANTS[dialect]
+        found = [_usual(row, read, read_again) for row in with_pauses(rows) if row[_NUMBER] in wanted]
     except _Unusual:
         return None
     except UNREADABLE as error:
@@ -97,11 +99,10 @@ def sealable_events(connection: Connection, numbers: Sequence[int], since: datet
     return found
 
 
-def _usual(row: Sequence[Any], dialect: str) -> Sealable:
+def _usual(row: Sequence[Any], read: _Read, read_again: _Read) -> Sealable:
     """Return the event in a row as it is stored. Raises `_Unusual`."""
-    at, version, expires_at, number, jti, request_id, token_sha256 = _varying(row)
-    instant = read_instant if dialect == "sqlite" else _zoned
-    at, expires_at = map(_in_utc, (instant(at), instant(expires_at)))
+    stored_at, version, stored_expires_at, number, jti, request_id, token_sha256 = _varying(row)
+    (at, at_text), (_, expires_at_text) = read(stored_at), read_again(stored_expires_at)
     if at is None or not is_number(number) or not is_version(version) or row[_OCCURRENCES].__class__ is not int:
         raise _Unusual
     if not all(map(_is_text, (jti, request_id, token_sha256), _LONGEST)):
@@ -113,9 +114,8 @@ def _usual(row: Sequence[Any], dialect: str) -> Sealable:
         raise _Unusual
     one, two, three, four, five, six, seven, eight = pieces
     text = (
-        f'{one}"{at.isoformat(timespec="microseconds")}"{two}{"null" if version is None else version}{three}'
-        f"{_or_null(expires_at)}{four}{number}{five}{quoted(jti)}{six}{quoted(request_id)}{seven}"
-        f"{quoted(token_sha256)}{eight}"
+        f"{one}{at_text}{two}{'null' if version is None else version}{three}{expires_at_text}{four}{number}{five}"
+        f"{quoted(jti)}{six}{quoted(request_id)}{seven}{quoted(token_sha256)}{eight}"
     )
     return Sealable(number, at, row[_KIND], text_hash(text), _counted(row[_OCCURRENCES], row[_COUNT_KEY]))
 
@@ -153,23 +153,31 @@ def _member(value: Any) -> str:
     return quoted(value) if value.__class__ is str else "null" if value is None else str(value)
 
 
-def _or_null(at: datetime | None) -> str:
-    return "null" if at is None else f'"{at.isoformat(timespec="microseconds")}"'
-
-
 def _counted(occurrences: int, count_key: str | None) -> int | None:
     return None if count_key is None else occurrences
 
 
-def _zoned(value: Any) -> datetime | None:
-    """Return the instant as PostgreSQL's driver reads it. Raises `_Unusual` for a column of another type."""
-    if value is None or (isinstance(value, datetime) and value.tzinfo is not None):
-        return value
-    raise _Unusual
+def _instant_of_sqlite(value: Any) -> tuple[datetime | None, str]:
+    """Return the instant, and its JSON text in an event. Raises `NotCanonical`."""
+    at = read_instant(value)
+    return (None, "null") if at is None else (at.replace(tzinfo=UTC), f'"{value[:10]}T{value[11:]}+00:00"')
 
 
-def _in_utc(at: datetime | None) -> datetime | None:
-    return None if at is None else at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
+def _instant_of_postgresql(value: Any) -> tuple[datetime | None, str]:
+    """Return the instant, and its JSON text in an event. Raises `_Unusual` for a column of another type."""
+    if value is None:
+        return None, "null"
+    if not isinstance(value, datetime) or value.tzinfo is None:
+        raise _Unusual
+    at = value.astimezone(UTC)
+    return at, f'"{at.isoformat(timespec="microseconds")}"'
+
+
+# The function for times of events, and the same with a cache: tokens of one second end in few seconds.
+_INSTANTS: Final[Mapping[str, tuple[_Read, _Read]]] = {
+    dialect: (read, lru_cache(maxsize=64)(read))
+    for dialect, read in (("sqlite", _instant_of_sqlite), ("postgresql", _instant_of_postgresql))
+}
 
 
 @lru_cache(maxsize=CHECKED)

@@ -27,6 +27,7 @@ from sqlalchemy.exc import DBAPIError
 
 from authsec_server.audit.event_numbers import Numbers, end_cache, ended_number, mend_sequence
 from authsec_server.audit.merkle_tree import Tree
+from authsec_server.audit.model import EventKind
 from authsec_server.audit.number_ranges import ranges_of
 from authsec_server.audit.sealing import store
 from authsec_server.audit.sealing.checkpoints import (
@@ -288,6 +289,9 @@ class Sealer:
         ranges = ranges_of((event.at, event.number) for event in unsealed.events)
         kept = self._database.append(lambda tx: append(tx, unsealed, added, ranges, checkpoint))
         if kept:
+            replaces = any(event.kind == EventKind.SEAL_KEY_REPLACED for event in unsealed.events)
+            if self._looked_through == self._tree.size and not replaces:
+                self._looked_through = tree.size  # without a read: none of these leaves replaces a key
             self._remember(tree, checkpoint)
         return kept
 
