@@ -11,7 +11,7 @@ from audit_answers import LATER, SealedLog, fill, issued
 from authsec_server.app.readiness_probe import Clocks, sealing_stopped
 from authsec_server.audit import service as audit
 from authsec_server.audit.model import EventKind
-from authsec_server.audit.sealing import store
+from authsec_server.audit.sealing import overdue, store
 from authsec_server.audit.sealing.verifying import verify_log
 from authsec_server.audit.store import events, sealed_events
 from authsec_server.db import Database, Tx
@@ -34,7 +34,7 @@ def test_events_that_wait_are_seen_below_a_huge_number_that_is_sealed(database: 
     fill(database)
     database.append(_seal_a_huge_number)
     database.append(partial(audit.record, event=issued(100, at=LATER + timedelta(minutes=1))))
-    assert database.read(lambda tx: store.waits(tx.connection, since=AN_HOUR_LATER - timedelta(minutes=10)))
+    assert database.read(lambda tx: overdue.waits(tx.connection, since=AN_HOUR_LATER - timedelta(minutes=10)))
 
 
 def test_verify_says_since_when_events_wait(database: Database) -> None:

@@ -14,6 +14,7 @@ from authsec_server.audit import pages
 from authsec_server.audit.model import EventKind, Recorded, Seal
 from authsec_server.audit.sealing import store
 from authsec_server.audit.sealing.checkpoints import CheckpointRefused, Keys, read_checkpoint
+from authsec_server.audit.sealing.overdue import waits
 from authsec_server.audit.sealing.succession import is_next, succession
 from authsec_server.audit.unreadable_rows import numbers_fitting
 from authsec_server.db import Tx
@@ -62,9 +63,7 @@ def sealing_status(tx: Tx, principal: Principal, now: datetime) -> SealingStatus
     signs = at is not None and now - at <= OVERDUE_AFTER
     # While no checkpoint is signed, no event is too new: raw SQL may give an old event a new time.
     since = now - OVERDUE_AFTER if signs or at is None else now + OVERDUE_AFTER
-    return SealingStatus(
-        leaves=checkpoint[0] if checkpoint else 0, at=at, is_overdue=store.waits(tx.connection, since=since)
-    )
+    return SealingStatus(leaves=checkpoint[0] if checkpoint else 0, at=at, is_overdue=waits(tx.connection, since=since))
 
 
 def last_checkpoint_at(tx: Tx) -> datetime | None:

@@ -25,7 +25,6 @@ from sqlalchemy import (
     case,
     cast,
     delete,
-    exists,
     false,
     func,
     insert,
@@ -37,7 +36,7 @@ from sqlalchemy import (
 
 from authsec_server.audit.model import COUNTED, EventKind
 from authsec_server.audit.sealing.checkpoints import Checkpoint, record_in
-from authsec_server.audit.sealing.seal_places import SealPlaces, seal_place
+from authsec_server.audit.sealing.seal_places import SealPlaces
 from authsec_server.audit.sealing.succession import is_replacement
 from authsec_server.audit.store import ACT, checkpoints, events, sealed_events
 from authsec_server.audit.unreadable_rows import events_one_by_one, read_numbered
@@ -47,10 +46,7 @@ from authsec_server.db.schema import LONGEST_JSON
 
 MAX_SIZE = 2**63 - 1
 AT_ONCE = 1000  # rows that one statement names
-_LATEST = 100  # latest events that `waits` reads; each dashboard runs this statement
 _HASH = cast(sealed_events.c.hash, LargeBinary).label("hash")
-_COVERED = seal_place < select(func.coalesce(func.max(checkpoints.c.size), 0)).scalar_subquery()
-_SEALED = exists().where(sealed_events.c.event_id == events.c.id, _COVERED)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -233,24 +229,6 @@ def size_before(connection: Connection, time: datetime) -> int:
     """Return the size of the largest checkpoint signed before this time; 0 if there is none."""
     statement = select(func.max(checkpoints.c.size)).where(checkpoints.c.at < time)
     return connection.execute(statement).scalar_one() or 0
-
-
-def waits(connection: Connection, *, since: datetime) -> bool:
-    """Whether an event dated before `since` has no seal.
-
-    Two groups of events are searched: events numbered above the last sealed event, and the latest events by time.
-    Events inserted by raw SQL are included.
-    The first group alone is not enough, because the last sealed number may belong to an inserted event.
-    """
-    newest = sealed_events.c.position.desc()
-    size = select(func.coalesce(func.max(checkpoints.c.size), 0)).scalar_subquery()  # an index finds the largest size
-    covered = sealed_events.c.position < size
-    last = select(sealed_events.c.event_id).where(covered).order_by(newest).limit(1).scalar_subquery()
-    above = select(events.c.id).where(events.c.id > func.coalesce(last, 0), events.c.at < since, ~_SEALED)
-    by_time = select(events.c.id).where(events.c.at < since).order_by(events.c.at.desc()).limit(_LATEST).subquery()
-    sealed = exists().where(sealed_events.c.event_id == by_time.c.id, _COVERED)
-    either = (above, select(by_time.c.id).where(~sealed))
-    return any(connection.execute(statement.limit(1)).first() is not None for statement in either)
 
 
 def leaves(connection: Connection, *, after: int, limit: int) -> list[Leaf]:

@@ -1,0 +1,42 @@
+"""Whether an event has waited too long for its seal. Each dashboard runs this query, so it reads few rows."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Final
+
+from sqlalchemy import ColumnElement, Connection, func, select
+
+from authsec_server.audit.sealing.seal_places import seal_place
+from authsec_server.audit.store import checkpoints, events, sealed_events
+
+_LATEST: Final = 100  # events by time
+_COVERED: Final = seal_place < select(func.coalesce(func.max(checkpoints.c.size), 0)).scalar_subquery()
+
+
+def waits(connection: Connection, *, since: datetime) -> bool:
+    """Whether an event dated before `since` has no seal.
+
+    Two groups of events are searched: events numbered above the last sealed event, and the latest events by time.
+    Events inserted by raw SQL are included.
+    The first group alone is not enough, because the last sealed number may belong to an inserted event.
+    """
+    newest = sealed_events.c.position.desc()
+    size = select(func.coalesce(func.max(checkpoints.c.size), 0)).scalar_subquery()  # an index finds the largest size
+    covered = sealed_events.c.position < size
+    last = select(sealed_events.c.event_id).where(covered).order_by(newest).limit(1).scalar_subquery()
+    above = select(events.c.id).where(
+        events.c.id > func.coalesce(last, 0), events.c.at < since, _has_no_seal(events.c.id)
+    )
+    by_time = select(events.c.id).where(events.c.at < since).order_by(events.c.at.desc()).limit(_LATEST).subquery()
+    either = (above, select(by_time.c.id).where(_has_no_seal(by_time.c.id)))
+    return any(connection.execute(statement.limit(1)).first() is not None for statement in either)
+
+
+def _has_no_seal(number: ColumnElement[int]) -> ColumnElement[bool]:
+    """Return the SQL condition for an event number without a covered seal.
+
+    The aggregate keeps PostgreSQL from joining, which can read all seals.
+    """
+    first = select(func.min(seal_place)).where(sealed_events.c.event_id == number, _COVERED)
+    return first.scalar_subquery().is_(None)
