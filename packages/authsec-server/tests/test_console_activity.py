@@ -318,7 +318,7 @@ MEANINGLESS = [
     "reason=No%20Delegation",
     "address=everywhere",
     "request_id=a%20b",
-    "jti=%3Cscript%3E",
+    "jti=a%3Cscript%3Eb",
     "range=fortnight",
     "range=day&since=2026-11-25",
     "since=yesterday",
