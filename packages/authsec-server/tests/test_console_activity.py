@@ -381,7 +381,7 @@ def test_the_chart_has_its_numbers_in_a_table_beside_it(busy: House, door: TestC
     page = get(door, TRAIL)
     assert "Tokens by the hour" in page.text
     assert charted(page) == ["2026-11-25 12:00 1 0", "2026-11-26 12:00 0 2"]
-    assert "<title>2026-11-25 12:00: 1 issued, 0 refused</title>" in page.html
+    assert "<title>2026-11-25 12:00 UTC: 1 issued, 0 refused</title>" in page.html
     assert charted(get(door, f"{TRAIL}?client=idle")) == ["2026-11-26 12:00 0 2"]
     assert charted(get(door, f"{TRAIL}?reason=no_delegation")) == ["2026-11-26 12:00 2"]
     assert charted(get(door, f"{TRAIL}?reason=client_disabled")) == []

@@ -111,9 +111,9 @@ def test_tokens_by_the_hour_are_drawn_and_told(opened: House, door: TestClient) 
     ask(door, client, 2)
     opened.clock.at += timedelta(hours=3)
     page = get(door, DASHBOARD)
-    assert "<title>2026-11-25 12:00: 2 issued, 0 refused</title>" in page.html
+    assert "<title>2026-11-25 12:00 UTC: 2 issued, 0 refused</title>" in page.html
     told = page.text.partition("As a table")[2]
-    assert told.startswith(" From Issued Refused 2026-11-25 12:00 2 0")
+    assert told.startswith(" From (UTC) Issued Refused 2026-11-25 12:00 2 0")
 
 
 def test_refusals_by_reason_lead_to_the_events(opened: House, door: TestClient) -> None:
