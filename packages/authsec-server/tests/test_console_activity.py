@@ -412,7 +412,7 @@ def test_the_story_of_a_token(busy: House, door: TestClient) -> None:
         "Authority version": str(event.authority_version),
         "Address": "127.0.0.1",
         "Request id": event.request_id,
-        "Sealed": "overdue: run authsec audit verify to find out why",
+        "Sealed": "overdue: run uv run authsec audit verify to find out why",
     }.items():
         assert said in its[checkpoint], checkpoint
     assert "Who" not in its  # an agent asked for itself
@@ -561,7 +561,7 @@ def test_a_story_whose_event_was_changed_says_that_it_does_not_match_its_seal(bu
     busy.authority.database.append(lambda tx: tx.connection.execute(changed))
     told = (
         "changed after it was sealed: the event does not match its seal at position 0. "
-        "Run authsec audit verify to find other changes"
+        "Run uv run authsec audit verify to find other changes"
     )
     assert facts(get(door, f"{TRAIL}/1"))["Sealed"] == told
 

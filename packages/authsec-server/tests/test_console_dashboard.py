@@ -139,6 +139,7 @@ def test_a_audit_log_that_nobody_seals_needs_attention(opened: House, door: Test
     assert text not in matters(door)
     opened.clock.at += timedelta(minutes=2)
     assert matters(door)[text] == ("bad", "/console/activity")
+    assert "Run uv run authsec audit verify on the server's machine." in get(door, DASHBOARD).text
     while opened.authority.dropper.sealer.seal():
         pass
     assert text not in matters(door)
