@@ -361,6 +361,29 @@ def test_older_events_are_on_further_pages_of_the_same_filter(opened: House, doo
     assert shown(get(door, page.links["Newest"])) == numbers[:-51:-1]
 
 
+def test_counted_refusals_keep_their_places_in_the_order_of_time(opened: House, door: TestClient) -> None:
+    client_id, other = opened.delegated_name("Open"), opened.delegated_name("Other")
+    strangers = [opened.door(f"192.0.2.{number}") for number in (7, 8)]
+
+    def refuse() -> None:
+        for stranger in strangers:
+            ask(stranger, "00000000-0000-4000-8000-000000000000")
+        door.get("/authsec/uflow/sdk/delegation-token", params={"client_id": other, "scope": "customers:nothing"})
+
+    places: list[int] = []
+    for _ in range(4):
+        refuse()
+        ask(door, client_id)
+        refuse()  # counted in the same rows
+        here = shown(get(door, TRAIL))
+        assert here[-len(places) :] == places or not places
+        places = here
+        opened.clock.at += timedelta(seconds=40)
+    times = re.findall(r'<time datetime="([^"]{16})', get(door, TRAIL).html.partition('<tbody id="events">')[2])
+    assert times == sorted(times, reverse=True)
+    assert len(times) == len(places)
+
+
 def test_what_is_rare_is_searched_for_step_by_step(
     opened: House, door: TestClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -81,6 +81,10 @@ def test_proofs_say_how_they_are_proved_and_when_they_were_used(door: TestClient
         f"{TOKEN}?client_id={agent.client_id}", headers={"Authorization": f"Bearer {agent.assertion(opened.clock.at)}"}
     )
     assert token.status_code == 200, token.text
+    assert "Last used just now" in get(door, f"{LIST}/{agent.client_id}").text  # before any roll-up
+    assert "2026-11-25 12:00" in get(door, LIST).text.partition("Last token")[2]
+    for path in ("/console/delegations", "/console/roles/role-of-customer-support"):
+        assert "never" not in get(door, path).text.partition("Last used")[2].partition("Details")[0], path
     opened.clock.at += timedelta(minutes=5)
     assert "Last used 5 minutes ago" in get(door, f"{LIST}/{agent.client_id}").text
 
