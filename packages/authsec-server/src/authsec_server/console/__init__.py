@@ -21,7 +21,7 @@ folder of `templates/` with the same name has its templates. In such a folder, `
 | `static/delegations.js`, `static/selectors.js`, `static/live.js` | new delegations, selector rows, live audit log |
 | `static/combobox.js`, `static/search.js` | a text field with suggestions; the search field |
 | `static/problems.js` | problems of a refused form, which disappear while their fields differ from the refused values |
-| `static/pointer.js` | whether the pointer is down: answers wait for it |
+| `static/pointer.js`, `static/announcer.js` | whether the pointer is down; texts for screen readers |
 | `templates/page.html`, `templates/layout.html` | the HTML head; sidebar, top bar and breadcrumbs |
 | `templates/sign_in.html`, `templates/failure.html` | the frame of the sign-in pages; error pages |
 | `templates/list.html`, `templates/confirm.html` | the parts that all lists have; the parts of all confirmations |

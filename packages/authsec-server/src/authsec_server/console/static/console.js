@@ -1,6 +1,7 @@
 // Convenience on all pages: copy buttons, busy buttons, dialogs that keep the focus, menus that close, filters that apply at once.
 // Every page also works without this script.
 
+import { announce } from "./announcer.js";
 import { addressedProblems } from "./problems.js";
 import { searchField } from "./search.js";
 import { relativeTimes } from "./times.js";
@@ -168,15 +169,3 @@ if (!resumeFilter()) document.querySelector("#problem, [aria-invalid=true]")?.fo
 addressedProblems();
 relativeTimes();
 searchField(document.querySelector("#search"));
-
-function announce(text) {
-  let place = document.querySelector("#announcer");
-  if (!place) {
-    place = document.createElement("div");
-    place.id = "announcer";
-    place.className = "hidden";
-    place.setAttribute("role", "status");
-    document.body.append(place);
-  }
-  place.textContent = text;
-}

@@ -6,7 +6,7 @@ import { released } from "./pointer.js";
 export function addressedProblems() {
   const summary = document.querySelector("#problem");
   const link = summary?.querySelector('.alert-head a[href^="#field-"]');
-  const entries = [...document.querySelectorAll('.problem[id$="-problem"]')].map((problem) => entry(described(problem), problem));
+  const entries = [...document.querySelectorAll('.problem[id$="-problem"]')].map((problem) => entry(described(problem.id), problem));
   const named = link && document.getElementById(link.hash.slice(1));
   if (named && !entries.some(({ fields }) => fields.includes(named))) entries.push(entry([named]));
   if (!entries.length) return;
@@ -23,21 +23,22 @@ export function addressedProblems() {
 }
 
 function entry(fields, problem) {
-  return { fields, problem, box: fields[0]?.closest(".wrong"), refused: values(fields) };
+  return { fields, problem, id: problem?.id, box: fields[0]?.closest(".wrong"), refused: values(fields) };
 }
 
 function isOpen({ fields, refused }) {
   return values(fields) === refused;
 }
 
-function described(problem) {
-  return [...document.querySelectorAll(`[aria-describedby~="${CSS.escape(problem.id)}"]`)];
+function described(id) {
+  return [...document.querySelectorAll(`[aria-describedby~="${CSS.escape(id)}"]`)];
 }
 
-function mark({ problem, box }, open) {
+function mark({ problem, id, box }, open) {
   problem.hidden = !open;
+  problem.id = open ? id : ""; // a hidden text with an id would still describe its fields
   box?.classList.toggle("wrong", open);
-  for (const field of described(problem)) {
+  for (const field of described(id)) {
     if (open) field.setAttribute("aria-invalid", "true");
     else field.removeAttribute("aria-invalid");
   }
