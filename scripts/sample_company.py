@@ -6,7 +6,7 @@ An authority in this process makes all data through its HTTP API. Its clock star
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -144,6 +144,19 @@ STAFF = (
 )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Company:
+    """The APIs, roles and agents of a company, and the issuers of its clusters. The second cluster is retired."""
+
+    apis: Mapping[str, tuple[str, Mapping[str, str]]]
+    roles: Mapping[str, Sequence[str]]
+    staff: Sequence[Staff]
+    clusters: Mapping[str, str]
+
+
+COMPANY = Company(apis=APIS, roles=ROLES, staff=STAFF, clusters=CLUSTERS)
+
+
 @dataclass
 class Clock:
     """The authority's clock. The script moves `now` forward."""
@@ -159,14 +172,15 @@ class Clock:
 class Past:
     """The running authority and its clock.
 
-    `keys` are the private keys of agents, by Client ID. `cluster` is the key with which the cluster signs tokens of
-    pods. `pod` is the Client ID of the agent that runs in the cluster.
+    `keys` are the private keys of agents, by Client ID. `cluster` is the key with which the first cluster signs tokens
+    of pods. `pod` is the Client ID of the agent that runs in the cluster.
     """
 
     http: TestClient
     clock: Clock
     issuer: str
     database: Database
+    company: Company
     keys: dict[str, PrivateKey] = field(default_factory=dict)
     cluster: PrivateKey = field(default_factory=PrivateKey.generate_ec)
     pod: str = ""
@@ -195,7 +209,8 @@ class Past:
             "pod": {"name": "customer-support-7f9c5b4d6-x2x7k", "uid": "5b2cb9d4-4a36-4f5b-9f0e-8d6a9a0f1c22"},
             "serviceaccount": {"name": account, "uid": "b1fb3d0c-33c5-4d77-bbcb-8d2b1f6a4a10"},
         }
-        claims = {"iss": CLUSTERS[CLUSTER], "sub": f"system:serviceaccount:production:{account}", "aud": [self.issuer]}
+        issuer = next(iter(self.company.clusters.values()))
+        claims = {"iss": issuer, "sub": f"system:serviceaccount:production:{account}", "aud": [self.issuer]}
         header = {"alg": self.cluster.algorithm, "kid": "cluster-1"}
         unsigned = signing_input(header, claims | {"iat": now, "exp": now + HOUR, "kubernetes.io": bound})
         return assemble(unsigned, self.cluster.sign(unsigned))
@@ -214,17 +229,18 @@ def found(
     *,
     days: int = DAYS,
     token_bytes: Callable[[int], bytes] = secrets.token_bytes,
+    company: Company = COMPANY,
 ) -> None:
     """Make the company's database, with events of the last `days` before `now`. `token_bytes` makes the ids."""
     settings.data.mkdir(parents=True)
-    with _past(settings, now - days * DAY, token_bytes) as past:
-        for name, (identifier, actions) in APIS.items():
+    with _past(settings, now - days * DAY, token_bytes, company) as past:
+        for name, (identifier, actions) in company.apis.items():
             described = [{"action": action, "description": text} for action, text in actions.items()]
             api = past.post("apis", name=name, identifier=identifier, actions=described)
             past.post(f"apis/{api['slug']}/credentials", name="first")
-        for name, held in ROLES.items():
-            past.post("roles", name=name, actions=held)
-        agents = [(_onboard(past, each), each) for each in STAFF]
+        for name, held in company.roles.items():
+            past.post("roles", name=name, actions=[*held])
+        agents = [(_onboard(past, each), each) for each in company.staff]
         _trust(past)
         past.pod = next(client_id for client_id, agent in agents if agent.platform == "kubernetes")
         for _ in range(days):
@@ -233,7 +249,7 @@ def found(
 
 
 @contextmanager
-def _past(settings: Settings, now: datetime, token_bytes: Callable[[int], bytes]) -> Iterator[Past]:
+def _past(settings: Settings, now: datetime, token_bytes: Callable[[int], bytes], company: Company) -> Iterator[Past]:
     clock = Clock(now)
     around = Runtime(now=lambda: clock.now, monotonic=clock.monotonic, token_bytes=token_bytes)
     with (
@@ -241,7 +257,7 @@ def _past(settings: Settings, now: datetime, token_bytes: Callable[[int], bytes]
         open_authority(_may_look_up(settings), local_operator=True, runtime=around) as authority,
     ):
         http = TestClient(authority.app, base_url=settings.issuer, client=("10.20.3.17", 50_000))
-        yield Past(http=http, clock=clock, issuer=settings.issuer, database=authority.database)
+        yield Past(http=http, clock=clock, issuer=settings.issuer, database=authority.database, company=company)
         http.close()
 
 
@@ -271,7 +287,7 @@ def _onboard(past: Past, agent: Staff) -> str:
             client=client_id,
             target_type=agent.target_type,
             actions=[*agent.actions],
-            audiences=[APIS[agent.api][0]] if agent.api else [],
+            audiences=[past.company.apis[agent.api][0]] if agent.api else [],
             max_duration=HOUR,
             owner=agent.owner,
         )["id"]
@@ -284,20 +300,21 @@ def _onboard(past: Past, agent: Staff) -> str:
 
 def _trust(past: Past) -> None:
     """Register both clusters as trusted issuers. Bind the agents to one, and disable the other."""
-    keys = {CLUSTER: past.cluster, RETIRED_CLUSTER: PrivateKey.generate_ec()}
+    used, retired = past.company.clusters
+    keys = {used: past.cluster, retired: PrivateKey.generate_ec()}
     # This address is never called, because no proof in the sample needs a look-up.
-    asked = {CLUSTER: {"api_server": "https://10.20.0.1:6443", "credentials": "production.token", "pod_lookup": True}}
-    for slug, issuer in CLUSTERS.items():
+    asked = {used: {"api_server": "https://10.20.0.1:6443", "credentials": "production.token", "pod_lookup": True}}
+    for slug, issuer in past.company.clusters.items():
         published = {"keys": [{**keys[slug].public.to_jwk(), "kid": "cluster-1"}]}
         named = {"name": slug.replace("-", " ").capitalize(), "slug": slug, "kind": "kubernetes", "issuer": issuer}
         past.post("issuers", **named, keys_from="given", given_keys=published, **asked.get(slug, {}))
-    past.post(f"issuers/{CLUSTER}/bind")
-    past.post(f"issuers/{RETIRED_CLUSTER}/disable")
+    past.post(f"issuers/{used}/bind")
+    past.post(f"issuers/{retired}/disable")
 
 
 def _follow(past: Past) -> None:
     """Record which APIs follow the feed: one with a credential, one without, and one that stopped yesterday."""
-    (first, _), (second, _), (third, _), *_ = APIS.values()
+    (first, _), (second, _), (third, _), *_ = past.company.apis.values()
     for proved, seen_at in (({first: True, second: False}, past.clock.now), ({third: False}, past.clock.now - DAY)):
         past.database.append(partial(followers.note, proved=proved, now=seen_at))
 

@@ -10,11 +10,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
-import sample_company
 from authsec_demo.loopback import serving
 from authsec_server.app import Runtime, open_authority
 from authsec_server.settings import load_settings
 from playwright.sync_api import StorageState, StorageStateCookie
+from sample_company import COMPANY, Company, found
 from starlette.testclient import TestClient
 from structlog.testing import capture_logs
 
@@ -32,14 +32,14 @@ class Shown:
 
 
 @contextmanager
-def shown(folder: Path, *, empty: bool = False) -> Iterator[Shown]:
-    """Serve the console with data in `folder`. The ids are the same in each run. With `empty`, there is no data."""
+def shown(folder: Path, company: Company | None = COMPANY) -> Iterator[Shown]:
+    """Serve the console with data in `folder`. The ids are the same in each run. No company, no data."""
     settings = load_settings(data=folder, environment="STAGING")
     dice = random.Random("AuthSec").randbytes  # noqa: S311 - these ids protect nothing
-    if empty:
+    if company is None:
         folder.mkdir()
     else:
-        sample_company.found(settings, NOW, token_bytes=dice)
+        found(settings, NOW, token_bytes=dice, company=company)
     around = Runtime(now=lambda: NOW, token_bytes=dice)
     with capture_logs(), open_authority(settings, local_operator=True, runtime=around) as authority:
         operator = TestClient(authority.app, base_url=settings.issuer)

@@ -1,7 +1,7 @@
 """Take screenshots of the console.
 
 Without arguments, the script takes the images in README and docs. With `--all DIR`, it takes every page in four forms:
-light and dark, wide and narrow.
+light and dark, wide and narrow. With `--long DIR`, it takes the pages of a company with long names.
 """
 
 from __future__ import annotations
@@ -17,11 +17,13 @@ from urllib.parse import urlencode
 
 import chromium
 from console_pages import NOWHERE, console_routes, walk
+from long_names import CLERK_ROLE, LONG
 from playwright.sync_api import Browser, Page, ViewportSize
+from sample_company import COMPANY
 from sample_console import NOW, Shown, shown
 
 IMAGES = Path(__file__).parents[1] / "docs" / "images"
-WIDE, NARROW = ViewportSize(width=1280, height=800), ViewportSize(width=320, height=700)
+WIDE, NARROW = ViewportSize(width=1440, height=900), ViewportSize(width=390, height=844)
 Scheme = Literal["light", "dark"]
 SCHEMES: tuple[Scheme, ...] = ("light", "dark")
 TALL = ViewportSize(width=1280, height=1060)  # the size of the images in README and docs
@@ -31,13 +33,19 @@ def main() -> None:
     """Take the screenshots that the arguments select."""
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("--all", type=Path, metavar="DIR", help="take every page, and write the images to DIR")
-    folder = arguments.parse_args().all
+    arguments.add_argument(
+        "--long", type=Path, metavar="DIR", help="the same with long names, for people who change CSS"
+    )
+    asked = arguments.parse_args()
     with tempfile.TemporaryDirectory(prefix="authsec-pictures-") as temporary, chromium.started() as browser:
-        if folder:
-            for name, empty in (("company", False), ("empty", True)):
-                with shown(Path(temporary) / name, empty=empty) as its:
-                    everything(browser, its, folder / name)
-        else:
+        if asked.all:
+            for name, company in (("company", COMPANY), ("empty", None)):
+                with shown(Path(temporary) / name, company) as its:
+                    everything(browser, its, asked.all / name)
+        if asked.long:
+            with shown(Path(temporary) / "long", LONG) as its:
+                everything(browser, its, asked.long)
+        if not (asked.all or asked.long):
             with shown(Path(temporary) / "data") as its:
                 chosen(browser, its)
 
@@ -135,6 +143,9 @@ SELECTORS = (
 
 def _new_delegation(its: Shown) -> list[str]:
     """Return the address of a new trust delegation with everything chosen."""
+    if CLERK_ROLE in its.clients:  # a role and an agent with the same name
+        query = urlencode({"role": CLERK_ROLE, "client": its.clients[CLERK_ROLE], "actions": "all"})
+        return [f"/console/delegations/new?{query}"]
     if not its.clients:
         return []
     answers = [

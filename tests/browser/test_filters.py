@@ -8,6 +8,10 @@ from typing import Any
 from playwright.sync_api import expect
 
 MAX_LIFETIME = "AUTHSEC_SERVER_MAX_TOKEN_LIFETIME"
+FOCUSED = """() => {
+  const { tagName, id, name, textContent } = document.activeElement;
+  return [tagName, id, name, textContent.trim().slice(0, 40)];
+}"""
 
 
 def test_typed_text_applies_and_keeps_its_place(place: Any, browse: Any, axe: Any) -> None:
@@ -65,3 +69,46 @@ def test_without_a_script_a_button_applies_the_text(place: Any, browse: Any) -> 
     page.get_by_role("searchbox", name="Name, value or meaning").fill("max token")
     page.get_by_role("button", name="Filter").click()
     expect(page.get_by_role("row").filter(has_text=MAX_LIFETIME)).to_be_visible()
+
+
+def test_the_focus_stays_where_a_person_goes_before_the_text_applies(place: Any, browse: Any) -> None:
+    page = browse(place.url, storage_state=place.mary)
+    for way, keys in (
+        ("the next field", ("Tab",)),
+        ("the field before", ("Shift+Tab",)),
+        ("a link without an id", ("Tab", "Tab")),
+    ):
+        page.goto("/console/activity")
+        page.get_by_role("textbox", name="Client").press_sequentially("mary")
+        for key in keys:
+            page.keyboard.press(key)
+        there = page.evaluate(FOCUSED)
+        page.wait_for_url("**client=mary**")
+        expect(page.get_by_role("alert").filter(has_text="No client has this name")).to_be_visible()
+        assert page.evaluate(FOCUSED) == there, way
+
+
+def test_the_caret_stays_in_another_field_while_the_text_applies(place: Any, browse: Any) -> None:
+    page = browse(place.url, storage_state=place.mary)
+    page.goto("/console/settings")
+    page.get_by_role("searchbox", name="Name, value or meaning").press_sequentially("port")
+    search = page.get_by_role("combobox", name="Search clients, delegations")
+    search.press_sequentially("night o")
+    page.keyboard.press("ArrowLeft")
+    page.wait_for_url("**text=port**")
+    expect(search).to_be_focused()
+    expect(search).to_have_value("night o")
+    assert search.evaluate("field => field.selectionStart") == len("night ")
+
+
+def test_a_link_that_is_pressed_before_the_text_applies_leads_on(place: Any, browse: Any) -> None:
+    page = browse(place.url, storage_state=place.mary)
+    page.goto("/console/settings")
+    page.get_by_role("searchbox", name="Name, value or meaning").press_sequentially("port")
+    held: list[Any] = []
+    page.route("**/console/roles", lambda route: held.append(route))  # a slow answer: the pause ends before it comes
+    page.get_by_role("link", name="Roles & Actions").click(no_wait_after=True)
+    page.wait_for_timeout(1000)
+    held[0].continue_()
+    page.wait_for_url("**/console/roles")
+    expect(page.get_by_role("heading", name="Roles & Actions")).to_be_visible()

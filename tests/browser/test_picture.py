@@ -42,7 +42,7 @@ def test_hover_and_focus_light_up_the_same_paths_and_dim_the_rest(page: Page) ->
 def test_a_typed_text_lights_up_the_boxes_and_enter_keeps_only_them(page: Page) -> None:
     picture = drawn(page)
     number = picture.locator("a").count()
-    page.get_by_label("Find in the picture").fill("CLAIMS TRIAGE")
+    page.get_by_label("Find in the diagram").fill("CLAIMS TRIAGE")
     expect(page.get_by_text(f"1 of {number} boxes")).to_be_visible()
     lit = picture.evaluate(LIT)
     assert len(lit) > 4
@@ -55,13 +55,13 @@ def test_the_picture_begins_with_the_agents_in_a_narrow_window(company: Any, bro
     page = browse(company.url, storage_state=company.mary, viewport={"width": 390, "height": 844})
     page.goto("/console/picture")
     expect(drawn(page).get_by_role("link", name="Claims Triage")).to_be_in_viewport(ratio=1)
-    expect(page.get_by_role("heading", name="Picture as a table")).to_be_visible()
+    expect(page.get_by_role("heading", name="Delegation diagram as a table")).to_be_visible()
 
 
 def test_without_a_script_every_box_is_a_link_and_the_search_works(company: Any, browse: Any) -> None:
     page = browse(company.url, storage_state=company.mary, java_script_enabled=False)
     page.goto("/console/picture")
-    page.get_by_label("Find in the picture").fill("claims triage")
+    page.get_by_label("Find in the diagram").fill("claims triage")
     page.get_by_role("button", name="Find").click()
     drawn(page).get_by_role("link", name="Claims Triage").click()
     expect(page.get_by_text("Client: Claims Triage")).to_be_visible()

@@ -132,7 +132,7 @@ CASES: list[Any] = [
     Case(*PASSWORD, "New password again", "differ", {"New password again": "other"}),
     Case(*SET_UP, "Password", "A password", {"Password": "short", "Password again": "short"}),
 ]
-ONLY_THE_FORM = {PASSWORD[0], SET_UP[0]}  # these have no summary
+FOCUS_AT_THE_FIELD = {PASSWORD[0], SET_UP[0], FILTER[0]}  # two have no summary, and a filter keeps the focus
 # Whichever field is wrong, a form says it in the same markup.
 FIRST = {case.path: case for case in reversed(CASES) if isinstance(case, Case)}
 # Some kinds in every run, each field of each form in long ones; test_console_*.py have the markup of them all.
@@ -206,8 +206,103 @@ def test_a_form_says_what_is_wrong_where_it_is_wrong(place: Any, names: Any, bro
             expect(named(page, label)).to_have_value(text)
     if case is FIRST[case.path]:
         assert axe(page) == []
-    if case.path not in ONLY_THE_FORM:
+    if case.path not in FOCUS_AT_THE_FIELD:
         summary = page.get_by_role("alert").filter(has_text=case.says)
         expect(summary).to_be_focused()
         summary.get_by_role("link").click()
     expect(wrong).to_be_focused()
+
+
+def test_a_problem_disappears_while_its_field_differs_from_the_refused_value(
+    place: Any, names: Any, browse: Any, axe: Any
+) -> None:
+    page = browse(place.url, storage_state=place.mary)
+    page.goto("/console/roles/new")
+    name = named(page, "Name")
+    name.fill(UNSEEN)
+    named(page, "Other actions").fill("a:b")
+    page.get_by_role("button", name="Create role").click()
+    summary = page.get_by_role("alert").filter(has_text=HIDDEN)
+    problem = page.locator("#field-name-problem")
+    expect(summary).to_be_visible()
+    named(page, "Other actions").fill("a:b\nc:d")  # another field solves nothing
+    expect(summary).to_be_visible()
+    expect(problem).to_be_visible()
+    name.press_sequentially(" roll")
+    expect(summary).to_be_hidden()
+    expect(problem).to_be_hidden()
+    expect(name).not_to_have_attribute("aria-invalid", "true")
+    expect(name).to_be_focused()
+    expect(page).to_have_title(re.compile("^Create role|^New role"))
+    assert axe(page) == []
+    name.fill(UNSEEN)
+    expect(summary).to_be_visible()
+    expect(problem).to_be_visible()
+    expect(name).to_have_attribute("aria-invalid", "true")
+    expect(page).to_have_title(re.compile("^Error · "))
+
+
+def refused(page: Page, summary: str) -> Locator:
+    """The summary, which is shown."""
+    found = page.get_by_role("alert").filter(has_text=summary)
+    expect(found).to_be_visible()
+    return found
+
+
+def test_a_problem_of_a_group_disappears_with_a_choice(place: Any, names: Any, browse: Any) -> None:
+    page = browse(place.url, storage_state=place.mary)
+    page.goto("/console/clients/onboard")
+    page.evaluate(BARE)
+    page.get_by_label("AI Agent Name").fill("Fine")
+    page.get_by_role("button", name="+ Onboard").last.click()
+    summary = refused(page, "Choose the platform")
+    page.get_by_role("radio", name="Kubernetes").check()
+    expect(summary).to_be_hidden()
+    page.get_by_role("button", name="+ Onboard").last.click()
+    summary = refused(page, "at least one selector")
+    page.get_by_label("Key of selector 1").filter(visible=True).select_option("k8s:ns")
+    expect(summary).to_be_hidden()
+    page.get_by_label("Value of selector 1").filter(visible=True).fill("Production")
+    page.get_by_role("button", name="+ Onboard").last.click()
+    summary = refused(page, "is not a valid value of k8s:ns")
+    page.get_by_label("Value of selector 1").filter(visible=True).fill("production")
+    expect(summary).to_be_hidden()
+    expect(page.get_by_label("Value of selector 1").filter(visible=True)).not_to_have_attribute("aria-invalid", "true")
+
+
+def test_the_problems_of_a_new_delegation_disappear_one_by_one(place: Any, names: Any, browse: Any) -> None:
+    page = browse(place.url, storage_state=place.mary)
+    page.goto(f"{NEW}?role=paying")
+    page.evaluate(BARE)
+    page.get_by_role("button", name=CREATE).click()
+    summary = refused(page, "No client is chosen")
+    client = page.get_by_label("Client / Application")
+    client.fill("Payer")
+    page.get_by_role("option", name="Payer").click()
+    expect(summary).to_be_hidden()
+    expect(client).not_to_have_attribute("aria-invalid", "true")
+    page.evaluate(BARE)
+    page.get_by_role("button", name=CREATE).click()
+    summary = refused(page, "No action is chosen")
+    page.get_by_role("checkbox", name="payroll:read").check()
+    expect(summary).to_be_hidden()
+    page.get_by_label("Maximum Duration").fill("90")
+    page.get_by_label("Unit").select_option("days")
+    page.evaluate(BARE)
+    page.get_by_role("button", name=CREATE).click()
+    summary = refused(page, "must be from 1 minute to")
+    page.get_by_label("Unit").select_option("minutes")
+    expect(summary).to_be_hidden()
+    expect(page.locator("#field-amount-problem")).to_be_hidden()
+    expect(page.get_by_role("region", name="Review")).to_contain_text("1 hour 30 minutes")
+
+
+def test_without_a_script_a_problem_stays(place: Any, names: Any, browse: Any) -> None:
+    page = browse(place.url, storage_state=place.mary, java_script_enabled=False)
+    page.goto("/console/roles/new")
+    named(page, "Name").fill(UNSEEN)
+    named(page, "Other actions").fill("a:b")
+    page.get_by_role("button", name="Create role").click()
+    named(page, "Name").fill("Payroll")
+    expect(page.get_by_role("alert").filter(has_text=HIDDEN)).to_be_visible()
+    expect(page.locator("#field-name-problem")).to_be_visible()

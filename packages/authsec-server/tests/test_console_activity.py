@@ -318,7 +318,7 @@ MEANINGLESS = [
     "reason=No%20Delegation",
     "address=everywhere",
     "request_id=a%20b",
-    "jti=%3Cscript%3E",
+    "jti=a%3Cscript%3Eb",
     "range=fortnight",
     "range=day&since=2026-11-25",
     "since=yesterday",
@@ -361,6 +361,29 @@ def test_older_events_are_on_further_pages_of_the_same_filter(opened: House, doo
     assert shown(get(door, page.links["Newest"])) == numbers[:-51:-1]
 
 
+def test_counted_refusals_keep_their_places_in_the_order_of_time(opened: House, door: TestClient) -> None:
+    client_id, other = opened.delegated_name("Open"), opened.delegated_name("Other")
+    strangers = [opened.door(f"192.0.2.{number}") for number in (7, 8)]
+
+    def refuse() -> None:
+        for stranger in strangers:
+            ask(stranger, "00000000-0000-4000-8000-000000000000")
+        door.get("/authsec/uflow/sdk/delegation-token", params={"client_id": other, "scope": "customers:nothing"})
+
+    places: list[int] = []
+    for _ in range(4):
+        refuse()
+        ask(door, client_id)
+        refuse()  # counted in the same rows
+        here = shown(get(door, TRAIL))
+        assert here[-len(places) :] == places or not places
+        places = here
+        opened.clock.at += timedelta(seconds=40)
+    times = re.findall(r'<time datetime="([^"]{16})', get(door, TRAIL).html.partition('<tbody id="events">')[2])
+    assert times == sorted(times, reverse=True)
+    assert len(times) == len(places)
+
+
 def test_what_is_rare_is_searched_for_step_by_step(
     opened: House, door: TestClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -381,7 +404,7 @@ def test_the_chart_has_its_numbers_in_a_table_beside_it(busy: House, door: TestC
     page = get(door, TRAIL)
     assert "Tokens by the hour" in page.text
     assert charted(page) == ["2026-11-25 12:00 1 0", "2026-11-26 12:00 0 2"]
-    assert "<title>2026-11-25 12:00: 1 issued, 0 refused</title>" in page.html
+    assert "<title>2026-11-25 12:00 UTC: 1 issued, 0 refused</title>" in page.html
     assert charted(get(door, f"{TRAIL}?client=idle")) == ["2026-11-26 12:00 0 2"]
     assert charted(get(door, f"{TRAIL}?reason=no_delegation")) == ["2026-11-26 12:00 2"]
     assert charted(get(door, f"{TRAIL}?reason=client_disabled")) == []
@@ -412,7 +435,7 @@ def test_the_story_of_a_token(busy: House, door: TestClient) -> None:
         "Authority version": str(event.authority_version),
         "Address": "127.0.0.1",
         "Request id": event.request_id,
-        "Sealed": "overdue: run authsec audit verify to find out why",
+        "Sealed": "overdue: run uv run authsec audit verify to find out why",
     }.items():
         assert said in its[checkpoint], checkpoint
     assert "Who" not in its  # an agent asked for itself
@@ -561,7 +584,7 @@ def test_a_story_whose_event_was_changed_says_that_it_does_not_match_its_seal(bu
     busy.authority.database.append(lambda tx: tx.connection.execute(changed))
     told = (
         "changed after it was sealed: the event does not match its seal at position 0. "
-        "Run authsec audit verify to find other changes"
+        "Run uv run authsec audit verify to find other changes"
     )
     assert facts(get(door, f"{TRAIL}/1"))["Sealed"] == told
 

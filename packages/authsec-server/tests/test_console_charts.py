@@ -50,8 +50,8 @@ def scale(page: Page) -> tuple[list[str], list[str]]:
 
 
 def test_a_chart_has_numbers_and_times_at_its_axes(door: TestClient) -> None:
-    hours = ["12:00", "18:00", "11-25", "06:00", "12:00", "18:00", "11-26", "06:00"]
-    days = ["11-20", "11-21", "11-22", "11-23", "11-24", "11-25", "11-26"]
+    hours = ["18:00", "2026-11-25", "06:00", "12:00", "18:00", "2026-11-26", "06:00"]
+    days = [f"2026-11-{day}" for day in range(21, 26)]
     for path, heading, scaled in (
         ("/console", "Tokens by the hour, last 48 hours", (["2", "1", "0"], hours)),
         (TRAIL, "Tokens by the hour, last 48 hours", (["2", "1", "0"], hours)),
@@ -62,17 +62,29 @@ def test_a_chart_has_numbers_and_times_at_its_axes(door: TestClient) -> None:
         assert scale(page) == scaled, path
 
 
-def test_the_time_zone_is_said_once(door: TestClient) -> None:
-    for path in ("/console", "/console/clients/open", TRAIL, f"{TRAIL}?range=custom"):
-        assert get(door, path).text.count("UTC") == 2, (
-            path
-        )  # once in the menu, once in the sidebar; one of them is seen
+def test_the_time_zone_is_said_once_and_at_each_chart(door: TestClient) -> None:
+    for path, charted in (
+        ("/console", 1),
+        ("/console/clients/open", 1),
+        (TRAIL, 1),
+        (f"{TRAIL}?range=custom", 1),
+        ("/console/roles", 0),
+    ):
+        page = get(door, path)
+        assert page.text.count("Times in UTC") == 2, path  # once in the menu, once in the sidebar; one of them is seen
+        assert page.html.count('<p class="chart-zone">UTC</p>') == charted, path
+
+
+def test_a_label_that_would_be_cut_is_left_out_and_its_tick_is_drawn(door: TestClient) -> None:
+    for path in ("/console", "/console/clients/open"):
+        page = get(door, path)
+        assert page.html.count('class="chart-tick"') > len(scale(page)[1]), path
 
 
 def test_the_chart_of_a_time_that_was_asked_for_says_which(door: TestClient) -> None:
     page = get(door, f"{TRAIL}?since=2026-11-01&until=2026-11-25")
     assert "Tokens by the day, 2026-11-01 to 2026-11-25" in page.text
-    assert scale(page) == (["4", "2", "0"], ["11-01", "11-08", "11-15", "11-22"])
+    assert scale(page) == (["4", "2", "0"], ["2026-11-08", "2026-11-15", "2026-11-22"])
 
 
 @pytest.mark.parametrize(
@@ -97,7 +109,7 @@ def test_the_chart_shows_what_is_listed_and_nothing_else(
 ) -> None:
     page = get(door, f"{TRAIL}?what={what}")
     assert heading in page.text
-    assert f"From {checkpoint} 2026" in page.text
+    assert f"From (UTC) {checkpoint} 2026" in page.text
     assert row in page.text
     assert drawn(page) == series
     legend = page.html.partition('<p class="legend">')[2].partition("</p>")[0]

@@ -81,6 +81,10 @@ def test_proofs_say_how_they_are_proved_and_when_they_were_used(door: TestClient
         f"{TOKEN}?client_id={agent.client_id}", headers={"Authorization": f"Bearer {agent.assertion(opened.clock.at)}"}
     )
     assert token.status_code == 200, token.text
+    assert "Last used just now" in get(door, f"{LIST}/{agent.client_id}").text  # before any roll-up
+    assert "2026-11-25 12:00" in get(door, LIST).text.partition("Last token")[2]
+    for path in ("/console/delegations", "/console/roles/role-of-customer-support"):
+        assert "never" not in get(door, path).text.partition("Last used")[2].partition("Details")[0], path
     opened.clock.at += timedelta(minutes=5)
     assert "Last used 5 minutes ago" in get(door, f"{LIST}/{agent.client_id}").text
 
@@ -148,11 +152,13 @@ def test_connect_has_the_lines_with_this_clients_values(door: TestClient, opened
     assert bash.splitlines() == [
         'export AUTHSEC_BASE_URL="http://127.0.0.1:7468"',
         f'export AUTHSEC_AGENT_CLIENT_ID="{agent.client_id}"',
-        'export DOWNSTREAM_URL="https://crm.example.com"',
         'export AUTHSEC_AGENT_KEY_FILE="$PWD/agent-key.pem"',
+        '[[ "${DOWNSTREAM_URL:-}" == http://127.0.0.1:* ]] || export DOWNSTREAM_URL="https://crm.example.com"',
         "unset AUTHSEC_WORKLOAD_TOKEN_FILE AUTHSEC_AGENT_SECRET_FILE",
     ]
     assert powershell.splitlines()[1] == f'$env:AUTHSEC_AGENT_CLIENT_ID = "{agent.client_id}"'
+    local = '$env:DOWNSTREAM_URL -notlike "http://127.0.0.1:*"'
+    assert f'if ({local}) {{ $env:DOWNSTREAM_URL = "https://crm.example.com" }}' in powershell.splitlines()
     assert any('scope="customers:read")' in code for code in codes(page))
     assert "uv run python examples/smoke_local.py" in codes(page)
     assert any("pip install ./packages/authsec ./packages/authsec-autogen" in code for code in codes(page))
@@ -233,6 +239,24 @@ def test_no_value_is_read_by_the_shell(audience: str) -> None:
     assert told.stdout == audience
     smoke = connection(resource=audience).smoke
     assert shlex.split(smoke.replace("\\`", "`").replace("\\$", "$"))[-1] == audience
+
+
+@pytest.mark.parametrize(
+    ("audience", "before", "after"),
+    [
+        ("https://crm.example", "", "https://crm.example"),
+        ("https://crm.example", "http://127.0.0.1:7469", "http://127.0.0.1:7469"),
+        ("https://crm.example", "https://ledger.example", "https://crm.example"),
+        ("https://crm.example", "https://your-api.example.com", "https://crm.example"),
+        ("crm", "", "https://your-api.example.com"),
+        ("crm", "https://crm.example", "https://crm.example"),
+    ],
+)
+def test_the_lines_keep_the_sample_api_of_this_machine(audience: str, before: str, after: str) -> None:
+    set_before = f'export DOWNSTREAM_URL="{before}"\n' if before else "unset DOWNSTREAM_URL\n"
+    script = f'set -u\n{set_before}{connection(audience=audience).bash}\nprintf %s "$DOWNSTREAM_URL"'
+    told = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=True, timeout=10)
+    assert told.stdout == after
 
 
 @pytest.mark.parametrize("named", [("customers:read", "https://crm.example.com"), ("", "")], ids=["named", "all"])

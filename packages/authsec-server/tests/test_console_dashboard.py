@@ -111,9 +111,9 @@ def test_tokens_by_the_hour_are_drawn_and_told(opened: House, door: TestClient) 
     ask(door, client, 2)
     opened.clock.at += timedelta(hours=3)
     page = get(door, DASHBOARD)
-    assert "<title>2026-11-25 12:00: 2 issued, 0 refused</title>" in page.html
+    assert "<title>2026-11-25 12:00 UTC: 2 issued, 0 refused</title>" in page.html
     told = page.text.partition("As a table")[2]
-    assert told.startswith(" From Issued Refused 2026-11-25 12:00 2 0")
+    assert told.startswith(" From (UTC) Issued Refused 2026-11-25 12:00 2 0")
 
 
 def test_refusals_by_reason_lead_to_the_events(opened: House, door: TestClient) -> None:
@@ -139,6 +139,7 @@ def test_a_audit_log_that_nobody_seals_needs_attention(opened: House, door: Test
     assert text not in matters(door)
     opened.clock.at += timedelta(minutes=2)
     assert matters(door)[text] == ("bad", "/console/activity")
+    assert "Run uv run authsec audit verify on the server's machine." in get(door, DASHBOARD).text
     while opened.authority.dropper.sealer.seal():
         pass
     assert text not in matters(door)

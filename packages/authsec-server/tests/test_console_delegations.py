@@ -266,6 +266,16 @@ def test_what_is_over_says_since_when(opened: House, door: TestClient, role: str
     assert "Ends ended 2026-11-25 13:00:00 UTC" in get(door, f"{LIST}/{ended}").text
 
 
+def test_every_list_says_in_the_same_words_when_a_delegation_ends(door: TestClient, role: str, agent: str) -> None:
+    delegate(door, role, agent)
+    delegate(door, role, agent, ends_at="2026-12-07T12:00:00Z", max_duration=60)
+    ends = '<time datetime="2026-12-07T12:00:00+00:00" title="2026-12-07 12:00:00 UTC">in 12 days</time>'
+    for path in (LIST, f"/console/roles/{role}", f"/console/clients/{agent}"):
+        page = get(door, path)
+        assert page.html.count(ends) == 1, path
+        assert page.text.count("no end date") == 1, path
+
+
 def test_a_row_names_its_apis_and_its_owner(door: TestClient, role: str, agent: str, api: dict[str, Any]) -> None:
     many = [api["identifier"], "https://unknown.example.com", "https://further.example.com"]
     delegate(door, role, agent, audiences=many, owner="Service desk")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlencode
@@ -26,6 +27,9 @@ POLICY = {
     "base-uri": "'none'",
 }
 STATIC = "/console/static/{version}/{name}"
+BARE_COMMAND = re.compile(
+    r"(?<!uv run )\bauthsec (admin|agents|apis|audit|delegations|enrol|issuers|keygen|keys|roles|smoke) "
+)
 
 
 @pytest.fixture
@@ -78,6 +82,7 @@ def test_every_answer_is_hardened(answers: Callable[..., list[Any]], share: int)
             if kind.startswith("text/html"):
                 assert kind == "text/html; charset=utf-8", asked
                 assert Anatomy(answer.text).faults == [], asked
+                assert BARE_COMMAND.search(answer.text) is None, asked
 
 
 def test_the_way_back_is_on_every_page_that_the_frame_does_not_lead_to(opened: House) -> None:

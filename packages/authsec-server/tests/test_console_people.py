@@ -133,3 +133,9 @@ def test_the_list_of_keys_says_how_long_each_lets_anybody_in(house: Callable[...
     states = [text.index(word) for word in ("Ended", "Revoked", "Gone", "Expired", "Long", "Active", "Soon")]
     assert states == sorted(states)
     assert "Expires soon" in text[states[-1] :]
+
+
+def test_where_nobody_can_sign_in_the_list_has_the_command_for_the_first(house: Callable[..., Any]) -> None:
+    page = get(house(local_operator=True).door(), "/console/administrators")
+    assert "To create the first administrator, run uv run authsec admin setup-url on the server's machine." in page.text
+    assert "<code>uv run authsec admin setup-url</code>" in page.html

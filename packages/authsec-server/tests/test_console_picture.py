@@ -68,7 +68,9 @@ def test_every_box_of_the_picture_leads_to_a_picture_around_it(door: TestClient)
 
 def test_the_picture_is_told_in_words_as_well(door: TestClient) -> None:
     delegate(door, agent(door, "Open One", "unattested"), owner="Ann", all_actions=True, actions=[])
-    told = get(door, DASHBOARD).text.partition("Picture as a table Owner Role Trust delegation Agent APIs ")[2]
+    told = get(door, DASHBOARD).text.partition("Delegation diagram as a table Owner Role Trust delegation Agent APIs ")[
+        2
+    ]
     assert told.startswith(
         f"Ann Support customers:read, customers:write 1 hour at most Open One Ready Unattested {AUDIENCE}"
     )
@@ -91,7 +93,7 @@ def test_the_picture_marks_who_gets_no_token(door: TestClient) -> None:
         "Off, Disabled, Unattested": "quiet",
         "customers:read, 1 hour 30 minutes": "",
     }.items() <= drawn.items()
-    told = page.text.partition("Picture as a table")[2]
+    told = page.text.partition("Delegation diagram as a table")[2]
     for name, mark in (
         ("In a pod", "Can't authenticate"),
         ("For All", "Ready Unattested"),

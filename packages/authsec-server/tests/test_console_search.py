@@ -104,6 +104,36 @@ def test_a_token_and_a_request_are_found_by_all_of_their_ids(opened: House, door
     assert len(found(door, "req_set_up")) == 3  # role, client and delegation were made in one request
 
 
+@on_sqlite
+def test_an_id_is_found_as_it_was_pasted(opened: House, door: TestClient) -> None:
+    client_id = opened.delegated_name("Night Owl")
+    door.get("/authsec/uflow/sdk/delegation-token", params={"client_id": client_id})
+    token = opened.events()[-1]
+    request_id, jti = token.event.request_id, token.event.jti
+    pasted = [
+        *(f"{request_id}{after}" for after in (")", ".", ",", "),", '"', "`.")),
+        *(f"{before}{request_id}{after}" for before, after in ("()", '""', "''", "``", "“”", "[]", "<>")),
+        *(
+            f"{name}{request_id}"
+            for name in ("request_id=", "request_id: ", "X-Request-ID: ", "request ", "?request_id=")
+        ),
+        f'"request_id": "{request_id}",',
+        f"The API is not delegated to this agent. (request {request_id})",
+        *(
+            f"{before}{jti}{after}"
+            for before, after in (("(", ")."), ('"', '"'), ("`", "`"), ("jti=", ""), ('"jti": "', '",'))
+        ),
+    ]
+    there = f"/console/activity/{token.id}"
+    for text in pasted:
+        assert found(door, text) == [there], text
+        assert [path for path, _ in suggested(door, text)] == [there], text
+    for name, text in (("request_id", f"({request_id})."), ("jti", f"jti={jti},")):
+        page = get(door, f"/console/activity?{name}={quote(text)}")
+        assert f'data-event="{token.id}"' in page.html
+        assert page.html.count("data-event=") == 1
+
+
 def test_an_administrator_is_found_by_name_and_address(house: Callable[..., House]) -> None:
     its = house()
     ada = first_administrator(its)

@@ -12,7 +12,7 @@ folder of `templates/` with the same name has its templates. In such a folder, `
 | `site` | what each page's function gets: session, form, transaction, `render`; the sidebar; notices |
 | `guard`, `errors` | security headers and refusal of cross-site posts; pages for failures |
 | `addresses` | paths that other modules need; the check for plain http |
-| `forms` | read forms, queries, typed times; the stored values to show beside an outdated edit |
+| `forms` | read forms, queries, typed times, pasted ids; the stored values to show beside an outdated edit |
 | `confirm`, `impact_text` | changes that ask for confirmation; sentences about the impact |
 | `client_status` | the badges of a client: its state and its warnings |
 | `rendering`, `formatting` | templates, their filters: times, plurals, names of kinds; caching of static files |
@@ -20,7 +20,8 @@ folder of `templates/` with the same name has its templates. In such a folder, `
 | `static/css/`, `static/console.js` | the sheets of `console.css`; script of all pages |
 | `static/delegations.js`, `static/selectors.js`, `static/live.js` | new delegations, selector rows, live audit log |
 | `static/combobox.js`, `static/search.js` | a text field with suggestions; the search field |
-| `static/pointer.js` | whether the pointer is down: answers wait for it |
+| `static/problems.js` | problems of a refused form, which disappear while their fields differ from the refused values |
+| `static/pointer.js`, `static/announcer.js` | whether the pointer is down; texts for screen readers |
 | `templates/page.html`, `templates/layout.html` | the HTML head; sidebar, top bar and breadcrumbs |
 | `templates/sign_in.html`, `templates/failure.html` | the frame of the sign-in pages; error pages |
 | `templates/list.html`, `templates/confirm.html` | the parts that all lists have; the parts of all confirmations |

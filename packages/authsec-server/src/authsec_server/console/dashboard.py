@@ -134,7 +134,7 @@ def _sealing(tx: Tx, visit: PageRequest) -> Iterator[Alert]:
             tone="bad",
             text="New events of the audit log are not sealed",
             path="/console/activity",
-            more="No server is sealing, or the log is damaged. Run authsec audit verify on the server's machine.",
+            more="No server is sealing, or the log is damaged. Run `authsec audit verify` on the server's machine.",
         )
 
 

@@ -1,7 +1,7 @@
 """The delegation diagram: owners → roles → trust delegations → agents → APIs, drawn by the server as SVG.
 
-The picture has five columns of boxes, and lines that connect related boxes. Each box is a link. Most links
-show the same picture for that box only. Delegations that grant the same are one box. A list beside the picture has
+The diagram has five columns of boxes, and lines that connect related boxes. Each box is a link. Most links
+show the same diagram for that box only. Delegations that grant the same are one box. A list beside the diagram has
 the same content as text.
 """
 
@@ -32,7 +32,7 @@ _EDGE = 1  # margin for the half of the border that lies outside the box
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """A box of the picture: its column, identity (`key`), name, link (`path`) and notes.
+    """A box of the diagram: its column, identity (`key`), name, link (`path`) and notes.
 
     Each note has the colour of its tone. `tone` selects the colour of the box in the stylesheet: a tone of a badge.
     `whole` is the full name if `name` is shortened.
@@ -74,7 +74,7 @@ def draw(
     rest: str,
     grouped: bool = True,
 ) -> Markup:
-    """Draw the picture of these delegations. `statuses` has the badges of each client, by the client's id.
+    """Draw the diagram of these delegations. `statuses` has the badges of each client, by the client's id.
 
     If `grouped`, delegations that grant the same are one box. A column has at most `MOST` boxes: the last one links
     to `rest`, the list of all.
@@ -157,7 +157,7 @@ def _shortened(ways: Sequence[Way], rest: str) -> Iterator[Way]:
 
 
 def _drawn(ways: Sequence[Way]) -> Markup:
-    """Draw the boxes and lines of these paths. Each has the numbers of its paths, for the script of the picture."""
+    """Draw the boxes and lines of these paths. Each has the numbers of its paths, for the script of the diagram."""
     on_boxes: dict[Node, list[str]] = {}
     on_lines: dict[tuple[Node, Node], list[str]] = {}
     for number, way in enumerate(ways):

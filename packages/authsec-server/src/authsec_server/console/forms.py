@@ -1,7 +1,11 @@
-"""Read HTML forms (`application/x-www-form-urlencoded`), query strings, and typed durations and instants, strictly."""
+"""Read HTML forms (`application/x-www-form-urlencoded`), query strings, and typed durations and instants, strictly.
+
+A pasted id may have punctuation around the id.
+"""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 
@@ -135,3 +139,20 @@ def stored_meanwhile(problem: Failure | None, stored: Mapping[str, str], typed: 
     if not isinstance(problem, Outdated):
         return {}
     return {name: value or "empty" for name, value in stored.items() if value != typed[name]}
+
+
+_AROUND = " \t\r\n.,;:!?()[]{}<>\"'`“”‘’«»…|*="  # noqa: RUF001 - people paste typographic quotes
+_REQUEST_ID = re.compile(r"\breq_[A-Za-z0-9_-]+")
+_JTI = re.compile(r"jti[^A-Za-z0-9_-]+", re.IGNORECASE)
+
+
+def pasted_id(text: str) -> str:
+    """Return the `request_id` in the text. Without one, return the `jti` without its name and the punctuation around.
+
+    People paste ids from logs and error messages: `request_id=req_…,` or `(request req_…).`.
+    """
+    if found := _REQUEST_ID.search(text):
+        return found[0]
+    bare = text.strip(_AROUND)
+    named = _JTI.match(bare)
+    return bare[named.end() :].strip(_AROUND) if named else bare

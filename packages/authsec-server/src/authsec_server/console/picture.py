@@ -21,12 +21,12 @@ from authsec_server.delegations import search as delegations
 from authsec_server.delegations.model import DelegationFilters, DelegationState, ResolvedDelegation
 from authsec_server.roles import service as roles
 
-AT_MOST = 500  # delegations in one picture
+AT_MOST = 500  # delegations in one diagram
 PAGE = 20  # rows of its table
 
 
 def routes(console: Console) -> list[BaseRoute]:
-    """Return the route of the picture."""
+    """Return the route of the diagram."""
     return [console.page("/picture", picture)]
 
 
@@ -69,7 +69,7 @@ def diagram(
     rest: str,
     grouped: bool = True,
 ) -> dict[str, Any]:
-    """Return the picture of these delegations, and the content of its table. See `draw`."""
+    """Return the diagram of these delegations, and the content of its table. See `draw`."""
     statuses = statuses_of(tx, {each.client.id: each.client for each in found}.values(), visit.act.now, silent)
     drawn = draw(found, statuses, visit.console.terms.default_audience, rest=rest, grouped=grouped)
     return {"drawn": drawn, "resolved_delegations": found, "statuses": statuses}
@@ -77,7 +77,7 @@ def diagram(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Focus:
-    """The owner, role, client, API or group that the picture shows."""
+    """The owner, role, client, API or group that the diagram shows."""
 
     kind: str
     name: str

@@ -75,6 +75,7 @@ class Assets:
 
 
 _CODE = re.compile("`([^`]+)`")
+_COMMAND = re.compile("(`|: )authsec (?=[a-z])")
 
 
 class Renderer:
@@ -162,5 +163,5 @@ def _at_apis(context: jinja2.runtime.Context, what: Impact) -> list[str]:
 
 def _coded(message: str) -> Markup:
     """Escape the message and mark text in backticks as code. Commands begin with `uv run`, as on all pages."""
-    own = message.replace("`authsec ", "`uv run authsec ")
+    own = _COMMAND.sub(r"\1uv run authsec ", message)
     return Markup(_CODE.sub(r"<code>\1</code>", str(escape(own))))  # noqa: S704 - escaped before

@@ -20,6 +20,7 @@ from authsec_server.clients.search import ClientFilters
 from authsec_server.console import guard
 from authsec_server.console.activity.text import sentence
 from authsec_server.console.client_status import ClientStatus, statuses_of
+from authsec_server.console.forms import pasted_id
 from authsec_server.console.issuers.unavailable import outages
 from authsec_server.console.site import Console, PageRequest
 from authsec_server.db import Tx
@@ -186,18 +187,19 @@ def _people_and_events(tx: Tx, visit: PageRequest, text: str, each: int) -> Iter
         every="/console/administrators",
         whole=True,
     )
-    found = audit.search(tx, visit.act, text, limit=EACH + 1)
+    pasted = pasted_id(text)
+    found = audit.search(tx, visit.act, pasted, limit=EACH + 1)
     events = [
         Hit(path=f"/console/activity/{each.id}", name=sentence(each), mark=each.event.jti or each.event.request_id)
         for each in found
     ]
-    kind = "jti" if found and found[0].event.jti == text else "request_id"
+    kind = "jti" if found and found[0].event.jti == pasted else "request_id"
     yield Found(
         one="Event",
         many="Events",
         hits=events[:each],
         number=len(events),
         most=EACH,
-        every=f"/console/activity?{kind}={quote(text, safe='')}",
+        every=f"/console/activity?{kind}={quote(pasted, safe='')}",
         whole=True,
     )

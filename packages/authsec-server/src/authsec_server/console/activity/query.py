@@ -17,7 +17,7 @@ from authsec_server.audit.model import EventKind
 from authsec_server.clients import search
 from authsec_server.clients import service as clients
 from authsec_server.clients.enrolment import EnrolmentRefusal
-from authsec_server.console.forms import Form
+from authsec_server.console.forms import Form, pasted_id
 from authsec_server.db import Tx
 from authsec_server.delegations import service as delegations
 from authsec_server.failures import Invalid, NotPermitted
@@ -116,6 +116,7 @@ FIELDS = ("what", "client", "delegation", "by", "reason", "address", "request_id
 def read(tx: Tx, query: Form, now: datetime) -> ActivityQuery:
     """Return the audit log filter of the query string. Raises `Invalid`, which names the wrong field."""
     typed = {name: query.text(name) for name in FIELDS}
+    typed |= {name: pasted_id(typed[name]) for name in ("request_id", "jti")}
     delegation_id, client_of_delegation = _delegation(tx, typed["delegation"])
     client_id = _client(tx, typed["client"])
     wanted = EventFilter(

@@ -35,6 +35,7 @@ from authsec_server.tokens.decision import Denied, Reason
 from authsec_server.tokens.preview import preview
 
 _API, YOUR_API = "DOWNSTREAM_URL", "https://your-api.example.com"
+_LOCAL = "http://127.0.0.1:"
 KEY_FILE = "agent-key.pem"
 KEYGEN = f"uv run authsec keygen {KEY_FILE}"
 """Creates an agent's key pair, in a clone. All pages of the console use the same file name."""
@@ -75,15 +76,20 @@ class Connection:
     def bash(self) -> str:
         """Return the client's environment variables for bash and similar shells."""
         *lines, last = for_bash(self._environment, self._others, files=self._proof)
-        example = [] if self._api else [f'export {_API}="${{{_API}:-{YOUR_API}}}"']
-        return "\n".join([*lines, *example, last])
+        api = f'export {_API}="${{{_API}:-{YOUR_API}}}"'
+        if self._api_url:
+            api = f'[[ "${{{_API}:-}}" == {_LOCAL}* ]] || export {_API}="{_in_bash(self._api_url)}"'
+        return "\n".join([*lines, api, last])
 
     @property
     def powershell(self) -> str:
         """Return the client's environment variables for PowerShell."""
         *lines, last = for_powershell(self._environment, self._others, files=self._proof)
-        example = [] if self._api else [f'if (-not $env:{_API}) {{ $env:{_API} = "{YOUR_API}" }}']
-        return "\n".join([*lines, *example, last])
+        api = f'if (-not $env:{_API}) {{ $env:{_API} = "{YOUR_API}" }}'
+        if self._api_url:
+            url = _in_powershell(self._api_url)
+            api = f'if ($env:{_API} -notlike "{_LOCAL}*") {{ $env:{_API} = "{url}" }}'
+        return "\n".join([*lines, api, last])
 
     @property
     def smoke(self) -> str:
@@ -110,14 +116,17 @@ class Connection:
         return [name for name in PROOF_VARIABLES if name not in self._proof]
 
     @property
-    def _api(self) -> str:
-        """Return the URL of the API, or "" if it is unknown. The commands then keep the URL that the shell has."""
+    def _api_url(self) -> str:
+        """Return the URL of the API, or "" if the URL is unknown.
+
+        Without a URL, the commands keep the URL that the shell has. With a URL, the commands keep only a URL on this
+        machine, such as that of `authsec demo-api`: the sample API can have any audience.
+        """
         return self.audience if self.audience.startswith(("https://", "http://")) else ""
 
     @property
     def _environment(self) -> Mapping[str, str]:
-        known = {"AUTHSEC_BASE_URL": self.base_url, "AUTHSEC_AGENT_CLIENT_ID": self.client_id}
-        return known | ({_API: self._api} if self._api else {})
+        return {"AUTHSEC_BASE_URL": self.base_url, "AUTHSEC_AGENT_CLIENT_ID": self.client_id}
 
 
 def for_bash(

@@ -1,6 +1,8 @@
 // Convenience on all pages: copy buttons, busy buttons, dialogs that keep the focus, menus that close, filters that apply at once.
 // Every page also works without this script.
 
+import { announce } from "./announcer.js";
+import { addressedProblems } from "./problems.js";
 import { searchField } from "./search.js";
 import { relativeTimes } from "./times.js";
 
@@ -82,32 +84,44 @@ document.addEventListener("keydown", (event) => {
 });
 
 // A choice applies at once, and typed text after a pause. The next page keeps the focus, the caret and what was typed since.
+// A person may leave the field within the pause: the focus then stays where the person went.
 const PAUSE = 600;
 const PLACE = "filter-place";
+const PLACES = "a, button, input, select, summary, textarea, [tabindex]";
+let timer = 0;
+let applied = false;
 for (const form of document.querySelectorAll("form[data-apply]")) {
-  let timer = 0;
-  let applied = false;
-  form.addEventListener("submit", () => { applied = true; });
-  form.addEventListener("change", () => {
+  form.addEventListener("change", (event) => {
+    if (isText(event.target)) return;
     clearTimeout(timer);
     form.requestSubmit();
   });
   form.addEventListener("input", (event) => {
     clearTimeout(timer);
-    if (isText(event.target)) timer = setTimeout(() => {
-      applied = true;
-      const address = new URL(form.action);
-      address.search = new URLSearchParams(new FormData(form));
-      location.replace(address); // Back must not go through unfinished words
-    }, PAUSE);
+    if (isText(event.target)) timer = setTimeout(apply, PAUSE, form);
   });
-  window.addEventListener("pagehide", () => {
-    const field = document.activeElement;
-    if (!applied || !form.contains(field) || !field.id) return;
-    const typed = isText(field) ? { value: field.value, start: field.selectionStart, end: field.selectionEnd } : {};
-    sessionStorage.setItem(PLACE, JSON.stringify({ path: location.pathname, id: field.id, ...typed }));
-    applied = false;
-  });
+}
+// The pause must not replace the page to which a form or a link leads.
+document.addEventListener("submit", (event) => {
+  clearTimeout(timer);
+  applied = "apply" in event.target.dataset;
+});
+document.addEventListener("click", (event) => {
+  if (event.target.closest("a[href]") && !event.ctrlKey && !event.metaKey && !event.shiftKey) clearTimeout(timer);
+});
+window.addEventListener("pagehide", () => {
+  const field = document.activeElement;
+  if (!applied || !field.matches(PLACES)) return;
+  const typed = isText(field) ? { value: field.value, start: field.selectionStart, end: field.selectionEnd } : {};
+  sessionStorage.setItem(PLACE, JSON.stringify({ path: location.pathname, id: field.id, words: wordsOf(field), ...typed }));
+  applied = false;
+});
+
+function apply(form) {
+  applied = true;
+  const address = new URL(form.action);
+  address.search = new URLSearchParams(new FormData(form));
+  location.replace(address); // Back must not go through unfinished words
 }
 
 function isText(field) {
@@ -117,7 +131,8 @@ function isText(field) {
 function resumeFilter() {
   const place = JSON.parse(sessionStorage.getItem(PLACE) ?? "null");
   sessionStorage.removeItem(PLACE);
-  const field = place?.path === location.pathname && document.getElementById(place.id);
+  if (place?.path !== location.pathname) return false;
+  const field = place.id ? document.getElementById(place.id) : [...document.querySelectorAll(PLACES)].find((each) => !each.id && wordsOf(each) === place.words);
   if (!field) return false;
   field.focus();
   if (isText(field) && "value" in place) {
@@ -128,6 +143,11 @@ function resumeFilter() {
     field.setSelectionRange(place.start, place.end);
   }
   return true;
+}
+
+// A link or button without an id is found by its words.
+function wordsOf(field) {
+  return [field.tagName, field.name, field.getAttribute("aria-label") ?? field.textContent.trim()].join(" ");
 }
 
 for (const all of document.querySelectorAll("input[data-all]")) {
@@ -146,17 +166,6 @@ for (const all of document.querySelectorAll("input[data-all]")) {
 }
 
 if (!resumeFilter()) document.querySelector("#problem, [aria-invalid=true]")?.focus();
+addressedProblems();
 relativeTimes();
 searchField(document.querySelector("#search"));
-
-function announce(text) {
-  let place = document.querySelector("#announcer");
-  if (!place) {
-    place = document.createElement("div");
-    place.id = "announcer";
-    place.className = "hidden";
-    place.setAttribute("role", "status");
-    document.body.append(place);
-  }
-  place.textContent = text;
-}

@@ -1,6 +1,7 @@
 // Convenience for a new or edited trust delegation: a search for clients, a filter of actions, "Select All" without
 // another page, and a review that follows the form. Without this script, buttons send the form.
 
+import { announce } from "./announcer.js";
 import { combobox } from "./combobox.js";
 import { released } from "./pointer.js";
 
@@ -146,5 +147,11 @@ function renew(old, html) {
   const open = [...old.querySelectorAll("details")].map((each) => each.open);
   old.replaceWith(part);
   part.querySelectorAll("details").forEach((each, index) => { if (open[index]) each.open = true; });
+  if (part.id === "review" && gist(part) !== gist(old)) announce(`Review: ${gist(part)}`);
   if (focused) document.getElementById(focused)?.focus();
+}
+
+// The first words below the heading: the number of warnings, or what is missing.
+function gist(review) {
+  return review.querySelector(".alert-head, h2 + p")?.textContent ?? "no warnings";
 }

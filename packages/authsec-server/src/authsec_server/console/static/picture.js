@@ -1,5 +1,5 @@
 // The delegation diagram: the box under the pointer, the focused box or the searched boxes light up all their paths.
-// Without this script, each box is a link to a picture of its paths.
+// Without this script, each box is a link to a diagram of its paths.
 
 const search = document.querySelector("#filter-find");
 const found = document.querySelector("#found");
@@ -31,7 +31,7 @@ for (const picture of document.querySelectorAll("svg.picture")) {
   document.addEventListener("keydown", (event) => { if (event.key === "Escape") { pointed = focused = null; show(); } });
   search?.addEventListener("input", show);
 
-  // In a narrow window, the picture begins with the agents.
+  // In a narrow window, the diagram begins with the agents.
   const frame = picture.parentElement;
   const agents = picture.querySelectorAll(".picture-head")[3].getBoundingClientRect().left - picture.getBoundingClientRect().left;
   if (frame.scrollWidth > frame.clientWidth) frame.scrollLeft = agents - 8;

@@ -1,0 +1,71 @@
+"""Long names, addresses and lists of actions: no page is wider than its window, and a title has each cut text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from authsec_server.settings import load_settings
+from console_pages import NOWHERE, console_routes, ways
+from offered import offered, signed_in
+
+WIDTHS = (390, pytest.param(1440, marks=pytest.mark.soak))
+OPEN = "document.querySelectorAll('details:not(.menu)').forEach(each => { each.open = true; })"
+# How much wider than the window the page is; the tables that hide something beside their edge; and the texts that are
+# cut, without a title that has them in full. Code scrolls, and the breadcrumb's page has the whole name as its heading.
+FAULTS = """() => {
+  const IN_FULL = ".hidden, .crumbs, pre, [title]";
+  const cuts = ({ overflowX, overflowY, textOverflow, webkitLineClamp }) =>
+    textOverflow === "ellipsis" || overflowX === "hidden" || (webkitLineClamp !== "none" && overflowY === "hidden");
+  const beyond = ({ clientWidth, clientHeight, scrollWidth, scrollHeight }) =>
+    clientWidth > 1 && (scrollWidth > clientWidth + 1 || scrollHeight > clientHeight + 1);
+  const titled = (element) =>
+    element.closest(IN_FULL) || element.querySelector("[title]") || element.closest("a")?.querySelector("title");
+  const cut = [...document.querySelectorAll("main :not(svg), dialog :not(svg)")].filter(
+    (element) => element.checkVisibility() && cuts(getComputedStyle(element)) && beyond(element)
+      && element.textContent.trim() && !titled(element));
+  const wider = document.documentElement.scrollWidth - document.documentElement.clientWidth;
+  const tables = [...document.querySelectorAll(".table")].filter((box) => box.scrollWidth > box.clientWidth);
+  const told = (element) => [element.tagName, element.getAttribute("class"), element.textContent.trim().slice(0, 60)];
+  return [
+    ...(wider > 0 ? [`the page is ${wider} px wider than the window`] : []),
+    ...tables.map((box) => `the table ${box.getAttribute("aria-label")} hides ${box.scrollWidth - box.clientWidth} px`),
+    ...cut.map((element) => `cut without a title: ${told(element).join(" ")}`),
+  ];
+}"""
+
+
+@pytest.fixture(scope="module")
+def long(serving: Any, sign_up: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """The company with long names."""
+    from long_names import LONG
+    from sample_company import found
+
+    folder = tmp_path_factory.mktemp("long")
+    settings = load_settings(data=folder / "data")
+    found(settings, datetime.now(UTC), days=2, company=LONG)
+    with serving(folder, "") as serve:
+        its = serve(AUTHSEC_SERVER_MASTER_KEY_FILE=str(settings.data / "master.key"))
+        yield its, sign_up(its)
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_long_names_fit_on_every_page(long: Any, browse: Any, width: int) -> None:
+    its, mary = long
+    clients, delegations = (its.admin.get(path).json()["items"] for path in ("clients", "delegations"))
+    chosen = "&".join(f"actions={action}" for action in delegations[0]["actions"])
+    new = f"/console/delegations/new?role={delegations[0]['role']['slug']}&client={clients[0]['client_id']}&{chosen}"
+    starts = ["/console", new, "/console/search?q=correspondence"]
+    with signed_in(its.url, mary) as http:
+        found = [*ways(lambda way: offered(http, way).links, console_routes(), starts)]
+    page = browse(its.url, storage_state=mary, viewport={"width": width, "height": 844})
+    faults: dict[str, list[str]] = {}
+    for way, pattern in found:
+        assert pattern != NOWHERE, way
+        page.goto(way)
+        page.evaluate(OPEN)
+        for fault in page.evaluate(FAULTS):
+            faults.setdefault(fault, []).append(pattern)
+    assert not faults, "\n".join(f"{fault}\n    {', '.join(places)}" for fault, places in faults.items())
