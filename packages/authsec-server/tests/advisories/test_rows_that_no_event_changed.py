@@ -145,7 +145,7 @@ def test_an_event_without_a_seal_explains_no_change(sealed: Sealed) -> None:
 
     def planted(tx: Tx, act: Act) -> None:
         tx.connection.execute(text("UPDATE clients SET description = 'Planted' WHERE slug = 'helper'"))
-        digests = {"clients": [kept_digests(Scan(tx.connection))["clients"], computed(tx, "clients")]}
+        digests = {"clients": [kept_digests(Scan(tx.connection))[0]["clients"], computed(tx, "clients")]}
         write_products(tx.connection, {"clients": product_of(tx, "clients")})
         record_act(tx, act, EventKind.CLIENT_ENABLED, detail={DIGESTS: digests})
 

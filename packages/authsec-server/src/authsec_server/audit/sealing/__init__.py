@@ -20,6 +20,7 @@ Raw SQL can change an event. But it cannot change the signed checkpoints that co
 | `scan`, `scratch` | read all rows as stored, without an index; a private copy for reads in another order |
 | `count_check`, `last_use_check`, `name_check` | compare stored counts, last uses and names with the events |
 | `revocation_check`, `table_check` | compare the table of revocations, and tables with a digest, with the events |
+| `revoked_subjects` | the subjects whose tokens an event of a change revoked |
 | `orphans` | each row that a foreign key refers to must exist |
 | `parties` | each delegation of a token was created, and has one agent and one role |
 | `ended_subjects`, `version_order` | no token of a subject that had ended; changes and versions must have one order |

@@ -76,6 +76,7 @@ _CHANGES: Final = {  # what the event did, and to which kinds of subjects
     EventKind.ISSUER_ENABLED: ("enabled", _TRUSTED_ISSUER),
     EventKind.ISSUER_DELETED: ("deleted", _TRUSTED_ISSUER),
     EventKind.KEY_REVOKED: ("revoked", _KEY),
+    EventKind.AUTHORITY_RESTORED: ("revoked", _KEY),  # no other event names a key that the backup did not have
     EventKind.ADMIN_KEY_REVOKED: ("revoked", _ADMIN_KEY),
     EventKind.ADMINISTRATOR_DISABLED: ("disabled", _ADMINISTRATOR),
     EventKind.ADMINISTRATOR_ENABLED: ("enabled", _ADMINISTRATOR),
@@ -96,6 +97,9 @@ def subject_changes(number: int, event: Mapping[str, Any]) -> Iterator[SubjectCh
 def _ids(kind: str, event: Mapping[str, Any]) -> Iterator[str]:
     if kind in _LISTS:
         ids = [each["id"] for each in event[f"{kind}s"]]
+    elif event["kind"] == EventKind.AUTHORITY_RESTORED:
+        keys = event["detail"].get("revoked_keys")
+        ids = keys if isinstance(keys, list) else []  # raw SQL can write another value
     else:
         ids = [event[{_CLIENT: "client_id", _KEY: "kid"}.get(kind, "subject_id")]]
     yield from (id_ for id_ in ids if isinstance(id_, str) and id_.isascii())  # SQLite refuses some other texts

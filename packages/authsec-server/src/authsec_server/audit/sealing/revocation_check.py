@@ -27,9 +27,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from authsec_server.audit.model import ALREADY, DIGESTS, LISTING_ENDED, EventKind
+from authsec_server.audit.model import ALREADY, DIGESTS, EventKind
 from authsec_server.audit.scratch_database import ScratchCheck
 from authsec_server.audit.sealing.restores import Restore
+from authsec_server.audit.sealing.revoked_subjects import act_of, revoked_by
 from authsec_server.audit.sealing.scan import REVOCATIONS, Scan
 from authsec_server.audit.sealing.version_order import SCRATCH, VersionOrder
 from authsec_server.db.versions import MAX_VERSION
@@ -38,7 +39,9 @@ from authsec_server.settings import MAX_TOKEN_LIFETIME_CAP
 MOST: Final = 10  # findings that are listed; further ones are only counted
 KEPT_FOR: Final = timedelta(seconds=MAX_TOKEN_LIFETIME_CAP)  # servers keep rows for a day more: clocks differ
 _SCRATCH: Final = (
-    "CREATE TABLE said (number INTEGER, kind TEXT, id TEXT, version INTEGER, at TEXT, sealed INTEGER, since TEXT)",
+    # `act` is the same for the events of one act that names very many delegations.
+    "CREATE TABLE said (number INTEGER, kind TEXT, id TEXT, version INTEGER, at TEXT, sealed INTEGER, since TEXT,"
+    " act TEXT)",
     "CREATE TABLE signed (kid TEXT PRIMARY KEY, highest INTEGER)",  # the highest number of a token of the key
     "CREATE TABLE changed (version INTEGER PRIMARY KEY)",  # authority versions of changes with remaining events
     "CREATE TABLE revoked_key (kid TEXT PRIMARY KEY)",  # as the table of signing keys says
@@ -73,16 +76,13 @@ _ADDED: Final = (
     f" WHERE NOT EXISTS (SELECT 1 FROM said s WHERE {_SAME} AND s.sealed)"
     f" AND NOT EXISTS (SELECT 1 FROM said s WHERE {_SAME} AND s.sealed = 0 AND s.since >= ?) ORDER BY k.sequence"
 )
-_COPIED: Final = (  # each row needs its own event; `_ADDED` reports rows without any event
+_COPIED: Final = (  # each row needs its own act; `_ADDED` reports rows without any event
     "SELECT sequence, kind, id, copies, said, believed FROM (SELECT min(k.sequence) AS sequence, k.kind, k.id,"  # noqa: S608 - constants
-    f" count(*) AS copies, (SELECT count(*) FROM said s WHERE {_SAME}) AS said,"
-    f" (SELECT count(*) FROM said s WHERE {_SAME} AND (s.sealed OR s.since >= ?)) AS believed"
+    f" count(*) AS copies, (SELECT count(DISTINCT act) FROM said s WHERE {_SAME}) AS said,"
+    f" (SELECT count(DISTINCT act) FROM said s WHERE {_SAME} AND (s.sealed OR s.since >= ?)) AS believed"
     " FROM kept k GROUP BY k.version, k.kind, k.at, k.id HAVING copies > 1)"
     " WHERE believed BETWEEN 1 AND copies - 1 ORDER BY sequence"
 )
-_CLIENT_ENDS: Final = {EventKind.CLIENT_DISABLED, EventKind.CLIENT_TOKENS_REVOKED, EventKind.CLIENT_DELETED}
-_DELEGATION_ENDS: Final = {EventKind.DELEGATION_DISABLED, EventKind.DELEGATION_REVOKED}
-_TRUSTED_ISSUER_ENDS: Final = {EventKind.ISSUER_DISABLED, EventKind.ISSUER_DELETED}
 _KEY: Final = "key"
 _EARLIEST: Final = datetime.min.replace(tzinfo=UTC) + KEPT_FOR
 
@@ -144,11 +144,12 @@ class RevocationCheck(ScratchCheck):
             self._add_said(event["id"], event, sealed=True, since=event["at"])
 
     def _add_said(self, number: int, event: Mapping[str, Any], *, sealed: bool, since: str) -> bool:
-        said = list(_said(event))
+        said = list(revoked_by(event))
         version, at = event["authority_version"], event["at"]
         again = event["detail"].get(ALREADY) is True
+        act = act_of(event) if said else ""
         for kind, id_ in said:
-            self._keep_said(number, kind, id_, version, at, sealed=sealed, since=since, again=again)
+            self._keep_said(number, kind, id_, version, at, sealed=sealed, since=since, again=again, act=act)
         return bool(said)
 
     def keep(self, scan: Scan) -> None:
@@ -203,9 +204,10 @@ class RevocationCheck(ScratchCheck):
         sealed: bool,
         since: str,
         again: bool = False,
+        act: str = "",
     ) -> None:
-        row = (number, kind, _plain(id_), version, at, sealed, since)
-        self._scratch.execute("INSERT INTO said VALUES (?, ?, ?, ?, ?, ?, ?)", row)
+        row = (number, kind, _plain(id_), version, at, sealed, since, act)
+        self._scratch.execute("INSERT INTO said VALUES (?, ?, ?, ?, ?, ?, ?, ?)", row)
         if kind == _KEY:
             self._scratch.execute(
                 "INSERT INTO ended_key VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (kid, sealed) DO UPDATE SET"
@@ -349,25 +351,6 @@ class RevocationCheck(ScratchCheck):
         """Whether each remaining revocation of the key comes after the row and says that the key was revoked before."""
         others = "SELECT 1 FROM ended_key WHERE kid = ? AND (version <= ? OR NOT again)"
         return self._scratch.execute(others, (kid, version)).fetchone() is None
-
-
-def _said(event: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    """Yield the kind and the id of each subject whose tokens the event revoked."""
-    kind, detail = event["kind"], event["detail"]
-    if kind in LISTING_ENDED:
-        yield from ((each["kind"], each["id"]) for each in detail["ended"])
-    elif kind in _CLIENT_ENDS:
-        yield "client", event["client_id"]
-    elif kind in _DELEGATION_ENDS:
-        yield "delegation", next((each["id"] for each in event["delegations"]), None)
-    elif kind in _TRUSTED_ISSUER_ENDS:
-        yield "source", event["subject_id"]  # the name of a trusted issuer in the revocation feed
-    elif kind == EventKind.ROLE_DELETED:
-        yield "role", detail.get("slug")
-    elif kind == EventKind.KEY_REVOKED:
-        yield _KEY, event["kid"]
-    elif kind == EventKind.TOKEN_REVOKED:
-        yield "token", event["jti"]
 
 
 def _is_number(value: int) -> bool:

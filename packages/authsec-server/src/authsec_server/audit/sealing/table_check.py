@@ -67,6 +67,7 @@ class TableCheck(ScratchCheck):
         self._highest = (0, 0)  # authority version and number of an event
         self._computed: Mapping[str, str] = {}
         self._kept: Mapping[str, str] = {}
+        self._of_no_table = 0  # rows of `table_digests`
         self._too_long: Set[str] = frozenset()
         self._versions: Sequence[Any] = ()  # the authority's versions; there must be one
 
@@ -94,7 +95,7 @@ class TableCheck(ScratchCheck):
         """Compute the digests of the tables. A missing table is not reported here: the schema check reports it."""
         self._computed = digests_of_rows(scan)
         self._too_long = scan.too_long
-        self._kept = kept_digests(scan)
+        self._kept, self._of_no_table = kept_digests(scan)
         self._versions = [version for (version,) in scan.rows("authority", "version")]
 
     @property
@@ -116,6 +117,8 @@ class TableCheck(ScratchCheck):
             yield from self._of_table(name, computed, dropped_until, last_dropped)
         for name in sorted(self._too_long):
             yield f"Rows of {name} have a value of more than {LONGEST:,} characters, which no server writes."
+        if self._of_no_table:
+            yield f"table_digests has {self._of_no_table:,} rows of no table: raw SQL inserted them."
         yield from self._changed_by_none()
         yield from self._below_a_drop()
         if len(self._versions) > 1:
@@ -241,14 +244,20 @@ class TableCheck(ScratchCheck):
             yield f"{found - MOST:,} more events of this kind were inserted."
 
 
-def kept_digests(scan: Scan) -> Mapping[str, str]:
-    """Return the stored digest of each table after the last change; an empty mapping before the first change.
+def kept_digests(scan: Scan) -> tuple[Mapping[str, str], int]:
+    """Return the stored digest of each table after the last change, and the number of rows of other names.
 
-    Callers must not trust these digests, because raw SQL may have changed the rows of `table_digests`. The digest of a
-    malformed row is an empty text.
+    There is no digest before the first change. Callers must not trust these digests, because raw SQL may have changed
+    the rows of `table_digests`. The digest of a malformed row is an empty text.
     """
     rows = scan.rows("table_digests", "name", "product") if scan.columns("table_digests") else ()
-    return {name: stored_digest(product) for name, product in rows}
+    kept, others = dict[str, str](), 0
+    for name, product in rows:
+        if name in DIGESTED:
+            kept[name] = stored_digest(product)
+        else:
+            others += 1
+    return kept, others
 
 
 def digests_of_rows(scan: Scan) -> Mapping[str, str]:
