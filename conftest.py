@@ -46,7 +46,7 @@ def pytest_configure(config: pytest.Config) -> None:
         settings.load_profile("full")
     if hasattr(config, "workerinput") or not config.getoption("numprocesses", None):
         os.environ.pop("PYTEST_ADDOPTS", None)  # what this run was told is not for those that tests start
-        _keep_in_memory()
+    _keep_in_memory()  # the process that starts the workers chooses the folders of their tests
     os.environ.pop("UV_RUN_RECURSION_DEPTH", None)  # by it, commands are printed with `uv run`
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
