@@ -26,7 +26,7 @@ BESIDE = """() => [
     .filter(([, hidden]) => hidden > 0),
 ]"""
 SCHEMES = ("light", "dark")
-PARTS = 6  # so that no test is a long one
+PARTS = 9  # so that no test is a long one
 
 
 def live_token(its: Any, clients: list[dict[str, Any]]) -> int:

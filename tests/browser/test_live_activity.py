@@ -91,7 +91,7 @@ def test_without_a_script_a_button_applies_the_filter(place: Any, browse: Any) -
     expect(page.get_by_role("list", name="Active filters")).to_contain_text("Kind: Roles")
 
 
-@pytest.mark.parametrize("width", [390, 1440])
+@pytest.mark.parametrize("width", [390, pytest.param(1440, marks=pytest.mark.soak)])
 def test_an_event_is_one_line_or_two_in_a_narrow_window(place: Any, browse: Any, width: int) -> None:
     long = "Reconciliation of Correspondence and Counterfeit Investigations, Recoveries and Wwwwwwwwwwwwwwwwwwwww"
     place.its.role(f"{width} {long}", "customers:read")
