@@ -55,6 +55,7 @@ LISTS = {
 MOST_TABS = 12
 
 
+# Wide windows are for long runs: a narrow one has the same parts, and less room.
 @pytest.mark.parametrize("viewport", [NARROW, pytest.param(WIDE, marks=pytest.mark.soak)], ids=["narrow", "wide"])
 def test_nothing_jumps_while_a_page_is_loaded(company: Any, browse: Any, viewport: Any) -> None:
     page = browse(company.url, storage_state=company.mary, viewport=viewport, reused=False)

@@ -29,10 +29,10 @@ def pod(place: Any) -> str:
 @pytest.mark.parametrize(
     ("width", "script"),
     [
-        (1440, True),
-        (390, False),
-        pytest.param(1440, False, marks=pytest.mark.soak),
-        pytest.param(390, True, marks=pytest.mark.soak),
+        (390, True),
+        (1440, False),
+        pytest.param(1440, True, marks=pytest.mark.soak),  # the two above have each check of this one
+        pytest.param(390, False, marks=pytest.mark.soak),
     ],
 )
 def test_the_way_on_is_on_the_page(place: Any, pod: str, browse: Any, axe: Any, width: int, script: bool) -> None:
