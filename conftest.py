@@ -46,7 +46,7 @@ def pytest_configure(config: pytest.Config) -> None:
         settings.load_profile("full")
     if hasattr(config, "workerinput") or not config.getoption("numprocesses", None):
         os.environ.pop("PYTEST_ADDOPTS", None)  # what this run was told is not for those that tests start
-        _keep_in_memory()
+    _keep_in_memory()  # the process that starts the workers chooses the folders of their tests
     os.environ.pop("UV_RUN_RECURSION_DEPTH", None)  # by it, commands are printed with `uv run`
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -79,10 +79,14 @@ def pytest_collection() -> Iterator[None]:
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Long runs, and other people's packages by the gigabyte, are for those who ask for them."""
+    left_out = set[pytest.Item]()
     for item in items:
-        if _is_second_database(item):
+        names = {marker.name for marker in item.iter_markers()}  # once: to look for one marker costs as much
+        if _is_second_database(item, names):
             item.add_marker("soak")
-    left_out = {item for item in items for name in ON_DEMAND if _is_left_out(item, name, config)}
+            names.add("soak")
+        if any(name in names and _is_left_out(item, name, config) for name in ON_DEMAND):
+            left_out.add(item)
     if config.getoption("--one-database"):
         on_sqlite = {_function(item) for item in items if item not in left_out and "sqlite" in _words(item)}
         left_out |= {item for item in items if "postgresql" in _words(item) and _function(item) in on_sqlite}
@@ -108,9 +112,9 @@ def _is_left_out(item: pytest.Item, name: str, config: pytest.Config) -> bool:
     return marker is not None and not marker.kwargs.get("always")
 
 
-def _is_second_database(item: pytest.Item) -> bool:
+def _is_second_database(item: pytest.Item, markers: set[str]) -> bool:
     """Whether the other database shows the same, and the test itself does not name its databases."""
-    second = {database for marker, database in SECOND.items() if item.get_closest_marker(marker)}
+    second = {database for marker, database in SECOND.items() if marker in markers}
     if not second or any("database_" in marker.args[0] for marker in item.iter_markers("parametrize")):
         return False
     return bool(second & _words(item))

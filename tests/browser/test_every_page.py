@@ -11,7 +11,6 @@ from console_pages import NOWHERE, console_routes, pages, ways
 from offered import offered, signed_in
 from sample_company import RETIRED_CLUSTER
 
-ROUTES = console_routes()
 TOKENS = "/authsec/uflow/sdk/delegation-token"
 WIDE, NARROW = {"width": 1440, "height": 900}, {"width": 390, "height": 844}
 BETWEEN = (1280, 1024, 900, 768, 320)
@@ -26,7 +25,7 @@ BESIDE = """() => [
     .filter(([, hidden]) => hidden > 0),
 ]"""
 SCHEMES = ("light", "dark")
-PARTS = 6  # so that no test is a long one
+PARTS = 9  # so that no test is a long one
 
 
 def live_token(its: Any, clients: list[dict[str, Any]]) -> int:
@@ -70,12 +69,12 @@ def starts(its: Any) -> list[str]:
 def found(company: Any) -> list[tuple[str, str]]:
     """The addresses of all pages, with their patterns, found without a browser."""
     with signed_in(company.url, company.mary) as http:
-        return [*ways(lambda way: offered(http, way).links, ROUTES, starts(company.its))]
+        return [*ways(lambda way: offered(http, way).links, console_routes(), starts(company.its))]
 
 
 def test_links_lead_to_every_page_and_none_leads_nowhere(found: list[tuple[str, str]]) -> None:
     assert [way for way, pattern in found if pattern == NOWHERE] == []
-    assert {pattern for _, pattern in found} == pages(ROUTES)
+    assert {pattern for _, pattern in found} == pages(console_routes())
 
 
 @pytest.mark.parametrize("part", [0, *(pytest.param(part, marks=pytest.mark.soak) for part in range(1, PARTS))])

@@ -55,7 +55,8 @@ LISTS = {
 MOST_TABS = 12
 
 
-@pytest.mark.parametrize("viewport", [NARROW, WIDE], ids=["narrow", "wide"])
+# Wide windows are for long runs: a narrow one has the same parts, and less room.
+@pytest.mark.parametrize("viewport", [NARROW, pytest.param(WIDE, marks=pytest.mark.soak)], ids=["narrow", "wide"])
 def test_nothing_jumps_while_a_page_is_loaded(company: Any, browse: Any, viewport: Any) -> None:
     page = browse(company.url, storage_state=company.mary, viewport=viewport, reused=False)
     page.add_init_script(SHIFT)
@@ -100,9 +101,11 @@ def test_a_double_click_sends_a_form_once(company: Any, browse: Any) -> None:
     assert page.evaluate("window.prevented") == [False, True, False]
 
 
-def test_somebody_types_at_once_into_a_page_that_is_one_form(company: Any, browse: Any) -> None:
+@pytest.mark.parametrize("share", [3, pytest.param(1, marks=pytest.mark.soak)])
+def test_somebody_types_at_once_into_a_page_that_is_one_form(company: Any, browse: Any, share: int) -> None:
+    """In short runs, into each third of them."""
     page: Page = browse(company.url, storage_state=company.mary)
-    for way, label in FORMS.items():
+    for way, label in [*FORMS.items()][::share]:
         page.goto(way)
         field = page.get_by_role("textbox", name=label, exact=True)
         expect(field.or_(page.get_by_role("combobox", name=label, exact=True))).to_be_focused()

@@ -26,8 +26,15 @@ def pod(place: Any) -> str:
     )
 
 
-@pytest.mark.parametrize("script", [True, False])
-@pytest.mark.parametrize("width", [1440, 390])
+@pytest.mark.parametrize(
+    ("width", "script"),
+    [
+        (390, True),
+        (1440, False),
+        pytest.param(1440, True, marks=pytest.mark.soak),  # the two above have each check of this one
+        pytest.param(390, False, marks=pytest.mark.soak),
+    ],
+)
 def test_the_way_on_is_on_the_page(place: Any, pod: str, browse: Any, axe: Any, width: int, script: bool) -> None:
     page = browse(
         place.url,

@@ -9,7 +9,6 @@ from console_pages import NOWHERE, console_routes, ways
 from offered import Offered, offered, signed_in
 from playwright.sync_api import expect
 
-ROUTES = console_routes()
 ONES_OWN = {"/console/theme", "/console/sign-out", "/console/account/password"}
 FORBIDDEN = {
     "viewer": [
@@ -33,7 +32,7 @@ def all_that_is_offered(company: Any, invited: dict[str, Any]) -> dict[str, Offe
             found[way] = offered(http, way)
             return found[way].links
 
-        return {pattern: found[way] for way, pattern in ways(visit, ROUTES, ["/console"])}
+        return {pattern: found[way] for way, pattern in ways(visit, console_routes(), ["/console"])}
 
 
 @pytest.mark.soak  # test_console_addresses.py has the same of every page, without a process

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,7 +17,7 @@ from .runs import Result, run
 from .scene import Over, Scene
 
 NAMED = {fault.name: fault for fault in FAULTS}
-# The first run of each database is in every run of the tests.
+# The first run on SQLite is in every run of the tests, and the first one on PostgreSQL in CI.
 ON_POSTGRESQL = (
     ["kill", "kill-postgresql"],
     ["freeze", "freeze-change", "kill-backend"],
@@ -41,17 +42,25 @@ def outcome(request: pytest.FixtureRequest, folder: Path, kind: Kind, names: lis
     return result
 
 
-def _first_always(runs: Sequence[list[str]]) -> list[Any]:
-    return [runs[0], *(pytest.param(names, marks=pytest.mark.soak) for names in runs[1:])]
+def _first(runs: Sequence[list[str]], *marks: pytest.MarkDecorator) -> list[Any]:
+    """The runs; the first one has these marks."""
+    return [
+        pytest.param(runs[0], marks=marks),
+        *(pytest.param(names, marks=pytest.mark.soak) for names in runs[1:]),
+    ]
+
+
+# PostgreSQL is killed in CI (`.ci/run` sets `CI`) and in long runs. Elsewhere test_crashes.py kills a server on SQLite.
+IN_CI = () if os.environ.get("CI") else (pytest.mark.soak,)
 
 
 # With `-m soak` each fault once, then in many rounds and on both databases. Restores: test_restore_drill.py.
-@pytest.mark.parametrize("names", _first_always(ON_POSTGRESQL), ids=" ".join)
+@pytest.mark.parametrize("names", _first(ON_POSTGRESQL, *IN_CI), ids=" ".join)
 def test_no_promise_breaks_on_postgresql(request: pytest.FixtureRequest, folder: Path, names: list[str]) -> None:
     assert outcome(request, folder, "postgresql", names).found == []
 
 
-@pytest.mark.parametrize("names", _first_always(ON_SQLITE), ids=" ".join)
+@pytest.mark.parametrize("names", _first(ON_SQLITE), ids=" ".join)
 def test_no_promise_breaks_on_sqlite(request: pytest.FixtureRequest, folder: Path, names: list[str]) -> None:
     assert outcome(request, folder, "sqlite", names).found == []
 
@@ -66,13 +75,9 @@ def no_fault(scene: Scene) -> Over:
     return Over(begin=0.0, end=0.0, ports=list(scene.its.servers))
 
 
+@pytest.mark.soak  # test_invariants.py has each violation found
 @pytest.mark.parametrize(
-    ("defect", "invariant"),
-    [
-        ("unrecorded", "unrecorded"),
-        pytest.param("kept", "after", marks=pytest.mark.soak),
-        pytest.param("disabled", "after", marks=pytest.mark.soak),
-    ],
+    ("defect", "invariant"), [("unrecorded", "unrecorded"), ("kept", "after"), ("disabled", "after")]
 )
 def test_a_server_with_a_defect_is_found_out(folder: Path, defect: str, invariant: str) -> None:
     nothing = Fault(name="nothing", what="nothing", inject=no_fault)

@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 from authsec_demo.scripted_model import complete
-from openai.types.chat import ChatCompletion
 
 TOOLS = [
     {"type": "function", "function": {"name": name, "parameters": {}}}
@@ -15,10 +14,15 @@ TOOLS = [
 ]
 
 
-def reply(*messages: dict[str, Any], tools: list[dict[str, Any]] | None = None) -> Any:
+def read(request: dict[str, Any]) -> Any:
     """The reply's message, read by the client library that AutoGen uses."""
-    answer = complete({"model": "scripted", "messages": list(messages), "tools": TOOLS if tools is None else tools})
-    return ChatCompletion.model_validate(answer).choices[0].message
+    from openai.types.chat import ChatCompletion  # not before a test runs: each worker collects this module
+
+    return ChatCompletion.model_validate(complete(request)).choices[0].message
+
+
+def reply(*messages: dict[str, Any], tools: list[dict[str, Any]] | None = None) -> Any:
+    return read({"model": "scripted", "messages": list(messages), "tools": TOOLS if tools is None else tools})
 
 
 def user(text: str) -> dict[str, Any]:
@@ -115,4 +119,4 @@ def test_whatever_it_does_not_know_is_answered_with_text(
 
 @pytest.mark.parametrize("request_", [{}, {"messages": None}, {"messages": ["x"]}, {"messages": [{}], "tools": None}])
 def test_a_request_of_another_shape_is_answered_with_text(request_: dict[str, Any]) -> None:
-    assert ChatCompletion.model_validate(complete(request_)).choices[0].message.content
+    assert read(request_).content

@@ -19,7 +19,7 @@ MORE = """
 INSERT INTO events (at, kind, request_id, delegations, roles, reason, address, jti, kid, token_sha256, detail,
     occurrences)
 SELECT (SELECT until FROM counted), 'role.created', 'req_more_' || n, '[]', '[]', '', '', 'more' || n, '', '', '{}', 1
-FROM generate_series(1, 3000) n
+FROM generate_series(1, 1500) n
 """
 AMCHECK = "CREATE SCHEMA IF NOT EXISTS amcheck; CREATE EXTENSION IF NOT EXISTS amcheck SCHEMA amcheck"
 
@@ -46,7 +46,7 @@ def test_a_search_that_is_led_past_a_leaf_is_found(database: Database) -> None:
         ).scalar_one()
         sql(f"REINDEX INDEX {index}")
         exchange(tx, index, _without_way)
-        number = sum(_led_to(tx, f"req_more_{n}") == 0 for n in range(1, 3001, 30))
+        number = sum(_led_to(tx, f"req_more_{n}") == 0 for n in range(1, 1501, 75))
         assert number > 0
         reports.append(verify(tx, log.keys, [log.checkpoint], deep=True))
         raise _Undone

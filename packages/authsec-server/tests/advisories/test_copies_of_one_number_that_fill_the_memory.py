@@ -56,8 +56,8 @@ def verified(database: Database) -> None:
 
 READERS = {
     "the sealer": (sealed, "token.refused", 10, 10),  # of more copies, it reads none
-    "the roll-up": (counted, "token.refused", 100, 1),
-    "verify": (verified, "events.dropped", 100, 1),
+    "the roll-up": (counted, "token.refused", 60, 1),
+    "verify": (verified, "events.dropped", 60, 1),
 }
 
 

@@ -14,6 +14,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import pytest
 from authsec_server.audit.model import Decision, Event, EventKind, Named
 from authsec_server.audit.sealing import store
 from authsec_server.audit.sealing.checkpoints import read_checkpoint
@@ -26,6 +27,8 @@ from authsec_server.delegations import live_tokens
 
 sys.path.insert(0, str(Path(__file__).parent))
 from test_rows_changed_around_a_drop import Year, noon
+
+pytestmark = pytest.mark.changes_rows_only
 
 JTI = "3f0c0000000040008000000000000001"
 

@@ -10,12 +10,15 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+import pytest
 from authsec_server.audit import counts
 from authsec_server.audit.sealing.count_rebuild import rebuild_counts
 from authsec_server.db import Database
 
 sys.path.insert(0, str(Path(__file__).parent))
 from test_rows_changed_around_a_drop import Year, midnight, noon
+
+pytestmark = pytest.mark.changes_rows_only
 
 
 def test_the_counts_of_a_dropped_month_stay_or_the_mark_is_found_and_corrected(database: Database) -> None:

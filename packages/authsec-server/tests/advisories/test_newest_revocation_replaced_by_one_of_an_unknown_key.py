@@ -30,6 +30,8 @@ from test_key_revoked_again_after_its_row_was_repeated import new_key
 from test_live_token_hidden_by_a_revocation_dated_before_a_drop import JTI, findings, issue, kept_checkpoint
 from test_rows_changed_around_a_drop import Year, midnight, noon
 
+pytestmark = pytest.mark.changes_rows_only
+
 
 def test_the_history_of_a_token_has_its_revocation_or_the_row_is_found(database: Database) -> None:
     year = Year(database)

@@ -27,6 +27,7 @@ from test_live_token_hidden_by_a_revocation_dated_before_a_drop import findings,
 from test_rows_changed_around_a_drop import Year, noon
 
 
+@pytest.mark.sqlite_suffices  # test_live_token_hidden_by_a_revocation_dated_before_a_drop.py has a dry run on both
 def test_a_dry_run_leaves_the_revoked_token_out_or_the_missing_row_is_found(database: Database) -> None:
     year = Year(database)
     other = Onboarding(name="Other", platform="unattested")

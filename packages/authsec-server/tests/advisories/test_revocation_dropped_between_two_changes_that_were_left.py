@@ -31,7 +31,8 @@ def _token(tx: Tx, at: datetime) -> Event:
     return Event(**usual, at=at, expires_at=at + timedelta(hours=1), client=client, authority_version=at_version)
 
 
-@pytest.mark.parametrize("ahead", ["09-01T00:04:00", pytest.param("09-01T00:06:00", marks=pytest.mark.sqlite_suffices)])
+@pytest.mark.sqlite_suffices  # test_kind_changed_while_a_drop_lists_its_events.py drops a month on PostgreSQL
+@pytest.mark.parametrize("ahead", ["09-01T00:04:00", "09-01T00:06:00"])
 def test_a_revocation_that_was_dropped_is_no_finding(database: Database, ahead: str) -> None:
     year = Year(database)
     year.edit_at(datetime.fromisoformat(f"2026-{ahead}+00:00"))

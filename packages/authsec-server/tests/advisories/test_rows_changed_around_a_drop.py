@@ -34,6 +34,7 @@ from authsec_server.keys.master_key import MasterKey
 from authsec_server.keys.sealing_keys import SealingKeys
 from authsec_server.principal import LOCAL_OPERATOR, Act
 from authsec_server.roles import service as roles
+from databases import FilledOnce
 from long_runs import some_of
 from sqlalchemy import text
 
@@ -50,6 +51,9 @@ def midnight(month: int) -> datetime:
     return datetime.fromisoformat(f"2026-{month:02}-01T00:00:00+00:00")
 
 
+_year: FilledOnce[datetime] = FilledOnce()
+
+
 class Year:
     """An authority whose agent is edited each month, from June to August."""
 
@@ -57,18 +61,23 @@ class Year:
         self.database = database
         self.at = noon(6)
         self.files = list[list[str]]()
-        database.append(lambda tx: prepare_months(tx, self.at))
+        for month in range(6, 9):
+            database.append(lambda tx, month=month: prepare_months(tx, noon(month)))
         self.sealing_keyring = SealingKeys(database, MasterKey(bytes(32)), token_bytes=secrets.token_bytes)
-        self.sealing_keyring.keep(self.at)
         self.keys = self.sealing_keyring.by_kid
         key = self.sealing_keyring.signing_key
         self.sealer = Sealer(database, issuer="https://a", signing_key=key, keys=self.keys, now=lambda: self.at)
         self.dropper = Dropper(database=database, sealer=self.sealer, issuer="https://a", keys=self.keys)
+        self.at = _year.fill(database, self._fill)
+
+    def _fill(self) -> datetime:
+        self.sealing_keyring.keep(self.at)
         helper = Onboarding(name="Helper", platform="unattested")
         self.do(lambda tx, act: service.create(tx, act, helper))
         self.do(lambda tx, act: roles.create(tx, act, name="Support", actions=("customers:read",)))
         for month in range(6, 9):
             self.edit(month)
+        return self.at
 
     @property
     def act(self) -> Act:

@@ -14,6 +14,7 @@ import sys
 from datetime import timedelta
 from pathlib import Path
 
+import pytest
 from authsec_server.audit.service import prepare_months
 from authsec_server.clients import service as clients
 from authsec_server.clients.model import Onboarding
@@ -23,6 +24,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from test_rows_changed_around_a_drop import JTI, Year, midnight, noon
 
 
+@pytest.mark.sqlite_suffices  # test_kind_changed_while_a_drop_lists_its_events.py drops a month on PostgreSQL
 def test_a_token_after_the_disabling_is_found(database: Database) -> None:
     year = Year(database)
     other = Onboarding(name="Other", platform="unattested")

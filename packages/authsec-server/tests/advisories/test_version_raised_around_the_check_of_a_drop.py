@@ -16,6 +16,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import pytest
 from authsec_server.audit.rollup import roll_up
 from authsec_server.audit.sealing.retention import Dropper
 from authsec_server.clients import service as clients
@@ -25,6 +26,8 @@ from sealed_estate import listed, swapped
 
 sys.path.insert(0, str(Path(__file__).parent))
 from test_rows_changed_around_a_drop import Year, midnight
+
+pytestmark = pytest.mark.changes_rows_only
 
 
 def test_a_list_shows_the_events_of_its_agent_or_the_changed_rows_are_found(database: Database) -> None:

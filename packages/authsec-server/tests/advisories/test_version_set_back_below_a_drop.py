@@ -30,6 +30,8 @@ from sqlalchemy import text
 sys.path.insert(0, str(Path(__file__).parent))
 from test_rows_changed_around_a_drop import Year, midnight
 
+pytestmark = pytest.mark.changes_rows_only
+
 
 @dataclass(frozen=True)
 class Revocation:
