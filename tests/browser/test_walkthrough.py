@@ -193,8 +193,6 @@ def reader(browse: Any, password: str) -> Callable[..., Reader]:
     return begin
 
 
-# Its forms: test_selectors_while_typing.py, test_new_delegation.py. Its lines: test_printed_lines.py and test_demo.py.
-@pytest.mark.soak
 def test_an_agent_with_a_key_pair_reads_a_customer(
     serve: Any, reader: Callable[..., Reader], agent: Shell, tmp_path: Path
 ) -> None:
