@@ -1,7 +1,7 @@
 """The lowest and highest event number of each hour, so that a filter by time reads few events.
 
 The sealer stores the ranges of the events that it seals. The few events without a seal are read directly.
-A range that is too wide only costs time. `verify` reports a range that omits a sealed event.
+`verify` reports a range that omits a sealed event, and a range that is wider than the sealed events of its hour.
 """
 
 from __future__ import annotations

@@ -29,6 +29,7 @@ Raw SQL can change an event. But it cannot change the signed checkpoints that co
 | `reader_questions`, `reader_sums` | the lists and the sums for which `reader_check` asks |
 | `log_append` | write the leaves and the checkpoint of one pass |
 | `pauses` | short pauses in a pass, so that a token does not wait for the interpreter |
+| `range_check` | no number range of an hour is wider than the hour's events |
 | `number_check` | compare the sequence of event numbers with the events and their seals |
 | `count_rebuild` | `authsec audit rebuild-counts` |
 | `exporting`, `lines`, `given` | a sealed export: contents and check; form of a line; an export with dropped events |

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from authsec_server.audit.sealing import range_check
 from authsec_server.audit.sealing.checkpoints import Checkpoint, when
 from authsec_server.audit.sealing.late_seals import LateSealsWatch
 from authsec_server.audit.sealing.log_check import LogCheck
@@ -77,6 +78,8 @@ class LeafWalk:
         for number in scratch.invalid_and_not_sealed():
             find(f"Event {number} {_INVALID}")
         self._check_links()
+        for finding in range_check.findings(scratch, self.log_check.drops.with_missing_events):
+            find(finding)
         for table, key, rows in scratch.copies():
             find(f"The table {table} has {rows:,} rows with the key {key}; no server writes a second one.")
         return not_yet

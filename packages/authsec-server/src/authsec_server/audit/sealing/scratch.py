@@ -245,7 +245,7 @@ class Scratch:
         """Create an index, which makes later calls of `query` fast."""
         self._database.execute(f"CREATE INDEX {name} ON {columns}")
 
-    def query(self, statement: str, parameters: Sequence[object] = ()) -> list[Any]:
+    def query(self, statement: str, parameters: Sequence[object] | Mapping[str, object] = ()) -> list[Any]:
         """Return all rows of the query. The caller bounds their number."""
         return self._database.execute(statement, parameters).fetchall()
 
