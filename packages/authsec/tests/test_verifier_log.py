@@ -16,6 +16,11 @@ from .fake_introspection import introspecting, outcome
 from .fake_keys import AUDIENCE
 
 
+@pytest.fixture(autouse=True)
+def _level(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.WARNING, "authsec.verifier")  # another test may have configured the log of a server
+
+
 @pytest.fixture
 def feed() -> Iterator[FakeFeed]:
     with feeding() as running:

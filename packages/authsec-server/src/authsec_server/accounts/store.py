@@ -205,11 +205,26 @@ def session_by_hash(connection: Connection, cookie_sha256: str) -> Session | Non
     return None if row is None else rows.read(Session, row)
 
 
-def open_sessions(connection: Connection, administrator_id: str) -> list[Session]:
-    """Return the administrator's sessions that are not marked as ended, the most recently used first."""
-    theirs = (sessions.c.administrator_id == administrator_id, sessions.c.ended_at.is_(None))
-    statement = select(sessions).where(*theirs).order_by(sessions.c.last_seen_at.desc())
-    return [rows.read(Session, row) for row in connection.execute(statement)]
+def open_sessions(
+    connection: Connection, administrator_id: str, *, but: str = "", limit: int | None = None
+) -> list[Session]:
+    """Return the administrator's sessions that are not marked as ended, the most recently used first.
+
+    The session `but` is left out.
+    """
+    statement = select(sessions).where(*_open_ones_of(administrator_id, but)).order_by(sessions.c.last_seen_at.desc())
+    return [rows.read(Session, row) for row in connection.execute(statement.limit(limit))]
+
+
+def end_open_sessions(connection: Connection, administrator_id: str, now: datetime, *, but: str = "") -> int:
+    """Mark the administrator's sessions as ended, except the session `but`. Return how many were open."""
+    ended = connection.execute(update(sessions).where(*_open_ones_of(administrator_id, but)).values(ended_at=now))
+    return ended.rowcount
+
+
+def _open_ones_of(administrator_id: str, but: str) -> tuple[ColumnElement[bool], ...]:
+    its = sessions.c
+    return its.administrator_id == administrator_id, its.ended_at.is_(None), its.id != but
 
 
 def session_addresses(connection: Connection, administrator_id: str) -> set[str]:

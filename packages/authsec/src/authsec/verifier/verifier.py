@@ -319,6 +319,8 @@ class TokenVerifier:
         )
 
     def __repr__(self) -> str:
+        if not hasattr(self, "expected"):  # the constructor refused its arguments, and a traceback shows this object
+            return "TokenVerifier()"
         return f"TokenVerifier(issuer={self.expected.issuer!r}, audience={self.expected.audience!r})"
 
 

@@ -17,7 +17,11 @@ A drop may remove the event that enabled a subject again, and keep the event tha
 an event that something was disabled is ignored if a dropped event may have a higher number and a higher authority
 version. The attack: a server ahead disables an agent in the last minute of a month, and the drop keeps the event. The
 checkpoint that covers the last dropped event has a version above that of the disabling, because more changes followed.
-Then raw SQL enables the agent for a moment. Nothing undoes the other ends, and AuthSec never uses an id again.
+Then raw SQL enables the agent for a moment.
+
+Nothing undoes the other ends, and AuthSec never uses an id again. So such an end decides alone. The attack: at the end
+of a month, a server whose clock is ahead revokes a delegation and then disables it. A dropped event may have enabled
+the delegation again, but cannot have undone the revocation.
 
 Roles are subjects, too. The attack: raw SQL inserts a deleted role again for a moment, with a new delegation of it. The
 delegation is in no event, so only the role shows that the token is wrong.
@@ -62,6 +66,13 @@ _ISSUED: Final = {
     _TRUSTED_ISSUER: "on a proof of the trusted issuer",
     _KEY: "with the signing key",
 }
+# Joins of events with the change that ended their subject. A final end decides, whatever changes follow.
+_FINAL_END: Final = " CROSS JOIN final_end c ON c.id = {id} AND c.kind = {kind} AND c.number < v.number WHERE "
+_LAST_CHANGE: Final = (  # and no dropped event can have enabled the subject again
+    " CROSS JOIN subject_change c ON c.rowid = (SELECT c.rowid FROM subject_change c WHERE c.kind = {kind}"
+    " AND c.id = {id} AND c.number < v.number ORDER BY c.number DESC LIMIT 1)"
+    " WHERE c.done = 'disabled' AND (c.version >= :dropped_until OR c.number > :last_dropped) AND "
+)
 _PRINCIPALS: Final = {_ADMIN_KEY: "admin key", _ADMINISTRATOR: "administrator"}
 _CHANGES: Final = {  # what the event did, and to which kinds of subjects
     EventKind.CLIENT_DISABLED: ("disabled", _CLIENT),
@@ -111,25 +122,59 @@ def findings(scratch: Scratch, dropped_until: int, last_dropped: int) -> Iterato
     Events up to the authority version `dropped_until` and up to the number `last_dropped` may have been dropped. Both
     are 0 if all changes of subjects are known: no event was dropped, or exports contain all dropped events.
     """
-    tokens = scratch.tokens_of_ended(_COLUMNS, _LISTS, dropped_until, last_dropped)
+    scratch.create_index("subject_change_of", "subject_change (id, kind, number)")
+    dropped = {"dropped_until": dropped_until, "last_dropped": last_dropped}
     yield from _first(
         (
             f"Event {token} issued a token {_ISSUED[change.kind]} {change.id}, which event {change.number} had "
             f"{change.done}: somebody changed the database in between."
-            for token, change in tokens
+            for token, change in _tokens_of_ended(scratch, dropped)
         ),
         "tokens were issued for subjects that had ended.",
     )
-    principals = (_ADMIN_KEY, _ADMINISTRATOR)
-    acts = scratch.acts_of_ended(principals, EventKind.ISSUER_TRIED, dropped_until, last_dropped)
     yield from _first(
         (
             f"Event {act} is an act of the {_PRINCIPALS[change.kind]} {change.id}, which event {change.number} had "
             f"{change.done}: somebody changed the database in between."
-            for act, change in acts
+            for act, change in _acts_of_ended(scratch, dropped)
         ),
         "acts are of principals that had ended.",
     )
+
+
+def _tokens_of_ended(scratch: Scratch, dropped: Mapping[str, int]) -> Iterator[tuple[int, SubjectChange]]:
+    """Yield the number of each token for a subject that had ended, with the change that ended the subject."""
+    is_token = f"v.kind = '{EventKind.TOKEN_ISSUED}'"
+    for kind, column in _COLUMNS.items():
+        yield from _of_ended(scratch, dropped, f"value v WHERE {is_token}", f"'{kind}'", f"v.{column}")
+    for kind, (table, column) in _LISTS.items():
+        tokens = f"{table} n CROSS JOIN value v ON v.number = n.number WHERE {is_token}"
+        yield from _of_ended(scratch, dropped, tokens, f"'{kind}'", f"CAST(n.{column} AS TEXT)")
+
+
+def _acts_of_ended(scratch: Scratch, dropped: Mapping[str, int]) -> Iterator[tuple[int, SubjectChange]]:
+    """Yield the number of each act of a principal that had ended, with the change that ended the principal.
+
+    An act is an event without a decision, and no test of a token.
+    """
+    kinds = ", ".join(f"'{kind}'" for kind in _PRINCIPALS)
+    acts = (
+        f"value v WHERE v.principal_kind IN ({kinds}) AND v.decision IS NULL AND v.kind <> '{EventKind.ISSUER_TRIED}'"
+    )
+    yield from _of_ended(scratch, dropped, acts, "v.principal_kind", "v.principal_id")
+
+
+def _of_ended(
+    scratch: Scratch, dropped: Mapping[str, int], events: str, kind: str, id_: str
+) -> Iterator[tuple[int, SubjectChange]]:
+    """Yield the number of each of these events whose subject had ended, with the change that ended the subject."""
+    for change in (_FINAL_END, _LAST_CHANGE):
+        its = change.format(kind=kind, id=id_)
+        for number, *columns in scratch.each(
+            f"SELECT v.number, c.kind, c.id, c.number, c.done, c.version FROM {events.replace(' WHERE ', its, 1)}",  # noqa: S608 - of constants
+            dropped,
+        ):
+            yield number, SubjectChange(*columns)
 
 
 def _first(findings: Iterator[str], others: str) -> Iterator[str]:

@@ -28,6 +28,7 @@ _TABLES = (
     " of_server INTEGER, copies INTEGER NOT NULL DEFAULT 1)",
     f"CREATE TABLE value (number INTEGER PRIMARY KEY, {', '.join(LISTED)}, proof_id, trusted_issuer_id)",
     "CREATE TABLE subject_change (kind TEXT, id TEXT, number INTEGER, done TEXT, version INTEGER)",
+    "CREATE TABLE final_end (kind TEXT, id TEXT, number INTEGER, done TEXT, version INTEGER, PRIMARY KEY (id, kind))",
     "CREATE TABLE token_role (number INTEGER, role TEXT)",
     "CREATE TABLE party (delegation TEXT, client TEXT, role TEXT, lowest INTEGER, highest INTEGER, is_proof INTEGER,"
     " PRIMARY KEY (delegation, client, role)) WITHOUT ROWID",
@@ -38,15 +39,11 @@ _TABLES = (
     "CREATE TABLE checkpoint (size INTEGER, at TEXT, signed TEXT)",
 )
 _KEEP_VALUES = f"INSERT OR IGNORE INTO value VALUES (?{', ?' * len(LISTED)}, ?, ?)"  # noqa: S608 - a copy is left out
-_LAST_CHANGE = (  # of the subject {id}, of this kind, with a lower number than the event
-    "(SELECT c.rowid FROM subject_change c WHERE c.kind = {kind} AND c.id = {id} AND c.number < v.number"
-    " ORDER BY c.number DESC LIMIT 1)"
+_KEEP_CHANGE = "INSERT INTO subject_change VALUES (?, ?, ?, ?, ?)"
+_KEEP_FINAL = (
+    "INSERT INTO final_end VALUES (?, ?, ?, ?, ?) ON CONFLICT (id, kind) DO UPDATE SET number = excluded.number,"
+    " done = excluded.done, version = excluded.version WHERE excluded.number < number"
 )
-_IS_END = (  # and no dropped event can have enabled the subject again
-    "(c.done NOT IN ('disabled', 'enabled')"
-    " OR (c.done = 'disabled' AND (c.version >= :dropped_until OR c.number > :last_dropped)))"
-)
-_CHANGED = "SELECT v.number, c.kind, c.id, c.number, c.done, c.version FROM"
 _listed = itemgetter(*LISTED)
 _PAIRS = (
     "SELECT p.number, p.delegation FROM {} p WHERE EXISTS"
@@ -83,7 +80,8 @@ class ScratchLeaf:
 class SubjectChange(NamedTuple):
     """A change of a subject of tokens, or of a principal.
 
-    `done` says what event `number` did, such as `disabled`.
+    `done` says what event `number` did, such as `disabled`. Only what was disabled can be enabled again: each other end
+    is final.
     """
 
     kind: str
@@ -160,8 +158,10 @@ class Scratch:
         self._database.execute(_KEEP_VALUES, (number, *_listed(row), *proof))
 
     def keep_subject_changes(self, changes: Iterable[SubjectChange]) -> None:
-        """Store changes of subjects of tokens, and of principals."""
-        self._write("INSERT INTO subject_change VALUES (?, ?, ?, ?, ?)", changes)
+        """Store changes of subjects of tokens, and of principals. Of the final ends of a subject, store the first."""
+        for change in changes:
+            is_final = change.done not in {"disabled", "enabled"}
+            self._database.execute(_KEEP_FINAL if is_final else _KEEP_CHANGE, change)
 
     def keep_parties(self, parties: Iterable[Parties]) -> None:
         """Store agents and roles of delegations. Equal ones are one row, with the lowest and the highest number."""
@@ -195,52 +195,6 @@ class Scratch:
         """Store the size, time and signed text of each checkpoint."""
         self._write("INSERT INTO checkpoint VALUES (?, ?, ?)", checkpoints)
 
-    def tokens_of_ended(
-        self, columns: Mapping[str, str], lists: Mapping[str, tuple[str, str]], dropped_until: int, last_dropped: int
-    ) -> Iterator[tuple[int, SubjectChange]]:
-        """Yield the number of each token for a subject that had ended, with the last change of the subject before.
-
-        `columns` has the column of `value` with the subject of each kind. `lists` has a table and a column for each
-        kind of which a token can have several subjects. A subject that was disabled at a version below `dropped_until`,
-        by an event with a number up to `last_dropped`, is left out.
-        """
-        last = ", ".join(_LAST_CHANGE.format(kind=f"'{kind}'", id=f"v.{column}") for kind, column in columns.items())
-        is_token = f"v.kind = '{EventKind.TOKEN_ISSUED}'"
-        of_lists = (
-            f"{_CHANGED} {table} n CROSS JOIN value v ON v.number = n.number CROSS JOIN subject_change c ON c.rowid ="
-            f" {_LAST_CHANGE.format(kind=repr(kind), id=f'CAST(n.{column} AS TEXT)')} WHERE {is_token} AND {_IS_END}"
-            for kind, (table, column) in lists.items()
-        )
-        yield from self._of_ended(
-            {"dropped_until": dropped_until, "last_dropped": last_dropped},
-            f"{_CHANGED} value v CROSS JOIN subject_change c ON c.rowid IN ({last}) WHERE {is_token} AND {_IS_END}",
-            *of_lists,
-        )
-
-    def acts_of_ended(
-        self, principals: Sequence[str], beside: str, dropped_until: int, last_dropped: int
-    ) -> Iterator[tuple[int, SubjectChange]]:
-        """Yield the number of each act of a principal of these kinds that had ended, with the last change before.
-
-        An act is an event without a decision, and not of the kind `beside`. The other arguments are those of
-        `tokens_of_ended`.
-        """
-        last = _LAST_CHANGE.format(kind="v.principal_kind", id="v.principal_id")
-        kinds = ", ".join(f"'{kind}'" for kind in principals)
-        yield from self._of_ended(
-            {"dropped_until": dropped_until, "last_dropped": last_dropped},
-            f"{_CHANGED} value v CROSS JOIN subject_change c ON c.rowid = {last} WHERE v.principal_kind IN ({kinds})"
-            f" AND v.decision IS NULL AND v.kind <> '{beside}' AND {_IS_END}",
-        )
-
-    def _of_ended(self, dropped: Mapping[str, int], *statements: str) -> Iterator[tuple[int, SubjectChange]]:
-        if self._database.execute("SELECT 1 FROM subject_change LIMIT 1").fetchone() is None:
-            return
-        self._database.execute("CREATE INDEX IF NOT EXISTS subject_change_of ON subject_change (id, kind, number)")
-        for statement in statements:
-            for number, *change in self._database.execute(statement, dropped):
-                yield number, SubjectChange(*change)
-
     def create_index(self, name: str, columns: str) -> None:
         """Create an index, which makes later calls of `query` fast."""
         self._database.execute(f"CREATE INDEX {name} ON {columns}")
@@ -248,6 +202,10 @@ class Scratch:
     def query(self, statement: str, parameters: Sequence[object] | Mapping[str, object] = ()) -> list[Any]:
         """Return all rows of the query. The caller bounds their number."""
         return self._database.execute(statement, parameters).fetchall()
+
+    def each(self, statement: str, parameters: Mapping[str, object]) -> Iterator[Any]:
+        """Yield the rows of the query."""
+        yield from self._database.execute(statement, parameters)
 
     def joined_leaves(self) -> Iterator[ScratchLeaf]:
         """Yield each leaf with its event, in the order of sealing."""

@@ -184,16 +184,19 @@ class TableCheck(ScratchCheck):
         The attack: raw SQL sets the version back below the drop while an operator deletes something. The event of the
         deletion would be the first in the chain, where no earlier digest contradicts it.
         """
-        for number, version, drop, dropped_at in self._scratch.execute(
-            "SELECT DISTINCT t.number, t.version, d.number, d.version FROM drops d JOIN told t"
-            " ON t.number > d.number AND t.version <= d.version"
-            " WHERE t.number NOT IN (SELECT number FROM drops) ORDER BY t.number LIMIT ?",
-            (MOST,),
+        found, highest, drop = 0, -1, 0  # the highest version of the drops before, and the event of that drop
+        for number, version, is_drop in self._scratch.execute(
+            "SELECT number, version, 1 FROM drops UNION ALL SELECT DISTINCT number, version, 0 FROM told"
+            " WHERE number NOT IN (SELECT number FROM drops) ORDER BY number"
         ):
-            yield (
-                f"Event {number} changed the authority at version {version}, although event {drop} recorded a drop at"
-                f" version {dropped_at}: somebody set the version back."
-            )
+            if is_drop:
+                highest, drop = max((highest, drop), (version, number))
+            elif version <= highest and found < MOST:
+                found += 1
+                yield (
+                    f"Event {number} changed the authority at version {version}, although event {drop} recorded a drop"
+                    f" at version {highest}: somebody set the version back."
+                )
 
     def _left_out(self, name: str) -> Iterator[str]:
         """Report events that record a drop without the digest of this table. Later checks depend on these digests."""

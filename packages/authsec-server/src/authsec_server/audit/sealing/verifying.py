@@ -20,6 +20,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
+from itertools import islice
 from typing import Any, TypeAlias
 
 from sqlalchemy.exc import DatabaseError
@@ -308,7 +309,8 @@ def _compared(
     sealed_only: bool,
 ) -> tuple[Report, datetime | None]:
     """Return the report on the tables, and the end of the months with dropped events, if there are any."""
-    sealing_keys = _sealing_keys(read, keys, ends)
+    replaced = read.scratch.records(EventKind.SEAL_KEY_REPLACED)
+    sealing_keys = succession(((place, signed) for place, signed in replaced if place is not None), keys, ends)
     records = valid_drops((signed for _, signed in read.scratch.records(EventKind.EVENTS_DROPPED)), sealing_keys.keys)
     restores = valid_restores(read.scratch.records(EventKind.AUTHORITY_RESTORED), sealing_keys)
     log_check = LogCheck(
@@ -353,8 +355,9 @@ def _compared(
     if not size and not_yet and not log_check.findings:
         log_check.add_finding(f"None of the {not_yet:,} events is sealed, so none can be verified.")
     checkpoint_at = max((checkpoint.at for checkpoint in (log_check.last, *log_check.kept) if checkpoint), default=None)
-    unproved = tuple(_unproved(read, log_check, NEVER if sealed_only else unsealed.sealed_before(checkpoint_at)))
-    doubts = (*numbers.unchecked, *_waiting(read, unsealed, checkpoint_at), *_first(unproved))
+    all_unproved = _unproved(read, log_check, NEVER if sealed_only else unsealed.sealed_before(checkpoint_at))
+    unproved, more = tuple(islice(all_unproved, MOST)), sum(1 for _ in all_unproved)
+    doubts = (*numbers.unchecked, *_waiting(read, unsealed, checkpoint_at), *_with_advice(unproved, more))
     report = replace(
         log_check.report(size, not_yet),
         waiting_since=unsealed.since,
@@ -387,14 +390,9 @@ def _unproved(read: _Read, log_check: LogCheck, sealed_before: str) -> Iterator[
     yield from read.revocation_check.doubts(log_check.drops.unknown_before(), sealed_before)
 
 
-def _first(unproved: Sequence[str]) -> Iterator[str]:
-    yield from unproved[:MOST]
-    if more := len(unproved[MOST:]):
+def _with_advice(unproved: Sequence[str], more: int) -> Iterator[str]:
+    yield from unproved
+    if more:
         yield f"{more:,} more names and revocations are recorded only by events without a seal."
     if unproved:
         yield "Find out who made these changes: authsec audit show NUMBER. Then start a server, which seals the events."
-
-
-def _sealing_keys(read: _Read, keys: Keys, ends: Mapping[str, int] | None) -> Succession:
-    records = read.scratch.records(EventKind.SEAL_KEY_REPLACED)
-    return succession(((place, signed) for place, signed in records if place is not None), keys, ends)
