@@ -274,7 +274,7 @@ def year_old(data: Path) -> None:
     spoil(data, "UPDATE events SET at = '2025' || substr(at, 5)")
     for table in ("feed_keys", "sealing_keys"):
         spoil(data, f"UPDATE {table} SET created_at = '2025' || substr(created_at, 5)")
-    for table in ("checkpoints", "sealed_events"):
+    for table in ("checkpoints", "sealed_events", "number_ranges"):
         spoil(data, f"DELETE FROM {table}")
     then = datetime.now(UTC).replace(year=2025) + timedelta(minutes=10)
     around = Runtime(now=lambda: then)
