@@ -22,8 +22,9 @@ _WIDE: Final = (
     " min(e.number) AS lowest, max(e.number) AS highest FROM event e"
     " WHERE EXISTS (SELECT 1 FROM leaf l WHERE l.number = e.number) GROUP BY 1) s"
     f" ON s.hour = substr(r.hour, 1, {_HOUR})"
-    f" WHERE r.lowest < min(coalesce(s.lowest, {MAX_NUMBER}), iif(r.hour < :cut, :first, {MAX_NUMBER}))"
-    " OR r.highest > max(coalesce(s.highest, 0), iif(r.hour < :cut, :last, 0)) ORDER BY r.hour"
+    " WHERE EXISTS (SELECT 1 FROM leaf)"
+    f" AND (r.lowest < min(coalesce(s.lowest, {MAX_NUMBER}), iif(r.hour < :cut, :first, {MAX_NUMBER}))"
+    " OR r.highest > max(coalesce(s.highest, 0), iif(r.hour < :cut, :last, 0))) ORDER BY r.hour"
 )
 
 
