@@ -20,7 +20,7 @@ _VERBS: Mapping[EventKind, str] = {
     EventKind.CLIENT_DISABLED: "disabled",
     EventKind.CLIENT_ENABLED: "enabled",
     EventKind.CLIENT_DELETED: "deleted",
-    EventKind.TOKEN_REVOKED: "ended a token of",
+    EventKind.TOKEN_REVOKED: "revoked a token of",
     EventKind.CLIENT_TOKENS_REVOKED: "revoked the tokens of",
     EventKind.PROOF_ADDED: "added a proof to",
     EventKind.PROOF_BOUND: "chose the trusted issuer of a proof of",
