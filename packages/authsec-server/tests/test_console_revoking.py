@@ -73,7 +73,7 @@ def test_a_pasted_token_leads_to_its_page_and_is_not_shown_again(door: TestClien
 
 def test_what_the_holder_has_ended_is_told(door: TestClient, opened: House, token: str) -> None:
     opened.door("198.51.100.7").post("/authsec/v1/revoke", data={"token": token})
-    assert "Customer Support ended its own token" in get(door, "/console/activity").text
+    assert "Customer Support revoked its own token" in get(door, "/console/activity").text
 
 
 def test_a_signing_key_is_revoked(door: TestClient, opened: House, token: str) -> None:
