@@ -14,8 +14,9 @@ from functools import partial
 from typing import Any
 
 from authsec.jose import PrivateKey, assemble, signing_input
+from authsec_server.apis import credentials
 from authsec_server.app import Runtime, open_authority
-from authsec_server.db import Database
+from authsec_server.db import Database, Tx
 from authsec_server.revocations import subscribers as followers
 from authsec_server.settings import Settings
 from starlette.testclient import TestClient
@@ -173,7 +174,7 @@ class Past:
     """The running authority and its clock.
 
     `keys` are the private keys of agents, by Client ID. `cluster` is the key with which the first cluster signs tokens
-    of pods. `pod` is the Client ID of the agent that runs in the cluster.
+    of pods. `pod` is the Client ID of the agent that runs in the cluster. `credentials` are those of APIs, by audience.
     """
 
     http: TestClient
@@ -184,6 +185,7 @@ class Past:
     keys: dict[str, PrivateKey] = field(default_factory=dict)
     cluster: PrivateKey = field(default_factory=PrivateKey.generate_ec)
     pod: str = ""
+    credentials: dict[str, str] = field(default_factory=dict)
 
     def post(self, path: str, **body: Any) -> dict[str, Any]:
         """Send one request to the admin API. Raises `RuntimeError` for an error response."""
@@ -237,7 +239,7 @@ def found(
         for name, (identifier, actions) in company.apis.items():
             described = [{"action": action, "description": text} for action, text in actions.items()]
             api = past.post("apis", name=name, identifier=identifier, actions=described)
-            past.post(f"apis/{api['slug']}/credentials", name="first")
+            past.credentials[identifier] = past.post(f"apis/{api['slug']}/credentials", name="first")["credential"]
         for name, held in company.roles.items():
             past.post("roles", name=name, actions=[*held])
         agents = [(_onboard(past, each), each) for each in company.staff]
@@ -317,6 +319,15 @@ def _follow(past: Past) -> None:
     (first, _), (second, _), (third, _), *_ = past.company.apis.values()
     for proved, seen_at in (({first: True, second: False}, past.clock.now), ({third: False}, past.clock.now - DAY)):
         past.database.append(partial(followers.note, proved=proved, now=seen_at))
+        for identifier in (each for each, is_proved in proved.items() if is_proved):
+            past.database.append(partial(_use_credential, text=past.credentials[identifier], now=seen_at))
+
+
+def _use_credential(tx: Tx, text: str, now: datetime) -> None:
+    """Record a use of the credential, as the server does when a reader of the feed sends it."""
+    holder = credentials.find(tx, text)
+    assert holder is not None
+    credentials.used(tx, holder.credential, now)
 
 
 def _a_day(past: Past, agents: list[tuple[str, Staff]]) -> None:

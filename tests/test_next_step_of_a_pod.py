@@ -157,7 +157,7 @@ def test_one_command_connects_the_cluster_and_one_button_uses_it(admin_at: Calla
     assert admin.pod_gets_token() == set(FOUR)
     done = get(admin.door, admin.home)
     assert 'id="next"' not in done.html
-    assert "First token done: Last token" in done.text
+    assert "Token done: Last issued" in done.text
 
 
 def test_without_a_folder_of_credentials_the_page_leaves_out_what_needs_a_look_up(

@@ -13,8 +13,9 @@ from offered import offered, signed_in
 
 WIDTHS = (390, pytest.param(1440, marks=pytest.mark.soak))
 OPEN = "document.querySelectorAll('details:not(.menu)').forEach(each => { each.open = true; })"
-# How much wider than the window the page is; the tables that hide something beside their edge; and the texts that are
-# cut, without a title that has them in full. Code scrolls, and the breadcrumb's page has the whole name as its heading.
+# How much wider than the window the page is; the tables that hide something beside their edge; the texts that are cut,
+# without a title that has them in full; and the short keys of rows that break over lines. Code scrolls, and the
+# breadcrumb's page has the whole name as its heading.
 FAULTS = """() => {
   const IN_FULL = ".hidden, .crumbs, pre, [title]";
   const cuts = ({ overflowX, overflowY, textOverflow, webkitLineClamp }) =>
@@ -26,6 +27,8 @@ FAULTS = """() => {
   const cut = [...document.querySelectorAll("main :not(svg), dialog :not(svg)")].filter(
     (element) => element.checkVisibility() && cuts(getComputedStyle(element)) && beyond(element)
       && element.textContent.trim() && !titled(element));
+  const broken = [...document.querySelectorAll("th code")].filter(
+    (code) => code.textContent.length <= 12 && code.getClientRects().length > 1);
   const wider = document.documentElement.scrollWidth - document.documentElement.clientWidth;
   const tables = [...document.querySelectorAll(".table")].filter((box) => box.scrollWidth > box.clientWidth);
   const told = (element) => [element.tagName, element.getAttribute("class"), element.textContent.trim().slice(0, 60)];
@@ -33,6 +36,7 @@ FAULTS = """() => {
     ...(wider > 0 ? [`the page is ${wider} px wider than the window`] : []),
     ...tables.map((box) => `the table ${box.getAttribute("aria-label")} hides ${box.scrollWidth - box.clientWidth} px`),
     ...cut.map((element) => `cut without a title: ${told(element).join(" ")}`),
+    ...broken.map((code) => `broken over two lines: ${code.textContent}`),
   ];
 }"""
 

@@ -50,7 +50,7 @@ def test_the_way_on_is_on_the_page(place: Any, pod: str, browse: Any, axe: Any, 
             "Identity done: Registered",
             "Proof next step: Missing",
             "Delegation not done: None live",
-            "First token not done: None yet",
+            "Token not done: None yet",
         ]
     )
     if width == 1440:

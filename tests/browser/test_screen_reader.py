@@ -159,7 +159,7 @@ def onboard(page: Page) -> None:
         "link Identity done: Registered",
         "link Proof done, but weak: Unattested",
         "link Delegation next step: None live",
-        "link First token not done: None yet",
+        "link Token not done: None yet",
     ]
 
 

@@ -65,7 +65,7 @@ def test_one_is_replaced_and_revoked(its: Any, door: TestClient) -> None:
     links = re.findall(rf"{HOME}/credentials/[0-9a-f-]+/revoke", get(door, HOME).html)
     assert len(links) == 2
     question = get(door, links[0])
-    assert "Revoke the credential old?" in question.text
+    assert 'Revoke the credential "old"?' in question.text
     assert "No token is revoked" in question.text
     assert "another valid credential: new" in question.text
     answer = get(door, question.form(links[0]).send().location)

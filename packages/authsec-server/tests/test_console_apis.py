@@ -184,7 +184,7 @@ def test_its_page_says_what_it_is(door: TestClient, api: str) -> None:
     for said in (URL, "All of them", "customers:read Read a customer", "customers:write Change a customer"):
         assert said in page.text
     assert "No agent: no live trust delegation names this audience." in page.text
-    assert "Not recorded. APIs verify tokens offline in this version" in page.text
+    assert "APIs verify tokens offline, so the authority does not see their calls." in page.text
     assert "This is the shared audience" not in page.text
     assert (page.links["Edit"], page.links["Delete"]) == (f"{api}/edit", f"{api}/delete")
 
@@ -341,8 +341,8 @@ def test_deleting_says_what_goes_and_what_stays(door: TestClient, api: str) -> N
     page = get(door, f"{api}/delete")
     assert "Delete Customer API?" in page.text
     assert "Deleting Customer API removes its name, the descriptions of its actions" in page.text
-    assert "It revokes no delegation and no token" in page.text
-    assert "1 live delegation names this audience" in page.text
+    assert "The deletion revokes no trust delegation and no token" in page.text
+    assert "1 live trust delegation names this audience" in page.text
     assert page.links["Role of Reader → Reader"] == f"/console/delegations/{made['id']}"
     page = page.form().send().follow()
     assert page.path == LIST

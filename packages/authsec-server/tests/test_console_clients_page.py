@@ -458,6 +458,17 @@ def test_what_is_counted_by_the_minute_is_shown_as_of_its_end(door: TestClient, 
         assert 'data-minute title="within 2026-11-25 12:00 UTC, 2 times"' in page.html
 
 
+def test_the_impact_on_a_client_without_live_tokens_names_no_tokens(door: TestClient, opened: House) -> None:
+    """The page does not say that all tokens are revoked, or end, if there are none."""
+    home = f"{LIST}/{opened.delegated_name('Open')}"
+    for change in ("disable", "delete", "revoke"):
+        page = get(door, f"{home}/{change}")
+        assert "There are no live tokens to revoke." in page.text
+        assert "All tokens of the client" not in page.text
+        needs = "The client needs a new token for its next call to" if change == "revoke" else "can get no token for"
+        assert f"{needs} authsec-api" in page.text
+
+
 def test_tokens_that_were_revoked_since_say_so(door: TestClient, opened: House) -> None:
     client_id = opened.delegated_name("Open")
     door.get(TOKEN, params={"client_id": client_id})

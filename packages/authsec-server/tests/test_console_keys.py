@@ -50,7 +50,7 @@ def test_the_list_says_which_key_signs_and_which_comes_next(door: TestClient) ->
     assert "The active key rotates automatically after 30 days." in page.text
     for path in ("jwks.json", "oauth-authorization-server"):
         assert f"http://127.0.0.1:7468/.well-known/{path}" in page.text
-    assert page.links["Rotate…"] == ROTATE
+    assert page.links["Rotate key"] == ROTATE
 
 
 def test_no_private_part_is_on_any_page(door: TestClient, opened: House) -> None:
@@ -112,6 +112,18 @@ def test_too_early_it_says_when_and_does_nothing(door: TestClient, opened: House
     assert "published recently, so some verifiers may not know it yet" in page.text
     assert "Rotate in 90 seconds, or force the rotation" in page.text
     assert states(get(door, KEYS)) == before
+
+
+@pytest.mark.parametrize(
+    ("state", "said"),
+    [("Prepared", "This key has signed no token."), ("Active", "No live token depends on this key.")],
+)
+def test_the_question_about_a_key_without_tokens_counts_none(door: TestClient, state: str, said: str) -> None:
+    page = get(door, f"{KEYS}/{kid_in(get(door, KEYS), state)}/revoke")
+    assert said in page.text
+    assert "refuse forged tokens of this key after they fetch the key set again" in page.text
+    assert "0 agents" not in page.text
+    assert "These agents" not in page.text
 
 
 def test_by_force_it_is_done_all_the_same(door: TestClient) -> None:

@@ -62,7 +62,7 @@ def test_every_box_of_the_picture_leads_to_a_picture_around_it(door: TestClient)
     assert get(door, around["First, Ready"]).links["Open client"] == "/console/clients/first"
     assert get(door, around["Support"]).links["Open role"] == "/console/roles/support"
     assert get(door, around[AUDIENCE]).links["Open API"] == "/console/apis/customer-api"
-    assert "an audience without a registered API" in get(door, around[SHARED]).text
+    assert "Audience without a registered API: authsec-api" in get(door, around[SHARED]).text
     assert boxes(get(door, f"{PICTURE}?api=customer-api")).keys() == boxes(get(door, around[AUDIENCE])).keys()
 
 

@@ -44,22 +44,22 @@ def test_a_token_is_ended_from_its_event(door: TestClient, opened: House, token:
     assert token
     issued = opened.events()[-1]
     story = get(door, f"/console/activity/{issued.id}")
-    asked = get(door, story.links["End this token…"])
+    asked = get(door, story.links["Revoke this token"])
     assert "tokens of 1 agent that keeps working: Customer Support" in asked.text
     assert "1 live token" in asked.text
     assert "token.revoked" not in kinds(opened)
     done = asked.form(f"/console/activity/{issued.id}/end-token").send(reason="Seen in a chat").follow()
     assert "The token is revoked." in done.text
-    assert "End this token…" not in done.links
+    assert "Revoke this token" not in done.links
     assert "revoked just now" in done.text
     assert kinds(opened)[-1] == "token.revoked"
     trail = get(door, "/console/activity?what=revoked").text
-    assert "local operator ended a token of Customer Support" in trail
+    assert "local operator revoked a token of Customer Support" in trail
 
 
 def test_a_pasted_token_leads_to_its_page_and_is_not_shown_again(door: TestClient, opened: House, token: str) -> None:
     number = opened.events()[-1].id
-    form = get(door, get(door, "/console/activity").links["End a token…"]).form()
+    form = get(door, get(door, "/console/activity").links["Revoke a token"]).form()
     for pasted in (f"Authorization: Bearer {token[:60]}\r\n{token[60:]}", opened.events()[-1].event.jti):
         assert form.send(token=pasted).location == f"/console/activity/{number}/end-token"
     wrong = {token[:-3]: "not from this authority", "0" * 32: "has no token", "": "Nothing was pasted"}
@@ -73,7 +73,7 @@ def test_a_pasted_token_leads_to_its_page_and_is_not_shown_again(door: TestClien
 
 def test_what_the_holder_has_ended_is_told(door: TestClient, opened: House, token: str) -> None:
     opened.door("198.51.100.7").post("/authsec/v1/revoke", data={"token": token})
-    assert "Customer Support ended its own token" in get(door, "/console/activity").text
+    assert "Customer Support revoked its own token" in get(door, "/console/activity").text
 
 
 def test_a_signing_key_is_revoked(door: TestClient, opened: House, token: str) -> None:
@@ -139,7 +139,7 @@ def test_what_others_have_changed_since_is_shown_and_ends_if_that_is_meant(
 def test_an_administrator_has_the_page_too(door: TestClient) -> None:
     invited = door.post(f"{API}/administrators", json={"email": "m@example.com", "name": "Mo", "role": "admin"}).json()
     person = get(door, f"/console/administrators/{invited['id']}")
-    page = get(door, person.links["Revoke permissions…"])
+    page = get(door, person.links["Revoke permissions"])
     assert "Mo still has access" in page.text
     assert "has no trust delegations to revoke." in page.text
     assert post(door, f"/console/administrators/{invited['id']}/grants", []).status == 303

@@ -72,6 +72,16 @@ def test_the_list_shows_actions_and_live_delegations(door: TestClient, delegatio
     assert "Nothing matches. Search for another part of the name." in get(door, f"{LIST}?q=%00").text
 
 
+def test_the_list_and_the_page_agree_when_a_role_was_changed(door: TestClient, role: dict[str, Any]) -> None:
+    def shown() -> tuple[bool, bool]:
+        listed, page = get(door, LIST).text, get(door, f"{LIST}/{role['slug']}").text
+        return "never" in listed, "Last changed never" in page
+
+    assert shown() == (True, True)
+    get(door, f"{LIST}/{role['slug']}/edit").form().send(description="Reads the books")
+    assert shown() == (False, False)
+
+
 def test_the_list_comes_in_pages(door: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("authsec_server.console.roles.PAGE", 1)
     for name in ("Alpha", "Beta"):

@@ -291,7 +291,7 @@ def _person(tx: Tx, act: Act, reference: str) -> GrantsPage:
         trail=[LIST, (found.name, home)],
         is_active=found.enabled,
         disable_path=f"{home}/disable",
-        disable_label="Disable them",
+        disable_label="Disable the administrator",
     )
 
 
@@ -349,7 +349,7 @@ def _look_at_admin_key(tx: Tx, visit: PageRequest) -> Question:
 REVOKE = Confirmation(
     path=f"{KEYS}/{{key}}/revoke",
     template="administrators/revoke_key.html",
-    heading="Revoke the admin key {}?",
+    heading='Revoke the admin key "{}"?',
     button="Revoke",
     least=Role.ADMIN,
     look=_look_at_admin_key,

@@ -283,7 +283,7 @@ def _look_at_credential(tx: Tx, visit: PageRequest) -> Question:
 REVOKE = Confirmation(
     path=f"{CREDENTIALS}/{{credential}}/revoke",
     template="apis/revoke_credential.html",
-    heading="Revoke the credential {}?",
+    heading='Revoke the credential "{}"?',
     button="Revoke",
     look=_look_at_credential,
     change=once(lambda tx, act, visit: credentials.revoke(tx, act, visit.named("api"), visit.named("credential"))),

@@ -102,10 +102,9 @@ def _of_query(tx: Tx, visit: PageRequest) -> tuple[Focus | None, Sequence[Resolv
     if audience := query.text("api"):
         known = apis.named(tx, act, audience)
         found, more = delegations.live_for(tx, act, terms, known.identifier if known else audience, limit=AT_MOST)
-        name, path = (
-            (known.name, f"/console/apis/{known.slug}") if known else ("an audience without a registered API", "")
-        )
-        return Focus(kind="API", name=name, path=path), found, more
+        if known:
+            return Focus(kind="API", name=known.name, path=f"/console/apis/{known.slug}"), found, more
+        return Focus(kind="Audience without a registered API", name=audience if found else "", path=""), found, more
     focus, filters = _around(tx, visit)
     found, following = delegations.page(tx, act, terms, filters, limit=AT_MOST)
     if following and (text := query.text("find")):  # the older delegations, too

@@ -20,7 +20,7 @@ _VERBS: Mapping[EventKind, str] = {
     EventKind.CLIENT_DISABLED: "disabled",
     EventKind.CLIENT_ENABLED: "enabled",
     EventKind.CLIENT_DELETED: "deleted",
-    EventKind.TOKEN_REVOKED: "ended a token of",
+    EventKind.TOKEN_REVOKED: "revoked a token of",
     EventKind.CLIENT_TOKENS_REVOKED: "revoked the tokens of",
     EventKind.PROOF_ADDED: "added a proof to",
     EventKind.PROOF_BOUND: "chose the trusted issuer of a proof of",
@@ -148,11 +148,11 @@ def did(recorded: Recorded) -> str:
     if event.kind in TOKEN_KINDS:
         laptop = " on a laptop" if "enrolled" in event.detail else ""
         actions = ", ".join(event.detail.get("actions") or ())
-        return f"asked for a token{laptop}{times}{': ' if actions else ''}{actions}"
+        return f"asked for {actions or 'a token'}{laptop}{times}"
     if event.kind is EventKind.EVENT_UNREADABLE:
         return str(event.detail["problem"])
     if event.kind is EventKind.TOKEN_REVOKED and event.principal is None:
-        return "ended its own token"
+        return "revoked its own token"
     if event.kind is EventKind.ADMIN_REFUSED:
         return f"tried{times}: {event.detail.get('operation', 'a change')}"
     if event.kind is EventKind.ADMIN_SIGN_IN_REFUSED:

@@ -31,7 +31,7 @@ def routes(console: Console) -> list[BaseRoute]:
 
 async def form(visit: PageRequest, problem: Failure | None = None) -> Response:
     """Show the form that asks for a token. The page never repeats the pasted text, because the text can be a token."""
-    return visit.render("activity/which_token.html", title="End a token", problem=problem)
+    return visit.render("activity/which_token.html", title="Revoke a token", problem=problem)
 
 
 async def find(visit: PageRequest) -> Response:
@@ -90,8 +90,8 @@ def _after(visit: PageRequest, ended: tuple[Recorded, bool]) -> Response:
 END = Confirmation(
     path="/activity/{event}/end-token",
     template="activity/end_token.html",
-    heading="End this token?",
-    button="End this token",
+    heading="Revoke this token?",
+    button="Revoke token",
     look=_look,
     change=once(_end),
     after=_after,

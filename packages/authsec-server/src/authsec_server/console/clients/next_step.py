@@ -155,9 +155,9 @@ def progress(
             anchor="permissions",
         ),
         CheckedStep(
-            name="First token",
+            name="Token",
             state=_mark(done=last_token is not None, following=step is NextStep.TOKEN),
-            note="Last token" if last_token else "None yet",
+            note="Last issued" if last_token else "None yet",
             anchor="requests",
             at=last_token,
         ),
@@ -175,7 +175,7 @@ UNREGISTERED = (
     CheckedStep(name="Identity", state="next", note="Not registered"),
     CheckedStep(name="Proof", state="open", note="Missing"),
     CheckedStep(name="Delegation", state="open", note="None live"),
-    CheckedStep(name="First token", state="open", note="None yet"),
+    CheckedStep(name="Token", state="open", note="None yet"),
 )
 """The checklist of an authority without clients."""
 
