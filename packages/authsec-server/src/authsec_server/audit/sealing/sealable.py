@@ -26,7 +26,8 @@ from authsec_server.db.schema import read_canonical_json, read_instant
 
 LONGEST_USUAL: Final = 2**14  # stored bytes of a row
 WIDEST: Final = 8  # numbers that a query may search for each event
-CHECKED: Final = 512  # cached forms of events
+CHECKED: Final = 512  # cached JSON columns
+MOST_FORMS: Final = 128  # cached forms of events: some kilobytes each
 _NAMES: Final = tuple(sorted(COVERED))
 _NUMBER, _KIND, _OCCURRENCES, _COUNT_KEY = map(_NAMES.index, ("id", "kind", "occurrences", "count_key"))
 _VARYING: Final = ("at", "authority_version", "expires_at", "id", "jti", "request_id", "token_sha256")  # in order
@@ -120,7 +121,7 @@ def _usual(row: Sequence[Any], read: _Read, read_again: _Read) -> Sealable:
     return Sealable(number, at, row[_KIND], text_hash(text), _counted(row[_OCCURRENCES], row[_COUNT_KEY]))
 
 
-@lru_cache(maxsize=CHECKED)
+@lru_cache(maxsize=MOST_FORMS)
 def _pieces(its: tuple[Any, ...]) -> tuple[str, ...] | None:
     """Return the result of `_pieces_of`. The events of an agent's tokens have the same other columns."""
     return _pieces_of(its, _ANY_TIME)
