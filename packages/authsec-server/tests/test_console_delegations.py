@@ -83,7 +83,9 @@ def test_the_walk_through_finds_its_words_and_delegates(door: TestClient, role: 
     page = page.form().send(actions=["customers:read"], update="1")
     page = page.form().send().follow()
     assert page.path == LIST
-    assert "The trust delegation is created and active." in page.text
+    assert "The trust delegation is created and live." in page.text
+    (connect,) = [href for text, href in page.links.items() if text.startswith("Connect ")]
+    assert connect.endswith("/connect")
     (made,) = door.get(f"{API}/delegations").json()["items"]
     assert f'<tr class="new">\n    <td class="delegation"><div><a href="{LIST}/{made["id"]}"' in page.html
     assert (made["actions"], made["max_duration"], made["owner"]) == (["customers:read"], 3600, "local operator")

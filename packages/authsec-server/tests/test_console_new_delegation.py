@@ -107,7 +107,7 @@ def test_without_script_a_delegation_is_created_only_after_its_review(door: Test
     assert claims(page)["scope"] == "customers:read tickets:close"
     assert delegations(door) == []
     page = page.form().send().follow()
-    assert "The trust delegation is created and active." in page.text
+    assert "The trust delegation is created and live." in page.text
     (made,) = delegations(door)
     assert (made["actions"], made["max_duration"]) == (["customers:read", "tickets:close"], 900)
 

@@ -362,7 +362,7 @@ NOTICES: Mapping[str, str] = {
     "api_credential_revoked": "The credential is revoked and no longer identifies this API.",
     "role_created": "The role is created. It grants nothing until a trust delegation uses it.",
     "role_deleted": "The role is deleted.",
-    "delegation_created": "The trust delegation is created and active.",
+    "delegation_created": "The trust delegation is created and live.",
     "delegation_disabled": "The trust delegation is disabled. No new token is issued under it.",
     "delegation_enabled": "The trust delegation is enabled again. Revoked tokens stay revoked.",
     "delegation_revoked": "The trust delegation is permanently revoked.",
