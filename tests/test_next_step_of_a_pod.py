@@ -168,7 +168,7 @@ def test_without_a_folder_of_credentials_the_page_leaves_out_what_needs_a_look_u
     admin.run(admin.command("uv run authsec issuers add kubernetes"))
     page = admin.checks_again()
     assert "Production can't prove k8s:pod-label:app and k8s:container-name without pod look-up." in page.text
-    form = get(admin.door, page.links["Use k8s:ns, k8s:sa only"]).form(f"{admin.home}/proofs/add")
+    form = get(admin.door, page.links["Add a proof with k8s:ns and k8s:sa"]).form(f"{admin.home}/proofs/add")
     assert form.values("kubernetes-value")[:2] == ["production", "customer-support-sa"]
     admin.page = form.send(platform="kubernetes").follow()
     assert "Next: create a trust delegation" in admin.page.text

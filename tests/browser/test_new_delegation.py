@@ -261,3 +261,20 @@ def test_after_back_the_same_is_not_created_again(page: Page, role: str, agent: 
         expect(page.get_by_role("alert")).to_contain_text("Nothing was created")
     page.get_by_role("link", name="Open the existing one").click()
     expect(page).to_have_url(re.compile(r"/console/delegations/[0-9a-f-]{36}$"))
+
+
+def test_after_back_the_page_shows_the_actions_and_the_client_of_the_values_that_the_browser_restored(
+    page: Page, role: str, agent: str, request: pytest.FixtureRequest
+) -> None:
+    name = f"Agent of {request.node.name}"
+    page.goto(NEW)
+    page.get_by_label("Role", exact=True).select_option(role)
+    page.get_by_label("Client / Application").fill(name)
+    page.get_by_role("option", name=name).click()
+    expect(page.get_by_role("checkbox", name="customers:read")).to_be_visible()
+    page.get_by_role("link", name="Activity", exact=True).click()
+    page.go_back()
+    expect(page.get_by_label("Role", exact=True)).to_have_value(role)
+    expect(page.get_by_role("checkbox", name="customers:read")).to_be_visible()
+    expect(page.get_by_text("Choose a role first")).to_be_hidden()
+    expect(page.get_by_label("Client / Application")).to_have_value(name)

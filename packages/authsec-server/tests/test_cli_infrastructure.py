@@ -27,8 +27,8 @@ from authsec.lazy_commands import loaded
 from authsec_server.app import open_authority
 from authsec_server.cli import register, remote
 from authsec_server.cli.caller import path
-from authsec_server.cli.greeting import shareable
 from authsec_server.cli.output import block, harmless, styled, table
+from authsec_server.console.server_command import shareable
 from authsec_server.db import open_database, sqlite
 from authsec_server.db.served import remember_issuer
 from authsec_server.settings import Settings
@@ -137,6 +137,26 @@ def test_without_any_hint_both_ways_are_said(run: Authsec) -> None:
     said = failed(run("keys", "list"), status=2)
     for way in ("--data DIR", "--database URL", "AUTHSEC_BASE_URL", "AUTHSEC_ADMIN_KEY"):
         assert way in said
+
+
+@pytest.mark.parametrize(
+    ("command", "role"),
+    [
+        (("issuers", "add", "kubernetes", "Production", "--from-kubeconfig"), "admin"),
+        (("admin", "invite", "ann@example.com", "--name", "Ann", "--role", "viewer"), "admin"),
+        (("keys", "rotate"), "admin"),
+        (("issuers", "bind", "production"), "operator"),
+        (("agents", "disable", "helper"), "operator"),
+    ],
+)
+def test_the_advice_to_create_a_key_names_the_role_that_the_command_needs(
+    run: Authsec, command: tuple[str, ...], role: str
+) -> None:
+    line = f"authsec admin create-key NAME --role {role} --expires 30d"
+    assert line in failed(run(*command), status=2)
+    wrong = {"AUTHSEC_ADMIN_KEY": "hunter2", "AUTHSEC_BASE_URL": "https://authsec.example.com"}
+    if "--from-kubeconfig" not in command:  # the kubeconfig is read before the request
+        assert line in failed(run(*command, **wrong))
 
 
 def test_one_variable_without_the_other_is_told_as_the_missing_one(run: Authsec) -> None:

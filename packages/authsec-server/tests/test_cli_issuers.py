@@ -142,7 +142,12 @@ NOT_FOLLOWED: list[tuple[str, dict[str, Any], str]] = [
 
 @pytest.mark.parametrize(("part", "members", "says"), NOT_FOLLOWED, ids=lambda value: str(value)[:30])
 def test_what_is_not_followed_is_said_with_the_two_commands_that_help(
-    add_cluster: Callable[..., Result], cluster: Cluster, part: str, members: dict[str, Any], says: str
+    add_cluster: Callable[..., Result],
+    cluster: Cluster,
+    tmp_path: Path,
+    part: str,
+    members: dict[str, Any],
+    says: str,
 ) -> None:
     getattr(cluster, part).update(members)
     refused = add_cluster()
@@ -150,7 +155,8 @@ def test_what_is_not_followed_is_said_with_the_two_commands_that_help(
     assert says in refused.stderr
     assert "kubectl get --raw /.well-known/openid-configuration" in refused.stderr
     assert "kubectl get --raw /openid/v1/jwks" in refused.stderr
-    assert "--jwks jwks.json" in refused.stderr
+    said = " ".join(refused.stderr.split())
+    assert f"add kubernetes NAME --issuer ISSUER --jwks jwks.json --data {tmp_path}" in said
     assert "hunter2" not in refused.output
     assert cluster.its.requests == []
 

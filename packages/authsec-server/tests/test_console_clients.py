@@ -188,11 +188,18 @@ def test_a_key_of_two_parts_is_joined(door: TestClient) -> None:
     assert {each["key"]: each["value"] for each in proof["selectors"]} == {"acme:team": "a", "oidc:sub": "b"}
 
 
+def test_a_whole_key_in_the_field_of_the_label_is_that_key(door: TestClient) -> None:
+    typed = {"kubernetes-key": "k8s:pod-label:", "kubernetes-parameter": "k8s:pod-label:app", "kubernetes-value": "a"}
+    fill(door, name="Pod", platform="kubernetes", **typed).follow()
+    (proof,) = stored(door, "pod")["proofs"]
+    assert [each["key"] for each in proof["selectors"]] == ["k8s:pod-label:app"]
+
+
 @pytest.mark.parametrize(
     ("key", "says"),
     [
         ("k8s:ns", "Give the value of k8s:ns."),
-        ("k8s:pod-label:", "'k8s:pod-label:' lacks the key."),
+        ("k8s:pod-label:", "Enter the label's name, for example app."),
     ],
 )
 def test_a_chosen_key_without_a_value_is_never_left_out(door: TestClient, key: str, says: str) -> None:

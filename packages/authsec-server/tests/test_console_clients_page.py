@@ -8,6 +8,7 @@ import subprocess
 from collections.abc import Callable
 from datetime import timedelta
 from html import unescape
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -180,12 +181,14 @@ def test_where_several_apis_are_delegated_for_the_lines_name_one(door: TestClien
     assert "export AUTHSEC_AGENT_KEY_FILE" not in page.text
 
 
-def test_who_cannot_prove_itself_is_told_at_connect(door: TestClient) -> None:
+def test_who_cannot_prove_itself_is_told_at_connect(door: TestClient, tmp_path: Path) -> None:
     selectors = [{"key": "k8s:ns", "value": "production"}]
     make(door, "clients", name="Pod", platform="kubernetes", selectors=selectors)
     page = get(door, f"{LIST}/pod/connect")
     assert page.text.count("No trusted issuer can prove these selectors yet.") == 1
-    assert 'uv run authsec issuers add kubernetes "Production" --from-kubeconfig' in codes(page)
+    its_data = f"--data {tmp_path}"
+    assert f'uv run authsec issuers add kubernetes "Production" --from-kubeconfig {its_data}' in codes(page)
+    assert f"AUTHSEC_ADMIN_KEY to a key with the role admin, and leave out {its_data} ." in page.text
     assert page.links["Create code"] == "#laptop"
     assert "uv run authsec keygen agent-key.pem" in codes(page)
     assert page.links["add a proof"] == f"{LIST}/pod/proofs/add"

@@ -83,7 +83,9 @@ def test_the_walk_through_finds_its_words_and_delegates(door: TestClient, role: 
     page = page.form().send(actions=["customers:read"], update="1")
     page = page.form().send().follow()
     assert page.path == LIST
-    assert "The trust delegation is created and active." in page.text
+    assert "The trust delegation is created and live." in page.text
+    (connect,) = [href for text, href in page.links.items() if text.startswith("Connect")]
+    assert connect.endswith("/connect")
     (made,) = door.get(f"{API}/delegations").json()["items"]
     assert f'<tr class="new">\n    <td class="delegation"><div><a href="{LIST}/{made["id"]}"' in page.html
     assert (made["actions"], made["max_duration"], made["owner"]) == (["customers:read"], 3600, "local operator")
@@ -191,8 +193,12 @@ def test_a_role_is_made_in_place_and_everything_else_is_kept(door: TestClient, r
 @pytest.mark.parametrize(
     ("typed", "field", "says"),
     [
-        ({"role_name": "", "role_other_actions": "a:b"}, "role_name", "Name must not be empty"),
-        ({"role_name": "Support", "role_other_actions": "a:b"}, "role_name", "belongs to the role"),
+        ({"role_name": "", "role_other_actions": "a:b"}, "role_name", "Role name must not be empty"),
+        (
+            {"role_name": "Support", "role_other_actions": "a:b"},
+            "role_name",
+            "The role 'Support' already has that slug.",
+        ),
         ({"role_name": "New", "role_other_actions": ""}, "role_other_actions", "There are no actions."),
         ({"role_name": "New", "role_other_actions": "a:b\n\nNo\nc:d\n*:*"}, "role_other_actions", "Line 5: '*:*'"),
     ],

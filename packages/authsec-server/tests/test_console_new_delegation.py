@@ -107,7 +107,7 @@ def test_without_script_a_delegation_is_created_only_after_its_review(door: Test
     assert claims(page)["scope"] == "customers:read tickets:close"
     assert delegations(door) == []
     page = page.form().send().follow()
-    assert "The trust delegation is created and active." in page.text
+    assert "The trust delegation is created and live." in page.text
     (made,) = delegations(door)
     assert (made["actions"], made["max_duration"]) == (["customers:read", "tickets:close"], 900)
 
@@ -217,10 +217,10 @@ def test_a_role_that_lacks_what_is_asked_for_is_said_to(door: TestClient, role: 
         [
             ({"client": ""}, "client", "No client is chosen."),
             ({"client": "gone"}, "client", "This client does not exist"),
-            ({"role_name": ""}, "role_name", "Name must"),
+            ({"role_name": ""}, "role_name", "Role name must"),
             ({"role_other_actions": ""}, "role_other_actions", "There are no actions."),
             ({"role_other_actions": "reports"}, "role_other_actions", "is not an action"),
-            ({"role_name": "Support"}, "role_name", "belongs to the role"),
+            ({"role_name": "Support"}, "role_name", "The role 'Support' already has that slug."),
             ({"role": "support"}, "role", "You chose a role and also typed a new one below."),
         ]
     ),
@@ -333,6 +333,8 @@ def test_all_warnings_are_in_one_box(door: TestClient, role: str, agent: str) ->
     page = filled(door, role, agent, target_type="MCP server")
     assert page.html.count('<div class="alert') == 1
     assert '<div class="alert bad">' in page.html, "the agent is unattested"
+    assert page.links["Choose an API"] == "#field-audiences"
+    assert page.links["Describe the action at its API"] == "/console/apis"
     for says in ("4 warnings", "anybody who knows its client_id", "shared audience authsec-api", "No API describes"):
         assert says in page.text
 

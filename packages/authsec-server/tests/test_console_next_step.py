@@ -89,6 +89,25 @@ def test_only_a_proof_of_this_client_is_bound(door: TestClient) -> None:
     assert "Use Production" in panel(get(door, home))
 
 
+def test_check_again_says_what_was_found(door: TestClient) -> None:
+    home = pod(door, **TWO)
+    nothing = "Checked. This page shows the current state. No trusted issuer can prove these selectors yet."
+    assert nothing in get(door, f"{home}?done=checked").text
+    cluster(door)
+    assert "state. A trusted issuer can prove these selectors now." in get(door, f"{home}?done=checked").text
+
+
+def test_a_trusted_issuer_leads_back_to_the_agent_that_waits_for_it(door: TestClient) -> None:
+    home = pod(door, **TWO)
+    cluster(door)
+    assert get(door, "/console/issuers/production").links["Open Pod"] == home
+
+
+def test_a_server_without_credentials_says_so_in_a_sentence_of_its_own(door: TestClient) -> None:
+    said = panel(get(door, pod(door)))
+    assert "<code>AUTHSEC_SERVER_CREDENTIALS_DIR</code> is not set (<code>docs/trusted-issuers.md</code>)." in said
+
+
 def test_a_disabled_issuer_is_enabled_and_a_client_too(door: TestClient) -> None:
     cluster(door)
     home = pod(door, **TWO)
@@ -101,7 +120,7 @@ def test_a_disabled_issuer_is_enabled_and_a_client_too(door: TestClient) -> None
 def test_the_proof_without_look_ups_is_filled_in_and_nothing_is_added_by_its_address(door: TestClient) -> None:
     home = pod(door)
     cluster(door)
-    (way,) = [href for text, href in get(door, home).links.items() if text.startswith("Use k8s:ns")]
+    (way,) = [href for text, href in get(door, home).links.items() if text.startswith("Add a proof with k8s:ns")]
     page = get(door, way)
     form = page.form(f"{home}/proofs/add")
     assert form.values("kubernetes-key")[:2] == list(TWO)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -135,7 +136,10 @@ def test_the_list_of_keys_says_how_long_each_lets_anybody_in(house: Callable[...
     assert "Expires soon" in text[states[-1] :]
 
 
-def test_where_nobody_can_sign_in_the_list_has_the_command_for_the_first(house: Callable[..., Any]) -> None:
+def test_where_nobody_can_sign_in_the_list_has_the_command_for_the_first(
+    house: Callable[..., Any], tmp_path: Path
+) -> None:
     page = get(house(local_operator=True).door(), "/console/administrators")
-    assert "To create the first administrator, run uv run authsec admin setup-url on the server's machine." in page.text
-    assert "<code>uv run authsec admin setup-url</code>" in page.html
+    line = f"uv run authsec admin setup-url --data {tmp_path}"
+    assert f"To create the first administrator, run {line} on the server's machine." in page.text
+    assert f"<code>{line}</code>" in page.html

@@ -18,7 +18,7 @@ def test_a_right_row_is_explained() -> None:
     first, blank, last = check.rows
     assert (first.state, first.value) == (RowState.OK, "production")
     assert first.identifies == "the pod's namespace"
-    assert first.value_is.startswith("an RFC 1123 label")
+    assert first.value_is.startswith("a name of up to 63")
     assert (blank.state, blank.identifies) == (RowState.BLANK, "")
     assert last.identifies == "the value of a label of the pod"
 
@@ -27,7 +27,7 @@ def test_half_a_row_says_what_is_missing() -> None:
     no_value, no_key = check_selectors(K8S, [("k8s:ns", ""), ("", "production")]).rows
     assert no_value.state is no_key.state is RowState.INCOMPLETE
     assert no_value.problem == "Give the value of k8s:ns."
-    assert no_value.remedy.startswith("Give an RFC 1123 label")
+    assert no_value.remedy.startswith("Give a name of up to 63")
     assert no_value.identifies == "the pod's namespace", "explained as soon as the key is known"
     assert no_key.problem == "Choose a key for this value."
     assert no_key.remedy == "Or clear the value."

@@ -54,6 +54,16 @@ class Conflict(Failure):
         self.field = field
 
 
+class SlugTaken(Conflict):
+    """Another object of the same kind has the slug. `holder` is its name, and `holder_slug` finds its page."""
+
+    def __init__(self, message: str, remedy: str, *, slug: str, holder: str, holder_slug: str) -> None:
+        super().__init__(message, remedy, field="slug")
+        self.slug = slug
+        self.holder = holder
+        self.holder_slug = holder_slug
+
+
 class Outdated(Failure):
     """Somebody else changed the object after the caller read it.
 

@@ -99,8 +99,8 @@ def enrol(config: AuthSecConfig, code: str, *, machine: str, replace: bool, cloc
     its = read_code(code)
     if its is None:
         raise ConfigError(
-            "This is not an enrolment code. A code has 32 letters and digits, in groups of four. Copy the code "
-            "from the agent's Connect page, where an operator creates it.",
+            "This is not an enrolment code. A code has 32 letters and digits, in groups of four. Copy the code from "
+            "the page of the console or the command that created the code.",
             reason="code_malformed",
         )
     path = path_in_config_folder(config.client_id)

@@ -95,7 +95,11 @@ def _transport_error(error: exceptions.HTTPError, config: AuthSecConfig) -> Tran
             return _error("unreachable", f"The host name of {where} cannot be resolved. Check AUTHSEC_BASE_URL.")
         case exceptions.NewConnectionError():
             return _error(
-                "unreachable", f"Nothing accepts connections at {where}. Check that the authority is running."
+                "unreachable",
+                (
+                    f"Nothing accepts connections at {where}. First check AUTHSEC_BASE_URL, then that the authority "
+                    "is running."
+                ),
             )
         case exceptions.TimeoutError():
             return _error(

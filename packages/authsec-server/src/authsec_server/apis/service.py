@@ -11,7 +11,7 @@ from authsec_server.audit import service as audit
 from authsec_server.audit.model import EventKind, Named
 from authsec_server.db import Tx
 from authsec_server.db.matching import neighbours
-from authsec_server.failures import Conflict
+from authsec_server.failures import Conflict, SlugTaken
 from authsec_server.keys.model import Algorithm
 from authsec_server.keys.service import ALWAYS_WANTED
 from authsec_server.principal import Act, Role
@@ -216,10 +216,17 @@ def _refuse_taken(tx: Tx, api: Api) -> None:
     for taken in store.known_as(tx.connection, api.slug, api.identifier):
         if taken.id == api.id:
             continue
-        what = "slug" if api.slug in {taken.slug, taken.identifier} else "identifier"
-        given = api.slug if what == "slug" else api.identifier
+        holder = f"the API {taken.name!r} ({taken.slug})"
+        if api.slug in {taken.slug, taken.identifier}:
+            raise SlugTaken(
+                f"The slug {api.slug} already belongs to {holder}.",
+                "Choose another slug.",
+                slug=api.slug,
+                holder=taken.name,
+                holder_slug=taken.slug,
+            )
         raise Conflict(
-            f"The {what} {given} already belongs to the API {taken.name!r} ({taken.slug}).",
-            f"Choose another {what}.",
-            field=what,
+            f"The identifier {api.identifier} already belongs to {holder}.",
+            "Choose another identifier.",
+            field="identifier",
         )

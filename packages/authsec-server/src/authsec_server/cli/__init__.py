@@ -6,6 +6,7 @@
 | `confirm` | the impact and the question before a change; `--yes`, `--dry-run`, `--reason` |
 | `output` | tables, colours, JSON, error lines |
 | `caller`, `transport` | `--data`, `--json`, how a command finds the authority; errors of the admin API as text |
+| `needed_role` | the command that creates an admin key for the running command |
 | `remote`, `local` | calls over HTTPS, with retries; calls in this process, as the local operator |
 | `files` | read a named file up to a limit; write a secret to a new private file |
 | `agents`, `agents_deploy` | agents, and enrolment codes for laptops; `spire-entry` and `manifest` |
@@ -22,7 +23,7 @@
 | `serve`, `server_process` | `authsec serve`: the options; TLS, signals, log, shutdown |
 | `listener`, `acceptor` | the port, and the program that has it already; connections from a shared socket |
 | `supervisor`, `worker`, `worker_process` | `--workers`: start and end workers; one worker; the program of a worker |
-| `greeting` | the first screen of `serve`; a database URL without its password |
+| `greeting` | the first screen of `serve` |
 """
 
 from __future__ import annotations

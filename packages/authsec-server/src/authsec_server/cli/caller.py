@@ -14,6 +14,7 @@ from urllib.parse import quote
 import click
 from authsec.terminal import command_line
 
+from authsec_server.cli.needed_role import create_key_command
 from authsec_server.cli.output import open_output
 from authsec_server.cli.remote import Remote
 from authsec_server.cli.transport import CallFailed, Transport, result
@@ -155,10 +156,16 @@ def _reach(data: Path | None, database: str | None) -> Transport:
         missing = "AUTHSEC_BASE_URL is set, but AUTHSEC_ADMIN_KEY is not.\n" if _environment("AUTHSEC_BASE_URL") else ""
         raise click.UsageError(
             f"{_NAME_ITS_DATA}\n{missing}From another machine, set AUTHSEC_BASE_URL and AUTHSEC_ADMIN_KEY. To "
-            "create a key on the server's machine:\n`authsec admin create-key NAME --role operator --expires "
-            "30d`."
+            f"create a key on the server's machine:\n`{create_key_command()}`."
         )
     return here
+
+
+def follow_up_here(*words: str) -> str:
+    """Build another `authsec` command for the authority that the options of the running command name."""
+    context = click.get_current_context(silent=True)
+    given = context.params if context else {}
+    return command_line(*words, *_where(given.get("data"), given.get("database")))
 
 
 def _reach_here(data: Path | None, database: str | None) -> Transport:
@@ -186,7 +193,7 @@ def _where(data: Path | None, database: str | None) -> tuple[str, ...]:
     named = ("--data", str(data)) if data else ()
     if not database:
         return named
-    from authsec_server.cli.greeting import shareable  # imported here, because it imports SQLAlchemy
+    from authsec_server.console.server_command import shareable  # imported here, because it imports SQLAlchemy
 
     return (*named, "--database", shareable(database))
 

@@ -18,7 +18,8 @@ from authsec_server.app import Authority
 from authsec_server.cli.listener import ANSWERS_WITHIN
 from authsec_server.cli.output import when
 from authsec_server.console.addresses import REMEDY, is_plain_http
-from authsec_server.settings import ENV_PREFIX, Origin, Settings
+from authsec_server.console.server_command import data_options, needs_variables
+from authsec_server.settings import ENV_PREFIX, Settings
 from authsec_server.web.instants import rfc3339
 
 
@@ -136,24 +137,11 @@ def _about(bootstrap: AdminKey, now: datetime) -> str:
 
 def _line_for_a_link(settings: Settings) -> str:
     """Return the command that creates a new sign-in link in another terminal, without the database password."""
-    words = ["admin", "setup-url"]
-    inherited = settings.master_key_file is not None  # no option names this file
-    if not settings.database:
-        words += ["--data", str(settings.data.absolute())]
-    elif settings.origin("database") is Origin.ENVIRONMENT:
-        inherited = True
-    else:
-        words += ["--database", shareable(settings.database)]
-    return f"with this server's {ENV_PREFIX}… variables: " * inherited + command_line(*words)
+    inherited = f"with this server's {ENV_PREFIX}… variables: " if needs_variables(settings) else ""
+    return inherited + command_line("admin", "setup-url", *data_options(settings))
 
 
 def place(database_url: str) -> str:
     """Describe the location of the database."""
     url = make_url(database_url)
     return f"PostgreSQL database {url.database or ''} at {url.host or url.query.get('host') or 'this machine'}"
-
-
-def shareable(database: str) -> str:
-    """Return the URL if it cannot contain a password; otherwise return the word `URL`."""
-    url = make_url(database)
-    return "URL" if url.password or url.query else database

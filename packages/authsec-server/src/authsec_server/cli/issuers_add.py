@@ -21,11 +21,11 @@ from authsec_server.cli.files import read_named
 from authsec_server.cli.issuers_text import next_steps, shown, shown_lookups
 from authsec_server.cli.kubeconfig import (
     FILE,
-    INSTEAD,
     MAX_FILE,
     ApiServer,
     certificates,
     from_kubeconfig,
+    instead,
     lookup_options,
     lookups,
     read_kubeconfig,
@@ -60,7 +60,7 @@ def read_cluster(api: ApiServer) -> tuple[str, Mapping[str, Any]]:
         keys = _object(client, f"{api.server}/openid/v1/jwks")
     issuer = discovery.get("issuer")
     if not isinstance(issuer, str):
-        raise CallFailed(f"{api.server} does not publish the issuer of its tokens.", INSTEAD)
+        raise CallFailed(f"{api.server} does not publish the issuer of its tokens.", instead())
     return issuer, keys
 
 
@@ -69,15 +69,15 @@ def _object(client: httpx2.Client, url: str) -> Mapping[str, Any]:
         answer = client.get(url)
     except httpx2.HTTPError as error:
         why = "its certificate is not trusted" if "CERTIFICATE_VERIFY_FAILED" in str(error) else "nothing answers there"
-        raise CallFailed(f"{url} cannot be fetched: {why}.", INSTEAD) from None
+        raise CallFailed(f"{url} cannot be fetched: {why}.", instead()) from None
     if answer.status_code != 200:
-        raise CallFailed(f"{url} answered {answer.status_code}.", INSTEAD)
+        raise CallFailed(f"{url} answered {answer.status_code}.", instead())
     try:
         value = strict_json.loads(answer.content, max_bytes=MAX_ANSWER)
     except strict_json.StrictJsonError:
         value = None
     if not isinstance(value, dict):
-        raise CallFailed(f"{url} does not answer as a Kubernetes API server does.", INSTEAD)
+        raise CallFailed(f"{url} does not answer as a Kubernetes API server does.", instead())
     return value
 
 
@@ -95,7 +95,7 @@ def _trust(api: ApiServer) -> ssl.SSLContext:
                 pair.write_bytes(api.certificate + b"\n" + api.key)
                 trust.load_cert_chain(pair)
     except (ssl.SSLError, ValueError):
-        raise CallFailed("The certificates of this kubeconfig cannot be read.", INSTEAD) from None
+        raise CallFailed("The certificates of this kubeconfig cannot be read.", instead()) from None
     return trust
 
 

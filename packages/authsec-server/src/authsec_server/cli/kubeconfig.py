@@ -14,15 +14,21 @@ from urllib.parse import urlsplit
 import click
 from authsec.config import is_loopback
 
+from authsec_server.cli.caller import follow_up_here
 from authsec_server.cli.files import read_named
 from authsec_server.cli.transport import CallFailed
 
 _MAX_KUBECONFIG = 1024 * 1024
-INSTEAD = (
-    "If kubectl works, read the issuer and the keys yourself: `kubectl get --raw "
-    "/.well-known/openid-configuration` shows the issuer, and `kubectl get --raw /openid/v1/jwks > jwks.json` "
-    "saves the keys. Then: authsec issuers add kubernetes NAME --issuer ISSUER --jwks jwks.json"
-)
+
+
+def instead() -> str:
+    """Return how to register the cluster without this kubeconfig, at the authority of the running command."""
+    command = follow_up_here("issuers", "add", "kubernetes", "NAME", "--issuer", "ISSUER", "--jwks", "jwks.json")
+    return (
+        "If kubectl works, read the issuer and the keys yourself: `kubectl get --raw "
+        "/.well-known/openid-configuration` shows the issuer, and `kubectl get --raw /openid/v1/jwks > jwks.json` "
+        f"saves the keys. Then: {command}"
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,7 +78,7 @@ def _loaded(path: Path) -> Mapping[str, Any]:
     import yaml  # only an option of two commands needs it
 
     try:
-        config = yaml.safe_load(read_named(path, at_most=_MAX_KUBECONFIG, remedy=INSTEAD))
+        config = yaml.safe_load(read_named(path, at_most=_MAX_KUBECONFIG, remedy=instead()))
     except yaml.YAMLError:
         raise _cannot(f"{path} is not YAML") from None
     if not isinstance(config, dict):
@@ -119,7 +125,7 @@ def _data(path: Path, part: Mapping[str, Any], member: str) -> bytes | None:
         except binascii.Error:
             raise _cannot(f"{member}-data of {path} is not base64") from None
     return (
-        read_named(path.parent / named, at_most=_MAX_KUBECONFIG, remedy=INSTEAD)
+        read_named(path.parent / named, at_most=_MAX_KUBECONFIG, remedy=instead())
         if isinstance(named, str) and named
         else None
     )
@@ -129,8 +135,8 @@ def _text(data: bytes | None) -> str | None:
     return None if data is None else data.decode("utf-8", "replace")
 
 
-def _cannot(what: str, remedy: str = INSTEAD) -> CallFailed:
-    return CallFailed(f"{what}.", remedy)
+def _cannot(what: str, remedy: str = "") -> CallFailed:
+    return CallFailed(f"{what}.", remedy or instead())
 
 
 MAX_FILE = 256 * 1024

@@ -20,6 +20,7 @@ from authsec.exit_status import Exit
 from authsec.http_client import trust_store
 
 from authsec_server.accounts.model.admin_keys import is_admin_key
+from authsec_server.cli.needed_role import create_key_command
 from authsec_server.cli.transport import API, CallFailed
 
 _TIMEOUT: Final = httpx2.Timeout(30, connect=5)  # seconds
@@ -116,7 +117,7 @@ class Remote:
         if not is_admin_key(self.admin_key):  # it may be another secret: do not send it
             raise CallFailed(
                 "AUTHSEC_ADMIN_KEY is not an admin key. An admin key is `authsec_` and 43 characters.",
-                "Create a key on the server's machine: authsec admin create-key NAME --role operator --expires 30d",
+                f"Create a key on the server's machine: {create_key_command()}",
             )
         return parts
 

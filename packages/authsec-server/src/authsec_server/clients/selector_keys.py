@@ -46,8 +46,8 @@ class SelectorKey:
         return key.startswith(self.key) and re.fullmatch(self.parameter_pattern, key[len(self.key) :]) is not None
 
 
-_IS_LABEL = "an RFC 1123 label: up to 63 lower-case letters, digits or hyphens"
-_IS_SUBDOMAIN = "an RFC 1123 name: lower-case letters, digits, '-' and '.'"
+_IS_LABEL = "a name of up to 63 lower-case letters, digits or hyphens"
+_IS_SUBDOMAIN = "a name of lower-case letters, digits, '-' and '.'"
 
 KUBERNETES = (
     SelectorKey(

@@ -13,7 +13,7 @@ from authsec_server.clients.binding_matching import with_trusted_issuer
 from authsec_server.clients.model import EDITABLE, Client, Onboarding, Proof, ProofKind, parse_platform
 from authsec_server.clients.proofs import make_proof
 from authsec_server.db import Tx
-from authsec_server.failures import Conflict, Invalid
+from authsec_server.failures import Conflict, Invalid, SlugTaken
 from authsec_server.principal import Act, Role
 from authsec_server.revisions import changed, checked, edited, plain, require_current
 from authsec_server.revocations import service as revocations
@@ -125,10 +125,12 @@ def _checked(tx: Tx, act: Act, wanted: Onboarding, trust_domain: str) -> Client:
 def refuse_taken_slug(tx: Tx, slug: str) -> None:
     """Raise `Conflict` if a client has this slug. Only this package calls the function."""
     if taken := find(tx, slug):
-        raise Conflict(
+        raise SlugTaken(
             f"The slug {slug} already belongs to {taken.name!r} ({taken.id}).",
             "Choose another name, or give a different slug.",
-            field="slug",
+            slug=slug,
+            holder=taken.name,
+            holder_slug=taken.slug,
         )
 
 

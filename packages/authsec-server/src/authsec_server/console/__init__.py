@@ -11,6 +11,7 @@ folder of `templates/` with the same name has its templates. In such a folder, `
 | `routes` | which pages exist; the theme |
 | `site` | what each page's function gets: session, form, transaction, `render`; the sidebar; notices |
 | `guard`, `errors` | security headers and refusal of cross-site posts; pages for failures |
+| `server_command` | commands for the server's machine, with the options for this server's data |
 | `addresses` | paths that other modules need; the check for plain http |
 | `forms` | read forms, queries, typed times, pasted ids; the stored values to show beside an outdated edit |
 | `confirm`, `impact_text` | changes that ask for confirmation; sentences about the impact |

@@ -17,7 +17,7 @@ from authsec_server.apis.model import EDITABLE, MAX_ACTIONS, Action, Api, ApiKin
 from authsec_server.console.api_snippets import snippets
 from authsec_server.console.client_status import statuses_of
 from authsec_server.console.confirm import Confirmation, Question, once, redirect_to
-from authsec_server.console.forms import Form, stored_meanwhile
+from authsec_server.console.forms import Form, at_typed_slug, stored_meanwhile
 from authsec_server.console.issuers.unavailable import outages
 from authsec_server.console.site import Console, PageRequest
 from authsec_server.db import Tx
@@ -160,7 +160,8 @@ async def create(visit: PageRequest) -> Response:
     try:
         api = await visit.change(work)
     except (Invalid, Conflict) as failure:
-        return await form(visit, failure)
+        slug = typed.texts["slug"]
+        return await form(visit, at_typed_slug(failure, slug, kind="API", pages="/console/apis"))
     return visit.redirect(f"/console/apis/{api.slug}", done="api_registered")
 
 

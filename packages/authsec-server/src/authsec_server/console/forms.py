@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 
 from starlette.requests import Request
 
-from authsec_server.failures import Failure, Invalid, Outdated
+from authsec_server.failures import Conflict, Failure, Invalid, Outdated, SlugTaken
 from authsec_server.web.bodies import read_fields
 
 
@@ -89,6 +89,34 @@ async def read_form(request: Request) -> Form:
     Raises `Invalid`, or `HTTPException` for a body that is too large, too slow or of another media type.
     """
     return Form(await read_fields(request))
+
+
+class LinkedConflict(Conflict):
+    """A conflict with another object. `link` is the path of the object's page, and `linked` its name."""
+
+    def __init__(self, message: str, remedy: str, *, field: str, link: str, linked: str) -> None:
+        super().__init__(message, remedy, field=field)
+        self.link = link
+        self.linked = linked
+
+
+def at_typed_slug(
+    problem: Invalid | Conflict, typed: str, *, kind: str, pages: str, prefix: str = ""
+) -> Invalid | Conflict:
+    """Return the problem of a taken slug at the field that the person typed: the slug, or else the name.
+
+    `pages` is the path above the pages of all objects of this kind. `prefix` begins the field names of a form
+    without a field for the slug. Another problem stays as it is.
+    """
+    if not isinstance(problem, SlugTaken):
+        return problem
+    field, message, remedy = "slug", problem.message, problem.remedy
+    if not typed:
+        field = "name"
+        message = f"This name makes the slug {problem.slug}. The {kind} {problem.holder!r} already has that slug."
+        remedy = "Choose another name." if prefix else "Choose another name, or enter a slug."
+    link = f"{pages}/{problem.holder_slug}"
+    return LinkedConflict(message, remedy, field=f"{prefix}{field}", link=link, linked=problem.holder)
 
 
 UNITS = {"seconds": 1, "minutes": 60, "hours": 3600, "days": 86_400}

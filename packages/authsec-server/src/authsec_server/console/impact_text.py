@@ -112,7 +112,7 @@ def at_apis(stops: Mapping[str, Any]) -> list[str]:
             f"{'It refuses' if len(proved) == 1 else 'They refuse'} revoked tokens within about a second."
         )
     if said:
-        lines.append(f"{_apis(said)} {_say(said)} the revocation feed, without proof: {_names(said)}.")
+        lines.append(f"{_apis(said)} {_say(said)} the revocation feed: {_names(said)}. AuthSec cannot verify this.")
     lines += [
         f"{each['name']} does not follow the revocation feed ({seen(each, as_of)}): this API {_takes(each, as_of)}."
         if each["api"]

@@ -20,7 +20,7 @@ from authsec_server.apis.model import Described, parse_action
 from authsec_server.audit import counts
 from authsec_server.console.client_status import statuses_of
 from authsec_server.console.confirm import Confirmation, Question, once, redirect_to
-from authsec_server.console.forms import Form, stored_meanwhile
+from authsec_server.console.forms import Form, at_typed_slug, stored_meanwhile
 from authsec_server.console.issuers.unavailable import outages
 from authsec_server.console.site import Console, PageRequest
 from authsec_server.db import Tx
@@ -270,13 +270,14 @@ def described_actions(tx: Tx, act: Act) -> list[Offered]:
     ]
 
 
-def at_fields(typed: TypedRole, failure: Invalid | Conflict, prefix: str = "") -> Invalid:
+def at_fields(typed: TypedRole, failure: Invalid | Conflict, prefix: str = "") -> Invalid | Conflict:
     """Move the problem to the form field that the person must correct."""
-    if isinstance(failure, Conflict):  # the only possible conflict: the slug is taken
-        return Invalid(f"{prefix}slug", failure.message, failure.remedy)
+    if isinstance(failure, Conflict):
+        return at_typed_slug(failure, typed.texts["slug"], kind="role", pages="/console/roles", prefix=prefix)
     if failure.field.startswith("actions"):
         return _at_lines(typed, failure, prefix)
-    return Invalid(f"{prefix}{failure.field}", failure.message, failure.remedy)
+    message = f"{prefix}{failure.message}" if failure.message.startswith("name ") else failure.message
+    return Invalid(f"{prefix}{failure.field}", message, failure.remedy)
 
 
 def _at_lines(typed: TypedRole, invalid: Invalid, prefix: str) -> Invalid:

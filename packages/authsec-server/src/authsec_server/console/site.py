@@ -31,6 +31,7 @@ from authsec_server.console import guard
 from authsec_server.console.errors import FailedPage, answered
 from authsec_server.console.forms import Form, query_of, read_form
 from authsec_server.console.rendering import Assets, Renderer
+from authsec_server.console.server_command import needs_variables, option_text, server_command
 from authsec_server.db import Tx
 from authsec_server.delegations.model import Terms
 from authsec_server.failures import Failure, Outdated, RoleTooSmall
@@ -39,7 +40,7 @@ from authsec_server.issuers.key_sets import KeySets
 from authsec_server.keys.key_ring import SigningKeyRing
 from authsec_server.principal import Act, Principal, Role
 from authsec_server.revisions import Revised
-from authsec_server.settings import Settings
+from authsec_server.settings import ENV_PREFIX, Settings
 from authsec_server.tokens.issue import DelegationTokens
 from authsec_server.tokens.own_tokens import OwnTokens
 from authsec_server.web.bodies import Places
@@ -147,6 +148,22 @@ class PublicRequest:
             "older": self.console.older(),
             "me": getattr(self.request.state, "principal", None),
         }
+
+    def server_command(self, words: str) -> str:
+        """Return a command of `authsec` for the server's machine, with the options for this server's data."""
+        guest = getattr(self.request.state, "principal", None) is None
+        return server_command(self.console.settings, words, is_guest=guest)
+
+    @property
+    def data_options(self) -> str:
+        """Return the options for this server's data, or an empty text."""
+        return option_text(self.console.settings).strip()
+
+    @property
+    def with_variables(self) -> str:
+        """Return a remark about the variables that such commands need, or an empty text."""
+        needed = needs_variables(self.console.settings)
+        return f" with this server's {ENV_PREFIX}… variables" if needed else ""
 
     def may(self, role: str) -> bool:
         """Whether the person has this role or a higher role. Templates hide actions that are not permitted."""
@@ -345,7 +362,7 @@ NOTICES: Mapping[str, str] = {
     "api_credential_revoked": "The credential is revoked and no longer identifies this API.",
     "role_created": "The role is created. It grants nothing until a trust delegation uses it.",
     "role_deleted": "The role is deleted.",
-    "delegation_created": "The trust delegation is created and active.",
+    "delegation_created": "The trust delegation is created and live.",
     "delegation_disabled": "The trust delegation is disabled. No new token is issued under it.",
     "delegation_enabled": "The trust delegation is enabled again. Revoked tokens stay revoked.",
     "delegation_revoked": "The trust delegation is permanently revoked.",

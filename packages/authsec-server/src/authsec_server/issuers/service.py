@@ -8,7 +8,7 @@ from typing import Any
 from authsec_server.audit import service as audit
 from authsec_server.audit.model import EventKind, Named, repeat_detail
 from authsec_server.db import Tx
-from authsec_server.failures import Conflict, Invalid
+from authsec_server.failures import Conflict, Invalid, SlugTaken
 from authsec_server.issuers import store, validation
 from authsec_server.issuers.key_set_parsing import read_key_set
 from authsec_server.issuers.model import (
@@ -50,10 +50,12 @@ def create(tx: Tx, act: Act, asked: ProposedTrustedIssuer, *, may_look_up: bool 
     if validation.asks_otherwise(None, trusted_issuer.cluster):
         _require_folder(act, may_look_up)
     if taken := find(tx, trusted_issuer.slug):
-        raise Conflict(
+        raise SlugTaken(
             f"The slug {trusted_issuer.slug} already belongs to the trusted issuer {taken.name!r} ({taken.id}).",
             "Choose another slug or name.",
-            field="slug",
+            slug=trusted_issuer.slug,
+            holder=taken.name,
+            holder_slug=taken.slug,
         )
     _refuse_shared_issuer(tx, trusted_issuer)
     store.add(tx.connection, trusted_issuer)

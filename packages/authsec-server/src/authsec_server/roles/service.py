@@ -10,7 +10,7 @@ from authsec_server import naming
 from authsec_server.audit import service as audit
 from authsec_server.audit.model import EventKind, Named
 from authsec_server.db import Tx
-from authsec_server.failures import Conflict
+from authsec_server.failures import SlugTaken
 from authsec_server.principal import Act, Role
 from authsec_server.revisions import checked, edited, plain, require_current
 from authsec_server.revocations import service as revocations
@@ -43,10 +43,12 @@ def create(
         created_at=act.now,
     )
     if taken := find(tx, role.slug):
-        raise Conflict(
+        raise SlugTaken(
             f"The slug {role.slug} already belongs to the role {taken.name!r} ({taken.id}).",
             "Choose another slug or name.",
-            field="slug",
+            slug=role.slug,
+            holder=taken.name,
+            holder_slug=taken.slug,
         )
     store.add(tx.connection, role)
     audit.record_act(

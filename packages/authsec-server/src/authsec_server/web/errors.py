@@ -23,6 +23,7 @@ from authsec_server.failures import (
     Unavailable,
     seconds_text,
 )
+from authsec_server.principal import Role
 from authsec_server.web.etags import PreconditionRequired, etag
 from authsec_server.web.instants import rfc3339
 from authsec_server.web.request_context import context_of
@@ -156,13 +157,14 @@ def _extra(failure: Failure) -> dict[str, object]:
 
 def _unauthenticated(request: Request, failure: Exception) -> Response:
     assert isinstance(failure, Unauthenticated)
+    role = max(getattr(request.state, "least", Role.OPERATOR), Role.OPERATOR).name.lower()
     return error_response(
         request,
         401,
         reason="not_authenticated",
         error=failure.message,
         details="Send a valid admin key: Authorization: Bearer authsec_…; commands send AUTHSEC_ADMIN_KEY. "
-        "On the server's machine, `authsec admin create-key NAME --role operator --expires 30d` makes one.",
+        f"On the server's machine, `authsec admin create-key NAME --role {role} --expires 30d` makes one.",
         headers={"WWW-Authenticate": 'Bearer realm="authsec admin"'},
     )
 

@@ -284,6 +284,7 @@ def _route(site: UnitOfWork, bodies: LargeBodies, path: str, by_method: Mapping[
 
 
 async def _answered(site: UnitOfWork, bodies: LargeBodies, operation: Operation[B, A], request: Request) -> Response:
+    request.state.least = operation.least  # a refusal without a valid key names the role that the key needs
     act = await site.act(request)
     try:
         return await _permitted(site, bodies, operation, request, act)

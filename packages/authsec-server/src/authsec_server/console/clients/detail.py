@@ -28,6 +28,7 @@ from authsec_server.console.client_status import ClientStatus, status_of
 from authsec_server.console.clients.issuer_commands import IssuerCommands, issuer_commands, lookup_commands
 from authsec_server.console.clients.next_step import ClientProgress, Way, progress
 from authsec_server.console.issuers.unavailable import outages, unavailable_among
+from authsec_server.console.server_command import option_text
 from authsec_server.console.site import PageRequest
 from authsec_server.db import Tx
 from authsec_server.delegations import search as delegations
@@ -206,11 +207,11 @@ def ahead_of(
         act.now,
         trust_domain=domain,
     )
-    commands = None
+    commands, options = None, option_text(visit.console.settings)
     if found.proof and found.proof.way is Way.LOOK_UP:
-        commands = lookup_commands(found.proof.trusted_issuers[0].slug)
+        commands = lookup_commands(found.proof.trusted_issuers[0].slug, options=options)
     elif found.proof and found.proof.way is Way.REGISTER:
-        commands = issuer_commands(found.proof, trust_domain=domain, may_look_up=may)
+        commands = issuer_commands(found.proof, trust_domain=domain, may_look_up=may, options=options)
     return Ahead(progress=found, may_look_up=may, commands=commands)
 
 

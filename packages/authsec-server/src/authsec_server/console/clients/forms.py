@@ -19,7 +19,7 @@ from authsec_server.clients.model import (
 )
 from authsec_server.clients.selectors import KEYS, check_selectors, given
 from authsec_server.console.clients.selector_fields import Rows, typed_rows
-from authsec_server.console.forms import Form
+from authsec_server.console.forms import Form, at_typed_slug
 from authsec_server.failures import Conflict, Invalid
 from authsec_server.revisions import plain
 
@@ -125,9 +125,8 @@ class TypedClient:
 
         If the slug was made from the name, a conflict about the slug appears at the field `name`.
         """
-        if isinstance(problem, Conflict) and problem.field == "slug" and not self.texts.get("slug"):
-            return Conflict(problem.message, "Choose another name, or enter a slug.", field="name")
-        return at_field(problem)
+        slug = self.texts.get("slug", "")
+        return at_typed_slug(at_field(problem), slug, kind="client", pages="/console/clients")
 
     def onboarding(self) -> Onboarding:
         """Return the onboarding request. Raises `Invalid` if the form cannot be parsed."""

@@ -34,48 +34,48 @@ class IssuerCommands:
     public: str = ""
 
 
-def issuer_commands(step: ProofStep, *, trust_domain: str, may_look_up: bool) -> IssuerCommands:
+def issuer_commands(step: ProofStep, *, trust_domain: str, may_look_up: bool, options: str = "") -> IssuerCommands:
     """Return the commands for the proof of the step.
 
     `trust_domain` is the trust domain in the clients' SPIFFE IDs. With `may_look_up`, this server has a folder of
-    credentials, so it can ask a cluster.
+    credentials, so it can ask a cluster. `options` ends each command, and names this server's data.
     """
     assert step.proof is not None
     selectors = step.proof.selectors
     if step.platform is Platform.KUBERNETES:
-        return _kubernetes(asked=may_look_up and bool(step.by_lookup))
+        return _kubernetes(options, asked=may_look_up and bool(step.by_lookup))
     if step.platform is Platform.OIDC:
-        return IssuerCommands(first=_open_id(selectors))
+        return IssuerCommands(first=_open_id(selectors) + options)
     if step.platform is Platform.SPIFFE:
         trust_domain = selectors[0].value.removeprefix("spiffe://").partition("/")[0]
     return IssuerCommands(
         first="spire-server bundle show -format spiffe > bundle.json\n"
-        f'{_ADD} spiffe "SPIRE" --trust-domain {shlex.quote(trust_domain)} --bundle bundle.json'
+        f'{_ADD} spiffe "SPIRE" --trust-domain {shlex.quote(trust_domain)} --bundle bundle.json{options}'
     )
 
 
-def lookup_commands(slug: str) -> IssuerCommands:
-    """Return the commands that turn pod look-up on for a registered cluster."""
+def lookup_commands(slug: str, *, options: str = "") -> IssuerCommands:
+    """Return the commands that turn pod look-up on for a registered cluster. `options` names this server's data."""
     edit, file = f"uv run authsec issuers edit {slug}", f"{slug}.token"
     permit = (
-        f"uv run authsec issuers rbac {slug} | kubectl apply -f -\n"
+        f"uv run authsec issuers rbac {slug}{options} | kubectl apply -f -\n"
         "(umask 077; kubectl create token authsec-lookups --namespace authsec --duration 24h "
         f'> "$AUTHSEC_SERVER_CREDENTIALS_DIR/{file}")\n'
     )
     return IssuerCommands(
-        first=f"{permit}{edit} --from-kubeconfig {_LOOKUPS} {file}",
-        public=f"{_SHOWS_SERVER}{edit} {_LOOKUPS} {file} {_SERVER}",
+        first=f"{permit}{edit} --from-kubeconfig {_LOOKUPS} {file}{options}",
+        public=f"{_SHOWS_SERVER}{edit} {_LOOKUPS} {file} {_SERVER}{options}",
     )
 
 
-def _kubernetes(*, asked: bool) -> IssuerCommands:
+def _kubernetes(options: str, *, asked: bool) -> IssuerCommands:
     lookups = f" {_LOOKUPS} production.token" if asked else ""
     server = f" {_SERVER}" if asked else ""
     shows = _SHOWS_SERVER if asked else ""
     return IssuerCommands(
-        first=f'{_ADD} kubernetes "Production" --from-kubeconfig{lookups}',
+        first=f'{_ADD} kubernetes "Production" --from-kubeconfig{lookups}{options}',
         public="kubectl get --raw /.well-known/openid-configuration   # shows ISSUER\n"
-        f'{shows}{_ADD} kubernetes "Production" --issuer ISSUER{lookups}{server}',
+        f'{shows}{_ADD} kubernetes "Production" --issuer ISSUER{lookups}{server}{options}',
     )
 
 

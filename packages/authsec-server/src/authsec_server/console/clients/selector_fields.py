@@ -45,6 +45,14 @@ PARAMETERS: Mapping[str, str] = {
 }
 """The label of the field for the part of a key after the last colon."""
 
+MISSING: Mapping[str, str] = {
+    "k8s:pod-label:": "Enter the label's name, for example app.",
+    "k8s:pod-owner:": "Enter the owner's kind, for example ReplicaSet.",
+    "docker:label:": "Enter the label's name, for example app.",
+    "docker:env:": "Enter the variable's name, for example APP.",
+}
+"""The message for a key whose field for the parameter is empty."""
+
 OTHER_CLAIM = ":"
 """The option of a form for a key that is no preset: the person types the whole key."""
 
@@ -72,11 +80,12 @@ KEY_OPTIONS: Mapping[Platform, Sequence[KeyOption]] = {each: [*map(_option, keys
 def join_key(option: str, parameter: str) -> str:
     """Return the selector key from the chosen option and the text beside it.
 
-    The text beside an option without a parameter is hidden from the person, and ignored.
+    The text beside an option without a parameter is hidden from the person, and ignored. The text may be the whole
+    key, as in documents.
     """
     if option == OTHER_CLAIM:
         return parameter.strip() or option
-    return f"{option}{parameter.strip()}" if option.endswith(":") else option.strip()
+    return f"{option}{parameter.strip().removeprefix(option)}" if option.endswith(":") else option.strip()
 
 
 def split_key(platform: Platform, key: str) -> tuple[str, str]:
@@ -164,6 +173,7 @@ def _row_feedback(platform: Platform, row: RowCheck, status: SelectorStatus | No
     if row.state is RowState.WRONG or (judged and row.state is RowState.INCOMPLETE):
         # With a nearest key, the problem suggests it, and the form lists all keys.
         problem = row.problem if row.nearest else f"{row.problem} {row.remedy}".strip()
+        problem = MISSING.get(row.key, problem)
         return RowFeedback(tone=Tone.WRONG, text=problem, meanwhile=meanwhile)
     if row.state is not RowState.OK:
         return RowFeedback(tone=Tone.PLAIN, text=meanwhile, meanwhile=meanwhile)

@@ -123,10 +123,7 @@ async def _with_new_role(visit: PageRequest, draft: Draft, typed: TypedRole) -> 
     try:
         role = await visit.change(lambda tx, act: roles.create(tx, act, **typed.changes))
     except (Invalid, Conflict) as failure:
-        problem = at_fields(typed, failure, NEW_ROLE)
-        if problem.field == f"{NEW_ROLE}slug":  # made from the name; this form has no field for the slug
-            problem = Invalid(f"{NEW_ROLE}name", problem.message, "Choose another name.")
-        return await _page(visit, draft, problem)
+        return await _page(visit, draft, at_fields(typed, failure, NEW_ROLE))
     asked = draft.actions if not draft.role else ()
     kept = tuple(action for action in asked if action in role.actions)
     return visit.redirect(replace(draft, role=role.slug, actions=kept, whole=False).address(done="role_created"))

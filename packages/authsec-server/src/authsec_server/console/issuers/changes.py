@@ -18,7 +18,7 @@ from starlette.routing import BaseRoute
 from authsec_server.clients import bindings
 from authsec_server.clients.bindings import Users
 from authsec_server.console.confirm import Confirmation, Question, once, redirect_to
-from authsec_server.console.forms import Form, stored_meanwhile
+from authsec_server.console.forms import Form, at_typed_slug, stored_meanwhile
 from authsec_server.console.issuers.pages import detail
 from authsec_server.console.site import Console, PageRequest
 from authsec_server.db import Tx
@@ -76,7 +76,8 @@ async def create(visit: PageRequest) -> Response:
             lambda tx, act: issuers.create(tx, act, asked, may_look_up=_may_look_up(visit))
         )
     except (Invalid, Conflict) as failure:
-        return await form(visit, failure)
+        problem = at_typed_slug(failure, typed["slug"], kind="trusted issuer", pages="/console/issuers")
+        return await form(visit, problem)
     done = "trusted_issuer_registered"
     try:
         keys = await run_in_threadpool(visit.console.key_sets.refresh, trusted_issuer)

@@ -69,6 +69,7 @@ function searchable(select) {
   select.id += "-value";
   select.hidden = true;
   select.before(input);
+  select.addEventListener("restored", () => { input.value = name(); });
   const take = (value) => {
     select.value = value;
     input.value = name();
@@ -114,11 +115,16 @@ let timer = 0;
 let asked = 0;
 form?.addEventListener("input", (event) => { if (event.target.name) later(); });
 form?.addEventListener("change", (event) => { if (event.target.name) later(); });
-if (form && [...form.elements].some(isChanged)) later(); // a browser that goes back fills in what was typed before
+// A browser that goes back restores typed values, some of them only after this script has run.
+window.addEventListener("pageshow", () => {
+  if (!form || ![...form.elements].some(isChanged)) return;
+  for (const select of form.querySelectorAll("select[data-suggestions]")) select.dispatchEvent(new Event("restored"));
+  later();
+});
 
 function isChanged(field) {
   if (!field.name || field.type === "submit") return false;
-  if (field.type === "select-one") return field.selectedIndex > 0 && !field.selectedOptions[0].defaultSelected;
+  if (field.type === "select-one") return field.selectedIndex !== Math.max([...field.options].findIndex((option) => option.defaultSelected), 0);
   return field.type === "checkbox" ? field.checked !== field.defaultChecked : field.value !== field.defaultValue;
 }
 
