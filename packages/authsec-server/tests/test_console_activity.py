@@ -435,7 +435,7 @@ def test_the_story_of_a_token(busy: House, door: TestClient) -> None:
         "Authority version": str(event.authority_version),
         "Address": "127.0.0.1",
         "Request id": event.request_id,
-        "Sealed": "overdue: run uv run authsec audit verify to find out why",
+        "Sealed": "overdue: run uv run authsec audit verify --data ",
     }.items():
         assert said in its[checkpoint], checkpoint
     assert "Who" not in its  # an agent asked for itself
@@ -584,9 +584,9 @@ def test_a_story_whose_event_was_changed_says_that_it_does_not_match_its_seal(bu
     busy.authority.database.append(lambda tx: tx.connection.execute(changed))
     told = (
         "changed after it was sealed: the event does not match its seal at position 0. "
-        "Run uv run authsec audit verify to find other changes"
+        "Run uv run authsec audit verify --data "
     )
-    assert facts(get(door, f"{TRAIL}/1"))["Sealed"] == told
+    assert facts(get(door, f"{TRAIL}/1"))["Sealed"].startswith(told)
 
 
 def test_a_seal_that_somebody_made_a_text_hides_no_event(busy: House, door: TestClient) -> None:
