@@ -23,7 +23,9 @@ def test_the_default_folder_needs_no_option() -> None:
 
 def test_another_folder_is_named_and_quoted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    line = server_command(load_settings(data=Path("its data")), "admin setup-url")
+    settings = load_settings(data=Path("its data"))
+    assert server_command(settings, "audit verify", is_guest=True) == "uv run authsec audit verify --data DIR"
+    line = server_command(settings, "admin setup-url")
     assert line == f"uv run authsec admin setup-url --data '{tmp_path}/its data'"
 
 

@@ -16,13 +16,13 @@ def server_command(settings: Settings, words: str, *, is_guest: bool = False) ->
 def option_text(settings: Settings, *, is_guest: bool = False) -> str:
     """Return the options for the data as the end of a command. The default folder needs no option.
 
-    A guest gets `URL` in place of the database's URL, which names a host and a user.
+    A guest gets `DIR` or `URL` in place of the folder or the database's URL, because these name a user or a host.
     """
     if not settings.database and settings.origin("data") is Origin.DEFAULT:
         return ""
     words = data_options(settings)
-    if is_guest and settings.database and words:
-        words = ("--database", "URL")
+    if is_guest and words:
+        words = (words[0], "URL" if settings.database else "DIR")
     return command_line(*words).removeprefix(command_line())
 
 
