@@ -44,6 +44,7 @@ ROUNDS: Final = 3
 SECONDS: Final = 4
 TOKENS: Final = 6_000
 BATCH: Final = 22  # tokens of one transaction, as 64 connections make them
+AGENTS: Final = 10_000
 ALONE: Final = 3_000  # commits of one token each
 OCTETS: Final = 1_400  # of an answer, and of the text of an event
 
@@ -124,13 +125,18 @@ def signature_elsewhere() -> float:
         its.close()
 
 
-def record() -> float:
-    """Seconds to insert the event of a token and its link, in transactions of `BATCH`, with the driver alone."""
+def record(agents: int = 1) -> float:
+    """Seconds to insert the event of a token and its link, in transactions of `BATCH`, with the driver alone.
+
+    The agents come in random order. The first tokens fill the indexes, and do not count.
+    """
+    delegations = [secrets.token_hex(18) for _ in range(agents)]
     with _database() as connection:
         seconds = []
-        for number in range(1, TOKENS, BATCH):
-            rows = [_event(number + at) for at in range(BATCH)]
-            links = [(secrets.token_hex(18), number + at) for at in range(BATCH)]
+        for number in range(1, 3 * TOKENS, BATCH):
+            chosen = [secrets.randbelow(agents) for _ in range(BATCH)]
+            rows = [_event(number + at, agent) for at, agent in enumerate(chosen)]
+            links = [(delegations[agent], number + at) for at, agent in enumerate(chosen)]
             began = time.thread_time()
             connection.execute("BEGIN IMMEDIATE")
             connection.execute("SELECT version, change_id FROM authority").fetchone()
@@ -138,7 +144,7 @@ def record() -> float:
             connection.executemany(_insert(event_delegations.name, ("delegation_id", "event_id")), links)
             connection.execute("COMMIT")
             seconds.append(time.thread_time() - began)
-        return median(seconds) / BATCH
+        return median(seconds[len(seconds) // 3 :]) / BATCH
 
 
 def commits_alone(*, checkpoints: bool = True) -> list[float]:
@@ -216,13 +222,13 @@ _COLUMNS: Final = tuple(each.name for each in events.columns if each.name != "co
 _JSON: Final = json.dumps([{"id": "x" * 36, "name": "Customer Support Agent, as Helper"}])
 
 
-def _event(number: int) -> tuple[Any, ...]:
+def _event(number: int, agent: int = 0) -> tuple[Any, ...]:
     its = {
         "id": number,
         "at": "2026-01-01 00:00:00.000000",
         "kind": "token.issued",
         "request_id": f"req_{number:024}",
-        "client_id": f"{number % 100:036}",
+        "client_id": f"{agent:036}",
         "client_name": "Helper",
         "delegations": _JSON,
         "roles": _JSON,
@@ -304,6 +310,7 @@ def main() -> None:
     for database, parts in (("SQLite", ON_SQLITE), ("PostgreSQL", ON_POSTGRESQL)):
         floor = sum(median(taken[name]) for name in ANYWHERE | parts)
         print(f"{floor * 1e6:6.0f} µs  {database}: {floor / signature:.2f} signatures of {signature * 1e6:.0f} µs")
+    print(f"{record(AGENTS) * 1e6:6.0f} µs  insert the event, {AGENTS:,} agents in random order")
     for name, checkpoints in (("", True), (", without checkpoints of the write-ahead log", False)):
         all_of_them = commits_alone(checkpoints=checkpoints)
         median_, highest = (1000 * all_of_them[len(all_of_them) * percent // 100] for percent in (50, 99))

@@ -42,7 +42,7 @@ def test_a_path_prefix_is_kept(make_client: Make, authority: Any) -> None:
 def test_nothing_listens(make_client: Make) -> None:
     client = make_client(base_url=f"http://127.0.0.1:{free_port()}")
     began = time.monotonic()
-    with pytest.raises(TransportError, match="Check that the authority is running") as caught:
+    with pytest.raises(TransportError, match="then that the authority is running") as caught:
         client.get_delegation_token()
     assert (caught.value.reason, caught.value.retryable) == ("unreachable", True)
     assert client.authority.transport.requests_sent == 3
