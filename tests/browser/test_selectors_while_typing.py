@@ -57,7 +57,7 @@ def test_the_rest_of_a_key_has_a_field_of_its_own(page: Page) -> None:
     with page.expect_response(CHECK):
         value.fill("support")
     expect(label).to_have_attribute("aria-invalid", "true")
-    expect(label).to_have_accessible_description(re.compile("lacks the key"))
+    expect(label).to_have_accessible_description(re.compile("Enter the label's name"))
     label.fill("app")
     expect(label).to_have_accessible_description("the value of a label of the pod · no trusted issuer")
     key.select_option("k8s:ns")
