@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from datetime import datetime
 from enum import StrEnum
+from typing import Protocol
 
 
 def seconds_text(wait: float) -> str:
@@ -54,14 +55,28 @@ class Conflict(Failure):
         self.field = field
 
 
-class SlugTaken(Conflict):
-    """Another object of the same kind has the slug. `holder` is its name, and `holder_slug` finds its page."""
+class SlugHolder(Protocol):
+    """An object that has a slug."""
 
-    def __init__(self, message: str, remedy: str, *, slug: str, holder: str, holder_slug: str) -> None:
-        super().__init__(message, remedy, field="slug")
+    @property
+    def name(self) -> str: ...
+    @property
+    def slug(self) -> str: ...
+
+
+class SlugTaken(Conflict):
+    """Another object of the same kind has the slug. `called` names that object in the message.
+
+    `holder` is its name, and `holder_slug` finds its page.
+    """
+
+    def __init__(
+        self, slug: str, holder: SlugHolder, *, called: str, remedy: str = "Choose another slug or name."
+    ) -> None:
+        super().__init__(f"The slug {slug} already belongs to {called}.", remedy, field="slug")
         self.slug = slug
-        self.holder = holder
-        self.holder_slug = holder_slug
+        self.holder = holder.name
+        self.holder_slug = holder.slug
 
 
 class Outdated(Failure):

@@ -218,13 +218,7 @@ def _refuse_taken(tx: Tx, api: Api) -> None:
             continue
         holder = f"the API {taken.name!r} ({taken.slug})"
         if api.slug in {taken.slug, taken.identifier}:
-            raise SlugTaken(
-                f"The slug {api.slug} already belongs to {holder}.",
-                "Choose another slug.",
-                slug=api.slug,
-                holder=taken.name,
-                holder_slug=taken.slug,
-            )
+            raise SlugTaken(api.slug, taken, called=holder, remedy="Choose another slug.")
         raise Conflict(
             f"The identifier {api.identifier} already belongs to {holder}.",
             "Choose another identifier.",

@@ -125,13 +125,8 @@ def _checked(tx: Tx, act: Act, wanted: Onboarding, trust_domain: str) -> Client:
 def refuse_taken_slug(tx: Tx, slug: str) -> None:
     """Raise `Conflict` if a client has this slug. Only this package calls the function."""
     if taken := find(tx, slug):
-        raise SlugTaken(
-            f"The slug {slug} already belongs to {taken.name!r} ({taken.id}).",
-            "Choose another name, or give a different slug.",
-            slug=slug,
-            holder=taken.name,
-            holder_slug=taken.slug,
-        )
+        remedy = "Choose another name, or give a different slug."
+        raise SlugTaken(slug, taken, called=f"{taken.name!r} ({taken.id})", remedy=remedy)
 
 
 def refuse_taken_key(tx: Tx, proof: Proof) -> None:

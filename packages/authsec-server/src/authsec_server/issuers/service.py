@@ -50,13 +50,7 @@ def create(tx: Tx, act: Act, asked: ProposedTrustedIssuer, *, may_look_up: bool 
     if validation.asks_otherwise(None, trusted_issuer.cluster):
         _require_folder(act, may_look_up)
     if taken := find(tx, trusted_issuer.slug):
-        raise SlugTaken(
-            f"The slug {trusted_issuer.slug} already belongs to the trusted issuer {taken.name!r} ({taken.id}).",
-            "Choose another slug or name.",
-            slug=trusted_issuer.slug,
-            holder=taken.name,
-            holder_slug=taken.slug,
-        )
+        raise SlugTaken(trusted_issuer.slug, taken, called=f"the trusted issuer {taken.name!r} ({taken.id})")
     _refuse_shared_issuer(tx, trusted_issuer)
     store.add(tx.connection, trusted_issuer)
     _record(tx, act, EventKind.ISSUER_CREATED, trusted_issuer, {**_fixed(trusted_issuer), **_as_edited(trusted_issuer)})

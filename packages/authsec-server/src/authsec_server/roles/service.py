@@ -43,13 +43,7 @@ def create(
         created_at=act.now,
     )
     if taken := find(tx, role.slug):
-        raise SlugTaken(
-            f"The slug {role.slug} already belongs to the role {taken.name!r} ({taken.id}).",
-            "Choose another slug or name.",
-            slug=role.slug,
-            holder=taken.name,
-            holder_slug=taken.slug,
-        )
+        raise SlugTaken(role.slug, taken, called=f"the role {taken.name!r} ({taken.id})")
     store.add(tx.connection, role)
     audit.record_act(
         tx,
