@@ -138,11 +138,7 @@ def record(agents: int = 1) -> float:
             rows = [_event(number + at, agent) for at, agent in enumerate(chosen)]
             links = [(delegations[agent], number + at) for at, agent in enumerate(chosen)]
             began = time.thread_time()
-            connection.execute("BEGIN IMMEDIATE")
-            connection.execute("SELECT version, change_id FROM authority").fetchone()
-            connection.executemany(_insert(events.name, _COLUMNS), rows)
-            connection.executemany(_insert(event_delegations.name, ("delegation_id", "event_id")), links)
-            connection.execute("COMMIT")
+            _commit(connection, rows, links)
             seconds.append(time.thread_time() - began)
         return median(seconds[len(seconds) // 3 :]) / BATCH
 
@@ -157,15 +153,20 @@ def commits_alone(*, checkpoints: bool = True) -> list[float]:
             connection.execute("PRAGMA wal_autocheckpoint = 0")
         seconds = []
         for number in range(1, ALONE):
-            row, link = _event(number), (secrets.token_hex(18), number)
+            rows, links = [_event(number)], [(secrets.token_hex(18), number)]
             began = time.perf_counter()
-            connection.execute("BEGIN IMMEDIATE")
-            connection.execute("SELECT version, change_id FROM authority").fetchone()
-            connection.execute(_insert(events.name, _COLUMNS), row)
-            connection.execute(_insert(event_delegations.name, ("delegation_id", "event_id")), link)
-            connection.execute("COMMIT")
+            _commit(connection, rows, links)
             seconds.append(time.perf_counter() - began)
         return sorted(seconds)
+
+
+def _commit(connection: sqlite3.Connection, rows: Sequence[tuple[Any, ...]], links: Sequence[tuple[str, int]]) -> None:
+    """Record the events of these tokens and their links in one transaction."""
+    connection.execute("BEGIN IMMEDIATE")
+    connection.execute("SELECT version, change_id FROM authority").fetchone()
+    connection.executemany(_insert(events.name, _COLUMNS), rows)
+    connection.executemany(_insert(event_delegations.name, ("delegation_id", "event_id")), links)
+    connection.execute("COMMIT")
 
 
 def record_on_postgresql() -> float:

@@ -1,6 +1,6 @@
-"""Raw SQL widens the number range of an old hour. A list until then reads events of other hours, and shows none.
+"""Raw SQL widens the number range of an hour. A list by time then reads events of other hours, too.
 
-The first page of the list is empty, and only the cursor leads on. `verify` once said that such a range costs only time.
+No list was seen to lose an event. But the docs promise that a changed range is found.
 """
 
 from __future__ import annotations

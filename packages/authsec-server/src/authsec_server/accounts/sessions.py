@@ -165,19 +165,19 @@ def _valid_sessions(tx: Tx, act: Act, terms: SessionTerms, administrator_id: str
     return [session for session in found if session.is_valid(act.now, terms)]
 
 
-def _end(tx: Tx, act: Act, session: Session, whose: Administrator, *, because: str) -> None:
+def _end(tx: Tx, act: Act, session: Session, owner: Administrator, *, because: str) -> None:
     if session.ended_at is None:
         store.end_session(tx.connection, session.id, act.now)
-        _record(tx, act, session.id, whose, because=because)
+        _record(tx, act, session.id, owner, because=because)
 
 
-def _record(tx: Tx, act: Act, subject_id: str, whose: Administrator, **detail: object) -> None:
+def _record(tx: Tx, act: Act, subject_id: str, owner: Administrator, **detail: object) -> None:
     audit.record_act(
         tx,
         act,
         EventKind.SESSION_ENDED,
-        subject=Named(id=subject_id, name=whose.name),
-        detail={"administrator": whose.id, **detail},
+        subject=Named(id=subject_id, name=owner.name),
+        detail={"administrator": owner.id, **detail},
     )
 
 

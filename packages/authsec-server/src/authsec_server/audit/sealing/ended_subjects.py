@@ -20,8 +20,8 @@ checkpoint that covers the last dropped event has a version above that of the di
 Then raw SQL enables the agent for a moment.
 
 Nothing undoes the other ends, and AuthSec never uses an id again. So such an end decides alone. The attack: at the end
-of a month, a server whose clock is ahead revokes a delegation and then disables it. A dropped event may have enabled
-the delegation again, but cannot have undone the revocation.
+of a month, a server with a clock ahead revokes a delegation and then disables it. A dropped event may have enabled the
+delegation again, but cannot have undone the revocation.
 
 Roles are subjects, too. The attack: raw SQL inserts a deleted role again for a moment, with a new delegation of it. The
 delegation is in no event, so only the role shows that the token is wrong.
@@ -167,7 +167,7 @@ def _acts_of_ended(scratch: Scratch, dropped: Mapping[str, int]) -> Iterator[tup
 def _of_ended(
     scratch: Scratch, dropped: Mapping[str, int], events: str, kind: str, id_: str
 ) -> Iterator[tuple[int, SubjectChange]]:
-    """Yield the number of each of these events whose subject had ended, with the change that ended the subject."""
+    """Yield the number of each of these events after the end of its subject, with the change that ended the subject."""
     for change in (_FINAL_END, _LAST_CHANGE):
         its = change.format(kind=kind, id=id_)
         for number, *columns in scratch.each(

@@ -1,4 +1,4 @@
-"""Find rows whose foreign key refers to a missing row.
+"""Find foreign keys that refer to a missing row.
 
 The attack: raw SQL takes a delegation away while somebody deletes the delegation's role, and inserts the delegation
 again. Every digest matches (`table_check`), because the deletion did not write to the delegation. SQLite compares

@@ -5,7 +5,7 @@ with more actions, for a moment. Meanwhile, a server issues a token. Afterwards,
 inserts a new delegation for a moment.
 
 A delegation of a token has a row, or an event of its creation, its deletion or another change. A drop may have removed
-all these events. Then it removed the event of the deletion, too, whose number is higher than that of each token.
+all these events. Then the drop removed the event of the deletion, too. That event has a higher number than each token.
 """
 
 from __future__ import annotations
