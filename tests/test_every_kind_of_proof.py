@@ -88,7 +88,8 @@ def trusted(its: Any, issuer: Issuer, keys: dict[str, Any] | None = None) -> Iss
 
 def test_a_pod_of_kubernetes(its: Any, tmp_path: Path) -> None:
     cluster, file = trusted(its, kubernetes("cluster")), tmp_path / "token"
-    agent = Agent(its, "In a cluster", "kubernetes", {"k8s:ns": "production", "k8s:sa": "customer-support-sa"})
+    selectors = {"k8s:ns": "production", "k8s:sa": "customer-support-sa"}
+    agent = Agent(its, "In a cluster", "kubernetes", selectors, trusted_issuer="cluster")
     pod = ProjectedToken(path=file)
     file.write_text(cluster.token(aud=[its.url]))
     assert agent.attestation(pod) == ("kubernetes", ("k8s:ns", "k8s:sa"))
