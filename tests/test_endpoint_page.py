@@ -25,11 +25,14 @@ END_OF_STEP = "=== end of step ==="
 @pytest.mark.parametrize("database_option", ["sqlite"], indirect=True)  # what the pages show is the same on both
 def test_every_command_of_the_page_answers_what_it_says(page: str, serve: Any, programs: Path, tmp_path: Path) -> None:
     its = serve()
+    uv = tmp_path / "uv"  # the pages run their commands in a clone
+    uv.write_text('#!/bin/sh\ntest "$1" = run && shift && exec "$@"\n', "utf-8")
+    uv.chmod(0o755)
     steps = STEP.findall((DOCS / page).read_text("utf-8"))
     option, place = its.where
     environment = os.environ | {
         "AUTHSEC": its.url,
-        "PATH": os.pathsep.join([str(programs), str(Path(sys.executable).parent), os.environ["PATH"]]),
+        "PATH": os.pathsep.join([str(tmp_path), str(programs), str(Path(sys.executable).parent), os.environ["PATH"]]),
         f"AUTHSEC_SERVER_{option.removeprefix('--').upper()}": place,
         "no_proxy": "127.0.0.1",
     }

@@ -146,6 +146,14 @@ def test_an_authsec_command_of_a_page_exists_with_its_options(page: Path, words:
     assert given <= known | {"--help"}, page.name
 
 
+def test_a_command_of_a_page_runs_as_it_stands_in_a_clone() -> None:
+    lines = [
+        (page.name, line) for page in PAGES if page.name != "cli.md" for line in shell_lines(page.read_text("utf-8"))
+    ]
+    bare = re.compile(r"(?:^(?:\w+=\S+ )*|\| |\$\()authsec [a-z]")
+    assert [each for each in lines if bare.search(each[1])] == []
+
+
 def test_every_exit_status_of_a_check_has_a_row_in_the_page_for_security_officers() -> None:
     rows = re.findall(r"^\| ([0-9, ]+) \|", (ROOT / "docs/tampering.md").read_text("utf-8"), re.MULTILINE)
     named = [int(status) for row in rows for status in row.split(",")]
