@@ -50,7 +50,7 @@ def review(page: Page) -> Locator:
 
 
 def create(page: Page) -> Locator:
-    return page.get_by_role("button", name="Create Trust Delegation")
+    return page.get_by_role("button", name="Create trust delegation")
 
 
 def count_of(page: Page) -> Locator:
@@ -109,7 +109,7 @@ def test_actions_are_filtered_and_only_those_shown_are_selected(page: Page, larg
     find.fill("orders READ")
     expect(rows).to_have_count(1)
     find.press("Enter")
-    page.get_by_role("button", name="Select All").click()
+    page.get_by_role("button", name="Select all").click()
     expect(count_of(page)).to_have_text("2 of 12 selected")
     find.fill("orders")
     expect(rows).to_have_count(3)

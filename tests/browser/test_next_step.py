@@ -55,7 +55,7 @@ def test_the_way_on_is_on_the_page(place: Any, pod: str, browse: Any, axe: Any, 
     )
     if width == 1440:
         expect(page.get_by_role("region", name="Client ID")).to_be_in_viewport(ratio=1)
-        expect(page.get_by_role("heading", name="Connect the cluster")).to_be_in_viewport(ratio=1)
+        expect(page.get_by_role("heading", name="Add the cluster")).to_be_in_viewport(ratio=1)
         expect(page.get_by_role("button", name="Create code")).to_be_in_viewport(ratio=1)
     page.get_by_text("EKS, GKE, AKS").click()
     expect(page.get_by_role("code").filter(has_text="--issuer ISSUER")).to_be_visible()

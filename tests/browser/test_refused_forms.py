@@ -88,7 +88,7 @@ def once_more(cases: list[Case]) -> list[Any]:
 NEW, CHOSEN = "/console/delegations/new", "role=paying&client=payer"
 ROLE = ("/console/roles/new", "Create role")
 NEW_ROLE = (NEW, "Create this role and use it")
-CREATE = "Create Trust Delegation"
+CREATE = "Create trust delegation"
 DELEGATION = (f"{NEW}?{CHOSEN}&actions=payroll:read", CREATE)
 EDIT = ("/console/delegations/{delegation}/edit", "Review the changes")
 ONBOARD = ("/console/clients/onboard", "+ Onboard")

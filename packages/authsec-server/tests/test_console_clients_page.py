@@ -349,6 +349,11 @@ def test_connect_shows_the_manifest_of_pods_that_a_cluster_proves(door: TestClie
     assert token == {"audience": "our: authority", "expirationSeconds": 3600, "path": "token"}
     assert container["volumeMounts"][0]["mountPath"] == "/var/run/secrets/authsec"
     assert {"name": "AUTHSEC_AGENT_CLIENT_ID", "value": client_id} in container["env"]
+    steps = ["1. Pod manifest", "2. Install", "3. Code", "4. Smoke test", "Environment", "Key pair", "Run it on a laptop"]
+    places = [page.html.index(f"<h2>{step}</h2>") for step in steps]
+    assert places == sorted(places)
+    assert "kubectl exec --namespace production deployment/pod -- authsec smoke" in codes(page)
+    assert "1. Environment" not in page.text
 
 
 def test_the_test_assumes_the_chosen_proof_and_names_a_resource(door: TestClient, opened: House) -> None:

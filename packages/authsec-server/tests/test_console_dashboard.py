@@ -213,6 +213,15 @@ def test_the_shared_audience_needs_attention_and_its_picture_shows_who_uses_it(d
     assert "Apart, Ready" not in shown
 
 
+def test_the_shared_audience_leads_to_where_an_api_is_named(door: TestClient) -> None:
+    made = delegate(door, agent(door, "By default"), audiences=[])
+    way = get(door, DASHBOARD).links["Name the API"]
+    assert way == f"/console/delegations/{made}/edit#field-audiences"
+    assert 'id="field-audiences"' in get(door, way.partition("#")[0]).html
+    delegate(door, agent(door, "By name"), audiences=["authsec-api"])
+    assert "Name the API of the newest" in get(door, DASHBOARD).links
+
+
 def test_delegations_that_nobody_uses_need_attention(opened: House, door: TestClient) -> None:
     client = agent(door, platform="unattested")
     delegate(door, client)

@@ -72,10 +72,10 @@ def test_the_walk_through_finds_its_words_and_delegates(door: TestClient, role: 
     for word in ("Define context", "Role", "New role…", "Target Type", "AutoGen AI agent", "Client / Application"):
         assert word in page.text
     assert page.form().value("target_type") == "AutoGen AI agent"
-    for word in ("Assign permissions", "Set duration", "Review", "Create Trust Delegation"):
+    for word in ("Assign permissions", "Set duration", "Review", "Create trust delegation"):
         assert word in page.text
     page = page.form().send(role=role, client=agent, show="1")
-    for word in ("Allowed Actions", "Select All"):
+    for word in ("Allowed Actions", "Select all"):
         assert word in page.text
     for word in ("Maximum Duration", "1 Hour", "Minute", "Hour", "Day"):
         assert word in page.text
@@ -264,8 +264,8 @@ def test_what_is_over_says_since_when(opened: House, door: TestClient, role: str
         door.post(f"{API}/delegations/{each}/revoke")
     opened.clock.at += timedelta(hours=2)
     text = get(door, LIST).text
-    assert text.count("Revoked never revoked 2 hours ago") == 2
-    assert "Ended never ended 1 hour ago" in text
+    assert text.count("Revoked – never revoked 2 hours ago") == 2
+    assert "Ended – never ended 1 hour ago" in text
     assert "no end" not in text
     for each in (revoked, both):
         assert "Ends revoked 2026-11-25 12:00:00 UTC" in get(door, f"{LIST}/{each}").text
@@ -287,8 +287,8 @@ def test_a_row_names_its_apis_and_its_owner(door: TestClient, role: str, agent: 
     delegate(door, role, agent, audiences=many, owner="Service desk")
     delegate(door, role, agent, max_duration=60)
     page = get(door, LIST)
-    assert "Support → Customer Support Ready Unattested customers:read · 1 hour · AutoGen AI agent" in page.text
-    assert "Customer API , https://further.example.com and 1 more Service desk Live" in page.text
+    assert "Support → Customer Support customers:read · 1 hour · AutoGen AI agent" in page.text
+    assert "Customer API , https://further.example.com and 1 more Service desk Live Ready Unattested never" in page.text
     assert page.links["Customer API"] == "/console/apis/customer-api"
     assert "1 minute · AutoGen AI agent Shared audience local operator Live" in page.text
 

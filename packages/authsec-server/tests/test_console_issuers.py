@@ -41,7 +41,7 @@ def test_none_yet_says_what_that_means(door: TestClient) -> None:
     page = get(door, PAGE)
     assert "No trusted issuers yet" in page.text
     assert "refused with attestation_required" in page.text
-    assert page.links["New trusted issuer"] == NEW
+    assert page.links["Add trusted issuer"] == NEW
     onboard(door, "Pod", ("k8s:ns", "production"))
     assert "Pod" in get(door, page.links["Agents that can't authenticate"]).links
 
@@ -53,9 +53,9 @@ def test_each_kind_says_what_it_proves_and_leads_to_its_form(door: TestClient) -
         assert get(door, link).form(NEW).value("kind") == kind
 
 
-def test_a_cluster_is_registered_with_its_keys_and_shown(door: TestClient) -> None:
+def test_a_cluster_is_added_with_its_keys_and_shown(door: TestClient) -> None:
     page = register(door).follow()
-    assert "The trusted issuer is registered." in page.text
+    assert "The trusted issuer is added." in page.text
     assert "one EC ES256" in page.text
     assert "k8s:ns proved by the token" in page.text
     assert "k8s:pod-label" not in page.text.partition("Provable selectors")[2].partition("Pod labels")[0]
@@ -220,7 +220,7 @@ def test_of_an_issuer_without_proofs_nothing_stops(door: TestClient) -> None:
 def test_keys_that_cannot_be_fetched_are_told_with_the_reason(door: TestClient) -> None:
     page = register(door, keys_from="url", keys_url="https://127.0.0.1:9/keys").follow()
     assert "It proves nothing until it has keys." in page.text
-    assert "The trusted issuer is registered" in page.html.partition('<div class="alert warn" role="status">')[2]
+    assert "The trusted issuer is added" in page.html.partition('<div class="alert warn" role="status">')[2]
     assert page.links["paste the keys"] == f"{PAGE}/production/edit"
     assert "Next fetch" not in page.text
     after = page.form(f"{PAGE}/production/refresh").send().follow()

@@ -122,6 +122,18 @@ def test_whose_session_has_ended_is_told_so(door: TestClient, its: Any) -> None:
     assert back.location == "/console/keys?x=1"
 
 
+def test_ending_all_sessions_asks_first(door: TestClient, its: Any) -> None:
+    vic = invited(its, door, "operator")
+    home = page_of(door, "Vic")
+    question = get(door, get(door, home).links["End all sessions"])
+    assert "End all sessions of Vic?" in question.text
+    assert "1 session of Vic (vic@example.com) ends at once, everywhere. Vic can sign in again." in question.text
+    assert question.links["disable the administrator"] == f"{home}/disable"
+    assert get(vic, "/console/keys").status == 200
+    assert question.form(f"{home}/end-sessions").send().location.startswith(home)
+    assert get(vic, "/console/keys").status == 303
+
+
 def test_the_list_of_keys_says_how_long_each_lets_anybody_in(house: Callable[..., Any]) -> None:
     operator = house(local_operator=True)
     door = operator.door()

@@ -22,7 +22,7 @@ def test_who_holds_nothing_that_can_be_checked_is_led_to_the_next_step_and_not_t
     assert remedy(Reason.ATTESTATION_REQUIRED, {}).place is Place.CONNECT
     found = remedy(Reason.ATTESTATION_REQUIRED, {}, can_prove=False)
     assert found.place is Place.CLIENT
-    assert "register a trusted issuer, or add a key pair" in found.text
+    assert "add a trusted issuer or a key pair" in found.text
     assert remedy(Reason.NO_DELEGATION, {}, can_prove=False) == remedy(Reason.NO_DELEGATION, {})
 
 

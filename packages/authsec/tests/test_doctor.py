@@ -417,7 +417,7 @@ def test_a_pod_with_its_default_token_only_is_shown_the_volume(authority: FakeAu
     assert f'audience: "{authority.issuer}"' in next_line([*found.values()])
     assert str(found["token"].error).endswith(
         "requires this agent to authenticate. (request req-7) Set AUTHSEC_AGENT_KEY_FILE to the file of the "
-        "agent's registered key. In a cluster, mount the volume on its Connect page. On a laptop, run `authsec "
+        "agent's registered key. In a cluster, mount the volume on its Connect tab. On a laptop, run `authsec "
         "enrol`. "
         "This machine has no proof (the SDK looked for: what is listed above). Retrying will not help."
     )

@@ -26,7 +26,7 @@ Make = Callable[..., AuthSecClient]
 
 @pytest.fixture
 def volume(tmp_path: Path, authority: Any) -> ProjectedVolume:
-    """The volume of a pod that the Connect page's manifest made."""
+    """The volume of a pod that the Connect tab's manifest made."""
     made = ProjectedVolume(tmp_path / "authsec")
     made.write(service_account_token(authority.issuer))
     return made

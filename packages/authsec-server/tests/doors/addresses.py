@@ -205,7 +205,7 @@ ADDRESSES = (
     Address(path="/console/administrators/{administrator}/reset", looks=ADMIN, sends=ADMIN),
     Address(path="/console/administrators/{administrator}/disable", looks=ADMIN, sends=ADMIN),
     Address(path="/console/administrators/{disabled administrator}/enable", sends=ADMIN),
-    Address(path="/console/administrators/{administrator}/end-sessions", sends=ADMIN),
+    Address(path="/console/administrators/{administrator}/end-sessions", looks=ADMIN, sends=ADMIN),
     Address(path="/console/settings", looks=ADMIN, query="text={mark}&changed={mark}"),
 )
 """In this order each can be sent once: what one ends, none after it needs."""

@@ -201,7 +201,7 @@ def keygen_command(file: Path, kind: str) -> None:
     help="Overwrite the key file even if somebody registered its key by hand. The old key is lost.",
 )
 def enrol_command(code: str | None, machine: str, replace: bool) -> None:
-    """Make a key for an agent on this machine, with a one-time CODE from the agent's Connect page.
+    """Make a key for an agent on this machine, with a one-time CODE from the agent's Connect tab.
 
     Needs AUTHSEC_BASE_URL and AUTHSEC_AGENT_CLIENT_ID. The key is valid for some hours and stays on this machine.
     """
@@ -210,7 +210,7 @@ def enrol_command(code: str | None, machine: str, replace: bool) -> None:
 
 def _ask_for_code() -> str:
     try:
-        return str(click.prompt("Code from the agent's Connect page"))
+        return str(click.prompt("Code from the agent's Connect tab"))
     except click.Abort:
         if sys.stdin.isatty():  # Ctrl-C, or Ctrl-D
             raise

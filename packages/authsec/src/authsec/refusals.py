@@ -121,7 +121,7 @@ def without_proof(looked_at: Sequence[str]) -> str:
     remedies = "".join(f"\n{remedy}" for _, _, remedy in places if remedy)
     return (
         "Set AUTHSEC_AGENT_KEY_FILE to the file of the agent's registered key. In a cluster, mount the volume on "
-        "its Connect page. On a laptop, run `authsec enrol`. This machine has no proof (the SDK looked for: "
+        "its Connect tab. On a laptop, run `authsec enrol`. This machine has no proof (the SDK looked for: "
         f"{'; '.join(place for place, _, _ in places)}). Retrying will not help.{remedies}"
     )
 

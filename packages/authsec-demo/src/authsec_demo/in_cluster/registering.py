@@ -1,4 +1,4 @@
-"""The administrator's steps: register the cluster as a trusted issuer, and onboard the agent by its selectors."""
+"""The administrator's steps: add the cluster as a trusted issuer, and onboard the agent by its selectors."""
 
 from __future__ import annotations
 
@@ -41,19 +41,19 @@ _A_DAY: Final = 24 * 3600
 
 
 def register(stage: Stage, servers: Servers, place: Place) -> str:
-    """Register the cluster as a trusted issuer. Return the slug of the trusted issuer.
+    """Add the cluster as a trusted issuer. Return the slug of the trusted issuer.
 
     Also give the authority a token with which it may review tokens and look up pods in the cluster.
     """
     why = "The cluster signs the tokens of its pods. The authority asks the cluster about each token and each pod."
-    with stage.step("Register the cluster as a trusted issuer", why):
+    with stage.step("Add the cluster as a trusted issuer", why):
         stage.said("administrator", f"authsec {' '.join(_ADD)}")
         stage.said("", " ".join(_LOOK_UPS))
         trusted_issuer = result(*_ADD, *_LOOK_UPS, variables=as_administrator(servers, place))
         found = {name: trusted_issuer[name] for name in ("issuer", "token_review", "pod_lookup")}
         wanted = {"issuer": place.cluster.issuer, "token_review": True, "pod_lookup": True}
         check(found == wanted, expected=json.dumps(wanted), came=json.dumps(found))
-        stage.fact("registered", f"{trusted_issuer['name']}: its issuer, its keys and its API server")
+        stage.fact("added", f"{trusted_issuer['name']}: its issuer, its keys and its API server")
         stage.said("administrator", f"authsec issuers rbac {trusted_issuer['slug']} | kubectl apply -f -")
         account = _permit(place.cluster, permissions(trusted_issuer))
         token = place.cluster.token(*account, seconds=_A_DAY)

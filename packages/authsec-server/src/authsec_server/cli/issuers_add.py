@@ -1,4 +1,4 @@
-"""`authsec issuers add`: register trusted issuers, with one command for each kind."""
+"""`authsec issuers add`: add trusted issuers, with one command for each kind."""
 
 from __future__ import annotations
 
@@ -180,7 +180,7 @@ def steps(trusted_issuer: Mapping[str, Any]) -> list[str]:
 
 @click.group(cls=Commands)
 def add() -> None:
-    """Register a trusted issuer."""
+    """Add a trusted issuer."""
 
 
 def common_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -221,7 +221,7 @@ def add_kubernetes(
     context: str | None,
     **common: Any,
 ) -> None:
-    """Register the Kubernetes cluster NAME.
+    """Add the Kubernetes cluster NAME.
 
     With --token-review or --pod-lookup, this authority asks the cluster about the tokens and pods of agents.
     The authority needs --credentials for these look-ups. The command shows the permissions that the cluster
@@ -242,7 +242,7 @@ def add_kubernetes(
         raise click.UsageError(
             "Which cluster? Give the cluster's --issuer, or read the issuer with --from-kubeconfig [CONTEXT]."
         )
-    _register(caller, output, name, TrustedIssuerKind.KUBERNETES, common, issuer=issuer, **keys, **lookups(common, api))
+    _add(caller, output, name, TrustedIssuerKind.KUBERNETES, common, issuer=issuer, **keys, **lookups(common, api))
 
 
 @add.command("spiffe")
@@ -265,11 +265,11 @@ def add_spiffe(
     bundle: Path | None,
     **common: Any,
 ) -> None:
-    """Register the SPIFFE trust domain NAME."""
+    """Add the SPIFFE trust domain NAME."""
     if (bundle_url is None) == (bundle is None):
         raise click.UsageError("Where is the bundle of the trust domain? Give either --bundle-url or --bundle.")
     keys = named_keys(TrustedIssuerKind.SPIFFE, bundle_url, bundle)
-    _register(caller, output, name, TrustedIssuerKind.SPIFFE, common, issuer=trust_domain, **keys)
+    _add(caller, output, name, TrustedIssuerKind.SPIFFE, common, issuer=trust_domain, **keys)
 
 
 @add.command("oidc")
@@ -302,16 +302,16 @@ def add_oidc(
     jwks: Path | None,
     **common: Any,
 ) -> None:
-    """Register the OpenID Connect issuer NAME, for workloads."""
+    """Add the OpenID Connect issuer NAME, for workloads."""
     asked = {
         "preset": preset or "",
         "claims": dict(map(_claim, claims)),
         **named_keys(TrustedIssuerKind.OIDC, keys_url, jwks),
     }
-    _register(caller, output, name, TrustedIssuerKind.OIDC, common, issuer=issuer, **asked)
+    _add(caller, output, name, TrustedIssuerKind.OIDC, common, issuer=issuer, **asked)
 
 
-def _register(
+def _add(
     caller: Caller, output: Output, name: str, kind: TrustedIssuerKind, common: Mapping[str, Any], **asked: Any
 ) -> None:
     ca = certificates(common["ca_file"])
@@ -334,7 +334,7 @@ def _register(
 def _note_keys(caller: Caller, output: Output, trusted_issuer: Mapping[str, Any]) -> None:
     """Fetch the keys of the new trusted issuer, and warn if that fails.
 
-    Without keys, the trusted issuer is registered, but the authority accepts none of its tokens.
+    Without keys, the trusted issuer is added, but the authority accepts none of its tokens.
     """
     keys = caller.post(path("issuers", trusted_issuer["slug"], "refresh"))
     if keys["failure"]:

@@ -22,7 +22,7 @@ _MAX_KUBECONFIG = 1024 * 1024
 
 
 def instead() -> str:
-    """Return how to register the cluster without this kubeconfig, at the authority of the running command."""
+    """Return how to add the cluster without this kubeconfig, at the authority of the running command."""
     command = follow_up_here("issuers", "add", "kubernetes", "NAME", "--issuer", "ISSUER", "--jwks", "jwks.json")
     return (
         "If kubectl works, read the issuer and the keys yourself: `kubectl get --raw "

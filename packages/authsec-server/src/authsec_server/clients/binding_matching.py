@@ -137,7 +137,7 @@ def what_proves(keys: Sequence[str], trusted_issuer: TrustedIssuer) -> str:
         return (
             f"A cluster's token proves {', '.join(provable(trusted_issuer))}. To prove {named}, turn on pod look-up on "
             "the page of the trusted issuer, or with "
-            f"`authsec issuers edit {trusted_issuer.slug} --pod-lookup{with_what}`. Or register the trust domain "
+            f"`authsec issuers edit {trusted_issuer.slug} --pod-lookup{with_what}`. Or add the trust domain "
             "of SPIRE as a trusted issuer, and name that trusted issuer. Or leave out the selector."
         )
     if trusted_issuer.kind is TrustedIssuerKind.OIDC:
@@ -147,12 +147,12 @@ def what_proves(keys: Sequence[str], trusted_issuer: TrustedIssuer) -> str:
 
 
 def what_fits(platform: Platform) -> str:
-    """Name the kinds of issuer for this platform, and the command that registers one.
+    """Name the kinds of issuer for this platform, and the command that adds one.
 
     The text has no full stop at its end.
     """
     kinds = " or ".join(f"{_article(kind)} {kind.shown}" for kind in FITTING[platform])
-    return f"{platform.shown} workloads need {kinds}. To register one: `authsec issuers add`"
+    return f"{platform.shown} workloads need {kinds}. To add one: `authsec issuers add`"
 
 
 def _misfit(platform: Platform, selectors: Sequence[Selector], trusted_issuer: TrustedIssuer, trust_domain: str) -> str:

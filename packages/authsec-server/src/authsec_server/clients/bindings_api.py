@@ -124,9 +124,9 @@ class BindingOperations:
 
     @operation("DELETE", ONE, "removeTrustedIssuer", least=Role.ADMIN, query=(WITH_PROOFS,), revised=True)
     async def remove(self, call: Call[NoBody]) -> TrustedIssuerRemoved:
-        """Delete a trusted issuer, and revoke the tokens that were issued on its proofs.
+        """Remove a trusted issuer, and revoke the tokens that were issued on its proofs.
 
-        Without `with_proofs=true`, the server refuses to delete an issuer that has proofs. Many proofs need several
+        Without `with_proofs=true`, the server refuses to remove an issuer that has proofs. Many proofs need several
         requests.
         """
         also = read_yes_or_no(call.request, "with_proofs") or False

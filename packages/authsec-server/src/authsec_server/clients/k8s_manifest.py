@@ -43,6 +43,11 @@ def names_image(selectors: Sequence[Selector]) -> bool:
     return any(each.key == _IMAGE_KEY for each in selectors)
 
 
+def namespace(selectors: Sequence[Selector]) -> str:
+    """Return the namespace of the pods: the namespace that the proof names, or `default`."""
+    return next((each.value for each in selectors if each.key == "k8s:ns"), "default")
+
+
 def manifest(selectors: Sequence[Selector], *, slug: str, client_id: str, base_url: str, audience: str) -> str:
     """Return YAML for a service account and a deployment whose pods satisfy these selectors.
 
@@ -50,7 +55,7 @@ def manifest(selectors: Sequence[Selector], *, slug: str, client_id: str, base_u
     reach the authority.
     """
     seen = {each.key: each.value for each in selectors}
-    account = {"name": _Typed(seen.get("k8s:sa", slug)), "namespace": _Typed(seen.get("k8s:ns", "default"))}
+    account = {"name": _Typed(seen.get("k8s:sa", slug)), "namespace": _Typed(namespace(selectors))}
     documents = [
         {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": account},
         {

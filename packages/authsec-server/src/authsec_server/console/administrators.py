@@ -49,7 +49,7 @@ def routes(console: Console) -> list[BaseRoute]:
         console.page(
             f"{PATH}/enable", post=set_enabled(administrators.enable, "administrator_enabled"), least=Role.ADMIN
         ),
-        console.page(f"{PATH}/end-sessions", post=set_enabled(sessions.end_all, "sessions_ended"), least=Role.ADMIN),
+        END_SESSIONS.route(console),
     ]
 
 
@@ -171,6 +171,18 @@ DISABLE = Confirmation(
     look=_look,
     change=once(lambda tx, act, visit: administrators.disable(tx, act, visit.named("administrator"))),
     after=redirect_to(f"/console{PATH}", done="administrator_disabled"),
+)
+
+
+END_SESSIONS = Confirmation(
+    path=f"{PATH}/end-sessions",
+    template="administrators/end_sessions.html",
+    heading="End all sessions of {}?",
+    button="End all sessions",
+    least=Role.ADMIN,
+    look=_look,
+    change=once(lambda tx, act, visit: sessions.end_all(tx, act, visit.named("administrator"))),
+    after=redirect_to(f"/console{PATH}", done="sessions_ended"),
 )
 
 

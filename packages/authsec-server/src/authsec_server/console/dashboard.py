@@ -108,6 +108,7 @@ class Alert:
     text: str
     path: str
     more: str = ""
+    mend: tuple[str, str] | None = None  # the label and the path of the link to the remedy
 
 
 def find_alerts(tx: Tx, visit: PageRequest, silent: Sequence[UnavailableIssuer], unable: Count) -> list[Alert]:
@@ -215,8 +216,18 @@ def _audiences(tx: Tx, visit: PageRequest) -> Iterator[Alert]:
             tone="warn",
             text=f"{plural(shared, 'live trust delegation')} for the shared audience {default}",
             path=f"/console/picture?{urlencode({'api': default})}",
-            more="APIs that share an audience can use each other's tokens. Name the API instead.",
+            more="APIs that share an audience can use each other's tokens.",
+            mend=_name_an_api(tx, visit, default),
         )
+
+
+def _name_an_api(tx: Tx, visit: PageRequest, default: str) -> tuple[str, str]:
+    """Return the link to where an operator names the API of the newest delegation for the shared audience."""
+    (newest, *_), more = delegations.live_for(tx, visit.act, visit.console.terms, default, limit=1)
+    page = f"/console/delegations/{newest.delegation.id}"
+    if not visit.may("operator"):
+        return "Open the newest" if more else "Open the delegation", page
+    return "Name the API of the newest" if more else "Name the API", f"{page}/edit#field-audiences"
 
 
 def _unused(tx: Tx, visit: PageRequest) -> Iterator[Alert]:

@@ -159,7 +159,7 @@ class EditTrustedIssuer(Protocol):
 
 
 class NewTrustedIssuer(TrustedIssuerTermsBody):
-    """Request to register a trusted issuer."""
+    """Request to add a trusted issuer."""
 
     name: str
     slug: str | None = None
@@ -190,7 +190,7 @@ class TrustedIssuerOperations:
 
     @operation("POST", PATH, "createTrustedIssuer", least=Role.ADMIN, status=201, location=PATH + "/{id}", revised=True)
     async def create(self, call: Call[NewTrustedIssuer]) -> TrustedIssuerShown:
-        """Register a trusted issuer."""
+        """Add a trusted issuer."""
         asked, may = ProposedTrustedIssuer(**dict(call.body)), self.cluster_apis.possible
         return self._shown(await call.change(lambda tx, act: service.create(tx, act, asked, may_look_up=may)))
 

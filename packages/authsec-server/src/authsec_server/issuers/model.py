@@ -280,7 +280,7 @@ def provable(trusted_issuer: TrustedIssuer) -> tuple[str, ...]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProposedTrustedIssuer(TrustedIssuerTerms):
-    """Unverified request to register a trusted issuer.
+    """Unverified request to add a trusted issuer.
 
     Without `slug`, the slug is made from the name. `preset` names the claims of a well-known issuer
     (`PRESETS`). `claims` are added to the claims of the preset.

@@ -1,4 +1,4 @@
-"""Register, find, edit, enable, disable and remove trusted issuers. `key_sets` fetches their keys."""
+"""Add, find, edit, enable, disable and remove trusted issuers. `key_sets` fetches their keys."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ page = _TRUSTED_ISSUERS.page
 
 
 def create(tx: Tx, act: Act, asked: ProposedTrustedIssuer, *, may_look_up: bool = False) -> TrustedIssuer:
-    """Register a trusted issuer. `may_look_up` says that the settings name a folder with credentials for clusters.
+    """Add a trusted issuer. `may_look_up` says that the settings name a folder with credentials for clusters.
 
     Raises `Invalid`. Raises `Conflict` if the slug is taken, or if another trusted issuer has the same issuer
     and the two cannot share it.

@@ -1,4 +1,4 @@
-"""Check requests to register or edit trusted issuers and their clusters, and compare two trusted issuers. Pure."""
+"""Check requests to add or edit trusted issuers and their clusters, and compare two trusted issuers. Pure."""
 
 from __future__ import annotations
 

@@ -119,7 +119,7 @@ _ALWAYS: Mapping[Reason, tuple[str, Place]] = {
 
 _NOTHING_TO_CHECK = Remedy(
     text="The agent has no proof that this authority can check, so it cannot authenticate yet. The agent's page shows "
-    "the next step: register a trusted issuer, or add a key pair.",
+    "the next step: add a trusted issuer or a key pair.",
     place=Place.CLIENT,
 )
 

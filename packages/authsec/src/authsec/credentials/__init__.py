@@ -5,7 +5,7 @@ is:
 
 1. files that the environment names for AuthSec: a token (`AUTHSEC_WORKLOAD_TOKEN_FILE`), then a private key
    (`AUTHSEC_AGENT_KEY_FILE`);
-2. in a Kubernetes pod, the projected service-account token of the volume on the agent's Connect page;
+2. in a Kubernetes pod, the projected service-account token of the volume on the agent's Connect tab;
 3. with a SPIFFE Workload API (`SPIFFE_ENDPOINT_SOCKET`), a JWT-SVID for the authority;
 4. in a job of GitHub Actions with `permissions: id-token: write`, the job's OpenID Connect token for the
    authority;

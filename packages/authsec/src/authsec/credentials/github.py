@@ -20,7 +20,7 @@ from authsec.strict_json import StrictJsonError, loads
 
 _PERMISSION = "The job needs, in its workflow:\n    permissions:\n      id-token: write"
 _IF_REFUSED = (
-    "Check that GitHub Actions is registered as a trusted issuer, and that the agent's page names this "
+    "Check that GitHub Actions is a trusted issuer, and that the agent's page names this "
     "repository, ref and environment. If the agent is unattested, it needs no proof. In that "
     "case, remove `id-token: write` from the job."
 )

@@ -194,4 +194,4 @@ def if_enrolled_refused(until: datetime, now: int) -> str:
     over = until.timestamp() <= now
     what = f"This machine was enrolled until {until:%Y-%m-%d %H:%M} UTC.{' This time has passed.' if over else ''}"
     taken = "" if over else " An administrator may have removed the key."
-    return f"{what}{taken} To enrol again, create a new code on the agent's Connect page, then run `authsec enrol`."
+    return f"{what}{taken} To enrol again, create a new code on the agent's Connect tab, then run `authsec enrol`."

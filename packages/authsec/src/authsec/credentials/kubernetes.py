@@ -1,4 +1,4 @@
-"""The projected service-account token of a Kubernetes pod. The agent's Connect page shows the volume to mount."""
+"""The projected service-account token of a Kubernetes pod. The agent's Connect tab shows the volume to mount."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ from authsec.strict_json import StrictJsonError, loads
 
 _OTHERWISE = "Or set AUTHSEC_WORKLOAD_TOKEN_FILE or AUTHSEC_AGENT_KEY_FILE: the SDK uses such a proof instead."
 _IF_REFUSED = (
-    "Check that the SVID's trust domain is registered as a trusted issuer, and that SPIRE gives this workload "
+    "Check that the SVID's trust domain is a trusted issuer, and that SPIRE gives this workload "
     "the SPIFFE ID on the agent's page. If the agent is unattested, it needs no proof. In that case, unset "
     "SPIFFE_ENDPOINT_SOCKET."
 )

@@ -15,7 +15,7 @@ from authsec.errors import ConfigError
 from authsec.safe_text import plain
 
 _IF_REFUSED = (
-    "Check that the issuer of this token is registered as a trusted issuer, and that the token matches a proof "
+    "Check that the issuer of this token is a trusted issuer, and that the token matches a proof "
     "on the agent's page. If the agent is unattested, it needs no proof. In that case, remove the token."
 )
 

@@ -19,7 +19,7 @@ _IN_THE_AUDIT: Final = (
     "An administrator can see what differed: with `authsec audit list --request-id {request}`, or in the agent's "
     "activity. Refusals of one minute may share one audit entry"
 )
-_ADDRESS: Final = "Correct AUTHSEC_BASE_URL: use the authority's root, as shown on the agent's Connect page."
+_ADDRESS: Final = "Correct AUTHSEC_BASE_URL: use the authority's root, as shown on the agent's Connect tab."
 _PASTED: Final = re.compile(r"/(?:authsec|console)(?=/|$)")
 _LOOK_AT_SERVER: Final = (
     "Try again. If the problem persists, check on the server that the authority runs, and read the authority's log."
@@ -38,7 +38,7 @@ OF_REFUSALS: Final[Mapping[str, str]] = {
     "client_not_found": f"{_AGENT_ID} Check that AUTHSEC_BASE_URL is the agent's authority.",
     "attestation_required": (
         "Give the agent a proof: its registered key, in the file that AUTHSEC_AGENT_KEY_FILE "
-        "names; in a cluster, the volume on its Connect page; on this machine, `authsec enrol`."
+        "names; in a cluster, the volume on its Connect tab; on this machine, `authsec enrol`."
     ),
     "attestation_invalid": f"Compare the proof above with the proofs on the agent's page. {_IN_THE_AUDIT}.",
     "selectors_mismatch": (

@@ -27,7 +27,7 @@ from authsec.token_report import FACT_WIDTH, fact_line
 _PATIENCE: Final = 3.0  # seconds for each source after the first source with a proof
 _LONGEST: Final = 300  # characters of an address that the report offers to paste
 _RENEWED: Final = "Check why this token is no longer renewed."
-_ENROLLED: Final = "Enrol this machine again: create a new code on the agent's Connect page, then run `authsec enrol`."
+_ENROLLED: Final = "Enrol this machine again: create a new code on the agent's Connect tab, then run `authsec enrol`."
 
 _OF_A_JOB: Final = ("repository", "ref", "environment", "job_workflow_ref")  # claims of a GitHub Actions token
 _OF_A_POD: Final = (

@@ -124,7 +124,7 @@ def _remedy(error: ConfigError, misspelt: Mapping[str, str]) -> str:
     if variable == "AUTHSEC_BASE_URL" and (address := _with_tls(_base_url())):
         return _use_https(address)
     verb = "Set" if error.reason.endswith("_missing") else "Correct"
-    return f"{verb} {variable}; the lines on the agent's Connect page in the console are ready to paste."
+    return f"{verb} {variable}; the lines on the agent's Connect tab in the console are ready to paste."
 
 
 def _with_tls(address: str) -> str | None:

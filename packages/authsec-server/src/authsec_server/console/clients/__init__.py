@@ -13,7 +13,7 @@ and `permissions.html` the permitted actions. `parts.html` has inputs, facts and
 | `proofs` | the fields of a proof, also of a new client; add, bind, remove, rotate a secret (`proof_fields.html`) |
 | `detail` | the Overview tab; how a refused workload differed from each proof (`overview.html`); breadcrumbs |
 | `next_step` | the checklist to the first token, and the shortest way to a usable proof; pure |
-| `issuer_commands` | the commands that register a trusted issuer for a proof; pure |
+| `issuer_commands` | the commands that add a trusted issuer for a proof; pure |
 | `connect` | the Connect tab: commands to copy, enrolment codes (`connect.html`, `enrol.html`, `shells.html`) |
 | `snippets` | the code for each framework on the Connect tab |
 | `request_preview` | the Test tab (`test.html`) |

@@ -17,7 +17,7 @@ from starlette.responses import Response
 
 from authsec_server.clients import enrolment_service
 from authsec_server.clients.enrolment import DEFAULT_HOURS, Enrolment, NewEnrolment
-from authsec_server.clients.k8s_manifest import IMAGE, manifest, names_image, unreachable
+from authsec_server.clients.k8s_manifest import IMAGE, manifest, names_image, namespace, unreachable
 from authsec_server.clients.model import Client, ProofKind
 from authsec_server.console.client_status import ClientStatus, status_of
 from authsec_server.console.clients.detail import Ahead, ahead_of, find_client, home
@@ -166,12 +166,14 @@ def _in_powershell(text: str) -> str:
 class Pods:
     """The Kubernetes manifest (YAML) of the client's pods.
 
-    `image` is the placeholder for the container image. `image` is empty if the proof names an image. `caution`
-    is a warning if pods cannot reach this authority. `caution` is empty if they can.
+    `image` is the placeholder for the container image. `image` is empty if the proof names an image. `smoke` is the
+    command that runs the smoke test in a pod. `caution` is a warning if pods cannot reach this authority. `caution`
+    is empty if they can.
     """
 
     manifest: str
     image: str
+    smoke: str
     caution: str = ""
 
 
@@ -217,7 +219,8 @@ def _connection(
     )
     delegated = delegations.of_client(tx, visit.act, client.id, visit.console.terms)
     target = delegated[0].delegation.target_type if delegated else None
-    return client, status, ahead_of(tx, visit, client, status), connection, codes, _pods(tx, visit, client), target
+    pods = _pods(tx, visit, client, resource)
+    return client, status, ahead_of(tx, visit, client, status), connection, codes, pods, target
 
 
 def preferred_shell(visit: PageRequest) -> int:
@@ -225,7 +228,7 @@ def preferred_shell(visit: PageRequest) -> int:
     return 2 if "Windows" in visit.request.headers.get("user-agent", "") else 1
 
 
-def _pods(tx: Tx, visit: PageRequest, client: Client) -> Pods | None:
+def _pods(tx: Tx, visit: PageRequest, client: Client, resource: str) -> Pods | None:
     """Return the manifest for the client's first valid proof with a trusted issuer of the kind Kubernetes.
 
     Return None if the client has no such proof.
@@ -245,7 +248,14 @@ def _pods(tx: Tx, visit: PageRequest, client: Client) -> Pods | None:
                 base_url=issuer,
                 audience=trusted_issuer.audience or issuer,
             )
-            return Pods(manifest=text, image="" if names_image(proof.selectors) else IMAGE, caution=unreachable(issuer))
+            where = f"--namespace {namespace(proof.selectors)} deployment/{client.slug}"
+            asked = f' --resource "{_in_bash(resource)}"' if resource else ""
+            return Pods(
+                manifest=text,
+                image="" if names_image(proof.selectors) else IMAGE,
+                smoke=f"kubectl exec {where} -- authsec smoke{asked}",
+                caution=unreachable(issuer),
+            )
     return None
 
 

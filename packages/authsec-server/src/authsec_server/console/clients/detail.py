@@ -118,7 +118,7 @@ class Ahead:
 
     progress: ClientProgress
     may_look_up: bool
-    commands: IssuerCommands | None = None  # that register a trusted issuer, or turn its pod look-up on
+    commands: IssuerCommands | None = None  # that add a trusted issuer, or turn its pod look-up on
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

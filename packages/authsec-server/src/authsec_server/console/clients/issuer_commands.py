@@ -1,4 +1,4 @@
-"""The commands that register a trusted issuer for the proof of a client. All functions are pure."""
+"""The commands that add a trusted issuer for the proof of a client. All functions are pure."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _ISSUERS = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IssuerCommands:
-    """What to run to register the trusted issuer.
+    """What to run to add the trusted issuer.
 
     `public` are the commands for a kubeconfig that runs a sign-in program, as for most clusters with a public issuer.
     Other platforms have none.

@@ -59,19 +59,22 @@ OTHER_CLAIM = ":"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeyOption:
-    """An option of the dropdown of selector keys. `parameter` labels a field for the rest of the key, or is empty."""
+    """An option of the dropdown of selector keys. `parameter` labels a field for the rest of the key, or is empty.
+
+    `text` is short, so that no window cuts the chosen option. `title` says what the key identifies.
+    """
 
     value: str
     text: str
+    title: str = ""
     parameter: str = ""
 
 
 def _option(known: SelectorKey) -> KeyOption:
     if not known.key:
         return KeyOption(value=OTHER_CLAIM, text="Other claim…", parameter=PARAMETERS[known.key])
-    brief = known.identifies.partition(";")[0].partition(", e.g.")[0].partition(" (such as")[0]
     parameter = PARAMETERS[known.key] if known.parameter else ""
-    return KeyOption(value=known.key, text=f"{known.key.rstrip(':')}: {brief}", parameter=parameter)
+    return KeyOption(value=known.key, text=known.key.rstrip(":"), title=known.identifies, parameter=parameter)
 
 
 KEY_OPTIONS: Mapping[Platform, Sequence[KeyOption]] = {each: [*map(_option, keys)] for each, keys in KEYS.items()}

@@ -1,4 +1,4 @@
-"""The form of a trusted issuer; register, edit, disable, enable and remove it.
+"""The form of a trusted issuer; add, edit, disable, enable and remove it.
 
 Other buttons fetch the issuer's keys, check its cluster, and bind proofs.
 """
@@ -60,15 +60,15 @@ async def form(visit: PageRequest, problem: Failure | None = None) -> Response:
     kind = visit.form.text("kind") or visit.query.text("kind")
     if kind not in set(TrustedIssuerKind):
         return visit.render(
-            "issuers/kinds.html", title="New trusted issuer", kinds=list(TrustedIssuerKind), problem=problem
+            "issuers/kinds.html", title="Add trusted issuer", kinds=list(TrustedIssuerKind), problem=problem
         )
     return _form(
-        visit, TypedTrustedIssuer.read(visit.form, kind), None, f"New {TrustedIssuerKind(kind).shown}", problem
+        visit, TypedTrustedIssuer.read(visit.form, kind), None, f"Add {TrustedIssuerKind(kind).shown}", problem
     )
 
 
 async def create(visit: PageRequest) -> Response:
-    """Register the trusted issuer, and fetch its keys. Without keys, the issuer is registered all the same."""
+    """Add the trusted issuer, and fetch its keys. Without keys, the issuer is added all the same."""
     typed = TypedTrustedIssuer.read(visit.form, visit.form.text("kind"))
     try:
         asked = typed.asked
@@ -78,7 +78,7 @@ async def create(visit: PageRequest) -> Response:
     except (Invalid, Conflict) as failure:
         problem = at_typed_slug(failure, typed["slug"], kind="trusted issuer", pages="/console/issuers")
         return await form(visit, problem)
-    done = "trusted_issuer_registered"
+    done = "trusted_issuer_added"
     try:
         keys = await run_in_threadpool(visit.console.key_sets.refresh, trusted_issuer)
     except KeysUnavailable:  # changed meanwhile; its page shows the state
@@ -293,7 +293,7 @@ class TypedTrustedIssuer:
 
     @property
     def asked(self) -> ProposedTrustedIssuer:
-        """Return the registration request. Raises `Invalid`."""
+        """Return the request to add the trusted issuer. Raises `Invalid`."""
         return ProposedTrustedIssuer(slug=self["slug"] or None, preset=self["preset"], kind=self.kind, **self.changes())
 
     def changes(self, stored: TrustedIssuer | None = None) -> dict[str, Any]:
