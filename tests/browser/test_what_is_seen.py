@@ -12,6 +12,14 @@ BACKGROUND = "element => getComputedStyle(element).backgroundColor"
 BESIDE = "element => element.scrollWidth - element.clientWidth"
 BELOW = "element => element.scrollHeight - element.clientHeight"
 SCROLLS = "element => getComputedStyle(element).overflowY"
+LONGEST = """select => {
+  const { font, paddingLeft, paddingRight } = getComputedStyle(select);
+  const pen = document.createElement("canvas").getContext("2d");
+  pen.font = font;
+  const arrow = 16;
+  const room = select.clientWidth - parseFloat(paddingLeft) - parseFloat(paddingRight) - arrow;
+  return [...select.options].map((option) => option.text).filter((text) => pen.measureText(text).width > room);
+}"""  # the options that a select cuts once they are chosen
 SCHEMES = ("light", pytest.param("dark", marks=pytest.mark.soak))
 WIDTHS = (320, pytest.param(1280, marks=pytest.mark.soak))
 
@@ -71,3 +79,24 @@ def test_the_picture_of_authority_is_whole_and_can_be_read(company: Any, browse:
         assert head.evaluate("text => text.getBoundingClientRect().height") > 12
     for name in picture.locator("span, small").all():
         assert name.evaluate("element => getComputedStyle(element).textOverflow") == "ellipsis"
+
+
+def test_the_actions_of_a_token_request_are_seen_whole(company: Any, browse: Any) -> None:
+    page = browse(company.url, storage_state=company.mary, viewport={"width": 1280, "height": 800})
+    page.goto("/console/activity?what=issued")
+    did = page.locator("td.log-did")
+    assert did.filter(has_text="claims:decide, claims:read").count() > 0
+    assert [each.inner_text() for each in did.all() if each.evaluate(BESIDE) > 0] == []
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_no_selector_key_is_cut(company: Any, browse: Any, width: int) -> None:
+    page = browse(company.url, storage_state=company.mary, viewport={"width": width, "height": 800})
+    page.goto("/console/clients/onboard")
+    page.get_by_role("radio", name="Kubernetes").check()
+    key = page.get_by_role("combobox", name="Key of selector 1")
+    assert key.evaluate(LONGEST) == []
+    key.select_option("k8s:pod-label:")
+    assert page.get_by_role("textbox", name="Label of selector 1").is_visible()
+    chosen = key.evaluate("select => select.selectedOptions[0].text")
+    assert chosen not in key.evaluate(LONGEST)

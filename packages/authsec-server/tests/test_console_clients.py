@@ -240,7 +240,7 @@ def test_selectors_are_checked_while_they_are_typed(door: TestClient) -> None:
     first, second = told["rows"]
     assert (first["wrong"], first["tone"]) == (True, "problem")
     assert "'Production' is not a valid value of k8s:ns" in first["text"]
-    assert first["meanwhile"].startswith("For example production · ")
+    assert first["meanwhile"].startswith("For example production · the pod's namespace: a name of")
     assert (second["wrong"], second["text"]) == (False, "")
     assert post(door, f"{LIST}/selectors", [("platform", "mainframe")]).status == 400
     assert door.post(f"{LIST}/selectors", data=dict(pairs), headers={"Sec-Fetch-Site": "cross-site"}).status_code == 403

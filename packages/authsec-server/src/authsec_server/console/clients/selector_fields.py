@@ -188,11 +188,12 @@ def _row_feedback(platform: Platform, row: RowCheck, status: SelectorStatus | No
 
 
 def _expected(platform: Platform, row: RowCheck) -> str:
-    """Return an example of the value and its form, or "" for an unknown key."""
+    """Return an example, what the key identifies, and the form of the value, or "" for an unknown key."""
     example = EXAMPLES.get(split_key(platform, row.key)[0])
     if not row.identifies:
         return ""
-    return f"For example {example} · {row.value_is}" if example else f"{row.identifies}: {row.value_is}"
+    explained = f"{row.identifies}: {row.value_is}"
+    return f"For example {example} · {explained}" if example else explained
 
 
 def _verdict(status: SelectorStatus) -> tuple[Tone, str]:
