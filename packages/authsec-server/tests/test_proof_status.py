@@ -119,7 +119,7 @@ def test_a_disabled_trusted_issuer_is_what_is_missing() -> None:
 
 def test_what_to_register_is_said() -> None:
     status = proof_status(proof(ProofKind.SELECTORS), None, NOW)
-    assert "Docker workloads need a SPIFFE trust domain. To register one: `authsec issuers add`" in status.missing
+    assert "Docker workloads need a SPIFFE trust domain. To add one: `authsec issuers add`" in status.missing
 
 
 def test_whoever_removes_the_last_way_in_is_told() -> None:
