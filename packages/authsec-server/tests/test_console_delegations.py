@@ -264,8 +264,8 @@ def test_what_is_over_says_since_when(opened: House, door: TestClient, role: str
         door.post(f"{API}/delegations/{each}/revoke")
     opened.clock.at += timedelta(hours=2)
     text = get(door, LIST).text
-    assert text.count("Revoked – never revoked 2 hours ago") == 2
-    assert "Ended – never ended 1 hour ago" in text
+    assert text.count("Revoked \N{EN DASH} never revoked 2 hours ago") == 2
+    assert "Ended \N{EN DASH} never ended 1 hour ago" in text
     assert "no end" not in text
     for each in (revoked, both):
         assert "Ends revoked 2026-11-25 12:00:00 UTC" in get(door, f"{LIST}/{each}").text

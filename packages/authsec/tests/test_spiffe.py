@@ -57,7 +57,7 @@ def test_the_audience_is_the_one_that_the_trusted_issuer_asks_for(
 
 def test_a_refused_svid_is_named(sockets: Path, make_client: Make, authority: Any) -> None:
     authority.next_answers = [refused(401, "attestation_invalid")]
-    with pytest.raises(AuthenticationError, match=r"JWT-SVID of .*trust domain is a trusted issuer.*unset SPIFFE_ENDPOINT"):
+    with pytest.raises(AuthenticationError, match=r"JWT-SVID of .*is a trusted issuer.*unset SPIFFE_ENDPOINT"):
         make_client(credential=SpiffeWorkloadApi(socket=f"unix:{sockets}/works")).get_token()
 
 
