@@ -50,7 +50,7 @@ def review(page: Page) -> Locator:
 
 
 def create(page: Page) -> Locator:
-    return page.get_by_role("button", name="Create trust delegation")
+    return page.get_by_role("button", name="Create Trust Delegation")
 
 
 def count_of(page: Page) -> Locator:
@@ -109,11 +109,11 @@ def test_actions_are_filtered_and_only_those_shown_are_selected(page: Page, larg
     find.fill("orders READ")
     expect(rows).to_have_count(1)
     find.press("Enter")
-    page.get_by_role("button", name="Select all").click()
+    page.get_by_role("button", name="Select All").click()
     expect(count_of(page)).to_have_text("2 of 12 selected")
     find.fill("orders")
     expect(rows).to_have_count(3)
-    page.get_by_role("button", name="Select none").click()
+    page.get_by_role("button", name="Select None").click()
     find.fill("")
     expect(count_of(page)).to_have_text("1 of 12 selected")
     expect(page.get_by_role("checkbox", name="tickets:list")).to_be_checked()

@@ -88,7 +88,7 @@ def once_more(cases: list[Case]) -> list[Any]:
 NEW, CHOSEN = "/console/delegations/new", "role=paying&client=payer"
 ROLE = ("/console/roles/new", "Create role")
 NEW_ROLE = (NEW, "Create this role and use it")
-CREATE = "Create trust delegation"
+CREATE = "Create Trust Delegation"
 DELEGATION = (f"{NEW}?{CHOSEN}&actions=payroll:read", CREATE)
 EDIT = ("/console/delegations/{delegation}/edit", "Review the changes")
 ONBOARD = ("/console/clients/onboard", "+ Onboard")
@@ -121,7 +121,7 @@ CASES: list[Any] = [
     Case(f"{NEW}?{CHOSEN}", CREATE, "Allowed Actions", "No action is chosen"),
     *delegation(DELEGATION),
     *once_more(delegation(EDIT)),
-    Case(*EDIT, "Allowed Actions", "No actions were given", first="Select none"),
+    Case(*EDIT, "Allowed Actions", "No actions were given", first="Select None"),
     Case(*INVITE, "Name", HIDDEN, {"Name": UNSEEN, "E-mail": "new@example.com"}),
     Case(*INVITE, "E-mail", "e-mail address", {"Name": "New", "E-mail": "nobody"}),
     Case("/console/administrators/{mary}", "Save", "Name", HIDDEN, {"Name": UNSEEN}),

@@ -182,7 +182,7 @@ def delegate(page: Page) -> None:
     assert now[place + 3] == "status 1 found"
     page.keyboard.press("Enter")
     expect(page.get_by_role("checkbox", name="customers:read")).to_be_visible()
-    page.get_by_role("button", name="Create trust delegation").click()
+    page.get_by_role("button", name="Create Trust Delegation").click()
     expect(page.get_by_role("alert")).to_be_focused()
     says, remedy = "No action is chosen, so the delegation would grant nothing.", "Choose at least one action."
     now = told(page)
@@ -195,6 +195,6 @@ def delegate(page: Page) -> None:
     assert "status 1 of 2 selected" in now
     assert not any(each.startswith("alert No action") for each in now)
     assert any(each.startswith("status Review: ") for each in told(page, "RootWebArea"))
-    page.get_by_role("button", name="Create trust delegation").click()
+    page.get_by_role("button", name="Create Trust Delegation").click()
     expect(page.get_by_role("link", name="Support → Customer Support")).to_be_visible()
     assert any(each.startswith("status The trust delegation is created") for each in told(page))

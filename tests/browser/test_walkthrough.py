@@ -130,7 +130,7 @@ class Reader:
         expect(self.page.get_by_label("Role", exact=True)).to_have_value("customer-support")
         self.hands.choose(self.page.get_by_label("Target Type"), "AutoGen AI agent")
         self.hands.choose(self.page.get_by_label("Client / Application"), "Customer Support")
-        self.press("button", "Select all")
+        self.press("button", "Select All")
         for action in ("customers:read", "customers:update"):
             expect(self.page.get_by_role("checkbox", name=action)).to_be_checked()
         self.hands.fill(self.page.get_by_label("Maximum Duration"), "1")
@@ -139,7 +139,7 @@ class Reader:
         if update.is_visible():  # without script, nothing else shows the review
             self.hands.press(update)
         expect(self.page.get_by_role("region", name="Review")).to_contain_text("customers:update")
-        self.press("button", "Create trust delegation")
+        self.press("button", "Create Trust Delegation")
         self.is_at_the_dashboard_with_the_new_row()
 
     def is_at_the_dashboard_with_the_new_row(self) -> None:

@@ -72,10 +72,10 @@ def test_the_walk_through_finds_its_words_and_delegates(door: TestClient, role: 
     for word in ("Define context", "Role", "New role…", "Target Type", "AutoGen AI agent", "Client / Application"):
         assert word in page.text
     assert page.form().value("target_type") == "AutoGen AI agent"
-    for word in ("Assign permissions", "Set duration", "Review", "Create trust delegation"):
+    for word in ("Assign permissions", "Set duration", "Review", "Create Trust Delegation"):
         assert word in page.text
     page = page.form().send(role=role, client=agent, show="1")
-    for word in ("Allowed Actions", "Select all"):
+    for word in ("Allowed Actions", "Select All"):
         assert word in page.text
     for word in ("Maximum Duration", "1 Hour", "Minute", "Hour", "Day"):
         assert word in page.text

@@ -32,7 +32,7 @@ def test_whoever_gives_it_back_is_told_who_gets_it(estate: Any) -> None:
 
 
 def test_a_role_that_grows_gives_nothing_to_delegations_of_all_its_actions(estate: Any) -> None:
-    """ "Select all" means all of that day."""
+    """ "Select All" means all of that day."""
     estate.role()
     estate.agent()
     estate.delegate(actions=(), all_actions=True)

@@ -208,6 +208,6 @@ def _seen(tx: Tx, visit: PageRequest, typed: Draft, silent: Mapping[str, str]) -
 
 
 def _selected(form: Form, draft: Draft, actions: tuple[str, ...]) -> Draft:
-    """Return the draft after the buttons "Select all" and "Select none", which work without a script."""
+    """Return the draft after the buttons "Select All" and "Select None", which work without a script."""
     pressed = form.text("select")
     return replace(draft, actions=actions if pressed == "all" else (), whole=pressed == "all") if pressed else draft

@@ -1,4 +1,4 @@
-// Convenience for a new or edited trust delegation: a search for clients, a filter of actions, "Select all" without
+// Convenience for a new or edited trust delegation: a search for clients, a filter of actions, "Select All" without
 // another page, and a review that follows the form. Without this script, buttons send the form.
 
 import { announce } from "./announcer.js";
