@@ -153,7 +153,7 @@ def test_an_act_takes_a_few_statements_whatever_it_is(estate: Any) -> None:
         assert plan.work
         # Twelve at most: one lists the event under the delegation that it names, one reads a row before its change.
         # Once for each change: the locks, and the rows of each written group, before the change and at its end.
-        assert len(statements) <= 12 * plan.work + 30, (document.keys(), plan.work, len(statements))
+        assert len(statements) <= 12 * plan.work + 31, (document.keys(), plan.work, len(statements))
 
 
 def test_no_agent_has_more_proofs_in_a_document_than_it_may_have(house: Callable[..., House]) -> None:

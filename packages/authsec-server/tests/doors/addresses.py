@@ -107,7 +107,11 @@ ADDRESSES = (
         typed={"platform": "docker", **selector_rows("docker", ("docker:image_id", "sha256:0"))},
     ),
     Address(path="/console/clients/{client}/check", sends=ADMIN, changes=False),
-    Address(path="/console/clients/{client}/proofs/{proof}/bind", sends=OPERATOR, changes=False),
+    Address(
+        path="/console/clients/{client}/proofs/{unbound proof}/bind",
+        sends=OPERATOR,
+        typed={"trusted_issuer": "{trusted_issuer}"},
+    ),
     Address(path="/console/clients/{client}/proofs/{proof}/remove", looks=OPERATOR, sends=OPERATOR),
     Address(path="/console/clients/{secretive client}/secret", looks=OPERATOR, sends=OPERATOR),
     Address(path="/console/clients/{client}/disable", looks=OPERATOR, sends=OPERATOR),
@@ -119,8 +123,9 @@ ADDRESSES = (
         path="/console/delegations/new",
         looks=OPERATOR,
         sends=OPERATOR,
-        query="role={role}&client={client}&actions=customers:read&owner={mark}&description={mark}&role_text={mark}"
-        "&client_text={mark}",
+        # An owner by name: the suggested one is the signed-in person, and the form holds only as it was reviewed.
+        query="role={role}&client={client}&actions=customers:read&owner=Owner{mark}&description={mark}"
+        "&role_text={mark}&client_text={mark}",
     ),
     Address(
         path="/console/delegations/new/parts",
@@ -376,6 +381,14 @@ class Example:
         found = self._company.operator.get(f"{API}/clients/{self._named('client')}").json()
         proof_id: str = found["proofs"][-1]["id"]
         return proof_id
+
+    def _new_unbound_proof(self) -> str:
+        """A proof of a pod, which waits for its cluster."""
+        pod = {"key": "k8s:ns", "value": "production"}
+        made = self._company.post(f"clients/{self._named('client')}/proofs", platform="kubernetes", selectors=[pod])
+        return next(
+            str(proof["id"]) for proof in made["proofs"] if pod["key"] in {each["key"] for each in proof["selectors"]}
+        )
 
     def _new_enrolment(self) -> str:
         return str(self._company.post(f"clients/{self._named('client')}/enrolments")["id"])
