@@ -42,3 +42,14 @@ print("authsec.client" in sys.modules, "authsec.verifier" in sys.modules)
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.split("\n") == ["[]", "True False", ""]
+
+
+def test_a_command_of_another_package_waits_for_no_http_client() -> None:
+    """`authsec serve` neither sends tokens to APIs nor asks for any."""
+    program = """
+import sys
+import authsec.cli
+print([name for name in ("urllib3", "authsec.client", "authsec.verifier") if name in sys.modules])
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"

@@ -22,7 +22,7 @@ from authsec import (
     TokenRequestError,
 )
 from authsec.client_secret import text_of
-from authsec.http_client import Answer
+from authsec.http_answer import Answer
 from authsec.refusals import refusal
 from authsec.safe_text import plain
 from fake_authority import Reply, http_date, refused

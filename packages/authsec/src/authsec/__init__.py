@@ -12,7 +12,8 @@ An agent uses `AuthSecClient` to get short-lived delegation tokens. An API uses 
 | `cache`, `single_flight` | keep, renew and drop tokens; one request for many callers |
 | `issued_tokens`, `token_search` | the tokens of this process; the search for tokens in results and exceptions |
 | `redaction` | how tokens are removed from results and exceptions |
-| `authority`, `transport`, `http_client` | endpoints and retries; connection errors; limits, TLS and proxy |
+| `authority`, `transport`, `http_client` | endpoints and retries; connection errors; limits |
+| `http_answer`, `tls_and_proxy` | an HTTP response; the trust store and the proxy |
 | `refusals`, `errors`, `safe_text` | a sentence for each reason; the exceptions; cleaning of text from other systems |
 | `delegated`, `tool_signature` | the decorator; the function's signature, from which frameworks build a schema |
 | `denials`, `grant_url` | a denial as a tool's result; the console page where a person grants what is missing |

@@ -16,7 +16,7 @@ from authsec.clock import Clock
 from authsec.config import AuthSecConfig, export_line
 from authsec.credentials import CredentialSource, Proof, ProofRequest, find_proof
 from authsec.errors import AuthenticationError, AuthSecError, ConfigError, InvalidResponse, ServerError, TransportError
-from authsec.http_client import http_date
+from authsec.http_answer import http_date
 from authsec.refusals import (
     clock_differs,
     document_refusal,

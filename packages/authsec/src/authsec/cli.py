@@ -19,16 +19,13 @@ from typing import Any, Final
 import click
 from click.shell_completion import get_completion_class
 
-from authsec import doctor, enrol, smoke
-from authsec.client import AuthSecClient
 from authsec.config import export_line
 from authsec.errors import AuthSecError
 from authsec.exit_status import Exit, exit_of_error
 from authsec.keygen import write_key_pair
-from authsec.lazy_commands import Commands
+from authsec.lazy_commands import Commands, LazyCommand
 from authsec.safe_text import plain
 from authsec.terminal import OF_THE_DEMO, OF_THE_SERVER, command_line, described, failed, runnable
-from authsec.verify_server.command import verify_server
 
 _OF_ANOTHER_PACKAGE: Final = (
     "`{{command}}` is a command of the package {package}, which is not installed here. In a clone of AuthSec, "
@@ -127,6 +124,8 @@ def smoke_command(scope: str | None, resource: tuple[str, ...]) -> None:
     Needs AUTHSEC_BASE_URL and AUTHSEC_AGENT_CLIENT_ID. If a step fails, prints the remedy and exits with status
     1.
     """
+    from authsec import smoke  # here: other commands do not wait for the import of an HTTP client
+
     sys.exit(smoke.main(scope=scope, resource=resource))
 
 
@@ -144,6 +143,8 @@ def token_command(scope: str | None, resource: tuple[str, ...]) -> None:
     token can act as the agent until the token expires. Needs AUTHSEC_BASE_URL and AUTHSEC_AGENT_CLIENT_ID. If the
     agent gets no token, prints the remedy on stderr and exits with status 1.
     """
+    from authsec.client import AuthSecClient
+
     click.echo(AuthSecClient().get_token(scope=scope, resource=resource or None).value)
 
 
@@ -161,6 +162,8 @@ def doctor_command(scope: str | None, resource: tuple[str, ...], as_json: bool) 
     Checks settings, packages, network, certificate, clock and every source of proof. Then the command requests
     one token and prints the next step. The report shows no secret. The exit status is 1 if anything is wrong.
     """
+    from authsec import doctor
+
     sys.exit(doctor.main(scope=scope, resource=resource, as_json=as_json))
 
 
@@ -205,6 +208,8 @@ def enrol_command(code: str | None, machine: str, replace: bool) -> None:
 
     Needs AUTHSEC_BASE_URL and AUTHSEC_AGENT_CLIENT_ID. The key is valid for some hours and stays on this machine.
     """
+    from authsec import enrol
+
     enrol.main(code or _ask_for_code(), machine=machine, replace=replace)
 
 
@@ -237,7 +242,13 @@ def completion_command(shell: str) -> None:
     click.echo(kind(click.get_current_context().find_root().command, {}, _PROGRAM, COMPLETE_VARIABLE).source())
 
 
-commands.add_command(verify_server)
+commands.add_command(
+    LazyCommand(
+        "verify-server",
+        "Verify tokens for a proxy (nginx, Apache, haproxy, Envoy, Traefik, Caddy) before an API in any language.",
+        "authsec.verify_server.command:verify_server",
+    )
+)
 
 
 def main() -> None:

@@ -27,7 +27,7 @@ from authsec.credentials.key_file import enrolled_until, path_in_config_folder, 
 from authsec.enrolment_code import POSSESSION_TYPE, hashed, read_code
 from authsec.errors import AuthSecError, ConfigError, EnrolmentRefused, TransportError
 from authsec.extras import HOW_TO_INSTALL
-from authsec.http_client import Answer
+from authsec.http_answer import Answer
 from authsec.refusals import OfStatus, json_object, not_an_authority, refusal
 from authsec.safe_text import plain
 from authsec.terminal import Grade, command_line, duration, step

@@ -1,4 +1,4 @@
-"""Send one HTTP request without redirects, with limits on time and size. Choose the trust store and the proxy.
+"""Send one HTTP request without redirects, with limits on time and size.
 
 No connection stays open. An agent sends only about one request an hour. Without open connections, a fork or a
 copy cannot share one by mistake. The caller interprets the response.
@@ -8,47 +8,17 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
-from urllib.parse import SplitResult, unquote, urlencode, urlsplit
-from urllib.request import getproxies_environment, proxy_bypass
+from urllib.parse import unquote, urlencode, urlsplit
 
 import urllib3
 from urllib3 import exceptions
 from urllib3.util import Timeout, make_headers
 
 from authsec.clock import Clock
-from authsec.config import is_loopback
-from authsec.errors import ConfigError
+from authsec.http_answer import MOST_BYTES, Answer, AnswerTooLarge
+from authsec.tls_and_proxy import proxy_for
 
 USER_AGENT = "authsec-python/0.1.0"
-MOST_BYTES = 64 * 1024
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
-    """The response of a server. `body` may contain a token, so no repr shows it."""
-
-    status: int
-    content_type: str
-    date: str | None
-    retry_after: str | None
-    location: str | None
-    # the header AuthSec-Audience: the API that the authority has identified
-    audience: str | None = None
-    body: bytes
-
-    def __repr__(self) -> str:
-        return f"Answer(status={self.status}, content_type={self.content_type!r}, {len(self.body)} bytes)"
-
-
-class AnswerTooLarge(Exception):
-    """The response is larger than `MOST_BYTES`; `status` is its HTTP status."""
-
-    def __init__(self, status: int) -> None:
-        super().__init__(f"an answer of more than {MOST_BYTES} bytes")
-        self.status = status
 
 
 def get(url: str, *, authorization: str | None, trust: ssl.SSLContext | None, deadline: float, clock: Clock) -> Answer:
@@ -85,29 +55,6 @@ def post_form(
         return _exchange(pool, "POST", url, headers, urlencode(form).encode(), deadline, clock)
 
 
-def http_date(header: str | None) -> datetime | None:
-    """Parse a Date header (RFC 9110 §6.6.1); return None if the header is missing or invalid."""
-    try:
-        return parsedate_to_datetime(header).astimezone(UTC) if header else None
-    except ValueError:  # an invalid date
-        return None
-
-
-def trust_store(ca_file: str | None) -> ssl.SSLContext:
-    """Return the system's trust store, or a trust store with the certificates in the PEM file `ca_file`.
-
-    The checks of certificates, host names and protocol versions are the defaults of `ssl.create_default_context`.
-    Raises `ConfigError` for an unreadable file.
-    """
-    try:
-        return ssl.create_default_context(cafile=ca_file)
-    except (OSError, ValueError):
-        raise ConfigError(
-            f"AUTHSEC_CA_FILE (ca_file) names {ca_file}, which is not a readable file of PEM certificates.",
-            reason="ca_file_invalid",
-        ) from None
-
-
 def open_pool(url: str, trust: ssl.SSLContext | None) -> urllib3.PoolManager:
     """Open a connection pool for one request to the host of `url`. Only https needs `trust`."""
     proxy = proxy_for(urlsplit(url))
@@ -121,27 +68,6 @@ def open_pool(url: str, trust: ssl.SSLContext | None) -> urllib3.PoolManager:
         proxy_ssl_context=trust,
         ssl_context=trust,
     )
-
-
-def proxy_for(target: SplitResult) -> SplitResult | None:
-    """Return the proxy in `HTTPS_PROXY`, or None for a direct connection. Raises `ConfigError` for an invalid proxy.
-
-    The connection is direct without `HTTPS_PROXY`, for a host in `NO_PROXY`, and for loopback. Plain http is
-    always direct, because a proxy would read the token.
-    """
-    host = str(target.hostname)
-    if target.scheme != "https" or is_loopback(host) or proxy_bypass(target.netloc):
-        return None
-    proxy = getproxies_environment().get("https")
-    if not proxy:
-        return None
-    parts = urlsplit(proxy if "://" in proxy else f"http://{proxy}")
-    if parts.scheme not in {"http", "https"} or not parts.hostname:
-        raise ConfigError(
-            "HTTPS_PROXY must be the address of an HTTP proxy, as in http://proxy.example.com:3128.",
-            reason="proxy_invalid",
-        )
-    return parts
 
 
 def _exchange(

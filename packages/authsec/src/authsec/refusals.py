@@ -23,7 +23,7 @@ from authsec.errors import (
     ServerError,
     TokenRequestError,
 )
-from authsec.http_client import MOST_BYTES, Answer
+from authsec.http_answer import MOST_BYTES, Answer
 from authsec.safe_text import plain
 from authsec.strict_json import StrictJsonError, loads
 

@@ -16,8 +16,9 @@ from authsec import http_client
 from authsec.clock import Clock
 from authsec.config import AuthSecConfig
 from authsec.errors import InvalidResponse, TransportError
-from authsec.http_client import Answer, AnswerTooLarge, trust_store
+from authsec.http_answer import Answer, AnswerTooLarge
 from authsec.safe_text import plain
+from authsec.tls_and_proxy import trust_store
 
 
 class Transport:

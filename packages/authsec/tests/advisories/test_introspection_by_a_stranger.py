@@ -18,8 +18,8 @@ from typing import Any
 import pytest
 from authsec import ConfigError, RevocationsUnavailable, TokenVerifier
 from authsec.clock import Clock
-from authsec.http_client import trust_store
 from authsec.jose import parse_compact
+from authsec.tls_and_proxy import trust_store
 from authsec.verifier import introspection
 from authsec.verifier.documents import DocumentRefused
 from authsec.verifier.introspection import IntrospectionEndpoint

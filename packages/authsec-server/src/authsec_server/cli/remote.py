@@ -17,7 +17,7 @@ import httpx2
 from authsec.config import export_line, is_loopback
 from authsec.errors import ConfigError
 from authsec.exit_status import Exit
-from authsec.http_client import trust_store
+from authsec.tls_and_proxy import trust_store
 
 from authsec_server.accounts.model.admin_keys import is_admin_key
 from authsec_server.cli.needed_role import create_key_command

@@ -71,6 +71,7 @@ def run(settings: Settings, worker: Worker | None = None) -> None:
         config = uvicorn.Config(
             authority.app,
             http=partial(BoundedProtocol, direct=authority.direct),  # type: ignore[arg-type] # a callable is enough
+            ws="none",  # there are no WebSockets: their library would take memory and time at the start
             lifespan="on",
             proxy_headers=False,  # forwarded addresses are read in one place: web/request_context.py
             server_header=False,

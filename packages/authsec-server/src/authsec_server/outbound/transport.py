@@ -14,8 +14,8 @@ from urllib.parse import SplitResult, unquote, urlsplit
 
 from authsec import strict_json
 from authsec.errors import ConfigError
-from authsec.http_client import proxy_for
 from authsec.safe_text import plain
+from authsec.tls_and_proxy import proxy_for
 from urllib3 import BaseHTTPResponse
 from urllib3 import exceptions as urllib3
 from urllib3.connection import HTTPConnection, HTTPSConnection, ProxyConfig

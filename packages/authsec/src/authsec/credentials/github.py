@@ -15,8 +15,9 @@ from authsec.config import is_loopback
 from authsec.credentials.source import Proof, ProofRequest, broken_proof
 from authsec.credentials.workload_token import WorkloadToken
 from authsec.errors import AuthSecError, TransportError
-from authsec.http_client import Answer, AnswerTooLarge, trust_store
+from authsec.http_answer import MOST_BYTES, Answer, AnswerTooLarge
 from authsec.strict_json import StrictJsonError, loads
+from authsec.tls_and_proxy import trust_store
 
 _PERMISSION = "The job needs, in its workflow:\n    permissions:\n      id-token: write"
 _IF_REFUSED = (
@@ -117,7 +118,7 @@ def _fetch(wanted: _TokenRequest, request: ProofRequest) -> WorkloadToken | Auth
 
 def _token_of(answer: Answer) -> WorkloadToken | None:
     try:
-        body = loads(answer.body, max_bytes=http_client.MOST_BYTES)
+        body = loads(answer.body, max_bytes=MOST_BYTES)
     except StrictJsonError:
         # The caller reports that there is no token, and does not quote the response.
         return None

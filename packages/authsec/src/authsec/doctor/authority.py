@@ -15,7 +15,7 @@ from authsec.doctor.advice import advice
 from authsec.doctor.proofs import ProofSearch
 from authsec.doctor.report import Finding
 from authsec.errors import AuthSecError, ConfigError
-from authsec.http_client import http_date
+from authsec.http_answer import http_date
 from authsec.refusals import CLOCK_TOLERANCE
 from authsec.terminal import Grade, duration
 from authsec.token_report import claim_lines, fact_line, is_unattested, verify_as_api

@@ -18,9 +18,9 @@ from authsec.clock import Clock
 from authsec.config import AuthSecConfig, export_line, is_loopback
 from authsec.doctor.report import Finding
 from authsec.errors import ConfigError
-from authsec.http_client import proxy_for, trust_store
 from authsec.safe_text import plain
 from authsec.terminal import Grade, duration
+from authsec.tls_and_proxy import proxy_for, trust_store
 
 _PATIENCE: Final = 5.0
 _PORTS: Final = {"http": 80, "https": 443}

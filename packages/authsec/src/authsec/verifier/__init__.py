@@ -19,12 +19,16 @@
 
 from __future__ import annotations
 
-from authsec.verifier.introspection import IntrospectionHealth
-from authsec.verifier.key_set import KeysHealth
-from authsec.verifier.revocations.policy import FeedHealth, Revocations
-from authsec.verifier.several_authorities import SeveralAuthorities, Verifier
-from authsec.verifier.token import Attestation, VerifiedToken
-from authsec.verifier.verifier import Health, TokenVerifier
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from authsec.verifier.introspection import IntrospectionHealth
+    from authsec.verifier.key_set import KeysHealth
+    from authsec.verifier.revocations.policy import FeedHealth, Revocations
+    from authsec.verifier.several_authorities import SeveralAuthorities, Verifier
+    from authsec.verifier.token import Attestation, VerifiedToken
+    from authsec.verifier.verifier import Health, TokenVerifier
 
 __all__ = [
     "Attestation",
@@ -38,3 +42,29 @@ __all__ = [
     "VerifiedToken",
     "Verifier",
 ]
+
+_MODULES = {
+    "Attestation": "token",
+    "FeedHealth": "revocations.policy",
+    "Health": "verifier",
+    "IntrospectionHealth": "introspection",
+    "KeysHealth": "key_set",
+    "Revocations": "revocations.policy",
+    "SeveralAuthorities": "several_authorities",
+    "TokenVerifier": "verifier",
+    "VerifiedToken": "token",
+    "Verifier": "several_authorities",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import each public name on first use (PEP 562). A server that verifies with `key_set` needs no HTTP client."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"authsec.verifier.{_MODULES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

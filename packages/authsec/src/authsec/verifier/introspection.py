@@ -23,7 +23,7 @@ from urllib3 import exceptions
 from authsec import http_client, strict_json
 from authsec.clock import Clock, Moment, moment, since
 from authsec.errors import ConfigError, RevocationsUnavailable
-from authsec.http_client import Answer, AnswerTooLarge
+from authsec.http_answer import MOST_BYTES, Answer, AnswerTooLarge
 from authsec.verifier.documents import DocumentRefused, Documents, failure_text, published_address
 
 _log = logging.getLogger("authsec.verifier")
@@ -243,7 +243,7 @@ class IntrospectionEndpoint:
 def _read(address: str, answer: Answer) -> Mapping[str, Any]:
     kind = answer.content_type.partition(";")[0].strip().lower()
     try:
-        document = strict_json.loads(answer.body, max_bytes=http_client.MOST_BYTES)
+        document = strict_json.loads(answer.body, max_bytes=MOST_BYTES)
     except strict_json.StrictJsonError:  # The error's text may quote the response.
         document = None
     if kind != "application/json" or not isinstance(document, dict):

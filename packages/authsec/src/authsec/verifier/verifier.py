@@ -16,8 +16,8 @@ from authsec.api_credential import VARIABLE as CREDENTIAL
 from authsec.api_credential import read_credential
 from authsec.clock import Clock
 from authsec.errors import ConfigError, InvalidToken, RevocationsUnavailable
-from authsec.http_client import trust_store
 from authsec.jose import JoseError, PublicKey, UnverifiedJws, parse_compact
+from authsec.tls_and_proxy import trust_store
 from authsec.verifier.checks import (
     ALGORITHMS,
     AUDIENCE_MISMATCH,
