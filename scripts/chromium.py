@@ -19,6 +19,7 @@ WINDOWS_FOLDERS = ("PROGRAMFILES", "PROGRAMFILES(X86)", "LOCALAPPDATA")
 # With these options, Chromium connects only to the page under test, and renders alike on every machine.
 FLAGS = (
     "--disable-gpu",
+    "--in-process-gpu",  # one process less per browser
     "--disable-quic",
     "--no-first-run",
     "--disable-background-networking",

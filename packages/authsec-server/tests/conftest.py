@@ -30,12 +30,12 @@ from authsec_server.accounts.authentication import Sessions
 from authsec_server.accounts.model.sessions import BrowserCaller, NewSession, SessionTerms
 from authsec_server.accounts.passwords import Hashing
 from authsec_server.accounts.sign_in import SignIn
-from authsec_server.app import Authority, Runtime, open_authority
+from authsec_server.app import Authority, Runtime, lifecycle, open_authority
 from authsec_server.audit.model import Event, Recorded
 from authsec_server.audit.pages import above
 from authsec_server.audit.sealing import reader_check
 from authsec_server.audit.sealing.reader_check import ReaderCheck
-from authsec_server.cli import register
+from authsec_server.cli import local, register
 from authsec_server.clients import service as clients
 from authsec_server.clients.model import Client, Onboarding
 from authsec_server.db import Database, Tx, integrity, open_database, system_catalogs
@@ -145,6 +145,17 @@ def _begun(data: Path, around: Runtime) -> Path:
         return data
 
 
+@contextlib.contextmanager
+def without_maintenance() -> Iterator[None]:
+    """For the start of an authority on data that has just been maintained, at the same time: a quarter of a start.
+
+    The keys are read in any case. An authority that stays open maintains its data later.
+    """
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(lifecycle, "log_errors", lambda *_: None)
+        yield
+
+
 @pytest.fixture(params=["sqlite", "postgresql"])
 def database_url(request: pytest.FixtureRequest, tmp_path: Path, migrated_file: Path) -> str:
     """The URL of a database, once per kind."""
@@ -205,14 +216,38 @@ def admin(tmp_path: Path, begun_today: Path, portal: BlockingPortal) -> Iterator
 
 
 @pytest.fixture
-def authsec(tmp_path: Path, begun_today: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
-    """The command `authsec` with the server's commands, on data of its own: `authsec("roles", "list")`."""
+def authsec(
+    request: pytest.FixtureRequest, tmp_path: Path, begun_today: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Callable[..., Result]]:
+    """The command `authsec` with the server's commands, on data of its own: `authsec("roles", "list")`.
+
+    The commands of a test share an open authority: to open one takes longer than most commands. With the marker
+    `opens_anew`, each command opens its own.
+    """
     monkeypatch.delenv("AUTHSEC_ADMIN_KEY", raising=False)
     # Only `authsec serve` begins an authority; the commands want one that is there.
     shutil.copytree(begun_today, tmp_path, dirs_exist_ok=True)
     group = click.Group()
     register(group)
-    return lambda *arguments: CliRunner().invoke(group, [*arguments, "--data", str(tmp_path)])
+    with ExitStack() as stack:
+        if not request.node.get_closest_marker("opens_anew"):
+            monkeypatch.setattr(local, "open_authority", _opened_once(stack))
+        yield lambda *arguments: CliRunner().invoke(group, [*arguments, "--data", str(tmp_path)])
+
+
+def _opened_once(stack: ExitStack) -> Callable[..., contextlib.AbstractContextManager[Authority]]:
+    """`open_authority`, but the authority of the same settings is open until the stack is closed."""
+    opened: list[tuple[Settings, Authority]] = []
+
+    @contextlib.contextmanager
+    def shared(settings: Settings, **how: Any) -> Iterator[Authority]:
+        authority = next((each for its, each in opened if its == settings), None)
+        if authority is None:
+            authority = stack.enter_context(open_authority(settings, **how))
+            opened.append((settings, authority))
+        yield authority
+
+    return shared
 
 
 @dataclass
@@ -385,11 +420,13 @@ def house(tmp_path: Path, begun_at_noon: Path, portal: BlockingPortal) -> Iterat
 
         def build(*, local_operator: bool = False, **settings: Any) -> House:
             clock = Clock()
-            if "database" not in settings and not (tmp_path / "authsec.sqlite3").exists():
+            is_new = "database" not in settings and not (tmp_path / "authsec.sqlite3").exists()
+            if is_new:
                 shutil.copytree(begun_at_noon, tmp_path, dirs_exist_ok=True)
             its = load_settings(data=tmp_path, **settings)
-            opened = open_authority(its, local_operator=local_operator, runtime=clock.around())
-            return House(stack.enter_context(opened), clock, stack, portal)
+            with without_maintenance() if is_new else contextlib.nullcontext():
+                opened = stack.enter_context(open_authority(its, local_operator=local_operator, runtime=clock.around()))
+            return House(opened, clock, stack, portal)
 
         yield build
 

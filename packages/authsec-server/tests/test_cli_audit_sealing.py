@@ -196,6 +196,7 @@ def elsewhere(*arguments: str) -> Result:
     return CliRunner().invoke(group, arguments)
 
 
+@pytest.mark.opens_anew
 def test_old_months_are_dropped_after_an_export_and_every_check_says_so(
     served: Path, authsec: Authsec, tmp_path: Path
 ) -> None:
@@ -450,6 +451,7 @@ def test_a_damaged_file_is_found_as_the_database_names_the_damage(served: Path, 
     assert (told.exit_code, "The database file is damaged: " in told.stdout) == (3, True), told.output
 
 
+@pytest.mark.opens_anew
 def test_a_recorded_restore_is_reported_with_the_backup_that_it_began_from(
     served: Path, authsec: Authsec, tmp_path: Path
 ) -> None:

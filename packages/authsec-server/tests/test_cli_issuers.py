@@ -305,6 +305,7 @@ def rules(text: str) -> list[Any]:
     return its
 
 
+@pytest.mark.opens_anew
 @pytest.mark.usefixtures("credentials")
 def test_a_cluster_is_registered_with_look_ups_and_what_it_has_to_permit_is_shown(
     authsec: Authsec, add_cluster: Callable[..., Result], cluster: Cluster

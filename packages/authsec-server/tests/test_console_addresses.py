@@ -142,9 +142,9 @@ def turned_away(page: Page, role: str, what: str) -> None:
     assert page.links["Dashboard"] == "/console", what
 
 
-@pytest.mark.parametrize("share", [3, pytest.param(1, marks=pytest.mark.soak)])
+@pytest.mark.parametrize("share", [6, pytest.param(1, marks=pytest.mark.soak)])
 def test_whoever_has_the_role_may_look(staff: Staff, share: int) -> None:
-    """In short runs, a third of the addresses."""
+    """In short runs, a sixth of the addresses."""
     doors = {role: staff.signed_in(role) for role in ROLES}
     for address in INSIDE[::share]:
         if address.looks:
@@ -173,9 +173,9 @@ def test_whoever_has_the_role_may_do(staff: Staff, share: int) -> None:
             assert (staff.kept() != before) is address.changes, address.path
 
 
-@pytest.mark.parametrize("share", [2, pytest.param(1, marks=pytest.mark.soak)])
+@pytest.mark.parametrize("share", [4, pytest.param(1, marks=pytest.mark.soak)])
 def test_nobody_is_offered_what_they_may_not_do(staff: Staff, share: int) -> None:
-    """No link and no form leads anybody to a page that says no, or to none. In short runs, half of the pages."""
+    """No link and no form leads anybody to a page that says no, or to none. In short runs, a quarter of the pages."""
     for role in (VIEWER, OPERATOR):
         door = staff.signed_in(role)
         for address in INSIDE[::share]:

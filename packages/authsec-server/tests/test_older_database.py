@@ -179,6 +179,7 @@ def test_a_running_server_goes_on_once_the_restore_is_recorded(
         wait_until(lambda: client.get("/readyz").json() == {"status": "ready"})
 
 
+@pytest.mark.opens_anew
 def test_a_command_on_this_machine_changes_nothing_either(
     settings: Settings, authsec: Callable[..., Result], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -253,6 +254,7 @@ def leave_word(url: str, checkpoints: Path | None) -> None:
         database.append(lambda tx: remember_checkpoints_file(tx, checkpoints))
 
 
+@pytest.mark.opens_anew
 def test_commands_compare_with_the_checkpoints_of_the_server_without_a_setting(
     older: Callable[..., Result], settings: Settings, tmp_path: Path
 ) -> None:
@@ -267,6 +269,7 @@ def test_commands_compare_with_the_checkpoints_of_the_server_without_a_setting(
     assert json.loads(older("audit", "checkpoint", "--json").stdout)["older"] is None
 
 
+@pytest.mark.opens_anew
 def test_a_database_that_was_not_compared_is_not_said_to_be_up_to_date(
     older: Callable[..., Result], settings: Settings, tmp_path: Path
 ) -> None:

@@ -48,6 +48,7 @@ def overwrite_while_served(data: Settings, copy: Path) -> None:
             write(authority.database)
 
 
+@pytest.mark.opens_anew
 @pytest.mark.parametrize("how", ["backup", "plain copy"])
 def test_a_copy_over_the_file_of_a_running_server_is_detected(authsec: Authsec, tmp_path: Path, how: str) -> None:
     """Afterwards the file is refused until a backup replaces it."""

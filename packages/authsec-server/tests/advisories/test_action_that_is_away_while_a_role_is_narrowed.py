@@ -21,6 +21,7 @@ from sealed_estate import sealed_estate
 pytestmark = pytest.mark.changes_rows_only
 
 
+@pytest.mark.sqlite_suffices  # test_rows_that_no_event_changed.py compares tables with events on PostgreSQL
 def test_a_role_has_the_actions_that_its_newest_event_says_or_it_is_found(estate: Any) -> None:
     sealed = sealed_estate(estate)
     actions = ["customers:delete", "customers:read", "customers:write"]

@@ -20,14 +20,15 @@ from sqlalchemy import text
 
 T = TypeVar("T")
 MOST = 5_000_000  # octets
+ROWS = 60_000  # in memory they would take twice as many octets
 LONG = {
     "sqlite": "UPDATE table_digests SET product = zeroblob(20000000) WHERE name = 'clients'",
     "postgresql": "UPDATE table_digests SET product = decode(repeat('00', 20000000), 'hex') WHERE name = 'clients'",
 }
 MANY = {
-    "sqlite": "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 200000)"
+    "sqlite": f"WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {ROWS})"
     " INSERT INTO table_digests SELECT 'x' || i, x'01' FROM n",
-    "postgresql": "INSERT INTO table_digests SELECT 'x' || i, '' FROM generate_series(1, 200000) i",
+    "postgresql": f"INSERT INTO table_digests SELECT 'x' || i, '' FROM generate_series(1, {ROWS}) i",
 }
 
 
@@ -56,7 +57,7 @@ def test_a_change_reads_none_of_them_and_verify_reports_them(estate: Any, plante
     _, most = peak_of(lambda: estate.do(lambda tx, act: clients.disable(tx, act, "helper")))
     assert most < MOST
     found = "\n".join(report(its, estate).findings)
-    assert "table_digests has 200,000 rows of no table" in found or "Rows of clients were changed" in found
+    assert f"table_digests has {ROWS:,} rows of no table" in found or "Rows of clients were changed" in found
 
 
 def test_verify_holds_few_of_them_in_memory(estate: Any) -> None:
@@ -64,5 +65,5 @@ def test_verify_holds_few_of_them_in_memory(estate: Any) -> None:
     _, few = peak_of(lambda: report(its, estate))
     estate.database.append(lambda tx: tx.connection.execute(text(MANY[estate.database.dialect])))
     checked, many = peak_of(lambda: report(its, estate))
-    assert checked.findings == ("table_digests has 200,000 rows of no table: raw SQL inserted them.",)
+    assert checked.findings == (f"table_digests has {ROWS:,} rows of no table: raw SQL inserted them.",)
     assert many < few + MOST
