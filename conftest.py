@@ -8,7 +8,7 @@ import shutil
 import signal
 import tempfile
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 
 import psycopg
@@ -77,33 +77,12 @@ def pytest_collection() -> Iterator[None]:
         gc.enable()
 
 
-@pytest.hookimpl(wrapper=True)
-def pytest_generate_tests(metafunc: pytest.Metafunc) -> Iterator[None]:
-    """Make no tests of parameters that only long runs have: these are almost half of all, and make collection slow.
-
-    A test without other parameters keeps one. Otherwise pytest would run the test without parameters.
-    """
-    yield
-    if "soak" in metafunc.config.getoption("markexpr"):
-        return
-    marked = metafunc.definition
-    whole = {marker.name for marker in marked.iter_markers()}
-    names_databases = _names_databases(marked)
-    kept = [
-        each
-        for each in metafunc._calls
-        if "soak" not in (names := whole | {mark.name for mark in each.marks})
-        and not (_is_second_database(names, _texts(each.params)) and not names_databases)
-    ]
-    metafunc._calls = kept or metafunc._calls[:1]
-
-
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Long runs, and other people's packages by the gigabyte, are for those who ask for them."""
     left_out = set[pytest.Item]()
     for item in items:
         names = {marker.name for marker in item.iter_markers()}  # once: to look for one marker costs as much
-        if _is_second_database(names, _words(item)) and not _names_databases(item):
+        if _is_second_database(item, names):
             item.add_marker("soak")
             names.add("soak")
         if any(name in names and _is_left_out(item, name, config) for name in ON_DEMAND):
@@ -122,11 +101,8 @@ def _function(item: pytest.Item) -> str:
 
 def _words(item: pytest.Item) -> set[str]:
     """The words among the parameters with which a test runs."""
-    return _texts(item.callspec.params) if isinstance(item, pytest.Function) and hasattr(item, "callspec") else set()
-
-
-def _texts(parameters: Mapping[str, object]) -> set[str]:
-    return {value for value in parameters.values() if isinstance(value, str)}
+    params = item.callspec.params if isinstance(item, pytest.Function) and hasattr(item, "callspec") else {}
+    return {value for value in params.values() if isinstance(value, str)}
 
 
 def _is_left_out(item: pytest.Item, name: str, config: pytest.Config) -> bool:
@@ -136,13 +112,12 @@ def _is_left_out(item: pytest.Item, name: str, config: pytest.Config) -> bool:
     return marker is not None and not marker.kwargs.get("always")
 
 
-def _is_second_database(markers: set[str], words: set[str]) -> bool:
-    """Whether the test runs on a database whose twin shows the same."""
-    return any(marker in markers and database in words for marker, database in SECOND.items())
-
-
-def _names_databases(item: pytest.Item) -> bool:
-    return any("database_" in marker.args[0] for marker in item.iter_markers("parametrize"))
+def _is_second_database(item: pytest.Item, markers: set[str]) -> bool:
+    """Whether the other database shows the same, and the test itself does not name its databases."""
+    second = {database for marker, database in SECOND.items() if marker in markers}
+    if not second or any("database_" in marker.args[0] for marker in item.iter_markers("parametrize")):
+        return False
+    return bool(second & _words(item))
 
 
 @pytest.fixture(scope="session")
