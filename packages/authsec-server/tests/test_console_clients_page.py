@@ -127,7 +127,7 @@ def test_refusals_show_reason_closest_miss_and_remedy(door: TestClient, opened: 
     assert "action_not_allowed" in page.text
     assert "Closest allowed request: scope=customers:read" in page.text
     assert "Allow it in a trust delegation" in page.text
-    assert page.links["Its trust delegations"] == f"/console/delegations?client={agent.client_id}"
+    assert page.links["Trust delegations of the client"] == f"/console/delegations?client={agent.client_id}"
     assert "attestation_required" in page.text
     assert page.links["All activity"] == f"/console/activity?client={agent.client_id}"
 
