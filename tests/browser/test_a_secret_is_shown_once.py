@@ -43,7 +43,7 @@ def test_from_onboarding_to_the_rotation(place: Any, browse: Any, axe: Any) -> N
     assert lets_in(place.its, first)
 
     page.get_by_role("link", name="Done").click()
-    expect(page.get_by_role("main").get_by_text("Secret", exact=True).first).to_be_visible()
+    expect(page.get_by_role("main").get_by_text("Client secret", exact=True).first).to_be_visible()
     with pytest.raises(Error, match="ERR_CACHE_MISS"):  # no-store: the browser has kept nothing that it could show
         page.go_back()
     page.wait_for_url("chrome-error://**")

@@ -48,6 +48,7 @@ def starts(its: Any) -> list[str]:
         "/console",
         "/console/sign-in",
         "/console/set-up",
+        "/console/account/sessions/end-others",  # linked beside a second session
         "/console/account/password",  # of whom a password was refused, and who goes there once more
         "/console/search?q=claims",
         f"/console/clients/disable?client={agent}",

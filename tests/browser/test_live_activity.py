@@ -91,7 +91,7 @@ def test_without_a_script_a_button_applies_the_filter(place: Any, browse: Any) -
     expect(page.get_by_role("list", name="Active filters")).to_contain_text("Kind: Roles")
 
 
-def test_an_event_is_one_line_or_two_in_a_narrow_window(place: Any, browse: Any) -> None:
+def test_an_event_has_one_line_and_few_if_its_names_are_long(place: Any, browse: Any) -> None:
     long = "Reconciliation of Correspondence and Counterfeit Investigations, Recoveries and Wwwwwwwwwwwwwwwwwwwww"
     place.its.role(long, "customers:read")
     client = place.its.post("clients", name=long, platform="unattested")["client_id"]
@@ -99,10 +99,12 @@ def test_an_event_is_one_line_or_two_in_a_narrow_window(place: Any, browse: Any)
     page = browse(place.url, storage_state=place.mary)
     page.goto("/console/activity")
     rows = page.get_by_role("region", name="Events").locator("tbody tr")
-    for width, most in ((390, 70), (1440, 40)):
+    for width, usual, most in ((390, 85, 140), (1440, 40, 80)):
         page.set_viewport_size({"width": width, "height": 800})
         expect(rows.filter(has_text=long)).to_have_count(3)
-        assert {(row.bounding_box() or {})["height"] < most for row in rows.all()} == {True}
+        heights = [(row.bounding_box() or {})["height"] for row in rows.all()]
+        assert max(heights) < most
+        assert min(heights) < usual
         for time in page.locator(".log-time time").all():
             assert time.evaluate("time => time.parentElement.scrollWidth - time.parentElement.clientWidth") == 0
 

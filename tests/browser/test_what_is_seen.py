@@ -90,6 +90,15 @@ def test_the_actions_of_a_token_request_are_seen_whole(company: Any, browse: Any
 
 
 @pytest.mark.parametrize("width", [390, 1280])
+def test_the_act_and_the_reason_of_each_event_are_seen_whole(company: Any, browse: Any, width: int) -> None:
+    page = browse(company.url, storage_state=company.mary, viewport={"width": width, "height": 800})
+    page.goto("/console/activity")
+    assert page.locator("td.log-result code").count() > 0
+    parts = page.locator(".log-link, .log-result").all()
+    assert [each.inner_text() for each in parts if max(each.evaluate(BESIDE), each.evaluate(BELOW)) > 0] == []
+
+
+@pytest.mark.parametrize("width", [390, 1280])
 def test_no_selector_key_is_cut(company: Any, browse: Any, width: int) -> None:
     page = browse(company.url, storage_state=company.mary, viewport={"width": width, "height": 800})
     page.goto("/console/clients/onboard")

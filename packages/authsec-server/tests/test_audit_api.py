@@ -203,7 +203,7 @@ def test_one_event_is_told_whole_with_what_would_have_helped(house: Callable[...
     refused = ask(scope="customers:write")
     (story,) = admin.get(f"{PATH}/{refused.json()['request_id']}").json()["items"]
     assert story["event"]["reason"] == "action_not_allowed"
-    assert "No role and no API has customers:write" in story["remedy"]["text"]
+    assert "Correct customers:write where the agent requests the action" in story["remedy"]["text"]
     assert admin.get(f"{PATH}/{story['event']['id']}").json()["items"] == [story]
     granted = ask()
     admin.post(f"/authsec/api/v1/clients/{client_id}/revoke-tokens")

@@ -77,6 +77,27 @@ def test_a_manifest_for_the_cluster(authsec: Authsec, tmp_path: Path) -> None:
     assert projected["serviceAccountToken"] == wanted
 
 
+def test_a_manifest_names_the_api_that_is_delegated(authsec: Authsec, tmp_path: Path) -> None:
+    trusted(authsec, tmp_path)
+    done(authsec(*CREATE, "k8s:sa=support-sa"))
+    before = authsec("agents", "manifest", "support")
+    assert api_of(done(before)) == "https://your-api.example.com"
+    assert "Replace https://your-api.example.com with the URL of the API" in before.stderr
+    done(authsec("roles", "create", "Support", "--action", "crm:read"))
+    terms = ("--target", "AutoGen AI agent", "--action", "crm:read", "--audience", "https://crm.example.com")
+    done(authsec("delegations", "create", "--role", "support", "--agent", "support", *terms))
+    after = authsec("agents", "manifest", "support")
+    assert api_of(done(after)) == "https://crm.example.com"
+    assert "your-api" not in after.stderr
+
+
+def api_of(manifest: str) -> str:
+    _, deployment = yaml.safe_load_all(manifest)
+    (container,) = deployment["spec"]["template"]["spec"]["containers"]
+    (url,) = [each["value"] for each in container["env"] if each["name"] == "DOWNSTREAM_URL"]
+    return str(url)
+
+
 def test_what_a_manifest_cannot_bring_about_is_said(authsec: Authsec) -> None:
     kept = {"k8s:pod-label:team": "care", "k8s:container-name": "worker", "k8s:container-image": "registry.example/a:1"}
     lost = {

@@ -463,7 +463,7 @@ def test_the_story_of_a_refusal_says_what_was_asked_and_what_would_help(opened: 
     page = get(door, f"{TRAIL}/{number_of(opened, EventKind.TOKEN_REFUSED)}")
     its = facts(page)
     assert "Not delegated to the agent: customers:delete. Allow it in a trust delegation" in page.text
-    assert page.links["Its trust delegations"] == f"/console/delegations?client={agent.client_id}"
+    assert page.links["Trust delegations of the client"] == f"/console/delegations?client={agent.client_id}"
     assert its["Asked for"] == "customers:delete, customers:read"
     assert its["Not delegated"] == "customers:delete"
     assert its["Allowed request"] == "scope=customers:read"

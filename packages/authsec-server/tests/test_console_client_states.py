@@ -54,7 +54,7 @@ CASES = [
     Case((UNDELEGATED, UNATTESTED), "unattested", "accent"),
     Case((READY,), "key", "good"),
     Case((READY, UNATTESTED), "unattested", "bad"),
-    Case((READY, ("Secret", "warn")), "secret", "warn"),
+    Case((READY, ("Client secret", "warn")), "secret", "warn"),
 ]
 
 

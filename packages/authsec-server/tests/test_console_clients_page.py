@@ -127,7 +127,7 @@ def test_refusals_show_reason_closest_miss_and_remedy(door: TestClient, opened: 
     assert "action_not_allowed" in page.text
     assert "Closest allowed request: scope=customers:read" in page.text
     assert "Allow it in a trust delegation" in page.text
-    assert page.links["Its trust delegations"] == f"/console/delegations?client={agent.client_id}"
+    assert page.links["Trust delegations of the client"] == f"/console/delegations?client={agent.client_id}"
     assert "attestation_required" in page.text
     assert page.links["All activity"] == f"/console/activity?client={agent.client_id}"
 
@@ -333,6 +333,7 @@ def test_connect_shows_the_manifest_of_pods_that_a_cluster_proves(door: TestClie
     client_id = door.post("/authsec/api/v1/clients", json=wanted).json()["client_id"]
     page = get(door, f"{LIST}/{client_id}/connect")
     assert "Replace IMAGE with the agent's image" in page.text
+    assert "Replace https://your-api.example.com with the URL of the API that the agent calls" in page.text
     (text,) = [code for code in codes(page) if "serviceAccountToken" in code]
     assert text.startswith(
         "# The proof also needs these selectors, which are not in this manifest:\n#   k8s:pod-name = support-0: "
@@ -349,6 +350,7 @@ def test_connect_shows_the_manifest_of_pods_that_a_cluster_proves(door: TestClie
     assert token == {"audience": "our: authority", "expirationSeconds": 3600, "path": "token"}
     assert container["volumeMounts"][0]["mountPath"] == "/var/run/secrets/authsec"
     assert {"name": "AUTHSEC_AGENT_CLIENT_ID", "value": client_id} in container["env"]
+    assert {"name": "DOWNSTREAM_URL", "value": "https://your-api.example.com"} in container["env"]
     steps = ["1. Pod manifest", "2. Install", "3. Code", "4. Smoke test"]
     folded = ["Environment", "Key pair", "Run it on a laptop"]
     places = [page.html.index(f"<h2>{head}</h2>") for head in (*steps, *folded)]

@@ -196,9 +196,33 @@ def test_one_sees_where_one_is_signed_in_and_ends_it(opened: House) -> None:
     assert end.send().status == 303
     assert get(elsewhere, "/console/keys").status == 303
     sign_in(elsewhere)
-    assert get(door, "/console/account").form("/console/account/sessions/end-others").send().status == 303
+    asked = get(door, get(door, "/console/account").links["End other sessions"])
+    assert "192.0.2.7" in asked.text
+    assert get(elsewhere, "/console/keys").status == 200
+    assert asked.form().send().status == 303
     assert get(elsewhere, "/console/keys").status == 303
     assert get(door, "/console/keys").status == 200
+
+
+def test_without_other_sessions_there_is_none_to_end(opened: House) -> None:
+    door = first_administrator(opened)
+    assert "End other sessions" not in get(door, "/console/account").links
+    page = get(door, "/console/account/sessions/end-others")
+    assert "You have no other sessions." in page.text
+    assert "End other sessions" not in page.text
+
+
+@pytest.mark.parametrize("change", ["disable", "reset"])
+def test_the_last_admin_is_told_why_before_a_button_is_offered(opened: House, change: str) -> None:
+    door = first_administrator(opened)
+    page = get(door, f"{get(door, '/console/administrators').links['Ada Admin']}/{change}")
+    assert "is the last administrator with the role admin who can sign in" in page.text
+    assert page.links["invite an administrator"] == "/console/administrators/invite"
+    assert '<button class="primary danger">' not in page.html
+    assert page.form().send().status == 409
+    invited(door, opened, name="Otto", email="otto@example.com", role="admin")
+    page = get(door, f"{get(door, '/console/administrators').links['Ada Admin']}/{change}")
+    assert '<button class="primary danger">' in page.html
 
 
 def test_administrators_are_invited_changed_disabled_and_reset(opened: House) -> None:

@@ -139,7 +139,7 @@ def test_what_others_have_changed_since_is_shown_and_ends_if_that_is_meant(
 def test_an_administrator_has_the_page_too(door: TestClient) -> None:
     invited = door.post(f"{API}/administrators", json={"email": "m@example.com", "name": "Mo", "role": "admin"}).json()
     person = get(door, f"/console/administrators/{invited['id']}")
-    page = get(door, person.links["Revoke permissions"])
+    page = get(door, person.links["Revoke trust delegations"])
     assert "Mo still has access" in page.text
     assert "has no trust delegations to revoke." in page.text
     assert post(door, f"/console/administrators/{invited['id']}/grants", []).status == 303

@@ -60,7 +60,7 @@ def stored(door: TestClient, role: dict[str, Any]) -> dict[str, Any]:
 def test_an_empty_list_says_what_a_role_is(door: TestClient) -> None:
     page = get(door, LIST)
     assert "A role is a named set of actions" in page.text
-    assert page.links["New role"] == f"{LIST}/new"
+    assert page.links["Create role"] == f"{LIST}/new"
 
 
 def test_the_list_shows_actions_and_live_delegations(door: TestClient, delegation: dict[str, Any]) -> None:
@@ -283,7 +283,7 @@ def test_a_viewer_sees_all_and_changes_nothing(
 ) -> None:
     viewer = replace(LOCAL_OPERATOR, role=Role.VIEWER)
     monkeypatch.setattr("authsec_server.accounts.authentication.LOCAL_OPERATOR", viewer)
-    assert "New role" not in get(door, LIST).links
+    assert "Create role" not in get(door, LIST).links
     assert {"Edit", "Delete", "Create trust delegation"}.isdisjoint(get(door, f"{LIST}/support").links)
     for path in ("new", "support/edit", "support/delete"):
         assert get(door, f"{LIST}/{path}").status == 403

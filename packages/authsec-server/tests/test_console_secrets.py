@@ -85,14 +85,14 @@ def test_wherever_the_client_is_its_secret_is_marked(door: TestClient) -> None:
     onboard(door)
     page = get(door, "/console/clients?warning=secret")
     assert "Legacy Host" in page.text
-    assert "No delegation Secret" in page.text
+    assert "No delegation Client secret" in page.text
     home = "/console/clients/legacy-host"
     for path in (home, f"{home}/connect"):
-        assert "No delegation Secret" in get(door, path).text
+        assert "No delegation Client secret" in get(door, path).text
     overview = get(door, home).text
     assert "Weak: a secret" in overview
     assert "Last used never" in overview
-    assert "1 client: Secret" in get(door, "/console").text
+    assert "1 client: Client secret" in get(door, "/console").text
     door.post(f"{API}/roles", json={"name": "Support", "actions": ["customers:read"]})
     wanted = {"role": "support", "client": "legacy-host", "target_type": "Other AI agent", "max_duration": 3600}
     made = door.post(f"{API}/delegations", json=wanted | {"all_actions": True}).json()
@@ -102,7 +102,7 @@ def test_wherever_the_client_is_its_secret_is_marked(door: TestClient) -> None:
         in get(door, f"/console/delegations/{made['id']}").text
     )
     for path in (f"/console/delegations/{made['id']}", "/console/delegations", "/console/roles/support", "/console"):
-        assert "Ready Secret" in get(door, path).text
+        assert "Ready Client secret" in get(door, path).text
 
 
 def test_connect_names_the_file_and_no_other_agents_proof(door: TestClient) -> None:

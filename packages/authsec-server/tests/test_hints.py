@@ -50,7 +50,7 @@ def test_what_was_missing_is_named_and_the_smaller_request() -> None:
     )
     typed = {"missing": ["customers:raed"], "unknown": ["customers:raed"], "smaller": []}
     assert remedy(Reason.ACTION_NOT_ALLOWED, typed).text == (
-        "No role and no API has customers:raed: correct the action where the agent requests it, or add it to a role."
+        "Correct customers:raed where the agent requests the action, or add the action to a role."
     )
 
 

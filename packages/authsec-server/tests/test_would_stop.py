@@ -115,7 +115,7 @@ def test_the_pages_say_who_learns_of_it_and_who_does_not(its: House, door: TestC
             "this API may accept these tokens until 13:00 UTC." in page
         )
         assert "1 API says that it follows the revocation feed: Chat. AuthSec cannot verify this." in page
-        assert "1 API follows the revocation feed, proved by its own credential: CRM. It refuses revoked tokens" in page
+        assert "1 API follows the revocation feed with its credential and refuses revoked tokens" in page
     listed = get(door, "/console/apis").text
     assert "Billing billing API billing 0 Does not follow never seen" in listed
     assert "CRM crm API https://crm.example 0 Follows seen just now" in listed

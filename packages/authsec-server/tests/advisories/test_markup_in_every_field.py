@@ -37,6 +37,7 @@ SILENT = {
     "/console/{path:path}",
     "/console/account",
     "/console/account/password",
+    "/console/account/sessions/end-others",
     "/console/delegations/new/clients",
     "/console/search/suggestions",
     "/console/apis/new",

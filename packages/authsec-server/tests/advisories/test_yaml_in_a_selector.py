@@ -39,7 +39,7 @@ def selectors(value: str) -> list[Selector]:
 
 
 def written(value: str) -> str:
-    return manifest(selectors(value), slug=value, client_id=value, base_url=value, audience=value)
+    return manifest(selectors(value), slug=value, client_id=value, base_url=value, audience=value, api=value)
 
 
 def agent(value: str) -> dict[str, Any]:
@@ -56,7 +56,7 @@ def check(value: str) -> None:
     (container,) = pod["containers"]
     assert set(container) == {"name", "image", "env", "volumeMounts"}
     assert container["image"] == value
-    assert [each["value"] for each in container["env"]] == [value, value]
+    assert [each["value"] for each in container["env"]] == [value] * 3
     (projected,) = pod["volumes"][0]["projected"]["sources"]
     assert projected["serviceAccountToken"]["audience"] == value
     assert deployment["spec"]["selector"]["matchLabels"][value] == value

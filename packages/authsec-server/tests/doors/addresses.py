@@ -72,7 +72,7 @@ ADDRESSES = (
     Address(path="/console/account", looks=VIEWER),
     Address(path="/console/account/password", looks=VIEWER, sends=VIEWER, typed=PASSWORDS),
     Address(path="/console/account/sessions/{session}/end", sends=VIEWER),
-    Address(path="/console/account/sessions/end-others", sends=VIEWER),
+    Address(path="/console/account/sessions/end-others", looks=VIEWER, sends=VIEWER),
     Address(path="/console", looks=VIEWER),
     Address(path="/console/picture", looks=VIEWER),
     Address(path="/console/search", looks=VIEWER, query="q={mark}"),

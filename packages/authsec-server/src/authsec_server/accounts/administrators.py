@@ -230,13 +230,18 @@ def _current(found: Administrator, revision: int) -> Administrator:
     return found
 
 
+def is_last_admin(tx: Tx, found: Administrator) -> bool:
+    """Whether nobody else with the role admin can sign in."""
+    last = found.role is Role.ADMIN and found.enabled and found.can_sign_in
+    return last and not store.admins_who_can_sign_in(tx.connection, beside=found.id)
+
+
 def _require_another_admin(tx: Tx, found: Administrator) -> None:
     """Raise `Conflict` if this is the last admin who can sign in.
 
     Call under the exclusive lock. Without the lock, two admins could disable each other at the same time.
     """
-    last = found.role is Role.ADMIN and found.enabled and found.can_sign_in
-    if last and not store.admins_who_can_sign_in(tx.connection, beside=found.id):
+    if is_last_admin(tx, found):
         raise Conflict(
             f"{found.email} is the last administrator with the role admin who can sign in.",
             "First give another administrator the role admin. That administrator must then sign in once.",

@@ -11,7 +11,15 @@ import click
 from authsec_server.cli.caller import Caller, admin_command, path
 from authsec_server.cli.output import Output, harmless
 from authsec_server.cli.transport import CallFailed
-from authsec_server.clients.k8s_manifest import IMAGE, left_out, manifest, names_image, unreachable
+from authsec_server.clients.k8s_manifest import (
+    IMAGE,
+    YOUR_API,
+    api_url,
+    left_out,
+    manifest,
+    names_image,
+    unreachable,
+)
 from authsec_server.clients.model import Selector
 
 PARENT = "<the SPIFFE ID of the SPIRE agent on its node>"
@@ -98,8 +106,15 @@ def show_manifest(caller: Caller, output: Output, agent: str) -> None:
     proof = _shown_by_a_token(found)
     selectors = [Selector(key=each["key"], value=each["value"]) for each in proof["selectors"]]
     audience = _audience(caller, proof)
+    delegations = caller.get("delegations", client=found["client_id"], state="live", limit=1)["items"]
+    api = api_url(each for delegation in delegations for each in delegation["audiences"])
     text = manifest(
-        selectors, slug=found["slug"], client_id=found["client_id"], base_url=caller.address, audience=audience
+        selectors,
+        slug=found["slug"],
+        client_id=found["client_id"],
+        base_url=caller.address,
+        audience=audience,
+        api=api,
     )
     missing = left_out(selectors)
     output.result({"manifest": text, "left_out": missing}, *text.splitlines())
@@ -109,6 +124,8 @@ def show_manifest(caller: Caller, output: Output, agent: str) -> None:
         output.note(f"Missing in the manifest, but required for a token: {each}.")
     if not names_image(selectors):
         output.note(f"Replace {IMAGE} with the agent's image.")
+    if api == YOUR_API:
+        output.note(f"Replace {YOUR_API} with the URL of the API that the agent calls.")
 
 
 def _shown_by_a_token(agent: Mapping[str, Any]) -> Mapping[str, Any]:

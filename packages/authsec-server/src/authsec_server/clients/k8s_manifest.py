@@ -6,7 +6,7 @@ does no input or output.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -17,6 +17,7 @@ from authsec_server.clients.model import Selector
 from authsec_server.clients.pod_token import MOUNT
 
 IMAGE = "IMAGE"
+YOUR_API = "https://your-api.example.com"
 _IMAGE_KEY = "k8s:container-image"
 _LABEL = "k8s:pod-label:"
 _LONGEST = 800  # characters of a line about one selector
@@ -48,21 +49,29 @@ def namespace(selectors: Sequence[Selector]) -> str:
     return next((each.value for each in selectors if each.key == "k8s:ns"), "default")
 
 
-def manifest(selectors: Sequence[Selector], *, slug: str, client_id: str, base_url: str, audience: str) -> str:
+def api_url(audiences: Iterable[str]) -> str:
+    """Return the first audience that is a URL, or the placeholder `YOUR_API`."""
+    return next((each for each in audiences if each.startswith(("https://", "http://"))), YOUR_API)
+
+
+def manifest(
+    selectors: Sequence[Selector], *, slug: str, client_id: str, base_url: str, audience: str, api: str
+) -> str:
     """Return YAML for a service account and a deployment whose pods satisfy these selectors.
 
-    The first lines list the selectors that the manifest cannot satisfy. These lines also say if the pods cannot
-    reach the authority.
+    `audience` is for the pods' own tokens, and `api` is the URL of the API that the agent calls. The first lines list
+    the selectors that the manifest cannot satisfy. These lines also say if the pods cannot reach the authority.
     """
     seen = {each.key: each.value for each in selectors}
     account = {"name": _Typed(seen.get("k8s:sa", slug)), "namespace": _Typed(namespace(selectors))}
+    environment = {"AUTHSEC_BASE_URL": base_url, "AUTHSEC_AGENT_CLIENT_ID": client_id, "DOWNSTREAM_URL": api}
     documents = [
         {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": account},
         {
             "apiVersion": "apps/v1",
             "kind": "Deployment",
             "metadata": {"name": _Typed(slug), "namespace": account["namespace"]},
-            "spec": _deployed(seen, account["name"], slug, client_id, base_url, audience),
+            "spec": _deployed(seen, account["name"], slug, environment, audience),
         },
     ]
     text = _yaml(documents)
@@ -112,7 +121,7 @@ def _yaml(documents: Sequence[object]) -> str:
 
 
 def _deployed(
-    seen: Mapping[str, str], account: str, slug: str, client_id: str, base_url: str, audience: str
+    seen: Mapping[str, str], account: str, slug: str, environment: Mapping[str, str], audience: str
 ) -> dict[str, Any]:
     labels = {_Typed("app"): _Typed(slug)} | {
         _Typed(key.removeprefix(_LABEL)): _Typed(value) for key, value in seen.items() if key.startswith(_LABEL)
@@ -121,10 +130,7 @@ def _deployed(
     container = {
         "name": _Typed(seen.get("k8s:container-name", "agent")),
         "image": _Typed(seen.get(_IMAGE_KEY, IMAGE)),
-        "env": [
-            {"name": "AUTHSEC_BASE_URL", "value": _Typed(base_url)},
-            {"name": "AUTHSEC_AGENT_CLIENT_ID", "value": _Typed(client_id)},
-        ],
+        "env": [{"name": name, "value": _Typed(value)} for name, value in environment.items()],
         "volumeMounts": [{"name": "authsec", "mountPath": MOUNT, "readOnly": True}],
     }
     pod = {

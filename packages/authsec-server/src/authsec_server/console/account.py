@@ -11,11 +11,12 @@ from starlette.routing import BaseRoute
 from authsec_server.accounts import administrators, sessions
 from authsec_server.accounts.model.administrators import Administrator
 from authsec_server.accounts.model.sessions import Session
+from authsec_server.console.confirm import Confirmation, Question, once, redirect_to
 from authsec_server.console.sign_in import caller
 from authsec_server.console.site import Console, PageRequest
 from authsec_server.db import Tx
 from authsec_server.failures import Failure, Invalid
-from authsec_server.principal import PrincipalKind
+from authsec_server.principal import PrincipalKind, Role
 from authsec_server.web.errors import TooOften, Unauthenticated
 
 
@@ -25,7 +26,7 @@ def routes(console: Console) -> list[BaseRoute]:
         console.page("/account", show),
         console.page("/account/password", show, post=change_password),
         console.page("/account/sessions/{session}/end", post=end_session),
-        console.page("/account/sessions/end-others", post=end_others),
+        END_OTHERS.route(console),
     ]
 
 
@@ -79,7 +80,24 @@ async def end_session(visit: PageRequest) -> Response:
     return visit.redirect("/console/account", done="session_ended")
 
 
-async def end_others(visit: PageRequest) -> Response:
-    """End all sessions of the person except the current one."""
-    await visit.change(sessions.end_others)
-    return visit.redirect("/console/account", done="sessions_ended")
+def _look_at_others(tx: Tx, visit: PageRequest) -> Question:
+    person = administrators.get(tx, visit.act, visit.act.principal.id)
+    held = sessions.own(tx, visit.act, terms=visit.console.session_terms)
+    others = [each for each in held if each.id != visit.act.principal.session_id]
+    return Question(
+        trail=[("Your account", "/console/account")],
+        possible=bool(others),
+        shown={"person": person, "others": others},
+    )
+
+
+END_OTHERS = Confirmation(
+    path="/account/sessions/end-others",
+    template="account/end_others.html",
+    heading="End your other sessions?",
+    button="End other sessions",
+    least=Role.VIEWER,
+    look=_look_at_others,
+    change=once(lambda tx, act, _: sessions.end_others(tx, act)),
+    after=redirect_to("/console/account", done="sessions_ended"),
+)

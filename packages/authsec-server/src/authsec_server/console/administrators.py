@@ -147,19 +147,31 @@ def set_enabled(verb: Callable[[Tx, Act, str], object], done: str) -> Page:
     return turn
 
 
-def about(person: Administrator, **shown: object) -> Question:
+def about(person: Administrator, *, possible: bool = True, **shown: object) -> Question:
     """Return the confirmation question for a change of this administrator."""
     return Question(
         name=person.name,
         trail=[("Administrators", "/console/administrators"), (person.name, f"/console/administrators/{person.id}")],
         ids={"administrator": person.id},
+        possible=possible,
         shown={"person": person, **shown},
     )
 
 
 def _look(tx: Tx, visit: PageRequest) -> Question:
     person = administrators.get(tx, visit.act, visit.named("administrator"))
-    return about(person, sessions=len(sessions.of(tx, visit.act, person.id, terms=visit.console.session_terms)))
+    return about(person, sessions=_sessions(tx, visit, person))
+
+
+def _look_for_another(tx: Tx, visit: PageRequest) -> Question:
+    """Look at the administrator. If nobody else with the role admin can sign in, the change is not possible."""
+    person = administrators.get(tx, visit.act, visit.named("administrator"))
+    possible = not administrators.is_last_admin(tx, person)
+    return about(person, possible=possible, sessions=_sessions(tx, visit, person))
+
+
+def _sessions(tx: Tx, visit: PageRequest, person: Administrator) -> int:
+    return len(sessions.of(tx, visit.act, person.id, terms=visit.console.session_terms))
 
 
 DISABLE = Confirmation(
@@ -168,7 +180,7 @@ DISABLE = Confirmation(
     heading="Disable {}?",
     button="Disable",
     least=Role.ADMIN,
-    look=_look,
+    look=_look_for_another,
     change=once(lambda tx, act, visit: administrators.disable(tx, act, visit.named("administrator"))),
     after=redirect_to(f"/console{PATH}", done="administrator_disabled"),
 )
@@ -190,7 +202,7 @@ async def invitation_form(visit: PageRequest, problem: Failure | None = None) ->
     """Show the invitation form."""
     return visit.render(
         "administrators/invite.html",
-        title="Invite an administrator",
+        title="Invite administrator",
         problem=problem,
         email=visit.form.text("email"),
         name=visit.form.text("name"),
@@ -229,7 +241,7 @@ RESET = Confirmation(
     heading="Reset password",
     button="Reset password",
     least=Role.ADMIN,
-    look=lambda tx, visit: about(administrators.get(tx, visit.act, visit.named("administrator"))),
+    look=_look_for_another,
     change=once(lambda tx, act, visit: administrators.reset(tx, act, visit.named("administrator"))),
     after=lambda visit, made: _shown(visit, *made, "New password"),
 )
@@ -323,7 +335,7 @@ async def admin_key_form(visit: PageRequest, problem: Failure | None = None) -> 
     """Show the form for a new admin key."""
     return visit.render(
         "administrators/new_key.html",
-        title="New admin key",
+        title="Create admin key",
         problem=problem,
         name=visit.form.text("name"),
         role=visit.form.text("role", "operator"),

@@ -235,7 +235,7 @@ async def credential_form(visit: PageRequest, problem: Failure | None = None) ->
     api, held = await visit.read(load)
     return visit.render(
         "apis/new_credential.html",
-        title="New credential",
+        title="Create credential",
         problem=problem,
         api=api,
         name=visit.form.text("name", credentials.name_of_the_day(visit.act.now, held)),

@@ -12,7 +12,7 @@ from authsec_server.db import Tx
 from authsec_server.delegations import search as delegations
 from authsec_server.delegations.client_state import ClientState
 
-WARNINGS = {Attention.UNATTESTED: "Unattested", Attention.SECRET: "Secret", Attention.ENROLLED: "Laptop"}
+WARNINGS = {Attention.UNATTESTED: "Unattested", Attention.SECRET: "Client secret", Attention.ENROLLED: "Laptop"}
 _TITLES = {
     ClientState.DISABLED: "The client gets no token until somebody enables it.",
     ClientState.UNPROVED: "No proof of the client can be verified, so the client gets no token.",

@@ -106,10 +106,10 @@ def at_apis(stops: Mapping[str, Any]) -> list[str]:
     proved, said, others = _sorted(stops["apis"])
     lines = []
     if proved:
-        theirs = "its own credential" if len(proved) == 1 else "their own credentials"
+        by, refuse = ("its credential", "refuses") if len(proved) == 1 else ("their credentials", "refuse")
         lines.append(
-            f"{_apis(proved)} {_follow(proved)} the revocation feed, proved by {theirs}: {_names(proved)}. "
-            f"{'It refuses' if len(proved) == 1 else 'They refuse'} revoked tokens within about a second."
+            f"{_apis(proved)} {_follow(proved)} the revocation feed with {by} and {refuse} revoked tokens within about "
+            f"a second: {_names(proved)}."
         )
     if said:
         lines.append(f"{_apis(said)} {_say(said)} the revocation feed: {_names(said)}. AuthSec cannot verify this.")

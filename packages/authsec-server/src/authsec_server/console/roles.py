@@ -93,7 +93,7 @@ async def form(visit: PageRequest, typed: TypedRole | None = None, problem: Fail
     """Show the form that creates a role, with the typed values if there are any."""
     typed = typed or TypedRole()
     offered = await visit.read(lambda tx: described_actions(tx, visit.act))
-    return visit.render("roles/new.html", title="New role", problem=problem, typed=typed, offered=offered)
+    return visit.render("roles/new.html", title="Create role", problem=problem, typed=typed, offered=offered)
 
 
 async def create(visit: PageRequest) -> Response:

@@ -147,8 +147,7 @@ def _action_not_allowed(detail: Mapping[str, Any]) -> Remedy:
         )
     if unknown := _texts(detail, "unknown"):
         return Remedy(
-            text=f"No role and no API has {' '.join(unknown)}: correct the action where the agent requests it, or "
-            "add it to a role.",
+            text=f"Correct {' '.join(unknown)} where the agent requests the action, or add the action to a role.",
             place=Place.DELEGATIONS,
             scope=" ".join(smaller),
         )

@@ -17,7 +17,15 @@ from starlette.responses import Response
 
 from authsec_server.clients import enrolment_service
 from authsec_server.clients.enrolment import DEFAULT_HOURS, Enrolment, NewEnrolment
-from authsec_server.clients.k8s_manifest import IMAGE, manifest, names_image, namespace, unreachable
+from authsec_server.clients.k8s_manifest import (
+    IMAGE,
+    YOUR_API,
+    api_url,
+    manifest,
+    names_image,
+    namespace,
+    unreachable,
+)
 from authsec_server.clients.model import Client, ProofKind
 from authsec_server.console.client_status import ClientStatus, status_of
 from authsec_server.console.clients.detail import Ahead, ahead_of, find_client, home
@@ -34,7 +42,7 @@ from authsec_server.issuers.model import TrustedIssuerKind
 from authsec_server.tokens.decision import Denied, Reason
 from authsec_server.tokens.preview import preview
 
-_API, YOUR_API = "DOWNSTREAM_URL", "https://your-api.example.com"
+_API = "DOWNSTREAM_URL"
 _LOCAL = "http://127.0.0.1:"
 KEY_FILE = "agent-key.pem"
 KEYGEN = f"uv run authsec keygen {KEY_FILE}"
@@ -166,13 +174,13 @@ def _in_powershell(text: str) -> str:
 class Pods:
     """The Kubernetes manifest (YAML) of the client's pods.
 
-    `image` is the placeholder for the container image. `image` is empty if the proof names an image. `smoke` is the
-    command that runs the smoke test in a pod. `caution` is a warning if pods cannot reach this authority. `caution`
-    is empty if they can.
+    `placeholders` maps each placeholder of the manifest to the value that replaces it. `smoke` is the command that
+    runs the smoke test in a pod. `caution` is a warning if pods cannot reach this authority. `caution` is empty if
+    they can.
     """
 
     manifest: str
-    image: str
+    placeholders: Mapping[str, str]
     smoke: str
     caution: str = ""
 
@@ -219,7 +227,9 @@ def _connection(
     )
     delegated = delegations.of_client(tx, visit.act, client.id, visit.console.terms)
     target = delegated[0].delegation.target_type if delegated else None
-    pods = _pods(tx, visit, client, resource)
+    live = (each.delegation for each in delegated if each.state is DelegationState.LIVE)
+    api = api_url(next((each.audiences for each in live), ()))
+    pods = _pods(tx, visit, client, resource, api)
     return client, status, ahead_of(tx, visit, client, status), connection, codes, pods, target
 
 
@@ -228,7 +238,7 @@ def preferred_shell(visit: PageRequest) -> int:
     return 2 if "Windows" in visit.request.headers.get("user-agent", "") else 1
 
 
-def _pods(tx: Tx, visit: PageRequest, client: Client, resource: str) -> Pods | None:
+def _pods(tx: Tx, visit: PageRequest, client: Client, resource: str, api: str) -> Pods | None:
     """Return the manifest for the client's first valid proof with a trusted issuer of the kind Kubernetes.
 
     Return None if the client has no such proof.
@@ -247,12 +257,16 @@ def _pods(tx: Tx, visit: PageRequest, client: Client, resource: str) -> Pods | N
                 client_id=client.id,
                 base_url=issuer,
                 audience=trusted_issuer.audience or issuer,
+                api=api,
             )
+            missing = {} if names_image(proof.selectors) else {IMAGE: "the agent's image"}
+            if api == YOUR_API:
+                missing[YOUR_API] = "the URL of the API that the agent calls"
             where = f"--namespace {namespace(proof.selectors)} deployment/{client.slug}"
             asked = f' --resource "{_in_bash(resource)}"' if resource else ""
             return Pods(
                 manifest=text,
-                image="" if names_image(proof.selectors) else IMAGE,
+                placeholders=missing,
                 smoke=f"kubectl exec {where} -- authsec smoke{asked}",
                 caution=unreachable(issuer),
             )

@@ -210,7 +210,7 @@ _KINDS = {
     ProofKind.SELECTORS: "Selectors",
     ProofKind.KEY_PAIR: "Key pair",
     ProofKind.ENROLLED_KEY: "Laptop",
-    ProofKind.SECRET: "Secret",
+    ProofKind.SECRET: "Client secret",
     ProofKind.UNATTESTED: "Unattested",
 }
 

@@ -204,6 +204,7 @@ async def detail(visit: PageRequest) -> Response:
             "resolved": resolved,
             "client_status": status_of(tx, resolved.client, visit.act.now, silent),
             "dormant": _dormant(tx, visit, resolved),
+            "apis": apis.by_identifiers(tx, set(its.audiences)),
             "meanings": apis.describing(tx, visit.act, its.actions),
             "used": counts.actions_used(tx, [its.id], visit.act.now - USED_WITHIN),
             "use": counts.last_uses(tx, [its.id]).get(its.id),
@@ -239,6 +240,7 @@ def _look(tx: Tx, visit: PageRequest) -> Question:
         ids={"delegation": resolved.delegation.id},
         shown={
             "resolved": resolved,
+            "apis": apis.by_identifiers(tx, set(resolved.delegation.audiences)),
             "client_status": status_of(tx, resolved.client, visit.act.now),
             "what": impact.of_delegation(tx, visit.act, reference, terms),
             "terms": terms,
