@@ -237,6 +237,12 @@ class Sealer:
             )
             self._named.add(number)
 
+    def is_clock_wrong(self) -> bool:
+        """Whether the sealer seals nothing, because this server's clock differs from PostgreSQL's clock."""
+        before = self._now()
+        _, database = self._read(lambda tx: store.last_signed_and_time(tx.connection))
+        return database is not None and self._pass_time(before, self._now(), database) is None
+
     def reset(self) -> None:
         """Forget the log that this process read, because an older database was restored and the restore recorded."""
         self._tree, self._checkpoint, self._top, self._searched, self._passed = Tree(), None, 0, None, None
