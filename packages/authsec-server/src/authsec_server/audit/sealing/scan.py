@@ -36,7 +36,7 @@ from authsec_server.audit.count_rows import CountTable, StoredRow, copied_rows, 
 from authsec_server.audit.event_shape import MAX_NAME
 from authsec_server.audit.merkle_tree import COVERED, event_text, text_hash
 from authsec_server.audit.store import checkpoints, event_delegations, events, number_ranges, sealed_events
-from authsec_server.db.schema import LONGEST_JSON, CanonicalJson, Instant, NotCanonical, read_canonical_json
+from authsec_server.db.schema import LONGEST_JSON, CanonicalJson, Instant, NotCanonical, authority, read_canonical_json
 from authsec_server.db.sqlite_reading import any_text, rows_without_rowid
 from authsec_server.db.table_digests import Digested, has_long, stored
 
@@ -133,6 +133,10 @@ class Scan:
         if self._copies and self._copies.can_read(counted.name, counted.columns):
             return copied_rows(counted, _converted(self._copies, counted.name, counted.columns))
         return stored_rows(self._connection, counted)
+
+    def authorities(self) -> Iterator[tuple[Any, Any]]:
+        """Yield the version and the issuer of each row of `authority`."""
+        yield from map(tuple, self._rows(authority, "version", "issuer"))
 
     def rows(self, name: str, *columns: str) -> Iterator[Sequence[Any]]:
         """Yield these text columns of each row of a table that belongs to a package above this one."""
