@@ -2,7 +2,7 @@
 
 `authsec admin setup-url` on the server's machine then prints a sign-in link to that address. Whoever answers there gets
 the code of the link, and becomes the administrator. The last checkpoint has the issuer of the server that signed it, so
-`verify` names both addresses.
+`verify` and the command name both addresses.
 """
 
 from __future__ import annotations
@@ -44,9 +44,12 @@ def test_verify_names_the_address_of_links_that_no_server_has(authsec: Callable[
         return report.exit_code, json.loads(report.stdout)["skipped"]
 
     assert verify() == (0, [])
+    assert "another address" not in authsec("admin", "setup-url").stderr
     with sqlite3.connect(tmp_path / "authsec.sqlite3") as raw:
         raw.execute("UPDATE authority SET issuer = 'https://evil.example'")
-    assert authsec("admin", "setup-url").stdout.startswith("https://evil.example/")
+    link = authsec("admin", "setup-url")
+    assert link.stdout.startswith("https://evil.example/")
+    assert f"This URL leads to another address than {its.issuer}, whose server signed" in " ".join(link.stderr.split())
     status, doubts = verify()
     assert status == Exit.NOT_CHECKED
     assert doubts[0].startswith(
