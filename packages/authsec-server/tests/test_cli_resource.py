@@ -60,6 +60,9 @@ class Harbour:
     def silent_address(self) -> str:
         return ""
 
+    def signed_address(self) -> str:
+        return ""
+
 
 @pytest.fixture
 def harbour(monkeypatch: pytest.MonkeyPatch) -> Harbour:

@@ -13,6 +13,8 @@ from typing import Any
 import pytest
 from authsec_server.audit.scratch_database import scratch_database
 from authsec_server.audit.sealing import name_check, revocation_check
+from authsec_server.audit.sealing.head_key_check import HeadKeyCheck
+from authsec_server.audit.sealing.last_use_check import LastUseCheck
 from authsec_server.audit.sealing.name_check import NameCheck
 from authsec_server.audit.sealing.revocation_check import RevocationCheck
 from authsec_server.audit.sealing.scan import Scan
@@ -47,6 +49,11 @@ class Rows(Scan):
     def ends(self) -> Any:
         for sequence in range(self._number):
             yield sequence, self._kind, "nobody" if self._kind == "client" else "k-1", 5, AT
+
+    def instants(self, name: str, *_: str) -> Any:
+        if name in ("admin_keys", "feed_keys"):
+            for _each in range(self._number):
+                yield "k-1", AT
 
     def rows(self, name: str, *_: str) -> Any:
         if name in ("administrators", "admin_keys"):
@@ -85,6 +92,24 @@ def _names(tx: Tx, number: int) -> int:
         return sum(counted)
 
 
+def _copies(check_of: type[HeadKeyCheck | LastUseCheck], kind: str) -> Callable[[Tx, int], int]:
+    """On PostgreSQL, the owner of a table drops its primary key, and copies the row of a key."""
+
+    def steps(tx: Tx, number: int) -> int:
+        with closing(scratch_database(*check_of.create)) as scratch:
+            check = check_of(scratch)
+            counted = _counting(scratch)
+            for each in range(number):
+                at = f"2026-11-25T11:{each // 60:02}:{each % 60:02}.000000+00:00"
+                event = EVENT | {"kind": kind, "at": at, "principal_kind": "admin_key", "principal_id": "k-1"}
+                check.add(each, event)
+            check.keep(Rows(tx, number, ""))
+            assert list(check.findings(None))
+            return sum(counted)
+
+    return steps
+
+
 def _seals(_: Tx, number: int) -> int:
     """One event has very many seals, and is listed very many times."""
     with Scratch.opened() as scratch:
@@ -108,6 +133,8 @@ CHECKS = {
     "revocations of a key": _revocations("key", "key.revoked"),
     "names of administrators and admin keys": _names,
     "seals of one event": _seals,
+    "sign-ins and copies of a key": _copies(LastUseCheck, "admin.sign_in"),
+    "ends and copies of a feed key": _copies(HeadKeyCheck, "feed_key.gone"),
 }
 
 

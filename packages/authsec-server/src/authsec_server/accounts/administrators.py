@@ -157,6 +157,9 @@ def change_email(tx: Tx, act: Act, reference: str, email: str, *, revision: int)
 def disable(tx: Tx, act: Act, reference: str) -> Administrator:
     """Disable an administrator, and end the person's sessions and links. Call only inside a `change`.
 
+    The attack: raw SQL inserts very many sessions, so that the change takes too long. No session of a disabled
+    administrator is valid, so maintenance may end the others later.
+
     Do so whatever the row says, as in `clients.service.disable`. An administrator who is already disabled keeps the
     time of the first act. Raises `Conflict` for the last admin who can sign in.
     """
@@ -164,19 +167,24 @@ def disable(tx: Tx, act: Act, reference: str) -> Administrator:
     found = get(tx, act, reference)
     _require_another_admin(tx, found)
     disabled = _change(tx, act, found, disabled_at=found.disabled_at or act.now)
-    ended = _end_access(tx, act, found, because="disabled")
+    links.void_all_of(tx, act.now, found)
+    ended = sessions.end_all_of(tx, act, found, because="disabled", limit=sessions.AT_ONCE)
     detail: dict[str, Any] = {"sessions_ended": ended, **repeat_detail(is_repeat=not found.enabled)}
     _record(tx, act, EventKind.ADMINISTRATOR_DISABLED, disabled, **detail)
     return disabled
 
 
 def enable(tx: Tx, act: Act, reference: str) -> Administrator:
-    """Enable a disabled administrator. Ended sessions and links stay ended. Call only inside a `change`."""
+    """Enable a disabled administrator. Ended sessions and links stay ended. Call only inside a `change`.
+
+    Raises `Conflict` while very many sessions have not ended.
+    """
     act.principal.require(Role.ADMIN)
     found = get(tx, act, reference)
     act.principal.require(found.role)
     if found.enabled:
         return found
+    sessions.end_left(tx, act, found)
     enabled = _change(tx, act, found, disabled_at=None)
     _record(tx, act, EventKind.ADMINISTRATOR_ENABLED, enabled)
     return enabled

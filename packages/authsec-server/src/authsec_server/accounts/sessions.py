@@ -23,10 +23,11 @@ from authsec_server.accounts.model.sessions import (
 from authsec_server.audit import service as audit
 from authsec_server.audit.model import Decision, EventKind, Named
 from authsec_server.db import Tx
-from authsec_server.failures import NotFound
+from authsec_server.failures import Conflict, NotFound
 from authsec_server.principal import Act, Role
 
 KEPT_FOR = timedelta(days=30)  # ended sessions show from which addresses the administrator signed in
+AT_ONCE = 10_000  # sessions that one statement ends: raw SQL may insert very many
 MOST_NAMED = 100  # sessions that one change ends with an event each
 
 
@@ -130,17 +131,20 @@ def end_all(tx: Tx, act: Act, reference: str) -> int:
     return end_all_of(tx, act, whose, because="ended")
 
 
-def end_all_of(tx: Tx, act: Act, administrator: Administrator, *, because: str, but: str = "") -> int:
+def end_all_of(
+    tx: Tx, act: Act, administrator: Administrator, *, because: str, but: str = "", limit: int | None = None
+) -> int:
     """End every session of the administrator, except the session `but`. Return how many ended.
 
     Call inside the `change` that makes this necessary. `because` is the reason in the audit log.
+    With a `limit`, `keep` ends the other sessions later.
     The attack: raw SQL inserts very many sessions. With an event for each, nobody could disable the administrator in
     time. So the last event has the number of the others.
     """
     named = store.open_sessions(tx.connection, administrator.id, but=but, limit=MOST_NAMED)
     for session in named:
         _record(tx, act, session.id, administrator, because=because)
-    ended = store.end_open_sessions(tx.connection, administrator.id, act.now, but=but)
+    ended = store.end_open_sessions(tx.connection, administrator.id, act.now, but=but, limit=limit)
     if more := ended - len(named):
         _record(tx, act, administrator.id, administrator, because=because, sessions=more)
     return ended
@@ -155,9 +159,26 @@ def end_all_sessions(tx: Tx, now: datetime) -> None:
 
 
 def keep(tx: Tx, now: datetime, terms: SessionTerms) -> None:
-    """End expired sessions, and delete sessions that ended more than 30 days ago."""
-    store.end_expired_sessions(tx.connection, now, seen_until=now - terms.idle, made_until=now - terms.lifetime)
-    store.forget_sessions(tx.connection, now - KEPT_FOR)
+    """End sessions that have expired or are of disabled administrators, and delete those that ended long ago.
+
+    A pass ends and deletes a bounded number of sessions.
+    """
+    seen_until, made_until = now - terms.idle, now - terms.lifetime
+    store.end_expired_sessions(tx.connection, now, seen_until=seen_until, made_until=made_until, limit=AT_ONCE)
+    store.forget_sessions(tx.connection, now - KEPT_FOR, limit=AT_ONCE)
+
+
+def end_left(tx: Tx, act: Act, administrator: Administrator) -> None:
+    """End the sessions that are left of a disabled administrator: enabling would make them valid again.
+
+    Raises `Conflict` if there are too many for one change.
+    """
+    end_all_of(tx, act, administrator, because="disabled", limit=AT_ONCE)
+    if store.open_sessions(tx.connection, administrator.id, limit=1):
+        raise Conflict(
+            f"Very many sessions of {administrator.email} have not ended yet.",
+            f"A running server ends {AT_ONCE:,} of them each minute. Try again later.",
+        )
 
 
 def _valid_sessions(tx: Tx, act: Act, terms: SessionTerms, administrator_id: str) -> list[Session]:

@@ -216,10 +216,13 @@ def open_sessions(
     return [rows.read(Session, row) for row in connection.execute(statement.limit(limit))]
 
 
-def end_open_sessions(connection: Connection, administrator_id: str, now: datetime, *, but: str = "") -> int:
-    """Mark the administrator's sessions as ended, except the session `but`. Return how many were open."""
-    ended = connection.execute(update(sessions).where(*_open_ones_of(administrator_id, but)).values(ended_at=now))
-    return ended.rowcount
+def end_open_sessions(
+    connection: Connection, administrator_id: str, now: datetime, *, but: str = "", limit: int | None = None
+) -> int:
+    """Mark at most `limit` sessions as ended, the most recently used first, but not `but`. Return how many."""
+    its = sessions.c
+    some = select(its.id).where(*_open_ones_of(administrator_id, but)).order_by(its.last_seen_at.desc()).limit(limit)
+    return connection.execute(update(sessions).where(its.id.in_(some)).values(ended_at=now)).rowcount
 
 
 def _open_ones_of(administrator_id: str, but: str) -> tuple[ColumnElement[bool], ...]:
@@ -244,15 +247,21 @@ def end_session(connection: Connection, session_id: str, now: datetime) -> None:
     connection.execute(update(sessions).where(sessions.c.id == session_id).values(ended_at=now))
 
 
-def end_expired_sessions(connection: Connection, now: datetime, *, seen_until: datetime, made_until: datetime) -> None:
-    """End the sessions last used at `seen_until` or before, or created at `made_until` or before."""
-    over = or_(sessions.c.last_seen_at <= seen_until, sessions.c.created_at <= made_until)
-    connection.execute(update(sessions).where(sessions.c.ended_at.is_(None), over).values(ended_at=now))
+def end_expired_sessions(
+    connection: Connection, now: datetime, *, seen_until: datetime, made_until: datetime, limit: int | None = None
+) -> None:
+    """End sessions last used at `seen_until` or before, created at `made_until` or before, or of the disabled."""
+    its = sessions.c
+    disabled = select(administrators.c.id).where(administrators.c.disabled_at.is_not(None))
+    over = or_(its.last_seen_at <= seen_until, its.created_at <= made_until, its.administrator_id.in_(disabled))
+    some = select(its.id).where(its.ended_at.is_(None), over).limit(limit)
+    connection.execute(update(sessions).where(its.id.in_(some)).values(ended_at=now))
 
 
-def forget_sessions(connection: Connection, ended_until: datetime) -> None:
-    """Delete the sessions that ended at `ended_until` or before."""
-    connection.execute(delete(sessions).where(sessions.c.ended_at <= ended_until))
+def forget_sessions(connection: Connection, ended_until: datetime, *, limit: int) -> None:
+    """Delete sessions that ended at `ended_until` or before, at most `limit` of them."""
+    some = select(sessions.c.id).where(sessions.c.ended_at <= ended_until).limit(limit)
+    connection.execute(delete(sessions).where(sessions.c.id.in_(some)))
 
 
 setup_links = Table(

@@ -255,7 +255,8 @@ def _restore(
     sessions.end_all_sessions(tx, act.now)
     links.void_all(tx, act.now)
     enrolment_service.forget_all(tx)
-    disabled = [clients.disable(tx, act, each).slug for each in disable]
+    named = dict.fromkeys(clients.get(tx, act, each).id for each in disable)  # a second event would look like a copy
+    disabled = [clients.disable(tx, act, each).slug for each in named]
     revocations.begin_epoch(tx, tx.version)  # last: the entries of the revocations above must get new numbers, too
     return tx, Restored(
         version_before=before,

@@ -20,6 +20,7 @@ from sqlalchemy import Connection, text
 Value = str | int | None
 _FORM: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{6}", re.ASCII)
 _CHUNK: Final = 5000  # rows
+_LONGEST: Final = 1024  # octets of a value; no server writes a longer one. `verify` holds 5,000 rows at once
 _NUMBERS: Final = frozenset({"id", "rebuilds", "through", "top", "occurrences", "tokens"})
 _INSTANTS: Final = frozenset({"until", "top_at", "hour", "day", "month", "granted_at", "refused_at"})
 _NULLABLE: Final = frozenset({"top_at", "granted_at", "refused_at", "refused_reason"})
@@ -142,10 +143,12 @@ def read_mark(connection: Connection) -> Mark:
 
 def mark_of(rows: Iterable[StoredRow]) -> Mark:
     """Return the progress mark of the roll-up from the rows of its table."""
-    rows = list(rows)
-    if len(rows) != 1:
-        return Mark(until=None, problem=f"The table `counted` has {len(rows)} rows; it must have one.")
-    (row,) = rows
+    its = iter(rows)
+    row = next(its, None)
+    others = sum(1 for _ in its)  # raw SQL may have inserted very many
+    if row is None or others:
+        number = others + (row is not None)
+        return Mark(until=None, problem=f"The table `counted` has {number} rows; it must have one.")
     until, _, through, rebuilds, *_ = row.values
     if row.odd or not isinstance(until, str) or not isinstance(through, int) or not isinstance(rebuilds, int):
         return Mark(until=None, problem=f"The row of the table `counted` has a value that no server writes: {row.odd}.")
@@ -185,10 +188,17 @@ def _wrong_value(table: CountTable, values: tuple[Value, ...]) -> str:
 
 
 def _sqlite(table: CountTable) -> str:
-    # As bytes: the query would fail at a text that is not UTF-8.
-    values = ", ".join(column if column in _NUMBERS else f"CAST({column} AS BLOB)" for column in table.columns)
+    values = ", ".join(map(_sqlite_value, table.columns))
     types = " || ',' || ".join(f"typeof({column})" for column in table.columns)
     return f"SELECT rowid, {types}, {values} FROM {table.name} NOT INDEXED"  # noqa: S608 - names from here
+
+
+def _sqlite_value(column: str) -> str:
+    # As bytes: the query would fail at a text that is not UTF-8.
+    octets = f"CAST({column} AS BLOB)"
+    # Without the condition, SQLite would return NULL for an empty text.
+    short = f"CASE WHEN length({octets}) > {_LONGEST} THEN substr({octets}, 1, {_LONGEST + 1}) ELSE {octets} END"
+    return f"CASE typeof({column}) WHEN 'integer' THEN {column} ELSE {short} END" if column in _NUMBERS else short
 
 
 class _Sqlite:
@@ -206,7 +216,9 @@ class _Sqlite:
         handle, types, *raw = row
         odd = "" if types in self._types else f"its types are {types}"
         values: list[Value] = []
-        for value in raw:
+        for name, value in zip(self._table.columns, raw, strict=True):
+            if isinstance(value, bytes) and len(value) > _LONGEST:
+                odd = odd or _too_long(name)
             try:
                 values.append(value.decode() if isinstance(value, bytes) else value)
             except UnicodeDecodeError:
@@ -223,14 +235,18 @@ def _postgresql(table: CountTable) -> str:
 
 
 def _postgresql_value(column: str) -> str:
+    its = f"CAST({column} AS text)"
+    is_long = f"octet_length({its}) > {_LONGEST}"
     if column in _NUMBERS:
-        return column
+        return f"CASE WHEN {is_long} THEN NULL ELSE {column} END"
+    if column in _INSTANTS:
+        return f"CASE WHEN {is_long} THEN '' ELSE {its} END"
     # Texts as bytes: the query would fail at a text that is not UTF-8.
-    return f"CAST({column} AS text)" if column in _INSTANTS else f"textsend(CAST({column} AS text))"
+    return f"substr(textsend({its}), 1, {_LONGEST + 1})"
 
 
 class _Postgresql:
-    """Reads rows as PostgreSQL stores them. PostgreSQL enforces the type of each column."""
+    """Reads rows as PostgreSQL stores them. The owner of a table can change the type of a column."""
 
     def __init__(self, table: CountTable) -> None:
         self._table = table
@@ -239,8 +255,8 @@ class _Postgresql:
     def row(self, row: Any) -> StoredRow:
         handle, *raw = row
         values: tuple[Value, ...] = tuple(
-            whole(value) if is_instant and value is not None else _decoded(value)
-            for value, is_instant in zip(raw, self._instants, strict=True)
+            whole(value) if is_instant and isinstance(value, str) else _decoded(value)
+            for value, is_instant in zip(map(_cut, raw), self._instants, strict=True)
         )
         if not all(map(_is_utf_8, values)):
             return StoredRow(values=tuple(map(_escaped, values)), handle=handle, odd="a text is not UTF-8")
@@ -249,13 +265,38 @@ class _Postgresql:
             for name, value in zip(self._table.columns, values, strict=True)
             if value is None and name not in _NULLABLE
         ]
-        odd = f"{lacking[0]} is null" if lacking else _wrong_value(self._table, values)
+        odd = self._wrong_form(raw) or (f"{lacking[0]} is null" if lacking else _wrong_value(self._table, values))
         return StoredRow(values=values, handle=handle, odd=odd)
 
+    def _wrong_form(self, raw: Sequence[Any]) -> str:
+        """Describe the first value that is too long or of another type: the owner of a table can change types."""
+        for name, value in zip(self._table.columns, raw, strict=True):
+            if _is_long(value):
+                return _too_long(name)
+            if value is not None and (
+                (name in _NUMBERS and not isinstance(value, int)) or (name in _INSTANTS and not isinstance(value, str))
+            ):
+                return f"{name} has another type"
+        return ""
 
-def _decoded(value: Value | bytes) -> Value:
+
+def _is_long(value: Any) -> bool:
+    return isinstance(value, str | bytes) and len(value) > _LONGEST
+
+
+def _cut(value: Any) -> Any:
+    return value[: _LONGEST + 1] if _is_long(value) else value
+
+
+def _too_long(column: str) -> str:
+    return f"{column} has more than {_LONGEST:,} octets"
+
+
+def _decoded(value: Any) -> Value:
     """Decode bytes as UTF-8. Bytes that are not UTF-8 become surrogates, as in copied rows."""
-    return value.decode("utf-8", "surrogateescape") if isinstance(value, bytes) else value
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "surrogateescape")
+    return value if value is None or isinstance(value, str | int) else str(value)
 
 
 def _is_utf_8(value: Value) -> bool:

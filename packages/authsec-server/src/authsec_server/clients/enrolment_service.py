@@ -127,7 +127,7 @@ def forget_all(tx: Tx) -> None:
 
 
 def forget(tx: Tx, now: datetime) -> None:
-    """Delete the codes that have expired."""
+    """Delete codes that have expired or are of disabled clients."""
     store.forget_enrolments(tx.connection, now)
 
 

@@ -67,11 +67,21 @@ def _record_disabled(tx: Tx, act: Act, before: Client) -> None:
 
 
 def enable(tx: Tx, act: Act, id_or_slug: str) -> Client:
-    """Enable the client, which can then get new tokens. Revoked tokens stay revoked."""
+    """Enable the client, which can then get new tokens. Revoked tokens stay revoked.
+
+    Delete the enrolment codes that are left, because enabling would make them valid again. Raises `Conflict` if there
+    are too many for one change.
+    """
     act.principal.require(Role.OPERATOR)
     client = get(tx, act, id_or_slug)
     if client.enabled:
         return client
+    store.end_enrolments(tx.connection, [client.id])
+    if store.has_enrolments(tx.connection, client.id):
+        raise Conflict(
+            f"Very many enrolment codes of {client.name} are not deleted yet.",
+            f"A running server deletes {store.CODES_AT_ONCE:,} of them each minute. Try again later.",
+        )
     enabled = changed(client, act, enabled=True)
     store.save(tx.connection, enabled)
     audit.record_act(tx, act, EventKind.CLIENT_ENABLED, client=named_client(client))

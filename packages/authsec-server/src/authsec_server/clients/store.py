@@ -13,6 +13,7 @@ from sqlalchemy import (
     JSON,
     Boolean,
     Column,
+    ColumnElement,
     Connection,
     ForeignKey,
     Index,
@@ -208,6 +209,7 @@ def _add_labels(connection: Connection, client_id: str, labels: Mapping[str, str
         connection.execute(insert(client_labels), its)
 
 
+CODES_AT_ONCE = 10_000  # that one statement deletes
 enrolments = Table(
     "enrolments",
     metadata,
@@ -251,8 +253,18 @@ def remove_enrolment(connection: Connection, enrolment_id: str) -> bool:
 
 
 def end_enrolments(connection: Connection, client_ids: Collection[str]) -> None:
-    """Delete all codes of these clients, in one statement."""
-    connection.execute(delete(enrolments).where(enrolments.c.client_id.in_(client_ids)))
+    """Delete codes of these disabled clients, at most `CODES_AT_ONCE` of them. `forget_enrolments` deletes the others.
+
+    The attack: raw SQL inserts very many codes, so that the change takes too long. No code of a disabled client is
+    valid.
+    """
+    _delete_enrolments(connection, enrolments.c.client_id.in_(client_ids))
+
+
+def has_enrolments(connection: Connection, client_id: str) -> bool:
+    """Whether the client has a code, also one that has expired."""
+    codes = select(enrolments.c.id).where(enrolments.c.client_id == client_id)
+    return connection.execute(codes.limit(1)).first() is not None
 
 
 def remove_all_enrolments(connection: Connection) -> None:
@@ -261,8 +273,15 @@ def remove_all_enrolments(connection: Connection) -> None:
 
 
 def forget_enrolments(connection: Connection, now: datetime) -> None:
-    """Delete the codes that have expired."""
-    connection.execute(delete(enrolments).where(enrolments.c.expires_at <= now))
+    """Delete codes that have expired or are of disabled clients, at most `CODES_AT_ONCE` of each."""
+    _delete_enrolments(connection, enrolments.c.expires_at <= now)
+    disabled = select(clients.c.id).where(~clients.c.enabled)
+    _delete_enrolments(connection, enrolments.c.client_id.in_(disabled))
+
+
+def _delete_enrolments(connection: Connection, which: ColumnElement[bool]) -> None:
+    some = select(enrolments.c.id).where(which).limit(CODES_AT_ONCE)
+    connection.execute(delete(enrolments).where(enrolments.c.id.in_(some)))
 
 
 def _enrolment(row: Row[Any]) -> Enrolment:

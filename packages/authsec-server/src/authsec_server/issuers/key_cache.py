@@ -25,6 +25,7 @@ from authsec_server.web.errors import where
 FRESH_SECONDS = 3600  # where the publisher says nothing
 SHORTEST, LONGEST = 30, 24 * 3600  # what it may say (spiffe_refresh_hint)
 USABLE_SECONDS = 24 * 3600
+CLOCKS_DIFFER = 60.0  # seconds by which another server's clock may be ahead
 UNKNOWN_KEY_PAUSE = 60.0  # an unknown `kid` causes one fetch in this time: invented names must not make us hammer
 RETRY_PAUSE = 5.0
 
@@ -320,14 +321,20 @@ class FetchedKeys:
             log.warning("keys could not be stored", trusted_issuer=self.trusted_issuer.slug, error=type(error).__name__)
 
     def _adopt_kept(self) -> KeptKeys | None:
-        """Load the stored keys. Use the stored key set if it is newer than the key set in this process."""
+        """Load the stored keys. Use the stored key set if it is newer than the key set in this process.
+
+        The attack: raw SQL writes a key set for a moment, with a time in the future or an interval of years. Servers
+        would believe its keys until they end.
+        """
         kept = self._database.read(lambda tx: store.find_keys(tx.connection, self.trusted_issuer))
         if kept is not None and kept.jwks and kept.fetched_at and kept.refresh_seconds:
+            age = (self._now() - kept.fetched_at).total_seconds()
             with self._holding:
-                if self._held is None or kept.fetched_at > self._held.fetched_at:
+                is_newer = self._held is None or kept.fetched_at > self._held.fetched_at
+                if is_newer and age >= -CLOCKS_DIFFER:
                     found = read_key_set(self.trusted_issuer.kind, kept.jwks)
-                    age = max(0.0, (self._now() - kept.fetched_at).total_seconds())
-                    self._hold(found, kept.fetched_at, kept.refresh_seconds, age=age, since=self._monotonic())
+                    seconds = refresh_seconds(kept.refresh_seconds)
+                    self._hold(found, kept.fetched_at, seconds, age=max(0.0, age), since=self._monotonic())
         return kept
 
     def _hold(self, found: KeySet, fetched_at: datetime, seconds: int, *, age: float, since: float) -> None:

@@ -42,6 +42,7 @@ class Checkpoint:
     `authority_version` is the authority version of the database at that time.
     `signing_keys` are the `kid`s of the active and the prepared key for tokens.
     After a restore, `authority_version` and `signing_keys` show what the database lost.
+    `issuer` is the issuer of the server that signed the checkpoint.
     """
 
     size: int
@@ -52,6 +53,7 @@ class Checkpoint:
     kid: str = ""  # the id of the key that signed the checkpoint
     authority_version: int | None = None
     signing_keys: tuple[str, ...] = ()
+    issuer: str = ""
 
 
 def sign_checkpoint(
@@ -89,6 +91,7 @@ def sign_checkpoint(
         kid=kid,
         authority_version=authority_version,
         signing_keys=tuple(signing_keys),
+        issuer=issuer,
     )
 
 
@@ -114,6 +117,7 @@ def read_checkpoint(signed: str, keys: Keys) -> Checkpoint:
         kid=kid,
         authority_version=version,
         signing_keys=signing_keys,
+        issuer=str(claims.get("iss", "")),
     )
 
 

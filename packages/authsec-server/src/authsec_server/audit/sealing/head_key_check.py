@@ -34,12 +34,12 @@ _SCRATCH: Final = (
     " WITHOUT ROWID",
     "CREATE TABLE kept (name TEXT, kid BLOB, at TEXT)",
 )
-_DIFFERENCES: Final = (
-    "SELECT k.kid, k.at, g.number FROM kept k"
-    " LEFT JOIN said g ON g.name = k.name AND g.kid = k.kid AND g.gone"
-    " WHERE k.name = ?1 AND (k.at = '' OR g.number IS NOT NULL OR (k.at >= ?2 AND NOT EXISTS"
-    " (SELECT 1 FROM said m WHERE m.name = k.name AND m.kid = k.kid AND NOT m.gone AND m.at = k.at)))"
-    " GROUP BY k.rowid ORDER BY k.kid"
+_DIFFERENCES: Final = (  # one search for each row: raw SQL may insert very many rows and events of one key
+    "SELECT kid, at, number FROM (SELECT k.kid, k.at, (SELECT g.number FROM said g"
+    " WHERE g.name = k.name AND g.kid = k.kid AND g.gone = 1 ORDER BY g.at LIMIT 1) AS number,"
+    " EXISTS (SELECT 1 FROM said m WHERE m.name = k.name AND m.kid = k.kid AND m.gone = 0 AND m.at = k.at) AS is_made"
+    " FROM kept k WHERE k.name = ?1)"
+    " WHERE at = '' OR number IS NOT NULL OR (at >= ?2 AND NOT is_made) ORDER BY kid"
 )
 
 

@@ -35,8 +35,9 @@ _SCRATCH: Final = (
     "CREATE TABLE kept (kind TEXT, id TEXT, at TEXT)",
 )
 _LAST: Final = (  # by time: an inserted event may have a higher number and an earlier time
-    "SELECT k.kind, k.id, k.at, max(c.at), c.number FROM kept k JOIN came c ON c.kind = k.kind AND c.id = k.id"
-    " WHERE k.at IS NOT '' GROUP BY k.rowid ORDER BY k.kind, k.id"
+    "SELECT k.kind, k.id, k.at, c.at, c.number FROM kept k JOIN came c ON c.kind = k.kind AND c.id = k.id"
+    " AND c.at = (SELECT max(m.at) FROM came m WHERE m.kind = k.kind AND m.id = k.id)"
+    " WHERE k.at IS NOT '' ORDER BY k.kind, k.id"
 )
 _UNEXPLAINED: Final = (
     "SELECT kind, id, at FROM kept k WHERE at >= ? AND at <> '' AND NOT EXISTS"

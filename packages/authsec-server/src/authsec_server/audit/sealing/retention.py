@@ -216,11 +216,18 @@ class Dropper:
 
         First count the events that no server has counted yet. With `sealing`, also seal all events that wait for their
         seal, and then trust no event without a seal.
+        A record that this machine dates ahead of the server's next checkpoint would be a finding for ever.
         """
         try:
             roll_up(self.database, act.now)
         except (DataError, NoResultFound):
             raise Conflict("The events cannot be counted.", "To see the findings: authsec audit verify") from None
+        if self.sealer.is_clock_wrong():
+            raise Conflict(
+                "The clock of this machine differs from the database's clock by more than 30 seconds. Nothing was "
+                "dropped.",
+                "Correct the clock of this machine, and try again.",
+            )
         self.database.read(partial(_check_time, before=before, now=act.now))
         if sealing:
             self._seal_all()

@@ -39,9 +39,9 @@ from authsec_server.settings import MAX_TOKEN_LIFETIME_CAP
 MOST: Final = 10  # findings that are listed; further ones are only counted
 KEPT_FOR: Final = timedelta(seconds=MAX_TOKEN_LIFETIME_CAP)  # servers keep rows for a day more: clocks differ
 _SCRATCH: Final = (
-    # `act` is the same for the events of one act that names very many delegations.
+    # `act` is a digest that is the same for the events of one act that names very many delegations.
     "CREATE TABLE said (number INTEGER, kind TEXT, id TEXT, version INTEGER, at TEXT, sealed INTEGER, since TEXT,"
-    " act TEXT)",
+    " act BLOB)",
     "CREATE TABLE signed (kid TEXT PRIMARY KEY, highest INTEGER)",  # the highest number of a token of the key
     "CREATE TABLE changed (version INTEGER PRIMARY KEY)",  # authority versions of changes with remaining events
     "CREATE TABLE revoked_key (kid TEXT PRIMARY KEY)",  # as the table of signing keys says
@@ -147,7 +147,7 @@ class RevocationCheck(ScratchCheck):
         said = list(revoked_by(event))
         version, at = event["authority_version"], event["at"]
         again = event["detail"].get(ALREADY) is True
-        act = act_of(event) if said else ""
+        act = act_of(event) if said else b""
         for kind, id_ in said:
             self._keep_said(number, kind, id_, version, at, sealed=sealed, since=since, again=again, act=act)
         return bool(said)
@@ -204,7 +204,7 @@ class RevocationCheck(ScratchCheck):
         sealed: bool,
         since: str,
         again: bool = False,
-        act: str = "",
+        act: bytes = b"",
     ) -> None:
         row = (number, kind, _plain(id_), version, at, sealed, since, act)
         self._scratch.execute("INSERT INTO said VALUES (?, ?, ?, ?, ?, ?, ?, ?)", row)

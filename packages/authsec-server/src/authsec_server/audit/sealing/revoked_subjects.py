@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
@@ -33,11 +34,12 @@ def revoked_by(event: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
         yield "token", event["jti"]
 
 
-def act_of(event: Mapping[str, Any]) -> str:
-    """Return a text that is the same for all events of one act in one change, and differs for different acts.
+def act_of(event: Mapping[str, Any]) -> bytes:
+    """Return a digest that is the same for all events of one act in one change, and differs for different acts.
 
     The attack: the deletion of a role with 301 delegations has two events. So one copy of its row looked explained.
+    The ids of an event can have 80,000 characters, and `verify` stores the digest for each of 2,000 ended subjects.
     """
     its = [event[name] for name in ("kind", "client_id", "subject_id", "kid", "jti")]
     its += [each["id"] for each in event["delegations"]] if event["kind"] in _OF_ONE_DELEGATION else []
-    return json.dumps(its)
+    return hashlib.sha256(json.dumps(its).encode()).digest()

@@ -16,6 +16,7 @@ from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import (
+    BigInteger,
     ColumnElement,
     Connection,
     Inspector,
@@ -36,7 +37,7 @@ from authsec_server.audit.count_rows import CountTable, StoredRow, copied_rows, 
 from authsec_server.audit.event_shape import MAX_NAME
 from authsec_server.audit.merkle_tree import COVERED, event_text, text_hash
 from authsec_server.audit.store import checkpoints, event_delegations, events, number_ranges, sealed_events
-from authsec_server.db.schema import LONGEST_JSON, CanonicalJson, Instant, NotCanonical, read_canonical_json
+from authsec_server.db.schema import LONGEST_JSON, CanonicalJson, Instant, NotCanonical, authority, read_canonical_json
 from authsec_server.db.sqlite_reading import any_text, rows_without_rowid
 from authsec_server.db.table_digests import Digested, has_long, stored
 
@@ -52,7 +53,8 @@ _INSTANTS: Final = frozenset({"at", "expires_at"})
 _INDEX_SCANS: Final = ("indexscan", "indexonlyscan", "bitmapscan")
 REVOCATIONS: Final = table(  # of a package above this one
     "revocations",
-    *(column(name) for name in ("sequence", "subject_kind", "subject_id", "version")),
+    *(column(name, BigInteger()) for name in ("sequence", "version")),
+    *(column(name, Text()) for name in ("subject_kind", "subject_id")),
     column("at", Instant()),
 )
 _POSTGRESQL_INSTANT: Final = re.compile(r"([0-9-]{10}) ([0-9:]{8})(?:\.([0-9]{1,6}))?\+00", re.ASCII)
@@ -134,8 +136,15 @@ class Scan:
             return copied_rows(counted, _converted(self._copies, counted.name, counted.columns))
         return stored_rows(self._connection, counted)
 
+    def authorities(self) -> Iterator[tuple[Any, Any]]:
+        """Yield the version and the issuer of each row of `authority`."""
+        yield from map(tuple, self._rows(authority, "version", "issuer"))
+
     def rows(self, name: str, *columns: str) -> Iterator[Sequence[Any]]:
-        """Yield these text columns of each row of a table that belongs to a package above this one."""
+        """Yield these columns of each row of a table that belongs to a package above this one.
+
+        On PostgreSQL, None may mean that a value is longer than a server writes.
+        """
         yield from self._rows(table(name, *map(column, columns)), *columns)
 
     def instants(self, name: str, key: str, instant: str) -> Iterator[tuple[Any, str | None]]:
@@ -225,12 +234,14 @@ class Scan:
         longest = LONGEST_JSON if isinstance(kind, CanonicalJson) else _LONGEST
         if not self._postgresql:
             return f"CASE WHEN length(CAST({name} AS BLOB)) > {longest} THEN x'' ELSE {name} END"
-        if isinstance(kind, Instant):
-            return f"{name}::text"
-        if not isinstance(kind, String | Text | CanonicalJson):
-            return name
         its = f"{name}::text"  # exactly the argument's type, so no added function matches better
-        return f"CASE WHEN octet_length({its}) > {longest} THEN substr({its}, 1, {longest} + 1) ELSE {name} END"
+        if isinstance(kind, Instant):
+            short, value = "''", its
+        elif isinstance(kind, String | Text | CanonicalJson):
+            short, value = f"substr({its}, 1, {longest} + 1)", name
+        else:  # the owner of a table can change the type of a column
+            short, value = "NULL", name
+        return f"CASE WHEN octet_length({its}) > {longest} THEN {short} ELSE {value} END"
 
 
 def _from_file(table: Table | TableClause) -> str:

@@ -135,7 +135,7 @@ class Sealer:
             return False
         key = self._present_key()
         through = self._checkpoint.through if self._checkpoint else 0
-        stale = self._checkpoint is not None and now - self._checkpoint.at >= FRESH
+        stale = self._checkpoint is not None and (now - self._checkpoint.at >= FRESH or self._has_new_issuer())
         is_due = stale or self._searched is None or now - self._searched >= LATE
         begins = is_due and not self._searching  # an incomplete full pass continues: its first events may be long
         after = through if begins else max(through, self._top)
@@ -173,6 +173,10 @@ class Sealer:
         if is_due:
             self._searched = now
         return unsealed.full or self._has_more_planted(unsealed.planted)
+
+    def _has_new_issuer(self) -> bool:
+        """Whether this process has just started, and another issuer has signed the last checkpoint."""
+        return self._searched is None and self._checkpoint is not None and self._checkpoint.issuer != self._issuer
 
     def _read(self, work: Callable[[Tx], T]) -> T:
         pause()
@@ -236,6 +240,12 @@ class Sealer:
                 number=number,
             )
             self._named.add(number)
+
+    def is_clock_wrong(self) -> bool:
+        """Whether the sealer seals nothing, because this server's clock differs from PostgreSQL's clock."""
+        before = self._now()
+        _, database = self._read(lambda tx: store.last_signed_and_time(tx.connection))
+        return database is not None and self._pass_time(before, self._now(), database) is None
 
     def reset(self) -> None:
         """Forget the log that this process read, because an older database was restored and the restore recorded."""

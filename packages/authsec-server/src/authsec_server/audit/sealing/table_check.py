@@ -21,6 +21,8 @@ Times are not compared, because clocks differ and the clock of a server may be a
 
 from __future__ import annotations
 
+import json
+import re
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from contextlib import closing
@@ -28,7 +30,7 @@ from typing import Any, Final
 
 from authsec_server.audit.model import DIGESTS, EventKind
 from authsec_server.audit.scratch_database import ScratchCheck, scratch_database
-from authsec_server.audit.sealing.checkpoints import record_in
+from authsec_server.audit.sealing.checkpoints import Checkpoint, record_in
 from authsec_server.audit.sealing.dropped import DropRecord
 from authsec_server.audit.sealing.scan import Scan
 from authsec_server.db.schema import canonical_json
@@ -44,6 +46,7 @@ from authsec_server.db.table_digests import (
 )
 from authsec_server.db.versions import MAX_VERSION
 
+_ADDRESS: Final = re.compile(r"[!-~]{1,200}")
 MOST: Final = 5  # findings of one table that are listed; further ones are only counted
 _SCRATCH: Final = (
     "CREATE TABLE told (name TEXT, version INTEGER, number INTEGER, before TEXT, after TEXT, since TEXT,"
@@ -69,7 +72,9 @@ class TableCheck(ScratchCheck):
         self._kept: Mapping[str, str] = {}
         self._of_no_table = 0  # rows of `table_digests`
         self._too_long: Set[str] = frozenset()
-        self._versions: Sequence[Any] = ()  # the authority's versions; there must be one
+        self._version: Any = None
+        self._issuer: Any = None
+        self._authorities = 0  # rows of `authority`; there must be one
 
     def add(self, number: int, event: Mapping[str, Any], is_sealed: Callable[[int], bool], waits_since: str) -> None:
         """Add the table digests and the authority version of a valid event. For `waits_since`, see `NameCheck.add`."""
@@ -96,7 +101,10 @@ class TableCheck(ScratchCheck):
         self._computed = digests_of_rows(scan)
         self._too_long = scan.too_long
         self._kept, self._of_no_table = kept_digests(scan)
-        self._versions = [version for (version,) in scan.rows("authority", "version")]
+        for version, issuer in scan.authorities():
+            self._authorities += 1
+            if self._authorities == 1:
+                self._version, self._issuer = version, issuer
 
     @property
     def digests(self) -> Mapping[str, str]:
@@ -121,9 +129,9 @@ class TableCheck(ScratchCheck):
             yield f"table_digests has {self._of_no_table:,} rows of no table: raw SQL inserted them."
         yield from self._changed_by_none()
         yield from self._below_a_drop()
-        if len(self._versions) > 1:
-            yield f"The table authority has {len(self._versions):,} rows; it must have one."
-        version = self._versions[0] if self._versions else None
+        if self._authorities > 1:
+            yield f"The table authority has {self._authorities:,} rows; it must have one."
+        version = self._version
         if type(version) is not int or version > MAX_VERSION:
             yield f"The authority has version {version!r}, which no server assigns."
         elif version < self._highest[0]:
@@ -144,9 +152,20 @@ class TableCheck(ScratchCheck):
         ):
             yield f"Only event {number}, which has no seal, says that {names} were changed."
 
-    def lacks_all(self) -> bool:
-        """Whether no event has a table digest, although the authority was changed."""
-        return self._highest[0] > 0 and not self._is_told()
+    def unchecked(self, last: Checkpoint | None) -> Iterator[str]:
+        """Report rows that no event can confirm. `last` is the last checkpoint in the database.
+
+        Commands print sign-in links to the issuer in `authority`. The attack: raw SQL writes another address there.
+        Whoever answers at that address gets the secret of the link. No event has the issuer, but each checkpoint does.
+        """
+        if self._highest[0] > 0 and not self._is_told():
+            yield "No event records the digests of the tables, so their rows were not compared with events."
+        if self._issuer and last is not None and self._issuer != last.issuer:
+            yield (
+                f"Links that commands print lead to {_shown(self._issuer)}, but the server at {_shown(last.issuer)} "
+                "signed the last checkpoint. Either a server started with another address within the last minute, or "
+                "somebody changed authority.issuer: open no such link, and start the server again."
+            )
 
     def _is_told(self) -> bool:
         return self._scratch.execute("SELECT 1 FROM told LIMIT 1").fetchone() is not None
@@ -245,6 +264,10 @@ class TableCheck(ScratchCheck):
                 )
         if found > MOST:
             yield f"{found - MOST:,} more events of this kind were inserted."
+
+
+def _shown(issuer: Any) -> str:
+    return issuer if isinstance(issuer, str) and _ADDRESS.fullmatch(issuer) else json.dumps(str(issuer)[:200])
 
 
 def kept_digests(scan: Scan) -> tuple[Mapping[str, str], int]:

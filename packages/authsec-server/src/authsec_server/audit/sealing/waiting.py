@@ -78,6 +78,14 @@ class Waiting:
         newest = max(filter(None, (served_at, signed_at)), default=None)
         return newest if newest and newest - self.since > OVERDUE_AFTER else None
 
+    def doubts(self, checkpoint_at: datetime | None) -> Iterator[str]:
+        """Report that a running server does not seal events."""
+        if self.since and (running_at := self.running_at(checkpoint_at)):
+            yield (
+                f"Events have been waiting for their seal since {shown_time(self.since)}, although a server was running"
+                f" at {shown_time(running_at)}. The server's log says why: fix the cause, and verify again."
+            )
+
     def sealed_before(self, checkpoint_at: datetime | None) -> str:
         """Return the time (ISO 8601) before which each event must have a seal if a server runs; empty if unknown.
 
