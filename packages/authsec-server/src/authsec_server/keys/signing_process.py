@@ -38,6 +38,7 @@ HOLD, FORGET, SIGN = b"H", b"F", b"S"
 FRAME: Final = struct.Struct("!cQHI")
 ANSWER: Final = struct.Struct("!QH")
 _AT_ONCE: Final = 2**16  # octets
+_TOGETHER: Final = 8  # signatures of one write, which wakes the server up. With single ones, a token costs a tenth more
 Sign: TypeAlias = Callable[[bytes], bytes]
 
 
@@ -88,6 +89,7 @@ def _serve(server: socket.socket) -> None:
     buffer = bytearray()
     while octets := server.recv(_AT_ONCE):
         buffer += octets
+        unsent = list[bytes]()
         for operation, number, kid, content in _frames_in(buffer):
             if operation == HOLD:
                 held[kid] = _signing_with(content)
@@ -96,7 +98,12 @@ def _serve(server: socket.socket) -> None:
             else:
                 signer = held.get(kid)
                 signature = signer(content) if signer else b""
-                server.sendall(ANSWER.pack(number, len(signature)) + signature)
+                unsent.append(ANSWER.pack(number, len(signature)) + signature)
+            if len(unsent) == _TOGETHER:
+                server.sendall(b"".join(unsent))
+                unsent.clear()
+        if unsent:
+            server.sendall(b"".join(unsent))
 
 
 def main() -> None:
