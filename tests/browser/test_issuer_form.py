@@ -37,7 +37,7 @@ def test_a_problem_opens_the_options_that_have_it(place: Any, browse: Any) -> No
     page.get_by_label("Address of the keys").fill("https://keys.example.com")
     page.get_by_text("More options").click()
     audience.fill("pay\u202eroll")  # has a character that turns the text round
-    page.get_by_role("button", name="Register").click()
+    page.get_by_role("button", name="Add trusted issuer").click()
     page.get_by_role("alert").get_by_role("link").click()
     expect(audience).to_be_focused()
     expect(page.get_by_label("Address of the keys")).to_have_value("https://keys.example.com")

@@ -30,6 +30,7 @@ from click.testing import Result
 pytestmark = pytest.mark.sqlite_suffices
 
 
+@pytest.mark.opens_anew
 def test_verify_names_the_address_of_links_that_no_server_has(authsec: Callable[..., Result], tmp_path: Path) -> None:
     with open_authority(Settings(data=tmp_path)) as its:  # as a server that starts does
         its.database.append(lambda tx: remember_issuer(tx, its.issuer))
