@@ -19,6 +19,8 @@ from authsec import InvalidToken, RevocationsUnavailable, TokenVerifier
 from authsec.jose import parse_compact
 from processes import AUTHSEC
 
+pytestmark = pytest.mark.in_ci  # test_restoration has each step
+
 
 def free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as probe:

@@ -11,6 +11,8 @@ from authsec_server.settings import load_settings
 from console_pages import NOWHERE, console_routes, ways
 from offered import offered, signed_in
 
+pytestmark = pytest.mark.in_ci  # test_every_page looks at each page with usual names
+
 WIDTHS = (390, pytest.param(1440, marks=pytest.mark.soak))
 OPEN = "document.querySelectorAll('details:not(.menu)').forEach(each => { each.open = true; })"
 # How much wider than the window the page is; the tables that hide something beside their edge; the texts that are cut,

@@ -14,6 +14,8 @@ import pytest
 from authsec.jose import PrivateKey
 from playwright.sync_api import Locator, Page, expect
 
+pytestmark = pytest.mark.in_ci  # the tests of each page refuse the same without a browser
+
 UNSEEN = "Pay\u202eroll"  # has a character that turns the text round
 HIDDEN = "has control or invisible characters"
 PAST = "2020-01-31T18:00"

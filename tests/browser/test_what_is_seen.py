@@ -7,6 +7,8 @@ from urllib.parse import urlencode
 
 import pytest
 
+pytestmark = pytest.mark.in_ci  # test_every_page looks at each page
+
 COLOUR = "element => getComputedStyle(element).color"
 BACKGROUND = "element => getComputedStyle(element).backgroundColor"
 BESIDE = "element => element.scrollWidth - element.clientWidth"

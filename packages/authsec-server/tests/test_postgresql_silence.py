@@ -34,7 +34,10 @@ CLIENTS = 24
 FEED = "/authsec/v1/revocations"
 LONGEST = max(bounds.call_seconds for bounds in BOUNDS.values()) + PING_SECONDS + CONNECT_SECONDS
 MARGIN = 5.0  # for a busy machine
-pytestmark = pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+pytestmark = [
+    pytest.mark.parametrize("database_url", ["postgresql"], indirect=True),
+    pytest.mark.in_ci,  # each waits for seconds; test_frozen_server has shorter silences
+]
 
 
 @pytest.fixture(autouse=True)
