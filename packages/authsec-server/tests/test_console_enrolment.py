@@ -72,7 +72,7 @@ def test_the_next_step_of_the_overview_is_one_code(its: House, door: TestClient)
     after = get(door, f"{home}?done=checked")
     assert 'id="next"' not in after.html
     assert "Checked. This page shows the current state." in after.text
-    assert "How to prove these selectors" in after.text
+    assert "Next: prove where it runs" in after.text
     assert "uv run authsec issuers add kubernetes" in after.html, "the cluster is still to be connected"
 
 

@@ -177,7 +177,7 @@ def test_agents_that_wait_are_bound_by_one_press(door: TestClient) -> None:
     made = onboard(door, "Pod", ("k8s:ns", "production"), ("k8s:sa", "support"))
     onboard(door, "Labelled", ("k8s:pod-label:app", "support"))
     page = register(door).follow()
-    waiting = page.text.partition("Agents that wait for this trusted issuer")[2].partition("Clients of this issuer")[0]
+    waiting = page.text.partition("Agents that wait for this trusted issuer")[2].partition("Agents with selectors")[0]
     assert "Pod: k8s:ns=production k8s:sa=support" in waiting
     assert "Labelled" not in waiting, "this trusted issuer could never prove that"
     chosen = [each["id"] for each in made["proofs"]]

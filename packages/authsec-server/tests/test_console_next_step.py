@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from authsec.jose import PrivateKey
+from laptops import Laptop
 from pages import Page, get, post
 from people import first_administrator, invited
 from starlette.testclient import TestClient
@@ -97,6 +98,36 @@ def test_check_again_says_what_was_found(door: TestClient) -> None:
     assert "state. A trusted issuer can prove these selectors now." in get(door, f"{home}?done=checked").text
 
 
+def test_a_check_that_finds_nothing_has_no_green_tick(door: TestClient) -> None:
+    home = pod(door, **TWO)
+    assert 'class="alert warn" role="status"' in get(door, f"{home}?done=checked").html
+    cluster(door)
+    assert 'class="alert good" role="status"' in get(door, f"{home}?done=checked").html
+
+
+def test_after_a_laptop_is_enrolled_the_page_keeps_the_way_to_the_cluster(house: Callable[..., Any]) -> None:
+    its = house(local_operator=True)
+    door = its.door()
+    home = pod(door)
+    agent = home.rpartition("/")[2]
+    code = door.post(f"{API}/clients/{agent}/enrolments", json={"hours": 8}).json()["code"]
+    assert Laptop(its).enrols(agent, code).status_code == 201
+    page = get(door, home)
+    assert "prove where it runs" in page.text
+    assert "Only a laptop proves this agent now." in page.text
+    assert "Proof done, but weak: Laptop" in page.text
+    assert "uv run authsec issuers add kubernetes" in page.text
+    cluster(door)
+    assert get(door, "/console/issuers/production").links["Pod"] == home
+    (way,) = [href for text, href in get(door, home).links.items() if text.startswith("Add a proof with k8s:ns")]
+    added = get(door, way).form(f"{home}/proofs/add").send().follow()
+    assert "prove where it runs" not in added.text
+    assert "so you can remove this one." in added.text
+    removed = get(door, added.links["Remove this proof"]).form().send().follow()
+    assert "so you can remove this one." not in removed.text
+    assert len(door.get(f"{API}/clients/pod").json()["proofs"]) == 2
+
+
 def test_a_trusted_issuer_leads_back_to_the_agent_that_waits_for_it(door: TestClient) -> None:
     home = pod(door, **TWO)
     cluster(door)
@@ -105,7 +136,8 @@ def test_a_trusted_issuer_leads_back_to_the_agent_that_waits_for_it(door: TestCl
 
 def test_a_server_without_credentials_says_so_in_a_sentence_of_its_own(door: TestClient) -> None:
     said = panel(get(door, pod(door)))
-    assert "<code>AUTHSEC_SERVER_CREDENTIALS_DIR</code> is not set (<code>docs/trusted-issuers.md</code>)." in said
+    assert "<code>AUTHSEC_SERVER_CREDENTIALS_DIR</code> is not set. In your clone," in said
+    assert "this page then offers a proof without these selectors" in said
 
 
 def test_a_disabled_issuer_is_enabled_and_a_client_too(door: TestClient) -> None:

@@ -90,7 +90,7 @@ def test_a_signing_key_is_revoked(door: TestClient, opened: House, token: str) -
     assert "The key is revoked" in done.text
     assert f"Revoked {keys['active']}" in done.text
     assert f"Active {keys['prepared']}" in done.text
-    assert "is already revoked" in get(door, path).text
+    assert "was already revoked" in get(door, path).text
     assert get(door, "/console/keys/nonsense/revoke").status == 404
 
 

@@ -178,3 +178,25 @@ def test_a_proof_that_waits_keeps_its_way_after_another_proof_works() -> None:
     assert found.proof is not None
     assert (found.proof.way, found.proof.proof) == (Way.REGISTER, POD)
     assert steps(client(KEY), held, last=NOW).proof is None
+
+
+LAPTOP = Proof(
+    id="lap", client_id="c", kind=ProofKind.ENROLLED_KEY, created_at=NOW, expires_at=NOW + timedelta(hours=8)
+)
+
+
+@pytest.mark.parametrize(
+    ("proofs", "on_trial", "mark"),
+    [
+        ((POD, LAPTOP), True, "weak"),
+        ((POD, UNATTESTED), True, "weak"),
+        ((POD, KEY), False, "done"),
+        ((LAPTOP,), False, "done"),
+        ((POD, LAPTOP, replace(ACCOUNT, id="own", trusted_issuer_id="Production")), False, "done"),
+    ],
+)
+def test_while_only_a_laptop_proves_the_client_its_own_proof_is_a_step(
+    proofs: tuple[Proof, ...], on_trial: bool, mark: str
+) -> None:
+    found = steps(client(*proofs), delegated(), last=NOW, issuers=[PLAIN])
+    assert (found.on_trial, found.checklist[1].state) == (on_trial, mark)

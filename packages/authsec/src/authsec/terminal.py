@@ -27,7 +27,8 @@ OF_THE_SERVER: Final = frozenset(
 OF_THE_DEMO: Final = frozenset({"demo", "demo-api"})
 _OF_THE_SDK: Final = {"completion", "doctor", "enrol", "keygen", "smoke", "token", "verify-server"}
 _COMMAND: Final = re.compile(
-    rf"(?<!uv run )(?<![\w./-])authsec (?=(?:{'|'.join(sorted(OF_THE_SERVER | OF_THE_DEMO | _OF_THE_SDK))})(?![\w-]))"
+    r"(?<![\w./-])(?P<uv>uv\s+run\s+)?authsec (?="
+    rf"(?:{'|'.join(sorted(OF_THE_SERVER | OF_THE_DEMO | _OF_THE_SDK))})(?![\w-]))"
 )
 
 
@@ -68,9 +69,10 @@ def command_line(*words: str) -> str:
 def runnable(text: str) -> str:
     """Rewrite each command `authsec …` in the text so that it starts as in `command_line`.
 
-    Texts from a server contain such commands, and the server does not know about `uv run`.
+    Texts from a server contain such commands, and the server does not know about `uv run`. A command that starts with
+    `uv run` stays, also if the text was wrapped after `uv run`.
     """
-    return _COMMAND.sub(lambda _: f"{command_line()} ", text)
+    return _COMMAND.sub(lambda found: found[0] if found["uv"] else f"{command_line()} ", text)
 
 
 def failed(block: str) -> str:

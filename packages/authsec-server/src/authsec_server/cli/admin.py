@@ -22,6 +22,7 @@ from authsec_server.cli.confirm import (
     dry_run_of,
     local_change_command,
     print_impact,
+    repeat_text,
     yes_option,
 )
 from authsec_server.cli.files import in_two_steps, kept
@@ -253,9 +254,9 @@ def revoke_key(caller: Caller, output: Output, key_: str, yes: bool) -> None:
             "This is the key itself. Give the key's name or id, as `authsec admin list-keys` shows them."
         )
     where = path("admin-keys", key_, "revoke")
-    confirm_permanent(caller, output, where, f"Revoke the admin key {key_} permanently?", yes=yes)
+    planned = confirm_permanent(caller, output, where, f"Revoke the admin key {key_} permanently?", yes=yes)
     key = caller.post(where)
-    output.result(key, f"The admin key {key['name']} is revoked.")
+    output.result(key, f"The admin key {key['name']} is revoked.{repeat_text(planned)}")
 
 
 @click.command("bootstrap-key")

@@ -77,6 +77,16 @@ def revocation_text(
     return f"{instead}. APIs that do not follow the feed may accept {what} until {until}." if until else claim
 
 
+def repeat_text(planned: Mapping[str, Any] | None) -> str:
+    """Return a sentence if the thing already had the state after the change. Otherwise return an empty text.
+
+    `planned` is the dry run of the change. The authority records such a change, too: somebody may have changed the row
+    without AuthSec.
+    """
+    repeats = planned is not None and any(event["detail"].get("already") for event in planned["would_change"])
+    return " That was so before. The audit log records the repeated change." if repeats else ""
+
+
 def confirm_with_impact(
     caller: Caller,
     output: Output,

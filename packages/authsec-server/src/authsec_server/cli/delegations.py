@@ -17,6 +17,7 @@ from authsec_server.cli.confirm import (
     confirm_with_impact,
     dry_run_of,
     edit,
+    repeat_text,
     revocation_text,
     yes_option,
 )
@@ -243,7 +244,9 @@ def disable_delegation(caller: Caller, output: Output, delegation: str, yes: boo
     planned = confirm_with_impact(caller, output, where, f"Disable {in_full(its)}?", yes=yes)
     found = caller.post(where)
     output.result(
-        found, f"{for_whom(found)} is {found['state']}: no more tokens are issued{revocation_text(planned, _OUT)}"
+        found,
+        f"{for_whom(found)} is {found['state']}: no more tokens are issued{revocation_text(planned, _OUT)}"
+        f"{repeat_text(planned)}",
     )
 
 

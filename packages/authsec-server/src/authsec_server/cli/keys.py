@@ -9,7 +9,7 @@ import click
 from authsec.lazy_commands import Commands
 
 from authsec_server.cli.caller import Caller, path
-from authsec_server.cli.confirm import change_command, confirm_permanent, reason_option, yes_option
+from authsec_server.cli.confirm import change_command, confirm_permanent, reason_option, repeat_text, yes_option
 from authsec_server.cli.output import Output, time_of, when
 from authsec_server.cli.resource import Resource
 from authsec_server.keys.model import Algorithm
@@ -64,9 +64,10 @@ def revoke(caller: Caller, output: Output, kid: str, reason: str, yes: bool) -> 
     the authority refreshes the key set after 5 to 10 minutes.
     """
     where = path("keys", kid, "revoke")
-    confirm_permanent(caller, output, where, f"Revoke the key {kid} permanently?", yes=yes)
+    planned = confirm_permanent(caller, output, where, f"Revoke the key {kid} permanently?", yes=yes)
     key = caller.post(where, {"reason": reason})
-    output.result(key, f"The key {key['kid']} is revoked: its signatures are no longer accepted.")
+    is_revoked = f"The key {key['kid']} is revoked: its signatures are no longer accepted."
+    output.result(key, is_revoked + repeat_text(planned))
 
 
 def _since(key: Mapping[str, Any]) -> str | None:

@@ -20,6 +20,7 @@ from authsec_server.cli.confirm import (
     confirm_with_impact,
     deleting,
     edit,
+    repeat_text,
     yes_option,
 )
 from authsec_server.cli.output import Column, Output, item_table
@@ -102,10 +103,10 @@ class Resource:
 
         def run(caller: Caller, output: Output, yes: bool = True, **arguments: str) -> None:
             where = self.at(arguments, verb)
-            if question:
-                ask(caller, output, where, question.format_map(arguments), yes=yes)
+            planned = ask(caller, output, where, question.format_map(arguments), yes=yes) if question else None
             answer = caller.post(where)
-            output.result(answer, done.format_map({**arguments, **answer}) if isinstance(done, str) else done(answer))
+            text = done.format_map({**arguments, **answer}) if isinstance(done, str) else done(answer)
+            output.result(answer, text + repeat_text(planned))
 
         return self._entity_command(name or verb, help_, change_command(run), *([yes_option] if question else []))
 

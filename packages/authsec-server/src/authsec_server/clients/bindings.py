@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from authsec_server import naming
 from authsec_server.audit.model import EventKind, Named
 from authsec_server.clients import binding_store
-from authsec_server.clients.binding_matching import proves, require_suitable
+from authsec_server.clients.binding_matching import fits, proves, require_suitable
 from authsec_server.clients.held_proofs import record, with_proofs
 from authsec_server.clients.model import Client, Proof, ProofKind, Selector
 from authsec_server.clients.proofs import platform_of
@@ -41,6 +41,20 @@ def waiting(tx: Tx, act: Act, trusted_issuer: TrustedIssuer, *, trust_domain: st
         BoundProof(client=client, proof=proof)
         for client, proof in binding_store.without_trusted_issuer(tx.connection)
         if proves(platform_of(proof), proof.selectors, trusted_issuer, trust_domain)
+    ]
+
+
+def partly_proved(tx: Tx, act: Act, trusted_issuer: TrustedIssuer, *, trust_domain: str = "") -> list[BoundProof]:
+    """List the proofs that have no trusted issuer, and whose selectors `trusted_issuer` proves only in part.
+
+    The list is in order of client names. `trust_domain` is the trust domain in the clients' SPIFFE IDs.
+    """
+    act.principal.require(Role.VIEWER)
+    return [
+        BoundProof(client=client, proof=proof)
+        for client, proof in binding_store.without_trusted_issuer(tx.connection)
+        if fits(platform := platform_of(proof), proof.selectors, trusted_issuer, trust_domain)
+        and not proves(platform, proof.selectors, trusted_issuer, trust_domain)
     ]
 
 

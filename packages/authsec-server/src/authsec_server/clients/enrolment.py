@@ -86,7 +86,7 @@ class EnrolmentRefusal(StrEnum):
 _NO_SUCH_CODE = (
     "There is no such code.",
     "The code was used or cancelled, has expired, or was mistyped. Ask for a new code. An operator creates the code in "
-    "the console, or with `authsec agents enrolment`. Each code works once, within 15 minutes.",
+    "the console, or with `authsec agents enrolment AGENT`. Each code works once, within 15 minutes.",
 )
 _OF_ANOTHER = (  # only callers with a valid code get this text
     "This code is for another agent.",

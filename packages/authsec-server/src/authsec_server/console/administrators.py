@@ -18,7 +18,7 @@ from authsec_server.accounts.model.administrators import Administrator, NewLink,
 from authsec_server.audit import service as audit
 from authsec_server.console.activity import text
 from authsec_server.console.client_status import statuses_of
-from authsec_server.console.confirm import Confirmation, Question, once, redirect_to
+from authsec_server.console.confirm import Confirmation, Question, already_is, once, redirect_to
 from authsec_server.console.forms import stored_meanwhile
 from authsec_server.console.site import Console, Page, PageRequest
 from authsec_server.db import Tx
@@ -174,6 +174,16 @@ def _sessions(tx: Tx, visit: PageRequest, person: Administrator) -> int:
     return len(sessions.of(tx, visit.act, person.id, terms=visit.console.session_terms))
 
 
+def _already_disabled(tx: Tx, visit: PageRequest) -> str:
+    person = administrators.get(tx, visit.act, visit.named("administrator"))
+    return already_is(f"{person.name} was already disabled", person.disabled_at) if person.disabled_at else ""
+
+
+def _already_signed_out(tx: Tx, visit: PageRequest) -> str:
+    asked = _look(tx, visit)
+    return "" if asked.shown["sessions"] else already_is(f"{asked.name} has no sessions")
+
+
 DISABLE = Confirmation(
     path=f"{PATH}/disable",
     template="administrators/disable.html",
@@ -181,6 +191,7 @@ DISABLE = Confirmation(
     button="Disable",
     least=Role.ADMIN,
     look=_look_for_another,
+    already=_already_disabled,
     change=once(lambda tx, act, visit: administrators.disable(tx, act, visit.named("administrator"))),
     after=redirect_to(f"/console{PATH}", done="administrator_disabled"),
 )
@@ -193,6 +204,7 @@ END_SESSIONS = Confirmation(
     button="End all sessions",
     least=Role.ADMIN,
     look=_look,
+    already=_already_signed_out,
     change=once(lambda tx, act, visit: sessions.end_all(tx, act, visit.named("administrator"))),
     after=redirect_to(f"/console{PATH}", done="sessions_ended"),
 )
@@ -370,6 +382,11 @@ def _look_at_admin_key(tx: Tx, visit: PageRequest) -> Question:
     return Question(name=key.name, trail=[LIST], ids={"key": key.id}, shown={"key": key})
 
 
+def _already_revoked(tx: Tx, visit: PageRequest) -> str:
+    key = admin_keys.get(tx, visit.act, visit.named("key"))
+    return already_is(f"The admin key {key.name} was already revoked", key.revoked_at) if key.revoked_at else ""
+
+
 REVOKE = Confirmation(
     path=f"{KEYS}/{{key}}/revoke",
     template="administrators/revoke_key.html",
@@ -377,6 +394,7 @@ REVOKE = Confirmation(
     button="Revoke",
     least=Role.ADMIN,
     look=_look_at_admin_key,
+    already=_already_revoked,
     change=once(lambda tx, act, visit: admin_keys.revoke(tx, act, visit.named("key"))),
     after=redirect_to("/console/administrators", done="admin_key_revoked"),
 )

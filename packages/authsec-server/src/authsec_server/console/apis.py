@@ -16,7 +16,7 @@ from authsec_server.apis import service as apis
 from authsec_server.apis.model import EDITABLE, MAX_ACTIONS, Action, Api, ApiKind, Credential
 from authsec_server.console.api_snippets import snippets
 from authsec_server.console.client_status import statuses_of
-from authsec_server.console.confirm import Confirmation, Question, once, redirect_to
+from authsec_server.console.confirm import Confirmation, Question, already_is, once, redirect_to
 from authsec_server.console.forms import Form, at_typed_slug, stored_meanwhile
 from authsec_server.console.issuers.unavailable import outages
 from authsec_server.console.site import Console, PageRequest
@@ -281,12 +281,19 @@ def _look_at_credential(tx: Tx, visit: PageRequest) -> Question:
     )
 
 
+def _already_revoked(tx: Tx, visit: PageRequest) -> str:
+    credential = credentials.get(tx, visit.act, visit.named("api"), visit.named("credential"))
+    at = credential.revoked_at
+    return already_is(f"The credential {credential.name} was already revoked", at) if at else ""
+
+
 REVOKE = Confirmation(
     path=f"{CREDENTIALS}/{{credential}}/revoke",
     template="apis/revoke_credential.html",
     heading='Revoke the credential "{}"?',
     button="Revoke",
     look=_look_at_credential,
+    already=_already_revoked,
     change=once(lambda tx, act, visit: credentials.revoke(tx, act, visit.named("api"), visit.named("credential"))),
     after=redirect_to("/console/apis/{api}", done="api_credential_revoked"),
 )

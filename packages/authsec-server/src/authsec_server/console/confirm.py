@@ -1,14 +1,20 @@
-"""Changes that ask for confirmation: a page shows the impact, and its button makes the change."""
+"""Changes that ask for confirmation: a page shows the impact, and its button makes the change.
+
+A page can be older than the change, for example in a second window. The page then shows the present state without a
+button, and an old button changes and records nothing.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, Generic, TypeVar
 
 from starlette.responses import Response
 from starlette.routing import Route
 
+from authsec_server.console.formatting import utc
 from authsec_server.console.site import Console, PageRequest
 from authsec_server.db import Tx
 from authsec_server.failures import Conflict, Failure, Invalid
@@ -39,7 +45,7 @@ class Confirmation(Generic[T]):
 
     `{}` in `heading` becomes the question's name. `look` reads the impact, and `change` makes the change.
     `after` returns the response from the result of `change`. If `change` raises `Invalid` or `Conflict`, the
-    page is shown again.
+    page is shown again. `already` returns a sentence if the thing already has the state after the change.
     """
 
     path: str
@@ -51,6 +57,7 @@ class Confirmation(Generic[T]):
     after: Callable[[PageRequest, T], Response]
     least: Role = Role.OPERATOR
     danger: bool = True
+    already: Callable[[Tx, PageRequest], str] = lambda _tx, _visit: ""
 
     @property
     def verb(self) -> str:
@@ -62,10 +69,11 @@ class Confirmation(Generic[T]):
         return console.page(self.path, self._ask, post=self._do, least=self.least)
 
     async def _ask(self, visit: PageRequest, problem: Failure | None = None) -> Response:
-        question = await visit.read(lambda tx: self.look(tx, visit))
+        already, question = await visit.read(lambda tx: (self.already(tx, visit), self.look(tx, visit)))
         return visit.render(
             self.template,
             title=self.heading.format(question.name),
+            made_before=already,
             problem=problem,
             confirmation=self,
             question=question,
@@ -74,11 +82,20 @@ class Confirmation(Generic[T]):
         )
 
     async def _do(self, visit: PageRequest) -> Response:
+        if await visit.read(lambda tx: self.already(tx, visit)):
+            return visit.redirect(visit.path, done="nothing_changed")
         try:
             changed = await self.change(visit)
         except (Invalid, Conflict) as failure:
             return await self._ask(visit, failure)
         return self.after(visit, changed)
+
+
+def already_is(done: str, changed_at: datetime | None = None, changed_by: str = "") -> str:
+    """Return the sentence for a thing that is already in this state, such as `The client is already disabled`."""
+    at = f", at {utc(changed_at)}" if changed_at else ""
+    by = f" by {changed_by}" if changed_by else ""
+    return f"{done}{at}{by}."
 
 
 def once(work: Callable[[Tx, Act, PageRequest], T]) -> Callable[[PageRequest], Awaitable[T]]:

@@ -6,7 +6,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 from starlette.routing import BaseRoute
 
-from authsec_server.console.confirm import Confirmation, Question, redirect_to
+from authsec_server.console.confirm import Confirmation, Question, already_is, redirect_to
 from authsec_server.console.site import Console, PageRequest
 from authsec_server.db import Tx
 from authsec_server.delegations import impact
@@ -86,7 +86,6 @@ def _look_at_revocation(tx: Tx, visit: PageRequest) -> Question:
     is_wanted = key.algorithm in visit.console.key_ring.wanted(tx)
     return Question(
         trail=TRAIL,
-        possible=key.state is not KeyState.REVOKED,
         shown={
             "key": key,
             "next": prepared,
@@ -95,6 +94,11 @@ def _look_at_revocation(tx: Tx, visit: PageRequest) -> Question:
             "what": impact.of_key(tx, visit.act, key.kid),
         },
     )
+
+
+def _already_revoked(tx: Tx, visit: PageRequest) -> str:
+    key = keys.get(tx, visit.act, visit.named("kid"))
+    return already_is(f"The key {key.kid} was already revoked") if key.state is KeyState.REVOKED else ""
 
 
 def _wait(prepared: SigningKey | None, visit: PageRequest) -> float:
@@ -127,6 +131,7 @@ REVOKE = Confirmation(
     button="Revoke permanently",
     least=Role.ADMIN,
     look=_look_at_revocation,
+    already=_already_revoked,
     change=_revoke,
     after=redirect_to("/console/keys", done="key_revoked"),
 )

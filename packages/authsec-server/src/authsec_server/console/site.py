@@ -146,6 +146,8 @@ class PublicRequest:
             "sidebar": SIDEBAR,
             "current": current_entry(self.path),
             "older": self.console.older(),
+            # After a reload, a page that answers a form must not send the form again.
+            "answers_form": self.posted and getattr(self.request.state, "is_page", False),
             "me": getattr(self.request.state, "principal", None),
         }
 
@@ -265,6 +267,7 @@ class Console:
         self, path: str, endpoint: Callable[[Request], Awaitable[Response]], get: object | None, post: object | None
     ) -> Route:
         async def private(request: Request) -> Response:
+            request.state.is_page = get is not None
             guard.refuse_plain_http(self.settings.issuer)
             if request.method == "POST" and self.older() and f"/console{path}" not in SIGNING_IN:
                 raise older_database_refusal()
@@ -353,6 +356,7 @@ NOTICES: Mapping[str, str] = {
     "proofs_bound": "The proofs are bound to this trusted issuer.",
     "token_ended": "The token is revoked. Its agent can get a new token.",
     "token_had_ended": "The token was already revoked. This revocation is recorded, too.",
+    "nothing_changed": "Nothing was changed: this page was older than the change.",
     "key_revoked": "The key is revoked. All tokens that it signed are revoked too.",
     "grants_revoked": "The trust delegations are permanently revoked.",
     "admin_key_revoked": "The admin key is revoked.",
@@ -382,4 +386,4 @@ NOTICES: Mapping[str, str] = {
     "welcome": "You are signed in.",
 }
 """The notice after a change, by the value of `?done=`. A link must not show any text of its own."""
-WARNINGS = frozenset({"trusted_issuer_without_keys"})
+WARNINGS = frozenset({"trusted_issuer_without_keys", "nothing_changed"})

@@ -11,7 +11,7 @@ from typing import Any
 
 from authsec_server.attestation.model import Validation
 from authsec_server.audit.filters import REFUSALS, TOKEN_KINDS
-from authsec_server.audit.model import Event, EventKind, Recorded
+from authsec_server.audit.model import ALREADY, Event, EventKind, Recorded
 from authsec_server.issuers.model import Provenance, shown_provenance
 
 _VERBS: Mapping[EventKind, str] = {
@@ -185,7 +185,8 @@ def _act(event: Event) -> str:
         return "signed in"
     if event.principal and event.subject and event.subject.id == event.principal.id and event.kind in _OF_OWN_ACCOUNT:
         return _OF_OWN_ACCOUNT[event.kind]
-    return f"{_VERBS.get(event.kind, str(event.kind))} {_name(event)}".strip()
+    is_repeat = event.detail.get(ALREADY) and event.kind.endswith(("disabled", "revoked"))
+    return f"{_VERBS.get(event.kind, str(event.kind))} {_name(event)}".strip() + (" again" if is_repeat else "")
 
 
 def place(event: Event) -> str:

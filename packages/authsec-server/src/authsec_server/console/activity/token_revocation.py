@@ -11,7 +11,7 @@ from starlette.routing import BaseRoute
 
 from authsec_server.audit import service as audit
 from authsec_server.audit.model import Recorded
-from authsec_server.console.confirm import Confirmation, Question, once
+from authsec_server.console.confirm import Confirmation, Question, already_is, once
 from authsec_server.console.site import Console, PageRequest
 from authsec_server.db import Tx
 from authsec_server.delegations import impact
@@ -77,6 +77,17 @@ def _look(tx: Tx, visit: PageRequest) -> Question:
     )
 
 
+def _already(tx: Tx, visit: PageRequest) -> str:
+    """Return the sentence if an event says that this token was revoked.
+
+    A row of the feed alone does not prevent the revocation, for the reason that `tokens.revocation.revoke` names.
+    """
+    issued = _issued(tx, visit)
+    if not audit.is_token_revoked(tx, issued.event.jti):
+        return ""
+    return already_is("The token was already revoked", revocation.revoked(tx, [issued]).get(issued.id))
+
+
 def _end(tx: Tx, act: Act, visit: PageRequest) -> tuple[Recorded, bool]:
     issued = _issued(tx, visit)
     return issued, revocation.revoke(tx, act, issued.event.jti, because=visit.form.text("reason")).already
@@ -93,6 +104,7 @@ END = Confirmation(
     heading="Revoke this token?",
     button="Revoke token",
     look=_look,
+    already=_already,
     change=once(_end),
     after=_after,
 )

@@ -109,6 +109,8 @@ class ClientProgress:
     checklist: tuple[CheckedStep, ...]
     proof: ProofStep | None = None
     gaps: tuple[DelegationGap, ...] = ()
+    on_trial: bool = False
+    """Whether only an enrolled laptop, or nothing, proves the client, while its own proof waits."""
 
 
 def progress(
@@ -132,7 +134,8 @@ def progress(
     unproving = not client.can_prove_itself(now)
     by_id = {each.id: each for each in registered}
     usable = step in {NextStep.DELEGATION, NextStep.TOKEN, NextStep.DONE}
-    needs_proof = step is NextStep.PROOF or (usable and bool(_waiting(client, now)))
+    waits = usable and bool(_waiting(client, now))
+    on_trial = waits and {proof.kind for proof in client.usable_proofs(now)} <= _TRIAL
     checklist = (
         CheckedStep(
             name="Identity",
@@ -143,10 +146,10 @@ def progress(
         CheckedStep(
             name="Proof",
             state="weak"
-            if proved and unproving
+            if proved and (unproving or on_trial)
             else _mark(done=proved, following=step in {NextStep.PROOF, NextStep.WAIT}),
             note=_proof_note(client, by_id, now) if proved else "Unavailable" if step is NextStep.WAIT else "Missing",
-            anchor="proofs",
+            anchor="prove" if on_trial else "proofs",
         ),
         CheckedStep(
             name="Delegation",
@@ -166,8 +169,11 @@ def progress(
         client=client,
         step=step,
         checklist=checklist,
-        proof=proof_step(client, registered, now, trust_domain=trust_domain) if needs_proof else None,
+        proof=proof_step(client, registered, now, trust_domain=trust_domain)
+        if waits or step is NextStep.PROOF
+        else None,
         gaps=gaps if step is NextStep.DELEGATION else (),
+        on_trial=on_trial,
     )
 
 
@@ -206,6 +212,7 @@ def _proof_note(client: Client, registered: dict[str, TrustedIssuer], now: datet
     return f"{named} and {len(more)} more" if more else named
 
 
+_TRIAL = {ProofKind.ENROLLED_KEY, ProofKind.UNATTESTED}
 _KINDS = {
     ProofKind.SELECTORS: "Selectors",
     ProofKind.KEY_PAIR: "Key pair",

@@ -5,7 +5,7 @@ No permission depends on the edited fields. Each of the other changes shows its 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
@@ -31,7 +31,7 @@ from authsec_server.console.clients.forms import (
     typed_texts,
 )
 from authsec_server.console.clients.proofs import section_context, shown_secret
-from authsec_server.console.confirm import Confirmation, Question, once, redirect_to
+from authsec_server.console.confirm import Confirmation, Question, already_is, once, redirect_to
 from authsec_server.console.forms import Form, stored_meanwhile
 from authsec_server.console.issuers.unavailable import outages
 from authsec_server.console.site import PageRequest
@@ -274,11 +274,20 @@ def _look(tx: Tx, visit: PageRequest) -> Question:
     )
 
 
+def _already(verb: str) -> Callable[[Tx, PageRequest], str]:
+    def look(tx: Tx, visit: PageRequest) -> str:
+        client = find_client(tx, visit)
+        return already_is(f"The client is already {verb}d") if client.enabled == (verb == "enable") else ""
+
+    return look
+
+
 _HOME = "/console/clients/{client}"
 _confirmation = partial(Confirmation, template="clients/ending.html", look=_look)
 CONFIRMATIONS = (
     _confirmation(
         path="/clients/{client}/disable",
+        already=_already("disable"),
         heading="Disable {}?",
         button="Disable",
         change=once(lambda tx, act, visit: clients.disable(tx, act, visit.named("client"))),
@@ -286,6 +295,7 @@ CONFIRMATIONS = (
     ),
     _confirmation(
         path="/clients/{client}/enable",
+        already=_already("enable"),
         heading="Enable {}?",
         button="Enable",
         danger=False,

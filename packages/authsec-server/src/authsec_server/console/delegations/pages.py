@@ -6,6 +6,7 @@ The list marks a new delegation.
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import Enum
@@ -21,7 +22,7 @@ from authsec_server.audit import service as audit
 from authsec_server.clients import service as clients
 from authsec_server.clients.model import Client
 from authsec_server.console.client_status import status_of, statuses_of
-from authsec_server.console.confirm import Confirmation, Question, once, redirect_to
+from authsec_server.console.confirm import Confirmation, Question, already_is, once, redirect_to
 from authsec_server.console.delegations.choices import USED_WITHIN
 from authsec_server.console.delegations.draft import NOT_YET
 from authsec_server.console.forms import Form
@@ -248,11 +249,28 @@ def _look(tx: Tx, visit: PageRequest) -> Question:
     )
 
 
+def _already(verb: str) -> Callable[[Tx, PageRequest], str]:
+    """Return a function for `Confirmation.already`. A revoked delegation can neither be disabled nor enabled."""
+
+    def look(tx: Tx, visit: PageRequest) -> str:
+        its = delegations.get(tx, visit.act, visit.named("delegation"), visit.console.terms).delegation
+        by, at = its.changed_by, its.changed_at
+        if its.revoked_at is not None:
+            who = by if at == its.revoked_at else ""
+            return already_is("The trust delegation was already revoked", its.revoked_at, who)
+        if verb == "revoke" or its.enabled != (verb == "enable"):
+            return ""
+        return already_is(f"The trust delegation is already {verb}d")
+
+    return look
+
+
 _HOME = "/console/delegations/{delegation}"
 _confirmation = partial(Confirmation, template="delegations/ending.html", look=_look)
 CONFIRMATIONS = (
     _confirmation(
         path="/delegations/{delegation}/disable",
+        already=_already("disable"),
         heading="Disable this trust delegation?",
         button="Disable",
         change=once(
@@ -262,6 +280,7 @@ CONFIRMATIONS = (
     ),
     _confirmation(
         path="/delegations/{delegation}/enable",
+        already=_already("enable"),
         heading="Enable this trust delegation?",
         button="Enable",
         danger=False,
@@ -270,6 +289,7 @@ CONFIRMATIONS = (
     ),
     _confirmation(
         path="/delegations/{delegation}/revoke",
+        already=_already("revoke"),
         heading="Revoke this trust delegation permanently?",
         button="Revoke permanently",
         change=once(lambda tx, act, visit: delegations.revoke(tx, act, visit.named("delegation"), visit.console.terms)),

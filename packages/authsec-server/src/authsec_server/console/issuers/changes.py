@@ -17,7 +17,7 @@ from starlette.routing import BaseRoute
 
 from authsec_server.clients import bindings
 from authsec_server.clients.bindings import Users
-from authsec_server.console.confirm import Confirmation, Question, once, redirect_to
+from authsec_server.console.confirm import Confirmation, Question, already_is, once, redirect_to
 from authsec_server.console.forms import Form, at_typed_slug, stored_meanwhile
 from authsec_server.console.issuers.pages import detail
 from authsec_server.console.site import Console, PageRequest
@@ -187,10 +187,20 @@ async def _remove(visit: PageRequest) -> None:
         left = removed.left > 0
 
 
+def _already(verb: str) -> Callable[[Tx, PageRequest], str]:
+    def look(tx: Tx, visit: PageRequest) -> str:
+        trusted_issuer = issuers.get(tx, visit.act, visit.named("trusted_issuer"))
+        wanted = verb == "enable"
+        return already_is(f"The trusted issuer is already {verb}d") if trusted_issuer.enabled == wanted else ""
+
+    return look
+
+
 _confirmation = partial(Confirmation, template="issuers/ending.html", look=_look, least=Role.ADMIN)
 CONFIRMATIONS = (
     _confirmation(
         path="/issuers/{trusted_issuer}/disable",
+        already=_already("disable"),
         heading="Disable {}?",
         button="Disable",
         change=once(lambda tx, act, visit: bindings.disable_trusted_issuer(tx, act, visit.named("trusted_issuer"))),
@@ -198,6 +208,7 @@ CONFIRMATIONS = (
     ),
     _confirmation(
         path="/issuers/{trusted_issuer}/enable",
+        already=_already("enable"),
         heading="Enable {}?",
         button="Enable",
         danger=False,

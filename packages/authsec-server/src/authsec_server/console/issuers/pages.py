@@ -45,12 +45,14 @@ SHOWN = 200  # maximum number of proofs without an issuer
 class About:
     """One trusted issuer, with its clients and proofs.
 
-    `waiting` are proofs without an issuer that could be bound to this issuer.
+    `waiting` are proofs without an issuer that could be bound to this issuer. `partly` are proofs without an issuer
+    whose selectors this issuer proves only in part.
     """
 
     trusted_issuer: TrustedIssuer
     users: Users
     waiting: Sequence[BoundProof]
+    partly: Sequence[BoundProof]
 
 
 def routes(console: Console) -> list[BaseRoute]:
@@ -105,10 +107,12 @@ async def detail(visit: PageRequest, problem: Failure | None = None) -> Response
 
 def _about(tx: Tx, visit: PageRequest) -> About:
     trusted_issuer = issuers.get(tx, visit.act, visit.named("trusted_issuer"))
+    domain = visit.console.settings.trust_domain
     return About(
         trusted_issuer=trusted_issuer,
         users=bindings.users_of(tx, visit.act, trusted_issuer),
-        waiting=bindings.waiting(tx, visit.act, trusted_issuer, trust_domain=visit.console.settings.trust_domain),
+        waiting=bindings.waiting(tx, visit.act, trusted_issuer, trust_domain=domain),
+        partly=bindings.partly_proved(tx, visit.act, trusted_issuer, trust_domain=domain),
     )
 
 

@@ -1,0 +1,118 @@
+"""A confirmation page that is older than the change: it shows the state, and its button changes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from pages import get
+from starlette.testclient import TestClient
+from workload_evidence import kubernetes
+
+House = Any
+API = "/authsec/api/v1"
+NOTHING = "Nothing was changed"
+
+
+@pytest.fixture
+def opened(house: Callable[..., House]) -> House:
+    """An authority at whose machine we sit."""
+    return house(local_operator=True)
+
+
+@pytest.fixture
+def door(opened: House) -> TestClient:
+    """The browser of its operator."""
+    client: TestClient = opened.door()
+    return client
+
+
+def pressed_twice(door: TestClient, opened: House, path: str, state: str) -> None:
+    """Open the page, make the change from another window, and press the button of the old page."""
+    old = get(door, path).form()
+    old.send()
+    events = len(opened.events())
+    said = old.send().follow()
+    assert len(opened.events()) == events, [each.event.kind for each in opened.events()[events:]]
+    assert NOTHING in said.text
+    assert state in said.text
+    page = get(door, path)
+    assert state in page.text
+    assert all(each.of_the_frame for each in page.forms), "a button for a change that was made"
+
+
+def test_a_revoked_delegation_is_not_revoked_again(door: TestClient, opened: House) -> None:
+    opened.delegated_agent()
+    its = door.get(f"{API}/delegations").json()["items"][0]
+    path = f"/console/delegations/{its['id']}"
+    pressed_twice(door, opened, f"{path}/revoke", "was already revoked, at 2026-11-25 12:00:00 UTC by local operator.")
+    assert "Revoked 2026-11-25 12:00:00 by local operator" in get(door, path).text
+    assert "was already revoked" in get(door, f"{path}/disable").text
+    assert "was already revoked" in get(door, f"{path}/enable").text
+
+
+def test_a_disabled_delegation_is_not_disabled_again(door: TestClient, opened: House) -> None:
+    opened.delegated_agent()
+    its = door.get(f"{API}/delegations").json()["items"][0]
+    path = f"/console/delegations/{its['id']}"
+    pressed_twice(door, opened, f"{path}/disable", "The trust delegation is already disabled.")
+    pressed_twice(door, opened, f"{path}/enable", "The trust delegation is already enabled.")
+
+
+def test_a_disabled_client_is_not_disabled_again(door: TestClient, opened: House) -> None:
+    path = f"/console/clients/{opened.delegated_agent().client_id}"
+    pressed_twice(door, opened, f"{path}/disable", "The client is already disabled.")
+    pressed_twice(door, opened, f"{path}/enable", "The client is already enabled.")
+
+
+def test_an_admin_key_is_not_revoked_again(door: TestClient, opened: House) -> None:
+    key = door.post(f"{API}/admin-keys", json={"name": "Pipeline", "role": "operator"}).json()
+    path = f"/console/administrators/keys/{key['id']}/revoke"
+    pressed_twice(door, opened, path, "The admin key Pipeline was already revoked, at 2026-11-25 12:00:00 UTC.")
+
+
+def test_a_credential_and_a_signing_key_are_not_revoked_again(door: TestClient, opened: House) -> None:
+    door.post(f"{API}/apis", json={"name": "CRM", "identifier": "https://crm.example.com"})
+    made = door.post(f"{API}/apis/crm/credentials", json={"name": "first"}).json()
+    pressed_twice(door, opened, f"/console/apis/crm/credentials/{made['id']}/revoke", "first was already revoked")
+    kid = next(each["kid"] for each in door.get(f"{API}/keys").json()["items"] if each["state"] == "active")
+    pressed_twice(door, opened, f"/console/keys/{kid}/revoke", f"The key {kid} was already revoked.")
+
+
+def test_a_token_is_not_revoked_again(door: TestClient, opened: House) -> None:
+    agent = opened.delegated_agent()
+    proof = {"Authorization": f"Bearer {agent.assertion()}"}
+    door.get("/authsec/uflow/sdk/delegation-token", params={"client_id": agent.client_id}, headers=proof)
+    path = f"/console/activity/{opened.events()[-1].id}/end-token"
+    pressed_twice(door, opened, path, "The token was already revoked, at 2026-11-25 12:00:00 UTC.")
+
+
+def test_a_trusted_issuer_is_not_disabled_again(door: TestClient, opened: House) -> None:
+    what = {"kind": "kubernetes", "issuer": "https://prod.example", "keys_from": "given"}
+    asked = {"name": "Prod", **what, "given_keys": kubernetes().jwks}
+    made = door.post(f"{API}/issuers", json=asked)
+    assert made.status_code == 201, made.text
+    pressed_twice(door, opened, "/console/issuers/prod/disable", "The trusted issuer is already disabled.")
+
+
+def test_what_was_revoked_before_is_named_so(door: TestClient, opened: House) -> None:
+    """The last token is not called issued, while the page counts no live token."""
+    agent = opened.delegated_agent()
+    proof = {"Authorization": f"Bearer {agent.assertion()}"}
+    door.get("/authsec/uflow/sdk/delegation-token", params={"client_id": agent.client_id}, headers=proof)
+    its = door.get(f"{API}/delegations").json()["items"][0]
+    door.post(f"{API}/clients/{agent.client_id}/revoke-tokens")
+    page = get(door, f"/console/delegations/{its['id']}/revoke")
+    assert "0 live tokens; the last revoked token expires" in page.text
+
+
+def test_an_act_of_the_api_that_repeats_another_is_called_a_repeat(door: TestClient, opened: House) -> None:
+    """The API records the repeat, because raw SQL may have marked the row."""
+    opened.delegated_agent()
+    its = door.get(f"{API}/delegations").json()["items"][0]
+    for _ in range(2):
+        door.post(f"{API}/delegations/{its['id']}/revoke")
+    shown = get(door, "/console/activity").text
+    assert shown.count("revoked the trust delegation") == 2
+    assert shown.count("Customer Support again") == 1
