@@ -283,3 +283,19 @@ def test_after_back_the_page_shows_the_actions_and_the_client_of_the_values_that
     expect(page.get_by_role("checkbox", name="customers:read")).to_be_visible()
     expect(page.get_by_text("Choose a role first")).to_be_hidden()
     expect(page.get_by_label("Client / Application")).to_have_value(name)
+
+
+def test_after_back_the_chosen_actions_and_the_unit_are_those_that_were_left(page: Page, role: str, agent: str) -> None:
+    page.goto(f"{NEW}?client={agent}")
+    page.get_by_label("Role", exact=True).select_option(role)
+    page.get_by_role("checkbox", name="customers:write").check()
+    page.get_by_role("checkbox", name="tickets:close").check()
+    page.get_by_label("Maximum Duration").fill("7")
+    expect(review(page)).to_contain_text("7 hours")
+    review(page).get_by_role("link", name="Agent of").first.click()
+    page.go_back()
+    expect(count_of(page)).to_have_text("2 of 3 selected")
+    expect(page.get_by_role("checkbox", name="customers:read")).not_to_be_checked()
+    expect(page.get_by_role("checkbox", name="tickets:close")).to_be_checked()
+    expect(page.get_by_label("Unit").locator("option:checked")).to_have_text("Hours")
+    expect(review(page)).to_contain_text("7 hours")

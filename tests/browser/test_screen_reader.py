@@ -127,7 +127,7 @@ def onboard(page: Page) -> None:
         *chosen,
         f"group Platform selectors ({says}) invalid",
         *selectors,
-        "live Can't authenticate yet: no trusted issuer",
+        "live Can't authenticate yet: no trusted issuer. You can go on and add it afterwards.",
         *end,
     ]
     page.get_by_label("Key of selector 1").filter(visible=True).select_option("k8s:ns")
@@ -135,7 +135,7 @@ def onboard(page: Page) -> None:
     expect(page.get_by_text("Can't authenticate yet: no trusted issuer").filter(visible=True)).to_be_visible()
     now = told(page, "dialog")
     assert "group Platform selectors" in now
-    assert "live Can't authenticate yet: no trusted issuer" in now
+    assert "live Can't authenticate yet: no trusted issuer. You can go on and add it afterwards." in now
     assert "alert" not in " ".join(now)
     page.get_by_role("radio", name="Unattested").check()
     page.get_by_role("button", name="+ Onboard").last.click()

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, expect
 
-ORDER_OF_USE = ["1. Environment", "2. Install", "3. Code", "4. Smoke test"]
+ORDER_OF_USE = ["1. Environment", "2. Install", "3. Code", "4. Smoke test", "5. Conversation"]
 
 
 @pytest.mark.parametrize("script", [True, False])
@@ -39,7 +39,14 @@ def test_connect_shows_one_shell_and_one_framework(company: Any, browse: Any, ax
     assert [text.partition(" ")[0] for text in bash] == ["export", "python3", "import", "uv"]
     page.get_by_role("radio", name="PowerShell").check()
     powershell = shown.all_inner_texts()
-    assert [text.partition(" ")[0] for text in powershell] == ["$env:AUTHSEC_BASE_URL", "py", "import", "uv"]
+    assert [text.partition(" ")[0] for text in powershell] == [
+        "$env:AUTHSEC_BASE_URL",
+        "py",
+        "import",
+        "uv",
+        "uv",
+        "uv",
+    ]
     page.get_by_role("group", name="Framework").get_by_role("radio", name="CrewAI").check()
     environment, install, code, smoke = shown.all_inner_texts()
     assert (environment, smoke) == (powershell[0], powershell[3])

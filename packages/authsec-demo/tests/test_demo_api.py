@@ -39,7 +39,7 @@ def http(printed: str) -> Iterator[httpx2.Client]:
 def test_it_says_why_no_token_is_accepted_yet(printed: str) -> None:
     said = " ".join(printed.split())
     assert re.search(r"accepts no token yet\. The keys of http://127\.0\.0\.1:\d+ are not available", said)
-    assert "Start the authority, or set another one with --issuer." in said
+    assert "Start the authority, or name another one: authsec demo-api --issuer URL, or AUTHSEC_BASE_URL." in said
 
 
 def test_a_port_at_which_a_demo_api_answers_is_told(http: httpx2.Client, tmp_path: Path) -> None:

@@ -508,7 +508,7 @@ def test_the_story_of_refusals_that_are_counted(opened: House, door: TestClient)
     opened.authority.database.append(lambda tx: audit.count_refusals(tx, tallies, opened.clock.at))
     page = get(door, f"{TRAIL}/{number_of(opened, EventKind.TOKEN_REFUSED)}")
     its = facts(page)
-    assert "Token refused 1,234 times to nobody" in page.text
+    assert "Token refused to nobody, 1,234 times" in page.text
     assert its["When"].startswith("this minute, within 2026-11-25 12:00 UTC")
     assert "Refusals of this kind are counted for each minute: 1,234 times in this minute." in its["When"]
     assert "The audit log keeps no more details of callers without a valid proof." in page.text

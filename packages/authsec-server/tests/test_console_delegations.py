@@ -156,7 +156,7 @@ def test_actions_say_what_they_mean_where_and_whether_they_are_used(
     assert door.get(f"/authsec/uflow/sdk/delegation-token?client_id={agent}").status_code == 200
     page = get(door, f"{NEW}?role={role}&client={agent}")
     assert "customers:read Read customer records at Customer API · 1 token in 30 days" in page.text
-    assert "2 actions are described by no API." in page.text
+    assert "2 actions have no description, because no registered API lists them." in page.text
     assert page.links["Register an API"] == "/console/apis/new"
     (made,) = door.get(f"{API}/delegations").json()["items"]
     text = get(door, f"{LIST}/{made['id']}/edit").text

@@ -110,7 +110,7 @@ def test_the_code_is_on_no_other_page_and_is_taken_back(its: House, door: TestCl
     for path in ("", "/connect", "/enrol"):
         again = get(door, f"{home}{pod}{path}")
         assert code not in again.html
-        assert "local operator created a code that is still valid" in again.text
+        assert "local operator created a code at 12:00:00. The code is still valid" in again.text
     (back,) = [each for each in get(door, f"{home}{pod}").forms if each.action.endswith("/take-back")]
     assert "Nobody can use it any more" in back.send().follow().text
     assert Laptop(its).enrols(pod, code).status_code == 403

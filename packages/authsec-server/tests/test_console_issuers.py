@@ -85,7 +85,7 @@ PRIVATE = json.dumps({"keys": [{"kty": "oct", "k": "c2VjcmV0LXNlY3JldA", "kid": 
             ({"name": ""}, "name", "Name must not be empty"),
             ({"issuer": "cluster"}, "issuer", ""),
             ({"given_keys": ""}, "given_keys", "No keys were pasted."),
-            ({"given_keys": "{"}, "given_keys", "This is not JSON"),
+            ({"given_keys": "{"}, "given_keys", "These keys are not valid JSON"),
             ({"given_keys": "[]"}, "given_keys", "This is not a JWK Set."),
             ({"given_keys": PRIVATE}, "given_keys", ""),
             ({"keys_from": "url"}, "keys_url", ""),

@@ -333,9 +333,10 @@ def test_all_warnings_are_in_one_box(door: TestClient, role: str, agent: str) ->
     page = filled(door, role, agent, target_type="MCP server")
     assert page.html.count('<div class="alert') == 1
     assert '<div class="alert bad">' in page.html, "the agent is unattested"
-    assert page.links["Choose an API"] == "#field-audiences"
-    assert page.links["Describe the action at its API"] == "/console/apis"
-    for says in ("4 warnings", "anybody who knows its client_id", "shared audience authsec-api", "No API describes"):
+    assert "Choose an API" not in page.links, "no API is registered"
+    assert page.links["Register an API"] == "/console/apis/new"
+    known = ("4 warnings", "anybody who knows its client_id", "shared audience authsec-api")
+    for says in (*known, "No registered API describes", "create the trust delegation anyway"):
         assert says in page.text
 
 
@@ -369,9 +370,11 @@ def test_the_review_says_what_the_random_id_will_settle(door: TestClient, role: 
 
 def test_many_undescribed_actions_are_no_wall_of_names(door: TestClient, large: list[str], agent: str) -> None:
     text = filled(door, "large", agent, "all").text
-    assert f"No API describes these actions: {', '.join(large[:8])} and 192 more" in text
-    assert text.count("described by no API") == 1
-    assert "200 actions are described by no API. Register an API" in text
+    assert (
+        f"No registered API describes these actions. Tokens are unaffected: {', '.join(large[:8])} and 192 more" in text
+    )
+    assert text.count("have no description") == 1
+    assert "200 actions have no description, because no registered API lists them. You can go on without." in text
     assert "and 190 more" in text
 
 

@@ -168,7 +168,7 @@ def test_a_request_id_that_nothing_has_may_be_of_a_refusal_that_was_counted(door
     client = make(door, "clients", name="Plain", platform="unattested")
     asked = {"client_id": client["client_id"]}
     first, second = (door.get("/authsec/uflow/sdk/delegation-token", params=asked).json() for _ in range(2))
-    assert "Token refused 2 times to Plain" in find(door, first["request_id"]).follow().text
+    assert "Token refused to Plain, 2 times" in find(door, first["request_id"]).follow().text
     page = find(door, second["request_id"])
     assert "keeps only the first request id of each minute" in page.text
     assert "Plain asked for a token 2 times" in get(door, page.links["refused token requests"]).text

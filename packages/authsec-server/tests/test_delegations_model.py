@@ -273,7 +273,9 @@ def test_only_what_is_live_is_a_twin() -> None:
     assert live_twin(DELEGATION, [off, DELEGATION], NOW) == DELEGATION
 
 
-@pytest.mark.parametrize(("number", "says"), [(1, "the action: a:00"), (8, "a:07"), (9, "a:07 and 1 more")])
+@pytest.mark.parametrize(
+    ("number", "says"), [(1, "the action. Tokens are unaffected: a:00"), (8, "a:07"), (9, "a:07 and 1 more")]
+)
 def test_a_caution_about_many_actions_names_some(number: int, says: str) -> None:
     many = replace(DELEGATION, actions=tuple(f"a:{each:02}" for each in range(number)))
     registered = ["customers-api"]

@@ -41,7 +41,7 @@ def test_all_is_well(make_client: Make, authority: Any, tmp_path: Path, capsys: 
     agent               {CLIENT_ID}
 
   ✓ server reached      issuer {authority.issuer}, answered in <time>
-  ✓ proof               key file {path} (AuthSecClient(credential=…))
+  ✓ proof found         key file {path} (AuthSecClient(credential=…))
   ✓ token received      in <time>
   ✓ signature verified  with the authority's published key
   ✓ claims              agent        spiffe://example.org/agent/{CLIENT_ID}
@@ -62,7 +62,7 @@ def test_all_is_well(make_client: Make, authority: Any, tmp_path: Path, capsys: 
 def test_an_unattested_agent_is_said_to_be_one(client: AuthSecClient, capsys: pytest.CaptureFixture[str]) -> None:
     status, text = report(client, capsys)
     assert status == 0
-    assert "  ! proof               no proof found; only an unattested agent needs no proof" in text
+    assert "  ! proof found         none; only an unattested agent needs no proof" in text
     assert "UNATTESTED: anybody who knows the client_id can get this token" in text
 
 
@@ -122,7 +122,7 @@ def test_each_step_can_fail(
 def test_a_broken_proof_says_how_to_mend_it(make_client: Make, tmp_path: Path, capsys: Any) -> None:
     status, text = report(make_client(credential=KeyFile(tmp_path / "none.pem")), capsys)
     assert status == 1
-    assert "✗ proof               credential_broken" in text
+    assert "✗ proof found         credential_broken" in text
     assert f"There is no file {tmp_path}/none.pem;" in " ".join(text.split())
 
 

@@ -12,6 +12,7 @@ from typing import Final
 
 from authsec import TokenVerifier
 from authsec.errors import ConfigError, VerificationUnavailable
+from authsec.terminal import command_line
 from authsec_server.cli.listener import server_on
 
 from authsec_demo.evidence import App, Receive, Scope, Send
@@ -106,9 +107,10 @@ def _check_authority(stage: Stage, verifier: TokenVerifier) -> None:
         verifier.check_ready()
     except VerificationUnavailable as error:
         stage.warning("accepts", f"no token yet. {error}")
-        remedy = "Start the authority, or set another one" if error.retryable else "Set the authority's exact issuer"
-        stage.warning("", f"{remedy} with --issuer.")
+        remedy = "Start the authority, or name another one" if error.retryable else "Name the authority's exact issuer"
+        stage.warning("", f"{remedy}: {command_line('demo-api', '--issuer', 'URL')}, or AUTHSEC_BASE_URL.")
     else:
         stage.fact("accepts", f"tokens of {issuer} for the audience {verifier.audience}")
+        stage.note("For another authority: --issuer URL, or AUTHSEC_BASE_URL.")
     finally:
         log.setLevel(logging.INFO)

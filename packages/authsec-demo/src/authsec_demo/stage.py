@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from typing import Final
 
 from authsec.safe_text import plain
+from authsec.terminal import runnable
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -88,11 +89,11 @@ class Stage:
         self._row(Text("!" if label else "", style="yellow"), Text(label), plain(text, _LONGEST_TEXT))
 
     def said(self, who: str, text: str) -> None:
-        """Print a line of the conversation. `who` is the speaker.
+        """Print a line of the conversation. `who` is the speaker. A command starts with `uv run`, if the demo did.
 
         The method removes control characters and tokens, because a model or a server may have written the text.
         """
-        self._row(Text(), Text(who, style="cyan"), plain(text, _LONGEST_TEXT))
+        self._row(Text(), Text(who, style="cyan"), plain(runnable(text), _LONGEST_TEXT))
 
     def show(self, table: Table) -> None:
         """Print a table, indented like all other output."""

@@ -175,8 +175,8 @@ def _check_client_id(client_id: str) -> None:
     if client_id.lower() == _PLACEHOLDER:
         raise _invalid(
             "client_id",
-            f"{client_id} is the placeholder of the docs. `authsec agents create` printed the agent's client_id, "
-            f"and `authsec agents list` shows it. A client_id has this form:\n"
+            f"{client_id} is the placeholder of the docs. The agent's page in the console shows its Client ID, "
+            f"and so does `authsec agents list`. A client_id has this form:\n"
             f"    {export_line('AUTHSEC_AGENT_CLIENT_ID', _SHAPE)}",
         )
     if client_id != canonical:

@@ -71,11 +71,11 @@ class Smoke:
         with self._step("server reached"):
             issuer, took = self._timed(authority.issuer)
             self._facts.append(f"issuer {plain(issuer, 100)}, answered in {took}")
-        with self._step("proof"):
+        with self._step("proof found"):
             proof = authority.find_proof()
             if proof is None:
                 self._grade = Grade.AMBER
-            self._facts.append(proof.source if proof else "no proof found; only an unattested agent needs no proof")
+            self._facts.append(proof.source if proof else "none; only an unattested agent needs no proof")
         with self._step("token received"):
             token, took = self._timed(self._get_token)
             self._facts.append(f"in {took}")

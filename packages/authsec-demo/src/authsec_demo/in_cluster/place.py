@@ -19,7 +19,7 @@ from authsec_demo.cluster.running import Cluster, running_cluster
 from authsec_demo.loopback import HOST
 from authsec_demo.stage import Stage
 
-LOOKUP_TOKEN: Final = "production-cluster"  # noqa: S105 - the name of a file
+LOOKUP_TOKEN: Final = "production.token"  # noqa: S105 - the name of a file
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -112,7 +112,7 @@ def at_apis(stops: Mapping[str, Any]) -> list[str]:
             f"a second: {_names(proved)}."
         )
     if said:
-        lines.append(f"{_apis(said)} {_say(said)} the revocation feed: {_names(said)}. AuthSec cannot verify this.")
+        lines += _unproved(said)
     lines += [
         f"{each['name']} does not follow the revocation feed ({seen(each, as_of)}): this API {_takes(each, as_of)}."
         if each["api"]
@@ -121,6 +121,25 @@ def at_apis(stops: Mapping[str, Any]) -> list[str]:
     ]
     if len(others) > MOST:
         lines.append(f"{len(others) - MOST} more APIs do not follow the revocation feed.")
+    return lines
+
+
+def _unproved(said: Sequence[Api]) -> list[str]:
+    """Describe the followers that prove nothing: registered APIs, and audiences that belong to no registered API."""
+    registered = [each for each in said if each["api"]]
+    others = [each["name"] for each in said if not each["api"]]
+    lines = []
+    if registered:
+        names = _names(registered)
+        lines.append(
+            f"{_apis(registered)} {_say(registered)} the revocation feed: {names}. AuthSec cannot verify this."
+        )
+    if others:
+        what = "audience" if len(others) == 1 else "audiences"
+        names = listed(others, MOST)
+        lines.append(
+            f"A program says that it follows the revocation feed for the {what} {names}. AuthSec cannot verify this."
+        )
     return lines
 
 

@@ -278,7 +278,8 @@ def _about_actions(delegation: Delegation, described: Collection[str]) -> Iterat
     unknown = [action for action in delegation.actions if action not in described]
     if unknown:
         these = "the action" if len(unknown) == 1 else "these actions"
-        yield Caution(code="action_not_described", message=f"No API describes {these}: {_some(unknown)}")
+        message = f"No registered API describes {these}. Tokens are unaffected: {_some(unknown)}"
+        yield Caution(code="action_not_described", message=message)
 
 
 def _some(names: Sequence[str]) -> str:

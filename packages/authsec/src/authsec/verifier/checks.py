@@ -236,7 +236,8 @@ ISSUER_CHECKS: Final[tuple[Check[Case], ...]] = (
         "RFC 9068 §4",  # a simple string comparison (RFC 3986 §6.2.1)
         lambda case: case.claims["iss"] == case.expected.issuer,
         "The token was issued by another authority.",
-        _ONE_OF_OURS + "{shown_value}",
+        "This API accepts tokens of the authority {issuer}. Send such a token, or set another issuer at the API."
+        "{shown_value}",
         # This hint quotes nothing from the token.
         shown_value=lambda case: throwaway_hint([case.claims["iss"]]),
     ),

@@ -123,7 +123,7 @@ def _refusal(event: Event, times: str) -> str:
         return f"Enrolment refused{times}{' as ' + _name(event) if event.client else ''}"
     if event.kind is EventKind.API_REFUSED:
         return f"Credential of an API refused{times}{' for ' + _name(event) if event.subject else ''}"
-    return f"Token refused{times} to {_name(event) or _NAMELESS.get(event.reason, 'somebody')}"
+    return f"Token refused to {_name(event) or _NAMELESS.get(event.reason, 'somebody')}{',' if times else ''}{times}"
 
 
 def _times(recorded: Recorded) -> str:

@@ -100,6 +100,12 @@ class Connection:
         return "\n".join([*lines, api, last])
 
     @property
+    def demo_api(self) -> str:
+        """Return the command that starts a sample API and a scripted model for this authority."""
+        asked = f' --audience "{_in_bash(self.audience)}"' if self.audience else ""
+        return f'uv run authsec demo-api --issuer "{_in_bash(self.base_url)}"{asked}'
+
+    @property
     def smoke(self) -> str:
         """Return the command of Step 6 of the walk-through: a smoke test.
 

@@ -173,6 +173,8 @@ def feedback_on(
 
 def _row_feedback(platform: Platform, row: RowCheck, status: SelectorStatus | None, judged: bool) -> RowFeedback:
     meanwhile = _expected(platform, row)
+    if row.key in MISSING and not row.value and not judged:  # the key is chosen, and nothing is typed yet
+        return RowFeedback(tone=Tone.PLAIN, text=meanwhile, meanwhile=meanwhile)
     if row.state is RowState.WRONG or (judged and row.state is RowState.INCOMPLETE):
         # With a nearest key, the problem suggests it, and the form lists all keys.
         problem = row.problem if row.nearest else f"{row.problem} {row.remedy}".strip()

@@ -258,6 +258,11 @@ async def bind(visit: PageRequest) -> Response:
     return visit.redirect(f"/console/issuers/{reference}", done="proofs_bound")
 
 
+_PASTE = {
+    "kubernetes": "Paste the output of `kubectl get --raw /openid/v1/jwks`.",
+    "spiffe": "Paste the output of `spire-server bundle show -format spiffe`.",
+    "oidc": 'Paste the JWK Set, which begins with {"keys": [.',
+}
 MOST_KEYS = 256 * 1024  # maximum bytes of a JWK Set
 
 
@@ -326,13 +331,13 @@ class TypedTrustedIssuer:
 
     def _keys(self) -> Mapping[str, Any]:
         if not self["given_keys"]:
-            raise Invalid("given_keys", "No keys were pasted.", "Paste the JWK Set.")
+            raise Invalid("given_keys", "No keys were pasted.", _PASTE[self.kind])
         if holds_private_key(self["given_keys"]):
             raise Invalid("given_keys", f"This contains a PRIVATE key. {EXPOSED}", "Paste the public JWK Set.")
         try:
             keys = strict_json.loads(self["given_keys"].encode(), max_bytes=MOST_KEYS)
-        except strict_json.StrictJsonError as error:
-            raise Invalid("given_keys", f"This is not JSON: {error}.", 'A JWK Set begins with {"keys": [') from None
+        except strict_json.StrictJsonError:
+            raise Invalid("given_keys", "These keys are not valid JSON.", 'A JWK Set begins with {"keys": [') from None
         if not isinstance(keys, dict):
             raise Invalid("given_keys", "This is not a JWK Set.", 'A JWK Set begins with {"keys": [')
         return keys

@@ -20,6 +20,10 @@ for (const button of document.querySelectorAll("[data-copy]")) {
   });
 }
 
+// A page that answers a form becomes an ordinary page of the history: Back and Reload must neither ask to send the form again
+// nor send it, for example to make a second code.
+if ("answersForm" in document.documentElement.dataset) history.replaceState(history.state, "", location.href);
+
 // While a form is sent, its button is busy, and a second click sends nothing. A stopped request frees the form again.
 const BUSY = 10000;
 document.addEventListener("submit", (event) => {

@@ -22,9 +22,13 @@ document.addEventListener("click", (event) => {
 document.addEventListener("input", (event) => {
   const field = event.target;
   if (field.dataset.filter) filter(field);
-  if (field.id !== "field-amount") return;
-  for (const unit of document.querySelectorAll("#field-unit option")) unit.textContent = field.value === "1" ? unit.dataset.one : unit.dataset.many;
+  if (field.id === "field-amount") fitUnits(field);
 });
+
+function fitUnits(amount) {
+  for (const unit of document.querySelectorAll("#field-unit option")) unit.textContent = amount.value === "1" ? unit.dataset.one : unit.dataset.many;
+}
+
 document.addEventListener("change", (event) => {
   if (event.target.type === "checkbox") count(event.target.name);
 });
@@ -61,6 +65,8 @@ function searchable(select) {
   const name = () => select.selectedOptions[0]?.dataset.name ?? "";
   for (const each of ["aria-describedby", "aria-invalid"]) if (select.hasAttribute(each)) input.setAttribute(each, select.getAttribute(each));
   input.required = select.required;
+  // The browser shows the message over the list, so it must disappear before the list opens.
+  for (const begun of ["pointerdown", "keydown", "input"]) input.addEventListener(begun, () => input.setCustomValidity(""));
   input.type = "text";
   input.id = select.id;
   input.value = name();
@@ -115,8 +121,11 @@ let timer = 0;
 let asked = 0;
 form?.addEventListener("input", (event) => { if (event.target.name) later(); });
 form?.addEventListener("change", (event) => { if (event.target.name) later(); });
-// A browser that goes back restores typed values, some of them only after this script has run.
-window.addEventListener("pageshow", () => {
+// A browser that goes back restores typed values, some of them only after this script has run. It does not restore the fields
+// of parts that the script has replaced, so their values are kept with the entry of the history.
+window.addEventListener("pageshow", (event) => {
+  const kept = history.state?.fields;
+  if (form && kept && !event.persisted) return restore(kept, history.state.client);
   if (!form || ![...form.elements].some(isChanged)) return;
   for (const select of form.querySelectorAll("select[data-suggestions]")) select.dispatchEvent(new Event("restored"));
   later();
@@ -128,14 +137,48 @@ function isChanged(field) {
   return field.type === "checkbox" ? field.checked !== field.defaultChecked : field.value !== field.defaultValue;
 }
 
-function later() {
-  clearTimeout(timer);
-  if (form) timer = setTimeout(follow, DELAY);
+function keep() {
+  const client = form.querySelector("select[data-suggestions]")?.selectedOptions[0]?.dataset.name;
+  history.replaceState({ ...history.state, fields: [...new FormData(form)], client }, "");
 }
 
-async function follow() {
+async function restore(kept, client) {
+  const values = (name) => kept.filter(([each]) => each === name).map(([, value]) => value);
+  for (const select of form.querySelectorAll("select[data-suggestions]")) {
+    const [id] = values(select.name);
+    if (id && ![...select.options].some((each) => each.value === id)) {
+      const added = new Option(client, id);
+      added.dataset.name = client;
+      select.add(added);
+    }
+  }
+  const fill = () => {
+    for (const field of form.elements) {
+      if (!field.name || /^(submit|hidden)$/.test(field.type)) continue;
+      if (/^(checkbox|radio)$/.test(field.type)) field.checked = values(field.name).includes(field.value);
+      else if (values(field.name).length) [field.value] = values(field.name);
+    }
+    for (const select of form.querySelectorAll("select[data-suggestions]")) select.dispatchEvent(new Event("restored"));
+    const amount = form.querySelector("#field-amount");
+    if (amount) fitUnits(amount);
+  };
+  fill();
+  await follow(kept);
+  fill();
+  count("actions");
+  later();
+}
+
+function later() {
+  clearTimeout(timer);
+  if (!form) return;
+  keep();
+  timer = setTimeout(() => follow(), DELAY);
+}
+
+async function follow(fields = new FormData(form)) {
   const number = ++asked;
-  const answer = await fetch(form.dataset.parts, { method: "POST", body: new URLSearchParams(new FormData(form)) }).catch(() => null);
+  const answer = await fetch(form.dataset.parts, { method: "POST", body: new URLSearchParams(fields) }).catch(() => null);
   if (!answer?.ok || number !== asked) return; // the server checks the sent form again
   const fresh = await answer.json().catch(() => null); // who is no longer signed in gets a page
   await released();
