@@ -44,8 +44,6 @@ def test_connect_shows_one_shell_and_one_framework(company: Any, browse: Any, ax
         "py",
         "import",
         "uv",
-        "uv",
-        "uv",
     ]
     page.get_by_role("group", name="Framework").get_by_role("radio", name="CrewAI").check()
     environment, install, code, smoke = shown.all_inner_texts()
