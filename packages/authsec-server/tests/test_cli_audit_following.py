@@ -71,9 +71,6 @@ class Log:
     def silent_address(self) -> str:
         return ""
 
-    def signed_address(self) -> str:
-        return ""
-
     def follower(self, place: int = -1, leaf: str = "") -> Follower:
         return Follower(caller=Caller(reach=self), output=open_output(as_json=False), place=place, leaf=leaf)
 

@@ -60,9 +60,6 @@ class Harbour:
     def silent_address(self) -> str:
         return ""
 
-    def signed_address(self) -> str:
-        return ""
-
 
 @pytest.fixture
 def harbour(monkeypatch: pytest.MonkeyPatch) -> Harbour:

@@ -1,8 +1,8 @@
 """Raw SQL writes another address into `authority.issuer`.
 
-`authsec admin setup-url` on the server's machine then prints a sign-in link to that address. Whoever answers there gets
-the code of the link, and becomes the administrator. The last checkpoint has the issuer of the server that signed it, so
-`verify` and the command name both addresses.
+`authsec admin setup-url` on the server's machine would then print a sign-in link to that address. Whoever answers there
+would get the code of the link, and become the administrator. `audit drop` would sign a checkpoint under the address. So
+commands take the address from the last checkpoint, and `verify` names both addresses.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +31,10 @@ pytestmark = pytest.mark.sqlite_suffices
 
 
 @pytest.mark.opens_anew
-def test_verify_names_the_address_of_links_that_no_server_has(authsec: Callable[..., Result], tmp_path: Path) -> None:
+@pytest.mark.parametrize("address", ["https://evil.example", "https://evil.example/" + "x" * 10_000])
+def test_commands_keep_the_address_of_the_server_and_verify_names_both(
+    authsec: Callable[..., Result], tmp_path: Path, address: str
+) -> None:
     with open_authority(Settings(data=tmp_path)) as its:  # as a server that starts does
         its.database.append(lambda tx: remember_issuer(tx, its.issuer))
         while its.dropper.sealer.seal():
@@ -45,17 +48,15 @@ def test_verify_names_the_address_of_links_that_no_server_has(authsec: Callable[
         return report.exit_code, json.loads(report.stdout)["skipped"]
 
     assert verify() == (0, [])
-    assert "another address" not in authsec("admin", "setup-url").stderr
+    export = tmp_path / "export.jsonl"
+    export.write_text(authsec("audit", "export-sealed").stdout)
     with sqlite3.connect(tmp_path / "authsec.sqlite3") as raw:
-        raw.execute("UPDATE authority SET issuer = 'https://evil.example'")
-    link = authsec("admin", "setup-url")
-    assert link.stdout.startswith("https://evil.example/")
-    assert f"This URL leads to another address than {its.issuer}, whose server signed" in " ".join(link.stderr.split())
+        raw.execute("UPDATE authority SET issuer = ?", [address])
+    assert authsec("admin", "setup-url").stdout.startswith(f"{its.issuer}/console/set-up?code=")
+    authsec("audit", "drop", "--before", f"{datetime.now(UTC):%Y-%m}", "--export", str(export), "--yes")
     status, doubts = verify()
     assert status == Exit.NOT_CHECKED
-    assert doubts[0].startswith(
-        f"Links that commands print lead to https://evil.example, but the server at {its.issuer} signed the last"
-    )
+    assert f"but the server at {its.issuer} signed the last checkpoint" in doubts[0]
 
 
 def test_a_server_that_starts_at_another_address_signs_a_checkpoint_at_once(database: Database) -> None:

@@ -26,8 +26,9 @@ from authsec_server.attestation import service as attestation
 from authsec_server.audit import service as audit
 from authsec_server.audit.rollup import roll_up
 from authsec_server.audit.sealing import service as sealing
-from authsec_server.audit.sealing.outside import Comparison, comparison_of
+from authsec_server.audit.sealing.outside import Comparison, comparison_of, unverified
 from authsec_server.audit.sealing.retention import Dropper
+from authsec_server.audit.sealing.store import last_signed
 from authsec_server.clients import enrolment_service
 from authsec_server.console.addresses import STATIC
 from authsec_server.db import Database, Tx, open_database
@@ -265,10 +266,14 @@ def as_served(settings: Settings, database: Database) -> Settings:
 
     If `public_url` is set, the settings do not change. The host and port of this process are not usable as the
     issuer, because people and agents reach another process.
+    The attack: raw SQL writes another issuer into the database, and a command prints a link to it. So the issuer is
+    the one in the last checkpoint, which a server signs as soon as it has a new address.
     """
-    if settings.public_url or not (issuer := database.read(last_issuer)):
+    if settings.public_url:
         return settings
-    return settings.model_copy(update={"public_url": issuer})
+    stored, signed = database.read(lambda tx: (last_issuer(tx), last_signed(tx.connection)))
+    issuer = str(unverified(signed or "")[1].get("iss") or stored)
+    return settings.model_copy(update={"public_url": issuer}) if issuer else settings
 
 
 def checkpoints_as_served(settings: Settings, database: Database) -> str:

@@ -147,17 +147,9 @@ _GOOD_FOR = {
 def _show(
     caller: Caller, output: Output, answer: Mapping[str, Any], link: dict[str, Any], public_url: str | None
 ) -> None:
-    """Print the URL alone on stdout, and notes on stderr.
-
-    The attack: raw SQL writes another address into the database, to which the URL leads.
-    """
+    """Print the URL alone on stdout, and notes on stderr."""
     if public_url is not None:
         link["url"] = public_url.rstrip("/") + link["path"]
-    elif signed := caller.reach.signed_address():
-        output.note(
-            f"! This URL leads to another address than {signed}, whose server signed the last checkpoint of the audit "
-            "log. Do not open the URL before you know why: docs/tampering.md. To name the address: --public-url URL"
-        )
     output.result(answer, link["url"])
     if output.as_json:
         return

@@ -18,12 +18,9 @@ import structlog
 from authsec.exit_status import Exit
 
 from authsec_server.app import Authority, Runtime, as_served, open_authority
-from authsec_server.audit.sealing import store
-from authsec_server.audit.sealing.outside import unverified
 from authsec_server.cli.greeting import listens
 from authsec_server.cli.transport import API, CallFailed
 from authsec_server.db import open_database
-from authsec_server.db.served import last_issuer
 from authsec_server.failures import Conflict, Failure, Unavailable
 from authsec_server.principal import LOCAL_OPERATOR, Act
 from authsec_server.settings import ENV_PREFIX, Settings, load_settings
@@ -102,17 +99,6 @@ class InProcess:
         address = self.address()
         return address if listens(address) is False else ""
 
-    def signed_address(self) -> str:
-        if self.settings.public_url:
-            return ""
-        try:
-            with closing(open_database(self.settings.database_url)) as database:
-                stored, signed = database.read(lambda tx: (last_issuer(tx), store.last_signed(tx.connection)))
-        except Failure as failure:
-            raise failed(failure) from None
-        issuer = str(unverified(signed)[1].get("iss", "")) if stored and signed else ""
-        return issuer if issuer != stored else ""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Opened:
@@ -153,9 +139,6 @@ class Opened:
 
     def silent_address(self) -> str:
         return self.whole.silent_address()
-
-    def signed_address(self) -> str:
-        return self.whole.signed_address()
 
 
 @contextmanager

@@ -101,9 +101,6 @@ class Remote:
     def silent_address(self) -> str:
         return ""  # the server has just answered
 
-    def signed_address(self) -> str:
-        return ""  # a server does not read its address from the database
-
     def _checked(self) -> SplitResult:
         """Return the parts of the base URL, after checking the URL and the key. Raises `CallFailed`.
 

@@ -61,9 +61,6 @@ class Transport(Protocol):
         The text is empty if a server answers or if the state is unknown.
         """
 
-    def signed_address(self) -> str:
-        """Return the address of the server that signed the last checkpoint, if the authority's address differs."""
-
 
 def result(answer: httpx2.Response) -> Any:
     """Return the JSON of a successful answer. Raises `CallFailed` for any other answer."""

@@ -155,16 +155,17 @@ class TableCheck(ScratchCheck):
     def unchecked(self, last: Checkpoint | None) -> Iterator[str]:
         """Report rows that no event can confirm. `last` is the last checkpoint in the database.
 
-        Commands print sign-in links to the issuer in `authority`. The attack: raw SQL writes another address there.
-        Whoever answers at that address gets the secret of the link. No event has the issuer, but each checkpoint does.
+        The attack: raw SQL writes another address into `authority`. No event has the issuer, but each checkpoint does.
+        An address that is longer than a server writes is read as an empty value, and NULL is the value before the
+        first start of a server.
         """
         if self._highest[0] > 0 and not self._is_told():
             yield "No event records the digests of the tables, so their rows were not compared with events."
-        if self._issuer and last is not None and self._issuer != last.issuer:
+        if self._issuer is not None and last is not None and self._issuer != last.issuer:
             yield (
-                f"Links that commands print lead to {_shown(self._issuer)}, but the server at {_shown(last.issuer)} "
+                f"The database has the address {_shown(self._issuer)}, but the server at {_shown(last.issuer)} "
                 "signed the last checkpoint. Either a server started with another address within the last minute, or "
-                "somebody changed authority.issuer: open no such link, and start the server again."
+                "somebody changed authority.issuer: start the server again."
             )
 
     def _is_told(self) -> bool:
