@@ -12,7 +12,7 @@ import pytest
 from authsec.cli import commands
 from authsec.doctor.advice import OF_REFUSALS
 from authsec.lazy_commands import loaded
-from authsec_server.tokens.decision import Reason
+from authsec_server.tokens.refusal import Reason
 from click.testing import CliRunner
 
 COMMANDS_NAMED = [found for text in OF_REFUSALS.values() for found in re.findall("`authsec (.+?)`", text)]

@@ -15,19 +15,32 @@ from authsec_server.issuers.model import Provenance, TrustedIssuer, TrustedIssue
 
 
 class Scheme(StrEnum):
-    """The authentication scheme of the evidence (RFC 9110 section 11)."""
+    """How a caller sends its evidence.
+
+    The first three are schemes of the Authorization header (RFC 9110 section 11) at the delegation-token endpoint. A
+    `BEARER` credential is an assertion of the client or a token of its workload. The others are for the OAuth token
+    endpoint, where the request says which of the two the credential is.
+    """
 
     BEARER = "bearer"
     BASIC = "basic"
     OTHER = "other"
+    SECRET = "client_secret"  # noqa: S105 - a name
+    KEY_PAIR = "private_key_jwt"
+    WORKLOAD = "workload_token"
+    SVID = "jwt_svid"  # a workload's token that only a SPIFFE trust domain may have signed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evidence:
-    """A credential of a caller, before its verification. The credential must never appear in a log."""
+    """A credential of a caller, before its verification. The credential must never appear in a log.
+
+    `client_name` is the id or slug of the client, as an assertion of the scheme `KEY_PAIR` must name its client.
+    """
 
     scheme: Scheme
     credential: str = field(repr=False)
+    client_name: str = ""
     _mark: bytes = field(default=b"", init=False, repr=False, compare=False)
 
     @property
@@ -251,7 +264,7 @@ class Refused:
 
     `details` says which evidence is needed, and nothing about the client. `deleted_in_cluster` is the id of the trusted
     issuer whose cluster reports that the workload is gone. `failed` is set if a trusted issuer signed the token
-    but another check failed.
+    but another check failed. `is_authentic` is true if a key of the client signed the evidence.
     """
 
     reason: RefusalReason
@@ -259,6 +272,7 @@ class Refused:
     miss: Miss | None = None
     deleted_in_cluster: str | None = None
     failed: Failed | None = None
+    is_authentic: bool = False
 
 
 def invalid(details: str) -> Refused:

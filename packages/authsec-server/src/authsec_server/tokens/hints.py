@@ -12,7 +12,7 @@ from enum import StrEnum
 from typing import Any
 
 from authsec_server.audit.model import Event, EventKind
-from authsec_server.tokens.decision import Reason
+from authsec_server.tokens.refusal import Reason
 
 
 class Place(StrEnum):

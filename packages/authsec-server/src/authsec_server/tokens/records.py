@@ -12,7 +12,8 @@ from authsec_server.audit import service as audit
 from authsec_server.audit.model import Decision, Event, EventKind, Named, Refusal, Tally
 from authsec_server.db import Tx
 from authsec_server.issuers.model import TrustedIssuer
-from authsec_server.tokens.decision import Denied, Facts, Reason
+from authsec_server.tokens.decision import Facts
+from authsec_server.tokens.refusal import Denied, Reason
 from authsec_server.tokens.request import TokenRequest
 from authsec_server.web.request_context import limit_key
 

@@ -1,9 +1,13 @@
-"""Helpers for OAuth endpoints: HTTP Basic (RFC 7617), paths and error responses (RFC 6749 section 5.2)."""
+"""Helpers for OAuth endpoints: HTTP Basic (RFC 7617), error responses (RFC 6749 section 5.2), paths and grants.
+
+The metadata announce these paths, grants and methods, and `tokens.token_endpoint` supports them.
+"""
 
 from __future__ import annotations
 
 from base64 import b64decode
 from collections.abc import Mapping
+from enum import StrEnum
 from typing import Final
 from urllib.parse import unquote_plus
 
@@ -39,6 +43,16 @@ def read_basic(credential: str) -> tuple[str, str] | None:
 AUTHORIZATION_PATH = "/oauth/authorize"
 TOKEN_PATH = "/oauth/token"  # noqa: S105 - a path
 
+
+class Grant(StrEnum):
+    """The grants of the token endpoint, by their `grant_type`."""
+
+    CLIENT_CREDENTIALS = "client_credentials"
+
+
+AUTHENTICATION_METHODS: Final = ("private_key_jwt", "client_secret_basic", "client_secret_post")
+"""How clients authenticate at the token endpoint, by the names of RFC 8414."""
+
 _CODES: Mapping[int, str] = {429: "temporarily_unavailable", 503: "temporarily_unavailable"}
 
 
@@ -58,13 +72,39 @@ def oauth(handler: Handler) -> Handler:
     return answer
 
 
-def oauth_error(request: Request, code: str, *, error: str, details: str) -> JSONResponse:
-    """Return a 400 response with this OAuth error code.
+def oauth_error(
+    request: Request,
+    code: str,
+    *,
+    error: str,
+    details: str,
+    status: int = 400,
+    reason: str = "",
+    retryable: bool = False,
+    headers: Mapping[str, str] | None = None,
+    extra: Mapping[str, object] | None = None,
+) -> JSONResponse:
+    """Return a response with this OAuth error code, which is also the `reason` if none is given.
 
     `error_description` contains both `error` and `details`, because many clients show only `error_description`.
     """
-    described = {"error": code, "error_description": f"{error} {details}"}
-    return error_response(request, 400, reason=code, error=error, details=details, extra=described)
+    described = {"error": code, "error_description": _description(f"{error} {details}".strip())}
+    return error_response(
+        request,
+        status,
+        reason=reason or code,
+        error=error,
+        details=details,
+        retryable=retryable,
+        headers=headers,
+        extra={**(extra or {}), **described},
+    )
+
+
+def _description(text: str) -> str:
+    """Return the text with only those characters that `error_description` may have (RFC 6749 section 5.2)."""
+    plain = text.replace('"', "'").replace("\\", "/").replace("\n", " ")
+    return "".join(char if " " <= char <= "~" else "?" for char in plain)
 
 
 async def read_parameters(request: Request) -> dict[str, str]:
@@ -84,4 +124,5 @@ def _restated(plain: Response) -> JSONResponse:
     told = strict_json.loads(bytes(plain.body))
     code = _CODES.get(plain.status_code, "invalid_request")
     headers = {name: value for name, value in plain.headers.items() if name not in {"content-length", "content-type"}}
-    return JSONResponse({**told, "error": code, "error_description": told["error"]}, plain.status_code, headers)
+    described = {"error": code, "error_description": _description(f"{told['error']} {told['details']}".strip())}
+    return JSONResponse({**told, **described}, plain.status_code, headers)
