@@ -98,7 +98,7 @@ def assertion(its: Any, key: PrivateKey) -> Door:
         claims = {"iss": client_id, "sub": client_id, "aud": US, "iat": SECONDS, "nbf": SECONDS, "exp": SECONDS + 60}
         return Good(header=header, claims={**claims, "jti": secrets.token_hex(16)}, key=key)
 
-    return _token_endpoint(its, {}, good, "invalid_client")
+    return _token_endpoint(its, {}, good)
 
 
 def workload_assertion(its: Any, kind: str, key: PrivateKey) -> Door:
@@ -109,7 +109,21 @@ def workload_assertion(its: Any, kind: str, key: PrivateKey) -> Door:
     form = {"client_id": client_id}
     if kind == "spiffe":
         form["client_assertion_type"] = token_endpoint.JWT_SPIFFE
-    return _token_endpoint(its, form, lambda: _of_workload(issuer), "invalid_client")
+    return _token_endpoint(its, form, lambda: _of_workload(issuer))
+
+
+def workload_grant(its: Any, kind: str, key: PrivateKey) -> Door:
+    """The OAuth token endpoint, for a workload that shows its own token as the grant."""
+    issuer: Issuer = MAKERS[kind](key=key)
+    trust(its, issuer)
+    agent(its, issuer, *SHOWN[issuer.trusted_issuer.kind])
+    http = its.door()
+
+    def show(make: Callable[[Good], str]) -> bool:
+        token = make(_of_workload(issuer))
+        return _is_granted(token_endpoint.by_grant(http, token), token, (400, "invalid_grant"))
+
+    return Door(show=show, leeway=30)
 
 
 def _of_workload(issuer: Issuer) -> Good:
@@ -118,26 +132,28 @@ def _of_workload(issuer: Issuer) -> Good:
     return Good(header=header, claims=claims, key=issuer.key)
 
 
-def _token_endpoint(its: Any, form: Mapping[str, str], good: Callable[[], Good], code: str) -> Door:
+def _token_endpoint(its: Any, form: Mapping[str, str], good: Callable[[], Good]) -> Door:
     http = its.door()
 
     def show(make: Callable[[Good], str]) -> bool:
         token = make(good())
-        answer = token_endpoint.by_assertion(http, token, **form)
-        if answer.status_code == 200:
-            return True
-        told = answer.json()
-        if answer.status_code in {400, 413}:
-            # too large; the `iss` of nobody, without a client_id; or one that is no client's name
-            assert told["error"] == "invalid_request", answer.text
-        else:
-            assert (answer.status_code, told["error"], told["reason"]) == (401, code, "attestation_invalid"), (
-                answer.text
-            )
-        assert token[:100] not in answer.text or len(token) < 10
-        return False
+        return _is_granted(token_endpoint.by_assertion(http, token, **form), token, (401, "invalid_client"))
 
     return Door(show=show, leeway=30)
+
+
+def _is_granted(answer: Any, token: str, refused: tuple[int, str]) -> bool:
+    """Whether the token endpoint lets this in; else it must refuse the client or the grant, or what is no request."""
+    if answer.status_code == 200:
+        return True
+    told = answer.json()
+    if told["error"] == "invalid_request":  # too large, empty, or without a client_id and with the `iss` of nobody
+        assert answer.status_code in {400, 413}, answer.text
+    else:
+        assert (answer.status_code, told["error"]) == refused, answer.text
+        assert told["reason"] == "attestation_invalid"
+    assert token[:100] not in answer.text or len(token) < 10
+    return False
 
 
 def enrolment(its: Any, make_key: Callable[[], PrivateKey]) -> Door:

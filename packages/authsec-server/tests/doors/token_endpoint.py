@@ -11,6 +11,7 @@ from starlette.testclient import TestClient
 PATH = "/oauth/token"
 ISSUER = "http://127.0.0.1:7468"
 PRIVATE_KEY_JWT = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
+JWT_BEARER = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 JWT_SPIFFE = "urn:ietf:params:oauth:client-assertion-type:jwt-spiffe"
 
 
@@ -24,6 +25,11 @@ def post(door: TestClient, **form: Any) -> Any:
 def by_assertion(door: TestClient, assertion: str, **form: Any) -> Any:
     """The answer to a client that authenticates by this assertion."""
     return post(door, **{"client_assertion_type": PRIVATE_KEY_JWT, "client_assertion": assertion} | form)
+
+
+def by_grant(door: TestClient, token: str, **form: Any) -> Any:
+    """The answer to a workload that shows its own token as the grant."""
+    return post(door, **{"grant_type": JWT_BEARER, "assertion": token} | form)
 
 
 def asserted(key: PrivateKey, name: str, now: Any, **changes: Any) -> str:

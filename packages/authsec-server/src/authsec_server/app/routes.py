@@ -97,7 +97,7 @@ def _for_agents_and_apis(services: Services) -> list[BaseRoute]:
             share=services.share,
         ),
         *revocation.routes(services.self_revocation),
-        *token_endpoint.routes(services.tokens),
+        *token_endpoint.routes(services.tokens, services.trust.client_search),
         *enrolment_api.routes(services.enrolling),
         *sealing_api.routes(services.authority_keys.sealing_keyring.published),
     ]

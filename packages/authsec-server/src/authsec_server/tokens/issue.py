@@ -311,16 +311,7 @@ class DelegationTokens:
             issuer=self.issuer,
             now=self.now(),
         )
-        if isinstance(proved, Refused):
-            return Denied(
-                reason=Reason(proved.reason),
-                details=proved.details,
-                miss=proved.miss,
-                deleted_in_cluster=proved.deleted_in_cluster,
-                failed=proved.failed,
-                is_authentic=proved.is_authentic,
-            )
-        return proved
+        return Denied.of(proved) if isinstance(proved, Refused) else proved
 
     def issued(self, recorded: RecordedToken, signature: bytes | None = None) -> Issued:
         """Return the signed token. Without a `signature`, sign it now. Raises `Unavailable`."""

@@ -6,13 +6,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from authsec_server.attestation.model import Failed, Miss
+from authsec_server.attestation.model import Failed, Miss, Refused, Unassigned
 from authsec_server.failures import seconds_text
 from authsec_server.keys.model import Algorithm
 
 
 class Reason(StrEnum):
-    """The reasons to refuse a token request: the stable error codes of the endpoint, in the order of its checks."""
+    """The reasons to refuse a token request: the stable error codes of both token endpoints, in the order of checks.
+
+    `CLIENT_AMBIGUOUS` occurs only in the audit log. The caller gets `ATTESTATION_INVALID`.
+    """
 
     CLIENT_ID_MISSING = "client_id_missing"
     CLIENT_ID_INVALID = "client_id_invalid"
@@ -28,6 +31,7 @@ class Reason(StrEnum):
     DELEGATION_ENDED = "delegation_ended"
     ACTION_NOT_ALLOWED = "action_not_allowed"
     PROOF_NOT_ACCEPTED = "proof_not_accepted"
+    CLIENT_AMBIGUOUS = "client_ambiguous"
     UNAVAILABLE = "unavailable"
 
 
@@ -57,7 +61,21 @@ class Denied:
     miss: Miss | None = None
     deleted_in_cluster: str | None = None
     failed: Failed | None = None
+    unassigned: Unassigned | None = None
     is_authentic: bool = False
+
+    @classmethod
+    def of(cls, refused: Refused) -> Denied:
+        """Return the refusal of a request with this invalid evidence."""
+        return cls(
+            reason=Reason(refused.reason),
+            details=refused.details,
+            miss=refused.miss,
+            deleted_in_cluster=refused.deleted_in_cluster,
+            failed=refused.failed,
+            unassigned=refused.unassigned,
+            is_authentic=refused.is_authentic,
+        )
 
 
 def too_often(wait: float) -> Denied:

@@ -26,6 +26,7 @@ _SENTENCES: Mapping[Reason, str] = {
     Reason.NO_DELEGATION: "Nothing is delegated to this client.",
     Reason.DELEGATION_ENDED: "The delegations to this client have expired or were revoked.",
     Reason.ACTION_NOT_ALLOWED: "This client requested an action that it may not use.",
+    Reason.CLIENT_AMBIGUOUS: "Several clients match the proof.",
     Reason.PROOF_NOT_ACCEPTED: "The delegation does not accept this kind of proof.",
 }
 _MALFORMED = {Reason.INVALID_TARGET: "resource is malformed."}

@@ -21,14 +21,19 @@ from authsec_server.web.oauth import Grant, read_basic
 PRIVATE_KEY_JWT: Final = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 JWT_SPIFFE: Final = "urn:ietf:params:oauth:client-assertion-type:jwt-spiffe"
 _CREDENTIALS: Final = frozenset({"client_secret", "client_assertion", "assertion"})
+_OF_CLIENTS: Final = ("client_secret", "client_assertion", "client_assertion_type")
 _ONCE: Final = _CREDENTIALS | {"grant_type", "client_id", "client_assertion_type", "scope"}
 _OPENID: Final = "The scope openid requests an ID token, and this authority issues none. Remove openid from scope."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TokenForm:
-    """A request to the token endpoint. `client_name` is the id or slug of the client, unverified."""
+    """A request to the token endpoint. `client_name` is the id or slug of the client, unverified.
 
+    `client_name` is empty if only the assertion of a `JWT_BEARER` grant shows which client it is.
+    """
+
+    grant: Grant
     client_name: str
     evidence: Evidence
     actions: tuple[str, ...] | None
@@ -77,13 +82,16 @@ def grant_of(parameters: Mapping[str, str]) -> Grant | None:
 
 
 def parse(
-    parameters: Mapping[str, str], resources: Sequence[str], authorization_headers: Sequence[str]
+    grant: Grant, parameters: Mapping[str, str], resources: Sequence[str], authorization_headers: Sequence[str]
 ) -> TokenForm | Denied:
     """Return the request, or the refusal if the request has no valid credential, scope or resource.
 
     Raises `Invalid` for a request that contradicts itself.
     """
-    named = _credential(parameters, authorization_headers)
+    if grant is Grant.JWT_BEARER:
+        named = _by_grant(parameters, authorization_headers)
+    else:
+        named = _credential(parameters, authorization_headers)
     if isinstance(named, Denied):
         return named
     client_name, evidence = named
@@ -96,7 +104,9 @@ def parse(
     audiences = read_resources([resource for resource in resources if resource])
     if isinstance(audiences, Denied):
         return audiences
-    return TokenForm(client_name=client_name, evidence=evidence, actions=actions or None, resources=audiences)
+    return TokenForm(
+        grant=grant, client_name=client_name, evidence=evidence, actions=actions or None, resources=audiences
+    )
 
 
 def _credential(parameters: Mapping[str, str], headers: Sequence[str]) -> tuple[str, Evidence] | Denied:
@@ -149,6 +159,21 @@ def _by_assertion(assertion: str, parameters: Mapping[str, str]) -> tuple[str, E
         _require_same(issuer, parameters, "`iss` of the assertion")
         return issuer, Evidence(scheme=Scheme.KEY_PAIR, credential=assertion, client_name=issuer)
     return _client_id(parameters), Evidence(scheme=Scheme.WORKLOAD, credential=assertion)
+
+
+def _by_grant(parameters: Mapping[str, str], headers: Sequence[str]) -> tuple[str, Evidence] | Denied:
+    """Return the workload's token, which is grant and credential in one, and the client's name if the form has one."""
+    beside = ["Authorization"] * len(headers) + [name for name in _OF_CLIENTS if name in parameters]
+    if beside:
+        raise Invalid(
+            beside[0],
+            f"The request has an assertion and {beside[0]}.",
+            "The workload's token in the parameter assertion also authenticates the client: send nothing beside it.",
+        )
+    if "assertion" not in parameters:
+        raise Invalid("assertion", "The parameter assertion is missing.", "Send the workload's own token in the form.")
+    name, credential = parameters.get("client_id", ""), parameters["assertion"]
+    return name, Evidence(scheme=Scheme.WORKLOAD, credential=credential)
 
 
 def _client_id(parameters: Mapping[str, str]) -> str:

@@ -48,6 +48,7 @@ class Grant(StrEnum):
     """The grants of the token endpoint, by their `grant_type`."""
 
     CLIENT_CREDENTIALS = "client_credentials"
+    JWT_BEARER = "urn:ietf:params:oauth:grant-type:jwt-bearer"  # RFC 7523 section 2.1
 
 
 AUTHENTICATION_METHODS: Final = ("private_key_jwt", "client_secret_basic", "client_secret_post")
