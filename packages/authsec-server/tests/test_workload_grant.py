@@ -11,6 +11,7 @@ import pytest
 from api_server import ApiServer
 from authsec.jose import PrivateKey, parse_compact
 from authsec_server.attestation.kinds import SPIFFE_ID
+from authsec_server.clients import workload_proofs
 from authsec_server.clients.model import spiffe_id
 from authsec_server.clients.store import proofs
 from authsec_server.clients.workload_proofs import MOST
@@ -131,6 +132,26 @@ def test_where_two_clients_match_only_the_operator_is_told_which(its: House) -> 
     assert "`One`" in event.detail["miss"]["sentence"]
     assert client_of(by_grant(its.door(), cluster.token(), client_id=two)) == two
     assert client_of(by_grant(its.door(), cluster.token(), client_id="one")) == one
+
+
+def test_a_repeated_search_reads_no_proofs_until_something_changes(its: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    cluster, searched, search = kubernetes(), list[str](), workload_proofs.candidates
+
+    def counted(tx: Tx, trusted_issuer: Any, *args: Any, **named: Any) -> Any:
+        searched.append(trusted_issuer.name)
+        return search(tx, trusted_issuer, *args, **named)
+
+    monkeypatch.setattr(workload_proofs, "candidates", counted)
+    trust(its, cluster)
+    for _ in range(3):
+        assert told(by_grant(its.door(), cluster.token())) == BAD
+    assert searched == ["cluster-a"]
+    its.delegated_name("Something else")
+    assert told(by_grant(its.door(), cluster.token())) == BAD
+    assert len(searched) == 2
+    mine = agent(its, cluster, *POD, name="Mine")
+    its.delegated_name("Something more")  # `agent` writes its proof by raw SQL, which changes no version
+    assert client_of(by_grant(its.door(), cluster.token())) == mine
 
 
 def test_a_disabled_client_leaves_the_workload_to_the_enabled_one(its: House) -> None:

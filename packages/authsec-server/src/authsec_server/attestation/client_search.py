@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
+from threading import Lock
 from typing import Any, Final
 
 from authsec_server.attestation.explain.model import visible
@@ -15,22 +17,30 @@ from authsec_server.attestation.service import parse_token
 from authsec_server.attestation.workloads import Workloads
 from authsec_server.audit.model import Named
 from authsec_server.clients import workload_proofs
-from authsec_server.clients.model import Client, client_id_in
-from authsec_server.db import Database
+from authsec_server.clients.model import Client, Selector, client_id_in
+from authsec_server.db import AuthorityState, Database, Tx
 from authsec_server.issuers import service as issuers
 from authsec_server.issuers.model import TrustedIssuer
 
+MOST_KEPT: Final = 200  # searches whose candidates are cached, each with up to 20 clients
 _NAMED: Final = 5  # clients and selectors in a sentence
+_Key = tuple[str, frozenset[Selector]]  # trusted issuer, and what the workload's token proves
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClientSearch:
-    """Searches clients by the selectors that a workload's token proves. A call blocks its thread."""
+    """Searches clients by the selectors that a workload's token proves. A call blocks its thread.
+
+    Candidates are cached while no authority changes. The attack: a workload that nobody registered repeats its request,
+    and each search reads all proofs of the trusted issuer.
+    """
 
     database: Database
     workloads: Workloads
     trust_domain: str
     now: Callable[[], datetime]
+    _recent: OrderedDict[_Key, tuple[AuthorityState, list[Client]]] = field(default_factory=OrderedDict, init=False)
+    _lock: Lock = field(default_factory=Lock, init=False)
 
     def find(self, evidence: Evidence) -> str | Refused:
         """Return the id of the one client that the workload is.
@@ -55,18 +65,29 @@ class ClientSearch:
 
     def _matching(self, trusted_issuer: TrustedIssuer, verified: Verified, now: datetime) -> list[Client]:
         """Return the clients that the workload matches, enabled ones first."""
+        return [
+            client
+            for client in self.database.read(lambda tx: self._candidates(tx, trusted_issuer, verified, now))
+            if isinstance(match(client, trusted_issuer, verified, self.trust_domain, now), Proved)
+        ]
+
+    def _candidates(self, tx: Tx, trusted_issuer: TrustedIssuer, verified: Verified, now: datetime) -> Sequence[Client]:
+        key = trusted_issuer.id, frozenset(verified.selectors)
+        with self._lock:
+            state, candidates = self._recent.get(key, (None, []))
+            if state == tx.state:
+                self._recent.move_to_end(key)
+                return candidates
         own = ""
         for selector in verified.selectors:
             if selector.key == SPIFFE_ID:
                 own = client_id_in(selector.value, self.trust_domain)
-        candidates = self.database.read(
-            lambda tx: workload_proofs.candidates(tx, trusted_issuer, verified.selectors, own_id=own, now=now)
-        )
-        return [
-            client
-            for client in candidates
-            if isinstance(match(client, trusted_issuer, verified, self.trust_domain, now), Proved)
-        ]
+        candidates = workload_proofs.candidates(tx, trusted_issuer, verified.selectors, own_id=own, now=now)
+        with self._lock:
+            self._recent[key] = tx.state, candidates
+            if len(self._recent) > MOST_KEPT:
+                self._recent.popitem(last=False)
+        return candidates
 
 
 def _issuers_in(claims: Mapping[str, Any]) -> set[str]:
