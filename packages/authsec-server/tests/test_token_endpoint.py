@@ -18,7 +18,7 @@ from trusted_issuers import ENDPOINT, agent, trust
 from workload_evidence import github, kubernetes, spire
 
 API = "/authsec/api/v1"
-KEY = PrivateKey.generate_ec()
+KEY, OTHER = PrivateKey.generate_ec(), PrivateKey.generate_ec()
 UNKNOWN = "00000000-0000-4000-8000-000000000000"
 
 House = Any
@@ -65,6 +65,23 @@ def test_a_key_pair_that_somebody_else_made_gets_a_token_by_the_slug_of_its_agen
     assert (found["client_id"], found["aud"], found["scope"]) == (agent_.client_id, ["authsec-api"], "customers:read")
     (issued,) = [each.event for each in its.events() if each.event.kind == "token.issued"]
     assert (issued.jti, issued.detail["attestation"]) == (found["jti"], "key_pair")
+
+
+def test_the_builder_of_a_client_names_its_key(its: House) -> None:
+    """The `kid` of an OAuth library is a name in its own configuration, and the authority has the key alone."""
+    agent_ = its.delegated_agent("Night Owl", key=KEY)
+    added = its.door().post(
+        f"{API}/clients/night-owl/proofs", json={"platform": "key", "public_key": OTHER.public.to_pem().decode()}
+    )
+    assert added.status_code == 201
+
+    def ask(key: PrivateKey, kid: str) -> int:
+        assertion = asserted(key, agent_.client_id, its.clock.now(), header={"kid": kid})
+        return int(by_assertion(its.door(), assertion).status_code)
+
+    mine, other = KEY.public.thumbprint(), OTHER.public.thumbprint()
+    assert [ask(key, kid) for key in (KEY, OTHER) for kid in ("key-1", mine, other)] == [200, 200, 401, 200, 401, 200]
+    assert ask(PrivateKey.generate_ec(), "key-1") == 401
 
 
 def test_both_endpoints_issue_the_same_token(its: House) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Mapping
 from typing import Any
 
 from authsec.jose import PrivateKey, assemble, signing_input
@@ -32,7 +33,7 @@ def by_grant(door: TestClient, token: str, **form: Any) -> Any:
     return post(door, **{"grant_type": JWT_BEARER, "assertion": token} | form)
 
 
-def asserted(key: PrivateKey, name: str, now: Any, **changes: Any) -> str:
+def asserted(key: PrivateKey, name: str, now: Any, *, header: Mapping[str, Any] | None = None, **changes: Any) -> str:
     """An assertion as a stock client makes it; `changes` spoil its claims, and None leaves one out."""
     seconds = int(now.timestamp())
     claims = {
@@ -44,5 +45,5 @@ def asserted(key: PrivateKey, name: str, now: Any, **changes: Any) -> str:
         "jti": secrets.token_hex(16),
     }
     given = {claim: value for claim, value in (claims | changes).items() if value is not None}
-    unsigned = signing_input({"alg": key.algorithm}, given)
+    unsigned = signing_input({"alg": key.algorithm} | dict(header or {}), given)
     return assemble(unsigned, key.sign(unsigned))

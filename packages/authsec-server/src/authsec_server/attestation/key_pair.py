@@ -33,7 +33,7 @@ def verify(
     sign an assertion for several audiences, and uses the assertion here. `exp` may be later if `iat` says when the
     assertion was made: it is valid for `MAX_LIFETIME` from then.
     """
-    proof = _signer_of(assertion, client, now)
+    proof = _signer_of(assertion, client, now, may_have_own_kid=bool(client_name))
     if proof is None:
         return invalid("The assertion is not signed with a valid registered key of this client.")
     claims = assertion.claims
@@ -53,16 +53,18 @@ def verify(
     )
 
 
-def _signer_of(assertion: UnverifiedJws, client: Client, now: datetime) -> Proof | None:
+def _signer_of(assertion: UnverifiedJws, client: Client, now: datetime, *, may_have_own_kid: bool) -> Proof | None:
     """Return the proof of the client that verifies the assertion's signature, or None.
 
-    `kid` is unverified, and only limits the search.
+    `kid` is unverified, and only limits the search to the key with this thumbprint. `may_have_own_kid` says that `kid`
+    may be another name of a key: OAuth libraries let the builder of the client choose the name.
     """
+    held = [proof for proof in client.proofs if proof.kind in SIGNED and proof.is_valid(now)]
     named = assertion.header.get("kid")
-    for proof in client.proofs:
-        if proof.kind not in SIGNED or proof.public_key is None:
-            continue
-        if not proof.is_valid(now) or named not in {None, proof.thumbprint}:
+    if named is not None and not (may_have_own_kid and all(proof.thumbprint != named for proof in held)):
+        held = [proof for proof in held if proof.thumbprint == named]
+    for proof in held:
+        if proof.public_key is None:
             continue
         key = _key(tuple(proof.public_key.items()))
         try:
