@@ -5,7 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from authsec_server.web.oauth import AUTHORIZATION_PATH, TOKEN_PATH
+from authsec_server.tokens import token_endpoint
+from authsec_server.web.middleware import ConcurrencyLimit
+from authsec_server.web.oauth import AUTHORIZATION_PATH
+from authsec_server.web.oauth_errors import TOKEN_PATH
 from pages import Page
 
 ISSUER = "http://127.0.0.1:7468"
@@ -79,3 +82,29 @@ def test_nothing_that_was_sent_is_logged(house: Any, capfd: pytest.CaptureFixtur
     assert logged.count(TOKEN_PATH) == logged.count(AUTHORIZATION_PATH) == 2
     for word in (SECRET, "assertion", "evil.example", "redirect_uri"):
         assert word not in logged
+
+
+def test_each_error_of_the_token_endpoint_has_a_code_also_if_the_endpoint_did_not_make_it(
+    house: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    its = house()
+    form = {"grant_type": "client_credentials", "client_id": "stock", "client_secret": SECRET}
+
+    def fail(*_args: Any) -> None:
+        raise RuntimeError(SECRET)
+
+    answers = {
+        "invalid_request 405": its.door().get(TOKEN_PATH),
+        "invalid_request 421": its.door(Host="evil.example").post(TOKEN_PATH, data=form),
+    }
+    monkeypatch.setattr(token_endpoint, "parse", fail)
+    answers["server_error 500"] = its.door().post(TOKEN_PATH, data=form)
+    with monkeypatch.context() as patched:
+        patched.setattr(ConcurrencyLimit, "acquire", lambda _: False)
+        answers["temporarily_unavailable 503"] = its.door().post(TOKEN_PATH, data=form)
+    for expected, answer in answers.items():
+        told = answer.json()
+        assert f"{told['error']} {answer.status_code}" == expected
+        assert told["error_description"]
+        assert {"reason", "details", "retryable", "request_id"} <= told.keys()
+        assert SECRET not in answer.text

@@ -28,7 +28,8 @@ from authsec_server.console.guard import HEADERS, local_path
 from authsec_server.console.site import Console, PageRequest, PublicRequest
 from authsec_server.failures import Conflict, Failure, Invalid, seconds_text
 from authsec_server.web.errors import TooOften, Unauthenticated
-from authsec_server.web.oauth import AUTHORIZATION_PATH, TOKEN_PATH, oauth_error
+from authsec_server.web.oauth import AUTHORIZATION_PATH, oauth_error
+from authsec_server.web.oauth_errors import TOKEN_PATH
 from authsec_server.web.request_context import context_of
 
 HOME = "/console"

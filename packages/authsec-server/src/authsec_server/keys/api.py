@@ -26,7 +26,8 @@ from authsec_server.revocations import api as revocations_api
 from authsec_server.settings import Settings
 from authsec_server.web.bodies import Body
 from authsec_server.web.instants import rfc3339
-from authsec_server.web.oauth import AUTHENTICATION_METHODS, AUTHORIZATION_PATH, TOKEN_PATH, Grant
+from authsec_server.web.oauth import AUTHENTICATION_METHODS, AUTHORIZATION_PATH, Grant
+from authsec_server.web.oauth_errors import TOKEN_PATH
 from authsec_server.web.operations import API, AnyOperation, Call, NoBody, declared, operation
 from authsec_server.web.paging import PAGING, Page, paged, whole
 

@@ -36,7 +36,8 @@ from authsec_server.tokens.token_form import (
 )
 from authsec_server.web.bodies import Places, read_fields
 from authsec_server.web.errors import retry_after
-from authsec_server.web.oauth import TOKEN_PATH, Grant, oauth, oauth_error
+from authsec_server.web.oauth import Grant, oauth, oauth_error
+from authsec_server.web.oauth_errors import TOKEN_PATH
 from authsec_server.web.operations import resource
 from authsec_server.web.request_context import RequestContext, context_of, limit_key
 

@@ -19,6 +19,7 @@ from starlette.responses import JSONResponse, Response
 from authsec_server.failures import Failure
 from authsec_server.web.bodies import read_fields
 from authsec_server.web.errors import HANDLERS, TooOften, error_response
+from authsec_server.web.oauth_errors import as_oauth
 from authsec_server.web.operations import Handler
 
 MAX_BYTES: Final = 1024  # large, because each character may be percent-encoded
@@ -41,7 +42,6 @@ def read_basic(credential: str) -> tuple[str, str] | None:
 
 
 AUTHORIZATION_PATH = "/oauth/authorize"
-TOKEN_PATH = "/oauth/token"  # noqa: S105 - a path
 
 
 class Grant(StrEnum):
@@ -53,8 +53,6 @@ class Grant(StrEnum):
 
 AUTHENTICATION_METHODS: Final = ("private_key_jwt", "client_secret_basic", "client_secret_post")
 """How clients authenticate at the token endpoint, by the names of RFC 8414."""
-
-_CODES: Mapping[int, str] = {429: "temporarily_unavailable", 503: "temporarily_unavailable"}
 
 
 def oauth(handler: Handler) -> Handler:
@@ -85,11 +83,9 @@ def oauth_error(
     headers: Mapping[str, str] | None = None,
     extra: Mapping[str, object] | None = None,
 ) -> JSONResponse:
-    """Return a response with this OAuth error code, which is also the `reason` if none is given.
-
-    `error_description` contains both `error` and `details`, because many clients show only `error_description`.
-    """
-    described = {"error": code, "error_description": _description(f"{error} {details}".strip())}
+    """Return a response with this OAuth error code, which is also the `reason` if none is given."""
+    given = {"error": error, "details": details}
+    described = {name: value for name, value in as_oauth(given, status, code).items() if name != "details"}
     return error_response(
         request,
         status,
@@ -100,12 +96,6 @@ def oauth_error(
         headers=headers,
         extra={**(extra or {}), **described},
     )
-
-
-def _description(text: str) -> str:
-    """Return the text with only those characters that `error_description` may have (RFC 6749 section 5.2)."""
-    plain = text.replace('"', "'").replace("\\", "/").replace("\n", " ")
-    return "".join(char if " " <= char <= "~" else "?" for char in plain)
 
 
 async def read_parameters(request: Request) -> dict[str, str]:
@@ -122,8 +112,6 @@ async def read_parameters(request: Request) -> dict[str, str]:
 
 
 def _restated(plain: Response) -> JSONResponse:
-    told = strict_json.loads(bytes(plain.body))
-    code = _CODES.get(plain.status_code, "invalid_request")
+    told = as_oauth(strict_json.loads(bytes(plain.body)), plain.status_code)
     headers = {name: value for name, value in plain.headers.items() if name not in {"content-length", "content-type"}}
-    described = {"error": code, "error_description": _description(f"{told['error']} {told['details']}".strip())}
-    return JSONResponse({**told, **described}, plain.status_code, headers)
+    return JSONResponse(told, plain.status_code, headers)
