@@ -174,6 +174,7 @@ def test_an_expired_proof_does_not_match(its: House) -> None:
         tx.connection.execute(update(proofs).where(proofs.c.client_id == ended).values(expires_at=at))
 
     its.authority.database.append(end)
+    assert told(by_grant(its.door(), cluster.token())) == BAD, "both match, until the end of one"
     its.clock.at += timedelta(seconds=2)
     assert client_of(by_grant(its.door(), cluster.token())) == mine
 

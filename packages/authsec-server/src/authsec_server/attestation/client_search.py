@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from authsec_server.attestation.explain.model import visible
 from authsec_server.attestation.kinds import SPIFFE_ID
-from authsec_server.attestation.matching import match
+from authsec_server.attestation.matching import match, proofs_of
 from authsec_server.attestation.model import Evidence, Proved, RefusalReason, Refused, Unassigned, Verified, invalid
 from authsec_server.attestation.service import parse_token
 from authsec_server.attestation.workloads import Workloads
@@ -65,10 +65,12 @@ class ClientSearch:
 
     def _matching(self, trusted_issuer: TrustedIssuer, verified: Verified, now: datetime) -> list[Client]:
         """Return the clients that the workload matches, enabled ones first."""
+        candidates = self.database.read(lambda tx: self._candidates(tx, trusted_issuer, verified, now))
         return [
             client
-            for client in self.database.read(lambda tx: self._candidates(tx, trusted_issuer, verified, now))
-            if isinstance(match(client, trusted_issuer, verified, self.trust_domain, now), Proved)
+            for client in candidates
+            if proofs_of(client, trusted_issuer.id, now)  # a proof may have expired since the candidates were cached
+            and isinstance(match(client, trusted_issuer, verified, self.trust_domain, now), Proved)
         ]
 
     def _candidates(self, tx: Tx, trusted_issuer: TrustedIssuer, verified: Verified, now: datetime) -> Sequence[Client]:

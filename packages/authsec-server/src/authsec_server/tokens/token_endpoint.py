@@ -41,7 +41,8 @@ from authsec_server.web.oauth_errors import TOKEN_PATH
 from authsec_server.web.operations import resource
 from authsec_server.web.request_context import RequestContext, context_of, limit_key
 
-AT_ONCE, OF_ONE_NETWORK = 64, 8  # concurrent requests while their forms are read: a stranger may send a form slowly
+# Concurrent requests while their forms are read: a stranger may send a form slowly, and a network has many agents.
+AT_ONCE, OF_ONE_NETWORK = 128, 32
 
 _UNPROVED: Final = frozenset(
     {
