@@ -117,10 +117,10 @@ def _of_no_one(trusted_issuer: TrustedIssuer, verified: Verified, found: Sequenc
     if clients:
         named = ", ".join(f"`{client.name}` ({client.id})" for client in clients[:_NAMED])
         more = " and others" if len(clients) > _NAMED else ""
-        sentence = f"the workload matches several clients: {named}{more}"
+        sentence = f"The workload matches several clients: {named}{more}"
     else:
         shown = sorted(verified.selectors, key=lambda each: each.key)
-        sentence = "no client has a proof that the workload matches; the token proves " + ", ".join(
+        sentence = "No client has a proof that the workload matches; the token proves " + ", ".join(
             f"{each.key} `{visible(each.value)}`" for each in shown[:_NAMED]
         )
     return Refused(

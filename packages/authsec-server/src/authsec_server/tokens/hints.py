@@ -209,9 +209,10 @@ def _selectors_mismatch(detail: Mapping[str, Any]) -> Remedy:
 
 
 def _client_ambiguous(detail: Mapping[str, Any]) -> Remedy:
+    several = _sentence(detail).removeprefix(": ") or "The workload matches several clients"
     return Remedy(
-        text=f"The request names no client, and several clients match{_sentence(detail)}. Remove the proof from all "
-        "but one of them, or set the parameter client_id where the agent runs.",
+        text=f"{several}. The request named none of them. Remove the proof from all but one client, or set the "
+        "parameter client_id where the agent runs.",
         place=Place.ACTIVITY,
     )
 
