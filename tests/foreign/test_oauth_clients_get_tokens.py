@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass
@@ -10,6 +11,7 @@ from typing import Any
 
 import pytest
 from authsec import TokenVerifier
+from authsec.jose import PrivateKey, sign_compact
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
@@ -18,6 +20,7 @@ from .catalogue import (
     HTTPX_AUTH,
     OAUTH_KEY,
     OAUTH_SECRET,
+    OAUTH_WORKLOAD,
     REQUESTS_OAUTH2CLIENT,
     REQUESTS_OAUTHLIB,
     Client,
@@ -55,6 +58,10 @@ code_of = lambda error: error.error
         """
     if method == "private_key_jwt":
         secret = ECKey.import_key(secret)
+    if method == "jwt-bearer":
+        session = OAuth2Session(client_id, token_endpoint_auth_method="none", scope=scope or None)
+        grant = "urn:ietf:params:oauth:grant-type:jwt-bearer"
+        return session.fetch_token(metadata["token_endpoint"], grant_type=grant, assertion=secret)["access_token"]
     session = OAuth2Session(client_id, secret, scope=scope or None, token_endpoint_auth_method=method)
     session.register_client_auth_method(PrivateKeyJWT(metadata["issuer"], alg="ES256"))
     more = {"resource": resource} if resource else {}
@@ -80,13 +87,15 @@ code_of = lambda error: error.error
         """
 from jwskate import Jwk
 from requests_oauth2client import ClientSecretBasic, ClientSecretPost, EndpointError as Refused, OAuth2Client
-from requests_oauth2client import PrivateKeyJwt
+from requests_oauth2client import PrivateKeyJwt, PublicApp
 code_of = lambda error: error.error
 """,
         """
     if method == "private_key_jwt":
         key = Jwk.from_pem(secret, kid="key-of-the-builder")
         auth = PrivateKeyJwt(client_id, key, alg="ES256", aud=metadata["issuer"])
+    elif method == "jwt-bearer":
+        auth = PublicApp(client_id)
     else:
         auth = {"client_secret_basic": ClientSecretBasic, "client_secret_post": ClientSecretPost}[method](
             client_id, secret
@@ -94,6 +103,8 @@ code_of = lambda error: error.error
     url = metadata["issuer"] + "/.well-known/oauth-authorization-server"
     client = OAuth2Client.from_discovery_endpoint(url, issuer=metadata["issuer"], auth=auth, testing=True)
     more = {"resource": resource} if resource else {}
+    if method == "jwt-bearer":
+        return str(client.jwt_bearer(secret, **({"scope": scope} if scope else {})).access_token)
     return str(client.client_credentials(scope=scope or None, **more).access_token)
 """,
     ),
@@ -132,7 +143,14 @@ BY_KEY = {
     AUTHLIB: "register_client_auth_method(PrivateKeyJWT(issuer, alg=…))",
     REQUESTS_OAUTH2CLIENT: "auth=PrivateKeyJwt(id, key, aud=issuer)",
 }
+BY_WORKLOAD = {
+    AUTHLIB: "fetch_token(url, grant_type=…jwt-bearer, assertion=token)",
+    REQUESTS_OAUTH2CLIENT: "auth=PublicApp(id)` and `jwt_bearer(token)",
+}
 AUDIENCE = "https://crm.example.com"
+
+
+JOBS = PrivateKey.generate_ec()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -161,6 +179,19 @@ class Registered:
         secret = self.pem if method == "private_key_jwt" else self.secret
         return Asked(**{"method": method, "client_id": self.slug, "secret": secret} | changes)
 
+    def job(self, job: str = "nightly") -> str:
+        """The token that a job of the trusted issuer has."""
+        now = int(time.time())
+        claims = {
+            "iss": "https://ci.example.com",
+            "sub": job,
+            "job": job,
+            "aud": self.url,
+            "iat": now,
+            "exp": now + 300,
+        }
+        return sign_compact({"kid": "ci"}, {**claims, "iat": now, "exp": now + 300}, JOBS)
+
 
 @pytest.fixture(scope="module")
 def registered(serving: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registered]:
@@ -172,6 +203,19 @@ def registered(serving: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         agent = its.agent("Night Owl", platform="key", public_key=public)
         secret = its.post(f"clients/{agent.client_id}/proofs", platform="secret")["client_secret"]
         its.delegate(its.role("Support", "customers:read"), agent, "customers:read", audiences=[AUDIENCE])
+        keys = {"keys": [{**JOBS.public.to_jwk(), "kid": "ci", "use": "sig"}]}
+        its.post(
+            "issuers",
+            name="Our CI",
+            kind="oidc",
+            issuer="https://ci.example.com",
+            claims={"ci:job": "job"},
+            keys_from="given",
+            given_keys=keys,
+        )
+        its.post(
+            f"clients/{agent.client_id}/proofs", platform="oidc", selectors=[{"key": "ci:job", "value": "nightly"}]
+        )
         pem = private_key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
         yield Registered(url=its.url, slug="night-owl", client_id=agent.client_id, secret=secret, pem=pem)
 
@@ -228,3 +272,19 @@ def test_a_stock_client_gets_a_token_by_its_key(
     assert outcomes(library, registered, foreign_python, asked) == expected
     told = f"gets a token: private_key_jwt (`{BY_KEY[library]}`); reports `invalid_client`, `invalid_scope`"
     record_verdict(library, OAUTH_KEY, told)
+
+
+@pytest.mark.parametrize("library", each([*BY_WORKLOAD]))
+def test_a_stock_client_gets_a_token_by_the_token_of_its_workload(
+    library: Client, registered: Registered, foreign_python: Any, record_verdict: RecordVerdict
+) -> None:
+    asked = [
+        registered.request("jwt-bearer", secret=registered.job()),
+        registered.request("jwt-bearer", secret=registered.job(), scope="customers:read"),
+        registered.request("jwt-bearer", secret=registered.job("another")),
+        registered.request("jwt-bearer", secret=registered.job(), scope="customers:delete"),
+    ]
+    expected = [registered.client_id] * 2 + ["invalid_grant", "invalid_scope"]
+    assert outcomes(library, registered, foreign_python, asked) == expected
+    told = f"gets a token: jwt-bearer (`{BY_WORKLOAD[library]}`); reports `invalid_grant`, `invalid_scope`"
+    record_verdict(library, OAUTH_WORKLOAD, told)
