@@ -126,8 +126,33 @@ def test_a_workload_authenticates_by_its_own_token(its: House, make: Callable[[]
     for name in (client_id, "night-owl"):
         answer = by_assertion(its.door(), issuer.token(), client_id=name, client_assertion_type=type_)
         assert claims(answer)["attestation"]["source"] == issuer.trusted_issuer.id
-    missing = by_assertion(its.door(), issuer.token(), client_assertion_type=type_)
-    assert told(missing) == (400, "invalid_request", "invalid_request")
+    if type_ == oauth.PRIVATE_KEY_JWT:
+        missing = by_assertion(its.door(), issuer.token(), client_assertion_type=type_)
+        assert told(missing) == (400, "invalid_request", "invalid_request")
+
+
+def test_an_svid_names_its_client_by_its_spiffe_id(its: House) -> None:
+    domain, jobs = spire(), github()
+    for issuer in (domain, jobs):
+        trust(its, issuer)
+    subject = domain.claims()["sub"]
+    client_id = agent(its, domain, ("spiffe:id", subject), name="Night Owl")
+    agent(its, jobs, ("github:repository", "example/support-agent"), name="Job")
+
+    def ask(token: str, **form: Any) -> Any:
+        return by_assertion(its.door(), token, client_assertion_type=oauth.JWT_SPIFFE, **form)
+
+    for form in ({}, {"client_id": ""}, {"client_id": subject}):
+        assert claims(ask(domain.token(), **form))["client_id"] == client_id
+    refused = (401, "invalid_client", "attestation_invalid")
+    assert told(ask(domain.token(), client_id="spiffe://example.org/another")) == refused
+    assert told(ask(domain.token(sub="spiffe://example.org/another"))) == refused
+    assert told(ask(jobs.token())) == refused
+    assert told(ask("x")) == refused
+    agent(its, domain, ("spiffe:id", subject), name="Second")
+    its.delegated_name("So that the authority changes")
+    assert told(ask(domain.token())) == refused
+    assert claims(ask(domain.token(), client_id="night-owl"))["client_id"] == client_id
 
 
 @pytest.mark.parametrize("make", [kubernetes, github])

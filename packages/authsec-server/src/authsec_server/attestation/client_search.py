@@ -1,4 +1,7 @@
-"""Find the client of a workload by the workload's token alone (RFC 7523 section 2.1, without a `client_id`)."""
+"""Find the client of a workload by the workload's token alone, without a `client_id`.
+
+The token is a grant (RFC 7523 section 2.1), or a JWT-SVID as client assertion.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,7 @@ from authsec_server.attestation.explain.model import visible
 from authsec_server.attestation.kinds import SPIFFE_ID
 from authsec_server.attestation.matching import match, proofs_of
 from authsec_server.attestation.model import Evidence, Proved, RefusalReason, Refused, Unassigned, Verified, invalid
-from authsec_server.attestation.service import parse_token
+from authsec_server.attestation.service import is_of_its_kind, parse_token
 from authsec_server.attestation.workloads import Workloads
 from authsec_server.audit.model import Named
 from authsec_server.clients import workload_proofs
@@ -53,7 +56,8 @@ class ClientSearch:
         if token is None:
             return invalid("The assertion is not a signed JWT.")
         named = _issuers_in(token.claims)
-        trusted = self.database.read(lambda tx: [each for each in issuers.of_issuers(tx, named) if each.enabled])
+        known = self.database.read(lambda tx: issuers.of_issuers(tx, named))
+        trusted = [each for each in known if each.enabled and is_of_its_kind(evidence, each)]
         now = self.now()
         outcome = self.workloads.verify(evidence, token, trusted, now)
         if isinstance(outcome, Refused):

@@ -93,11 +93,12 @@ def _usable(
     """Return the client's trusted issuers that may have signed this evidence."""
     if evidence.scheme is Scheme.KEY_PAIR:
         return []
-    return [
-        each
-        for each in usable_issuers(client, trusted_issuers, now)
-        if evidence.scheme is not Scheme.SVID or each.kind is TrustedIssuerKind.SPIFFE
-    ]
+    return [each for each in usable_issuers(client, trusted_issuers, now) if is_of_its_kind(evidence, each)]
+
+
+def is_of_its_kind(evidence: Evidence, trusted_issuer: TrustedIssuer) -> bool:
+    """Whether a trusted issuer of this kind may have signed the evidence: an SVID comes from a trust domain."""
+    return evidence.scheme is not Scheme.SVID or trusted_issuer.kind is TrustedIssuerKind.SPIFFE
 
 
 def parse_token(evidence: Evidence) -> UnverifiedJws | None:

@@ -30,7 +30,7 @@ _OPENID: Final = "The scope openid requests an ID token, and this authority issu
 class TokenForm:
     """A request to the token endpoint. `client_name` is the id or slug of the client, unverified.
 
-    `client_name` is empty if only the assertion of a `JWT_BEARER` grant shows which client it is.
+    `client_name` is empty if only the workload's token shows which client it is.
     """
 
     grant: Grant
@@ -150,7 +150,7 @@ def _by_assertion(assertion: str, parameters: Mapping[str, str]) -> tuple[str, E
     if asked is None:
         raise Invalid("client_assertion_type", "client_assertion_type is missing.", f"Send {PRIVATE_KEY_JWT}")
     if asked == JWT_SPIFFE:
-        return _client_id(parameters), Evidence(scheme=Scheme.SVID, credential=assertion)
+        return _by_svid(Evidence(scheme=Scheme.SVID, credential=assertion), parameters)
     token = parse_token(Evidence(scheme=Scheme.WORKLOAD, credential=assertion))
     if asked != PRIVATE_KEY_JWT or token is None:
         return Denied(reason=Reason.ATTESTATION_INVALID)
@@ -159,6 +159,19 @@ def _by_assertion(assertion: str, parameters: Mapping[str, str]) -> tuple[str, E
         _require_same(issuer, parameters, "`iss` of the assertion")
         return issuer, Evidence(scheme=Scheme.KEY_PAIR, credential=assertion, client_name=issuer)
     return _client_id(parameters), Evidence(scheme=Scheme.WORKLOAD, credential=assertion)
+
+
+def _by_svid(evidence: Evidence, parameters: Mapping[str, str]) -> tuple[str, Evidence] | Denied:
+    """Return the client's name and the JWT-SVID.
+
+    The name is empty without a client_id, or if client_id is the workload's SPIFFE ID. The SPIFFE ID then shows which
+    client it is (draft-ietf-oauth-spiffe-client-auth section 3.1).
+    """
+    token = parse_token(evidence)
+    if token is None:
+        return Denied(reason=Reason.ATTESTATION_INVALID)
+    name = parameters.get("client_id", "")
+    return "" if name == token.claims.get("sub") else name, evidence
 
 
 def _by_grant(parameters: Mapping[str, str], headers: Sequence[str]) -> tuple[str, Evidence] | Denied:
