@@ -11,6 +11,7 @@ import pytest
 from api_server import ApiServer
 from authsec.jose import PrivateKey, parse_compact
 from authsec_server.attestation.kinds import SPIFFE_ID
+from authsec_server.audit.sealing.verifying import verify_log
 from authsec_server.clients import workload_proofs
 from authsec_server.clients.model import spiffe_id
 from authsec_server.clients.store import proofs
@@ -132,6 +133,30 @@ def test_where_two_clients_match_only_the_operator_is_told_which(its: House) -> 
     assert "`One`" in event.detail["miss"]["sentence"]
     assert client_of(by_grant(its.door(), cluster.token(), client_id=two)) == two
     assert client_of(by_grant(its.door(), cluster.token(), client_id="one")) == one
+
+
+@pytest.mark.sqlite_suffices
+def test_the_audit_log_of_such_refusals_can_be_sealed_and_verified(its: House) -> None:
+    cluster, door = kubernetes(), its.door()
+    trust(its, cluster)
+    selectors = [{"key": key, "value": value} for key, value in POD]
+    assert told(by_grant(door, cluster.token())) == BAD
+    assert told(by_grant(door, cluster.token(exp=1))) == BAD
+    for name in ("One", "Two"):
+        made = door.post(
+            "/authsec/api/v1/clients", json={"name": name, "platform": "kubernetes", "selectors": selectors}
+        )
+        assert made.status_code == 201, made.text
+    assert told(by_grant(door, cluster.token())) == BAD
+    its.clock.at += timedelta(minutes=10)
+    while its.authority.dropper.sealer.seal():
+        pass
+    assert its.authority.database.read(lambda tx: verify_log(tx, its.authority.sealing_keyring.by_kid())).findings == ()
+    assert {each.event.reason for each in refusals(its)} == {
+        "selectors_mismatch",
+        "attestation_invalid",
+        "client_ambiguous",
+    }
 
 
 def test_a_repeated_search_reads_no_proofs_until_something_changes(its: House, monkeypatch: pytest.MonkeyPatch) -> None:
