@@ -2,7 +2,7 @@
 
     uv run --no-sync python -m tests.foreign                      # all of them: two minutes, 1 GB of packages
     uv run --no-sync python -m tests.foreign pyjwt openid-client  # two of them
-    uv run --no-sync python -m tests.foreign --write              # renew the table of docs/clients.md
+    uv run --no-sync python -m tests.foreign --write              # renew the tables of the docs
 
 The status is 1 if a test fails or is skipped; then nothing is written. With names and --write, the other clients keep
 their lines, unless their versions have changed.
@@ -18,7 +18,7 @@ import pytest
 
 from ..generated_tables import VerdictRecorder, write_generated_part
 from .catalogue import CLIENTS, Client
-from .table import PAGE, lines, rows_of_page
+from .table import PAGES, lines, rows_of_pages
 
 HERE = Path(__file__).parent
 TESTS = [HERE, HERE.parent / "frameworks" / "test_mcp_sessions.py"]
@@ -46,7 +46,7 @@ def main() -> int:
     """Run what was asked for; the exit status."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("clients", nargs="*", metavar="client", help=f"{', '.join(CLIENTS)}; all, if none is named")
-    parser.add_argument("--write", action="store_true", help="write the table of docs/clients.md")
+    parser.add_argument("--write", action="store_true", help="write the tables of the docs")
     asked = parser.parse_args()
     if unknown := set(asked.clients) - set(CLIENTS):
         parser.error(f"no such client: {', '.join(sorted(unknown))}")
@@ -57,7 +57,9 @@ def main() -> int:
         return 1
     print(*lines(recorder.verdicts, []), sep="\n")
     if asked.write:
-        write_generated_part(PAGE, lines(recorder.verdicts, rows_of_page()))
+        kept = rows_of_pages()
+        for page, shown in PAGES.items():
+            write_generated_part(page, lines(recorder.verdicts, kept, shown))
     return 0
 
 

@@ -55,6 +55,7 @@ PYTHON_JOSE = _python("python-jose")
 JOSE_NPM = Client(name="jose-npm", title="jose (npm)", packages=("jose",), pins=NPM_PACKAGES)
 REQUESTS_OAUTHLIB = _python("requests-oauthlib")
 REQUESTS_OAUTH2CLIENT = _python("requests-oauth2client")
+HTTPX_AUTH = _python("httpx-auth")
 OPENID_CLIENT = Client(
     name="openid-client", title="openid-client (npm)", packages=("openid-client",), pins=NPM_PACKAGES
 )
@@ -76,6 +77,9 @@ PUBLISHED = tuple(
 VERIFIES = "verify a token"
 METADATA = "OAuth, RFC 8414 metadata"
 OPENID_METADATA = "OAuth, OpenID metadata"
+OAUTH_SECRET = "OAuth, a token by secret"
+OAUTH_KEY = "OAuth, a token by key"
+OAUTH_WORKLOAD = "OAuth, a token by the workload's token"
 MCP_SECRET = "MCP, OAuth with a secret"
 MCP_KEY = "MCP, OAuth with a key"
 MCP_AUTH = "MCP, `mcp_auth`"
@@ -86,6 +90,9 @@ TRIED: dict[str, tuple[Client, ...]] = {
     VERIFIES: (PYJWT, AUTHLIB, JOSERFC, JWCRYPTO, PYTHON_JOSE, JOSE_NPM),
     METADATA: (AUTHLIB, REQUESTS_OAUTHLIB, REQUESTS_OAUTH2CLIENT, OPENID_CLIENT),
     OPENID_METADATA: (OPENID_CLIENT,),
+    OAUTH_SECRET: (AUTHLIB, REQUESTS_OAUTHLIB, REQUESTS_OAUTH2CLIENT, HTTPX_AUTH),
+    OAUTH_KEY: (AUTHLIB, REQUESTS_OAUTH2CLIENT),
+    OAUTH_WORKLOAD: (AUTHLIB, REQUESTS_OAUTH2CLIENT),
     MCP_SECRET: (MCP_1, MCP_2, MCP_NPM),
     MCP_KEY: (MCP_1, MCP_2, MCP_NPM),
     MCP_AUTH: (MCP_1, MCP_2, *MCP_SESSIONS),

@@ -1,4 +1,4 @@
-"""Tests record here what a stock client did, and compare it with docs/clients.md."""
+"""Tests record here what a stock client did, and compare it with the docs."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 
 from ..generated_tables import VerdictRecorder
 from .catalogue import Client
-from .table import row, rows_of_page
+from .table import row, rows_of_pages
 
 RecordVerdict = Callable[[Client, str, str], None]
 
@@ -23,6 +23,6 @@ def record_verdict(request: pytest.FixtureRequest, record_property: pytest.Recor
         record_property("verdict", (client.name, tried, verdict))
         if not is_being_renewed:
             renewal = f"uv run --no-sync python -m tests.foreign --write {client.name}"
-            assert row(tried, client, verdict) in rows_of_page(), f"renew docs/clients.md: {renewal}"
+            assert row(tried, client, verdict) in rows_of_pages(), f"renew the docs: {renewal}"
 
     return record

@@ -1,11 +1,19 @@
-"""The table of docs/clients.md: what each stock client does."""
+"""The tables of docs/clients.md and docs/oauth.md: what each stock client does."""
 
 from __future__ import annotations
 
-from ..generated_tables import Verdicts, generated_part, markdown_table
-from .catalogue import ROOT, TRIED, Client
+from collections.abc import Sequence
+from pathlib import Path
 
-PAGE = ROOT / "docs" / "clients.md"
+from ..generated_tables import Verdicts, generated_part, markdown_table
+from .catalogue import OAUTH_KEY, OAUTH_SECRET, OAUTH_WORKLOAD, ROOT, TRIED, Client
+
+OAUTH = (OAUTH_SECRET, OAUTH_KEY, OAUTH_WORKLOAD)
+PAGES: dict[Path, list[str]] = {
+    ROOT / "docs" / "clients.md": [tried for tried in TRIED if tried not in OAUTH],
+    ROOT / "docs" / "oauth.md": [*OAUTH],
+}
+"""The pages, and what each of them shows."""
 _HEAD = ["what is tried", "client", "versions", "verdict"]
 
 
@@ -14,22 +22,22 @@ def row(tried: str, client: Client, verdict: str) -> str:
     return f"{_facts(tried, client)} {verdict} |"
 
 
-def rows_of_page() -> list[str]:
-    """The lines of the table that the page has."""
-    return generated_part(PAGE).splitlines()[3:-1]
+def rows_of_pages() -> list[str]:
+    """The lines of the tables that the pages have."""
+    return [row for page in PAGES for row in generated_part(page).splitlines()[3:-1]]
 
 
 def outdated(rows: list[str]) -> list[str]:
-    """The lines that a page with these rows lacks, without their verdicts."""
+    """The lines that pages with these rows lack, without their verdicts."""
     wanted = [_facts(tried, client) for tried, clients in TRIED.items() for client in clients]
     return [facts for facts in wanted if not any(row.startswith(facts) for row in rows)]
 
 
-def lines(verdicts: Verdicts, kept: list[str]) -> list[str]:
+def lines(verdicts: Verdicts, kept: list[str], shown: Sequence[str] = tuple(TRIED)) -> list[str]:
     """The table with these verdicts. Clients that were not run keep their line, if it is of the pinned version."""
     made = markdown_table(_HEAD, [])
-    for tried, clients in TRIED.items():
-        for client in clients:
+    for tried in shown:
+        for client in TRIED[tried]:
             if verdict := verdicts.get((client.name, tried)):
                 made.append(row(tried, client, verdict))
             else:

@@ -161,7 +161,7 @@ def test_a_stock_mcp_client_takes_its_credential_to_the_authority_alone(
         words = {credential, client_id, "authorization:", "client_assertion", "eyJ"}
         words |= {base64.b64encode(f"{client_id}:{credential}".encode()).decode()}
         assert [word for word in words if resource.has_received(word)] == []
-        assert "supports no grant" in done.stdout, done.stdout + done.stderr
+        assert "invalid_client" in done.stdout, done.stdout + done.stderr
 
     log = authority.log.read_text()[logged:]
     assert log.count('"path": "/oauth/token"') == 2, log

@@ -77,8 +77,8 @@ def test_a_stock_oauth_client_of_python(
     library: Client, issuer: str, foreign_python: Any, record_verdict: RecordVerdict
 ) -> None:
     done = foreign_python.run(DISCOVER + CLIENTS[library], issuer)
-    assert done.stdout == "unsupported_grant_type\n", done.stdout + done.stderr
-    record_verdict(library, METADATA, f"{READS[library]}reports `unsupported_grant_type`")
+    assert done.stdout == "invalid_client\n", done.stdout + done.stderr
+    record_verdict(library, METADATA, f"{READS[library]}reports `invalid_client`")
 
 
 @pytest.mark.parametrize("client", each([OPENID_CLIENT]))
@@ -90,5 +90,5 @@ def test_openid_client_of_npm(
     client: Client, algorithm: str, tried: str, issuer: str, foreign_node: Any, record_verdict: RecordVerdict
 ) -> None:
     done = foreign_node.run("oauth_client.mjs", issuer, algorithm)
-    assert done.stdout == "unsupported_grant_type 400\n", done.stdout + done.stderr
-    record_verdict(client, tried, "reads the metadata, and reports `unsupported_grant_type`")
+    assert done.stdout == "invalid_client 401\n", done.stdout + done.stderr
+    record_verdict(client, tried, "reads the metadata, and reports `invalid_client`")

@@ -22,7 +22,8 @@ from authsec_server.delegations.client_state import ClientState, client_state
 from authsec_server.delegations.model import Delegation, TargetType
 from authsec_server.roles import service as roles
 from authsec_server.roles.model import RoleDefinition
-from authsec_server.tokens.decision import Denied, Facts, Granted, GrantedAuthority, LifetimeLimits, Reason, decide
+from authsec_server.tokens.decision import Facts, Granted, GrantedAuthority, LifetimeLimits, decide
+from authsec_server.tokens.refusal import Denied, Reason
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from attesting import HELPER
 from pages import get
+from token_endpoint import by_grant
 from trusted_issuers import agent, shows, trust
 from workload_evidence import kubernetes
 
@@ -72,4 +73,34 @@ def test_the_story_of_a_refusal_says_which_step_failed_and_of_an_outage_what(its
         page = get(door, f"/console/activity/{its.events()[-1].id}")
         assert told in page.text
         assert "Signed by" not in page.text
+    assert "The trusted issuer could not be asked" in page.text
+
+
+def test_the_story_of_a_workload_without_a_client_id_names_the_clients_that_match(its: Any) -> None:
+    issuer, door = kubernetes(), its.door()
+    trust(its, issuer)
+
+    def story() -> Any:
+        assert by_grant(door, issuer.token()).status_code == 400
+        return get(door, f"/console/activity/{its.events()[-1].id}")
+
+    unknown = story()
+    assert "Signed by cluster-a. No client has a proof that the workload matches" in unknown.text
+    assert "add a proof with its selectors" in unknown.text
+    for name in ("First", "Second"):
+        agent(its, issuer, *HELPER, name=name)
+    its.delegated_name("So that the authority changes")
+    page = story()
+    assert "The workload matches several clients: First" in page.text
+    assert "Remove the proof from all but one client" in page.text
+
+
+def test_the_story_of_a_workload_whose_issuer_is_away_says_so(its: Any) -> None:
+    away = kubernetes("away", issuer="https://away.example.com")
+    trust(its, away, keys_from="url", keys_url="https://127.0.0.1:1/jwks", given_keys=None)
+    door = its.door()
+    answer = by_grant(door, away.token())
+    assert (answer.status_code, answer.json()["error"]) == (503, "temporarily_unavailable")
+    page = get(door, f"/console/activity/{its.events()[-1].id}")
+    assert "The proof could not be checked. The keys of the trusted issuer 'away' (away)" in page.text
     assert "The trusted issuer could not be asked" in page.text

@@ -11,7 +11,8 @@ from authsec_server.clients.model import Client, ClientKind, Platform, Proof, Pr
 from authsec_server.delegations.model import Delegation, TargetType
 from authsec_server.roles.model import RoleDefinition
 from authsec_server.tokens.claims import claims
-from authsec_server.tokens.decision import Denied, Facts, Granted, GrantedAuthority, LifetimeLimits, Reason, decide
+from authsec_server.tokens.decision import Facts, Granted, GrantedAuthority, LifetimeLimits, decide
+from authsec_server.tokens.refusal import Denied, Reason
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

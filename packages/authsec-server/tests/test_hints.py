@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from authsec_server.tokens.decision import Reason
 from authsec_server.tokens.hints import Place, remedy, remedy_of
+from authsec_server.tokens.refusal import Reason
 
 
 @pytest.mark.parametrize("reason", Reason)

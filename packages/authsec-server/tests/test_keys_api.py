@@ -50,8 +50,11 @@ def test_what_can_be_learned_from_the_issuer_alone(opened: House, prefix: str, p
     assert document["delegation_token_endpoint"] == ISSUER + TOKEN_PATH
     assert document["authorization_endpoint"] == ISSUER + "/oauth/authorize"
     assert document["token_endpoint"] == ISSUER + "/oauth/token"
-    assert document["response_types_supported"] == document["token_endpoint_auth_methods_supported"] == ["none"]
-    assert document["grant_types_supported"] == ["urn:authsec:params:oauth:grant-type:delegation-token"]
+    assert document["response_types_supported"] == ["none"]
+    methods = ["private_key_jwt", "client_secret_basic", "client_secret_post"]
+    assert document["token_endpoint_auth_methods_supported"] == methods
+    assert {"RS256", "ES256", "EdDSA"} <= set(document["token_endpoint_auth_signing_alg_values_supported"])
+    assert document["grant_types_supported"] == ["client_credentials", "urn:ietf:params:oauth:grant-type:jwt-bearer"]
     assert [] not in document.values(), "RFC 8414 section 3.2"
 
 

@@ -128,6 +128,8 @@ def test_nothing_is_issued_nothing_is_changed_and_the_feed_is_kept_back(settings
             assert answer.status_code == 503, path
             assert "authsec admin restored" in answer.json()["details"]
             assert answer.headers["retry-after"] == "5"
+            if path == "/oauth/token":  # a stock client reads the code
+                assert answer.json()["error"] == "temporarily_unavailable"
         # Without it a client may send its secret to the API that it wants to call.
         assert client.get("/.well-known/oauth-authorization-server").json()["token_endpoint"]
         assert client.get("/authsec/.well-known/openid-configuration").status_code == 200

@@ -19,9 +19,10 @@ from authsec_server.delegations.model import Proposal, ResolvedDelegation, Terms
 from authsec_server.failures import NotFound, NotPermitted
 from authsec_server.principal import LOCAL_OPERATOR, Act, Role
 from authsec_server.roles import service as roles
-from authsec_server.tokens.decision import Denied, Issuance, LifetimeLimits, Reason
+from authsec_server.tokens.decision import Issuance, LifetimeLimits
 from authsec_server.tokens.issue import Issued
 from authsec_server.tokens.preview import JTI, Preview, preview, preview_delegation
+from authsec_server.tokens.refusal import Denied, Reason
 from authsec_server.tokens.request import parse
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st

@@ -18,7 +18,8 @@ from authsec_server.db import Database, Tx
 from authsec_server.issuers.model import TrustedIssuerKind
 from authsec_server.keys.model import Algorithm
 from authsec_server.tokens.claims import claims, header
-from authsec_server.tokens.decision import Denied, Facts, Granted, GrantedAuthority, Issuance, decide
+from authsec_server.tokens.decision import Facts, Granted, GrantedAuthority, Issuance, decide
+from authsec_server.tokens.refusal import Denied
 from authsec_server.tokens.templates import key_of, template_of
 from hypothesis import given, settings
 from hypothesis import strategies as st

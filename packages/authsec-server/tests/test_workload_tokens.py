@@ -18,10 +18,10 @@ from authsec_server.clients import held_proofs
 from authsec_server.clients import service as clients
 from authsec_server.failures import Unavailable
 from authsec_server.issuers import service as issuers
-from authsec_server.tokens.decision import Denied, Reason
 from authsec_server.tokens.hints import Place, remedy
 from authsec_server.tokens.issue import Issued
 from authsec_server.tokens.preview import Preview, preview
+from authsec_server.tokens.refusal import Denied, Reason
 from authsec_server.tokens.request import parse
 from databases import settings_for
 from trusted_issuers import ENDPOINT, agent, operator, refusals, shows, trust

@@ -28,6 +28,7 @@ from authsec.jose import JoseError, PrivateKey, PublicKey, sign_compact, verify_
 
 CLIENT_ID = "3f0c9a1e-5d0b-4c52-9d4e-0a6c2f1b7e88"
 SIGNING_KEY = PrivateKey.generate_rsa()
+WELL_KNOWN = tuple(f"/.well-known/{name}/issuer" for name in ("oauth-authorization-server", "openid-configuration"))
 TOKEN_PATH = "/authsec/uflow/sdk/delegation-token"
 ENROL_PATH = "/authsec/v1/enrolments"
 REVOKE_PATH = "/authsec/v1/revoke"
@@ -89,6 +90,19 @@ class FakeAuthority:
         self._thread.join()
         self._server.server_close()
 
+    def metadata(self) -> dict[str, Any]:
+        """What stock OAuth clients find, given the issuer."""
+        return {
+            "issuer": self.issuer,
+            "jwks_uri": f"{self.base_url}/jwks",
+            "authorization_endpoint": f"{self.base_url}/oauth/authorize",
+            "token_endpoint": f"{self.base_url}/oauth/token",
+            "response_types_supported": ["none"],
+            "grant_types_supported": ["client_credentials"],
+            "token_endpoint_auth_methods_supported": ["private_key_jwt"],
+            "token_endpoint_auth_signing_alg_values_supported": ["ES256"],
+        }
+
     @property
     def token_requests(self) -> list[Seen]:
         return [seen for seen in self.seen if seen.path.endswith(TOKEN_PATH)]
@@ -98,6 +112,8 @@ class FakeAuthority:
             return self.documents[seen.path]
         if seen.path.endswith("/authsec/.well-known/oauth-authorization-server"):
             return Reply(body={"issuer": self.issuer, "jwks_uri": f"{self.base_url}/authsec/.well-known/jwks.json"})
+        if seen.path in WELL_KNOWN:
+            return Reply(body=self.metadata())
         if seen.path.endswith("/authsec/.well-known/jwks.json"):
             return Reply(body={"keys": [{**SIGNING_KEY.public.to_jwk(), "kid": "k1", "use": "sig", "alg": "RS256"}]})
         if not seen.path.endswith((TOKEN_PATH, ENROL_PATH, REVOKE_PATH)):

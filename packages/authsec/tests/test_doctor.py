@@ -88,6 +88,7 @@ def test_all_is_well(authority: FakeAuthority, key_file: Path, monkeypatch: pyte
   ✓ connection          127.0.0.1:{authority.port} accepted the connection in <time>
   ✓ authority           issuer {authority.issuer}, answered in <time>
   ✓ clock               agrees with the authority's, as far as can be measured
+  ✓ oauth               stock clients get tokens at {authority.base_url}/oauth/token, by private_key_jwt
   ✓ proof               AUTHSEC_WORKLOAD_TOKEN_FILE (not set)
                         used: key file {key_file} (AUTHSEC_AGENT_KEY_FILE)
                         key          {authority.agent_key.thumbprint()}
@@ -167,7 +168,7 @@ def test_all_that_is_missing_is_said_at_once(monkeypatch: pytest.MonkeyPatch) ->
     assert result.stdout.count('export AUTHSEC_BASE_URL="https://YOUR-AUTHORITY"') == 1
     assert result.stdout.count('export AUTHSEC_AGENT_CLIENT_ID="YOUR-CLIENT-ID"') == 1
     assert [line.split()[1] for line in result.stdout.splitlines() if line.startswith("  - ")] == [
-        "connection", "authority", "clock", "proof", "token",
+        "connection", "authority", "clock", "oauth", "proof", "token",
     ]  # fmt: skip
     assert "Next: Set AUTHSEC_BASE_URL" in result.stdout
 

@@ -96,8 +96,8 @@ class Settings(BaseModel):
     address_limit: int = Field(
         600,
         ge=1,
-        description="Limit of token requests a minute from one address. The same limit applies to revocations and "
-        "to `/oauth/token`.",
+        description="Limit of token requests a minute from one address, at both token endpoints together. The same "
+        "limit applies to revocations.",
     )
     unproved_limit: int = Field(
         60, ge=1, description="Limit of token requests a minute without a valid proof, from one address for one client."

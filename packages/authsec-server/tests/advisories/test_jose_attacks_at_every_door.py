@@ -64,6 +64,21 @@ def test_assertions_of_agents_with_a_key_pair(endpoint: Any, key: str) -> None:
     assert attacked(doors.key_pair(endpoint, KEYS[key])) == []
 
 
+@pytest.mark.parametrize("key", ["EC", pytest.param("RSA", marks=pytest.mark.soak)])
+def test_client_assertions_at_the_token_endpoint(endpoint: Any, key: str) -> None:
+    assert attacked(doors.assertion(endpoint, KEYS[key])) == []
+
+
+@pytest.mark.parametrize(("kind", "key"), [("kubernetes", "RSA"), ("spiffe", "EC")])
+def test_workload_tokens_as_client_assertions(endpoint: Any, kind: str, key: str) -> None:
+    assert attacked(doors.workload_assertion(endpoint, kind, KEYS[key])) == []
+
+
+@pytest.mark.parametrize(("kind", "key"), [("oidc", "RSA"), pytest.param("spiffe", "EC", marks=pytest.mark.soak)])
+def test_workload_tokens_as_grants(endpoint: Any, kind: str, key: str) -> None:
+    assert attacked(doors.workload_grant(endpoint, kind, KEYS[key])) == []
+
+
 def test_what_shows_that_a_machine_holds_its_key(house: Any) -> None:
     assert attacked(doors.enrolment(house(local_operator=True), PrivateKey.generate_ed25519)) == []
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from attesting import HELPER
-from authsec_server.tokens.decision import Reason
 from authsec_server.tokens.metrics import ENDED
+from authsec_server.tokens.refusal import Reason
 from trusted_issuers import agent, shows, trust
 from workload_evidence import kubernetes
 

@@ -16,6 +16,7 @@ from authsec.jose import PrivateKey
 from authsec_server.attestation import service as attestation
 from authsec_server.attestation.model import SingleUse
 from authsec_server.audit.sealing.verifying import verify_log
+from token_endpoint import by_assertion
 
 ENDPOINT = "/authsec/uflow/sdk/delegation-token"
 
@@ -37,6 +38,29 @@ def test_of_many_at_once_exactly_one_is_served(its: Any) -> None:
         outcomes = list(pool.map(ask, range(16)))
     assert sorted(outcomes) == [(200, ""), *[(401, "attestation_invalid")] * 15]
     assert sum(recorded.event.kind == "token.issued" for recorded in its.events()) == 1
+
+
+def test_an_assertion_is_used_up_at_both_endpoints_of_each_server(house_on_each: Any) -> None:
+    """Servers share the table of used assertions, and so do the two token endpoints."""
+    its, second = house_on_each(), house_on_each()
+    agent = its.delegated_agent()
+    first_at = {"token endpoint": True, "delegation-token endpoint": False}
+    for order in (first_at, dict(reversed(first_at.items()))):
+        assertion = agent.assertion()
+
+        def ask(server: Any, *, at_token_endpoint: bool, assertion: str = assertion) -> Any:
+            if at_token_endpoint:
+                return by_assertion(server.door(), assertion)
+            headers = {"Authorization": f"Bearer {assertion}"}
+            return server.door().get(ENDPOINT, params={"client_id": agent.client_id}, headers=headers)
+
+        first, *_ = order.values()
+        assert ask(its, at_token_endpoint=first).status_code == 200
+        for server in (second, its):
+            for at_token_endpoint in order.values():
+                refused = ask(server, at_token_endpoint=at_token_endpoint)
+                assert (refused.status_code, refused.json()["reason"]) == (401, "attestation_invalid")
+                assert "already used" in refused.json()["details"]
 
 
 @pytest.mark.sqlite_suffices

@@ -10,6 +10,8 @@ from typing import Any, TypeVar
 
 import anyio
 from authsec_server.console.site import GUESTS, GUESTS_OF_ONE
+from authsec_server.tokens.token_endpoint import AT_ONCE, OF_ONE_NETWORK
+from authsec_server.web.oauth_errors import TOKEN_PATH
 
 House = Any
 T = TypeVar("T")
@@ -62,11 +64,13 @@ async def ask(its: House, method: str, path: str, address: str, receive: Callabl
     return int(statuses[0])
 
 
-async def answers(its: House, slow: Slow, from_where: Iterable[str], then: Callable[[], Awaitable[T]]) -> T:
+async def answers(
+    its: House, slow: Slow, from_where: Iterable[str], then: Callable[[], Awaitable[T]], path: str = "/console/sign-in"
+) -> T:
     """What `then` comes to while all of those are at the door."""
     async with anyio.create_task_group() as strangers:
         for address in from_where:
-            strangers.start_soon(ask, its, "POST", "/console/sign-in", address, slow.receive)
+            strangers.start_soon(ask, its, "POST", path, address, slow.receive)
         with anyio.fail_after(10):
             await slow.there.wait()
         found = await then()
@@ -105,3 +109,37 @@ def test_one_stranger_keeps_nobody_else_from_the_door(house: Callable[..., House
         return await answers(its, slow, ["198.51.100.7"] * (GUESTS + 20), meanwhile), slow.waiting
 
     assert anyio.run(attack) == ([503, 400], GUESTS_OF_ONE)
+
+
+def test_slow_forms_at_the_token_endpoint_keep_no_agent_out(house: Callable[..., House]) -> None:
+    its = house(max_in_flight=AT_ONCE + 4)
+
+    async def meanwhile() -> list[int]:
+        return [
+            await ask(its, "POST", TOKEN_PATH, "192.0.2.1"),
+            await ask(its, "GET", TOKEN, "192.0.2.1"),
+            await ask(its, "POST", "/console/sign-in", "192.0.2.1"),
+        ]
+
+    async def attack() -> tuple[list[int], int]:
+        slow = Slow(AT_ONCE)
+        from_where = (f"198.51.100.{number}" for number in range(AT_ONCE + 20))
+        return await answers(its, slow, from_where, meanwhile, TOKEN_PATH), await ask(
+            its, "POST", TOKEN_PATH, "192.0.2.1"
+        )
+
+    assert anyio.run(attack) == ([503, 400, 400], 400)
+
+
+def test_slow_forms_of_one_network_leave_the_token_endpoint_to_others(house: Callable[..., House]) -> None:
+    its = house()
+
+    async def attack() -> tuple[list[int], int]:
+        slow = Slow(OF_ONE_NETWORK)
+
+        async def meanwhile() -> list[int]:
+            return [await ask(its, "POST", TOKEN_PATH, each) for each in ("198.51.100.7", "192.0.2.1")]
+
+        return await answers(its, slow, ["198.51.100.7"] * (AT_ONCE + 20), meanwhile, TOKEN_PATH), slow.waiting
+
+    assert anyio.run(attack) == ([503, 400], OF_ONE_NETWORK)

@@ -12,6 +12,7 @@ from datetime import timedelta
 from itertools import count
 from typing import Any
 
+import token_endpoint
 from attesting import SHOWN
 from authsec import InvalidToken
 from authsec.clock import Clock
@@ -57,9 +58,7 @@ def workload(its: Any, kind: str, key: PrivateKey, **asked: Any) -> Door:
     issuer: Issuer = MAKERS[kind](key=key)
     trust(its, issuer, **asked)
     client_id = agent(its, issuer, *SHOWN[issuer.trusted_issuer.kind])
-    claims = issuer.claims() | {"nbf": SECONDS, "iss": issuer.claims().get("iss", "https://spire.example.org")}
-    header = {"alg": key.algorithm, "kid": issuer.kid, "typ": "JWT"}
-    return _endpoint(its, client_id, lambda: Good(header=header, claims=claims, key=key))
+    return _endpoint(its, client_id, lambda: _of_workload(issuer))
 
 
 def key_pair(its: Any, key: PrivateKey) -> Door:
@@ -88,6 +87,73 @@ def _endpoint(its: Any, client_id: str, good: Callable[[], Good]) -> Door:
         return False
 
     return Door(show=show, leeway=30)
+
+
+def assertion(its: Any, key: PrivateKey) -> Door:
+    """The OAuth token endpoint, for an agent with a key pair."""
+    client_id = its.delegated_agent(key=key).client_id
+    header = {"alg": key.algorithm, "kid": key.public.thumbprint(), "typ": "client-authentication+jwt"}
+
+    def good() -> Good:
+        claims = {"iss": client_id, "sub": client_id, "aud": US, "iat": SECONDS, "nbf": SECONDS, "exp": SECONDS + 60}
+        return Good(header=header, claims={**claims, "jti": secrets.token_hex(16)}, key=key)
+
+    return replace(_token_endpoint(its, {}, good), excuses=("kid ",))  # the builder of a client chooses its name
+
+
+def workload_assertion(its: Any, kind: str, key: PrivateKey) -> Door:
+    """The OAuth token endpoint, for a client that authenticates by its workload's token."""
+    issuer: Issuer = MAKERS[kind](key=key)
+    trust(its, issuer)
+    client_id = agent(its, issuer, *SHOWN[issuer.trusted_issuer.kind])
+    form = {"client_id": client_id}
+    if kind == "spiffe":
+        form["client_assertion_type"] = token_endpoint.JWT_SPIFFE
+    return _token_endpoint(its, form, lambda: _of_workload(issuer))
+
+
+def workload_grant(its: Any, kind: str, key: PrivateKey) -> Door:
+    """The OAuth token endpoint, for a workload that shows its own token as the grant."""
+    issuer: Issuer = MAKERS[kind](key=key)
+    trust(its, issuer)
+    agent(its, issuer, *SHOWN[issuer.trusted_issuer.kind])
+    http = its.door()
+
+    def show(make: Callable[[Good], str]) -> bool:
+        token = make(_of_workload(issuer))
+        return _is_granted(token_endpoint.by_grant(http, token), token, (400, "invalid_grant"))
+
+    return Door(show=show, leeway=30)
+
+
+def _of_workload(issuer: Issuer) -> Good:
+    claims = issuer.claims() | {"nbf": SECONDS, "iss": issuer.claims().get("iss", "https://spire.example.org")}
+    header = {"alg": issuer.key.algorithm, "kid": issuer.kid, "typ": "JWT"}
+    return Good(header=header, claims=claims, key=issuer.key)
+
+
+def _token_endpoint(its: Any, form: Mapping[str, str], good: Callable[[], Good]) -> Door:
+    http = its.door()
+
+    def show(make: Callable[[Good], str]) -> bool:
+        token = make(good())
+        return _is_granted(token_endpoint.by_assertion(http, token, **form), token, (401, "invalid_client"))
+
+    return Door(show=show, leeway=30)
+
+
+def _is_granted(answer: Any, token: str, refused: tuple[int, str]) -> bool:
+    """Whether the token endpoint lets this in; else it must refuse the client or the grant, or what is no request."""
+    if answer.status_code == 200:
+        return True
+    told = answer.json()
+    if told["error"] == "invalid_request":  # too large, empty, or without a client_id and with the `iss` of nobody
+        assert answer.status_code in {400, 413}, answer.text
+    else:
+        assert (answer.status_code, told["error"]) == refused, answer.text
+        assert told["reason"] == "attestation_invalid"
+    assert token[:100] not in answer.text or len(token) < 10
+    return False
 
 
 def enrolment(its: Any, make_key: Callable[[], PrivateKey]) -> Door:

@@ -49,6 +49,10 @@ class Transport:
         url = self._config.url(path) + (f"?{urlencode(query)}" if query else "")
         return self._exchanged(url, partial(http_client.get, url, authorization=authorization, deadline=deadline))
 
+    def get_address(self, url: str, *, deadline: float) -> Answer:
+        """Send a GET request without a proof to another address of the authority. Raises as `get` does."""
+        return self._exchanged(url, partial(http_client.get, url, authorization=None, deadline=deadline))
+
     def post(self, path: str, *, json: bytes, deadline: float) -> Answer:
         """Send a JSON document to `{base_url}/authsec/{path}` by POST, without a retry. Raises as `get` does."""
         url = self._config.url(path)

@@ -36,8 +36,8 @@ from authsec_server.keys import api as keys_api
 from authsec_server.revocations import api as revocations_api
 from authsec_server.roles import api as roles_api
 from authsec_server.tokens import api as tokens_api
-from authsec_server.tokens import events_api, introspection, revocation
-from authsec_server.tokens.decision import Reason as TokenReason
+from authsec_server.tokens import events_api, introspection, revocation, token_endpoint
+from authsec_server.tokens.refusal import Reason as TokenReason
 from authsec_server.web import health, openapi
 from authsec_server.web.operations import AnyOperation, routes_of
 
@@ -97,11 +97,7 @@ def _for_agents_and_apis(services: Services) -> list[BaseRoute]:
             share=services.share,
         ),
         *revocation.routes(services.self_revocation),
-        *tokens_api.token_endpoint(
-            issuer=services.settings.issuer,
-            address_limit=services.share.of(services.settings.address_limit),
-            monotonic=services.runtime.monotonic,
-        ),
+        *token_endpoint.routes(services.tokens, services.trust.client_search),
         *enrolment_api.routes(services.enrolling),
         *sealing_api.routes(services.authority_keys.sealing_keyring.published),
     ]

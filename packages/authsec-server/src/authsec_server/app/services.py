@@ -20,6 +20,7 @@ from authsec_server.accounts.sign_in import SignIn
 from authsec_server.apis import service as apis
 from authsec_server.apis.authentication import ApiCredentials
 from authsec_server.app.readiness_probe import ReadinessProbe, not_compared, older, sealing_time, undelivered
+from authsec_server.attestation.client_search import ClientSearch
 from authsec_server.attestation.cluster import Clusters
 from authsec_server.attestation.explain.service import TokenExplainer
 from authsec_server.attestation.workloads import Workloads
@@ -92,6 +93,7 @@ class Trust:
     key_sets: KeySets
     cluster_apis: ClusterApis
     workloads: Workloads
+    client_search: ClientSearch
     token_explainer: TokenExplainer
 
 
@@ -285,17 +287,19 @@ def _trust(settings: Settings, database: Database, runtime: Runtime) -> Trust:
     key_sets = KeySets(database, outbound, now=now, monotonic=monotonic)
     cluster_apis = ClusterApis(outbound, credentials_dir=settings.credentials_dir, now=now, monotonic=monotonic)
     clusters = Clusters(cluster_apis, seconds=settings.lookup_seconds, monotonic=monotonic)
+    workloads = Workloads(
+        key_sets.find,
+        issuer=issuer,
+        trust_domain=settings.trust_domain,
+        held_key=key_sets.held,
+        clusters=clusters,
+    )
     return Trust(
         outbound=outbound,
         key_sets=key_sets,
         cluster_apis=cluster_apis,
-        workloads=Workloads(
-            key_sets.find,
-            issuer=issuer,
-            trust_domain=settings.trust_domain,
-            held_key=key_sets.held,
-            clusters=clusters,
-        ),
+        workloads=workloads,
+        client_search=ClientSearch(database=database, workloads=workloads, trust_domain=settings.trust_domain, now=now),
         token_explainer=TokenExplainer(
             database,
             key_sets.find,

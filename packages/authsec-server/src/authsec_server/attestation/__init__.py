@@ -11,6 +11,7 @@ may do.
 | `workloads`, `workload_tokens` | verify and match a token; checks of form, signature, issuer, audience, times |
 | `kinds` | which selectors the claims of a token prove, for each kind of issuer: Kubernetes, SPIFFE, OpenID Connect |
 | `cluster` | what a cluster says about a token and its pod, and for how long the answer is cached |
+| `client_search` | the client of a workload's token that names no client |
 | `matching` | whether a workload has all selectors of a proof; a description of the closest mismatch |
 | `store` | used assertions, so that each works once |
 | `model` | evidence, results, and reasons for a refusal |

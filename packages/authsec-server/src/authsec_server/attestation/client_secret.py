@@ -26,18 +26,23 @@ _NOBODYS: Final = "0" * 64  # the hash of nothing that anybody could find
 
 
 def verify(credential: str, client: Client, now: datetime) -> Proved | Refused:
-    """Check that the credential contains the client's id and an unexpired secret of the client.
-
-    The function always compares with `MAX_PROOFS` hashes, the most that a client may have. So the response time
-    does not reveal whether the client has a secret, or which secret was similar. The text of the refusal does
-    not reveal this either.
-    """
+    """Check that the credential contains the client's id and an unexpired secret of the client."""
     sent = read_basic(credential)
     if sent is None or not is_client_secret(sent[1]):
         return invalid(f"The proof is not a client_id with a client secret. {_HOW}")
     named, text = sent
     if named != client.id:
         return invalid(f"The client_id in the Authorization header differs from the client_id of the request. {_HOW}")
+    return verify_secret(text, client, now)
+
+
+def verify_secret(text: str, client: Client, now: datetime) -> Proved | Refused:
+    """Check that the text is an unexpired secret of the client.
+
+    The function always compares with `MAX_PROOFS` hashes, the most that a client may have. So the response time
+    does not reveal whether the client has a secret, or which secret was similar. The text of the refusal does
+    not reveal this either.
+    """
     shown = sha256(text.encode()).hexdigest()
     held = [proof for proof in client.proofs if _is_valid(proof, now)]
     hashes = [proof.secret_sha256 or _NOBODYS for proof in held] + [_NOBODYS] * (MAX_PROOFS - len(held))

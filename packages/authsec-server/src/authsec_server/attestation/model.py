@@ -9,25 +9,39 @@ from enum import StrEnum
 from hashlib import sha256
 from typing import Any
 
+from authsec_server.audit.model import Named
 from authsec_server.clients.model import ProofKind, Selector
 from authsec_server.failures import Unavailable
 from authsec_server.issuers.model import Provenance, TrustedIssuer, TrustedIssuerKind
 
 
 class Scheme(StrEnum):
-    """The authentication scheme of the evidence (RFC 9110 section 11)."""
+    """How a caller sends its evidence.
+
+    The first three are schemes of the Authorization header (RFC 9110 section 11) at the delegation-token endpoint. A
+    `BEARER` credential is an assertion of the client or a token of its workload. The others are for the OAuth token
+    endpoint, where the request says which of the two the credential is.
+    """
 
     BEARER = "bearer"
     BASIC = "basic"
     OTHER = "other"
+    SECRET = "client_secret"  # noqa: S105 - a name
+    KEY_PAIR = "private_key_jwt"
+    WORKLOAD = "workload_token"
+    SVID = "jwt_svid"  # a workload's token that only a SPIFFE trust domain may have signed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evidence:
-    """A credential of a caller, before its verification. The credential must never appear in a log."""
+    """A credential of a caller, before its verification. The credential must never appear in a log.
+
+    `client_name` is the id or slug of the client, as an assertion of the scheme `KEY_PAIR` must name its client.
+    """
 
     scheme: Scheme
     credential: str = field(repr=False)
+    client_name: str = ""
     _mark: bytes = field(default=b"", init=False, repr=False, compare=False)
 
     @property
@@ -44,6 +58,7 @@ class RefusalReason(StrEnum):
     REQUIRED = "attestation_required"
     INVALID = "attestation_invalid"
     MISMATCH = "selectors_mismatch"
+    AMBIGUOUS = "client_ambiguous"
 
 
 class Validation(StrEnum):
@@ -237,12 +252,26 @@ class Failed:
     sentence: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unassigned:
+    """Why a token that names no client is not the token of one client. `clients` are those that match.
+
+    It is shown in the audit log and the console, never to the caller.
+    """
+
+    trusted_issuer: Named
+    sentence: str
+    clients: tuple[Named, ...] = ()
+
+
 class Unchecked(Unavailable):
-    """The proof cannot be checked right now. `failed` names the trusted issuer and the reason."""
+    """The proof cannot be checked right now. `failed` and `unassigned` name the trusted issuer and the reason."""
 
     def __init__(self, trusted_issuer: TrustedIssuer, sentence: str) -> None:
         super().__init__("The proof cannot be checked right now.")
         self.failed = Failed(trusted_issuer_id=trusted_issuer.id, sentence=sentence)
+        named = Named(id=trusted_issuer.id, name=trusted_issuer.name)
+        self.unassigned = Unassigned(trusted_issuer=named, sentence=sentence)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -251,7 +280,8 @@ class Refused:
 
     `details` says which evidence is needed, and nothing about the client. `deleted_in_cluster` is the id of the trusted
     issuer whose cluster reports that the workload is gone. `failed` is set if a trusted issuer signed the token
-    but another check failed.
+    but another check failed. `unassigned` is set if the evidence names no client, and no one client matches.
+    `is_authentic` is true if a key of the client signed the evidence.
     """
 
     reason: RefusalReason
@@ -259,6 +289,8 @@ class Refused:
     miss: Miss | None = None
     deleted_in_cluster: str | None = None
     failed: Failed | None = None
+    unassigned: Unassigned | None = None
+    is_authentic: bool = False
 
 
 def invalid(details: str) -> Refused:

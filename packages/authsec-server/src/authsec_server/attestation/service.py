@@ -13,10 +13,11 @@ from authsec_server.attestation.model import Evidence, Proved, RefusalReason, Re
 from authsec_server.attestation.workloads import Workloads, usable_issuers
 from authsec_server.clients.model import Client, ProofKind
 from authsec_server.db import Tx
-from authsec_server.issuers.model import TrustedIssuer
+from authsec_server.issuers.model import TrustedIssuer, TrustedIssuerKind
 
 MAX_BYTES: Final = 16_384
 MOST_KEYS: Final = 2  # of a client, with which one assertion is verified
+_TOKENS: Final = (Scheme.BEARER, Scheme.KEY_PAIR, Scheme.WORKLOAD, Scheme.SVID)
 _HOW = (
     "Send `Authorization: Bearer <proof>`: the workload's token from its platform (a Kubernetes service account's "
     "projected token, a JWT-SVID, an OpenID Connect token), or a private_key_jwt assertion (RFC 7523), signed with the "
@@ -38,17 +39,17 @@ def attest(
     `trusted_issuers` has the trusted issuers of the client's proofs, by id. Raises `Unchecked` if the evidence
     cannot be checked at the moment.
     """
-    if evidence is None or evidence.scheme is not Scheme.BEARER:
+    if evidence is None or evidence.scheme not in _TOKENS:
         return _without_token(client, evidence, now)
-    trusted = usable_issuers(client, trusted_issuers, now)
+    trusted = _usable(evidence, client, trusted_issuers, now)
     known = workloads.recall(evidence, client, trusted, now)
     if known is not None:
         return known
-    token = _parsed(evidence)
+    token = parse_token(evidence)
     if token is None:
         return invalid(f"The proof is not a signed JWT of at most {MAX_BYTES} bytes. {_HOW}")
-    if _is_own(token, client):
-        return key_pair.verify(token, client, issuer=issuer, now=now)
+    if _is_own(token, evidence, client):
+        return key_pair.verify(token, client, issuer=issuer, now=now, client_name=evidence.client_name)
     return workloads.prove(evidence, token, client, trusted, now)
 
 
@@ -62,16 +63,18 @@ def attest_at_once(
     now: datetime,
 ) -> Proved | Refused | None:
     """Check the evidence like `attest` if the check is quick and uses only memory. Otherwise return None."""
-    if evidence is None or evidence.scheme is not Scheme.BEARER:
+    if evidence is None or evidence.scheme not in _TOKENS:
         return _without_token(client, evidence, now)
     if trusted_issuers:
-        known = workloads.recall_at_once(evidence, client, usable_issuers(client, trusted_issuers, now), now)
+        known = workloads.recall_at_once(evidence, client, _usable(evidence, client, trusted_issuers, now), now)
         if known is not None:
             return known
     if not 0 < sum(proof.public_key is not None for proof in client.proofs) <= MOST_KEYS:
         return None
-    token = _parsed(evidence)
-    return key_pair.verify(token, client, issuer=issuer, now=now) if token and _is_own(token, client) else None
+    token = parse_token(evidence)
+    if token is None or not _is_own(token, evidence, client):
+        return None
+    return key_pair.verify(token, client, issuer=issuer, now=now, client_name=evidence.client_name)
 
 
 def _without_token(client: Client, evidence: Evidence | None, now: datetime) -> Proved | Refused:
@@ -79,19 +82,41 @@ def _without_token(client: Client, evidence: Evidence | None, now: datetime) -> 
         return _unproved(client, now)
     if evidence.scheme is Scheme.BASIC:
         return client_secret.verify(evidence.credential, client, now)
+    if evidence.scheme is Scheme.SECRET:
+        return client_secret.verify_secret(evidence.credential, client, now)
     return invalid(_HOW)
 
 
-def _parsed(evidence: Evidence) -> UnverifiedJws | None:
+def _usable(
+    evidence: Evidence, client: Client, trusted_issuers: Mapping[str, TrustedIssuer], now: datetime
+) -> list[TrustedIssuer]:
+    """Return the client's trusted issuers that may have signed this evidence."""
+    if evidence.scheme is Scheme.KEY_PAIR:
+        return []
+    return [each for each in usable_issuers(client, trusted_issuers, now) if is_of_its_kind(evidence, each)]
+
+
+def is_of_its_kind(evidence: Evidence, trusted_issuer: TrustedIssuer) -> bool:
+    """Whether a trusted issuer of this kind may have signed the evidence: an SVID comes from a trust domain."""
+    return evidence.scheme is not Scheme.SVID or trusted_issuer.kind is TrustedIssuerKind.SPIFFE
+
+
+def parse_token(evidence: Evidence) -> UnverifiedJws | None:
+    """Return the unverified JWT of the evidence. Return None if the evidence is no signed JWT."""
     try:
         return parse_compact(evidence.credential, max_bytes=MAX_BYTES)
     except JoseError:
         return None
 
 
-def _is_own(token: UnverifiedJws, client: Client) -> bool:
-    """Whether the token claims to be from the client itself. No trusted issuer has a client id as its `iss`."""
-    return token.claims.get("iss") == client.id
+def _is_own(token: UnverifiedJws, evidence: Evidence, client: Client) -> bool:
+    """Whether the rules of key pairs apply to the token, and not those of workloads. Never both apply.
+
+    At the delegation-token endpoint, `iss` decides. No trusted issuer has a client id as its `iss`.
+    """
+    if evidence.scheme is Scheme.BEARER:
+        return token.claims.get("iss") == client.id
+    return evidence.scheme is Scheme.KEY_PAIR
 
 
 def use_once(tx: Tx, evidence: Sequence[tuple[str, SingleUse | None]]) -> list[bool]:

@@ -24,6 +24,7 @@ from authsec_server.attestation.model import (
     Proved,
     RefusalReason,
     Refused,
+    TokenBinding,
     Unchecked,
     Validation,
     Verified,
@@ -189,6 +190,35 @@ class Workloads:
         `token` is the parsed evidence, and `trusted` are the client's trusted issuers. Raises `Unchecked` if the keys
         for the token are not available.
         """
+        outcome = self._verified(evidence, token, trusted, now)
+        if isinstance(outcome, Refused):
+            return outcome
+        trusted_issuer, verified = outcome
+        return self._judged(client, trusted_issuer, verified, evidence, now, self._clusters)
+
+    def verify(
+        self, evidence: Evidence, token: UnverifiedJws, trusted: Sequence[TrustedIssuer], now: datetime
+    ) -> tuple[TrustedIssuer, Verified] | Refused:
+        """Verify evidence of a workload whose client is not known. Return its trusted issuer, and what it proves.
+
+        The selectors include those of a pod look-up, if the trusted issuer has look-ups turned on. Raises `Unchecked`.
+        """
+        outcome = self._verified(evidence, token, trusted, now)
+        if isinstance(outcome, Refused):
+            return outcome
+        trusted_issuer, verified = outcome
+        if trusted_issuer.cluster is None or not trusted_issuer.cluster.pods:
+            return outcome
+        clusters, bound = self._required(self._clusters, trusted_issuer, verified)
+        told = clusters.pod(trusted_issuer, bound)
+        if told is None:
+            return _deleted_workload(trusted_issuer)
+        return trusted_issuer, replace(verified, selectors=verified.selectors | told, looked_up=True)
+
+    def _verified(
+        self, evidence: Evidence, token: UnverifiedJws, trusted: Sequence[TrustedIssuer], now: datetime
+    ) -> tuple[TrustedIssuer, Verified] | Refused:
+        """Check form, signature and claims. Cache the result."""
         if problem := malformed(token):
             return invalid(problem)
         kid = token.header["kid"]
@@ -213,7 +243,7 @@ class Workloads:
             bound=kind.bound(token.claims) if kind.bound and trusted_issuer.cluster is not None else None,
         )
         self._remembered.remember(trusted_issuer, evidence, verified, kid=kid, key=key)
-        return self._judged(client, trusted_issuer, verified, evidence, now, self._clusters)
+        return trusted_issuer, verified
 
     def _signer(
         self, token: UnverifiedJws, kid: str, trusted: Sequence[TrustedIssuer]
@@ -254,24 +284,32 @@ class Workloads:
         cluster = trusted_issuer.cluster
         if cluster is None or not cluster.asked:
             return outcome if isinstance(outcome, Proved) else _another(outcome)
-        if clusters is None or verified.bound is None:
-            raise Unchecked(
-                trusted_issuer,
-                "this server does not ask the cluster, or the token does not name a pod or service account",
-            )
+        clusters, bound = self._required(clusters, trusted_issuer, verified)
         if cluster.reviews:
             audience = self._audience(trusted_issuer)
-            if not clusters.is_still_valid(trusted_issuer, evidence, verified.bound, audience):
+            if not clusters.is_still_valid(trusted_issuer, evidence, bound, audience):
                 return _deleted_workload(trusted_issuer)
             outcome = replace(outcome, validation=Validation.TOKEN_REVIEW)
         if isinstance(outcome, Proved):
             return outcome
-        told = clusters.pod(trusted_issuer, verified.bound)
+        told = clusters.pod(trusted_issuer, bound)
         if told is None:
             return _deleted_workload(trusted_issuer)
         seen = replace(verified, selectors=verified.selectors | told, looked_up=True)
         again = replace(match(client, trusted_issuer, seen, self._trust_domain, now), validation=outcome.validation)
         return again if isinstance(again, Proved) else _another(again)
+
+    @staticmethod
+    def _required(
+        clusters: ClusterAnswers | None, trusted_issuer: TrustedIssuer, verified: Verified
+    ) -> tuple[ClusterAnswers, TokenBinding]:
+        """Return what a question to the cluster needs. Raises `Unchecked` if the cluster cannot be asked."""
+        if clusters is None or verified.bound is None:
+            raise Unchecked(
+                trusted_issuer,
+                "this server does not ask the cluster, or the token does not name a pod or service account",
+            )
+        return clusters, verified.bound
 
     def _audience(self, trusted_issuer: TrustedIssuer) -> str:
         return trusted_issuer.audience or self._issuer

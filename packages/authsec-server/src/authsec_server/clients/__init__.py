@@ -15,6 +15,7 @@ The package `attestation` checks the proofs. The package `delegations` decides w
 | `proof_status` | texts about a stored or typed proof: state, other workloads that match, other clients |
 | `binding_matching` | which trusted issuer can prove the selectors of a proof; why another issuer cannot |
 | `bindings`, `binding_store`, `bindings_api` | bind proofs; update them with their trusted issuer; SQL; operations |
+| `workload_proofs` | find the clients whose proofs a workload may match |
 | `enrolment` | an enrolment code: lifetimes, limits, and reasons for a refusal |
 | `enrolment_service`, `enrolment_api` | make, revoke, use enrolment codes; operations, and the endpoint for machines |
 | `selector_keys` | which selectors exist for each platform and each OpenID Connect preset |

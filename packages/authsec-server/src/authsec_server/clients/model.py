@@ -263,6 +263,13 @@ def spiffe_id(trust_domain: str, client_id: str) -> str:
     return f"spiffe://{trust_domain}/agent/{client_id}"
 
 
+def client_id_in(spiffe_id: str, trust_domain: str) -> str:
+    """Return the id of the client that has this SPIFFE ID; empty if it is the SPIFFE ID of no client."""
+    prefix = f"spiffe://{trust_domain}/agent/"
+    named = spiffe_id.removeprefix(prefix)
+    return named if spiffe_id.startswith(prefix) and naming.is_uuid(named) else ""
+
+
 def parse_labels(field: str, labels: Mapping[str, str]) -> dict[str, str]:
     """Check the labels, and sort them by name. Raises `Invalid`; the error names the wrong label."""
     if len(labels) > MAX_LABELS:

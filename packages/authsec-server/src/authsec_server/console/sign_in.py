@@ -27,9 +27,9 @@ from authsec_server.console.forms import Form
 from authsec_server.console.guard import HEADERS, local_path
 from authsec_server.console.site import Console, PageRequest, PublicRequest
 from authsec_server.failures import Conflict, Failure, Invalid, seconds_text
-from authsec_server.tokens.request import PATH as DELEGATION_TOKEN_PATH
 from authsec_server.web.errors import TooOften, Unauthenticated
 from authsec_server.web.oauth import AUTHORIZATION_PATH, oauth_error
+from authsec_server.web.oauth_errors import TOKEN_PATH
 from authsec_server.web.request_context import context_of
 
 HOME = "/console"
@@ -255,8 +255,7 @@ def authorization_route(console: Console) -> Route:
             request,
             "unsupported_response_type",
             error="This authorization endpoint supports no response type.",
-            details=f"To get a delegation token, send GET {console.settings.issuer}{DELEGATION_TOKEN_PATH}, "
-            "as AuthSecClient does.",
+            details=f"A client gets its own token at {console.settings.issuer}{TOKEN_PATH}, by client_credentials.",
         )
 
     return Route(AUTHORIZATION_PATH, authorize, methods=["GET"])

@@ -152,6 +152,15 @@ def by_ids(tx: Tx, ids: Collection[str]) -> dict[str, TrustedIssuer]:
     return store.by_ids(tx.connection, ids)
 
 
+def of_issuers(tx: Tx, issuers: Collection[str]) -> list[TrustedIssuer]:
+    """Return the trusted issuers that have one of these issuers, in slug order, including disabled trusted issuers.
+
+    The texts are unverified. This function checks no permission: other packages of the server call it.
+    """
+    known = [each for each in issuers if each.isascii() and each.isprintable()]  # PostgreSQL rejects a NUL
+    return store.of_issuers(tx.connection, known)
+
+
 def of_kinds(tx: Tx, kinds: Collection[TrustedIssuerKind]) -> list[TrustedIssuer]:
     """Return the trusted issuers of these kinds, in slug order, including disabled trusted issuers.
 

@@ -86,6 +86,12 @@ def of_issuer(connection: Connection, issuer: str) -> list[TrustedIssuer]:
     return loaded(connection, statement.order_by(trusted_issuers.c.slug))
 
 
+def of_issuers(connection: Connection, issuers: Collection[str]) -> list[TrustedIssuer]:
+    """Return the trusted issuers with one of these `issuer`s, in slug order."""
+    statement = select(trusted_issuers).where(trusted_issuers.c.issuer.in_(issuers))
+    return loaded(connection, statement.order_by(trusted_issuers.c.slug))
+
+
 def of_kinds(connection: Connection, kinds: Collection[TrustedIssuerKind]) -> list[TrustedIssuer]:
     """Return the trusted issuers of these kinds, in slug order."""
     statement = select(trusted_issuers).where(trusted_issuers.c.kind.in_(kinds))

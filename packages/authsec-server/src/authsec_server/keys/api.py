@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from authsec.jose import PublicKey
+from authsec.jose import SIGNATURE_ALGORITHMS, PublicKey
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import JSONResponse
@@ -26,7 +26,8 @@ from authsec_server.revocations import api as revocations_api
 from authsec_server.settings import Settings
 from authsec_server.web.bodies import Body
 from authsec_server.web.instants import rfc3339
-from authsec_server.web.oauth import AUTHORIZATION_PATH, TOKEN_PATH
+from authsec_server.web.oauth import AUTHENTICATION_METHODS, AUTHORIZATION_PATH, Grant
+from authsec_server.web.oauth_errors import TOKEN_PATH
 from authsec_server.web.operations import API, AnyOperation, Call, NoBody, declared, operation
 from authsec_server.web.paging import PAGING, Page, paged, whole
 
@@ -34,7 +35,6 @@ PATH = f"{API}/keys"
 JWKS_PATH = "/.well-known/jwks.json"
 # RFC 8414 section 3, OpenID Connect Discovery 1.0 section 4: where verifiers look, given only the issuer.
 METADATA_PATHS = ("/.well-known/oauth-authorization-server", "/.well-known/openid-configuration")
-GRANT_TYPE = "urn:authsec:params:oauth:grant-type:delegation-token"  # a GET of delegation_token_endpoint
 PREFIXES = ("", "/authsec")  # an SDK that is given only the base URL looks under /authsec/
 METADATA_ADDRESSES = frozenset(prefix + path for prefix in PREFIXES for path in METADATA_PATHS)
 _CACHED = {"Cache-Control": f"public, max-age={JWKS_MAX_AGE.seconds}"}
@@ -139,11 +139,11 @@ def operations(key_ring: SigningKeyRing, feed_keys: FeedKeys) -> list[AnyOperati
 def metadata(issuer: str) -> dict[str, Any]:
     """Return the metadata document of the issuer (RFC 8414).
 
-    `issuer` comes from the settings, never from the Host header. Clients request delegation tokens at
-    `delegation_token_endpoint`, which is not an OAuth endpoint. The OAuth endpoints in the document refuse
-    every request. The document names them for clients that look for OAuth endpoints. A client that finds none
-    may send its secret to the API that it wants to call. The last two members only satisfy OpenID Connect
-    Discovery, which some libraries use to find keys. No ID token is issued.
+    `issuer` comes from the settings, never from the Host header. OAuth clients request delegation tokens at
+    `token_endpoint`, and the SDK at `delegation_token_endpoint`. The authorization endpoint refuses every request. The
+    document names it because some clients require the member. A client without metadata may send its secret to the API
+    that it wants to call. The last two members only satisfy OpenID Connect Discovery, which some libraries use to find
+    keys. No ID token is issued.
     """
     return {
         "issuer": issuer,
@@ -158,10 +158,10 @@ def metadata(issuer: str) -> dict[str, Any]:
         "authsec_revocations_keys_uri": issuer + revocations_api.KEYS_PATH,
         "authorization_endpoint": issuer + AUTHORIZATION_PATH,
         "token_endpoint": issuer + TOKEN_PATH,
-        # Without this member, the default is client_secret_basic (RFC 8414 section 2), and clients would send secrets.
-        "token_endpoint_auth_methods_supported": ["none"],
-        # No list is empty: RFC 8414 section 3.2 forbids empty lists, and some clients replace them by the default.
-        "grant_types_supported": [GRANT_TYPE],
+        "token_endpoint_auth_methods_supported": [*AUTHENTICATION_METHODS],
+        "token_endpoint_auth_signing_alg_values_supported": sorted(SIGNATURE_ALGORITHMS),
+        "grant_types_supported": [*Grant],
+        # The member is required, and no list is empty: RFC 8414 sections 2 and 3.2. Some clients replace empty lists.
         "response_types_supported": ["none"],
         "subject_types_supported": ["public"],
         # The algorithms of delegation tokens: some libraries verify any token by this member.

@@ -6,7 +6,10 @@ caller's permissions.
 | module | owns |
 |---|---|
 | `request` | syntax and limits of a token request |
-| `decision` | every reason to refuse; granted actions, audience and lifetime |
+| `token_endpoint` | `POST /oauth/token`, the OAuth token endpoint: its answers, error codes and headers |
+| `token_form` | the form of the OAuth token endpoint: its grants, and how a client authenticates |
+| `decision` | the checks of a request; granted actions, audience and lifetime |
+| `refusal` | a refusal, and every reason to refuse |
 | `issue` | the steps of a request: facts, proof, record, signature; which steps need a thread |
 | `recording` | the transaction that many requests share: decide and record |
 | `limits` | rate limits |
@@ -15,7 +18,8 @@ caller's permissions.
 | `facts` | load facts; cache the facts of recent requests |
 | `claims` | header and claims of a token |
 | `direct` | answer the usual request without the ASGI application |
-| `api` | the endpoint: the texts that the agent reads after a refusal, status codes, headers; `/oauth/token` |
+| `api` | the delegation-token endpoint: its status codes and headers |
+| `refusal_texts` | the texts that the agent reads about a refusal, at both endpoints |
 | `hints` | the texts that the operator reads about a refusal: the remedy and its console page |
 | `events_api` | one audit event with its request and its remedy |
 | `preview` | the result that a request would have, for the Test tab and for new delegations |

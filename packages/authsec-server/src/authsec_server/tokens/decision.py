@@ -11,71 +11,18 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from enum import StrEnum
 
-from authsec_server.attestation.model import Failed, Miss, Proved
+from authsec_server.attestation.model import Proved
 from authsec_server.audit.event_shape import most_actions
 from authsec_server.clients.model import Client
 from authsec_server.delegations.model import ENDED_STATES, Delegation, DelegationState, state
-from authsec_server.failures import seconds_text
 from authsec_server.issuers.model import TrustedIssuer
 from authsec_server.keys.model import Algorithm
 from authsec_server.roles.model import RoleDefinition
 from authsec_server.suggest import nearest
+from authsec_server.tokens.refusal import Denied, Reason
 
 _NAMED = 8  # actions in the details of a refusal
-
-
-class Reason(StrEnum):
-    """The reasons to refuse a token request: the stable error codes of the endpoint, in the order of its checks."""
-
-    CLIENT_ID_MISSING = "client_id_missing"
-    CLIENT_ID_INVALID = "client_id_invalid"
-    INVALID_SCOPE = "invalid_scope"
-    INVALID_TARGET = "invalid_target"
-    RATE_LIMITED = "rate_limited"
-    CLIENT_NOT_FOUND = "client_not_found"
-    ATTESTATION_REQUIRED = "attestation_required"
-    ATTESTATION_INVALID = "attestation_invalid"
-    SELECTORS_MISMATCH = "selectors_mismatch"
-    CLIENT_DISABLED = "client_disabled"
-    NO_DELEGATION = "no_delegation"
-    DELEGATION_ENDED = "delegation_ended"
-    ACTION_NOT_ALLOWED = "action_not_allowed"
-    PROOF_NOT_ACCEPTED = "proof_not_accepted"
-    UNAVAILABLE = "unavailable"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Denied:
-    """A refused token request. `details` is a text for the caller.
-
-    `missing` are the requested actions that are not delegated. `unknown` are the missing actions that no role
-    and no API has. `smaller` is a smaller set of actions that would pass. `offered` are the delegated actions.
-    `algorithms` are the signing algorithms of the requested audiences, if they differ.
-
-    The caller never sees the last three fields. `miss` describes how an authenticated workload differs from the
-    client's proof. `deleted_in_cluster` is the id of the trusted issuer whose cluster reported that the workload no
-    longer exists. `failed` says what was wrong with a trusted issuer's token, or why the issuer could not check
-    it.
-    """
-
-    reason: Reason
-    details: str = ""
-    missing: tuple[str, ...] = ()
-    unknown: tuple[str, ...] = ()
-    smaller: tuple[str, ...] = ()
-    algorithms: Mapping[str, Algorithm] = field(default_factory=dict)
-    offered: tuple[str, ...] = ()
-    retry_after: float = 0.0
-    miss: Miss | None = None
-    deleted_in_cluster: str | None = None
-    failed: Failed | None = None
-
-
-def too_often(wait: float) -> Denied:
-    """Return the refusal for a request over a rate limit. The caller can retry in `wait` seconds."""
-    return Denied(reason=Reason.RATE_LIMITED, details=f"Retry in {seconds_text(wait)}.", retry_after=wait)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -155,10 +102,16 @@ def decide(
     if client is None:
         return Denied(reason=Reason.CLIENT_NOT_FOUND)
     if not still_proves(client, proved, now):
-        return Denied(reason=Reason.ATTESTATION_INVALID, details="This proof was just removed or has just expired.")
+        return Denied(
+            reason=Reason.ATTESTATION_INVALID,
+            details="This proof was just removed or has just expired.",
+            is_authentic=True,
+        )
     if not still_trusted(facts, proved):
         return Denied(
-            reason=Reason.ATTESTATION_INVALID, details="The trusted issuer of the proof was changed or disabled."
+            reason=Reason.ATTESTATION_INVALID,
+            details="The trusted issuer of the proof was changed or disabled.",
+            is_authentic=True,
         )
     if not client.enabled:
         return Denied(reason=Reason.CLIENT_DISABLED, details="An administrator can enable it again.")

@@ -20,9 +20,9 @@ from starlette.datastructures import QueryParams
 from starlette.types import Scope
 
 from authsec_server.failures import Unavailable
-from authsec_server.tokens.decision import Denied
 from authsec_server.tokens.issue import DelegationTokens, PendingToken
 from authsec_server.tokens.metrics import ENDED
+from authsec_server.tokens.refusal import Denied
 from authsec_server.tokens.request import PATH, TokenRequest, evidence_in, parse
 from authsec_server.web.middleware import SECURITY_HEADERS, ConcurrencyLimit, log_request
 from authsec_server.web.request_context import RequestContext, context_of, put_context

@@ -12,7 +12,7 @@ from enum import StrEnum
 from typing import Any
 
 from authsec_server.audit.model import Event, EventKind
-from authsec_server.tokens.decision import Reason
+from authsec_server.tokens.refusal import Reason
 
 
 class Place(StrEnum):
@@ -53,6 +53,8 @@ def remedy(reason: Reason, detail: Mapping[str, Any], *, can_prove: bool = True)
         return _proof_not_accepted(detail)
     if reason is Reason.SELECTORS_MISMATCH:
         return _selectors_mismatch(detail)
+    if reason is Reason.CLIENT_AMBIGUOUS:
+        return _client_ambiguous(detail)
     if reason is Reason.UNAVAILABLE and "failed" in detail:
         return _TRUSTED_ISSUER_AWAY
     text, place = _ALWAYS[reason]
@@ -197,14 +199,27 @@ def _proof_not_accepted(detail: Mapping[str, Any]) -> Remedy:
 
 
 def _selectors_mismatch(detail: Mapping[str, Any]) -> Remedy:
-    miss = detail.get("miss")
-    sentence = miss.get("sentence") if isinstance(miss, dict) else None
-    differs = f": {sentence}" if isinstance(sentence, str) else ""
+    differs = _sentence(detail)
     return Remedy(
         text=f"The request came from another workload than the registered one{differs}. If that workload is the "
         "right one, add a proof with its selectors.",
         place=Place.PROOFS,
     )
+
+
+def _client_ambiguous(detail: Mapping[str, Any]) -> Remedy:
+    several = _sentence(detail).removeprefix(": ") or "The workload matches several clients"
+    return Remedy(
+        text=f"{several}. The request named none of them. Remove the proof from all but one client, or set the "
+        "parameter client_id where the agent runs.",
+        place=Place.ACTIVITY,
+    )
+
+
+def _sentence(detail: Mapping[str, Any]) -> str:
+    miss = detail.get("miss")
+    sentence = miss.get("sentence") if isinstance(miss, dict) else None
+    return f": {sentence}" if isinstance(sentence, str) else ""
 
 
 def _texts(detail: Mapping[str, Any], name: str) -> Sequence[str]:

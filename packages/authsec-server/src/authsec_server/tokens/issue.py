@@ -21,11 +21,12 @@ from authsec_server.db import Database, Tx
 from authsec_server.db.batches import Batches
 from authsec_server.failures import Unavailable
 from authsec_server.keys.signer import Signer
-from authsec_server.tokens.decision import Denied, Facts, Issuance, LifetimeLimits, Reason, too_often
+from authsec_server.tokens.decision import Facts, Issuance, LifetimeLimits
 from authsec_server.tokens.facts import MOST_WAITING, KeptFacts, RecentFacts, load_all_facts, weight
 from authsec_server.tokens.limits import TokenLimits
 from authsec_server.tokens.recording import ProofOutdated, ProvedRequest, RecordedToken, Recorder
 from authsec_server.tokens.records import count_refusals, tally_refusal
+from authsec_server.tokens.refusal import Denied, Reason, too_often
 from authsec_server.tokens.request import TokenRequest
 
 
@@ -38,8 +39,13 @@ class Issued:
 
     @property
     def answer(self) -> bytes:
-        """Return the answer to the request, as JSON."""
+        """Return the answer of the delegation-token endpoint, as JSON."""
         return self.recorded.template.answer(self.token, self.recorded.issued_at)
+
+    @property
+    def oauth_answer(self) -> bytes:
+        """Return the answer of the OAuth token endpoint, as JSON."""
+        return self.recorded.template.oauth_answer(self.token)
 
 
 class PendingToken:
@@ -193,23 +199,30 @@ class DelegationTokens:
             return self.refuse(too_often(wait), request.address, request.request_id)
         return self.issue_charged(request)
 
-    async def issue_async(self, request: TokenRequest) -> Issued | Denied:
-        """Issue the token as `issue` does, but from a task of an event loop."""
-        begun = self.begin(request)
-        return await (run_in_threadpool(self.issue, request) if begun is None else begun.outcome())
+    async def issue_async(self, request: TokenRequest, *, is_charged: bool = False) -> Issued | Denied:
+        """Issue the token as `issue` does, but from a task of an event loop.
 
-    def begin(self, request: TokenRequest) -> PendingToken | None:
+        `is_charged` says that the address was charged for this request.
+        """
+        begun = self.begin(request, is_charged=is_charged)
+        if begun is not None:
+            return await begun.outcome()
+        return await run_in_threadpool(self.issue_charged if is_charged else self.issue, request)
+
+    def begin(self, request: TokenRequest, *, is_charged: bool = False) -> PendingToken | None:
         """Begin to issue the token without a thread. Call this in an event loop.
 
         Return None, without a charge, if the request needs a thread or would be refused now. A request needs a thread
         if anything except the database is not in memory. If the client's facts are not cached, they are read first. The
         proof is then verified in the `PendingToken`.
         """
-        if self.rates.wait_of_address(request.address):
+        if not is_charged and self.rates.wait_of_address(request.address):
             return None
         kept = self.recent.of(request, self.monotonic())
         proved = None if kept is None else self.prove_at_once(kept.facts, request)
-        if (kept is not None and proved is None) or self.rates.charge_address(request.address):
+        if kept is not None and proved is None:
+            return None
+        if not is_charged and self.rates.charge_address(request.address):
             return None
         begun = PendingToken(self, request)
         if kept is None or proved is None:
@@ -298,15 +311,7 @@ class DelegationTokens:
             issuer=self.issuer,
             now=self.now(),
         )
-        if isinstance(proved, Refused):
-            return Denied(
-                reason=Reason(proved.reason),
-                details=proved.details,
-                miss=proved.miss,
-                deleted_in_cluster=proved.deleted_in_cluster,
-                failed=proved.failed,
-            )
-        return proved
+        return Denied.of(proved) if isinstance(proved, Refused) else proved
 
     def issued(self, recorded: RecordedToken, signature: bytes | None = None) -> Issued:
         """Return the signed token. Without a `signature`, sign it now. Raises `Unavailable`."""

@@ -20,9 +20,10 @@ from authsec_server.failures import NotFound
 from authsec_server.issuers.model import TrustedIssuer
 from authsec_server.principal import Act, Role
 from authsec_server.tokens.claims import claims
-from authsec_server.tokens.decision import Denied, Facts, Granted, GrantedAuthority, Issuance, Reason, decide
+from authsec_server.tokens.decision import Facts, Granted, GrantedAuthority, Issuance, decide
 from authsec_server.tokens.facts import load_facts
 from authsec_server.tokens.recording import explained
+from authsec_server.tokens.refusal import Denied, Reason
 from authsec_server.tokens.request import TokenRequest, parse
 
 JTI = "(a new one for each token)"

@@ -20,19 +20,11 @@ from authsec_server.keys.model import Algorithm
 from authsec_server.keys.signer import Signer
 from authsec_server.ordered_ids import ordered_octets
 from authsec_server.roles import service as roles
-from authsec_server.tokens.decision import (
-    Denied,
-    Issuance,
-    Reason,
-    decide,
-    still_proves,
-    still_trusted,
-    too_often,
-    with_unknown,
-)
+from authsec_server.tokens.decision import Issuance, decide, still_proves, still_trusted, with_unknown
 from authsec_server.tokens.facts import KeptFacts, RecentFacts, load_all_facts
 from authsec_server.tokens.limits import TokenLimits
 from authsec_server.tokens.records import Refusals
+from authsec_server.tokens.refusal import Denied, Reason, too_often
 from authsec_server.tokens.request import Subject, TokenRequest
 from authsec_server.tokens.templates import Template, key_of, template_of
 
@@ -178,6 +170,7 @@ class Recorder:
             return Denied(
                 reason=Reason.ATTESTATION_INVALID,
                 details="This assertion was already used; make a new one, with a new `jti`, for each request.",
+                is_authentic=True,
             )
         if asked.wait is None:  # a repeated transaction must not charge again
             attested = asked.proved.attested

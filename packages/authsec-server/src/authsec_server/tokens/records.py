@@ -7,16 +7,18 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
-from authsec_server.attestation.model import Proved
+from authsec_server.attestation.model import Proved, Unassigned
 from authsec_server.audit import service as audit
 from authsec_server.audit.model import Decision, Event, EventKind, Named, Refusal, Tally
 from authsec_server.db import Tx
 from authsec_server.issuers.model import TrustedIssuer
-from authsec_server.tokens.decision import Denied, Facts, Reason
+from authsec_server.tokens.decision import Facts
+from authsec_server.tokens.refusal import Denied, Reason
 from authsec_server.tokens.request import TokenRequest
 from authsec_server.web.request_context import limit_key
 
 # Requests of a client in a tight loop and replayed assertions are counted by the minute, as those of strangers are.
+_INVALID = {Reason.ATTESTATION_INVALID, Reason.UNAVAILABLE}  # of a token that could not be verified
 _COUNTED = {Reason.RATE_LIMITED, Reason.ATTESTATION_INVALID}
 
 
@@ -89,6 +91,8 @@ def tally_refusal(denied: Denied, address: str, request_id: str, facts: Facts | 
         detail = {"failed": denied.failed.sentence} | _issuer(
             facts.trusted_issuers.get(denied.failed.trusted_issuer_id)
         )
+    if denied.unassigned:
+        detail = _unassigned(denied.unassigned, is_valid=denied.reason not in _INVALID)
     refusal = Refusal(address=limit_key(address), client=named, reason=denied.reason, apart=_apart(denied))
     return {refusal: Tally(count=1, request_id=request_id, detail=detail)}
 
@@ -98,7 +102,18 @@ def count_refusals(tx: Tx, tallies: Mapping[Refusal, Tally], now: datetime) -> N
     audit.count_refusals(tx, tallies, now)
 
 
+def _unassigned(unassigned: Unassigned, *, is_valid: bool) -> dict[str, Any]:
+    """Return the event detail about a workload's token that is not the token of one client."""
+    issuer, said = unassigned.trusted_issuer, unassigned.sentence
+    detail: dict[str, Any] = {"miss": {"sentence": said, "selectors": []}} if is_valid else {"failed": said}
+    if unassigned.clients:
+        detail["clients"] = [{"id": client.id, "name": client.name} for client in unassigned.clients]
+    return detail | {"trusted_issuer": {"id": issuer.id, "name": issuer.name}}
+
+
 def _apart(denied: Denied) -> str:
+    if denied.unassigned:
+        return f"{denied.unassigned.trusted_issuer.id} {denied.unassigned.sentence}"
     if denied.miss:
         return f"{denied.miss.proof_id} {denied.miss.sentence}"
     return f"{denied.failed.trusted_issuer_id} {denied.failed.sentence}" if denied.failed else ""

@@ -10,7 +10,7 @@ from authsec_server.apis.model import parse_action, parse_identifier
 from authsec_server.attestation.model import Evidence, Scheme
 from authsec_server.failures import Invalid
 from authsec_server.naming import is_uuid
-from authsec_server.tokens.decision import Denied, Reason
+from authsec_server.tokens.refusal import Denied, Reason
 
 PATH: Final = "/authsec/uflow/sdk/delegation-token"
 MAX_ACTIONS = 200
@@ -57,10 +57,10 @@ def parse(
     client_id = _client_id([value for name, value in query if name == "client_id"], client_id_headers)
     if isinstance(client_id, Denied):
         return client_id
-    actions = _actions([value for name, value in query if name == "scope"])
+    actions = read_scope([value for name, value in query if name == "scope"])
     if isinstance(actions, Denied):
         return actions
-    resources = _resources([value for name, value in query if name == "resource"])
+    resources = read_resources([value for name, value in query if name == "resource"])
     if isinstance(resources, Denied):
         return resources
     return TokenRequest(
@@ -87,7 +87,8 @@ def _client_id(in_query: Sequence[str], in_headers: Sequence[str]) -> str | Deni
     return given[0]
 
 
-def _actions(given: Sequence[str]) -> tuple[str, ...] | Denied:
+def read_scope(given: Sequence[str]) -> tuple[str, ...] | Denied:
+    """Return the actions of the parameter `scope`, which may occur once."""
     if len(given) > 1:
         return _invalid_scope("scope is given more than once; separate actions with spaces.")
     words = given[0].split(" ") if given and given[0] else []
@@ -103,7 +104,8 @@ def _invalid_scope(details: str) -> Denied:
     return Denied(reason=Reason.INVALID_SCOPE, details=details)
 
 
-def _resources(given: Sequence[str]) -> tuple[str, ...] | Denied:
+def read_resources(given: Sequence[str]) -> tuple[str, ...] | Denied:
+    """Return the audiences of the parameter `resource` (RFC 8707)."""
     if len(given) > MAX_RESOURCES or any(len(resource) > MAX_RESOURCE for resource in given):
         return Denied(
             reason=Reason.INVALID_TARGET,

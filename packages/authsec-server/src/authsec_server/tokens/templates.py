@@ -46,6 +46,7 @@ class Template:
     event: EventTemplate
     _pieces: tuple[str, ...]  # the JSON text of the claims, split at the placeholders
     _answer: str  # the members of the answer that are the same for all
+    _scope: str
 
     def is_valid(self, now: datetime) -> bool:
         """Whether `decide` would return at `now` the same result as for this template."""
@@ -56,6 +57,12 @@ class Template:
         one, two, three, four, five, six = self._pieces
         text = f"{one}{version}{two}{issued_at + self.lifetime}{three}{issued_at}{four}{jti}{five}{issued_at}{six}"
         return _header(kid, self.algorithm) + b"." + _base64url(text.encode())
+
+    def oauth_answer(self, token: str) -> bytes:
+        """Return the answer of the OAuth token endpoint (RFC 6749 section 5.1), as JSON."""
+        return (
+            f'{{"access_token":"{token}","token_type":"Bearer","expires_in":{self.lifetime},"scope":"{self._scope}"}}'
+        ).encode()
 
     def answer(self, token: str, issued_at: int) -> bytes:
         """Return the answer to the request (docs/endpoint.md), as JSON."""
@@ -95,6 +102,7 @@ def template_of(facts: Facts, granted: Granted, issuance: Issuance, now: datetim
         event=EventTemplate.of(_event(granted, now)),
         _pieces=_pieces(its),
         _answer=_answer(its),
+        _scope=its["scope"],  # the characters of actions need no escape in JSON
     )
 
 

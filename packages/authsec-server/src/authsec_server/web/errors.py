@@ -26,6 +26,7 @@ from authsec_server.failures import (
 from authsec_server.principal import Role
 from authsec_server.web.etags import PreconditionRequired, etag
 from authsec_server.web.instants import rfc3339
+from authsec_server.web.oauth_errors import TOKEN_PATH, as_oauth
 from authsec_server.web.request_context import context_of
 
 log = structlog.get_logger(__name__)
@@ -86,7 +87,7 @@ def error_response(
     - `retryable`: whether a retry can help.
     - `request_id`: the id of the request.
     """
-    body = {
+    body: dict[str, object] = {
         "error": error,
         "reason": reason,
         "details": details,
@@ -94,6 +95,8 @@ def error_response(
         "request_id": context_of(request.scope).request_id,
         **(extra or {}),
     }
+    if request.scope["path"] == TOKEN_PATH:
+        body = as_oauth(body, status)
     return JSONResponse(body, status, {"Cache-Control": "no-store", **(headers or {})})
 
 

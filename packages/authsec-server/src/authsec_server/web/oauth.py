@@ -1,9 +1,13 @@
-"""Helpers for OAuth endpoints: HTTP Basic (RFC 7617), paths and error responses (RFC 6749 section 5.2)."""
+"""Helpers for OAuth endpoints: HTTP Basic (RFC 7617), error responses (RFC 6749 section 5.2), paths and grants.
+
+The metadata announce these paths, grants and methods, and `tokens.token_endpoint` supports them.
+"""
 
 from __future__ import annotations
 
 from base64 import b64decode
 from collections.abc import Mapping
+from enum import StrEnum
 from typing import Final
 from urllib.parse import unquote_plus
 
@@ -15,6 +19,7 @@ from starlette.responses import JSONResponse, Response
 from authsec_server.failures import Failure
 from authsec_server.web.bodies import read_fields
 from authsec_server.web.errors import HANDLERS, TooOften, error_response
+from authsec_server.web.oauth_errors import as_oauth
 from authsec_server.web.operations import Handler
 
 MAX_BYTES: Final = 1024  # large, because each character may be percent-encoded
@@ -37,9 +42,17 @@ def read_basic(credential: str) -> tuple[str, str] | None:
 
 
 AUTHORIZATION_PATH = "/oauth/authorize"
-TOKEN_PATH = "/oauth/token"  # noqa: S105 - a path
 
-_CODES: Mapping[int, str] = {429: "temporarily_unavailable", 503: "temporarily_unavailable"}
+
+class Grant(StrEnum):
+    """The grants of the token endpoint, by their `grant_type`."""
+
+    CLIENT_CREDENTIALS = "client_credentials"
+    JWT_BEARER = "urn:ietf:params:oauth:grant-type:jwt-bearer"  # RFC 7523 section 2.1
+
+
+AUTHENTICATION_METHODS: Final = ("private_key_jwt", "client_secret_basic", "client_secret_post")
+"""How clients authenticate at the token endpoint, by the names of RFC 8414."""
 
 
 def oauth(handler: Handler) -> Handler:
@@ -58,13 +71,31 @@ def oauth(handler: Handler) -> Handler:
     return answer
 
 
-def oauth_error(request: Request, code: str, *, error: str, details: str) -> JSONResponse:
-    """Return a 400 response with this OAuth error code.
-
-    `error_description` contains both `error` and `details`, because many clients show only `error_description`.
-    """
-    described = {"error": code, "error_description": f"{error} {details}"}
-    return error_response(request, 400, reason=code, error=error, details=details, extra=described)
+def oauth_error(
+    request: Request,
+    code: str,
+    *,
+    error: str,
+    details: str,
+    status: int = 400,
+    reason: str = "",
+    retryable: bool = False,
+    headers: Mapping[str, str] | None = None,
+    extra: Mapping[str, object] | None = None,
+) -> JSONResponse:
+    """Return a response with this OAuth error code, which is also the `reason` if none is given."""
+    given = {"error": error, "details": details}
+    described = {name: value for name, value in as_oauth(given, status, code).items() if name != "details"}
+    return error_response(
+        request,
+        status,
+        reason=reason or code,
+        error=error,
+        details=details,
+        retryable=retryable,
+        headers=headers,
+        extra={**(extra or {}), **described},
+    )
 
 
 async def read_parameters(request: Request) -> dict[str, str]:
@@ -81,7 +112,6 @@ async def read_parameters(request: Request) -> dict[str, str]:
 
 
 def _restated(plain: Response) -> JSONResponse:
-    told = strict_json.loads(bytes(plain.body))
-    code = _CODES.get(plain.status_code, "invalid_request")
+    told = as_oauth(strict_json.loads(bytes(plain.body)), plain.status_code)
     headers = {name: value for name, value in plain.headers.items() if name not in {"content-length", "content-type"}}
-    return JSONResponse({**told, "error": code, "error_description": told["error"]}, plain.status_code, headers)
+    return JSONResponse(told, plain.status_code, headers)

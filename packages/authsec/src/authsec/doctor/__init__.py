@@ -10,6 +10,7 @@ report shows no token, key or password. `authsec smoke` is the short check.
 | `settings`, `packages` | the environment: variables, versions, packages of other projects |
 | `network` | the route to the authority: name, connection, proxy, TLS |
 | `authority` | the authority's issuer and clock, and one real token request |
+| `metadata` | the authority's metadata, as a stock OAuth client reads them |
 | `proofs` | the search of each source for a proof, and the claims of each proof |
 | `advice` | the remedy for each reason |
 | `report` | the findings, and how they are printed |

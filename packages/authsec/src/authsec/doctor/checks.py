@@ -10,6 +10,7 @@ from authsec.clock import Clock
 from authsec.config import AuthSecConfig
 from authsec.credentials import CredentialSource
 from authsec.doctor.authority import Names, check_authority, check_token
+from authsec.doctor.metadata import check_metadata
 from authsec.doctor.network import check_network
 from authsec.doctor.packages import check_packages
 from authsec.doctor.proofs import check_proofs
@@ -34,7 +35,7 @@ def examine(
     yield from check_packages()
     config = found.config
     if config is None:
-        for step in ("connection", "authority", "clock"):
+        for step in ("connection", "authority", "clock", "oauth"):
             yield Finding.skipped(step, "needs the address of the authority")
         if found.assumed is not None:
             yield from _proved(found.assumed, sources, clock, None, scope, resource)
@@ -46,12 +47,16 @@ def examine(
     yield from hops
     issuer = None
     if hops and hops[-1].grade is Grade.BAD:
-        for step in ("authority", "clock"):
+        for step in ("authority", "clock", "oauth"):
             yield Finding.skipped(step, "the authority cannot be reached")
     else:
         answered = check_authority(Authority(config, sources, clock=clock), config, clock)
         yield from answered.findings
         issuer = answered.issuer
+        if issuer is None:
+            yield Finding.skipped("oauth", "no authority answered")
+        else:
+            yield check_metadata(issuer, config, clock)
     if not found.names_agent:
         for step in ("proof", "token"):
             yield Finding.skipped(step, "needs the client_id")

@@ -12,7 +12,7 @@ from __future__ import annotations
 from authsec.extras import HOW_TO_INSTALL
 
 try:
-    from authsec.jose.keys import PrivateKey, PublicKey
+    from authsec.jose.keys import SIGNATURE_ALGORITHMS, PrivateKey, PublicKey
 except ModuleNotFoundError as missing:
     raise ModuleNotFoundError(
         f"{missing.name} is not installed. APIs that verify tokens, and agents that authenticate with a key pair, "
@@ -32,6 +32,7 @@ from authsec.jose.compact import (
 from authsec.jose.keys import JoseError
 
 __all__ = [
+    "SIGNATURE_ALGORITHMS",
     "JoseError",
     "PrivateKey",
     "PublicKey",

@@ -26,6 +26,8 @@ _ED25519_ALGORITHMS: Final = frozenset({"EdDSA", "Ed25519"})  # one algorithm: i
 _ALGORITHMS: Final = {
     name: JWSRegistry.algorithms[name] for name in _RSA_ALGORITHMS | {*_EC_ALGORITHMS.values()} | _ED25519_ALGORITHMS
 }
+SIGNATURE_ALGORITHMS: Final = frozenset(_ALGORITHMS)
+"""The signature algorithms that some key verifies."""
 _PRIVATE_JWK_MEMBERS: Final = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k"})
 _NativePublic = rsa.RSAPublicKey | ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey
 _NativePrivate = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey

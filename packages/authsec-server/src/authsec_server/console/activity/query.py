@@ -22,7 +22,7 @@ from authsec_server.db import Tx
 from authsec_server.delegations import service as delegations
 from authsec_server.failures import Invalid, NotPermitted
 from authsec_server.principal import PrincipalKind
-from authsec_server.tokens.decision import Reason
+from authsec_server.tokens.refusal import Reason
 
 GROUPS: Mapping[str, tuple[str, frozenset[EventKind]]] = {
     "issued": ("Tokens issued", frozenset({EventKind.TOKEN_ISSUED})),

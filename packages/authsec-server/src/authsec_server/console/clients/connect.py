@@ -39,8 +39,8 @@ from authsec_server.delegations.model import DelegationState, TargetType
 from authsec_server.failures import Conflict, Invalid
 from authsec_server.issuers import service as issuers
 from authsec_server.issuers.model import TrustedIssuerKind
-from authsec_server.tokens.decision import Denied, Reason
 from authsec_server.tokens.preview import preview
+from authsec_server.tokens.refusal import Denied, Reason
 
 _API = "DOWNSTREAM_URL"
 _LOCAL = "http://127.0.0.1:"

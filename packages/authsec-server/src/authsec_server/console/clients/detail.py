@@ -38,8 +38,8 @@ from authsec_server.failures import Conflict, Invalid
 from authsec_server.issuers import service as issuers
 from authsec_server.issuers.model import TrustedIssuer, TrustedIssuerKind
 from authsec_server.principal import Act
-from authsec_server.tokens.decision import Reason
 from authsec_server.tokens.hints import Remedy, remedy_of
+from authsec_server.tokens.refusal import Reason
 from authsec_server.tokens.revocation import revoked
 
 LIST_TRAIL = [("Clients", ""), ("MCP Servers / AI Agents", "/console/clients")]

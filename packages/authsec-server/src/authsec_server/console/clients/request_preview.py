@@ -18,9 +18,9 @@ from authsec_server.console.issuers.unavailable import outages, unavailable_amon
 from authsec_server.console.site import PageRequest
 from authsec_server.db import Tx
 from authsec_server.delegations.effective import effective_actions
-from authsec_server.tokens.decision import Denied, Reason
 from authsec_server.tokens.hints import Remedy, remedy
 from authsec_server.tokens.preview import Preview, preview
+from authsec_server.tokens.refusal import Denied, Reason
 from authsec_server.tokens.request import parse
 
 

@@ -45,8 +45,8 @@ from authsec_server.delegations.model import (
 )
 from authsec_server.roles import service as roles
 from authsec_server.roles.model import RoleDefinition
-from authsec_server.tokens.decision import Denied
 from authsec_server.tokens.preview import preview_delegation
+from authsec_server.tokens.refusal import Denied
 from authsec_server.tokens.revocation import revoked
 
 PAGE = 50

@@ -1,0 +1,210 @@
+"""`POST /oauth/token`: the OAuth token endpoint (RFC 6749 section 3.2). `issue` decides about its requests.
+
+Both token endpoints have the same decisions, limits and audit log. Their answers differ only in form. One difference is
+on purpose: a slug can be guessed, so an unknown client and an unauthenticated caller get the same answer here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Final
+
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from authsec_server import naming
+from authsec_server.attestation.client_search import ClientSearch
+from authsec_server.attestation.key_pair import MAX_LIFETIME
+from authsec_server.attestation.model import Refused, Unchecked
+from authsec_server.clients import service as clients
+from authsec_server.failures import Conflict, Unavailable
+from authsec_server.tokens.issue import DelegationTokens, Issued
+from authsec_server.tokens.metrics import ENDED
+from authsec_server.tokens.refusal import Denied, Reason, too_often
+from authsec_server.tokens.refusal_texts import next_steps, sentence
+from authsec_server.tokens.request import TokenRequest
+from authsec_server.tokens.token_form import (
+    TokenForm,
+    given,
+    grant_of,
+    parse,
+    refuse_credentials_in_query,
+)
+from authsec_server.web.bodies import Places, read_fields
+from authsec_server.web.errors import retry_after
+from authsec_server.web.oauth import Grant, oauth, oauth_error
+from authsec_server.web.oauth_errors import TOKEN_PATH
+from authsec_server.web.operations import resource
+from authsec_server.web.request_context import RequestContext, context_of, limit_key
+
+# Concurrent requests while their forms are read: a stranger may send a form slowly, and a network has many agents.
+AT_ONCE, OF_ONE_NETWORK = 128, 32
+
+_UNPROVED: Final = frozenset(
+    {
+        Reason.CLIENT_NOT_FOUND,
+        Reason.ATTESTATION_REQUIRED,
+        Reason.ATTESTATION_INVALID,
+        Reason.SELECTORS_MISMATCH,
+        Reason.CLIENT_AMBIGUOUS,
+    }
+)
+_ERRORS: Mapping[Reason, tuple[int, str]] = {
+    **dict.fromkeys([*_UNPROVED, Reason.CLIENT_DISABLED], (401, "invalid_client")),
+    Reason.NO_DELEGATION: (400, "unauthorized_client"),
+    Reason.DELEGATION_ENDED: (400, "unauthorized_client"),
+    Reason.PROOF_NOT_ACCEPTED: (400, "unauthorized_client"),
+    Reason.INVALID_SCOPE: (400, "invalid_scope"),
+    Reason.ACTION_NOT_ALLOWED: (400, "invalid_scope"),
+    Reason.INVALID_TARGET: (400, "invalid_target"),  # RFC 8707 section 2
+    Reason.RATE_LIMITED: (429, "temporarily_unavailable"),
+}
+"""The status and the error code (RFC 6749 section 5.2) of each reason."""
+
+_BAD_GRANT: Final = (400, "invalid_grant")  # for a client that only the grant's assertion authenticates
+
+_NO_CREDENTIAL: Final = (
+    "Authenticate by client_assertion (private_key_jwt, or a workload's token), or by a client secret. A client_id "
+    "alone is not enough here, also for an unattested client."
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenEndpoint:
+    """Answers the requests of one event loop."""
+
+    tokens: DelegationTokens
+    client_search: ClientSearch
+    places: Places = field(default_factory=lambda: Places(at_once=AT_ONCE, of_one=OF_ONE_NETWORK))
+
+    async def answer(self, request: Request) -> Response:
+        """Issue a token, or refuse the request.
+
+        The address is charged before the form is read: reading a form takes more time than sending one.
+        """
+        context = context_of(request.scope)
+        if wait := self.tokens.rates.charge_address(context.address):
+            return await self._refuse(request, too_often(wait))
+        refuse_credentials_in_query(request.query_params)
+        with self.places.one(limit_key(context.address)):
+            fields = await read_fields(request)
+        parameters = given(fields)
+        grant = grant_of(parameters)
+        if grant is None:
+            return oauth_error(
+                request,
+                "unsupported_grant_type",
+                error="This token endpoint does not support the grant type.",
+                details=f"Supported: {' and '.join(Grant)}.",
+            )
+        resources = [value for name, value in fields if name == "resource"]
+        form = parse(grant, parameters, resources, request.headers.getlist("authorization"))
+        if isinstance(form, Denied):
+            return await self._refuse(request, form, grant)
+        client_id = await self._client_id(request, form)
+        if isinstance(client_id, Denied):
+            return await self._refuse(request, client_id, grant)
+        asked = form.request(client_id, address=context.address, request_id=context.request_id)
+        outcome = await self.tokens.issue_async(asked, is_charged=True)
+        if isinstance(outcome, Denied):
+            return self._refusal(request, outcome, asked, grant)
+        ENDED.labels("granted").inc()
+        return _token(outcome)
+
+    async def _client_id(self, request: Request, form: TokenForm) -> str | Denied:
+        """Return the id of the client that the form names by its id or slug, or that the workload's token names."""
+        name = form.client_name
+        if not name:
+            return await run_in_threadpool(self._search, form, context_of(request.scope))
+        if naming.is_uuid(name):
+            return name
+        found = await run_in_threadpool(self._find, name) if naming.is_slug(name) else None
+        return found or Denied(reason=Reason.CLIENT_NOT_FOUND)
+
+    def _search(self, form: TokenForm, context: RequestContext) -> str | Denied:
+        try:
+            found = self.client_search.find(form.evidence)
+        except Unchecked as error:
+            denied = Denied(reason=Reason.UNAVAILABLE, unassigned=error.unassigned)
+            with suppress(Unavailable):  # if recording fails too, the answer is the same
+                self.tokens.refuse(denied, context.address, context.request_id)
+            raise
+        return Denied.of(found) if isinstance(found, Refused) else found
+
+    def _find(self, slug: str) -> str | None:
+        try:
+            found = self.tokens.database.read(lambda tx: clients.find(tx, slug))
+        except Conflict:  # raw SQL gave the slug to two clients
+            return None
+        return found.id if found else None
+
+    async def _refuse(self, request: Request, denied: Denied, grant: Grant | None = None) -> JSONResponse:
+        """Count a refusal for which no client was loaded, and return the answer."""
+        context = context_of(request.scope)
+        await run_in_threadpool(self.tokens.refuse, denied, context.address, context.request_id)
+        return self._refusal(request, denied, None, grant)
+
+    def _refusal(
+        self, request: Request, denied: Denied, asked: TokenRequest | None, grant: Grant | None
+    ) -> JSONResponse:
+        ENDED.labels(denied.reason).inc()
+        status, code = _ERRORS[denied.reason]
+        if status == 401 and grant is Grant.JWT_BEARER:
+            status, code = _BAD_GRANT
+        if denied.reason in _UNPROVED and not denied.is_authentic:
+            denied = self._without_traces(denied, grant)
+        headers = dict(retry_after(denied.retry_after)) if denied.reason is Reason.RATE_LIMITED else {}
+        if status == 401 and "authorization" in request.headers:  # RFC 6749 section 5.2
+            headers["WWW-Authenticate"] = 'Basic realm="authsec"'
+        return oauth_error(
+            request,
+            code,
+            status=status,
+            reason=denied.reason,
+            error=sentence(denied, asked),
+            details=denied.details,
+            retryable=denied.reason is Reason.RATE_LIMITED,
+            headers=headers,
+            extra={} if asked is None else next_steps(denied, self.tokens.issuer, asked),
+        )
+
+    def _without_traces(self, denied: Denied, grant: Grant | None) -> Denied:
+        """Return a refusal that does not show whether the client exists, and how it could authenticate."""
+        if grant is Grant.JWT_BEARER:
+            return Denied(
+                reason=Reason.ATTESTATION_INVALID,
+                details="The assertion must be a valid token of a trusted issuer, with the audience "
+                f"{self.tokens.issuer} or the one that the trusted issuer is registered with. Exactly one client must "
+                "have a proof that the workload matches. The operator finds the cause in the audit log.",
+            )
+        if denied.reason is Reason.ATTESTATION_REQUIRED:
+            return Denied(reason=denied.reason, details=_NO_CREDENTIAL)
+        return Denied(
+            reason=Reason.ATTESTATION_INVALID,
+            details="Check the client_id, and whether the credential is registered for it. An assertion of the client "
+            f"has `iss` and `sub` equal to the client_id, `aud` exactly {self.tokens.issuer} as one string, `exp` at "
+            f"most {MAX_LIFETIME} seconds from now, and a `jti` that was never used. The operator finds the cause in "
+            "the audit log.",
+        )
+
+
+def routes(tokens: DelegationTokens, client_search: ClientSearch) -> list[Route]:
+    """Return the route of the token endpoint."""
+    endpoint = TokenEndpoint(tokens=tokens, client_search=client_search)
+
+    async def answer(request: Request) -> Response:
+        try:
+            return await endpoint.answer(request)
+        except Unavailable:
+            ENDED.labels(Reason.UNAVAILABLE).inc()
+            raise
+
+    return [resource(TOKEN_PATH, post=oauth(answer))]
+
+
+def _token(issued: Issued) -> Response:
+    return Response(issued.oauth_answer, headers={"Cache-Control": "no-store"}, media_type="application/json")
