@@ -85,7 +85,10 @@ def main(code: str, *, machine: str, replace: bool) -> None:
                 [*other.splitlines(), "Remove this other proof from the agent's machine."],
             )
         )
-    click.echo("\n  Until then, anybody who runs programs as you on this machine can act as this agent. Next:\n")
+    click.echo(
+        "\n  Until then, anybody who runs programs as you on this machine can act as this agent. Next, once the agent has "
+        "a trust delegation:\n"
+    )
     click.echo(f"    {command_line('smoke')}\n")
 
 
