@@ -41,6 +41,7 @@ FAULTS = """() => {
     ...broken.map((code) => `broken over two lines: ${code.textContent}`),
   ];
 }"""
+CUT_NAMES = """names => names.filter(each => each.scrollHeight > each.clientHeight + 1).map(each => each.textContent)"""
 
 
 @pytest.fixture(scope="module")
@@ -75,3 +76,15 @@ def test_long_names_fit_on_every_page(long: Any, browse: Any, width: int) -> Non
         for fault in page.evaluate(FAULTS):
             faults.setdefault(fault, []).append(pattern)
     assert not faults, "\n".join(f"{fault}\n    {', '.join(places)}" for fault, places in faults.items())
+
+
+@pytest.mark.parametrize("width", [390, 1024, 1440])
+def test_names_that_differ_in_the_last_word_are_told_apart(long: Any, browse: Any, width: int) -> None:
+    """Two agents with the same first lines looked alike, in Activity and beside the boxes that choose them."""
+    its, mary = long
+    page = browse(its.url, storage_state=mary, viewport={"width": width, "height": 844})
+    for way in ("clients", "delegations", "roles", "apis", "issuers", "activity"):
+        page.goto(f"/console/{way}")
+        names = page.locator("td a > strong.clamp, .log-who .clamp").locator("visible=true")
+        assert names.count() > 0, way
+        assert names.evaluate_all(CUT_NAMES) == [], way

@@ -476,6 +476,8 @@ def test_the_impact_on_a_client_without_live_tokens_names_no_tokens(door: TestCl
         page = get(door, f"{home}/{change}")
         assert "There are no live tokens to revoke." in page.text
         assert "All tokens of the client" not in page.text
+        assert "No access" not in page.text  # an enabled client can get new tokens
+        assert "Remaining access with issued tokens None: this change affects no unexpired token." in page.text
         needs = "The client needs a new token for its next call to" if change == "revoke" else "can get no token for"
         assert f"{needs} authsec-api" in page.text
 
