@@ -86,8 +86,8 @@ def main(code: str, *, machine: str, replace: bool) -> None:
             )
         )
     click.echo(
-        "\n  Until then, anybody who runs programs as you on this machine can act as this agent. Next, once the agent has "
-        "a trust delegation:\n"
+        "\n  Until then, anybody who runs programs as you on this machine can act as this agent. Next, once the agent "
+        "has a trust delegation:\n"
     )
     click.echo(f"    {command_line('smoke')}\n")
 
