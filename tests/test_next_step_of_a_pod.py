@@ -164,7 +164,7 @@ def test_without_a_folder_of_credentials_the_page_leaves_out_what_needs_a_look_u
     admin_at: Callable[..., Admin],
 ) -> None:
     admin = admin_at()
-    assert "The next step leaves out these selectors." in admin.page.text
+    assert "this page then offers a proof without these selectors." in admin.page.text
     admin.run(admin.command("uv run authsec issuers add kubernetes"))
     page = admin.checks_again()
     assert "Production can't prove k8s:pod-label:app and k8s:container-name without pod look-up." in page.text
