@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -50,7 +51,7 @@ def test_commands_keep_the_address_of_the_server_and_verify_names_both(
     assert verify() == (0, [])
     export = tmp_path / "export.jsonl"
     export.write_text(authsec("audit", "export-sealed").stdout)
-    with sqlite3.connect(tmp_path / "authsec.sqlite3") as raw:
+    with closing(sqlite3.connect(tmp_path / "authsec.sqlite3")) as raw, raw:
         raw.execute("UPDATE authority SET issuer = ?", [address])
     assert authsec("admin", "setup-url").stdout.startswith(f"{its.issuer}/console/set-up?code=")
     authsec("audit", "drop", "--before", f"{datetime.now(UTC):%Y-%m}", "--export", str(export), "--yes")
