@@ -199,7 +199,7 @@ class Workloads:
     def verify(
         self, evidence: Evidence, token: UnverifiedJws, trusted: Sequence[TrustedIssuer], now: datetime
     ) -> tuple[TrustedIssuer, Verified] | Refused:
-        """Verify evidence of a workload whose client is not known. Return its trusted issuer, and what it proves.
+        """Verify the evidence of an unknown client. Return the trusted issuer, and the facts that it proves.
 
         The selectors include those of a pod look-up, if the trusted issuer has look-ups turned on. Raises `Unchecked`.
         """

@@ -45,7 +45,7 @@ def waiting(tx: Tx, act: Act, trusted_issuer: TrustedIssuer, *, trust_domain: st
 
 
 def partly_proved(tx: Tx, act: Act, trusted_issuer: TrustedIssuer, *, trust_domain: str = "") -> list[BoundProof]:
-    """List the proofs that have no trusted issuer, and whose selectors `trusted_issuer` proves only in part.
+    """List the proofs without a trusted issuer. `trusted_issuer` could prove only some of their selectors.
 
     The list is in order of client names. `trust_domain` is the trust domain in the clients' SPIFFE IDs.
     """
