@@ -39,18 +39,6 @@ ADA = Principal(
 
 
 @pytest.fixture
-def opened(house: Callable[..., House]) -> House:
-    """An authority at whose machine we sit."""
-    return house(local_operator=True)
-
-
-@pytest.fixture
-def door(opened: House) -> TestClient:
-    """The browser of its operator."""
-    return opened.door()
-
-
-@pytest.fixture
 def busy(opened: House, door: TestClient) -> House:
     """An authority where one agent was onboarded and got a token, and a day later another was refused one."""
     agent = opened.delegated_name("Customer Support")

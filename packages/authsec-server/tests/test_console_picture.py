@@ -24,19 +24,6 @@ MARKUP = "<script>alert(1)</script>\"'&"
 GRANTS, SHARED = "customers:read, 1 hour", "authsec-api, shared audience"
 
 
-@pytest.fixture
-def opened(house: Callable[..., House]) -> House:
-    """An authority at whose machine we sit."""
-    return house(local_operator=True)
-
-
-@pytest.fixture
-def door(opened: House) -> TestClient:
-    """The browser of its operator."""
-    door: TestClient = opened.door()
-    return door
-
-
 def boxes(page: Page) -> dict[str, str]:
     """The boxes of the picture, by their names in full, and where each leads."""
     found = re.findall(r'href="([^"]*)" class="picture-box [^"]*"><title>(.*?)</title>', page.html)
