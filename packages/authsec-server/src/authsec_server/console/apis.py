@@ -283,8 +283,8 @@ def _look_at_credential(tx: Tx, visit: PageRequest) -> Question:
 
 def _already_revoked(tx: Tx, visit: PageRequest) -> str:
     credential = credentials.get(tx, visit.act, visit.named("api"), visit.named("credential"))
-    at = credential.revoked_at
-    return already_is(f"The credential {credential.name} was already revoked", at) if at else ""
+    said = already_is(f"The credential {credential.name} was already revoked", credential.revoked_at)
+    return said if credentials.is_revoked(tx, credential) else ""
 
 
 REVOKE = Confirmation(

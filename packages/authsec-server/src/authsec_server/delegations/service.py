@@ -9,6 +9,8 @@ from itertools import count
 
 from authsec_server import naming
 from authsec_server.apis import service as apis
+from authsec_server.audit import service as audit
+from authsec_server.audit.filters import EventFilter
 from authsec_server.audit.model import EventKind, Named, repeat_detail
 from authsec_server.clients import service
 from authsec_server.clients import service as clients
@@ -142,19 +144,36 @@ def revoke(
     *,
     because: str = "",
 ) -> ResolvedDelegation:
-    """Revoke the delegation permanently, and revoke its tokens, whatever its row says, as in `clients.service.disable`.
-
-    A delegation that is already revoked keeps the time of its first revocation.
-    """
+    """Revoke the delegation permanently, and revoke its tokens. If `is_revoked` is true, change and record nothing."""
     act.principal.require(Role.OPERATOR)
     held, role, client = load_parties(tx, id_or_slug)
-    revoked = changed(held, act, revoked_at=held.revoked_at or act.now)
+    is_over = is_revoked(tx, held)
+    revoked = held if is_over else changed(held, act, revoked_at=held.revoked_at or act.now)
     over = ResolvedDelegation(delegation=revoked, role=role, client=client, state=DelegationState.REVOKED, cautions=())
+    if is_over:
+        return over
     store.save(tx.connection, revoked)
     revocations.end(tx, SubjectKind.DELEGATION, revoked.id, act.now)
     detail = repeat_detail(is_repeat=held.revoked_at is not None) | ({"because": because} if because else {})
     record(tx, act, EventKind.DELEGATION_REVOKED, over, **detail)
     return over
+
+
+def is_revoked(tx: Tx, delegation: Delegation) -> bool:
+    """Whether the delegation is revoked, and an event says so.
+
+    The attack: raw SQL marks a row as revoked until an operator has revoked the delegation, and removes the mark.
+    Without an event, nobody would find that the delegation is live.
+    """
+    if delegation.revoked_at is None:
+        return False
+    wanted = EventFilter(
+        kinds=frozenset({EventKind.DELEGATION_REVOKED}),
+        client_id=delegation.client_id,
+        delegation_id=delegation.id,
+        since=delegation.revoked_at,
+    )
+    return audit.is_recorded(tx, wanted)
 
 
 def client_of(tx: Tx, delegation_id: str) -> str | None:
