@@ -47,7 +47,7 @@ from authsec_server.delegations.resolve import (
     with_state,
 )
 from authsec_server.delegations.validation import repeated
-from authsec_server.failures import Conflict
+from authsec_server.failures import Conflict, FailureList
 from authsec_server.principal import Act, Role
 from authsec_server.revisions import changed, checked, edit_detail
 from authsec_server.revocations import service as revocations
@@ -63,7 +63,7 @@ def create(tx: Tx, act: Act, proposal: Proposal, terms: Terms) -> ResolvedDelega
     client has too many delegations.
     """
     act.principal.require(Role.OPERATOR)
-    role, client = role_called(tx, proposal.role), client_called(tx, proposal.client)
+    role, client = _parties(tx, proposal)
     delegation = _checked(tx, act, proposal, terms, role, client, delegation_id=act.new_id())
     held = store.of_client(tx.connection, delegation.client_id)
     if twin := live_twin(delegation, held, act.now):
@@ -89,7 +89,7 @@ def propose(tx: Tx, act: Act, proposal: Proposal, terms: Terms, *, delegation_id
     `delegation_id` is a placeholder for the future id: any text that is not an id.
     """
     act.principal.require(Role.VIEWER)
-    role, client = role_called(tx, proposal.role), client_called(tx, proposal.client)
+    role, client = _parties(tx, proposal)
     delegation = _checked(tx, act, proposal, terms, role, client, delegation_id=delegation_id)
     held = store.of_client(tx.connection, delegation.client_id)
     _refuse_too_many(client, held, act.now)
@@ -230,24 +230,40 @@ def _only_api(tx: Tx, audiences: Sequence[str]) -> str:
     return found[audiences[0]].slug if found else ""
 
 
+def _parties(tx: Tx, proposal: Proposal) -> tuple[RoleDefinition, Client]:
+    """Return the role and the client of the proposal. Raises `Invalid`."""
+    problems = FailureList()
+    with problems.collect():
+        role = role_called(tx, proposal.role)
+    with problems.collect():
+        client = client_called(tx, proposal.client)
+    problems.raise_all()
+    return role, client
+
+
 def _checked(
     tx: Tx, act: Act, proposal: Proposal, terms: Terms, role: RoleDefinition, client: Client, *, delegation_id: str
 ) -> Delegation:
-    audiences = rules.audiences(audience(tx, *numbered) for numbered in enumerate(proposal.audiences))
     fields = {**rules.granted_fields(role, terms, act.now, all_actions=proposal.all_actions), **DESCRIBED}
-    given = {name: getattr(proposal, name) for name in fields} | {"audiences": audiences}
+    given = {name: getattr(proposal, name) for name in fields}
     if proposal.owner is None:
         given["owner"] = act.principal.name
+    problems = FailureList()
+    with problems.collect():
+        given["audiences"] = rules.audiences(audience(tx, *numbered) for numbered in enumerate(proposal.audiences))
+    with problems.collect():
+        valid = checked(fields, given)
+    problems.raise_all()
     return Delegation(
         id=delegation_id,
         slug=(
-            offered_slug(tx, act, client=client.slug, role=role.slug, api=_only_api(tx, audiences))
+            offered_slug(tx, act, client=client.slug, role=role.slug, api=_only_api(tx, valid["audiences"]))
             if proposal.slug is None
             else chosen_slug(tx, act, proposal.slug)
         ),
         role_id=role.id,
         client_id=client.id,
-        **checked(fields, given),
+        **valid,
         created_at=act.now,
     )
 
