@@ -114,6 +114,18 @@ def shortened_note(detail: Mapping[str, Any]) -> str:
     return f"This event was too long. It has only the beginning of: {', '.join(cut)}" if cut else ""
 
 
+def cut_middle(text: str, most: int, to: int = 0) -> str:
+    """Cut a text of more than `most` characters in its middle, to `to` characters: `First part of…last part`.
+
+    Names can differ at their end only. Without `to`, the result has `most` characters.
+    """
+    if len(text) <= most:
+        return text
+    length = to or most
+    tail = length * 2 // 5
+    return f"{text[: length - tail - 1].rstrip()}…{text[-tail:].lstrip()}"
+
+
 def listed(items: list[str] | tuple[str, ...], most: int = 3) -> str:
     """Join the first `most` items, and add the number of further items: `a, b, c and 4 more`."""
     shown = ", ".join(items[:most])
