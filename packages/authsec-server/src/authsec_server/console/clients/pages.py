@@ -266,13 +266,15 @@ async def edit(visit: PageRequest) -> Response:
 def _look(tx: Tx, visit: PageRequest) -> Question:
     client = find_client(tx, visit)
     act, terms = visit.act, visit.console.terms
+    stops = impact.of_client(tx, act, client.id, terms)
     return Question(
         name=client.name,
         trail=trail(client),
         ids={"client": client.id},
+        needless=visit.path.endswith("/revoke") and not stops.live_tokens,
         shown={
             "client": client,
-            "stops": impact.of_client(tx, act, client.id, terms),
+            "stops": stops,
             "may": effective_actions(tx, act, client.id, terms),
             "delegations": delegations.of_client(tx, act, client.id, terms),
         },
