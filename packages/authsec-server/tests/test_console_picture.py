@@ -212,3 +212,12 @@ def test_odd_characters_are_looked_for_as_they_are(
     page = get(door, f"{PICTURE}?owner={quote(MARKUP)}")
     assert boxes(page)[MARKUP] == f"{PICTURE}?owner={quote(MARKUP, safe='')}".replace("%20", "+")
     assert "<script>alert" not in page.html
+
+
+def test_addresses_of_one_host_are_told_apart(door: TestClient) -> None:
+    ends = ("claims", "payments")
+    delegate(door, agent(door, "First"), audiences=[f"https://gateway.insurance.example.com/{each}" for each in ends])
+    page = get(door, PICTURE)
+    for each in ends:
+        assert re.search(rf"<span>[^<]*…[^<]*{each}</span>", page.html)
+    assert "Scroll sideways" in page.text
