@@ -135,6 +135,10 @@ def parse_identifier(text: str, *, field: str = "identifier") -> str:
     compared character by character. So only one spelling of a URL is accepted, with scheme and host in lower
     case.
     """
+    if not text:
+        raise Invalid(
+            field, "The audience must not be empty.", "e.g. https://api.example.com/customers or customers-api"
+        )
     if len(text) > MAX_IDENTIFIER:
         raise Invalid(field, f"{field} must have at most {MAX_IDENTIFIER} characters.")
     if _REGISTERED_NAME.fullmatch(text):

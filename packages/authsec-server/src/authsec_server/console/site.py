@@ -356,7 +356,7 @@ NOTICES: Mapping[str, str] = {
     "trusted_issuer_removed": "The trusted issuer is removed, with all proofs that depend on it.",
     "proofs_bound": "The proofs are bound to this trusted issuer.",
     "token_ended": "The token is revoked. Its agent can get a new token.",
-    "token_had_ended": "The token was already revoked. This revocation is recorded, too.",
+    "token_had_ended": "The token was already revoked.",
     "nothing_changed": "Nothing was changed: this page was older than the change.",
     "key_revoked": "The key is revoked. All tokens that it signed are revoked too.",
     "grants_revoked": "The trust delegations are permanently revoked.",

@@ -106,9 +106,14 @@ def get(tx: Tx, act: Act, id_or_slug: str, terms: Terms) -> ResolvedDelegation:
 
 
 def disable(tx: Tx, act: Act, id_or_slug: str, terms: Terms) -> ResolvedDelegation:
-    """Disable the delegation and revoke its tokens, whatever its row says, as in `clients.service.disable`."""
+    """Disable the delegation and revoke its tokens, whatever its row says, as in `clients.service.disable`.
+
+    If `is_revoked` is true, change and record nothing.
+    """
     act.principal.require(Role.OPERATOR)
     resolved = get(tx, act, id_or_slug, terms)
+    if is_revoked(tx, resolved.delegation):
+        return resolved
     disabled = changed(resolved.delegation, act, enabled=False)
     store.save(tx.connection, disabled)
     revocations.end(tx, SubjectKind.DELEGATION, disabled.id, act.now)
