@@ -52,8 +52,7 @@ def fetch_secure_data(customer_id: str, *, delegation_token: str) -> dict:
     return resp.json()
 
 
-model = {{"model": os.environ.get("OPENAI_MODEL", "gpt-4o-mini"), "base_url": os.environ.get("OPENAI_BASE_URL")}}
-assistant = autogen.AssistantAgent("assistant", llm_config={{"config_list": [model]}})
+assistant = autogen.AssistantAgent("assistant", llm_config={{"config_list": [{{"model": "gpt-4o-mini"}}]}})
 user_proxy = autogen.UserProxyAgent("user_proxy", human_input_mode="NEVER", code_execution_config=False)
 register_function(fetch_secure_data, caller=assistant, executor=user_proxy, authsec=authsec{wanted})
 user_proxy.initiate_chat(assistant, message="Get data for customer 42.", max_turns=2)
