@@ -124,7 +124,7 @@ def test_a_row_says_when_who_did_what_at_which_api_and_the_result(busy: House, d
         "2026-11-26 12:00:00|local operator|registered the API Customer API|Customer API|Done",
         "2026-11-26 12:00:|Idle|asked for a token 2 times||Refused no_delegation",
     ]
-    issued = "2026-11-25 12:00:00|Customer Support|asked for customers:read|authsec-api|Issued"
+    issued = "2026-11-25 12:00:00|Customer Support|asked for customers:read|authsec-api|Issued Unattested"
     assert issued in rows
     counted = "Refusals of one kind are counted for each minute, so their time has no seconds."
     assert counted in get(door, TRAIL).text
