@@ -299,3 +299,11 @@ def test_after_back_the_chosen_actions_and_the_unit_are_those_that_were_left(pag
     expect(page.get_by_role("checkbox", name="tickets:close")).to_be_checked()
     expect(page.get_by_label("Unit").locator("option:checked")).to_have_text("Hours")
     expect(review(page)).to_contain_text("7 hours")
+
+
+def test_the_claims_are_not_cut_by_the_review(page: Page, role: str, agent: str) -> None:
+    page.set_viewport_size({"width": 1440, "height": 900})
+    page.goto(f"{NEW}?role={role}&client={agent}&actions=customers:read")
+    review(page).get_by_text("Claims of its tokens").click()
+    expect(review(page)).to_contain_text("delegation_ids")
+    assert review(page).evaluate("card => card.scrollHeight - card.clientHeight") <= 0

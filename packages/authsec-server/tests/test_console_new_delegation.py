@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
 from datetime import timedelta
 from html import unescape
 from typing import Any
@@ -22,19 +21,6 @@ API = "/authsec/api/v1"
 LIST = "/console/delegations"
 NEW = f"{LIST}/new"
 ADDRESS = 8000  # bytes of an address that proxies take
-
-
-@pytest.fixture
-def opened(house: Callable[..., House]) -> House:
-    """An authority at whose machine we sit."""
-    return house(local_operator=True)
-
-
-@pytest.fixture
-def door(opened: House) -> TestClient:
-    """The browser of its operator."""
-    client: TestClient = opened.door()
-    return client
 
 
 @pytest.fixture
@@ -160,7 +146,7 @@ def test_the_parts_for_the_script_follow_the_form(door: TestClient, role: str, a
     assert "Choose a role, a client and at least one action." in parts(role=role, client=agent)["review"]
     told = parts(role=role, client=agent, actions=["customers:read"])
     assert "customers:write" in told["permissions"]
-    assert "Customer Support</strong> · 1 action · 1 hour" in told["bar"]
+    assert 'Customer Support</strong><span class="draft-terms"> · 1 action · 1 hour' in told["bar"]
     assert "Unattested" in told["client"]
     as_page = filled(door, role, agent).form().value("reviewed")
     assert f'name="reviewed" value="{as_page}"' in told["review"]
@@ -338,6 +324,18 @@ def test_all_warnings_are_in_one_box(door: TestClient, role: str, agent: str) ->
     known = ("4 warnings", "anybody who knows its client_id", "shared audience authsec-api")
     for says in (*known, "No registered API describes", "create the trust delegation anyway"):
         assert says in page.text
+
+
+def test_an_action_that_only_another_api_describes_is_a_warning(door: TestClient, role: str, agent: str) -> None:
+    for name, action in (("CRM", "customers:read"), ("Desk", "tickets:close")):
+        described = [{"action": action, "description": "Does it"}]
+        make(door, "apis", name=name, identifier=f"https://{name.lower()}.example.com", actions=described)
+    says = "The chosen API does not describe tickets:close , but another API does."
+    both = [("actions", "customers:read"), ("actions", "tickets:close")]
+    address = urlencode([("role", role), ("client", agent), *both, ("audiences", "https://crm.example.com")])
+    assert says in get(door, f"{NEW}?{address}").text
+    assert "does not describe" not in filled(door, role, agent, audiences="https://crm.example.com").text
+    assert "do not describe" not in get(door, f"{NEW}?{address}&audiences=https://desk.example.com").text
 
 
 def test_what_the_review_shows_is_what_the_token_says_but_for_values_in_parentheses(
