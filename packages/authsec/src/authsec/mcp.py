@@ -171,7 +171,7 @@ class ToolActions:
         return decorate
 
     def guard(self, app: App) -> App:
-        """Return `app`, which answers 403 to calls of tools that need more actions. `BearerAuth` must wrap the result."""
+        """Wrap the server: a call of a tool that needs more actions gets 403. `BearerAuth` must wrap the result."""
 
         async def guarded(scope: Scope, receive: Receive, send: Send) -> None:
             if scope["type"] == "http" and scope["method"] == "POST":
