@@ -82,6 +82,7 @@ OAUTH_KEY = "OAuth, a token by key"
 OAUTH_WORKLOAD = "OAuth, a token by the workload's token"
 MCP_SECRET = "MCP, OAuth with a secret"
 MCP_KEY = "MCP, OAuth with a key"
+MCP_TOOLS = "MCP, tools of a protected server"
 MCP_AUTH = "MCP, `mcp_auth`"
 GRANTED = "endpoint, granted"
 ENDED = "endpoint, revoked"
@@ -95,6 +96,7 @@ TRIED: dict[str, tuple[Client, ...]] = {
     OAUTH_WORKLOAD: (AUTHLIB, REQUESTS_OAUTH2CLIENT),
     MCP_SECRET: (MCP_1, MCP_2, MCP_NPM),
     MCP_KEY: (MCP_1, MCP_2, MCP_NPM),
+    MCP_TOOLS: (MCP_1, MCP_2, MCP_NPM),
     MCP_AUTH: (MCP_1, MCP_2, *MCP_SESSIONS),
     GRANTED: PUBLISHED,
     ENDED: PUBLISHED,

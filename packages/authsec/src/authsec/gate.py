@@ -50,6 +50,9 @@ class GateSettings(TypedDict, total=False):
     `publish_metadata` needs an audience that is a URL. The gate then serves the protected resource metadata (RFC
     9728) publicly, and challenges contain the metadata's URL. The metadata lists `actions`. Set
     `publish_metadata` to False if a proxy hides the well-known URL.
+
+    `scope` are the actions that a 401 names in its challenge. OAuth and MCP clients request a token with these
+    actions. Without `scope` and `actions`, most clients request all that is delegated to the agent.
     """
 
     public_paths: Collection[str]
@@ -57,6 +60,7 @@ class GateSettings(TypedDict, total=False):
     other_issuers: Literal["refuse", "pass"]
     publish_metadata: bool
     actions: Sequence[str]
+    scope: Sequence[str]
 
 
 class Gate:
@@ -72,6 +76,9 @@ class Gate:
             raise ConfigError("public_paths must be a list of paths, like ['/healthz']", reason="public_paths_invalid")
         if others not in {"refuse", "pass"}:
             raise ConfigError('other_issuers must be "refuse" or "pass"', reason="other_issuers_invalid")
+        scope = settings.get("scope", ())
+        if isinstance(scope, str):
+            raise ConfigError("scope must be a list of actions, like ['customers:read']", reason="scope_invalid")
         realm = settings.get("realm")
         self._verifier = verifier
         self._public_paths = frozenset(public_paths)
@@ -84,6 +91,7 @@ class Gate:
         self.space = ProtectedSpace(
             realm=verifier.audience if realm is None else realm,
             metadata_url=None if self._metadata is None else self._metadata.url,
+            scope=" ".join(scope) or None,
         )
 
     def enter(self, path: str, authorizations: Sequence[str]) -> VerifiedToken | PassThrough | Response:
@@ -194,10 +202,11 @@ def identity_in(request: Mapping[str, Any]) -> VerifiedToken:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProtectedSpace:
-    """The protection space (`realm`) and the URL of its metadata, for the parameters of challenges."""
+    """The protection space (`realm`), the URL of its metadata and the scope of a 401, for challenges."""
 
     realm: str | None = None
     metadata_url: str | None = None
+    scope: str | None = None
 
 
 NOWHERE: Final = ProtectedSpace()
@@ -246,10 +255,11 @@ def response_to(error: VerificationError, space: ProtectedSpace = NOWHERE) -> Re
         return Response(status=error.status, headers=headers, body=body)
     if isinstance(error, InsufficientScope):
         body |= _what_would_do(error)
-    return Response(status=error.status, headers=(_challenge(space, _parameters(error)),), body=body)
+    asked = {"scope": space.scope} if error.status == 401 and space.scope else {}
+    return Response(status=error.status, headers=(_challenge(space, _parameters(error) | asked),), body=body)
 
 
-def _parameters(error: VerificationError) -> Mapping[str, str]:
+def _parameters(error: VerificationError) -> dict[str, str]:
     if isinstance(error, AgentRequired):
         # For a request without credentials, the challenge names no error (RFC 6750 §3.1).
         return {}
