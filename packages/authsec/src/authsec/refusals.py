@@ -44,6 +44,7 @@ _SENTENCES = {
     "delegation_ended": "The delegations of this agent have expired or were revoked.",
     "action_not_allowed": "The request has more actions than are delegated to this agent.",
     "proof_not_accepted": "The delegation does not accept this kind of proof.",
+    "invalid_dpop_proof": "The authority did not accept this agent's DPoP proof.",
     "unavailable": "The authority cannot issue tokens right now.",
 }
 _API_NOT_NAMED = f"This agent has delegations for several APIs, so the API must be named, {IN_A_PROGRAM}."

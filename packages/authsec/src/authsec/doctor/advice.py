@@ -54,7 +54,14 @@ OF_REFUSALS: Final[Mapping[str, str]] = {
     "action_not_allowed": (
         "Request fewer actions (the text above names those that are granted), or ask for a delegation that allows more."
     ),
-    "proof_not_accepted": "Use another kind of proof, or ask for a delegation that accepts this kind.",
+    "proof_not_accepted": (
+        "Use another kind of proof, or ask for a delegation that accepts this kind. If the text above names DPoP, the "
+        "delegation grants only tokens that are bound to a key: let the agent request its tokens with DPoP."
+    ),
+    "invalid_dpop_proof": (
+        "Synchronise this machine's clock, and check that the issuer is the URL at which the agent reaches the "
+        "authority."
+    ),
     "unavailable": _LOOK_AT_SERVER,
 }
 _OF_THE_WAY: Final[Mapping[str, str]] = {
