@@ -176,7 +176,7 @@ def test_a_nonce_of_another_form_is_not_repeated(bound: AuthSecClient, authority
 
 def test_refusals_are_understood(bound: AuthSecClient, authority: Any) -> None:
     authority.next_answers = [oauth_refused("invalid_dpop_proof")]
-    with pytest.raises(AuthenticationError, match="did not accept the proof of the key") as caught:
+    with pytest.raises(AuthenticationError, match="did not accept this agent's DPoP proof") as caught:
         bound.get_delegation_token()
     assert caught.value.reason == "invalid_dpop_proof"
     assert "The proof came from: key file" in str(caught.value)

@@ -38,6 +38,7 @@ _PAUSES = (0.1, 0.4)  # seconds before a second and a third try
 _LONGEST_PAUSE = 2.0  # seconds: after a longer Retry-After, the call fails without a retry
 
 _PORTS: Final = {"http": 80, "https": 443}
+_BOUND_ONLY: Final = "/oauth/token"  # in the details of a delegation that grants only bound tokens
 # Fewer characters than RFC 3986 allows, because messages show the issuer in shell commands and manifests.
 _ADDRESS: Final = re.compile(r"https?://[A-Za-z0-9._:\[\]-]{1,300}(/[A-Za-z0-9._~%:+=,/-]{0,500})?")
 
@@ -166,6 +167,8 @@ class Authority:
         because with a wrong clock the authority refuses even a valid proof.
         """
         hint = retrying(error)
+        if error.reason == "proof_not_accepted" and self.proof_key is None and _BOUND_ONLY in str(error):
+            hint = f"Set AUTHSEC_DPOP=1, or pass dpop=True to AuthSecClient. {hint}"
         if isinstance(error, AuthenticationError) or error.reason == "selectors_mismatch":
             # The authority's issuer may have changed, so the next request reads the issuer again.
             self._issuer = self._config.issuer

@@ -44,7 +44,7 @@ _SENTENCES = {
     "delegation_ended": "The delegations of this agent have expired or were revoked.",
     "action_not_allowed": "The request has more actions than are delegated to this agent.",
     "proof_not_accepted": "The delegation does not accept this kind of proof.",
-    "invalid_dpop_proof": "The authority did not accept the proof of the key to which the token would be bound (DPoP).",
+    "invalid_dpop_proof": "The authority did not accept this agent's DPoP proof.",
     "use_dpop_nonce": "The authority refused each DPoP proof, because its nonce was not the latest.",
     "unavailable": "The authority cannot issue tokens right now.",
 }

@@ -54,7 +54,10 @@ OF_REFUSALS: Final[Mapping[str, str]] = {
     "action_not_allowed": (
         "Request fewer actions (the text above names those that are granted), or ask for a delegation that allows more."
     ),
-    "proof_not_accepted": "Use another kind of proof, or ask for a delegation that accepts this kind.",
+    "proof_not_accepted": (
+        "Use another kind of proof, or ask for a delegation that accepts this kind. If the text above names DPoP, the "
+        "delegation grants only tokens that are bound to a key: set AUTHSEC_DPOP=1."
+    ),
     "invalid_dpop_proof": (
         "Synchronise this machine's clock with the network (`timedatectl set-ntp true`). If AUTHSEC_ISSUER is set, "
         "check that it is the authority's issuer: each proof names the issuer's token endpoint."
