@@ -7,8 +7,7 @@ uvicorn --app-dir examples protect_mcp:app
 import os
 
 from authsec import TokenVerifier
-from authsec.asgi import BearerAuth
-from authsec.mcp import protected_by, require
+from authsec.mcp import BearerAuth, protected_by, require
 from mcp.server import MCPServer
 
 verifier = TokenVerifier(os.environ["AUTHSEC_ISSUER"], "https://crm.example.com/mcp")

@@ -101,7 +101,7 @@ def through_asgi(verifier: TokenVerifier, requests: Sequence[Sent]) -> list[Outc
         identity_of(scope).require("customers:read")
         await JSONResponse({})(scope, receive, send)
 
-    return _by_asgi(AsgiAuth(app, verifier=verifier), requests)
+    return through_asgi_app(AsgiAuth(app, verifier=verifier), requests)
 
 
 def through_fastapi(verifier: TokenVerifier, requests: Sequence[Sent]) -> list[Outcome]:
@@ -112,7 +112,7 @@ def through_fastapi(verifier: TokenVerifier, requests: Sequence[Sent]) -> list[O
     def show(request: Request) -> dict[str, str]:
         return {}
 
-    return _by_asgi(app, requests)
+    return through_asgi_app(app, requests)
 
 
 def through_wsgi(verifier: TokenVerifier, requests: Sequence[Sent]) -> list[Outcome]:
@@ -143,14 +143,14 @@ def through_verify_server(verifier: TokenVerifier, requests: Sequence[Sent]) -> 
         told = (("X-Original-Method", sent.method), ("X-Original-URI", f"{sent.path}?page=2"))
         return Sent((*passed, *told), "GET", "/verify?dpop=original&require=customers:read")
 
-    return _by_asgi(_verify_app(verifier), [asked(sent) for sent in requests])
+    return through_asgi_app(_verify_app(verifier), [asked(sent) for sent in requests])
 
 
 def through_envoy(verifier: TokenVerifier, requests: Sequence[Sent]) -> list[Outcome]:
     """As Envoy asks: with the caller's method, and its path after a prefix."""
     prefix = "/verify/require=customers:read"
     asked = [Sent(sent.headers, sent.method, f"{prefix}{sent.path}") for sent in requests]
-    return _by_asgi(_verify_app(verifier), asked)
+    return through_asgi_app(_verify_app(verifier), asked)
 
 
 def through_fastcgi(verifier: TokenVerifier, requests: Sequence[Sent]) -> list[Outcome]:
@@ -199,7 +199,7 @@ def _verify_app(verifier: TokenVerifier) -> VerifyApp:
     return VerifyApp(Gates({verifier.audience: Gate(verifier=verifier)}), health=lambda: NotImplemented)
 
 
-def _by_asgi(app: Any, requests: Sequence[Sent]) -> list[Outcome]:
+def through_asgi_app(app: Any, requests: Sequence[Sent]) -> list[Outcome]:
     return [_asgi_answer(app, sent) for sent in requests]
 
 

@@ -359,3 +359,25 @@ def test_the_throwaway_authority_refuses_a_request_without_a_proof(authsec_autho
     url = f"{authsec_authority.base_url}/authsec/oauth/token"
     answer = urllib3.request("POST", url, body="grant_type=client_credentials", retries=False)
     assert (answer.status, answer.json()["error"]) == (400, "invalid_dpop_proof")
+
+
+@speakers
+def test_a_redirect_to_another_origin_takes_the_token_from_the_request(
+    speaker: Speaker, agent: AuthSecClient, api: BoundApi, authsec_authority: ThrowawayAuthority
+) -> None:
+    with bound_api(lambda url: authsec_authority.verifier(API, dpop_origin=url)) as elsewhere:
+        auth = speaker.auth(agent, allowed_origins=[api.url], scope="customers:read")
+        assert speaker.send(auth, f"{api.url}/moved?to={elsewhere.url}/customers/42")[0] == 401
+        ((_, _, proof),) = elsewhere.seen
+        # httpx drops the header Authorization alone. Without the token, the proof is worthless.
+        assert proof is None or speaker.name != "requests"
+
+
+def test_a_tool_gets_headers_for_its_token(agent: AuthSecClient, api: BoundApi) -> None:
+    @agent.delegated(scope="customers:read")
+    def show(customer: str, delegation_token: str) -> str:
+        url = f"{api.url}/customers/{customer}"
+        headers = agent.headers(delegation_token, "GET", url)
+        return f"{urllib3.request('GET', url, headers=headers, retries=False).status} {headers['Authorization']}"
+
+    assert show("42") == "200 DPoP [delegation token removed]"
