@@ -7,23 +7,27 @@
     def show_customer(id: str) -> str:
         require("customers:read")
 
-    app = BearerAuth(server.streamable_http_app(), verifier=verifier)    # of authsec.asgi
+    app = BearerAuth(server.streamable_http_app(), verifier=verifier)
 
 The last line improves the error responses. Without it, `mcp` sends the caller no reason for a refusal. While
-tokens cannot be verified, `mcp` answers 500. In `mcp` 1.30 the server class is `FastMCP`. If `require`
-refuses a call, the model reads the refusal as the tool's text.
+tokens cannot be verified, `mcp` answers 500. Tokens that are bound to a key need the last line: `mcp` knows only
+bearer tokens. In `mcp` 1.30 the server class is `FastMCP`. If `require` refuses a call, the model reads the refusal
+as the tool's text.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from contextvars import ContextVar
+from typing import Any, Final, NamedTuple
 
 from mcp.server.auth.middleware.auth_context import get_access_token
 from mcp.server.auth.provider import AccessToken
 from mcp.server.auth.settings import AuthSettings
 from pydantic import PrivateAttr
 
+from authsec import asgi
 from authsec.errors import AgentRequired, ConfigError, InsufficientScope, InvalidToken
+from authsec.gate import IDENTITY
 from authsec.resource_metadata import ResourceMetadata
 from authsec.verifier import VerifiedToken, Verifier
 
@@ -31,6 +35,39 @@ try:
     from mcp.server.mcpserver.exceptions import ToolError
 except ModuleNotFoundError:  # mcp 1.30
     from mcp.server.fastmcp.exceptions import ToolError  # type: ignore[import-not-found, no-redef] # only one of two mcp versions is installed
+
+
+class _Verified(NamedTuple):
+    """The token of the current request, and the agent that `BearerAuth` has verified."""
+
+    token: str
+    identity: VerifiedToken
+
+
+_VERIFIED: Final[ContextVar[_Verified | None]] = ContextVar("authsec_mcp_verified", default=None)
+
+
+class BearerAuth(asgi.BearerAuth):
+    """`BearerAuth` of `authsec.asgi`, around an MCP server. A token may be bound to a key.
+
+    `mcp` reads only bearer tokens, and a DPoP proof can be verified only once. So `mcp` gets the verified token of
+    this very request as a bearer token.
+    """
+
+    async def _call_app(self, scope: asgi.Scope, receive: asgi.Receive, send: asgi.Send) -> None:
+        identity = scope.get(IDENTITY)
+        if not isinstance(identity, VerifiedToken) or identity.key_thumbprint is None:
+            await super()._call_app(scope, receive, send)
+            return
+        (sent,) = [value for name, value in scope["headers"] if name.lower() == b"authorization"]
+        token = sent.partition(b" ")[2].strip(b" ")
+        others = [header for header in scope["headers"] if header[0].lower() not in {b"authorization", b"dpop"}]
+        restated = {**scope, "headers": [*others, (b"authorization", b"Bearer " + token)]}
+        reset = _VERIFIED.set(_Verified(token.decode("latin-1"), identity))
+        try:
+            await super()._call_app(restated, receive, send)
+        finally:
+            _VERIFIED.reset(reset)
 
 
 class AgentToken(AccessToken):
@@ -72,11 +109,22 @@ class AgentTokenVerifier:
         Raises `VerificationUnavailable` if tokens cannot be verified; `mcp` then answers 500. If `BearerAuth` wraps
         the server, `BearerAuth` has already answered 503.
         """
+        if (verified := self._verified_before(token)) is not None:
+            return AgentToken.of(verified, self._verifier.audience)
         try:
             identity = await self._verifier.averify(token)
         except InvalidToken:
             return None  # `mcp` cannot pass on the reason.
         return AgentToken.of(identity, self._verifier.audience)
+
+    def _verified_before(self, token: str) -> VerifiedToken | None:
+        """Return the agent that `BearerAuth` has verified for this request, if this verifier would accept its token."""
+        verified = _VERIFIED.get()
+        if verified is None or verified.token != token:
+            return None
+        found = verified.identity
+        accepted = self._verifier.audience in found.audience and found.issuer in self._verifier.issuers
+        return found if accepted and self._verifier.accepts_dpop else None
 
 
 def protected_by(verifier: Verifier, *actions: str) -> dict[str, Any]:

@@ -30,6 +30,7 @@ INVALID_PROOF: Final = "invalid_dpop_proof"
 _MOST_OF_JTI: Final = 256
 # In base64url: 6 characters have at most 36 bits. A huge exponent makes a verification as slow as a signature.
 _MOST_OF_EXPONENT: Final = 6
+_LEAST_OF_MODULUS: Final = 342  # characters of 2048 bits
 _SCHEME_PORTS: Final = {"http": 80, "https": 443}
 # A URI without user information (RFC 3986 §3). Query and fragment are matched, and then left out.
 _URI: Final = re.compile(
@@ -152,8 +153,11 @@ def _parsed(value: str) -> UnverifiedJws:
 
 def _key_of(header: Mapping[str, Any]) -> PublicKey:
     jwk = header["jwk"]
-    if jwk.get("kty") == "RSA" and len(str(jwk.get("e"))) > _MOST_OF_EXPONENT:
-        _refuse("The proof's key has a public exponent that is too large.")
+    if jwk.get("kty") == "RSA":
+        if len(str(jwk.get("e"))) > _MOST_OF_EXPONENT:
+            _refuse("The proof's key has a public exponent that is too large.")
+        if len(str(jwk.get("n"))) < _LEAST_OF_MODULUS:  # Otherwise a stranger could fill the log with warnings.
+            _refuse("The proof's key is an RSA key of less than 2048 bits.")
     try:
         key = _public_key(strict_json.dumps(jwk))
     except (JoseError, strict_json.StrictJsonError) as error:
