@@ -113,10 +113,12 @@ class Gate:
         """
         try:
             found = self._token(path, authorizations)
-            if isinstance(found, DpopToken):
-                with _challenged_by_dpop():
-                    return self._verifier.verify(found.value, dpop())
-            return self._verifier.verify(found) if isinstance(found, str) else found
+            if isinstance(found, str):
+                return self._verifier.verify(found)
+            if not isinstance(found, DpopToken):
+                return found
+            with _challenged_by_dpop():
+                return self._verifier.verify(found.value, dpop())
         except VerificationError as error:
             return self.refuse(error)
 
@@ -126,10 +128,12 @@ class Gate:
         """Decide as `enter` does, for coroutines."""
         try:
             found = self._token(path, authorizations)
-            if isinstance(found, DpopToken):
-                with _challenged_by_dpop():
-                    return await self._verifier.averify(found.value, dpop())
-            return await self._verifier.averify(found) if isinstance(found, str) else found
+            if isinstance(found, str):
+                return await self._verifier.averify(found)
+            if not isinstance(found, DpopToken):
+                return found
+            with _challenged_by_dpop():
+                return await self._verifier.averify(found.value, dpop())
         except VerificationError as error:
             return self.refuse(error)
 
@@ -164,8 +168,7 @@ class Gate:
         if self._metadata is not None and path == self._metadata.path:
             return Response(status=200, body=self._metadata.document)
         token = token_in(authorizations, accepts_dpop=self._verifier.accepts_dpop)
-        text = token.value if isinstance(token, DpopToken) else token
-        if self._pass_others and (text is None or named_issuers(text).isdisjoint(self._verifier.issuers)):
+        if self._pass_others and (token is None or named_issuers(_text(token)).isdisjoint(self._verifier.issuers)):
             return PassThrough.FOREIGN
         if token is None:
             raise AgentRequired
@@ -189,8 +192,9 @@ def token_in(authorizations: Sequence[str], *, accepts_dpop: bool = False) -> st
         raise InvalidRequest("The request has several Authorization headers.")
     value = authorizations[0] if authorizations else ""
     scheme, _, token = value.partition(" ")
-    by_dpop = accepts_dpop and scheme.lower() == "dpop"
-    if scheme.lower() != "bearer" and not by_dpop:
+    scheme = scheme.lower()
+    by_dpop = accepts_dpop and scheme == "dpop"
+    if scheme != "bearer" and not by_dpop:
         if (_LATER_TOKEN if accepts_dpop else _LATER_BEARER).search(value):
             raise InvalidRequest("The request has several Authorization headers.")
         return None
@@ -203,6 +207,10 @@ def token_in(authorizations: Sequence[str], *, accepts_dpop: bool = False) -> st
     if " " in token or "," in token:
         raise InvalidRequest("The Authorization header must have exactly one bearer token.")
     return DpopToken(token) if by_dpop else token
+
+
+def _text(token: str | DpopToken) -> str:
+    return token.value if isinstance(token, DpopToken) else token
 
 
 def agent_in(request: Mapping[str, Any]) -> VerifiedToken | None:
