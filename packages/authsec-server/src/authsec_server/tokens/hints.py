@@ -196,8 +196,8 @@ def _algorithms(detail: Mapping[str, Any]) -> str:
 def _proof_not_accepted(detail: Mapping[str, Any]) -> Remedy:
     if detail.get("needs_dpop"):
         return Remedy(
-            text="The agent's delegation requires DPoP, and the request had no DPoP proof: let the agent request its "
-            "token at /oauth/token with a DPoP proof (docs/oauth.md), or edit the delegation.",
+            text="The agent's delegation requires DPoP, and the request had no DPoP proof: set AUTHSEC_DPOP=1 where "
+            "the agent runs. Without the SDK, the agent sends a DPoP proof to /oauth/token. Or edit the delegation.",
             place=Place.DELEGATIONS,
         )
     kind = detail.get("attestation")
