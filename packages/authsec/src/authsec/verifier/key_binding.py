@@ -61,20 +61,15 @@ class KeyBinding:
         Raises `InvalidToken`. Raises `VerificationUnavailable` if no further proof can be remembered.
         """
         thumbprint = identity.key_thumbprint
-        if request is None and thumbprint is not None:
+        if thumbprint is None:
+            if request is not None or self.required:
+                bind = "Request a token with a DPoP proof at the authority's token endpoint, POST /oauth/token."
+                remedy = bind if self.required else "Send this token as Authorization: Bearer."
+                raise _refused("The token is not bound to a key.", "token_not_bound", remedy)
+        elif request is None:
             # The attack: a thief of the token does not have the key, and leaves the proof out.
             raise _refused("The token is bound to a key, so it is no bearer token.", "bound_token_as_bearer", _TO_SEND)
-        if thumbprint is None:
-            if request is None and not self.required:
-                return
-            raise _refused(
-                "The token is not bound to a key.",
-                "token_not_bound",
-                "Request a token with a DPoP proof at the authority's token endpoint, POST /oauth/token."
-                if self.required
-                else "Send this token as Authorization: Bearer.",
-            )
-        if request is not None:
+        else:
             self._check_proof(token, thumbprint, request)
 
     def _check_proof(self, token: str, thumbprint: str, request: DpopRequest) -> None:
