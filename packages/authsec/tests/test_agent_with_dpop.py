@@ -200,12 +200,15 @@ def test_an_agent_without_a_key_pair(make_client: Make, tmp_path: Path, authorit
     assert not [seen for seen in authority.seen if seen.path == "/oauth/token"]
 
 
-def test_smoke_and_token(bound: AuthSecClient, monkeypatch: pytest.MonkeyPatch, key_file: Path, authority: Any) -> None:
+def test_commands_of_the_sdk(bound: AuthSecClient, monkeypatch: pytest.MonkeyPatch, key_file: Path, authority: Any) -> None:
     assert Smoke(bound).run() == 0
     monkeypatch.setenv("AUTHSEC_BASE_URL", authority.base_url)
     monkeypatch.setenv("AUTHSEC_AGENT_CLIENT_ID", CLIENT_ID)
     monkeypatch.setenv("AUTHSEC_AGENT_KEY_FILE", str(key_file))
     monkeypatch.setenv("AUTHSEC_DPOP", "1")
+    found = CliRunner().invoke(commands, ["doctor"]).output
+    assert "AUTHSEC_DPOP is 1" in found
+    assert "bound to     a key of this process (DPoP)" in found
     printed = CliRunner().invoke(commands, ["token"])
     assert printed.exit_code != 0
     assert "nobody can use a printed token" in " ".join(printed.output.split())
@@ -381,3 +384,13 @@ def test_a_tool_gets_headers_for_its_token(agent: AuthSecClient, api: BoundApi) 
         return f"{urllib3.request('GET', url, headers=headers, retries=False).status} {headers['Authorization']}"
 
     assert show("42") == "200 DPoP [delegation token removed]"
+
+
+def test_doctor_tells_an_agent_without_a_key_pair(authority: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AUTHSEC_BASE_URL", authority.base_url)
+    monkeypatch.setenv("AUTHSEC_AGENT_CLIENT_ID", CLIENT_ID)
+    monkeypatch.setenv("AUTHSEC_DPOP", "1")
+    found = CliRunner().invoke(commands, ["doctor"])
+    assert found.exit_code == 1
+    assert "dpop_needs_key_pair" in found.output
+    assert "unset AUTHSEC_DPOP" in found.output

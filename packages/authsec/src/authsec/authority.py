@@ -201,6 +201,15 @@ class Authority:
         return datetime.fromtimestamp(self._clock.wall(), UTC)
 
 
+def proof_key_of(config: AuthSecConfig, clock: Clock) -> ProofKey | None:
+    """Return a new key to which an agent with `dpop` binds its tokens; None without `dpop`. Raises `ConfigError`."""
+    if not config.dpop:
+        return None
+    from authsec.proof_key import ProofKey  # only agents that use it wait for the import
+
+    return ProofKey.generate(clock)
+
+
 def issuer_of(metadata: dict[str, Any]) -> str:
     """Return the issuer from the metadata: an address without query or fragment (RFC 8414 §2).
 

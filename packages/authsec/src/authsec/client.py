@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Literal, NoReturn, Self, overload
+from typing import Any, Literal, NoReturn, Self, overload
 
-from authsec.authority import Authority
+from authsec.authority import Authority, proof_key_of
 from authsec.cache import Names, TokenCache
 from authsec.clock import Clock
 from authsec.config import AuthSecConfig, environment, missing_variable
@@ -19,9 +19,6 @@ from authsec.outgoing.bearer import Bearer, named_origins
 from authsec.outgoing.httpx_auth import httpx_auth
 from authsec.outgoing.requests_auth import RequestsAuth
 from authsec.tokens import DelegationToken, HiddenText, TokenRequest
-
-if TYPE_CHECKING:
-    from authsec.proof_key import ProofKey
 
 
 class AuthSecClient:
@@ -54,11 +51,7 @@ class AuthSecClient:
         clock = clock or Clock()
         self._credential = credential
         self._clock = clock
-        self._proof_key: ProofKey | None = None
-        if self.config.dpop:
-            from authsec.proof_key import ProofKey  # only agents that use it wait for the import
-
-            self._proof_key = ProofKey.generate(clock)
+        self._proof_key = proof_key_of(self.config, clock)
         sources = (credential,) if credential else default_sources()
         self.authority = Authority(self.config, sources, clock=clock, proof_key=self._proof_key)
         self._cache = TokenCache(

@@ -67,6 +67,8 @@ def claim_lines(identity: VerifiedToken) -> list[str]:
         fact_line("delegations", ", ".join(identity.delegations)),
         fact_line("attestation", ", ".join((proved.method, *proved.selectors))),
     ]
+    if identity.key_thumbprint is not None:
+        facts.append(fact_line("bound to", "a key of this process (DPoP)"))
     if proved.validation:
         facts.append(fact_line("", _CHECKED.get(proved.validation, proved.validation)))
     if is_unattested(identity):
