@@ -103,6 +103,8 @@ def test_a_delegation_that_requires_dpop(page: Page, role: str, place: Any, axe:
     assert made["require_dpop"] is True
     page.goto(f"/console/delegations/{made['id']}")
     expect(page.get_by_text("tokens are bound to a key of the client")).to_be_visible()
+    page.goto(f"/console/clients/{agent}/connect")
+    expect(page.get_by_text("AUTHSEC_DPOP=1")).to_be_visible()
     page.goto(f"/console/delegations/{made['id']}/edit")
     page.get_by_role("checkbox", name="Requires DPoP").uncheck()
     page.get_by_role("button", name="Review the changes").last.click()
