@@ -200,7 +200,9 @@ def test_an_agent_without_a_key_pair(make_client: Make, tmp_path: Path, authorit
     assert not [seen for seen in authority.seen if seen.path == "/oauth/token"]
 
 
-def test_commands_of_the_sdk(bound: AuthSecClient, monkeypatch: pytest.MonkeyPatch, key_file: Path, authority: Any) -> None:
+def test_commands_of_the_sdk(
+    bound: AuthSecClient, monkeypatch: pytest.MonkeyPatch, key_file: Path, authority: Any
+) -> None:
     assert Smoke(bound).run() == 0
     monkeypatch.setenv("AUTHSEC_BASE_URL", authority.base_url)
     monkeypatch.setenv("AUTHSEC_AGENT_CLIENT_ID", CLIENT_ID)
