@@ -8,8 +8,7 @@ uvicorn --app-dir examples mcp_server:app
 import os
 
 from authsec import TokenVerifier
-from authsec.asgi import BearerAuth
-from authsec.mcp import ToolActions, identity, protected_by
+from authsec.mcp import BearerAuth, ToolActions, identity, protected_by
 from mcp.server import MCPServer
 
 verifier = TokenVerifier(os.environ["AUTHSEC_ISSUER"], os.environ["MCP_URL"])

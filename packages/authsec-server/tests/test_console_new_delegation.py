@@ -240,7 +240,7 @@ def test_a_button_that_only_looks_keeps_a_new_role_that_was_begun(
 @pytest.mark.parametrize("pressed", ["find", "show", "update", "select", ""])
 def test_no_button_loses_what_is_typed(door: TestClient, role: str, agent: str, pressed: str) -> None:
     typed: dict[str, Any] = {"amount": "7", "unit": "minutes", "owner": "Ann", "excluded_proofs": ["secret"]}
-    typed |= {"ends_at": "soon", "description": "For nights", "target_type": "MCP server"}
+    typed |= {"require_dpop": "yes", "ends_at": "soon", "description": "For nights", "target_type": "MCP server"}
     form = filled(door, role, agent).form().send(**typed, **({pressed: "all"} if pressed else {})).form()
     assert {name: form.values(name) for name in typed} == {
         name: value if isinstance(value, list) else [value] for name, value in typed.items()
@@ -266,7 +266,7 @@ def test_a_role_of_200_actions_makes_no_long_address(door: TestClient, large: li
 
 
 def test_a_wrong_duration_opens_nothing_that_is_right(door: TestClient, role: str, agent: str) -> None:
-    folded = '<details class="more"{}>\n        <summary>End date, proofs, owner and description'
+    folded = '<details class="more"{}>\n        <summary>End date, proofs, DPoP, owner and description'
     assert folded.format("") in filled(door, role, agent).form().send(amount="9", unit="days").html
     assert folded.format(" open") in filled(door, role, agent).form().send(ends_at="soon").html
 
@@ -440,6 +440,7 @@ def test_a_delegation_that_is_over_is_created_again(opened: House, door: TestCli
         "audiences": ["crm"],
     }
     chosen |= {"target_type": "MCP server", "excluded_proofs": ["secret"], "description": "For nights"}
+    chosen |= {"require_dpop": True}
     ends = {"revoked": "2027-11-25T13:00:00Z", "ended": "2026-11-25T13:00:00Z"}
     made = {state: delegate(door, role, agent, ends_at=ends_at, **chosen)["id"] for state, ends_at in ends.items()}
     assert "Create again" not in get(door, f"{LIST}/{made['revoked']}").links

@@ -148,6 +148,7 @@ def test_the_audit_log_holds_ids_and_names(database: Database, act: Act, role: R
         "max_duration": 3600,
         "audiences": [],
         "excluded_proofs": [],
+        "require_dpop": False,
         "ends_at": "2026-11-26T12:00:00+00:00",
     }
 

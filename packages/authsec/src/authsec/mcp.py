@@ -8,12 +8,12 @@
     @tools.require("customers:read")
     def show_customer(id: str) -> str: ...
 
-    app = BearerAuth(tools.guard(server.streamable_http_app()), verifier=verifier)    # of authsec.asgi
+    app = BearerAuth(tools.guard(server.streamable_http_app()), verifier=verifier)
 
 The last line makes the error responses. `BearerAuth` tells the caller why a token is refused; `mcp` itself does not.
 While tokens cannot be verified, `mcp` alone answers 500. `guard` answers 403 to a call of a tool that needs more
-actions than the token has. An OAuth client then requests a token with these actions, and repeats the call. In `mcp`
-1.30 the server class is `FastMCP`.
+actions than the token has. An OAuth client then requests a token with these actions, and repeats the call. Tokens that
+are bound to a key need `BearerAuth`, because `mcp` knows only bearer tokens. In `mcp` 1.30 the server class is `FastMCP`.
 """
 
 from __future__ import annotations
@@ -21,17 +21,19 @@ from __future__ import annotations
 import inspect
 import json
 from collections.abc import Callable, Mapping
+from contextvars import ContextVar
 from functools import wraps
-from typing import Any, Final, TypeVar
+from typing import Any, Final, NamedTuple, TypeVar
 
 from mcp.server.auth.middleware.auth_context import get_access_token
 from mcp.server.auth.provider import AccessToken
 from mcp.server.auth.settings import AuthSettings
 from pydantic import PrivateAttr
 
+from authsec import asgi
 from authsec.asgi import App, Message, Receive, Scope, Send
 from authsec.errors import AgentRequired, ConfigError, InsufficientScope, InvalidToken
-from authsec.gate import agent_in
+from authsec.gate import IDENTITY, agent_in
 from authsec.resource_metadata import ResourceMetadata
 from authsec.verifier import VerifiedToken, Verifier
 from authsec.verifier.token import check_actions
@@ -44,6 +46,39 @@ except ModuleNotFoundError:  # mcp 1.30
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 _LONGEST_CALL: Final = 4 * 1024 * 1024  # bytes: the limit of `mcp` 2 for a request
+
+
+class _Verified(NamedTuple):
+    """The token of the current request, and the agent that `BearerAuth` has verified."""
+
+    token: str
+    identity: VerifiedToken
+
+
+_VERIFIED: Final[ContextVar[_Verified | None]] = ContextVar("authsec_mcp_verified", default=None)
+
+
+class BearerAuth(asgi.BearerAuth):
+    """`BearerAuth` of `authsec.asgi`, around an MCP server. A token may be bound to a key.
+
+    `mcp` reads only bearer tokens, and a DPoP proof can be verified only once. So `mcp` gets the verified token of
+    this very request as a bearer token.
+    """
+
+    async def _call_app(self, scope: asgi.Scope, receive: asgi.Receive, send: asgi.Send) -> None:
+        identity = scope.get(IDENTITY)
+        if not isinstance(identity, VerifiedToken) or identity.key_thumbprint is None:
+            await super()._call_app(scope, receive, send)
+            return
+        (sent,) = [value for name, value in scope["headers"] if name.lower() == b"authorization"]
+        token = sent.partition(b" ")[2].strip(b" ")
+        others = [header for header in scope["headers"] if header[0].lower() not in {b"authorization", b"dpop"}]
+        restated = {**scope, "headers": [*others, (b"authorization", b"Bearer " + token)]}
+        reset = _VERIFIED.set(_Verified(token.decode("latin-1"), identity))
+        try:
+            await super()._call_app(restated, receive, send)
+        finally:
+            _VERIFIED.reset(reset)
 
 
 class AgentToken(AccessToken):
@@ -85,11 +120,22 @@ class AgentTokenVerifier:
         Raises `VerificationUnavailable` if tokens cannot be verified; `mcp` then answers 500. If `BearerAuth` wraps
         the server, `BearerAuth` has already answered 503.
         """
+        if (verified := self._verified_before(token)) is not None:
+            return AgentToken.of(verified, self._verifier.audience)
         try:
             identity = await self._verifier.averify(token)
         except InvalidToken:
             return None  # `mcp` cannot pass on the reason.
         return AgentToken.of(identity, self._verifier.audience)
+
+    def _verified_before(self, token: str) -> VerifiedToken | None:
+        """Return the agent that `BearerAuth` has verified for this request, if this verifier would accept its token."""
+        verified = _VERIFIED.get()
+        if verified is None or verified.token != token:
+            return None
+        found = verified.identity
+        accepted = self._verifier.audience in found.audience and found.issuer in self._verifier.issuers
+        return found if accepted and self._verifier.accepts_dpop else None
 
 
 def protected_by(verifier: Verifier, *actions: str) -> dict[str, Any]:

@@ -127,8 +127,7 @@ def _mcp(verifier: str, action: str) -> Snippet:
         note="The audience must be the server's address with its path. In mcp version 1, the class is named FastMCP.",
         code=(
             "from authsec import TokenVerifier\n"
-            "from authsec.asgi import BearerAuth\n"
-            "from authsec.mcp import ToolActions, protected_by\n"
+            "from authsec.mcp import BearerAuth, ToolActions, protected_by\n"
             "from mcp.server import MCPServer\n\n"
             f"verifier = {verifier}\n"
             'server = MCPServer("my-server", **protected_by(verifier))\n'

@@ -25,6 +25,7 @@ ALL = "all"
 has this form."""
 _SENT = (
     *("role", "target_type", "client", "actions", "amount", "unit", "ends_at", "audiences", "excluded_proofs"),
+    "require_dpop",
     *DESCRIBED,
 )
 
@@ -49,6 +50,7 @@ class Draft:
     audiences: tuple[str, ...] = ()
     apis_are_own: bool = False
     excluded_proofs: tuple[str, ...] = ()
+    require_dpop: bool = False
     described: Mapping[str, str] = field(default_factory=lambda: dict.fromkeys(DESCRIBED, ""), hash=False)
     whole: bool = False
 
@@ -66,6 +68,8 @@ class Draft:
         return f"{PAGE}?{query}" if query else PAGE
 
     def _value(self, name: str) -> str | tuple[str, ...]:
+        if name == "require_dpop":
+            return "yes" if self.require_dpop else ""
         value: str | tuple[str, ...] = self.described[name] if name in DESCRIBED else getattr(self, name)
         return value
 
@@ -86,6 +90,7 @@ class Draft:
             "actions": self.actions,
             "audiences": self.audiences,
             "excluded_proofs": self.excluded_proofs,
+            "require_dpop": self.require_dpop,
             "ends_at": ends_at,
             **self.described,
         }
@@ -124,6 +129,7 @@ def typed_draft(form: Form) -> Draft:
         audiences=audiences,
         apis_are_own=form.ticked("apis_are_own") or audiences != suggested,
         excluded_proofs=_several(form, "excluded_proofs"),
+        require_dpop=form.ticked("require_dpop"),
         described={name: form.text(name) for name in DESCRIBED},
     )
 

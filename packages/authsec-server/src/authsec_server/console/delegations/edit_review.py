@@ -150,6 +150,7 @@ def draft_of(delegation: Delegation) -> Draft:
         ends_at=shown_instant(delegation.ends_at),
         audiences=delegation.audiences,
         excluded_proofs=tuple(delegation.excluded_proofs),
+        require_dpop=delegation.require_dpop,
         described=plain(DESCRIBED, delegation),
     )
 
