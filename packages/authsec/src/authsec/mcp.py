@@ -13,7 +13,8 @@
 The last line makes the error responses. `BearerAuth` tells the caller why a token is refused; `mcp` itself does not.
 While tokens cannot be verified, `mcp` alone answers 500. `guard` answers 403 to a call of a tool that needs more
 actions than the token has. An OAuth client then requests a token with these actions, and repeats the call. Tokens that
-are bound to a key need `BearerAuth`, because `mcp` knows only bearer tokens. In `mcp` 1.30 the server class is `FastMCP`.
+are bound to a key need `BearerAuth`, because `mcp` knows only bearer tokens. In `mcp` 1.30 the server class is
+`FastMCP`.
 """
 
 from __future__ import annotations
@@ -239,12 +240,14 @@ class ToolActions:
             agent.require(*needed)
         except InsufficientScope as error:
             # A client that asks for this scope keeps the actions that it has.
-            raise InsufficientScope(
+            more = InsufficientScope(
                 required=(*error.granted, *error.missing),
                 granted=error.granted,
                 grant_at=error.grant_at,
                 audience=agent.audience,
-            ) from None
+            )
+            more.scheme = error.scheme
+            raise more from None
 
 
 async def _peeked(receive: Receive) -> tuple[bytes, Receive]:
