@@ -110,6 +110,7 @@ def facts_of(database: Database, ids: list[str]) -> tuple[AuthorityState, dict[s
     return database.read(load)
 
 
+@pytest.mark.sqlite_suffices  # the test after this one changes clients of PostgreSQL
 def test_no_operation_changes_the_facts_of_a_client_that_it_spares(house_on_each: Callable[..., House]) -> None:
     its = house_on_each(local_operator=True)
     everything, door, database = Everything(its, its), its.door(), its.authority.database
