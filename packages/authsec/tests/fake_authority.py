@@ -280,6 +280,8 @@ def _instant(moment: datetime) -> str:
 
 
 class _Server(ThreadingHTTPServer):
+    request_queue_size = 128  # with the 5 of Python, some of many connections at once wait for seconds
+
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Connections that break are part of the tests; anything else is a mistake in one."""
         if not isinstance(sys.exc_info()[1], OSError):
