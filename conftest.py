@@ -10,27 +10,18 @@ import tempfile
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import psycopg
 import pytest
-from compiled_once import share_compiled_statements
-from hypothesis import settings
-from one_hop import answer_in_one_hop
-from reused_postgresql import ReusedDatabase
 
-# Tests have no deadline: a busy machine is no failure. Full runs try 100 examples unless a test names another number.
-settings.register_profile("full", deadline=None)
-settings.register_profile("quick", deadline=None, max_examples=10)
-settings.load_profile("quick")
+if TYPE_CHECKING:
+    from reused_postgresql import ReusedDatabase
 
 ON_DEMAND = ("soak", "frameworks")  # markers; `-m soak` asks for them
 SECOND = {"sqlite_suffices": "postgresql", "postgresql_suffices": "sqlite"}  # markers, and the database of long runs
 
 MEMORY = Path("/dev/shm")  # noqa: S108 - who makes files there gives them unforeseeable names
 ROOM = 2 * 2**30  # bytes: a run takes a quarter
-
-share_compiled_statements()
-answer_in_one_hop()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -41,15 +32,30 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Try all examples in long runs. Let Ctrl-C be heard: scripts ignore it in the background, as do their children."""
-    if "soak" in config.getoption("markexpr"):
-        settings.load_profile("full")
+    """Let Ctrl-C be heard: scripts ignore it in the background, as do their children."""
     if hasattr(config, "workerinput") or not config.getoption("numprocesses", None):
         os.environ.pop("PYTEST_ADDOPTS", None)  # what this run was told is not for those that tests start
+        _prepare_process(config)
     _keep_in_memory()  # the process that starts the workers chooses the folders of their tests
     os.environ.pop("UV_RUN_RECURSION_DEPTH", None)  # by it, commands are printed with `uv run`
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def _prepare_process(config: pytest.Config) -> None:
+    """Prepare a process that runs tests. The process that starts the workers imports none of this: they wait for it."""
+    from compiled_once import share_compiled_statements
+    from hypothesis import settings
+    from one_hop import answer_in_one_hop
+    from quick_ticks import tick_quickly
+
+    # Tests have no deadline: a busy machine is no failure. Full runs try 100 examples, or the number of a test.
+    settings.register_profile("full", deadline=None)
+    settings.register_profile("quick", deadline=None, max_examples=10)
+    settings.load_profile("full" if "soak" in config.getoption("markexpr") else "quick")
+    share_compiled_statements()
+    answer_in_one_hop()
+    tick_quickly()
 
 
 def _keep_in_memory() -> None:
@@ -138,6 +144,8 @@ def postgres_server() -> Iterator[str]:
 @pytest.fixture(scope="session")
 def reused_postgresql(postgres_server: str) -> ReusedDatabase:
     """The migrated database that tests use one after the other."""
+    from reused_postgresql import ReusedDatabase
+
     return ReusedDatabase(postgres_server)
 
 
@@ -150,6 +158,8 @@ def postgres_url(reused_postgresql: ReusedDatabase) -> Iterator[str]:
 
 def _need_not_last(server: str) -> None:
     """No data of a test outlives a power failure, so nothing waits for a disk."""
+    import psycopg
+
     with psycopg.connect(server, autocommit=True) as connection:
         for setting in ("fsync", "full_page_writes"):
             connection.execute(f"ALTER SYSTEM SET {setting} = off")

@@ -1,4 +1,7 @@
-"""A real authority in a process of its own, on either database, and an administrator at it."""
+"""A real authority in a process of its own, on either database, and an administrator at it.
+
+The process that starts the workers imports this file, and they wait for it. So functions import what takes long.
+"""
 
 from __future__ import annotations
 
@@ -19,19 +22,16 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import click
-import httpx2
 import processes
 import pytest
-from authsec.jose import PrivateKey, assemble, signing_input
-from authsec_server.app import open_authority
-from authsec_server.cli import register
-from authsec_server.settings import Settings
-from click.testing import CliRunner
 from processes import AUTHSEC, Process
 from ready_programs import ready_programs
+
+if TYPE_CHECKING:
+    import httpx2
+    from authsec.jose import PrivateKey
 
 ENDPOINT = "/authsec/uflow/sdk/delegation-token"
 
@@ -48,6 +48,8 @@ class Running:
     """A running `authsec serve`."""
 
     def __init__(self, process: Process, url: str, where: list[str], environment: dict[str, str], log: Path) -> None:
+        import httpx2
+
         self.process = process
         self.url = url
         self.where = where  # the options by which the CLI finds the same data
@@ -73,6 +75,8 @@ class Running:
 
     def agent(self, name: str, *, keyed: bool = False, platform: str = "unattested", **more: Any) -> Agent:
         """Onboard an agent."""
+        from authsec.jose import PrivateKey
+
         key = PrivateKey.generate_ed25519() if keyed else None
         if key:
             platform, more = "key", more | {"public_key": key.public.to_pem().decode()}
@@ -91,6 +95,8 @@ class Running:
 
     def assertion(self, agent: Agent, **changes: Any) -> str:
         """A `private_key_jwt` assertion of the agent; `changes` spoil its claims (None leaves one out)."""
+        from authsec.jose import assemble, signing_input
+
         assert agent.key is not None
         now = int(time.time())
         claims = {
@@ -210,6 +216,10 @@ def _admin_key(where: list[str], environment: dict[str, str]) -> str:
 
     In a thread of its own, since a browser's event loop may run in this one.
     """
+    import click
+    from authsec_server.cli import register
+    from click.testing import CliRunner
+
     commands = click.Group()
     register(commands)
     words = ["admin", "create-key", f"tests {secrets.token_hex(4)}", *where]
@@ -233,6 +243,9 @@ def _master_key(file: Path) -> str:
 @cache
 def _begun() -> Path:
     """The data of an authority that was started once, to be copied: a first start costs four times a later start."""
+    from authsec_server.app import open_authority
+    from authsec_server.settings import Settings
+
     folder = Path(tempfile.mkdtemp(prefix="authsec-begun-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     data = folder / "data"
@@ -251,6 +264,8 @@ def _url(process: Process, log: Path, given: str) -> str:
 
 
 def _answers(url: str) -> bool:
+    import httpx2
+
     try:
         return httpx2.get(f"{url}/readyz", trust_env=False, verify=False).status_code == 200
     except httpx2.TransportError:  # not up yet: asked again

@@ -200,6 +200,7 @@ def test_a_kubeconfig_with_a_sign_in_program_is_not_needed(admin_at: Callable[..
     assert admin.pod_gets_token() == set(FOUR)
 
 
+@pytest.mark.in_ci  # the test after next follows the same lines with a kubeconfig
 def test_look_ups_are_turned_on_without_a_kubeconfig(admin_at: Callable[..., Admin]) -> None:
     admin = admin_at("credentials")
     admin.its.cli("issuers", "add", "kubernetes", "Production", "--from-kubeconfig")

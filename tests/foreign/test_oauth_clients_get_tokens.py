@@ -233,7 +233,7 @@ def outcomes(library: Client, registered: Registered, foreign_python: Any, asked
         ]
 
 
-@pytest.mark.parametrize("library", each([*BY_SECRET]))
+@pytest.mark.parametrize("library", each([*BY_SECRET], rarely=[REQUESTS_OAUTHLIB, HTTPX_AUTH]))
 def test_a_stock_client_gets_a_token_by_its_secret(
     library: Client, registered: Registered, foreign_python: Any, record_verdict: RecordVerdict
 ) -> None:

@@ -10,12 +10,13 @@ from typing import Any
 import httpx2
 import pytest
 from authsec import TokenVerifier
-from authsec.jose import PrivateKey, sign_compact
+from authsec.jose import sign_compact
 from authsec_demo.loopback import serving
 from authsec_demo.sample_api import Customers, create_app
+from ready_keys import OWN
 
 ISSUER = "https://authsec.example.com"
-KEY = PrivateKey.generate_rsa()  # a throwaway key set: nobody trusts it but these tests
+KEY = OWN  # a throwaway key set: nobody trusts it but these tests
 KEY_SET = {"keys": [{**KEY.public.to_jwk(), "kid": "throwaway", "use": "sig", "alg": "RS256"}]}
 ADA = {"id": "42", "name": "Ada Lovelace", "email": "ada@example.com"}
 

@@ -38,7 +38,7 @@ from authsec_server.audit.sealing.reader_check import ReaderCheck
 from authsec_server.cli import local, register
 from authsec_server.clients import service as clients
 from authsec_server.clients.model import Client, Onboarding
-from authsec_server.db import Database, Tx, integrity, open_database, system_catalogs
+from authsec_server.db import Database, Tx, integrity, open_database, sqlite, system_catalogs
 from authsec_server.db.index_walk import Walked
 from authsec_server.delegations import service as delegations
 from authsec_server.delegations.model import Proposal, ResolvedDelegation, Terms
@@ -50,6 +50,7 @@ from authsec_server.roles.model import RoleDefinition
 from authsec_server.settings import Settings, load_settings
 from click.testing import CliRunner, Result
 from hypothesis import settings
+from migrated_once import MigratedOnce
 from sqlalchemy import create_engine, text
 from starlette.requests import Request
 from starlette.testclient import TestClient
@@ -58,15 +59,25 @@ T = TypeVar("T")
 NOW = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
 TERMS = Terms(max_token_lifetime=86_400, default_audience="authsec-api")
 
+MIGRATED = MigratedOnce()
+setattr(sqlite, "upgrade", MIGRATED.upgrade)  # noqa: B010 fixtures of every scope open authorities on empty folders
+
 
 @pytest.fixture(scope="session")
 def migrated_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A SQLite file with the schema and nothing else, to be copied: cheaper than migrating for each test."""
     path = tmp_path_factory.mktemp("migrated") / "authsec.sqlite3"
-    opened = open_database(f"sqlite:///{path}")
-    opened.migrate()
-    opened.close()
+    with genuine_migrations(), contextlib.closing(open_database(f"sqlite:///{path}")) as opened:
+        opened.migrate()
     return path
+
+
+@contextlib.contextmanager
+def genuine_migrations() -> Iterator[None]:
+    """For a database whose migration a test is about: alembic runs."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(sqlite, "upgrade", MIGRATED.genuine)
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -167,18 +178,20 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path, migrated_file: 
 
 
 @pytest.fixture
-def empty_database_url(database_url: str) -> str:
-    """The URL of a database, once per kind, that has no tables yet."""
+def empty_database_url(database_url: str) -> Iterator[str]:
+    """The URL of a database, once per kind, that has no tables yet. Alembic makes them."""
     if database_url.startswith("sqlite:"):
         Path(database_url.removeprefix("sqlite:///")).unlink()
-        return database_url
+        with genuine_migrations():
+            yield database_url
+        return
     engine = create_engine(database_url)
     with engine.begin() as connection:
         connection.execute(text("DROP SCHEMA public CASCADE"))
         connection.execute(text("CREATE SCHEMA public AUTHORIZATION pg_database_owner"))
         connection.execute(text("GRANT USAGE ON SCHEMA public TO public"))  # as of a new database
     engine.dispose()
-    return database_url
+    yield database_url
 
 
 @pytest.fixture

@@ -16,8 +16,8 @@ from authsec.jose import PrivateKey, assemble, signing_input
 from authsec_server.accounts.oidc import Finished, OpenIdSignIn, sign_in_of
 from authsec_server.outbound import outbound_of
 from authsec_server.settings import load_settings
+from ready_keys import OWN as SIGNING_KEY
 
-SIGNING_KEY = PrivateKey.generate_rsa()
 NOW = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
 SETTINGS = {
     "oidc_client_id": "authsec",

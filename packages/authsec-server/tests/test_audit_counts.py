@@ -265,6 +265,7 @@ def recounted(database: Database) -> list[str]:
     return database.read(work)
 
 
+@pytest.mark.sqlite_suffices  # test_counts_that_lie.py changes rows of PostgreSQL
 @settings(max_examples=examples(25), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.data())
 def test_any_change_of_a_kept_row_is_found_by_counting_again(database: Database, data: st.DataObject) -> None:

@@ -90,6 +90,7 @@ def test_a_server_that_never_compares_the_facts_in_memory_is_found_out(
     assert "decided before a change that precedes it" in found
 
 
+@pytest.mark.postgresql_suffices  # SQLite has one writer
 def test_a_process_that_remembers_its_changes_keeps_their_order(
     database: Database, database_url: str, data: Path, delegated: tuple[str, str]
 ) -> None:
@@ -105,6 +106,7 @@ def test_a_process_that_remembers_its_changes_keeps_their_order(
         pytest.fail("nothing was contended")
 
 
+@pytest.mark.in_ci  # it tests the two tests before it
 @pytest.mark.postgresql_suffices
 def test_a_process_that_takes_each_change_for_one_of_another_client_is_found_out(
     database: Database, database_url: str, data: Path, delegated: tuple[str, str]

@@ -212,6 +212,7 @@ STATES = {
 }
 
 
+@pytest.mark.sqlite_suffices  # test_clients_lists.py filters on PostgreSQL
 def test_each_list_has_the_clients_of_its_state_and_no_others(estate: Any) -> None:
     _company(estate)
     everybody, _ = estate.see(lambda tx, act: clients.page_of(tx, act, limit=100))

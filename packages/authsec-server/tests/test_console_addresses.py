@@ -113,7 +113,7 @@ def test_every_route_has_its_example(house: Callable[..., House]) -> None:
     assert routes_of(house().authority.app) == looked | sent
 
 
-@pytest.mark.parametrize("share", [3, pytest.param(1, marks=pytest.mark.soak)])
+@pytest.mark.parametrize("share", [6, pytest.param(1, marks=pytest.mark.soak)])
 def test_whoever_has_a_lower_role_is_told_so_and_changes_nothing(staff: Staff, share: int) -> None:
     """In short runs, a third of the addresses."""
     doors = {role: staff.signed_in(role) for role in (ANYBODY, VIEWER, OPERATOR)}

@@ -85,7 +85,15 @@ def shown(page: str) -> set[tuple[tuple[str, str], ...]]:
     }
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: " ".join(word for word, _ in case.badges))
+# Without proof, a state has the badge of this state and that of all unattested clients, of which every run has one.
+RARE = CASES[1], CASES[4]
+
+
+@pytest.mark.parametrize(
+    "case",
+    [pytest.param(case, marks=pytest.mark.in_ci if case in RARE else ()) for case in CASES],
+    ids=lambda case: " ".join(word for word, _ in case.badges),
+)
 def test_a_client_has_the_same_badges_on_every_page(door: TestClient, case: Case) -> None:
     client_id, delegation_id = found(door, case)
     home = f"/console/clients/{client_id}"

@@ -198,6 +198,7 @@ def test_what_an_address_says_is_not_said_again(door: TestClient) -> None:
         assert get(door, f"{PICTURE}?{kind}=nobody").status == 404
 
 
+@pytest.mark.sqlite_suffices  # test_wildcards_in_a_search.py searches on PostgreSQL
 def test_odd_characters_are_looked_for_as_they_are(
     house: Callable[..., House], database_url: str, tmp_path: Path
 ) -> None:

@@ -26,9 +26,9 @@ from authsec_server.issuers.validation import cannot_share, checked, edited, nar
 from cryptography.hazmat.primitives.asymmetric import ec
 from hypothesis import given
 from hypothesis import strategies as st
+from ready_keys import OWN as RSA
 
 NOW = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
-RSA = PrivateKey.generate_rsa()
 P256, P384, P521 = (PrivateKey.generate_ec(curve) for curve in ("P-256", "P-384", "P-521"))
 CLUSTER = {"name": "Production", "kind": "kubernetes", "issuer": "https://k8s.example.com", "keys_from": "discovery"}
 DOMAIN = {"name": "Mesh", "kind": "spiffe", "issuer": "example.org", "keys_from": "url"}

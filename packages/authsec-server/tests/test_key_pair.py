@@ -14,6 +14,7 @@ from authsec_server.attestation.workloads import Workloads
 from authsec_server.clients.model import Proof, ProofKind
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from ready_keys import OWN as RSA_KEY
 
 from examples import examples
 
@@ -21,7 +22,7 @@ NOW = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
 SECONDS = int(NOW.timestamp())
 ISSUER = "https://authsec.example.com"
 NONE = Workloads(lambda _trusted_issuer, _kid: None, issuer=ISSUER, trust_domain="example.com")
-KEY, OTHER_KEY, RSA_KEY = PrivateKey.generate_ed25519(), PrivateKey.generate_ed25519(), PrivateKey.generate_rsa(2048)
+KEY, OTHER_KEY = PrivateKey.generate_ed25519(), PrivateKey.generate_ed25519()
 GOOD = {
     "iss": CLIENT_ID,
     "sub": CLIENT_ID,

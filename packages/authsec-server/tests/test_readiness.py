@@ -25,7 +25,7 @@ import psycopg
 import pytest
 from authsec_server.app.readiness_probe import WORKERS_STUCK, ReadinessProbe
 from authsec_server.audit.pages import above
-from authsec_server.audit.sealing import store
+from authsec_server.audit.sealing import sealer, store
 from authsec_server.audit.sealing.checkpoints import Checkpoint
 from authsec_server.db import Database, open_database
 from authsec_server.db.sqlite import SQLite
@@ -147,6 +147,7 @@ def held_by_another_process(url: str) -> Iterator[None]:
             holder.kill()
 
 
+@pytest.mark.postgresql_suffices  # test_frozen_server.py has a locked file of SQLite
 def test_a_lock_that_another_process_holds_is_named_after_ten_seconds(probed: Probed, database_url: str) -> None:
     probed.probe.attempt()
     with held_by_another_process(database_url):
@@ -546,11 +547,14 @@ def test_seven_hundred_connections_do_not_delay_an_answer(tmp_path: Path, databa
 
 
 @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
-def test_a_server_whose_clock_is_wrong_signs_no_checkpoint(house: Any, database_url: str, tmp_path: Path) -> None:
+def test_a_server_whose_clock_is_wrong_signs_no_checkpoint(
+    house: Any, database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A checkpoint of a clock that is ahead would make servers whose clocks are right unready until that time."""
+    monkeypatch.setattr(sealer, "SECONDS", 0.1)
     its = house(**settings_for(database_url, tmp_path)).authority  # at a noon that is over
     with TestClient(its.app, base_url="http://127.0.0.1:7468") as client:
-        for _ in range(5):  # seconds, in which a server seals
-            time.sleep(1)
+        for _ in range(5):  # each time long enough to seal twice
+            time.sleep(0.25)
             assert client.get("/readyz").json()["status"] in {"clock_wrong", "starting"}
         assert its.database.read(lambda tx: store.last_signed(tx.connection)) is None

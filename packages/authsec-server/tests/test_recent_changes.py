@@ -110,6 +110,7 @@ def facts_of(database: Database, ids: list[str]) -> tuple[AuthorityState, dict[s
     return database.read(load)
 
 
+@pytest.mark.sqlite_suffices  # the test after this one changes clients of PostgreSQL
 def test_no_operation_changes_the_facts_of_a_client_that_it_spares(house_on_each: Callable[..., House]) -> None:
     its = house_on_each(local_operator=True)
     everything, door, database = Everything(its, its), its.door(), its.authority.database
@@ -186,7 +187,7 @@ def claims_version(its: House) -> int | None:
     return version
 
 
-@pytest.mark.parametrize("verb", ["disable", "enable"])
+@pytest.mark.parametrize("verb", ["disable", pytest.param("enable", marks=pytest.mark.in_ci)])
 def test_a_change_of_another_client_reads_no_facts_again(house_on_each: Callable[..., House], verb: str) -> None:
     its = house_on_each(local_operator=True, unproved_limit=100)
     door, client, other = its.door(), its.delegated_name("One"), its.delegated_name("Other")

@@ -67,7 +67,10 @@ def serving_api(good: Callable[[str], bool] = bool) -> Iterator[FakeApi]:
         def log_message(self, *_: Any) -> None:
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    class Server(ThreadingHTTPServer):
+        request_queue_size = 128  # of 30 connections at once, Python's 5 would let some wait for seconds
+
+    server = Server(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
     api = FakeApi(f"http://127.0.0.1:{server.server_port}", good)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})

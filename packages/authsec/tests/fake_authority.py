@@ -24,11 +24,11 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from authsec.jose import JoseError, PrivateKey, PublicKey, sign_compact, verify_compact
+from authsec.jose import JoseError, PublicKey, sign_compact, verify_compact
 from authsec.jose.dpop import DpopError, read_proof
+from ready_keys import OWN as SIGNING_KEY
 
 CLIENT_ID = "3f0c9a1e-5d0b-4c52-9d4e-0a6c2f1b7e88"
-SIGNING_KEY = PrivateKey.generate_rsa()
 WELL_KNOWN = tuple(f"/.well-known/{name}/issuer" for name in ("oauth-authorization-server", "openid-configuration"))
 TOKEN_PATH = "/authsec/uflow/sdk/delegation-token"
 ENROL_PATH = "/authsec/v1/enrolments"
@@ -314,6 +314,8 @@ def _instant(moment: datetime) -> str:
 
 
 class _Server(ThreadingHTTPServer):
+    request_queue_size = 128  # with the 5 of Python, some of many connections at once wait for seconds
+
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Connections that break are part of the tests; anything else is a mistake in one."""
         if not isinstance(sys.exc_info()[1], OSError):

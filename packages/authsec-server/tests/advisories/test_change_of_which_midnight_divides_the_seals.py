@@ -50,6 +50,7 @@ def numbers(year: Year) -> list[int]:
     return year.database.read(lambda tx: list(tx.connection.exec_driver_sql(statement).scalars()))
 
 
+@pytest.mark.sqlite_suffices  # test_drop_by_a_machine_whose_clock_is_ahead.py drops a month of PostgreSQL
 def test_a_drop_removes_all_events_of_a_change_or_none(database: Database) -> None:
     year = Year(database)
     both = divided(year)

@@ -39,7 +39,7 @@ CHANGES: dict[str, tuple[Callable[[Year], object], str]] = {
 }
 
 
-@pytest.mark.parametrize(("change", "finding"), mostly_on_sqlite(CHANGES, "a feed key is dated back"), ids=CHANGES)
+@pytest.mark.parametrize(("change", "finding"), mostly_on_sqlite(CHANGES), ids=CHANGES)
 def test_the_change_is_found_with_the_export(
     database: Database, change: Callable[[Year], object], finding: str
 ) -> None:

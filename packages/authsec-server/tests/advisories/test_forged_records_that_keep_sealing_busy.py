@@ -98,6 +98,7 @@ def test_events_with_forged_records_are_sealed_together(database: Database) -> N
     assert attacked.seal() < PASSES
 
 
+@pytest.mark.sqlite_suffices  # the first test here has forged records on PostgreSQL
 def test_events_with_copies_of_a_genuine_record_are_sealed_together(database: Database) -> None:
     attacked = Attacked(database)
     attacked.plant(*[attacked.replace()] * FORGED)
@@ -105,6 +106,7 @@ def test_events_with_copies_of_a_genuine_record_are_sealed_together(database: Da
     assert attacked.sealer.key().public.thumbprint() != attacked.keys.signing_key().public.thumbprint()
 
 
+@pytest.mark.sqlite_suffices  # likewise
 def test_a_genuine_record_among_forged_ones_replaces_the_key(database: Database) -> None:
     attacked = Attacked(database)
     other = attacked.server()
@@ -119,6 +121,7 @@ def test_a_genuine_record_among_forged_ones_replaces_the_key(database: Database)
     assert other.key().public.thumbprint() == attacked.server().key().public.thumbprint() == replaced
 
 
+@pytest.mark.sqlite_suffices  # likewise
 def test_each_forged_record_is_read_a_few_times(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     attacked = Attacked(database)
     read: list[Any] = []
@@ -138,6 +141,7 @@ def test_each_forged_record_is_read_a_few_times(database: Database, monkeypatch:
     assert len(read) <= 2 * FORGED
 
 
+@pytest.mark.sqlite_suffices  # likewise
 def test_a_copy_of_a_record_does_not_keep_the_key_from_being_replaced(database: Database) -> None:
     attacked = Attacked(database)
     record = attacked.replace()

@@ -12,16 +12,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from authsec.jose import PrivateKey
 from authsec_server.app import open_authority
 from authsec_server.failures import StartupRefused
 from authsec_server.keys import store
 from authsec_server.keys.master_key import MasterKey
 from authsec_server.keys.model import KeyState, SigningKey
 from authsec_server.settings import Settings
+from ready_keys import STRANGERS as INTRUDER
 
 JWKS = "/.well-known/jwks.json"
-INTRUDER = PrivateKey.generate_rsa()
 PUBLIC = INTRUDER.public.to_jwk()
 KID = INTRUDER.public.thumbprint()
 

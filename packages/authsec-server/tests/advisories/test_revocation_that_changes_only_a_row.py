@@ -22,6 +22,7 @@ from authsec_server.issuers import service as issuers
 from authsec_server.principal import Act
 from authsec_server.revocations import service as revocations
 from databases import settings_for
+from ready_keys import STRANGERS as OTHER
 from trusted_issuers import agent, operator, shows, trust
 from workload_evidence import Issuer, github
 
@@ -57,7 +58,6 @@ ENDS: dict[str, Change] = {
     "it may say less": lambda tx, act, _, issuer: edit(tx, act, issuer, claims={"github:ref": "ref"}),
     "its keys are others": lambda tx, act, _, issuer: edit(tx, act, issuer, given_keys=github(key=OTHER).jwks),
 }
-OTHER = github().key.generate_rsa()
 
 
 @pytest.fixture

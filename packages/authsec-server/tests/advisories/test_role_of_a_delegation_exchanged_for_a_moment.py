@@ -104,6 +104,7 @@ def test_a_token_under_the_delegation_of_another_agent_is_found(place: Place) ->
     assert f"names the agent {agent} and the role " in place.findings()
 
 
+@pytest.mark.sqlite_suffices  # the first test here is on PostgreSQL, too
 def test_a_token_with_an_action_of_a_deleted_role_is_found(place: Place) -> None:
     place.execute(
         "CREATE TABLE kept AS SELECT * FROM roles WHERE slug = 'spare'",
@@ -126,6 +127,7 @@ def test_a_token_with_an_action_of_a_deleted_role_is_found(place: Place) -> None
     assert f"with an action of the role {place.role_id}, which event" in place.findings()
 
 
+@pytest.mark.sqlite_suffices  # likewise
 def test_a_token_under_a_delegation_that_nobody_created_is_found(place: Place) -> None:
     id_ = "5f0c0000-0000-4000-8000-000000000001"
     place.execute(

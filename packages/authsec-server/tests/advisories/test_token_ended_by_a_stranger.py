@@ -14,9 +14,9 @@ import pytest
 from authsec.jose import PrivateKey, parse_compact, sign_compact
 from authsec_server.tokens.revocation import PATH, REVOKE
 from long_runs import some_of
+from ready_keys import STRANGERS
 
 ENDPOINT = "/authsec/uflow/sdk/delegation-token"
-STRANGERS = PrivateKey.generate_rsa()
 
 
 class Known:

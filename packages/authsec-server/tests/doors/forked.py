@@ -10,6 +10,8 @@ import runpy
 import sys
 from collections.abc import Mapping, Sequence
 
+from quick_ticks import tick_quickly
+
 
 def become(command: Sequence[str], env: Mapping[str, str], folder: str, output: str, errors: str) -> None:
     """Run a Python program as if it had been started: `python FILE …` or `python -c CODE …`."""
@@ -20,6 +22,7 @@ def become(command: Sequence[str], env: Mapping[str, str], folder: str, output: 
     os.environ.clear()
     os.environ.update(env)
     os.chdir(folder)
+    tick_quickly()
     if command[1] == "-c":
         sys.argv = ["-c", *command[3:]]
         exec(command[2], {"__name__": "__main__"})  # noqa: S102 - the harness's own code

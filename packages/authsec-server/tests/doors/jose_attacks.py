@@ -17,8 +17,9 @@ from typing import Any
 
 from authsec.jose import PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_public_key
+from ready_keys import STRANGERS
 
-MALLORY = {"RSA": PrivateKey.generate_rsa(), "EC": PrivateKey.generate_ec(), "OKP": PrivateKey.generate_ed25519()}
+MALLORY = {"RSA": STRANGERS, "EC": PrivateKey.generate_ec(), "OKP": PrivateKey.generate_ed25519()}
 ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 
 

@@ -21,11 +21,12 @@ from authsec.jose import PrivateKey, parse_compact
 from authsec.verifier import TokenVerifier
 from authsec_server.accounts.oidc import SignInRefused
 from jose_attacks import Good
+from ready_keys import OWN
 from trusted_issuers import ENDPOINT, agent, trust
 from workload_evidence import NOW, US, Issuer, github, kubernetes, spire
 
 SECONDS = int(NOW.timestamp())
-KEYS = {"RSA": PrivateKey.generate_rsa(), "EC": PrivateKey.generate_ec(), "Ed25519": PrivateKey.generate_ed25519()}
+KEYS = {"RSA": OWN, "EC": PrivateKey.generate_ec(), "Ed25519": PrivateKey.generate_ed25519()}
 MAKERS = {"kubernetes": kubernetes, "spiffe": spire, "oidc": github}
 API = "https://crm.example.com"
 ENROL = "/authsec/v1/enrolments"

@@ -9,11 +9,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from authsec.jose import PrivateKey
+from ready_keys import STRANGERS as ATTACKER
 
 from ..fake_keys import FakeClock, claims, reason_of, rsa_key, serving, token, verifier_of
-
-ATTACKER = PrivateKey.generate_rsa()
 
 
 @pytest.mark.parametrize(
