@@ -299,7 +299,9 @@ def _trust(settings: Settings, database: Database, runtime: Runtime) -> Trust:
         key_sets=key_sets,
         cluster_apis=cluster_apis,
         workloads=workloads,
-        client_search=ClientSearch(database=database, workloads=workloads, trust_domain=settings.trust_domain, now=now),
+        client_search=ClientSearch(
+            database=database, workloads=workloads, trust_domain=settings.trust_domain, now=now, monotonic=monotonic
+        ),
         token_explainer=TokenExplainer(
             database,
             key_sets.find,
