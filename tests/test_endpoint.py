@@ -300,3 +300,17 @@ def _decoded(part: str) -> bytes:
 
 def _instant(seconds: int) -> str:
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def test_a_delegation_that_requires_dpop_gives_no_token_here(serve: Any) -> None:
+    """Also not on facts that the server keeps from before."""
+    its = serve()
+    agent = its.agent("Keyed", keyed=True)
+    delegation = its.delegate(its.role("Customers", "customers:read"), agent, "customers:read")
+    assert [its.ask(agent).json()["token_type"] for _ in range(2)] == ["Bearer"] * 2
+    its.cli("delegations", "edit", delegation, "--require-dpop", "--yes")
+    for _ in range(2):
+        body = refused(its.ask(agent), 403, "proof_not_accepted")
+        assert "/oauth/token" in body["details"]
+    its.cli("delegations", "edit", delegation, "--no-require-dpop", "--yes")
+    assert its.ask(agent).json()["token_type"] == "Bearer"

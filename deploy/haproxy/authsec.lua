@@ -37,10 +37,14 @@ local function refuse(txn, status, body, answer)
 end
 
 local function ask(txn)
-    local tokens = all(txn.http:req_get_headers(), "authorization")
+    local sent = txn.http:req_get_headers()
     local answer = core.httpclient():get({
-        url = VERIFY .. "?" .. txn:get_var("txn.authsec"),
-        headers = { authorization = tokens, ["x-original-uri"] = { txn.sf:path() } },    -- the latter for its log
+        url = VERIFY .. "?dpop=original&" .. txn:get_var("txn.authsec"),
+        -- A proof of a token that is bound to a key is for one method and one URL.
+        headers = {
+            authorization = all(sent, "authorization"), dpop = all(sent, "dpop"),
+            ["x-original-method"] = { txn.sf:method() }, ["x-original-uri"] = { txn.sf:path() },
+        },
         timeout = MILLISECONDS,
     })
     if answer.status ~= 204 then
@@ -57,6 +61,7 @@ local function ask(txn)
     end
     -- The API needs no token any more, and what it does not get it cannot leak. Delete this line if it calls others with it.
     txn.http:req_del_header("authorization")
+    txn.http:req_del_header("dpop")
 end
 
 core.register_action("authsec", { "http-req" }, ask, 0)

@@ -99,7 +99,7 @@ def test_an_event_has_one_line_and_few_if_its_names_are_long(place: Any, browse:
     page = browse(place.url, storage_state=place.mary)
     page.goto("/console/activity")
     rows = page.get_by_role("region", name="Events").locator("tbody tr")
-    for width, usual, most in ((390, 85, 180), (1440, 40, 140)):
+    for width, usual, most in ((390, 85, 140), (1440, 40, 80)):
         page.set_viewport_size({"width": width, "height": 800})
         expect(rows.filter(has_text=long)).to_have_count(3)
         heights = [(row.bounding_box() or {})["height"] for row in rows.all()]

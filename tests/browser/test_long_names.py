@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 from authsec_server.settings import load_settings
 from console_pages import NOWHERE, console_routes, ways
+from long_names import ACTIONS, CLERK, CLERK_ROLE, LONG
 from offered import offered, signed_in
+from playwright.sync_api import expect
 
 pytestmark = pytest.mark.in_ci  # test_every_page looks at each page with usual names
 
@@ -42,12 +44,17 @@ FAULTS = """() => {
   ];
 }"""
 CUT_NAMES = """names => names.filter(each => each.scrollHeight > each.clientHeight + 1).map(each => each.textContent)"""
+# The lines of each name, its visible text, and its whole text.
+NAMES = """names => names.map(each => [
+  Math.round(each.clientHeight / parseFloat(getComputedStyle(each).lineHeight)),
+  (each.querySelector("[aria-hidden]") ?? each).textContent,
+  (each.querySelector(".hidden") ?? each).textContent,
+])"""
 
 
 @pytest.fixture(scope="module")
 def long(serving: Any, sign_up: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """The company with long names."""
-    from long_names import LONG
     from sample_company import found
 
     folder = tmp_path_factory.mktemp("long")
@@ -58,12 +65,28 @@ def long(serving: Any, sign_up: Any, tmp_path_factory: pytest.TempPathFactory) -
         yield its, sign_up(its)
 
 
+def new_delegation(its: Any) -> str:
+    """The address of a new trust delegation with long names and many actions."""
+    clients = its.admin.get("clients").json()["items"]
+    chosen = "&".join(f"actions={action}" for action in ACTIONS)
+    return f"/console/delegations/new?role={CLERK_ROLE}&client={clients[0]['client_id']}&{chosen}"
+
+
+@pytest.mark.parametrize("width", [390, 1440])
+def test_the_summary_of_a_new_delegation_is_not_cut(long: Any, browse: Any, width: int) -> None:
+    its, mary = long
+    page = browse(its.url, storage_state=mary, viewport={"width": width, "height": 844})
+    page.goto(new_delegation(its))
+    summary = page.locator(".draft-summary")
+    expect(summary).to_contain_text(f"{CLERK} →")
+    assert summary.evaluate("each => each.scrollHeight - each.clientHeight") <= 0
+    assert summary.evaluate("each => each.clientHeight") < 70
+
+
 @pytest.mark.parametrize("width", WIDTHS)
 def test_long_names_fit_on_every_page(long: Any, browse: Any, width: int) -> None:
     its, mary = long
-    clients, delegations = (its.admin.get(path).json()["items"] for path in ("clients", "delegations"))
-    chosen = "&".join(f"actions={action}" for action in delegations[0]["actions"])
-    new = f"/console/delegations/new?role={delegations[0]['role']['slug']}&client={clients[0]['client_id']}&{chosen}"
+    new = new_delegation(its)
     starts = ["/console", new, "/console/search?q=correspondence"]
     with signed_in(its.url, mary) as http:
         found = [*ways(lambda way: offered(http, way).links, console_routes(), starts)]
@@ -80,7 +103,7 @@ def test_long_names_fit_on_every_page(long: Any, browse: Any, width: int) -> Non
 
 @pytest.mark.parametrize("width", [390, 1024, 1440])
 def test_names_that_differ_in_the_last_word_are_told_apart(long: Any, browse: Any, width: int) -> None:
-    """Two agents with the same first lines looked alike, in Activity and beside the boxes that choose them."""
+    """A long name has two lines, and its last words. Screen readers get the whole name, and so does a pointer."""
     its, mary = long
     page = browse(its.url, storage_state=mary, viewport={"width": width, "height": 844})
     for way in ("clients", "delegations", "roles", "apis", "issuers", "activity"):
@@ -88,3 +111,11 @@ def test_names_that_differ_in_the_last_word_are_told_apart(long: Any, browse: An
         names = page.locator("td a > strong.clamp, .log-who .clamp").locator("visible=true")
         assert names.count() > 0, way
         assert names.evaluate_all(CUT_NAMES) == [], way
+        seen = names.evaluate_all(NAMES)
+        most = 3 if way == "delegations" else 2  # a trust delegation has two names
+        assert all(lines <= most for lines, _, _ in seen), (way, seen)
+        assert len({short for _, short, _ in seen}) == len({whole for _, _, whole in seen}), (way, seen)
+        link = page.get_by_role("link", name=CLERK).first
+        if way in {"clients", "activity"}:
+            expect(link.locator("[aria-hidden]")).to_contain_text("…")
+            expect(page.get_by_title(CLERK).first).to_be_visible()

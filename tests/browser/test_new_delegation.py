@@ -88,6 +88,29 @@ def test_the_review_follows_the_form(page: Page, role: str, agent: str, requests
     expect(page.get_by_text("The trust delegation is created")).to_be_visible()
 
 
+def test_a_delegation_that_requires_dpop(page: Page, role: str, place: Any, axe: Any) -> None:
+    agent = place.its.agent("Bound", keyed=True).client_id
+    page.goto(f"{NEW}?role={role}&client={agent}&actions=customers:read")
+    page.get_by_text("End date, proofs, DPoP, owner and description").click()
+    page.get_by_role("checkbox", name="Requires DPoP").check()
+    expect(review(page)).to_contain_text("Requires DPoP")
+    review(page).get_by_text("Claims of its tokens").click()
+    expect(review(page).get_by_text('"cnf"')).to_be_visible()
+    assert axe(page) == []
+    create(page).click()
+    expect(page.get_by_text("The trust delegation is created")).to_be_visible()
+    (made,) = place.its.admin.get("delegations", params={"client": agent}).json()["items"]
+    assert made["require_dpop"] is True
+    page.goto(f"/console/delegations/{made['id']}")
+    expect(page.get_by_text("tokens are bound to a key of the client")).to_be_visible()
+    page.goto(f"/console/clients/{agent}/connect")
+    expect(page.get_by_text("AUTHSEC_DPOP=1")).to_be_visible()
+    page.goto(f"/console/delegations/{made['id']}/edit")
+    page.get_by_role("checkbox", name="Requires DPoP").uncheck()
+    page.get_by_role("button", name="Review the changes").last.click()
+    expect(page.get_by_role("row", name="Requires DPoP")).to_contain_text("Gives more")
+
+
 def test_what_was_folded_out_and_who_has_the_focus_stay(page: Page, role: str, agent: str, place: Any) -> None:
     described = [{"action": "tickets:close", "description": "Closes tickets."}]
     place.its.post("apis", name="Tickets", identifier="tickets", actions=described)
@@ -299,3 +322,11 @@ def test_after_back_the_chosen_actions_and_the_unit_are_those_that_were_left(pag
     expect(page.get_by_role("checkbox", name="tickets:close")).to_be_checked()
     expect(page.get_by_label("Unit").locator("option:checked")).to_have_text("Hours")
     expect(review(page)).to_contain_text("7 hours")
+
+
+def test_the_claims_are_not_cut_by_the_review(page: Page, role: str, agent: str) -> None:
+    page.set_viewport_size({"width": 1440, "height": 900})
+    page.goto(f"{NEW}?role={role}&client={agent}&actions=customers:read")
+    review(page).get_by_text("Claims of its tokens").click()
+    expect(review(page)).to_contain_text("delegation_ids")
+    assert review(page).evaluate("card => card.scrollHeight - card.clientHeight") <= 0

@@ -67,3 +67,14 @@ def test_without_a_script_every_box_is_a_link_and_the_search_works(company: Any,
     page.get_by_role("button", name="Find").click()
     drawn(page).get_by_role("link", name="Claims Triage").click()
     expect(page.get_by_text("Client: Claims Triage")).to_be_visible()
+
+
+def test_a_narrow_diagram_says_that_it_scrolls_and_fades_the_edges_beyond_which_it_goes_on(page: Page) -> None:
+    cue, frame = page.get_by_text("Scroll sideways"), page.get_by_role("group", name="Delegation diagram")
+    expect(cue).to_be_hidden()
+    page.set_viewport_size({"width": 390, "height": 844})
+    expect(cue).to_be_visible()
+    frame.evaluate("frame => { frame.scrollLeft = 0; }")
+    expect(frame).to_have_class("picture-frame more-after")
+    frame.evaluate("frame => { frame.scrollLeft = frame.scrollWidth; }")
+    expect(frame).to_have_class("picture-frame more-before")

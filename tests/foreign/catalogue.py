@@ -80,8 +80,10 @@ OPENID_METADATA = "OAuth, OpenID metadata"
 OAUTH_SECRET = "OAuth, a token by secret"
 OAUTH_KEY = "OAuth, a token by key"
 OAUTH_WORKLOAD = "OAuth, a token by the workload's token"
+OAUTH_DPOP = "OAuth, a bound token (DPoP)"
 MCP_SECRET = "MCP, OAuth with a secret"
 MCP_KEY = "MCP, OAuth with a key"
+MCP_TOOLS = "MCP, tools of a protected server"
 MCP_AUTH = "MCP, `mcp_auth`"
 GRANTED = "endpoint, granted"
 ENDED = "endpoint, revoked"
@@ -93,8 +95,10 @@ TRIED: dict[str, tuple[Client, ...]] = {
     OAUTH_SECRET: (AUTHLIB, REQUESTS_OAUTHLIB, REQUESTS_OAUTH2CLIENT, HTTPX_AUTH),
     OAUTH_KEY: (AUTHLIB, REQUESTS_OAUTH2CLIENT),
     OAUTH_WORKLOAD: (AUTHLIB, REQUESTS_OAUTH2CLIENT),
+    OAUTH_DPOP: (REQUESTS_OAUTH2CLIENT, OPENID_CLIENT),
     MCP_SECRET: (MCP_1, MCP_2, MCP_NPM),
     MCP_KEY: (MCP_1, MCP_2, MCP_NPM),
+    MCP_TOOLS: (MCP_1, MCP_2, MCP_NPM),
     MCP_AUTH: (MCP_1, MCP_2, *MCP_SESSIONS),
     GRANTED: PUBLISHED,
     ENDED: PUBLISHED,

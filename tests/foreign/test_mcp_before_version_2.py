@@ -17,9 +17,8 @@ import asyncio, json, logging, sys, threading, time
 sys.path.insert(0, sys.argv[1])
 import httpx, uvicorn
 from authsec import TokenVerifier
-from authsec.asgi import BearerAuth
 from authsec.jose import PrivateKey, sign_compact
-from authsec.mcp import protected_by, require
+from authsec.mcp import BearerAuth, protected_by, require
 from mcp import ClientSession
 from mcp.client.streamable_http import streamablehttp_client
 from mcp.server.fastmcp import FastMCP

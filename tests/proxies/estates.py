@@ -80,6 +80,7 @@ def opened_estate(folder: Path, serving: Any) -> Iterator[Estate]:
 @contextmanager
 def _verify_server(authority: Any, log: Path) -> Iterator[subprocess.Popen[str]]:
     words = ["--issuer", authority.url, "--audience", AUDIENCE, "--listen", "127.0.0.1:0", "--fastcgi", "127.0.0.1:0"]
+    words += ["--dpop-origin", AUDIENCE]
     with log.open("w") as stderr:
         command = [sys.executable, WITH_A_CLOCK, "verify-server", *words]
         process = subprocess.Popen(command, env=authority.environment, stderr=stderr, text=True)

@@ -431,6 +431,18 @@ def house(tmp_path: Path, begun_at_noon: Path, portal: BlockingPortal) -> Iterat
         yield build
 
 
+@pytest.fixture
+def opened(house: Callable[..., House]) -> House:
+    """An authority at whose machine we sit."""
+    return house(local_operator=True)
+
+
+@pytest.fixture
+def door(opened: House) -> TestClient:
+    """The browser of its operator."""
+    return opened.door()
+
+
 @pytest.fixture(params=["sqlite", "postgresql"])
 def house_on_each(request: pytest.FixtureRequest, house: Callable[..., House], tmp_path: Path) -> Callable[..., House]:
     """The same as `house`, once per kind of database."""

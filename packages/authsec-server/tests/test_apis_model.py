@@ -83,7 +83,7 @@ def test_urls_and_registered_names_are_audiences(text: str) -> None:
 @pytest.mark.parametrize(
     ("text", "fault"),
     [
-        ("", "neither a URL nor a name"),
+        ("", "must not be empty"),
         ("Customers", "neither a URL nor a name"),
         ("customers api", "neither a URL nor a name"),
         ("urn:example:api", "neither a URL nor a name"),

@@ -106,6 +106,7 @@ def test_every_option_reaches_the_authority(create: Callable[..., Result]) -> No
             "2099-12-31T18:00:00Z",
             "--exclude-proof",
             "secret",
+            "--require-dpop",
             "--owner",
             "Team Support",
             "--description",
@@ -119,6 +120,7 @@ def test_every_option_reaches_the_authority(create: Callable[..., Result]) -> No
         "audiences": ["a-api", "b-api"],
         "ends_at": "2099-12-31T18:00:00Z",
         "excluded_proofs": ["secret"],
+        "require_dpop": True,
         "owner": "Team Support",
         "description": "For the pilot",
     }

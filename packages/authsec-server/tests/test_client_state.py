@@ -109,14 +109,22 @@ some_delegations = st.lists(
         some_ends,
         st.sampled_from([True, True, False]),
         st.sampled_from([(), ("https://a.example",), ("https://b.example",)]),
+        st.booleans(),
     ),
     max_size=3,
 ).map(
     lambda them: [
         delegated(
-            number, role, actions=allowed, excluded_proofs=excluded, ends_at=end, enabled=enabled, audiences=audiences
+            number,
+            role,
+            actions=allowed,
+            excluded_proofs=excluded,
+            ends_at=end,
+            enabled=enabled,
+            audiences=audiences,
+            require_dpop=required,
         )
-        for number, (role, allowed, excluded, end, enabled, audiences) in enumerate(them)
+        for number, (role, allowed, excluded, end, enabled, audiences, required) in enumerate(them)
     ]
 )
 
@@ -130,7 +138,10 @@ def test_exactly_a_ready_client_gets_tokens(
     authorities = tuple(GrantedAuthority(delegation=delegation, role=role) for delegation, role in held)
     facts = Facts(version=1, client=its, authorities=authorities, audiences={})
     usable = [each for each in proofs if each.checkable or each.kind is ProofKind.UNATTESTED]
-    outcomes = [decide(facts, Proved(proof_id=each.id, kind=each.kind), None, (), LIMITS, NOW) for each in usable]
+    outcomes = [
+        decide(facts, Proved(proof_id=each.id, kind=each.kind), None, (), LIMITS, NOW, thumbprint="of the agent")
+        for each in usable
+    ]
     # The client may have to name one of several APIs.
     granted = [each for each in outcomes if isinstance(each, Granted) or each.reason is Reason.INVALID_TARGET]
     assert (client_state(its, held, NOW) is ClientState.READY) is bool(granted)
@@ -161,9 +172,9 @@ def _company(estate: Any) -> None:
     estate.role("Support", "customers:delete", "customers:read")
     estate.role("Shrinking", "orders:read", "orders:refund")
     selectors = {"platform": "kubernetes", "selectors": (("k8s:ns", "production"),)}
-    for name in ("open", "excluded", "excluded-in-part", "ended", "switched-off", "dormant", "revoked"):
+    for name in ("open", "excluded", "excluded-in-part", "ended", "switched-off", "dormant", "revoked", "dpop-open"):
         estate.agent(name)
-    for name in ("key", "key-excluded", "secret-besides", "off", "alone"):
+    for name in ("key", "key-excluded", "secret-besides", "off", "alone", "dpop-key"):
         estate.agent(name, "key", public_key=_key())
     for name in ("waits", "waits-alone", "laptop", "laptop-excluded"):
         estate.agent(name, **selectors)
@@ -179,6 +190,8 @@ def _company(estate: Any) -> None:
     estate.delegate("support", "laptop-excluded", excluded_proofs=("key_pair",))
     estate.delegate("support", "key-excluded", excluded_proofs=("key_pair",))
     estate.delegate("support", "secret-besides", excluded_proofs=("key_pair",))
+    estate.delegate("support", "dpop-open", require_dpop=True)
+    estate.delegate("support", "dpop-key", require_dpop=True)
     estate.delegate("support", "ended", ends_at=estate.act.now + timedelta(hours=1))
     estate.delegate("shrinking", "dormant", actions=("orders:refund",))
     estate.do(lambda tx, act: roles.edit(tx, act, "shrinking", revision=1, changes={"actions": ["orders:read"]}))
@@ -193,9 +206,9 @@ STATES = {
     ClientState.UNPROVED: {"waits", "waits-alone", "expired"},
     ClientState.UNDELEGATED: {
         *("excluded", "ended", "switched-off", "dormant", "revoked"),
-        *("key-excluded", "laptop-excluded", "alone"),
+        *("key-excluded", "laptop-excluded", "alone", "dpop-open"),
     },
-    ClientState.READY: {"open", "excluded-in-part", "key", "laptop", "secret-besides"},
+    ClientState.READY: {"open", "excluded-in-part", "key", "laptop", "secret-besides", "dpop-key"},
 }
 
 

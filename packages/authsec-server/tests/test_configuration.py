@@ -213,10 +213,11 @@ def test_a_section_that_is_left_out_is_left_alone(estate: Estate) -> None:
 
 def test_a_member_of_a_delegation_that_is_taken_out_of_the_document_goes(estate: Estate) -> None:
     its = WHOLE["delegations"]["helper-reads"] | {"description": "Reads", "excluded_proofs": ["key_pair"]}
+    its |= {"require_dpop": True}
     do(estate, **WHOLE | {"delegations": {"helper-reads": its}})
     needed = {name: its[name] for name in ("agent", "role", "actions", "max_duration")}
     plan = do(estate, delegations={"helper-reads": needed})
-    assert set(fields(plan.changes[0])) == {"audiences", "description", "ends_at", "excluded_proofs"}
+    assert set(fields(plan.changes[0])) == {"audiences", "description", "ends_at", "excluded_proofs", "require_dpop"}
     assert look(estate, delegations={"helper-reads": needed}).changes == ()
 
 

@@ -135,6 +135,7 @@ given_authority = st.fixed_dictionaries(
         "max_duration": st.sampled_from(["1m", "90s", 3600, "1d"]),
         "audiences": some(["one", "two", "two-name", "https://one.example.com", "nobodys"]),
         "excluded_proofs": some(["key_pair", "enrolled_key", "secret"]),
+        "require_dpop": st.booleans(),
         "ends_at": instants,
         "description": texts,
         "enabled": enabled,

@@ -39,18 +39,6 @@ ADA = Principal(
 
 
 @pytest.fixture
-def opened(house: Callable[..., House]) -> House:
-    """An authority at whose machine we sit."""
-    return house(local_operator=True)
-
-
-@pytest.fixture
-def door(opened: House) -> TestClient:
-    """The browser of its operator."""
-    return opened.door()
-
-
-@pytest.fixture
 def busy(opened: House, door: TestClient) -> House:
     """An authority where one agent was onboarded and got a token, and a day later another was refused one."""
     agent = opened.delegated_name("Customer Support")
@@ -136,7 +124,7 @@ def test_a_row_says_when_who_did_what_at_which_api_and_the_result(busy: House, d
         "2026-11-26 12:00:00|local operator|registered the API Customer API|Customer API|Done",
         "2026-11-26 12:00:|Idle|asked for a token 2 times||Refused no_delegation",
     ]
-    issued = "2026-11-25 12:00:00|Customer Support|asked for customers:read|authsec-api|Issued"
+    issued = "2026-11-25 12:00:00|Customer Support|asked for customers:read|authsec-api|Issued Unattested"
     assert issued in rows
     counted = "Refusals of one kind are counted for each minute, so their time has no seconds."
     assert counted in get(door, TRAIL).text

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 from urllib.parse import urlencode
@@ -24,18 +23,6 @@ WALK_THROUGH = {
     "k8s:pod-label:app": "customer-support",
     "k8s:container-name": "agent",
 }
-
-
-@pytest.fixture
-def opened(house: Callable[..., House]) -> House:
-    """An authority at whose machine we sit."""
-    return house(local_operator=True)
-
-
-@pytest.fixture
-def door(opened: House) -> TestClient:
-    """The browser of its operator."""
-    return opened.door()
 
 
 def make(door: TestClient, **what: Any) -> dict[str, Any]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shlex
 import subprocess
-from collections.abc import Callable
 from datetime import timedelta
 from html import unescape
 from pathlib import Path
@@ -28,18 +27,6 @@ CRM = {
     "identifier": "https://crm.example.com",
     "actions": [{"action": "customers:read", "description": "Read a customer"}],
 }
-
-
-@pytest.fixture
-def opened(house: Callable[..., House]) -> House:
-    """An authority at whose machine we sit."""
-    return house(local_operator=True)
-
-
-@pytest.fixture
-def door(opened: House) -> TestClient:
-    """The browser of its operator."""
-    return opened.door()
 
 
 def make(door: TestClient, noun: str, **what: Any) -> dict[str, Any]:
@@ -480,6 +467,15 @@ def test_the_impact_on_a_client_without_live_tokens_names_no_tokens(door: TestCl
         assert "Remaining access with issued tokens None: this change affects no unexpired token." in page.text
         needs = "The client needs a new token for its next call to" if change == "revoke" else "can get no token for"
         assert f"{needs} authsec-api" in page.text
+
+
+def test_the_button_is_red_only_if_a_token_is_live(door: TestClient, opened: House) -> None:
+    client_id = opened.delegated_name()
+    page = get(door, f"{LIST}/{client_id}/revoke")
+    assert "<button>Revoke anyway</button>" in page.html
+    door.get(f"/authsec/uflow/sdk/delegation-token?client_id={client_id}")
+    page = get(door, f"{LIST}/{client_id}/revoke")
+    assert '<button class="primary danger">Revoke tokens</button>' in page.html
 
 
 def test_tokens_that_were_revoked_since_say_so(door: TestClient, opened: House) -> None:

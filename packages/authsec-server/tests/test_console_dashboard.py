@@ -8,7 +8,6 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
-import pytest
 from authsec_server.console import dashboard
 from authsec_server.delegations.model import UNUSED_FOR
 from delegating import agent, delegate, make
@@ -21,18 +20,6 @@ API = "/authsec/api/v1"
 DASHBOARD = "/console"
 PICTURE = "/console/picture"
 FIRST_STEPS = "Steps to the first token"
-
-
-@pytest.fixture
-def opened(house: Callable[..., House]) -> House:
-    """An authority at whose machine we sit."""
-    return house(local_operator=True)
-
-
-@pytest.fixture
-def door(opened: House) -> TestClient:
-    """The browser of its operator."""
-    return opened.door()
 
 
 def ask(door: TestClient, client_id: str, times: int = 1) -> None:

@@ -206,6 +206,7 @@ def test_what_is_disabled_is_enabled_again(door: TestClient) -> None:
     get(door, f"{PAGE}/production/disable").form().send()
     page = get(door, f"{PAGE}/production")
     assert "Disabled Tokens of this issuer" in page.text
+    assert f'<a class="button primary" href="{PAGE}/production/enable">Enable</a>' in page.html
     question = get(door, page.links["Enable"])
     assert "No proof uses Production now." in question.text
     assert "enabled again" in question.form().send().follow().text

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -15,18 +14,6 @@ from starlette.testclient import TestClient
 
 House = Any
 KEYS, ROTATE = "/console/keys", "/console/keys/rotate"
-
-
-@pytest.fixture
-def opened(house: Callable[..., House]) -> House:
-    """An authority at whose machine we sit."""
-    return house(local_operator=True)
-
-
-@pytest.fixture
-def door(opened: House) -> TestClient:
-    """The browser of its operator."""
-    return opened.door()
 
 
 def states(page: Page) -> dict[str, str]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
 from datetime import timedelta
 from html import unescape
 from typing import Any
@@ -22,19 +21,6 @@ API = "/authsec/api/v1"
 LIST = "/console/delegations"
 NEW = f"{LIST}/new"
 ADDRESS = 8000  # bytes of an address that proxies take
-
-
-@pytest.fixture
-def opened(house: Callable[..., House]) -> House:
-    """An authority at whose machine we sit."""
-    return house(local_operator=True)
-
-
-@pytest.fixture
-def door(opened: House) -> TestClient:
-    """The browser of its operator."""
-    client: TestClient = opened.door()
-    return client
 
 
 @pytest.fixture
@@ -160,7 +146,7 @@ def test_the_parts_for_the_script_follow_the_form(door: TestClient, role: str, a
     assert "Choose a role, a client and at least one action." in parts(role=role, client=agent)["review"]
     told = parts(role=role, client=agent, actions=["customers:read"])
     assert "customers:write" in told["permissions"]
-    assert "Customer Support</strong> · 1 action · 1 hour" in told["bar"]
+    assert 'Customer Support</strong><span class="draft-terms"> · 1 action · 1 hour' in told["bar"]
     assert "Unattested" in told["client"]
     as_page = filled(door, role, agent).form().value("reviewed")
     assert f'name="reviewed" value="{as_page}"' in told["review"]
@@ -254,7 +240,7 @@ def test_a_button_that_only_looks_keeps_a_new_role_that_was_begun(
 @pytest.mark.parametrize("pressed", ["find", "show", "update", "select", ""])
 def test_no_button_loses_what_is_typed(door: TestClient, role: str, agent: str, pressed: str) -> None:
     typed: dict[str, Any] = {"amount": "7", "unit": "minutes", "owner": "Ann", "excluded_proofs": ["secret"]}
-    typed |= {"ends_at": "soon", "description": "For nights", "target_type": "MCP server"}
+    typed |= {"require_dpop": "yes", "ends_at": "soon", "description": "For nights", "target_type": "MCP server"}
     form = filled(door, role, agent).form().send(**typed, **({pressed: "all"} if pressed else {})).form()
     assert {name: form.values(name) for name in typed} == {
         name: value if isinstance(value, list) else [value] for name, value in typed.items()
@@ -280,7 +266,7 @@ def test_a_role_of_200_actions_makes_no_long_address(door: TestClient, large: li
 
 
 def test_a_wrong_duration_opens_nothing_that_is_right(door: TestClient, role: str, agent: str) -> None:
-    folded = '<details class="more"{}>\n        <summary>End date, proofs, owner and description'
+    folded = '<details class="more"{}>\n        <summary>End date, proofs, DPoP, owner and description'
     assert folded.format("") in filled(door, role, agent).form().send(amount="9", unit="days").html
     assert folded.format(" open") in filled(door, role, agent).form().send(ends_at="soon").html
 
@@ -338,6 +324,18 @@ def test_all_warnings_are_in_one_box(door: TestClient, role: str, agent: str) ->
     known = ("4 warnings", "anybody who knows its client_id", "shared audience authsec-api")
     for says in (*known, "No registered API describes", "create the trust delegation anyway"):
         assert says in page.text
+
+
+def test_an_action_that_only_another_api_describes_is_a_warning(door: TestClient, role: str, agent: str) -> None:
+    for name, action in (("CRM", "customers:read"), ("Desk", "tickets:close")):
+        described = [{"action": action, "description": "Does it"}]
+        make(door, "apis", name=name, identifier=f"https://{name.lower()}.example.com", actions=described)
+    says = "The chosen API does not describe tickets:close , but another API does."
+    both = [("actions", "customers:read"), ("actions", "tickets:close")]
+    address = urlencode([("role", role), ("client", agent), *both, ("audiences", "https://crm.example.com")])
+    assert says in get(door, f"{NEW}?{address}").text
+    assert "does not describe" not in filled(door, role, agent, audiences="https://crm.example.com").text
+    assert "do not describe" not in get(door, f"{NEW}?{address}&audiences=https://desk.example.com").text
 
 
 def test_what_the_review_shows_is_what_the_token_says_but_for_values_in_parentheses(
@@ -442,6 +440,7 @@ def test_a_delegation_that_is_over_is_created_again(opened: House, door: TestCli
         "audiences": ["crm"],
     }
     chosen |= {"target_type": "MCP server", "excluded_proofs": ["secret"], "description": "For nights"}
+    chosen |= {"require_dpop": True}
     ends = {"revoked": "2027-11-25T13:00:00Z", "ended": "2026-11-25T13:00:00Z"}
     made = {state: delegate(door, role, agent, ends_at=ends_at, **chosen)["id"] for state, ends_at in ends.items()}
     assert "Create again" not in get(door, f"{LIST}/{made['revoked']}").links

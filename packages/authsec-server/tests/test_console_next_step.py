@@ -172,7 +172,7 @@ def test_who_may_not_do_it_reads_whom_to_ask(house: Callable[..., Any], role: st
     seen = get(invited(its, admin, role), home)
     assert "Ask an admin to run this in a clone" in seen.text
     offered = [each.action for each in seen.forms if not each.of_the_frame]
-    assert offered == ([home, f"{home}/enrol"] if role == "operator" else [home])
+    assert offered == ([f"{home}/enrol", home] if role == "operator" else [home])
     assert ("Ask an operator for the code." in seen.text) == (role == "viewer")
 
 
@@ -210,3 +210,11 @@ def test_many_actions_are_folded_by_delegation(door: TestClient) -> None:
     assert "1 hour · no end date · 65 actions" in page.text
     assert page.html.count('<details class="granted">') == 1
     assert page.html.count('<details class="granted" open>') == 1
+
+
+def test_the_laptop_is_the_first_way_and_the_cluster_the_other(door: TestClient) -> None:
+    page = get(door, pod(door))
+    said = panel(page)
+    assert "Start from a laptop now, or add the cluster." in said
+    assert said.index("Try it from a laptop") < said.index("Add the cluster")
+    assert '<button class="primary">Create code</button>' in page.html

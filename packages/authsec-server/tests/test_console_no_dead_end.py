@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import ast
+import re
+from html import unescape
 from typing import Any
 
-import pytest
 from authsec_server.clients.model import Platform
 from authsec_server.console.clients.selector_fields import feedback_on
 from authsec_server.console.impact_text import at_apis
@@ -15,19 +16,6 @@ from starlette.testclient import TestClient
 House = Any
 API = "/authsec/api/v1"
 ONBOARD = "/console/clients/onboard"
-
-
-@pytest.fixture
-def opened(house: Callable[..., House]) -> House:
-    """An authority at whose machine we sit."""
-    return house(local_operator=True)
-
-
-@pytest.fixture
-def door(opened: House) -> TestClient:
-    """The browser of its operator."""
-    client: TestClient = opened.door()
-    return client
 
 
 def plain(door: TestClient, name: str = "Plain") -> str:
@@ -99,7 +87,7 @@ def test_two_codes_are_told_apart_by_the_time_of_their_creation(door: TestClient
 def test_an_audience_without_a_registered_api_is_not_counted_as_an_api() -> None:
     api = {"name": "authsec-api", "api": None, "following": True, "proved": False, "until": None, "seen_at": None}
     (line,) = at_apis({"apis": [api], "as_of": "2026-11-25T12:00:00+00:00"})
-    assert line.startswith("A program says that it follows the revocation feed for the audience authsec-api.")
+    assert line.startswith("An unidentified program follows the revocation feed for the audience authsec-api.")
 
 
 def test_a_page_that_answers_a_form_says_so_to_its_script(door: TestClient) -> None:
@@ -111,3 +99,24 @@ def test_missing_keys_are_asked_for_with_the_command_that_prints_them(door: Test
     form = get(door, "/console/issuers/new?kind=kubernetes").form("/console/issuers/new")
     page = form.send(name="Prod", issuer="https://prod.example", keys_from="given", given_keys="")
     assert "No keys were pasted. Paste the output of kubectl get --raw /openid/v1/jwks" in page.text
+
+
+def test_the_code_to_copy_has_no_gap(door: TestClient, opened: House) -> None:
+    page = get(door, f"/console/clients/{opened.delegated_agent().client_id}/connect")
+    programs = [each for each in copied(page.html) if each.startswith("import ")]
+    assert len(programs) == 6
+    for program in programs:
+        gaps = [each for each in ast.walk(ast.parse(program)) if isinstance(each, ast.Constant) and each.value is ...]
+        assert gaps == [], program
+    assert "The model never sees the token. Set OPENAI_API_KEY for the model." in page.text
+
+
+def copied(html: str) -> list[str]:
+    """The texts that the page's buttons copy."""
+    return [unescape(each) for each in re.findall(r'data-copy="([^"]*)"', html)]
+
+
+def test_activity_says_that_a_token_was_issued_without_a_proof(door: TestClient, opened: House) -> None:
+    agent = opened.delegated_name()
+    door.get(f"/authsec/uflow/sdk/delegation-token?client_id={agent}")
+    assert "Issued Unattested" in get(door, "/console/activity?what=issued").text

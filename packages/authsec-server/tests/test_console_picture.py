@@ -24,19 +24,6 @@ MARKUP = "<script>alert(1)</script>\"'&"
 GRANTS, SHARED = "customers:read, 1 hour", "authsec-api, shared audience"
 
 
-@pytest.fixture
-def opened(house: Callable[..., House]) -> House:
-    """An authority at whose machine we sit."""
-    return house(local_operator=True)
-
-
-@pytest.fixture
-def door(opened: House) -> TestClient:
-    """The browser of its operator."""
-    door: TestClient = opened.door()
-    return door
-
-
 def boxes(page: Page) -> dict[str, str]:
     """The boxes of the picture, by their names in full, and where each leads."""
     found = re.findall(r'href="([^"]*)" class="picture-box [^"]*"><title>(.*?)</title>', page.html)
@@ -225,3 +212,12 @@ def test_odd_characters_are_looked_for_as_they_are(
     page = get(door, f"{PICTURE}?owner={quote(MARKUP)}")
     assert boxes(page)[MARKUP] == f"{PICTURE}?owner={quote(MARKUP, safe='')}".replace("%20", "+")
     assert "<script>alert" not in page.html
+
+
+def test_addresses_of_one_host_are_told_apart(door: TestClient) -> None:
+    ends = ("claims", "payments")
+    delegate(door, agent(door, "First"), audiences=[f"https://gateway.insurance.example.com/{each}" for each in ends])
+    page = get(door, PICTURE)
+    for each in ends:
+        assert re.search(rf"<span>[^<]*…[^<]*{each}</span>", page.html)
+    assert "Scroll sideways" in page.text

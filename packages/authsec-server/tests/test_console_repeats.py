@@ -2,30 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
-import pytest
 from pages import get
+from sqlalchemy import text
 from starlette.testclient import TestClient
 from workload_evidence import kubernetes
 
 House = Any
 API = "/authsec/api/v1"
 NOTHING = "Nothing was changed"
-
-
-@pytest.fixture
-def opened(house: Callable[..., House]) -> House:
-    """An authority at whose machine we sit."""
-    return house(local_operator=True)
-
-
-@pytest.fixture
-def door(opened: House) -> TestClient:
-    """The browser of its operator."""
-    client: TestClient = opened.door()
-    return client
 
 
 def pressed_twice(door: TestClient, opened: House, path: str, state: str) -> None:
@@ -107,12 +94,44 @@ def test_what_was_revoked_before_is_named_so(door: TestClient, opened: House) ->
     assert "0 live tokens; the last revoked token expires" in page.text
 
 
-def test_an_act_of_the_api_that_repeats_another_is_called_a_repeat(door: TestClient, opened: House) -> None:
-    """The API records the repeat, because raw SQL may have marked the row."""
+def revocations(door: TestClient, opened: House) -> dict[str, str]:
+    """The address of each revocation of the admin API that can be repeated, with the address that shows the thing."""
+    agent = opened.delegated_agent()
+    proof = {"Authorization": f"Bearer {agent.assertion()}"}
+    door.get("/authsec/uflow/sdk/delegation-token", params={"client_id": agent.client_id}, headers=proof)
+    delegation = door.get(f"{API}/delegations").json()["items"][0]["id"]
+    key = door.post(f"{API}/admin-keys", json={"name": "Pipeline", "role": "operator"}).json()["id"]
+    door.post(f"{API}/apis", json={"name": "CRM", "identifier": "https://crm.example.com"})
+    credential = door.post(f"{API}/apis/crm/credentials", json={"name": "first"}).json()["id"]
+    kid = next(each["kid"] for each in door.get(f"{API}/keys").json()["items"] if each["state"] == "active")
+    return {
+        f"{API}/delegations/{delegation}/revoke": f"{API}/delegations/{delegation}",
+        f"{API}/admin-keys/{key}/revoke": f"{API}/admin-keys",
+        f"{API}/apis/crm/credentials/{credential}/revoke": f"{API}/apis/crm/credentials",
+        f"{API}/keys/{kid}/revoke": f"{API}/keys",
+    }
+
+
+def test_the_api_revokes_each_thing_once_as_the_console_does(door: TestClient, opened: House) -> None:
+    for revoke, shown in revocations(door, opened).items():
+        first = door.post(revoke)
+        assert first.is_success, first.text
+        before, events = door.get(shown).json(), len(opened.events())
+        opened.clock.at += timedelta(minutes=1)
+        again = door.post(revoke)
+        assert again.status_code == first.status_code, again.text
+        assert door.get(shown).json() == before, "the time of the change stays"
+        assert len(opened.events()) == events, revoke
+    delegation = door.get(f"{API}/delegations").json()["items"][0]["id"]
+    assert "Revoked 2026-11-25 12:00:00 by local operator" in get(door, f"/console/delegations/{delegation}").text
+
+
+def test_a_row_that_no_event_explains_is_revoked_by_the_api_and_the_console(door: TestClient, opened: House) -> None:
+    """Raw SQL can mark a row for a moment. Without an event, nobody would find that the thing is live."""
     opened.delegated_agent()
     its = door.get(f"{API}/delegations").json()["items"][0]
-    for _ in range(2):
-        door.post(f"{API}/delegations/{its['id']}/revoke")
-    shown = get(door, "/console/activity").text
-    assert shown.count("revoked the trust delegation") == 2
-    assert shown.count("Customer Support again") == 1
+    mark = text("UPDATE delegations SET revoked_at = '2026-11-20 00:00:00.000000'")
+    opened.authority.database.append(lambda tx: tx.connection.execute(mark))
+    get(door, f"/console/delegations/{its['id']}/revoke").form().send().follow()
+    assert opened.events()[-1].event.kind == "delegation.revoked"
+    assert "Customer Support again" in get(door, "/console/activity").text

@@ -17,18 +17,6 @@ API = "/authsec/api/v1"
 
 
 @pytest.fixture
-def opened(house: Callable[..., House]) -> House:
-    """An authority at whose machine we sit."""
-    return house(local_operator=True)
-
-
-@pytest.fixture
-def door(opened: House) -> TestClient:
-    """The browser of its operator."""
-    return opened.door()
-
-
-@pytest.fixture
 def token(opened: House) -> str:
     """A token that was just issued."""
     agent = opened.delegated_agent()

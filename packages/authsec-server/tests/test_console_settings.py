@@ -175,3 +175,10 @@ def test_the_environment_is_on_every_page(house: Callable[..., House]) -> None:
     door = house(local_operator=True, environment="STAGING").door()
     for path in (PAGE, "/console", "/console/nowhere", "/console/sign-in"):
         assert "Environment: STAGING" in get(door, path).text, path
+
+
+def test_the_page_has_a_link_to_each_group(house: Callable[..., House]) -> None:
+    page = get(house(local_operator=True).door(), PAGE)
+    for group in GROUPS:
+        assert f'id="{page.links[group].removeprefix("#")}"' in page.html
+    assert "Limits" not in get(house(local_operator=True).door(), f"{PAGE}?text=oidc_scopes").links

@@ -74,8 +74,10 @@ def outcome(
     actions: tuple[str, ...] | None = None,
     resources: tuple[str, ...] = (),
     proved: Proved = PROVED,
+    thumbprint: str = "",
 ) -> Granted | Denied:
-    return decide(facts(*authorities, client=client), proved, actions, resources, LIMITS, NOW)
+    its = facts(*authorities, client=client)
+    return decide(its, proved, actions, resources, LIMITS, NOW, thumbprint=thumbprint)
 
 
 def reason(*authorities: GrantedAuthority, **asked: object) -> Reason:
@@ -101,7 +103,7 @@ some_actions = st.lists(st.sampled_from(ACTIONS), unique=True).map(lambda them: 
 some_audiences = st.lists(st.sampled_from(AUDIENCES), unique=True, max_size=2).map(tuple)
 some_authorities = st.lists(
     st.builds(
-        lambda number, role, allowed, audiences, duration, ends, enabled, revoked, excluded: authority(
+        lambda number, role, allowed, audiences, duration, ends, enabled, revoked, excluded, required: authority(
             f"d{number}",
             role=role,
             actions=allowed,
@@ -111,6 +113,7 @@ some_authorities = st.lists(
             enabled=enabled,
             revoked_at=NOW if revoked else None,
             excluded_proofs=(ProofKind.KEY_PAIR,) if excluded else (),
+            require_dpop=required,
         ),
         st.integers(0, 9),
         some_actions,
@@ -119,6 +122,7 @@ some_authorities = st.lists(
         st.integers(60, 200_000),
         st.none() | st.floats(-10, 5000),
         st.sampled_from([True, True, True, False]),
+        st.sampled_from([False, False, False, True]),
         st.sampled_from([False, False, False, True]),
         st.sampled_from([False, False, False, True]),
     ),
@@ -130,20 +134,29 @@ asked_resources = st.lists(st.sampled_from([*AUDIENCES, "authsec-api", "unknown"
 
 
 @settings(max_examples=examples(1500))
-@given(some_authorities, asked_actions, asked_resources, st.none() | st.floats(0, 5000), st.booleans())
+@given(
+    some_authorities,
+    asked_actions,
+    asked_resources,
+    st.none() | st.floats(0, 5000),
+    st.booleans(),
+    st.sampled_from(["", "thumbprint"]),
+)
 def test_a_token_never_carries_more_than_was_delegated(
     authorities: list[GrantedAuthority],
     actions: tuple[str, ...] | None,
     resources: tuple[str, ...],
     proof_ends: float | None,
     enabled: bool,
+    thumbprint: str,
 ) -> None:
     expires = None if proof_ends is None else NOW + timedelta(seconds=proof_ends)
     it = client(proofs=(proof(expires_at=expires),), enabled=enabled)
-    granted = outcome(*authorities, client=it, actions=actions, resources=resources)
+    granted = outcome(*authorities, client=it, actions=actions, resources=resources, thumbprint=thumbprint)
     if isinstance(granted, Denied):
         return
     assert enabled
+    assert granted.thumbprint == thumbprint
     assert granted.actions, "an empty token"
     assert actions is None or set(granted.actions) == set(actions), "trimmed or widened"
     assert not resources or set(granted.audience) == set(resources)
@@ -155,6 +168,7 @@ def test_a_token_never_carries_more_than_was_delegated(
         delegation = source.delegation
         assert delegation.enabled
         assert delegation.revoked_at is None
+        assert thumbprint or not delegation.require_dpop
         assert ProofKind.KEY_PAIR not in delegation.excluded_proofs
         assert granted.lifetime <= delegation.max_duration
         assert delegation.ends_at is None or end <= delegation.ends_at
@@ -185,6 +199,36 @@ def test_taking_authority_away_never_gives_more(
     for left_out in authorities:
         part = outcome(*(it for it in authorities if it is not left_out), actions=actions, resources=resources)
         assert isinstance(part, Denied) or isinstance(whole, Granted)
+
+
+@settings(max_examples=examples(500))
+@given(some_authorities, asked_actions, asked_resources)
+def test_a_proof_of_a_key_never_takes_away_what_is_asked_for(
+    authorities: list[GrantedAuthority], actions: tuple[str, ...] | None, resources: tuple[str, ...]
+) -> None:
+    """Who is told to send a DPoP proof gets further with it."""
+    asked = {"actions": actions, "resources": resources}
+    plain, bound = outcome(*authorities, **asked), outcome(*authorities, **asked, thumbprint="thumbprint")
+    if isinstance(plain, Granted):
+        assert isinstance(bound, Granted) or actions is None or not resources  # more may be ambiguous
+    elif plain.needs_dpop:
+        assert isinstance(bound, Granted) or (bound.reason is not plain.reason and not bound.needs_dpop)
+    assert isinstance(bound, Granted) or not bound.needs_dpop
+
+
+def test_a_delegation_that_requires_dpop_is_left_out_without_a_proof() -> None:
+    read = authority("d1")
+    orders = authority("d2", role=("orders:read",), actions=("orders:read",), require_dpop=True)
+    plain, bound = outcome(read, orders), outcome(read, orders, thumbprint="thumbprint")
+    assert isinstance(plain, Granted)
+    assert isinstance(bound, Granted)
+    assert (plain.actions, bound.actions) == (("customers:read",), ("customers:read", "orders:read"))
+    for asked in ({"actions": ("orders:read",)}, {"actions": ("customers:read", "orders:read")}):
+        denied = outcome(read, orders, **asked)
+        assert isinstance(denied, Denied)
+        assert (denied.reason, denied.needs_dpop) == (Reason.PROOF_NOT_ACCEPTED, True)
+    assert reason(read, orders, actions=("orders:refund",)) is Reason.ACTION_NOT_ALLOWED
+    assert reason(authority("d1", require_dpop=True, revoked_at=NOW)) is Reason.DELEGATION_ENDED
 
 
 def test_nothing_delegated() -> None:

@@ -10,7 +10,7 @@ import pytest
 from authsec_server.attestation.model import Proved
 from authsec_server.clients.model import Client, ClientKind, Platform, Proof, ProofKind
 from authsec_server.delegations.model import Delegation, TargetType
-from authsec_server.delegations.validation import TermChange, changes, narrows
+from authsec_server.delegations.term_changes import TermChange, changes, narrows
 from authsec_server.roles.model import RoleDefinition
 from authsec_server.tokens.decision import Facts, Granted, GrantedAuthority, LifetimeLimits, decide
 from authsec_server.tokens.refusal import Denied
@@ -55,24 +55,29 @@ some_delegation = st.builds(
     max_duration=st.sampled_from([60, 600, 3600]),
     audiences=st.sets(st.sampled_from(["a-api", "b-api", DEFAULT])).map(sorted).map(tuple),
     excluded_proofs=st.sets(st.sampled_from(ProofKind), max_size=3).map(sorted).map(tuple),
+    require_dpop=st.booleans(),
     ends_at=st.none() | st.sampled_from([90, 7200]).map(lambda seconds: NOW + timedelta(seconds=seconds)),
     owner=st.sampled_from(["Team", "Others"]),
     description=st.sampled_from(["", "For the pilot"]),
 )
 
 
-def outcome(delegation: Delegation, kind: ProofKind, actions: tuple[str, ...], audience: str) -> Granted | Denied:
+def outcome(
+    delegation: Delegation, kind: ProofKind, actions: tuple[str, ...], audience: str, thumbprint: str
+) -> Granted | Denied:
     facts = Facts(
         version=1, client=CLIENT, authorities=(GrantedAuthority(delegation=delegation, role=ROLE),), audiences={}
     )
     limits = LifetimeLimits(default_audience=DEFAULT, max_token_lifetime=86_400)
-    return decide(facts, Proved(proof_id=kind, kind=kind), actions, (audience,), limits, NOW)
+    proved = Proved(proof_id=kind, kind=kind)
+    return decide(facts, proved, actions, (audience,), limits, NOW, thumbprint=thumbprint)
 
 
-def requests(delegation: Delegation) -> list[tuple[ProofKind, tuple[str, ...], str]]:
-    """All that one may ask for, one action and one audience at a time."""
+def requests(delegation: Delegation) -> list[tuple[ProofKind, tuple[str, ...], str, str]]:
+    """All that one may ask for, one action and one audience at a time, with and without a DPoP proof."""
     audiences = delegation.audiences or (DEFAULT,)
-    return [(kind, (action,), each) for kind in ProofKind for action in delegation.actions for each in audiences]
+    asked = [(kind, (action,), each) for kind in ProofKind for action in delegation.actions for each in audiences]
+    return [(*each, thumbprint) for each in asked for thumbprint in ("", "thumbprint")]
 
 
 @settings(max_examples=examples(600))
@@ -146,6 +151,10 @@ ROWS: list[tuple[dict[str, Any], TermChange]] = [
         TermChange(
             field="excluded_proofs", label="Proofs not accepted", before="none", after="unattested", narrows=True
         ),
+    ),
+    (
+        {"require_dpop": True},
+        TermChange(field="require_dpop", label="Requires DPoP", before="no", after="yes", narrows=True),
     ),
     (
         {"ends_at": datetime(2026, 12, 1, 9, 30, tzinfo=UTC)},

@@ -248,6 +248,7 @@ edits = st.fixed_dictionaries(
         "max_duration": st.sampled_from([60, 3600, 7200]),
         "audiences": st.sets(st.sampled_from(["authsec-api", "payments"])).map(tuple),
         "excluded_proofs": st.sets(st.sampled_from(["unattested", "secret"])).map(tuple),
+        "require_dpop": st.booleans(),
         "description": st.sampled_from(["", "For the pilot"]),
     },
 )
@@ -267,6 +268,7 @@ def test_narrowing_always_writes_an_ending_and_nothing_else_does(
             or after.max_duration < before.max_duration
             or not set(before.audiences or ["authsec-api"]) <= set(after.audiences or ["authsec-api"])
             or not set(after.excluded_proofs) <= set(before.excluded_proofs)
+            or (after.require_dpop and not before.require_dpop)
         )
         assert len(estate.endings()) - endings == narrower
         assert len(estate.events("delegation.edited")) - events == (after != before)

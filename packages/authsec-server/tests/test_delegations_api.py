@@ -64,6 +64,7 @@ def test_a_delegation_as_the_admin_api_shows_it(admin: TestClient, parties: dict
         "max_duration": 3600,
         "audiences": ["customers-api"],
         "excluded_proofs": ["secret"],
+        "require_dpop": False,
         "ends_at": "2099-01-01T00:00:00Z",
         "state": "live",
         "revoked_at": None,

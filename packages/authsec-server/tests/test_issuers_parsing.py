@@ -99,7 +99,7 @@ def test_an_issuer_is_kept_to_the_letter(issuer: str) -> None:
 @pytest.mark.parametrize(
     ("issuer", "says"),
     [
-        ("", "cannot be used"),
+        ("", "must not be empty"),
         ("k8s.example.com", "does not begin with https://"),
         ("http://k8s.example.com", "plain http"),
         ("https://k8s.example.com?x=1", "has a query"),

@@ -63,7 +63,11 @@ def test_every_operation_keeps_the_digests(its: House) -> None:
 
 @pytest.mark.parametrize(
     ("table", "column", "old", "new"),
-    [("apis", "signing_algorithm", "RS256", "ES256"), ("role_actions", "edit_id", "", "00112233aabbccdd")],
+    [
+        ("apis", "signing_algorithm", "RS256", "ES256"),
+        ("role_actions", "edit_id", "", "00112233aabbccdd"),
+        ("delegations", "require_dpop", "false", "true"),
+    ],
 )
 def test_a_migration_that_adds_a_column_changes_no_digest(table: str, column: str, old: Any, new: Any) -> None:
     """No event could record the new digest. Whoever changes the value later changes the digest."""
@@ -71,6 +75,18 @@ def test_a_migration_that_adds_a_column_changes_no_digest(table: str, column: st
     after, changed = ({**before, column: its} for its in (old, new))
     assert product_of_rows(table, [after]) == product_of_rows(table, [before])
     assert product_of_rows(table, [changed]) != product_of_rows(table, [before])
+
+
+def test_both_databases_store_the_same_text_for_a_flag(estate: Any) -> None:
+    """PostgreSQL shows a boolean as text, and SQLite has a number: no default would fit both."""
+    estate.role("Support", "customers:read")
+    estate.agent("Helper")
+    for required in (False, True):
+        estate.delegate(require_dpop=required)
+    dialect = estate.database.dialect
+    query = stored(dialect, "delegations", ["require_dpop"])
+    found = estate.database.read(lambda tx: sorted(tx.connection.execute(query).scalars()))
+    assert found == ["false", "true"]
 
 
 @given(ROWS, ROWS)

@@ -25,6 +25,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from authsec.jose import JoseError, PrivateKey, PublicKey, sign_compact, verify_compact
+from authsec.jose.dpop import DpopError, read_proof
 
 CLIENT_ID = "3f0c9a1e-5d0b-4c52-9d4e-0a6c2f1b7e88"
 SIGNING_KEY = PrivateKey.generate_rsa()
@@ -32,6 +33,7 @@ WELL_KNOWN = tuple(f"/.well-known/{name}/issuer" for name in ("oauth-authorizati
 TOKEN_PATH = "/authsec/uflow/sdk/delegation-token"
 ENROL_PATH = "/authsec/v1/enrolments"
 REVOKE_PATH = "/authsec/v1/revoke"
+OAUTH_PATH = "/oauth/token"
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,12 @@ def refused(status: int, reason: str, details: str = "", **headers: str) -> Repl
     return Reply(status, body, {name.replace("_", "-"): value for name, value in headers.items()})
 
 
+def oauth_refused(code: str, status: int = 400, **headers: str) -> Reply:
+    """A refusal of the OAuth token endpoint."""
+    body = {"error": code, "error_description": "No.", "reason": code, "retryable": False, "request_id": "req-7"}
+    return Reply(status, body, {name.replace("_", "-"): value for name, value in headers.items()})
+
+
 class FakeAuthority:
     """Runs from creation to `close`. `base_url` is its root; `issuer` may differ."""
 
@@ -71,6 +79,7 @@ class FakeAuthority:
         self.agent_key: PublicKey | None = None
         self.used_jtis: set[str] = set()
         self.life = 3600
+        self.nonce: str | None = None  # each DPoP proof has to have it
         self.stopping = threading.Event()
         self._server = _Server((host, 0), _handler(self))
         self._server.daemon_threads = True
@@ -116,7 +125,7 @@ class FakeAuthority:
             return Reply(body=self.metadata())
         if seen.path.endswith("/authsec/.well-known/jwks.json"):
             return Reply(body={"keys": [{**SIGNING_KEY.public.to_jwk(), "kid": "k1", "use": "sig", "alg": "RS256"}]})
-        if not seen.path.endswith((TOKEN_PATH, ENROL_PATH, REVOKE_PATH)):
+        if not seen.path.endswith((TOKEN_PATH, ENROL_PATH, REVOKE_PATH, OAUTH_PATH)):
             return Reply(404, b"not here")
         if self.next_answers:
             scripted = self.next_answers.pop(0)
@@ -125,6 +134,8 @@ class FakeAuthority:
             return self.enrol(seen)
         if seen.path.endswith(REVOKE_PATH):
             return Reply(200)
+        if seen.path.endswith(OAUTH_PATH):
+            return self.grant_bound(seen)
         return self.proof_refused(seen) or self.grant(seen)
 
     def proof_refused(self, seen: Seen) -> Reply | None:
@@ -134,6 +145,10 @@ class FakeAuthority:
         kind, _, assertion = seen.headers.get("Authorization", "").partition(" ")
         if kind != "Bearer":
             return refused(401, "attestation_required")
+        return self.assertion_refused(assertion)
+
+    def assertion_refused(self, assertion: str) -> Reply | None:
+        assert self.agent_key is not None
         try:
             jws = verify_compact(assertion, self.agent_key, algorithms=("EdDSA", "RS256"))
         except JoseError:
@@ -144,6 +159,24 @@ class FakeAuthority:
         fresh = claims["jti"] not in self.used_jtis
         self.used_jtis.add(claims["jti"])
         return None if right and in_time and fresh else refused(401, "attestation_invalid")
+
+    def grant_bound(self, seen: Seen, **changes: Any) -> Reply:
+        """A token that is bound to the key of the request's proof (RFC 9449 §5); `changes` are other members."""
+        form = {name: values[0] for name, values in parse_qs(seen.body.decode()).items()}
+        assert (form["grant_type"], form["client_id"]) == ("client_credentials", CLIENT_ID)
+        if self.agent_key is not None and (reply := self.assertion_refused(form["client_assertion"])):
+            return reply
+        try:
+            found = read_proof([seen.headers["DPoP"]], method="POST", url=f"{self.issuer}/oauth/token", now=time.time())
+        except DpopError as error:
+            return oauth_refused(error.code)
+        if self.nonce is not None and found.nonce != self.nonce:
+            return oauth_refused("use_dpop_nonce", DPoP_Nonce=self.nonce)
+        scope = form.get("scope", "customers:read")
+        token = self._token(scope, cnf={"jkt": found.thumbprint})
+        self.tokens.append(token)
+        body = {"access_token": token, "token_type": "DPoP", "expires_in": self.life, "scope": scope}
+        return Reply(body=body | changes)
 
     def enrol(self, seen: Seen, **changes: Any) -> Reply:
         """Take the machine's key for the agent's, once it is shown to be the machine's own."""
@@ -180,7 +213,7 @@ class FakeAuthority:
             "status": "active",
         }
 
-    def _token(self, scope: str) -> str:
+    def _token(self, scope: str, **changes: Any) -> str:
         now = int(time.time())
         claims = {
             "iss": self.issuer,
@@ -198,6 +231,7 @@ class FakeAuthority:
             "authority_version": 1,
             "agent_type": "AutoGen AI agent",
             "attestation": {"method": "none", "selectors": []} if self.agent_key is None else {"method": "key"},
+            **changes,
         }
         return sign_compact({"typ": "at+jwt", "kid": "k1"}, claims, SIGNING_KEY)
 

@@ -9,8 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from authsec import TokenVerifier
-from authsec.asgi import BearerAuth
-from authsec.mcp import protected_by, require
+from authsec.mcp import BearerAuth, protected_by, require
 from mcp.server import MCPServer
 
 from .serving_asgi import asgi
@@ -57,7 +56,7 @@ def protected_mcp_server(verifier: TokenVerifier, *, in_json: bool) -> Iterator[
             return await app(scope, receive, send)
         message = await receive()
         method = json.loads(message["body"])["method"] if message.get("body") else scope["method"]
-        running.seen.append((method, dict(scope["headers"]).get(b"authorization", b"").decode()[len("Bearer ") :]))
+        running.seen.append((method, dict(scope["headers"]).get(b"authorization", b"").decode().partition(" ")[2]))
         if method in running.forbidden:
             challenge = b'Bearer error="insufficient_scope", error_description="Not on Sundays."'
             await send({"type": "http.response.start", "status": 403, "headers": [(b"www-authenticate", challenge)]})

@@ -58,6 +58,10 @@ def test_complete_metadata_are_fine(authority: FakeAuthority) -> None:
         ({"token_endpoint_auth_methods_supported": None}, "no token_endpoint_auth_methods_supported"),
         ({"token_endpoint_auth_signing_alg_values_supported": None}, "which private_key_jwt requires"),
         ({"grant_types_supported": "client_credentials"}, "no grant_types_supported"),
+        ({"dpop_signing_alg_values_supported": []}, "no list of algorithms"),
+        ({"dpop_signing_alg_values_supported": "ES256"}, "no list of algorithms"),
+        ({"dpop_signing_alg_values_supported": ["ES256", "HS256"]}, "has HS256"),
+        ({"dpop_signing_alg_values_supported": ["none"]}, "has none"),
     ],
 )
 def test_what_a_stock_client_misses_is_named(authority: FakeAuthority, members: dict[str, Any], said: str) -> None:
@@ -65,6 +69,13 @@ def test_what_a_stock_client_misses_is_named(authority: FakeAuthority, members: 
     assert (finding.grade, finding.reason) == (Grade.AMBER, "oauth_metadata")
     assert said in finding.facts[0]
     assert "Agents with the SDK are not affected." in finding.remedy
+
+
+def test_the_algorithms_of_dpop_proofs_are_said(authority: FakeAuthority) -> None:
+    assert len(found(authority).facts) == 1
+    finding = changed(authority, dpop_signing_alg_values_supported=["ES256", "EdDSA"])
+    assert finding.grade is Grade.GOOD
+    assert finding.facts[1] == "a DPoP proof binds a token to a key: ES256, EdDSA"
 
 
 @pytest.mark.parametrize("path", WELL_KNOWN)

@@ -53,3 +53,29 @@ print([name for name in ("urllib3", "authsec.client", "authsec.verifier") if nam
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
+
+
+def test_tokens_bound_to_a_key_need_the_extra() -> None:
+    program = """
+import sys
+sys.modules["cryptography"] = sys.modules["joserfc"] = None
+import authsec
+try: authsec.AuthSecClient(base_url="http://127.0.0.1:9", client_id="3f0c9a1e-5d0b-4c52-9d4e-0a6c2f1b7e88", dpop=True)
+except authsec.ConfigError as error: print(error.reason)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout == "extra_missing\n"
+
+
+def test_whoever_does_not_bind_tokens_imports_nothing_for_it() -> None:
+    program = """
+import sys
+import authsec.asgi, authsec.wsgi
+from authsec import AuthSecClient, TokenVerifier
+AuthSecClient(base_url="http://127.0.0.1:9", client_id="3f0c9a1e-5d0b-4c52-9d4e-0a6c2f1b7e88")
+TokenVerifier("http://127.0.0.1:9", "crm").close()
+mine = ("authsec.jose.dpop", "authsec.proof_key", "authsec.oauth_request", "authsec.verifier.key_binding")
+print([name for name in mine if name in sys.modules])
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"

@@ -58,6 +58,7 @@ def wsgi(app: Any) -> Iterator[str]:
 def feed(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeFeed]:
     with feeding(TimeOfDay()) as its:
         monkeypatch.setenv("AUTHSEC_ISSUER", its.authority.url)
+        monkeypatch.setenv("MCP_URL", f"{AUDIENCE}/mcp")
         yield its
 
 
@@ -80,8 +81,13 @@ def good(authority: FakeAuthority, **changes: Any) -> str:
     return "Bearer " + authority.token(**{"exp": now + 60, "nbf": now, "iat": now, **changes})
 
 
+def calling(tool: str) -> dict[str, Any]:
+    arguments = {"name": tool, "arguments": {"customer": "42"}}
+    return {"jsonrpc": "2.0", "id": 2, "method": "tools/call", "params": arguments}
+
+
 def test_an_mcp_server_that_cannot_verify_says_so(issuer: FakeAuthority) -> None:
-    app = example("protect_mcp").app
+    app = example("mcp_server").app
     issuer.pages.clear()
     with asgi(app) as url:
         headers = {
@@ -178,17 +184,18 @@ def test_an_mcp_server(feed: FakeFeed) -> None:
             return await client.call_tool(tool, {"customer": "42"})
 
     issuer, audience = feed.authority, f"{AUDIENCE}/mcp"
-    with asgi(example("protect_mcp").app) as url, urllib3.PoolManager() as http:
+    with asgi(example("mcp_server").app) as url, urllib3.PoolManager() as http:
         shown = asyncio.run(call(url, good(issuer, aud=audience), "show_customer"))
         assert not shown.is_error
         assert shown.content[0].text.startswith("Customer 42, asked for by spiffe://")
-        refused = asyncio.run(call(url, good(issuer, aud=audience), "delete_customer"))
-        assert refused.is_error
-        assert "does not allow customers:delete" in refused.content[0].text
 
-        def ask(authorization: str) -> Any:
+        def ask(authorization: str, message: Any = HELLO) -> Any:
             headers = {"Authorization": authorization, "Accept": "application/json, text/event-stream"}
-            return http.request("POST", f"{url}/mcp", headers=headers, json=HELLO)
+            return http.request("POST", f"{url}/mcp", headers=headers, json=message)
+
+        refused = ask(good(issuer, aud=audience), calling("delete_customer"))
+        assert (refused.status, refused.json()["missing_actions"]) == (403, ["customers:delete"])
+        assert 'scope="customers:read tickets:write customers:delete"' in refused.headers["WWW-Authenticate"]
 
         ended = good(issuer, aud=audience, exp=int(time.time()) - 60)
         refusals = {"": "token_missing", good(issuer): "audience_mismatch", ended: "token_expired"}
@@ -196,6 +203,7 @@ def test_an_mcp_server(feed: FakeFeed) -> None:
             answer = ask(authorization)
             assert (answer.status, answer.json()["reason"]) == (401, reason)
             assert f'resource_metadata="{AUDIENCE}{METADATA}/mcp"' in answer.headers["WWW-Authenticate"]
+            assert 'scope="customers:read"' in answer.headers["WWW-Authenticate"]
         metadata = http.request("GET", f"{url}{METADATA}/mcp").json()
         assert metadata["resource"] == audience
         assert metadata["authorization_servers"] == [issuer.url]

@@ -11,8 +11,7 @@ from typing import Any
 
 import uvicorn
 from authsec import TokenVerifier
-from authsec.asgi import BearerAuth
-from authsec.mcp import protected_by, require
+from authsec.mcp import BearerAuth, protected_by, require
 
 try:
     from mcp.server import MCPServer

@@ -7,6 +7,8 @@ not a failure: a decision is a value with a reason (`tokens/decision.py`).
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from enum import StrEnum
 from typing import Protocol
@@ -19,7 +21,10 @@ def seconds_text(wait: float) -> str:
 
 
 class Failure(Exception):
-    """A request that the authority cannot carry out. `message` names the failure; `remedy` says how to fix it."""
+    """A request that the authority cannot carry out. `message` names the failure; `remedy` says how to fix it.
+
+    `others` are the further failures of the same request. Forms show all of them; the admin API returns only the first.
+    """
 
     reason = "failure"
 
@@ -27,6 +32,7 @@ class Failure(Exception):
         super().__init__(message)
         self.message = message
         self.remedy = remedy
+        self.others: tuple[Failure, ...] = ()
 
 
 class Invalid(Failure):
@@ -53,6 +59,49 @@ class Conflict(Failure):
     def __init__(self, message: str, remedy: str = "", *, field: str = "") -> None:
         super().__init__(message, remedy)
         self.field = field
+
+
+class FailureList:
+    """Collects the failures of independent checks, at most one for each field, and raises them together.
+
+    Further failures than `MOST` are not kept: one request can have very many wrong values.
+    """
+
+    MOST = 100
+
+    def __init__(self) -> None:
+        self.failures: list[Invalid | Conflict] = []
+        self.fields: set[str] = set()
+
+    def add(self, failure: Invalid | Conflict) -> None:
+        """Add the failure and its others. A field that has a failure keeps that failure."""
+        for each in (failure, *failure.others):
+            if (
+                isinstance(each, Invalid | Conflict)
+                and each.field not in self.fields
+                and len(self.failures) < self.MOST
+            ):
+                self.failures.append(each)
+                self.fields |= {each.field} - {""}
+
+    @contextmanager
+    def collect(self) -> Iterator[None]:
+        """Add the failure that a check raises."""
+        try:
+            yield
+        except (Invalid, Conflict) as failure:
+            self.add(failure)
+
+    def raise_all(self) -> None:
+        """Raise the first failure with the others. A wrong value comes before a conflict with existing data."""
+        if self.failures:
+            raise self.first(lambda each: isinstance(each, Conflict))
+
+    def first(self, position: Callable[[Invalid | Conflict], int]) -> Invalid | Conflict:
+        """Return the failure with the lowest position, which gets the others. There must be a failure."""
+        first, *others = sorted(self.failures, key=position)
+        first.others = tuple(others)
+        return first
 
 
 class SlugHolder(Protocol):

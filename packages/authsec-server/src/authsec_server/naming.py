@@ -68,8 +68,8 @@ def slug_of(field: str, display_name: str) -> str:
 
 
 def chosen_slug(given: str | None, display_name: str) -> str:
-    """Return the given slug, or else the slug derived from the display name. Raises `Invalid`."""
-    return slug_of("slug", display_name) if given is None else slug("slug", given)
+    """Return the given slug, or else the slug derived from the unverified display name. Raises `Invalid`."""
+    return slug_of("slug", name("name", display_name)) if given is None else slug("slug", given)
 
 
 def meant(asked: str, near: Callable[[str], Collection[str]], otherwise: str) -> str:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Protocol, TypeVar
 
-from authsec_server.failures import Outdated
+from authsec_server.failures import FailureList, Outdated
 from authsec_server.principal import Act
 
 
@@ -105,13 +105,21 @@ Fields = Mapping[str, Editable]
 
 
 def checked(fields: Fields, values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the values after their checks, in the order of the fields. Raises `Invalid`, which names the field.
+    """Return the values after their checks, in the order of the fields.
+
+    Raises `Invalid`, which names the field and has the problems of the other fields.
 
     Raises `TypeError` for an unknown field. Otherwise the new value would be lost without an error.
     """
     if unknown := values.keys() - fields.keys():
         raise TypeError(f"No such field: {', '.join(sorted(unknown))}. The fields are {', '.join(fields)}.")
-    return {name: its.check(name, values[name]) for name, its in fields.items() if name in values}
+    problems, valid = FailureList(), {}
+    for name, its in fields.items():
+        if name in values:
+            with problems.collect():
+                valid[name] = its.check(name, values[name])
+    problems.raise_all()
+    return valid
 
 
 def plain(fields: Fields, thing: object) -> dict[str, Any]:

@@ -105,6 +105,10 @@ class Settings(BaseModel):
     client_limit: int = Field(
         600, ge=1, description="Limit of token requests a minute with a valid proof, for one client."
     )
+    dpop_nonce: bool = Field(
+        False,
+        description="Demand a nonce of this authority in DPoP proofs at the OAuth token endpoint: see docs/oauth.md.",
+    )
     max_in_flight: int = Field(512, ge=1, description="Limit of concurrent requests; further requests get 503.")
     signers: int | None = Field(
         None,

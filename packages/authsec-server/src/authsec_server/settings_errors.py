@@ -18,6 +18,7 @@ _LINKED_ADDRESS = re.compile(r"(tcp|udp|sctp)://")
 _PARSED = {
     "int_parsing": "must be a whole number",
     "int_from_float": "must be a whole number",
+    "bool_parsing": "must be true or false",
     "float_parsing": "must be a number",
     "string_too_short": "must not be empty",
     "greater_than_equal": "must be at least {ge}",

@@ -79,6 +79,11 @@ def test_workload_tokens_as_grants(endpoint: Any, kind: str, key: str) -> None:
     assert attacked(doors.workload_grant(endpoint, kind, KEYS[key])) == []
 
 
+@pytest.mark.parametrize("key", ["EC", *(pytest.param(key, marks=pytest.mark.soak) for key in ("RSA", "Ed25519"))])
+def test_dpop_proofs_at_the_token_endpoint(endpoint: Any, key: str) -> None:
+    assert attacked(doors.dpop(endpoint, KEYS[key])) == []
+
+
 def test_what_shows_that_a_machine_holds_its_key(house: Any) -> None:
     assert attacked(doors.enrolment(house(local_operator=True), PrivateKey.generate_ed25519)) == []
 

@@ -101,6 +101,31 @@ def assertion(its: Any, key: PrivateKey) -> Door:
     return replace(_token_endpoint(its, {}, good), excuses=("kid ",))  # the builder of a client chooses its name
 
 
+def dpop(its: Any, key: PrivateKey) -> Door:
+    """The OAuth token endpoint, where the proof of a DPoP key is read: its key is in the header, and nobody's yet."""
+    http, agent_ = its.door(), its.delegated_agent()
+    header = {"typ": "dpop+jwt", "alg": key.algorithm, "kid": "one", "jwk": key.public.to_jwk()}
+
+    def good() -> Good:
+        claims = {"jti": secrets.token_hex(16), "htm": "POST", "htu": US + token_endpoint.PATH, "iat": SECONDS}
+        return Good(header=header, claims=claims, key=key)
+
+    def show(make: Callable[[Good], str]) -> bool:
+        token = make(good())
+        answer = token_endpoint.by_assertion(http, agent_.assertion(), headers=[(b"DPoP", token.encode())])
+        if answer.status_code == 200:
+            assert answer.json()["token_type"] == "DPoP"
+            return True
+        assert (answer.status_code, answer.json()["error"]) == (400, "invalid_dpop_proof"), answer.text
+        assert token[:100] not in answer.text or len(token) < 10
+        return False
+
+    unread = tuple(f"{name} {begins}" for name in ("exp", "nbf") for begins in ('"', "tru", "nul", *"[{-09"))
+    unread += tuple(f"{name} first as another's" for name in ("iss", "sub", "aud", "exp"))
+    own = ("kid ", "brings jwk, signed by it", "header {'typ': 'dpop+jwt'}", "no exp")
+    return Door(show=show, leeway=60, excuses=(*own, *unread))
+
+
 def workload_assertion(its: Any, kind: str, key: PrivateKey) -> Door:
     """The OAuth token endpoint, for a client that authenticates by its workload's token."""
     issuer: Issuer = MAKERS[kind](key=key)

@@ -17,10 +17,14 @@ JWT_SPIFFE = "urn:ietf:params:oauth:client-assertion-type:jwt-spiffe"
 
 
 def post(door: TestClient, **form: Any) -> Any:
-    """The answer to a client-credentials request; None leaves a parameter out, a list repeats one."""
-    auth = form.pop("auth", None)
+    """The answer to a client-credentials request; None leaves a parameter out, a list repeats one.
+
+    `headers` are no parameters: they are sent as headers.
+    """
+    auth, headers = form.pop("auth", None), form.pop("headers", None)
     asked = {"grant_type": "client_credentials"} | form
-    return door.post(PATH, data={name: value for name, value in asked.items() if value is not None}, auth=auth)
+    data = {name: value for name, value in asked.items() if value is not None}
+    return door.post(PATH, data=data, auth=auth, headers=headers)
 
 
 def by_assertion(door: TestClient, assertion: str, **form: Any) -> Any:

@@ -17,6 +17,7 @@ An agent uses `AuthSecClient` to get short-lived delegation tokens. An API uses 
 | `refusals`, `errors`, `safe_text` | a sentence for each reason; the exceptions; cleaning of text from other systems |
 | `delegated`, `tool_signature` | the decorator; the function's signature, from which frameworks build a schema |
 | `denials`, `grant_url` | a denial as a tool's result; the console page where a person grants what is missing |
+| `proof_key`, `oauth_request` | a key to which tokens are bound (DPoP); the request for such a token |
 | `outgoing/`, `mcp_client` | tokens on an agent's requests with `requests` and httpx; an agent's MCP client |
 | `verifier/` | whether a token is valid; keys, revocations |
 | `gate` | an API's decision, and status, headers and body of a refusal, for all frameworks |

@@ -11,12 +11,15 @@ The module needs no framework. `authsec.gate` makes the decisions and the respon
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass
-from typing import Any, Final, Protocol, Unpack
+from typing import TYPE_CHECKING, Any, Final, Protocol, Unpack
 
 from authsec.gate import ANSWERED, Gate, GateSettings, Response, agent_in, identity_in, response_to
 from authsec.verifier import VerifiedToken, Verifier
+
+if TYPE_CHECKING:
+    from authsec.verifier import DpopRequest
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -77,7 +80,7 @@ class BearerAuth:
         if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
             return
-        entered = await self._gate.aenter(scope["path"], _authorizations(scope["headers"]))
+        entered = await self._gate.aenter(scope["path"], _sent(scope, b"authorization"), lambda: _dpop_request(scope))
         if isinstance(entered, Response):
             await Refusal(answer=entered)(scope, receive, send)
             return
@@ -132,5 +135,13 @@ class Refusal:
         await send({"type": f"{prefix}http.response.body", "body": self.answer.content})
 
 
-def _authorizations(headers: Iterable[tuple[bytes, bytes]]) -> list[str]:
-    return [value.decode("latin-1") for name, value in headers if name.lower() == b"authorization"]
+def _sent(scope: Scope, header: bytes) -> list[str]:
+    return [value.decode("latin-1") for name, value in scope["headers"] if name.lower() == header]
+
+
+def _dpop_request(scope: Scope) -> DpopRequest:
+    """Describe the request of a token that is bound to a key. The handshake of a WebSocket is a GET request."""
+    from authsec.verifier.key_binding import DpopRequest, sent_path  # only APIs that use it wait for the import
+
+    path = sent_path(scope["path"].encode(), scope.get("raw_path"))
+    return DpopRequest(method=scope.get("method", "GET"), path=path, proofs=_sent(scope, b"dpop"))

@@ -9,14 +9,15 @@ import re
 import secrets
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
-from typing import Any, Final
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
 from authsec.clock import Clock
 from authsec.config import AuthSecConfig, export_line
 from authsec.credentials import CredentialSource, Proof, ProofRequest, find_proof
 from authsec.errors import AuthenticationError, AuthSecError, ConfigError, InvalidResponse, ServerError, TransportError
-from authsec.http_answer import http_date
+from authsec.http_answer import Answer, http_date
 from authsec.refusals import (
     clock_differs,
     document_refusal,
@@ -26,13 +27,18 @@ from authsec.refusals import (
     retrying,
     without_proof,
 )
-from authsec.tokens import DelegationToken, TokenRequest, token_from_answer
+from authsec.tokens import DelegationToken, TokenRequest, bound_token_from_answer, token_from_answer
 from authsec.transport import Transport
+
+if TYPE_CHECKING:
+    from authsec.oauth_request import OAuthRequests
+    from authsec.proof_key import ProofKey
 
 _PAUSES = (0.1, 0.4)  # seconds before a second and a third try
 _LONGEST_PAUSE = 2.0  # seconds: after a longer Retry-After, the call fails without a retry
 
 _PORTS: Final = {"http": 80, "https": 443}
+_BOUND_ONLY: Final = "/oauth/token"  # in the details of a delegation that grants only bound tokens
 # Fewer characters than RFC 3986 allows, because messages show the issuer in shell commands and manifests.
 _ADDRESS: Final = re.compile(r"https?://[A-Za-z0-9._:\[\]-]{1,300}(/[A-Za-z0-9._~%:+=,/-]{0,500})?")
 
@@ -46,9 +52,16 @@ class Authority:
         sources: Sequence[CredentialSource],
         *,
         clock: Clock,
+        proof_key: ProofKey | None = None,
         token_bytes: Callable[[int], bytes] = secrets.token_bytes,
     ) -> None:
         self.transport = Transport(config, clock)
+        self.proof_key = proof_key
+        self._oauth: OAuthRequests | None = None
+        if proof_key is not None:
+            from authsec.oauth_request import OAuthRequests  # only agents that use it wait for the import
+
+            self._oauth = OAuthRequests(transport=self.transport, client_id=config.client_id, key=proof_key)
         self._config = config
         self.sources = sources
         self._clock = clock
@@ -124,6 +137,20 @@ class Authority:
 
         The authority accepts an assertion once, so a retry needs a new one.
         """
+        answer, proof = self._sent(request, deadline)
+        if answer.status != 200:
+            error = refusal(answer, self._now(), names_api=bool(request.resource))
+            raise self._refused(error, proof, deadline, answer.date)
+        body, client_id, now = json_object(answer), self._config.client_id, self._now()
+        if self.proof_key is None:
+            return token_from_answer(body, client_id=client_id, date=answer.date, now=now)
+        thumbprint = self.proof_key.thumbprint
+        return bound_token_from_answer(body, client_id=client_id, thumbprint=thumbprint, date=answer.date, now=now)
+
+    def _sent(self, request: TokenRequest, deadline: float) -> tuple[Answer, Proof | None]:
+        if self._oauth is not None:
+            find = partial(self.find_proof, deadline)
+            return self._oauth.send(request, find, self.issuer(deadline), deadline=deadline)
         proof = self.find_proof(deadline)
         answer = self.transport.get(
             "uflow/sdk/delegation-token",
@@ -131,12 +158,7 @@ class Authority:
             authorization=proof.authorization if proof else None,
             deadline=deadline,
         )
-        if answer.status != 200:
-            error = refusal(answer, self._now(), names_api=bool(request.resource))
-            raise self._refused(error, proof, deadline, answer.date)
-        return token_from_answer(
-            json_object(answer), client_id=self._config.client_id, date=answer.date, now=self._now()
-        )
+        return answer, proof
 
     def _refused(self, error: AuthSecError, proof: Proof | None, deadline: float, date: str | None) -> AuthSecError:
         """Return the refusal with the remedy, and with a sentence that says whether a retry can help.
@@ -145,6 +167,8 @@ class Authority:
         because with a wrong clock the authority refuses even a valid proof.
         """
         hint = retrying(error)
+        if error.reason == "proof_not_accepted" and self.proof_key is None and _BOUND_ONLY in str(error):
+            hint = f"Set AUTHSEC_DPOP=1, or pass dpop=True to AuthSecClient. {hint}"
         if isinstance(error, AuthenticationError) or error.reason == "selectors_mismatch":
             # The authority's issuer may have changed, so the next request reads the issuer again.
             self._issuer = self._config.issuer
@@ -175,6 +199,15 @@ class Authority:
 
     def _now(self) -> datetime:
         return datetime.fromtimestamp(self._clock.wall(), UTC)
+
+
+def proof_key_of(config: AuthSecConfig, clock: Clock) -> ProofKey | None:
+    """Return a new key to which an agent with `dpop` binds its tokens; None without `dpop`. Raises `ConfigError`."""
+    if not config.dpop:
+        return None
+    from authsec.proof_key import ProofKey  # only agents that use it wait for the import
+
+    return ProofKey.generate(clock)
 
 
 def issuer_of(metadata: dict[str, Any]) -> str:

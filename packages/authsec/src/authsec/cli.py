@@ -20,7 +20,7 @@ import click
 from click.shell_completion import get_completion_class
 
 from authsec.config import export_line
-from authsec.errors import AuthSecError
+from authsec.errors import AuthSecError, ConfigError
 from authsec.exit_status import Exit, exit_of_error
 from authsec.keygen import write_key_pair
 from authsec.lazy_commands import Commands, LazyCommand
@@ -145,7 +145,14 @@ def token_command(scope: str | None, resource: tuple[str, ...]) -> None:
     """
     from authsec.client import AuthSecClient
 
-    click.echo(AuthSecClient().get_token(scope=scope, resource=resource or None).value)
+    client = AuthSecClient()
+    if client.config.dpop:
+        raise ConfigError(
+            "With AUTHSEC_DPOP, a token is bound to a key of the process that requested it, so nobody can use a "
+            "printed token. Unset AUTHSEC_DPOP for this command, or test the API with `requests_auth` or `httpx_auth`.",
+            reason="dpop_token_unusable",
+        )
+    click.echo(client.get_token(scope=scope, resource=resource or None).value)
 
 
 @commands.command("doctor")

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any, Literal, NoReturn, Self, overload
 
-from authsec.authority import Authority
+from authsec.authority import Authority, proof_key_of
 from authsec.cache import Names, TokenCache
 from authsec.clock import Clock
 from authsec.config import AuthSecConfig, environment, missing_variable
@@ -18,7 +18,7 @@ from authsec.mcp_client import McpAuth
 from authsec.outgoing.bearer import Bearer, named_origins
 from authsec.outgoing.httpx_auth import httpx_auth
 from authsec.outgoing.requests_auth import RequestsAuth
-from authsec.tokens import DelegationToken, TokenRequest
+from authsec.tokens import DelegationToken, HiddenText, TokenRequest
 
 
 class AuthSecClient:
@@ -27,6 +27,9 @@ class AuthSecClient:
     Build it as `AuthSecClient(AuthSecConfig(…))` or `AuthSecClient(base_url=…, client_id=…)`. `AuthSecClient()`
     reads both values from the environment. `credential` is the source of the agent's proof of identity. Without
     `credential`, the client searches the default sources (see `authsec.credentials`).
+
+    With `dpop=True`, tokens are bound to a key of this process (`AuthSecConfig.dpop`). `requests_auth`, `httpx_auth`
+    and `mcp_auth` sign a proof for each request; `headers` does so for other HTTP clients.
 
     All methods that request a token raise an `AuthSecError`: `ConfigError` (nothing was sent), `TransportError`,
     `InvalidResponse`, or `TokenRequestError` with the authority's `reason`. A model may read the error texts.
@@ -40,14 +43,17 @@ class AuthSecClient:
         *,
         base_url: str | None = None,
         client_id: str | None = None,
+        dpop: bool | None = None,
         credential: CredentialSource | None = None,
         clock: Clock | None = None,
     ) -> None:
-        self.config = _config(config, base_url, client_id)
+        self.config = _config(config, base_url, client_id, dpop)
         clock = clock or Clock()
         self._credential = credential
         self._clock = clock
-        self.authority = Authority(self.config, (credential,) if credential else default_sources(), clock=clock)
+        self._proof_key = proof_key_of(self.config, clock)
+        sources = (credential,) if credential else default_sources()
+        self.authority = Authority(self.config, sources, clock=clock, proof_key=self._proof_key)
         self._cache = TokenCache(
             self.authority.fetch, clock=clock, margin=self.config.refresh_margin, timeout=self.config.timeout
         )
@@ -94,6 +100,18 @@ class AuthSecClient:
     ) -> DelegationToken:
         """Return a token as `get_token` does, for coroutines, from the same cache."""
         return await self._cache.aget(scope, resource, force_refresh=force_refresh)
+
+    def headers(self, token: str | DelegationToken, method: str, url: str) -> dict[str, str]:
+        """Return the headers that authorize one request with this token, for an HTTP client of your own.
+
+        A token that is bound to a key needs new headers for each request, also for a retry. Send the headers to this
+        `url` only.
+        """
+        value = token.value if isinstance(token, DelegationToken) else token
+        if self._proof_key is None:
+            return {"Authorization": HiddenText(f"Bearer {value}")}
+        proof = self._proof_key.proof(method, url, access_token=value)
+        return {"Authorization": HiddenText(f"DPoP {value}"), "DPoP": HiddenText(proof)}
 
     def invalidate(self, token: str | DelegationToken) -> None:
         """Drop this token from the cache, for example after an API's 401. The next call then requests a new token.
@@ -205,11 +223,15 @@ def _exit(*problems: str) -> NoReturn:
     sys.exit(2)
 
 
-def _config(config: AuthSecConfig | None, base_url: str | None, client_id: str | None) -> AuthSecConfig:
+def _config(
+    config: AuthSecConfig | None, base_url: str | None, client_id: str | None, dpop: bool | None
+) -> AuthSecConfig:
     if config is None:
-        return AuthSecConfig.from_env(base_url=base_url, client_id=client_id)
-    if base_url is not None or client_id is not None:
-        raise ConfigError("Give AuthSecClient a config, or base_url and client_id, not both.", reason="config_invalid")
+        return AuthSecConfig.from_env(base_url=base_url, client_id=client_id, dpop=dpop)
+    if base_url is not None or client_id is not None or dpop is not None:
+        raise ConfigError(
+            "Give AuthSecClient a config, or base_url, client_id and dpop, not both.", reason="config_invalid"
+        )
     return config
 
 

@@ -32,6 +32,13 @@ def environment(name: str) -> str:
     return os.environ.get(name, "").strip()
 
 
+def _dpop_from_environment() -> bool:
+    value = environment("AUTHSEC_DPOP")
+    if value not in {"", "0", "1"}:
+        raise _invalid("dpop", "AUTHSEC_DPOP must be 1, or 0 or empty.")
+    return value == "1"
+
+
 def _hosts_from_environment() -> tuple[str, ...]:
     return tuple(environment("AUTHSEC_ALLOW_HTTP_HOSTS").replace(",", " ").split())
 
@@ -53,6 +60,9 @@ class AuthSecConfig:
     expiry, in seconds, at which a token is renewed. The margin is at most half of the token's life. `ca_file`
     replaces the system's trust store. The SDK may connect to `allow_http_hosts` without TLS. Loopback hosts are
     always allowed.
+
+    With `dpop`, tokens are bound to a key of this process (DPoP, RFC 9449). A thief of a token cannot use it. The
+    agent needs a key pair, and its APIs need `TokenVerifier(dpop_origin=…)`.
     """
 
     base_url: str
@@ -63,6 +73,7 @@ class AuthSecConfig:
     refresh_margin: float = 300.0
     ca_file: str | None = field(default_factory=lambda: environment("AUTHSEC_CA_FILE") or None)
     allow_http_hosts: tuple[str, ...] = field(default_factory=_hosts_from_environment)
+    dpop: bool = field(default_factory=_dpop_from_environment)
 
     def __post_init__(self) -> None:
         if not self.base_url and not self.client_id:
@@ -81,7 +92,7 @@ class AuthSecConfig:
             raise _invalid("refresh_margin", "refresh_margin must not be negative.")
 
     @classmethod
-    def from_env(cls, *, base_url: str | None = None, client_id: str | None = None) -> Self:
+    def from_env(cls, *, base_url: str | None = None, client_id: str | None = None, dpop: bool | None = None) -> Self:
         """Read the settings from the environment; arguments take precedence.
 
         The variables are `AUTHSEC_BASE_URL`, `AUTHSEC_AGENT_CLIENT_ID` and others.
@@ -89,6 +100,7 @@ class AuthSecConfig:
         return cls(
             base_url=environment("AUTHSEC_BASE_URL") if base_url is None else base_url,
             client_id=environment("AUTHSEC_AGENT_CLIENT_ID") if client_id is None else client_id,
+            dpop=_dpop_from_environment() if dpop is None else dpop,
         )
 
     def url(self, path: str) -> str:

@@ -12,7 +12,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
 from django.http import HttpResponse
@@ -20,7 +20,10 @@ from django.http import HttpResponse
 from authsec.errors import ConfigError
 from authsec.gate import ANSWERED, Gate, Response, agent_in, identity_in
 from authsec.verifier import VerifiedToken
-from authsec.wsgi import authorizations
+from authsec.wsgi import authorizations, proofs, request_targets
+
+if TYPE_CHECKING:
+    from authsec.verifier import DpopRequest
 
 __all__ = ["BearerAuth", "agent_of", "identity_of"]
 
@@ -63,7 +66,7 @@ class BearerAuth:
         self._gate = Gate(**given)
 
     def __call__(self, request: Any) -> Any:
-        entered = self._gate.enter(request.path, authorizations(request.META))
+        entered = self._gate.enter(request.path, authorizations(request.META), lambda: _dpop_request(request))
         if isinstance(entered, Response):
             return _response(entered)
         self._gate.keep(request.META, entered)
@@ -72,6 +75,15 @@ class BearerAuth:
     def process_exception(self, request: Any, error: Exception) -> Any:  # noqa: ARG002 - the signature that Django calls
         """Return the response for an `InsufficientScope` or `AgentRequired` that a view raised; else return None."""
         return _response(self._gate.refuse(error)) if isinstance(error, ANSWERED) else None
+
+
+def _dpop_request(request: Any) -> DpopRequest:
+    """Describe the request of a token that is bound to a key. Only under ASGI, the request has a `scope`."""
+    from authsec.verifier.key_binding import DpopRequest, sent_path  # only APIs that use it wait for the import
+
+    targets = [*request_targets(request.META), getattr(request, "scope", {}).get("raw_path")]
+    path = sent_path(request.path.encode(), *targets)
+    return DpopRequest(method=request.method, path=path, proofs=proofs(request.META))
 
 
 def _response(answer: Response) -> Any:

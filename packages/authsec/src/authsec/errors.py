@@ -142,9 +142,12 @@ class VerificationError(AuthSecError):
 
     The API's caller may read the text and `details`. They contain this API's own requirements. From the token
     they contain at most the audience, and only if the token is from a trusted issuer.
+
+    `scheme` is the authentication scheme of the challenge: `DPoP` for a token that is bound to a key.
     """
 
     status: int
+    scheme: str = "Bearer"
 
     def __init__(
         self,
@@ -165,6 +168,12 @@ class InvalidToken(VerificationError):
 
     def __init__(self, message: str, *, reason: str, details: str, retryable: bool = False) -> None:
         super().__init__(message, reason=reason, status=401, details=details, retryable=retryable)
+
+
+class InvalidProof(InvalidToken):
+    """The DPoP proof of the request is not valid, or was used before (RFC 9449 `invalid_dpop_proof`, 401)."""
+
+    scheme = "DPoP"
 
 
 class AgentRequired(InvalidToken, LookupError):

@@ -10,24 +10,34 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Collection, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, MutableMapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any, Final, Literal, TypedDict, Unpack
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, NoReturn, TypedDict, Unpack
 
-from authsec.errors import AgentRequired, ConfigError, InsufficientScope, VerificationError
+from authsec.errors import AgentRequired, ConfigError, InsufficientScope, InvalidProof, VerificationError
 from authsec.resource_metadata import ResourceMetadata
 from authsec.verifier import VerifiedToken, Verifier
 from authsec.verifier.issuer import named_issuers
 
+if TYPE_CHECKING:
+    from authsec.verifier import DpopRequest
+
 IDENTITY: Final = "authsec.identity"
 """The name of the verified agent's entry in the ASGI scope or the WSGI environ."""
 
-_LATER_BEARER: Final = re.compile(r",\s*bearer\s", re.IGNORECASE)  # servers join two headers of one name with a comma
+# Servers join two headers of one name with a comma.
+_LATER_BEARER: Final = re.compile(r",\s*bearer\s", re.IGNORECASE)
+_LATER_TOKEN: Final = re.compile(r",\s*(bearer|dpop)\s", re.IGNORECASE)
 
 ANSWERED: Final = (InsufficientScope, AgentRequired)
 """The errors about a request's token that an endpoint may raise. A middleware turns each error into a response."""
 _UNQUOTABLE: Final = r"[^\x20-\x21\x23-\x5b\x5d-\x7e]"
+
+
+def _no_request() -> NoReturn:
+    raise TypeError("a token by the scheme DPoP needs the request: pass dpop=")
 
 
 class PassThrough(Enum):
@@ -50,6 +60,9 @@ class GateSettings(TypedDict, total=False):
     `publish_metadata` needs an audience that is a URL. The gate then serves the protected resource metadata (RFC
     9728) publicly, and challenges contain the metadata's URL. The metadata lists `actions`. Set
     `publish_metadata` to False if a proxy hides the well-known URL.
+
+    `scope` are the actions that a 401 names in its challenge. OAuth and MCP clients request a token with these
+    actions. Without `scope` and `actions`, most clients request all that is delegated to the agent.
     """
 
     public_paths: Collection[str]
@@ -57,6 +70,7 @@ class GateSettings(TypedDict, total=False):
     other_issuers: Literal["refuse", "pass"]
     publish_metadata: bool
     actions: Sequence[str]
+    scope: Sequence[str]
 
 
 class Gate:
@@ -72,36 +86,62 @@ class Gate:
             raise ConfigError("public_paths must be a list of paths, like ['/healthz']", reason="public_paths_invalid")
         if others not in {"refuse", "pass"}:
             raise ConfigError('other_issuers must be "refuse" or "pass"', reason="other_issuers_invalid")
+        scope = settings.get("scope", ())
+        if isinstance(scope, str):
+            raise ConfigError("scope must be a list of actions, like ['customers:read']", reason="scope_invalid")
         realm = settings.get("realm")
         self._verifier = verifier
         self._public_paths = frozenset(public_paths)
         self._pass_others = others == "pass"
         self._metadata = (
-            ResourceMetadata.of(verifier.issuers, verifier.audience, settings.get("actions", ()))
+            ResourceMetadata.of(
+                verifier.issuers,
+                verifier.audience,
+                settings.get("actions", ()),
+                proof_algorithms=_proof_algorithms(verifier),
+                requires_dpop=verifier.requires_dpop,
+            )
             if settings.get("publish_metadata", True)
             else None
         )
         self.space = ProtectedSpace(
             realm=verifier.audience if realm is None else realm,
             metadata_url=None if self._metadata is None else self._metadata.url,
+            scope=" ".join(scope) or None,
+            proof_algorithms=_proof_algorithms(verifier),
+            requires_dpop=verifier.requires_dpop,
         )
 
-    def enter(self, path: str, authorizations: Sequence[str]) -> VerifiedToken | PassThrough | Response:
+    def enter(
+        self, path: str, authorizations: Sequence[str], dpop: Callable[[], DpopRequest] = _no_request
+    ) -> VerifiedToken | PassThrough | Response:
         """Verify the request's token, and return the agent, a reason to pass, or a response.
 
-        May wait for the key set.
+        `dpop` describes the request, and is called only for a token by the scheme DPoP. May wait for the key set.
         """
         try:
             found = self._token(path, authorizations)
-            return self._verifier.verify(found) if isinstance(found, str) else found
+            if isinstance(found, str):
+                return self._verifier.verify(found)
+            if not isinstance(found, DpopToken):
+                return found
+            with _challenged_by_dpop():
+                return self._verifier.verify(found.value, dpop())
         except VerificationError as error:
             return self.refuse(error)
 
-    async def aenter(self, path: str, authorizations: Sequence[str]) -> VerifiedToken | PassThrough | Response:
+    async def aenter(
+        self, path: str, authorizations: Sequence[str], dpop: Callable[[], DpopRequest] = _no_request
+    ) -> VerifiedToken | PassThrough | Response:
         """Decide as `enter` does, for coroutines."""
         try:
             found = self._token(path, authorizations)
-            return await self._verifier.averify(found) if isinstance(found, str) else found
+            if isinstance(found, str):
+                return await self._verifier.averify(found)
+            if not isinstance(found, DpopToken):
+                return found
+            with _challenged_by_dpop():
+                return await self._verifier.averify(found.value, dpop())
         except VerificationError as error:
             return self.refuse(error)
 
@@ -126,7 +166,7 @@ class Gate:
     def _is_verified(self, earlier: object) -> bool:
         return isinstance(earlier, VerifiedToken) and self._verifier.audience in earlier.audience
 
-    def _token(self, path: str, authorizations: Sequence[str]) -> str | PassThrough | Response:
+    def _token(self, path: str, authorizations: Sequence[str]) -> str | DpopToken | PassThrough | Response:
         """Return the token to verify, or the decision for a request that needs no verification.
 
         Raises `AgentRequired` if a token is required and missing.
@@ -135,16 +175,24 @@ class Gate:
             return PassThrough.PUBLIC
         if self._metadata is not None and path == self._metadata.path:
             return Response(status=200, body=self._metadata.document)
-        token = bearer_token(authorizations)
-        if self._pass_others and (token is None or named_issuers(token).isdisjoint(self._verifier.issuers)):
+        token = token_in(authorizations, accepts_dpop=self._verifier.accepts_dpop)
+        if self._pass_others and (token is None or named_issuers(_text(token)).isdisjoint(self._verifier.issuers)):
             return PassThrough.FOREIGN
         if token is None:
             raise AgentRequired
         return token
 
 
-def bearer_token(authorizations: Sequence[str]) -> str | None:
+class DpopToken(NamedTuple):
+    """A token that was sent by the scheme DPoP (RFC 9449 §7.1)."""
+
+    value: str
+
+
+def token_in(authorizations: Sequence[str], *, accepts_dpop: bool = False) -> str | DpopToken | None:
     """Return the bearer token (RFC 6750 §2.1), or None if the request has no bearer token.
+
+    With `accepts_dpop`, a token by the scheme DPoP is a token as well.
 
     Raises `InvalidRequest` for an empty token, and for several headers or tokens.
     """
@@ -152,8 +200,10 @@ def bearer_token(authorizations: Sequence[str]) -> str | None:
         raise InvalidRequest("The request has several Authorization headers.")
     value = authorizations[0] if authorizations else ""
     scheme, _, token = value.partition(" ")
-    if scheme.lower() != "bearer":
-        if _LATER_BEARER.search(value):
+    scheme = scheme.lower()
+    by_dpop = accepts_dpop and scheme == "dpop"
+    if scheme != "bearer" and not by_dpop:
+        if (_LATER_TOKEN if accepts_dpop else _LATER_BEARER).search(value):
             raise InvalidRequest("The request has several Authorization headers.")
         return None
     token = token.strip(" ")
@@ -164,7 +214,11 @@ def bearer_token(authorizations: Sequence[str]) -> str | None:
         )
     if " " in token or "," in token:
         raise InvalidRequest("The Authorization header must have exactly one bearer token.")
-    return token
+    return DpopToken(token) if by_dpop else token
+
+
+def _text(token: str | DpopToken) -> str:
+    return token.value if isinstance(token, DpopToken) else token
 
 
 def agent_in(request: Mapping[str, Any]) -> VerifiedToken | None:
@@ -194,10 +248,16 @@ def identity_in(request: Mapping[str, Any]) -> VerifiedToken:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProtectedSpace:
-    """The protection space (`realm`) and the URL of its metadata, for the parameters of challenges."""
+    """The protection space (`realm`), the URL of its metadata and the `scope` of a 401, for challenges.
+
+    If the API accepts bound tokens, `proof_algorithms` are the signature algorithms of their proofs.
+    """
 
     realm: str | None = None
     metadata_url: str | None = None
+    scope: str | None = None
+    proof_algorithms: Sequence[str] = ()
+    requires_dpop: bool = False
 
 
 NOWHERE: Final = ProtectedSpace()
@@ -246,7 +306,9 @@ def response_to(error: VerificationError, space: ProtectedSpace = NOWHERE) -> Re
         return Response(status=error.status, headers=headers, body=body)
     if isinstance(error, InsufficientScope):
         body |= _what_would_do(error)
-    return Response(status=error.status, headers=(_challenge(space, _parameters(error)),), body=body)
+    if space.requires_dpop and isinstance(error, AgentRequired):
+        body["details"] = "Send Authorization: DPoP <delegation token>, and a proof in the header DPoP (RFC 9449)."
+    return Response(status=error.status, headers=(_challenge(space, error),), body=body)
 
 
 def _parameters(error: VerificationError) -> Mapping[str, str]:
@@ -260,6 +322,8 @@ def _parameters(error: VerificationError) -> Mapping[str, str]:
         return described | {"error": "insufficient_scope", "scope": " ".join(sufficient)} | where
     if isinstance(error, InvalidRequest):
         return described | {"error": "invalid_request"}
+    if isinstance(error, InvalidProof):
+        described["error"] = "invalid_dpop_proof"
     # RFC 6750 §3 allows further parameters. The SDK reads `reason`.
     return described | {"reason": error.reason}
 
@@ -276,8 +340,38 @@ def _what_would_do(error: InsufficientScope) -> Mapping[str, Any]:
     }
 
 
-def _challenge(space: ProtectedSpace, parameters: Mapping[str, str]) -> tuple[str, str]:
-    around = {"realm": space.realm, "resource_metadata": space.metadata_url, **parameters}
+def _challenge(space: ProtectedSpace, error: VerificationError) -> tuple[str, str]:
+    """Build the challenge: by the scheme of the token that was sent, or by all schemes if none was sent."""
+    asked = {"scope": space.scope} if error.status == 401 else {}
+    around = {"realm": space.realm, "resource_metadata": space.metadata_url, **_parameters(error), **asked}
+    algorithms = " ".join(space.proof_algorithms) or None
+    if error.scheme == "DPoP" or space.requires_dpop:
+        return "www-authenticate", _written("DPoP", {**around, "algs": algorithms})
+    challenge = _written("Bearer", around)
+    if isinstance(error, AgentRequired) and algorithms is not None:  # RFC 9449 §7.2: both schemes are accepted
+        challenge += f", {_written('DPoP', {'algs': algorithms})}"
+    return "www-authenticate", challenge
+
+
+def _written(scheme: str, parameters: Mapping[str, str | None]) -> str:
     # RFC 6750 §3 allows these characters; the others could end the quoted string or the header.
-    quoted = [f'{name}="{re.sub(_UNQUOTABLE, "?", value)}"' for name, value in around.items() if value is not None]
-    return "www-authenticate", f"Bearer {', '.join(quoted)}".rstrip()
+    quoted = [f'{name}="{re.sub(_UNQUOTABLE, "?", value)}"' for name, value in parameters.items() if value is not None]
+    return f"{scheme} {', '.join(quoted)}".rstrip()
+
+
+def _proof_algorithms(verifier: Verifier) -> Sequence[str]:
+    if not verifier.accepts_dpop:
+        return ()
+    from authsec.jose.dpop import PROOF_ALGORITHMS  # only APIs that use it wait for the import
+
+    return PROOF_ALGORITHMS
+
+
+@contextmanager
+def _challenged_by_dpop() -> Iterator[None]:
+    """Let the refusal of a token that was sent by the scheme DPoP have a challenge of this scheme (RFC 9449 §7.1)."""
+    try:
+        yield
+    except VerificationError as error:
+        error.scheme = "DPoP"
+        raise

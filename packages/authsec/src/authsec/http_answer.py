@@ -20,6 +20,7 @@ class Answer:
     location: str | None
     # the header AuthSec-Audience: the API that the authority has identified
     audience: str | None = None
+    dpop_nonce: str | None = None
     body: bytes
 
     def __repr__(self) -> str:

@@ -7,7 +7,7 @@ copy cannot share one by mistake. The caller interprets the response.
 from __future__ import annotations
 
 import ssl
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from urllib.parse import unquote, urlencode, urlsplit
 
 import urllib3
@@ -41,18 +41,19 @@ def post(url: str, *, json: bytes, trust: ssl.SSLContext | None, deadline: float
 def post_form(
     url: str,
     *,
-    form: Mapping[str, str],
+    form: Mapping[str, str] | Sequence[tuple[str, str]],
     authorization: str | None,
     trust: ssl.SSLContext | None,
     deadline: float,
     clock: Clock,
+    headers: Mapping[str, str] | None = None,
 ) -> Answer:
     """Send a form to `url` by POST, with the limits and errors of `get`. OAuth endpoints accept only forms."""
-    headers = {"Content-Type": "application/x-www-form-urlencoded"}
+    sent = {"Content-Type": "application/x-www-form-urlencoded", **(headers or {})}
     if authorization is not None:
-        headers["Authorization"] = authorization
+        sent["Authorization"] = authorization
     with open_pool(url, trust) as pool:
-        return _exchange(pool, "POST", url, headers, urlencode(form).encode(), deadline, clock)
+        return _exchange(pool, "POST", url, sent, urlencode(form).encode(), deadline, clock)
 
 
 def open_pool(url: str, trust: ssl.SSLContext | None) -> urllib3.PoolManager:
@@ -95,6 +96,7 @@ def _exchange(
             retry_after=response.headers.get("Retry-After"),
             location=response.headers.get("Location"),
             audience=response.headers.get("AuthSec-Audience"),
+            dpop_nonce=response.headers.get("DPoP-Nonce"),
             body=_read(response, deadline, clock),
         )
     finally:

@@ -2,35 +2,84 @@
 
     verifier = TokenVerifier(issuer=…, audience="https://crm.example.com/mcp")
     server = MCPServer("crm", **protected_by(verifier))
+    tools = ToolActions()
 
     @server.tool()
-    def show_customer(id: str) -> str:
-        require("customers:read")
+    @tools.require("customers:read")
+    def show_customer(id: str) -> str: ...
 
-    app = BearerAuth(server.streamable_http_app(), verifier=verifier)    # of authsec.asgi
+    app = BearerAuth(tools.guard(server.streamable_http_app()), verifier=verifier)
 
-The last line improves the error responses. Without it, `mcp` sends the caller no reason for a refusal. While
-tokens cannot be verified, `mcp` answers 500. In `mcp` 1.30 the server class is `FastMCP`. If `require`
-refuses a call, the model reads the refusal as the tool's text.
+The last line makes the error responses. `BearerAuth` tells the caller why a token is refused; `mcp` itself does not.
+While tokens cannot be verified, `mcp` alone answers 500. `guard` answers 403 to a call of a tool that needs more
+actions than the token has. An OAuth client then requests a token with these actions, and repeats the call. Tokens that
+are bound to a key need `BearerAuth`, because `mcp` knows only bearer tokens. In `mcp` 1.30 the server class is
+`FastMCP`.
 """
 
 from __future__ import annotations
 
-from typing import Any
+import inspect
+import json
+from collections.abc import Callable, Mapping
+from contextvars import ContextVar
+from functools import wraps
+from typing import Any, Final, NamedTuple, TypeVar
 
 from mcp.server.auth.middleware.auth_context import get_access_token
 from mcp.server.auth.provider import AccessToken
 from mcp.server.auth.settings import AuthSettings
 from pydantic import PrivateAttr
 
+from authsec import asgi
+from authsec.asgi import App, Message, Receive, Scope, Send
 from authsec.errors import AgentRequired, ConfigError, InsufficientScope, InvalidToken
+from authsec.gate import IDENTITY, agent_in
 from authsec.resource_metadata import ResourceMetadata
 from authsec.verifier import VerifiedToken, Verifier
+from authsec.verifier.token import check_actions
 
 try:
     from mcp.server.mcpserver.exceptions import ToolError
 except ModuleNotFoundError:  # mcp 1.30
     from mcp.server.fastmcp.exceptions import ToolError  # type: ignore[import-not-found, no-redef] # only one of two mcp versions is installed
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+_LONGEST_CALL: Final = 4 * 1024 * 1024  # bytes: the limit of `mcp` 2 for a request
+
+
+class _Verified(NamedTuple):
+    """The token of the current request, and the agent that `BearerAuth` has verified."""
+
+    token: str
+    identity: VerifiedToken
+
+
+_VERIFIED: Final[ContextVar[_Verified | None]] = ContextVar("authsec_mcp_verified", default=None)
+
+
+class BearerAuth(asgi.BearerAuth):
+    """`BearerAuth` of `authsec.asgi`, around an MCP server. A token may be bound to a key.
+
+    `mcp` reads only bearer tokens, and a DPoP proof can be verified only once. So `mcp` gets the verified token of
+    this very request as a bearer token.
+    """
+
+    async def _call_app(self, scope: asgi.Scope, receive: asgi.Receive, send: asgi.Send) -> None:
+        identity = scope.get(IDENTITY)
+        if not isinstance(identity, VerifiedToken) or identity.key_thumbprint is None:
+            await super()._call_app(scope, receive, send)
+            return
+        (sent,) = [value for name, value in scope["headers"] if name.lower() == b"authorization"]
+        token = sent.partition(b" ")[2].strip(b" ")
+        others = [header for header in scope["headers"] if header[0].lower() not in {b"authorization", b"dpop"}]
+        restated = {**scope, "headers": [*others, (b"authorization", b"Bearer " + token)]}
+        reset = _VERIFIED.set(_Verified(token.decode("latin-1"), identity))
+        try:
+            await super()._call_app(restated, receive, send)
+        finally:
+            _VERIFIED.reset(reset)
 
 
 class AgentToken(AccessToken):
@@ -72,11 +121,22 @@ class AgentTokenVerifier:
         Raises `VerificationUnavailable` if tokens cannot be verified; `mcp` then answers 500. If `BearerAuth` wraps
         the server, `BearerAuth` has already answered 503.
         """
+        if (verified := self._verified_before(token)) is not None:
+            return AgentToken.of(verified, self._verifier.audience)
         try:
             identity = await self._verifier.averify(token)
         except InvalidToken:
             return None  # `mcp` cannot pass on the reason.
         return AgentToken.of(identity, self._verifier.audience)
+
+    def _verified_before(self, token: str) -> VerifiedToken | None:
+        """Return the agent that `BearerAuth` has verified for this request, if this verifier would accept its token."""
+        verified = _VERIFIED.get()
+        if verified is None or verified.token != token:
+            return None
+        found = verified.identity
+        accepted = self._verifier.audience in found.audience and found.issuer in self._verifier.issuers
+        return found if accepted and self._verifier.accepts_dpop else None
 
 
 def protected_by(verifier: Verifier, *actions: str) -> dict[str, Any]:
@@ -120,3 +180,103 @@ def require(*actions: str, any_of: bool = False) -> VerifiedToken:
     except InsufficientScope as error:
         raise ToolError(f"{error} {error.for_model}") from None
     return agent
+
+
+class ToolActions:
+    """The actions that each tool of an MCP server needs.
+
+    `require` is a decorator for the tool's function. The tool itself checks the token, over every transport. `guard`
+    also checks it before the server reads the call, and answers 403 as the MCP specification says.
+    """
+
+    def __init__(self) -> None:
+        self._needed: dict[str, tuple[str, ...]] = {}
+
+    def require(self, *actions: str, tool: str = "") -> Callable[[Function], Function]:
+        """Admit only agents whose token has all of `actions`. Put this decorator below that of the server.
+
+        `tool` is the tool's name, if it differs from the function's. The model reads a refusal as the tool's text.
+        Raises `ValueError` without any action, or for a text that is not an action.
+        """
+        check_actions(actions)
+
+        def decorate(function: Function) -> Function:
+            self._needed[tool or function.__name__] = actions
+
+            @wraps(function)
+            def call(*arguments: Any, **named: Any) -> Any:
+                require(*actions)
+                return function(*arguments, **named)
+
+            @wraps(function)
+            async def acall(*arguments: Any, **named: Any) -> Any:
+                require(*actions)
+                return await function(*arguments, **named)
+
+            return acall if inspect.iscoroutinefunction(function) else call  # type: ignore[return-value] # the same signature
+
+        return decorate
+
+    def guard(self, app: App) -> App:
+        """Wrap the server: a call of a tool that needs more actions gets 403. `BearerAuth` must wrap the result."""
+
+        async def guarded(scope: Scope, receive: Receive, send: Send) -> None:
+            if scope["type"] == "http" and scope["method"] == "POST":
+                body, receive = await _peeked(receive)
+                self._check(scope, body)
+            await app(scope, receive, send)
+
+        return guarded
+
+    def _check(self, request: Scope, body: bytes) -> None:
+        needed = self._needed.get(_tool_called(body))
+        try:
+            agent = agent_in(request)
+        except LookupError:
+            return  # `BearerAuth` does not wrap the server, so only the tool can check the token.
+        if agent is None or needed is None:
+            return
+        try:
+            agent.require(*needed)
+        except InsufficientScope as error:
+            # A client that asks for this scope keeps the actions that it has.
+            more = InsufficientScope(
+                required=(*error.granted, *error.missing),
+                granted=error.granted,
+                grant_at=error.grant_at,
+                audience=agent.audience,
+            )
+            more.scheme = error.scheme
+            raise more from None
+
+
+async def _peeked(receive: Receive) -> tuple[bytes, Receive]:
+    """Return the request's body, and a `receive` that gives the same body to the server.
+
+    A body that is too long is not read to its end. The server refuses it.
+    """
+    messages: list[Message] = []
+    body, more = b"", True
+    while more and len(body) <= _LONGEST_CALL:
+        message = await receive()
+        messages.append(message)
+        body += message.get("body", b"")
+        more = message["type"] == "http.request" and message.get("more_body", False)
+
+    async def again() -> Message:
+        return messages.pop(0) if messages else await receive()
+
+    return body, again
+
+
+def _tool_called(body: bytes) -> str:
+    """Return the name of the tool that a JSON-RPC message calls; "" for any other message."""
+    try:
+        message = json.loads(body)
+    except (ValueError, RecursionError):
+        return ""
+    if not isinstance(message, Mapping) or message.get("method") != "tools/call":
+        return ""
+    parameters = message.get("params")
+    name = parameters.get("name") if isinstance(parameters, Mapping) else None
+    return name if isinstance(name, str) else ""

@@ -12,7 +12,7 @@ import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import Any
+from typing import Any, Final
 
 from authsec.errors import (
     AuthenticationError,
@@ -44,6 +44,8 @@ _SENTENCES = {
     "delegation_ended": "The delegations of this agent have expired or were revoked.",
     "action_not_allowed": "The request has more actions than are delegated to this agent.",
     "proof_not_accepted": "The delegation does not accept this kind of proof.",
+    "invalid_dpop_proof": "The authority did not accept this agent's DPoP proof.",
+    "use_dpop_nonce": "The authority refused each DPoP proof, because its nonce was not the latest.",
     "unavailable": "The authority cannot issue tokens right now.",
 }
 _API_NOT_NAMED = f"This agent has delegations for several APIs, so the API must be named, {IN_A_PROGRAM}."
@@ -64,6 +66,7 @@ _OF_TOKENS: OfStatus = {
     404: (DelegationDenied, "The authority does not know this agent, or nothing is delegated to it."),
     410: (DelegationDenied, "The delegations of this agent have ended."),
 }
+_OF_PROOFS: Final = {"invalid_dpop_proof", "use_dpop_nonce"}  # reasons that no delegation causes, with status 400
 _REASON = re.compile(r"[a-z][a-z0-9_]{0,63}")
 _ORIGIN = re.compile(r"https?://[A-Za-z0-9.:-]{1,253}(?=/|$)")
 _SCOPE = re.compile(r"(?=.{1,4000}$)[a-z0-9._-]{1,63}:[a-z0-9._-]{1,63}( [a-z0-9._-]{1,63}:[a-z0-9._-]{1,63})*")
@@ -96,6 +99,8 @@ def refusal(answer: Answer, now: datetime, of_status: OfStatus = _OF_TOKENS, *, 
         return not_an_authority(answer)
     kind, sentence = of_status[answer.status]
     reason = _reason(body, f"http_{answer.status}")
+    if reason in _OF_PROOFS:
+        kind = AuthenticationError
     error = kind(
         _text(_SENTENCES.get(reason, sentence) if names_api or reason != "invalid_target" else _API_NOT_NAMED, body),
         reason=reason,
@@ -106,6 +111,15 @@ def refusal(answer: Answer, now: datetime, of_status: OfStatus = _OF_TOKENS, *, 
     if isinstance(error, DelegationDenied):
         _add_what_would_do(error, body)
     return error
+
+
+def oauth_error_code(answer: Answer) -> str:
+    """Return the error code of an OAuth error response (RFC 6749 §5.2); an empty string for any other response."""
+    try:
+        code = json_object(answer).get("error")
+    except InvalidResponse:
+        return ""
+    return code if isinstance(code, str) else ""
 
 
 def retrying(error: AuthSecError) -> str:

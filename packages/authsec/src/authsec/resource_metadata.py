@@ -25,8 +25,19 @@ class ResourceMetadata:
     document: Mapping[str, Any]
 
     @classmethod
-    def of(cls, issuers: Sequence[str], audience: str, actions: Sequence[str] = ()) -> Self | None:
-        """Build the metadata; return None if the audience is not a URL. RFC 9728 §1.2 allows only URLs."""
+    def of(
+        cls,
+        issuers: Sequence[str],
+        audience: str,
+        actions: Sequence[str] = (),
+        *,
+        proof_algorithms: Sequence[str] = (),
+        requires_dpop: bool = False,
+    ) -> Self | None:
+        """Build the metadata; return None if the audience is not a URL. RFC 9728 §1.2 allows only URLs.
+
+        If the API accepts bound tokens, `proof_algorithms` are the signature algorithms of their proofs.
+        """
         if not _PLAIN_URL.fullmatch(audience):
             return None
         parts = urlsplit(audience)
@@ -39,4 +50,8 @@ class ResourceMetadata:
         }
         if actions:
             document["scopes_supported"] = list(actions)
+        if proof_algorithms:
+            document["dpop_signing_alg_values_supported"] = list(proof_algorithms)
+        if requires_dpop:
+            document["dpop_bound_access_tokens_required"] = True
         return cls(url=f"{parts.scheme}://{parts.netloc}{path}", path=unquote(path), document=document)

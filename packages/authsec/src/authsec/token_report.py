@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from authsec.verifier import VerifiedToken
 
 FACT_WIDTH = 13
+_ORIGIN = "https://api.invalid"  # of an API that does not exist
 
 
 def verify_as_api(token: DelegationToken, authority: Authority, issuer: str) -> tuple[VerifiedToken, str]:
@@ -24,7 +25,7 @@ def verify_as_api(token: DelegationToken, authority: Authority, issuer: str) -> 
     The key set is fetched from `base_url`, because the issuer's host name may not resolve on this machine.
     """
     try:
-        from authsec.verifier import TokenVerifier
+        from authsec.verifier import DpopRequest, TokenVerifier
     except ImportError:
         raise ConfigError(
             f"Verifying the signature needs packages that are not installed. {HOW_TO_INSTALL}",
@@ -33,8 +34,18 @@ def verify_as_api(token: DelegationToken, authority: Authority, issuer: str) -> 
     keys = authority.keys()
     audience = token.audience[0] if token.audience else ""
     # The token is only seconds old, so its revocation is unlikely. A connection to the feed is not worth its cost.
-    verifier = TokenVerifier(issuer=issuer, audience=audience, keys=keys, revocations="until_exp")
-    identity = verifier.verify(token.value)
+    request = None
+    if authority.proof_key is not None:  # The token is bound to this key, so the API needs a proof.
+        proof = authority.proof_key.proof("GET", f"{_ORIGIN}/", access_token=token.value)
+        request = DpopRequest(method="GET", path="/", proofs=[proof])
+    verifier = TokenVerifier(
+        issuer=issuer,
+        audience=audience,
+        keys=keys,
+        revocations="until_exp",
+        dpop_origin=None if request is None else _ORIGIN,
+    )
+    identity = verifier.verify(token.value, request)
     count = len(keys["keys"])
     return identity, f"with the authority's published {'key' if count == 1 else f'keys ({count})'}"
 
@@ -56,6 +67,8 @@ def claim_lines(identity: VerifiedToken) -> list[str]:
         fact_line("delegations", ", ".join(identity.delegations)),
         fact_line("attestation", ", ".join((proved.method, *proved.selectors))),
     ]
+    if identity.key_thumbprint is not None:
+        facts.append(fact_line("bound to", "a key of this process (DPoP)"))
     if proved.validation:
         facts.append(fact_line("", _CHECKED.get(proved.validation, proved.validation)))
     if is_unattested(identity):

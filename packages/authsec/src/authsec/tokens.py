@@ -7,7 +7,7 @@ format of the response, so that the agent sends only tokens to an API.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, NoReturn, Self
@@ -62,6 +62,9 @@ class DelegationToken:
 
     `expires_at` is a time on the authority's clock. `expires_in` is the token's life in seconds, from the moment
     of issue. If an older authority does not send a field, the field is empty.
+
+    `token_type` is the scheme of the Authorization header. A token of the type `DPoP` is bound to a key: each request
+    also needs a proof of this key (RFC 9449). `AuthSecClient.headers` makes both headers.
     """
 
     value: str = field(repr=False)
@@ -70,6 +73,12 @@ class DelegationToken:
     permissions: tuple[str, ...] = ()
     audience: tuple[str, ...] = ()
     spiffe_id: str | None = None
+    token_type: str = "Bearer"  # noqa: S105 - a scheme
+
+    @property
+    def is_bound(self) -> bool:
+        """Whether the token is bound to a key."""
+        return self.token_type != "Bearer"  # noqa: S105 - a scheme
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("a DelegationToken cannot be pickled, so that it is never stored or queued")
@@ -109,6 +118,48 @@ def token_from_answer(answer: dict[str, Any], *, client_id: str, date: str | Non
     )
 
 
+def bound_token_from_answer(
+    answer: dict[str, Any], *, client_id: str, thumbprint: str, date: str | None, now: datetime
+) -> DelegationToken:
+    """Read the 200 response of the OAuth token endpoint to a request with a DPoP proof.
+
+    The token must be bound to the key with this `thumbprint` (RFC 9449 §5). Raises `InvalidResponse` for any other
+    content.
+    """
+    kind, value = answer.get("token_type"), answer.get("access_token")
+    if not isinstance(kind, str) or kind.lower() != "dpop":
+        # The attack: with a bearer token, a thief would need no key.
+        raise _not_a_token("its token_type is not DPoP, so its token is not bound to a key")
+    if not isinstance(value, str) or not _COMPACT_JWS.fullmatch(value):
+        raise _not_a_token("it has no signed token")
+    claims = _claims(value)
+    if claims.get("client_id", client_id) != client_id:
+        raise _not_a_token("it is for another agent")
+    if claims.get("cnf") != {"jkt": thumbprint}:
+        raise _not_a_token("its token is bound to another key")
+    life, expires_at = _life({"expires_in": answer.get("expires_in")}, date, now)
+    spiffe_id = claims.get("sub")
+    return DelegationToken(
+        value=HiddenText(value),
+        expires_at=expires_at,
+        expires_in=life,
+        permissions=_names(claims, "permissions"),
+        audience=_names(claims, "aud"),
+        spiffe_id=spiffe_id if isinstance(spiffe_id, str) else None,
+        token_type="DPoP",  # noqa: S106 - a type
+    )
+
+
+def _claims(token: str) -> Mapping[str, Any]:
+    """Return the claims of the token, which are not verified. The API verifies them."""
+    from authsec.jose import JoseError, parse_compact  # only agents with a key have the packages for it
+
+    try:
+        return parse_compact(token).claims
+    except JoseError:
+        raise _not_a_token("its token is not a signed JWT") from None
+
+
 def _life(answer: dict[str, Any], date: str | None, now: datetime) -> tuple[int, datetime]:
     expires_at = _instant(answer["expires_at"]) if "expires_at" in answer else None
     if "expires_in" in answer:
@@ -134,7 +185,7 @@ def _instant(value: object) -> datetime:
     return instant.astimezone(UTC)
 
 
-def _names(answer: dict[str, Any], member: str) -> tuple[str, ...]:
+def _names(answer: Mapping[str, Any], member: str) -> tuple[str, ...]:
     names = answer.get(member, ())
     if isinstance(names, str):
         return (names,)

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import ssl
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from urllib.parse import urlencode, urlsplit
 
@@ -62,6 +62,14 @@ class Transport:
         """Send a form to `{base_url}/authsec/{path}` by POST, without a retry. Raises as `get` does."""
         url = self._config.url(path)
         send = partial(http_client.post_form, url, form=form, authorization=None, deadline=deadline)
+        return self._exchanged(url, send)
+
+    def post_form_at_root(
+        self, path: str, *, form: Sequence[tuple[str, str]], headers: Mapping[str, str], deadline: float
+    ) -> Answer:
+        """Send a form to `{base_url}{path}` by POST, without a retry. Raises as `get` does."""
+        url = f"{self._config.base_url.rstrip('/')}{path}"
+        send = partial(http_client.post_form, url, form=form, authorization=None, deadline=deadline, headers=headers)
         return self._exchanged(url, send)
 
     def _exchanged(self, url: str, send: Callable[..., Answer]) -> Answer:

@@ -13,10 +13,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, MutableMapping
 from http import HTTPStatus
-from typing import Any, Protocol, Unpack
+from typing import TYPE_CHECKING, Any, Protocol, Unpack
 
 from authsec.gate import ANSWERED, Gate, GateSettings, Response, agent_in, identity_in
 from authsec.verifier import VerifiedToken, Verifier
+
+if TYPE_CHECKING:
+    from authsec.verifier import DpopRequest
 
 Environ = MutableMapping[str, Any]
 StartResponse = Callable[..., Any]
@@ -65,7 +68,7 @@ class BearerAuth:
         self.gate = Gate(verifier=verifier, **settings)
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
-        entered = self.gate.enter(_path(environ), authorizations(environ))
+        entered = self.gate.enter(_path(environ), authorizations(environ), lambda: _dpop_request(environ))
         if isinstance(entered, Response):
             return _send(entered, environ, start_response)
         self.gate.keep(environ, entered)
@@ -95,10 +98,32 @@ def authorizations(environ: Environ) -> list[str]:
     return [environ["HTTP_AUTHORIZATION"]] if "HTTP_AUTHORIZATION" in environ else []
 
 
+def proofs(environ: Environ) -> list[str]:
+    """Return the DPoP header as a list, which is empty without the header."""
+    return [environ["HTTP_DPOP"]] if "HTTP_DPOP" in environ else []
+
+
+def request_targets(environ: Environ) -> list[Any]:
+    """Return the target of the request as the caller sent it. Servers pass it under different names, or not at all."""
+    return [environ[name] for name in ("RAW_URI", "REQUEST_URI") if name in environ]
+
+
+def _dpop_request(environ: Environ) -> DpopRequest:
+    """Describe the request of a token that is bound to a key."""
+    from authsec.verifier.key_binding import DpopRequest, sent_path  # only APIs that use it wait for the import
+
+    path = sent_path(_path_bytes(environ), *request_targets(environ))
+    return DpopRequest(method=environ["REQUEST_METHOD"], path=path, proofs=proofs(environ))
+
+
 def _path(environ: Environ) -> str:
     """Return the whole path as text. WSGI passes the path's bytes as Latin-1 (PEP 3333); they are decoded as UTF-8."""
+    return _path_bytes(environ).decode("utf-8", "replace")
+
+
+def _path_bytes(environ: Environ) -> bytes:
     path = f"{environ.get('SCRIPT_NAME', '')}{environ.get('PATH_INFO', '')}"
-    return path.encode("latin-1").decode("utf-8", "replace")
+    return path.encode("latin-1")
 
 
 def _send(answer: Response, environ: Environ, start_response: StartResponse) -> list[bytes]:

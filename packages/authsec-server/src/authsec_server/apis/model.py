@@ -13,7 +13,7 @@ from datetime import datetime
 from enum import StrEnum
 from urllib.parse import urlsplit
 
-from authsec_server.failures import Invalid
+from authsec_server.failures import FailureList, Invalid
 from authsec_server.keys.model import Algorithm, parse_algorithm
 from authsec_server.naming import name, quoted, text
 from authsec_server.revisions import Editable, Fields
@@ -109,16 +109,20 @@ def parse_described(actions: Iterable[Action]) -> tuple[Action, ...]:
 
     Raises `Invalid`, which names the position of the wrong action.
     """
-    parsed: dict[str, Action] = {}
+    problems, parsed = FailureList(), dict[str, Action]()
     for index, each in enumerate(actions):
         field = f"actions.{index}"
         try:
-            action = parse_action(each.action)
+            parse_action(each.action)
         except Invalid as error:
-            raise Invalid(f"{field}.action", error.message, error.remedy) from None
-        if action in parsed:
-            raise Invalid(f"{field}.action", f"{action} is described twice.", "Describe each action once.")
-        parsed[action] = Action(action=action, description=name(f"{field}.description", each.description))
+            problems.add(Invalid(f"{field}.action", error.message, error.remedy))
+        if each.action in parsed:
+            twice = f"{each.action} is described twice."
+            problems.add(Invalid(f"{field}.action", twice, "Describe each action once."))
+        with problems.collect():
+            description = name(f"{field}.description", each.description)
+            parsed[each.action] = Action(action=each.action, description=description)
+    problems.raise_all()
     if len(parsed) > MAX_ACTIONS:
         raise Invalid("actions", f"There are more than {MAX_ACTIONS} actions.")
     return tuple(parsed[action] for action in sorted(parsed))
@@ -131,6 +135,10 @@ def parse_identifier(text: str, *, field: str = "identifier") -> str:
     compared character by character. So only one spelling of a URL is accepted, with scheme and host in lower
     case.
     """
+    if not text:
+        raise Invalid(
+            field, "The audience must not be empty.", "e.g. https://api.example.com/customers or customers-api"
+        )
     if len(text) > MAX_IDENTIFIER:
         raise Invalid(field, f"{field} must have at most {MAX_IDENTIFIER} characters.")
     if _REGISTERED_NAME.fullmatch(text):

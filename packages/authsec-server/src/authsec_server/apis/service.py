@@ -6,12 +6,12 @@ from collections.abc import Collection, Mapping, Sequence
 
 from authsec_server import naming
 from authsec_server.apis import store
-from authsec_server.apis.model import EDITABLE, GRANTING, Action, Api, ApiKind, Described
+from authsec_server.apis.model import EDITABLE, GRANTING, Action, Api, ApiKind, Described, parse_identifier
 from authsec_server.audit import service as audit
 from authsec_server.audit.model import EventKind, Named
 from authsec_server.db import Tx
 from authsec_server.db.matching import neighbours
-from authsec_server.failures import Conflict, SlugTaken
+from authsec_server.failures import Conflict, FailureList, SlugTaken
 from authsec_server.keys.model import Algorithm
 from authsec_server.keys.service import ALWAYS_WANTED
 from authsec_server.principal import Act, Role
@@ -42,17 +42,19 @@ def create(
 ) -> Api:
     """Register an API under its audience. `described` has unverified values of the other fields in `EDITABLE`.
 
-    Raises `Invalid`, or `Conflict` when slug or audience is taken.
+    Raises `Invalid`, or `Conflict` when slug or audience is taken. The failure has the problems of the other fields.
     """
     act.principal.require(Role.OPERATOR)
-    api = Api(
-        id=act.new_id(),
-        slug=naming.chosen_slug(slug, naming.name("name", name)),
-        kind=kind,
-        **checked(EDITABLE, {"name": name, "identifier": identifier, "actions": actions, **described}),
-        created_at=act.now,
-    )
-    _refuse_taken(tx, api)
+    problems = FailureList()
+    with problems.collect():
+        values = checked(EDITABLE, {"name": name, "identifier": identifier, "actions": actions, **described})
+    with problems.collect():
+        free_slug = naming.chosen_slug(slug, name)
+        _refuse_taken(tx, slug=free_slug)
+    with problems.collect():
+        _refuse_taken(tx, identifier=parse_identifier(identifier))
+    problems.raise_all()
+    api = Api(id=act.new_id(), slug=free_slug, kind=kind, **values, created_at=act.now)
     store.add(tx.connection, api)
     detail = {
         "slug": api.slug,
@@ -84,7 +86,7 @@ def edit(tx: Tx, act: Act, id_or_slug: str, *, revision: int, changes: Mapping[s
     after, detail = edited(api, act, EDITABLE, changes, granting=GRANTING)
     if not detail:
         return api
-    _refuse_taken(tx, after)
+    _refuse_taken(tx, slug=after.slug, identifier=after.identifier, besides=api.id)
     store.save(tx.connection, after)
     audit.record_act(tx, act, EventKind.API_EDITED, subject=Named(id=api.id, name=after.name), detail=detail)
     return after
@@ -208,19 +210,19 @@ def named(tx: Tx, act: Act, identifier: str) -> Api | None:
     return found[0] if found else None
 
 
-def _refuse_taken(tx: Tx, api: Api) -> None:
-    """Raise `Conflict` if another API uses the slug or the identifier.
+def _refuse_taken(tx: Tx, *, slug: str = "", identifier: str = "", besides: str = "") -> None:
+    """Raise `Conflict` if an API uses the slug or the identifier, except for the API with the id `besides`.
 
     Slugs and identifiers share one namespace: each audience must name exactly one API.
     """
-    for taken in store.known_as(tx.connection, api.slug, api.identifier):
-        if taken.id == api.id:
+    for taken in store.known_as(tx.connection, *filter(None, (slug, identifier))):
+        if taken.id == besides:
             continue
         holder = f"the API {taken.name!r} ({taken.slug})"
-        if api.slug in {taken.slug, taken.identifier}:
-            raise SlugTaken(api.slug, taken, called=holder, remedy="Choose another slug.")
+        if slug in {taken.slug, taken.identifier}:
+            raise SlugTaken(slug, taken, called=holder, remedy="Choose another slug.")
         raise Conflict(
-            f"The identifier {api.identifier} already belongs to {holder}.",
+            f"The identifier {identifier} already belongs to {holder}.",
             "Choose another identifier.",
             field="identifier",
         )

@@ -37,6 +37,7 @@ from authsec_server.revocations import api as revocations_api
 from authsec_server.roles import api as roles_api
 from authsec_server.tokens import api as tokens_api
 from authsec_server.tokens import events_api, introspection, revocation, token_endpoint
+from authsec_server.tokens.dpop import DpopNonces
 from authsec_server.tokens.refusal import Reason as TokenReason
 from authsec_server.web import health, openapi
 from authsec_server.web.operations import AnyOperation, routes_of
@@ -97,7 +98,12 @@ def _for_agents_and_apis(services: Services) -> list[BaseRoute]:
             share=services.share,
         ),
         *revocation.routes(services.self_revocation),
-        *token_endpoint.routes(services.tokens, services.trust.client_search),
+        *token_endpoint.routes(
+            services.tokens,
+            services.trust.client_search,
+            DpopNonces(issuer=services.settings.issuer, key=services.authority_keys.nonce_key),
+            needs_nonce=services.settings.dpop_nonce,
+        ),
         *enrolment_api.routes(services.enrolling),
         *sealing_api.routes(services.authority_keys.sealing_keyring.published),
     ]

@@ -8,7 +8,7 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 
@@ -77,12 +77,13 @@ class Runtime:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuthorityKeys:
-    """The authority's own keys: for tokens, for heads of the revocation feed and for checkpoints of the audit log."""
+    """The authority's own keys: for tokens, heads of the revocation feed, checkpoints of the audit log, DPoP nonces."""
 
     signer: Signer
     key_ring: SigningKeyRing
     feed_keys: FeedKeys
     sealing_keyring: SealingKeys
+    nonce_key: bytes = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -278,6 +279,7 @@ def authority_keys_of(settings: Settings, database: Database, runtime: Runtime) 
             token_bytes=runtime.token_bytes,
             file=load_sealing_key(settings.sealing_key_file) if settings.sealing_key_file else None,
         ),
+        nonce_key=master_key.derive("DPoP nonces"),
     )
 
 

@@ -38,11 +38,11 @@ class EventTemplate:
     delegation_ids: tuple[str, ...]
 
     @classmethod
-    def of(cls, event: Event) -> Self:
-        """Return the template with the values of this event."""
+    def of(cls, event: Event, *, is_kept: bool = True) -> Self:
+        """Return the template with the values of this event. A template that is kept shares its texts with others."""
         row = {**row_of(event), "occurrences": 1, "id": None}
         return cls(
-            tuple(None if name in _HOLES else _stored(name, row[name]) for name in _COLUMNS),
+            tuple(None if name in _HOLES else _stored(name, row[name], is_kept=is_kept) for name in _COLUMNS),
             tuple(delegation_ids(event)),
         )
 
@@ -93,8 +93,9 @@ def _row(number: int, event: TokenEvent, dialect: str) -> tuple[Any, ...]:
     return tuple(row)
 
 
-def _stored(name: str, value: Any) -> Any:
+def _stored(name: str, value: Any, *, is_kept: bool) -> Any:
     kind = events.c[name].type
     if isinstance(kind, CanonicalJson):
-        return sys.intern(canonical_json(value))  # thousands of templates have the same roles
+        text = canonical_json(value)
+        return sys.intern(text) if is_kept else text  # thousands of templates have the same roles
     return str(value) if isinstance(kind, String) and value is not None else value  # an enum is its text

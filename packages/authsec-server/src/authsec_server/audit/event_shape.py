@@ -106,6 +106,8 @@ _MEMBERS: Final[Mapping[str, Shape]] = {  # readers look at each of these in eve
     "smaller": _NAMES,
     "attestation": _TEXT_OR_NONE,
     "proof_id": _or_none(_ID),
+    "jkt": _TEXT,
+    "needs_dpop": _of(bool),
     "proved_by": _map(_TEXT),
     "validation": _TEXT_OR_NONE,
     "failed": _TEXT,

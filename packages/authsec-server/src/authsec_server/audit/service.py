@@ -182,6 +182,20 @@ def is_token_revoked(tx: Tx, jti: str) -> bool:
     return pages.has_event(tx.connection, EventKind.TOKEN_REVOKED, jti)
 
 
+def is_recorded(tx: Tx, wanted: EventFilter, **detail: str) -> bool:
+    """Whether the newest matching events include one that has this detail and matches its seal, if it has one.
+
+    With it, a repeated revocation changes nothing. A row alone does not: see `delegations.service.is_revoked`. The
+    search is bounded, so very many events can hide the event; the revocation is then recorded again. No principal is
+    checked.
+    """
+    found = pages.newest(tx.connection, wanted, before=None, limit=MAX_PAGE).items
+    return any(
+        wanted.matches(each.event) and each.as_sealed is not False and detail.items() <= each.event.detail.items()
+        for each in found
+    )
+
+
 def deleted_roles(tx: Tx, times: Collection[datetime]) -> Iterator[Recorded]:
     """Yield the events of roles that were deleted at exactly these times, in the order of sealing.
 

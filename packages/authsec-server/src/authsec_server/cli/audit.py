@@ -284,7 +284,7 @@ def _tried(detail: Mapping[str, Any]) -> Text:
     return styled(" ".join(["fails:", *detail.get("failed", ())]) if detail.get("failed") else "not valid", "red")
 
 
-_SHOWN_ELSEWHERE = {"actions", "audience", "resources", "missing", "failed", "miss"}
+_SHOWN_ELSEWHERE = {"actions", "audience", "resources", "missing", "failed", "miss", "jkt"}
 
 
 @audit.command()
@@ -347,6 +347,7 @@ def _story(story: Mapping[str, Any]) -> Text:
         "Expires": event["expires_at"] and when(event["expires_at"]),
         "Revoked": story["revoked_at"] and when(story["revoked_at"]),
         "Signed by": event["kid"],
+        "Bound to key": detail.get("jkt"),
         "Authority version": event["authority_version"],
         "Request": event["request_id"],
         "Tables written": ", ".join(event.get("tables", ())),  # older servers omit the field

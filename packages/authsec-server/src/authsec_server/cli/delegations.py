@@ -54,6 +54,7 @@ def _shown(delegation: Mapping[str, Any]) -> list[Text | str]:
             "max duration": as_typed(delegation["max_duration"]),
             "audiences": _audiences(delegation),
             "excluded proofs": delegation["excluded_proofs"],
+            "requires DPoP": "yes" if delegation["require_dpop"] else "no",
             **_end(delegation),
             **text_rows(_TEXTS, delegation),
             "created": f"{when(delegation['created_at'])} UTC",
@@ -155,6 +156,7 @@ def _refuse_misspelt(planned: Mapping[str, Any], undone: str) -> None:
 @click.option(
     "--exclude-proof", "excluded_proofs", multiple=True, help="A kind of proof that the delegation does not accept."
 )
+@click.option("--require-dpop", is_flag=True, help="Issue only tokens that are bound to a key of the agent (DPoP).")
 @text_options(*_TEXTS, _SLUG)
 @click.option("--yes", is_flag=True, help="Accept an audience that looks misspelt.")
 @change_command
@@ -185,6 +187,11 @@ def create_delegation(caller: Caller, output: Output, actions: tuple[str, ...], 
 @click.option("--ends-at", help="When the delegation expires, e.g. 2026-12-31T18:00:00Z.")
 @click.option("--no-end", is_flag=True, help="Remove the end: the delegation does not expire.")
 @list_options("excluded-proof", "excluded_proofs", "kinds of proof that are not accepted")
+@click.option(
+    "--require-dpop/--no-require-dpop",
+    default=None,
+    help="Whether to issue only tokens that are bound to a key of the agent (DPoP).",
+)
 @click.option("--target", "target_type", help=f"The new target type: {_TARGETS}.")
 @text_options(*_TEXTS, _SLUG, editing=True)
 @click.option("--yes", is_flag=True, help="Do not ask for confirmation, even for an audience that looks misspelt.")

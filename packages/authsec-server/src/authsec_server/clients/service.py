@@ -13,7 +13,7 @@ from authsec_server.clients.binding_matching import with_trusted_issuer
 from authsec_server.clients.model import EDITABLE, Client, Onboarding, Proof, ProofKind, parse_platform
 from authsec_server.clients.proofs import make_proof
 from authsec_server.db import Tx
-from authsec_server.failures import Conflict, Invalid, SlugTaken
+from authsec_server.failures import Conflict, FailureList, Invalid, SlugTaken
 from authsec_server.principal import Act, Role
 from authsec_server.revisions import changed, checked, edited, plain, require_current
 from authsec_server.revocations import service as revocations
@@ -34,11 +34,7 @@ def create(tx: Tx, act: Act, wanted: Onboarding, *, trust_domain: str = "") -> C
     `trust_domain` is the trust domain in the clients' SPIFFE IDs. Without `trust_domain`, only proofs of the
     platform `spiffe` can have a SPIFFE trust domain as their trusted issuer.
     """
-    act.principal.require(Role.OPERATOR)
-    client = _checked(tx, act, wanted, trust_domain)
-    refuse_taken_slug(tx, client.slug)
-    for proof in client.proofs:
-        refuse_taken_key(tx, proof)
+    client = propose(tx, act, wanted, trust_domain=trust_domain)
     store.add(tx.connection, client)
     audit.record_act(tx, act, EventKind.CLIENT_CREATED, client=named_client(client), detail=client_detail(client))
     return client
@@ -104,31 +100,45 @@ def by_ids(tx: Tx, ids: Collection[str]) -> dict[str, Client]:
     return store.by_ids(tx.connection, ids)
 
 
-def _checked(tx: Tx, act: Act, wanted: Onboarding, trust_domain: str) -> Client:
-    name = naming.name("name", wanted.name)
-    platform = parse_platform(wanted.platform)
-    client_id = act.new_id()
-    proof = make_proof(
-        id=act.new_id(),
-        client_id=client_id,
-        platform=platform,
-        selectors=wanted.selectors,
-        public_key=wanted.public_key,
-        expires_at=wanted.expires_at,
-        now=act.now,
-        token_bytes=act.token_bytes,
-    )
-    given = {field: getattr(wanted, field) for field in EDITABLE} | {"slug": naming.chosen_slug(wanted.slug, name)}
+def propose(tx: Tx, act: Act, wanted: Onboarding, *, trust_domain: str = "") -> Client:
+    """Return the client as `create` would store it. Nothing is stored.
+
+    Raises the same errors as `create`. The failure has the problems of the other fields.
+    """
+    act.principal.require(Role.OPERATOR)
+    problems, client_id = FailureList(), act.new_id()
+    given = {field: getattr(wanted, field) for field in EDITABLE if field != "slug"}
     if wanted.owner is None:
         given["owner"] = act.principal.name
+    with problems.collect():
+        described = checked(EDITABLE, given)
+    with problems.collect():
+        slug = naming.chosen_slug(wanted.slug, wanted.name)
+        refuse_taken_slug(tx, slug)
+    with problems.collect():
+        platform = parse_platform(wanted.platform)
+        proof = make_proof(
+            id=act.new_id(),
+            client_id=client_id,
+            platform=platform,
+            selectors=wanted.selectors,
+            public_key=wanted.public_key,
+            expires_at=wanted.expires_at,
+            now=act.now,
+            token_bytes=act.token_bytes,
+        )
+        refuse_taken_key(tx, proof)
+        proof = with_trusted_issuer(tx, proof, wanted.trusted_issuer, trust_domain)
+    problems.raise_all()
     return Client(
         id=client_id,
         kind=wanted.kind,
         platform=platform,
-        **checked(EDITABLE, given),
+        slug=slug,
+        **described,
         enabled=True,
         created_at=act.now,
-        proofs=(with_trusted_issuer(tx, proof, wanted.trusted_issuer, trust_domain),),
+        proofs=(proof,),
     )
 
 

@@ -369,9 +369,7 @@ async def create_admin_key(visit: PageRequest) -> Response:
     except (Invalid, Conflict) as failure:
         if isinstance(failure, Invalid) and failure.field == "expires_in":
             failure = Invalid(
-                "days",
-                "An admin key can be valid for 1 to 3650 days.",
-                "Leave the field empty for no expiry.",
+                "days", "An admin key can be valid for 1 to 3650 days.", "Leave the field empty for no expiry."
             )
         return await admin_key_form(visit, failure)
     return visit.render("administrators/key.html", title="Admin key", key=key, text=text)
@@ -384,7 +382,8 @@ def _look_at_admin_key(tx: Tx, visit: PageRequest) -> Question:
 
 def _already_revoked(tx: Tx, visit: PageRequest) -> str:
     key = admin_keys.get(tx, visit.act, visit.named("key"))
-    return already_is(f"The admin key {key.name} was already revoked", key.revoked_at) if key.revoked_at else ""
+    said = already_is(f"The admin key {key.name} was already revoked", key.revoked_at)
+    return said if admin_keys.is_revoked(tx, key) else ""
 
 
 REVOKE = Confirmation(

@@ -127,15 +127,15 @@ def _mcp(verifier: str, action: str) -> Snippet:
         note="The audience must be the server's address with its path. In mcp version 1, the class is named FastMCP.",
         code=(
             "from authsec import TokenVerifier\n"
-            "from authsec.asgi import BearerAuth\n"
-            "from authsec.mcp import protected_by, require\n"
+            "from authsec.mcp import BearerAuth, ToolActions, protected_by\n"
             "from mcp.server import MCPServer\n\n"
             f"verifier = {verifier}\n"
-            'server = MCPServer("my-server", **protected_by(verifier))\n\n'
+            'server = MCPServer("my-server", **protected_by(verifier))\n'
+            "tools = ToolActions()\n\n"
             "@server.tool()\n"
+            f'@tools.require("{action}")\n'
             "def tool(id: str) -> str:\n"
-            f'    require("{action}")\n'
             "    ...\n\n"
-            "app = BearerAuth(server.streamable_http_app(), verifier=verifier)"
+            "app = BearerAuth(tools.guard(server.streamable_http_app()), verifier=verifier)"
         ),
     )

@@ -17,7 +17,7 @@ from authsec_server.apis.model import EDITABLE, MAX_ACTIONS, Action, Api, ApiKin
 from authsec_server.console.api_snippets import snippets
 from authsec_server.console.client_status import statuses_of
 from authsec_server.console.confirm import Confirmation, Question, already_is, once, redirect_to
-from authsec_server.console.forms import Form, at_typed_slug, stored_meanwhile
+from authsec_server.console.forms import Form, at_typed_slug, placed, stored_meanwhile
 from authsec_server.console.issuers.unavailable import outages
 from authsec_server.console.site import Console, PageRequest
 from authsec_server.db import Tx
@@ -160,9 +160,18 @@ async def create(visit: PageRequest) -> Response:
     try:
         api = await visit.change(work)
     except (Invalid, Conflict) as failure:
-        slug = typed.texts["slug"]
-        return await form(visit, at_typed_slug(failure, slug, kind="API", pages="/console/apis"))
+        return await form(visit, _at_fields(typed, failure))
     return visit.redirect(f"/console/apis/{api.slug}", done="api_registered")
+
+
+_FIELDS = ("name", "identifier", "kind", "slug", "description", "signing_algorithm", "actions")
+"""The fields of the form, in its order."""
+
+
+def _at_fields(typed: TypedApi, failure: Invalid | Conflict) -> Invalid | Conflict:
+    """Move the problem of a taken slug to the field that the person typed."""
+    slug = typed.texts["slug"]
+    return placed(failure, lambda each: at_typed_slug(each, slug, kind="API", pages="/console/apis"), _FIELDS)
 
 
 async def edit_form(visit: PageRequest, problem: Failure | None = None) -> Response:
@@ -193,7 +202,9 @@ async def edit(visit: PageRequest) -> Response:
 
     try:
         api = await visit.change(work)
-    except (Invalid, Conflict, Outdated) as failure:
+    except (Invalid, Conflict) as failure:
+        return await edit_form(visit, placed(failure, lambda each: each, _FIELDS))
+    except Outdated as failure:
         return await edit_form(visit, failure)
     return visit.saved(f"/console/apis/{api.slug}", api, read)
 
@@ -283,8 +294,8 @@ def _look_at_credential(tx: Tx, visit: PageRequest) -> Question:
 
 def _already_revoked(tx: Tx, visit: PageRequest) -> str:
     credential = credentials.get(tx, visit.act, visit.named("api"), visit.named("credential"))
-    at = credential.revoked_at
-    return already_is(f"The credential {credential.name} was already revoked", at) if at else ""
+    said = already_is(f"The credential {credential.name} was already revoked", credential.revoked_at)
+    return said if credentials.is_revoked(tx, credential) else ""
 
 
 REVOKE = Confirmation(

@@ -29,13 +29,15 @@ class Question:
 
     `name` fills the heading, and the last path of `trail` is the link back. `ids` fills the ids in the URL of the
     form: a slug can belong to another object when the form is sent. If `possible` is false, the page has
-    no button. `shown` is the context of the template.
+    no button. If `needless` is true, the change has no effect now, and the button is plain. `shown` is the context of
+    the template.
     """
 
     trail: Sequence[tuple[str, str]]
     name: str = ""
     ids: Mapping[str, str] = field(default_factory=dict)
     possible: bool = True
+    needless: bool = False
     shown: Mapping[str, Any] = field(default_factory=dict)
 
 

@@ -114,6 +114,24 @@ def shortened_note(detail: Mapping[str, Any]) -> str:
     return f"This event was too long. It has only the beginning of: {', '.join(cut)}" if cut else ""
 
 
+_PART_OF_WORD = 5  # characters
+
+
+def cut_middle(text: str, most: int, to: int = 0) -> str:
+    """Cut a text of more than `most` characters in its middle, to `to` characters: `First part of…last part`.
+
+    Names can differ at their end only. Whole words are preferred. Without `to`, the result has `most` characters.
+    """
+    if len(text) <= most:
+        return text
+    length = to or most
+    end = len(text) - length * 2 // 5
+    end = text.rfind(" ", end - _PART_OF_WORD, end + 1) + 1 or end
+    start = length - (len(text) - end) - 1
+    start = text.rfind(" ", start - _PART_OF_WORD, start + 1) + 1 or start
+    return f"{text[:start].rstrip()}…{text[end:]}"
+
+
 def listed(items: list[str] | tuple[str, ...], most: int = 3) -> str:
     """Join the first `most` items, and add the number of further items: `a, b, c and 4 more`."""
     shown = ", ".join(items[:most])

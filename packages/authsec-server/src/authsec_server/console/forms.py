@@ -6,12 +6,13 @@ A pasted id may have punctuation around the id.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
+from typing import Any
 
 from starlette.requests import Request
 
-from authsec_server.failures import Conflict, Failure, Invalid, Outdated, SlugTaken
+from authsec_server.failures import Conflict, Failure, FailureList, Invalid, Outdated, SlugTaken
 from authsec_server.web.bodies import read_fields
 
 
@@ -89,6 +90,51 @@ async def read_form(request: Request) -> Form:
     Raises `Invalid`, or `HTTPException` for a body that is too large, too slow or of another media type.
     """
     return Form(await read_fields(request))
+
+
+async def raise_all(problems: FailureList, propose: Callable[[], Awaitable[object]]) -> None:
+    """Raise the problems of values that cannot be parsed, with the problems of the other values.
+
+    `propose` checks the other values and stores nothing. Without problems, do nothing.
+    """
+    if problems.fields:
+        with problems.collect():
+            await propose()
+        problems.raise_all()
+
+
+def placed(
+    problem: Invalid | Conflict, place: Callable[[Invalid | Conflict], Invalid | Conflict], order: Sequence[str]
+) -> Invalid | Conflict:
+    """Return the problem and its others at the fields to which `place` moves them, at most one for each field.
+
+    The first one is that of the field that comes first in `order`.
+    """
+    found = FailureList()
+    for each in (problem, *problem.others):
+        if isinstance(each, Invalid | Conflict):
+            found.add(_alone(place(each)))
+    return in_order(found, order)
+
+
+def in_order(problems: FailureList, order: Sequence[str]) -> Invalid | Conflict:
+    """Return the problem of the field that comes first in `order`, with the others. There must be a problem."""
+    return problems.first(lambda each: _position(each.field, order))
+
+
+def by_field(problem: Failure | None) -> dict[str, Any]:
+    """Return the context of a template about the problem: `problems` has all, and `wrong` has those of fields."""
+    problems = (problem, *problem.others) if problem else ()
+    return {"problems": problems, "wrong": {field: each for each in problems if (field := getattr(each, "field", ""))}}
+
+
+def _alone(problem: Invalid | Conflict) -> Invalid | Conflict:
+    problem.others = ()
+    return problem
+
+
+def _position(field: str, order: Sequence[str]) -> int:
+    return next((at for at, name in enumerate(order) if f"{field}.".startswith(f"{name}.")), len(order))
 
 
 class LinkedConflict(Conflict):

@@ -138,7 +138,8 @@ def _unproved(said: Sequence[Api]) -> list[str]:
         what = "audience" if len(others) == 1 else "audiences"
         names = listed(others, MOST)
         lines.append(
-            f"A program says that it follows the revocation feed for the {what} {names}. AuthSec cannot verify this."
+            f"An unidentified program follows the revocation feed for the {what} {names}. AuthSec cannot verify "
+            "that the program is an API."
         )
     return lines
 

@@ -99,6 +99,7 @@ class Renderer:
             "proof": formatting.proof,
             "tone": formatting.tone,
             "listed": formatting.listed,
+            "cut_middle": formatting.cut_middle,
             "said": formatting.said,
             "shortened_note": formatting.shortened_note,
             "coded": _coded,

@@ -20,7 +20,7 @@ from authsec_server.apis.model import Described, parse_action
 from authsec_server.audit import counts
 from authsec_server.console.client_status import statuses_of
 from authsec_server.console.confirm import Confirmation, Question, once, redirect_to
-from authsec_server.console.forms import Form, at_typed_slug, stored_meanwhile
+from authsec_server.console.forms import Form, at_typed_slug, placed, stored_meanwhile
 from authsec_server.console.issuers.unavailable import outages
 from authsec_server.console.site import Console, PageRequest
 from authsec_server.db import Tx
@@ -29,9 +29,9 @@ from authsec_server.delegations import search as delegations
 from authsec_server.delegations.model import DelegationFilters, DelegationState
 from authsec_server.failures import Conflict, Failure, Invalid, Outdated
 from authsec_server.principal import Act, Role
-from authsec_server.revisions import require_current
+from authsec_server.revisions import checked, require_current
 from authsec_server.roles import service as roles
-from authsec_server.roles.model import EDITABLE, RoleDefinition, parse_actions
+from authsec_server.roles.model import EDITABLE, RoleDefinition
 
 PAGE = 50
 HOLDERS = 20  # delegations shown on the role's page; the list of delegations has all
@@ -154,7 +154,7 @@ async def _review(visit: PageRequest, typed: TypedRole, revision: int) -> Respon
     def look(tx: Tx) -> dict[str, Any]:
         role = _stored(tx, visit)
         require_current(role, revision, "This role")
-        after = parse_actions(typed.actions)
+        after = checked(EDITABLE, typed.changes)["actions"]
         return {
             "role": role,
             "removed": [action for action in role.actions if action not in after],
@@ -270,14 +270,24 @@ def described_actions(tx: Tx, act: Act) -> list[Offered]:
     ]
 
 
+_FIELDS = ("name", "slug", "description", "actions", "other_actions")
+"""The fields of the form, in its order."""
+
+
 def at_fields(typed: TypedRole, failure: Invalid | Conflict, prefix: str = "") -> Invalid | Conflict:
-    """Move the problem to the form field that the person must correct."""
+    """Move the problem and its others to the form fields that the person must correct."""
+    order = [f"{prefix}{name}" for name in _FIELDS]
+    return placed(failure, lambda each: _at_field(typed, each, prefix), order)
+
+
+def _at_field(typed: TypedRole, failure: Invalid | Conflict, prefix: str) -> Invalid | Conflict:
     if isinstance(failure, Conflict):
         return at_typed_slug(failure, typed.texts["slug"], kind="role", pages="/console/roles", prefix=prefix)
     if failure.field.startswith("actions"):
         return _at_lines(typed, failure, prefix)
     message = f"{prefix}{failure.message}" if failure.message.startswith("name ") else failure.message
-    return Invalid(f"{prefix}{failure.field}", message, failure.remedy)
+    field = "name" if prefix and failure.field == "slug" else failure.field  # that form has no field for the slug
+    return Invalid(f"{prefix}{field}", message, failure.remedy)
 
 
 def _at_lines(typed: TypedRole, invalid: Invalid, prefix: str) -> Invalid:

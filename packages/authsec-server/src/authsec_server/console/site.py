@@ -29,7 +29,7 @@ from authsec_server.attestation.explain.service import TokenExplainer
 from authsec_server.audit.live import LiveAuditLog
 from authsec_server.console import guard
 from authsec_server.console.errors import FailedPage, answered
-from authsec_server.console.forms import Form, query_of, read_form
+from authsec_server.console.forms import Form, by_field, query_of, read_form
 from authsec_server.console.rendering import Assets, Renderer
 from authsec_server.console.server_command import needs_variables, option_text, server_command
 from authsec_server.db import Tx
@@ -117,14 +117,15 @@ class PublicRequest:
     def render(
         self, template: str, *, title: str, problem: Failure | None = None, status: int = 200, **context: Any
     ) -> HTMLResponse:
-        """Render the page. `problem` appears at its field in the form, beside the typed values."""
+        """Render the page. `problem` and its others appear at their fields in the form, beside the typed values."""
         status = status_of(problem) if problem else status
-        page = self.console.renderer.html(template, title=title, problem=problem, **self._common(), **context)
+        shown = {"problem": problem, **by_field(problem), **self._common(), **context}
+        page = self.console.renderer.html(template, title=title, **shown)
         return HTMLResponse(page, status, dict(guard.HEADERS))
 
     def part(self, template: str, **context: Any) -> str:
         """Render a part of a page. The browser inserts the part into the page that it shows."""
-        return self.console.renderer.html(template, problem=None, **self._common(), **context)
+        return self.console.renderer.html(template, problem=None, **by_field(None), **self._common(), **context)
 
     def redirect(self, path: str, **query: object) -> Response:
         """Redirect to another page (303, RFC 9110 section 15.4.4).
@@ -355,7 +356,7 @@ NOTICES: Mapping[str, str] = {
     "trusted_issuer_removed": "The trusted issuer is removed, with all proofs that depend on it.",
     "proofs_bound": "The proofs are bound to this trusted issuer.",
     "token_ended": "The token is revoked. Its agent can get a new token.",
-    "token_had_ended": "The token was already revoked. This revocation is recorded, too.",
+    "token_had_ended": "The token was already revoked.",
     "nothing_changed": "Nothing was changed: this page was older than the change.",
     "key_revoked": "The key is revoked. All tokens that it signed are revoked too.",
     "grants_revoked": "The trust delegations are permanently revoked.",

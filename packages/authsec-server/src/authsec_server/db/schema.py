@@ -114,6 +114,23 @@ class CanonicalJson(TypeDecorator[Any]):
         return read_canonical_json(value)
 
 
+class Flag(TypeDecorator[bool]):
+    """A boolean as the text `true` or `false`. A column that a migration adds later has this type, not `Boolean`.
+
+    Rows from before the migration keep their digests only if both databases store the default as the same text
+    (`table_digests`). Any text but `false` is true.
+    """
+
+    impl = String(5)
+    cache_ok = True
+
+    def process_bind_param(self, value: bool | None, dialect: Dialect) -> str:  # noqa: ARG002 - SQLAlchemy calls it so
+        return "true" if value else "false"
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> bool:  # noqa: ARG002 - SQLAlchemy calls it so
+        return value != "false"
+
+
 _CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=False)
 LONGEST_JSON: Final = 2**20  # characters
 _DEEPEST = 32  # arrays and objects in one another

@@ -7,7 +7,8 @@ token request gets.
 |---|---|
 | `model` | fields, states and filters of a delegation |
 | `client_state` | the state of a client: *Disabled*, *Can't authenticate*, *No delegation*, *Ready* |
-| `validation` | which values are refused, which values get a warning, which edits narrow a delegation |
+| `validation` | which values are refused, which values get a warning |
+| `term_changes` | the values before and after an edit; which edits narrow a delegation |
 | `service` | create, disable, enable, revoke; slugs; delete a client or role with its delegations |
 | `api` | a delegation as JSON, in requests, documents and responses; the operations |
 | `editing` | edit a delegation; revoke its tokens if the edit narrows it |

@@ -50,6 +50,7 @@ class DelegationBody(Body):
 
     audiences: list[str] = Field(default_factory=list, description="The APIs, each by its slug or its audience.")
     excluded_proofs: list[str] = Field(default_factory=list)
+    require_dpop: bool = Field(default=False, description="Issue only tokens that are bound to a key (DPoP, RFC 9449).")
     ends_at: str | None = Field(default=None, description="RFC 3339, e.g. 2026-12-31T18:00:00Z")
     owner: str | None = Field(
         default=None,
@@ -88,6 +89,7 @@ class DelegationChanges(Changes):
     all_actions: bool = LEFT_OUT
     audiences: list[str] = LEFT_OUT
     excluded_proofs: list[str] = LEFT_OUT
+    require_dpop: bool = LEFT_OUT
     ends_at: str | None = LEFT_OUT
 
     def changes(self) -> dict[str, Any]:
@@ -138,6 +140,7 @@ class DelegationShown(DelegationDescription):
     max_duration: int
     audiences: list[str]
     excluded_proofs: list[ProofKind]
+    require_dpop: bool
     ends_at: str | None
     state: DelegationState
     revoked_at: str | None
@@ -167,6 +170,7 @@ def as_json(resolved: ResolvedDelegation, now: datetime) -> DelegationShown:
         "max_duration": delegation.max_duration,
         "audiences": list(delegation.audiences),
         "excluded_proofs": list(delegation.excluded_proofs),
+        "require_dpop": delegation.require_dpop,
         "ends_at": rfc3339(delegation.ends_at),
         "state": resolved.state,
         "revoked_at": rfc3339(delegation.revoked_at),

@@ -8,12 +8,12 @@ from typing import Any
 
 from authsec_server.audit.model import EventKind
 from authsec_server.db import Tx
-from authsec_server.delegations import service, store
+from authsec_server.delegations import service, store, term_changes
 from authsec_server.delegations import validation as rules
 from authsec_server.delegations.model import DESCRIBED, ENDED_STATES, Delegation, ResolvedDelegation, Terms, as_granted
 from authsec_server.delegations.resolve import audience, misspelt_audiences, record, resolve_loaded
 from authsec_server.delegations.service import get
-from authsec_server.delegations.validation import TermChange, narrows
+from authsec_server.delegations.term_changes import TermChange, narrows
 from authsec_server.failures import Conflict
 from authsec_server.principal import Act, Role
 from authsec_server.revisions import Editable, changed, checked, edit_detail, plain, require_current
@@ -62,7 +62,7 @@ def proposed_edit(
     act.principal.require(Role.VIEWER)
     resolved = get(tx, act, id_or_slug, terms)
     after = _checked(tx, act, resolved, changes, terms)
-    rows = rules.changes(resolved.delegation, after, default_audience=terms.default_audience)
+    rows = term_changes.changes(resolved.delegation, after, default_audience=terms.default_audience)
     return _edited(tx, act, resolved, after, terms), rows
 
 

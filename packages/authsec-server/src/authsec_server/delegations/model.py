@@ -48,7 +48,7 @@ class Delegation:
     `slug` becomes empty when a later delegation takes the slug. `actions` are sorted and never empty.
     `max_duration` is the longest lifetime of a token, in seconds. If `audiences` is empty, tokens have exactly
     one audience, the setting `default_audience`. Proofs of the kinds in `excluded_proofs` are not accepted for
-    this delegation.
+    this delegation. With `require_dpop`, only tokens that are bound to a key are issued (RFC 9449).
     """
 
     id: str
@@ -60,6 +60,7 @@ class Delegation:
     max_duration: int
     audiences: tuple[str, ...] = ()
     excluded_proofs: tuple[ProofKind, ...] = ()
+    require_dpop: bool = False
     ends_at: datetime | None = None
     enabled: bool = True
     revoked_at: datetime | None = None
@@ -73,8 +74,11 @@ class Delegation:
     def accepts(self, kind: ProofKind) -> bool:
         """Return whether the delegation accepts this kind of proof.
 
-        If key pairs are excluded, enrolled keys are excluded, too, because an enrolled key is a key pair.
+        If key pairs are excluded, enrolled keys are excluded, too, because an enrolled key is a key pair. The OAuth
+        token endpoint, which alone issues bound tokens, refuses unattested clients.
         """
+        if self.require_dpop and kind is ProofKind.UNATTESTED:
+            return False
         kinds = {kind, ProofKind.KEY_PAIR} if kind is ProofKind.ENROLLED_KEY else {kind}
         return kinds.isdisjoint(self.excluded_proofs)
 
@@ -104,6 +108,7 @@ class Proposal:
     all_actions: bool = False
     audiences: tuple[str, ...] = ()
     excluded_proofs: tuple[str, ...] = ()
+    require_dpop: bool = False
     ends_at: datetime | None = None
     owner: str | None = None
     description: str = ""
@@ -171,6 +176,7 @@ def as_granted(delegation: Delegation) -> dict[str, object]:
         "max_duration": delegation.max_duration,
         "audiences": list(delegation.audiences),
         "excluded_proofs": [kind.value for kind in delegation.excluded_proofs],
+        "require_dpop": delegation.require_dpop,
         "ends_at": None if delegation.ends_at is None else delegation.ends_at.isoformat(),
     }
 

@@ -9,6 +9,8 @@ from itertools import count
 
 from authsec_server import naming
 from authsec_server.apis import service as apis
+from authsec_server.audit import service as audit
+from authsec_server.audit.filters import EventFilter
 from authsec_server.audit.model import EventKind, Named, repeat_detail
 from authsec_server.clients import service
 from authsec_server.clients import service as clients
@@ -45,7 +47,7 @@ from authsec_server.delegations.resolve import (
     with_state,
 )
 from authsec_server.delegations.validation import repeated
-from authsec_server.failures import Conflict
+from authsec_server.failures import Conflict, FailureList
 from authsec_server.principal import Act, Role
 from authsec_server.revisions import changed, checked, edit_detail
 from authsec_server.revocations import service as revocations
@@ -61,7 +63,7 @@ def create(tx: Tx, act: Act, proposal: Proposal, terms: Terms) -> ResolvedDelega
     client has too many delegations.
     """
     act.principal.require(Role.OPERATOR)
-    role, client = role_called(tx, proposal.role), client_called(tx, proposal.client)
+    role, client = _parties(tx, proposal)
     delegation = _checked(tx, act, proposal, terms, role, client, delegation_id=act.new_id())
     held = store.of_client(tx.connection, delegation.client_id)
     if twin := live_twin(delegation, held, act.now):
@@ -87,7 +89,7 @@ def propose(tx: Tx, act: Act, proposal: Proposal, terms: Terms, *, delegation_id
     `delegation_id` is a placeholder for the future id: any text that is not an id.
     """
     act.principal.require(Role.VIEWER)
-    role, client = role_called(tx, proposal.role), client_called(tx, proposal.client)
+    role, client = _parties(tx, proposal)
     delegation = _checked(tx, act, proposal, terms, role, client, delegation_id=delegation_id)
     held = store.of_client(tx.connection, delegation.client_id)
     _refuse_too_many(client, held, act.now)
@@ -104,9 +106,14 @@ def get(tx: Tx, act: Act, id_or_slug: str, terms: Terms) -> ResolvedDelegation:
 
 
 def disable(tx: Tx, act: Act, id_or_slug: str, terms: Terms) -> ResolvedDelegation:
-    """Disable the delegation and revoke its tokens, whatever its row says, as in `clients.service.disable`."""
+    """Disable the delegation and revoke its tokens, whatever its row says, as in `clients.service.disable`.
+
+    If `is_revoked` is true, change and record nothing.
+    """
     act.principal.require(Role.OPERATOR)
     resolved = get(tx, act, id_or_slug, terms)
+    if is_revoked(tx, resolved.delegation):
+        return resolved
     disabled = changed(resolved.delegation, act, enabled=False)
     store.save(tx.connection, disabled)
     revocations.end(tx, SubjectKind.DELEGATION, disabled.id, act.now)
@@ -142,19 +149,36 @@ def revoke(
     *,
     because: str = "",
 ) -> ResolvedDelegation:
-    """Revoke the delegation permanently, and revoke its tokens, whatever its row says, as in `clients.service.disable`.
-
-    A delegation that is already revoked keeps the time of its first revocation.
-    """
+    """Revoke the delegation permanently, and revoke its tokens. If `is_revoked` is true, change and record nothing."""
     act.principal.require(Role.OPERATOR)
     held, role, client = load_parties(tx, id_or_slug)
-    revoked = changed(held, act, revoked_at=held.revoked_at or act.now)
+    is_over = is_revoked(tx, held)
+    revoked = held if is_over else changed(held, act, revoked_at=held.revoked_at or act.now)
     over = ResolvedDelegation(delegation=revoked, role=role, client=client, state=DelegationState.REVOKED, cautions=())
+    if is_over:
+        return over
     store.save(tx.connection, revoked)
     revocations.end(tx, SubjectKind.DELEGATION, revoked.id, act.now)
     detail = repeat_detail(is_repeat=held.revoked_at is not None) | ({"because": because} if because else {})
     record(tx, act, EventKind.DELEGATION_REVOKED, over, **detail)
     return over
+
+
+def is_revoked(tx: Tx, delegation: Delegation) -> bool:
+    """Whether the delegation is revoked, and an event says so.
+
+    The attack: raw SQL marks a row as revoked until an operator has revoked the delegation, and removes the mark.
+    Without an event, nobody would find that the delegation is live.
+    """
+    if delegation.revoked_at is None:
+        return False
+    wanted = EventFilter(
+        kinds=frozenset({EventKind.DELEGATION_REVOKED}),
+        client_id=delegation.client_id,
+        delegation_id=delegation.id,
+        since=delegation.revoked_at,
+    )
+    return audit.is_recorded(tx, wanted)
 
 
 def client_of(tx: Tx, delegation_id: str) -> str | None:
@@ -211,24 +235,40 @@ def _only_api(tx: Tx, audiences: Sequence[str]) -> str:
     return found[audiences[0]].slug if found else ""
 
 
+def _parties(tx: Tx, proposal: Proposal) -> tuple[RoleDefinition, Client]:
+    """Return the role and the client of the proposal. Raises `Invalid`."""
+    problems = FailureList()
+    with problems.collect():
+        role = role_called(tx, proposal.role)
+    with problems.collect():
+        client = client_called(tx, proposal.client)
+    problems.raise_all()
+    return role, client
+
+
 def _checked(
     tx: Tx, act: Act, proposal: Proposal, terms: Terms, role: RoleDefinition, client: Client, *, delegation_id: str
 ) -> Delegation:
-    audiences = rules.audiences(audience(tx, *numbered) for numbered in enumerate(proposal.audiences))
     fields = {**rules.granted_fields(role, terms, act.now, all_actions=proposal.all_actions), **DESCRIBED}
-    given = {name: getattr(proposal, name) for name in fields} | {"audiences": audiences}
+    given = {name: getattr(proposal, name) for name in fields}
     if proposal.owner is None:
         given["owner"] = act.principal.name
+    problems = FailureList()
+    with problems.collect():
+        given["audiences"] = rules.audiences(audience(tx, *numbered) for numbered in enumerate(proposal.audiences))
+    with problems.collect():
+        valid = checked(fields, given)
+    problems.raise_all()
     return Delegation(
         id=delegation_id,
         slug=(
-            offered_slug(tx, act, client=client.slug, role=role.slug, api=_only_api(tx, audiences))
+            offered_slug(tx, act, client=client.slug, role=role.slug, api=_only_api(tx, valid["audiences"]))
             if proposal.slug is None
             else chosen_slug(tx, act, proposal.slug)
         ),
         role_id=role.id,
         client_id=client.id,
-        **checked(fields, given),
+        **valid,
         created_at=act.now,
     )
 

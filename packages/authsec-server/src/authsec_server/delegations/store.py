@@ -40,7 +40,7 @@ from authsec_server.audit.counts import Used
 from authsec_server.clients.model import ProofKind
 from authsec_server.db import rows
 from authsec_server.db.matching import matches, neighbours
-from authsec_server.db.schema import Instant, metadata
+from authsec_server.db.schema import Flag, Instant, metadata
 from authsec_server.delegations.model import (
     Delegation,
     DelegationFilters,
@@ -62,6 +62,7 @@ delegations = Table(
     Column("max_duration", Integer, nullable=False),  # seconds
     Column("audiences", JSON, nullable=False),  # empty: the setting default_audience
     Column("excluded_proofs", JSON, nullable=False),  # proof kinds that are not accepted
+    Column("require_dpop", Flag, nullable=False, server_default="false"),  # only tokens bound to a key (RFC 9449)
     Column("ends_at", Instant),
     Column("enabled", Boolean, nullable=False),
     Column("revoked_at", Instant),
@@ -177,11 +178,7 @@ def _read(found: Iterable[Row[Any]]) -> list[Delegation]:
 
 def _add_audiences(connection: Connection, delegation: Delegation, edit_id: str) -> None:
     named = delegation.audiences or (NO_AUDIENCE,)
-    its = {
-        "delegation_id": delegation.id,
-        "created_at": delegation.created_at,
-        "edit_id": edit_id,
-    }
+    its = {"delegation_id": delegation.id, "created_at": delegation.created_at, "edit_id": edit_id}
     connection.execute(insert(delegation_audiences), [{**its, "audience": audience} for audience in named])
 
 
@@ -217,8 +214,7 @@ def page(
     if after is not None:
         fitting = fitting.where(_behind(after, sort, created, id_))
     wanted = select(delegations).where(columns.id.in_(fitting.order_by(*_order(sort, created, id_))))
-    in_order = wanted.order_by(*_order(sort, columns.created_at, columns.id))
-    return load(connection, in_order)
+    return load(connection, wanted.order_by(*_order(sort, columns.created_at, columns.id)))
 
 
 def live_of_role(connection: Connection, role_id: str, *, limit: int, now: datetime) -> list[Delegation]:
@@ -285,9 +281,8 @@ def number_for(connection: Connection, audiences: Collection[str], now: datetime
     """
     names = delegation_audiences.c
     live = select(func.count(func.distinct(names.delegation_id))).select_from(delegation_audiences).join(delegations)
-    number: int = connection.execute(
-        live.where(names.audience.in_(audiences), _is(DelegationState.LIVE, now))
-    ).scalar_one()
+    wanted = live.where(names.audience.in_(audiences), _is(DelegationState.LIVE, now))
+    number: int = connection.execute(wanted).scalar_one()
     return number
 
 
@@ -303,7 +298,7 @@ def gives_authority(
     `role_actions` has the id of each role with each of its actions. `usable_proofs` has the client_id and the kind of
     each usable proof.
     """
-    columns = delegations.c
+    columns, takes_any = delegations.c, delegations.c.require_dpop == literal(value=False, type_=Flag)
     in_role, proved = role_actions.subquery(), usable_proofs.subquery()
     allowed, excluded = (_elements(connection, column) for column in (columns.actions, columns.excluded_proofs))
     held = select(in_role.c.action).where(in_role.c.role_id == columns.role_id, in_role.c.action == allowed.c.value)
@@ -312,10 +307,11 @@ def gives_authority(
     accepted = select(proved.c.kind).where(
         proved.c.client_id == columns.client_id,
         proved.c.kind.not_in(forbidden),
-        # An enrolled key is a key pair: see `Delegation.accepts`.
+        # These two conditions are those of `Delegation.accepts`.
         or_(proved.c.kind != ProofKind.ENROLLED_KEY, literal(ProofKind.KEY_PAIR.value).not_in(forbidden)),
+        or_(takes_any, proved.c.kind != ProofKind.UNATTESTED),
     )
-    accepts_all = cast(columns.excluded_proofs, Text) == "[]"
+    accepts_all = and_(cast(columns.excluded_proofs, Text) == "[]", takes_any)
     giving = select(columns.id).where(
         columns.client_id == client_id,
         _is(DelegationState.LIVE, now),

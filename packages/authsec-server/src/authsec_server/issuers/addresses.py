@@ -35,6 +35,8 @@ def parse_issuer(kind: TrustedIssuerKind, text: str) -> str:
 
 def parse_url(field: str, text: str, *, example: str = "https://issuer.example.com") -> str:
     """Check a URL that this server may call: https, or plain http to this machine. Raises `Invalid`."""
+    if not text:
+        raise Invalid(field, f"{field} must not be empty.", f"e.g. {example}")
     if len(text) > MAX_URL:
         raise Invalid(field, f"{field} must have at most {MAX_URL} characters.")
     try:
@@ -63,6 +65,8 @@ def parse_audience(text: str) -> str:
 
 
 def _parse_trust_domain(text: str) -> str:
+    if not text:
+        raise Invalid("issuer", "The trust domain must not be empty.", "e.g. example.org")
     if _TRUST_DOMAIN.fullmatch(text):
         return text
     domain = text.strip().lower().removeprefix("spiffe://").partition("/")[0]

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Any
 
+from authsec_server import naming
 from authsec_server.audit import service as audit
 from authsec_server.audit.model import EventKind, Named, repeat_detail
 from authsec_server.db import Tx
-from authsec_server.failures import Conflict, Invalid, SlugTaken
+from authsec_server.failures import Conflict, FailureList, Invalid, SlugTaken
 from authsec_server.issuers import store, validation
 from authsec_server.issuers.key_set_parsing import read_key_set
 from authsec_server.issuers.model import (
@@ -45,15 +46,29 @@ def create(tx: Tx, act: Act, asked: ProposedTrustedIssuer, *, may_look_up: bool 
     Raises `Invalid`. Raises `Conflict` if the slug is taken, or if another trusted issuer has the same issuer
     and the two cannot share it.
     """
-    act.principal.require(Role.ADMIN)
-    trusted_issuer = validation.checked(asked, id=act.new_id(), now=act.now)
-    if validation.asks_otherwise(None, trusted_issuer.cluster):
-        _require_folder(act, may_look_up)
-    if taken := find(tx, trusted_issuer.slug):
-        raise SlugTaken(trusted_issuer.slug, taken, called=f"the trusted issuer {taken.name!r} ({taken.id})")
-    _refuse_shared_issuer(tx, trusted_issuer)
+    trusted_issuer = propose(tx, act, asked, may_look_up=may_look_up)
     store.add(tx.connection, trusted_issuer)
     _record(tx, act, EventKind.ISSUER_CREATED, trusted_issuer, {**_fixed(trusted_issuer), **_as_edited(trusted_issuer)})
+    return trusted_issuer
+
+
+def propose(tx: Tx, act: Act, asked: ProposedTrustedIssuer, *, may_look_up: bool = False) -> TrustedIssuer:
+    """Return the trusted issuer as `create` would store it. Nothing is stored.
+
+    Raises the same errors as `create`. The failure has the problems of the other fields.
+    """
+    act.principal.require(Role.ADMIN)
+    problems = FailureList()
+    with problems.collect():
+        trusted_issuer = validation.checked(asked, id=act.new_id(), now=act.now)
+        if validation.asks_otherwise(None, trusted_issuer.cluster):
+            _require_folder(act, may_look_up)
+        _refuse_shared_issuer(tx, trusted_issuer)
+    with problems.collect():
+        slug = naming.chosen_slug(asked.slug, asked.name)
+        if taken := find(tx, slug):
+            raise SlugTaken(slug, taken, called=f"the trusted issuer {taken.name!r} ({taken.id})")
+    problems.raise_all()
     return trusted_issuer
 
 

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from authsec_server import naming
-from authsec_server.failures import Invalid
+from authsec_server.failures import FailureList, Invalid
 from authsec_server.issuers.addresses import parse_audience, parse_issuer, parse_url
 from authsec_server.issuers.claims import parse_claims
 from authsec_server.issuers.key_set_parsing import UnusableKeys, as_document, read_key_set
@@ -35,24 +35,34 @@ _AS_SERVED = "Give the public JWK Set, as the issuer serves it at its jwks_uri."
 
 
 def checked(asked: ProposedTrustedIssuer, *, id: str, now: datetime) -> TrustedIssuer:  # noqa: A002 - the field's name
-    """Check the request, and return the trusted issuer. Raises `Invalid` at the first problem."""
-    kind = _kind(asked.kind)
-    name = naming.name("name", asked.name)
-    keys_from = _keys_from(kind, asked)
+    """Check the request, and return the trusted issuer. Raises `Invalid` with all problems."""
+    kind, problems = _kind(asked.kind), FailureList()
+    with problems.collect():
+        name = naming.name("name", asked.name)
+    with problems.collect():
+        slug = naming.chosen_slug(asked.slug, asked.name)
+    with problems.collect():
+        issuer = parse_issuer(kind, asked.issuer)
+    with problems.collect():
+        keys = _keys(kind, _keys_from(kind, asked), asked)
+    with problems.collect():
+        audience = parse_audience(asked.audience)
+    with problems.collect():
+        claims = parse_claims(kind, asked.claims, asked.preset)
+    with problems.collect():
+        cluster = parse_cluster(kind, asked)
+    problems.raise_all()
     return TrustedIssuer(
         id=id,
-        slug=naming.chosen_slug(asked.slug, name),
+        slug=slug,
         name=name,
         kind=kind,
-        issuer=parse_issuer(kind, asked.issuer),
-        keys_from=keys_from,
-        keys_url=_url(keys_from, asked.keys_url),
-        given_keys=_given(kind, keys_from, asked.given_keys),
-        ca=_ca(keys_from, asked.ca),
-        audience=parse_audience(asked.audience),
-        claims=parse_claims(kind, asked.claims, asked.preset),
+        issuer=issuer,
+        audience=audience,
+        claims=claims,
         created_at=now,
-        **parse_cluster(kind, asked),
+        **keys,
+        **cluster,
     )
 
 
@@ -106,6 +116,19 @@ def _keys_from(kind: TrustedIssuerKind, asked: ProposedTrustedIssuer) -> KeysFro
             f"One of: {', '.join(possible)}",
         )
     return KeysFrom(asked.keys_from)
+
+
+def _keys(kind: TrustedIssuerKind, keys_from: KeysFrom, asked: ProposedTrustedIssuer) -> dict[str, Any]:
+    """Return the verified terms about the origin of the keys, by name. Raises `Invalid`."""
+    problems = FailureList()
+    with problems.collect():
+        keys_url = _url(keys_from, asked.keys_url)
+    with problems.collect():
+        given = _given(kind, keys_from, asked.given_keys)
+    with problems.collect():
+        ca = _ca(keys_from, asked.ca)
+    problems.raise_all()
+    return {"keys_from": keys_from, "keys_url": keys_url, "given_keys": given, "ca": ca}
 
 
 def _url(keys_from: KeysFrom, text: str) -> str:
@@ -295,10 +318,18 @@ def parse_cluster(kind: TrustedIssuerKind, asked: ProposedTrustedIssuer) -> dict
         raise Invalid((given + switched)[0], f"A {kind.shown} has no API server for look-ups.", "Leave the value out.")
     if switched and not given:
         raise Invalid("api_server", *_BOTH)
+    problems = FailureList()
+    with problems.collect():
+        api_server = _api_server(asked.api_server)
+    with problems.collect():
+        api_ca = parse_ca(asked.api_ca, "api_ca")
+    with problems.collect():
+        credentials = _file_name(asked.credentials)
+    problems.raise_all()
     return {
-        "api_server": _api_server(asked.api_server),
-        "api_ca": parse_ca(asked.api_ca, "api_ca"),
-        "credentials": _file_name(asked.credentials),
+        "api_server": api_server,
+        "api_ca": api_ca,
+        "credentials": credentials,
         "token_review": asked.token_review,
         "pod_lookup": asked.pod_lookup,
     }

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from authsec.jose import SIGNATURE_ALGORITHMS, PublicKey
+from authsec.jose.dpop import PROOF_ALGORITHMS
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import JSONResponse
@@ -160,6 +161,7 @@ def metadata(issuer: str) -> dict[str, Any]:
         "token_endpoint": issuer + TOKEN_PATH,
         "token_endpoint_auth_methods_supported": [*AUTHENTICATION_METHODS],
         "token_endpoint_auth_signing_alg_values_supported": sorted(SIGNATURE_ALGORITHMS),
+        "dpop_signing_alg_values_supported": [*PROOF_ALGORITHMS],
         "grant_types_supported": [*Grant],
         # The member is required, and no list is empty: RFC 8414 sections 2 and 3.2. Some clients replace empty lists.
         "response_types_supported": ["none"],

@@ -18,7 +18,9 @@ from typing import Final, NoReturn
 
 from authsec.jose import JoseError, PrivateKey
 from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from authsec_server.db import Database
 from authsec_server.failures import StartupRefused, Unavailable
@@ -61,12 +63,13 @@ class KeyUnusable(Unavailable):
 class MasterKey:
     """Encrypts and decrypts private keys. The repr shows no secret, and the object cannot be pickled."""
 
-    __slots__ = ("_aead",)
+    __slots__ = ("_aead", "_octets")
 
     def __init__(self, octets: bytes) -> None:
         if len(octets) != KEY_BYTES:
             raise ValueError(f"a master key must have {KEY_BYTES} bytes")
         self._aead = AESGCM(octets)
+        self._octets = octets
 
     def seal(self, plain: bytes, *, kid: str, nonce: bytes, purpose: Purpose = Purpose.TOKENS) -> bytes:
         """Encrypt `plain` for the key `kid`. The result is version, nonce, ciphertext and tag.
@@ -84,6 +87,10 @@ class MasterKey:
             return self._aead.decrypt(nonce, sealed, _bound_to(purpose, kid))
         except InvalidTag:
             raise NotUnsealed from None
+
+    def derive(self, name: str) -> bytes:
+        """Return a secret for this use, which all servers with this master key share (HKDF, RFC 5869)."""
+        return HKDF(hashes.SHA256(), KEY_BYTES, salt=None, info=f"authsec {name}".encode()).derive(self._octets)
 
     def open_key(self, blob: bytes, *, kid: str, purpose: Purpose) -> PrivateKey:
         """Decrypt the private key that was encrypted for the name `kid` and this purpose. Raises `KeyUnusable`."""

@@ -12,7 +12,7 @@ from datetime import datetime
 
 from authsec_server import naming
 from authsec_server.apis.model import parse_action
-from authsec_server.failures import Invalid
+from authsec_server.failures import FailureList, Invalid
 from authsec_server.revisions import Editable, Fields
 
 MAX_ACTIONS = 200
@@ -38,12 +38,13 @@ def parse_actions(texts: Iterable[str]) -> tuple[str, ...]:
 
     Raises `Invalid` for `actions` if an action is malformed, if there are no actions, or if there are too many.
     """
-    actions = []
+    problems, actions = FailureList(), []
     for index, text in enumerate(texts):
         try:
             actions.append(parse_action(text))
         except Invalid as error:
-            raise Invalid(f"actions.{index}", error.message, error.remedy) from None
+            problems.add(Invalid(f"actions.{index}", error.message, error.remedy))
+    problems.raise_all()
     if not actions:
         raise Invalid("actions", "There are no actions.", "Give at least one action: an empty set grants nothing.")
     if len(set(actions)) > MAX_ACTIONS:

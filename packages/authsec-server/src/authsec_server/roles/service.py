@@ -10,7 +10,7 @@ from authsec_server import naming
 from authsec_server.audit import service as audit
 from authsec_server.audit.model import EventKind, Named
 from authsec_server.db import Tx
-from authsec_server.failures import SlugTaken
+from authsec_server.failures import FailureList, SlugTaken
 from authsec_server.principal import Act, Role
 from authsec_server.revisions import checked, edited, plain, require_current
 from authsec_server.revocations import service as revocations
@@ -33,17 +33,18 @@ def create(
 ) -> RoleDefinition:
     """Create a role. `described` has unverified values of the other fields in `EDITABLE`.
 
-    Raises `Invalid`, or `Conflict` when the slug is taken.
+    Raises `Invalid`, or `Conflict` when the slug is taken. The failure has the problems of the other fields.
     """
     act.principal.require(Role.OPERATOR)
-    role = RoleDefinition(
-        id=act.new_id(),
-        slug=naming.chosen_slug(slug, naming.name("name", name)),
-        **checked(EDITABLE, {"name": name, "actions": actions, **described}),
-        created_at=act.now,
-    )
-    if taken := find(tx, role.slug):
-        raise SlugTaken(role.slug, taken, called=f"the role {taken.name!r} ({taken.id})")
+    problems = FailureList()
+    with problems.collect():
+        values = checked(EDITABLE, {"name": name, "actions": actions, **described})
+    with problems.collect():
+        free_slug = naming.chosen_slug(slug, name)
+        if taken := find(tx, free_slug):
+            raise SlugTaken(free_slug, taken, called=f"the role {taken.name!r} ({taken.id})")
+    problems.raise_all()
+    role = RoleDefinition(id=act.new_id(), slug=free_slug, **values, created_at=act.now)
     store.add(tx.connection, role)
     audit.record_act(
         tx,

@@ -7,6 +7,7 @@ caller's permissions.
 |---|---|
 | `request` | syntax and limits of a token request |
 | `token_endpoint` | `POST /oauth/token`, the OAuth token endpoint: its answers, error codes and headers |
+| `dpop` | DPoP proofs at the OAuth token endpoint: the check, nonces, single use |
 | `token_form` | the form of the OAuth token endpoint: its grants, and how a client authenticates |
 | `decision` | the checks of a request; granted actions, audience and lifetime |
 | `refusal` | a refusal, and every reason to refuse |

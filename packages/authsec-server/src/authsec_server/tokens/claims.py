@@ -44,7 +44,7 @@ def claims(granted: Granted, *, issuer: str, trust_domain: str, jti: str, now: d
         "authority_version": granted.version,
         "agent_type": granted.sources[0].delegation.target_type.value,
         "attestation": _attestation(granted),
-    }
+    } | ({"cnf": {"jkt": granted.thumbprint}} if granted.thumbprint else {})  # RFC 9449 section 6
 
 
 def _attestation(granted: Granted) -> dict[str, Any]:

@@ -23,6 +23,12 @@ from authsec_server.suggest import nearest
 from authsec_server.tokens.refusal import Denied, Reason
 
 _NAMED = 8  # actions in the details of a refusal
+_NEEDS_DPOP = Denied(
+    reason=Reason.PROOF_NOT_ACCEPTED,
+    details="The trust delegation grants only tokens that are bound to a key. Request the token with POST "
+    "/oauth/token, and send a DPoP proof in the header DPoP (RFC 9449).",
+    needs_dpop=True,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,6 +90,7 @@ class Granted:
     sources: tuple[GrantedAuthority, ...]  # the delegations that grant the actions, by id
     trusted_issuer: TrustedIssuer | None  # the issuer of the client's proof, if there is one
     version: int
+    thumbprint: str = ""  # of the key to which the token is bound (RFC 9449)
 
 
 def decide(
@@ -93,10 +100,13 @@ def decide(
     resources: Sequence[str],
     limits: LifetimeLimits,
     now: datetime,
+    *,
+    thumbprint: str = "",
 ) -> Granted | Denied:
     """Run the endpoint's checks in order, starting with `client_disabled`.
 
-    `proved` must belong to `facts.client`.
+    `proved` must belong to `facts.client`. `thumbprint` is that of the key in the request's DPoP proof. Without it, a
+    delegation that requires DPoP grants nothing.
     """
     client = facts.client
     if client is None:
@@ -115,7 +125,28 @@ def decide(
         )
     if not client.enabled:
         return Denied(reason=Reason.CLIENT_DISABLED, details="An administrator can enable it again.")
-    usable = _usable(facts.authorities, proved, now)
+    outcome = _decide(facts, client, proved, actions, resources, limits, now, thumbprint=thumbprint)
+    if isinstance(outcome, Granted) or thumbprint:
+        return outcome
+    if not any(each.delegation.require_dpop for each in facts.authorities):
+        return outcome
+    bound = _decide(facts, client, proved, actions, resources, limits, now, thumbprint="assumed")
+    is_alike = isinstance(bound, Denied) and bound.reason is outcome.reason
+    return outcome if is_alike else _NEEDS_DPOP
+
+
+def _decide(
+    facts: Facts,
+    client: Client,
+    proved: Proved,
+    actions: Sequence[str] | None,
+    resources: Sequence[str],
+    limits: LifetimeLimits,
+    now: datetime,
+    *,
+    thumbprint: str,
+) -> Granted | Denied:
+    usable = _usable(facts.authorities, proved, now, is_bound=bool(thumbprint))
     if isinstance(usable, Denied):
         return usable
     offered = _actions_of(usable)
@@ -135,7 +166,8 @@ def decide(
     algorithm = _algorithm(facts, audience)
     if isinstance(algorithm, Denied):
         return algorithm
-    return _grant(facts, client, proved, serving, None if actions is None else wanted, audience, algorithm, limits, now)
+    asked = None if actions is None else wanted
+    return _grant(facts, client, proved, serving, asked, audience, algorithm, limits, now, thumbprint=thumbprint)
 
 
 def still_proves(client: Client, proved: Proved, now: datetime) -> bool:
@@ -159,7 +191,9 @@ def still_trusted(facts: Facts, proved: Proved) -> bool:
     )
 
 
-def _usable(authorities: Sequence[GrantedAuthority], proved: Proved, now: datetime) -> list[GrantedAuthority] | Denied:
+def _usable(
+    authorities: Sequence[GrantedAuthority], proved: Proved, now: datetime, *, is_bound: bool
+) -> list[GrantedAuthority] | Denied:
     states = [state(authority.delegation, now) for authority in authorities]
     live = [
         authority
@@ -176,7 +210,8 @@ def _usable(authorities: Sequence[GrantedAuthority], proved: Proved, now: dateti
             reason=Reason.PROOF_NOT_ACCEPTED,
             details=f"The trust delegation does not accept the proof kind {proved.kind}; use another kind of proof.",
         )
-    return accepted
+    usable = accepted if is_bound else [each for each in accepted if not each.delegation.require_dpop]
+    return usable or _NEEDS_DPOP
 
 
 def _too_much(wanted: frozenset[str], offered: frozenset[str], serving: Sequence[GrantedAuthority]) -> Denied:
@@ -291,6 +326,8 @@ def _grant(
     algorithm: Algorithm,
     limits: LifetimeLimits,
     now: datetime,
+    *,
+    thumbprint: str,
 ) -> Granted | Denied:
     """Choose a delegation for each action, and return the contents of the token.
 
@@ -326,6 +363,7 @@ def _grant(
         sources=tuple(sources[id_] for id_ in sorted(sources)),
         trusted_issuer=facts.trusted_issuers[proved.trusted_issuer_id] if proved.trusted_issuer_id else None,
         version=facts.version,
+        thumbprint=thumbprint,
     )
 
 

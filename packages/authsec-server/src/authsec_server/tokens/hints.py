@@ -102,6 +102,11 @@ _ALWAYS: Mapping[Reason, tuple[str, Place]] = {
         "rotated.",
         Place.PROOFS,
     ),
+    Reason.INVALID_DPOP_PROOF: (
+        "The agent's DPoP proof was not valid, or was sent twice: check the clock of the agent's machine, and whether "
+        "its proof is for the address of this authority's token endpoint.",
+        Place.CONNECT,
+    ),
     Reason.CLIENT_DISABLED: ("The client is disabled: enable it if it should get tokens again.", Place.CLIENT),
     Reason.NO_DELEGATION: (
         "The agent has no enabled trust delegation: create one, or enable an existing one.",
@@ -189,6 +194,12 @@ def _algorithms(detail: Mapping[str, Any]) -> str:
 
 
 def _proof_not_accepted(detail: Mapping[str, Any]) -> Remedy:
+    if detail.get("needs_dpop"):
+        return Remedy(
+            text="The agent's delegation requires DPoP, and the request had no DPoP proof: set AUTHSEC_DPOP=1 where "
+            "the agent runs. Without the SDK, the agent sends a DPoP proof to /oauth/token. Or edit the delegation.",
+            place=Place.DELEGATIONS,
+        )
     kind = detail.get("attestation")
     way = {None: "that way", "none": "by client_id only"}.get(kind, f"by {str(kind).replace('_', ' ')}")
     return Remedy(

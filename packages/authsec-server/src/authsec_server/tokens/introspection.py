@@ -139,7 +139,8 @@ def _answer(api: Holder, claims: Mapping[str, Any] | None) -> JSONResponse:
     An API may use another API's credential by mistake. The body of the answer then looks like the answer for an
     invalid token. The API can detect the mistake by the header.
     """
-    body = {"active": False} if claims is None else {"active": True, "token_type": "Bearer", **claims}
+    token_type = "DPoP" if claims and "cnf" in claims else "Bearer"  # RFC 9449 section 6.2
+    body = {"active": False} if claims is None else {"active": True, "token_type": token_type, **claims}
     return JSONResponse(body, headers={"Cache-Control": "no-store", "AuthSec-Audience": api.identifier})
 
 

@@ -15,7 +15,7 @@ from authsec_server.attestation.model import Proved
 from authsec_server.clients import service as clients
 from authsec_server.clients.model import Client, Proof, ProofKind
 from authsec_server.db import Tx
-from authsec_server.delegations.model import ResolvedDelegation
+from authsec_server.delegations.model import DelegationState, ResolvedDelegation, state
 from authsec_server.failures import NotFound
 from authsec_server.issuers.model import TrustedIssuer
 from authsec_server.principal import Act, Role
@@ -27,6 +27,7 @@ from authsec_server.tokens.refusal import Denied, Reason
 from authsec_server.tokens.request import TokenRequest, parse
 
 JTI = "(a new one for each token)"
+JKT = "(the thumbprint of the client's DPoP key)"
 _BEST_FIRST = (
     ProofKind.KEY_PAIR,
     ProofKind.SELECTORS,
@@ -112,9 +113,14 @@ def preview_of(
     issuance: Issuance,
     now: datetime,
 ) -> Preview | Denied:
-    """Decide on these facts, and return the preview of the granted token. The function is pure."""
+    """Decide on these facts, and return the preview of the granted token. The function is pure.
+
+    If a delegation requires DPoP, the request is assumed to have a DPoP proof.
+    """
     trusted_issuer = facts.trusted_issuers.get(proof.trusted_issuer_id or "")
-    outcome = decide(facts, _as_proved(proof, trusted_issuer), actions, resources, issuance.limits, now)
+    proved = _as_proved(proof, trusted_issuer)
+    thumbprint = JKT if _sends_dpop(facts, proof, now) else ""
+    outcome = decide(facts, proved, actions, resources, issuance.limits, now, thumbprint=thumbprint)
     if isinstance(outcome, Denied):
         return outcome
     its = claims(outcome, issuer=issuance.issuer, trust_domain=issuance.trust_domain, jti=JTI, now=now)
@@ -172,6 +178,12 @@ def _as_proved(proof: Proof, trusted_issuer: TrustedIssuer | None) -> Proved:
         selectors=required_keys(proof, trusted_issuer),
         validation=validation_of(trusted_issuer),
     )
+
+
+def _sends_dpop(facts: Facts, proof: Proof, now: datetime) -> bool:
+    """Whether a client with these delegations sends a DPoP proof. An unattested client has no use of it."""
+    live = (each.delegation for each in facts.authorities if state(each.delegation, now) is DelegationState.LIVE)
+    return proof.kind is not ProofKind.UNATTESTED and any(delegation.require_dpop for delegation in live)
 
 
 def _usable(proof: Proof, trusted_issuer: TrustedIssuer | None) -> bool:

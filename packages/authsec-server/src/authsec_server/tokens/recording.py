@@ -20,7 +20,8 @@ from authsec_server.keys.model import Algorithm
 from authsec_server.keys.signer import Signer
 from authsec_server.ordered_ids import ordered_octets
 from authsec_server.roles import service as roles
-from authsec_server.tokens.decision import Issuance, decide, still_proves, still_trusted, with_unknown
+from authsec_server.tokens import dpop
+from authsec_server.tokens.decision import Facts, Issuance, decide, still_proves, still_trusted, with_unknown
 from authsec_server.tokens.facts import KeptFacts, RecentFacts, load_all_facts
 from authsec_server.tokens.limits import TokenLimits
 from authsec_server.tokens.records import Refusals
@@ -29,6 +30,15 @@ from authsec_server.tokens.request import Subject, TokenRequest
 from authsec_server.tokens.templates import Template, key_of, template_of
 
 MOST_TEMPLATES: Final = 4  # of one client and its resources, for different proofs and scopes
+_USED_ASSERTION: Final = Denied(
+    reason=Reason.ATTESTATION_INVALID,
+    details="This assertion was already used; make a new one, with a new `jti`, for each request.",
+    is_authentic=True,
+)
+_USED_PROOF: Final = Denied(
+    reason=Reason.INVALID_DPOP_PROOF,
+    details="This DPoP proof was already used; make a new one, with a new `jti`, for each request.",
+)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -86,15 +96,11 @@ class Recorder:
         now = self.now()  # after the lock, because the wait for the lock may take time
         self._renew(tx, asked)
         outdated = [_is_outdated(each, now) for each in asked]
-        evidence = [
-            (each.request.client_id, None if is_outdated else each.proved.single_use)
-            for each, is_outdated in zip(asked, outdated, strict=True)
-        ]
-        fresh = attestation.use_once(tx, evidence)
+        replayed = _use_up(tx, asked, outdated)
         refusals = Refusals()
         decided = [
-            ProofOutdated() if is_outdated else self._decide(tx, each, refusals, now, is_fresh=is_fresh)
-            for each, is_fresh, is_outdated in zip(asked, fresh, outdated, strict=True)
+            ProofOutdated() if is_outdated else self._decide(tx, each, refusals, now, used)
+            for each, used, is_outdated in zip(asked, replayed, outdated, strict=True)
         ]
         kids: Mapping[Algorithm, str] = {}
         if any(isinstance(each, Template) for each in decided):  # refusals need no key
@@ -134,18 +140,24 @@ class Recorder:
         return True
 
     def _decide(
-        self, tx: Tx, asked: ProvedRequest, refusals: Refusals, now: datetime, *, is_fresh: bool
+        self, tx: Tx, asked: ProvedRequest, refusals: Refusals, now: datetime, replayed: Denied | None
     ) -> Template | Denied:
         """Return the template of the granted token, or the refusal. A refusal is recorded or counted."""
-        outcome = self._admit(asked, is_fresh=is_fresh) or self._granted(asked, now)
+        # A replay comes first. Otherwise an attacker could use up the client's limit by replaying old evidence.
+        outcome = replayed or self._over_limit(asked) or self._granted(asked, now)
         if isinstance(outcome, Denied):
             outcome = explained(tx, outcome)
             refusals.add(tx, asked.request, asked.kept.facts, asked.proved, outcome, now)
         return outcome
 
     def _granted(self, asked: ProvedRequest, now: datetime) -> Template | Denied:
-        """Decide about the request. If the same decision was made before with these facts, return its template."""
+        """Decide about the request. If the same decision was made before with these facts, return its template.
+
+        A token that is bound to a key has a template of its own: a client may have a new key for each request.
+        """
         request, kept, proved = asked.request, asked.kept, asked.proved
+        if request.dpop is not None:
+            return self._bound(request, kept.facts, proved, request.dpop.thumbprint, now)
         key = key_of(proved, request.actions)
         template = kept.templates.get(key)
         if template is not None and template.is_valid(now):
@@ -160,18 +172,16 @@ class Recorder:
             kept.templates[key] = template
         return template
 
-    def _admit(self, asked: ProvedRequest, *, is_fresh: bool) -> Denied | None:
-        """Refuse evidence that was used before, and charge the client's rate limit.
+    def _bound(
+        self, request: TokenRequest, facts: Facts, proved: Proved, thumbprint: str, now: datetime
+    ) -> Template | Denied:
+        limits = self.issuance.limits
+        outcome = decide(facts, proved, request.actions, request.resources, limits, now, thumbprint=thumbprint)
+        return outcome if isinstance(outcome, Denied) else template_of(facts, outcome, self.issuance, now)
 
-        The evidence comes first. Otherwise an attacker could use up the client's limit by replaying old evidence.
-        """
+    def _over_limit(self, asked: ProvedRequest) -> Denied | None:
+        """Charge the client's rate limit. Return the refusal of a request over the limit."""
         request = asked.request
-        if not is_fresh:
-            return Denied(
-                reason=Reason.ATTESTATION_INVALID,
-                details="This assertion was already used; make a new one, with a new `jti`, for each request.",
-                is_authentic=True,
-            )
         if asked.wait is None:  # a repeated transaction must not charge again
             attested = asked.proved.attested
             asked.wait = self.rates.charge_client(request.client_id, request.address, attested=attested)
@@ -199,6 +209,26 @@ class Recorder:
             authority_version=version,
         )
         return RecordedToken(template=template, event=event, signing_input=unsigned, issued_at=issued_at)
+
+
+def _use_up(tx: Tx, asked: Sequence[ProvedRequest], outdated: Sequence[bool]) -> list[Denied | None]:
+    """Use up the assertion and the DPoP proof of each request. Return the refusals of those that were used before."""
+    evidence = [
+        (each.request.client_id, None if is_outdated else each.proved.single_use)
+        for each, is_outdated in zip(asked, outdated, strict=True)
+    ]
+    bound = {
+        number: each.request.dpop
+        for number, each in enumerate(asked)
+        if each.request.dpop is not None and not outdated[number]
+    }
+    proofs = [(dpop.USED_BY, dpop.single_use(proof)) for proof in bound.values()]
+    fresh = attestation.use_once(tx, [*evidence, *proofs])  # one statement
+    refused = [None if is_fresh else _USED_ASSERTION for is_fresh in fresh[: len(asked)]]
+    for number, is_fresh in zip(bound, fresh[len(asked) :], strict=True):
+        if not is_fresh:
+            refused[number] = refused[number] or _USED_PROOF
+    return refused
 
 
 def _is_outdated(asked: ProvedRequest, now: datetime) -> bool:

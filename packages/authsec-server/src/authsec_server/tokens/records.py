@@ -19,7 +19,7 @@ from authsec_server.web.request_context import limit_key
 
 # Requests of a client in a tight loop and replayed assertions are counted by the minute, as those of strangers are.
 _INVALID = {Reason.ATTESTATION_INVALID, Reason.UNAVAILABLE}  # of a token that could not be verified
-_COUNTED = {Reason.RATE_LIMITED, Reason.ATTESTATION_INVALID}
+_COUNTED = {Reason.RATE_LIMITED, Reason.ATTESTATION_INVALID, Reason.INVALID_DPOP_PROOF}
 
 
 @dataclass(slots=True)
@@ -68,6 +68,7 @@ def _event_of(request: TokenRequest, facts: Facts, proved: Proved, outcome: Deni
             **({"unknown": list(outcome.unknown)} if outcome.unknown else {}),
             "smaller": list(outcome.smaller),
             **({"algorithms": {**outcome.algorithms}} if outcome.algorithms else {}),
+            **({"needs_dpop": True} if outcome.needs_dpop else {}),
         }
         | details_of_proof(proved, facts.trusted_issuers.get(proved.trusted_issuer_id or "")),
     )

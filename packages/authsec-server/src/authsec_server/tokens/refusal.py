@@ -31,6 +31,7 @@ class Reason(StrEnum):
     DELEGATION_ENDED = "delegation_ended"
     ACTION_NOT_ALLOWED = "action_not_allowed"
     PROOF_NOT_ACCEPTED = "proof_not_accepted"
+    INVALID_DPOP_PROOF = "invalid_dpop_proof"
     CLIENT_AMBIGUOUS = "client_ambiguous"
     UNAVAILABLE = "unavailable"
 
@@ -47,7 +48,7 @@ class Denied:
     client's proof. `deleted_in_cluster` is the id of the trusted issuer whose cluster reported that the workload no
     longer exists. `failed` says what was wrong with a trusted issuer's token, or why the issuer could not check
     it. `is_authentic` says of an invalid proof that the caller is the client nevertheless, so that `details` may be
-    about the client.
+    about the client. `needs_dpop` says that the same request with a DPoP proof would pass the check of the delegation.
     """
 
     reason: Reason
@@ -63,6 +64,7 @@ class Denied:
     failed: Failed | None = None
     unassigned: Unassigned | None = None
     is_authentic: bool = False
+    needs_dpop: bool = False
 
     @classmethod
     def of(cls, refused: Refused) -> Denied:

@@ -28,8 +28,10 @@ _SENTENCES: Mapping[Reason, str] = {
     Reason.ACTION_NOT_ALLOWED: "This client requested an action that it may not use.",
     Reason.CLIENT_AMBIGUOUS: "Several clients match the proof.",
     Reason.PROOF_NOT_ACCEPTED: "The delegation does not accept this kind of proof.",
+    Reason.INVALID_DPOP_PROOF: "The DPoP proof is not valid.",
 }
 _MALFORMED = {Reason.INVALID_TARGET: "resource is malformed."}
+_NEEDS_DPOP = "The delegation grants only tokens that are bound to a key (DPoP)."
 _NOT_DELEGATED_THERE = "The requested actions are not delegated for the requested resource."
 _GRANTABLE = {Reason.NO_DELEGATION, Reason.DELEGATION_ENDED, Reason.ACTION_NOT_ALLOWED}
 """Reasons for a refusal after which a new trust delegation can help."""
@@ -37,7 +39,7 @@ _GRANTABLE = {Reason.NO_DELEGATION, Reason.DELEGATION_ENDED, Reason.ACTION_NOT_A
 
 def sentence(denied: Denied, asked: TokenRequest | None) -> str:
     """Return the sentence that says why the request is refused. `asked` is None if the request is malformed."""
-    usual = _SENTENCES[denied.reason]
+    usual = _NEEDS_DPOP if denied.needs_dpop else _SENTENCES[denied.reason]
     if asked is None:
         return _MALFORMED.get(denied.reason, usual)
     return _NOT_DELEGATED_THERE if denied.reason is Reason.INVALID_TARGET and asked.resources else usual

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
+from authsec.jose.dpop import DpopProof
+
 from authsec_server.apis.model import parse_action, parse_identifier
 from authsec_server.attestation.model import Evidence, Scheme
 from authsec_server.failures import Invalid
@@ -26,7 +28,7 @@ class TokenRequest:
     """A request for a delegation token.
 
     If `actions` is None, the request is for all delegated actions. If `resources` is empty, the request names
-    no API.
+    no API. The token is bound to the key of the proof `dpop`.
     """
 
     client_id: str
@@ -35,6 +37,7 @@ class TokenRequest:
     evidence: Evidence | None
     address: str
     request_id: str
+    dpop: DpopProof | None = None
 
     @property
     def subject(self) -> Subject:

@@ -144,10 +144,11 @@ def token(tx: Tx, act: Act, jti: str) -> Recorded:
 
 
 def revoke(tx: Tx, act: Act, jti: str, *, because: str = "") -> RevokedToken:
-    """Revoke the token, with an optional reason. Do so even if the token is already revoked.
+    """Revoke the token, with an optional reason. If an event says that it was revoked, change and record nothing.
 
-    The attack: raw SQL adds a revocation until an operator has revoked the token, and deletes the row again. Without an
-    event, nobody would find that the token is valid. Call only inside a `change`.
+    An entry of the feed alone does not prevent the revocation. The attack: raw SQL adds the entry until an operator has
+    revoked the token, and deletes the entry again. Without an event, nobody would find that the token is valid. Call
+    only inside a `change`.
 
     Raises `NotFound`, `Conflict` or `Invalid`.
     """
@@ -155,6 +156,8 @@ def revoke(tx: Tx, act: Act, jti: str, *, because: str = "") -> RevokedToken:
     because = naming.text("reason", because)
     found = token(tx, act, jti)
     ended_at = revoked(tx, [found]).get(found.id)
+    if ended_at is not None and audit.is_token_revoked(tx, jti):
+        return RevokedToken(issued=found.event, at=ended_at, already=True)
     revocations.end(tx, SubjectKind.TOKEN, jti, act.now)
     audit.record_act(tx, act, EventKind.TOKEN_REVOKED, **_about(found.event, because, is_repeat=ended_at is not None))
     return RevokedToken(issued=found.event, at=ended_at or act.now, already=ended_at is not None)

@@ -47,6 +47,7 @@ class Template:
     _pieces: tuple[str, ...]  # the JSON text of the claims, split at the placeholders
     _answer: str  # the members of the answer that are the same for all
     _scope: str
+    _type: str
 
     def is_valid(self, now: datetime) -> bool:
         """Whether `decide` would return at `now` the same result as for this template."""
@@ -61,7 +62,8 @@ class Template:
     def oauth_answer(self, token: str) -> bytes:
         """Return the answer of the OAuth token endpoint (RFC 6749 section 5.1), as JSON."""
         return (
-            f'{{"access_token":"{token}","token_type":"Bearer","expires_in":{self.lifetime},"scope":"{self._scope}"}}'
+            f'{{"access_token":"{token}","token_type":"{self._type}",'
+            f'"expires_in":{self.lifetime},"scope":"{self._scope}"}}'
         ).encode()
 
     def answer(self, token: str, issued_at: int) -> bytes:
@@ -99,10 +101,11 @@ def template_of(facts: Facts, granted: Granted, issuance: Issuance, now: datetim
         algorithm=granted.algorithm,
         since=None if until is None else now,
         until=until,
-        event=EventTemplate.of(_event(granted, now)),
+        event=EventTemplate.of(_event(granted, now), is_kept=not granted.thumbprint),
         _pieces=_pieces(its),
         _answer=_answer(its),
         _scope=its["scope"],  # the characters of actions need no escape in JSON
+        _type="DPoP" if granted.thumbprint else "Bearer",
     )
 
 
@@ -137,8 +140,8 @@ def _pieces(its: dict[str, Any]) -> tuple[str, ...]:
             pieces.append(piece + quote)
             piece = quote
         piece += ","
-    first, *middle = pieces
-    return (first, *map(sys.intern, middle), piece[:-1] + "}")  # the middle is the same for all
+    first, second, *middle = pieces
+    return (first, second, *map(sys.intern, middle), piece[:-1] + "}")  # the middle is the same for all
 
 
 def _answer(its: dict[str, Any]) -> str:
@@ -177,6 +180,7 @@ def _event(granted: Granted, now: datetime) -> Event:
             "attestation": granted.proved.method,
             "proof_id": granted.proved.proof_id,
         }
+        | ({"jkt": granted.thumbprint} if granted.thumbprint else {})
         | details_of_proof(granted.proved, granted.trusted_issuer),
     )
 

@@ -22,6 +22,8 @@ from authsec_server.attestation.key_pair import MAX_LIFETIME
 from authsec_server.attestation.model import Refused, Unchecked
 from authsec_server.clients import service as clients
 from authsec_server.failures import Conflict, Unavailable
+from authsec_server.tokens import dpop
+from authsec_server.tokens.dpop import DpopCheck, DpopNonces, NonceNeeded
 from authsec_server.tokens.issue import DelegationTokens, Issued
 from authsec_server.tokens.metrics import ENDED
 from authsec_server.tokens.refusal import Denied, Reason, too_often
@@ -58,6 +60,7 @@ _ERRORS: Mapping[Reason, tuple[int, str]] = {
     Reason.NO_DELEGATION: (400, "unauthorized_client"),
     Reason.DELEGATION_ENDED: (400, "unauthorized_client"),
     Reason.PROOF_NOT_ACCEPTED: (400, "unauthorized_client"),
+    Reason.INVALID_DPOP_PROOF: (400, "invalid_dpop_proof"),  # RFC 9449 section 5
     Reason.INVALID_SCOPE: (400, "invalid_scope"),
     Reason.ACTION_NOT_ALLOWED: (400, "invalid_scope"),
     Reason.INVALID_TARGET: (400, "invalid_target"),  # RFC 8707 section 2
@@ -66,6 +69,7 @@ _ERRORS: Mapping[Reason, tuple[int, str]] = {
 """The status and the error code (RFC 6749 section 5.2) of each reason."""
 
 _BAD_GRANT: Final = (400, "invalid_grant")  # for a client that only the grant's assertion authenticates
+_NEEDS_DPOP: Final = (400, "invalid_dpop_proof")  # for a delegation that requires DPoP, if the request has no proof
 
 _NO_CREDENTIAL: Final = (
     "Authenticate by client_assertion (private_key_jwt, or a workload's token), or by a client secret. A client_id "
@@ -79,6 +83,7 @@ class TokenEndpoint:
 
     tokens: DelegationTokens
     client_search: ClientSearch
+    dpop_check: DpopCheck
     places: Places = field(default_factory=lambda: Places(at_once=AT_ONCE, of_one=OF_ONE_NETWORK))
 
     async def answer(self, request: Request) -> Response:
@@ -105,10 +110,16 @@ class TokenEndpoint:
         form = parse(grant, parameters, resources, request.headers.getlist("authorization"))
         if isinstance(form, Denied):
             return await self._refuse(request, form, grant)
+        try:
+            proof = self.dpop_check.read(request.headers.getlist(dpop.HEADER), self.tokens.now().timestamp())
+        except NonceNeeded as needed:  # before the assertion is used up: some clients send it again
+            return _nonce_needed(request, needed.nonce)
+        if isinstance(proof, Denied):
+            return await self._refuse(request, proof, grant)
         client_id = await self._client_id(request, form)
         if isinstance(client_id, Denied):
             return await self._refuse(request, client_id, grant)
-        asked = form.request(client_id, address=context.address, request_id=context.request_id)
+        asked = form.request(client_id, proof, address=context.address, request_id=context.request_id)
         outcome = await self.tokens.issue_async(asked, is_charged=True)
         if isinstance(outcome, Denied):
             return self._refusal(request, outcome, asked, grant)
@@ -155,6 +166,8 @@ class TokenEndpoint:
         status, code = _ERRORS[denied.reason]
         if status == 401 and grant is Grant.JWT_BEARER:
             status, code = _BAD_GRANT
+        if denied.needs_dpop:
+            status, code = _NEEDS_DPOP
         if denied.reason in _UNPROVED and not denied.is_authentic:
             denied = self._without_traces(denied, grant)
         headers = dict(retry_after(denied.retry_after)) if denied.reason is Reason.RATE_LIMITED else {}
@@ -192,9 +205,12 @@ class TokenEndpoint:
         )
 
 
-def routes(tokens: DelegationTokens, client_search: ClientSearch) -> list[Route]:
-    """Return the route of the token endpoint."""
-    endpoint = TokenEndpoint(tokens=tokens, client_search=client_search)
+def routes(
+    tokens: DelegationTokens, client_search: ClientSearch, nonces: DpopNonces, *, needs_nonce: bool
+) -> list[Route]:
+    """Return the route of the token endpoint. `needs_nonce` says that each DPoP proof must have a nonce."""
+    dpop_check = DpopCheck(url=tokens.issuer + TOKEN_PATH, nonces=nonces, needs_nonce=needs_nonce)
+    endpoint = TokenEndpoint(tokens=tokens, client_search=client_search, dpop_check=dpop_check)
 
     async def answer(request: Request) -> Response:
         try:
@@ -204,6 +220,18 @@ def routes(tokens: DelegationTokens, client_search: ClientSearch) -> list[Route]
             raise
 
     return [resource(TOKEN_PATH, post=oauth(answer))]
+
+
+def _nonce_needed(request: Request, nonce: str) -> JSONResponse:
+    """Return the answer with a new nonce (RFC 9449 section 8). It is no refusal, so the audit log does not have it."""
+    return oauth_error(
+        request,
+        "use_dpop_nonce",
+        error="The DPoP proof needs a nonce of this authority.",
+        details="Send the request again, with a new proof that has the nonce of the header DPoP-Nonce.",
+        retryable=True,
+        headers={"DPoP-Nonce": nonce},
+    )
 
 
 def _token(issued: Issued) -> Response:

@@ -9,6 +9,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from authsec.jose.dpop import DpopProof
+
 from authsec_server import naming
 from authsec_server.attestation.model import Evidence, Scheme
 from authsec_server.attestation.service import parse_token
@@ -39,8 +41,8 @@ class TokenForm:
     actions: tuple[str, ...] | None
     resources: tuple[str, ...]
 
-    def request(self, client_id: str, *, address: str, request_id: str) -> TokenRequest:
-        """Return the request for a delegation token of the client with this id."""
+    def request(self, client_id: str, proof: DpopProof | None, *, address: str, request_id: str) -> TokenRequest:
+        """Return the request for a delegation token of the client with this id, bound to the key of the DPoP proof."""
         return TokenRequest(
             client_id=client_id,
             actions=self.actions,
@@ -48,6 +50,7 @@ class TokenForm:
             evidence=self.evidence,
             address=address,
             request_id=request_id,
+            dpop=proof,
         )
 
 

@@ -59,6 +59,7 @@ class KeyFile:
             source=f"key file {self.path} ({self.found_by})",
             if_refused=_IF_REFUSED if until is None else if_enrolled_refused(until, request.now),
             until=None if until is None else until.timestamp(),
+            is_key_pair=True,
         )
 
     def looked_at(self, request: ProofRequest) -> str:  # noqa: ARG002 - the same file for every agent

@@ -49,13 +49,19 @@ class Proof:
 
     `if_refused` is the remedy if the authority refuses the proof. `until` is the expiry of the credential that
     made the proof, in Unix time. `until` is None if the source does not know the expiry, or if the proof contains
-    it.
+    it. `is_key_pair` means that the agent's own key signed the proof.
     """
 
     authorization: str = field(repr=False)
     source: str
     if_refused: str = ""
     until: float | None = None
+    is_key_pair: bool = False
+
+    @property
+    def assertion(self) -> str | None:
+        """The agent's own assertion (`private_key_jwt`, RFC 7523 §3); None for another kind of proof."""
+        return self.authorization.partition(" ")[2] if self.is_key_pair else None
 
 
 class CredentialSource(Protocol):

@@ -54,7 +54,15 @@ OF_REFUSALS: Final[Mapping[str, str]] = {
     "action_not_allowed": (
         "Request fewer actions (the text above names those that are granted), or ask for a delegation that allows more."
     ),
-    "proof_not_accepted": "Use another kind of proof, or ask for a delegation that accepts this kind.",
+    "proof_not_accepted": (
+        "Use another kind of proof, or ask for a delegation that accepts this kind. If the text above names DPoP, the "
+        "delegation grants only tokens that are bound to a key: set AUTHSEC_DPOP=1."
+    ),
+    "invalid_dpop_proof": (
+        "Synchronise this machine's clock with the network (`timedatectl set-ntp true`). If AUTHSEC_ISSUER is set, "
+        "check that it is the authority's issuer: each proof names the issuer's token endpoint."
+    ),
+    "use_dpop_nonce": _LOOK_AT_SERVER,
     "unavailable": _LOOK_AT_SERVER,
 }
 _OF_THE_WAY: Final[Mapping[str, str]] = {
@@ -75,6 +83,10 @@ _OF_THE_WAY: Final[Mapping[str, str]] = {
     "invalid_response": _ADDRESS,
     "host_not_allowed": "Use the authority's public URL as AUTHSEC_BASE_URL.",
     "issuer_not_pinned": "If the issuer above is the issuer of your authority, set AUTHSEC_ISSUER as shown.",
+    "dpop_needs_key_pair": (
+        "Set AUTHSEC_AGENT_KEY_FILE to the file of the agent's registered key. Or unset AUTHSEC_DPOP, to get bearer "
+        "tokens."
+    ),
     "credential_broken": (
         "Correct the proof, as the text above says. Or unset the proof's variable or move the proof's file away: "
         "the SDK then looks for another proof."

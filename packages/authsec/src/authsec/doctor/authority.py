@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from authsec.authority import Authority, issuer_of, require_trusted
+from authsec.authority import Authority, issuer_of, proof_key_of, require_trusted
 from authsec.clock import Clock
 from authsec.config import AuthSecConfig, export_line
 from authsec.credentials import CredentialSource, Proof, ProofRequest
@@ -141,9 +141,10 @@ def check_token(
     config: AuthSecConfig, looked: ProofSearch, clock: Clock, *, scope: Names, resource: Names
 ) -> list[Finding]:
     """Request a token, and verify it as an API does."""
-    authority = Authority(config, (_ChosenSource(source=looked.source),), clock=clock)
     try:
         request = TokenRequest.of(scope, resource)
+        sources, proof_key = (_ChosenSource(source=looked.source),), proof_key_of(config, clock)
+        authority = Authority(config, sources, clock=clock, proof_key=proof_key)
         given, took = clock.timed(lambda: authority.fetch(request))
         issuer = authority.issuer()
     except AuthSecError as error:

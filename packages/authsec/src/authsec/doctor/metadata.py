@@ -25,6 +25,7 @@ _OAUTH, _OPENID = "oauth-authorization-server", "openid-configuration"
 _GRANT: Final = "client_credentials"
 _METHODS: Final = "token_endpoint_auth_methods_supported"
 _ALGORITHMS: Final = "token_endpoint_auth_signing_alg_values_supported"
+_DPOP: Final = "dpop_signing_alg_values_supported"
 _CLIP: Final = 200
 _REMEDY: Final = (
     "Agents with the SDK are not affected. For stock OAuth clients, the operator must make the authority reachable at "
@@ -50,7 +51,10 @@ def check_metadata(issuer: str, config: AuthSecConfig, clock: Clock) -> Finding:
     if problems:
         return _amber(problems)
     methods = ", ".join(document[_METHODS])
-    return Finding(step=_STEP, facts=(f"stock clients get tokens at {document['token_endpoint']}, by {methods}",))
+    facts = [f"stock clients get tokens at {document['token_endpoint']}, by {methods}"]
+    if algorithms := _texts(document, _DPOP):
+        facts.append(f"a DPoP proof binds a token to a key: {', '.join(algorithms)}")
+    return Finding(step=_STEP, facts=tuple(facts))
 
 
 def address(issuer: str, name: str) -> str:
@@ -91,6 +95,17 @@ def _problems(document: Mapping[str, Any], issuer: str) -> Iterator[str]:
             yield f"{member} has no {wanted}: this authority has no token endpoint for stock clients"
     if "private_key_jwt" in _texts(document, _METHODS) and not _texts(document, _ALGORITHMS):
         yield f"the metadata have no {_ALGORITHMS}, which private_key_jwt requires"
+    if _DPOP in document:
+        yield from _of_dpop(_texts(document, _DPOP))
+
+
+def _of_dpop(algorithms: list[str]) -> Iterator[str]:
+    """Check the algorithms of DPoP proofs: whoever reads a proof with a MAC, or unsigned, accepts it from anybody."""
+    if not algorithms:
+        yield f"{_DPOP} is no list of algorithms"
+    for algorithm in algorithms:
+        if algorithm.lower() == "none" or algorithm.startswith("HS"):
+            yield f"{_DPOP} has {algorithm}, which is not asymmetric"
 
 
 def _of_issuer(document: Mapping[str, Any], issuer: str, name: str) -> Iterator[str]:

@@ -17,8 +17,8 @@ from authsec.terminal import Grade
 
 READ: Final = (
     "AUTHSEC_ADMIN_KEY", "AUTHSEC_AGENT_CLIENT_ID", "AUTHSEC_AGENT_KEY_FILE", "AUTHSEC_AGENT_SECRET_FILE",
-    "AUTHSEC_ALLOW_HTTP_HOSTS", "AUTHSEC_BASE_URL", "AUTHSEC_CA_FILE", "AUTHSEC_ISSUER", "AUTHSEC_PROOF_AUDIENCE",
-    "AUTHSEC_SPIFFE_ID", "AUTHSEC_WORKLOAD_TOKEN_FILE",
+    "AUTHSEC_ALLOW_HTTP_HOSTS", "AUTHSEC_BASE_URL", "AUTHSEC_CA_FILE", "AUTHSEC_DPOP", "AUTHSEC_ISSUER",
+    "AUTHSEC_PROOF_AUDIENCE", "AUTHSEC_SPIFFE_ID", "AUTHSEC_WORKLOAD_TOKEN_FILE",
 )  # fmt: skip
 # AUTHSEC_VERIFY_… are the options of verify-server.
 OF_APIS: Final = ("AUTHSEC_API_CREDENTIAL", "AUTHSEC_REVOCATIONS_FILE", "AUTHSEC_VERIFY")
@@ -148,6 +148,7 @@ def _facts(config: AuthSecConfig) -> tuple[str, ...]:
         "AUTHSEC_PROOF_AUDIENCE": config.proof_audience,
         "AUTHSEC_CA_FILE": config.ca_file,
         "AUTHSEC_ALLOW_HTTP_HOSTS": " ".join(config.allow_http_hosts),
+        "AUTHSEC_DPOP": "1" if config.dpop else "",
     }
     set_ = [f"{name} is {plain(value, 200)}" for name, value in further.items() if value]
     return ("AUTHSEC_BASE_URL and AUTHSEC_AGENT_CLIENT_ID have a valid form", *set_)

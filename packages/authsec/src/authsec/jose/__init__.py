@@ -3,8 +3,8 @@
 The package reads and writes the compact form (RFC 7515 §7.1). It answers one question: did the holder of this
 key sign these octets with an allowed algorithm? `authsec.verifier` checks the claims.
 
-The package does not support MACs, `none`, encryption, JSON serialisation, or any header that contains its own
-key. These are left out on purpose.
+The package does not support MACs, `none`, encryption or JSON serialisation. Only a proof of DPoP (module `dpop`)
+may contain its own key in its header.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from types import MappingProxyType
@@ -63,8 +63,12 @@ class UnverifiedJws:
         key.verify(self.signing_input, self.signature, alg)
 
 
-def parse_compact(token: str | bytes, *, max_bytes: int = 16_384) -> UnverifiedJws:
-    """Parse a compact JWS with a JSON object as payload (RFC 7515 §5.2, steps 1 to 7). Raises `JoseError`."""
+def parse_compact(token: str | bytes, *, max_bytes: int = 16_384, embedded_key: bool = False) -> UnverifiedJws:
+    """Parse a compact JWS with a JSON object as payload (RFC 7515 §5.2, steps 1 to 7). Raises `JoseError`.
+
+    With `embedded_key`, the header must have the member `jwk`, as a proof of DPoP has it (RFC 9449 §4.2). The other
+    headers that contain or name a key are refused as well.
+    """
     if len(token) > max_bytes:
         raise JoseError("too_large", f"the token is longer than {max_bytes} bytes")
     try:
@@ -74,8 +78,10 @@ def parse_compact(token: str | bytes, *, max_bytes: int = 16_384) -> UnverifiedJ
     parts = octets.split(b".")
     if len(parts) != 3 or not all(parts):
         _malformed("is not three non-empty parts joined by dots")
+    usual = _known_header if len(parts[0]) <= _USUAL_HEADER else _header
+    read: Callable[[bytes], Mapping[str, Any]] = _header_with_key if embedded_key else usual
     return UnverifiedJws(
-        header=(_known_header if len(parts[0]) <= _USUAL_HEADER else _header)(parts[0]),
+        header=read(parts[0]),
         claims=MappingProxyType(_json_object(parts[1], "payload")),
         signing_input=octets[: -1 - len(parts[2])],
         signature=_decode(parts[2]),
@@ -110,7 +116,7 @@ def assemble(signing_input: bytes, signature: bytes) -> str:
 
 def _header(part: bytes) -> Mapping[str, Any]:
     header = _json_object(part, "header")
-    _check_header(header)
+    _check_header(header, EMBEDDED_KEY_HEADERS)
     return MappingProxyType(header)
 
 
@@ -118,7 +124,15 @@ def _header(part: bytes) -> Mapping[str, Any]:
 _known_header = lru_cache(maxsize=256)(_header)
 
 
-def _check_header(header: Mapping[str, Any]) -> None:
+def _header_with_key(part: bytes) -> Mapping[str, Any]:
+    header = _json_object(part, "header")
+    _check_header(header, EMBEDDED_KEY_HEADERS - {"jwk"})
+    if not isinstance(header.get("jwk"), dict):
+        _malformed("has no jwk in its header")
+    return MappingProxyType(header)
+
+
+def _check_header(header: Mapping[str, Any], refused: frozenset[str]) -> None:
     if not isinstance(header.get("alg"), str):
         _malformed("has no alg in its header")
     for name in ("kid", "typ", "cty"):
@@ -126,7 +140,7 @@ def _check_header(header: Mapping[str, Any]) -> None:
             _malformed(f"has a header {name} that is not a string")
     if "crit" in header or "b64" in header:  # RFC 7515 §4.1.11: no extension is supported, so each is refused.
         raise JoseError("crit", "the token's header requires an extension that is not supported")
-    if EMBEDDED_KEY_HEADERS & header.keys():  # RFC 8725 §3.10: a token must not choose the key that verifies it.
+    if refused & header.keys():  # RFC 8725 §3.10: a token must not choose the key that verifies it.
         raise JoseError("embedded_key", "the token's header contains or names its own key")
 
 

@@ -16,7 +16,9 @@ from typing import Any, Final
 from authsec.safe_text import plain
 
 _AUTH_PARAM = re.compile(r'([a-z_]+)="((?:[^"\\]|\\.)*)"')
-_SAME_FOR_A_NEW_TOKEN: Final = {"issuer_mismatch", "audience_mismatch", "binding_not_supported"}
+_SAME_FOR_A_NEW_TOKEN: Final = {
+    "issuer_mismatch", "audience_mismatch", "binding_not_supported", "bound_token_as_bearer", "token_not_bound",
+}  # fmt: skip
 _LONGEST: Final = {"error_uri": 1300}  # characters; `error_uri` is the console page to grant missing actions
 
 
@@ -25,7 +27,7 @@ class ApiRefusal:
     """An API's response with status 400 or above, and the text about it for a model.
 
     `said` describes the API's response. `reason` is the code of an AuthSec verifier, if an AuthSec verifier
-    refused the request. `sent` is the bearer token of the request. It is empty if the request had no token, and
+    refused the request. `sent` is the token of the request. It is empty if the request had no token, and
     None if the request is not available.
     """
 
@@ -93,14 +95,14 @@ def _sent(response: Any) -> str | None:
     if not callable(read):
         return None
     scheme, _, token = str(read("Authorization") or "").partition(" ")
-    return token.strip() if scheme.lower() == "bearer" else ""
+    return token.strip() if scheme.lower() in {"bearer", "dpop"} else ""
 
 
 def _challenge(response: Any) -> dict[str, str]:
-    """Return the parameters of `WWW-Authenticate: Bearer …`, cleaned and shortened."""
+    """Return the parameters of `WWW-Authenticate: Bearer …` or `DPoP …`, cleaned and shortened."""
     read = getattr(getattr(response, "headers", None), "get", None)
     value = read("WWW-Authenticate") if callable(read) else None
-    if not isinstance(value, str) or not value.lower().startswith("bearer "):
+    if not isinstance(value, str) or not value.lower().startswith(("bearer ", "dpop ")):
         return {}
     found = _AUTH_PARAM.findall(value)
     return {name: plain(re.sub(r"\\(.)", r"\1", text), _LONGEST.get(name, 200)) for name, text in found}

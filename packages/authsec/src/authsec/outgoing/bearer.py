@@ -38,6 +38,8 @@ class Tokens(Protocol):
 
     async def aget_token(self, scope: str | None, resource: tuple[str, ...] | None) -> DelegationToken: ...
 
+    def headers(self, token: DelegationToken, method: str, url: str) -> dict[str, str]: ...
+
     def invalidate(self, token: DelegationToken) -> None: ...
 
 
@@ -46,7 +48,7 @@ def header(token: DelegationToken) -> str:
 
     `requests` keeps headers in a plain dict, and the repr of this dict would show the token.
     """
-    return HiddenText(f"Bearer {token.value}")
+    return HiddenText(f"{token.token_type} {token.value}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

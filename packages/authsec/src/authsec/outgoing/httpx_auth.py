@@ -5,11 +5,13 @@ from __future__ import annotations
 import importlib
 from collections.abc import AsyncGenerator, Generator
 from functools import cache
-from typing import Any
+from typing import Any, Final
 
 from authsec.errors import ConfigError
 from authsec.outgoing.bearer import Bearer, Origin, header
 from authsec.tokens import DelegationToken
+
+_UNAUTHORIZED: Final = 401
 
 
 class HttpxAuth:
@@ -32,10 +34,13 @@ class HttpxAuth:
             yield request
             return
         token = self._bearer.token()
-        response = yield _with(request, token)
+        response, sent = (yield self._with(request, token)), request
+        if self._needs_new_proof(origin, token, response) and _can_be_sent_again(request):
+            sent = response.request
+            response = yield self._with(sent, token)
         if self._needs_new_token(origin, token, response) and _can_be_sent_again(request):
             token = self._bearer.token()
-            self._needs_new_token(origin, token, (yield _with(request, token)))
+            self._needs_new_token(origin, token, (yield self._with(sent, token)))
 
     async def async_auth_flow(self, request: Any) -> AsyncGenerator[Any, Any]:
         """Do the same as `sync_auth_flow`, for an `AsyncClient`."""
@@ -44,10 +49,28 @@ class HttpxAuth:
             yield request
             return
         token = await self._bearer.atoken()
-        response = yield _with(request, token)
+        response, sent = (yield self._with(request, token)), request
+        if self._needs_new_proof(origin, token, response) and _can_be_sent_again(request):
+            sent = response.request
+            response = yield self._with(sent, token)
         if self._needs_new_token(origin, token, response) and _can_be_sent_again(request):
             token = await self._bearer.atoken()
-            self._needs_new_token(origin, token, (yield _with(request, token)))
+            self._needs_new_token(origin, token, (yield self._with(sent, token)))
+
+    def _with(self, request: Any, token: DelegationToken) -> Any:
+        request.headers.update(self._bearer.client.headers(token, request.method, str(request.url)))
+        return request
+
+    def _needs_new_proof(self, origin: Origin, token: DelegationToken, response: Any) -> bool:
+        """Whether the API refused the proof of a redirected request. The client itself has followed the redirect.
+
+        A proof is for one URL (RFC 9449 §4.2), and the client has sent the first proof to the second URL.
+        """
+        redirected = response.status_code == _UNAUTHORIZED and token.is_bound and bool(response.history)
+        return redirected and self._carries(response.request, token) and self._origin(response.request) == origin
+
+    def _carries(self, request: Any, token: DelegationToken) -> bool:
+        return bool(request.headers.get("Authorization") == header(token))
 
     def _origin(self, request: Any) -> Origin | None:
         """Return the request's origin if it may receive a token; else None.
@@ -60,8 +83,9 @@ class HttpxAuth:
 
     def _needs_new_token(self, origin: Origin, token: DelegationToken, response: Any) -> bool:
         """Whether to retry with another token. Ignore the response to a request that did not carry this token."""
-        sent = response.request.headers.get("Authorization") == header(token)
-        return sent and self._bearer.needs_new_token(response.status_code, origin, token)
+        return self._carries(response.request, token) and self._bearer.needs_new_token(
+            response.status_code, origin, token
+        )
 
     def __repr__(self) -> str:
         return f"httpx_auth({self._bearer!r})"
@@ -98,11 +122,6 @@ def _installed(name: str) -> Any:
         if missing.name != name:
             raise
         return None
-
-
-def _with(request: Any, token: DelegationToken) -> Any:
-    request.headers["Authorization"] = header(token)
-    return request
 
 
 def _can_be_sent_again(request: Any) -> bool:

@@ -23,7 +23,7 @@ class RequestsAuth:
         origin = origin_of(request.url or "")
         if origin is not None and self.bearer.allows(origin):
             token = self.bearer.token()
-            request.headers["Authorization"] = header(token)
+            request.headers.update(self.bearer.client.headers(token, request.method or "", request.url or ""))
             sent = _Sent(bearer=self.bearer, origin=origin, token=token)
             request.register_hook("response", sent.answered)  # type: ignore[no-untyped-call] # in the stubs of requests
         return request
@@ -44,9 +44,13 @@ class _Sent:
         if request.headers.get("Authorization") != header(self.token):
             return response  # the request carried no token, because a redirect led to another origin
         if response.is_redirect:
-            if origin_of(urljoin(response.url, response.headers["location"])) != self.origin:
+            target = urljoin(response.url, response.headers["location"])
+            if origin_of(target) != self.origin:
                 # On a redirect from http to https, `requests` itself would keep the header.
-                del request.headers["Authorization"]
+                for name in ("Authorization", "DPoP"):
+                    request.headers.pop(name, None)
+            else:  # A proof is for one method and URL, and `requests` builds the next request from this one.
+                request.headers.update(self.bearer.client.headers(self.token, _redirected(response), target))
             return response
         another = self.bearer.needs_new_token(response.status_code, self.origin, self.token)
         if not another or self.retried or not isinstance(request.body, bytes | str | None):
@@ -63,7 +67,14 @@ class _Sent:
         self.token = self.bearer.token()
         # Not a copy: `requests` builds the request for a redirect from this object.
         request = response.request
-        request.headers["Authorization"] = header(self.token)
+        request.headers.update(self.bearer.client.headers(self.token, request.method or "", request.url or ""))
         second: Response = response.connection.send(request, **how)
         second.history.append(response)
         return self.answered(second, **how)
+
+
+def _redirected(response: Response) -> str:
+    """Return the method of the request that follows this redirect (`Session.rebuild_method` of `requests`)."""
+    method = response.request.method or ""
+    to_get = {303: method != "HEAD", 302: method != "HEAD", 301: method == "POST"}
+    return "GET" if to_get.get(response.status_code, False) else method

@@ -9,6 +9,7 @@ directly.
 | `authority` | the throwaway authority |
 | `tokens` | the tokens of the throwaway authority |
 | `endpoint` | the HTTP responses and denials of the throwaway authority |
+| `bound_tokens` | tokens of the throwaway authority that are bound to a key |
 | `substitution` | the use of the throwaway authority in place of a real one |
 | `scripted_model` | a model for tests of whole runs of an agent |
 | `fixtures` | the fixtures for pytest |

@@ -13,8 +13,17 @@ from authsec.client import AuthSecClient
 from authsec.errors import ConfigError
 from authsec.grant_url import grant_page
 from authsec.jose import JoseError, parse_compact
+from authsec.testing.bound_tokens import bound, proof_at
 from authsec.testing.endpoint import Endpoint, HttpAnswer, denial
-from authsec.testing.substitution import InMemoryRevocations, TokenUser, client_for, in_place_of, verifier_for
+from authsec.testing.substitution import (
+    InMemoryRevocations,
+    TokenUser,
+    client_for,
+    dpop_settings_of,
+    in_place_of,
+    settings_of,
+    verifier_for,
+)
 from authsec.testing.tokens import CLIENT_ID, ISSUER, key_set, mint
 from authsec.tokens import DelegationToken, TokenRequest
 from authsec.verifier import SeveralAuthorities, TokenVerifier
@@ -61,12 +70,14 @@ class ThrowawayAuthority:
             "AUTHSEC_ISSUER": self.base_url,
         }
 
-    def verifier(self, audience: str) -> TokenVerifier:
+    def verifier(self, audience: str, *, dpop_origin: str | None = None, dpop_required: bool = False) -> TokenVerifier:
         """Make a verifier that accepts this authority's tokens for `audience`, with all usual checks.
 
-        The audience also becomes the default audience of `issue_token`, if there is only one.
+        The audience also becomes the default audience of `issue_token`, if there is only one. `dpop_origin` and
+        `dpop_required` are settings of `TokenVerifier`.
         """
-        return self._known(verifier_for(audience, self._revocations))
+        settings = {"dpop_origin": dpop_origin, "dpop_required": dpop_required}
+        return self._known(verifier_for(audience, self._revocations, **settings))
 
     def client(self) -> AuthSecClient:
         """Make a client that requests tokens from this authority."""
@@ -144,9 +155,9 @@ class ThrowawayAuthority:
             case AuthSecClient():
                 return client_for(self.base_url, thing.config)
             case TokenVerifier():
-                return self._known(verifier_for(thing.audience, self._revocations, thing.expected))
+                return self._known(verifier_for(thing.audience, self._revocations, **settings_of(thing)))
             case SeveralAuthorities():  # None of its verifiers accepts the issuer of a test's tokens.
-                return SeveralAuthorities(self.verifier(thing.audience))
+                return SeveralAuthorities(self.verifier(thing.audience, **dpop_settings_of(thing.verifiers)))
         raise TypeError(f"expected a TokenVerifier or an AuthSecClient, not {type(thing)}")
 
     def _known(self, verifier: TokenVerifier) -> TokenVerifier:
@@ -159,7 +170,7 @@ class ThrowawayAuthority:
             raise ValueError(f"there are several APIs: set audience= to one of {self._audiences}")
         return self._audiences or [_AUDIENCE]
 
-    def _answer(self, method: str, path: str, sent: Mapping[str, Sequence[str]]) -> HttpAnswer:
+    def _answer(self, method: str, path: str, sent: Mapping[str, Sequence[str]], proofs: Sequence[str]) -> HttpAnswer:
         match method, path.removeprefix("/authsec"):
             case "GET", "/.well-known/oauth-authorization-server":
                 return HttpAnswer(body={"issuer": self.issuer, "jwks_uri": f"{self.base_url}/.well-known/jwks.json"})
@@ -167,13 +178,23 @@ class ThrowawayAuthority:
                 return HttpAnswer(body=key_set())
             case "GET", "/uflow/sdk/delegation-token":
                 return self._asked_for_token(sent)
+            case "POST", "/oauth/token":
+                return self._asked_for_bound_token(sent, proofs)
             case "POST", "/v1/revoke":
                 with suppress(JoseError, KeyError):  # An invalid token is no error (RFC 7009 §2.2).
                     self.revoke("".join(sent.get("token", ())))
                 return HttpAnswer(body={})
         return HttpAnswer(status=404, body={"error": "The test authority has nothing at this address."})
 
-    def _asked_for_token(self, sent: Mapping[str, Sequence[str]]) -> HttpAnswer:
+    def _asked_for_bound_token(self, sent: Mapping[str, Sequence[str]], proofs: Sequence[str]) -> HttpAnswer:
+        """Answer a request of an agent with `dpop` at the OAuth token endpoint. The assertion is not verified."""
+        found = proof_at((self.issuer, self.base_url), proofs)
+        if isinstance(found, HttpAnswer):
+            return found
+        answer = self._asked_for_token(sent, cnf={"jkt": found.thumbprint})
+        return answer if answer.status != 200 else bound(answer)
+
+    def _asked_for_token(self, sent: Mapping[str, Sequence[str]], **claims: Any) -> HttpAnswer:
         try:
             request = TokenRequest.of(sent.get("scope"), sent.get("resource"))
         except ConfigError as error:
@@ -186,7 +207,7 @@ class ThrowawayAuthority:
             return refused
         if request.resource is None and len(self._audiences) > 1:
             return denial("invalid_target", f"Request one of these resources: {', or '.join(self._audiences)}.")
-        return self._granted(scope or list(self._delegated or _ACTIONS), request.resource, client_id)
+        return self._granted(scope or list(self._delegated or _ACTIONS), request.resource, client_id, claims)
 
     def _refused(self, client_id: str, scope: Sequence[str], resource: Sequence[str]) -> HttpAnswer | None:
         """Return the denial for a token request, or None if the request is allowed.
@@ -206,9 +227,11 @@ class ThrowawayAuthority:
         details = f"The test delegates {' '.join(delegated)}."
         return denial("action_not_allowed", details, grant_at=grant_at, missing=missing, allowed=allowed)
 
-    def _granted(self, permissions: Sequence[str], resource: Sequence[str] | None, client_id: str) -> HttpAnswer:
+    def _granted(
+        self, permissions: Sequence[str], resource: Sequence[str] | None, client_id: str, changes: Mapping[str, Any]
+    ) -> HttpAnswer:
         audience = self._usual_audience() if resource is None else list(resource)
-        token = self.issue_token(permissions, audience, client_id=client_id)
+        token = self.issue_token(permissions, audience, client_id=client_id, **changes)
         self._given.append(token)
         claims = parse_compact(token, max_bytes=_MOST_BYTES).claims
         moments = {name: datetime.fromtimestamp(claims[claim], UTC) for name, claim in _MOMENTS.items()}

@@ -49,8 +49,8 @@ class HttpAnswer:
     headers: dict[str, str] = field(default_factory=dict)
 
 
-Answering = Callable[[str, str, Mapping[str, Sequence[str]]], HttpAnswer]
-"""Takes the method, the path, and the fields of query and form."""
+Answering = Callable[[str, str, Mapping[str, Sequence[str]], Sequence[str]], HttpAnswer]
+"""Takes the method, the path, the fields of query and form, and the values of the DPoP headers."""
 
 
 class Endpoint:
@@ -80,7 +80,8 @@ def _handler(answering: Answering) -> type[BaseHTTPRequestHandler]:
             )
             sent = parse_qs(address.query) | parse_qs(form)
             with suppress(OSError):  # the client may have closed the connection
-                self.reply(answering(self.command, address.path, sent))
+                proofs = self.headers.get_all("DPoP") or ()
+                self.reply(answering(self.command, address.path, sent, proofs))
 
         do_POST = do_GET  # noqa: N815 - the name in BaseHTTPRequestHandler
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -45,27 +45,52 @@ class _ExpectedInTests(Expected):
 
 
 class _Unproved:
-    """A credential source without a proof. A throwaway authority must not receive a real proof of this machine."""
+    """A credential source without a proof. A throwaway authority must not receive a real proof of this machine.
 
-    def proof(self, request: ProofRequest) -> Proof | None:  # noqa: ARG002 - there is no proof for any request
-        return None
+    An agent with `dpop` needs an assertion. `is_key_pair` adds one, which proves nothing.
+    """
+
+    def __init__(self, *, is_key_pair: bool) -> None:
+        self._is_key_pair = is_key_pair
+
+    def proof(self, request: ProofRequest) -> Proof | None:  # noqa: ARG002 - the same for every request
+        return Proof(authorization="Bearer unproved", source="a test", is_key_pair=True) if self._is_key_pair else None
 
     def looked_at(self, request: ProofRequest) -> str:  # noqa: ARG002 - no place for any request
         return "nothing, because a test authority is used"
 
 
-def verifier_for(audience: str, revocations: InMemoryRevocations, like: Expected | None = None) -> TokenVerifier:
+def settings_of(verifier: TokenVerifier) -> dict[str, Any]:
+    """Return the settings of a verifier for the verifier that replaces it.
+
+    The algorithms are not among them: all tokens of a test are signed with RS256, and a verifier that allows only
+    ES256 would refuse them.
+    """
+    return {"leeway": verifier.expected.leeway, **dpop_settings_of([verifier])}
+
+
+def dpop_settings_of(verifiers: Sequence[TokenVerifier]) -> dict[str, Any]:
+    """Return the settings about bound tokens of the first verifier that accepts them."""
+    for verifier in verifiers:
+        if verifier.binding is not None:
+            return {"dpop_origin": verifier.binding.origin, "dpop_required": verifier.binding.required}
+    return {}
+
+
+def verifier_for(audience: str, revocations: InMemoryRevocations, **settings: Any) -> TokenVerifier:
     """Make a verifier for the tokens of this process. Only issuer, keys and revocations differ from a normal verifier.
 
-    The leeway is copied from `like`, the expected values of another verifier. The algorithms are not copied: all
-    tokens of a test are signed with RS256, and a verifier that allows only ES256 would refuse them.
+    `settings` are further settings of `TokenVerifier`.
     """
-    settings: dict[str, Any] = {} if like is None else {"leeway": like.leeway}
     # A loopback issuer needs no trust store. The next lines replace it by the throwaway issuer.
     verifier = TokenVerifier("http://127.0.0.1", audience, keys=key_set(), revocations=revocations, **settings)
     made = verifier.expected
     verifier.expected = _ExpectedInTests(
-        issuer=ISSUER, audience=audience, leeway=made.leeway, algorithms=made.algorithms
+        issuer=ISSUER,
+        audience=audience,
+        leeway=made.leeway,
+        algorithms=made.algorithms,
+        accepts_bound=made.accepts_bound,
     )
     return verifier
 
@@ -76,7 +101,7 @@ def client_for(base_url: str, like: AuthSecConfig | None = None) -> AuthSecClien
         config = AuthSecConfig(base_url=base_url, client_id=CLIENT_ID, issuer=ISSUER)
     else:
         config = dataclasses.replace(like, base_url=base_url, issuer=ISSUER)
-    return AuthSecClient(config, credential=_Unproved())
+    return AuthSecClient(config, credential=_Unproved(is_key_pair=config.dpop))
 
 
 @contextmanager

@@ -9,6 +9,7 @@
 | `token` | the fields of `VerifiedToken`; `require` |
 | `verification_cache` | which verified tokens are kept for the next request |
 | `published_keys`, `key_set` | when the authority's keys are fetched again; the key for a `kid` in a given set |
+| `key_binding`, `replay_store` | tokens that are bound to a key (DPoP): the check of a request; its used proofs |
 | `documents` | fetch metadata and key sets: limits of size and time, allowed addresses |
 | `revocations/` | the authority's feed of revocations; `policy` decides what happens while the feed is stale |
 | `introspection` | the request to the authority about one token; how long its answer is kept |
@@ -24,6 +25,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from authsec.verifier.introspection import IntrospectionHealth
+    from authsec.verifier.key_binding import DpopRequest
     from authsec.verifier.key_set import KeysHealth
     from authsec.verifier.revocations.policy import FeedHealth, Revocations
     from authsec.verifier.several_authorities import SeveralAuthorities, Verifier
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Attestation",
+    "DpopRequest",
     "FeedHealth",
     "Health",
     "IntrospectionHealth",
@@ -45,6 +48,7 @@ __all__ = [
 
 _MODULES = {
     "Attestation": "token",
+    "DpopRequest": "key_binding",
     "FeedHealth": "revocations.policy",
     "Health": "verifier",
     "IntrospectionHealth": "introspection",

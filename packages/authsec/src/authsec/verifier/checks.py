@@ -8,6 +8,7 @@ revocation and its time are checked for every request.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -22,6 +23,7 @@ HIGHEST_LEEWAY: Final = 300
 ALGORITHMS: Final = ("RS256", "ES256", "EdDSA")
 """The signature algorithms of authorities (RFC 7518 §3.3 and §3.4, RFC 8037). Each key uses only its own `alg`."""
 YEAR_10000: Final = 253_402_300_800  # Unix time; Python's `datetime` ends here
+_THUMBPRINT: Final = re.compile("[A-Za-z0-9_-]{43}")  # a SHA-256 in base64url
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,13 +31,14 @@ class Expected:
     """The values that an API expects in a token. Raises `ConfigError` for values that any token could satisfy.
 
     `leeway` is the permitted difference, in seconds, between the clocks of authority and API. Either clock may be
-    ahead.
+    ahead. `accepts_bound` means that the API checks who has the key of a bound token.
     """
 
     issuer: str
     audience: str
     leeway: int
     algorithms: frozenset[str]
+    accepts_bound: bool = False
 
     def __post_init__(self) -> None:
         for name, value in (("issuer", self.issuer), ("audience", self.audience)):
@@ -199,6 +202,15 @@ def _is_list_of_actions(value: object) -> bool:
     return _is_list_of_text(value) and all(map(_is_action, value))
 
 
+def _is_binding(value: object) -> bool:
+    """Whether `cnf` is a key's thumbprint alone (RFC 9449 §6.1): any other member would be a further condition."""
+    return isinstance(value, dict) and value.keys() == {"jkt"} and _is_thumbprint(value["jkt"])
+
+
+def _is_thumbprint(value: object) -> bool:
+    return isinstance(value, str) and _THUMBPRINT.fullmatch(value) is not None
+
+
 def _is_attestation(value: object) -> bool:
     return (
         isinstance(value, dict)
@@ -258,7 +270,7 @@ CLAIM_CHECKS: Final[tuple[Check[Case], ...]] = (
         "binding_not_supported",
         # The attack: a thief uses a token that only the holder of a key may use.
         "RFC 7800 §3.1",
-        lambda case: "cnf" not in case.claims,
+        lambda case: "cnf" not in case.claims or (case.expected.accepts_bound and _is_binding(case.claims["cnf"])),
         "The token is bound to a key, and this API cannot check who has that key.",
         "Send a bearer token without cnf.",
     ),

@@ -21,6 +21,7 @@ from typing import Any, Final
 from urllib3 import exceptions
 
 from authsec import http_client, strict_json
+from authsec.api_credential import VARIABLE as CREDENTIAL
 from authsec.clock import Clock, Moment, moment, since
 from authsec.errors import ConfigError, RevocationsUnavailable
 from authsec.http_answer import MOST_BYTES, Answer, AnswerTooLarge
@@ -270,3 +271,24 @@ def is_active(answer: Mapping[str, Any], answered: str | None, *, audience: str,
     if active and any(answer.get(name) != claims[name] for name in _SAME):
         raise DocumentRefused("the introspection endpoint answered about another token")
     return active
+
+
+def introspection_for(
+    issuer: str,
+    audience: str,
+    credential: str | None,
+    *,
+    mark: Callable[[str], bytes],
+    clock: Clock,
+    trust: ssl.SSLContext | None,
+) -> Introspection:
+    """Build the object that introspects tokens, for one API. Raises `ConfigError` without a credential."""
+    if credential is None:
+        raise ConfigError(
+            'revocations="introspect" needs credential=… '
+            f"(or {CREDENTIAL}), which identifies this API to the authority. To create one at the authority: "
+            "authsec apis create-credential API",
+            reason="credential_missing",
+        )
+    endpoint = IntrospectionEndpoint(issuer, audience, credential, clock=clock, trust=trust)
+    return Introspection(issuer, endpoint.ask, mark=mark, clock=clock)

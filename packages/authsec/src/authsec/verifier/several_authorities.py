@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from authsec.clock import Clock
 from authsec.errors import ConfigError, InvalidToken
@@ -11,6 +11,9 @@ from authsec.verifier.issuer import named_issuers, throwaway_hint
 from authsec.verifier.mismatch_log import OF_ANOTHER_AUTHORITY, MismatchLog
 from authsec.verifier.token import VerifiedToken
 from authsec.verifier.verifier import Health, TokenVerifier
+
+if TYPE_CHECKING:
+    from authsec.verifier.key_binding import DpopRequest
 
 
 class Verifier(Protocol):
@@ -24,10 +27,18 @@ class Verifier(Protocol):
     def issuers(self) -> tuple[str, ...]:
         """The issuers whose tokens are accepted."""
 
-    def verify(self, bearer: str) -> VerifiedToken:
+    @property
+    def accepts_dpop(self) -> bool:
+        """Whether tokens may be bound to a key (RFC 9449)."""
+
+    @property
+    def requires_dpop(self) -> bool:
+        """Whether tokens must be bound to a key."""
+
+    def verify(self, bearer: str, dpop: DpopRequest | None = None) -> VerifiedToken:
         """Verify a token, as `TokenVerifier.verify` does."""
 
-    async def averify(self, bearer: str) -> VerifiedToken:
+    async def averify(self, bearer: str, dpop: DpopRequest | None = None) -> VerifiedToken:
         """Verify a token, as `TokenVerifier.averify` does."""
 
 
@@ -50,6 +61,7 @@ class SeveralAuthorities:
                 "SeveralAuthorities is for one API: give all of its verifiers the same audience",
                 reason="audiences_differ",
             )
+        self.verifiers = verifiers
         self._by_issuer = {verifier.expected.issuer: verifier for verifier in verifiers}
         if len(self._by_issuer) < len(verifiers):
             raise ConfigError(
@@ -66,15 +78,17 @@ class SeveralAuthorities:
             )
         self.audience = verifiers[0].audience
         self.issuers = tuple(self._by_issuer)
+        self.accepts_dpop = any(verifier.accepts_dpop for verifier in verifiers)
+        self.requires_dpop = all(verifier.requires_dpop for verifier in verifiers)
         self._of_another_authority = MismatchLog(OF_ANOTHER_AUTHORITY, Clock())
 
-    def verify(self, bearer: str) -> VerifiedToken:
+    def verify(self, bearer: str, dpop: DpopRequest | None = None) -> VerifiedToken:
         """Verify a token with the `TokenVerifier` for the issuer in the token."""
-        return self._meant(bearer).verify(bearer)
+        return self._meant(bearer).verify(bearer, dpop)
 
-    async def averify(self, bearer: str) -> VerifiedToken:
+    async def averify(self, bearer: str, dpop: DpopRequest | None = None) -> VerifiedToken:
         """Verify a token as `verify` does, without blocking the asyncio event loop."""
-        return await self._meant(bearer).averify(bearer)
+        return await self._meant(bearer).averify(bearer, dpop)
 
     def check_ready(self) -> None:
         """Check that each verifier can accept tokens. Raises `VerificationUnavailable` for the first that cannot."""

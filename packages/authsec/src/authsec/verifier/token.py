@@ -84,6 +84,12 @@ class VerifiedToken:
         return str(self._payload["iss"])
 
     @property
+    def key_thumbprint(self) -> str | None:
+        """The thumbprint of the key that the token is bound to (`cnf.jkt`, RFC 9449); None for a bearer token."""
+        binding = self._payload.get("cnf")
+        return None if binding is None else str(binding["jkt"])
+
+    @property
     def claims(self) -> Mapping[str, Any]:
         """The whole payload of the token, for claims that have no attribute of their own.
 
@@ -117,13 +123,16 @@ class VerifiedToken:
             actions=lacking[:1] if any_of else lacking,
             audiences=self.audience,
         )
-        return InsufficientScope(
+        error = InsufficientScope(
             required=actions,
             granted=tuple(sorted(self.permissions)),
             any_of=any_of,
             grant_at=page,
             audience=self.audience,
         )
+        if self.key_thumbprint is not None:
+            error.scheme = "DPoP"
+        return error
 
 
 def _copied(value: Any) -> Any:

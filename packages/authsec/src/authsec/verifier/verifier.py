@@ -8,11 +8,10 @@ import ssl
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
 from authsec import strict_json
-from authsec.api_credential import VARIABLE as CREDENTIAL
 from authsec.api_credential import read_credential
 from authsec.clock import Clock
 from authsec.errors import ConfigError, InvalidToken, RevocationsUnavailable
@@ -33,7 +32,7 @@ from authsec.verifier.checks import (
     audiences_of,
 )
 from authsec.verifier.documents import MOST_BYTES, Documents
-from authsec.verifier.introspection import Introspection, IntrospectionEndpoint
+from authsec.verifier.introspection import introspection_for
 from authsec.verifier.issuer import check_issuer
 from authsec.verifier.key_set import GivenKeys, KeysHealth, KeySource
 from authsec.verifier.mismatch_log import FOR_ANOTHER_API, OF_ANOTHER_AUTHORITY, MismatchLog
@@ -53,6 +52,9 @@ from authsec.verifier.revocations.shared_follower import shared_follower
 from authsec.verifier.sync_or_async import Caller, call_in_place, run_in_place
 from authsec.verifier.token import VerifiedToken
 from authsec.verifier.verification_cache import CachedToken, VerificationCache, token_digest
+
+if TYPE_CHECKING:
+    from authsec.verifier.key_binding import DpopRequest, KeyBinding
 
 KeySet = Mapping[str, Any] | str | os.PathLike[str]
 
@@ -112,6 +114,10 @@ class TokenVerifier:
     A token's `alg` must be the `alg` of its key in the key set. `algorithms` can allow fewer: with
     `algorithms=["ES256"]`, an API refuses every other algorithm.
 
+    With `dpop_origin`, tokens may be bound to a key (DPoP, RFC 9449). The value is the scheme, host and port at which
+    agents address this API, for example `https://crm.example.com`. `verify` then needs the request. Without
+    `dpop_origin`, bound tokens are refused. With `dpop_required`, all other tokens are refused.
+
     `leeway` is the permitted difference between the clocks, in seconds. `ca_file` and `allow_http_hosts` default
     to the environment's `AUTHSEC_CA_FILE` and `AUTHSEC_ALLOW_HTTP_HOSTS`. `HTTPS_PROXY` and `NO_PROXY` are
     obeyed. Raises `ConfigError` for settings that cannot protect anything.
@@ -136,12 +142,23 @@ class TokenVerifier:
         ca_file: str | None = None,
         allow_http_hosts: Collection[str] | None = None,
         remember: int = 1024,
+        dpop_origin: str | None = None,
+        dpop_required: bool = False,
         clock: Clock | None = None,
     ) -> None:
-        self.expected = Expected(issuer=issuer, audience=audience, leeway=leeway, algorithms=frozenset(algorithms))
+        self.expected = Expected(
+            issuer=issuer,
+            audience=audience,
+            leeway=leeway,
+            algorithms=frozenset(algorithms),
+            accepts_bound=dpop_origin is not None,
+        )
         self._max_bytes = max_bytes
         self._cache = VerificationCache(remember)
         self._clock = clock or Clock()
+        self.binding = _key_binding(dpop_origin, dpop_required, self._clock)
+        self.accepts_dpop = self.binding is not None
+        self.requires_dpop = dpop_required
         self._for_another_api = MismatchLog(FOR_ANOTHER_API, self._clock)
         self._of_another_authority = MismatchLog(OF_ANOTHER_AUTHORITY, self._clock)
         check_policy(revocations)
@@ -171,8 +188,12 @@ class TokenVerifier:
             )
             if isinstance(self._keys, PublishedKeys):
                 self._keys.revoked_keys = lambda: follower.feed.revoked_keys
-            asking = _asking(self.expected, credential, self._clock, trust) if revocations == "introspect" else None
-            self._revocations = followed if asking is None else IntrospectedRevocations(followed, asking)
+            self._revocations = followed
+            if revocations == "introspect":
+                asking = introspection_for(
+                    issuer, audience, credential, mark=token_digest, clock=self._clock, trust=trust
+                )
+                self._revocations = IntrospectedRevocations(followed, asking)
         else:
             self._revocations = revocations
 
@@ -186,8 +207,11 @@ class TokenVerifier:
         """The issuer whose tokens are accepted, as a tuple with one element."""
         return (self.expected.issuer,)
 
-    def verify(self, bearer: str) -> VerifiedToken:
+    def verify(self, bearer: str, dpop: DpopRequest | None = None) -> VerifiedToken:
         """Verify the token of an `Authorization: Bearer` header (without the word Bearer).
+
+        For the token of an `Authorization: DPoP` header, `dpop` is the request that has this header. Each request can
+        be verified once, because its proof is then used up.
 
         Raises `InvalidToken` with the `reason` of the check that failed, or `VerificationUnavailable`. The call may
         wait for a fetch of keys, for about five seconds at most. The first call may wait for the feed of revocations,
@@ -196,13 +220,28 @@ class TokenVerifier:
         # If the text is too long, only its start: the digest differs from every valid token's digest.
         digest = token_digest(bearer[: self._max_bytes + 1])
         known = self._cached(digest)
-        return self._verify_cached(known) or run_in_place(self._verify(bearer, digest, known, call_in_place))
+        verified = self._verify_cached(known) or run_in_place(self._verify(bearer, digest, known, call_in_place))
+        if dpop is not None or self.accepts_dpop:
+            self._check_binding(bearer, verified, dpop)
+        return verified
 
-    async def averify(self, bearer: str) -> VerifiedToken:
+    async def averify(self, bearer: str, dpop: DpopRequest | None = None) -> VerifiedToken:
         """Verify a token as `verify` does, without blocking the asyncio event loop: waits run in a thread."""
         digest = token_digest(bearer[: self._max_bytes + 1])
         known = self._cached(digest)
-        return self._verify_cached(known) or await self._verify(bearer, digest, known, asyncio.to_thread)
+        verified = self._verify_cached(known) or await self._verify(bearer, digest, known, asyncio.to_thread)
+        if dpop is not None or self.accepts_dpop:
+            self._check_binding(bearer, verified, dpop)
+        return verified
+
+    def _check_binding(self, bearer: str, verified: VerifiedToken, dpop: DpopRequest | None) -> None:
+        if self.binding is None:
+            raise InvalidToken(
+                "This API does not accept tokens by the scheme DPoP.",
+                reason="binding_not_supported",
+                details="Send a bearer token without cnf.",
+            )
+        self.binding.check(bearer, verified, dpop)
 
     def _verify_cached(self, known: CachedToken | None) -> VerifiedToken | None:
         """Verify a cached token without waiting. Most requests need only this method.
@@ -324,17 +363,18 @@ class TokenVerifier:
         return f"TokenVerifier(issuer={self.expected.issuer!r}, audience={self.expected.audience!r})"
 
 
-def _asking(expected: Expected, credential: str | None, clock: Clock, trust: ssl.SSLContext | None) -> Introspection:
-    """Build the object that introspects tokens. Raises `ConfigError` without a credential."""
-    if credential is None:
-        raise ConfigError(
-            'revocations="introspect" needs credential=… '
-            f"(or {CREDENTIAL}), which identifies this API to the authority. To create one at the authority: "
-            "authsec apis create-credential API",
-            reason="credential_missing",
-        )
-    endpoint = IntrospectionEndpoint(expected.issuer, expected.audience, credential, clock=clock, trust=trust)
-    return Introspection(expected.issuer, endpoint.ask, mark=token_digest, clock=clock)
+def _key_binding(origin: str | None, required: bool, clock: Clock) -> KeyBinding | None:
+    """Build the checks of bound tokens, or return None without `origin`. Raises `ConfigError`."""
+    if origin is None:
+        if required:
+            raise ConfigError(
+                "dpop_required needs dpop_origin=…, the scheme, host and port at which agents address this API",
+                reason="dpop_origin_missing",
+            )
+        return None
+    from authsec.verifier.key_binding import KeyBinding  # only APIs that use it wait for the import
+
+    return KeyBinding(origin, required=required, clock=clock)
 
 
 def _key_set(keys: KeySet) -> Mapping[str, Any]:

@@ -42,6 +42,14 @@ def _option(name: str, **settings: Any) -> Callable[[_Command], _Command]:
     "--stale-after", type=float, default=30.0, show_default=True, metavar="SECONDS",
     help="If the authority is silent for this long, its revocations are not known.",
 )  # fmt: skip
+@_option(
+    "--dpop-origin", multiple=True, metavar="URL",
+    help=(
+        "Accept tokens that are bound to a key (DPoP). URL is the scheme, host and port at which agents address the "
+        "API. Once for all APIs, or once for each --audience, in their order. [default: no such token is accepted]"
+    ),
+)  # fmt: skip
+@_option("--dpop-required", is_flag=True, help="Refuse all tokens that are not bound to a key.")
 @_option("--beyond-loopback", is_flag=True, help="Allow an address that other machines can reach over plain HTTP.")
 @_option(
     "--no-metadata", is_flag=True, help="Do not serve protected resource metadata, and do not name it in challenges."
@@ -76,5 +84,7 @@ def verify_server(**options: Any) -> None:
         revocations=options["revocations"],
         stale_after=options["stale_after"],
         publish_metadata=not options["no_metadata"],
+        dpop_origins=tuple(options["dpop_origin"]),
+        dpop_required=options["dpop_required"],
     )
     run(settings, lambda line: click.echo(line, err=True))

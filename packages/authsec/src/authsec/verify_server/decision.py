@@ -8,9 +8,10 @@ with an unknown or invalid part is refused.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, Self
+from typing import TYPE_CHECKING, Final, Self
 from urllib.parse import parse_qsl
 
 from authsec.gate import ANSWERED, Gate, PassThrough, Response
@@ -18,21 +19,35 @@ from authsec.safe_text import plain
 from authsec.verifier import VerifiedToken
 from authsec.verifier.token import ACTION
 
+if TYPE_CHECKING:
+    from authsec.verifier import DpopRequest
+
 REFUSAL: Final = "authsec-refusal"
 """The header with the body of a refusal, for a proxy that reads no bodies."""
 
 _log = logging.getLogger("authsec.verify_server")
+
+_AUTHORITY: Final = re.compile(r"^https?://[^/]*", re.IGNORECASE)  # of a target in the absolute form
 
 _MOST_OF_A_TARGET: Final = 200  # the most characters of a path in the log
 
 # No public path of a gate is empty, so the gate always requires a token.
 _PATH: Final = ""
 
+REQUEST_HEADERS: Final[Mapping[str, tuple[str, str]]] = {
+    "original": ("x-original-method", "x-original-uri"),
+    "forwarded": ("x-forwarded-method", "x-forwarded-uri"),
+}
+"""The headers in which a proxy sends method and URL of the caller's request, by the value of the parameter `dpop`."""
+
 ANY_AGENT: Final = "any_agent"
 """The value of `require` that admits every agent with a valid token. It is never an action, which has a colon."""
 _MOST_PARAMETERS: Final = 100
 _MOST_OF_A_VALUE: Final = 80  # the most characters of an invalid value in the log
-_KNOWN: Final = ("require", "require_any", "audience", "refusal")
+_KNOWN: Final = ("require", "require_any", "audience", "refusal", "dpop")
+
+Described = Callable[[str | None], "DpopRequest"]
+"""Takes the value of the parameter `dpop`; returns the caller's request. Raises `Misconfigured`."""
 
 
 class Misconfigured(Exception):
@@ -48,18 +63,20 @@ class Gates:
     def __init__(self, gates: Mapping[str, Gate]) -> None:
         self.gates = gates
 
-    async def decide(self, query: str, authorizations: Sequence[str], target: str = "") -> VerifiedToken | Response:
+    async def decide(
+        self, query: str, authorizations: Sequence[str], described: Described, target: str = ""
+    ) -> VerifiedToken | Response:
         """Return the caller if it has the actions that `query` requires; otherwise return the response that refuses it.
 
         `target` is the path that the caller requested, if the proxy sends it. The path appears only in the log and
-        does not affect the decision.
+        does not affect the decision. `described` returns the caller's request, for a token that is bound to a key.
         """
         try:
             requirement = Requirement.read(query)
             gate = self.gate_of(requirement.audience)
+            entered = await gate.aenter(_PATH, authorizations, lambda: described(requirement.dpop))
         except Misconfigured as error:
             return misconfigured(error, target)
-        entered = await gate.aenter(_PATH, authorizations)
         decided = entered if isinstance(entered, Response) else _admit(entered, requirement, gate)
         return (
             with_refusal_header(decided) if requirement.refusal_in_header and isinstance(decided, Response) else decided
@@ -81,6 +98,11 @@ class Gates:
                 f"{', '.join(self.gates)}"
             )
         return self.gates[audience]
+
+
+def path_of(target: str) -> str:
+    """Return the path of a request target, without the query (RFC 9112 §3.2.1, §3.2.2)."""
+    return _AUTHORITY.sub("", target.partition("?")[0])
 
 
 def misconfigured(error: Misconfigured, target: str = "") -> Response:
@@ -124,13 +146,15 @@ class Requirement:
     """The requirements of one request: a token for `audience` with all actions of `all_of` and one action of `any_of`.
 
     `audience` may be None if the server protects only one API. `refusal_in_header` adds the body of a refusal as
-    a header, for a proxy that does not read bodies (nginx).
+    a header, for a proxy that does not read bodies (nginx). `dpop` says where the proxy puts the method and the URL of
+    the caller's request.
     """
 
     audience: str | None
     all_of: tuple[str, ...]
     any_of: tuple[str, ...]
     refusal_in_header: bool = False
+    dpop: str | None = None
 
     @classmethod
     def read(cls, query: str) -> Self:
@@ -155,6 +179,7 @@ class Requirement:
             all_of=tuple(action for action in all_of if action != ANY_AGENT),
             any_of=any_of,
             refusal_in_header=_one("refusal", given["refusal"], ("header",)) is not None,
+            dpop=_one("dpop", given["dpop"], tuple(REQUEST_HEADERS)),
         )
 
 

@@ -11,15 +11,19 @@ import asyncio
 import json
 import logging
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from enum import IntEnum
+from functools import partial
 from http import HTTPStatus
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from authsec.gate import Response
 from authsec.verifier import VerifiedToken
-from authsec.verify_server.decision import REFUSAL, Gates, Misconfigured, misconfigured
+from authsec.verify_server.decision import REFUSAL, Gates, Misconfigured, misconfigured, path_of
 from authsec.verify_server.identity_headers import identity_headers
+
+if TYPE_CHECKING:
+    from authsec.verifier import DpopRequest
 
 _log = logging.getLogger("authsec.verify_server")
 
@@ -84,7 +88,21 @@ class FastCgi:
             return misconfigured(missing, variables.get("REQUEST_URI", ""))
         # The web server has joined several headers with commas (RFC 3875 §4.1.18).
         authorizations = [variables["HTTP_AUTHORIZATION"]] if "HTTP_AUTHORIZATION" in variables else []
-        return await self._gates.decide(variables[VARIABLE], authorizations, variables.get("REQUEST_URI", ""))
+        target = variables.get("REQUEST_URI", "")
+        return await self._gates.decide(variables[VARIABLE], authorizations, partial(_described, variables), target)
+
+
+def _described(variables: Mapping[str, str], _: str | None) -> DpopRequest:
+    """Return the caller's request from the variables of CGI (RFC 3875 §4.1). Raises `Misconfigured`.
+
+    No header of the caller can set them: the variables of headers begin with HTTP_.
+    """
+    from authsec.verifier.key_binding import DpopRequest  # only servers with --dpop-origin wait for the import
+
+    if "REQUEST_METHOD" not in variables or "REQUEST_URI" not in variables:
+        raise Misconfigured("for a token by the scheme DPoP, Apache must send REQUEST_METHOD and REQUEST_URI")
+    proofs = [variables["HTTP_DPOP"]] if "HTTP_DPOP" in variables else []
+    return DpopRequest(method=variables["REQUEST_METHOD"], path=path_of(variables["REQUEST_URI"]), proofs=proofs)
 
 
 async def _read(reader: asyncio.StreamReader) -> tuple[int, int, bytes]:

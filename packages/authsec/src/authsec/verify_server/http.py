@@ -13,15 +13,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Final
+from functools import partial
+from typing import TYPE_CHECKING, Final
 from urllib.parse import parse_qs
 
 from authsec.asgi import Receive, Refusal, Scope, Send
 from authsec.gate import Gate, Response
 from authsec.resource_metadata import WELL_KNOWN
 from authsec.verifier import VerifiedToken
-from authsec.verify_server.decision import Gates, Misconfigured, misconfigured
+from authsec.verify_server.decision import REQUEST_HEADERS, Gates, Misconfigured, misconfigured, path_of
 from authsec.verify_server.identity_headers import identity_headers
+
+if TYPE_CHECKING:
+    from authsec.verifier import DpopRequest
 
 _VERIFY: Final = "/verify"
 # Headers with the requested path. nginx, haproxy and Caddy send the first, Traefik sends the second.
@@ -79,11 +83,14 @@ class VerifyApp:
         raw = scope["raw_path"].partition(b"?")[0].decode("latin-1")
         if path == _VERIFY:
             query = scope["query_string"].decode("latin-1")
-            return await self._gates.decide(query, _sent(scope, "authorization"), "".join(_sent(scope, *_TARGETS)[:1]))
+            target = "".join(_sent(scope, *_TARGETS)[:1])
+            return await self._gates.decide(query, _sent(scope, "authorization"), partial(_described, scope), target)
         if raw.startswith(f"{_VERIFY}/"):
             # The proxy wrote the first segment. The caller wrote all that follows, so it does not affect the decision.
             _, _, query, *rest = raw.split("/")
-            return await self._gates.decide(query, _sent(scope, "authorization"), f"/{'/'.join(rest)}")
+            target = f"/{'/'.join(rest)}"
+            asked = partial(_of_envoy, scope, target)
+            return await self._gates.decide(query, _sent(scope, "authorization"), asked, target)
         if path == "/open":
             return _OPEN
         if path == "/healthz":
@@ -118,3 +125,27 @@ def _public(gate: Gate, path: str) -> Response | None:
 
 def _sent(scope: Scope, *names: str) -> list[str]:
     return [value.decode("latin-1") for name, value in scope["headers"] if name.decode("latin-1") in names]
+
+
+def _described(scope: Scope, parameter: str | None) -> DpopRequest:
+    """Return the caller's request from the headers that the proxy sets. Raises `Misconfigured`.
+
+    The query names these headers, because only the proxy's configuration writes the query. Some proxies pass on all
+    headers of the caller. Without the name, the caller could set the headers, and use a stolen proof elsewhere.
+    """
+    from authsec.verifier.key_binding import DpopRequest  # only servers with --dpop-origin wait for the import
+
+    if parameter is None:
+        raise Misconfigured("the request has a token by the scheme DPoP: add dpop=original, and its headers")
+    names = REQUEST_HEADERS[parameter]
+    methods, targets = (_sent(scope, name) for name in names)
+    if len(methods) != 1 or len(targets) != 1:
+        raise Misconfigured(f"with dpop={parameter}, the proxy must send {' and '.join(names)} once")
+    return DpopRequest(method=methods[0], path=path_of(targets[0]), proofs=_sent(scope, "dpop"))
+
+
+def _of_envoy(scope: Scope, target: str, _: str | None) -> DpopRequest:
+    """Return the caller's request. Envoy asks with its method and, after the prefix, with its path."""
+    from authsec.verifier.key_binding import DpopRequest  # only servers with --dpop-origin wait for the import
+
+    return DpopRequest(method=scope["method"], path=target, proofs=_sent(scope, "dpop"))

@@ -39,6 +39,8 @@ class ServerSettings:
     revocations: Policy
     stale_after: float
     publish_metadata: bool
+    dpop_origins: tuple[str, ...] = ()
+    dpop_required: bool = False
 
     def verifiers(self) -> list[TokenVerifier]:
         """Make one verifier per API. Raises `ConfigError`."""
@@ -49,9 +51,29 @@ class ServerSettings:
                 reason="credential_of_one_api",
             )
         return [
-            TokenVerifier(self.issuer, audience, revocations=self.revocations, stale_after=self.stale_after)
-            for audience in self.audiences
+            TokenVerifier(
+                self.issuer,
+                audience,
+                revocations=self.revocations,
+                stale_after=self.stale_after,
+                dpop_origin=origin,
+                dpop_required=self.dpop_required,
+            )
+            for audience, origin in zip(self.audiences, self._origins(), strict=True)
         ]
+
+    def _origins(self) -> Sequence[str | None]:
+        """Return the origin of each API in the proofs of its callers. Raises `ConfigError`."""
+        given = self.dpop_origins
+        if len(given) <= 1:
+            return [*(given or (None,))] * len(self.audiences)
+        if len(given) != len(self.audiences):
+            raise ConfigError(
+                f"{len(self.audiences)} APIs have {len(given)} values of --dpop-origin: give one for all APIs, or one "
+                "for each --audience, in their order.",
+                reason="dpop_origin_invalid",
+            )
+        return given
 
 
 def run(settings: ServerSettings, say: Callable[[str], None]) -> NoReturn:

@@ -125,6 +125,7 @@ def _facts(delegation: Delegation, present: Present) -> dict[str, object]:
         "role": present.slugs[delegation.role_id],
         **as_granted(delegation),
         "max_duration": as_typed(delegation.max_duration),
+        "require_dpop": delegation.require_dpop or None,  # a document leaves out false
         "ends_at": rfc3339(delegation.ends_at),
         **plain(DESCRIBED, delegation),
         "enabled": delegation.enabled,
@@ -143,6 +144,7 @@ def _wanted(shape: DelegationShape, held: Delegation | None, resolve: Resolve) -
         "max_duration": as_typed(_seconds(shape)),
         "audiences": list(validation.audiences(named)),
         "excluded_proofs": [each.value for each in validation.excluded_proofs(shape.excluded_proofs)],
+        "require_dpop": shape.require_dpop or None,
         "ends_at": rfc3339(_end(shape)),
         "owner": held.owner if held else None,
         **described,
@@ -219,6 +221,7 @@ def _values(shape: DelegationShape, wanted: Facts) -> dict[str, Any]:
         "actions": tuple(shape.actions),
         "audiences": _texts(wanted, "audiences"),
         "excluded_proofs": _texts(wanted, "excluded_proofs"),
+        "require_dpop": shape.require_dpop,
         "ends_at": _end(shape),
         **_described(shape),
     }

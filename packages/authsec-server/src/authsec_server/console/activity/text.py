@@ -6,12 +6,13 @@ All functions are pure.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from authsec_server.attestation.model import Validation
 from authsec_server.audit.filters import REFUSALS, TOKEN_KINDS
-from authsec_server.audit.model import ALREADY, Event, EventKind, Recorded
+from authsec_server.audit.model import ALREADY, Event, EventKind, Named, Recorded
+from authsec_server.console.formatting import cut_middle
 from authsec_server.issuers.model import Provenance, shown_provenance
 
 _VERBS: Mapping[EventKind, str] = {
@@ -162,6 +163,26 @@ def did(recorded: Recorded) -> str:
     if event.kind is EventKind.API_REFUSED:
         return f"sent a credential{times}{' of ' + _name(event) if event.subject else ''}"
     return _act(event)
+
+
+_LONGEST = 60  # characters of a name that a row shows
+
+
+def with_short_names(recorded: Recorded) -> Recorded:
+    """Return the event with long names cut in their middle, for the sentences of a row."""
+    event = recorded.event
+    cut = replace(
+        event,
+        client=_short(event.client) if event.client else None,
+        subject=_short(event.subject) if event.subject else None,
+        delegations=tuple(map(_short, event.delegations)),
+        roles=tuple(map(_short, event.roles)),
+    )
+    return replace(recorded, event=cut)
+
+
+def _short(named: Named) -> Named:
+    return replace(named, name=cut_middle(named.name, _LONGEST))
 
 
 def apis(event: Event) -> tuple[str, ...]:

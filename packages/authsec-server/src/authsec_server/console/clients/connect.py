@@ -69,7 +69,8 @@ class Connection:
     """The values with which a client connects to this authority.
 
     `scope` is an action for the example, and `audience` is the API for which the token is issued. `resource` is
-    the same API if the token request must name the API. Unknown values are empty.
+    the same API if the token request must name the API. Unknown values are empty. `needs_dpop` is true if a live
+    delegation requires DPoP.
     """
 
     base_url: str
@@ -79,6 +80,7 @@ class Connection:
     scope: str = ""
     audience: str = ""
     resource: str = ""
+    needs_dpop: bool = False
 
     @property
     def bash(self) -> str:
@@ -222,6 +224,8 @@ def _connection(
     status = status_of(tx, client, visit.act.now, silent)
     codes = enrolment_service.open_of(tx, visit.act, client.id)
     scope, audience, resource = _use(tx, visit, client)
+    delegated = delegations.of_client(tx, visit.act, client.id, visit.console.terms)
+    live = [each.delegation for each in delegated if each.state is DelegationState.LIVE]
     connection = Connection(
         base_url=visit.console.settings.issuer,
         client_id=client.id,
@@ -230,10 +234,9 @@ def _connection(
         scope=scope,
         audience=audience,
         resource=resource,
+        needs_dpop=any(each.require_dpop for each in live),
     )
-    delegated = delegations.of_client(tx, visit.act, client.id, visit.console.terms)
     target = delegated[0].delegation.target_type if delegated else None
-    live = (each.delegation for each in delegated if each.state is DelegationState.LIVE)
     api = api_url(next((each.audiences for each in live), ()))
     pods = _pods(tx, visit, client, resource, api)
     return client, status, ahead_of(tx, visit, client, status), connection, codes, pods, target

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 from authsec_server.clients.model import (
@@ -19,9 +20,9 @@ from authsec_server.clients.model import (
 )
 from authsec_server.clients.selectors import KEYS, check_selectors, given
 from authsec_server.console.clients.selector_fields import Rows, typed_rows
-from authsec_server.console.forms import Form, at_typed_slug
-from authsec_server.failures import Conflict, Invalid
-from authsec_server.revisions import plain
+from authsec_server.console.forms import Form, at_typed_slug, placed
+from authsec_server.failures import Conflict, FailureList, Invalid
+from authsec_server.revisions import checked, plain
 
 BLANK_ROWS = 2  # of an empty form
 
@@ -47,18 +48,20 @@ class TypedProof:
         return replace(self, rows={**self.rows, platform: (*self.rows[platform], ("", ""))}, added=platform)
 
     def chosen(self) -> Platform:
-        """Return the chosen platform. Raises `Invalid` if no platform is chosen, or a selector row is wrong."""
+        """Return the chosen platform. Raises `Invalid` if no platform is chosen, or selector rows are wrong."""
         if not self.platform:
             raise Invalid("platform", "Choose the platform that the client runs on.")
         platform = parse_platform(self.platform)
         if platform in KEYS:
-            checked = check_selectors(platform, self.rows[platform])
-            wrong = next((row for row in checked.rows if row.problem), None)
-            if wrong:
-                # With a nearest key, the problem suggests it, and the form lists all keys.
-                raise Invalid("selectors", wrong.problem, "" if wrong.nearest else wrong.remedy)
-            if checked.problem:
-                raise Invalid("selectors", checked.problem)
+            found = check_selectors(platform, self.rows[platform])
+            problems = FailureList()
+            for index, row in enumerate(found.rows):
+                if row.problem:
+                    # With a nearest key, the problem suggests it, and the form lists all keys.
+                    problems.add(Invalid(f"selectors.{index}", row.problem, "" if row.nearest else row.remedy))
+            if found.problem and not problems.fields:
+                problems.add(Invalid("selectors", found.problem))
+            problems.raise_all()
         return platform
 
     @property
@@ -120,24 +123,33 @@ class TypedClient:
         """Whether any of the optional details is filled in."""
         return any(text for name, text in self.texts.items() if name != "name")
 
-    def at_field(self, problem: Invalid | Conflict) -> Invalid | Conflict:
-        """Move the problem to its form field.
+    def at_fields(self, problem: Invalid | Conflict) -> Invalid | Conflict:
+        """Move the problem and its others to their form fields.
 
         If the slug was made from the name, a conflict about the slug appears at the field `name`.
         """
         slug = self.texts.get("slug", "")
-        return at_typed_slug(at_field(problem), slug, kind="client", pages="/console/clients")
+        at_slug = partial(at_typed_slug, typed=slug, kind="client", pages="/console/clients")
+        return placed(problem, lambda each: at_slug(_at_field(each)), FIELDS)
 
-    def onboarding(self) -> Onboarding:
-        """Return the onboarding request. Raises `Invalid` if the form cannot be parsed."""
-        kind, platform, described = parse_kind(self.kind), self.proof.chosen(), parse_texts(self.texts)
+    def onboarding(self, problems: FailureList) -> Onboarding:
+        """Return the onboarding request. Values that cannot be parsed are in `problems`, and not in the request."""
+        kind, platform, labels, proof = ClientKind.AI_AGENT, Platform.UNATTESTED, dict[str, str](), TypedProof()
+        with problems.collect():
+            kind = parse_kind(self.kind)
+        with problems.collect():
+            platform, proof = self.proof.chosen(), self.proof
+        with problems.collect():
+            labels = parse_label_lines(self.texts["labels"])
+        texts: dict[str, Any] = {**self.texts, "labels": labels}
+        texts |= {name: self.texts[name] or None for name in ("slug", "owner")}
         return Onboarding(
             kind=kind,
             platform=platform,
-            selectors=self.proof.selectors,
-            public_key=self.proof.asked_key,
-            trusted_issuer=self.proof.trusted_issuer,
-            **{**described, "slug": described["slug"] or None, "owner": described["owner"] or None},
+            selectors=proof.selectors,
+            public_key=proof.asked_key,
+            trusted_issuer=proof.trusted_issuer,
+            **texts,
         )
 
 
@@ -157,8 +169,18 @@ def stored_texts(client: Client) -> dict[str, str]:
 
 
 def parse_texts(texts: Mapping[str, str]) -> dict[str, Any]:
-    """Return the typed fields as unverified values for the service. Raises `Invalid` if the labels cannot be parsed."""
-    return {**texts, "labels": parse_label_lines(texts["labels"])}
+    """Return the typed fields as unverified values for the service.
+
+    Raises `Invalid` if the labels cannot be parsed. The failure has the problems of the other fields.
+    """
+    problems, labels = FailureList(), dict[str, str]()
+    with problems.collect():
+        labels = parse_label_lines(texts["labels"])
+    if problems.fields:
+        with problems.collect():
+            checked(EDITABLE, {name: text for name, text in texts.items() if name != "labels"})
+    problems.raise_all()
+    return {**texts, "labels": labels}
 
 
 def parse_kind(text: str) -> ClientKind:
@@ -187,8 +209,16 @@ def label_lines(labels: Mapping[str, str]) -> str:
     return "\n".join(f"{name}={value}" for name, value in labels.items())
 
 
-def at_field(problem: Invalid | Conflict) -> Invalid | Conflict:
-    """Move the problem to a field of the form. The form has one field for all selectors, and one for all labels."""
-    if isinstance(problem, Conflict):
+FIELDS = ("kind", "name", "platform", "selectors", "trusted_issuer", "public_key", *EDITABLE, "expires_at")
+"""The fields of the forms, in their order."""
+
+
+def at_fields(problem: Invalid | Conflict) -> Invalid | Conflict:
+    """Move the problem and its others to fields of the form. The form has one field for all labels."""
+    return placed(problem, _at_field, FIELDS)
+
+
+def _at_field(problem: Invalid | Conflict) -> Invalid | Conflict:
+    if isinstance(problem, Conflict) or problem.field.startswith("selectors."):
         return problem
     return Invalid(problem.field.partition(".")[0], problem.message, problem.remedy)

@@ -24,7 +24,7 @@ from authsec_server.console.client_status import WARNINGS, ClientStatus, statuse
 from authsec_server.console.clients.detail import LIST_TRAIL, find_client, home, trail
 from authsec_server.console.clients.forms import (
     TypedClient,
-    at_field,
+    at_fields,
     parse_texts,
     stored_texts,
     typed_client,
@@ -32,7 +32,7 @@ from authsec_server.console.clients.forms import (
 )
 from authsec_server.console.clients.proofs import section_context, shown_secret
 from authsec_server.console.confirm import Confirmation, Question, already_is, once, redirect_to
-from authsec_server.console.forms import Form, stored_meanwhile
+from authsec_server.console.forms import Form, raise_all, stored_meanwhile
 from authsec_server.console.issuers.unavailable import outages
 from authsec_server.console.site import PageRequest
 from authsec_server.db import Tx
@@ -40,7 +40,7 @@ from authsec_server.delegations import impact, service
 from authsec_server.delegations import search as delegations
 from authsec_server.delegations.client_state import ClientState
 from authsec_server.delegations.effective import effective_actions
-from authsec_server.failures import Conflict, Failure, Invalid, Outdated
+from authsec_server.failures import Conflict, Failure, FailureList, Invalid, Outdated
 
 TITLE = "MCP Servers / AI Agents"
 PAGE = 50
@@ -202,11 +202,16 @@ async def onboard(visit: PageRequest) -> Response:
     typed, domain = typed_client(visit.form), visit.console.settings.trust_domain
     if visit.form.ticked("add"):
         return await _dialog(visit, replace(typed, proof=typed.proof.with_row(visit.form.text("add"))))
+    problems = FailureList()
+    wanted = typed.onboarding(problems)
     try:
-        wanted = typed.onboarding()
+        await raise_all(
+            problems,
+            lambda: visit.read(lambda tx: clients.propose(tx, visit.act, wanted, trust_domain=domain)),
+        )
         client = await visit.change(lambda tx, act: clients.create(tx, act, wanted, trust_domain=domain))
     except (Invalid, Conflict) as problem:
-        return await _dialog(visit, typed, typed.at_field(problem))
+        return await _dialog(visit, typed, typed.at_fields(problem))
     if client.fresh_secret:
         return shown_secret(visit, client)
     return visit.redirect(home(client), done="client_onboarded")
@@ -252,7 +257,7 @@ async def edit(visit: PageRequest) -> Response:
         wanted = parse_texts(typed)
         edited = await visit.change(lambda tx, act: clients.edit(tx, act, asked, revision=revision, changes=wanted))
     except (Invalid, Conflict) as problem:
-        return await edit_form(visit, typed, at_field(problem))
+        return await edit_form(visit, typed, at_fields(problem))
     except Outdated as problem:
         return await edit_form(visit, typed, problem)
     return visit.saved(home(edited), edited, revision)
@@ -261,13 +266,15 @@ async def edit(visit: PageRequest) -> Response:
 def _look(tx: Tx, visit: PageRequest) -> Question:
     client = find_client(tx, visit)
     act, terms = visit.act, visit.console.terms
+    stops = impact.of_client(tx, act, client.id, terms)
     return Question(
         name=client.name,
         trail=trail(client),
         ids={"client": client.id},
+        needless=visit.path.endswith("/revoke") and not stops.live_tokens,
         shown={
             "client": client,
-            "stops": impact.of_client(tx, act, client.id, terms),
+            "stops": stops,
             "may": effective_actions(tx, act, client.id, terms),
             "delegations": delegations.of_client(tx, act, client.id, terms),
         },

@@ -19,7 +19,7 @@ from authsec_server.clients.selectors import KEYS
 from authsec_server.console import guard
 from authsec_server.console.clients.connect import KEY_FILE, KEYGEN, SECRET_FILE, SECRET_VARIABLE
 from authsec_server.console.clients.detail import find_client, held, home, overview, trail
-from authsec_server.console.clients.forms import TypedProof, at_field, typed_proof
+from authsec_server.console.clients.forms import TypedProof, at_fields, typed_proof
 from authsec_server.console.clients.next_step import narrowed
 from authsec_server.console.clients.selector_fields import (
     KEY_OPTIONS,
@@ -35,7 +35,7 @@ from authsec_server.console.issuers.unavailable import ask_now, unavailable_amon
 from authsec_server.console.site import PageRequest
 from authsec_server.db import Tx
 from authsec_server.delegations import impact
-from authsec_server.failures import Conflict, Invalid, NotFound
+from authsec_server.failures import Conflict, FailureList, Invalid, NotFound
 from authsec_server.issuers import service as issuers
 from authsec_server.issuers.model import TrustedIssuer, TrustedIssuerKind
 from authsec_server.principal import Act
@@ -92,17 +92,23 @@ async def add(visit: PageRequest) -> Response:
         wanted = _new_proof(typed, expires)
         client = await visit.change(lambda tx, act: add_proof(tx, act, asked, wanted, trust_domain=domain))
     except (Invalid, Conflict) as problem:
-        return await _form(visit, typed, expires, at_field(problem))
+        return await _form(visit, typed, expires, at_fields(problem))
     return shown_secret(visit, client) if client.fresh_secret else visit.redirect(home(client), done="proof_added")
 
 
 def _new_proof(typed: TypedProof, expires: str) -> NewProof:
+    problems = FailureList()
+    with problems.collect():
+        platform = typed.chosen()
+    with problems.collect():
+        expires_at = typed_instant("expires_at", expires)
+    problems.raise_all()
     return NewProof(
-        platform=typed.chosen(),
+        platform=platform,
         selectors=typed.selectors,
         public_key=typed.asked_key,
         trusted_issuer=typed.trusted_issuer,
-        expires_at=typed_instant("expires_at", expires),
+        expires_at=expires_at,
     )
 
 
@@ -177,7 +183,7 @@ async def check(visit: PageRequest) -> Response:
     told = [{"wrong": each.wrong, **asdict(each)} for each in feedback.rows]
     trusted_issuer = feedback.preview.trusted_issuer
     silent = await unavailable_among(visit, [trusted_issuer.id] if trusted_issuer else [])
-    shown = {"preview": feedback.preview, "wrong": feedback.first_wrong >= 0, "silent": silent}
+    shown = {"preview": feedback.preview, "has_wrong": feedback.has_wrong, "silent": silent}
     parts = {part: visit.part("clients/outlook.html", part=part, **shown) for part in ("outlook", "verdict")}
     return JSONResponse({"rows": told, **parts}, headers=dict(guard.HEADERS))
 

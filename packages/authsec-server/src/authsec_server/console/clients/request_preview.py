@@ -115,6 +115,7 @@ def _remedy(denied: Denied, asked: TypedRequest) -> Remedy:
         "unknown": list(denied.unknown),
         "smaller": list(denied.smaller),
         "resources": list(asked.resources),
+        "needs_dpop": denied.needs_dpop,
     }
     return remedy(denied.reason, detail, can_prove=False)
 

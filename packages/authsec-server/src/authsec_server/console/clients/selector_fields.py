@@ -149,9 +149,9 @@ class Feedback:
     rows: tuple[RowFeedback, ...]
 
     @property
-    def first_wrong(self) -> int:
-        """Return the index of the first wrong row, or -1 if no row is wrong."""
-        return next((index for index, told in enumerate(self.rows) if told.wrong), -1)
+    def has_wrong(self) -> bool:
+        """Whether any row is wrong."""
+        return any(told.wrong for told in self.rows)
 
 
 def feedback_on(

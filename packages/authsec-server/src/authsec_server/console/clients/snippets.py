@@ -52,10 +52,10 @@ def fetch_secure_data(customer_id: str, *, delegation_token: str) -> dict:
     return resp.json()
 
 
-assistant = autogen.AssistantAgent("assistant", llm_config={{"config_list": [...]}})
+assistant = autogen.AssistantAgent("assistant", llm_config={{"config_list": [{{"model": "gpt-4o-mini"}}]}})
 user_proxy = autogen.UserProxyAgent("user_proxy", human_input_mode="NEVER", code_execution_config=False)
 register_function(fetch_secure_data, caller=assistant, executor=user_proxy, authsec=authsec{wanted})
-user_proxy.initiate_chat(assistant, message="Get data for customer 42.")
+user_proxy.initiate_chat(assistant, message="Get data for customer 42.", max_turns=2)
 '''
 
 _BY_HAND = """\

@@ -10,13 +10,13 @@ from starlette.routing import BaseRoute
 from authsec_server.clients.model import ProofKind
 from authsec_server.console.delegations import choices
 from authsec_server.console.delegations.draft import Draft, reworded, typed_draft
-from authsec_server.console.forms import amount_and_unit, shown_instant, units_offered
+from authsec_server.console.forms import amount_and_unit, raise_all, shown_instant, units_offered
 from authsec_server.console.site import Console, PageRequest
 from authsec_server.db import Tx
 from authsec_server.delegations import editing, impact
 from authsec_server.delegations import service as delegations
 from authsec_server.delegations.model import DESCRIBED, Delegation, ResolvedDelegation, TargetType
-from authsec_server.failures import Failure, Invalid, Outdated
+from authsec_server.failures import Failure, FailureList, Invalid, Outdated
 from authsec_server.principal import Role
 from authsec_server.revisions import plain, require_current
 
@@ -44,10 +44,18 @@ async def form(visit: PageRequest) -> Response:
 async def change(visit: PageRequest) -> Response:
     """Handle the form's buttons: select all actions or none, review the change, go back, or save."""
     typed = visit.form
-    draft, revision = typed_draft(typed), typed.number("revision")
+    draft, revision, terms = typed_draft(typed), typed.number("revision"), visit.console.terms
     if typed.ticked("again") or typed.ticked("select"):
         return await _form(visit, draft)
+    problems = FailureList()
+    sound = draft.parsable(problems)
+
+    def propose(tx: Tx) -> object:
+        wanted = edit_of(sound, _stored(tx, visit).delegation)
+        return editing.proposed_edit(tx, visit.act, visit.named("delegation"), wanted, terms)
+
     try:
+        await raise_all(problems, lambda: visit.read(propose))
         if not typed.ticked("save") and (review := await _review(visit, draft, revision)):
             return review
         await visit.change(
@@ -56,12 +64,12 @@ async def change(visit: PageRequest) -> Response:
                 act,
                 visit.named("delegation"),
                 edit_of(draft, _stored(tx, visit).delegation),
-                visit.console.terms,
+                terms,
                 revision=revision,
             )
         )
     except (Invalid, Outdated) as failure:
-        problem = reworded(failure, visit.console.terms) if isinstance(failure, Invalid) else failure
+        problem = reworded(failure, terms) if isinstance(failure, Invalid) else failure
         return await _form(visit, draft, problem)
     return visit.redirect(_home(visit), done="saved")
 
@@ -142,6 +150,7 @@ def draft_of(delegation: Delegation) -> Draft:
         ends_at=shown_instant(delegation.ends_at),
         audiences=delegation.audiences,
         excluded_proofs=tuple(delegation.excluded_proofs),
+        require_dpop=delegation.require_dpop,
         described=plain(DESCRIBED, delegation),
     )
 

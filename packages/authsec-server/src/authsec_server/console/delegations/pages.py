@@ -255,7 +255,7 @@ def _already(verb: str) -> Callable[[Tx, PageRequest], str]:
     def look(tx: Tx, visit: PageRequest) -> str:
         its = delegations.get(tx, visit.act, visit.named("delegation"), visit.console.terms).delegation
         by, at = its.changed_by, its.changed_at
-        if its.revoked_at is not None:
+        if delegations.is_revoked(tx, its) or (its.revoked_at and verb != "revoke"):
             who = by if at == its.revoked_at else ""
             return already_is("The trust delegation was already revoked", its.revoked_at, who)
         if verb == "revoke" or its.enabled != (verb == "enable"):

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
 
+from authsec_server.apis import service as apis
 from authsec_server.console.client_status import ClientStatus, status_of
 from authsec_server.console.delegations.draft import NOT_YET, Draft, fault
 from authsec_server.console.delegations.pages import foreseen_draft
@@ -42,12 +43,16 @@ class HeldAlready:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProposedDelegation:
-    """The delegation as it would be created. `foreseen` is the preview of a token, as in `pages.foreseen`."""
+    """The delegation as it would be created. `foreseen` is the preview of a token, as in `pages.foreseen`.
+
+    `elsewhere` are the actions that other APIs describe, but none of the chosen ones.
+    """
 
     resolved: ResolvedDelegation
     client_status: ClientStatus
     held: HeldAlready
     foreseen: Mapping[str, Any]
+    elsewhere: Sequence[str]
 
     @property
     def cautions(self) -> Sequence[Caution]:
@@ -80,7 +85,18 @@ def proposed(tx: Tx, visit: PageRequest, draft: Draft, silent: Mapping[str, str]
         client_status=status_of(tx, resolved.client, visit.act.now, silent),
         held=_held_already(tx, visit.act, resolved.delegation),
         foreseen=foreseen_draft(tx, visit, resolved),
+        elsewhere=_described_elsewhere(tx, resolved.delegation),
     )
+
+
+def _described_elsewhere(tx: Tx, delegation: Delegation) -> list[str]:
+    """Return the actions that other APIs describe, but none of the chosen registered ones."""
+    chosen = apis.by_identifiers(tx, set(delegation.audiences)).values()
+    if not chosen:
+        return []
+    here = {each.action for api in chosen for each in api.actions}
+    anywhere = apis.described(tx, among=delegation.actions)
+    return [action for action in delegation.actions if action in anywhere and action not in here]
 
 
 def fingerprint(resolved: ResolvedDelegation) -> str:

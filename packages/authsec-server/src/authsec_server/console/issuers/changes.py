@@ -18,13 +18,14 @@ from starlette.routing import BaseRoute
 from authsec_server.clients import bindings
 from authsec_server.clients.bindings import Users
 from authsec_server.console.confirm import Confirmation, Question, already_is, once, redirect_to
-from authsec_server.console.forms import Form, at_typed_slug, stored_meanwhile
+from authsec_server.console.forms import Form, at_typed_slug, placed, raise_all, stored_meanwhile
 from authsec_server.console.issuers.pages import detail
 from authsec_server.console.site import Console, PageRequest
 from authsec_server.db import Tx
 from authsec_server.delegations import impact
-from authsec_server.failures import Conflict, Failure, Invalid, Outdated, Unavailable
+from authsec_server.failures import Conflict, Failure, FailureList, Invalid, Outdated, Unavailable
 from authsec_server.issuers import service as issuers
+from authsec_server.issuers import validation
 from authsec_server.issuers.claims import PRESETS
 from authsec_server.issuers.cluster_client import require_answers
 from authsec_server.issuers.key_set_parsing import EXPOSED, holds_private_key
@@ -70,14 +71,14 @@ async def form(visit: PageRequest, problem: Failure | None = None) -> Response:
 async def create(visit: PageRequest) -> Response:
     """Add the trusted issuer, and fetch its keys. Without keys, the issuer is added all the same."""
     typed = TypedTrustedIssuer.read(visit.form, visit.form.text("kind"))
+    problems, may = FailureList(), _may_look_up(visit)
+    asked = typed.asked(problems)
     try:
-        asked = typed.asked
-        trusted_issuer = await visit.change(
-            lambda tx, act: issuers.create(tx, act, asked, may_look_up=_may_look_up(visit))
-        )
+        await raise_all(problems, lambda: visit.read(lambda tx: issuers.propose(tx, visit.act, asked, may_look_up=may)))
+        trusted_issuer = await visit.change(lambda tx, act: issuers.create(tx, act, asked, may_look_up=may))
     except (Invalid, Conflict) as failure:
-        problem = at_typed_slug(failure, typed["slug"], kind="trusted issuer", pages="/console/issuers")
-        return await form(visit, problem)
+        at_slug = partial(at_typed_slug, typed=typed["slug"], kind="trusted issuer", pages="/console/issuers")
+        return await form(visit, placed(failure, at_slug, _FIELDS))
     done = "trusted_issuer_added"
     try:
         keys = await run_in_threadpool(visit.console.key_sets.refresh, trusted_issuer)
@@ -109,8 +110,10 @@ async def edit(visit: PageRequest) -> Response:
     trusted_issuer = await visit.read(lambda tx: issuers.get(tx, visit.act, reference))
     typed, anyway = TypedTrustedIssuer.read(visit.form, trusted_issuer.kind), visit.form.ticked("anyway")
 
+    problems = FailureList()
+    changes = typed.changes(problems, trusted_issuer)
     try:
-        changes = typed.changes(trusted_issuer)
+        await raise_all(problems, lambda: visit.read(lambda _tx: validation.edited(trusted_issuer, changes)))
         if not anyway:
             apis = visit.console.cluster_apis
             await run_in_threadpool(require_answers, apis, trusted_issuer, revision=read, changes=changes)
@@ -125,9 +128,18 @@ async def edit(visit: PageRequest) -> Response:
                 may_look_up=_may_look_up(visit),
             )
         )
-    except (Invalid, Conflict, Outdated) as failure:
+    except (Invalid, Conflict) as failure:
+        return await edit_form(visit, placed(failure, lambda each: each, _FIELDS))
+    except Outdated as failure:
         return await edit_form(visit, failure)
     return visit.saved(f"/console/issuers/{edited.slug}", edited, read)
+
+
+_FIELDS = (
+    *("name", "issuer", "keys_from", "given_keys", "keys_url", "ca", "preset", "claims"),
+    *(*Lookup, "api_server", "api_ca", "credentials", "audience", "slug"),
+)
+"""The fields of the form, in its order."""
 
 
 def _may_look_up(visit: PageRequest) -> bool:
@@ -307,31 +319,39 @@ class TypedTrustedIssuer:
         """Return each text field that can be edited."""
         return {name: self[name] for name in EDITABLE if name not in set(Lookup)}
 
-    @property
-    def asked(self) -> ProposedTrustedIssuer:
-        """Return the request to add the trusted issuer. Raises `Invalid`."""
-        return ProposedTrustedIssuer(slug=self["slug"] or None, preset=self["preset"], kind=self.kind, **self.changes())
+    def asked(self, problems: FailureList) -> ProposedTrustedIssuer:
+        """Return the request to add the trusted issuer. For `problems`, see `changes`."""
+        terms = self.changes(problems)
+        return ProposedTrustedIssuer(slug=self["slug"] or None, preset=self["preset"], kind=self.kind, **terms)
 
-    def changes(self, stored: TrustedIssuer | None = None) -> dict[str, Any]:
-        """Return the edit request of the stored trusted issuer, or the terms of a new one. Raises `Invalid`.
+    def changes(self, problems: FailureList, stored: TrustedIssuer | None = None) -> dict[str, Any]:
+        """Return the edit request of the stored trusted issuer, or the terms of a new one.
+
+        Values that cannot be parsed are in `problems`, and not in the result.
 
         Values of fields that the form hides are left out. Without CSS, these fields are visible.
         """
         given, by_url = self["keys_from"] == KeysFrom.GIVEN, self["keys_from"] == KeysFrom.URL
         others = () if self.kind == TrustedIssuerKind.KUBERNETES else CLUSTER_TERMS
         looks_up = any(self[lookup] for lookup in Lookup) or (stored is not None and stored.api_server)
+        given_keys: Mapping[str, Any] | None = None
+        claims: Mapping[str, str] = {}
+        with problems.collect():
+            given_keys = self._keys() if given else None
+        with problems.collect():
+            claims = self._claims()
         return {
             **{name: self[name] for name in EDITABLE if name not in others},
             **({} if looks_up else dict.fromkeys(("api_server", "api_ca", "credentials"), "")),
             "keys_url": self["keys_url"] if by_url else "",
-            "given_keys": self._keys() if given else None,
+            "given_keys": given_keys,
             "ca": "" if given else self["ca"],
-            "claims": self._claims(),
+            "claims": claims,
         }
 
     def _keys(self) -> Mapping[str, Any]:
         if not self["given_keys"]:
-            raise Invalid("given_keys", "No keys were pasted.", _PASTE[self.kind])
+            raise Invalid("given_keys", "No keys were pasted.", _PASTE.get(self.kind, ""))
         if holds_private_key(self["given_keys"]):
             raise Invalid("given_keys", f"This contains a PRIVATE key. {EXPOSED}", "Paste the public JWK Set.")
         try:

@@ -35,4 +35,12 @@ for (const picture of document.querySelectorAll("svg.picture")) {
   const frame = picture.parentElement;
   const agents = picture.querySelectorAll(".picture-head")[3].getBoundingClientRect().left - picture.getBoundingClientRect().left;
   if (frame.scrollWidth > frame.clientWidth) frame.scrollLeft = agents - 8;
+
+  // The style fades an edge while the diagram goes on beyond it.
+  const showEdges = () => {
+    frame.classList.toggle("more-before", frame.scrollLeft > 4);
+    frame.classList.toggle("more-after", frame.scrollLeft + frame.clientWidth < frame.scrollWidth - 4);
+  };
+  frame.addEventListener("scroll", showEdges);
+  new ResizeObserver(showEdges).observe(frame);
 }

@@ -1,25 +1,35 @@
-// After a refused form, the problem of a field disappears while the field differs from the refused value. The summary
-// disappears with it. Without this script, both stay until the form is sent again.
+// After a refused form, the problem of a field disappears while the field differs from the refused value. Its line in the
+// summary disappears with it, and the summary with the last line. Without this script, all stay until the form is sent again.
 
 import { released } from "./pointer.js";
 
 export function addressedProblems() {
   const summary = document.querySelector("#problem");
-  const link = summary?.querySelector('.alert-head a[href^="#field-"]');
   const entries = [...document.querySelectorAll('.problem[id$="-problem"]')].map((problem) => entry(described(problem.id), problem));
-  const named = link && document.getElementById(link.hash.slice(1));
-  if (named && !entries.some(({ fields }) => fields.includes(named))) entries.push(entry([named]));
+  const lines = [...(summary?.querySelectorAll('a[href^="#field-"]') ?? [])].map((link) => line(link, entries));
   if (!entries.length) return;
   const title = document.title;
+  const head = summary?.querySelector("[data-problems]");
   const show = async () => {
     await released(); // a pressed button must not move
     const open = entries.filter(isOpen);
     for (const each of entries) if (each.problem?.isConnected) mark(each, open.includes(each));
-    if (link) summary.hidden = !open.length;
+    const left = lines.filter(({ about }) => !about || open.includes(about));
+    for (const each of lines) if (each.item) each.item.hidden = !left.includes(each);
+    if (lines.length) summary.hidden = !left.length;
+    if (head) head.textContent = `${left.length} problem${left.length === 1 ? "" : "s"}`;
     document.title = open.length ? title : title.replace(/^Error · /, "");
   };
   document.addEventListener("input", show);
   document.addEventListener("change", show);
+}
+
+// A line of the summary: its list item, and the entry that it is about. A field without a message has an entry of its own.
+function line(link, entries) {
+  const field = document.getElementById(link.hash.slice(1));
+  let about = entries.find(({ fields }) => fields.includes(field));
+  if (!about && field) entries.push((about = entry([field])));
+  return { item: link.closest("li"), about };
 }
 
 function entry(fields, problem) {
