@@ -50,18 +50,12 @@ def test_a_planted_checkpoint_gives_a_link_no_other_address(authsec: Callable[..
     assert authsec("admin", "setup-url").stdout.startswith(f"{its.issuer}/console/set-up?code=")
 
 
-@pytest.mark.parametrize(
-    "attack",
-    [
-        "UPDATE authority SET issuer = NULL",
-        "UPDATE authority SET issuer = NULL, issuer_mac = NULL",
-        f"INSERT INTO checkpoints SELECT 999999, at, '{forged()}' FROM checkpoints LIMIT 1",
-    ],
-)
-def test_a_restore_revokes_the_keys_of_the_lost_time(database_url: str, tmp_path: Path, attack: str) -> None:
+@pytest.mark.parametrize("mac", ["issuer_mac", "NULL"])
+def test_a_restore_revokes_the_keys_of_the_lost_time(database_url: str, tmp_path: Path, mac: str) -> None:
     settings = _served(database_url, tmp_path)
     with open_restoration(settings) as its:
-        its.database.append(lambda tx: tx.connection.execute(text(attack)))
+        write = text(f"UPDATE authority SET issuer = NULL, issuer_mac = {mac}")
+        its.database.append(lambda tx: tx.connection.execute(write))
     with open_restoration(settings) as its:
         later = PrivateKey.generate_ed25519()
         line = sign_checkpoint(
