@@ -30,7 +30,6 @@ from authsec_server.cli.caller import path
 from authsec_server.cli.output import block, harmless, styled, table
 from authsec_server.console.server_command import shareable
 from authsec_server.db import open_database, sqlite
-from authsec_server.db.served import remember_issuer
 from authsec_server.settings import Settings
 from click.testing import CliRunner, Result
 from cryptography import x509
@@ -282,9 +281,8 @@ def test_a_server_that_fails_inside_says_so_without_a_traceback(run: Authsec, da
 
 def test_addresses_are_those_of_the_server(run: Authsec, data: Path) -> None:
     """Also where this shell's settings say nothing of where it is served, or where the server would refuse to start."""
-    database = open_database(Settings(data=data).database_url)
-    database.append(lambda tx: remember_issuer(tx, "https://authsec.example.com"))
-    database.close()
+    with open_authority(Settings(data=data)) as authority:
+        authority.remember_issuer("https://authsec.example.com")
     for settings in ({}, {"AUTHSEC_SERVER_PORT": "7991"}, {"AUTHSEC_SERVER_HOST": "0.0.0.0"}):
         made = run("admin", "setup-url", "--data", str(data), **settings)
         assert made.stdout.startswith("https://authsec.example.com/console/set-up?code="), made.output

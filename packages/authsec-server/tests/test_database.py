@@ -21,7 +21,13 @@ from authsec_server.db.database import Access
 from authsec_server.db.locks import MIGRATION_LOCK
 from authsec_server.db.postgresql import is_outage
 from authsec_server.db.postgresql_connection import PING_SECONDS, session_options
-from authsec_server.db.served import last_checkpoints_file, last_issuer, remember_checkpoints_file, remember_issuer
+from authsec_server.db.served import (
+    last_checkpoints_file,
+    last_issuer,
+    proves_issuer,
+    remember_checkpoints_file,
+    remember_issuer,
+)
 from authsec_server.failures import Fault, StartupRefused, Unavailable
 from authsec_server.principal import Act
 from sqlalchemy import create_engine, text
@@ -62,8 +68,12 @@ def test_a_database_is_empty_until_its_schema_is_made(empty_database_url: str) -
 def test_the_issuer_of_the_last_start_is_known_to_whoever_opens_the_database(database: Database) -> None:
     assert database.read(last_issuer) == ""
     for issuer in ("http://127.0.0.1:7468", "https://authsec.example.com"):
-        database.append(lambda tx, issuer=issuer: remember_issuer(tx, issuer))
+        database.append(lambda tx, issuer=issuer: remember_issuer(tx, issuer, b"key"))
         assert database.read(last_issuer) == issuer
+        assert [database.read(lambda tx, key=key: proves_issuer(tx, key)) for key in (b"key", b"other")] == [
+            True,
+            False,
+        ]
     assert database.read(version) == 0
 
 

@@ -336,7 +336,7 @@ def test_when_the_file_is_lost_a_new_log_begins_over_the_events_that_are_there(t
     settings = load_settings(data=tmp_path, sealing_key_file=lost, audit_checkpoints=str(checkpoints))
     serve(settings)
     with open_authority(settings) as authority:
-        signed = authority.database.read(lambda tx: newest_checkpoint(tx, LOCAL_OPERATOR))
+        signed = authority.database.read(lambda tx: newest_checkpoint(tx, LOCAL_OPERATOR, None))
         old_keys = authority.sealing_keyring.by_kid()
     checkpoints.write_text(signed + "\n")  # only a server that is served writes it
     told = (Path(__file__).parents[3] / "docs" / "audit.md").read_text("utf-8")

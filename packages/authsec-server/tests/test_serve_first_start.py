@@ -17,7 +17,6 @@ import processes
 import pytest
 from authsec_server.accounts.model.sessions import BrowserCaller
 from authsec_server.app import open_authority
-from authsec_server.db.served import remember_issuer
 from authsec_server.settings import Settings
 from long_runs import some_of
 
@@ -97,7 +96,7 @@ def test_where_another_server_may_have_the_data(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         before = f"http://127.0.0.1:{other.getsockname()[1]}"
         with open_authority(Settings(data=tmp_path)) as authority:
-            authority.database.append(lambda tx: remember_issuer(tx, before))
+            authority.remember_issuer(before)
         heard = said(tmp_path, b"to begin", terminal=False).decode()
         assert f"! Something answers at {before}, where this data was last served." in heard
         assert "--public-url" in heard

@@ -37,7 +37,7 @@ def test_commands_keep_the_address_of_the_server_and_verify_names_both(
     authsec: Callable[..., Result], tmp_path: Path, address: str
 ) -> None:
     with open_authority(Settings(data=tmp_path)) as its:  # as a server that starts does
-        its.database.append(lambda tx: remember_issuer(tx, its.issuer))
+        its.remember_issuer()
         while its.dropper.sealer.seal():
             pass
     keys, checkpoint = tmp_path / "keys.json", tmp_path / "kept.txt"
@@ -53,7 +53,9 @@ def test_commands_keep_the_address_of_the_server_and_verify_names_both(
     export.write_text(authsec("audit", "export-sealed").stdout)
     with closing(sqlite3.connect(tmp_path / "authsec.sqlite3")) as raw, raw:
         raw.execute("UPDATE authority SET issuer = ?", [address])
-    assert authsec("admin", "setup-url").stdout.startswith(f"{its.issuer}/console/set-up?code=")
+    refused = authsec("admin", "setup-url")
+    assert (refused.stdout, refused.exit_code) == ("", Exit.FAILED), refused.stderr
+    assert "was not written by a server of this data" in refused.stderr
     authsec("audit", "drop", "--before", f"{datetime.now(UTC):%Y-%m}", "--export", str(export), "--yes")
     status, doubts = verify()
     assert status == Exit.NOT_CHECKED
@@ -67,7 +69,7 @@ def test_a_server_that_starts_at_another_address_signs_a_checkpoint_at_once(data
 
     def start(issuer: str) -> Sealer:
         """A server of this issuer starts, and seals once."""
-        database.append(lambda tx: remember_issuer(tx, issuer))
+        database.append(lambda tx: remember_issuer(tx, issuer, bytes(32)))
         sealer = Sealer(database, issuer=issuer, signing_key=keys.signing_key, keys=keys.by_kid, now=lambda: at)
         sealer.seal()
         return sealer

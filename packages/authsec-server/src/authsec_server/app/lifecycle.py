@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
 from contextlib import asynccontextmanager, closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 from urllib.parse import urlsplit
@@ -21,20 +21,26 @@ from authsec_server.accounts.model.admin_keys import AdminKey
 from authsec_server.accounts.sign_in import SignIn
 from authsec_server.app.older_database import compare, may_be_read, watch
 from authsec_server.app.routes import routes
-from authsec_server.app.services import Runtime, Services, checkpoints_of, services_of
+from authsec_server.app.services import Runtime, Services, checkpoints_of, issuer_key, services_of
 from authsec_server.attestation import service as attestation
 from authsec_server.audit import service as audit
 from authsec_server.audit.rollup import roll_up
 from authsec_server.audit.sealing import service as sealing
-from authsec_server.audit.sealing.outside import Comparison, comparison_of, unverified
+from authsec_server.audit.sealing.outside import Comparison, comparison_of
 from authsec_server.audit.sealing.retention import Dropper
-from authsec_server.audit.sealing.store import last_signed
 from authsec_server.clients import enrolment_service
 from authsec_server.console.addresses import STATIC
 from authsec_server.db import Database, Tx, open_database
-from authsec_server.db.served import last_checkpoints_file, last_issuer, remember_checkpoints_file
-from authsec_server.failures import Unavailable
+from authsec_server.db.served import (
+    last_checkpoints_file,
+    last_issuer,
+    proves_issuer,
+    remember_checkpoints_file,
+    remember_issuer,
+)
+from authsec_server.failures import StartupRefused, Unavailable
 from authsec_server.keys import api as keys_api
+from authsec_server.keys.master_key import load_master_key
 from authsec_server.keys.sealing_keys import SealingKeys
 from authsec_server.outbound import Outbound, outbound_of
 from authsec_server.principal import THE_SERVER, Act
@@ -43,7 +49,7 @@ from authsec_server.revocations import api as revocations_api
 from authsec_server.revocations import service as revocations
 from authsec_server.revocations import subscribers as followers
 from authsec_server.revocations.feed import Feed
-from authsec_server.settings import Settings, is_loopback
+from authsec_server.settings import ENV_PREFIX, Settings, is_loopback
 from authsec_server.tokens.direct import DirectTokens
 from authsec_server.tokens.issue import DelegationTokens
 from authsec_server.web import health
@@ -199,6 +205,11 @@ class Authority:
     sealing_keyring: SealingKeys
     comparison: Comparison
     bootstrap: AdminKey | None
+    issuer_key: bytes = field(repr=False)
+
+    def remember_issuer(self, issuer: str = "") -> None:
+        """Save the issuer of this server, or this one, for commands. Raises `Unavailable`."""
+        self.database.append(lambda tx: remember_issuer(tx, issuer or self.issuer, self.issuer_key))
 
 
 @contextmanager
@@ -266,14 +277,20 @@ def as_served(settings: Settings, database: Database) -> Settings:
 
     If `public_url` is set, the settings do not change. The host and port of this process are not usable as the
     issuer, because people and agents reach another process.
-    The attack: raw SQL writes another issuer into the database, and a command prints a link to it. So the issuer is
-    the one in the last checkpoint, which a server signs as soon as it has a new address.
+    The attack: raw SQL writes another issuer into the database, and a command prints a link to it. Raises
+    `StartupRefused` for an issuer without the MAC of a server.
     """
-    if settings.public_url:
+    issuer = "" if settings.public_url else database.read(last_issuer)
+    if not issuer:
         return settings
-    stored, signed = database.read(lambda tx: (last_issuer(tx), last_signed(tx.connection)))
-    issuer = str(unverified(signed or "")[1].get("iss") or stored)
-    return settings.model_copy(update={"public_url": issuer}) if issuer else settings
+    key = issuer_key(load_master_key(settings, database, Runtime().token_bytes))
+    if not database.read(lambda tx: proves_issuer(tx, key)):
+        raise StartupRefused(
+            "The address of the server in the database was not written by a server of this data: "
+            "authsec audit verify shows whether somebody changed it.",
+            f"Start the server, which writes its address, or set the address: {ENV_PREFIX}PUBLIC_URL=https://…",
+        )
+    return settings.model_copy(update={"public_url": issuer})
 
 
 def checkpoints_as_served(settings: Settings, database: Database) -> str:
@@ -331,6 +348,7 @@ def _assembled(services: Services, *, serves: bool, pages: bool) -> Authority:
         sealing_keyring=services.authority_keys.sealing_keyring,
         comparison=services.comparison,
         bootstrap=bootstrap,
+        issuer_key=services.authority_keys.issuer_key,
     )
 
 

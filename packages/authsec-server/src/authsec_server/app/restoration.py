@@ -107,7 +107,8 @@ class Restoration:
 
         `lines` are the lines of files with outside checkpoints.
         """
-        return find_loss(lines, self.authority_keys.sealing_keyring.by_kid(), self.settings.issuer)
+        its = self.settings
+        return find_loss(lines, self.authority_keys.sealing_keyring.by_kid(), its.issuer if its.public_url else None)
 
     def evidence(self, lines: Sequence[str]) -> RestoreEvidence:
         """Compare the database with the newest of its outside checkpoints.

@@ -130,6 +130,7 @@ def operations(services: Services) -> list[AnyOperation]:
         *audit_api.operations(NAMES),
         *sealing_api.operations(
             published=authority_keys.sealing_keyring.published,
+            verifying=authority_keys.sealing_keyring.by_kid,
             state=services.checkpoint_delivery.state,
             older=lambda: services.comparison.problem,
             not_compared=services.comparison.why_not_compared,

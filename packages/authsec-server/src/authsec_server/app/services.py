@@ -42,7 +42,7 @@ from authsec_server.issuers.key_sets import KeySets
 from authsec_server.keys import service as keys
 from authsec_server.keys.feed_keys import FeedKeys
 from authsec_server.keys.key_ring import SigningKeyRing
-from authsec_server.keys.master_key import load_master_key
+from authsec_server.keys.master_key import MasterKey, load_master_key
 from authsec_server.keys.sealing_key_file import load_sealing_key
 from authsec_server.keys.sealing_keys import SealingKeys
 from authsec_server.keys.signer import Signer
@@ -77,13 +77,17 @@ class Runtime:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuthorityKeys:
-    """The authority's own keys: for tokens, heads of the revocation feed, checkpoints of the audit log, DPoP nonces."""
+    """The authority's own keys: for tokens, heads of the revocation feed, checkpoints of the audit log, DPoP nonces.
+
+    `issuer_key` proves the issuer that the database stores for commands.
+    """
 
     signer: Signer
     key_ring: SigningKeyRing
     feed_keys: FeedKeys
     sealing_keyring: SealingKeys
     nonce_key: bytes = field(repr=False)
+    issuer_key: bytes = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -280,7 +284,13 @@ def authority_keys_of(settings: Settings, database: Database, runtime: Runtime) 
             file=load_sealing_key(settings.sealing_key_file) if settings.sealing_key_file else None,
         ),
         nonce_key=master_key.derive("DPoP nonces"),
+        issuer_key=issuer_key(master_key),
     )
+
+
+def issuer_key(master_key: MasterKey) -> bytes:
+    """Return the key of the MAC of the stored issuer."""
+    return master_key.derive("issuer")
 
 
 def _trust(settings: Settings, database: Database, runtime: Runtime) -> Trust:
@@ -301,7 +311,9 @@ def _trust(settings: Settings, database: Database, runtime: Runtime) -> Trust:
         key_sets=key_sets,
         cluster_apis=cluster_apis,
         workloads=workloads,
-        client_search=ClientSearch(database=database, workloads=workloads, trust_domain=settings.trust_domain, now=now),
+        client_search=ClientSearch(
+            database=database, workloads=workloads, trust_domain=settings.trust_domain, now=now, monotonic=monotonic
+        ),
         token_explainer=TokenExplainer(
             database,
             key_sets.find,

@@ -26,6 +26,7 @@ from authsec_server.issuers import service as issuers
 from authsec_server.issuers.model import TrustedIssuer
 
 MOST_KEPT: Final = 200  # searches whose candidates are cached, each with up to 20 clients
+MOST_SECONDS: Final = 600.0  # candidates are cached this long, as the facts of a token are
 _NAMED: Final = 5  # clients and selectors in a sentence
 _Key = tuple[str, frozenset[Selector]]  # trusted issuer, and what the workload's token proves
 
@@ -34,15 +35,19 @@ _Key = tuple[str, frozenset[Selector]]  # trusted issuer, and what the workload'
 class ClientSearch:
     """Searches clients by the selectors that a workload's token proves. A call blocks its thread.
 
-    Candidates are cached while no authority changes. The attack: a workload that nobody registered repeats its request,
-    and each search reads all proofs of the trusted issuer.
+    Candidates are cached while no authority changes, for ten minutes at most. Two attacks: a workload that nobody
+    registered repeats its request, and each search reads all proofs of the trusted issuer. Raw SQL takes a proof away
+    for a moment, and the workload stays unknown. `monotonic` are seconds of the monotonic clock.
     """
 
     database: Database
     workloads: Workloads
     trust_domain: str
     now: Callable[[], datetime]
-    _recent: OrderedDict[_Key, tuple[AuthorityState, list[Client]]] = field(default_factory=OrderedDict, init=False)
+    monotonic: Callable[[], float]
+    _recent: OrderedDict[_Key, tuple[AuthorityState, float, list[Client]]] = field(
+        default_factory=OrderedDict, init=False
+    )
     _lock: Lock = field(default_factory=Lock, init=False)
 
     def find(self, evidence: Evidence) -> str | Refused:
@@ -78,19 +83,19 @@ class ClientSearch:
         ]
 
     def _candidates(self, tx: Tx, trusted_issuer: TrustedIssuer, verified: Verified, now: datetime) -> Sequence[Client]:
-        key = trusted_issuer.id, frozenset(verified.selectors)
+        key, read_at = (trusted_issuer.id, frozenset(verified.selectors)), self.monotonic()
         with self._lock:
-            state, candidates = self._recent.get(key, (None, []))
-            if state == tx.state:
+            state, kept_since, kept = self._recent.get(key, (None, 0.0, []))
+            if state == tx.state and read_at - kept_since < MOST_SECONDS:
                 self._recent.move_to_end(key)
-                return candidates
+                return kept
         own = ""
         for selector in verified.selectors:
             if selector.key == SPIFFE_ID:
                 own = client_id_in(selector.value, self.trust_domain)
         candidates = workload_proofs.candidates(tx, trusted_issuer, verified.selectors, own_id=own, now=now)
         with self._lock:
-            self._recent[key] = tx.state, candidates
+            self._recent[key] = tx.state, read_at, candidates
             if len(self._recent) > MOST_KEPT:
                 self._recent.popitem(last=False)
         return candidates

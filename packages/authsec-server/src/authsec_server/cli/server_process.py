@@ -26,7 +26,7 @@ from authsec_server.cli.greeting import greet, warn_of_another, warn_of_older
 from authsec_server.cli.listener import LOOPBACK, listen, metrics_refused
 from authsec_server.cli.logs import configure_logging
 from authsec_server.cli.worker import FINISH_SECONDS, LAST_SECONDS, Worker
-from authsec_server.db.served import last_issuer, remember_issuer
+from authsec_server.db.served import last_issuer
 from authsec_server.failures import Fault, StartupRefused, Unavailable
 from authsec_server.settings import Settings
 from authsec_server.web.health import Liveness, Readiness
@@ -64,7 +64,7 @@ def run(settings: Settings, worker: Worker | None = None) -> None:
         else:
             if greets:
                 warn_of_another(authority.database.read(last_issuer), authority.issuer)
-            _patiently(lambda: authority.database.append(lambda tx: remember_issuer(tx, authority.issuer)))
+            _patiently(authority.remember_issuer)
             stack.enter_context(authority.tokens.signer.with_processes(settings.signing_processes))
             if greets:
                 greet(settings, authority)

@@ -35,6 +35,7 @@ authority = Table(
     Column("id", Integer, CheckConstraint("id = 1", name="one_row"), primary_key=True, autoincrement=False),
     Column("version", BigInteger, nullable=False),
     Column("issuer", Text),
+    Column("issuer_mac", String(64)),  # by the master key: raw SQL can write no other issuer
     Column("checkpoints_file", Text),
     Column("change_id", String(32), nullable=False, server_default=""),  # random, of the change that made the version
 )

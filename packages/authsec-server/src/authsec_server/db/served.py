@@ -7,6 +7,8 @@ stores in a file outside the database.
 
 from __future__ import annotations
 
+import hmac
+from hashlib import sha256
 from pathlib import Path
 
 from sqlalchemy import select, update
@@ -15,17 +17,30 @@ from authsec_server.db.database import Tx
 from authsec_server.db.schema import authority
 
 
-def remember_issuer(tx: Tx, issuer: str) -> None:
-    """Save the issuer of a server that starts."""
-    tx.connection.execute(update(authority).values(issuer=issuer))
+def remember_issuer(tx: Tx, issuer: str, key: bytes) -> None:
+    """Save the issuer of a server that starts, with a MAC by this key (HMAC-SHA-256, RFC 2104).
+
+    The attack: raw SQL writes another issuer, and a command prints a link to it.
+    """
+    tx.connection.execute(update(authority).values(issuer=issuer, issuer_mac=_mac(issuer, key)))
 
 
 def last_issuer(tx: Tx) -> str:
     """Return the issuer of the server that started last; empty before the first start.
 
-    That server may have ended since.
+    That server may have ended since. Raw SQL may have written another issuer.
     """
     return tx.connection.execute(select(authority.c.issuer)).scalar_one() or ""
+
+
+def proves_issuer(tx: Tx, key: bytes) -> bool:
+    """Whether a server with this key has saved the issuer that `last_issuer` returns."""
+    issuer, mac = tx.connection.execute(select(authority.c.issuer, authority.c.issuer_mac)).one()
+    return hmac.compare_digest(_mac(issuer or "", key), mac or "")
+
+
+def _mac(issuer: str, key: bytes) -> str:
+    return hmac.new(key, issuer.encode(), sha256).hexdigest()
 
 
 def remember_checkpoints_file(tx: Tx, file: Path | None) -> None:

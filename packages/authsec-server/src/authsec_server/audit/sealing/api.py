@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from authsec.jose import PublicKey
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import JSONResponse
@@ -20,6 +21,7 @@ from authsec_server.audit.api import PATH
 from authsec_server.audit.sealing import service
 from authsec_server.audit.sealing.sinks import SinkState
 from authsec_server.audit.views import EventShown, as_json
+from authsec_server.failures import Unavailable
 from authsec_server.web.instants import rfc3339
 from authsec_server.web.operations import AnyOperation, Call, NoBody, declared, operation
 from authsec_server.web.paging import PAGING, read_numbered_page
@@ -88,13 +90,14 @@ class SealedEvents(TypedDict):
 class SealingOperations:
     """The operations on the sealed log.
 
-    - `published` returns the keys as JWKs and blocks its thread.
+    - `published` returns the keys as JWKs, and `verifying` the keys by their names. Both block their thread.
     - `state` returns the state of checkpoint delivery.
     - `older` returns the reason why the database is older than the checkpoints stored outside, or None.
     - `not_compared` returns the reason why the server could not compare the database with these checkpoints.
     """
 
     published: Callable[[], Sequence[Mapping[str, Any]]]
+    verifying: Callable[[], Mapping[str, PublicKey]]
     state: Callable[[], SinkState]
     older: Callable[[], str | None]
     not_compared: Callable[[], str]
@@ -103,9 +106,13 @@ class SealingOperations:
     async def checkpoint(self, call: Call[NoBody]) -> CheckpointShown:
         """Get the newest signed checkpoint of the audit log, to store it outside the database."""
         its = self.state()
+        try:
+            keys = await run_in_threadpool(self.verifying)
+        except Unavailable:  # a command does not need the file of the sealing key
+            keys = None
         signed, sealed = await call.read(
             lambda tx, act: (
-                service.newest_checkpoint(tx, act.principal),
+                service.newest_checkpoint(tx, act.principal, keys),
                 service.sealing_status(tx, act.principal, act.now),
             )
         )
@@ -150,12 +157,15 @@ class SealingOperations:
 def operations(
     *,
     published: Callable[[], Sequence[Mapping[str, Any]]],
+    verifying: Callable[[], Mapping[str, PublicKey]],
     state: Callable[[], SinkState],
     older: Callable[[], str | None],
     not_compared: Callable[[], str],
 ) -> list[AnyOperation]:
     """Return the operations on the sealed log; see `SealingOperations`."""
-    its = SealingOperations(published=published, state=state, older=older, not_compared=not_compared)
+    its = SealingOperations(
+        published=published, verifying=verifying, state=state, older=older, not_compared=not_compared
+    )
     return declared(its.checkpoint, its.keys, its.follow)
 
 

@@ -37,7 +37,7 @@ class Loss:
     unknown_keys: frozenset[str] = frozenset()
 
 
-def find_loss(lines: Sequence[str], keys: Keys, issuer: str) -> Loss:
+def find_loss(lines: Sequence[str], keys: Keys, issuer: str | None) -> Loss:
     """Collect from these lines, oldest first, what a restored database lost.
 
     A signature is verified only if its checkpoint adds something to the result.
@@ -49,7 +49,7 @@ def find_loss(lines: Sequence[str], keys: Keys, issuer: str) -> Loss:
         kid, claims = unverified(line)
         listed = claims.get("signing_keys")
         named = {each for each in listed if isinstance(each, str)} if isinstance(listed, list) else set()
-        if kid and kid not in keys and claims.get("iss") == issuer:
+        if kid and kid not in keys and issuer in (None, claims.get("iss")):
             unknown.add(kid)
             kids |= {each for each in named if KID.fullmatch(each)}
             continue

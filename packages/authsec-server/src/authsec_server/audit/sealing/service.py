@@ -14,6 +14,7 @@ from authsec_server.audit import pages
 from authsec_server.audit.model import EventKind, Recorded, Seal
 from authsec_server.audit.sealing import store
 from authsec_server.audit.sealing.checkpoints import CheckpointRefused, Keys, read_checkpoint
+from authsec_server.audit.sealing.outside import unverified
 from authsec_server.audit.sealing.overdue import waits
 from authsec_server.audit.sealing.succession import is_next, succession
 from authsec_server.audit.unreadable_rows import numbers_fitting
@@ -88,16 +89,29 @@ def version_at(tx: Tx, keys: Keys, time: datetime) -> int:
     return 0
 
 
-def newest_checkpoint(tx: Tx, principal: Principal) -> str:
+def newest_checkpoint(tx: Tx, principal: Principal, keys: Keys | None) -> str:
     """Return the newest signed checkpoint. Raises `NotFound` if no event is sealed yet.
 
-    Callers store the checkpoint where the database's administrators cannot write.
+    Callers store the checkpoint where the database's administrators cannot write. Without the `keys`, its signature is
+    not verified. The attack: raw SQL inserts an older checkpoint as the newest, and rewinds the log to it later. Raises
+    `Conflict` for a row that is not its checkpoint.
     """
     principal.require(Role.VIEWER)
-    signed = store.last_signed(tx.connection)
-    if signed is None:
+    newest = store.newest_checkpoint(tx.connection)
+    if newest is None:
         raise NotFound("No event is sealed yet.", _ONCE_IT_RUNS)
+    size, signed = newest
+    try:
+        covered = unverified(signed)[1].get("size") if keys is None else read_checkpoint(signed, keys).size
+    except CheckpointRefused as refused:
+        raise _broken(f"The log's last checkpoint {refused}.") from None
+    if covered != size:
+        raise _broken("The log's last checkpoint covers another number of events than its row says.")
     return signed
+
+
+def _broken(what: str) -> Conflict:
+    return Conflict(what, "To see the findings: authsec audit verify")
 
 
 def present_key(tx: Tx, keys: Keys) -> str:
@@ -112,7 +126,7 @@ def present_key(tx: Tx, keys: Keys) -> str:
     try:
         kid = read_checkpoint(signed, keys).kid
     except CheckpointRefused as refused:
-        raise Conflict(f"The log's last checkpoint {refused}.", "To see the findings: authsec audit verify") from None
+        raise _broken(f"The log's last checkpoint {refused}.") from None
     sealing_keys = succession(store.replacements(tx.connection), keys)
     records = store.records(tx.connection, EventKind.SEAL_KEY_REPLACED)
     if any(place is None and is_next(signed, sealing_keys) for place, signed in records):
@@ -134,7 +148,7 @@ def sealing_kid(tx: Tx, keys: Keys) -> str:
     try:
         kid = read_checkpoint(signed, keys).kid
     except CheckpointRefused as refused:
-        raise Conflict(f"The log's last checkpoint {refused}.", "To see the findings: authsec audit verify") from None
+        raise _broken(f"The log's last checkpoint {refused}.") from None
     return succession(store.replacements(tx.connection), keys).present(kid)
 
 
