@@ -350,12 +350,14 @@ def _compared(
     of_revocations = read.revocation_check.findings(unknown_before, now, walk.deletable)
     numbers = NumberCheck.of(tx.connection)
     of_numbers = numbers.findings(read.scratch, walk.through)
-    for finding in (*of_tables, *of_revocations, *of_numbers, *map(cut_short, scan.cut_short)):
+    for finding in (*of_tables, *of_revocations, *of_numbers):
         log_check.add_finding(finding)
     if counts:
         of_counts = read.count_check.findings(dropped, unknown_before)
         for finding in (*of_counts, *read.uncounted.findings(log_check.drops.doubt)):
             log_check.add_finding(finding)
+    for finding in map(cut_short, scan.cut_short):  # after the last check that reads a table
+        log_check.add_finding(finding)
     if not size and not_yet and not log_check.findings:
         log_check.add_finding(f"None of the {not_yet:,} events is sealed, so none can be verified.")
     checkpoint_at = max((checkpoint.at for checkpoint in (log_check.last, *log_check.kept) if checkpoint), default=None)
