@@ -95,6 +95,15 @@ def test_a_clock_that_is_set_back_makes_no_proof_new() -> None:
     assert store.add(used(3, NOW + 30), NOW + 30)
 
 
+def test_an_older_proof_may_arrive_later() -> None:
+    """Clocks of agents differ, and requests overtake each other."""
+    store = ReplayStore()
+    assert store.add(used(1, NOW), NOW)
+    assert store.add(used(2, NOW - 30), NOW + 10)
+    assert store.add(used(3, NOW + 50), NOW + 10)
+    assert not store.add(used(2, NOW - 30), NOW + 20)
+
+
 def test_a_flood_fills_a_bounded_store_and_no_more() -> None:
     store = ReplayStore(most=100)
     assert all(store.add(used(number), NOW) for number in range(100))
