@@ -7,6 +7,7 @@ neither fill the memory nor make the process forget. A clock that is set back mu
 from __future__ import annotations
 
 import os
+import signal
 import threading
 import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
@@ -167,6 +168,7 @@ def test_a_forked_worker_does_not_wait_for_a_lock_of_its_parent() -> None:
     store._lock.acquire()
     child = os.fork()
     if child == 0:
+        signal.alarm(10)  # ends a child that waits
         os._exit(0 if store.add(used(1), NOW) else 1)
     store._lock.release()
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
