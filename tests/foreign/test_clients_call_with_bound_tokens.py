@@ -13,8 +13,8 @@ from authsec.jose import PrivateKey
 from ..bound_crm import AUDIENCE, crm, free_port
 from .catalogue import OPENID_CLIENT, REQUESTS_OAUTH2CLIENT, each
 
-# Arguments: the issuer, the client's id and secret, and the API's URL. Prints the statuses of two requests of the client,
-# the body of the first, and the status of a request with the token alone.
+# Arguments: the issuer, the client's id and secret, and the API's URL. Prints the statuses of two requests, the body of
+# the first, and the status of a request with the token alone.
 PROGRAM = """
 import json, sys
 import requests
