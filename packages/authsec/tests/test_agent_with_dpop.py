@@ -300,12 +300,19 @@ def test_another_origin_gets_neither_token_nor_proof(speaker: Speaker, agent: Au
 @speakers
 @pytest.mark.parametrize(("status", "body", "method"), [(307, None, "GET"), (307, b"x", "POST"), (303, b"x", "GET")])
 def test_a_redirect_within_the_origin_has_a_proof_of_its_own(
-    speaker: Speaker, agent: AuthSecClient, api: BoundApi, status: int, body: bytes | None, method: str
+    speaker: Speaker,
+    agent: AuthSecClient,
+    api: BoundApi,
+    authsec_authority: ThrowawayAuthority,
+    status: int,
+    body: bytes | None,
+    method: str,
 ) -> None:
     auth = speaker.auth(agent, allowed_origins=[api.url])
     answer = speaker.send(auth, f"{api.url}/moved?to=/customers/42&status={status}", body)
     assert answer[0] == 200
     assert api.seen[-1][:2] == (method, "/customers/42")
+    assert len(authsec_authority.asked) == 1  # it is the proof that differs, not the token
 
 
 @speakers

@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Protocol, Unpack
+from urllib.parse import quote
 
 from authsec.gate import ANSWERED, Gate, GateSettings, Response, agent_in, identity_in, response_to
 from authsec.verifier import VerifiedToken, Verifier
@@ -143,5 +144,8 @@ def _dpop_request(scope: Scope) -> DpopRequest:
     """Describe the request of a token that is bound to a key. The handshake of a WebSocket is a GET request."""
     from authsec.verifier.key_binding import DpopRequest, sent_path  # only APIs that use it wait for the import
 
-    path = sent_path(scope["path"].encode(), scope.get("raw_path"))
+    path, sent, prefix = scope["path"], scope.get("raw_path") or b"", scope.get("root_path", "")
+    if not f"{path}/".startswith(f"{prefix}/"):  # A proxy has removed the prefix, and only the framework has it.
+        path, sent = prefix + path, quote(prefix).encode() + sent
+    path = sent_path(path.encode(), sent)
     return DpopRequest(method=scope.get("method", "GET"), path=path, proofs=_sent(scope, b"dpop"))

@@ -175,7 +175,7 @@ class Gate:
             return PassThrough.PUBLIC
         if self._metadata is not None and path == self._metadata.path:
             return Response(status=200, body=self._metadata.document)
-        token = token_in(authorizations, accepts_dpop=self._verifier.accepts_dpop)
+        token = token_in(authorizations, self._verifier.accepts_dpop)
         if self._pass_others and (token is None or named_issuers(_text(token)).isdisjoint(self._verifier.issuers)):
             return PassThrough.FOREIGN
         if token is None:
@@ -189,7 +189,7 @@ class DpopToken(NamedTuple):
     value: str
 
 
-def token_in(authorizations: Sequence[str], *, accepts_dpop: bool = False) -> str | DpopToken | None:
+def token_in(authorizations: Sequence[str], accepts_dpop: bool) -> str | DpopToken | None:
     """Return the bearer token (RFC 6750 §2.1), or None if the request has no bearer token.
 
     With `accepts_dpop`, a token by the scheme DPoP is a token as well.
@@ -200,12 +200,13 @@ def token_in(authorizations: Sequence[str], *, accepts_dpop: bool = False) -> st
         raise InvalidRequest("The request has several Authorization headers.")
     value = authorizations[0] if authorizations else ""
     scheme, _, token = value.partition(" ")
-    scheme = scheme.lower()
-    by_dpop = accepts_dpop and scheme == "dpop"
-    if scheme != "bearer" and not by_dpop:
-        if (_LATER_TOKEN if accepts_dpop else _LATER_BEARER).search(value):
-            raise InvalidRequest("The request has several Authorization headers.")
-        return None
+    by_dpop = False
+    if scheme.lower() != "bearer":
+        by_dpop = accepts_dpop and scheme.lower() == "dpop"
+        if not by_dpop:
+            if (_LATER_TOKEN if accepts_dpop else _LATER_BEARER).search(value):
+                raise InvalidRequest("The request has several Authorization headers.")
+            return None
     token = token.strip(" ")
     if not token:  # Probably `$(authsec token …)` printed nothing.
         raise InvalidRequest(

@@ -80,13 +80,11 @@ def test_headers_of_a_proxy_do_not_disturb_a_good_request(door: str) -> None:
 
 
 @pytest.mark.parametrize("door", DOORS)
-@pytest.mark.parametrize("seconds", [61, -61, 3600, 10**12, 2**53])
-def test_a_proof_of_another_time(door: str, seconds: int) -> None:
+def test_a_proof_of_another_time(door: str) -> None:
     """A huge `iat` must neither be accepted for ever nor break the arithmetic."""
-    if door.startswith("django") and seconds != 10**12:
-        pytest.skip("a process for each; the arithmetic is the same")
     holder = Holder()
     bound = holder.token()
-    iat = min(NOW + seconds, 2**53 - 1)
-    (outcome,) = DOORS[door](dpop_verifier(), [by_dpop(bound, holder.forged(bound, iat=iat))])
-    assert (outcome.status, outcome.reason) == (401, "dpop_proof_invalid")
+    times = [NOW + 61, NOW - 61, NOW + 3600, 0, -1, 10**12, 2**53 - 1]
+    requests = [by_dpop(bound, holder.forged(bound, iat=iat)) for iat in times]
+    outcomes = DOORS[door](dpop_verifier(), requests)
+    assert {(outcome.status, outcome.reason) for outcome in outcomes} == {(401, "dpop_proof_invalid")}

@@ -7,6 +7,7 @@ neither fill the memory nor make the process forget. A clock that is set back mu
 from __future__ import annotations
 
 import os
+import signal
 import threading
 import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
@@ -95,6 +96,15 @@ def test_a_clock_that_is_set_back_makes_no_proof_new() -> None:
     assert store.add(used(3, NOW + 30), NOW + 30)
 
 
+def test_an_older_proof_may_arrive_later() -> None:
+    """Clocks of agents differ, and requests overtake each other."""
+    store = ReplayStore()
+    assert store.add(used(1, NOW), NOW)
+    assert store.add(used(2, NOW - 30), NOW + 10)
+    assert store.add(used(3, NOW + 50), NOW + 10)
+    assert not store.add(used(2, NOW - 30), NOW + 20)
+
+
 def test_a_flood_fills_a_bounded_store_and_no_more() -> None:
     store = ReplayStore(most=100)
     assert all(store.add(used(number), NOW) for number in range(100))
@@ -158,6 +168,7 @@ def test_a_forked_worker_does_not_wait_for_a_lock_of_its_parent() -> None:
     store._lock.acquire()
     child = os.fork()
     if child == 0:
+        signal.alarm(10)  # ends a child that waits
         os._exit(0 if store.add(used(1), NOW) else 1)
     store._lock.release()
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0

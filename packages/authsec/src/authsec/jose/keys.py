@@ -29,6 +29,16 @@ _ALGORITHMS: Final = {
 SIGNATURE_ALGORITHMS: Final = frozenset(_ALGORITHMS)
 """The signature algorithms that some key verifies."""
 _PRIVATE_JWK_MEMBERS: Final = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k"})
+# Points of small order, in each encoding that OpenSSL accepts, without the bit of the sign. RFC 8032 §5.1.7 accepts
+# signatures by such a key, and anybody can make them.
+_SMALL_ORDER: Final = frozenset(
+    {
+        *((2**255 - 19 + offset).to_bytes(32, "little") for offset in (-1, 0, 1)),
+        *(number.to_bytes(32, "little") for number in (0, 1)),
+        bytes.fromhex("26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05"),
+        bytes.fromhex("c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a"),
+    }
+)
 _NativePublic = rsa.RSAPublicKey | ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey
 _NativePrivate = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey
 _LibraryKey = RSAKey | ECKey | OKPKey
@@ -238,6 +248,9 @@ def _check_one_block(octets: bytes) -> None:
 def _fitting_algorithms(key: _NativePublic) -> frozenset[str]:
     """Return the algorithms for this kind and size of key. Raises `JoseError` for a weak key or another curve."""
     if isinstance(key, ed25519.Ed25519PublicKey):
+        octets = key.public_bytes_raw()
+        if octets[:-1] + bytes([octets[-1] & 0x7F]) in _SMALL_ORDER:
+            raise JoseError("weak_key", "with this Ed25519 key, anybody can make signatures")
         return _ED25519_ALGORITHMS
     if isinstance(key, ec.EllipticCurvePublicKey):
         if key.curve.name not in _EC_ALGORITHMS:

@@ -44,7 +44,9 @@ class _Sent:
         if request.headers.get("Authorization") != header(self.token):
             return response  # the request carried no token, because a redirect led to another origin
         if response.is_redirect:
-            target = urljoin(response.url, response.headers["location"])
+            from requests.utils import requote_uri  # imported already, by whoever has sent this request
+
+            target = requote_uri(urljoin(response.url, response.headers["location"]))
             if origin_of(target) != self.origin:
                 # On a redirect from http to https, `requests` itself would keep the header.
                 for name in ("Authorization", "DPoP"):
