@@ -113,10 +113,12 @@ def test_of_two_with_one_jti_in_one_transaction_the_longer_life_counts(its: Any,
     assert database.record(lambda tx: attestation.use_once(tx, both)) == [False, False]
 
 
-@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)  # PostgreSQL seals nothing under the test's clock
+@pytest.mark.sqlite_suffices
 def test_one_whose_row_raw_sql_deletes_is_served_again_and_only_the_events_show_that(its: Any) -> None:
     """`docs/audit-verify.md` says so: no event has these rows."""
     agent, database = its.delegated_agent(), its.authority.database
+    if database.dialect == "postgresql":
+        pytest.skip("the clock of the test is not that of PostgreSQL, so nothing is sealed")
     headers = {"Authorization": f"Bearer {agent.assertion()}"}
     door = its.door()
     for _ in range(2):
