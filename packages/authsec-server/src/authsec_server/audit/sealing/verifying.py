@@ -170,7 +170,7 @@ def verify_log(
 
 def keys_of(tx: Tx, keys: Keys) -> Keys:
     """Return these keys and the keys that replaced them, as the records in this log say."""
-    return succession(store.replacements(tx.connection), keys).keys if store.is_there(tx.connection) else keys
+    return store.succession_in(tx.connection, keys).keys if store.is_there(tx.connection) else keys
 
 
 @dataclass(slots=True, kw_only=True)
