@@ -355,7 +355,7 @@ def test_a_checkpoint_that_a_server_adds_during_the_check_is_not_taken_for_a_cut
     verify = verifying.verify
 
     def seal_then_verify(tx: Tx, *given: Any, **named: Any) -> Report:
-        store.replacements(tx.connection)  # from here on, `tx` sees nothing that others write
+        store.size(tx.connection)  # from here on, `tx` sees nothing that others write
         with checkpoints.open("a") as file:
             file.write(sealed_checkpoint(served, authsec))
         return verify(tx, *given, **named)

@@ -2,6 +2,8 @@
 
 To end all of them in one statement, disabling would take longer than a server allows, so nobody could disable the
 administrator or the agent. So disabling ends some, and maintenance ends the others. Enabling makes none of them valid.
+Lowering a role ends some as well, and the others have the lower role. A password reset ends all sessions or fails: it
+says that disabling helps.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ from authsec_server.clients import enrolment_service
 from authsec_server.clients import service as clients
 from authsec_server.clients import store as client_store
 from authsec_server.failures import Conflict
+from authsec_server.principal import Role
 from sealed_estate import sealed_estate
 from sqlalchemy import Table, func, select
 
@@ -31,6 +34,7 @@ INSERT = {
 @pytest.fixture(autouse=True)
 def few_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sessions, "AT_ONCE", AT_ONCE)
+    monkeypatch.setattr(sessions, "MOST_ENDED", AT_ONCE)
     monkeypatch.setattr(client_store, "CODES_AT_ONCE", AT_ONCE)
 
 
@@ -47,15 +51,47 @@ def plant(estate: Any, table: Table, owner: str, **values: str) -> None:
     estate.database.append(work)
 
 
-def test_sessions(estate: Any) -> None:
+def plant_sessions(estate: Any) -> Any:
+    """Plant sessions of Bob. Return him."""
     sealed_estate(estate)
     owner = "(SELECT id FROM administrators WHERE email = 'bob@example.com') a"
     texts = {"method": "'password'", "address": "''", "user_agent": "''"}
     plant(estate, sessions.store.sessions, owner, administrator_id="a.id", ended_at="NULL", **texts)
-    bob = estate.database.read(lambda tx: administrators.find_administrator(tx, "bob@example.com"))
+    return estate.database.read(lambda tx: administrators.find_administrator(tx, "bob@example.com"))
+
+
+def open_sessions(estate: Any, bob: Any) -> int:
+    return len(estate.database.read(lambda tx: sessions.store.open_sessions(tx.connection, bob.id)))
+
+
+@pytest.mark.sqlite_suffices
+@pytest.mark.parametrize("end", [sessions.end_all, administrators.reset])
+def test_an_end_of_too_many_sessions_fails_with_a_remedy(estate: Any, end: Any) -> None:
+    bob = plant_sessions(estate)
+    with pytest.raises(Conflict, match="open sessions, too many for one change") as refused:
+        estate.do(lambda tx, act: end(tx, act, bob.id))
+    assert refused.value.remedy.startswith("Disable bob@example.com: then no session is valid")
+    assert open_sessions(estate, bob) == ROWS
+
+
+@pytest.mark.sqlite_suffices
+def test_a_role_is_lowered_although_sessions_are_left(estate: Any) -> None:
+    bob = plant_sessions(estate)
+    for at, role in enumerate((Role.OPERATOR, Role.VIEWER)):
+        revision = bob.revision + at
+        estate.do(
+            lambda tx, act, its=(role, revision): administrators.change_role(tx, act, bob.id, its[0], revision=its[1])
+        )
+    assert open_sessions(estate, bob) == ROWS - AT_ONCE
+    changed = estate.database.read(lambda tx: administrators.find_administrator(tx, bob.id))
+    assert changed.principal("").role is Role.VIEWER
+
+
+def test_sessions(estate: Any) -> None:
+    bob = plant_sessions(estate)
 
     def left() -> int:
-        return len(estate.database.read(lambda tx: sessions.store.open_sessions(tx.connection, bob.id)))
+        return open_sessions(estate, bob)
 
     def enable() -> None:
         estate.do(lambda tx, act: administrators.enable(tx, act, bob.id))

@@ -258,8 +258,8 @@ def _require_another_admin(tx: Tx, found: Administrator) -> None:
 
 def _apply_role(tx: Tx, act: Act, found: Administrator, role: Role) -> Administrator:
     changed = _change(tx, act, found, role=role)
-    if role < found.role:
-        sessions.end_all_of(tx, act, found, because="role lowered")
+    if role < found.role:  # a session that is left has the new role
+        sessions.end_all_of(tx, act, found, because="role lowered", limit=sessions.MOST_ENDED)
     detail = edit_detail(changed.revision, {"role": _role(found)}, {"role": _role(changed)}, asked=["role"])
     _record_change(tx, act, changed, detail)
     return changed
@@ -267,7 +267,7 @@ def _apply_role(tx: Tx, act: Act, found: Administrator, role: Role) -> Administr
 
 def _end_access(tx: Tx, act: Act, found: Administrator, *, because: str) -> int:
     links.void_all_of(tx, act.now, found)
-    return sessions.end_all_of(tx, act, found, because=because)
+    return sessions.end_every_one_of(tx, act, found, because=because)
 
 
 def _change(tx: Tx, act: Act, found: Administrator, **changes: Any) -> Administrator:

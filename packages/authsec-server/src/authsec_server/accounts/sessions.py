@@ -28,6 +28,7 @@ from authsec_server.principal import Act, Role
 
 KEPT_FOR = timedelta(days=30)  # ended sessions show from which addresses the administrator signed in
 AT_ONCE = 10_000  # sessions that one statement ends: raw SQL may insert very many
+MOST_ENDED = 100_000  # sessions that one change ends if the administrator stays enabled
 MOST_NAMED = 100  # sessions that one change ends with an event each
 
 
@@ -116,7 +117,7 @@ def end_others(tx: Tx, act: Act) -> int:
     Call only inside a `change`.
     """
     whose = find_administrator(tx, act.principal.id)
-    return end_all_of(tx, act, whose, because="ended", but=act.principal.session_id)
+    return end_every_one_of(tx, act, whose, because="ended", but=act.principal.session_id)
 
 
 def end_all(tx: Tx, act: Act, reference: str) -> int:
@@ -128,16 +129,30 @@ def end_all(tx: Tx, act: Act, reference: str) -> int:
     whose = find_administrator(tx, reference)
     if whose.id != act.principal.id:
         act.principal.require(Role.ADMIN)
-    return end_all_of(tx, act, whose, because="ended")
+    return end_every_one_of(tx, act, whose, because="ended")
 
 
-def end_all_of(
-    tx: Tx, act: Act, administrator: Administrator, *, because: str, but: str = "", limit: int | None = None
-) -> int:
+def end_every_one_of(tx: Tx, act: Act, administrator: Administrator, *, because: str, but: str = "") -> int:
     """End every session of the administrator, except the session `but`. Return how many ended.
 
     Call inside the `change` that makes this necessary. `because` is the reason in the audit log.
-    With a `limit`, `keep` ends the other sessions later.
+    Raises `Conflict` if there are too many for one change: a session that is left would stay valid.
+    """
+    ended = end_all_of(tx, act, administrator, because=because, but=but, limit=MOST_ENDED)
+    if store.open_sessions(tx.connection, administrator.id, but=but, limit=1):
+        raise Conflict(
+            f"{administrator.email} has more than {MOST_ENDED:,} open sessions, too many for one change.",
+            f"Disable {administrator.email}: then no session is valid, and a running server ends {AT_ONCE:,} of them "
+            "each minute. Enable the account later, and try again.",
+        )
+    return ended
+
+
+def end_all_of(tx: Tx, act: Act, administrator: Administrator, *, because: str, but: str = "", limit: int) -> int:
+    """End sessions of the administrator, but at most `limit` and not the session `but`. Return how many ended.
+
+    Call inside the `change` that makes this necessary. `because` is the reason in the audit log.
+    `keep` ends the other sessions later, if the administrator is disabled.
     The attack: raw SQL inserts very many sessions. With an event for each, nobody could disable the administrator in
     time. So the last event has the number of the others.
     """

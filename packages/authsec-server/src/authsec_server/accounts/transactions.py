@@ -150,7 +150,8 @@ def without_role(tx: Tx, arrival: Arrival, issuer: str, subject: str) -> Adminis
     """
     found = store.administrator_by_identity(tx.connection, *identity(issuer, subject))
     if found is not None:
-        sessions.end_all_of(tx, arrival.by(found.principal("")), found, because="no role at the provider")
+        act = arrival.by(found.principal(""))
+        sessions.end_all_of(tx, act, found, because="no role at the provider", limit=sessions.MOST_ENDED)
     return found
 
 

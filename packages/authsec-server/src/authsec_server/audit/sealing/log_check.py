@@ -227,7 +227,8 @@ class LogCheck:
         try:
             checkpoint = read_checkpoint(signed, self.keys.keys)
             if checkpoint.size > (end := self.keys.end(checkpoint.kid)):
-                raise CheckpointRefused(f"is signed by a key that was replaced after {end:,} seals")
+                told = f"is signed by a key that was replaced after {end:,} seals{self._restored_before(end)}"
+                raise CheckpointRefused(told)
         except CheckpointRefused as refused:
             if self._refused:  # listed once: a log may have a checkpoint for each minute
                 self.more += 1
@@ -244,6 +245,15 @@ class LogCheck:
         if any(restore.size == size for restore in self.restores):
             self._restored_to[size] = checkpoint.at  # the last stored one, as a check of the backup names it
         return checkpoint
+
+    def _restored_before(self, end: int) -> str:
+        """Return advice if the log records a restore to before the replacement of a key after `end` seals."""
+        if not any(restore.size < end for restore in self.restores):
+            return ""
+        return (
+            ", and the log records a restore to before that: if you recorded this restore, replace the sealing key"
+            " again, and save the keys again (authsec audit keys)"
+        )
 
     def kept_between(self, low: int, high: int) -> list[Checkpoint]:
         """Return the kept checkpoints of more than `low` and up to `high` leaves."""

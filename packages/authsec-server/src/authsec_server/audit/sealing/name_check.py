@@ -40,6 +40,7 @@ _SCRATCH: Final = (
     "CREATE TABLE kept (thing TEXT, id BLOB, name BLOB, owner BLOB, called BLOB)",
     "CREATE INDEX kept_id ON kept (thing, id)",
     "CREATE INDEX kept_called ON kept (called, thing)",
+    "CREATE TABLE dropped (thing TEXT, id BLOB, PRIMARY KEY (thing, id)) WITHOUT ROWID",
     "CREATE TABLE deleted (thing TEXT, id BLOB, number INTEGER, change BLOB, PRIMARY KEY (thing, id)) WITHOUT ROWID",
     "CREATE TABLE deleted_again (thing TEXT, id BLOB, one INTEGER, other INTEGER)",
 )
@@ -75,6 +76,7 @@ _DELEGATION: Final = _Named(thing="delegation", table="delegations", column="slu
 _ADMINISTRATOR: Final = _Named(thing="administrator", table="administrators", column="email")
 _ADMIN_KEY: Final = _Named(thing="admin key", table="admin_keys", column="name")
 _ROLE: Final = _Named(thing="role", table="roles", column="slug")
+_PRINCIPALS: Final = (_ADMINISTRATOR, _ADMIN_KEY)
 _TABLES: Final = (_CLIENT, _CLIENT_NAME, _CLIENT_SORT_NAME, _DELEGATION, _ADMINISTRATOR, _ADMIN_KEY, _ROLE)
 _MADE: Final = {
     EventKind.CLIENT_CREATED: _CLIENT,
@@ -97,7 +99,8 @@ _ENDS: Final = {*_DELETED, EventKind.API_DELETED, EventKind.ISSUER_DELETED}
 class NameCheck(ScratchCheck):
     """A comparison of names in tables with names in events, on one snapshot.
 
-    First call `add` for each event, in any order, and `keep` once. Then call `findings`.
+    First call `add` for each event, in any order, `add_dropped` for each dropped event of an export, and `keep` once.
+    Then call `findings`.
     """
 
     create = _SCRATCH
@@ -138,6 +141,11 @@ class NameCheck(ScratchCheck):
                 (*its, number, change),
             )
 
+    def add_dropped(self, event: Mapping[str, Any]) -> None:
+        """Store the administrator or the admin key to which this dropped event gives a name."""
+        its = ((named.key, _octets(id_)) for named, id_, *_ in _said(event) if named in _PRINCIPALS)
+        self._scratch.executemany("INSERT OR IGNORE INTO dropped VALUES (?, ?)", its)
+
     def keep(self, scan: Scan) -> None:
         """Read the tables. A missing table or column is not reported here: the schema check reports it."""
         for named in _TABLES:
@@ -149,14 +157,16 @@ class NameCheck(ScratchCheck):
                 )
                 self._scratch.executemany("INSERT INTO kept VALUES (?, ?, ?, ?, ?)", rows)
 
-    def findings(self, dropped_until: int, last_dropped: int) -> Iterator[str]:
+    def findings(self, dropped_until: int, last_dropped: int, *, all_known: bool) -> Iterator[str]:
         """Report the differences as sentences.
 
         Events up to the authority version `dropped_until` and up to the number `last_dropped` may have been dropped.
+        If `all_known` is true, exports contain all dropped events.
         """
         for named in self._kept:
             yield from _first(named, self._of_table(named, dropped_until, last_dropped))
-        yield from self._namesakes()
+        if all_known:
+            yield from self._namesakes()
         yield from self._deleted_again()
 
     def _deleted_again(self) -> Iterator[str]:
@@ -225,11 +235,14 @@ class NameCheck(ScratchCheck):
 
         Readers search for administrators and admin keys by the same word.
         If both have events, their names are compared with these events instead.
+        Nothing is reported if an unknown dropped event may name one of the two. The event of a drop has digests of both
+        tables, so the check of these tables finds each later change.
         """
         unsaid = (
             "SELECT k.id, (SELECT o.id FROM kept o WHERE o.called = k.called AND o.thing = ?), k.name"
             " FROM kept k WHERE k.thing = ? AND k.called != x''"
             " AND NOT EXISTS (SELECT 1 FROM newest s WHERE s.thing = k.thing AND s.id = k.id)"
+            " AND NOT EXISTS (SELECT 1 FROM dropped d WHERE d.thing = k.thing AND d.id = k.id)"
             " AND EXISTS (SELECT 1 FROM kept o WHERE o.called = k.called AND o.thing = ?)"
         )
         administrators = self._scratch.execute(unsaid, (_ADMIN_KEY.key, _ADMINISTRATOR.key, _ADMIN_KEY.key))
@@ -322,7 +335,7 @@ def _called(named: _Named, name: Any) -> bytes:
 
     Readers search for an email in lower case, so an admin key's name is compared in lower case too.
     """
-    is_person = named in (_ADMINISTRATOR, _ADMIN_KEY)
+    is_person = named in _PRINCIPALS
     return _octets(name.lower() if named is _ADMIN_KEY and isinstance(name, str) else name) if is_person else b""
 
 

@@ -30,7 +30,7 @@ from authsec_server.audit.sealing.checkpoints import (
     when,
 )
 from authsec_server.audit.sealing.restores import Restore, lost_until, restores_in
-from authsec_server.audit.sealing.succession import Succession, succession
+from authsec_server.audit.sealing.succession import Succession
 from authsec_server.db import Database, Tx
 from authsec_server.db.served import last_checkpoints_file
 
@@ -131,7 +131,7 @@ def find_problem(tx: Tx, outside: OutsideCheckpoints, keys: Keys) -> str | None:
     Either the database is older than a checkpoint, or it is not the database that signed the checkpoint.
     """
     restores = restores_in(tx.connection, keys)
-    sealing_keys = succession(store.replacements(tx.connection), keys)
+    sealing_keys = store.succession_in(tx.connection, keys)
     checkpoints = _to_compare(outside.checkpoints, sealing_keys, restores)
     lost_keys = {kid for each in restores for kid in each.unknown_keys}
     if unknown := [kid for kid in outside.unknown if kid not in lost_keys]:
@@ -149,7 +149,7 @@ def find_problem(tx: Tx, outside: OutsideCheckpoints, keys: Keys) -> str | None:
 
 def has_checkpoints(tx: Tx, outside: OutsideCheckpoints, keys: Keys) -> bool:
     """Whether there is an outside checkpoint to compare the database with."""
-    sealing_keys = succession(store.replacements(tx.connection), keys)
+    sealing_keys = store.succession_in(tx.connection, keys)
     return bool(_to_compare(outside.checkpoints, sealing_keys, restores_in(tx.connection, keys)))
 
 

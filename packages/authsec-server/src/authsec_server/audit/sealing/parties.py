@@ -6,6 +6,7 @@ inserts a new delegation for a moment.
 
 A delegation of a token has a row, or an event of its creation, its deletion or another change. A drop may have removed
 all these events. Then the drop removed the event of the deletion, too. That event has a higher number than each token.
+An expired delegation is deleted with its role or its client, and only the event of that deletion names the delegation.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ _DIFFERING: Final = (
 _UNKNOWN: Final = (
     "SELECT p.delegation, max(p.highest) FROM party p GROUP BY p.delegation"
     " HAVING NOT max(p.is_proof) AND max(p.highest) > ? AND NOT EXISTS"
-    " (SELECT 1 FROM subject_change c WHERE c.kind = 'delegation' AND c.id = p.delegation)"
+    " (SELECT 1 FROM final_end e WHERE e.kind = 'delegation' AND e.id = p.delegation)"
 )
 
 

@@ -28,7 +28,7 @@ from authsec_server.audit.sealing.checkpoints import (
     signed_claims,
     signing_kid,
 )
-from authsec_server.audit.sealing.succession import Succession, succession
+from authsec_server.audit.sealing.succession import Succession
 
 TYPE: Final = "authsec-audit-restored+jwt"
 
@@ -102,7 +102,7 @@ def restores_in(connection: Connection, keys: Keys) -> list[Restore]:
     records = store.records(connection, EventKind.AUTHORITY_RESTORED)
     if (first := next(records, None)) is None:
         return []
-    return valid_restores(chain([first], records), succession(store.replacements(connection), keys))
+    return valid_restores(chain([first], records), store.succession_in(connection, keys))
 
 
 def restore_of(event: Mapping[str, Any]) -> str | None:

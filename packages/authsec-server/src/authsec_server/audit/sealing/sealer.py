@@ -40,7 +40,7 @@ from authsec_server.audit.sealing.checkpoints import (
 from authsec_server.audit.sealing.log_append import append, appended
 from authsec_server.audit.sealing.number_history import NumberHistory
 from authsec_server.audit.sealing.pauses import pause
-from authsec_server.audit.sealing.succession import Succession, succession
+from authsec_server.audit.sealing.succession import Succession
 from authsec_server.audit.sealing.unsealed import MOST_NAMED, SETTLING, Start, UnsealedEvents, read_unsealed
 from authsec_server.db import Database, Tx
 from authsec_server.failures import Unavailable
@@ -271,9 +271,7 @@ class Sealer:
         """
         if size <= self._looked_through:
             return
-        low = self._looked_through
-        read = partial(_replacements, low=low, high=size)
-        self._order = succession(self._read(read), self._order.keys, self._order.ends, self._order.after)
+        self._order = self._read(partial(_order_after, self._order, low=self._looked_through, high=size))
         self._looked_through = size
 
     def _forget_order(self) -> None:
@@ -382,10 +380,8 @@ def _covered_without_seal(tx: Tx, *, through: int, since: datetime, named: int) 
     return store.without_seal(tx.connection, through=through, since=since, limit=MOST_NAMED + named)
 
 
-def _replacements(tx: Tx, *, low: int, high: int) -> list[tuple[int, str]]:
-    if low:
-        return store.replacements_between(tx.connection, low, high)
-    return [each for each in store.replacements(tx.connection) if each[0] < high]  # for a whole log, by an index
+def _order_after(order: Succession, tx: Tx, *, low: int, high: int) -> Succession:
+    return store.succession_in(tx.connection, order.keys, order.ends, order.after, low=low, high=high)
 
 
 def _hashes(tx: Tx, *, after: int, limit: int) -> list[bytes]:

@@ -16,7 +16,7 @@ from authsec_server.audit.sealing import store
 from authsec_server.audit.sealing.checkpoints import CheckpointRefused, Keys, read_checkpoint
 from authsec_server.audit.sealing.outside import unverified
 from authsec_server.audit.sealing.overdue import waits
-from authsec_server.audit.sealing.succession import is_next, succession
+from authsec_server.audit.sealing.succession import is_next
 from authsec_server.audit.unreadable_rows import numbers_fitting
 from authsec_server.db import Tx
 from authsec_server.failures import Conflict, NotFound
@@ -127,7 +127,7 @@ def present_key(tx: Tx, keys: Keys) -> str:
         kid = read_checkpoint(signed, keys).kid
     except CheckpointRefused as refused:
         raise _broken(f"The log's last checkpoint {refused}.") from None
-    sealing_keys = succession(store.replacements(tx.connection), keys)
+    sealing_keys = store.succession_in(tx.connection, keys)
     records = store.records(tx.connection, EventKind.SEAL_KEY_REPLACED)
     if any(place is None and is_next(signed, sealing_keys) for place, signed in records):
         raise Conflict(
@@ -149,7 +149,7 @@ def sealing_kid(tx: Tx, keys: Keys) -> str:
         kid = read_checkpoint(signed, keys).kid
     except CheckpointRefused as refused:
         raise _broken(f"The log's last checkpoint {refused}.") from None
-    return succession(store.replacements(tx.connection), keys).present(kid)
+    return store.succession_in(tx.connection, keys).present(kid)
 
 
 def sealed(tx: Tx) -> int:
@@ -160,7 +160,7 @@ def sealed(tx: Tx) -> int:
 
 def ends(tx: Tx, keys: Keys) -> Mapping[str, int]:
     """Return for each replaced key the highest number of leaves that its checkpoints may cover."""
-    return succession(store.replacements(tx.connection), keys).ends
+    return store.succession_in(tx.connection, keys).ends
 
 
 def has_begun(tx: Tx) -> bool:
@@ -173,7 +173,7 @@ def keys_reached(tx: Tx, keys: Keys) -> Keys:
 
     Each new key is signed by the key that it replaced.
     """
-    return succession(store.replacements(tx.connection), keys).keys
+    return store.succession_in(tx.connection, keys).keys
 
 
 def following(tx: Tx, principal: Principal, *, after: int, limit: int) -> SealedAfter:

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 from sqlalchemy import (
@@ -35,9 +36,9 @@ from sqlalchemy import (
 )
 
 from authsec_server.audit.model import COUNTED, EventKind
-from authsec_server.audit.sealing.checkpoints import Checkpoint, record_in
+from authsec_server.audit.sealing.checkpoints import Checkpoint, Keys, record_in
 from authsec_server.audit.sealing.seal_places import SealPlaces
-from authsec_server.audit.sealing.succession import is_replacement
+from authsec_server.audit.sealing.succession import NEVER, Succession, is_replacement, streamed_succession
 from authsec_server.audit.store import ACT, checkpoints, events, sealed_events
 from authsec_server.audit.unreadable_rows import events_one_by_one, read_numbered
 from authsec_server.db.driver import insert_rows
@@ -278,28 +279,41 @@ def events_by_number(connection: Connection, numbers: Collection[int]) -> dict[i
     return found
 
 
-def replacements(connection: Connection) -> list[tuple[int, str]]:
-    """Return the place and the signed record of each key replacement in the sealed log, ordered by place.
+def succession_in(
+    connection: Connection,
+    keys: Keys,
+    ends: Mapping[str, int] | None = None,
+    after: Mapping[str, str] | None = None,
+    *,
+    low: int = 0,
+    high: int = NEVER,
+) -> Succession:
+    """Return these keys and their order after the replacement records at the places from `low` to `high` - 1.
 
-    Signatures are not verified. Each record occurs once.
+    `ends` and `after` are those of the places before `low`.
+    """
+    read = partial(_replacements_between, connection, low, high) if low else partial(_replacements, connection, high)
+    return streamed_succession(read, keys, ends, after)
+
+
+def _replacements(connection: Connection, high: int) -> Iterator[tuple[int, str]]:
+    """Yield the place and the record of each key replacement below the place `high`. Signatures are not verified.
+
     Records that are too long are left out, because raw SQL can insert very many.
     """
-    first: dict[str, int] = {}
     for place, signed in records(connection, EventKind.SEAL_KEY_REPLACED):
-        if place is not None and is_replacement(signed):
-            first[signed] = min(place, first.get(signed, place))
-    return sorted((place, signed) for signed, place in first.items())
+        if place is not None and place < high and is_replacement(signed):
+            yield place, signed
 
 
-def replacements_between(connection: Connection, low: int, high: int) -> list[tuple[int, str]]:
-    """Return the result of `replacements` for the places from `low` to `high` - 1. Read no other leaf."""
-    found = []
+def _replacements_between(connection: Connection, low: int, high: int) -> Iterator[tuple[int, str]]:
+    """Yield the result of `_replacements` for the places from `low` to `high` - 1, in order. Read no other leaf."""
     while low < high and (some := leaves(connection, after=low - 1, limit=min(AT_ONCE, high - low))):
         placed = {leaf.event_id: leaf.position for leaf in some if leaf.position < high}
         numbered = _numbers_of_records(connection, EventKind.SEAL_KEY_REPLACED).where(events.c.id.in_(placed))
-        found += [(placed[number], signed) for number, signed in replacing(connection, connection.scalars(numbered))]
+        found = replacing(connection, connection.scalars(numbered))
+        yield from sorted((placed[number], signed) for number, signed in found)
         low = some[-1].position + 1
-    return sorted(found)
 
 
 def replacing(connection: Connection, numbers: Iterable[int]) -> Iterator[tuple[int, str]]:

@@ -6,7 +6,7 @@ The attack: a person who finds an old key extends the log, names another success
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
@@ -71,6 +71,37 @@ def succession(
     return Succession(keys=known, ends=ended, after=after)
 
 
+def streamed_succession(
+    read: Callable[[], Iterable[tuple[int, str]]],
+    keys: Keys,
+    ends: Mapping[str, int] | None = None,
+    after: Mapping[str, str] | None = None,
+) -> Succession:
+    """Return the result of `succession` for records in any order. Hold one record at a time in memory.
+
+    Each call of `read` yields all records from the beginning. Records in the order of their places are read once, other
+    records once more for each valid record.
+    The attack: raw SQL inserts very many events with records that no key has signed.
+    """
+    ordered = True
+
+    def watched() -> Iterator[tuple[int, str]]:
+        nonlocal ordered
+        last = -1
+        for place, signed in read():
+            ordered = ordered and place >= last
+            last = place
+            yield place, signed
+
+    order = succession(watched(), keys, ends, after)
+    if ordered:
+        return order
+    order, last = Succession(keys=dict(keys), ends=dict(ends or {}), after=dict(after or {})), (-1, "")
+    while next_one := min((each for each in read() if each > last and _is_valid(each, order)), default=None):
+        order, last = succession([next_one], order.keys, order.ends, order.after), next_one
+    return order
+
+
 def is_next(signed: str, order: Succession) -> bool:
     """Whether the record names a successor for a key without one. Raw SQL can copy the record of another key."""
     return succession([(0, signed)], order.keys, after=order.after).after != order.after
@@ -93,6 +124,10 @@ def is_replacement(signed: str) -> bool:
         return len(signed) <= LONGEST and parse_compact(signed).header.get("typ") == TYPE
     except JoseError:
         return False
+
+
+def _is_valid(record: tuple[int, str], order: Succession) -> bool:
+    return succession([record], order.keys, order.ends, order.after).after != order.after
 
 
 def _read(signed: str, keys: Keys) -> tuple[str, PublicKey]:

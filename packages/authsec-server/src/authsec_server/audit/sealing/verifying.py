@@ -170,7 +170,7 @@ def verify_log(
 
 def keys_of(tx: Tx, keys: Keys) -> Keys:
     """Return these keys and the keys that replaced them, as the records in this log say."""
-    return succession(store.replacements(tx.connection), keys).keys if store.is_there(tx.connection) else keys
+    return store.succession_in(tx.connection, keys).keys if store.is_there(tx.connection) else keys
 
 
 @dataclass(slots=True, kw_only=True)
@@ -259,6 +259,7 @@ class _Read:
         with suppress(ValueError, TypeError, KeyError, AttributeError):  # AuthSec did not write this event
             if not is_event(event):
                 return
+            self.name_check.add_dropped(event)
             self.revocation_check.add_dropped(event)
             self.revocation_check.add_restores(valid_restores([(place, restore_of(event))], sealing_keys))
             self.scratch.keep_subject_changes(ended_subjects.subject_changes(event["id"], event))
@@ -338,7 +339,7 @@ def _compared(
     known_from = max(filter(None, (dropped.cut if dropped else None, unknown_before)), default=None)
     last_dropped = walk.last_dropped()
     of_tables = (
-        *read.name_check.findings(*last_dropped),
+        *read.name_check.findings(*last_dropped, all_known=not unknown_before),
         *ended_subjects.findings(read.scratch, *(last_dropped if unknown_before else (0, 0))),
         *read.table_check.findings(*last_dropped, records),
         *read.last_use_check.findings(unknown_before),
