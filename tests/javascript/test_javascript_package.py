@@ -1,0 +1,115 @@
+"""packages/authsec-js: Node's own test runner tries it against a real authority, and TypeScript checks its types."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ..environments import npm_folder, pinned_versions, variables
+
+ROOT = Path(__file__).resolve().parents[2]
+PACKAGE = ROOT / "packages" / "authsec-js"
+PINS = Path(__file__).with_name("package.json")
+EXPORTS = 'import("authsec-js").then((all) => console.log(JSON.stringify(Object.keys(all).sort())))'
+
+
+@pytest.fixture
+def database_option() -> str:
+    """What is tested here is what callers see, the same on both databases: the embedded one will do."""
+    return ""
+
+
+@pytest.fixture(scope="module")
+def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the package beside the pinned packages that it and its tests need."""
+    packages = npm_folder(PINS)
+    copy = tmp_path_factory.mktemp("javascript") / PACKAGE.name
+    shutil.copytree(PACKAGE, copy, ignore=shutil.ignore_patterns("node_modules"))
+    (copy / "node_modules").symlink_to(packages / "node_modules")
+    return copy
+
+
+@pytest.fixture(scope="module")
+def authority(serving: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """One authority for all programs."""
+    with serving(tmp_path_factory.mktemp("authority"), "") as serve:
+        yield serve()
+
+
+def run(package: Path, *command: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        command, cwd=package, env=variables() | environment, capture_output=True, text=True, timeout=120, check=False
+    )
+
+
+@pytest.mark.parametrize("file", sorted(file.name for file in PACKAGE.glob("tests/*.test.js")))
+def test_nodes_own_runner(file: str, package: Path, authority: Any) -> None:
+    environment = {
+        "AUTHSEC_TEST_URL": authority.url,
+        "AUTHSEC_TEST_ADMIN_KEY": authority.admin.headers["Authorization"].removeprefix("Bearer "),
+    }
+    done = run(package, "node", "--test", "--test-reporter=tap", f"tests/{file}", **environment)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert re.search(r"^# pass [1-9]", done.stdout, re.MULTILINE), done.stdout
+
+
+def test_the_types_are_those_of_the_program(package: Path) -> None:
+    options = [
+        "--strict",
+        "--noEmit",
+        "--module",
+        "nodenext",
+        "--target",
+        "es2023",
+        "--lib",
+        "es2023,dom",
+        "--types",
+        "",
+    ]
+    done = run(package, "node_modules/.bin/tsc", *options, "tests/typing.ts")
+    assert done.returncode == 0, done.stdout + done.stderr
+    exported = json.loads(run(package, "node", "--eval", EXPORTS).stdout)
+    typed = re.findall(r"^  (\w+): true,$", (PACKAGE / "tests" / "typing.ts").read_text("utf-8"), re.MULTILINE)
+    assert exported == typed
+
+
+@pytest.mark.parametrize("number", range(3))
+def test_the_programs_of_the_page_are_programs(number: int, package: Path) -> None:
+    programs = re.findall(
+        r"^```js\n(.*?)^```", (ROOT / "docs" / "javascript.md").read_text("utf-8"), re.DOTALL | re.MULTILINE
+    )
+    assert len(programs) == 3
+    (package / f"page-{number}.mjs").write_text(programs[number])
+    done = run(package, "node", "--check", f"page-{number}.mjs")
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.in_ci
+def test_a_program_elsewhere_installs_the_package_as_the_page_says(package: Path, tmp_path: Path) -> None:
+    (line,) = re.findall(r"^npm install .*$", (ROOT / "docs" / "javascript.md").read_text("utf-8"), re.MULTILINE)
+    (tmp_path / "package.json").write_text('{"name": "program", "private": true}')
+    command = line.replace("../authsec/packages/authsec-js", str(PACKAGE)).split()
+    done = run(tmp_path, *command, "--no-package-lock", "--no-audit", "--no-fund")
+    assert done.returncode == 0, done.stderr
+    imported = run(tmp_path, "node", "--eval", EXPORTS)
+    assert "AuthSecClient" in imported.stdout, imported.stderr
+
+
+def test_jose_is_the_only_dependency() -> None:
+    manifest = json.loads((PACKAGE / "package.json").read_text("utf-8"))
+    assert [*manifest["dependencies"]] == ["jose"]
+    assert pinned_versions(PINS)["jose"].startswith(manifest["dependencies"]["jose"].lstrip("^").split(".")[0])
+    imported = {
+        name
+        for file in PACKAGE.glob("src/*.js")
+        for name in re.findall(r'from "([^"]+)"', file.read_text("utf-8"))
+        if not name.startswith(("node:", "./"))
+    }
+    assert imported == {"jose"}
