@@ -6,9 +6,18 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..generated_tables import Verdicts, generated_part, markdown_table
-from .catalogue import OAUTH_KEY, OAUTH_SECRET, OAUTH_WORKLOAD, ROOT, TRIED, Client
+from .catalogue import (
+    MCP_TOKEN_BY_KEY,
+    MCP_TOKEN_BY_SECRET,
+    OAUTH_KEY,
+    OAUTH_SECRET,
+    OAUTH_WORKLOAD,
+    ROOT,
+    TRIED,
+    Client,
+)
 
-OAUTH = (OAUTH_SECRET, OAUTH_KEY, OAUTH_WORKLOAD)
+OAUTH = (OAUTH_SECRET, OAUTH_KEY, OAUTH_WORKLOAD, MCP_TOKEN_BY_SECRET, MCP_TOKEN_BY_KEY)
 PAGES: dict[Path, list[str]] = {
     ROOT / "docs" / "clients.md": [tried for tried in TRIED if tried not in OAUTH],
     ROOT / "docs" / "oauth.md": [*OAUTH],
