@@ -20,6 +20,7 @@ import uvicorn
 from authsec import TokenVerifier
 from authsec.asgi import BearerAuth
 from authsec.mcp import identity, protected_by, require
+from authsec_server.console.clients.oauth_clients import OAuthClient
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 from mcp.server import MCPServer
@@ -199,3 +200,32 @@ def test_a_stock_mcp_client_calls_a_tool_by_its_own_credentials(
         record_verdict(
             client, tried, f"calls a tool (`{setting}`); reports a missing action, and `unauthorized_client`"
         )
+
+
+@pytest.mark.parametrize("client", each([MCP_NPM, MCP_2]))
+def test_the_code_of_connect_lists_the_tools_of_a_protected_server(
+    client: Client, registered: Registered, request: pytest.FixtureRequest, tmp_path: Any
+) -> None:
+    (tmp_path / "key").write_text(registered.pem)
+    (tmp_path / "secret").write_text(f"{registered.secret}\n")
+    for algorithm in ("ES256", ""):
+        code = OAuthClient(
+            issuer=registered.authority.url,
+            client_id=registered.client_id,
+            key_file=str(tmp_path / "key"),
+            secret_file=str(tmp_path / "secret"),
+            algorithm=algorithm,
+            has_secret=True,
+            audience=registered.server,
+        )
+        if client is MCP_2:
+            command, folder = [sys.executable, "-c", code.python_mcp], tmp_path
+        else:
+            folder = request.getfixturevalue("foreign_node").folder
+            # The connection of the last line stays open, so the program says when it has ended.
+            command = ["node", "--input-type=module", "--eval", f"{code.typescript_mcp}\nprocess.exit();"]
+        done = subprocess.run(
+            command, cwd=folder, env=variables(), capture_output=True, text=True, timeout=60, check=False
+        )
+        assert "show" in done.stdout, done.stderr
+        assert "drop" in done.stdout

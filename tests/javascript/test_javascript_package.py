@@ -6,11 +6,16 @@ import json
 import re
 import shutil
 import subprocess
+import threading
 from collections.abc import Iterator
+from contextlib import closing
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
+from authsec import TokenVerifier
+from authsec_server.console.clients.oauth_clients import OAuthClient
 
 from ..environments import npm_folder, pinned_versions, variables
 
@@ -78,6 +83,45 @@ def test_the_types_are_those_of_the_program(package: Path) -> None:
     exported = json.loads(run(package, "node", "--eval", EXPORTS).stdout)
     typed = re.findall(r"^  (\w+): true,$", (PACKAGE / "tests" / "typing.ts").read_text("utf-8"), re.MULTILINE)
     assert exported == typed
+
+
+class Api(BaseHTTPRequestHandler):
+    """Answers with the client of the token, as our verifier reads it."""
+
+    verifier: TokenVerifier
+
+    def do_GET(self) -> None:
+        agent = self.verifier.verify(str(self.headers["Authorization"]).removeprefix("Bearer "))
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(f"{self.path} for {agent.client_id}".encode())
+
+    def log_message(self, *_: object) -> None:
+        """Keep the output of the tests short."""
+
+
+def test_the_code_of_connect_calls_an_api(package: Path, authority: Any, tmp_path: Path) -> None:
+    agent = authority.agent("Connect", keyed=True)
+    (tmp_path / "agent-key.pem").write_bytes(agent.key.to_pem())
+    (tmp_path / "agent-key.pem").chmod(0o600)
+    authority.delegate(authority.role("Reader", "customers:read"), agent, "customers:read", audiences=["crm"])
+    oauth = OAuthClient(
+        issuer=authority.url, client_id=agent.client_id, key_file="", secret_file="", scope="customers:read"
+    )
+    (package / "connect.mjs").write_text(oauth.javascript)
+    verifier = TokenVerifier(authority.url, "crm", revocations="until_exp")
+    handler = type("ApiOfTheTest", (Api,), {"verifier": verifier})
+    with closing(verifier), ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        environment = {
+            "AUTHSEC_BASE_URL": authority.url,
+            "AUTHSEC_AGENT_CLIENT_ID": agent.client_id,
+            "AUTHSEC_AGENT_KEY_FILE": str(tmp_path / "agent-key.pem"),
+            "DOWNSTREAM_URL": f"http://127.0.0.1:{server.server_port}",
+        }
+        done = run(package, "node", "connect.mjs", **environment)
+        server.shutdown()
+    assert done.stdout == f"/customers/42 for {agent.client_id}\n", done.stderr
 
 
 @pytest.mark.parametrize("number", range(3))
