@@ -124,12 +124,12 @@ def test_the_code_of_connect_calls_an_api(package: Path, authority: Any, tmp_pat
     assert done.stdout == f"/customers/42 for {agent.client_id}\n", done.stderr
 
 
-@pytest.mark.parametrize("number", range(3))
+@pytest.mark.parametrize("number", range(4))
 def test_the_programs_of_the_page_are_programs(number: int, package: Path) -> None:
     programs = re.findall(
         r"^```js\n(.*?)^```", (ROOT / "docs" / "javascript.md").read_text("utf-8"), re.DOTALL | re.MULTILINE
     )
-    assert len(programs) == 3
+    assert len(programs) == 4
     (package / f"page-{number}.mjs").write_text(programs[number])
     done = run(package, "node", "--check", f"page-{number}.mjs")
     assert done.returncode == 0, done.stderr

@@ -76,6 +76,38 @@ export class AuthSecClient {
   mcpFetch(options: OutgoingOptions): (input: string | URL, init?: RequestInit) => Promise<Response>;
 }
 
+export interface McpAuthProviderOptions {
+  clientId: string;
+  /** The credential goes to this issuer alone. */
+  issuer: string;
+  credential: CredentialSource;
+  /** Actions, if neither the server's challenge nor its metadata names any. */
+  scope?: string;
+  allowHttpHosts?: readonly string[];
+}
+
+/** The members of the MCP SDK's `OAuthClientProvider` that client credentials need. */
+export interface McpAuthProvider {
+  get redirectUrl(): undefined;
+  get clientMetadata(): { client_name: string; redirect_uris: string[]; grant_types: string[]; scope?: string };
+  clientInformation(): { client_id: string; issuer: string };
+  tokens(): any;
+  saveTokens(tokens: any): void;
+  invalidateCredentials(): void;
+  prepareTokenRequest(scope?: string): URLSearchParams;
+  addClientAuthentication(
+    headers: Headers,
+    params: URLSearchParams,
+    url: string | URL,
+    metadata?: { issuer: string },
+  ): Promise<void>;
+  redirectToAuthorization(url: URL): never;
+  codeVerifier(): never;
+  saveCodeVerifier(verifier: string): never;
+}
+
+export function mcpAuthProvider(options: McpAuthProviderOptions): McpAuthProvider;
+
 export class DelegationToken {
   private constructor();
   /** The secret. `util.inspect`, `JSON.stringify` and `String` do not show it. */

@@ -1,7 +1,15 @@
 /** A program of each kind, which the TypeScript compiler must accept; and calls that it must refuse. */
 
 import * as authsec from "authsec-js";
-import { AuthSecClient, DelegationDenied, keyFile, TokenVerifier, VerificationError } from "authsec-js";
+import { StreamableHTTPClientTransport } from "@modelcontextprotocol/sdk/client/streamableHttp.js";
+import {
+  AuthSecClient,
+  DelegationDenied,
+  keyFile,
+  mcpAuthProvider,
+  TokenVerifier,
+  VerificationError,
+} from "authsec-js";
 
 /** Each export of the package has a type, and each type is exported. */
 export const EXPORTS = {
@@ -26,6 +34,7 @@ export const EXPORTS = {
   VerificationUnavailable: true,
   VerifiedToken: true,
   keyFile: true,
+  mcpAuthProvider: true,
   secretFile: true,
   tokenFile: true,
 } satisfies Record<keyof typeof authsec, true>;
@@ -56,6 +65,12 @@ export async function verify(authorization: string | undefined): Promise<[number
   } finally {
     verifier.close();
   }
+}
+
+export function connectMcp(): StreamableHTTPClientTransport {
+  const credential = keyFile("agent-key.pem");
+  const authProvider = mcpAuthProvider({ clientId: "night-owl", issuer: "https://authsec.example.com", credential });
+  return new StreamableHTTPClientTransport(new URL("https://crm.example.com/mcp"), { authProvider });
 }
 
 // @ts-expect-error: without an audience, the API could accept a token for another API
