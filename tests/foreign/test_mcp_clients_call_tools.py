@@ -202,6 +202,7 @@ def test_a_stock_mcp_client_calls_a_tool_by_its_own_credentials(
         )
 
 
+@pytest.mark.in_ci
 @pytest.mark.parametrize("client", each([MCP_NPM, MCP_2]))
 def test_the_code_of_connect_lists_the_tools_of_a_protected_server(
     client: Client, registered: Registered, request: pytest.FixtureRequest, tmp_path: Any

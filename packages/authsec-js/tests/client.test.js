@@ -2,6 +2,7 @@
 
 import assert from "node:assert/strict";
 import { chmodSync, writeFileSync } from "node:fs";
+import { createServer } from "node:http";
 import { afterEach, test } from "node:test";
 import { inspect } from "node:util";
 
@@ -339,6 +340,33 @@ test("other origins get no token", async () => {
     "https://*.example.com",
   ]) {
     assert.throws(() => client.authorizedFetch({ allowedOrigins: wrong }), ConfigError, String(wrong));
+  }
+});
+
+test("a redirect to another origin carries no token, and its 401 costs none", async () => {
+  const received = [];
+  const listen = async (answer) => {
+    const server = createServer((request, response) => {
+      received.push(request.headers.authorization);
+      answer(response);
+    });
+    await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
+    return [server, `http://127.0.0.1:${server.address().port}`];
+  };
+  const [elsewhere, other] = await listen((response) => response.writeHead(401).end());
+  const [crm, origin] = await listen((response) => response.writeHead(302, { location: `${other}/` }).end());
+  try {
+    const counted = new CountedFetch();
+    const client = clientOf(await delegatedAgent(), { fetch: counted.fetch });
+    const response = await client.authorizedFetch({ allowedOrigins: origin })(`${origin}/customers/42`);
+    assert.equal(response.status, 401);
+    assert.deepEqual(received, [`Bearer ${await client.getDelegationToken()}`, undefined]);
+    assert.equal(counted.tokens, 1);
+  } finally {
+    for (const server of [crm, elsewhere]) {
+      server.close();
+      server.closeAllConnections();
+    }
   }
 });
 
