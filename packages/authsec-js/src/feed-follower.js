@@ -5,7 +5,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { BatchRefused, MOST_BYTES } from "./revocations.js";
 import { DocumentRefused } from "./published-keys.js";
 import { KeysUnavailable } from "./errors.js";
-import { transportError } from "./http.js";
+import { OpenRequest, transportError } from "./http.js";
 
 const PAGE = 1000; // entries
 const POLL_PAUSE = 1; // seconds between two pages, if streams do not work
@@ -142,13 +142,15 @@ export class FeedFollower {
 
   /** Yield the data of each event `batch` (HTML §9.2.6), until the server ends the stream. */
   async *#messages(url) {
-    const silence = new AbortController();
+    const open = new OpenRequest();
     const silent = new StreamUnavailable(`the feed sent no complete message for ${SILENCE} seconds`);
-    let timer = setTimeout(() => silence.abort(silent), SILENCE * 1000).unref();
+    const interrupt = () => open.interrupt(silent);
+    let timer = setTimeout(interrupt, SILENCE * 1000).unref();
+    this.#stop.signal.addEventListener("abort", interrupt);
+    if (this.#stop.signal.aborted) interrupt();
     try {
       const headers = { ...this.#headers, accept: "text/event-stream", "cache-control": "no-cache" };
-      const signal = AbortSignal.any([silence.signal, this.#stop.signal]);
-      const response = await this.#fetch(url, { headers, signal, redirect: "error" });
+      const response = await open.send(this.#fetch, url, { headers, redirect: "error" });
       if (response.status !== 200 || !/^text\/event-stream\b/i.test(response.headers.get("content-type") ?? "")) {
         await response.body?.cancel();
         throw new StreamUnavailable(
@@ -158,20 +160,20 @@ export class FeedFollower {
       }
       const lines = { rest: "", event: "", data: [], length: 0 };
       const decoder = new TextDecoder("utf-8", { fatal: true });
-      for await (const piece of response.body) {
+      for await (const piece of open.pieces(response)) {
         for (const message of messagesIn(decoder.decode(piece, { stream: true }), lines)) {
           yield Buffer.from(message);
           clearTimeout(timer);
-          timer = setTimeout(() => silence.abort(silent), SILENCE * 1000).unref();
+          timer = setTimeout(interrupt, SILENCE * 1000).unref();
         }
       }
     } catch (error) {
-      if (silence.signal.aborted) throw silent;
       if ([StreamUnavailable, DocumentRefused, BatchRefused, KeysUnavailable].some((kind) => error instanceof kind))
         throw error;
       throw new DocumentRefused(`the feed cannot be followed: ${transportError(error, new URL(url).host).message}`);
     } finally {
       clearTimeout(timer);
+      this.#stop.signal.removeEventListener("abort", interrupt);
     }
   }
 

@@ -7,30 +7,82 @@ export const MOST_BYTES = 256 * 1024;
 const UNTRUSTED = /^(CERT_|DEPTH_ZERO_|SELF_SIGNED_|UNABLE_TO_|ERR_TLS_CERT_)/;
 const NOT_THERE = new Set(["ECONNREFUSED", "EHOSTUNREACH", "ENETUNREACH"]);
 
-/** Send one request; return its status, headers and whole body. Throws `TransportError` or `InvalidResponse`. */
-export async function exchange(fetch, url, { seconds, mostBytes = MOST_BYTES, headers, ...init }) {
-  try {
-    const response = await fetch(url, {
-      ...init,
-      headers: { accept: "application/json", "cache-control": "no-cache", ...headers },
-      redirect: "manual",
-      signal: AbortSignal.timeout(Math.max(1, Math.ceil(seconds * 1000))),
+/**
+ * One request that can be interrupted at any time.
+ *
+ * The `signal` of `fetch` is not enough: once the garbage collector has run, Node can lose the signal of a request whose
+ * body is still arriving. A server that stalls could then block its caller for ever.
+ */
+export class OpenRequest {
+  #controller = new AbortController();
+  #reader;
+  #error;
+  #reject = () => {};
+
+  /** End the request. Whoever waits for it gets this error. */
+  interrupt(error) {
+    this.#error ??= error;
+    this.#controller.abort(error);
+    this.#reject(error);
+    this.#reader?.cancel().catch(() => {});
+  }
+
+  /** Send the request, and return the response when its headers have arrived. */
+  async send(fetch, url, init) {
+    if (this.#error !== undefined) throw this.#error;
+    const interrupted = new Promise((_, reject) => {
+      this.#reject = reject;
     });
-    return { status: response.status, headers: response.headers, body: await readBody(response, mostBytes) };
-  } catch (error) {
-    throw error instanceof AuthSecError ? error : transportError(error, new URL(url).host);
+    const response = fetch(url, { ...init, signal: this.#controller.signal });
+    response.then(
+      (late) => this.#error && late.body?.cancel().catch(() => {}),
+      () => {},
+    );
+    return Promise.race([response, interrupted]);
+  }
+
+  /** Yield the pieces of the response's body. */
+  async *pieces(response) {
+    this.#reader = response.body?.getReader();
+    try {
+      while (this.#reader !== undefined) {
+        const { done, value } = await this.#reader.read();
+        if (this.#error !== undefined) throw this.#error;
+        if (done) return;
+        yield value;
+      }
+    } finally {
+      this.#reader?.cancel().catch(() => {});
+    }
   }
 }
 
-async function readBody(response, mostBytes) {
+/** Send one request; return its status, headers and whole body. Throws `TransportError` or `InvalidResponse`. */
+export async function exchange(fetch, url, { seconds, mostBytes = MOST_BYTES, headers, ...init }) {
+  const open = new OpenRequest();
+  const late = new DOMException("The request took too long.", "TimeoutError");
+  const timer = setTimeout(() => open.interrupt(late), Math.max(1, Math.ceil(seconds * 1000)));
+  try {
+    const accepted = { accept: "application/json", "cache-control": "no-cache", ...headers };
+    const response = await open.send(fetch, url, { ...init, headers: accepted, redirect: "manual" });
+    const body = await whole(open.pieces(response), response.status, mostBytes);
+    return { status: response.status, headers: response.headers, body };
+  } catch (error) {
+    throw error instanceof AuthSecError ? error : transportError(error, new URL(url).host);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+async function whole(body, status, mostBytes) {
   const pieces = [];
   let length = 0;
-  for await (const piece of response.body ?? []) {
+  for await (const piece of body) {
     length += piece.length;
     if (length > mostBytes) {
       throw new InvalidResponse("The answer is larger than any answer of an AuthSec authority. Check its address.", {
         reason: "invalid_response",
-        status: response.status,
+        status,
       });
     }
     pieces.push(piece);

@@ -129,7 +129,7 @@ export class CountedFetch {
 }
 
 /** Wait until the condition holds. */
-export async function until(condition, seconds = 5) {
+export async function until(condition, seconds = 20) {
   const end = performance.now() + seconds * 1000;
   while (!(await condition())) {
     if (performance.now() > end) throw new Error("the condition did not come true");

@@ -167,7 +167,7 @@ test("each refusal has its class and its reason", async () => {
 test("an outage and a server that is no authority are told apart", async () => {
   const agent = await keyedAgent();
   const refused = async (fetch) =>
-    clientOf(agent, { fetch, timeout: 2, issuer: url })
+    clientOf(agent, { fetch, issuer: url })
       .getToken()
       .catch((error) => error);
   const answering =
@@ -232,7 +232,7 @@ test("a token close to its expiry is renewed in the background", async () => {
 
 test("without the authority a token is used until its expiry, and not longer", async () => {
   const [counted, clock] = [new CountedFetch(), new LaterClock()];
-  const client = clientOf(await delegatedAgent(), { fetch: counted.fetch, clock, timeout: 0.2 });
+  const client = clientOf(await delegatedAgent(), { fetch: counted.fetch, clock });
   const first = await client.getToken();
   counted.isCut = true;
   clock.later = 3590;

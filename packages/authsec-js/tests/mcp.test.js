@@ -113,7 +113,7 @@ test("an outage of the authority is no denial", async () => {
       throw Object.assign(new TypeError(), { cause: { code: "ECONNREFUSED" } });
     return globalThis.fetch(input, init);
   };
-  const { authsec, client } = await connected(agent, { fetch, timeout: 0.3 });
+  const { authsec, client } = await connected(agent, { fetch });
   authsec.invalidate(await authsec.getToken());
   isCut = true;
   await assert.rejects(client.callTool({ name: "show" }), { name: "TransportError", reason: "unreachable" });

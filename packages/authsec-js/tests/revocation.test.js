@@ -1,7 +1,9 @@
 /** What an administrator ends at the real authority is refused by an API in JavaScript. */
 
 import assert from "node:assert/strict";
+import { execFile } from "node:child_process";
 import { test } from "node:test";
+import { promisify } from "node:util";
 
 import { AuthSecClient, keyFile, TokenVerifier } from "authsec-js";
 
@@ -28,9 +30,9 @@ test("revocations reach the API while it runs", async () => {
       );
     assert.deepEqual(await outcomes(), ["accepted", "accepted", "accepted"]);
     await admin("POST", `delegations/${delegations[0]}/revoke`);
-    await until(async () => (await outcomes())[0] === "token_revoked", 3);
+    await until(async () => (await outcomes())[0] === "token_revoked");
     await admin("POST", `clients/${agents[1].clientId}/disable`);
-    await until(async () => (await outcomes())[1] === "token_revoked", 3);
+    await until(async () => (await outcomes())[1] === "token_revoked");
     assert.deepEqual(await outcomes(), ["token_revoked", "token_revoked", "accepted"]);
     const { revocations } = verifier.health();
     assert.equal(revocations.failure, undefined);
@@ -38,4 +40,26 @@ test("revocations reach the API while it runs", async () => {
   } finally {
     verifier.close();
   }
+});
+
+/** Run a program with the garbage collector at hand; what it prints. */
+async function program(source) {
+  const words = ["--expose-gc", "--input-type=module", "--eval", source];
+  const { stdout } = await promisify(execFile)(process.execPath, words, { timeout: 30_000 });
+  return stdout;
+}
+
+test("a closed verifier lets the program end, also after the garbage collector has run", async () => {
+  const printed = await program(`
+    import { TokenVerifier } from "authsec-js";
+    const verifier = new TokenVerifier({ issuer: "${url}", audience: "${api}" });
+    await verifier.checkReady();
+    for (let second = 0; second < 20; second += 1) {
+      await new Promise((resolve) => setTimeout(resolve, 50));
+      globalThis.gc();
+    }
+    verifier.close();
+    process.on("exit", () => console.log("ended"));
+  `);
+  assert.equal(printed, "ended\n");
 });

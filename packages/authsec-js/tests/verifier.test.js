@@ -193,6 +193,17 @@ test("an API that begins without the feed accepts nothing, unless it was told to
   }
 });
 
+test("a closed verifier follows no more, whenever it is closed", async () => {
+  for (const milliseconds of [undefined, 0, 1, 5, 50]) {
+    const [authority, verifier] = authorityAndVerifier();
+    await verifier.verify(await authority.token());
+    if (milliseconds !== undefined) await new Promise((resolve) => setTimeout(resolve, milliseconds));
+    verifier.close();
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    assert.equal(authority.streams.size, 0, `closed after ${milliseconds} ms`);
+  }
+});
+
 test("where streams are blocked, the feed is read page by page", async () => {
   const [authority, verifier] = authorityAndVerifier();
   authority.servesStreams = false;
