@@ -7,7 +7,8 @@ Python. The written list contains only names and versions: no registry, no hash,
 of each file, so git tracks this list instead of `uv.lock`.
 
 tests/foreign, tests/frameworks and tests/proxies also need packages of other projects. The script pins these packages
-in the same way, in the .txt files there. It pins npm packages in the package.json of tests/browser and tests/foreign.
+in the same way, in the .txt files there. It pins npm packages in the package.json of tests/browser,
+tests/foreign and tests/javascript.
 """
 
 from __future__ import annotations
@@ -64,8 +65,8 @@ def renew_foreign_packages() -> None:
 
 
 def renew_npm_packages() -> None:
-    """Write the newest versions to the package.json of tests/browser and tests/foreign."""
-    for folder in ("browser", "foreign"):
+    """Write the newest versions to the package.json of tests/browser, tests/foreign and tests/javascript."""
+    for folder in ("browser", "foreign", "javascript"):
         file = ROOT / "tests" / folder / "package.json"
         package = json.loads(file.read_text("utf-8"))
         for name in package["dependencies"]:

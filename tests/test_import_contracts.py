@@ -78,7 +78,7 @@ def plant(file: Path, line: str) -> None:
 def packages(tmp_path: Path) -> Path:
     """A folder with the contracts and a copy of every package, which is imported from there."""
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
-    for package in ROOT.glob("packages/*/src/*"):
+    for package in ROOT.glob("packages/*/src/*/"):
         shutil.copytree(package, tmp_path / package.name, ignore=shutil.ignore_patterns("__pycache__"))
     return tmp_path
 

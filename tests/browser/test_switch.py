@@ -31,7 +31,7 @@ def test_connect_shows_one_shell_and_one_framework(company: Any, browse: Any, ax
     wide = {"width": 1440, "height": 900}
     page: Page = browse(company.url, storage_state=company.mary, java_script_enabled=script, viewport=wide)
     page.goto("/console/clients/claims-triage/connect")
-    assert page.evaluate("document.documentElement.scrollHeight") < 2000
+    assert page.evaluate("document.documentElement.scrollHeight") < 2050
     headings = page.get_by_role("heading", level=2).all_inner_texts()
     assert headings == [*ORDER_OF_USE, "Key pair", "Run it on a laptop"]
     shown = page.locator("pre").filter(visible=True)
@@ -54,3 +54,42 @@ def test_connect_shows_one_shell_and_one_framework(company: Any, browse: Any, ax
         fold.click()
     if script:
         assert axe(page) == []
+
+
+@pytest.mark.parametrize("script", [True, False])
+def test_connect_shows_the_cards_of_one_kind_of_program(company: Any, browse: Any, axe: Any, script: bool) -> None:
+    page: Page = browse(company.url, storage_state=company.mary, java_script_enabled=script)
+    page.goto("/console/clients/claims-triage/connect")
+    programs = page.get_by_role("group", name="Program")
+    cards = {
+        "JavaScript": ["1. Environment", "2. Install", "3. Code", "4. Smoke test"],
+        "Any OAuth client": ["Settings"],
+        "MCP client": ["1. Settings", "2. Code"],
+        "Python": ORDER_OF_USE,
+    }
+    for program, headings in cards.items():
+        programs.get_by_role("radio", name=program).check()
+        shown = page.get_by_role("heading", level=2).all_inner_texts()
+        assert shown == [*headings, "Key pair", "Run it on a laptop"]
+        if script:
+            assert axe(page) == []
+        page.set_viewport_size({"width": 390, "height": 844})
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390
+        page.set_viewport_size({"width": 1440, "height": 900})
+    programs.get_by_role("radio", name="MCP client").check()
+    sdks = page.get_by_role("group", name="SDK")
+    expect(page.locator(".panel").filter(visible=True)).to_contain_text("@modelcontextprotocol/sdk")
+    sdks.get_by_role("radio", name="Python").check()
+    expect(page.locator(".panel").filter(visible=True)).to_contain_text("For the package mcp")
+
+
+def test_connect_of_pods_shows_one_framework(company: Any, browse: Any) -> None:
+    page: Page = browse(company.url, storage_state=company.mary)
+    page.goto("/console/clients/customer-support/connect")
+    expect(page.get_by_role("heading", name="1. Pod manifest")).to_be_visible()
+    page.get_by_role("group", name="Framework").get_by_role("radio", name="CrewAI").check()
+    shown = page.locator(".panel").filter(visible=True)
+    expect(shown).to_have_count(2)
+    page.get_by_role("radio", name="PowerShell").check()
+    expect(shown).to_have_count(2)
+    expect(shown.first).to_contain_text("agent-venv\\Scripts\\Activate.ps1")

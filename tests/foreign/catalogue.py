@@ -41,6 +41,10 @@ def _python(package: str, title: str = "") -> Client:
     return Client(name=package, title=title or package, packages=(package,), pins=PYTHON_PACKAGES)
 
 
+def _npm(*packages: str) -> Client:
+    return Client(name=packages[0], title=f"{packages[0]} (npm)", packages=packages, pins=NPM_PACKAGES)
+
+
 def _framework(title: str, package: str, environment: str, driver: str, mcp: int) -> Client:
     pins = FRAMEWORKS / f"{environment}.txt"
     name = f"{driver.replace('_', '-')}-mcp-{mcp}"
@@ -56,9 +60,9 @@ JOSE_NPM = Client(name="jose-npm", title="jose (npm)", packages=("jose",), pins=
 REQUESTS_OAUTHLIB = _python("requests-oauthlib")
 REQUESTS_OAUTH2CLIENT = _python("requests-oauth2client")
 HTTPX_AUTH = _python("httpx-auth")
-OPENID_CLIENT = Client(
-    name="openid-client", title="openid-client (npm)", packages=("openid-client",), pins=NPM_PACKAGES
-)
+OPENID_CLIENT = _npm("openid-client")
+OAUTH4WEBAPI = _npm("oauth4webapi")
+EXPRESS = _npm("express-oauth2-jwt-bearer", "express")
 MCP_1 = Client(name="mcp-1", title="MCP Python SDK", packages=("mcp",), pins=PYTHON_PACKAGES)
 MCP_2 = Client(name="mcp-2", title="MCP Python SDK", packages=("mcp",), pins=WORKSPACE)
 MCP_NPM = Client(name="mcp-npm", title="MCP TypeScript SDK", packages=("@modelcontextprotocol/sdk",), pins=NPM_PACKAGES)
@@ -83,21 +87,25 @@ OAUTH_WORKLOAD = "OAuth, a token by the workload's token"
 OAUTH_DPOP = "OAuth, a bound token (DPoP)"
 MCP_SECRET = "MCP, OAuth with a secret"
 MCP_KEY = "MCP, OAuth with a key"
-MCP_TOOLS = "MCP, tools of a protected server"
+MCP_TOOLS = "MCP, more actions after a 403"
+MCP_TOKEN_BY_SECRET = "MCP, a token by secret"
+MCP_TOKEN_BY_KEY = "MCP, a token by key"
 MCP_AUTH = "MCP, `mcp_auth`"
 GRANTED = "endpoint, granted"
 ENDED = "endpoint, revoked"
 
 TRIED: dict[str, tuple[Client, ...]] = {
-    VERIFIES: (PYJWT, AUTHLIB, JOSERFC, JWCRYPTO, PYTHON_JOSE, JOSE_NPM),
+    VERIFIES: (PYJWT, AUTHLIB, JOSERFC, JWCRYPTO, PYTHON_JOSE, JOSE_NPM, EXPRESS),
     METADATA: (AUTHLIB, REQUESTS_OAUTHLIB, REQUESTS_OAUTH2CLIENT, OPENID_CLIENT),
     OPENID_METADATA: (OPENID_CLIENT,),
-    OAUTH_SECRET: (AUTHLIB, REQUESTS_OAUTHLIB, REQUESTS_OAUTH2CLIENT, HTTPX_AUTH),
-    OAUTH_KEY: (AUTHLIB, REQUESTS_OAUTH2CLIENT),
-    OAUTH_WORKLOAD: (AUTHLIB, REQUESTS_OAUTH2CLIENT),
+    OAUTH_SECRET: (AUTHLIB, REQUESTS_OAUTHLIB, REQUESTS_OAUTH2CLIENT, HTTPX_AUTH, OPENID_CLIENT, OAUTH4WEBAPI),
+    OAUTH_KEY: (AUTHLIB, REQUESTS_OAUTH2CLIENT, OPENID_CLIENT, OAUTH4WEBAPI),
+    OAUTH_WORKLOAD: (AUTHLIB, REQUESTS_OAUTH2CLIENT, OPENID_CLIENT, OAUTH4WEBAPI),
     OAUTH_DPOP: (REQUESTS_OAUTH2CLIENT, OPENID_CLIENT),
     MCP_SECRET: (MCP_1, MCP_2, MCP_NPM),
     MCP_KEY: (MCP_1, MCP_2, MCP_NPM),
+    MCP_TOKEN_BY_SECRET: (MCP_1, MCP_2, MCP_NPM),
+    MCP_TOKEN_BY_KEY: (MCP_1, MCP_2, MCP_NPM),
     MCP_TOOLS: (MCP_1, MCP_2, MCP_NPM),
     MCP_AUTH: (MCP_1, MCP_2, *MCP_SESSIONS),
     GRANTED: PUBLISHED,

@@ -6,9 +6,20 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..generated_tables import Verdicts, generated_part, markdown_table
-from .catalogue import MCP_TOOLS, OAUTH_DPOP, OAUTH_KEY, OAUTH_SECRET, OAUTH_WORKLOAD, ROOT, TRIED, Client
+from .catalogue import (
+    MCP_TOKEN_BY_KEY,
+    MCP_TOKEN_BY_SECRET,
+    MCP_TOOLS,
+    OAUTH_DPOP,
+    OAUTH_KEY,
+    OAUTH_SECRET,
+    OAUTH_WORKLOAD,
+    ROOT,
+    TRIED,
+    Client,
+)
 
-OAUTH = (OAUTH_SECRET, OAUTH_KEY, OAUTH_WORKLOAD, OAUTH_DPOP, MCP_TOOLS)
+OAUTH = (OAUTH_SECRET, OAUTH_KEY, OAUTH_WORKLOAD, OAUTH_DPOP, MCP_TOKEN_BY_SECRET, MCP_TOKEN_BY_KEY, MCP_TOOLS)
 PAGES: dict[Path, list[str]] = {
     ROOT / "docs" / "clients.md": [tried for tried in TRIED if tried not in OAUTH],
     ROOT / "docs" / "oauth.md": [*OAUTH],

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from .catalogue import AUTHLIB, JOSE_NPM, JOSERFC, JWCRYPTO, PYJWT, PYTHON_JOSE, TRIED, VERIFIES, Client, each
+from .catalogue import AUTHLIB, EXPRESS, JOSE_NPM, JOSERFC, JWCRYPTO, PYJWT, PYTHON_JOSE, TRIED, VERIFIES, Client, each
 from .recording import RecordVerdict
 
 TRIES = """
@@ -76,6 +76,7 @@ def verified(metadata, issuer, audience, algorithm, token):
 }
 DOCUMENTS = ("oauth-authorization-server", "openid-configuration")
 ALGORITHMS = ("RS256", "ES256", "EdDSA")
+NPM = {JOSE_NPM: "jose_client.mjs", EXPRESS: "express_api.mjs"}
 UNSUPPORTED = {PYTHON_JOSE: {"EdDSA"}}
 Verify = Callable[[Sequence["Try"]], list[dict[str, Any]]]
 
@@ -104,8 +105,8 @@ class Try:
 @pytest.fixture
 def verify(library: Client, its: Any, request: pytest.FixtureRequest) -> Verify:
     """Let the library try tokens, all in one process: the claims or the error of each."""
-    runner = request.getfixturevalue("foreign_node" if library is JOSE_NPM else "foreign_python")
-    program = "jose_client.mjs" if library is JOSE_NPM else TRIES.format(function=LIBRARIES[library])
+    runner = request.getfixturevalue("foreign_node" if library in NPM else "foreign_python")
+    program = NPM[library] if library in NPM else TRIES.format(function=LIBRARIES[library])
 
     def run(tries: Sequence[Try]) -> list[dict[str, Any]]:
         cases = [(its.url, each.document, each.audience, each.algorithm, each.token) for each in tries]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -18,9 +18,11 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from .catalogue import (
     AUTHLIB,
     HTTPX_AUTH,
+    OAUTH4WEBAPI,
     OAUTH_KEY,
     OAUTH_SECRET,
     OAUTH_WORKLOAD,
+    OPENID_CLIENT,
     REQUESTS_OAUTH2CLIENT,
     REQUESTS_OAUTHLIB,
     Client,
@@ -124,6 +126,7 @@ code_of = lambda error: str(error).partition(":")[0]
 """,
     ),
 }
+NPM = (OPENID_CLIENT, OAUTH4WEBAPI)
 BY_SECRET = {  # how each library is told which method to use
     AUTHLIB: {
         "client_secret_basic": "OAuth2Session(id, secret)",
@@ -138,15 +141,27 @@ BY_SECRET = {  # how each library is told which method to use
         "client_secret_post": "ClientSecretPost",
     },
     HTTPX_AUTH: {"client_secret_basic": "OAuth2ClientCredentials(url, id, secret)"},
+    OPENID_CLIENT: {
+        "client_secret_post": "ClientSecretPost(secret)",
+        "client_secret_basic": "ClientSecretBasic(secret)",
+    },
+    OAUTH4WEBAPI: {
+        "client_secret_post": "ClientSecretPost(secret)",
+        "client_secret_basic": "ClientSecretBasic(secret)",
+    },
 }
 BY_KEY = {
     AUTHLIB: "register_client_auth_method(PrivateKeyJWT(issuer, alg=…))",
     REQUESTS_OAUTH2CLIENT: "auth=PrivateKeyJwt(id, key, aud=issuer)",
+    **dict.fromkeys(NPM, "PrivateKeyJwt(key)"),
 }
 BY_WORKLOAD = {
     AUTHLIB: "fetch_token(url, grant_type=…jwt-bearer, assertion=token)",
     REQUESTS_OAUTH2CLIENT: "auth=PublicApp(id)` and `jwt_bearer(token)",
+    OPENID_CLIENT: "None()` and `genericGrantRequest(server, …jwt-bearer, { assertion })",
+    OAUTH4WEBAPI: "None()` and `genericTokenEndpointRequest(…, …jwt-bearer, { assertion })",
 }
+CHALLENGED = "OAUTH_WWW_AUTHENTICATE_CHALLENGE"  # the code of their WWWAuthenticateChallengeError
 AUDIENCE = "https://crm.example.com"
 
 
@@ -220,22 +235,34 @@ def registered(serving: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         yield Registered(url=its.url, slug="night-owl", client_id=agent.client_id, secret=secret, pem=pem)
 
 
-def outcomes(library: Client, registered: Registered, foreign_python: Any, asked: Sequence[Asked]) -> list[str]:
+Ask = Callable[[Sequence[Asked]], list[str]]
+
+
+@pytest.fixture
+def outcomes(library: Client, registered: Registered, request: pytest.FixtureRequest) -> Ask:
     """The client of each token that an API accepts, or the error of each refusal, all in one process."""
-    imports, function = LIBRARIES[library]
-    program = PROGRAM.format(imports=imports, function=function.strip("\n"))
-    done = foreign_python.run(program, json.dumps([registered.url, [asdict(each) for each in asked]]))
-    assert done.returncode == 0, done.stderr
-    found = json.loads(done.stdout)
-    with closing(TokenVerifier(issuer=registered.url, audience=AUDIENCE, revocations="until_exp")) as verifier:
-        return [
-            verifier.verify(outcome["token"]).client_id if "token" in outcome else outcome["error"] for outcome in found
-        ]
+
+    def ask(asked: Sequence[Asked]) -> list[str]:
+        argument = json.dumps([registered.url, [asdict(each) for each in asked]])
+        if library in NPM:
+            done = request.getfixturevalue("foreign_node").run("token_client.mjs", library.name, argument)
+        else:
+            imports, function = LIBRARIES[library]
+            program = PROGRAM.format(imports=imports, function=function.strip("\n"))
+            done = request.getfixturevalue("foreign_python").run(program, argument)
+        assert done.returncode == 0, done.stderr
+        with closing(TokenVerifier(issuer=registered.url, audience=AUDIENCE, revocations="until_exp")) as verifier:
+            return [
+                verifier.verify(outcome["token"]).client_id if "token" in outcome else outcome["error"]
+                for outcome in json.loads(done.stdout)
+            ]
+
+    return ask
 
 
 @pytest.mark.parametrize("library", each([*BY_SECRET], rarely=[REQUESTS_OAUTHLIB, HTTPX_AUTH]))
 def test_a_stock_client_gets_a_token_by_its_secret(
-    library: Client, registered: Registered, foreign_python: Any, record_verdict: RecordVerdict
+    library: Client, registered: Registered, outcomes: Ask, record_verdict: RecordVerdict
 ) -> None:
     methods, mine = BY_SECRET[library], registered.client_id
     granted = [
@@ -249,15 +276,20 @@ def test_a_stock_client_gets_a_token_by_its_secret(
         "invalid_target": {"resource": "https://other.example"},
     }
     asked = [*granted, *(registered.request(next(iter(methods)), **changes) for changes in refused.values())]
-    assert outcomes(library, registered, foreign_python, asked) == [mine] * len(granted) + [*refused]
+    expected = [mine] * len(granted) + [*refused]
+    if library in NPM:
+        asked.append(registered.request("client_secret_basic", secret="not the secret"))
+        expected.append(CHALLENGED)
+    assert outcomes(asked) == expected
     sent = ", ".join(f"{method} (`{setting}`)" for method, setting in methods.items())
     told = ", ".join(f"`{code}`" for code in refused)
-    record_verdict(library, OAUTH_SECRET, f"gets a token: {sent}; reports {told}")
+    challenge = ", and the challenge to client_secret_basic" if library in NPM else ""
+    record_verdict(library, OAUTH_SECRET, f"gets a token: {sent}; reports {told}{challenge}")
 
 
 @pytest.mark.parametrize("library", each([*BY_KEY]))
 def test_a_stock_client_gets_a_token_by_its_key(
-    library: Client, registered: Registered, foreign_python: Any, record_verdict: RecordVerdict
+    library: Client, registered: Registered, outcomes: Ask, record_verdict: RecordVerdict
 ) -> None:
     other = ec.generate_private_key(ec.SECP256R1())
     others = other.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
@@ -269,14 +301,14 @@ def test_a_stock_client_gets_a_token_by_its_key(
         registered.request("private_key_jwt", scope="customers:delete"),
     ]
     expected = [registered.client_id] * 3 + ["invalid_client", "invalid_scope"]
-    assert outcomes(library, registered, foreign_python, asked) == expected
+    assert outcomes(asked) == expected
     told = f"gets a token: private_key_jwt (`{BY_KEY[library]}`); reports `invalid_client`, `invalid_scope`"
     record_verdict(library, OAUTH_KEY, told)
 
 
 @pytest.mark.parametrize("library", each([*BY_WORKLOAD]))
 def test_a_stock_client_gets_a_token_by_the_token_of_its_workload(
-    library: Client, registered: Registered, foreign_python: Any, record_verdict: RecordVerdict
+    library: Client, registered: Registered, outcomes: Ask, record_verdict: RecordVerdict
 ) -> None:
     asked = [
         registered.request("jwt-bearer", secret=registered.job()),
@@ -285,6 +317,6 @@ def test_a_stock_client_gets_a_token_by_the_token_of_its_workload(
         registered.request("jwt-bearer", secret=registered.job(), scope="customers:delete"),
     ]
     expected = [registered.client_id] * 2 + ["invalid_grant", "invalid_scope"]
-    assert outcomes(library, registered, foreign_python, asked) == expected
+    assert outcomes(asked) == expected
     told = f"gets a token: jwt-bearer (`{BY_WORKLOAD[library]}`); reports `invalid_grant`, `invalid_scope`"
     record_verdict(library, OAUTH_WORKLOAD, told)

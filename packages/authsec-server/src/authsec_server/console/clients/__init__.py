@@ -16,6 +16,7 @@ and `permissions.html` the permitted actions. `parts.html` has inputs, facts and
 | `issuer_commands` | the commands that add a trusted issuer for a proof; pure |
 | `connect` | the Connect tab: commands to copy, enrolment codes (`connect.html`, `enrol.html`, `shells.html`) |
 | `snippets` | the code for each framework on the Connect tab |
+| `oauth_clients` | settings and code on the Connect tab for JavaScript, any OAuth client and MCP clients; pure |
 | `request_preview` | the Test tab (`test.html`) |
 """
 

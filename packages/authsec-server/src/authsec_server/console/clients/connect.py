@@ -29,6 +29,7 @@ from authsec_server.clients.k8s_manifest import (
 from authsec_server.clients.model import Client, ProofKind
 from authsec_server.console.client_status import ClientStatus, status_of
 from authsec_server.console.clients.detail import Ahead, ahead_of, find_client, home
+from authsec_server.console.clients.oauth_clients import INSTALL_JAVASCRIPT, OAuthClient, signing_algorithm
 from authsec_server.console.clients.snippets import framework_codes, position
 from authsec_server.console.issuers.unavailable import outages
 from authsec_server.console.site import PageRequest
@@ -198,6 +199,7 @@ async def connect(visit: PageRequest) -> Response:
     silent = await outages(visit)
     found = await visit.read(lambda tx: _connection(tx, visit, silent))
     client, status, ahead, connection, codes, pods, target = found
+    key = next((proof.public_key for proof in reversed(client.proofs) if proof.kind is ProofKind.KEY_PAIR), None)
     return visit.render(
         "clients/connect.html",
         title=client.name,
@@ -205,6 +207,19 @@ async def connect(visit: PageRequest) -> Response:
         client_status=status,
         ahead=ahead,
         connection=connection,
+        oauth=OAuthClient(
+            issuer=connection.base_url,
+            client_id=client.id,
+            key_file=KEY_FILE,
+            secret_file=SECRET_FILE,
+            algorithm=signing_algorithm(key) if key else "",
+            has_secret=connection.has_secret,
+            is_workload=any(proof.kind is ProofKind.SELECTORS for proof in client.proofs),
+            scope=connection.scope,
+            audience=connection.audience,
+            resource=connection.resource,
+        ),
+        install_javascript=INSTALL_JAVASCRIPT,
         frameworks=framework_codes(client.id, connection.scope, connection.resource),
         framework=position(target),
         shell=preferred_shell(visit),

@@ -1,0 +1,164 @@
+/**
+ * Turns the authority's error responses into errors.
+ *
+ * A framework passes an error's text to the model. So the text consists of sentences of this module, one for each
+ * `reason`. From the response it contains only the request id and `details`, cleaned and shortened.
+ */
+
+import {
+  AuthenticationError,
+  DelegationDenied,
+  InvalidResponse,
+  RateLimited,
+  ServerError,
+  TokenRequestError,
+} from "./errors.js";
+import { plain } from "./safe-text.js";
+import { isObject, parseObject, StrictJsonError } from "./strict-json.js";
+
+const SENTENCES = {
+  invalid_request: "The authority does not understand the request.",
+  unsupported_grant_type: "The authority does not support the grant of the request.",
+  client_id_invalid: "The authority does not accept this agent's client_id. `authsec agents list` shows it.",
+  invalid_scope: "The requested actions are malformed.",
+  invalid_target: "The requested actions are not delegated to this agent for the requested API.",
+  rate_limited: "The authority gets too many requests.",
+  attestation_required: "The authority requires this agent to authenticate.",
+  attestation_invalid: "The authority did not accept this agent's proof.",
+  client_disabled: "An administrator has disabled this agent.",
+  no_delegation: "Nothing is currently delegated to this agent.",
+  delegation_ended: "The delegations of this agent have expired or were revoked.",
+  action_not_allowed: "The request has more actions than are delegated to this agent.",
+  proof_not_accepted: "The delegation does not accept this kind of proof.",
+  unavailable: "The authority cannot issue tokens right now.",
+};
+const NOT_NAMED = "This agent has delegations for several APIs, so the API must be named by resource.";
+const BUSY = new Set([429, 500, 502, 503, 504]); // Load balancers send these statuses too, with pages of their own.
+const OF_THE_REQUEST = new Set(["invalid_request", "unsupported_grant_type"]);
+const SCOPE = /^(?=.{1,4000}$)[a-z0-9._-]{1,63}:[a-z0-9._-]{1,63}( [a-z0-9._-]{1,63}:[a-z0-9._-]{1,63})*$/;
+const PAGE = /^https?:\/\/[A-Za-z0-9.:-]{1,253}\/[A-Za-z0-9._~/?=&%-]{0,1200}$/;
+
+/** Return the response's body as a JSON object. Throws `InvalidResponse`. */
+export function jsonObject(answer) {
+  const body = objectIn(answer);
+  if (body === undefined) throw notAnAuthority(answer);
+  return body;
+}
+
+/** Return the error for a refused request. `namesApi` is whether the request named an API. */
+export function refusal(answer, now, { namesApi = true } = {}) {
+  const body = errorBody(answer);
+  if (BUSY.has(answer.status)) return comeBackLater(answer, body, now);
+  if (body === undefined || ![400, 401, 403].includes(answer.status)) return notAnAuthority(answer);
+  const reason = reasonOf(body, `http_${answer.status}`);
+  const Kind = kindOf(answer.status, reason);
+  const sentence =
+    reason === "invalid_target" && !namesApi ? NOT_NAMED : (SENTENCES[reason] ?? "The authority refused the request.");
+  const error = new Kind(textOf(sentence, body), {
+    reason,
+    details: detailsOf(body),
+    status: answer.status,
+    requestId: requestId(body),
+    retryable: body.retryable === true,
+  });
+  if (error instanceof DelegationDenied) addNextSteps(error, body);
+  return error;
+}
+
+/** Return the error for a response that no AuthSec authority would send. */
+export function notAnAuthority({ status, headers }) {
+  const root = "Check AUTHSEC_BASE_URL. It should be the server's root, like https://YOUR-AUTHORITY, without /authsec.";
+  if (status >= 300 && status < 400) {
+    const target =
+      /^https?:\/\/[A-Za-z0-9.:-]{1,253}(?=\/|$)/.exec(headers.get("location") ?? "")?.[0] ?? "another address";
+    return new InvalidResponse(
+      `The address redirects to ${target}. Redirects are not followed, because they would send this agent's proof there. ${root}`,
+      { reason: "redirected", status },
+    );
+  }
+  return new InvalidResponse(
+    `A server answered (status ${status}), but it is not the root of an AuthSec authority. ${root}`,
+    {
+      reason: "invalid_response",
+      status,
+    },
+  );
+}
+
+function kindOf(status, reason) {
+  if (OF_THE_REQUEST.has(reason)) return TokenRequestError;
+  return status === 401 && reason !== "client_disabled" ? AuthenticationError : DelegationDenied;
+}
+
+/** Return a retryable error for an overloaded server, which may not be the authority. */
+function comeBackLater({ status, headers }, body, now) {
+  const [Kind, usual] = status === 429 ? [RateLimited, "rate_limited"] : [ServerError, "unavailable"];
+  const reason = body === undefined ? usual : reasonOf(body, usual);
+  const text =
+    body === undefined
+      ? `A server answered with status ${status}, but not like an AuthSec authority.`
+      : textOf(SENTENCES[reason] ?? SENTENCES[usual], body);
+  return new Kind(text, {
+    reason,
+    details: detailsOf(body),
+    status,
+    requestId: requestId(body),
+    retryable: true,
+    retryAfter: retryAfter(headers.get("retry-after"), now),
+  });
+}
+
+/** Return the authority's error body. Another server's body has no reason with a request id; its text would mislead. */
+function errorBody(answer) {
+  const body = objectIn(answer);
+  if (typeof body?.error !== "string" || typeof body.reason !== "string") return undefined;
+  const whole = typeof body.retryable === "boolean" && requestId(body) !== undefined;
+  return body.reason in SENTENCES || (whole && !["not_found", "method_not_allowed"].includes(body.reason))
+    ? body
+    : undefined;
+}
+
+function objectIn(answer) {
+  try {
+    return parseObject(answer.body, { maxBytes: answer.body.length });
+  } catch (error) {
+    if (error instanceof StrictJsonError) return undefined;
+    throw error;
+  }
+}
+
+function textOf(sentence, body) {
+  const id = requestId(body);
+  return [sentence, detailsOf(body), id && `(request ${id})`].filter(Boolean).join(" ");
+}
+
+function detailsOf(body) {
+  // The details of this reason explain how to send a proof, and this package does so itself.
+  if (typeof body?.details !== "string" || body.reason === "attestation_required") return "";
+  return plain(body.details, 300);
+}
+
+/** Copy what would satisfy the authority into the error. A model reads it, so each value must be well formed. */
+function addNextSteps(denied, { missing_actions: missing, allowed_scope: allowed, grant_at: page }) {
+  if (Array.isArray(missing) && missing.every((action) => typeof action === "string" && SCOPE.test(action)))
+    denied.missingActions = missing;
+  if (typeof allowed === "string" && SCOPE.test(allowed)) denied.allowedScope = allowed;
+  if (typeof page === "string" && PAGE.test(page)) denied.grantAt = page;
+}
+
+function reasonOf(body, otherwise) {
+  return typeof body.reason === "string" && /^[a-z][a-z0-9_]{0,63}$/.test(body.reason) ? body.reason : otherwise;
+}
+
+function requestId(body) {
+  const id = isObject(body) ? body.request_id : undefined;
+  return typeof id === "string" && /^[A-Za-z0-9._-]{1,64}$/.test(id) ? id : undefined;
+}
+
+/** Return the seconds of a Retry-After header, which is a number or a date (RFC 9110 §10.2.3). */
+export function retryAfter(header, now) {
+  if (header === null) return undefined;
+  if (/^\d{1,9}$/.test(header)) return Number(header);
+  const at = Date.parse(header) / 1000;
+  return Number.isNaN(at) ? undefined : Math.max(0, at - now);
+}

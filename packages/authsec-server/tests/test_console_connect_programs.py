@@ -1,0 +1,129 @@
+"""The Connect tab for programs that are not Python: JavaScript, any OAuth client, and MCP clients."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from html import unescape
+from typing import Any
+
+import pytest
+from authsec.jose import PrivateKey
+from authsec_server.console.clients.oauth_clients import OAuthClient, signing_algorithm
+from pages import Page, get
+from starlette.testclient import TestClient
+
+House = Any
+API = "/authsec/api/v1"
+AUDIENCE = "https://crm.example.com/mcp"
+ISSUER = "http://127.0.0.1:7468"
+
+
+@pytest.fixture
+def opened(house: Callable[..., House]) -> House:
+    """An authority at whose machine we sit."""
+    return house(local_operator=True)
+
+
+@pytest.fixture
+def door(opened: House) -> TestClient:
+    """The browser of its operator."""
+    client: TestClient = opened.door()
+    return client
+
+
+def client_with(door: TestClient, **proof: Any) -> str:
+    """Onboard a client with this proof; delegate an action to it."""
+    made = door.post(f"{API}/clients", json={"name": "Night Owl", **proof})
+    assert made.status_code == 201, made.text
+    client_id = str(made.json()["client_id"])
+    door.post(f"{API}/roles", json={"name": "Support", "actions": ["customers:read"]}).raise_for_status()
+    values = {"target_type": "MCP server", "actions": ["customers:read"], "max_duration": 900, "audiences": [AUDIENCE]}
+    door.post(f"{API}/delegations", json={"role": "support", "client": client_id, **values}).raise_for_status()
+    return client_id
+
+
+def public(key: PrivateKey) -> str:
+    return key.public.to_pem().decode()
+
+
+def connect(door: TestClient, client_id: str) -> Page:
+    return get(door, f"/console/clients/{client_id}/connect")
+
+
+def settings(page: Page) -> dict[str, str]:
+    """The names and values of the settings. Those of an MCP client repeat some."""
+    parts = page.html.split("<dt><code>")[1:]
+    return {part.partition("</code>")[0]: unescape(part.split("<code>")[1].partition("</code>")[0]) for part in parts}
+
+
+def codes(page: Page) -> list[str]:
+    return [unescape(part.partition("</code>")[0]) for part in page.html.split('<pre tabindex="0"><code>')[1:]]
+
+
+def test_any_oauth_client_finds_its_settings(door: TestClient) -> None:
+    client_id = client_with(door, platform="key", public_key=public(PrivateKey.generate_ec()))
+    found = settings(connect(door, client_id))
+    assert found == {
+        "issuer": ISSUER,
+        "token_endpoint": f"{ISSUER}/oauth/token",
+        "grant_type": "client_credentials",
+        "client_id": client_id,
+        "token_endpoint_auth_method": "private_key_jwt",
+        "token_endpoint_auth_signing_alg": "ES256",
+        "scope": "customers:read",
+        "server URL": AUDIENCE,
+    }
+
+
+def test_a_client_with_a_secret_authenticates_with_it(door: TestClient) -> None:
+    page = connect(door, client_with(door, platform="secret"))
+    assert settings(page)["token_endpoint_auth_method"] == "client_secret_basic"
+    mcp = [code for code in codes(page) if "@modelcontextprotocol/sdk" in code or "mcp.client" in code]
+    assert ["agent-secret" in code for code in mcp] == [True, True]
+
+
+def test_a_client_that_the_token_endpoint_refuses_is_told_so(door: TestClient) -> None:
+    client_id = client_with(door, platform="unattested")
+    page = connect(door, client_id)
+    assert "token_endpoint_auth_method" not in settings(page)
+    assert page.text.count("has no key and no secret, so the token endpoint refuses it") == 2
+    assert page.links["Add a key or a secret"] == f"/console/clients/{client_id}/proofs/add"
+    assert "@modelcontextprotocol/sdk" not in page.text
+
+
+def test_the_typescript_sdk_is_not_given_a_key_that_it_cannot_use(door: TestClient) -> None:
+    page = connect(door, client_with(door, platform="key", public_key=public(PrivateKey.generate_ed25519())))
+    assert "cannot sign with this agent's Ed25519 key" in page.text
+    assert "uv run authsec keygen agent-rsa.pem --kind rsa" in codes(page)
+    assert not any("PrivateKeyJwtProvider" in code for code in codes(page))
+    assert any('signing_algorithm="EdDSA"' in code for code in codes(page))
+
+
+def test_javascript_installs_from_the_clone(door: TestClient) -> None:
+    page = connect(door, client_with(door, platform="key", public_key=public(PrivateKey.generate_ec())))
+    assert "npm install --install-links ../authsec/packages/authsec-js" in codes(page)
+    (code,) = [code for code in codes(page) if "authsec-js" in code and "import" in code]
+    assert 'authorizedFetch({ allowedOrigins: new URL(api).origin, scope: "customers:read" })' in code
+
+
+@pytest.mark.parametrize(
+    ("key", "algorithm"),
+    [
+        (PrivateKey.generate_ec("P-256"), "ES256"),
+        (PrivateKey.generate_ec("P-384"), "ES384"),
+        (PrivateKey.generate_ec("P-521"), "ES512"),
+        (PrivateKey.generate_ed25519(), "EdDSA"),
+        (PrivateKey.generate_rsa(), "RS256"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_a_key_names_the_algorithm_that_libraries_sign_with(key: PrivateKey, algorithm: str) -> None:
+    assert signing_algorithm(key.public.to_jwk()) == algorithm == key.algorithm
+
+
+@pytest.mark.parametrize("algorithm", ["ES256", ""])
+def test_the_python_code_is_python(algorithm: str) -> None:
+    files = {"key_file": "agent-key.pem", "secret_file": "agent-secret"}
+    for audience in (AUDIENCE, "crm", 'https://crm.example/"""'):
+        client = OAuthClient(issuer=ISSUER, client_id="id", algorithm=algorithm, audience=audience, **files)
+        compile(client.python_mcp, "connect", "exec")

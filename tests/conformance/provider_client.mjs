@@ -1,0 +1,19 @@
+// A client under test: the MCP SDK with the provider of authsec-js. The argument is the server.
+import { mkdtempSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { Client } from "@modelcontextprotocol/sdk/client/index.js";
+import { StreamableHTTPClientTransport } from "@modelcontextprotocol/sdk/client/streamableHttp.js";
+import { keyFile, mcpAuthProvider } from "authsec-js";
+
+const server = new URL(process.argv[2]);
+const context = JSON.parse(process.env.MCP_CONFORMANCE_CONTEXT);
+const key = join(mkdtempSync(join(tmpdir(), "authsec-")), "key");
+writeFileSync(key, context.private_key_pem, { mode: 0o600 });
+const metadata = await fetch(new URL(`/.well-known/oauth-protected-resource${server.pathname}`, server));
+const [issuer] = (await metadata.json()).authorization_servers; // each run of the suite has another one
+const authProvider = mcpAuthProvider({ clientId: context.client_id, issuer, credential: keyFile(key) });
+const client = new Client({ name: "agent", version: "1.0.0" });
+await client.connect(new StreamableHTTPClientTransport(server, { authProvider }));
+await client.listTools();
+process.exit();
