@@ -19,7 +19,7 @@ from markupsafe import Markup
 
 from authsec_server.clients.model import Client
 from authsec_server.console.client_status import ClientStatus
-from authsec_server.console.formatting import cut_middle, duration, plural, tone
+from authsec_server.console.formatting import duration, plural, tone
 from authsec_server.delegations.model import Delegation, ResolvedDelegation
 
 COLUMNS = ("Owners", "Roles", "Trust delegations", "Agents", "APIs")
@@ -27,7 +27,7 @@ PICTURE = "/console/picture"
 MOST = 24  # boxes in a column
 APART = 3  # agents of a group with a box each
 WIDTH, BOX, HEIGHT, STEP, TOP = 940, 164, 40, 48, 26
-_LONGEST = 22  # characters of a name in a box
+_END = 7  # characters of a name that a box always shows, and at which names can differ
 _EDGE = 1  # margin for the half of the border that lies outside the box
 
 
@@ -212,19 +212,20 @@ def _line(places: Mapping[Node, float], edge: tuple[Node, Node], ways: str) -> M
 
 
 def _box(node: Node, y: float, ways: str) -> Markup:
-    """Draw one box. A long name is cut in its middle: names and addresses can differ at their end only.
+    """Draw one box. Names and addresses can differ at their end only, so the browser cuts the beginning of a name.
 
-    The text is HTML, because HTML can cut a text that is still too wide, and SVG cannot.
+    The text is HTML, because HTML can cut a text that is too wide, and SVG cannot. The width depends on the font.
     """
     notes = Markup(" · ").join(Markup('<b class="{}">{}</b>').format(its, note) for note, its in node.notes)
     told = Markup("<small>{}</small>").format(notes) if notes else ""
     return Markup(
         '<a data-ways="{}" href="{}" class="picture-box {}"><title>{}</title>'
         '<rect x="{}" y="{:.0f}" width="{}" height="{}" rx="6"/>'
-        '<foreignObject x="{}" y="{:.0f}" width="{}" height="{}"><div><span>{}</span>{}</div></foreignObject></a>'
+        '<foreignObject x="{}" y="{:.0f}" width="{}" height="{}"><div>'
+        "<p><span>{}</span><span>{}</span></p>{}</div></foreignObject></a>"
     ).format(
         *(ways, node.path, node.tone, node.title, _x(node.column), y, BOX, HEIGHT),
-        *(_x(node.column), y, BOX, HEIGHT, cut_middle(node.name, _LONGEST), told),
+        *(_x(node.column), y, BOX, HEIGHT, node.name[:-_END], node.name[-_END:], told),
     )
 
 
