@@ -145,3 +145,15 @@ def test_a_role_shows_the_end_of_the_names_of_its_clients(long: Any, browse: Any
     link = page.get_by_role("link", name=CLERK, exact=True)
     expect(link.locator("[aria-hidden]")).to_contain_text("Supervisors 1")
     assert link.evaluate("each => each.scrollWidth - each.clientWidth") <= 0
+
+
+@pytest.mark.parametrize(("width", "is_far"), [(390, True), (1024, True), (1440, False)])
+def test_far_from_the_review_the_button_leads_to_its_warnings(long: Any, browse: Any, width: int, is_far: bool) -> None:
+    its, mary = long
+    page = browse(its.url, storage_state=mary, viewport={"width": width, "height": 844})
+    page.goto(new_delegation(its))
+    link = page.locator(".form-actions").get_by_role("link", name="2 warnings")
+    expect(link).to_be_visible(visible=is_far)
+    if is_far:
+        link.click()
+    expect(page.locator("#review .alert-head")).to_be_in_viewport(ratio=1)
