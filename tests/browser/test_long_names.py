@@ -44,6 +44,12 @@ FAULTS = """() => {
   ];
 }"""
 CUT_NAMES = """names => names.filter(each => each.scrollHeight > each.clientHeight + 1).map(each => each.textContent)"""
+# The whole name of each box, the part at its end, and the width of that part beyond the text of the box.
+ENDS = """boxes => boxes.map(each => {
+  const [text, end] = [each.querySelector("p"), each.querySelector("p span:last-child")];
+  const beyond = end.getBoundingClientRect().right - text.getBoundingClientRect().right;
+  return [text.textContent, end.textContent, Math.floor(beyond)];
+})"""
 # The lines of each name, its visible text, and its whole text.
 NAMES = """names => names.map(each => [
   Math.round(each.clientHeight / parseFloat(getComputedStyle(each).lineHeight)),
@@ -119,3 +125,35 @@ def test_names_that_differ_in_the_last_word_are_told_apart(long: Any, browse: An
         if way in {"clients", "activity"}:
             expect(link.locator("[aria-hidden]")).to_contain_text("…")
             expect(page.get_by_title(CLERK).first).to_be_visible()
+
+
+@pytest.mark.parametrize("width", [390, 1440])
+def test_boxes_of_the_diagram_show_the_end_of_each_name(long: Any, browse: Any, width: int) -> None:
+    """The addresses of the APIs differ in their last character only."""
+    its, mary = long
+    page = browse(its.url, storage_state=mary, viewport={"width": width, "height": 844})
+    page.goto("/console")
+    seen = page.locator("svg.picture a").evaluate_all(ENDS)
+    assert len(seen) > 8
+    assert all(name.endswith(end) and end and hidden <= 0 for name, end, hidden in seen), seen
+
+
+def test_a_role_shows_the_end_of_the_names_of_its_clients(long: Any, browse: Any) -> None:
+    its, mary = long
+    page = browse(its.url, storage_state=mary, viewport={"width": 1440, "height": 844})
+    page.goto(f"/console/roles/{CLERK_ROLE}")
+    link = page.get_by_role("link", name=CLERK, exact=True)
+    expect(link.locator("[aria-hidden]")).to_contain_text("Supervisors 1")
+    assert link.evaluate("each => each.scrollWidth - each.clientWidth") <= 0
+
+
+@pytest.mark.parametrize(("width", "is_far"), [(390, True), (1024, True), (1440, False)])
+def test_far_from_the_review_the_button_leads_to_its_warnings(long: Any, browse: Any, width: int, is_far: bool) -> None:
+    its, mary = long
+    page = browse(its.url, storage_state=mary, viewport={"width": width, "height": 844})
+    page.goto(new_delegation(its))
+    link = page.locator(".form-actions").get_by_role("link", name="2 warnings")
+    expect(link).to_be_visible(visible=is_far)
+    if is_far:
+        link.click()
+    expect(page.locator("#review .alert-head")).to_be_in_viewport(ratio=1)

@@ -220,5 +220,5 @@ def test_addresses_of_one_host_are_told_apart(door: TestClient) -> None:
     delegate(door, agent(door, "First"), audiences=[f"https://gateway.insurance.example.com/{each}" for each in ends])
     page = get(door, PICTURE)
     for each in ends:
-        assert re.search(rf"<span>[^<]*…[^<]*{each}</span>", page.html)
+        assert re.search(rf"<span>[^<]+</span><span>[^<]?{each[-7:]}</span>", page.html)
     assert "Scroll sideways" in page.text

@@ -27,7 +27,7 @@ PICTURE = "/console/picture"
 MOST = 24  # boxes in a column
 APART = 3  # agents of a group with a box each
 WIDTH, BOX, HEIGHT, STEP, TOP = 940, 164, 40, 48, 26
-_LONGEST = 22  # characters of a name in a box
+_LONGEST, _END = 18, 7  # characters of a name that a box shows in most fonts, and at its end in all fonts
 _EDGE = 1  # margin for the half of the border that lies outside the box
 
 
@@ -214,17 +214,20 @@ def _line(places: Mapping[Node, float], edge: tuple[Node, Node], ways: str) -> M
 def _box(node: Node, y: float, ways: str) -> Markup:
     """Draw one box. A long name is cut in its middle: names and addresses can differ at their end only.
 
-    The text is HTML, because HTML can cut a text that is still too wide, and SVG cannot.
+    The text is HTML, because HTML can cut a text that is still too wide, and SVG cannot. The end of the name is an
+    element of its own, so the browser does not cut it.
     """
     notes = Markup(" · ").join(Markup('<b class="{}">{}</b>').format(its, note) for note, its in node.notes)
+    name = cut_middle(node.name, _LONGEST)
     told = Markup("<small>{}</small>").format(notes) if notes else ""
     return Markup(
         '<a data-ways="{}" href="{}" class="picture-box {}"><title>{}</title>'
         '<rect x="{}" y="{:.0f}" width="{}" height="{}" rx="6"/>'
-        '<foreignObject x="{}" y="{:.0f}" width="{}" height="{}"><div><span>{}</span>{}</div></foreignObject></a>'
+        '<foreignObject x="{}" y="{:.0f}" width="{}" height="{}"><div>'
+        "<p><span>{}</span><span>{}</span></p>{}</div></foreignObject></a>"
     ).format(
         *(ways, node.path, node.tone, node.title, _x(node.column), y, BOX, HEIGHT),
-        *(_x(node.column), y, BOX, HEIGHT, cut_middle(node.name, _LONGEST), told),
+        *(_x(node.column), y, BOX, HEIGHT, name[:-_END], name[-_END:], told),
     )
 
 

@@ -36,6 +36,7 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
         "trust_domain",
         "default_audience",
         "max_token_lifetime",
+        "dpop_nonce",
         "master_key_file",
         "signing_key_max_age",
     ),

@@ -67,6 +67,27 @@ class ProposedDelegation:
         ]
 
     @property
+    def others(self) -> Sequence[Delegation]:
+        """Return the live delegations of the client in the role that differ from the proposed one."""
+        return [each for each in self.held.live if each is not self.held.twin]
+
+    @property
+    def denied(self) -> str:
+        """Return why no token would be issued. A disabled client has its own warning."""
+        disabled = any(each.code == "client_disabled" for each in self.resolved.cautions)
+        return "" if disabled else str(self.foreseen["denied"])
+
+    @property
+    def warnings(self) -> int:
+        """Return the number of warnings in the review."""
+        return len(self.cautions) + sum(map(bool, (self.others, self.denied, self.elsewhere)))
+
+    @property
+    def unattested(self) -> bool:
+        """Whether anybody who knows the Client ID would get the tokens. Such warnings are red."""
+        return any(each.code == "client_unattested" for each in self.resolved.cautions)
+
+    @property
     def fingerprint(self) -> str:
         """Return a hash of all values that the review shows of the delegation, its role and its client.
 
