@@ -61,7 +61,7 @@ PLATFORMS = [
     "radio OpenID Connect (A CI job or cloud workload, identified by the claims of its issuer.)",
     "radio Key pair (Runs anywhere. The client signs with its own key.)",
     "radio Client secret (The last resort. The client sends a shared secret.)",
-    "radio Unattested (Proves nothing. Only for trials.)",
+    "radio Unattested (Proves nothing. Any program can use its client_id.)",
 ]
 KINDS = [
     "group Kind",

@@ -87,7 +87,7 @@ def test_two_codes_are_told_apart_by_the_time_of_their_creation(door: TestClient
 def test_an_audience_without_a_registered_api_is_not_counted_as_an_api() -> None:
     api = {"name": "authsec-api", "api": None, "following": True, "proved": False, "until": None, "seen_at": None}
     (line,) = at_apis({"apis": [api], "as_of": "2026-11-25T12:00:00+00:00"})
-    assert line.startswith("An unidentified program follows the revocation feed for the audience authsec-api.")
+    assert line.startswith("A program without an API credential follows the revocation feed for the audience authsec")
 
 
 def test_a_page_that_answers_a_form_says_so_to_its_script(door: TestClient) -> None:

@@ -21,7 +21,7 @@ from authsec_server.accounts.model.admin_keys import AdminKey
 from authsec_server.accounts.sign_in import SignIn
 from authsec_server.app.older_database import compare, may_be_read, watch
 from authsec_server.app.routes import routes
-from authsec_server.app.services import Runtime, Services, checkpoints_of, issuer_key, services_of
+from authsec_server.app.services import Runtime, Services, checkpoints_of, services_of
 from authsec_server.attestation import service as attestation
 from authsec_server.audit import service as audit
 from authsec_server.audit.rollup import roll_up
@@ -283,7 +283,7 @@ def as_served(settings: Settings, database: Database) -> Settings:
     issuer = "" if settings.public_url else database.read(last_issuer)
     if not issuer:
         return settings
-    key = issuer_key(load_master_key(settings, database, Runtime().token_bytes))
+    key = load_master_key(settings, database, Runtime().token_bytes).issuer_key()
     if not database.read(lambda tx: proves_issuer(tx, key)):
         raise StartupRefused(
             "The address of the server in the database was not written by a server of this data: "

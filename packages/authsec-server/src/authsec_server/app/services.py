@@ -42,7 +42,7 @@ from authsec_server.issuers.key_sets import KeySets
 from authsec_server.keys import service as keys
 from authsec_server.keys.feed_keys import FeedKeys
 from authsec_server.keys.key_ring import SigningKeyRing
-from authsec_server.keys.master_key import MasterKey, load_master_key
+from authsec_server.keys.master_key import load_master_key
 from authsec_server.keys.sealing_key_file import load_sealing_key
 from authsec_server.keys.sealing_keys import SealingKeys
 from authsec_server.keys.signer import Signer
@@ -77,10 +77,7 @@ class Runtime:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuthorityKeys:
-    """The authority's own keys: for tokens, heads of the revocation feed, checkpoints of the audit log, DPoP nonces.
-
-    `issuer_key` proves the issuer that the database stores for commands.
-    """
+    """The authority's own keys. `issuer_key` proves the issuer that the database stores for commands."""
 
     signer: Signer
     key_ring: SigningKeyRing
@@ -284,13 +281,8 @@ def authority_keys_of(settings: Settings, database: Database, runtime: Runtime) 
             file=load_sealing_key(settings.sealing_key_file) if settings.sealing_key_file else None,
         ),
         nonce_key=master_key.derive("DPoP nonces"),
-        issuer_key=issuer_key(master_key),
+        issuer_key=master_key.issuer_key(),
     )
-
-
-def issuer_key(master_key: MasterKey) -> bytes:
-    """Return the key of the MAC of the stored issuer."""
-    return master_key.derive("issuer")
 
 
 def _trust(settings: Settings, database: Database, runtime: Runtime) -> Trust:

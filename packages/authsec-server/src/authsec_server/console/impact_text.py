@@ -138,8 +138,8 @@ def _unproved(said: Sequence[Api]) -> list[str]:
         what = "audience" if len(others) == 1 else "audiences"
         names = listed(others, MOST)
         lines.append(
-            f"An unidentified program follows the revocation feed for the {what} {names}. AuthSec cannot verify "
-            "that the program is an API."
+            f"A program without an API credential follows the revocation feed for the {what} {names}. It is probably "
+            "an API that is not registered here, such as authsec demo-api."
         )
     return lines
 

@@ -92,6 +92,10 @@ class MasterKey:
         """Return a secret for this use, which all servers with this master key share (HKDF, RFC 5869)."""
         return HKDF(hashes.SHA256(), KEY_BYTES, salt=None, info=f"authsec {name}".encode()).derive(self._octets)
 
+    def issuer_key(self) -> bytes:
+        """Return the key of the MAC of the issuer that the database stores for commands."""
+        return self.derive("issuer")
+
     def open_key(self, blob: bytes, *, kid: str, purpose: Purpose) -> PrivateKey:
         """Decrypt the private key that was encrypted for the name `kid` and this purpose. Raises `KeyUnusable`."""
         try:
