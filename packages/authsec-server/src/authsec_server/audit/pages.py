@@ -8,11 +8,9 @@ No query searches the text of a JSON column.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime
-from itertools import chain, groupby
 from typing import Any
 
 from sqlalchemy import (
@@ -52,8 +50,9 @@ from authsec_server.failures import Conflict
 
 CANDIDATES = 5000
 _LATEST = 100  # one of the latest events has the highest number
-_NAMESAKES = 10  # events of one token, or of one deletion, that are looked at
-_TIMES = 500  # or numbers, in one statement
+_NAMESAKES = 10  # events of one token that are looked at
+_TIMES = 500  # or numbers of events to read, in one statement
+_NUMBERS = 100_000  # of deletions at these times, in memory at once
 
 # The order is by place in the sealed log, because raw SQL can later insert an event with a low number, but not with a
 # low place. Events that are not sealed yet come last.
@@ -126,24 +125,28 @@ def first_sealed(connection: Connection, wanted: EventFilter, limit: int) -> tup
 
 
 def deleted_roles(connection: Connection, times: Collection[datetime]) -> Iterator[Recorded]:
-    """Yield the events of roles that were deleted at exactly these times, in the order of sealing, in batches.
+    """Yield all events of roles that were deleted at exactly these times, in batches.
 
-    `times` contains a time once for each role that may have been deleted then: one change can delete many roles.
-    The attack: raw SQL later inserts many long events with one of these times, to displace the events of other times.
+    The order of sealing decides nothing here. The attack: raw SQL reserves numbers just before the deletion of a role.
+    Before the seal of its event, it inserts deletions of other roles under these numbers, so they are sealed first.
     """
-    # All times of a batch have the same limit, so a batch has only times with a similar number of roles.
-    alike = groupby(Counter(times).most_common(), key=lambda each: each[1].bit_length())
-    for some in chain.from_iterable(in_batches(group, _TIMES) for _, group in alike):
-        conditions = [events.c.at.in_([at for at, _ in some]), events.c.kind == EventKind.ROLE_DELETED]
-        its = select(events.c.id, events.c.at, _SEALED_FIRST[0].label("place")).where(*conditions).subquery()
-        rank = func.row_number().over(partition_by=its.c.at, order_by=(its.c.place, its.c.id))
-        ranked = select(its.c.id, its.c.place, rank.label("rank")).subquery()
-        first = select(ranked.c.id).where(ranked.c.rank <= _NAMESAKES * max(roles for _, roles in some))
-        numbers = _different(connection, first.order_by(ranked.c.place, ranked.c.id))
-        while numbers:
-            together = numbers_fitting(connection, numbers[:_TIMES])
-            yield from _read_in_this_order(connection, together, conditions)
-            numbers = numbers[len(together) :]
+    for some in in_batches(set(times), _TIMES):
+        # A server writes no `count_key` here. With this condition, SQLite finds the events in the order of the times.
+        conditions = [events.c.at.in_(some), events.c.kind == EventKind.ROLE_DELETED, events.c.count_key.is_(None)]
+        its = select(events.c.id).where(*conditions).order_by(events.c.id).limit(_NUMBERS)
+        last = 0
+        while numbers := _different(connection, its.where(events.c.id > last)):
+            last = numbers[-1]
+            yield from _read_in_batches(connection, numbers, conditions)
+
+
+def _read_in_batches(connection: Connection, numbers: list[int], conditions: _Conditions) -> Iterator[Recorded]:
+    """Yield the matching events with these numbers, in order. In memory are as many events as fit together."""
+    first = 0
+    while first < len(numbers):
+        together = numbers_fitting(connection, numbers[first : first + _TIMES])
+        yield from _read_in_this_order(connection, together, conditions)
+        first += len(together)
 
 
 def _in_order_of_sealing(connection: Connection, conditions: _Conditions, limit: int) -> list[Recorded]:

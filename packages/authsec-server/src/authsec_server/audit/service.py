@@ -197,9 +197,8 @@ def is_recorded(tx: Tx, wanted: EventFilter, **detail: str) -> bool:
 
 
 def deleted_roles(tx: Tx, times: Collection[datetime]) -> Iterator[Recorded]:
-    """Yield the events of roles that were deleted at exactly these times, in the order of sealing.
+    """Yield all events of roles that were deleted at exactly these times.
 
-    `times` contains a time once for each role that may have been deleted at this time.
     Unreadable events are left out. No principal is checked.
     """
     found = pages.deleted_roles(tx.connection, times)

@@ -72,14 +72,15 @@ def _slugs(tx: Tx, issued: Collection[Recorded]) -> dict[str, str]:
         return slugs
     for some in revocations.of_roles(tx, _oldest_version(issued)):
         for id_, slug in _slugs_of_deleted(tx, some):
-            slugs.setdefault(id_, slug)
-        if ids <= slugs.keys():
-            break
+            if id_ in ids:
+                slugs.setdefault(id_, slug)
+                if ids <= slugs.keys():
+                    return slugs
     return slugs
 
 
 def _slugs_of_deleted(tx: Tx, entries: Sequence[Revocation]) -> Iterator[tuple[str, str]]:
-    """Yield the ids and slugs of deleted roles, in the order of sealing. `entries` are revocations of roles."""
+    """Yield the ids and slugs of deleted roles. `entries` are revocations of roles."""
     ended = {(each.version, each.subject_id): each.at for each in entries}
     for it in audit.deleted_roles(tx, ended.values()):
         slug = it.event.detail.get("slug")
