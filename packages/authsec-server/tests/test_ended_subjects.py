@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -45,12 +46,12 @@ class Tokens:
             event = Event(
                 at=at,
                 kind=EventKind.TOKEN_ISSUED,
-                request_id="req_1",
+                request_id=f"req_{secrets.token_hex(15)}",
                 client=self.client,
                 **{"delegations": (self.delegation,), "roles": (self.role,), **other},
                 decision=Decision.GRANTED,
                 authority_version=tx.version,
-                jti="3f0c0000000040008000000000000001",
+                jti=secrets.token_hex(16),
                 kid=KID,
                 token_sha256="0" * 64,
                 expires_at=at + timedelta(hours=5),

@@ -19,6 +19,7 @@ from sqlalchemy import (
     LargeBinary,
     Row,
     Select,
+    case,
     cast,
     false,
     func,
@@ -60,6 +61,9 @@ _NUMBERS = 100_000  # of deletions at these times, in memory at once
 _SEAL = (sealed_events.c.event_id == events.c.id, sealed_events.c.position + 0 >= 0)  # not by an index of places
 _PLACE = select(func.min(sealed_events.c.position)).where(*_SEAL).scalar_subquery()
 _SEALED_FIRST = (func.coalesce(_PLACE, 2**63 - 1), events.c.id)
+# Raw SQL can give a reserved number to another event of a token or a request, and insert the event before the genuine
+# one is sealed. So the event of the issue comes first: `verify` finds a second one.
+_TOKEN_FIRST = (case((events.c.kind == EventKind.TOKEN_ISSUED, 0), else_=1), *_SEALED_FIRST)
 
 _Columns = ReadOnlyColumnCollection[str, Any]
 _Conditions = list[ColumnElement[bool]]
@@ -91,14 +95,16 @@ def by_id(connection: Connection, number: int) -> Recorded | None:
     return _sealed(connection, found[:1])[0] if found else None
 
 
-def token_issued(connection: Connection, jti: str) -> Recorded | None:
+def token_issued(connection: Connection, jti: str, *, expires_after: datetime | None = None) -> Recorded | None:
     """Return the event that records the issue of the token with this `jti`; None without such an event.
 
     Raw SQL may have added events with the same `jti`, so sealed events come first.
-    The first readable event is returned.
+    The first readable event is returned. With `expires_after`, events of tokens that expire earlier are left out.
     Raises `Conflict` if no event can be read, or if an index returns the event of another token.
     """
     statement = select(events).where(events.c.jti == jti, events.c.kind == EventKind.TOKEN_ISSUED)
+    if expires_after is not None:
+        statement = statement.where(events.c.expires_at > expires_after)
     found = _read(connection, statement.order_by(*_SEALED_FIRST).limit(_NAMESAKES))
     issued = next((each for each in found if each.event.kind is EventKind.TOKEN_ISSUED), None)
     if found and issued is None:
@@ -108,14 +114,14 @@ def token_issued(connection: Connection, jti: str) -> Recorded | None:
     return issued
 
 
-def has_event(connection: Connection, kind: EventKind, jti: str) -> bool:
-    """Whether there is an event of this kind about the token with this `jti`."""
+def count_events(connection: Connection, kind: EventKind, jti: str, at_most: int) -> int:
+    """Return the number of events of this kind about the token with this `jti`, or `at_most` if there are more."""
     statement = select(events.c.id).where(events.c.jti == jti, events.c.kind == kind)
-    return connection.execute(statement.limit(1)).first() is not None
+    return len(connection.execute(statement.limit(at_most)).all())
 
 
 def first_sealed(connection: Connection, wanted: EventFilter, limit: int) -> tuple[Recorded, ...]:
-    """Return the first matching events of a request or a token, in the order of sealing.
+    """Return the first matching events of a request or a token: that of the issued token, then in the order of sealing.
 
     The attack: raw SQL inserts many events later, which push the real ones off the page.
     """
@@ -150,9 +156,9 @@ def _read_in_batches(connection: Connection, numbers: list[int], conditions: _Co
 
 
 def _in_order_of_sealing(connection: Connection, conditions: _Conditions, limit: int) -> list[Recorded]:
-    """Return the first matching events in the order of sealing, as many as fit into memory together."""
+    """Return the first matching events, as many as fit into memory together."""
     # Of all matching events, only the numbers are sorted.
-    numbers = _different(connection, select(events.c.id).where(*conditions).order_by(*_SEALED_FIRST).limit(limit))
+    numbers = _different(connection, select(events.c.id).where(*conditions).order_by(*_TOKEN_FIRST).limit(limit))
     return _read_in_this_order(connection, numbers_fitting(connection, numbers), conditions)[:limit]
 
 

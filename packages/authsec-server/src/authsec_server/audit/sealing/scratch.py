@@ -196,8 +196,8 @@ class Scratch:
         self._write("INSERT INTO checkpoint VALUES (?, ?, ?)", checkpoints)
 
     def create_index(self, name: str, columns: str) -> None:
-        """Create an index, which makes later calls of `query` fast."""
-        self._database.execute(f"CREATE INDEX {name} ON {columns}")
+        """Create an index if it is missing. It makes later calls of `query` fast."""
+        self._database.execute(f"CREATE INDEX IF NOT EXISTS {name} ON {columns}")
 
     def query(self, statement: str, parameters: Sequence[object] | Mapping[str, object] = ()) -> list[Any]:
         """Return all rows of the query. The caller bounds their number."""

@@ -29,7 +29,7 @@ from authsec_server.audit.counting import hour_of
 from authsec_server.audit.event_shape import is_event, is_number
 from authsec_server.audit.model import EventKind
 from authsec_server.audit.scratch_database import enough_room
-from authsec_server.audit.sealing import ended_subjects, orphans, parties, store
+from authsec_server.audit.sealing import ended_subjects, orphans, parties, store, token_duplicates
 from authsec_server.audit.sealing.checkpoints import Checkpoint, Keys, record_in
 from authsec_server.audit.sealing.count_check import CountCheck, outcome_of
 from authsec_server.audit.sealing.database_check import DatabaseCheck
@@ -344,6 +344,7 @@ def _compared(
         *read.last_use_check.findings(unknown_before),
         *read.head_key_check.findings(unknown_before),
         *parties.findings(read.scratch, last_dropped[1] if unknown_before else 0),
+        *token_duplicates.findings(read.scratch),
         *read.orphans,
     )
     read.revocation_check.add_drops(*last_dropped)
