@@ -79,7 +79,9 @@ class Counted:
         self.record(at, EventKind.TOKEN_REFUSED, client=who, decision=Decision.DENIED, reason="client_disabled")
 
     def record(self, at: datetime, kind: EventKind, **what: Any) -> None:
-        self.database.append(partial(audit.record, event=Event(at=at, kind=kind, request_id="req", **what)))
+        self.database.append(
+            partial(audit.record, event=Event(at=at, kind=kind, request_id=f"req_{secrets.token_hex(15)}", **what))
+        )
 
     def settle(self) -> None:
         self.now += timedelta(minutes=10)

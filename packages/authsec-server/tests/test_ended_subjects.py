@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -14,6 +15,8 @@ from authsec_server.clients import held_proofs
 from authsec_server.clients import service as clients
 from authsec_server.db import Tx
 from authsec_server.delegations import service as delegations
+from authsec_server.issuers import service as issuers
+from authsec_server.issuers.model import ProposedTrustedIssuer
 from authsec_server.principal import Act
 from authsec_server.revocations import service as revocations
 from authsec_server.revocations.model import SubjectKind
@@ -23,7 +26,13 @@ from sealed_estate import Sealed, sealed_estate
 
 pytestmark = pytest.mark.changes_rows_only
 
-ISSUER = Named(id="5f0c0000-0000-4000-8000-000000000001", name="Cluster")
+CI = ProposedTrustedIssuer(
+    name="CI",
+    kind="oidc",
+    issuer="https://ci.example.com",
+    keys_from="discovery",
+    claims={"ci:repository": "repository"},
+)
 KID = "a-signing-key"
 
 
@@ -36,6 +45,7 @@ class Tokens:
     delegation: Named
     proof_id: str
     role: Named
+    issuer: Named
 
     def issue(self, **other: Any) -> None:
         """Record a token for the agent, whatever the rows say. `other` are other fields of the event."""
@@ -45,16 +55,16 @@ class Tokens:
             event = Event(
                 at=at,
                 kind=EventKind.TOKEN_ISSUED,
-                request_id="req_1",
+                request_id=f"req_{secrets.token_hex(15)}",
                 client=self.client,
                 **{"delegations": (self.delegation,), "roles": (self.role,), **other},
                 decision=Decision.GRANTED,
                 authority_version=tx.version,
-                jti="3f0c0000000040008000000000000001",
+                jti=secrets.token_hex(16),
                 kid=KID,
                 token_sha256="0" * 64,
                 expires_at=at + timedelta(hours=5),
-                detail={"proof_id": self.proof_id, "trusted_issuer": {"id": ISSUER.id, "name": ISSUER.name}},
+                detail={"proof_id": self.proof_id, "trusted_issuer": {"id": self.issuer.id, "name": self.issuer.name}},
             )
             audit.record(tx, event)
 
@@ -78,23 +88,17 @@ def tokens(estate: Any) -> Tokens:
     client = estate.see(lambda tx, act: clients.get(tx, act, "payments"))
     resolved = estate.see(lambda tx, act: delegations.get(tx, act, "other", estate.terms))
     named = Named(id=client.id, name=client.name), Named(id=resolved.delegation.id, name="Support")
-    return Tokens(sealed, *named, client.proofs[0].id, Named(id=resolved.role.id, name=resolved.role.name))
+    role = Named(id=resolved.role.id, name=resolved.role.name)
+    issuer = estate.do(lambda tx, act: issuers.create(tx, act, CI))
+    return Tokens(sealed, *named, client.proofs[0].id, role, Named(id=issuer.id, name=issuer.name))
 
 
 def of_delegation(change: Callable[..., Any], slug: str = "other") -> Change:
     return lambda tx, act, its: change(tx, act, slug, its.sealed.estate.terms)
 
 
-def of_issuer(kind: EventKind) -> Change:
-    """The event of a change of a trusted issuer. The estate has no row of this issuer."""
-
-    def change(tx: Tx, act: Act, _: Tokens) -> None:
-        if kind is not EventKind.ISSUER_ENABLED:
-            revocations.end(tx, SubjectKind.TRUSTED_ISSUER, ISSUER.id, act.now)
-        detail = {"slug": "cluster"} if kind is EventKind.ISSUER_DELETED else {}
-        audit.record_act(tx, act, kind, subject=ISSUER, detail=detail)
-
-    return change
+def delete_issuer(tx: Tx, act: Act, _: Tokens) -> None:
+    issuers.remove(tx, act, issuers.get(tx, act, "ci"))
 
 
 def revoke_key(tx: Tx, act: Act, _: Tokens) -> None:
@@ -119,8 +123,11 @@ ENDS: dict[str, tuple[Change, str]] = {
         lambda tx, act, its: held_proofs.remove_proof(tx, act, "payments", its.proof_id),
         "had removed",
     ),
-    "a trusted issuer is disabled": (of_issuer(EventKind.ISSUER_DISABLED), "on a proof of the trusted issuer"),
-    "a trusted issuer is deleted": (of_issuer(EventKind.ISSUER_DELETED), "on a proof of the trusted issuer"),
+    "a trusted issuer is disabled": (
+        lambda tx, act, _: issuers.disable(tx, act, "ci"),
+        "on a proof of the trusted issuer",
+    ),
+    "a trusted issuer is deleted": (delete_issuer, "on a proof of the trusted issuer"),
     "a key is revoked": (revoke_key, "with the signing key"),
 }
 
@@ -138,7 +145,10 @@ def test_a_token_of_an_ended_subject_is_found(tokens: Tokens, end: Change, told:
 AGAIN: dict[str, tuple[Change, Change]] = {
     "an agent": (ENDS["an agent is disabled"][0], lambda tx, act, _: clients.enable(tx, act, "payments")),
     "a delegation": (of_delegation(delegations.disable), of_delegation(delegations.enable)),
-    "a trusted issuer": (of_issuer(EventKind.ISSUER_DISABLED), of_issuer(EventKind.ISSUER_ENABLED)),
+    "a trusted issuer": (
+        lambda tx, act, _: issuers.disable(tx, act, "ci"),
+        lambda tx, act, _: issuers.enable(tx, act, "ci"),
+    ),
 }
 
 

@@ -296,7 +296,7 @@ def test_by_command_a_lie_is_found_foreseen_and_mended(authsec: Authsec, tmp_pat
             event = Event(
                 at=now - timedelta(minutes=minutes),
                 kind=EventKind.TOKEN_ISSUED,
-                request_id="req",
+                request_id=f"req_{minutes}",
                 client=Named(id="agent", name="Agent"),
                 decision=Decision.GRANTED,
                 detail={"actions": ["customers:read"]},

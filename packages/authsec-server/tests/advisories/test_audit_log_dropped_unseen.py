@@ -89,7 +89,8 @@ class Old:
         client = Named(id="c1", name="Agent")
         usual: dict[str, Any] = {"client": client, "decision": Decision.GRANTED, "expires_at": at + timedelta(hours=1)}
         what = usual | what
-        return self.database.append(partial(audit.record, event=Event(at=at, kind=kind, request_id="req_1", **what)))
+        event = Event(at=at, kind=kind, request_id=f"req_{secrets.token_hex(15)}", **what)
+        return self.database.append(partial(audit.record, event=event))
 
     def settle(self) -> None:
         self.now += timedelta(minutes=10)
@@ -197,7 +198,7 @@ def test_nothing_is_dropped_unless_the_export_has_every_row_as_it_was_sealed(old
             old.lines[place].replace(old.lines[place][len('{"event":') : old.lines[place].index(',"hash"')], "null"),
             *old.lines[place + 1 :],
         ],
-        "a row changed": [*old.lines[:place], old.lines[place].replace("req_1", "req_2"), *old.lines[place + 1 :]],
+        "a row changed": [*old.lines[:place], old.lines[place].replace("req_", "req-"), *old.lines[place + 1 :]],
         "cut off": old.lines[:3],
     }
     for what, lines in spoiled.items():
@@ -368,7 +369,7 @@ def test_a_file_that_has_only_some_of_it_is_not_enough_and_one_that_has_it_chang
     place = next(at for at, line in enumerate(old.lines) if '"number":3,' in line)
     some = old.report([*old.lines[:place], *old.lines[place + 1 :]])
     assert (some.findings, some.not_checkable) == ((), 1)
-    changed = [*old.lines[:place], old.lines[place].replace("req_1", "req_2"), *old.lines[place + 1 :]]
+    changed = [*old.lines[:place], old.lines[place].replace("req_", "req-"), *old.lines[place + 1 :]]
     assert "Event 3 in old.jsonl differs from its seal." in old.report(changed).findings
     with pytest.raises(NotAnExport):
         old.report(["something else\n"])

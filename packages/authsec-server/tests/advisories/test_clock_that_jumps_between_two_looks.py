@@ -32,7 +32,7 @@ JUMP = timedelta(hours=1)
 
 
 def record(tx: Tx, second: int) -> int:
-    event = replace(issued(70, at=AT + timedelta(seconds=second)), delegations=(), jti=f"token-{second}")
+    event = replace(issued(1000 + second, at=AT + timedelta(seconds=second)), delegations=())
     return audit.record(tx, event)
 
 

@@ -33,7 +33,7 @@ def sealer_of(database: Database, now: Callable[[], datetime]) -> Sealer:
 
 
 def record(database: Database, second: int) -> int:
-    event = replace(issued(70, at=AT + timedelta(seconds=second)), delegations=(), jti=f"token-{second}")
+    event = replace(issued(1000 + second, at=AT + timedelta(seconds=second)), delegations=())
     return database.append(lambda tx: audit.record(tx, event))
 
 

@@ -34,7 +34,7 @@ pytestmark = pytest.mark.parametrize("database_url", ["postgresql"], indirect=Tr
 
 
 def record(database: Database, second: int) -> int:
-    event = replace(issued(70, at=AT + timedelta(seconds=second)), delegations=(), jti=f"token-{second}")
+    event = replace(issued(1000 + second, at=AT + timedelta(seconds=second)), delegations=())
     return database.append(lambda tx: audit.record(tx, event))
 
 

@@ -56,8 +56,8 @@ def test_a_sequence_below_the_last_event_is_a_finding(database: Database) -> Non
 def test_no_event_gets_the_number_of_a_sealed_one(database: Database) -> None:
     log = fill(database)
     execute(database, SET_BACK[database.dialect])
-    event = replace(issued(70, at=LATER), delegations=())
-    numbers = [database.append(lambda tx: audit.record(tx, event)) for _ in range(2)]
+    tokens = [replace(issued(number, at=LATER), delegations=()) for number in (70, 71)]
+    numbers = [database.append(lambda tx, event=event: audit.record(tx, event)) for event in tokens]
     assert not log.covered.intersection(numbers)
     assert findings(database, log) == ()
 

@@ -7,6 +7,7 @@ later time at which the delegation ended, or say that the token was never revoke
 
 from __future__ import annotations
 
+import secrets
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -23,14 +24,14 @@ def token_under(estate: Any, role: Any, delegation: Any, expires_at: datetime) -
     event = Event(
         at=estate.act.now,
         kind=EventKind.TOKEN_ISSUED,
-        request_id="req_token",
+        request_id=f"req_{secrets.token_hex(15)}",
         client=Named(id=delegation.client_id, name="Helper"),
         delegations=(Named(id=delegation.id, name="D"),),
         roles=(Named(id=role.id, name=role.name),),
         decision=Decision.GRANTED,
         address="192.0.2.1",
         authority_version=estate.database.read(lambda tx: tx.version),
-        jti="jti-of-a-token",
+        jti=secrets.token_hex(16),
         kid="kid",
         token_sha256="0" * 64,
         expires_at=expires_at,

@@ -61,6 +61,7 @@ class Year:
         self.database = database
         self.at = noon(6)
         self.files = list[list[str]]()
+        self.tokens = 0
         for month in range(6, 9):
             database.append(lambda tx, month=month: prepare_months(tx, noon(month)))
         self.sealing_keyring = SealingKeys(database, MasterKey(bytes(32)), token_bytes=secrets.token_bytes)
@@ -108,16 +109,17 @@ class Year:
         self.seal(self.at + timedelta(minutes=10))
         roll_up(self.database, self.at)
 
-    def issue(self, slug: str = "helper", jti: str = JTI, **other: Any) -> None:
-        """Record a token of this agent. `other` are further fields of the event."""
+    def issue(self, slug: str = "helper", jti: str = "", **other: Any) -> None:
+        """Record a token of this agent. `other` are further fields of the event. The first token has `JTI`."""
+        self.tokens += 1
         client = self.database.read(lambda tx: service.get(tx, self.act, slug))
         token = Event(
             at=self.at,
             kind=EventKind.TOKEN_ISSUED,
-            request_id="req_1",
+            request_id=f"req_{self.tokens}",
             client=Named(id=client.id, name=client.name),
             decision=Decision.GRANTED,
-            jti=jti,
+            jti=jti or f"{JTI[:-4]}{self.tokens:04}",
             kid="k",
             token_sha256="0" * 64,
             expires_at=self.at + timedelta(hours=5),

@@ -41,7 +41,7 @@ DELETED = (
 
 
 def record(database: Database, at: datetime) -> int:
-    event = replace(issued(70, at=at), delegations=(), jti=f"token-{at:%H%M}")
+    event = replace(issued(1000 + (at - BEGUN) // timedelta(milliseconds=1), at=at), delegations=())
     return database.append(lambda tx: audit.record(tx, event))
 
 
@@ -137,7 +137,7 @@ def test_two_old_seals_of_one_number_end_neither_sealing_nor_an_answer(database:
     while sealer.seal():
         pass
     assert database.read(lambda tx: store.is_sealed(tx.connection, other))
-    (event,) = database.read(lambda tx: audit.of_request(tx, ANN, "req_70"))[:1]
+    (event,) = database.read(lambda tx: audit.of_request(tx, ANN, "req_2000"))[:1]
     assert event.id == number
 
 

@@ -53,7 +53,7 @@ def issue(estate: Any, jti: str) -> None:
         event = Event(
             at=estate.act.now,
             kind=EventKind.TOKEN_ISSUED,
-            request_id="req_1",
+            request_id=f"req_{jti}",
             client=Named(id=client.id, name=client.name),
             decision=Decision.GRANTED,
             authority_version=tx.version,

@@ -8,11 +8,9 @@ No query searches the text of a JSON column.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime
-from itertools import chain, groupby
 from typing import Any
 
 from sqlalchemy import (
@@ -21,6 +19,7 @@ from sqlalchemy import (
     LargeBinary,
     Row,
     Select,
+    case,
     cast,
     false,
     func,
@@ -52,8 +51,9 @@ from authsec_server.failures import Conflict
 
 CANDIDATES = 5000
 _LATEST = 100  # one of the latest events has the highest number
-_NAMESAKES = 10  # events of one token, or of one deletion, that are looked at
-_TIMES = 500  # or numbers, in one statement
+_NAMESAKES = 10  # events of one token that are looked at
+_TIMES = 500  # or numbers of events to read, in one statement
+_NUMBERS = 100_000  # of deletions at these times, in memory at once
 
 # The order is by place in the sealed log, because raw SQL can later insert an event with a low number, but not with a
 # low place. Events that are not sealed yet come last.
@@ -61,6 +61,9 @@ _TIMES = 500  # or numbers, in one statement
 _SEAL = (sealed_events.c.event_id == events.c.id, sealed_events.c.position + 0 >= 0)  # not by an index of places
 _PLACE = select(func.min(sealed_events.c.position)).where(*_SEAL).scalar_subquery()
 _SEALED_FIRST = (func.coalesce(_PLACE, 2**63 - 1), events.c.id)
+# Raw SQL can give a reserved number to another event of a token or a request, and insert the event before the genuine
+# one is sealed. So the event of the issue comes first: `verify` finds a second one.
+_TOKEN_FIRST = (case((events.c.kind == EventKind.TOKEN_ISSUED, 0), else_=1), *_SEALED_FIRST)
 
 _Columns = ReadOnlyColumnCollection[str, Any]
 _Conditions = list[ColumnElement[bool]]
@@ -92,14 +95,16 @@ def by_id(connection: Connection, number: int) -> Recorded | None:
     return _sealed(connection, found[:1])[0] if found else None
 
 
-def token_issued(connection: Connection, jti: str) -> Recorded | None:
+def token_issued(connection: Connection, jti: str, *, expires_after: datetime | None = None) -> Recorded | None:
     """Return the event that records the issue of the token with this `jti`; None without such an event.
 
     Raw SQL may have added events with the same `jti`, so sealed events come first.
-    The first readable event is returned.
+    The first readable event is returned. With `expires_after`, events of tokens that expire earlier are left out.
     Raises `Conflict` if no event can be read, or if an index returns the event of another token.
     """
     statement = select(events).where(events.c.jti == jti, events.c.kind == EventKind.TOKEN_ISSUED)
+    if expires_after is not None:
+        statement = statement.where(events.c.expires_at > expires_after)
     found = _read(connection, statement.order_by(*_SEALED_FIRST).limit(_NAMESAKES))
     issued = next((each for each in found if each.event.kind is EventKind.TOKEN_ISSUED), None)
     if found and issued is None:
@@ -109,14 +114,14 @@ def token_issued(connection: Connection, jti: str) -> Recorded | None:
     return issued
 
 
-def has_event(connection: Connection, kind: EventKind, jti: str) -> bool:
-    """Whether there is an event of this kind about the token with this `jti`."""
+def count_events(connection: Connection, kind: EventKind, jti: str, at_most: int) -> int:
+    """Return the number of events of this kind about the token with this `jti`, or `at_most` if there are more."""
     statement = select(events.c.id).where(events.c.jti == jti, events.c.kind == kind)
-    return connection.execute(statement.limit(1)).first() is not None
+    return len(connection.execute(statement.limit(at_most)).all())
 
 
 def first_sealed(connection: Connection, wanted: EventFilter, limit: int) -> tuple[Recorded, ...]:
-    """Return the first matching events of a request or a token, in the order of sealing.
+    """Return the first matching events of a request or a token: that of the issued token, then in the order of sealing.
 
     The attack: raw SQL inserts many events later, which push the real ones off the page.
     """
@@ -126,30 +131,34 @@ def first_sealed(connection: Connection, wanted: EventFilter, limit: int) -> tup
 
 
 def deleted_roles(connection: Connection, times: Collection[datetime]) -> Iterator[Recorded]:
-    """Yield the events of roles that were deleted at exactly these times, in the order of sealing, in batches.
+    """Yield all events of roles that were deleted at exactly these times, in batches.
 
-    `times` contains a time once for each role that may have been deleted then: one change can delete many roles.
-    The attack: raw SQL later inserts many long events with one of these times, to displace the events of other times.
+    The order of sealing decides nothing here. The attack: raw SQL reserves numbers just before the deletion of a role.
+    Before the seal of its event, it inserts deletions of other roles under these numbers, so they are sealed first.
     """
-    # All times of a batch have the same limit, so a batch has only times with a similar number of roles.
-    alike = groupby(Counter(times).most_common(), key=lambda each: each[1].bit_length())
-    for some in chain.from_iterable(in_batches(group, _TIMES) for _, group in alike):
-        conditions = [events.c.at.in_([at for at, _ in some]), events.c.kind == EventKind.ROLE_DELETED]
-        its = select(events.c.id, events.c.at, _SEALED_FIRST[0].label("place")).where(*conditions).subquery()
-        rank = func.row_number().over(partition_by=its.c.at, order_by=(its.c.place, its.c.id))
-        ranked = select(its.c.id, its.c.place, rank.label("rank")).subquery()
-        first = select(ranked.c.id).where(ranked.c.rank <= _NAMESAKES * max(roles for _, roles in some))
-        numbers = _different(connection, first.order_by(ranked.c.place, ranked.c.id))
-        while numbers:
-            together = numbers_fitting(connection, numbers[:_TIMES])
-            yield from _read_in_this_order(connection, together, conditions)
-            numbers = numbers[len(together) :]
+    for some in in_batches(set(times), _TIMES):
+        # A server writes no `count_key` here. With this condition, SQLite finds the events in the order of the times.
+        conditions = [events.c.at.in_(some), events.c.kind == EventKind.ROLE_DELETED, events.c.count_key.is_(None)]
+        its = select(events.c.id).where(*conditions).order_by(events.c.id).limit(_NUMBERS)
+        last = 0
+        while numbers := _different(connection, its.where(events.c.id > last)):
+            last = numbers[-1]
+            yield from _read_in_batches(connection, numbers, conditions)
+
+
+def _read_in_batches(connection: Connection, numbers: list[int], conditions: _Conditions) -> Iterator[Recorded]:
+    """Yield the matching events with these numbers, in order. In memory are as many events as fit together."""
+    first = 0
+    while first < len(numbers):
+        together = numbers_fitting(connection, numbers[first : first + _TIMES])
+        yield from _read_in_this_order(connection, together, conditions)
+        first += len(together)
 
 
 def _in_order_of_sealing(connection: Connection, conditions: _Conditions, limit: int) -> list[Recorded]:
-    """Return the first matching events in the order of sealing, as many as fit into memory together."""
+    """Return the first matching events, as many as fit into memory together."""
     # Of all matching events, only the numbers are sorted.
-    numbers = _different(connection, select(events.c.id).where(*conditions).order_by(*_SEALED_FIRST).limit(limit))
+    numbers = _different(connection, select(events.c.id).where(*conditions).order_by(*_TOKEN_FIRST).limit(limit))
     return _read_in_this_order(connection, numbers_fitting(connection, numbers), conditions)[:limit]
 
 

@@ -128,7 +128,10 @@ def newest_number(tx: Tx, principal: Principal) -> int:
 
 
 def of_request(tx: Tx, principal: Principal, request_id: str) -> tuple[Recorded, ...]:
-    """Return the events of one request, in the order of sealing. If there are very many, return only the first."""
+    """Return the events of one request: that of its token, then in the order of sealing.
+
+    If there are very many, return only the first.
+    """
     principal.require(Role.VIEWER)
     wanted = EventFilter(request_id=request_id)
     return pages.first_sealed(tx.connection, wanted, MAX_PAGE) if request_id else ()
@@ -153,8 +156,9 @@ def is_numberlike(text: str) -> bool:
 
 
 def search(tx: Tx, act: Act, text: str, *, limit: int = 8) -> tuple[Recorded, ...]:
-    """Return the events with exactly this `jti` or exactly this `request_id`, in the order of sealing.
+    """Return the events with exactly this `jti` or exactly this `request_id`.
 
+    The event of the issued token comes first, then the others in the order of sealing.
     At most `limit` events are returned for the `jti`, and the same number for the `request_id`.
     No event is returned twice.
     """
@@ -169,17 +173,26 @@ def search(tx: Tx, act: Act, text: str, *, limit: int = 8) -> tuple[Recorded, ..
     return (*of_token, *(each for each in of_request if each.id not in shown))
 
 
-def token_issued(tx: Tx, jti: str) -> Recorded | None:
+def token_issued(tx: Tx, jti: str, *, expires_after: datetime | None = None) -> Recorded | None:
     """Return the event that records the issue of the token with this `jti`; None without such an event.
 
+    With `expires_after`, events that say that the token expires earlier are left out.
     No principal is checked here: the packages that call this function check the principal.
     """
-    return pages.token_issued(tx.connection, jti) if is_numberlike(jti) else None
+    return pages.token_issued(tx.connection, jti, expires_after=expires_after) if is_numberlike(jti) else None
+
+
+def is_token_issued_once(tx: Tx, jti: str) -> bool:
+    """Whether only one event records the issue of the token with this `jti`. Raw SQL can insert others.
+
+    No principal is checked.
+    """
+    return pages.count_events(tx.connection, EventKind.TOKEN_ISSUED, jti, at_most=2) == 1
 
 
 def is_token_revoked(tx: Tx, jti: str) -> bool:
     """Whether an event records the revocation of the token with this `jti`. No principal is checked."""
-    return pages.has_event(tx.connection, EventKind.TOKEN_REVOKED, jti)
+    return pages.count_events(tx.connection, EventKind.TOKEN_REVOKED, jti, at_most=1) > 0
 
 
 def is_recorded(tx: Tx, wanted: EventFilter, **detail: str) -> bool:
@@ -197,9 +210,8 @@ def is_recorded(tx: Tx, wanted: EventFilter, **detail: str) -> bool:
 
 
 def deleted_roles(tx: Tx, times: Collection[datetime]) -> Iterator[Recorded]:
-    """Yield the events of roles that were deleted at exactly these times, in the order of sealing.
+    """Yield all events of roles that were deleted at exactly these times.
 
-    `times` contains a time once for each role that may have been deleted at this time.
     Unreadable events are left out. No principal is checked.
     """
     found = pages.deleted_roles(tx.connection, times)

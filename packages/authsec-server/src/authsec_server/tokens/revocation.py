@@ -72,14 +72,15 @@ def _slugs(tx: Tx, issued: Collection[Recorded]) -> dict[str, str]:
         return slugs
     for some in revocations.of_roles(tx, _oldest_version(issued)):
         for id_, slug in _slugs_of_deleted(tx, some):
-            slugs.setdefault(id_, slug)
-        if ids <= slugs.keys():
-            break
+            if id_ in ids:
+                slugs.setdefault(id_, slug)
+                if ids <= slugs.keys():
+                    return slugs
     return slugs
 
 
 def _slugs_of_deleted(tx: Tx, entries: Sequence[Revocation]) -> Iterator[tuple[str, str]]:
-    """Yield the ids and slugs of deleted roles, in the order of sealing. `entries` are revocations of roles."""
+    """Yield the ids and slugs of deleted roles. `entries` are revocations of roles."""
     ended = {(each.version, each.subject_id): each.at for each in entries}
     for it in audit.deleted_roles(tx, ended.values()):
         slug = it.event.detail.get("slug")
@@ -128,19 +129,27 @@ def token(tx: Tx, act: Act, jti: str) -> Recorded:
     Raises `NotFound`. Raises `Conflict` if the token has expired.
     """
     act.principal.require(Role.VIEWER)
+    if live := _live(tx, jti, act.now):
+        return live
     found = audit.token_issued(tx, jti)
     if found is None:
         raise NotFound(
             "The audit log has no token with this jti. Nothing was revoked.",  # not what was typed: it may be a secret
             "The jti is a claim of the token; `authsec audit list` shows it for each issued token.",
         )
-    expires_at = found.event.expires_at
-    if expires_at is None or expires_at + LEEWAY <= act.now:
-        raise Conflict(
-            f"This token expired at {rfc3339(expires_at)}, so there was nothing to revoke.",
-            "To keep its agent from getting new tokens, disable the agent or revoke its trust delegation.",
-        )
-    return found
+    raise Conflict(
+        f"This token expired at {rfc3339(found.event.expires_at)}, so there was nothing to revoke.",
+        "To keep its agent from getting new tokens, disable the agent or revoke its trust delegation.",
+    )
+
+
+def _live(tx: Tx, jti: str, now: datetime) -> Recorded | None:
+    """Return an event which says that this token was issued and that an API may still accept it; None without one.
+
+    The attack: raw SQL inserts an event which says that the token has expired, and a server seals it before the genuine
+    one. Then nobody could revoke the token.
+    """
+    return audit.token_issued(tx, jti, expires_after=now - LEEWAY)
 
 
 def revoke(tx: Tx, act: Act, jti: str, *, because: str = "") -> RevokedToken:
@@ -156,7 +165,7 @@ def revoke(tx: Tx, act: Act, jti: str, *, because: str = "") -> RevokedToken:
     because = naming.text("reason", because)
     found = token(tx, act, jti)
     ended_at = revoked(tx, [found]).get(found.id)
-    if ended_at is not None and audit.is_token_revoked(tx, jti):
+    if ended_at is not None and _is_recorded(tx, jti):
         return RevokedToken(issued=found.event, at=ended_at, already=True)
     revocations.end(tx, SubjectKind.TOKEN, jti, act.now)
     audit.record_act(tx, act, EventKind.TOKEN_REVOKED, **_about(found.event, because, is_repeat=ended_at is not None))
@@ -166,15 +175,24 @@ def revoke(tx: Tx, act: Act, jti: str, *, because: str = "") -> RevokedToken:
 def find_own(tx: Tx, jti: str, now: datetime) -> Recorded | None:
     """Return the event that issued this token, if its holder may revoke the token. Otherwise return None.
 
-    The token must not be expired, with an allowance for clocks that differ. No event may say that this token was
-    revoked. An entry of the feed alone does not prevent the revocation, for the reason that `revoke` names. A holder
-    can revoke each token only once, so a holder who repeats the request cannot fill the audit log. The function does
-    not check the role of a principal.
+    The token must not be expired, with an allowance for clocks that differ. It must not be revoked, with an event that
+    says so. An entry of the feed alone does not prevent the revocation, for the reason that `revoke` names. An event
+    alone revokes nothing: raw SQL may have inserted it. A holder can revoke each token only once, so a holder who
+    repeats the request cannot fill the audit log. The function does not check the role of a principal.
     """
-    found = audit.token_issued(tx, jti)
-    if found is None or (until := found.event.expires_at) is None or until + LEEWAY <= now:
+    found = _live(tx, jti, now)
+    if found is None or (_is_recorded(tx, jti) and revoked(tx, [found])):
         return None
-    return None if audit.is_token_revoked(tx, jti) else found
+    return found
+
+
+def _is_recorded(tx: Tx, jti: str) -> bool:
+    """Whether an event records the revocation of this token.
+
+    The attack: raw SQL inserts a second event of the token's issue, so that an earlier revocation seems to cover the
+    token. So a token with several such events is revoked again.
+    """
+    return audit.is_token_revoked(tx, jti) and audit.is_token_issued_once(tx, jti)
 
 
 def revoke_own(tx: Tx, jti: str, now: datetime, *, request_id: str, address: str) -> None:

@@ -26,6 +26,8 @@ delegation again, but cannot have undone the revocation.
 Roles are subjects, too. The attack: raw SQL inserts a deleted role again for a moment, with a new delegation of it. The
 delegation is in no event, so only the role shows that the token is wrong.
 
+An event which says that a subject was enabled is compared only if its change wrote to the table (`table_writes`).
+
 A change that ends tokens and not the subject, such as an edit of a role, permits later tokens. This check ignores it.
 """
 
@@ -121,6 +123,7 @@ def findings(scratch: Scratch, dropped_until: int, last_dropped: int) -> Iterato
 
     Events up to the authority version `dropped_until` and up to the number `last_dropped` may have been dropped. Both
     are 0 if all changes of subjects are known: no event was dropped, or exports contain all dropped events.
+    First call `table_writes.leave_out_unproved`.
     """
     scratch.create_index("subject_change_of", "subject_change (id, kind, number)")
     dropped = {"dropped_until": dropped_until, "last_dropped": last_dropped}

@@ -4,9 +4,11 @@ Nobody can change the agent or the role of a delegation. The attack: raw SQL giv
 with more actions, for a moment. Meanwhile, a server issues a token. Afterwards, no row differs. Another attack: raw SQL
 inserts a new delegation for a moment.
 
-A delegation of a token has a row, or an event of its creation, its deletion or another change. A drop may have removed
+A delegation of a token has a row, or an event of its creation or another change. A drop may have removed
 all these events. Then the drop removed the event of the deletion, too. That event has a higher number than each token.
 An expired delegation is deleted with its role or its client, and only the event of that deletion names the delegation.
+Another attack: raw SQL inserts such an event, too. An event is compared only if its change wrote to the table of
+delegations (`table_writes`).
 """
 
 from __future__ import annotations
@@ -20,9 +22,8 @@ from authsec_server.audit.sealing.scratch import Parties, Scratch
 
 MOST: Final = 5  # findings of each kind that are listed; further ones are only counted
 _COLUMNS: Final = ("id", "client_id", "role_id")
-_KINDS: Final = frozenset(
+_ACTS: Final = frozenset(
     {
-        EventKind.TOKEN_ISSUED,
         EventKind.DELEGATION_CREATED,
         EventKind.DELEGATION_EDITED,
         EventKind.DELEGATION_DISABLED,
@@ -30,6 +31,7 @@ _KINDS: Final = frozenset(
         EventKind.DELEGATION_REVOKED,
     }
 )
+_KINDS: Final = _ACTS | {EventKind.TOKEN_ISSUED}
 _DIFFERING: Final = (
     "SELECT * FROM (SELECT lowest, delegation, client, role, first_value(lowest) OVER of_it AS first,"
     " first_value(client) OVER of_it AS its_client, first_value(role) OVER of_it AS its_role FROM party"
@@ -37,8 +39,11 @@ _DIFFERING: Final = (
 )
 _UNKNOWN: Final = (
     "SELECT p.delegation, max(p.highest) FROM party p GROUP BY p.delegation"
-    " HAVING NOT max(p.is_proof) AND max(p.highest) > ? AND NOT EXISTS"
-    " (SELECT 1 FROM final_end e WHERE e.kind = 'delegation' AND e.id = p.delegation)"
+    " HAVING NOT max(p.is_proof) AND max(p.highest) > ?1 AND NOT EXISTS"
+    " (SELECT 1 FROM delegation_act a WHERE a.id = p.delegation) AND NOT EXISTS"
+    " (SELECT 1 FROM final_end e WHERE e.kind = 'delegation' AND e.id = p.delegation AND (e.number <= ?1"
+    " OR e.number < coalesce((SELECT -last FROM written WHERE name = ''), e.number + 1) OR EXISTS"
+    " (SELECT 1 FROM written w WHERE w.name = 'delegations' AND w.version = e.version AND w.last >= e.number)))"
 )
 
 
@@ -48,8 +53,14 @@ def parties_in_event(number: int, event: Mapping[str, Any]) -> Iterator[Parties]
     is_of_change_or_token = event["authority_version"] is not None and kind in _KINDS  # early servers wrote no version
     if is_of_change_or_token and len(delegations) == len(roles):  # the n-th delegation has the n-th role
         for delegation, role in zip(delegations, roles, strict=True):
-            is_proof = kind != EventKind.TOKEN_ISSUED
-            yield from _plain(delegation["id"], event["client_id"], role["id"], number, is_proof)
+            yield from _plain(delegation["id"], event["client_id"], role["id"], number, is_proof=False)
+
+
+def delegation_acts(number: int, event: Mapping[str, Any]) -> Iterator[tuple[str, int, int]]:
+    """Yield each delegation that this valid event created or changed, with the event number and the version."""
+    if event["kind"] in _ACTS and (version := event["authority_version"]) is not None:
+        ids = (each["id"] for each in event["delegations"])
+        yield from ((id_, number, version) for id_ in ids if id_.isascii())
 
 
 def parties_in_table(scan: Scan) -> Iterator[Parties]:
@@ -59,10 +70,10 @@ def parties_in_table(scan: Scan) -> Iterator[Parties]:
     """
     if set(scan.columns("delegations")).issuperset(_COLUMNS):
         for delegation, client, role in scan.rows("delegations", *_COLUMNS):
-            yield from _plain(delegation, client, role, 0, True)
+            yield from _plain(delegation, client, role, 0, is_proof=True)
 
 
-def _plain(delegation: Any, client: Any, role: Any, number: int, is_proof: bool) -> Iterator[Parties]:
+def _plain(delegation: Any, client: Any, role: Any, number: int, *, is_proof: bool) -> Iterator[Parties]:
     """Yield the values if a server may have made each id. SQLite refuses some other texts."""
     if all(isinstance(each, str) and each.isascii() and each.isprintable() for each in (delegation, client, role)):
         yield Parties(delegation, client, role, number, is_proof)
@@ -72,7 +83,9 @@ def findings(scratch: Scratch, last_dropped: int) -> Iterator[str]:
     """Report delegations with several agents or roles, and delegations that nobody created, in a sentence each.
 
     Events up to the number `last_dropped` may have been dropped. It is 0 if all events are known.
+    First call `table_writes.leave_out_unproved`.
     """
+    scratch.create_index("delegation_act_of", "delegation_act (id)")
     for number, delegation, client, role, first, its_client, its_role in _first(scratch, _DIFFERING):
         where = f"event {first}" if first else "its row"
         yield (

@@ -21,8 +21,8 @@ _HIGHEST: Final = 2**63 - 1
 _INDEXES: Final = {  # the columns of each index; each question of `reader_check` has an index
     "value_at": "value (at)",
     "value_kind": "value (kind)",
-    "value_request_id": "value (request_id)",
-    "value_jti": "value (jti)",
+    "value_request_id": "value (request_id, kind)",
+    "value_jti": "value (jti, kind)",
     "value_client_id": "value (client_id) WHERE client_id IS NOT NULL",
     "value_subject_id": "value (subject_id) WHERE subject_id IS NOT NULL",
     "value_principal": "value (principal_kind, principal_id) WHERE principal_kind IS NOT NULL",
@@ -92,9 +92,12 @@ class ProvedEvents:
         )
 
     def in_order_of_sealing(self, wanted: EventFilter, limit: int) -> list[ShownEvent]:
-        """Return the first matching events in the order of sealing. Events without a seal come last."""
+        """Return the first matching events: those of issued tokens, then in the order of sealing.
+
+        Events without a seal come last.
+        """
         conditions, parameters = _conditions(wanted)
-        order = "l.position IS NULL, l.position, v.number"
+        order = f"v.kind <> '{EventKind.TOKEN_ISSUED}', l.position IS NULL, l.position, v.number"
         return self._shown(
             f"{_SHOWN.format('value v')} WHERE {' AND '.join(conditions)} ORDER BY {order} LIMIT ?", *parameters, limit
         )

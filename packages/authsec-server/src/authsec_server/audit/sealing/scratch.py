@@ -29,6 +29,8 @@ _TABLES = (
     f"CREATE TABLE value (number INTEGER PRIMARY KEY, {', '.join(LISTED)}, proof_id, trusted_issuer_id)",
     "CREATE TABLE subject_change (kind TEXT, id TEXT, number INTEGER, done TEXT, version INTEGER)",
     "CREATE TABLE final_end (kind TEXT, id TEXT, number INTEGER, done TEXT, version INTEGER, PRIMARY KEY (id, kind))",
+    "CREATE TABLE written (name TEXT, version INTEGER, last INTEGER, PRIMARY KEY (name, version)) WITHOUT ROWID",
+    "CREATE TABLE delegation_act (id TEXT, number INTEGER, version INTEGER)",
     "CREATE TABLE token_role (number INTEGER, role TEXT)",
     "CREATE TABLE party (delegation TEXT, client TEXT, role TEXT, lowest INTEGER, highest INTEGER, is_proof INTEGER,"
     " PRIMARY KEY (delegation, client, role)) WITHOUT ROWID",
@@ -43,6 +45,9 @@ _KEEP_CHANGE = "INSERT INTO subject_change VALUES (?, ?, ?, ?, ?)"
 _KEEP_FINAL = (
     "INSERT INTO final_end VALUES (?, ?, ?, ?, ?) ON CONFLICT (id, kind) DO UPDATE SET number = excluded.number,"
     " done = excluded.done, version = excluded.version WHERE excluded.number < number"
+)
+_KEEP_WRITTEN = (
+    "INSERT INTO written VALUES (?, ?, ?) ON CONFLICT (name, version) DO UPDATE SET last = max(last, excluded.last)"
 )
 _listed = itemgetter(*LISTED)
 _PAIRS = (
@@ -94,7 +99,7 @@ class SubjectChange(NamedTuple):
 class Parties(NamedTuple):
     """The agent and the role of a delegation in the event `number`. `number` is 0 for the table of delegations.
 
-    If `is_proof` is true, the record shows that somebody created the delegation. A token does not show this.
+    If `is_proof` is true, the record shows that somebody created the delegation. An event does not show this by itself.
     """
 
     delegation: str
@@ -163,6 +168,21 @@ class Scratch:
             is_final = change.done not in {"disabled", "enabled"}
             self._database.execute(_KEEP_FINAL if is_final else _KEEP_CHANGE, change)
 
+    def keep_written(self, written: Iterable[tuple[str, int, int]]) -> None:
+        """Store the tables that changes wrote to, each with the authority version and the event number.
+
+        Of each change, store the last event.
+        """
+        self._write(_KEEP_WRITTEN, written)
+
+    def keep_delegation_acts(self, acts: Iterable[tuple[str, int, int]]) -> None:
+        """Store changes of a delegation: its id, the number of the event, and the authority version."""
+        self._write("INSERT INTO delegation_act VALUES (?, ?, ?)", acts)
+
+    def delete(self, table: str, condition: str, parameters: Mapping[str, object]) -> None:
+        """Delete the rows of a table that match the condition."""
+        self._database.execute(f"DELETE FROM {table} WHERE {condition}", parameters)  # noqa: S608 - of constants
+
     def keep_parties(self, parties: Iterable[Parties]) -> None:
         """Store agents and roles of delegations. Equal ones are one row, with the lowest and the highest number."""
         self._write(
@@ -196,8 +216,8 @@ class Scratch:
         self._write("INSERT INTO checkpoint VALUES (?, ?, ?)", checkpoints)
 
     def create_index(self, name: str, columns: str) -> None:
-        """Create an index, which makes later calls of `query` fast."""
-        self._database.execute(f"CREATE INDEX {name} ON {columns}")
+        """Create an index if it is missing. It makes later calls of `query` fast."""
+        self._database.execute(f"CREATE INDEX IF NOT EXISTS {name} ON {columns}")
 
     def query(self, statement: str, parameters: Sequence[object] | Mapping[str, object] = ()) -> list[Any]:
         """Return all rows of the query. The caller bounds their number."""

@@ -29,7 +29,7 @@ from authsec_server.audit.counting import hour_of
 from authsec_server.audit.event_shape import is_event, is_number
 from authsec_server.audit.model import EventKind
 from authsec_server.audit.scratch_database import enough_room
-from authsec_server.audit.sealing import ended_subjects, orphans, parties, store
+from authsec_server.audit.sealing import ended_subjects, orphans, parties, store, table_writes, token_duplicates
 from authsec_server.audit.sealing.checkpoints import Checkpoint, Keys, record_in
 from authsec_server.audit.sealing.count_check import CountCheck, outcome_of
 from authsec_server.audit.sealing.database_check import DatabaseCheck
@@ -243,8 +243,7 @@ class _Read:
             return
         for check in (self.name_check, self.revocation_check, self.table_check):
             check.add(event.number, row, self.scratch.is_sealed, "" if is_ahead else row["at"])
-        self.scratch.keep_subject_changes(ended_subjects.subject_changes(event.number, row))
-        self.scratch.keep_parties(parties.parties_in_event(event.number, row))
+        table_writes.keep_acts(self.scratch, event.number, row)
         self.last_use_check.add(event.number, row)
 
     def _count(self, number: int, event: Mapping[str, Any]) -> None:
@@ -262,8 +261,7 @@ class _Read:
             self.name_check.add_dropped(event)
             self.revocation_check.add_dropped(event)
             self.revocation_check.add_restores(valid_restores([(place, restore_of(event))], sealing_keys))
-            self.scratch.keep_subject_changes(ended_subjects.subject_changes(event["id"], event))
-            self.scratch.keep_parties(parties.parties_in_event(event["id"], event))
+            table_writes.keep_acts(self.scratch, event["id"], event)
             self.last_use_check.add(event["id"], event)
             self.head_key_check.add(event["id"], event)
             self._count(event["id"], event)
@@ -338,6 +336,7 @@ def _compared(
     unknown_before = log_check.drops.unknown_before()
     known_from = max(filter(None, (dropped.cut if dropped else None, unknown_before)), default=None)
     last_dropped = walk.last_dropped()
+    table_writes.leave_out_unproved(read.scratch, last_dropped[1] if unknown_before else 0)
     of_tables = (
         *read.name_check.findings(*last_dropped, all_known=not unknown_before),
         *ended_subjects.findings(read.scratch, *(last_dropped if unknown_before else (0, 0))),
@@ -345,6 +344,7 @@ def _compared(
         *read.last_use_check.findings(unknown_before),
         *read.head_key_check.findings(unknown_before),
         *parties.findings(read.scratch, last_dropped[1] if unknown_before else 0),
+        *token_duplicates.findings(read.scratch),
         *read.orphans,
     )
     read.revocation_check.add_drops(*last_dropped)
