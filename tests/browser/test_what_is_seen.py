@@ -79,8 +79,10 @@ def test_the_picture_of_authority_is_whole_and_can_be_read(company: Any, browse:
         assert box.evaluate("rect => rect.getBoundingClientRect().right") < edge  # its line is half outside of it
     for head in picture.locator(".picture-head").all():
         assert head.evaluate("text => text.getBoundingClientRect().height") > 12
-    for name in picture.locator("span, small").all():
+    for name in picture.locator("p span:first-child, small").all():
         assert name.evaluate("element => getComputedStyle(element).textOverflow") == "ellipsis"
+    for end in picture.locator("p span + span").all():
+        assert end.evaluate("element => element.scrollWidth - element.clientWidth") <= 0, end.inner_text()
 
 
 def test_the_actions_of_a_token_request_are_seen_whole(company: Any, browse: Any) -> None:
