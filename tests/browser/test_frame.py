@@ -80,7 +80,7 @@ def test_a_narrow_window_has_the_sidebar_as_a_menu(company: Any, browse: Any, sc
     sidebar.get_by_role("link", name="Trusted issuers").click()
     expect(page.get_by_role("heading", name="Trusted issuers", level=1)).to_be_visible()
     expect(sidebar).to_have_count(0)
-    page.set_viewport_size(WIDE)  # type: ignore[arg-type]
+    page.set_viewport_size(WIDE)  # type: ignore[arg-type] # of the same form
     expect(sidebar).to_have_count(1)
     expect(page.locator("summary", has_text="Menu")).to_be_hidden()
 

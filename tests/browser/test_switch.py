@@ -31,7 +31,7 @@ def test_connect_shows_one_shell_and_one_framework(company: Any, browse: Any, ax
     wide = {"width": 1440, "height": 900}
     page: Page = browse(company.url, storage_state=company.mary, java_script_enabled=script, viewport=wide)
     page.goto("/console/clients/claims-triage/connect")
-    assert page.evaluate("document.documentElement.scrollHeight") < 2050
+    assert page.evaluate("document.documentElement.scrollHeight") < 2000
     headings = page.get_by_role("heading", level=2).all_inner_texts()
     assert headings == [*ORDER_OF_USE, "Key pair", "Run it on a laptop"]
     shown = page.locator("pre").filter(visible=True)

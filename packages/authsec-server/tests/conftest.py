@@ -60,7 +60,7 @@ NOW = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
 TERMS = Terms(max_token_lifetime=86_400, default_audience="authsec-api")
 
 MIGRATED = MigratedOnce()
-setattr(sqlite, "upgrade", MIGRATED.upgrade)  # noqa: B010 fixtures of every scope open authorities on empty folders
+setattr(sqlite, "upgrade", MIGRATED.upgrade)  # noqa: B010 - fixtures of every scope open authorities on empty folders
 
 
 @pytest.fixture(scope="session")

@@ -1,7 +1,7 @@
 """A proof that a client made for another address is used at the token endpoint (RFC 9449 section 4.3).
 
-The address is that of the metadata. Others took it from the Host header or from X-Forwarded-Host: whoever sends the
-request then chooses the address, and a proof for the attacker's own server fits.
+The address is that of the metadata. Other servers took it from the Host header or from X-Forwarded-Host. Then the
+sender of the request chooses the address, and a proof for the attacker's own server fits.
 """
 
 from __future__ import annotations

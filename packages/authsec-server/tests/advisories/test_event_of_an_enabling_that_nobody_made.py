@@ -49,7 +49,7 @@ INVENTED: dict[str, Callable[[Tokens], None]] = {
 
 
 @pytest.mark.parametrize("subject", AGAIN)
-def test_a_token_after_an_invented_enabling_is_found(tokens: Tokens, subject: str) -> None:  # noqa: F811
+def test_a_token_after_an_invented_enabling_is_found(tokens: Tokens, subject: str) -> None:  # noqa: F811 - a fixture by its name
     disable, enable = AGAIN[subject]
     tokens.do(disable)
     tokens.do(enable)
@@ -61,7 +61,7 @@ def test_a_token_after_an_invented_enabling_is_found(tokens: Tokens, subject: st
     assert "had disabled: somebody changed the database in between" in "".join(tokens.findings())
 
 
-def test_a_genuine_enabling_beside_another_change_is_believed(tokens: Tokens) -> None:  # noqa: F811
+def test_a_genuine_enabling_beside_another_change_is_believed(tokens: Tokens) -> None:  # noqa: F811 - a fixture by its name
     """Of the events of one change, the last has the digests."""
     disable, enable = AGAIN["an agent"]
 
@@ -97,7 +97,7 @@ def test_an_act_after_an_invented_enabling_of_an_administrator_is_found(estate: 
         EventKind.DELEGATION_DISABLED,
     ],
 )
-def test_an_invented_event_creates_no_delegation(tokens: Tokens, kind: EventKind) -> None:  # noqa: F811
+def test_an_invented_event_creates_no_delegation(tokens: Tokens, kind: EventKind) -> None:  # noqa: F811 - a fixture by its name
     ghost = (Named(id=GHOST, name="Support"),)
     detail = {"slug": "ghost"} if kind is EventKind.DELEGATION_CREATED else {}
     ended = {"ended": []} if kind is EventKind.DELEGATION_EDITED else {}

@@ -44,7 +44,7 @@ def calls(number: int) -> int:
         for month in range(number):
             at = f"{month // 12 + 1:04}-{month % 12 + 1:02}-02T00:00:00.000000+00:00"
             check.add(month, EVENT | {"at": at}, lambda _: True, "")
-        check.keep(Rows(number))  # type: ignore[arg-type]
+        check.keep(Rows(number))  # type: ignore[arg-type] # of the same form
         before = sys.getprofile()
         sys.setprofile(lambda _, what, __: counted.append(what))
         try:

@@ -25,7 +25,7 @@ from authsec_server.db import AuthorityState, Database, Tx
 from authsec_server.issuers import service as issuers
 from authsec_server.issuers.model import TrustedIssuer
 
-MOST_KEPT: Final = 200  # searches whose candidates are cached, each with up to 20 clients
+MOST_KEPT: Final = 200  # the largest number of cached searches; each has up to 20 clients
 MOST_SECONDS: Final = 600.0  # candidates are cached this long, as the facts of a token are
 _NAMED: Final = 5  # clients and selectors in a sentence
 _Key = tuple[str, frozenset[Selector]]  # trusted issuer, and what the workload's token proves

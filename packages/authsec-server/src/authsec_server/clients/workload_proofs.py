@@ -1,4 +1,4 @@
-"""Find the clients whose proofs a workload may match, among all proofs of a trusted issuer."""
+"""Find the clients that a workload may be, among all proofs of a trusted issuer."""
 
 from __future__ import annotations
 

@@ -106,7 +106,7 @@ class ProvedEvents:
         """Return the events of the next `limit` leaves after this place. Dropped events are left out."""
         leaves = "SELECT number, position FROM leaf WHERE position > ? ORDER BY position LIMIT ?"
         return self._shown(
-            f"SELECT e.number, lower(hex(e.leaf)), l.position FROM ({leaves}) l JOIN event e ON e.number = l.number"  # noqa: S608
+            f"SELECT e.number, lower(hex(e.leaf)), l.position FROM ({leaves}) l JOIN event e ON e.number = l.number"  # noqa: S608 - names from here
             " ORDER BY l.position",
             place,
             limit,
@@ -122,7 +122,7 @@ class ProvedEvents:
         The order and the choice are random. NULL and empty texts are left out. `only` is a further SQL condition.
         """
         return self._scratch.query(
-            f"SELECT {expression}, count(*) FROM value WHERE coalesce({expression}, '') <> '' AND {only}"  # noqa: S608
+            f"SELECT {expression}, count(*) FROM value WHERE coalesce({expression}, '') <> '' AND {only}"  # noqa: S608 - names from here
             " GROUP BY 1 ORDER BY random() LIMIT ?",
             (most,),
         )
@@ -157,15 +157,15 @@ class ProvedEvents:
         return self._sample(most, "kid IS NOT NULL AND expires_at IS NOT NULL")
 
     def _sample(self, most: int, only: str) -> list[dict[str, Any]]:
-        chosen = f"SELECT number FROM value WHERE {only} ORDER BY random() LIMIT ?"  # noqa: S608
-        statement = f"SELECT number, {', '.join(LISTED)} FROM value WHERE number IN ({chosen})"  # noqa: S608
+        chosen = f"SELECT number FROM value WHERE {only} ORDER BY random() LIMIT ?"  # noqa: S608 - names from here
+        statement = f"SELECT number, {', '.join(LISTED)} FROM value WHERE number IN ({chosen})"  # noqa: S608 - names from here
         return [dict(zip(("number", *LISTED), row, strict=True)) for row in self._scratch.query(statement, (most,))]
 
     def sums(self, start: datetime, end: datetime, client_id: str | None = None) -> Counter[tuple[str, str, str]]:
         """Return the number of token requests from `start` to `end`, by hour (`2026-11-25T08`), kind and reason."""
         mine, parameters = ("", ()) if client_id is None else (" AND client_id = ?", (client_id,))
         rows = self._scratch.query(
-            "SELECT substr(at, 1, 13), kind, reason, sum(occurrences) FROM value"  # noqa: S608
+            "SELECT substr(at, 1, 13), kind, reason, sum(occurrences) FROM value"  # noqa: S608 - names from here
             f" WHERE at >= ? AND at < ? AND decision IS NOT NULL{mine} GROUP BY 1, 2, 3",
             (_text(start), _text(end), *parameters),
         )

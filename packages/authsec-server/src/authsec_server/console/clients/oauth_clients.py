@@ -238,7 +238,7 @@ class OAuthClient:
 
     @property
     def typescript_mcp(self) -> str:
-        """Return a program with the TypeScript MCP SDK, for a client whose credential fits."""
+        """Return a program with the TypeScript MCP SDK. The SDK must support the kind of credential of the client."""
         if self.algorithm:
             provider = "PrivateKeyJwtProvider"
             credential = f'  privateKey: readFileSync("{self.key_file}", "utf8"),\n  algorithm: "{self.algorithm}",'
