@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -43,7 +43,9 @@ def helper(estate: Any) -> Client:
     return client
 
 
-def mint(estate: Any, *under: Delegation, lifetime: timedelta = timedelta(hours=1)) -> datetime:
+def mint(
+    estate: Any, *under: Delegation, lifetime: timedelta = timedelta(hours=1), actions: Sequence[str] = ()
+) -> datetime:
     """The audit log's entry of a token under these delegations; when the token expires."""
     now: datetime = estate.act.now
 
@@ -61,6 +63,7 @@ def mint(estate: Any, *under: Delegation, lifetime: timedelta = timedelta(hours=
                 authority_version=tx.version,
                 jti="j",
                 expires_at=now + lifetime,
+                detail={"actions": [*actions]} if actions else {},
             ),
         )
 
@@ -205,6 +208,17 @@ def test_a_token_that_rests_on_two_delegations_is_one(estate: Any, helper: Clien
     for question, what in ((impact.of_client, helper.id), (impact.of_delegation, two.id)):
         found = asked(estate, question, what)
         assert (found.live_tokens, found.last_expiry) == (1, until)
+
+
+def test_two_tokens_of_one_second_with_different_actions_are_two(estate: Any, helper: Client) -> None:
+    delegation = estate.delegate().delegation
+    until = mint(estate, delegation, actions=("customers:read",))
+    mint(estate, delegation, actions=("customers:delete",))
+    for question, what in ((impact.of_client, helper.id), (impact.of_delegation, delegation.id)):
+        found = asked(estate, question, what)
+        assert (found.live_tokens, found.last_expiry) == (2, until)
+    stopped = rehearsed(estate, lambda tx, act: service.disable(tx, act, delegation.id, estate.terms))
+    assert stopped["live_tokens"] == 2
 
 
 def test_of_a_deleted_api_nothing_ends_but_delegations_keep_its_audience(estate: Any, helper: Client) -> None:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
-from dataclasses import dataclass
-from datetime import datetime, timedelta
-from typing import Any
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Row, Select, Text, cast, false, func, select
 
@@ -17,6 +17,8 @@ from authsec_server.settings import MAX_TOKEN_LIFETIME_CAP
 
 MOST = 10_000  # tokens that are read: those that expire last
 LONGEST = timedelta(seconds=MAX_TOKEN_LIFETIME_CAP, hours=1)  # the hour is for clocks that differ
+
+_NO_TIME: Final = datetime.min.replace(tzinfo=UTC)
 
 IsRevoked = Callable[[ColumnElement[str], ColumnElement[int]], ColumnElement[bool]]
 """Returns the SQL condition that the token with this `jti` and authority version was revoked individually."""
@@ -82,7 +84,18 @@ def _found(tx: Tx, now: datetime, is_revoked: IsRevoked, *which: ColumnElement[b
     number, until = func.count().label("number"), func.max(looked_up.expires_at).label("until")
     alike_ones: Select[Any] = select(*alike, number, until).group_by(*alike)
     rows = readable(tx.connection, alike_ones)
-    return TokenGroups(tokens=tuple(filter(None, map(_alike, rows))), more=sum(row.number for row in rows) > MOST)
+    groups = _united(filter(None, map(_alike, rows)))
+    return TokenGroups(tokens=tuple(groups), more=sum(row.number for row in rows) > MOST)
+
+
+def _united(groups: Iterable[TokenGroup]) -> Collection[TokenGroup]:
+    """Unite the groups that differ only in something that `TokenGroup` does not have, such as the actions."""
+    united: dict[TokenGroup, TokenGroup] = {}
+    for each in groups:
+        key = replace(each, count=0, until=_NO_TIME)
+        other = united.get(key, key)
+        united[key] = replace(each, count=other.count + each.count, until=max(other.until, each.until))
+    return united.values()
 
 
 def _alike(row: Row[Any]) -> TokenGroup | None:

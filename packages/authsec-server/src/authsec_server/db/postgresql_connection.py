@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from time import monotonic
@@ -240,6 +240,18 @@ def as_raised_by_queries(driver: psycopg.Connection[Any], what: str, error: psyc
     return DBAPIError.instance(
         what, None, error, psycopg.Error, hide_parameters=True, connection_invalidated=driver.closed
     )
+
+
+def execute_numbered(connection: Connection, statement: str, values: Sequence[Any]) -> int:
+    """Execute a statement with the placeholders `$1`, `$2`, …, and return the number of its rows.
+
+    Of a statement with other placeholders, psycopg parses a long text each time.
+    """
+    driver = driver_of(connection)
+    try:
+        return psycopg.RawCursor(driver).execute(statement.encode(), values).rowcount
+    except psycopg.Error as error:
+        raise as_raised_by_queries(driver, "an insert", error) from error
 
 
 def allow_long_statements(connection: Connection) -> None:

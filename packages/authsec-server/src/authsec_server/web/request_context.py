@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import ipaddress
 import time
-from base64 import b32hexencode
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import lru_cache
+from typing import Final
 
 from starlette.datastructures import Headers
 from starlette.types import Scope
@@ -16,6 +16,9 @@ from starlette.types import Scope
 from authsec_server.ordered_ids import ordered_octets
 
 _KEY = "authsec.context"
+_DIGITS: Final = "0123456789abcdefghijklmnopqrstuv"  # base32hex (RFC 4648 section 7), in lower case
+_PAIRS: Final = tuple(first + second for first in _DIGITS for second in _DIGITS)
+_SHIFTS: Final = range(110, -1, -10)  # two digits have ten bits, and an id has 15 octets
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,8 +37,9 @@ def new_context(
     scope: Scope, now: datetime, token_bytes: Callable[[int], bytes], trusted_proxies: tuple[str, ...]
 ) -> RequestContext:
     """Return the context of a request that has just arrived."""
-    request_id = "req_" + b32hexencode(ordered_octets(15, now, token_bytes)).decode().lower()
-    return RequestContext(request_id=request_id, address=address_of(scope, trusted_proxies))
+    number = int.from_bytes(ordered_octets(15, now, token_bytes))
+    digits = [_PAIRS[(number >> shift) & 1023] for shift in _SHIFTS]  # `b32hexencode` takes twice the time
+    return RequestContext(request_id=f"req_{''.join(digits)}", address=address_of(scope, trusted_proxies))
 
 
 def has_context(scope: Scope) -> bool:
@@ -64,6 +68,8 @@ def address_of(scope: Scope, trusted_proxies: tuple[str, ...]) -> str:
     peer = scope.get("client")
     address = _canonical(peer[0]) if peer else ""
     networks = _networks(trusted_proxies)
+    if not _within(address, networks):
+        return address
     forwarded = ",".join(Headers(scope=scope).getlist("x-forwarded-for"))
     for hop in reversed([part.strip() for part in forwarded.split(",") if part.strip()]):
         if not _within(address, networks) or not (candidate := _canonical(hop)):

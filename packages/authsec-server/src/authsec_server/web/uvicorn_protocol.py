@@ -83,14 +83,14 @@ class BoundedProtocol(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
         if self._head_open:  # checked per chunk, so the head exceeds the limit by at most one chunk
+            if self._deadline is None:  # most heads arrive in one chunk, and need no clock
+                self._deadline = self.loop.call_later(HEAD_SECONDS, self._close)
             self._head_size += len(data)
             if self._head_size > MAX_HEAD:
                 self._close()
 
     def on_message_begin(self) -> None:
         self._head_open, self._head_size, self._fields_size = True, 0, 0
-        if self._deadline is None:
-            self._deadline = self.loop.call_later(HEAD_SECONDS, self._close)
         super().on_message_begin()
 
     def on_header(self, name: bytes, value: bytes) -> None:
