@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -13,6 +16,7 @@ from authsec import AuthSecClient, DelegationDenied, KeyFile
 from authsec.jose import PrivateKey, parse_compact
 from authsec.jose.dpop import make_proof
 from authsec.smoke import Smoke
+from authsec_server.console.clients.snippets import OTHER_PYTHON, framework_codes
 
 from .bound_crm import AUDIENCE, crm, free_port
 
@@ -54,6 +58,7 @@ def test_from_the_agent_to_the_api_with_two_servers_and_nonces(serve: Any, tmp_p
             "with a proof of another token": "dpop_proof_invalid",
             "replayed": "dpop_proof_replayed",
         }
+        assert_connect_shows_programs_that_run(first, made, tmp_path / "agent.pem", url)
         metadata = httpx2.get(f"{url}/.well-known/oauth-protected-resource", trust_env=False).json()
         assert metadata["dpop_bound_access_tokens_required"] is True
         first.post(f"delegations/{delegation}/revoke")
@@ -65,6 +70,18 @@ def test_from_the_agent_to_the_api_with_two_servers_and_nonces(serve: Any, tmp_p
     with pytest.raises(DelegationDenied) as caught:
         clients[1].get_token(force_refresh=True)
     assert caught.value.reason == "delegation_ended"
+
+
+def assert_connect_shows_programs_that_run(its: Any, made: Any, key: Path, api: str) -> None:
+    """A program that fetches its token itself, and a tool that gets one, as the Connect tab shows both."""
+    by_hand = framework_codes(made.client_id, "customers:read", "", is_bound=True)[-1].code
+    tool = OTHER_PYTHON.program("customers:read", "", is_bound=True) + 'print(fetch_customer("42"))'
+    environment = {"AUTHSEC_BASE_URL": its.url, "AUTHSEC_AGENT_CLIENT_ID": made.client_id, "DOWNSTREAM_URL": api}
+    environment |= {"AUTHSEC_AGENT_KEY_FILE": str(key), "NO_PROXY": "127.0.0.1"}
+    command = [sys.executable, "-c", f"{by_hand}\n{tool}"]
+    done = subprocess.run(command, env=os.environ | environment, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert [line.partition(",")[0] for line in done.stdout.splitlines()] == ["{'id': '42'", '{"id":"42"']
 
 
 def refused_to_a_thief(client: AuthSecClient, url: str) -> dict[str, str]:

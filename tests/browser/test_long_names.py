@@ -50,6 +50,14 @@ ENDS = """boxes => boxes.map(each => {
   const beyond = end.getBoundingClientRect().right - text.getBoundingClientRect().right;
   return [text.textContent, end.textContent, Math.floor(beyond)];
 })"""
+# Whether the review scrolls, and fades at its lower edge.
+FADES = """review => review.scrollHeight > review.clientHeight
+  && getComputedStyle(review, "::after").position === "sticky" """
+# Whether the API of each event is visible, on the line of the agent.
+BESIDE = """apis => apis.map(each => {
+  const who = each.closest("tr").querySelector(".log-who").getBoundingClientRect();
+  return each.checkVisibility() && Math.abs(each.getBoundingClientRect().top - who.top) < 4;
+})"""
 # The lines of each name, its visible text, and its whole text.
 NAMES = """names => names.map(each => [
   Math.round(each.clientHeight / parseFloat(getComputedStyle(each).lineHeight)),
@@ -122,6 +130,8 @@ def test_names_that_differ_in_the_last_word_are_told_apart(long: Any, browse: An
         assert all(lines <= most for lines, _, _ in seen), (way, seen)
         assert len({short for _, short, _ in seen}) == len({whole for _, _, whole in seen}), (way, seen)
         link = page.get_by_role("link", name=CLERK).first
+        if way == "activity" and width == 390:
+            assert set(page.locator("tr:has(.badge.good) .log-api .clamp").evaluate_all(BESIDE)) == {True}
         if way in {"clients", "activity"}:
             expect(link.locator("[aria-hidden]")).to_contain_text("…")
             expect(page.get_by_title(CLERK).first).to_be_visible()
@@ -145,6 +155,21 @@ def test_a_role_shows_the_end_of_the_names_of_its_clients(long: Any, browse: Any
     link = page.get_by_role("link", name=CLERK, exact=True)
     expect(link.locator("[aria-hidden]")).to_contain_text("Supervisors 1")
     assert link.evaluate("each => each.scrollWidth - each.clientWidth") <= 0
+    actions = page.locator("td .clamp.actions")
+    expect(actions.first.locator("[aria-hidden]").first).to_have_text("correspondence-…department")
+    assert actions.evaluate_all(CUT_NAMES) == []
+    actions.first.click()
+    expect(page.get_by_role("region", name="Issued tokens").locator("td .clamp.actions").first).to_be_visible()
+    assert actions.evaluate_all(CUT_NAMES) == []
+
+
+def test_the_buttons_of_a_role_have_one_line(long: Any, browse: Any) -> None:
+    its, mary = long
+    page = browse(its.url, storage_state=mary, viewport={"width": 390, "height": 844})
+    page.goto(f"/console/roles/{CLERK_ROLE}")
+    buttons = page.locator(".heading-actions > *")
+    assert buttons.count() == 3
+    assert len(set(buttons.evaluate_all("each => each.map(button => button.getBoundingClientRect().top)"))) == 1
 
 
 @pytest.mark.parametrize(("width", "is_far"), [(390, True), (1024, True), (1440, False)])
@@ -157,3 +182,4 @@ def test_far_from_the_review_the_button_leads_to_its_warnings(long: Any, browse:
     if is_far:
         link.click()
     expect(page.locator("#review .alert-head")).to_be_in_viewport(ratio=1)
+    assert page.locator("#review").evaluate(FADES) is not is_far

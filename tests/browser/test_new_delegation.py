@@ -104,7 +104,7 @@ def test_a_delegation_that_requires_dpop(page: Page, role: str, place: Any, axe:
     page.goto(f"/console/delegations/{made['id']}")
     expect(page.get_by_text("tokens are bound to a key of the client")).to_be_visible()
     page.goto(f"/console/clients/{agent}/connect")
-    expect(page.get_by_text("AUTHSEC_DPOP=1")).to_be_visible()
+    expect(page.get_by_text('export AUTHSEC_DPOP="1"').first).to_be_visible()
     page.goto(f"/console/delegations/{made['id']}/edit")
     page.get_by_role("checkbox", name="Requires DPoP").uncheck()
     page.get_by_role("button", name="Review the changes").last.click()

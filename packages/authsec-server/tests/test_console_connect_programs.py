@@ -31,13 +31,14 @@ def door(opened: House) -> TestClient:
     return client
 
 
-def client_with(door: TestClient, **proof: Any) -> str:
+def client_with(door: TestClient, *, require_dpop: bool = False, **proof: Any) -> str:
     """Onboard a client with this proof; delegate an action to it."""
     made = door.post(f"{API}/clients", json={"name": "Night Owl", **proof})
     assert made.status_code == 201, made.text
     client_id = str(made.json()["client_id"])
     door.post(f"{API}/roles", json={"name": "Support", "actions": ["customers:read"]}).raise_for_status()
     values = {"target_type": "MCP server", "actions": ["customers:read"], "max_duration": 900, "audiences": [AUDIENCE]}
+    values |= {"require_dpop": require_dpop}
     door.post(f"{API}/delegations", json={"role": "support", "client": client_id, **values}).raise_for_status()
     return client_id
 
@@ -97,6 +98,26 @@ def test_the_typescript_sdk_is_not_given_a_key_that_it_cannot_use(door: TestClie
     assert "uv run authsec keygen agent-rsa.pem --kind rsa" in codes(page)
     assert not any("PrivateKeyJwtProvider" in code for code in codes(page))
     assert any('signing_algorithm="EdDSA"' in code for code in codes(page))
+
+
+def test_code_for_a_delegation_that_requires_dpop_sends_bound_tokens(door: TestClient) -> None:
+    """`tests/test_bound_tokens.py` runs the code."""
+    public_key = public(PrivateKey.generate_ec())
+    page = connect(door, client_with(door, platform="key", public_key=public_key, require_dpop=True))
+    assert any(code.startswith("export") and 'export AUTHSEC_DPOP="1"' in code for code in codes(page))
+    programs = [code for code in codes(page) if "AuthSecClient(" in code or "AuthSecClient.from" in code]
+    assert len(programs) == 6
+    assert all("dpop=True" in code and "authsec.headers(" in code for code in programs)
+    assert not any("Bearer" in code or "authsec-js" in code or "mcp.client" in code for code in codes(page))
+    assert settings(page)["dpop_bound_access_tokens"] == "true"
+    assert "autogen_conversation.py" not in page.text, "it sends bearer tokens"
+
+
+def test_a_client_without_a_key_is_told_that_the_sdk_binds_tokens_by_a_key(door: TestClient) -> None:
+    client_id = client_with(door, platform="secret", require_dpop=True)
+    page = connect(door, client_id)
+    assert "The SDK needs a key pair for these tokens." in page.text
+    assert page.links["Add a key"] == f"/console/clients/{client_id}/proofs/add?platform=key"
 
 
 def test_javascript_installs_from_the_clone(door: TestClient) -> None:

@@ -275,10 +275,10 @@ def test_a_row_names_its_apis_and_its_owner(door: TestClient, role: str, agent: 
     delegate(door, role, agent, audiences=many, owner="Service desk")
     delegate(door, role, agent, max_duration=60)
     page = get(door, LIST)
-    assert "Support → Customer Support customers:read · 1 hour · AutoGen AI agent" in page.text
+    assert "Support → Customer Support 1 hour · AutoGen AI agent · customers:read" in page.text
     assert "Customer API , https://further.example.com and 1 more Service desk Live Ready Unattested never" in page.text
     assert page.links["Customer API"] == "/console/apis/customer-api"
-    assert "1 minute · AutoGen AI agent Shared audience local operator Live" in page.text
+    assert "1 minute · AutoGen AI agent · customers:read Shared audience local operator Live" in page.text
 
 
 def test_each_active_filter_has_a_link_that_removes_it(door: TestClient, role: str, agent: str) -> None:

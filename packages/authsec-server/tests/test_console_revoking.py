@@ -130,4 +130,6 @@ def test_an_administrator_has_the_page_too(door: TestClient) -> None:
     page = get(door, person.links["Revoke trust delegations"])
     assert "Mo still has access" in page.text
     assert "has no trust delegations to revoke." in page.text
+    assert "Trust delegations of Mo" in page.text
+    assert "Revoke everything" not in page.text
     assert post(door, f"/console/administrators/{invited['id']}/grants", []).status == 303

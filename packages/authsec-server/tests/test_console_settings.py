@@ -88,6 +88,7 @@ def test_where_each_value_comes_from(house: Callable[..., House], monkeypatch: p
     assert found["AUTHSEC_SERVER_ADDRESS_LIMIT"] == ("9", "command-line option")  # it outweighs the environment
     assert found["AUTHSEC_SERVER_CLIENT_LIMIT"] == ("600", "default")
     assert found["AUTHSEC_SERVER_TLS_CERT"] == ("not set", "default")
+    assert found["AUTHSEC_SERVER_DPOP_NONCE"] == ("false", "default")  # as the variable is written
 
 
 def test_where_nothing_is_set_it_says_what_counts(house: Callable[..., House], tmp_path: Path) -> None:

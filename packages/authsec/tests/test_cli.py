@@ -166,6 +166,7 @@ def test_keygen_prints_the_public_key_alone_on_stdout(tmp_path: Path) -> None:
     assert result.stdout == (tmp_path / "agent.pem.pub").read_text()
     assert re.fullmatch(r"-----BEGIN PUBLIC KEY-----\n[A-Za-z0-9+/=\n]+-----END PUBLIC KEY-----\n", result.stdout)
     assert "is for the authority, and is printed above" in result.stderr
+    assert "add the option --data or --database with which the server runs" in result.stderr
 
 
 @pytest.mark.parametrize(("runtime", "program"), [({"UV_RUN_RECURSION_DEPTH": "1"}, "uv run authsec"), ({}, "authsec")])

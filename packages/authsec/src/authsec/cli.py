@@ -191,7 +191,8 @@ def keygen_command(file: Path, kind: str) -> None:
         f"\nprivate key  {file}      stays on this machine; only you can read it\n"
         f"public key   {public}  is for the authority, and is printed above\n\n"
         f"An administrator registers it in the console, or with:\n"
-        f"    {command_line('agents', 'create', 'NAME', '--platform', 'key', '--public-key', str(public))}\n\n"
+        f"    {command_line('agents', 'create', 'NAME', '--platform', 'key', '--public-key', str(public))}\n"
+        "On the server's machine, add the option --data or --database with which the server runs.\n\n"
         f"Then set the key file where the agent runs:\n"
         f"    {export_line('AUTHSEC_AGENT_KEY_FILE', str(file.absolute()))}",
         err=True,

@@ -59,15 +59,16 @@ class AuthSecClient:
         )
 
     @classmethod
-    def from_env_or_exit(cls, *variables: str) -> Self:
+    def from_env_or_exit(cls, *variables: str, dpop: bool | None = None) -> Self:
         """Build the client from the environment, or exit with status 2 if a setting is missing or wrong.
 
         Use this method in a script, not in a module that other programs import. On an error, stderr shows the line to
         write instead. `variables` are the names of the other variables that the script needs.
+        `dpop` is the parameter of the client.
         """
         missing = [missing_variable(name) for name in variables if not environment(name)]
         try:
-            client = cls()
+            client = cls(dpop=dpop)
         except ConfigError as error:
             _exit(str(error), *missing)
         if missing:

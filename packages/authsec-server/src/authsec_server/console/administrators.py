@@ -285,6 +285,7 @@ def _revocation(path: str, find: Callable[[Tx, Act, str], GrantsPage]) -> Confir
             name=page.name,
             trail=page.trail,
             ids={"principal": page.grantor.id},
+            heading="" if given.held else f"Trust delegations of {page.name}",
             possible=bool(given.held),
             shown={
                 "page": page,

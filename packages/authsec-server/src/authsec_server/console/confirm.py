@@ -27,14 +27,15 @@ T = TypeVar("T")
 class Question:
     """The content of the confirmation page before a change.
 
-    `name` fills the heading, and the last path of `trail` is the link back. `ids` fills the ids in the URL of the
-    form: a slug can belong to another object when the form is sent. If `possible` is false, the page has
-    no button. If `needless` is true, the change has no effect now, and the button is plain. `shown` is the context of
-    the template.
+    `name` fills the heading, and `heading` replaces the heading if there is nothing to change. The last path of `trail`
+    is the link back. `ids` fills the ids in the URL of the form: a slug can belong to another object when the form is
+    sent. If `possible` is false, the page has no button. If `needless` is true, the change has no effect now, and the
+    button is plain. `shown` is the context of the template.
     """
 
     trail: Sequence[tuple[str, str]]
     name: str = ""
+    heading: str = ""
     ids: Mapping[str, str] = field(default_factory=dict)
     possible: bool = True
     needless: bool = False
@@ -74,7 +75,7 @@ class Confirmation(Generic[T]):
         already, question = await visit.read(lambda tx: (self.already(tx, visit), self.look(tx, visit)))
         return visit.render(
             self.template,
-            title=self.heading.format(question.name),
+            title=question.heading or self.heading.format(question.name),
             made_before=already,
             problem=problem,
             confirmation=self,

@@ -144,6 +144,8 @@ def value_of(settings: Settings, name: str) -> str:
         return "set, but hidden" if value else ""
     if name in DURATIONS:
         return f"{duration(value)} ({value:.12g} s)" if value >= MINUTE else f"{value:.12g} s"
+    if isinstance(value, bool):
+        return str(value).lower()  # as environment variables and docs/settings.md write it
     return ", ".join(map(str, value)) if isinstance(value, tuple) else "" if value is None else str(value)
 
 

@@ -143,7 +143,8 @@ class Connection:
 
     @property
     def _environment(self) -> Mapping[str, str]:
-        return {"AUTHSEC_BASE_URL": self.base_url, "AUTHSEC_AGENT_CLIENT_ID": self.client_id}
+        dpop = {"AUTHSEC_DPOP": "1"} if self.needs_dpop else {}
+        return {"AUTHSEC_BASE_URL": self.base_url, "AUTHSEC_AGENT_CLIENT_ID": self.client_id, **dpop}
 
 
 def for_bash(
@@ -218,9 +219,10 @@ async def connect(visit: PageRequest) -> Response:
             scope=connection.scope,
             audience=connection.audience,
             resource=connection.resource,
+            is_bound=connection.needs_dpop,
         ),
         install_javascript=INSTALL_JAVASCRIPT,
-        frameworks=framework_codes(client.id, connection.scope, connection.resource),
+        frameworks=framework_codes(client.id, connection.scope, connection.resource, is_bound=connection.needs_dpop),
         framework=position(target),
         shell=preferred_shell(visit),
         pods=pods,

@@ -137,12 +137,20 @@ class OAuthSetting:
     note: str = ""
 
 
+_BOUND: Final = OAuthSetting(
+    name="dpop_bound_access_tokens",
+    value="true",
+    note="The library sends a DPoP proof (RFC 9449) with each request, also to the API.",
+)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OAuthClient:
     """The values for a client that knows OAuth and nothing of ours.
 
     `algorithm` is that of the client's key, or empty without a key. `is_workload` is whether a platform's token proves
-    the client. `scope`, `audience` and `resource` are those of `Connection`.
+    the client. `scope`, `audience` and `resource` are those of `Connection`. With `is_bound`, the tokens are bound to
+    a key (DPoP).
     """
 
     issuer: str
@@ -155,6 +163,7 @@ class OAuthClient:
     scope: str = ""
     audience: str = ""
     resource: str = ""
+    is_bound: bool = False
 
     @property
     def token_endpoint(self) -> str:
@@ -173,6 +182,7 @@ class OAuthClient:
             OAuthSetting(name="grant_type", value=Grant.CLIENT_CREDENTIALS.value),
             OAuthSetting(name="client_id", value=self.client_id),
             *self._authentication,
+            *([_BOUND] if self.is_bound else []),
             *self._wanted,
         ]
 

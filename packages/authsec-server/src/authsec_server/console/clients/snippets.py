@@ -12,19 +12,35 @@ from dataclasses import dataclass
 from authsec_server.delegations.model import TargetType
 
 _TOOL = '''
-authsec = AuthSecClient.from_env_or_exit("DOWNSTREAM_URL")  # also reads AUTHSEC_BASE_URL and AUTHSEC_AGENT_CLIENT_ID
+authsec = AuthSecClient.from_env_or_exit("DOWNSTREAM_URL"{})  # also reads AUTHSEC_BASE_URL and AUTHSEC_AGENT_CLIENT_ID
 API = os.environ["DOWNSTREAM_URL"]
 
 
 @authsec.delegated({arguments})
 def fetch_customer(customer_id: str, *, delegation_token: str) -> str:
     """Fetch a customer's record."""
-    headers = {{"Authorization": f"Bearer {{delegation_token}}"}}
-    response = requests.get(f"{{API}}/customers/{{customer_id}}", headers=headers, timeout=5)
+    {fetch}
     response.raise_for_status()
     return response.text
 
 '''
+# How a tool sends its token, in the programs that several frameworks share. A bound token needs a proof of each URL.
+_TOOL_FETCH = {
+    False: """headers = {"Authorization": f"Bearer {delegation_token}"}
+    response = requests.get(f"{API}/customers/{customer_id}", headers=headers, timeout=5)""",
+    True: """url = f"{API}/customers/{customer_id}"
+    response = requests.get(url, headers=authsec.headers(delegation_token, "GET", url), timeout=5)""",
+}
+_FETCH = {
+    False: """resp = requests.get(
+        f"{{os.environ['DOWNSTREAM_URL']}}/customers/{{customer_id}}",
+        headers={{"Authorization": f"Bearer {{{name}}}"}},
+        timeout=5,
+    )""",
+    True: """url = f"{{os.environ['DOWNSTREAM_URL']}}/customers/{{customer_id}}"
+    resp = requests.get(url, headers=authsec.headers({name}, "GET", url), timeout=5)""",
+}
+_BOUND = {False: "", True: ", dpop=True"}
 _OURS = ("import os", "import requests", "from authsec import AuthSecClient")
 _STANDARD_LIBRARY = ("import asyncio", "import os")
 
@@ -37,17 +53,13 @@ from authsec_autogen import AuthSecClient, AuthSecConfig, register_function
 
 authsec = AuthSecClient(AuthSecConfig(
     base_url=os.environ["AUTHSEC_BASE_URL"],
-    client_id=os.environ["AUTHSEC_AGENT_CLIENT_ID"],  # {client_id}
+    client_id=os.environ["AUTHSEC_AGENT_CLIENT_ID"],  # {client_id}{bound}
 ))
 
 
 def fetch_secure_data(customer_id: str, *, delegation_token: str) -> dict:
     """Fetch a customer's record."""
-    resp = requests.get(
-        f"{{os.environ['DOWNSTREAM_URL']}}/customers/{{customer_id}}",
-        headers={{"Authorization": f"Bearer {{delegation_token}}"}},
-        timeout=5,
-    )
+    {fetch}
     resp.raise_for_status()
     return resp.json()
 
@@ -61,11 +73,7 @@ user_proxy.initiate_chat(assistant, message="Get data for customer 42.", max_tur
 _BY_HAND = """\
 def fetch_secure_data(customer_id: str) -> dict:
     jwt_token = {token}
-    resp = requests.get(
-        f"{{os.environ['DOWNSTREAM_URL']}}/customers/{{customer_id}}",
-        headers={{"Authorization": f"Bearer {{jwt_token}}"}},
-        timeout=5,
-    )
+    {fetch}
     resp.raise_for_status()
     return resp.json()
 """
@@ -76,7 +84,7 @@ import os
 import requests
 from authsec import AuthSecClient
 
-authsec = AuthSecClient.from_env_or_exit("DOWNSTREAM_URL")  # also reads AUTHSEC_BASE_URL and AUTHSEC_AGENT_CLIENT_ID
+authsec = AuthSecClient.from_env_or_exit("DOWNSTREAM_URL"{})  # also reads AUTHSEC_BASE_URL and AUTHSEC_AGENT_CLIENT_ID
 
 
 {function}
@@ -115,14 +123,18 @@ class Framework:
         check = f"python -c \"from {self.module} import AuthSecClient; print('OK')\""
         return "\n".join([*begin, f"pip install {self.ours}", f"pip install {self.packages}", check])
 
-    def program(self, scope: str, resource: str) -> str:
-        """Return the program. Its tool asks for the action `scope` at the API `resource`. Either may be empty."""
+    def program(self, scope: str, resource: str, *, is_bound: bool = False) -> str:
+        """Return the program. Its tool asks for the action `scope` at the API `resource`. Either may be empty.
+
+        With `is_bound`, its tokens are bound to a key (DPoP).
+        """
         given = {"scope": scope, "resource": resource, "on_denied": "tell_model"}
         lines = [*_OURS, *self.imports]
         own = sorted(line for line in lines if line in _STANDARD_LIBRARY)
         others = sorted((line for line in lines if line not in _STANDARD_LIBRARY), key=_place)
         imports = "\n".join([*own, "", *others])
-        return f"{imports}\n{_TOOL.format(arguments=_arguments(given))}{self.rest}"
+        tool = _TOOL.format(_BOUND[is_bound], arguments=_arguments(given), fetch=_TOOL_FETCH[is_bound])
+        return f"{imports}\n{tool}{self.rest}"
 
 
 def _place(line: str) -> tuple[bool, str]:
@@ -239,15 +251,25 @@ class FrameworkCode:
     by_hand: str = ""
 
 
-def framework_codes(client_id: str, scope: str, resource: str) -> Sequence[FrameworkCode]:
-    """Return the code for each framework, in the order of `FRAMEWORKS`. `scope` and `resource` may be empty."""
+def framework_codes(client_id: str, scope: str, resource: str, *, is_bound: bool = False) -> Sequence[FrameworkCode]:
+    """Return the code for each framework, in the order of `FRAMEWORKS`. `scope` and `resource` may be empty.
+
+    With `is_bound`, the tokens are bound to a key (DPoP).
+    """
     asked = f"authsec.get_token(resource={json.dumps(resource)}).value"
-    by_hand = _BY_HAND.format(token=asked if resource else "authsec.get_delegation_token()")
+    by_hand = _BY_HAND.format(
+        token=asked if resource else "authsec.get_delegation_token()", fetch=_FETCH[is_bound].format(name="jwt_token")
+    )
     given = _arguments({"scope": scope, "resource": resource})
-    autogen = _AUTOGEN.format(client_id=client_id, wanted=f", {given}" if given else "")
+    autogen = _AUTOGEN.format(
+        client_id=client_id,
+        wanted=f", {given}" if given else "",
+        fetch=_FETCH[is_bound].format(name="delegation_token"),
+        bound="\n    dpop=True," if is_bound else "",
+    )
     between = FRAMEWORKS[1:-1]
     return (
         FrameworkCode(framework=AUTOGEN, code=autogen, by_hand=by_hand),
-        *(FrameworkCode(framework=each, code=each.program(scope, resource)) for each in between),
-        FrameworkCode(framework=OTHER_PYTHON, code=_PLAIN.format(function=by_hand)),
+        *(FrameworkCode(framework=each, code=each.program(scope, resource, is_bound=is_bound)) for each in between),
+        FrameworkCode(framework=OTHER_PYTHON, code=_PLAIN.format(_BOUND[is_bound], function=by_hand)),
     )

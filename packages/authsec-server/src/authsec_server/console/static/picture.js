@@ -31,10 +31,10 @@ for (const picture of document.querySelectorAll("svg.picture")) {
   document.addEventListener("keydown", (event) => { if (event.key === "Escape") { pointed = focused = null; show(); } });
   search?.addEventListener("input", show);
 
-  // In a narrow window, the diagram begins with the agents.
+  // In a narrow window, the diagram begins with the agents. If they fit, the APIs are whole as well.
   const frame = picture.parentElement;
   const agents = picture.querySelectorAll(".picture-head")[3].getBoundingClientRect().left - picture.getBoundingClientRect().left;
-  if (frame.scrollWidth > frame.clientWidth) frame.scrollLeft = agents - 8;
+  if (frame.scrollWidth > frame.clientWidth) frame.scrollLeft = frame.scrollWidth - agents > frame.clientWidth ? agents - 8 : frame.scrollWidth;
 
   // The style fades an edge while the diagram goes on beyond it.
   const showEdges = () => {
