@@ -17,6 +17,7 @@ import pytest
 from authsec import TokenVerifier
 from authsec_server.console.clients.oauth_clients import OAuthClient
 
+from ..bound_crm import AUDIENCE, crm, free_port
 from ..environments import npm_folder, pinned_versions, variables
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -128,6 +129,34 @@ def test_the_code_of_connect_calls_an_api(package: Path, authority: Any, tmp_pat
         done = run(package, "node", "connect.mjs", **environment)
         server.shutdown()
     assert done.stdout == f"/customers/42 for {agent.client_id}\n", done.stderr
+
+
+BOUND = """
+import { AuthSecClient, keyFile } from "authsec-js";
+
+const [baseUrl, clientId, key, url] = process.argv.slice(2);
+const authsec = new AuthSecClient({ baseUrl, clientId, credential: keyFile(key), dpop: true });
+const crm = authsec.authorizedFetch({ allowedOrigins: new URL(url).origin });
+const answers = [await crm(url), await crm(`${url}?page=2`)];
+const stolen = { authorization: `DPoP ${await authsec.getDelegationToken()}` };
+const statuses = [...answers, await fetch(url, { headers: stolen })].map(({ status }) => status);
+console.log(JSON.stringify({ statuses, ...(await answers[0].json()) }));
+"""
+
+
+def test_an_agent_with_a_bound_token_calls_an_api(package: Path, authority: Any, tmp_path: Path) -> None:
+    agent = authority.agent("Bound", keyed=True)
+    (tmp_path / "agent-key.pem").touch(0o600)
+    (tmp_path / "agent-key.pem").write_bytes(agent.key.to_pem())
+    role = authority.role("Bound reader", "customers:read")
+    authority.delegate(role, agent, "customers:read", audiences=[AUDIENCE], require_dpop=True)
+    (package / "bound.mjs").write_text(BOUND)
+    with crm(authority.url, free_port(), dpop_required=True) as url:
+        words = [authority.url, agent.client_id, str(tmp_path / "agent-key.pem"), f"{url}/customers/42"]
+        done = run(package, "node", "bound.mjs", *words)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert (found["statuses"], found["id"], len(found["key"])) == ([200, 200, 401], "42", 43)
 
 
 @pytest.mark.parametrize("number", range(4))

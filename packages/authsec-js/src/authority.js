@@ -7,21 +7,27 @@ import { exchange } from "./http.js";
 import { jsonObject, notAnAuthority, refusal } from "./refusals.js";
 import { tokenFromAnswer } from "./tokens.js";
 
+const PATH = "/oauth/token";
 const PAUSES = [0.1, 0.4]; // seconds before a second and a third try
 const LONGEST_PAUSE = 2; // seconds: after a longer Retry-After, the call fails without a retry
 const CLOCK_TOLERANCE = 30; // seconds by which an agent's clock may differ from the authority's
 const ISSUER = /^https?:\/\/[A-Za-z0-9._:[\]-]{1,300}(\/[A-Za-z0-9._~%:+=,/-]*)?$/;
+const NONCE = /^[\x21\x23-\x5b\x5d-\x7e]{1,512}$/; // RFC 9449 §8.1
 
 export class Authority {
   #settings;
   #sources;
+  #key;
   #fetch;
   #clock;
   #issuer;
+  #nonce;
 
-  constructor(settings, sources, { fetch, clock }) {
+  /** With a `key`, tokens are bound to it (RFC 9449). */
+  constructor(settings, sources, { key, fetch, clock }) {
     this.#settings = settings;
     this.#sources = sources;
+    this.#key = key;
     this.#fetch = fetch;
     this.#clock = clock;
     this.#issuer = settings.issuer;
@@ -52,28 +58,41 @@ export class Authority {
     }
   }
 
-  /** Send one token request with a fresh proof: the authority accepts an assertion once. */
+  /** Send one token request; once more if the authority wants its nonce in the proof of the key (RFC 9449 §8). */
   async #ask(wanted, deadline) {
-    const proof = await this.#proof(deadline);
-    const form = new URLSearchParams({ grant_type: "client_credentials", ...proof.form });
-    if (wanted.scope !== undefined) form.set("scope", wanted.scope);
-    for (const name of wanted.resource) form.append("resource", name);
-    const answer = await this.#post("/oauth/token", form, deadline - this.#clock.monotonic());
+    let { answer, proof } = await this.#askOnce(wanted, deadline);
+    if (answer.status === 400 && answer.headers.has("dpop-nonce") && jsonObject(answer).error === "use_dpop_nonce") {
+      ({ answer, proof } = await this.#askOnce(wanted, deadline));
+    }
     const now = this.#clock.wall();
-    if (answer.status === 200) return tokenFromAnswer(jsonObject(answer), now);
+    if (answer.status === 200) return tokenFromAnswer(jsonObject(answer), now, await this.#key?.thumbprint());
     const error = refusal(answer, now, { namesApi: wanted.resource.length > 0 });
     if (error instanceof AuthenticationError) this.#issuer = this.#settings.issuer; // it may have changed
     throw error.with(this.#hints(error, proof, answer).join(" "));
   }
 
-  #post(path, form, seconds) {
-    const headers = { "content-type": "application/x-www-form-urlencoded" };
-    return exchange(this.#fetch, this.#settings.root + path, {
-      seconds,
-      method: "POST",
-      headers,
-      body: form.toString(),
-    });
+  /** Send a token request with fresh proofs: the authority accepts each of them once. */
+  async #askOnce(wanted, deadline) {
+    const proof = await this.#proof(deadline);
+    const form = new URLSearchParams({ grant_type: "client_credentials", ...proof.form });
+    if (wanted.scope !== undefined) form.set("scope", wanted.scope);
+    for (const name of wanted.resource) form.append("resource", name);
+    const headers = {};
+    if (this.#key !== undefined) {
+      // The authority compares `htu` with the token endpoint of its metadata, whichever address the request took.
+      const url = (await this.#readIssuer(deadline)).replace(/\/$/, "") + PATH;
+      headers.dpop = await this.#key.proof("POST", url, { nonce: this.#nonce });
+    }
+    const answer = await this.#post(PATH, form, deadline - this.#clock.monotonic(), headers);
+    const nonce = answer.headers.get("dpop-nonce");
+    if (nonce !== null && NONCE.test(nonce)) this.#nonce = nonce;
+    return { answer, proof };
+  }
+
+  #post(path, form, seconds, headers) {
+    const sent = { "content-type": "application/x-www-form-urlencoded", ...headers };
+    const request = { seconds, method: "POST", headers: sent, body: form.toString() };
+    return exchange(this.#fetch, this.#settings.root + path, request);
   }
 
   async #proof(deadline) {
@@ -85,9 +104,9 @@ export class Authority {
       if (proof !== undefined) return proof;
     }
     throw new ConfigError(
+      "credential_missing",
       "This machine has no proof of the agent's identity. Set AUTHSEC_AGENT_KEY_FILE to the file of the agent's registered " +
         `key. In a cluster, mount the volume on its Connect tab. The SDK looked for: ${this.#sources.map((each) => each.lookedAt()).join("; ")}.`,
-      { reason: "credential_missing" },
     );
   }
 
@@ -100,10 +119,7 @@ export class Authority {
         throw answer.status >= 500 ? refusal(answer, this.#clock.wall()) : notAnAuthority(answer);
       const { issuer } = jsonObject(answer);
       if (typeof issuer !== "string" || !ISSUER.test(issuer)) {
-        throw new InvalidResponse("The authority's metadata has no valid issuer.", {
-          reason: "invalid_response",
-          status: 200,
-        });
+        throw new InvalidResponse("invalid_response", "The authority's metadata has no valid issuer.", { status: 200 });
       }
       this.#issuer = issuer;
     }
@@ -113,15 +129,17 @@ export class Authority {
   /** Say whether a retry can help: a model may read only this text, and could otherwise retry forever. */
   #hints(error, proof, answer) {
     const hints = [];
-    if (error instanceof AuthenticationError) {
-      const ahead = this.#clock.wall() - Date.parse(answer.headers.get("date")) / 1000;
-      if (Math.abs(ahead) > CLOCK_TOLERANCE) {
+    if (error instanceof AuthenticationError || error.reason === "invalid_dpop_proof") {
+      const ahead = Math.abs(this.#clock.wall() - Date.parse(answer.headers.get("date")) / 1000);
+      if (ahead > CLOCK_TOLERANCE) {
         hints.push(
-          `This machine's clock differs from the authority's clock by ${Math.round(Math.abs(ahead))} s: synchronise it.`,
+          `This machine's clock differs from the authority's clock by ${Math.round(ahead)} s: synchronise it.`,
         );
       }
       hints.push(`The proof came from: ${proof.source}.`, proof.ifRefused);
     }
+    if (error.reason === "proof_not_accepted" && jsonObject(answer).error === "invalid_dpop_proof")
+      hints.push("Set AUTHSEC_DPOP=1, or pass dpop: true to AuthSecClient.");
     if (!error.retryable) hints.push("Retrying will not help.");
     else hints.push(error.retryAfter ? `Retrying may help in ${Math.ceil(error.retryAfter)} s.` : "Retrying may help.");
     return hints;

@@ -6,8 +6,8 @@
  * delegation was revoked, so the cache drops the token.
  */
 
+import { moment } from "./clock.js";
 import { AuthenticationError, AuthSecError, DelegationDenied, TransportError } from "./errors.js";
-import { tokenRequest } from "./tokens.js";
 
 const MOST_ENTRIES = 128;
 const FRESH_REFUSAL = 30; // seconds: an older refusal of a background renewal is dropped
@@ -31,8 +31,8 @@ export class TokenCache {
     this.#warn = warn;
   }
 
-  async get(scope, resource, forceRefresh) {
-    const entry = this.#entry(tokenRequest(scope, resource));
+  async get(wanted, forceRefresh) {
+    const entry = this.#entry(wanted);
     const { refusal } = entry;
     entry.refusal = undefined;
     if (refusal !== undefined && this.#clock.monotonic() < refusal.until) throw refusal.error;
@@ -56,7 +56,7 @@ export class TokenCache {
   }
 
   #entry(wanted) {
-    const key = JSON.stringify([wanted.scope, wanted.resource]);
+    const key = JSON.stringify(wanted);
     const entry = this.#entries.get(key) ?? { wanted, failures: 0, renewNotBefore: 0 };
     this.#entries.delete(key); // the most recently used entry comes last
     this.#entries.set(key, entry);
@@ -69,12 +69,12 @@ export class TokenCache {
 
   #renew(entry) {
     if (entry.flight !== undefined || this.#clock.monotonic() < entry.renewNotBefore) return;
-    this.#start(entry).promise.catch((error) => {
+    this.#start(entry).catch((error) => {
       if (!entry.joined) this.#warn(`renewing the delegation token failed (${error.reason}): ${error.message}`);
     });
   }
 
-  async #join(entry) {
+  #join(entry) {
     if (entry.flight === undefined) {
       const wait = (entry.pause?.until ?? 0) - this.#clock.monotonic();
       if (wait > 0) throw Object.assign(entry.pause.error, { retryAfter: wait });
@@ -86,9 +86,8 @@ export class TokenCache {
 
   #start(entry) {
     entry.joined = false;
-    const { monotonic, wall } = this.#clock;
-    const began = { monotonic: monotonic(), wall: wall() }; // The token expires here no later than at the authority.
-    const promise = withPatience(this.#request(entry.wanted), this.#patience)
+    const began = moment(this.#clock); // The token expires here no later than at the authority.
+    entry.flight = withPatience(this.#request(entry.wanted), this.#patience)
       .then((token) => {
         const { expiresIn } = token;
         entry.held = { token, ends: { monotonic: began.monotonic + expiresIn, wall: began.wall + expiresIn } };
@@ -103,8 +102,7 @@ export class TokenCache {
       .finally(() => {
         entry.flight = undefined;
       });
-    entry.flight = promise;
-    return { promise };
+    return entry.flight;
   }
 
   #fail(entry, error) {
@@ -126,7 +124,7 @@ export class TokenCache {
 async function withPatience(promise, seconds) {
   let timer;
   const tooSlow = new Promise((_, reject) => {
-    const error = new TransportError("The authority did not answer in time.", { reason: "timeout", retryable: true });
+    const error = new TransportError("timeout", "The authority did not answer in time.", { retryable: true });
     timer = setTimeout(reject, seconds * 1000, error);
   });
   return Promise.race([promise, tooSlow]).finally(() => clearTimeout(timer));
@@ -134,7 +132,6 @@ async function withPatience(promise, seconds) {
 
 /** The error of the program's own credential source or `fetch`: its text may contain secrets. */
 function unexpected(error) {
-  return new AuthSecError(`Requesting a token failed inside the program (${error?.constructor?.name ?? "unknown"}).`, {
-    reason: "internal_error",
-  });
+  const kind = error?.constructor?.name ?? "unknown";
+  return new AuthSecError("internal_error", `Requesting a token failed inside the program (${kind}).`);
 }

@@ -2,11 +2,12 @@
 
 import { Authority } from "./authority.js";
 import { TokenCache } from "./cache.js";
-import { CLOCK } from "./clock.js";
+import { CLOCK, warn } from "./clock.js";
 import { defaultSources } from "./credentials.js";
+import { ProofKey } from "./dpop.js";
 import { mcpFetch } from "./mcp.js";
-import { Bearer } from "./outgoing.js";
-import { agentSettings, allowedOrigins } from "./settings.js";
+import { authorizedFetch } from "./outgoing.js";
+import { agentSettings, originsIn } from "./settings.js";
 import { DelegationToken, tokenRequest } from "./tokens.js";
 
 /**
@@ -15,23 +16,22 @@ import { DelegationToken, tokenRequest } from "./tokens.js";
  * `new AuthSecClient()` reads its settings from the environment. All methods that request a token throw an `AuthSecError`.
  */
 export class AuthSecClient {
-  #settings;
+  #allowHttpHosts;
   #authority;
   #cache;
-  #clock;
-  #fetch;
-  #warn;
+  #key;
+  #around;
 
   constructor({ credential, fetch = globalThis.fetch, clock = CLOCK, onWarning = warn, ...settings } = {}) {
-    this.#settings = agentSettings(settings);
-    const { clientId, timeout, refreshMargin } = this.#settings;
+    const complete = agentSettings(settings);
+    const { clientId, timeout, refreshMargin, dpop, allowHttpHosts } = complete;
     const sources = credential ? [credential] : defaultSources(clientId);
-    this.#authority = new Authority(this.#settings, sources, { fetch, clock });
+    this.#allowHttpHosts = allowHttpHosts;
+    this.#key = dpop ? new ProofKey(clock) : undefined;
+    this.#around = { fetch, clock, warn: onWarning };
+    this.#authority = new Authority(complete, sources, { key: this.#key, fetch, clock });
     const request = (wanted) => this.#authority.requestToken(wanted);
     this.#cache = new TokenCache(request, { clock, margin: refreshMargin, patience: timeout + 0.5, warn: onWarning });
-    this.#clock = clock;
-    this.#fetch = fetch;
-    this.#warn = onWarning;
   }
 
   /** Return a token for all delegated actions and APIs, as a string. Never let a model call a function that returns it. */
@@ -45,8 +45,15 @@ export class AuthSecClient {
    * It never has less than requested. After a 401, use `invalidate` rather than `forceRefresh`: then many callers with the
    * same rejected token send only one request.
    */
-  getToken({ scope, resource, forceRefresh = false } = {}) {
-    return this.#cache.get(scope, resource, forceRefresh);
+  async getToken({ scope, resource, forceRefresh = false } = {}) {
+    return this.#cache.get(tokenRequest(scope, resource), forceRefresh);
+  }
+
+  /** Return the headers of one request with this token. A proof of the key (DPoP) is valid for one request. */
+  async headers(token, method, url) {
+    const authorization = `${token.tokenType} ${token.value}`;
+    if (this.#key === undefined) return { authorization };
+    return { authorization, dpop: await this.#key.proof(method, url, { token: token.value }) };
   }
 
   /** Drop this token from the cache, for example after an API's 401. The next call then requests a new token. */
@@ -65,33 +72,27 @@ export class AuthSecClient {
    *
    * After a 401 the request is sent once more with a new token, unless its body is a stream.
    */
-  authorizedFetch(options) {
-    const bearer = this.#bearer(options);
-    return (input, init) => bearer.fetch(input, init);
-  }
-
-  /** Return a `fetch` for the transport of an MCP client. A denied `tools/call` becomes a failed tool, not an exception. */
-  mcpFetch(options) {
-    return mcpFetch(this.#bearer(options), this.#warn);
-  }
-
-  #bearer({ allowedOrigins: names, scope, resource } = {}) {
+  authorizedFetch({ allowedOrigins, scope, resource } = {}) {
     const wanted = tokenRequest(scope, resource);
-    return new Bearer({
-      token: () => this.#cache.get(wanted.scope, wanted.resource.length ? wanted.resource : undefined, false),
+    return authorizedFetch({
+      getToken: () => this.#cache.get(wanted, false),
       invalidate: (token) => this.invalidate(token),
-      origins: allowedOrigins(names, this.#settings.allowHttpHosts),
-      fetch: this.#fetch,
-      clock: this.#clock,
-      warn: this.#warn,
+      headersOf: (token, method, url) => this.headers(token, method, url),
+      origins: originsIn(allowedOrigins, this.#allowHttpHosts),
+      ...this.#around,
     });
+  }
+
+  /**
+   * Return a `fetch` for the transport of an MCP client. A denied `tools/call` becomes a failed tool, not an exception.
+   *
+   * Tokens that the server echoes are removed from its responses.
+   */
+  mcpFetch(options) {
+    return mcpFetch(this.authorizedFetch(options), this.#around.warn);
   }
 }
 
 function valueOf(token) {
   return token instanceof DelegationToken ? token.value : token;
-}
-
-function warn(text) {
-  process.emitWarning(text, "AuthSecWarning");
 }

@@ -14,3 +14,8 @@ export function since(earlier, clock) {
   if (earlier === undefined) return Infinity;
   return Math.max(clock.monotonic() - earlier.monotonic, clock.wall() - earlier.wall);
 }
+
+/** Tell the program's operator. */
+export function warn(text) {
+  process.emitWarning(text, "AuthSecWarning");
+}

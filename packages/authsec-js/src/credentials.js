@@ -63,9 +63,8 @@ export function tokenFile(path, foundBy = "credential") {
     lookedAt: () => `the token file ${path}`,
     async proof({ clientId, audience }) {
       // The kubelet writes files of mode 0644, so the permissions are not checked.
-      const text = (await readProof(path, "token file", foundBy, { isPrivate: false, mostBytes: MOST_BYTES + 2 }))
-        .toString("latin1")
-        .trim();
+      const read = await readProof(path, "token file", foundBy, { isPrivate: false, mostBytes: MOST_BYTES + 2 });
+      const text = read.toString("latin1").trim();
       const claims = claimsOf(text);
       if (claims === undefined) {
         throw broken(
@@ -97,9 +96,8 @@ export function secretFile(path, foundBy = "credential") {
   return {
     lookedAt: () => `the secret file ${path}`,
     async proof({ clientId }) {
-      const text = (await readProof(path, "secret file", foundBy, { isPrivate: true, mostBytes: 1024 }))
-        .toString("latin1")
-        .trim();
+      const read = await readProof(path, "secret file", foundBy, { isPrivate: true, mostBytes: 1024 });
+      const text = read.toString("latin1").trim();
       if (!/^authsec_cs_[A-Za-z0-9_-]{49}$/.test(text)) {
         throw broken(
           `The secret file ${path} does not contain a client secret: one line is expected, which begins with authsec_cs_.`,
@@ -116,21 +114,19 @@ export function secretFile(path, foundBy = "credential") {
 
 /** Return the sources for an agent without an explicit credential, in the order of use. */
 export function defaultSources(clientId) {
-  const folder = process.env.XDG_CONFIG_HOME || join(homedir(), ".config");
+  const key = join(process.env.XDG_CONFIG_HOME || join(homedir(), ".config"), "authsec", "keys", `${clientId}.pem`);
   return [
-    ...named("AUTHSEC_WORKLOAD_TOKEN_FILE", tokenFile),
-    ...named("AUTHSEC_AGENT_KEY_FILE", keyFile),
+    named("AUTHSEC_WORKLOAD_TOKEN_FILE", tokenFile),
+    named("AUTHSEC_AGENT_KEY_FILE", keyFile),
     ifPresent(PROJECTED, tokenFile(PROJECTED, "the pod's projected volume")),
-    ...[join(folder, "authsec", "keys", `${clientId}.pem`)].map((path) =>
-      ifPresent(path, keyFile(path, "found by the clientId")),
-    ),
-    ...named("AUTHSEC_AGENT_SECRET_FILE", secretFile),
+    ifPresent(key, keyFile(key, "found by the clientId")),
+    named("AUTHSEC_AGENT_SECRET_FILE", secretFile),
   ];
 }
 
 function named(variable, source) {
   const path = environment(variable);
-  return path ? [source(path, variable)] : [{ lookedAt: () => `${variable} (not set)`, proof: async () => undefined }];
+  return path ? source(path, variable) : { lookedAt: () => `${variable} (not set)`, proof: async () => undefined };
 }
 
 function ifPresent(path, source) {
@@ -204,12 +200,12 @@ function algorithmOf(path, key) {
 function claimsOf(text) {
   if (text.length > MOST_BYTES || !COMPACT_JWS.test(text)) return undefined;
   try {
-    return parseObject(Buffer.from(text.split(".")[1], "base64url"));
+    return parseObject(Buffer.from(text.split(".")[1], "base64url"), { refuse: Error });
   } catch {
     return undefined;
   }
 }
 
 function broken(message) {
-  return new ConfigError(message, { reason: "credential_broken" });
+  return new ConfigError("credential_broken", message);
 }

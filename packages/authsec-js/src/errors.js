@@ -17,7 +17,7 @@ const OF_THE_SETUP = new Set([
 
 /** The base class. `reason` is a stable code; `requestId` identifies the request in the authority's audit log. */
 export class AuthSecError extends Error {
-  constructor(message, { reason, details = "", status, requestId, retryable = false, retryAfter } = {}) {
+  constructor(reason, message, { details = "", status, requestId, retryable = false, retryAfter } = {}) {
     super(message);
     Object.assign(this, { reason, details, status, requestId, retryable, retryAfter });
   }
@@ -28,7 +28,7 @@ export class AuthSecError extends Error {
 
   /** Return the same error with one more sentence. */
   with(sentence) {
-    return Object.assign(new this.constructor(`${this.message} ${sentence}`, this), this);
+    return Object.assign(new this.constructor(this.reason, `${this.message} ${sentence}`, this), this);
   }
 }
 
@@ -93,8 +93,8 @@ export class ServerError extends TokenRequestError {}
 export class VerificationError extends AuthSecError {
   #parameters;
 
-  constructor(message, { parameters, ...facts }) {
-    super(message, facts);
+  constructor(reason, message, { parameters, ...facts } = {}) {
+    super(reason, message, facts);
     this.#parameters = parameters;
   }
 
@@ -110,9 +110,9 @@ export class VerificationError extends AuthSecError {
 
 /** 401: the token is not valid for this API. */
 export class InvalidToken extends VerificationError {
-  constructor(message, { reason, details, retryable = false }) {
+  constructor(reason, message, { details, retryable } = {}) {
     const parameters = reason === "token_missing" ? {} : { error: "invalid_token", error_description: message, reason };
-    super(message, { reason, details, retryable, status: 401, parameters });
+    super(reason, message, { details, retryable, status: 401, parameters });
   }
 }
 
@@ -121,7 +121,7 @@ export class InvalidRequest extends VerificationError {
   constructor(message) {
     const details = "Send one header: Authorization: Bearer <delegation token>.";
     const parameters = { error: "invalid_request", error_description: message };
-    super(message, { reason: "invalid_request", details, status: 400, parameters });
+    super("invalid_request", message, { details, status: 400, parameters });
   }
 }
 
@@ -131,27 +131,19 @@ export class InsufficientScope extends VerificationError {
     const missing = required.filter((action) => !granted.includes(action));
     const wanted = missing.join(anyOf ? " or " : " and ");
     const message = `This agent's token does not allow ${wanted}. The token allows ${granted.join(", ") || "nothing"}.`;
-    super(message, {
-      reason: "action_not_allowed",
-      details:
-        `This agent needs a trust delegation that allows ${wanted}. Retrying does not help. If no role has such an ` +
-        "action, this API may have misspelt the action.",
-      status: 403,
-      parameters: {
-        error: "insufficient_scope",
-        error_description: message,
-        scope: (anyOf ? required.slice(0, 1) : required).join(" "),
-        ...(grantAt ? { error_uri: grantAt } : {}),
-      },
-    });
+    const details = `This agent needs a trust delegation that allows ${wanted}. Retrying does not help.`;
+    const scope = (anyOf ? required.slice(0, 1) : required).join(" ");
+    const page = grantAt ? { error_uri: grantAt } : {};
+    const parameters = { error: "insufficient_scope", error_description: message, scope, ...page };
+    super("action_not_allowed", message, { details, status: 403, parameters });
     Object.assign(this, { required, granted, missing, grantAt });
   }
 }
 
 /** 503: the API cannot verify any token at the moment. Only the API's log names the cause. */
 export class VerificationUnavailable extends VerificationError {
-  constructor(message, { reason, details, retryAfter, retryable = true }) {
-    super(message, { reason, details, retryAfter, retryable, status: 503 });
+  constructor(reason, message, { details, retryAfter }) {
+    super(reason, message, { details, retryAfter, retryable: true, status: 503 });
   }
 }
 

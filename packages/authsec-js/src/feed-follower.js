@@ -2,10 +2,10 @@
 
 import { setTimeout as sleep } from "node:timers/promises";
 
-import { BatchRefused, MOST_BYTES } from "./revocations.js";
-import { DocumentRefused } from "./published-keys.js";
+import { addressOf, DocumentRefused, getDocument } from "./documents.js";
 import { KeysUnavailable } from "./errors.js";
 import { OpenRequest, transportError } from "./http.js";
+import { BatchRefused, MOST_BYTES } from "./revocations.js";
 
 const PAGE = 1000; // entries
 const POLL_PAUSE = 1; // seconds between two pages, if streams do not work
@@ -15,8 +15,10 @@ const SILENCE = 10; // seconds; the authority sends a message every five seconds
 const CUT_TOO_OFTEN = 3; // streams in a row that ended within SILENCE seconds, probably by a proxy
 const SHORTEST_PAUSE = 0.1;
 const LONGEST_PAUSE = 2;
-const BUSY_TRIES = 4; // before the first try is reported as failed
 const PATIENCE = 5; // seconds that the first caller waits for the feed
+const KNOWN = [DocumentRefused, BatchRefused, KeysUnavailable];
+
+const isKnown = (error) => KNOWN.some((kind) => error instanceof kind);
 
 /** The server answers without a stream, or the stream is silent or repeatedly interrupted. */
 class StreamUnavailable extends Error {
@@ -29,7 +31,6 @@ class StreamUnavailable extends Error {
 export class FeedFollower {
   #issuer;
   #feed;
-  #documents;
   #fetch;
   #headers;
   #clock;
@@ -45,10 +46,9 @@ export class FeedFollower {
   #failure;
 
   /** `headers` are sent with each request to the feed. */
-  constructor(issuer, feed, { documents, fetch, headers, clock, warn }) {
+  constructor(issuer, feed, { fetch, headers, clock, warn }) {
     this.#issuer = issuer;
     this.#feed = feed;
-    this.#documents = documents;
     this.#fetch = fetch;
     this.#headers = headers;
     this.#clock = clock;
@@ -82,18 +82,15 @@ export class FeedFollower {
 
   async #follow() {
     let tries = 0;
-    let busy = 0;
     while (!this.#stop.signal.aborted) {
       try {
         await this.#once();
         tries = 0;
       } catch (error) {
         if (this.#stop.signal.aborted) return;
-        busy += error.isBusy === true ? 1 : 0;
-        if (this.#isSettled || error.isBusy !== true || busy > BUSY_TRIES) this.#fail(error);
-        await this.#wait(
-          Math.min(LONGEST_PAUSE, SHORTEST_PAUSE * 2 ** Math.min(tries, 10)) * (0.5 + Math.random() / 2),
-        );
+        this.#fail(error);
+        const pause = Math.min(LONGEST_PAUSE, SHORTEST_PAUSE * 2 ** Math.min(tries, 10));
+        await this.#wait(pause * (0.5 + Math.random() / 2));
         tries += 1;
       }
     }
@@ -118,9 +115,8 @@ export class FeedFollower {
     const options = { headers: this.#headers, mostBytes: MOST_BYTES };
     let isComplete = false;
     while (!isComplete && !this.#stop.signal.aborted) {
-      isComplete = await this.#take(
-        await this.#documents.get(`${address}?since=${this.#feed.sequence}&limit=${PAGE}`, options),
-      );
+      const url = `${address}?since=${this.#feed.sequence}&limit=${PAGE}`;
+      isComplete = await this.#take(await getDocument(this.#fetch, url, options));
     }
     this.#address = address;
   }
@@ -133,11 +129,9 @@ export class FeedFollower {
       this.#address = address; // It was right, so use it again if the stream is interrupted.
     }
     this.#cut = this.#clock.monotonic() - began < SILENCE ? this.#cut + 1 : 0;
-    if (this.#cut >= CUT_TOO_OFTEN) {
-      this.#cut = 0;
-      throw new StreamUnavailable("the feed's stream is interrupted repeatedly");
-    }
-    throw new DocumentRefused("the feed's stream ended");
+    if (this.#cut < CUT_TOO_OFTEN) throw new DocumentRefused("the feed's stream ended");
+    this.#cut = 0;
+    throw new StreamUnavailable("the feed's stream is interrupted repeatedly");
   }
 
   /** Yield the data of each event `batch` (HTML §9.2.6), until the server ends the stream. */
@@ -145,7 +139,7 @@ export class FeedFollower {
     const open = new OpenRequest();
     const silent = new StreamUnavailable(`the feed sent no complete message for ${SILENCE} seconds`);
     const interrupt = () => open.interrupt(silent);
-    let timer = setTimeout(interrupt, SILENCE * 1000).unref();
+    const timer = setTimeout(interrupt, SILENCE * 1000).unref();
     this.#stop.signal.addEventListener("abort", interrupt);
     if (this.#stop.signal.aborted) interrupt();
     try {
@@ -153,23 +147,19 @@ export class FeedFollower {
       const response = await open.send(this.#fetch, url, { headers, redirect: "error" });
       if (response.status !== 200 || !/^text\/event-stream\b/i.test(response.headers.get("content-type") ?? "")) {
         await response.body?.cancel();
-        throw new StreamUnavailable(
-          `the feed answered ${response.status}`,
-          [429, 503].includes(response.status) ? STREAM_SOON : STREAM_AGAIN,
-        );
+        const pause = [429, 503].includes(response.status) ? STREAM_SOON : STREAM_AGAIN;
+        throw new StreamUnavailable(`the feed answered ${response.status}`, pause);
       }
       const lines = { rest: "", event: "", data: [], length: 0 };
       const decoder = new TextDecoder("utf-8", { fatal: true });
       for await (const piece of open.pieces(response)) {
         for (const message of messagesIn(decoder.decode(piece, { stream: true }), lines)) {
           yield Buffer.from(message);
-          clearTimeout(timer);
-          timer = setTimeout(interrupt, SILENCE * 1000).unref();
+          timer.refresh();
         }
       }
     } catch (error) {
-      if ([StreamUnavailable, DocumentRefused, BatchRefused, KeysUnavailable].some((kind) => error instanceof kind))
-        throw error;
+      if (error instanceof StreamUnavailable || isKnown(error)) throw error;
       throw new DocumentRefused(`the feed cannot be followed: ${transportError(error, new URL(url).host).message}`);
     } finally {
       clearTimeout(timer);
@@ -188,8 +178,8 @@ export class FeedFollower {
   }
 
   #fail(error) {
-    const isKnown = [DocumentRefused, BatchRefused, KeysUnavailable].some((kind) => error instanceof kind);
-    const why = isKnown ? error.message : `following the feed failed inside the program (${error?.constructor?.name})`;
+    const inside = `following the feed failed inside the program (${error?.constructor?.name})`;
+    const why = isKnown(error) ? error.message : inside;
     if (why !== this.#failure) this.#warn(`the revocations of ${this.#issuer} cannot be followed: ${why}`);
     this.#failure = why;
     this.#finishSettling();
@@ -202,7 +192,7 @@ export class FeedFollower {
 
   /** Return the address of the feed. After a failure, look it up again. */
   async #find() {
-    const address = this.#address ?? (await this.#documents.address(this.#issuer, "authsec_revocations_uri"));
+    const address = this.#address ?? (await addressOf(this.#fetch, this.#issuer, "authsec_revocations_uri"));
     this.#address = undefined;
     return address;
   }
@@ -216,10 +206,9 @@ export class FeedFollower {
 function* messagesIn(piece, lines) {
   const all = (lines.rest + piece).split("\n");
   lines.rest = all.pop();
-  for (const each of all) {
-    const line = each.endsWith("\r") ? each.slice(0, -1) : each;
-    const [, name, value] = /^([^:]*):? ?(.*)$/s.exec(line);
-    if (line === "") {
+  for (const line of all) {
+    const [, name, value] = /^([^:\r]*):? ?(.*?)\r?$/s.exec(line);
+    if (line === "" || line === "\r") {
       if (lines.event === "batch" && lines.data.length > 0) yield lines.data.join("\n");
       Object.assign(lines, { event: "", data: [], length: 0 });
     } else if (name === "event") {

@@ -4,8 +4,25 @@ import { AuthSecError, InvalidResponse, TransportError } from "./errors.js";
 
 export const MOST_BYTES = 256 * 1024;
 
-const UNTRUSTED = /^(CERT_|DEPTH_ZERO_|SELF_SIGNED_|UNABLE_TO_|ERR_TLS_CERT_)/;
-const NOT_THERE = new Set(["ECONNREFUSED", "EHOSTUNREACH", "ENETUNREACH"]);
+/** For each cause of a failed `fetch`: the stable code, and a remedy. Where nothing answered, a retry may help. */
+const CAUSES = [
+  [/_TIMEOUT$/, "timeout", "did not answer in time. The server, or a proxy before it, may be overloaded", true],
+  [
+    /^(CERT_|DEPTH_ZERO_|SELF_SIGNED_|UNABLE_TO_|ERR_TLS_CERT_)/,
+    "certificate_untrusted",
+    "has a certificate that is not trusted. If your company signs its own certificates, set NODE_EXTRA_CA_CERTS to the " +
+      "PEM file of the company's certificate authority",
+  ],
+  [/^(ERR_SSL_|EPROTO$)/, "tls_failed", "accepts no TLS connection. Check that this port serves https"],
+  [/^(ENOTFOUND|EAI_AGAIN)$/, "unreachable", "cannot be resolved. Check the host name in the address", true],
+  [
+    /^(ECONNREFUSED|EHOSTUNREACH|ENETUNREACH)$/,
+    "unreachable",
+    "accepts no connections. Check that it is running",
+    true,
+  ],
+  [/(?:)/, "connection_lost", "closed the connection before the answer was complete", true],
+];
 
 /**
  * One request that can be interrupted at any time.
@@ -80,10 +97,8 @@ async function whole(body, status, mostBytes) {
   for await (const piece of body) {
     length += piece.length;
     if (length > mostBytes) {
-      throw new InvalidResponse("The answer is larger than any answer of an AuthSec authority. Check its address.", {
-        reason: "invalid_response",
-        status,
-      });
+      const what = "The answer is larger than any answer of an AuthSec authority. Check its address.";
+      throw new InvalidResponse("invalid_response", what, { status });
     }
     pieces.push(piece);
   }
@@ -92,37 +107,7 @@ async function whole(body, status, mostBytes) {
 
 /** Return an error with a remedy, in place of the error of `fetch`, whose text and cause may contain the request. */
 export function transportError(error, host) {
-  const code = String(error?.cause?.code ?? error?.code ?? "");
-  if (error?.name === "TimeoutError" || code.endsWith("_TIMEOUT")) {
-    return unreachable(
-      "timeout",
-      `${host} did not answer in time. The authority, or a proxy before it, may be overloaded.`,
-    );
-  }
-  if (UNTRUSTED.test(code)) {
-    return new TransportError(
-      `The certificate of ${host} is not trusted. If your company signs its own certificates, set NODE_EXTRA_CA_CERTS ` +
-        "to the PEM file of the company's certificate authority.",
-      { reason: "certificate_untrusted" },
-    );
-  }
-  if (code.startsWith("ERR_SSL_") || code === "EPROTO") {
-    return new TransportError(`No TLS connection to ${host} could be made. Check that this port serves https.`, {
-      reason: "tls_failed",
-    });
-  }
-  if (code === "ENOTFOUND" || code === "EAI_AGAIN") {
-    return unreachable("unreachable", `The host name of ${host} cannot be resolved. Check the authority's address.`);
-  }
-  if (NOT_THERE.has(code)) {
-    return unreachable(
-      "unreachable",
-      `Nothing accepts connections at ${host}. Check the address, and that the authority is running.`,
-    );
-  }
-  return unreachable("connection_lost", `The connection to ${host} broke before the answer was complete.`);
-}
-
-function unreachable(reason, message) {
-  return new TransportError(message, { reason, retryable: true });
+  const code = error?.name === "TimeoutError" ? "_TIMEOUT" : String(error?.cause?.code ?? error?.code ?? "");
+  const [, reason, what, retryable = false] = CAUSES.find(([codes]) => codes.test(code));
+  return new TransportError(reason, `${host} ${what}.`, { retryable });
 }

@@ -43,6 +43,8 @@ export interface AuthSecClientOptions {
   proofAudience?: string;
   /** The source of the agent's proof. Default: the files of the environment, of the pod and of the config folder. */
   credential?: CredentialSource;
+  /** Binds tokens to a key of this process (RFC 9449). Default: AUTHSEC_DPOP. */
+  dpop?: boolean;
   /** Seconds for one token request, including its retries. */
   timeout?: number;
   /** Seconds before expiry at which a token is renewed; at most half of the token's life. */
@@ -70,6 +72,8 @@ export class AuthSecClient {
   constructor(options?: AuthSecClientOptions);
   getDelegationToken(): Promise<string>;
   getToken(options?: TokenOptions & { forceRefresh?: boolean }): Promise<DelegationToken>;
+  /** The headers of one request with this token; with `dpop`, call it again for each request. */
+  headers(token: DelegationToken, method: string, url: string | URL): Promise<Record<string, string>>;
   invalidate(token: string | DelegationToken): void;
   revokeToken(token: string | DelegationToken): Promise<void>;
   authorizedFetch(options: OutgoingOptions): Fetch;
@@ -88,8 +92,8 @@ export interface McpAuthProviderOptions {
 
 /** The members of the MCP SDK's `OAuthClientProvider` that client credentials need. */
 export interface McpAuthProvider {
-  get redirectUrl(): undefined;
-  get clientMetadata(): { client_name: string; redirect_uris: string[]; grant_types: string[]; scope?: string };
+  readonly redirectUrl: undefined;
+  readonly clientMetadata: { client_name: string; redirect_uris: string[]; grant_types: string[]; scope?: string };
   clientInformation(): { client_id: string; issuer: string };
   tokens(): any;
   saveTokens(tokens: any): void;
@@ -112,6 +116,7 @@ export class DelegationToken {
   private constructor();
   /** The secret. `util.inspect`, `JSON.stringify` and `String` do not show it. */
   get value(): string;
+  readonly tokenType: "Bearer" | "DPoP";
   readonly expiresIn: number;
   readonly expiresAt: Date;
   readonly permissions: readonly string[];

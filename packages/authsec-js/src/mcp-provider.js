@@ -12,76 +12,43 @@ import { checkAddress, httpHosts } from "./settings.js";
  */
 export function mcpAuthProvider({ clientId, issuer, credential, scope, allowHttpHosts = httpHosts() } = {}) {
   if (typeof clientId !== "string" || clientId === "" || typeof credential?.proof !== "function") {
-    throw new ConfigError("mcpAuthProvider needs clientId, issuer and credential, for example keyFile(path).", {
-      reason: "config_invalid",
-    });
+    throw new ConfigError(
+      "config_invalid",
+      "mcpAuthProvider needs clientId, issuer and credential, for example keyFile(path).",
+    );
   }
   checkAddress("issuer", issuer, allowHttpHosts);
-  return new McpAuthProvider({ clientId, issuer, credential, scope });
-}
-
-class McpAuthProvider {
-  #settings;
-  #tokens;
-
-  constructor(settings) {
-    this.#settings = settings;
-  }
-
-  get redirectUrl() {
-    return undefined; // no person signs in
-  }
-
-  get clientMetadata() {
-    const { clientId, scope } = this.#settings;
-    return { client_name: clientId, redirect_uris: [], grant_types: ["client_credentials"], scope };
-  }
-
-  clientInformation() {
-    const { clientId, issuer } = this.#settings;
-    return { client_id: clientId, issuer };
-  }
-
-  tokens() {
-    return this.#tokens;
-  }
-
-  saveTokens(tokens) {
-    this.#tokens = tokens;
-  }
-
-  invalidateCredentials() {
-    this.#tokens = undefined;
-  }
-
-  prepareTokenRequest(scope) {
-    return new URLSearchParams({ grant_type: "client_credentials", ...(scope ? { scope } : {}) });
-  }
-
-  /** Add a fresh proof to a token request. The credential goes to the configured issuer alone. */
-  addClientAuthentication = async (_headers, params, url, metadata) => {
-    const { clientId, issuer, credential } = this.#settings;
-    if (metadata?.issuer !== issuer || new URL(url).origin !== new URL(issuer).origin) {
-      throw new ConfigError(`The MCP server names another authorization server than ${issuer}. Nothing was sent.`, {
-        reason: "issuer_mismatch",
-      });
-    }
-    const audience = async () => issuer;
-    const { form } = await credential.proof({ clientId, issuer: audience, audience, now: CLOCK.wall() });
-    for (const [name, value] of Object.entries(form)) params.set(name, value);
+  let saved; // no member: neither `util.inspect` nor `JSON.stringify` shows the tokens
+  const forPeople = () => {
+    throw new ConfigError("config_invalid", "The MCP server wants a person to sign in, and this client is a program.");
   };
-
-  redirectToAuthorization() {
-    throw new ConfigError("The MCP server wants a person to sign in, and this client is a program.", {
-      reason: "config_invalid",
-    });
-  }
-
-  codeVerifier() {
-    return this.redirectToAuthorization();
-  }
-
-  saveCodeVerifier() {
-    this.redirectToAuthorization();
-  }
+  return {
+    redirectUrl: undefined, // no person signs in
+    clientMetadata: { client_name: clientId, redirect_uris: [], grant_types: ["client_credentials"], scope },
+    clientInformation: () => ({ client_id: clientId, issuer }),
+    tokens: () => saved,
+    saveTokens(tokens) {
+      saved = tokens;
+    },
+    invalidateCredentials() {
+      saved = undefined;
+    },
+    prepareTokenRequest: (wanted) =>
+      new URLSearchParams({ grant_type: "client_credentials", ...(wanted ? { scope: wanted } : {}) }),
+    /** Add a fresh proof to a token request. The credential goes to the configured issuer alone. */
+    async addClientAuthentication(_headers, params, url, metadata) {
+      if (metadata?.issuer !== issuer || new URL(url).origin !== new URL(issuer).origin) {
+        throw new ConfigError(
+          "issuer_mismatch",
+          `The MCP server names another authorization server than ${issuer}. Nothing was sent.`,
+        );
+      }
+      const audience = async () => issuer;
+      const { form } = await credential.proof({ clientId, issuer: audience, audience, now: CLOCK.wall() });
+      for (const [name, value] of Object.entries(form)) params.set(name, value);
+    },
+    redirectToAuthorization: forPeople,
+    codeVerifier: forPeople,
+    saveCodeVerifier: forPeople,
+  };
 }

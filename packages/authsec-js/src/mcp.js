@@ -1,19 +1,21 @@
 /**
  * A `fetch` for the transport of an agent's MCP client (`StreamableHTTPClientTransport(url, { fetch })`).
  *
- * A denial of `tools/call` becomes the result of a failed tool, whose text the model reads. An outage is no denial.
+ * A denial of `tools/call` becomes the result of a failed tool, whose text the model reads. An outage is no denial. Tokens
+ * that the server echoes are removed from each response.
  */
 
 import { AuthenticationError, DelegationDenied } from "./errors.js";
 import { plain } from "./safe-text.js";
+import { safeResponse, withoutTokens } from "./redaction.js";
 import { isObject } from "./strict-json.js";
 
-export function mcpFetch(bearer, warn) {
+export function mcpFetch(fetch, warn) {
   return async (input, init) => {
     const call = toolCall(init);
     try {
-      const response = await bearer.fetch(input, init);
-      if (call === undefined || ![401, 403].includes(response.status)) return response;
+      const response = await fetch(input, init);
+      if (call === undefined || ![401, 403].includes(response.status)) return safeResponse(response);
       await response.body?.cancel();
       return failedTool(call, saidByServer(response));
     } catch (error) {
@@ -44,7 +46,7 @@ function failedTool({ id }, text) {
 
 /** Describe the server's refusal by its challenge (RFC 6750 §3). */
 function saidByServer(response) {
-  const challenge = response.headers.get("www-authenticate") ?? "";
+  const challenge = withoutTokens(response.headers.get("www-authenticate") ?? "");
   const found = Object.fromEntries(
     [...challenge.matchAll(/([a-z_]+)="((?:[^"\\]|\\.)*)"/g)].map(([, name, text]) => [
       name,

@@ -14,7 +14,7 @@ import {
   TokenRequestError,
 } from "./errors.js";
 import { plain } from "./safe-text.js";
-import { isObject, parseObject, StrictJsonError } from "./strict-json.js";
+import { parseObject } from "./strict-json.js";
 
 const SENTENCES = {
   invalid_request: "The authority does not understand the request.",
@@ -30,36 +30,46 @@ const SENTENCES = {
   delegation_ended: "The delegations of this agent have expired or were revoked.",
   action_not_allowed: "The request has more actions than are delegated to this agent.",
   proof_not_accepted: "The delegation does not accept this kind of proof.",
+  invalid_dpop_proof: "The authority did not accept the proof of the key to which tokens are bound (DPoP).",
   unavailable: "The authority cannot issue tokens right now.",
 };
 const NOT_NAMED = "This agent has delegations for several APIs, so the API must be named by resource.";
 const BUSY = new Set([429, 500, 502, 503, 504]); // Load balancers send these statuses too, with pages of their own.
-const OF_THE_REQUEST = new Set(["invalid_request", "unsupported_grant_type"]);
+const OF_THE_REQUEST = new Set(["invalid_request", "unsupported_grant_type", "invalid_dpop_proof"]);
 const SCOPE = /^(?=.{1,4000}$)[a-z0-9._-]{1,63}:[a-z0-9._-]{1,63}( [a-z0-9._-]{1,63}:[a-z0-9._-]{1,63})*$/;
 const PAGE = /^https?:\/\/[A-Za-z0-9.:-]{1,253}\/[A-Za-z0-9._~/?=&%-]{0,1200}$/;
+const ROOT = "Check AUTHSEC_BASE_URL. It should be the server's root, like https://YOUR-AUTHORITY, without /authsec.";
 
 /** Return the response's body as a JSON object. Throws `InvalidResponse`. */
 export function jsonObject(answer) {
-  const body = objectIn(answer);
-  if (body === undefined) throw notAnAuthority(answer);
-  return body;
+  const { body } = answer;
+  return parseObject(body, { maxBytes: body.length, refuse: () => notAnAuthority(answer) });
 }
 
 /** Return the error for a refused request. `namesApi` is whether the request named an API. */
 export function refusal(answer, now, { namesApi = true } = {}) {
+  const { status, headers } = answer;
   const body = errorBody(answer);
-  if (BUSY.has(answer.status)) return comeBackLater(answer, body, now);
-  if (body === undefined || ![400, 401, 403].includes(answer.status)) return notAnAuthority(answer);
-  const reason = reasonOf(body, `http_${answer.status}`);
-  const Kind = kindOf(answer.status, reason);
-  const sentence =
-    reason === "invalid_target" && !namesApi ? NOT_NAMED : (SENTENCES[reason] ?? "The authority refused the request.");
-  const error = new Kind(textOf(sentence, body), {
-    reason,
-    details: detailsOf(body),
-    status: answer.status,
-    requestId: requestId(body),
-    retryable: body.retryable === true,
+  const isBusy = BUSY.has(status);
+  if (!isBusy && (body === undefined || ![400, 401, 403].includes(status))) return notAnAuthority(answer);
+  const usual = { 429: "rate_limited" }[status] ?? (isBusy ? "unavailable" : `http_${status}`);
+  const reason = /^[a-z][a-z0-9_]{0,63}$/.test(body?.reason ?? "") ? body.reason : usual;
+  const isUnnamed = reason === "invalid_target" && !namesApi;
+  const sentence = SENTENCES[reason] ?? SENTENCES[usual] ?? "The authority refused the request.";
+  // The details of `attestation_required` explain how to send a proof, and this package does so itself.
+  const isDetailed = typeof body?.details === "string" && reason !== "attestation_required";
+  const details = isDetailed ? plain(body.details, 300) : "";
+  const id = requestId(body);
+  const text =
+    body === undefined
+      ? `A server answered with status ${status}, but not like an AuthSec authority.`
+      : [isUnnamed ? NOT_NAMED : sentence, details, id && `(request ${id})`].filter(Boolean).join(" ");
+  const error = new (kindOf(status, reason))(reason, text, {
+    details,
+    status,
+    requestId: id,
+    retryable: isBusy || body.retryable === true,
+    retryAfter: isBusy ? retryAfter(headers.get("retry-after"), now) : undefined,
   });
   if (error instanceof DelegationDenied) addNextSteps(error, body);
   return error;
@@ -67,75 +77,36 @@ export function refusal(answer, now, { namesApi = true } = {}) {
 
 /** Return the error for a response that no AuthSec authority would send. */
 export function notAnAuthority({ status, headers }) {
-  const root = "Check AUTHSEC_BASE_URL. It should be the server's root, like https://YOUR-AUTHORITY, without /authsec.";
   if (status >= 300 && status < 400) {
-    const target =
-      /^https?:\/\/[A-Za-z0-9.:-]{1,253}(?=\/|$)/.exec(headers.get("location") ?? "")?.[0] ?? "another address";
-    return new InvalidResponse(
-      `The address redirects to ${target}. Redirects are not followed, because they would send this agent's proof there. ${root}`,
-      { reason: "redirected", status },
-    );
+    const [target] = /^https?:\/\/[A-Za-z0-9.:-]{1,253}(?=\/|$)/.exec(headers.get("location") ?? "") ?? [
+      "another address",
+    ];
+    const why = "Redirects are not followed, because they would send this agent's proof there.";
+    return new InvalidResponse("redirected", `The address redirects to ${target}. ${why} ${ROOT}`, { status });
   }
-  return new InvalidResponse(
-    `A server answered (status ${status}), but it is not the root of an AuthSec authority. ${root}`,
-    {
-      reason: "invalid_response",
-      status,
-    },
-  );
+  const what = `A server answered (status ${status}), but it is not the root of an AuthSec authority.`;
+  return new InvalidResponse("invalid_response", `${what} ${ROOT}`, { status });
 }
 
 function kindOf(status, reason) {
+  if (status === 429) return RateLimited;
+  if (BUSY.has(status)) return ServerError;
   if (OF_THE_REQUEST.has(reason)) return TokenRequestError;
   return status === 401 && reason !== "client_disabled" ? AuthenticationError : DelegationDenied;
 }
 
-/** Return a retryable error for an overloaded server, which may not be the authority. */
-function comeBackLater({ status, headers }, body, now) {
-  const [Kind, usual] = status === 429 ? [RateLimited, "rate_limited"] : [ServerError, "unavailable"];
-  const reason = body === undefined ? usual : reasonOf(body, usual);
-  const text =
-    body === undefined
-      ? `A server answered with status ${status}, but not like an AuthSec authority.`
-      : textOf(SENTENCES[reason] ?? SENTENCES[usual], body);
-  return new Kind(text, {
-    reason,
-    details: detailsOf(body),
-    status,
-    requestId: requestId(body),
-    retryable: true,
-    retryAfter: retryAfter(headers.get("retry-after"), now),
-  });
-}
-
 /** Return the authority's error body. Another server's body has no reason with a request id; its text would mislead. */
 function errorBody(answer) {
-  const body = objectIn(answer);
-  if (typeof body?.error !== "string" || typeof body.reason !== "string") return undefined;
-  const whole = typeof body.retryable === "boolean" && requestId(body) !== undefined;
-  return body.reason in SENTENCES || (whole && !["not_found", "method_not_allowed"].includes(body.reason))
-    ? body
-    : undefined;
-}
-
-function objectIn(answer) {
+  let body;
   try {
-    return parseObject(answer.body, { maxBytes: answer.body.length });
-  } catch (error) {
-    if (error instanceof StrictJsonError) return undefined;
-    throw error;
+    body = jsonObject(answer);
+  } catch {
+    return undefined;
   }
-}
-
-function textOf(sentence, body) {
-  const id = requestId(body);
-  return [sentence, detailsOf(body), id && `(request ${id})`].filter(Boolean).join(" ");
-}
-
-function detailsOf(body) {
-  // The details of this reason explain how to send a proof, and this package does so itself.
-  if (typeof body?.details !== "string" || body.reason === "attestation_required") return "";
-  return plain(body.details, 300);
+  if (typeof body.error !== "string" || typeof body.reason !== "string") return undefined;
+  const isWhole = typeof body.retryable === "boolean" && requestId(body) !== undefined;
+  const isKnown = body.reason in SENTENCES || (isWhole && !["not_found", "method_not_allowed"].includes(body.reason));
+  return isKnown ? body : undefined;
 }
 
 /** Copy what would satisfy the authority into the error. A model reads it, so each value must be well formed. */
@@ -146,17 +117,13 @@ function addNextSteps(denied, { missing_actions: missing, allowed_scope: allowed
   if (typeof page === "string" && PAGE.test(page)) denied.grantAt = page;
 }
 
-function reasonOf(body, otherwise) {
-  return typeof body.reason === "string" && /^[a-z][a-z0-9_]{0,63}$/.test(body.reason) ? body.reason : otherwise;
-}
-
 function requestId(body) {
-  const id = isObject(body) ? body.request_id : undefined;
+  const id = body?.request_id;
   return typeof id === "string" && /^[A-Za-z0-9._-]{1,64}$/.test(id) ? id : undefined;
 }
 
 /** Return the seconds of a Retry-After header, which is a number or a date (RFC 9110 §10.2.3). */
-export function retryAfter(header, now) {
+function retryAfter(header, now) {
   if (header === null) return undefined;
   if (/^\d{1,9}$/.test(header)) return Number(header);
   const at = Date.parse(header) / 1000;

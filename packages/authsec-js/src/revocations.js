@@ -3,7 +3,7 @@
 import { createHash } from "node:crypto";
 
 import { moment, since } from "./clock.js";
-import { canonical, isObject, parseObject, StrictJsonError } from "./strict-json.js";
+import { canonical, isObject, parseObject } from "./strict-json.js";
 import { JwsRefused, parseJws, verifySignature } from "./jws.js";
 
 export const MOST_BYTES = 4 * 1024 * 1024; // about 25,000 entries
@@ -77,20 +77,16 @@ export class Feed {
   }
 
   async #read(octets, now) {
-    let document;
-    try {
-      document = parseObject(octets, { maxBytes: MOST_BYTES });
-    } catch (error) {
-      if (error instanceof StrictJsonError) throw new BatchRefused(`a batch is not strict JSON: ${error.message}`);
-      throw error;
-    }
+    const refuse = (why) => new BatchRefused(`a batch is not strict JSON: ${why}`);
+    const document = parseObject(octets, { maxBytes: MOST_BYTES, refuse });
     if (!Array.isArray(document.entries)) throw new BatchRefused("a batch has no list of entries");
     const head = await this.#verifyHead(document.head);
     this.#checkHead(head, now);
     if (head.entries_sha256 !== digestOf(document.entries))
       throw new BatchRefused("the entries of a batch do not match its signed head");
     const batch = { ...head, entries: document.entries.map(entryOf), latest: document.entries.at(-1) };
-    checkOrder(batch, this.sequence);
+    const problem = disorderOf(batch, this.sequence);
+    if (problem !== undefined) throw new BatchRefused(problem);
     return batch;
   }
 
@@ -113,19 +109,13 @@ export class Feed {
   #checkHead(head, now) {
     if (head.iss !== this.#issuer) throw new BatchRefused("the head of a batch is from another authority");
     const isWhole = ["iat", "since", "through", "last"].every((name) => isCount(head[name]));
-    if (!isWhole || typeof head.snapshot !== "boolean" || typeof head.follows !== "string") {
+    if (!isWhole || typeof head.snapshot !== "boolean" || typeof head.follows !== "string")
       throw new BatchRefused("the head of a batch lacks a claim");
-    }
-    if (head.iat < now - OLDEST_HEAD - LEEWAY) {
-      // The attack: somebody sends an old batch again to hide newer revocations.
-      throw new BatchRefused(
-        "the head of a batch is too old: if the authority runs, synchronise the clocks of the authority and the API",
-      );
-    }
-    if (head.iat > now + LEEWAY) {
-      throw new BatchRefused(
-        "the head of a batch has a time in the future: synchronise the clocks of the authority and the API",
-      );
+    const late = now - head.iat;
+    // The attack: somebody sends an old batch again to hide newer revocations.
+    if (late > OLDEST_HEAD + LEEWAY || late < -LEEWAY) {
+      const when = late > 0 ? "is too old" : "has a time in the future";
+      throw new BatchRefused(`the head of a batch ${when}: synchronise the clocks of the authority and the API`);
     }
   }
 
@@ -146,13 +136,9 @@ export class Feed {
   /** Merge the batch with the known revocations: a revocation is never taken back. */
   #apply(batch) {
     for (const { subject, isKey, below, at } of batch.entries) {
-      const known = this.#endings.get(subject);
-      if (isKey && known === undefined) this.#revokedKeys += 1;
-      this.#endings.set(subject, {
-        isKey,
-        below: Math.max(below, known?.below ?? 0),
-        at: Math.max(at, known?.at ?? 0),
-      });
+      const known = this.#endings.get(subject) ?? { below: 0, at: 0 };
+      if (isKey && !this.#endings.has(subject)) this.#revokedKeys += 1;
+      this.#endings.set(subject, { isKey, below: Math.max(below, known.below), at: Math.max(at, known.at) });
     }
     const digest = batch.latest === undefined ? batch.follows : digestOf(batch.latest);
     this.#reached = { sequence: batch.through, digest };
@@ -184,48 +170,31 @@ export function isCount(value) {
   return Number.isSafeInteger(value) && value >= 0;
 }
 
-function checkOrder(batch, asked) {
-  const numbers = batch.entries.map((entry) => entry.sequence);
-  if (batch.through > batch.last) throw new BatchRefused("a batch goes beyond the end of the feed");
-  if (batch.snapshot) {
-    if (!numbers.every((number, index) => index === 0 || number > numbers[index - 1]))
-      throw new BatchRefused("the entries of a snapshot are not in order");
-    if (batch.through !== (numbers.at(-1) ?? 0)) throw new BatchRefused("a snapshot lacks its last entry");
-  } else if (batch.since !== asked) {
-    throw new BatchRefused("a batch does not start at the end of the previous one");
-  } else if (
-    !numbers.every((number, index) => number === batch.since + 1 + index) ||
-    batch.through !== batch.since + numbers.length
-  ) {
-    throw new BatchRefused("a batch skips entries");
+/** Return how the entries are not those that follow the entry `asked`; undefined if they are. */
+function disorderOf({ entries, snapshot, since: from, through, last }, asked) {
+  const numbers = entries.map((entry) => entry.sequence);
+  if (through > last) return "a batch goes beyond the end of the feed";
+  if (snapshot) {
+    const isOrdered = numbers.every((number, index) => index === 0 || number > numbers[index - 1]);
+    if (!isOrdered) return "the entries of a snapshot are not in order";
+    return through === (numbers.at(-1) ?? 0) ? undefined : "a snapshot lacks its last entry";
   }
+  if (from !== asked) return "a batch does not start at the end of the previous one";
+  const isWhole = numbers.every((number, index) => number === from + 1 + index) && through === from + numbers.length;
+  return isWhole ? undefined : "a batch skips entries";
 }
 
 /** Read one entry, and ignore its unknown members. */
 function entryOf(value) {
-  if (!isObject(value)) throw new BatchRefused("an entry is not an object");
+  const { kind, subject: id, sequence, version, at: text } = isObject(value) ? value : {};
   // With an unknown kind, this API would still accept the revoked tokens.
-  if (!KINDS.has(value.kind))
-    throw new BatchRefused("an entry is of a kind that this version of authsec-js does not know");
-  const at = typeof value.at === "string" && /(Z|[+-]\d\d:\d\d)$/.test(value.at) ? Date.parse(value.at) / 1000 : NaN;
-  if (
-    typeof value.subject !== "string" ||
-    value.subject === "" ||
-    !isCount(value.sequence) ||
-    !isCount(value.version) ||
-    Number.isNaN(at)
-  ) {
+  if (!KINDS.has(kind)) throw new BatchRefused("an entry is of a kind that this version of authsec-js does not know");
+  const at = typeof text === "string" && /(Z|[+-]\d\d:\d\d)$/.test(text) ? Date.parse(text) / 1000 : NaN;
+  if (typeof id !== "string" || id === "" || !isCount(sequence) || !isCount(version) || Number.isNaN(at))
     throw new BatchRefused("an entry lacks its subject, sequence, version or time");
-  }
-  const isKey = value.kind === "key";
+  const isKey = kind === "key";
   // The attack: a thief of the key writes a high version into a token.
-  return {
-    sequence: value.sequence,
-    subject: subject(value.kind, value.subject),
-    isKey,
-    below: isKey ? Infinity : value.version,
-    at,
-  };
+  return { sequence, subject: subject(kind, id), isKey, below: isKey ? Infinity : version, at };
 }
 
 function subject(kind, id) {

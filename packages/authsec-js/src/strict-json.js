@@ -8,27 +8,21 @@
 const TOKEN = /"[^"\\]*(?:\\.[^"\\]*)*"|[{}[\]:]|-?\d[\d.eE+-]*/g;
 const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
-export class StrictJsonError extends Error {}
+const MAX_DEPTH = 8;
 
-/** Parse the bytes. Throws `StrictJsonError`, whose text never quotes the bytes. */
-export function parseStrictly(bytes, { maxBytes = 16_384, maxDepth = 8 } = {}) {
-  if (bytes.length > maxBytes) throw new StrictJsonError(`longer than ${maxBytes} bytes`);
+/** Parse the bytes as a JSON object. Throws what `refuse` returns for the reason, which never quotes the bytes. */
+export function parseObject(bytes, { maxBytes = 16_384, refuse }) {
+  if (bytes.length > maxBytes) throw refuse(`longer than ${maxBytes} bytes`);
   let text;
   let value;
   try {
     text = utf8.decode(bytes);
     value = JSON.parse(text);
   } catch {
-    throw new StrictJsonError("not JSON in UTF-8");
+    throw refuse("not JSON in UTF-8");
   }
-  check(text, maxDepth);
-  return value;
-}
-
-/** Parse the bytes as a JSON object. Throws `StrictJsonError`. */
-export function parseObject(bytes, limits) {
-  const value = parseStrictly(bytes, limits);
-  if (!isObject(value)) throw new StrictJsonError("not a JSON object");
+  const problem = problemIn(text) ?? (isObject(value) ? undefined : "not a JSON object");
+  if (problem !== undefined) throw refuse(problem);
   return value;
 }
 
@@ -44,28 +38,28 @@ export function canonical(value) {
   return `{${names.map((name) => `${JSON.stringify(name)}:${canonical(value[name])}`).join(",")}}`;
 }
 
-/** Check the tokens of a text that `JSON.parse` has accepted. */
-function check(text, maxDepth) {
+/** Return what strict JSON forbids in a text that `JSON.parse` has accepted; undefined if there is nothing. */
+function problemIn(text) {
   const open = []; // the names so far of each open object; undefined for an open array
   let latest;
   for (const [token] of text.matchAll(TOKEN)) {
     if (token === "{" || token === "[") {
       open.push(token === "{" ? new Set() : undefined);
-      if (open.length > maxDepth) throw new StrictJsonError(`nested deeper than ${maxDepth}`);
+      if (open.length > MAX_DEPTH) return `nested deeper than ${MAX_DEPTH}`;
     } else if (token === "}" || token === "]") {
       open.pop();
     } else if (token === ":") {
       const names = open.at(-1);
-      if (names.has(latest)) throw new StrictJsonError("a name occurs twice in one object");
+      if (names.has(latest)) return "a name occurs twice in one object";
       names.add(latest);
     } else if (token.startsWith('"')) {
       latest = JSON.parse(token);
-      if (!latest.isWellFormed() || latest.includes("\0"))
-        throw new StrictJsonError("a string with NUL or half a character");
+      if (!latest.isWellFormed() || latest.includes("\0")) return "a string with NUL or half a character";
     } else {
       const number = Number(token);
       const exact = /[.eE]/.test(token) ? Number.isFinite(number) : Number.isSafeInteger(number);
-      if (!exact) throw new StrictJsonError("a number that a double cannot represent");
+      if (!exact) return "a number that a double cannot represent";
     }
   }
+  return undefined;
 }

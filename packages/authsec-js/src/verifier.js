@@ -1,17 +1,17 @@
 /** `TokenVerifier`: verifies the tokens of one authority for one API, and follows the authority's revocations. */
 
-import { CLOCK } from "./clock.js";
-import { ConfigError, InsufficientScope, InvalidRequest, InvalidToken, RevocationsUnavailable } from "./errors.js";
+import { CLOCK, warn as warnOperator } from "./clock.js";
+import { InsufficientScope, InvalidRequest, InvalidToken, RevocationsUnavailable } from "./errors.js";
 import { FeedFollower } from "./feed-follower.js";
 import { JwsRefused, parseJws, verifySignature } from "./jws.js";
-import { documents, PublishedKeys } from "./published-keys.js";
+import { PublishedKeys } from "./published-keys.js";
 import { Feed, isCount, subjectsOf } from "./revocations.js";
 import { plain } from "./safe-text.js";
-import { checkAddress, environment, httpHosts } from "./settings.js";
+import { check, checkAddress, environment, httpHosts } from "./settings.js";
 import { isObject } from "./strict-json.js";
+import { ACTION } from "./tokens.js";
 
 const ALGORITHMS = ["RS256", "ES256", "EdDSA"];
-const ACTION = /^[a-z0-9][a-z0-9._-]{0,62}:[a-z0-9][a-z0-9._-]{0,62}$/;
 const API_CREDENTIAL = /^authsec_api_[A-Za-z0-9_-]{43}$/;
 const MOST_BYTES = 16_384;
 const YEAR_10000 = 253_402_300_800;
@@ -30,10 +30,8 @@ export class VerifiedToken {
     this.permissions = Object.freeze([...claims.permissions]);
     this.delegations = Object.freeze([...claims.delegation_ids]);
     this.roles = Object.freeze([...claims.roles]);
-    this.attestation = Object.freeze({
-      method: claims.attestation.method,
-      selectors: claims.attestation.selectors ?? [],
-    });
+    const { method, selectors = [] } = claims.attestation;
+    this.attestation = Object.freeze({ method, selectors });
     this.audience = Object.freeze([claims.aud].flat());
     this.jti = claims.jti;
     this.expiresAt = new Date(claims.exp * 1000);
@@ -103,71 +101,41 @@ export class TokenVerifier {
     algorithms = ALGORITHMS,
     revocations = "fail_closed",
     staleAfter = 30,
-    credential = environment("AUTHSEC_API_CREDENTIAL") || undefined,
+    credential = environment("AUTHSEC_API_CREDENTIAL"),
     allowHttpHosts = httpHosts(),
     fetch = globalThis.fetch,
     clock = CLOCK,
-    onWarning: warn = (text) => process.emitWarning(text, "AuthSecWarning"),
+    onWarning: warn = warnOperator,
   } = {}) {
-    check(
-      "issuer",
-      typeof issuer === "string" && issuer.trim() !== "",
-      "TokenVerifier needs issuer: the authority's address, as its tokens name it",
-    );
-    check(
-      "audience",
-      typeof audience === "string" && audience.trim() !== "",
-      "TokenVerifier needs audience: this API's identifier",
-    );
-    const { hostname } = checkAddress("issuer", issuer, allowHttpHosts);
-    // RFC 2606 §2: any test can issue tokens under such a name.
-    check(
-      "issuer",
-      !/(^|\.)invalid\.?$/.test(hostname),
-      "issuer is the reserved name for tests. Give the issuer of your authority.",
-    );
+    const isNamed = (value) => typeof value === "string" && value.trim() !== "";
+    check("issuer", isNamed(issuer), "TokenVerifier needs issuer: the authority's address, as its tokens name it");
+    check("audience", isNamed(audience), "TokenVerifier needs audience: this API's identifier");
+    const isOfTests = /(^|\.)invalid\.?$/.test(checkAddress("issuer", issuer, allowHttpHosts).hostname); // RFC 2606 §2
+    check("issuer", !isOfTests, "issuer is the reserved name for tests. Give the issuer of your authority.");
     check("leeway", leeway >= 0 && leeway <= HIGHEST_LEEWAY, `leeway must be 0 to ${HIGHEST_LEEWAY} seconds`);
-    check(
-      "algorithms",
-      Array.isArray(algorithms) && algorithms.length > 0,
-      `algorithms must be a list of ${ALGORITHMS.join(", ")}`,
-    );
-    check(
-      "revocations",
-      ["fail_closed", "until_exp"].includes(revocations),
-      'revocations must be "fail_closed" or "until_exp"',
-    );
-    check(
-      "staleAfter",
-      staleAfter >= SHORTEST_STALE && staleAfter < Infinity,
-      `staleAfter must be at least ${SHORTEST_STALE} seconds`,
-    );
-    check(
-      "credential",
-      credential === undefined || API_CREDENTIAL.test(credential),
-      "credential (or AUTHSEC_API_CREDENTIAL) is not an API's credential",
-    );
+    const isList = Array.isArray(algorithms) && algorithms.length > 0;
+    check("algorithms", isList, `algorithms must be a list of ${ALGORITHMS.join(", ")}`);
+    const isPolicy = ["fail_closed", "until_exp"].includes(revocations);
+    check("revocations", isPolicy, 'revocations must be "fail_closed" or "until_exp"');
+    const isLong = staleAfter >= SHORTEST_STALE && staleAfter < Infinity;
+    check("staleAfter", isLong, `staleAfter must be at least ${SHORTEST_STALE} seconds`);
+    const isCredential = credential === undefined || API_CREDENTIAL.test(credential);
+    check("credential", isCredential, "credential (or AUTHSEC_API_CREDENTIAL) is not an API's credential");
     this.#issuer = issuer;
     this.#audience = audience;
     this.#leeway = leeway;
     this.#algorithms = ALGORITHMS.filter((each) => algorithms.includes(each));
     this.#oldest = revocations === "until_exp" ? Infinity : staleAfter;
     this.#clock = clock;
-    const source = documents(fetch);
-    this.#keys = new PublishedKeys(issuer, { documents: source, clock, warn });
-    const feedKeys = new PublishedKeys(issuer, {
-      documents: source,
-      clock,
-      warn,
-      member: "authsec_revocations_keys_uri",
-    });
-    this.#feed = new Feed(issuer, { keys: feedKeys, clock, warn });
-    this.#keys.revokedKeys = () => this.#feed.revokedKeys;
+    const around = { fetch, clock, warn };
+    const feedKeys = new PublishedKeys(issuer, { ...around, member: "authsec_revocations_keys_uri" });
+    this.#feed = new Feed(issuer, { ...around, keys: feedKeys });
+    this.#keys = new PublishedKeys(issuer, { ...around, revokedKeys: () => this.#feed.revokedKeys });
     const headers = {
       ...(/^[\x21-\x7e]{1,255}$/.test(audience) ? { "authsec-audience": audience } : {}),
       ...(credential === undefined ? {} : { authorization: `Bearer ${credential}` }),
     };
-    this.#follower = new FeedFollower(issuer, this.#feed, { documents: source, fetch, headers, clock, warn });
+    this.#follower = new FeedFollower(issuer, this.#feed, { ...around, headers });
   }
 
   get issuer() {
@@ -224,17 +192,11 @@ export class TokenVerifier {
     try {
       const jws = parseJws(token, MOST_BYTES);
       const { alg, typ = "", kid } = jws.header;
-      this.#refuseUnless(
-        this.#algorithms.includes(alg),
-        "alg_not_allowed",
-        "The token's signature algorithm is not allowed here.",
-      );
+      const isAllowed = this.#algorithms.includes(alg);
+      this.#refuseUnless(isAllowed, "alg_not_allowed", "The token's signature algorithm is not allowed here.");
       // The attack: an ID token or a proof of the same authority is used as an access token (RFC 9068 §4).
-      this.#refuseUnless(
-        /^(application\/)?at\+jwt$/i.test(typ),
-        "typ_not_allowed",
-        "The token is not an access token (its typ is not at+jwt).",
-      );
+      const isAccessToken = /^(application\/)?at\+jwt$/i.test(typ);
+      this.#refuseUnless(isAccessToken, "typ_not_allowed", "The token is not an access token (its typ is not at+jwt).");
       this.#refuseUnless(kid, "kid_missing", "The token has no kid, which names the key that signed it.");
       // An unverified `iss` may only lead to a refusal: these keys cannot verify another authority's tokens.
       if (typeof jws.claims.iss === "string") this.#checkIssuer(jws.claims);
@@ -255,27 +217,18 @@ export class TokenVerifier {
 
   #checkClaims(claims) {
     for (const [name, fits, kind] of CLAIM_TYPES) {
-      this.#refuseUnless(
-        fits(claims[name]),
-        "claim_invalid",
-        `The token's claim ${name} is missing or is not ${kind}.`,
-      );
+      const problem = `The token's claim ${name} is missing or is not ${kind}.`;
+      this.#refuseUnless(fits(claims[name]), "claim_invalid", problem);
     }
     this.#checkIssuer(claims);
     const audiences = [claims.aud].flat();
-    this.#refuseUnless(
-      audiences.includes(this.#audience),
-      "audience_mismatch",
-      "The token is meant for another API.",
-      `Request a token for this API: resource=${this.#audience}. This one is for ${plain(audiences.join(", "), 200)}.`,
-    );
+    const named = plain(audiences.join(", "), 200);
+    const isForThis = audiences.includes(this.#audience);
+    const another = `Request a token for this API: resource=${this.#audience}. This one is for ${named}.`;
+    this.#refuseUnless(isForThis, "audience_mismatch", "The token is meant for another API.", another);
     // The attack: a thief uses a token that only the holder of a key may use (RFC 7800 §3.1).
-    this.#refuseUnless(
-      !("cnf" in claims),
-      "binding_not_supported",
-      "The token is bound to a key, and this API cannot check who has that key.",
-      "Send a bearer token without cnf.",
-    );
+    const bound = "The token is bound to a key, and this API cannot check who has that key.";
+    this.#refuseUnless(!("cnf" in claims), "binding_not_supported", bound, "Send a bearer token without cnf.");
     // One program may read `scope`, another `permissions`. Both must find the same actions.
     const scope = claims.scope === "" ? [] : claims.scope.split(" ");
     const isSame = scope.sort().join(" ") === [...claims.permissions].sort().join(" ");
@@ -287,19 +240,12 @@ export class TokenVerifier {
     const anew = `Get a new delegation token from the authority ${this.#issuer}.`;
     this.#refuseUnless(now < claims.exp + this.#leeway, "token_expired", "The token has expired.", anew);
     if (Math.max(claims.nbf, claims.iat) > now + this.#leeway) {
-      throw new InvalidToken("The token is not valid yet.", {
-        reason: "token_not_yet_valid",
-        details: "Wait, or synchronise the clocks of the authority and the API.",
-        retryable: true,
-      });
+      const details = "Wait, or synchronise the clocks of the authority and the API.";
+      throw new InvalidToken("token_not_yet_valid", "The token is not valid yet.", { details, retryable: true });
     }
     const isRevoked = this.#feed.isRevoked(subjectsOf(claims, kid), claims.authority_version);
-    this.#refuseUnless(
-      !isRevoked,
-      "token_revoked",
-      "The token has been revoked.",
-      `This token will not be accepted again. ${anew}`,
-    );
+    const never = `This token will not be accepted again. ${anew}`;
+    this.#refuseUnless(!isRevoked, "token_revoked", "The token has been revoked.", never);
   }
 
   #refuseUnless(holds, reason, message, details) {
@@ -307,16 +253,17 @@ export class TokenVerifier {
   }
 
   #refused(reason, message, details = `Send an unchanged delegation token from the authority ${this.#issuer}.`) {
-    return new InvalidToken(message, { reason, details });
+    return new InvalidToken(reason, message, { details });
   }
 
   #unavailable() {
     const { age } = this.#feed;
     const known = age === Infinity ? "were never known" : `were last known ${Math.round(age)} seconds ago`;
+    const why = `no token can be accepted: ${this.#follower.failure ?? "the feed is silent"}.`;
     return new RevocationsUnavailable(
-      `The revocations of ${this.#issuer} ${known}, so no token can be accepted: ${this.#follower.failure ?? "the feed is silent"}.`,
+      "revocations_unavailable",
+      `The revocations of ${this.#issuer} ${known}, so ${why}`,
       {
-        reason: "revocations_unavailable",
         details:
           "This API must be able to fetch the authority's feed of revocations. The authority's metadata names the URL.",
         retryAfter: RETRY_AFTER,
@@ -364,10 +311,8 @@ function bearerToken(values) {
   const [scheme, token] = /^(\S+) *(.*?) *$/.exec(values[0] ?? "")?.slice(1) ?? [];
   if (scheme?.toLowerCase() !== "bearer") {
     if (/,\s*bearer\s/i.test(values[0] ?? "")) throw several;
-    throw new InvalidToken("This API needs a delegation token.", {
-      reason: "token_missing",
-      details: "Send the header Authorization: Bearer <delegation token>.",
-    });
+    const details = "Send the header Authorization: Bearer <delegation token>.";
+    throw new InvalidToken("token_missing", "This API needs a delegation token.", { details });
   }
   if (token === "") throw new InvalidRequest("The bearer token is empty.");
   if (/[ ,]/.test(token)) throw new InvalidRequest("The Authorization header must have exactly one bearer token.");
@@ -379,9 +324,4 @@ function checkActions(actions) {
   for (const action of actions) {
     if (!ACTION.test(action)) throw new TypeError(`${JSON.stringify(action)} is not an action, like "customers:read"`);
   }
-}
-
-function check(name, holds, message) {
-  const reason = `${name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`)}_invalid`;
-  if (!holds) throw new ConfigError(message, { reason });
 }

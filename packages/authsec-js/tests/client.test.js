@@ -1,10 +1,12 @@
 /** An agent gets delegation tokens from the real authority, and is told why not. */
 
 import assert from "node:assert/strict";
+import { createHash } from "node:crypto";
 import { chmodSync, writeFileSync } from "node:fs";
 import { createServer } from "node:http";
 import { afterEach, test } from "node:test";
 import { inspect } from "node:util";
+import { calculateJwkThumbprint, decodeJwt, decodeProtectedHeader } from "jose";
 
 import {
   AuthenticationError,
@@ -449,4 +451,62 @@ test("settings that cannot work are refused before anything is sent", () => {
   assert.throws(() => client.authorizedFetch({ allowedOrigins: api, scope: "customers:*" }), {
     reason: "invalid_scope",
   });
+});
+
+/** A token endpoint that wants a nonce in each proof, and binds its token to the key of the proof, or to another. */
+function nonceEndpoint(boundTo) {
+  const proofs = [];
+  const fetch = async (_url, { headers }) => {
+    const proof = new Headers(headers).get("dpop");
+    const { jwk } = decodeProtectedHeader(proof);
+    proofs.push(decodeJwt(proof));
+    if (proofs.length === 1) {
+      const body = { error: "use_dpop_nonce", reason: "use_dpop_nonce", request_id: "req_1", retryable: true };
+      return Response.json(body, { status: 400, headers: { "DPoP-Nonce": "fresh" } });
+    }
+    const cnf = { jkt: boundTo ?? (await calculateJwkThumbprint(jwk)) };
+    const token = `e30.${Buffer.from(JSON.stringify({ cnf })).toString("base64url")}.c2ln`;
+    return Response.json({ access_token: token, token_type: "DPoP", expires_in: 60, scope: "customers:read" });
+  };
+  return { fetch, proofs };
+}
+
+test("a proof of the key has the authority's nonce, and each request its own proof", async () => {
+  const agent = await keyedAgent();
+  const { fetch, proofs } = nonceEndpoint();
+  const client = clientOf(agent, { fetch, issuer: url, dpop: true });
+  const token = await client.getToken();
+  assert.equal(token.tokenType, "DPoP");
+  assert.deepEqual(
+    proofs.map(({ htm, htu, nonce, ath }) => [htm, htu, nonce, ath]),
+    [
+      ["POST", `${url}/oauth/token`, undefined, undefined],
+      ["POST", `${url}/oauth/token`, "fresh", undefined],
+    ],
+  );
+  const sent = await Promise.all(["?a", "#b"].map((more) => client.headers(token, "GET", `${api}/customers${more}`)));
+  const claims = sent.map(({ authorization, dpop }) => {
+    assert.equal(authorization, `DPoP ${token.value}`);
+    return decodeJwt(dpop);
+  });
+  const ath = createHash("sha256").update(token.value).digest("base64url");
+  for (const each of claims) assert.deepEqual([each.htm, each.htu, each.ath], ["GET", `${api}/customers`, ath]);
+  assert.equal(new Set([...proofs, ...claims].map(({ jti }) => jti)).size, 4);
+});
+
+test("a token that is not bound to the key is not used", async () => {
+  const agent = await delegatedAgent();
+  const another = clientOf(agent, { fetch: nonceEndpoint("x".repeat(43)).fetch, issuer: url, dpop: true });
+  await assert.rejects(another.getToken(), { name: "InvalidResponse", message: /not bound to this key/ });
+  const bearer = async () => Response.json({ access_token: "a.b.c", token_type: "Bearer", expires_in: 60 });
+  const bare = clientOf(agent, { fetch: bearer, issuer: url, dpop: true });
+  await assert.rejects(bare.getToken(), { name: "InvalidResponse", message: /token_type is not DPoP/ });
+});
+
+test("a delegation that requires a bound token says how to get one", async () => {
+  const agent = await keyedAgent();
+  await delegate(agent.clientId, { require_dpop: true });
+  await assert.rejects(clientOf(agent).getToken(), { reason: "proof_not_accepted", message: /AUTHSEC_DPOP=1/ });
+  const token = await clientOf(agent, { dpop: true }).getToken();
+  await assert.rejects(accepted(token.value), { reason: "binding_not_supported" });
 });

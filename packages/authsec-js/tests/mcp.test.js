@@ -4,6 +4,7 @@ import assert from "node:assert/strict";
 import { createServer } from "node:http";
 import { after, before, test } from "node:test";
 import { inspect } from "node:util";
+import { gzipSync } from "node:zlib";
 
 import { Client } from "@modelcontextprotocol/sdk/client/index.js";
 import { StreamableHTTPClientTransport } from "@modelcontextprotocol/sdk/client/streamableHttp.js";
@@ -164,5 +165,59 @@ test("an MCP server that names another authorization server gets no credential",
     authorizationServer = url;
     thief.close();
     thief.closeAllConnections();
+  }
+});
+
+test("no token that the server echoes reaches the model", async () => {
+  const agent = await keyedAgent();
+  await delegate(agent.clientId, { audiences: [address] });
+  const removed = "[delegation token removed]";
+  let say;
+  const echo = createServer((request, response) => say(request.headers.authorization.replace("Bearer ", ""), response));
+  await new Promise((resolve) => echo.listen(0, "127.0.0.1", resolve));
+  const origin = `http://127.0.0.1:${echo.address().port}`;
+  const authsec = new AuthSecClient({ baseUrl: url, clientId: agent.clientId, credential: keyFile(agent.key) });
+  const fetch = authsec.mcpFetch({ allowedOrigins: origin });
+  const call = { jsonrpc: "2.0", id: 7, method: "tools/call", params: { name: "show" } };
+  const post = () => fetch(origin, { method: "POST", body: JSON.stringify(call) });
+  const base64 = (text) => Buffer.from(text).toString("base64");
+  try {
+    for (const [spell, expected] of [
+      [(token) => `data: ${token}\n\n${token}`, `data: ${removed}\n\n${removed}`],
+      [
+        (token) => `${"x".repeat(100_000)}${token}${"y".repeat(70_000)}`,
+        `${"x".repeat(100_000)}${removed}${"y".repeat(70_000)}`,
+      ],
+      [(token) => "Grüße, ohne Token", "Grüße, ohne Token"],
+    ]) {
+      for (const size of [7, 4096, 200_000]) {
+        say = (token, response) => {
+          const body = Buffer.from(spell(token));
+          response.writeHead(200, { "content-length": body.length, "mcp-session-id": `of ${token}` });
+          for (let start = 0; start < body.length; start += size) response.write(body.subarray(start, start + size));
+          response.end();
+        };
+        const response = await post();
+        assert.equal(await response.text(), expected);
+        assert.equal(response.headers.get("mcp-session-id"), `of ${removed}`);
+      }
+    }
+    for (const before of ["", "a", "ab"]) {
+      say = (token, response) => response.end(base64(`${before}${token}.`));
+      assert.ok((await (await post()).text()).includes(removed), before);
+    }
+    say = (token, response) =>
+      response.writeHead(200, { "content-encoding": "gzip" }).end(gzipSync(`{"sent": "${token}"}`));
+    assert.deepEqual(await (await post()).json(), { sent: removed });
+    say = (token, response) =>
+      response.writeHead(403, { "www-authenticate": `Bearer error_description="${".".repeat(100)} ${token}"` }).end();
+    const { result } = await (await post()).json();
+    assert.match(result.content[0].text, /\[delegation token removed\]|\[removed\]/);
+    assert.ok(!result.content[0].text.includes((await authsec.getDelegationToken()).slice(0, 40)));
+    say = (_token, response) => response.writeHead(202).end();
+    assert.equal((await post()).status, 202);
+  } finally {
+    echo.close();
+    echo.closeAllConnections();
   }
 });

@@ -102,6 +102,7 @@ def _for_agents_and_apis(services: Services) -> list[BaseRoute]:
             services.tokens,
             services.trust.client_search,
             DpopNonces(issuer=services.settings.issuer, key=services.authority_keys.nonce_key),
+            services.authority_keys.slug_key,
             needs_nonce=services.settings.dpop_nonce,
         ),
         *enrolment_api.routes(services.enrolling),

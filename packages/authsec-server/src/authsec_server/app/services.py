@@ -84,6 +84,7 @@ class AuthorityKeys:
     feed_keys: FeedKeys
     sealing_keyring: SealingKeys
     nonce_key: bytes = field(repr=False)
+    slug_key: bytes = field(repr=False)
     issuer_key: bytes = field(repr=False)
 
 
@@ -281,6 +282,7 @@ def authority_keys_of(settings: Settings, database: Database, runtime: Runtime) 
             file=load_sealing_key(settings.sealing_key_file) if settings.sealing_key_file else None,
         ),
         nonce_key=master_key.derive("DPoP nonces"),
+        slug_key=master_key.derive("unknown slugs"),
         issuer_key=master_key.issuer_key(),
     )
 

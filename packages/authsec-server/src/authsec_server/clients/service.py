@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hmac
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from uuid import UUID
 
 from authsec_server import naming
 from authsec_server.audit import service as audit
@@ -98,6 +100,20 @@ def by_ids(tx: Tx, ids: Collection[str]) -> dict[str, Client]:
     Other packages call this function. The function does not check the role of a principal.
     """
     return store.by_ids(tx.connection, ids)
+
+
+def named_or_another(tx: Tx, slug: str, key: bytes) -> tuple[str, bool] | None:
+    """Return the id of the client with this slug and True, or the id of another client and False.
+
+    Return None if there is no client at all. The attack: an attacker guesses slugs, and measures the time of a refusal.
+    So the caller does the same work for another client. `key` and slug choose this client: an unknown slug takes always
+    as long as some client does, and nobody can say which one. If raw SQL gave the slug to two clients, nobody has it.
+    """
+    point = UUID(bytes=hmac.digest(key, slug.encode(), "sha256")[:16])
+    named, another = store.ids_near(tx.connection, slug, str(point))
+    if len(named) == 1:
+        return named[0], True
+    return None if another is None else (another, False)
 
 
 def propose(tx: Tx, act: Act, wanted: Onboarding, *, trust_domain: str = "") -> Client:

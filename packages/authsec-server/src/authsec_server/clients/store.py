@@ -25,6 +25,7 @@ from sqlalchemy import (
     Text,
     bindparam,
     delete,
+    func,
     insert,
     select,
     true,
@@ -157,6 +158,15 @@ def by_ids(connection: Connection, ids: Collection[str]) -> dict[str, Client]:
     return {client.id: client for client in _with_proofs(connection, found)}
 
 
+def ids_near(connection: Connection, slug: str, point: str) -> tuple[list[str], str | None]:
+    """Return the ids of the clients with this slug, and the first id from `point` on, in a circle.
+
+    The statements are the same whether a client has the slug or not.
+    """
+    named = [*connection.scalars(_IDS_OF_SLUG, {"slug": slug})]
+    return named, connection.scalar(_NEXT_ID, {"point": point})
+
+
 def holder_of_key(connection: Connection, thumbprint: str) -> Client | None:
     """Return the client that has a proof with this key."""
     holders = select(proofs.c.client_id).where(proofs.c.thumbprint == thumbprint)
@@ -169,6 +179,11 @@ def loaded(connection: Connection, statement: Select[Any]) -> list[Client]:
 
 # Made once: token requests wait for these statements, and to make one takes as long as to execute it.
 _BY_IDS: Final = select(clients).where(clients.c.id.in_(bindparam("ids", expanding=True)))
+_IDS_OF_SLUG: Final = select(clients.c.id).where(clients.c.slug == bindparam("slug")).limit(2)
+_FIRST_ID: Final = select(clients.c.id).order_by(clients.c.id).limit(1)
+_NEXT_ID: Final = select(
+    func.coalesce(_FIRST_ID.where(clients.c.id >= bindparam("point")).scalar_subquery(), _FIRST_ID.scalar_subquery())
+)
 _PROOFS: Final = (
     select(proofs)
     .where(proofs.c.client_id.in_(bindparam("ids", expanding=True)))

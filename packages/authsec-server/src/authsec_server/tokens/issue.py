@@ -8,8 +8,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
+from typing import Final
 
 from authsec.jose import assemble
 from starlette.concurrency import run_in_threadpool
@@ -28,6 +29,10 @@ from authsec_server.tokens.recording import ProofOutdated, ProvedRequest, Record
 from authsec_server.tokens.records import count_refusals, tally_refusal
 from authsec_server.tokens.refusal import Denied, Reason, too_often
 from authsec_server.tokens.request import TokenRequest
+
+_UNKNOWN: Final = Denied(
+    reason=Reason.CLIENT_NOT_FOUND, details="Check AUTHSEC_AGENT_CLIENT_ID against the list of clients."
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -244,15 +249,16 @@ class DelegationTokens:
     def _issue(self, request: TokenRequest, read: KeptFacts | None, *, is_last: bool) -> Issued | Denied:
         if read is None:
             (read,) = self.database.read(lambda tx: self._load(tx, [request]))
+        known = None if request.is_stand_in else read.facts
         try:
             proved = self._prove(read.facts, request)
         except Unchecked as error:
             denied = Denied(reason=Reason.UNAVAILABLE, failed=error.failed)
             with suppress(Unavailable):  # if recording fails too, the answer is the same
-                self.refuse(denied, request.address, request.request_id, facts=read.facts)
+                self.refuse(denied, request.address, request.request_id, facts=known)
             raise
         if isinstance(proved, Denied):
-            return self.refuse(proved, request.address, request.request_id, facts=read.facts)
+            return self.refuse(proved, request.address, request.request_id, facts=known)
         kept = self.recent.with_templates(request, read)
         asked = ProvedRequest(request=request, kept=kept, proved=proved, is_last=is_last)
         recorded = self.batches.run(asked)
@@ -296,13 +302,11 @@ class DelegationTokens:
             issuer=self.issuer,
             now=self.now(),
         )
-        return proved if isinstance(proved, Proved) else None
+        return proved if isinstance(proved, Proved) and not request.is_stand_in else None
 
     def _prove(self, facts: Facts, request: TokenRequest) -> Proved | Denied:
         if facts.client is None:
-            return Denied(
-                reason=Reason.CLIENT_NOT_FOUND, details="Check AUTHSEC_AGENT_CLIENT_ID against the list of clients."
-            )
+            return _UNKNOWN
         proved = attestation.attest(
             facts.client,
             facts.trusted_issuers,
@@ -311,6 +315,9 @@ class DelegationTokens:
             issuer=self.issuer,
             now=self.now(),
         )
+        if request.is_stand_in:  # only now, and counted by the same statements: this must take as long as for a client
+            refused = Denied.of(proved) if isinstance(proved, Refused) else _UNKNOWN
+            return replace(_UNKNOWN, miss=refused.miss, failed=refused.failed)
         return Denied.of(proved) if isinstance(proved, Refused) else proved
 
     def issued(self, recorded: RecordedToken, signature: bytes | None = None) -> Issued:

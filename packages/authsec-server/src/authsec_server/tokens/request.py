@@ -29,6 +29,9 @@ class TokenRequest:
 
     If `actions` is None, the request is for all delegated actions. If `resources` is empty, the request names
     no API. The token is bound to the key of the proof `dpop`.
+
+    `is_stand_in` says that no client has the requested name. `client_id` is then another client: the work is the same
+    as for a known name, and the request is always refused.
     """
 
     client_id: str
@@ -38,6 +41,7 @@ class TokenRequest:
     address: str
     request_id: str
     dpop: DpopProof | None = None
+    is_stand_in: bool = False
 
     @property
     def subject(self) -> Subject:

@@ -21,7 +21,7 @@ from authsec_server.attestation.client_search import ClientSearch
 from authsec_server.attestation.key_pair import MAX_LIFETIME
 from authsec_server.attestation.model import Refused, Unchecked
 from authsec_server.clients import service as clients
-from authsec_server.failures import Conflict, Unavailable
+from authsec_server.failures import Unavailable
 from authsec_server.tokens import dpop
 from authsec_server.tokens.dpop import DpopCheck, DpopNonces, NonceNeeded
 from authsec_server.tokens.issue import DelegationTokens, Issued
@@ -84,6 +84,7 @@ class TokenEndpoint:
     tokens: DelegationTokens
     client_search: ClientSearch
     dpop_check: DpopCheck
+    slug_key: bytes = field(repr=False)
     places: Places = field(default_factory=lambda: Places(at_once=AT_ONCE, of_one=OF_ONE_NETWORK))
 
     async def answer(self, request: Request) -> Response:
@@ -116,27 +117,33 @@ class TokenEndpoint:
             return _nonce_needed(request, needed.nonce)
         if isinstance(proof, Denied):
             return await self._refuse(request, proof, grant)
-        client_id = await self._client_id(request, form)
-        if isinstance(client_id, Denied):
-            return await self._refuse(request, client_id, grant)
-        asked = form.request(client_id, proof, address=context.address, request_id=context.request_id)
+        client = await self._client(request, form)
+        if isinstance(client, Denied):
+            return await self._refuse(request, client, grant)
+        client_id, is_known = client
+        asked = form.request(
+            client_id, proof, address=context.address, request_id=context.request_id, is_stand_in=not is_known
+        )
         outcome = await self.tokens.issue_async(asked, is_charged=True)
         if isinstance(outcome, Denied):
             return self._refusal(request, outcome, asked, grant)
         ENDED.labels("granted").inc()
         return _token(outcome)
 
-    async def _client_id(self, request: Request, form: TokenForm) -> str | Denied:
-        """Return the id of the client that the form names by its id or slug, or that the workload's token names."""
+    async def _client(self, request: Request, form: TokenForm) -> tuple[str, bool] | Denied:
+        """Return the id of the client that the form names by its id or slug, or that the workload's token names.
+
+        For an unknown slug, return the id of another client and False.
+        """
         name = form.client_name
         if not name:
             return await run_in_threadpool(self._search, form, context_of(request.scope))
         if naming.is_uuid(name):
-            return name
+            return name, True
         found = await run_in_threadpool(self._find, name) if naming.is_slug(name) else None
         return found or Denied(reason=Reason.CLIENT_NOT_FOUND)
 
-    def _search(self, form: TokenForm, context: RequestContext) -> str | Denied:
+    def _search(self, form: TokenForm, context: RequestContext) -> tuple[str, bool] | Denied:
         try:
             found = self.client_search.find(form.evidence)
         except Unchecked as error:
@@ -144,14 +151,10 @@ class TokenEndpoint:
             with suppress(Unavailable):  # if recording fails too, the answer is the same
                 self.tokens.refuse(denied, context.address, context.request_id)
             raise
-        return Denied.of(found) if isinstance(found, Refused) else found
+        return Denied.of(found) if isinstance(found, Refused) else (found, True)
 
-    def _find(self, slug: str) -> str | None:
-        try:
-            found = self.tokens.database.read(lambda tx: clients.find(tx, slug))
-        except Conflict:  # raw SQL gave the slug to two clients
-            return None
-        return found.id if found else None
+    def _find(self, slug: str) -> tuple[str, bool] | None:
+        return self.tokens.database.read(lambda tx: clients.named_or_another(tx, slug, self.slug_key))
 
     async def _refuse(self, request: Request, denied: Denied, grant: Grant | None = None) -> JSONResponse:
         """Count a refusal for which no client was loaded, and return the answer."""
@@ -206,11 +209,14 @@ class TokenEndpoint:
 
 
 def routes(
-    tokens: DelegationTokens, client_search: ClientSearch, nonces: DpopNonces, *, needs_nonce: bool
+    tokens: DelegationTokens, client_search: ClientSearch, nonces: DpopNonces, slug_key: bytes, *, needs_nonce: bool
 ) -> list[Route]:
-    """Return the route of the token endpoint. `needs_nonce` says that each DPoP proof must have a nonce."""
+    """Return the route of the token endpoint. `needs_nonce` says that each DPoP proof must have a nonce.
+
+    All servers of a database have the same secret `slug_key`. It chooses which client stands in for an unknown slug.
+    """
     dpop_check = DpopCheck(url=tokens.issuer + TOKEN_PATH, nonces=nonces, needs_nonce=needs_nonce)
-    endpoint = TokenEndpoint(tokens=tokens, client_search=client_search, dpop_check=dpop_check)
+    endpoint = TokenEndpoint(tokens=tokens, client_search=client_search, dpop_check=dpop_check, slug_key=slug_key)
 
     async def answer(request: Request) -> Response:
         try:

@@ -41,7 +41,9 @@ class TokenForm:
     actions: tuple[str, ...] | None
     resources: tuple[str, ...]
 
-    def request(self, client_id: str, proof: DpopProof | None, *, address: str, request_id: str) -> TokenRequest:
+    def request(
+        self, client_id: str, proof: DpopProof | None, *, address: str, request_id: str, is_stand_in: bool = False
+    ) -> TokenRequest:
         """Return the request for a delegation token of the client with this id, bound to the key of the DPoP proof."""
         return TokenRequest(
             client_id=client_id,
@@ -51,6 +53,7 @@ class TokenForm:
             address=address,
             request_id=request_id,
             dpop=proof,
+            is_stand_in=is_stand_in,
         )
 
 
