@@ -59,7 +59,7 @@ def _readers(kind: type[Any]) -> tuple[tuple[str, _Convert], ...]:
 def _reading(kind: type[Any], columns: tuple[str, ...]) -> tuple[tuple[int, str, _Convert], ...]:
     """Return the place, name and conversion of each field that is a column."""
     places = {name: index for index, name in enumerate(columns)}
-    return tuple((places[name], name, convert) for name, convert in _readers(kind) if name in places)
+    return tuple((places[name], name, convert) for name, convert in _readers(cast("Hashable", kind)) if name in places)
 
 
 def _reader(hint: Any) -> _Convert:
