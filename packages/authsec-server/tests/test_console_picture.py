@@ -53,6 +53,19 @@ def test_every_box_of_the_picture_leads_to_a_picture_around_it(door: TestClient)
     assert boxes(get(door, f"{PICTURE}?api=customer-api")).keys() == boxes(get(door, around[AUDIENCE])).keys()
 
 
+def test_a_box_has_the_state_that_other_trust_delegations_give(door: TestClient) -> None:
+    """A picture of one API leaves out the delegation under which the agent gets its tokens."""
+    other = "https://orders.example.com"
+    both, one = agent(door, "Both"), agent(door, "One")
+    delegate(door, both, actions=["customers:write"])
+    for client in (both, one):
+        delegate(door, client, actions=["customers:read"], audiences=[other])
+    revision = door.get(f"{API}/roles/support").json()["revision"]
+    changed = {"json": {"actions": ["customers:write"]}, "headers": {"If-Match": f'"{revision}"'}}
+    assert door.patch(f"{API}/roles/support", **changed).status_code == 200
+    assert {"Both, Ready", "One, No delegation"} <= boxes(get(door, f"{PICTURE}?api={quote(other)}")).keys()
+
+
 def test_the_picture_is_told_in_words_as_well(door: TestClient) -> None:
     delegate(door, agent(door, "Open One", "unattested"), owner="Ann", all_actions=True, actions=[])
     told = get(door, DASHBOARD).text.partition("Delegation diagram as a table Owner Role Trust delegation Agent APIs ")[

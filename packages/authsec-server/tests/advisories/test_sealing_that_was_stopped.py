@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
+from typing import Any
 
 import pytest
 from audit_answers import LATER, SealedLog, fill, issued
@@ -16,7 +17,7 @@ from authsec_server.audit.sealing.verifying import verify_log
 from authsec_server.audit.store import events, sealed_events
 from authsec_server.db import Database, Tx
 from authsec_server.principal import LOCAL_OPERATOR
-from sqlalchemy import insert, select
+from sqlalchemy import event, insert, select
 
 pytestmark = pytest.mark.sqlite_suffices
 
@@ -35,6 +36,24 @@ def test_events_that_wait_are_seen_below_a_huge_number_that_is_sealed(database: 
     database.append(_seal_a_huge_number)
     database.append(partial(audit.record, event=issued(100, at=LATER + timedelta(minutes=1))))
     assert database.read(lambda tx: overdue.waits(tx.connection, since=AN_HOUR_LATER - timedelta(minutes=10)))
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_the_search_for_waiting_events_reads_only_events_above_the_last_seal(database: Database) -> None:
+    """The dashboard asks on each visit. SQLite read all events by their time instead."""
+    fill(database)
+    plans: list[str] = []
+
+    def search(tx: Tx) -> None:
+        @event.listens_for(tx.connection, "before_cursor_execute")
+        def explain(_connection: Any, cursor: Any, statement: str, values: Any, *_others: Any) -> None:
+            cursor.execute(f"EXPLAIN QUERY PLAN {statement}", values)
+            plans.append(cursor.fetchone()[3])
+
+        overdue.waits(tx.connection, since=AN_HOUR_LATER)
+
+    database.read(search)
+    assert plans[0] == "SEARCH events USING INTEGER PRIMARY KEY (rowid>?)"
 
 
 def test_verify_says_since_when_events_wait(database: Database) -> None:

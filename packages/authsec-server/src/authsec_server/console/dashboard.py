@@ -198,7 +198,7 @@ def _ending(tx: Tx, visit: PageRequest) -> Iterator[Alert]:
     soon = DelegationFilters(state=DelegationState.LIVE, ends_before=visit.act.now + SOON)
     first, _ = delegations.page(tx, visit.act, visit.console.terms, soon, sort=DelegationSort.ENDS, limit=1)
     if first:
-        number = len(delegations.first(tx, visit.act, soon, sort=DelegationSort.ENDS, limit=LOOKED_AT + 1))
+        number = delegations.count(tx, visit.act, soon, most=LOOKED_AT + 1)
         many = plural(min(number, LOOKED_AT), "trust delegation")
         yield Alert(
             tone="warn",
@@ -235,9 +235,7 @@ def _unused(tx: Tx, visit: PageRequest) -> Iterator[Alert]:
 
     An unused permission should be revoked.
     """
-    number = len(
-        delegations.first(tx, visit.act, unused(visit.act.now), sort=DelegationSort.OLDEST, limit=LOOKED_AT + 1)
-    )
+    number = delegations.count(tx, visit.act, unused(visit.act.now), most=LOOKED_AT + 1)
     if number:
         many = plural(min(number, LOOKED_AT), "trust delegation")
         yield Alert(

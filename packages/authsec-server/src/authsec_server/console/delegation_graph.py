@@ -8,8 +8,9 @@ the same content as text.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from hashlib import sha256
 from itertools import pairwise
 from statistics import fmean
@@ -35,6 +36,8 @@ _EDGE = 1  # margin for the half of the border that lies outside the box
 class Node:
     """A box of the diagram: its column, identity (`key`), name, link (`path`) and notes.
 
+    `path` is called for drawn boxes only: a column has at most `MOST` of them.
+
     Each note has the colour of its tone. `tone` selects the colour of the box in the stylesheet: a tone of a badge.
     `whole` is the full name if `name` is shortened.
     """
@@ -42,7 +45,7 @@ class Node:
     column: int
     key: str
     name: str = field(compare=False)
-    path: str = field(compare=False)
+    path: Callable[[], str] = field(compare=False)
     notes: tuple[tuple[str, str], ...] = field(default=(), compare=False)  # (note, its tone)
     tone: str = field(default="", compare=False)
     whole: str = field(default="", compare=False)
@@ -93,8 +96,7 @@ def _ways(
 ) -> Iterator[Way]:
     """Return the paths of delegations that grant the same: one for each box of agents and each API."""
     first, role = group[0].delegation, group[0].role
-    query = {"role": role.slug, "owner": first.owner, "group": group_of(first)}
-    whole = f"{PICTURE}?{urlencode(query)}"
+    whole = partial(_whole, role.slug, first)
     agents = {each.client.id: each.client for each in group}
     notes: tuple[tuple[str, str], ...] = ((duration(first.max_duration), ""),)
     if len(group) > 1:
@@ -103,25 +105,27 @@ def _ways(
         2,
         ",".join(each.delegation.id for each in group),
         first.actions[0] if len(first.actions) == 1 else plural(len(first.actions), "action"),
-        whole if len(group) > 1 else f"/console/delegations/{first.id}",
+        whole if len(group) > 1 else partial(_page, first.id),
         notes=notes,
         whole=", ".join(first.actions),
     )
     begin = (
-        Node(0, first.owner, first.owner, _focus("owner", first.owner)),
-        Node(1, role.id, role.name, _focus("role", role.slug)),
+        Node(0, first.owner, first.owner, partial(_focus, "owner", first.owner)),
+        Node(1, role.id, role.name, partial(_focus, "role", role.slug)),
         granted,
     )
     apis = [_api(audience, default_audience) for audience in first.audiences or (default_audience,)]
-    for agent in _agents(agents.values(), statuses, whole if grouped else ""):
+    for agent in _agents(agents.values(), statuses, whole if grouped else None, granted.key):
         for api in apis:
             yield (*begin, agent, api)
 
 
-def _agents(clients: Iterable[Client], statuses: Mapping[str, ClientStatus], whole: str) -> Iterator[Node]:
+def _agents(
+    clients: Iterable[Client], statuses: Mapping[str, ClientStatus], whole: Callable[[], str] | None, key: str
+) -> Iterator[Node]:
     """Return a box for each client. More than `APART` clients with the same badges are one box, which links to `whole`.
 
-    Without `whole`, each client has its own box.
+    Without `whole`, each client has its own box. `key` is that of the box of their delegations.
     """
     alike: dict[ClientStatus, list[Client]] = {}
     for client in clients:
@@ -130,15 +134,15 @@ def _agents(clients: Iterable[Client], statuses: Mapping[str, ClientStatus], who
         notes = tuple((badge.word, tone(badge.word)) for badge in status.badges)
         its_tone = notes[1 if status.is_ready and len(notes) > 1 else 0][1]  # a warning matters if it gets tokens
         if whole and len(some) > APART:
-            yield Node(3, f"{whole} {notes}", plural(len(some), "agent"), whole, notes=notes, tone=its_tone)
+            yield Node(3, f"{key} {notes}", plural(len(some), "agent"), whole, notes=notes, tone=its_tone)
             continue
         for client in some:
-            yield Node(3, client.id, client.name, _focus("client", client.slug), notes=notes, tone=its_tone)
+            yield Node(3, client.id, client.name, partial(_focus, "client", client.slug), notes=notes, tone=its_tone)
 
 
 def _api(audience: str, default_audience: str) -> Node:
     shared = audience == default_audience
-    name, path = audience.removeprefix("https://"), _focus("api", audience)
+    name, path = audience.removeprefix("https://"), partial(_focus, "api", audience)
     notes, its_tone = ((("shared audience", "warn"),), "warn") if shared else ((), "")
     return Node(4, audience, name, path, notes=notes, tone=its_tone, whole=audience)
 
@@ -151,7 +155,9 @@ def _shortened(ways: Sequence[Way], rest: str) -> Iterator[Way]:
         if len(nodes) > MOST:
             hidden = nodes[MOST - 1 :]
             noun = COLUMNS[column] if column == 4 else COLUMNS[column].lower()
-            box = Node(column, "", f"and {len(hidden)} more", rest, tone="quiet", whole=f"{len(hidden)} more {noun}")
+            box = Node(
+                column, "", f"and {len(hidden)} more", lambda: rest, tone="quiet", whole=f"{len(hidden)} more {noun}"
+            )
             replaced |= dict.fromkeys(hidden, box)
     for way in ways:
         yield tuple(replaced.get(node, node) for node in way)
@@ -208,7 +214,7 @@ def _line(places: Mapping[Node, float], edge: tuple[Node, Node], ways: str) -> M
     x1, x2 = _x(left.column) + BOX, _x(right.column)
     middle, y1, y2 = (x1 + x2) // 2, places[left] + HEIGHT / 2, places[right] + HEIGHT / 2
     curve = f"M{x1} {y1:.0f} C{middle} {y1:.0f} {middle} {y2:.0f} {x2} {y2:.0f}"
-    return Markup('<path class="picture-line" data-ways="{}" d="{}"/>').format(ways, curve)
+    return _LINE % (ways, curve)
 
 
 def _box(node: Node, y: float, ways: str) -> Markup:
@@ -217,18 +223,33 @@ def _box(node: Node, y: float, ways: str) -> Markup:
     The text is HTML, because HTML can cut a text that is still too wide, and SVG cannot. The end of the name is an
     element of its own, so the browser does not cut it.
     """
-    notes = Markup(" · ").join(Markup('<b class="{}">{}</b>').format(its, note) for note, its in node.notes)
+    notes = Markup(" · ").join(_NOTE % (its, note) for note, its in node.notes)
     name = cut_middle(node.name, _LONGEST)
-    told = Markup("<small>{}</small>").format(notes) if notes else ""
-    return Markup(
-        '<a data-ways="{}" href="{}" class="picture-box {}"><title>{}</title>'
-        '<rect x="{}" y="{:.0f}" width="{}" height="{}" rx="6"/>'
-        '<foreignObject x="{}" y="{:.0f}" width="{}" height="{}"><div>'
-        "<p><span>{}</span><span>{}</span></p>{}</div></foreignObject></a>"
-    ).format(
-        *(ways, node.path, node.tone, node.title, _x(node.column), y, BOX, HEIGHT),
-        *(_x(node.column), y, BOX, HEIGHT, name[:-_END], name[-_END:], told),
-    )
+    told = _NOTES % notes if notes else ""
+    place, ends = (_x(node.column), f"{y:.0f}", BOX, HEIGHT), (name[:-_END], name[-_END:])
+    return _DRAWN_BOX % (ways, node.path(), node.tone, node.title, *place, *place, *ends, told)
+
+
+# The operator % of Markup escapes as `format` does, in a fifth of the time.
+_LINE = Markup('<path class="picture-line" data-ways="%s" d="%s"/>')
+_NOTE = Markup('<b class="%s">%s</b>')
+_NOTES = Markup("<small>%s</small>")
+_DRAWN_BOX = Markup(
+    '<a data-ways="%s" href="%s" class="picture-box %s"><title>%s</title>'
+    '<rect x="%s" y="%s" width="%s" height="%s" rx="6"/>'
+    '<foreignObject x="%s" y="%s" width="%s" height="%s"><div>'
+    "<p><span>%s</span><span>%s</span></p>%s</div></foreignObject></a>"
+)
+
+
+def _page(delegation_id: str) -> str:
+    return f"/console/delegations/{delegation_id}"
+
+
+def _whole(role: str, delegation: Delegation) -> str:
+    """Return the link to the diagram of all delegations that grant the same as this one."""
+    query = {"role": role, "owner": delegation.owner, "group": group_of(delegation)}
+    return f"{PICTURE}?{urlencode(query)}"
 
 
 def _focus(kind: str, value: str) -> str:

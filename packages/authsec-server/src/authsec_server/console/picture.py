@@ -70,7 +70,8 @@ def diagram(
     grouped: bool = True,
 ) -> dict[str, Any]:
     """Return the diagram of these delegations, and the content of its table. See `draw`."""
-    statuses = statuses_of(tx, {each.client.id: each.client for each in found}.values(), visit.act.now, silent)
+    clients_found = {each.client.id: each.client for each in found}.values()
+    statuses = statuses_of(tx, clients_found, visit.act.now, silent, known=found)
     drawn = draw(found, statuses, visit.console.terms.default_audience, rest=rest, grouped=grouped)
     return {"drawn": drawn, "resolved_delegations": found, "statuses": statuses}
 

@@ -25,7 +25,7 @@ from authsec_server.console.issuers.unavailable import outages
 from authsec_server.console.site import Console, PageRequest
 from authsec_server.db import Tx
 from authsec_server.delegations import search as delegations
-from authsec_server.delegations.model import DelegationState, title
+from authsec_server.delegations.model import DelegationFilters, DelegationState, title
 from authsec_server.roles import service as roles
 
 EACH = 8
@@ -156,7 +156,8 @@ def _found(tx: Tx, visit: PageRequest, text: str, each: int, silent: Mapping[str
         )
         for given in resolved
     ]
-    number = len(hits) if len(hits) < each else delegations.count(tx, act, text, most=MOST_COUNTED + 1)
+    wanted = DelegationFilters(text=text)
+    number = len(hits) if len(hits) < each else delegations.count(tx, act, wanted, most=MOST_COUNTED + 1)
     every = f"/console/delegations?q={typed}"
     yield Found(one="Trust delegation", many="Trust delegations", hits=hits, number=number, every=every)
     hits = [

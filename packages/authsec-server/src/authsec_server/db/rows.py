@@ -21,7 +21,11 @@ def read(kind: type[T], row: Row[Any], **others: Any) -> T:
     A NULL becomes an empty text if the field is a `str`. Texts become enums, and JSON lists become tuples (also
     of enums), according to the types of the fields.
     """
-    return read_values(kind, dict(zip(row._fields, row, strict=True)), **others)  # quicker than the row's own mapping
+    for index, name, convert in _reading(cast("Hashable", kind), row._fields):
+        if name not in others:
+            value = row[index]
+            others[name] = value if convert is _same else convert(value)
+    return kind(**others)
 
 
 def read_values(kind: type[T], values: Mapping[str, Any] | RowMapping, **others: Any) -> T:
@@ -49,6 +53,13 @@ def write(table: Table, thing: Any, **others: Any) -> dict[str, Any]:
 def _readers(kind: type[Any]) -> tuple[tuple[str, _Convert], ...]:
     hints = get_type_hints(kind)
     return tuple((each.name, _reader(hints[each.name])) for each in fields(kind))
+
+
+@cache
+def _reading(kind: type[Any], columns: tuple[str, ...]) -> tuple[tuple[int, str, _Convert], ...]:
+    """Return the place, name and conversion of each field that is a column."""
+    places = {name: index for index, name in enumerate(columns)}
+    return tuple((places[name], name, convert) for name, convert in _readers(cast("Hashable", kind)) if name in places)
 
 
 def _reader(hint: Any) -> _Convert:

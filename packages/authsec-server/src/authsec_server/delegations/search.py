@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import replace
 from datetime import datetime
 
@@ -84,12 +84,14 @@ def search(tx: Tx, act: Act, text: str, terms: Terms, *, limit: int = 8) -> list
     return page(tx, act, terms, DelegationFilters(text=text), limit=limit)[0] if text else []
 
 
-def count(tx: Tx, act: Act, text: str, *, most: int) -> int:
-    """Return the number of delegations that match the text, at most `most`. See `DelegationFilters.text`."""
+def count(tx: Tx, act: Act, filters: DelegationFilters, *, most: int) -> int:
+    """Return the number of matching delegations, at most `most`. The filters have no audience."""
     act.principal.require(Role.VIEWER)
-    if unheard_of(text):
+    if unheard_of(filters.text):
         return 0
-    matching = store.conditions(DelegationFilters(text=text), _called(text), act.now)
+    called = _called(filters.text) if filters.text else ()
+    used = None if filters.unused_since is None else counts.used(tx)
+    matching = store.conditions(filters, called, act.now, used)
     return count_up_to(tx.connection, select(store.delegations.c.id).where(*matching), most)
 
 
@@ -117,15 +119,22 @@ def held_by(tx: Tx, client_ids: Collection[str], now: datetime) -> dict[str, Use
     return dict.fromkeys(client_ids, Uses()) | store.uses_by_client(tx.connection, client_ids, now)
 
 
-def states_of(tx: Tx, found: Collection[Client], now: datetime) -> dict[str, ClientState]:
-    """Return the state of each of these clients, by id. Two SQL statements are executed for each 500 clients.
+def states_of(
+    tx: Tx, found: Collection[Client], now: datetime, known: Iterable[ResolvedDelegation] = ()
+) -> dict[str, ClientState]:
+    """Return the state of each of these clients, by id. At most two SQL statements are executed for each 500 clients.
 
-    Lists of clients use this function, which does not check the role of the principal.
+    `known` are delegations that the transaction has loaded. The others are loaded only for clients that get no token
+    under them. Lists of clients use this function, which does not check the role of the principal.
     """
+    loaded: dict[str, list[tuple[Delegation, RoleDefinition]]] = {}
+    for each in known:
+        loaded.setdefault(each.client.id, []).append((each.delegation, each.role))
+    states = {client.id: client_state(client, loaded.get(client.id, ()), now) for client in found}
     held: dict[str, list[tuple[Delegation, RoleDefinition]]] = {}
-    for some in in_batches(sorted({client.id for client in found if client.enabled and client.usable_proofs(now)})):
+    for some in in_batches(sorted(id_ for id_, its in states.items() if its is ClientState.UNDELEGATED)):
         held |= service.of_clients(tx, some)
-    return {client.id: client_state(client, held.get(client.id, ()), now) for client in found}
+    return states | {client.id: client_state(client, held[client.id], now) for client in found if client.id in held}
 
 
 def state_of(tx: Tx, client: Client, now: datetime) -> ClientState:

@@ -203,10 +203,7 @@ def page(
     """
     columns = delegations.c
     # First read only the ids: an index has all columns of this query, so the query need not read the table.
-    fitting = select(columns.id).where(*conditions(filters, called, now)).limit(limit)
-    if filters.unused_since is not None:
-        assert used is not None  # without `used`, the list would contain used delegations
-        fitting = fitting.where(columns.created_at < filters.unused_since, *_unused(used))
+    fitting = select(columns.id).where(*conditions(filters, called, now, used)).limit(limit)
     created, id_ = columns.created_at, columns.id
     if filters.audience is not None:
         created, id_ = delegation_audiences.c.created_at, delegation_audiences.c.delegation_id
@@ -332,9 +329,9 @@ def _number(state: DelegationState, now: datetime) -> ColumnElement[int]:
 
 
 def conditions(
-    filters: DelegationFilters, called: Collection[Select[tuple[str]]], now: datetime
+    filters: DelegationFilters, called: Collection[Select[tuple[str]]], now: datetime, used: Used | None = None
 ) -> Iterator[ColumnElement[bool]]:
-    """Yield the SQL conditions of the filters, except `unused_since` and `audience`. See `page`."""
+    """Yield the SQL conditions of the filters, except `audience`. See `page`."""
     columns = delegations.c
     if filters.text:
         by_role, by_client = called
@@ -355,6 +352,10 @@ def conditions(
         yield columns.ends_at < filters.ends_before
     if filters.owner:
         yield columns.owner == filters.owner
+    if filters.unused_since is not None:
+        assert used is not None  # without `used`, the list would contain used delegations
+        yield columns.created_at < filters.unused_since
+        yield from _unused(used)
 
 
 def _unused(used: Used) -> Iterator[ColumnElement[bool]]:

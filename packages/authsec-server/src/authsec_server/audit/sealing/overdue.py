@@ -28,6 +28,7 @@ def waits(connection: Connection, *, since: datetime) -> bool:
     above = select(events.c.id).where(
         events.c.id > func.coalesce(last, 0), events.c.at < since, _has_no_seal(events.c.id)
     )
+    above = above.order_by(events.c.id)  # otherwise SQLite reads the whole log by time
     by_time = select(events.c.id).where(events.c.at < since).order_by(events.c.at.desc()).limit(_LATEST).subquery()
     either = (above, select(by_time.c.id).where(_has_no_seal(by_time.c.id)))
     return any(connection.execute(statement.limit(1)).first() is not None for statement in either)
