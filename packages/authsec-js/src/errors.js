@@ -98,6 +98,12 @@ export class VerificationError extends AuthSecError {
     this.#parameters = parameters;
   }
 
+  /** The JSON body of the API's response. It does not say why tokens cannot be verified: the caller may be a stranger. */
+  get body() {
+    const error = this.status >= 500 ? "Tokens cannot be verified right now." : this.message;
+    return { error, reason: this.reason, details: this.details, retryable: this.retryable };
+  }
+
   get challenge() {
     if (this.#parameters === undefined) return undefined;
     // RFC 6750 §3 allows these characters; the others could end the quoted string or the header.

@@ -194,6 +194,8 @@ export class RateLimited extends TokenRequestError {}
 export class ServerError extends TokenRequestError {}
 export class VerificationError extends AuthSecError {
   readonly status: number;
+  /** The response's JSON body. */
+  get body(): { error: string; reason: string; details: string; retryable: boolean };
   /** The response's header `WWW-Authenticate`, if the response needs one. */
   get challenge(): string | undefined;
 }

@@ -5,6 +5,7 @@ import { InsufficientScope, InvalidRequest, InvalidToken, RevocationsUnavailable
 import { FeedFollower } from "./feed-follower.js";
 import { JwsRefused, parseJws, verifySignature } from "./jws.js";
 import { PublishedKeys } from "./published-keys.js";
+import { BoundTokenLog, FOR_ANOTHER_API, MismatchLog, OF_ANOTHER_AUTHORITY } from "./refusal-log.js";
 import { Feed, isCount, subjectsOf } from "./revocations.js";
 import { plain } from "./safe-text.js";
 import { check, checkAddress, environment, httpHosts } from "./settings.js";
@@ -18,6 +19,12 @@ const YEAR_10000 = 253_402_300_800;
 const HIGHEST_LEEWAY = 300;
 const SHORTEST_STALE = 10; // seconds: the authority signs a head every five seconds
 const RETRY_AFTER = 5;
+const NO_BOUND_TOKENS = "This API accepts no tokens that are bound to a key (DPoP).";
+const SEND_BEARER =
+  "Send Authorization: Bearer <delegation token>, with a token that is not bound to a key. If this agent needs bound " +
+  "tokens, ask the operator of this API.";
+const NO_PROOFS =
+  "authsec-js checks no DPoP proofs. To accept bound tokens, put authsec verify-server with --dpop-origin before this API.";
 
 /** The calling agent, from a token that passed every check. The object does not contain the token. */
 export class VerifiedToken {
@@ -93,6 +100,9 @@ export class TokenVerifier {
   #keys;
   #feed;
   #follower;
+  #forAnotherApi;
+  #ofAnotherAuthority;
+  #ofBoundTokens;
 
   constructor({
     issuer,
@@ -128,6 +138,9 @@ export class TokenVerifier {
     this.#oldest = revocations === "until_exp" ? Infinity : staleAfter;
     this.#clock = clock;
     const around = { fetch, clock, warn };
+    this.#forAnotherApi = new MismatchLog(FOR_ANOTHER_API, around);
+    this.#ofAnotherAuthority = new MismatchLog(OF_ANOTHER_AUTHORITY, around);
+    this.#ofBoundTokens = new BoundTokenLog(audience, around);
     const feedKeys = new PublishedKeys(issuer, { ...around, member: "authsec_revocations_keys_uri" });
     this.#feed = new Feed(issuer, { ...around, keys: feedKeys });
     this.#keys = new PublishedKeys(issuer, { ...around, revokedKeys: () => this.#feed.revokedKeys });
@@ -152,7 +165,10 @@ export class TokenVerifier {
    * Throws a `VerificationError`: `status` and `challenge` are the API's response.
    */
   async verifyHeader(authorization) {
-    return this.verify(bearerToken([authorization ?? []].flat()));
+    const { scheme, token } = sentToken([authorization ?? []].flat());
+    const agent = await this.verify(token);
+    if (scheme === "dpop") throw this.#refusedBound(agent.clientId, agent.jti);
+    return agent;
   }
 
   /** Verify a token. Throws `InvalidToken` with the `reason` of the failed check, or `VerificationUnavailable`. */
@@ -199,7 +215,9 @@ export class TokenVerifier {
       this.#refuseUnless(isAccessToken, "typ_not_allowed", "The token is not an access token (its typ is not at+jwt).");
       this.#refuseUnless(kid, "kid_missing", "The token has no kid, which names the key that signed it.");
       // An unverified `iss` may only lead to a refusal: these keys cannot verify another authority's tokens.
-      if (typeof jws.claims.iss === "string") this.#checkIssuer(jws.claims);
+      const { iss } = jws.claims;
+      if (typeof iss === "string" && iss !== this.#issuer) this.#ofAnotherAuthority.note(this.#issuer, iss);
+      if (typeof iss === "string") this.#checkIssuer(jws.claims);
       const key = await this.#keys.find(kid);
       this.#refuseUnless(key, "kid_unknown", "The token is signed with a key that the authority does not publish.");
       await verifySignature(jws, key, this.#algorithms);
@@ -224,11 +242,11 @@ export class TokenVerifier {
     const audiences = [claims.aud].flat();
     const named = plain(audiences.join(", "), 200);
     const isForThis = audiences.includes(this.#audience);
+    if (!isForThis) this.#forAnotherApi.note(this.#audience, named);
     const another = `Request a token for this API: resource=${this.#audience}. This one is for ${named}.`;
     this.#refuseUnless(isForThis, "audience_mismatch", "The token is meant for another API.", another);
     // The attack: a thief uses a token that only the holder of a key may use (RFC 7800 §3.1).
-    const bound = "The token is bound to a key, and this API cannot check who has that key.";
-    this.#refuseUnless(!("cnf" in claims), "binding_not_supported", bound, "Send a bearer token without cnf.");
+    if ("cnf" in claims) throw this.#refusedBound(claims.client_id, claims.jti);
     // One program may read `scope`, another `permissions`. Both must find the same actions.
     const scope = claims.scope === "" ? [] : claims.scope.split(" ");
     const isSame = scope.sort().join(" ") === [...claims.permissions].sort().join(" ");
@@ -250,6 +268,12 @@ export class TokenVerifier {
 
   #refuseUnless(holds, reason, message, details) {
     if (!holds) throw this.#refused(reason, message, details);
+  }
+
+  #refusedBound(clientId, jti) {
+    const error = this.#refused("binding_not_supported", NO_BOUND_TOKENS, SEND_BEARER);
+    this.#ofBoundTokens.note(error, clientId, jti, NO_PROOFS);
+    return error;
   }
 
   #refused(reason, message, details = `Send an unchanged delegation token from the authority ${this.#issuer}.`) {
@@ -304,19 +328,24 @@ const CLAIM_TYPES = [
   ["attestation", isAttestation, "an object with a method"],
 ];
 
-/** Return the bearer token (RFC 6750 §2.1) of a request. Tokens in the URL are never read: URLs are logged. */
-function bearerToken(values) {
+/**
+ * Return the token of a request and its scheme, "bearer" (RFC 6750 §2.1) or "dpop" (RFC 9449 §7.1).
+ *
+ * Tokens in the URL are never read: URLs are logged.
+ */
+function sentToken(values) {
   const several = new InvalidRequest("The request has several Authorization headers.");
   if (values.length > 1) throw several; // The API behind this check could read the other one.
-  const [scheme, token] = /^(\S+) *(.*?) *$/.exec(values[0] ?? "")?.slice(1) ?? [];
-  if (scheme?.toLowerCase() !== "bearer") {
+  const [sent = "", token] = /^(\S+) *(.*?) *$/.exec(values[0] ?? "")?.slice(1) ?? [];
+  const scheme = sent.toLowerCase();
+  if (!["bearer", "dpop"].includes(scheme)) {
     if (/,\s*bearer\s/i.test(values[0] ?? "")) throw several;
     const details = "Send the header Authorization: Bearer <delegation token>.";
     throw new InvalidToken("token_missing", "This API needs a delegation token.", { details });
   }
   if (token === "") throw new InvalidRequest("The bearer token is empty.");
   if (/[ ,]/.test(token)) throw new InvalidRequest("The Authorization header must have exactly one bearer token.");
-  return token;
+  return { scheme, token };
 }
 
 function checkActions(actions) {

@@ -53,7 +53,7 @@ export async function callApi(): Promise<string> {
   }
 }
 
-export async function verify(authorization: string | undefined): Promise<[number, string | undefined]> {
+export async function verify(authorization: string | undefined): Promise<[number, string | undefined, string?]> {
   const verifier = new TokenVerifier({ issuer: "https://authsec.example.com", audience: "https://crm.example.com" });
   try {
     const agent = await verifier.verifyHeader(authorization);
@@ -61,7 +61,7 @@ export async function verify(authorization: string | undefined): Promise<[number
     return [agent.permissions.length, agent.clientId];
   } catch (error) {
     if (!(error instanceof VerificationError)) throw error;
-    return [error.status, error.challenge];
+    return [error.status, error.challenge, error.body.details];
   } finally {
     verifier.close();
   }

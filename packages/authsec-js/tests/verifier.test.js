@@ -128,6 +128,62 @@ test("a request without exactly one bearer token is refused with its challenge",
   );
 });
 
+test("a token for another API names both APIs, to the caller and once a minute to the operator", async () => {
+  const [authority, verifier] = authorityAndVerifier();
+  const elsewhere = await authority.token({ aud: ["https://tickets.example.com", "mail\nforged"] });
+  for (const wait of [0, 59, 1]) {
+    authority.clock.now += wait;
+    const error = await verifier.verify(elsewhere).catch((caught) => caught);
+    assert.deepEqual(error.body, {
+      error: "The token is meant for another API.",
+      reason: "audience_mismatch",
+      details: `Request a token for this API: resource=${AUDIENCE}. This one is for https://tickets.example.com, mail forged.`,
+      retryable: false,
+    });
+  }
+  await outcome(verifier, await authority.token({ aud: "https://a.example" }, { kid: "signing" }, "stranger"));
+  await outcome(verifier, await authority.token({ iss: "https://b.example" }));
+  const said = authority.warnings.map((text) => text.split(". ")[0]);
+  const line = `tokens for another API are refused here: this API is ${AUDIENCE}, the last token was for https://tickets.example.com, mail forged`;
+  const other = `tokens of another authority are refused here: this API trusts ${ISSUER}, the last token has the issuer https://b.example (not verified)`;
+  assert.deepEqual(said, [line, line, other]);
+});
+
+test("a bound token, or one by the scheme DPoP, is refused with a text for the caller and one for the operator", async () => {
+  const [authority, verifier] = authorityAndVerifier();
+  const refused = (header) => verifier.verifyHeader(header).catch((caught) => caught);
+  const bound = await authority.token({ cnf: { jkt: "x".repeat(43) }, client_id: "c2" });
+  const stranger = await authority.token({ cnf: { jkt: "x" } }, { kid: "signing" }, "stranger");
+  for (const header of [`DPoP ${stranger}`, "DPoP x"]) assert.notEqual((await refused(header)).status, undefined);
+  assert.deepEqual(authority.warnings, []);
+  for (const header of [`dPoP ${await authority.token()}`, `DPoP ${bound}`, `Bearer ${bound}`]) {
+    const { status, body, challenge } = await refused(header);
+    assert.deepEqual([status, body.reason], [401, "binding_not_supported"]);
+    assert.equal(body.error, "This API accepts no tokens that are bound to a key (DPoP).");
+    assert.match(body.details, /^Send Authorization: Bearer <delegation token>, with a token that is not bound to a key/);
+    assert.match(challenge, /^Bearer error="invalid_token", .*reason="binding_not_supported"$/);
+    assert.doesNotMatch(JSON.stringify(body), /dpop-origin/);
+  }
+  for (const client of ["c1", "c2"]) {
+    const found = authority.warnings.filter((text) => text.includes(`client_id ${client}, jti t1`));
+    assert.equal(found.length, 1);
+    assert.match(found[0], /^refused a token \(binding_not_supported\): .*authsec verify-server with --dpop-origin/);
+  }
+  authority.clock.now += 60;
+  assert.equal(await outcome(verifier, bound), "binding_not_supported");
+  assert.match(authority.warnings.at(-1), /jti t1, and 1 more since the last such line\./);
+  assert.deepEqual((await refused(`DPoP ${bound}, Bearer ${bound}`)).status, 400);
+  assert.ok(!bound.split(".").some((part) => authority.warnings.join().includes(part)));
+});
+
+test("many clients with bound tokens leave few warnings", async () => {
+  const [authority, verifier] = authorityAndVerifier();
+  for (let number = 0; number < 25; number += 1) {
+    await outcome(verifier, await authority.token({ cnf: { jkt: "x" }, client_id: `c${number}` }));
+  }
+  assert.equal(authority.warnings.length, 20);
+});
+
 test("each kind of revocation ends the token that has the subject", async () => {
   const subjects = {
     client: "c1",

@@ -213,7 +213,9 @@ def test_commands_of_the_sdk(
     assert "bound to     a key of this process (DPoP)" in found
     printed = CliRunner().invoke(commands, ["token"])
     assert printed.exit_code != 0
-    assert "nobody can use a printed token" in " ".join(printed.output.split())
+    words = " ".join(printed.output.split())
+    assert "nobody can use a printed token. To test an API, send the request from Python with `requests_auth`" in words
+    assert "If no trust delegation of this agent requires DPoP, set AUTHSEC_DPOP=0" in words
 
 
 # --- requests to APIs --------------------------------------------------------------------------------------------

@@ -132,7 +132,7 @@ def test_the_scheme_is_compared_without_case(scheme: str) -> None:
     assert call(application(), "/customers/42", f"{scheme} {token()}").status == 200
 
 
-@pytest.mark.parametrize("authorization", [(), ("Basic dXNlcjpwYXNz",), ("",), ("DPoP abc",), ("Bearerish abc",)])
+@pytest.mark.parametrize("authorization", [(), ("Basic dXNlcjpwYXNz",), ("",), ("DPoPx abc",), ("Bearerish abc",)])
 def test_without_a_bearer_token_the_challenge_names_no_error(authorization: tuple[str, ...]) -> None:
     answer = call(application(), "/customers/42", *authorization)
     assert answer.status == 401

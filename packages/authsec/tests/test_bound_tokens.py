@@ -60,13 +60,19 @@ def test_with_dpop_required_a_bearer_token_is_refused(door: str) -> None:
 
 
 @pytest.mark.parametrize("door", [name for name in DOORS if "django" not in name])
-def test_without_the_setting_all_stays_as_it_was(door: str) -> None:
+def test_without_the_setting_no_bound_token_is_accepted(door: str) -> None:
     holder = Holder()
     bound = holder.token()
-    requests = [by_dpop(bound, holder.proof(bound)), Sent((("Authorization", f"Bearer {bound}"),)), Sent()]
-    by_scheme, bearer, nobody = DOORS[door](verifier_of(), requests)
-    assert by_scheme == nobody == Outcome(401, "token_missing", f"Bearer {AROUND}")
-    assert (bearer.status, bearer.reason) == (401, "binding_not_supported")
+    requests = [
+        by_dpop(bound, holder.proof(bound)),
+        Sent((("Authorization", f"Bearer {bound}"),)),
+        by_dpop(token(), holder.proof(token())),
+        Sent(),
+    ]
+    *refused, nobody = DOORS[door](verifier_of(), requests)
+    assert nobody == Outcome(401, "token_missing", f"Bearer {AROUND}")
+    assert {(found.status, found.reason) for found in refused} == {(401, "binding_not_supported")}
+    assert all(found.challenge.startswith(f'Bearer {AROUND}, error="invalid_token"') for found in refused)
 
 
 def test_the_scheme_is_case_insensitive() -> None:
@@ -195,12 +201,16 @@ def test_other_issuers_pass_by_either_scheme() -> None:
         await send({"type": "http.response.start", "status": 200, "headers": []})
         await send({"type": "http.response.body", "body": b'{"reason": ""}'})
 
-    guarded = BearerAuth(app, verifier=dpop_verifier(), other_issuers="pass")
     holder = Holder()
     foreign = holder.token(iss="https://people.example")
-    assert call(guarded, PATH, f"DPoP {foreign}").status == 200
-    refused = call(guarded, PATH, f"DPoP {holder.token()}")
-    assert (refused.status, refused.body["reason"]) == (401, "dpop_proof_invalid")
+    guarded = BearerAuth(app, verifier=dpop_verifier(), other_issuers="pass")
+    without = BearerAuth(app, verifier=verifier_of(), other_issuers="pass")
+    for each, reason in ((guarded, "dpop_proof_invalid"), (without, "binding_not_supported")):
+        assert call(each, PATH, f"DPoP {foreign}").status == 200
+        assert call(each, PATH, "DPoP opaque").status == 200
+        refused = call(each, PATH, f"DPoP {holder.token()}")
+        assert (refused.status, refused.body["reason"]) == (401, reason)
+        assert call(each, PATH, f"DPoP {foreign}, Bearer {token()}").status == 400
     assert call(guarded, PATH, f"Basic dXNlcjpwYXNz, DPoP {holder.token()}").status == 400
 
 

@@ -90,7 +90,9 @@ def test_the_parameter_changes_nothing_for_other_requests() -> None:
         assert server.get("/verify?dpop=original&require=customers:read", token).status == 204
         assert server.get("/verify?dpop=original&require=customers:delete", token).status == 403
         refused = server.get("/verify?dpop=original&require=customers:read", Authorization=f"DPoP {token}")
-        assert (refused.status, refused.json()["reason"]) == (401, "token_missing")
+        assert (refused.status, refused.json()["reason"]) == (401, "binding_not_supported")
+        undescribed = server.get("/verify?require=customers:read", Authorization="DPoP x")
+        assert (undescribed.status, undescribed.json()["reason"]) == (401, "token_malformed")
 
 
 def test_over_fastcgi_the_request_is_in_variables() -> None:

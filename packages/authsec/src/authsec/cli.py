@@ -149,7 +149,9 @@ def token_command(scope: str | None, resource: tuple[str, ...]) -> None:
     if client.config.dpop:
         raise ConfigError(
             "With AUTHSEC_DPOP, a token is bound to a key of the process that requested it, so nobody can use a "
-            "printed token. Unset AUTHSEC_DPOP for this command, or test the API with `requests_auth` or `httpx_auth`.",
+            "printed token. To test an API, send the request from Python with `requests_auth` or `httpx_auth`: they "
+            "add a proof. If no trust delegation of this agent requires DPoP, set AUTHSEC_DPOP=0 for this command: it "
+            "then prints a bearer token.",
             reason="dpop_token_unusable",
         )
     click.echo(client.get_token(scope=scope, resource=resource or None).value)

@@ -144,10 +144,12 @@ class VerificationError(AuthSecError):
     they contain at most the audience, and only if the token is from a trusted issuer.
 
     `scheme` is the authentication scheme of the challenge: `DPoP` for a token that is bound to a key.
+    `operator_hint` is only for the API's own log: it may name the API's settings.
     """
 
     status: int
     scheme: str = "Bearer"
+    operator_hint: str = ""
 
     def __init__(
         self,

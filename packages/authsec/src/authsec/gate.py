@@ -125,8 +125,8 @@ class Gate:
                 return self._verifier.verify(found)
             if not isinstance(found, DpopToken):
                 return found
-            with _challenged_by_dpop():
-                return self._verifier.verify(found.value, dpop())
+            with self._challenged_by_scheme():
+                return self._verifier.verify(found.value, self._described(dpop))
         except VerificationError as error:
             return self.refuse(error)
 
@@ -140,10 +140,30 @@ class Gate:
                 return await self._verifier.averify(found)
             if not isinstance(found, DpopToken):
                 return found
-            with _challenged_by_dpop():
-                return await self._verifier.averify(found.value, dpop())
+            with self._challenged_by_scheme():
+                return await self._verifier.averify(found.value, self._described(dpop))
         except VerificationError as error:
             return self.refuse(error)
+
+    def _described(self, dpop: Callable[[], DpopRequest]) -> DpopRequest:
+        """Describe the request. A verifier that accepts no bound tokens refuses any request, so it gets an empty one.
+
+        Then no proxy needs to describe the request, and a caller cannot provoke an error about the proxy.
+        """
+        if self._verifier.accepts_dpop:
+            return dpop()
+        from authsec.verifier import DpopRequest  # only for a token by the scheme DPoP
+
+        return DpopRequest(method="", path="", proofs=())
+
+    @contextmanager
+    def _challenged_by_scheme(self) -> Iterator[None]:
+        """Refuse a token by the scheme DPoP with a challenge of this scheme, if the API accepts it (RFC 9449 §7.1)."""
+        try:
+            yield
+        except VerificationError as error:
+            error.scheme = "DPoP" if self._verifier.accepts_dpop else "Bearer"
+            raise
 
     def refuse(self, error: VerificationError) -> Response:
         """Return the response for an error that an endpoint or the verifier raised."""
@@ -192,7 +212,7 @@ class DpopToken(NamedTuple):
 def token_in(authorizations: Sequence[str], accepts_dpop: bool) -> str | DpopToken | None:
     """Return the bearer token (RFC 6750 §2.1), or None if the request has no bearer token.
 
-    With `accepts_dpop`, a token by the scheme DPoP is a token as well.
+    A token by the scheme DPoP is a token as well. `accepts_dpop` says whether the API accepts such tokens.
 
     Raises `InvalidRequest` for an empty token, and for several headers or tokens.
     """
@@ -200,13 +220,11 @@ def token_in(authorizations: Sequence[str], accepts_dpop: bool) -> str | DpopTok
         raise InvalidRequest("The request has several Authorization headers.")
     value = authorizations[0] if authorizations else ""
     scheme, _, token = value.partition(" ")
-    by_dpop = False
-    if scheme.lower() != "bearer":
-        by_dpop = accepts_dpop and scheme.lower() == "dpop"
-        if not by_dpop:
-            if (_LATER_TOKEN if accepts_dpop else _LATER_BEARER).search(value):
-                raise InvalidRequest("The request has several Authorization headers.")
-            return None
+    by_dpop = scheme.lower() == "dpop"
+    if scheme.lower() != "bearer" and not by_dpop:
+        if (_LATER_TOKEN if accepts_dpop else _LATER_BEARER).search(value):
+            raise InvalidRequest("The request has several Authorization headers.")
+        return None
     token = token.strip(" ")
     if not token:  # Probably `$(authsec token …)` printed nothing.
         raise InvalidRequest(
@@ -366,13 +384,3 @@ def _proof_algorithms(verifier: Verifier) -> Sequence[str]:
     from authsec.jose.dpop import PROOF_ALGORITHMS  # only APIs that use it wait for the import
 
     return PROOF_ALGORITHMS
-
-
-@contextmanager
-def _challenged_by_dpop() -> Iterator[None]:
-    """Let the refusal of a token that was sent by the scheme DPoP have a challenge of this scheme (RFC 9449 §7.1)."""
-    try:
-        yield
-    except VerificationError as error:
-        error.scheme = "DPoP"
-        raise

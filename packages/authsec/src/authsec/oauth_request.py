@@ -52,7 +52,8 @@ class OAuthRequests:
             raise ConfigError(
                 "dpop (AUTHSEC_DPOP) needs an agent with a key pair. "
                 + ("This machine has no proof of identity." if proof is None else f"The proof is: {proof.source}.")
-                + " Set AUTHSEC_AGENT_KEY_FILE to the file of the agent's registered key, or unset AUTHSEC_DPOP.",
+                + " Set AUTHSEC_AGENT_KEY_FILE to the file of the agent's registered key. Or, if no trust delegation "
+                "of the agent requires DPoP, unset AUTHSEC_DPOP.",
                 reason="dpop_needs_key_pair",
             )
         form = [

@@ -84,8 +84,8 @@ _OF_THE_WAY: Final[Mapping[str, str]] = {
     "host_not_allowed": "Use the authority's public URL as AUTHSEC_BASE_URL.",
     "issuer_not_pinned": "If the issuer above is the issuer of your authority, set AUTHSEC_ISSUER as shown.",
     "dpop_needs_key_pair": (
-        "Set AUTHSEC_AGENT_KEY_FILE to the file of the agent's registered key. Or unset AUTHSEC_DPOP, to get bearer "
-        "tokens."
+        "Set AUTHSEC_AGENT_KEY_FILE to the file of the agent's registered key. Or, if no trust delegation of the agent "
+        "requires DPoP, unset AUTHSEC_DPOP to get bearer tokens."
     ),
     "credential_broken": (
         "Correct the proof, as the text above says. Or unset the proof's variable or move the proof's file away: "

@@ -50,6 +50,18 @@ class DpopError(Exception):
         self.code = code
 
 
+class AnotherUrl(DpopError):
+    """The proof is for another URL. `htu` is that URL without query and fragment; "" if the proof names no http URL.
+
+    The caller of a request chose `htu`, and no signature is verified.
+    """
+
+    def __init__(self, htu: object) -> None:
+        super().__init__(INVALID_PROOF, "The proof's htu must be the URL of the request, without query and fragment.")
+        is_uri = isinstance(htu, str) and _uri(htu) is not None
+        self.htu = _without_query(str(htu)) if is_uri else ""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DpopProof:
     """A valid proof. `thumbprint` is the SHA-256 thumbprint of its key (RFC 7638), as `cnf.jkt` has it.
@@ -107,7 +119,7 @@ def make_proof(
 
     `access_token` is the token that the request carries. A request to the token endpoint has none.
     """
-    claims: dict[str, Any] = {"jti": jti, "htm": method, "htu": re.split("[?#]", url, maxsplit=1)[0], "iat": int(now)}
+    claims: dict[str, Any] = {"jti": jti, "htm": method, "htu": _without_query(url), "iat": int(now)}
     if nonce is not None:
         claims["nonce"] = nonce
     if access_token is not None:
@@ -180,14 +192,22 @@ def _check_claims(claims: Mapping[str, Any], *, method: str, url: str, access_to
     if claims.get("htm") != method:
         _refuse("The proof's htm must be the method of the request.")
     if not isinstance(htu, str) or not same_uri(htu, url):
-        _refuse("The proof's htu must be the URL of the request, without query and fragment.")
+        raise AnotherUrl(htu) from None
     if access_token is not None and claims.get("ath") != token_hash(access_token):
         _refuse("The proof's ath must be the hash of the access token.")
 
 
+def _without_query(url: str) -> str:
+    return re.split("[?#]", url, maxsplit=1)[0]
+
+
+def _uri(text: str) -> re.Match[str] | None:
+    return _URI.fullmatch(text) if text.isascii() and text.isprintable() else None
+
+
 def _normalised(uri: str) -> tuple[str, str, int, str] | None:
     """Return scheme, host, port and path in their normal form; None if the text is no http URI."""
-    found = _URI.fullmatch(uri) if uri.isascii() and uri.isprintable() else None
+    found = _uri(uri)
     if found is None:
         return None
     scheme = found["scheme"].lower()

@@ -19,7 +19,8 @@ _AUTH_PARAM = re.compile(r'([a-z_]+)="((?:[^"\\]|\\.)*)"')
 _SAME_FOR_A_NEW_TOKEN: Final = {
     "issuer_mismatch", "audience_mismatch", "binding_not_supported", "bound_token_as_bearer", "token_not_bound",
 }  # fmt: skip
-_LONGEST: Final = {"error_uri": 1300}  # characters; `error_uri` is the console page to grant missing actions
+# Characters. `error_uri` is the console page to grant missing actions. An `error_description` may have two URLs.
+_LONGEST: Final = {"error_uri": 1300, "error_description": 500}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -90,6 +90,7 @@ class Check(Generic[_Subject]):
     `source` is the standard that requires the check. `remedy` may contain `{issuer}` and `{audience}` of this
     API. The texts quote nothing from the token, with one exception: `{shown_value}` is the result of
     `shown_value`. Use `shown_value` only after the signature check, and only for values that are not secret.
+    `operator_hint` is for the API's log, and no caller reads it.
     """
 
     reason: str
@@ -99,6 +100,7 @@ class Check(Generic[_Subject]):
     remedy: str
     retryable: bool = False
     shown_value: Callable[[_Subject], str] = lambda _: ""
+    operator_hint: str = ""
 
 
 class ClaimType(NamedTuple):
@@ -124,7 +126,9 @@ def apply(checks: tuple[Check[_Subject], ...], case: _Subject) -> None:
             remedy = check.remedy.format(
                 issuer=case.expected.issuer, audience=case.expected.audience, shown_value=check.shown_value(case)
             )
-            raise InvalidToken(check.failure, reason=check.reason, details=remedy, retryable=check.retryable)
+            error = InvalidToken(check.failure, reason=check.reason, details=remedy, retryable=check.retryable)
+            error.operator_hint = check.operator_hint
+            raise error
 
 
 def apply_types(claims: Mapping[str, Any], expected: Expected) -> None:
@@ -139,6 +143,16 @@ def apply_types(claims: Mapping[str, Any], expected: Expected) -> None:
 
 
 AUDIENCE_MISMATCH: Final = "audience_mismatch"
+BINDING_NOT_SUPPORTED: Final = "binding_not_supported"
+NO_BOUND_TOKENS: Final = "This API accepts no tokens that are bound to a key (DPoP)."
+SEND_BEARER: Final = (
+    "Send Authorization: Bearer <delegation token>, with a token that is not bound to a key. If this agent needs bound "
+    "tokens, ask the operator of this API."
+)
+NO_DPOP_ORIGIN: Final = (
+    "To accept bound tokens, set dpop_origin (verify-server: --dpop-origin) to the scheme, host and port at which "
+    "agents address this API."
+)
 _MOST_OF_AUDIENCES: Final = 200  # the most characters of the audiences in a message
 
 HEADER_CHECKS: Final[tuple[Check[Case], ...]] = (
@@ -267,12 +281,21 @@ CLAIM_CHECKS: Final[tuple[Check[Case], ...]] = (
         shown_value=lambda case: audiences_of(case.claims),
     ),
     Check(
-        "binding_not_supported",
+        BINDING_NOT_SUPPORTED,
         # The attack: a thief uses a token that only the holder of a key may use.
         "RFC 7800 §3.1",
-        lambda case: "cnf" not in case.claims or (case.expected.accepts_bound and _is_binding(case.claims["cnf"])),
-        "The token is bound to a key, and this API cannot check who has that key.",
-        "Send a bearer token without cnf.",
+        lambda case: "cnf" not in case.claims or case.expected.accepts_bound,
+        NO_BOUND_TOKENS,
+        SEND_BEARER,
+        operator_hint=NO_DPOP_ORIGIN,
+    ),
+    Check(
+        BINDING_NOT_SUPPORTED,
+        "RFC 7800 §3.1",
+        lambda case: "cnf" not in case.claims or _is_binding(case.claims["cnf"]),
+        "This API accepts a token with cnf only if cnf is the thumbprint of a key (jkt) alone.",
+        SEND_BEARER,
+        operator_hint="The authority issues tokens with a cnf that this version of the package cannot check.",
     ),
     Check(
         "scope_mismatch",

@@ -6,8 +6,9 @@ own host are accepted.
 
 from __future__ import annotations
 
+import os
 import ssl
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -20,6 +21,8 @@ from authsec.clock import Clock
 from authsec.errors import ConfigError
 from authsec.http_client import open_pool
 from authsec.safe_text import plain
+from authsec.tls_and_proxy import trust_store
+from authsec.verifier.issuer import check_issuer
 
 MOST_BYTES: Final = 256 * 1024
 MOST_SECONDS: Final = 5.0
@@ -148,3 +151,11 @@ def _check_answer(url: str, response: urllib3.BaseHTTPResponse) -> None:
 
 def _is_plain(url: str) -> bool:
     return len(url) <= 2048 and url.isascii() and url.isprintable() and " " not in url
+
+
+def trust_for(issuer: str, ca_file: str | None, allow_http_hosts: Collection[str] | None) -> ssl.SSLContext | None:
+    """Check the issuer, and return the trust store for https, or None for plain http. Raises `ConfigError`."""
+    if allow_http_hosts is None:
+        allow_http_hosts = os.environ.get("AUTHSEC_ALLOW_HTTP_HOSTS", "").replace(",", " ").split()
+    check_issuer(issuer, allow_http_hosts)
+    return trust_store(ca_file) if urlsplit(issuer).scheme == "https" else None

@@ -15,12 +15,14 @@ from urllib.parse import quote, unquote_to_bytes
 
 from authsec.clock import Clock
 from authsec.errors import ConfigError, InvalidProof, InvalidToken
-from authsec.jose.dpop import DpopError, read_proof
+from authsec.jose.dpop import AnotherUrl, DpopError, read_proof
+from authsec.safe_text import plain
 from authsec.verifier.replay_store import ReplayStore
 from authsec.verifier.token import VerifiedToken
 
 _ORIGIN: Final = re.compile(r"https?://(?:[a-z0-9._-]+|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?", re.IGNORECASE)
 _IN_PATHS: Final = "/:@!$&'()*+,;=~"  # RFC 3986 §3.3: these characters need no escape
+_MOST_OF_A_URL: Final = 200  # the most characters of a URL in a message
 _TO_SEND: Final = "Send Authorization: DPoP <delegation token>, and in the header DPoP a new proof for each request."
 
 
@@ -65,20 +67,26 @@ class KeyBinding:
             if request is not None or self.required:
                 bind = "Request a token with a DPoP proof at the authority's token endpoint, POST /oauth/token."
                 remedy = bind if self.required else "Send this token as Authorization: Bearer."
-                raise _refused("The token is not bound to a key.", "token_not_bound", remedy)
+                hint = "With the SDK, set AUTHSEC_DPOP=1 where the agent runs." if self.required else ""
+                raise _refused("The token is not bound to a key.", "token_not_bound", remedy, hint)
         elif request is None:
             # The attack: a thief of the token does not have the key, and leaves the proof out.
-            raise _refused("The token is bound to a key, so it is no bearer token.", "bound_token_as_bearer", _TO_SEND)
+            raise _refused(
+                "The token is bound to a key, so it is no bearer token.",
+                "bound_token_as_bearer",
+                _TO_SEND,
+                "Somebody without the key may have the token, or a program of the agent sends no proofs.",
+            )
         else:
             self._check_proof(token, thumbprint, request)
 
     def _check_proof(self, token: str, thumbprint: str, request: DpopRequest) -> None:
         now = self._clock.wall()
-        path = request.path if request.path.startswith("/") else f"/{request.path}"
+        url = self.origin + (request.path if request.path.startswith("/") else f"/{request.path}")
         try:
-            proof = read_proof(
-                request.proofs, method=request.method, url=self.origin + path, now=now, access_token=token
-            )
+            proof = read_proof(request.proofs, method=request.method, url=url, now=now, access_token=token)
+        except AnotherUrl as error:
+            raise _for_another_url(error.htu, url) from None
         except DpopError as error:
             raise InvalidProof(str(error), reason="dpop_proof_invalid", details=_TO_SEND) from None
         if proof.thumbprint != thumbprint:
@@ -87,9 +95,12 @@ class KeyBinding:
                 "The proof is not signed with the key that the token is bound to.",
                 "dpop_key_mismatch",
                 "Sign the proof with the key that signed the proof of the token request.",
+                "Somebody without the key may have the token.",
             )
         if not self._used.add(proof, now):
-            raise InvalidProof("The proof was used before.", reason="dpop_proof_replayed", details=_TO_SEND)
+            replayed = InvalidProof("The proof was used before.", reason="dpop_proof_replayed", details=_TO_SEND)
+            replayed.operator_hint = "Somebody may have copied the request, or a second middleware verifies it again."
+            raise replayed
 
 
 def sent_path(path: bytes, *candidates: object) -> str:
@@ -105,7 +116,23 @@ def sent_path(path: bytes, *candidates: object) -> str:
     return quote(path, safe=_IN_PATHS)
 
 
-def _refused(message: str, reason: str, details: str) -> InvalidToken:
+def _for_another_url(htu: str, expected: str) -> InvalidProof:
+    named, wanted = plain(htu, _MOST_OF_A_URL) or "no http URL", plain(expected, _MOST_OF_A_URL)
+    error = InvalidProof(
+        f"The proof's htu is {named}, and this API expects {wanted}.",
+        reason="dpop_proof_invalid",
+        details="Sign each proof for the URL of its request, without query and fragment. If this agent does, the "
+        "operator of this API must correct the expected URL: the API's log names the setting.",
+    )
+    error.operator_hint = (
+        "If agents address this API at another scheme, host or port, correct dpop_origin (verify-server: "
+        "--dpop-origin). If a proxy removes a prefix of the path, set root_path (ASGI) or SCRIPT_NAME (WSGI) to it."
+    )
+    return error
+
+
+def _refused(message: str, reason: str, details: str, operator_hint: str = "") -> InvalidToken:
     error = InvalidToken(message, reason=reason, details=details)
     error.scheme = "DPoP"
+    error.operator_hint = operator_hint
     return error

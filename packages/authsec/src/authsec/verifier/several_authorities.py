@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 from authsec.clock import Clock
 from authsec.errors import ConfigError, InvalidToken
 from authsec.verifier.issuer import named_issuers, throwaway_hint
-from authsec.verifier.mismatch_log import OF_ANOTHER_AUTHORITY, MismatchLog
+from authsec.verifier.refusal_log import OF_ANOTHER_AUTHORITY, MismatchLog
 from authsec.verifier.token import VerifiedToken
 from authsec.verifier.verifier import Health, TokenVerifier
 

@@ -4,25 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import os
-import ssl
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import urlsplit
 
 from authsec import strict_json
 from authsec.api_credential import read_credential
 from authsec.clock import Clock
 from authsec.errors import ConfigError, InvalidToken, RevocationsUnavailable
 from authsec.jose import JoseError, PublicKey, UnverifiedJws, parse_compact
-from authsec.tls_and_proxy import trust_store
 from authsec.verifier.checks import (
     ALGORITHMS,
     AUDIENCE_MISMATCH,
+    BINDING_NOT_SUPPORTED,
     CLAIM_CHECKS,
     HEADER_CHECKS,
     ISSUER_CHECKS,
+    NO_BOUND_TOKENS,
+    NO_DPOP_ORIGIN,
+    SEND_BEARER,
     VALIDITY_CHECKS,
     Case,
     Expected,
@@ -31,12 +32,11 @@ from authsec.verifier.checks import (
     apply_types,
     audiences_of,
 )
-from authsec.verifier.documents import MOST_BYTES, Documents
+from authsec.verifier.documents import MOST_BYTES, Documents, trust_for
 from authsec.verifier.introspection import introspection_for
-from authsec.verifier.issuer import check_issuer
 from authsec.verifier.key_set import GivenKeys, KeysHealth, KeySource
-from authsec.verifier.mismatch_log import FOR_ANOTHER_API, OF_ANOTHER_AUTHORITY, MismatchLog
 from authsec.verifier.published_keys import PublishedKeys
+from authsec.verifier.refusal_log import FOR_ANOTHER_API, OF_ANOTHER_AUTHORITY, BoundTokenLog, MismatchLog
 from authsec.verifier.revocations.policy import (
     RETRY_AFTER,
     FeedHealth,
@@ -161,12 +161,13 @@ class TokenVerifier:
         self.requires_dpop = dpop_required
         self._for_another_api = MismatchLog(FOR_ANOTHER_API, self._clock)
         self._of_another_authority = MismatchLog(OF_ANOTHER_AUTHORITY, self._clock)
+        self._of_bound_tokens = BoundTokenLog(audience, self._clock)
         check_policy(revocations)
         credential = read_credential(credential)
         self.credential_mark = None if credential is None else token_digest(credential)  # only to compare credentials
         ca_file = ca_file or os.environ.get("AUTHSEC_CA_FILE")
         offline = keys is not None and revocations == "until_exp"
-        trust = None if offline else _trust(issuer, ca_file, allow_http_hosts)
+        trust = None if offline else trust_for(issuer, ca_file, allow_http_hosts)
         if keys is not None:
             self._keys: KeySource = GivenKeys(_key_set(keys))
         else:
@@ -235,13 +236,15 @@ class TokenVerifier:
         return verified
 
     def _check_binding(self, bearer: str, verified: VerifiedToken, dpop: DpopRequest | None) -> None:
-        if self.binding is None:
-            raise InvalidToken(
-                "This API does not accept tokens by the scheme DPoP.",
-                reason="binding_not_supported",
-                details="Send a bearer token without cnf.",
-            )
-        self.binding.check(bearer, verified, dpop)
+        try:
+            if self.binding is None:
+                error = InvalidToken(NO_BOUND_TOKENS, reason=BINDING_NOT_SUPPORTED, details=SEND_BEARER)
+                error.operator_hint = NO_DPOP_ORIGIN
+                raise error
+            self.binding.check(bearer, verified, dpop)
+        except InvalidToken as error:
+            self._of_bound_tokens.note(error, verified.client_id, verified.jti)
+            raise
 
     def _verify_cached(self, known: CachedToken | None) -> VerifiedToken | None:
         """Verify a cached token without waiting. Most requests need only this method.
@@ -340,6 +343,8 @@ class TokenVerifier:
         except InvalidToken as error:
             if error.reason == AUDIENCE_MISMATCH:
                 self._for_another_api.note(self.expected.audience, audiences_of(jws.claims))
+            if error.reason == BINDING_NOT_SUPPORTED:
+                self._of_bound_tokens.note(error, jws.claims["client_id"], jws.claims["jti"])
             raise
         return CachedToken.of(jws.claims, jws.header["kid"], key)
 
@@ -385,13 +390,3 @@ def _key_set(keys: KeySet) -> Mapping[str, Any]:
     except (OSError, strict_json.StrictJsonError) as error:
         raise ConfigError(f"keys={str(keys)!r} cannot be read as a JWK Set: {error}", reason="keys_invalid") from None
     return document if isinstance(document, dict) else {}
-
-
-def _trust(issuer: str, ca_file: str | None, allow_http_hosts: Collection[str] | None) -> ssl.SSLContext | None:
-    """Check the issuer, and return the trust store for https, or None for plain http. Raises `ConfigError`."""
-    check_issuer(issuer, _http_hosts() if allow_http_hosts is None else allow_http_hosts)
-    return trust_store(ca_file) if urlsplit(issuer).scheme == "https" else None
-
-
-def _http_hosts() -> list[str]:
-    return os.environ.get("AUTHSEC_ALLOW_HTTP_HOSTS", "").replace(",", " ").split()

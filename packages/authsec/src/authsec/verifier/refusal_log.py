@@ -1,0 +1,90 @@
+"""The operator's log of refused tokens: those for another API or from another authority, and those bound to a key."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from typing import Final
+
+from authsec.clock import Clock, Moment, moment, since
+from authsec.errors import InvalidToken
+from authsec.safe_text import plain
+
+_log = logging.getLogger("authsec.verifier")
+
+PAUSE: Final = 60.0  # the least seconds between two log lines
+MOST_LINES: Final = 20
+"""The most log lines about bound tokens in `PAUSE` seconds."""
+_LONGEST: Final = 300  # the most characters of a name in the log
+_LONGEST_TEXT: Final = 600  # the most characters of a refusal in the log
+
+FOR_ANOTHER_API: Final = (
+    "tokens for another API are refused here: this API is %s, the last token was for %s. Either the agent "
+    "requests the wrong API (resource=), or the verifier's audience is not this API's identifier"
+)
+OF_ANOTHER_AUTHORITY: Final = (
+    "tokens of another authority are refused here: this API trusts %s, the last token has the issuer %s (not "
+    "verified). Either the agent's AUTHSEC_BASE_URL or the verifier's issuer is wrong"
+)
+
+
+class MismatchLog:
+    """Logs `line`, at most once a minute, with the expected name and the name in the refused token.
+
+    The name is an audience or an issuer. Callable from any thread.
+    """
+
+    def __init__(self, line: str, clock: Clock) -> None:
+        self._line = line
+        self._clock = clock
+        self._said: Moment | None = None
+        self._lock = threading.Lock()
+
+    def note(self, ours: str, named: str) -> None:
+        """Log a token whose audience or issuer (`named`) differs from the expected name (`ours`)."""
+        with self._lock:
+            if self._said is not None and since(self._said, self._clock) < PAUSE:
+                return
+            self._said = moment(self._clock)
+        _log.warning(self._line, plain(ours, _LONGEST), plain(named, _LONGEST))
+
+
+class BoundTokenLog:
+    """Logs the refusals of tokens that are bound to a key: for each reason and client one line a minute.
+
+    Only a valid token leads to a line. A thief who repeats a request must not flood the log, and an agent with a wrong
+    setting must not hide the thief of another agent's token. Callable from any thread.
+    """
+
+    def __init__(self, audience: str, clock: Clock) -> None:
+        self._audience = audience
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._began: Moment | None = None
+        # The number of refusals after each line: in the current minute, and in the minute of the last line before.
+        self._counts: dict[tuple[str, str], int] = {}
+        self._earlier: dict[tuple[str, str], int] = {}
+
+    def note(self, error: InvalidToken, client_id: str, jti: str) -> None:
+        """Log the refusal of a token whose signature is verified. The line has neither the token nor the proof."""
+        key = (error.reason, client_id)
+        with self._lock:
+            if self._began is None or since(self._began, self._clock) >= PAUSE:
+                self._began = moment(self._clock)
+                self._earlier, self._counts = self._counts, {}
+            if key in self._counts:
+                self._counts[key] += 1
+                return
+            if len(self._counts) >= MOST_LINES:
+                return
+            self._counts[key] = 0
+            more = self._earlier.pop(key, 0)
+        _log.warning(
+            "refused a token (%s): API %s, client_id %s, jti %s%s. %s",
+            error.reason,
+            plain(self._audience, _LONGEST),
+            plain(client_id, _LONGEST),
+            plain(jti, _LONGEST),
+            f", and {more} more since the last such line" if more else "",
+            plain(f"{error} {error.operator_hint}", _LONGEST_TEXT),
+        )
