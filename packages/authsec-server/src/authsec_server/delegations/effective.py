@@ -114,3 +114,12 @@ def callers_of(tx: Tx, act: Act, api: Api, terms: Terms, *, limit: int = 50) -> 
         if known_clients[delegation.client_id].enabled
     ]
     return callers, more
+
+
+def needs_dpop(tx: Tx, act: Act, api: Api, terms: Terms) -> bool:
+    """Return whether a live delegation for this API grants only tokens that are bound to a key (DPoP)."""
+    act.principal.require(Role.VIEWER)
+    by_default = api.identifier == terms.default_audience
+    return bool(
+        store.live_for(tx.connection, api.identifier, by_default=by_default, limit=1, now=act.now, with_dpop=True)
+    )

@@ -9,6 +9,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from authsec_server.console.clients.oauth_clients import resource_of
 from authsec_server.delegations.model import TargetType
 
 _TOOL = '''
@@ -80,16 +81,20 @@ def fetch_secure_data(customer_id: str) -> dict:
 
 _PLAIN = """\
 import os
+from urllib.parse import urljoin
 
 import requests
 from authsec import AuthSecClient
 
-authsec = AuthSecClient.from_env_or_exit("DOWNSTREAM_URL"{})  # also reads AUTHSEC_BASE_URL and AUTHSEC_AGENT_CLIENT_ID
+# also reads AUTHSEC_BASE_URL and AUTHSEC_AGENT_CLIENT_ID
+authsec = AuthSecClient.from_env_or_exit("DOWNSTREAM_URL"{bound})
+API = os.environ["DOWNSTREAM_URL"]
 
-
-{function}
-
-print(fetch_secure_data("42"))
+session = requests.Session()
+session.auth = authsec.requests_auth(allowed_origins=urljoin(API, "/"){wanted})
+response = session.get(f"{{API}}/{path}/42", timeout=5)
+response.raise_for_status()
+print(response.text)
 """
 
 
@@ -261,9 +266,10 @@ def framework_codes(client_id: str, scope: str, resource: str, *, is_bound: bool
         token=asked if resource else "authsec.get_delegation_token()", fetch=_FETCH[is_bound].format(name="jwt_token")
     )
     given = _arguments({"scope": scope, "resource": resource})
+    wanted = f", {given}" if given else ""
     autogen = _AUTOGEN.format(
         client_id=client_id,
-        wanted=f", {given}" if given else "",
+        wanted=wanted,
         fetch=_FETCH[is_bound].format(name="delegation_token"),
         bound="\n    dpop=True," if is_bound else "",
     )
@@ -271,5 +277,8 @@ def framework_codes(client_id: str, scope: str, resource: str, *, is_bound: bool
     return (
         FrameworkCode(framework=AUTOGEN, code=autogen, by_hand=by_hand),
         *(FrameworkCode(framework=each, code=each.program(scope, resource, is_bound=is_bound)) for each in between),
-        FrameworkCode(framework=OTHER_PYTHON, code=_PLAIN.format(_BOUND[is_bound], function=by_hand)),
+        FrameworkCode(
+            framework=OTHER_PYTHON,
+            code=_PLAIN.format(bound=_BOUND[is_bound], wanted=wanted, path=resource_of(scope)),
+        ),
     )
