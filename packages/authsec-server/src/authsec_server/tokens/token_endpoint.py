@@ -91,9 +91,9 @@ _HOW: Final[Mapping[_Way, str]] = {
     _Way.SECRET: "Check the client_id, and that the secret is the current secret of this client, complete. With Basic, "
     "encode both parts (RFC 6749 section 2.3.1).",
     _Way.ASSERTION: "Check the client_id, and that the key is registered for it. An assertion of the client has `iss` "
-    "and `sub` equal to the client_id, `aud` exactly {issuer} as one string, a `jti` that was never used, and `exp` at "
-    f"most {MAX_LIFETIME} seconds from now (with `iat`: at most {MAX_CLAIMED_LIFETIME}, and `iat` at most "
-    f"{MAX_LIFETIME} seconds ago). A workload's token has {{issuer}} as `aud`, or the audience of its trusted issuer.",
+    "and `sub` equal to the client_id, `aud` exactly {issuer}, a new `jti`, and `exp` at most "
+    f"{MAX_LIFETIME} seconds from now ({MAX_CLAIMED_LIFETIME} with a fresh `iat`). A workload's token has the `aud` of "
+    "its trusted issuer.",
     _Way.GRANT: "The assertion must be a valid token of a trusted issuer, with the audience {issuer} or the one that "
     "the trusted issuer is registered with. Exactly one client must have a proof that the workload matches.",
 }
