@@ -42,6 +42,15 @@ _FETCH = {
     resp = requests.get(url, headers=authsec.headers({name}, "GET", url), timeout=5)""",
 }
 _BOUND = {False: "", True: ", dpop=True"}
+_RECORDS = {
+    "fetch_customer": "fetch_record",
+    "customer_id": "record_id",
+    "a customer's record": "a record",
+    "data for customer": "data for record",
+    "Who is customer": "Show record",
+    "Look customers up": "Look records up",
+}
+"""The words of the published example, and those for other resources than customers."""
 _OURS = ("import os", "import requests", "from authsec import AuthSecClient")
 _STANDARD_LIBRARY = ("import asyncio", "import os")
 
@@ -138,8 +147,19 @@ class Framework:
         own = sorted(line for line in lines if line in _STANDARD_LIBRARY)
         others = sorted((line for line in lines if line not in _STANDARD_LIBRARY), key=_place)
         imports = "\n".join([*own, "", *others])
-        tool = _TOOL.format(_BOUND[is_bound], arguments=_arguments(given), fetch=_TOOL_FETCH[is_bound])
-        return f"{imports}\n{tool}{self.rest}"
+        fetch = _about(_TOOL_FETCH[is_bound], scope)
+        tool = _about(_TOOL, scope).format(_BOUND[is_bound], arguments=_arguments(given), fetch=fetch)
+        return f"{imports}\n{tool}{_about(self.rest, scope)}"
+
+
+def _about(template: str, scope: str) -> str:
+    """Return the template of the published example, which is about customers, for the resource of the action."""
+    resource = resource_of(scope)
+    if resource == "customers":
+        return template
+    for ours, theirs in _RECORDS.items():
+        template = template.replace(ours, theirs)
+    return template.replace("/customers/", f"/{resource}/")
 
 
 def _place(line: str) -> tuple[bool, str]:
@@ -262,15 +282,16 @@ def framework_codes(client_id: str, scope: str, resource: str, *, is_bound: bool
     With `is_bound`, the tokens are bound to a key (DPoP).
     """
     asked = f"authsec.get_token(resource={json.dumps(resource)}).value"
-    by_hand = _BY_HAND.format(
-        token=asked if resource else "authsec.get_delegation_token()", fetch=_FETCH[is_bound].format(name="jwt_token")
+    fetch = _about(_FETCH[is_bound], scope)
+    by_hand = _about(_BY_HAND, scope).format(
+        token=asked if resource else "authsec.get_delegation_token()", fetch=fetch.format(name="jwt_token")
     )
     given = _arguments({"scope": scope, "resource": resource})
     wanted = f", {given}" if given else ""
-    autogen = _AUTOGEN.format(
+    autogen = _about(_AUTOGEN, scope).format(
         client_id=client_id,
         wanted=wanted,
-        fetch=_FETCH[is_bound].format(name="delegation_token"),
+        fetch=fetch.format(name="delegation_token"),
         bound="\n    dpop=True," if is_bound else "",
     )
     between = FRAMEWORKS[1:-1]
