@@ -66,7 +66,7 @@ PLATFORMS = [
 KINDS = [
     "group Kind",
     "radio AI Agent (Asks for tokens and calls APIs.) checked",
-    "radio MCP Server (Offers tools, and calls APIs behind them.)",
+    "radio MCP Server (Calls APIs itself. Its own tools are protected as an API.)",
 ]
 ROLE = "combobox Role (A named set of actions. The agent gets some or all of them, never more.)"
 CLIENT = "combobox Client / Application (The agent that gets this authority. The newest are listed first.)"

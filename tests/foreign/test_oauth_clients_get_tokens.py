@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
 from authsec import TokenVerifier
-from authsec.jose import PrivateKey, sign_compact
+from authsec.jose import PrivateKey, parse_compact, sign_compact
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
@@ -25,6 +27,7 @@ from .catalogue import (
     OPENID_CLIENT,
     REQUESTS_OAUTH2CLIENT,
     REQUESTS_OAUTHLIB,
+    ROOT,
     Client,
     each,
 )
@@ -94,7 +97,7 @@ code_of = lambda error: error.error
 """,
         """
     if method == "private_key_jwt":
-        key = Jwk.from_pem(secret, kid="key-of-the-builder")
+        key = Jwk.from_pem(secret).with_kid_thumbprint()
         auth = PrivateKeyJwt(client_id, key, alg="ES256", aud=metadata["issuer"])
     elif method == "jwt-bearer":
         auth = PublicApp(client_id)
@@ -151,8 +154,8 @@ BY_SECRET = {  # how each library is told which method to use
     },
 }
 BY_KEY = {
-    AUTHLIB: "register_client_auth_method(PrivateKeyJWT(issuer, alg=…))",
-    REQUESTS_OAUTH2CLIENT: "auth=PrivateKeyJwt(id, key, aud=issuer)",
+    AUTHLIB: 'register_client_auth_method(PrivateKeyJWT(issuer, alg="ES256"))',
+    REQUESTS_OAUTH2CLIENT: 'PrivateKeyJwt(id, Jwk.from_pem(pem).with_kid_thumbprint(), alg="ES256", aud=issuer)',
     **dict.fromkeys(NPM, "PrivateKeyJwt(key)"),
 }
 BY_WORKLOAD = {
@@ -166,6 +169,9 @@ AUDIENCE = "https://crm.example.com"
 
 
 JOBS = PrivateKey.generate_ec()
+PAGE = ROOT / "docs" / "oauth-libraries.md"
+# The section, the library, and the program of the page.
+PROGRAMS = re.compile(r"^(?:## ([^\n]+)|### ([^\n]+)|```(python|js)\n(.*?)^```)$", re.DOTALL | re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -320,3 +326,30 @@ def test_a_stock_client_gets_a_token_by_the_token_of_its_workload(
     assert outcomes(asked) == expected
     told = f"gets a token: jwt-bearer (`{BY_WORKLOAD[library]}`); reports `invalid_grant`, `invalid_scope`"
     record_verdict(library, OAUTH_WORKLOAD, told)
+
+
+def _programs_of_the_page() -> Iterator[Any]:
+    section = library = ""
+    for found in PROGRAMS.finditer(PAGE.read_text("utf-8")):
+        section, library = found[1] or section, found[2] or library
+        if found[3]:
+            yield pytest.param(found[3], found[4], id=f"{library} {section}")
+
+
+@pytest.mark.in_ci
+@pytest.mark.parametrize(("language", "program"), [*_programs_of_the_page()])
+def test_each_program_of_the_page_runs_as_it_is_printed(
+    language: str, program: str, registered: Registered, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    files = {"night-owl.pem": registered.pem, "agent-secret": f"{registered.secret}\n", "ci-token": registered.job()}
+    for name, text in files.items():
+        (tmp_path / name).write_text(text, "utf-8")
+        program = program.replace(f'"{name}"', json.dumps(str(tmp_path / name)))
+    program = re.sub('"(secretive|nightly)"', f'"{registered.slug}"', program)
+    program = program.replace("http://127.0.0.1:7468", registered.url)
+    if language == "js":
+        done = request.getfixturevalue("foreign_node").run("--input-type=module", "--eval", program)
+    else:
+        done = request.getfixturevalue("foreign_python").run(program)
+    assert done.returncode == 0, done.stderr
+    assert parse_compact(done.stdout.strip()).claims["client_id"] == registered.client_id

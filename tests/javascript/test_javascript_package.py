@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 from authsec import TokenVerifier
-from authsec_server.console.clients.oauth_clients import OAuthClient
+from authsec_server.console.clients.oauth_clients import INSTALL_JAVASCRIPT, OAuthClient
 
 from ..bound_crm import AUDIENCE, crm, free_port
 from ..environments import npm_folder, pinned_versions, variables
@@ -172,11 +172,20 @@ def test_the_programs_of_the_page_are_programs(number: int, package: Path) -> No
 
 @pytest.mark.in_ci
 def test_a_program_elsewhere_installs_the_package_as_the_page_says(package: Path, tmp_path: Path) -> None:
-    (line,) = re.findall(r"^npm install .*$", (ROOT / "docs" / "javascript.md").read_text("utf-8"), re.MULTILINE)
+    page = (ROOT / "docs" / "javascript.md").read_text("utf-8")
+    lines = re.findall(r"^(npm (?:config|install) [^#\n]*)", page, re.MULTILINE)
+    assert [line.strip() for line in lines] == INSTALL_JAVASCRIPT.splitlines(), "the commands of Connect"
     (tmp_path / "package.json").write_text('{"name": "program", "private": true}')
-    command = line.replace("../authsec/packages/authsec-js", str(PACKAGE)).split()
-    done = run(tmp_path, *command, "--no-package-lock", "--no-audit", "--no-fund")
-    assert done.returncode == 0, done.stderr
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "package.json").write_text('{"name": "other", "version": "1.0.0"}')
+    configure, *installs = [line.replace("../authsec/packages/authsec-js", str(PACKAGE)).split() for line in lines]
+    for command in (
+        configure,
+        *([*each, "--no-audit", "--no-fund"] for each in (*installs, ["npm", "install", "./other"])),
+    ):
+        done = run(tmp_path, *command)
+        assert done.returncode == 0, done.stderr
+    assert not (tmp_path / "node_modules" / "authsec-js").is_symlink()
     imported = run(tmp_path, "node", "--eval", EXPORTS)
     assert "AuthSecClient" in imported.stdout, imported.stderr
 

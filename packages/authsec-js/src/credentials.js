@@ -51,7 +51,8 @@ export function keyFile(path, foundBy = "credential") {
       return {
         form: { client_assertion_type: `${ASSERTION_TYPE}jwt-bearer`, client_assertion: assertion },
         source: `key file ${path} (${foundBy})`,
-        ifRefused: "Check that the file has the key of this agent, not of another agent.",
+        ifRefused:
+          "Check that the file has the key of this agent, and that `issuer` or AUTHSEC_ISSUER, if set, is the authority's.",
       };
     },
   };

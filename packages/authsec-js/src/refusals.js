@@ -16,6 +16,8 @@ import {
 import { plain } from "./safe-text.js";
 import { parseObject } from "./strict-json.js";
 
+const LONGEST_DETAILS = 400;
+
 const SENTENCES = {
   invalid_request: "The authority does not understand the request.",
   unsupported_grant_type: "The authority does not support the grant of the request.",
@@ -58,7 +60,7 @@ export function refusal(answer, now, { namesApi = true } = {}) {
   const sentence = SENTENCES[reason] ?? SENTENCES[usual] ?? "The authority refused the request.";
   // The details of `attestation_required` explain how to send a proof, and this package does so itself.
   const isDetailed = typeof body?.details === "string" && reason !== "attestation_required";
-  const details = isDetailed ? plain(body.details, 300) : "";
+  const details = isDetailed ? plain(body.details, LONGEST_DETAILS) : "";
   const id = requestId(body);
   const text =
     body === undefined

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import shlex
 from collections.abc import Callable
 from html import unescape
 from typing import Any
@@ -48,12 +49,14 @@ def stored(door: TestClient, slug: str = "customers") -> dict[str, Any]:
     return found
 
 
-def delegate(door: TestClient, name: str, *actions: str, audiences: tuple[str, ...] = (URL,)) -> dict[str, Any]:
+def delegate(
+    door: TestClient, name: str, *actions: str, audiences: tuple[str, ...] = (URL,), **terms: Any
+) -> dict[str, Any]:
     """A delegation to a new agent of that name, in a new role."""
     role = make(door, "roles", name=f"Role of {name}", actions=list(actions))["slug"]
     client = make(door, "clients", name=name, platform="unattested")["client_id"]
     what = {"target_type": "AutoGen AI agent", "max_duration": 3600, "all_actions": True}
-    return make(door, "delegations", role=role, client=client, audiences=list(audiences), **what)
+    return make(door, "delegations", role=role, client=client, audiences=list(audiences), **what, **terms)
 
 
 def codes(page: Page) -> list[str]:
@@ -190,8 +193,14 @@ def test_its_page_says_what_it_is(door: TestClient, api: str) -> None:
 
 
 def test_every_stack_has_its_lines(door: TestClient, api: str) -> None:
-    install, *pythons, other = codes(get(door, api))
-    assert 'pip install "./packages/authsec[verify]"' in install
+    page = get(door, api)
+    *pythons, javascript, other = codes(page)[1::2]
+    *of_pythons, of_javascript, of_other = codes(page)[::2]
+    assert all('pip install "./packages/authsec[verify]"' in install for install in of_pythons)
+    assert "npm install ../authsec/packages/authsec-js" in of_javascript
+    assert 'pip install "./packages/authsec[verify-server]"' in of_other
+    assert f'new TokenVerifier({{ issuer: "http://127.0.0.1:7468", audience: "{URL}" }});' in javascript
+    assert " checked>Starlette, any ASGI</label>" in page.html
     verifier = f'TokenVerifier(issuer="http://127.0.0.1:7468", audience="{URL}")'
     for code in pythons:
         ast.parse(code)
@@ -207,10 +216,18 @@ def test_every_stack_has_its_lines(door: TestClient, api: str) -> None:
     )
     assert [line in code for line, code in zip(lines, pythons, strict=True)] == [True] * len(lines)
     assert other.splitlines() == [
-        "issuer    http://127.0.0.1:7468",
-        f"audience  {URL}",
-        "keys      http://127.0.0.1:7468/.well-known/jwks.json",
+        f"authsec verify-server --issuer http://127.0.0.1:7468 --audience {URL}",
+        "",
+        "# For a JWT library: the keys",
+        "# http://127.0.0.1:7468/.well-known/jwks.json",
     ]
+
+
+def test_the_page_of_an_mcp_server_begins_with_its_lines(door: TestClient) -> None:
+    make(door, "apis", name="Tools", identifier="https://crm.example.com/mcp", kind="mcp_server")
+    page = get(door, f"{LIST}/tools")
+    assert " checked>MCP server</label>" in page.html
+    assert any('scope=["customers:read"])' in code for code in codes(page))
 
 
 def test_an_audience_that_is_no_address_has_no_lines_for_mcp(door: TestClient) -> None:
@@ -223,7 +240,9 @@ def test_an_audience_that_is_no_address_has_no_lines_for_mcp(door: TestClient) -
 def test_the_lines_of_an_audience_with_odd_characters_are_still_code(door: TestClient) -> None:
     odd = "https://x.example/'&(a);b=$c%22"
     make(door, "apis", name="Odd", identifier=odd)
-    _, *pythons, _ = codes(get(door, f"{LIST}/odd"))
+    *pythons, javascript, other = codes(get(door, f"{LIST}/odd"))[1::2]
+    assert odd in javascript
+    assert shlex.split(other.splitlines()[0])[-1] == odd
     for code in pythons:
         constants = [node.value for node in ast.walk(ast.parse(code)) if isinstance(node, ast.Constant)]
         assert odd in constants
@@ -241,6 +260,13 @@ def test_who_may_call_it_now(door: TestClient, api: str) -> None:
     assert "Reader Ready Unattested Role of Reader customers:read , reports:read 1 hour at most" in page.text
     assert page.links["1 hour at most"] == f"/console/delegations/{some['id']}"
     assert {"Other", "Anywhere", "Off", "Over"}.isdisjoint(page.links)
+
+
+def test_an_api_whose_callers_have_bound_tokens_is_told_to_accept_them(door: TestClient, api: str) -> None:
+    delegate(door, "Reader", "customers:read")
+    assert "dpop_origin" not in get(door, api).text
+    delegate(door, "Bound", "customers:read", require_dpop=True)
+    assert 'Add dpop_origin="https://…" to TokenVerifier' in get(door, api).text
 
 
 def test_many_callers_are_in_the_diagram(door: TestClient, api: str, monkeypatch: pytest.MonkeyPatch) -> None:

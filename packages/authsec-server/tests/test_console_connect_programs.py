@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from authsec.jose import PrivateKey
-from authsec_server.console.clients.oauth_clients import OAuthClient, signing_algorithm
+from authsec_server.console.clients.oauth_clients import INSTALL_JAVASCRIPT, OAuthClient, signing_algorithm
 from pages import Page, get
 from starlette.testclient import TestClient
 
@@ -16,6 +16,7 @@ House = Any
 API = "/authsec/api/v1"
 AUDIENCE = "https://crm.example.com/mcp"
 ISSUER = "http://127.0.0.1:7468"
+ACTIONS = ["customers:list", "customers:read"]
 
 
 @pytest.fixture
@@ -31,13 +32,15 @@ def door(opened: House) -> TestClient:
     return client
 
 
-def client_with(door: TestClient, *, require_dpop: bool = False, **proof: Any) -> str:
-    """Onboard a client with this proof; delegate an action to it."""
+def client_with(
+    door: TestClient, *, require_dpop: bool = False, audiences: tuple[str, ...] = (AUDIENCE,), **proof: Any
+) -> str:
+    """Onboard a client with this proof; delegate two actions to it."""
     made = door.post(f"{API}/clients", json={"name": "Night Owl", **proof})
     assert made.status_code == 201, made.text
     client_id = str(made.json()["client_id"])
-    door.post(f"{API}/roles", json={"name": "Support", "actions": ["customers:read"]}).raise_for_status()
-    values = {"target_type": "MCP server", "actions": ["customers:read"], "max_duration": 900, "audiences": [AUDIENCE]}
+    door.post(f"{API}/roles", json={"name": "Support", "actions": ACTIONS}).raise_for_status()
+    values = {"target_type": "MCP server", "actions": ACTIONS, "max_duration": 900, "audiences": [*audiences]}
     values |= {"require_dpop": require_dpop}
     door.post(f"{API}/delegations", json={"role": "support", "client": client_id, **values}).raise_for_status()
     return client_id
@@ -71,9 +74,16 @@ def test_any_oauth_client_finds_its_settings(door: TestClient) -> None:
         "client_id": client_id,
         "token_endpoint_auth_method": "private_key_jwt",
         "token_endpoint_auth_signing_alg": "ES256",
-        "scope": "customers:read",
+        "scope": "customers:list customers:read",
         "server URL": AUDIENCE,
     }
+    assert "Many refuse plain http" in connect(door, client_id).text
+
+
+def test_settings_name_an_api_where_there_are_several(door: TestClient) -> None:
+    page = connect(door, client_with(door, platform="secret", audiences=(AUDIENCE, "ledger")))
+    assert settings(page)["resource"] == AUDIENCE
+    assert f"One of {AUDIENCE} , ledger . Optional." in page.text
 
 
 def test_a_client_with_a_secret_authenticates_with_it(door: TestClient) -> None:
@@ -89,6 +99,7 @@ def test_a_client_that_the_token_endpoint_refuses_is_told_so(door: TestClient) -
     assert "token_endpoint_auth_method" not in settings(page)
     assert page.text.count("has no key and no secret, so the token endpoint refuses it") == 2
     assert page.links["Add a key or a secret"] == f"/console/clients/{client_id}/proofs/add"
+    assert any(code.startswith("openssl genpkey") for code in codes(page)), "nothing of ours is needed"
     assert "@modelcontextprotocol/sdk" not in page.text
 
 
@@ -105,10 +116,12 @@ def test_code_for_a_delegation_that_requires_dpop_sends_bound_tokens(door: TestC
     public_key = public(PrivateKey.generate_ec())
     page = connect(door, client_with(door, platform="key", public_key=public_key, require_dpop=True))
     assert any(code.startswith("export") and 'export AUTHSEC_DPOP="1"' in code for code in codes(page))
-    programs = [code for code in codes(page) if "AuthSecClient(" in code or "AuthSecClient.from" in code]
+    *programs, javascript = [code for code in codes(page) if "AuthSecClient(" in code or "AuthSecClient.from" in code]
     assert len(programs) == 6
-    assert all("dpop=True" in code and "authsec.headers(" in code for code in programs)
-    assert not any("Bearer" in code or "authsec-js" in code or "mcp.client" in code for code in codes(page))
+    assert all("dpop=True" in code for code in programs)
+    assert all("authsec.headers(" in code or "authsec.requests_auth(" in code for code in programs)
+    assert "new AuthSecClient({ dpop: true });" in javascript
+    assert not any("Bearer" in code or "mcp.client" in code for code in codes(page))
     assert settings(page)["dpop_bound_access_tokens"] == "true"
     assert "autogen_conversation.py" not in page.text, "it sends bearer tokens"
 
@@ -116,15 +129,16 @@ def test_code_for_a_delegation_that_requires_dpop_sends_bound_tokens(door: TestC
 def test_a_client_without_a_key_is_told_that_the_sdk_binds_tokens_by_a_key(door: TestClient) -> None:
     client_id = client_with(door, platform="secret", require_dpop=True)
     page = connect(door, client_id)
-    assert "The SDK needs a key pair for these tokens." in page.text
+    assert "The Python SDK needs a key pair for bound tokens." in page.text
     assert page.links["Add a key"] == f"/console/clients/{client_id}/proofs/add?platform=key"
 
 
 def test_javascript_installs_from_the_clone(door: TestClient) -> None:
     page = connect(door, client_with(door, platform="key", public_key=public(PrivateKey.generate_ec())))
-    assert "npm install --install-links ../authsec/packages/authsec-js" in codes(page)
+    assert INSTALL_JAVASCRIPT in codes(page)
     (code,) = [code for code in codes(page) if "authsec-js" in code and "import" in code]
     assert 'authorizedFetch({ allowedOrigins: new URL(api).origin, scope: "customers:read" })' in code
+    assert "`${api}/customers/42`" in code, "the path is that of the action"
 
 
 @pytest.mark.parametrize(

@@ -85,6 +85,13 @@ def test_the_page_shows_what_it_grants_and_the_tokens_minted_under_it(door: Test
     assert "anybody who knows its client_id can get tokens for this delegation" in page.text
 
 
+def test_the_tokens_of_a_delegation_for_several_apis_show_theirs(door: TestClient, made: dict[str, Any]) -> None:
+    edit = {"json": {"audiences": ["crm", "ledger"]}, "headers": {"If-Match": f'"{made["revision"]}"'}}
+    door.patch(f"{API}/delegations/{made['id']}", **edit).raise_for_status()
+    assert door.get(f"{TOKEN}?client_id={made['client']['id']}&resource=ledger").status_code == 200
+    assert '<td class="breaks" data-label="API">ledger</td>' in get(door, f"{LIST}/{made['id']}").html
+
+
 @pytest.mark.parametrize(("number", "is_open"), [(10, True), (11, False)])
 def test_more_than_ten_actions_and_the_claims_are_folded(door: TestClient, number: int, is_open: bool) -> None:
     actions = [f"customers:act{each}" for each in range(number)]

@@ -43,6 +43,18 @@ def test_each_action_is_traced_to_its_delegation(estate: Any) -> None:
     assert rows == [lost, *sorted([of_both, of_one], key=lambda row: row.delegation.id)]
 
 
+def test_an_action_that_two_apis_describe_has_both_descriptions(estate: Any) -> None:
+    estate.role()
+    client = estate.agent()
+    for name, meaning in (("Customers", "See customers"), ("Ledger", "See their debts"), ("Other", "")):
+        described = [Action(action="customers:read", description=meaning)] if meaning else []
+        create = {"name": name, "identifier": name.lower(), "actions": described}
+        estate.do(lambda tx, act, create=create: apis.create(tx, act, **create))
+    estate.delegate()
+    (row,) = estate.see(lambda tx, act: effective_actions(tx, act, client.slug, estate.terms))
+    assert row.description == "Customers: See customers; Ledger: See their debts"
+
+
 def test_what_is_not_live_gives_nothing(estate: Any) -> None:
     estate.role()
     client = estate.agent()

@@ -352,7 +352,7 @@ def test_an_api_is_registered_and_edited_in_the_console(one: House) -> None:
     form = get(door, "/console/apis/new").form()
     assert form.send(name="CRM", identifier=CRM, signing_algorithm="ES256").status == 303
     assert "Signing algorithm ES256" in get(door, "/console/apis/crm").text
-    assert "verify the signature (ES256 only)" in get(door, "/console/apis/crm").text
+    assert "verifies signature (ES256 only)" in get(door, "/console/apis/crm").text
     assert get(door, "/console/apis/crm/edit").form().send(signing_algorithm="EdDSA").status == 303
     assert "Signing algorithm EdDSA" in get(door, "/console/apis/crm").text
     page = get(door, "/console/keys")

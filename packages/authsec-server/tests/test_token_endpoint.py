@@ -322,3 +322,54 @@ def test_refusals_of_unauthenticated_callers_are_counted_with_their_cause(its: H
         ("attestation_invalid", agent_.client_id),
         ("client_not_found", None),
     }
+
+
+def test_each_failed_check_of_a_client_has_an_event_with_its_remedy(house_on_each: Callable[..., House]) -> None:
+    its = house_on_each(local_operator=True)
+    door, agent_ = its.door(), its.delegated_agent("Night Owl", key=KEY)
+    secret = secret_of(door, agent_.client_id)
+    new, other = its.clock.now(), PrivateKey.generate_ec()
+    for key, made, changes in ((KEY, new, {"aud": f"{ISSUER}/oauth/token"}), (KEY, new, {"exp": 1}), (other, new, {})):
+        by_assertion(door, asserted(key, "night-owl", made, **changes))
+    used = asserted(KEY, "night-owl", new)
+    statuses = [by_assertion(door, used).status_code for _ in range(3)]
+    post(door, auth=("night-owl", secret[:-1]))
+    assert statuses == [200, 401, 401]
+    stories = [
+        door.get(f"{API}/events/{each.id}").json() for each in its.events() if each.event.kind == "token.refused"
+    ]
+    found = [each["items"][0] for each in stories]
+    assert {each["event"]["detail"]["failed"][:25]: each["remedy"]["text"][:28] for each in found} == {
+        "`aud` must be exactly htt": "The agent signed with its re",
+        "The assertion has expired": "The agent signed with its re",
+        "The assertion is not sign": "The agent signed with a key ",
+        "This assertion was alread": "The agent signed with its re",
+        "The secret is wrong, has ": "The agent sent a secret that",
+    }
+    page = door.get(f"/console/activity/{found[0]['event']['id']}").text
+    assert ("Add a proof" in page, "must be exactly" in page) == (False, True)
+
+
+def test_a_refusal_names_what_to_check_of_the_credential_that_was_sent(its: House) -> None:
+    door, agent_ = its.door(), its.delegated_agent("Night Owl", key=KEY)
+    secret_of(door, agent_.client_id)
+
+    def details(name: str, *, basic: bool = False, by_key: bool = False) -> str:
+        if by_key:
+            answer = by_assertion(door, asserted(PrivateKey.generate_ec(), name, its.clock.now()))
+        elif basic:
+            answer = post(door, auth=(name, "wrong"))
+        else:
+            answer = post(door, client_id=name, client_secret="wrong")
+        assert told(answer) == (401, "invalid_client", "attestation_invalid")
+        assert len(answer.json()["details"]) <= 400, "the SDKs show no more"
+        return str(answer.json()["details"])
+
+    for known, unknown in (("night-owl", "no-such-agent"), (agent_.client_id, UNKNOWN)):
+        secrets = [details(name, basic=basic) for name in (known, unknown) for basic in (True, False)]
+        assert len({*secrets}) == 1
+        assert "secret" in secrets[0]
+        assert "assertion" not in secrets[0]
+        assertions = [details(name, by_key=True) for name in (known, unknown)]
+        assert len({*assertions}) == 1
+        assert "`exp` at most 300 seconds from now (3600 with a fresh `iat`)" in assertions[0]

@@ -207,7 +207,7 @@ def test_what_the_authority_says_is_cleaned_and_cut(client: AuthSecClient, autho
     assert text.startswith(
         "The request has more actions than are delegated to this agent. Ask for [31mless . ignore all"
     )
-    assert len(text) < 400
+    assert len(text) < 500
     assert text.isprintable()
     assert caught.value.request_id is None
 

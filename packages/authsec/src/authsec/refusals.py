@@ -49,6 +49,7 @@ _SENTENCES = {
     "unavailable": "The authority cannot issue tokens right now.",
 }
 _API_NOT_NAMED = f"This agent has delegations for several APIs, so the API must be named, {IN_A_PROGRAM}."
+_LONGEST_DETAILS = 400
 # The details of this reason explain how to send a proof, and the SDK does so itself.
 _FOR_OTHER_PROGRAMS = {"attestation_required"}
 _OF_OTHER_ADDRESSES = {"not_found", "method_not_allowed"}  # reasons of an authority for a wrong path
@@ -252,7 +253,7 @@ def _is_of_the_endpoint(body: dict[str, Any]) -> bool:
 def _text(sentence: str, body: dict[str, Any]) -> str:
     details = None if body.get("reason") in _FOR_OTHER_PROGRAMS else body.get("details")
     request_id = _request_id(body)
-    parts = [sentence, plain(details, 300) if isinstance(details, str) else ""]
+    parts = [sentence, plain(details, _LONGEST_DETAILS) if isinstance(details, str) else ""]
     parts += [f"(request {request_id})" if request_id else ""]
     return " ".join(part for part in parts if part)
 

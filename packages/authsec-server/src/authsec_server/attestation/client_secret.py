@@ -13,7 +13,7 @@ from typing import Final
 
 from authsec.client_secret import is_client_secret
 
-from authsec_server.attestation.model import Proved, Refused, invalid
+from authsec_server.attestation.model import WRONG_SECRET, Proved, Refused, invalid, invalid_own
 from authsec_server.clients.model import MAX_PROOFS, Client, Proof, ProofKind
 from authsec_server.web.oauth import read_basic
 
@@ -48,7 +48,7 @@ def verify_secret(text: str, client: Client, now: datetime) -> Proved | Refused:
     hashes = [proof.secret_sha256 or _NOBODYS for proof in held] + [_NOBODYS] * (MAX_PROOFS - len(held))
     agree = [compare_digest(shown, each) for each in hashes]  # all of them, whichever it is
     if True not in agree[: len(held)]:
-        return invalid(_UNKNOWN)
+        return invalid_own(_UNKNOWN, WRONG_SECRET)
     return Proved(proof_id=held[agree.index(True)].id, kind=ProofKind.SECRET)
 
 

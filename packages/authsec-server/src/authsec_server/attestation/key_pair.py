@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from hashlib import sha256
@@ -11,7 +10,7 @@ from typing import Any
 
 from authsec.jose import JoseError, PublicKey, UnverifiedJws
 
-from authsec_server.attestation.model import Proved, Refused, SingleUse, invalid
+from authsec_server.attestation.model import NOT_SIGNED, Proved, Refused, SingleUse, invalid_own
 from authsec_server.clients.model import SIGNED, Client, Proof
 
 MAX_LIFETIME = 300  # seconds; a used `jti` is remembered that long, so it must be short
@@ -35,13 +34,13 @@ def verify(
     """
     proof = _signer_of(assertion, client, now, may_have_own_kid=bool(client_name))
     if proof is None:
-        return invalid("The assertion is not signed with a valid registered key of this client.")
+        return invalid_own(NOT_SIGNED)
     claims = assertion.claims
     audiences = (issuer,) if client_name else (issuer, [issuer])
     complaint = _complaint(assertion, client_name or client.id, audiences)
     complaint = complaint or _untimely(claims, now.timestamp(), may_be_long=bool(client_name))
     if complaint:
-        return replace(invalid(complaint), is_authentic=True)
+        return invalid_own(complaint, is_authentic=True)
     return Proved(
         proof_id=proof.id,
         kind=proof.kind,

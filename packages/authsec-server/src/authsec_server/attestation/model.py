@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Set
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 from hashlib import sha256
-from typing import Any
+from typing import Any, Final
 
 from authsec_server.audit.model import Named
 from authsec_server.clients.model import ProofKind, Selector
@@ -243,13 +243,15 @@ class Proved:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failed:
-    """The check that a token failed at a trusted issuer, or the reason why the issuer could not be asked.
+    """The check that a credential failed, or the reason why its trusted issuer could not be asked.
 
-    It is shown in the audit log and the console, never to the caller.
+    `trusted_issuer_id` is empty for a credential of the client's own: an assertion or a secret. Its sentences are few,
+    because refusals with different sentences are counted apart. It is shown in the audit log and the console. A caller
+    sees it only if its key is a key of the client.
     """
 
-    trusted_issuer_id: str
     sentence: str
+    trusted_issuer_id: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -280,7 +282,8 @@ class Refused:
 
     `details` says which evidence is needed, and nothing about the client. `deleted_in_cluster` is the id of the trusted
     issuer whose cluster reports that the workload is gone. `failed` is set if a trusted issuer signed the token
-    but another check failed. `unassigned` is set if the evidence names no client, and no one client matches.
+    but another check failed, and for a credential of the client's own. `unassigned` is set if the evidence names no
+    client, and no one client matches.
     `is_authentic` is true if a key of the client signed the evidence.
     """
 
@@ -291,6 +294,15 @@ class Refused:
     failed: Failed | None = None
     unassigned: Unassigned | None = None
     is_authentic: bool = False
+
+
+NOT_SIGNED: Final = "The assertion is not signed with a valid registered key of this client."
+WRONG_SECRET: Final = "The secret is wrong, has expired, or was rotated or removed."  # noqa: S105 - a sentence
+
+
+def invalid_own(details: str, sentence: str = "", *, is_authentic: bool = False) -> Refused:
+    """Return the refusal of a credential of the client's own. The audit log gets `sentence`, or else `details`."""
+    return replace(invalid(details), failed=Failed(sentence=sentence or details), is_authentic=is_authentic)
 
 
 def invalid(details: str) -> Refused:

@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from shlex import quote
 
-from authsec_server.apis.model import Api
+from authsec_server.apis.model import Api, ApiKind
+from authsec_server.console.clients.oauth_clients import INSTALL_JAVASCRIPT
 
-_INSTALL = 'pip install "./packages/authsec[verify]"   # in a clone of AuthSec: by path, never by the bare name'
+_MCP = "MCP server"
+_INSTALL = 'pip install "./packages/authsec[{extra}]"   # in a clone of AuthSec: by path, never by the bare name'
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Snippet:
-    """Code to copy, with a title and a note."""
+    """Code to copy, with a title, a note, and the command that installs what the code needs."""
 
     title: str
     note: str
     code: str
+    install: str = _INSTALL.format(extra="verify")
 
 
 def snippets(issuer: str, api: Api) -> Sequence[Snippet]:
-    """Return the install command and one snippet for each framework.
+    """Return one snippet for each framework.
 
     The MCP snippet is included only if the audience is a URL, because the package `mcp` requires a URL.
     """
@@ -28,7 +33,6 @@ def snippets(issuer: str, api: Api) -> Sequence[Snippet]:
     verifier = f'TokenVerifier(issuer="{issuer}", audience="{api.identifier}")'
     is_address = api.identifier.startswith(("https://", "http://"))
     return (
-        Snippet(title="Install", note="Run this command where the API runs.", code=_INSTALL),
         _asgi(verifier, action),
         _fastapi(verifier, action),
         _flask(verifier, action),
@@ -44,14 +48,24 @@ def snippets(issuer: str, api: Api) -> Sequence[Snippet]:
                 f'identity.require("{action}")'
             ),
         ),
+        _javascript(issuer, api, action),
         Snippet(
             title="Any other language",
-            note="With any JWT library and these keys, verify the signature "
-            f"({api.signing_algorithm} only), the issuer, the audience and the expiry. A JWT library does not check "
-            "revocations: it accepts a revoked token until the token expires.",
-            code=f"issuer    {issuer}\naudience  {api.identifier}\nkeys      {issuer}/.well-known/jwks.json",
+            note="A proxy (nginx, Apache, haproxy, Envoy, Traefik, Caddy) asks this command before each request, also "
+            "about revocations. In your clone, `docs/verify-server.md` has each proxy's block. A JWT library "
+            f"with the keys below verifies signature ({api.signing_algorithm} only), issuer, audience and expiry, but "
+            "accepts a revoked token until the token expires.",
+            code=f"authsec verify-server --issuer {quote(issuer)} --audience {quote(api.identifier)}\n\n"
+            f"# For a JWT library: the keys\n# {issuer}/.well-known/jwks.json",
+            install=_INSTALL.format(extra="verify-server"),
         ),
     )
+
+
+def position(api: Api, frameworks: Sequence[Snippet]) -> int:
+    """Return the position in `frameworks`, from 1, of the code for an API of this kind."""
+    titles = [each.title for each in frameworks]
+    return titles.index(_MCP) + 1 if api.kind is ApiKind.MCP_SERVER and _MCP in titles else 1
 
 
 def _asgi(verifier: str, action: str) -> Snippet:
@@ -123,8 +137,10 @@ def _django(verifier: str, action: str) -> Snippet:
 
 def _mcp(verifier: str, action: str) -> Snippet:
     return Snippet(
-        title="MCP server",
-        note="The audience must be the server's address with its path. In mcp version 1, the class is named FastMCP.",
+        title=_MCP,
+        note="The audience must be the server's address with its path. In mcp version 1, the class is named FastMCP. "
+        "`scope` has the actions with which a stock client begins. A stock client may lose its session at a tool whose "
+        "action is not delegated: in your clone, `docs/protecting-apis.md` shows how to keep the session.",
         code=(
             "from authsec import TokenVerifier\n"
             "from authsec.mcp import BearerAuth, ToolActions, protected_by\n"
@@ -136,6 +152,24 @@ def _mcp(verifier: str, action: str) -> Snippet:
             f'@tools.require("{action}")\n'
             "def tool(id: str) -> str:\n"
             "    ...\n\n"
-            "app = BearerAuth(tools.guard(server.streamable_http_app()), verifier=verifier)"
+            "guarded = tools.guard(server.streamable_http_app())\n"
+            f'app = BearerAuth(guarded, verifier=verifier, scope=["{action}"])'
         ),
+    )
+
+
+def _javascript(issuer: str, api: Api, action: str) -> Snippet:
+    return Snippet(
+        title="JavaScript",
+        note="The last two lines belong in the handler of each request. Save the code as an `.mjs` file. In your "
+        "clone, `docs/javascript.md` has a whole server.",
+        code=(
+            'import { TokenVerifier } from "authsec-js";\n\n'
+            f"const verifier = new TokenVerifier({{ issuer: {json.dumps(issuer)}, "
+            f"audience: {json.dumps(api.identifier)} }});\n\n"
+            "// throws a VerificationError, with the status 401, 403 or 503\n"
+            "const agent = await verifier.verifyHeader(request.headers.authorization);\n"
+            f"agent.require({json.dumps(action)});"
+        ),
+        install=INSTALL_JAVASCRIPT,
     )

@@ -14,7 +14,7 @@ from starlette.routing import BaseRoute
 from authsec_server.apis import credentials
 from authsec_server.apis import service as apis
 from authsec_server.apis.model import EDITABLE, MAX_ACTIONS, Action, Api, ApiKind, Credential
-from authsec_server.console.api_snippets import snippets
+from authsec_server.console.api_snippets import position, snippets
 from authsec_server.console.client_status import statuses_of
 from authsec_server.console.confirm import Confirmation, Question, already_is, once, redirect_to
 from authsec_server.console.forms import Form, at_typed_slug, placed, stored_meanwhile
@@ -66,6 +66,7 @@ async def detail(visit: PageRequest) -> Response:
         return {
             "api": api,
             "callers": callers,
+            "needs_dpop": effective.needs_dpop(tx, visit.act, api, visit.console.terms),
             "more_callers": more,
             "statuses": statuses_of(tx, [each.client for each in callers], visit.act.now, silent),
             "followed": _followed(tx, visit, [api])[api.identifier],
@@ -74,11 +75,13 @@ async def detail(visit: PageRequest) -> Response:
 
     seen = await visit.read(load)
     api = seen["api"]
+    codes = snippets(visit.console.settings.issuer, api)
     return visit.render(
         "apis/detail.html",
         title=api.name,
         shared=api.identifier == visit.console.terms.default_audience,
-        snippets=snippets(visit.console.settings.issuer, api),
+        frameworks=codes,
+        framework=position(api, codes),
         **seen,
     )
 

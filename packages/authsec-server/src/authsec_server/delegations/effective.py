@@ -5,8 +5,9 @@ Each action and each caller comes with its delegation and role.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from authsec_server.apis import service as apis
 from authsec_server.apis.model import Api
@@ -19,12 +20,14 @@ from authsec_server.principal import Act, Role
 from authsec_server.roles import service as roles
 from authsec_server.roles.model import RoleDefinition
 
+_AT_ONCE: Final = 500  # actions of one statement: SQLite takes a limited number of parameters
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EffectiveAction:
     """One action that one live delegation allows.
 
-    `description` comes from an API. `description` is empty if no API describes the action. `max_duration` is in
+    `description` comes from the APIs that describe the action. If they differ, it names each API. `max_duration` is in
     seconds, and never above the limit in the settings.
 
     `dormant` is true if the role no longer has the action. Tokens then do not contain the action. If the role
@@ -47,14 +50,27 @@ def effective_actions(tx: Tx, act: Act, client_id: str, terms: Terms) -> list[Ef
     """
     act.principal.require(Role.VIEWER)
     client = clients.get(tx, act, client_id)
-    described = apis.described(tx)
-    found = [
-        each
+    live = [
+        (delegation, role)
         for delegation, role in service.of_client(tx, client.id)
         if state(delegation, act.now) is DelegationState.LIVE
-        for each in _of(delegation, role, described, terms)
     ]
+    described = _meanings(tx, act, sorted({action for delegation, _ in live for action in delegation.actions}))
+    found = [each for delegation, role in live for each in _of(delegation, role, described, terms)]
     return sorted(found, key=lambda each: (each.action, each.dormant, each.delegation.id))
+
+
+def _meanings(tx: Tx, act: Act, actions: Sequence[str]) -> dict[str, str]:
+    """Map each described action to its description, or to those of several APIs with their names."""
+    found: dict[str, str] = {}
+    for start in range(0, len(actions), _AT_ONCE):
+        for action, described in apis.describing(tx, act, actions[start : start + _AT_ONCE]).items():
+            given = [each for each in described if each.description]
+            if len({each.description for each in given}) > 1:
+                found[action] = "; ".join(f"{each.api_name}: {each.description}" for each in given)
+            elif given:
+                found[action] = given[0].description
+    return found
 
 
 def _of(
@@ -114,3 +130,12 @@ def callers_of(tx: Tx, act: Act, api: Api, terms: Terms, *, limit: int = 50) -> 
         if known_clients[delegation.client_id].enabled
     ]
     return callers, more
+
+
+def needs_dpop(tx: Tx, act: Act, api: Api, terms: Terms) -> bool:
+    """Return whether a live delegation for this API grants only tokens that are bound to a key (DPoP)."""
+    act.principal.require(Role.VIEWER)
+    by_default = api.identifier == terms.default_audience
+    return bool(
+        store.live_for(tx.connection, api.identifier, by_default=by_default, limit=1, now=act.now, with_dpop=True)
+    )

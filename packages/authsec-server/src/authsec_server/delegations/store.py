@@ -220,20 +220,22 @@ def live_of_role(connection: Connection, role_id: str, *, limit: int, now: datet
     return load(connection, live.order_by(*_NEWEST).limit(limit))
 
 
-def live_for(connection: Connection, audience: str, *, by_default: bool, limit: int, now: datetime) -> list[Delegation]:
+def live_for(
+    connection: Connection, audience: str, *, by_default: bool, limit: int, now: datetime, with_dpop: bool = False
+) -> list[Delegation]:
     """Return the newest live delegations that name the audience.
 
-    `by_default` also includes delegations that name no audience.
+    `by_default` also includes delegations that name no audience. `with_dpop` leaves those that require DPoP.
     """
-    live = _live_for(connection, audience, limit, now)
-    if by_default:
-        live += _live_for(connection, NO_AUDIENCE, limit, now)
+    named = [audience, NO_AUDIENCE] if by_default else [audience]
+    live = [found for each in named for found in _live_for(connection, each, limit, now, with_dpop=with_dpop)]
     return sorted(live, key=lambda each: (each.created_at, each.id), reverse=True)[:limit]
 
 
-def _live_for(connection: Connection, audience: str, limit: int, now: datetime) -> list[Delegation]:
+def _live_for(connection: Connection, audience: str, limit: int, now: datetime, *, with_dpop: bool) -> list[Delegation]:
     names = delegation_audiences.c
     live = select(delegations).join(delegation_audiences).where(names.audience == audience)
+    live = live.where(delegations.c.require_dpop == literal(value=True, type_=Flag)) if with_dpop else live
     newest = live.where(_is(DelegationState.LIVE, now)).order_by(names.created_at.desc(), names.delegation_id.desc())
     return load(connection, newest.limit(limit))
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+from authsec_server.attestation.model import NOT_SIGNED, WRONG_SECRET
 from authsec_server.audit.model import Event, EventKind
 from authsec_server.tokens.refusal import Reason
 
@@ -57,6 +58,8 @@ def remedy(reason: Reason, detail: Mapping[str, Any], *, can_prove: bool = True)
         return _client_ambiguous(detail)
     if reason is Reason.UNAVAILABLE and "failed" in detail:
         return _TRUSTED_ISSUER_AWAY
+    if reason is Reason.ATTESTATION_INVALID and "failed" in detail and "trusted_issuer" not in detail:
+        return _OWN_CREDENTIAL.get(detail["failed"], _WRONG_ASSERTION)
     text, place = _ALWAYS[reason]
     return Remedy(text=text, place=place)
 
@@ -128,6 +131,23 @@ _NOTHING_TO_CHECK = Remedy(
     text="The agent has no proof that this authority can check, so it cannot authenticate yet. The agent's page shows "
     "the next step: add a trusted issuer or a key pair.",
     place=Place.CLIENT,
+)
+
+_OWN_CREDENTIAL: Mapping[object, Remedy] = {
+    NOT_SIGNED: Remedy(
+        text="The agent signed with a key that is not registered for it, or no longer: compare the agent's key with "
+        "the proofs registered here, and add its public key if it is the right one.",
+        place=Place.PROOFS,
+    ),
+    WRONG_SECRET: Remedy(
+        text="The agent sent a secret that is not valid for it: give the agent its current secret, or rotate it.",
+        place=Place.PROOFS,
+    ),
+}
+_WRONG_ASSERTION = Remedy(
+    text="The agent signed with its registered key, so it needs no other proof: correct the settings of its "
+    "SDK or OAuth library where the agent runs, as Connect shows, or the clock of its machine.",
+    place=Place.CONNECT,
 )
 
 _TRUSTED_ISSUER_AWAY = Remedy(

@@ -10,7 +10,7 @@ from typing import Final
 
 from authsec_server.apis import service as apis
 from authsec_server.attestation import service as attestation
-from authsec_server.attestation.model import Proved
+from authsec_server.attestation.model import Failed, Proved
 from authsec_server.audit import service as audit
 from authsec_server.audit.event_batches import TokenEvent
 from authsec_server.db import RecentChanges, Tx
@@ -30,10 +30,9 @@ from authsec_server.tokens.request import Subject, TokenRequest
 from authsec_server.tokens.templates import Template, key_of, template_of
 
 MOST_TEMPLATES: Final = 4  # of one client and its resources, for different proofs and scopes
+_USED: Final = "This assertion was already used; make a new one, with a new `jti`, for each request."
 _USED_ASSERTION: Final = Denied(
-    reason=Reason.ATTESTATION_INVALID,
-    details="This assertion was already used; make a new one, with a new `jti`, for each request.",
-    is_authentic=True,
+    reason=Reason.ATTESTATION_INVALID, details=_USED, failed=Failed(sentence=_USED), is_authentic=True
 )
 _USED_PROOF: Final = Denied(
     reason=Reason.INVALID_DPOP_PROOF,

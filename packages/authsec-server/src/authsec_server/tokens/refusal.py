@@ -46,7 +46,7 @@ class Denied:
 
     The caller never sees the last three fields. `miss` describes how an authenticated workload differs from the
     client's proof. `deleted_in_cluster` is the id of the trusted issuer whose cluster reported that the workload no
-    longer exists. `failed` says what was wrong with a trusted issuer's token, or why the issuer could not check
+    longer exists. `failed` says what was wrong with a credential, or why its trusted issuer could not check
     it. `is_authentic` says of an invalid proof that the caller is the client nevertheless, so that `details` may be
     about the client. `needs_dpop` says that the same request with a DPoP proof would pass the check of the delegation.
     """

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Final
 
 from starlette.concurrency import run_in_threadpool
@@ -18,7 +19,7 @@ from starlette.routing import Route
 
 from authsec_server import naming
 from authsec_server.attestation.client_search import ClientSearch
-from authsec_server.attestation.key_pair import MAX_LIFETIME
+from authsec_server.attestation.key_pair import MAX_CLAIMED_LIFETIME, MAX_LIFETIME
 from authsec_server.attestation.model import Refused, Unchecked
 from authsec_server.clients import service as clients
 from authsec_server.failures import Unavailable
@@ -77,6 +78,27 @@ _NO_CREDENTIAL: Final = (
 )
 
 
+class _Way(StrEnum):
+    """How the request authenticates."""
+
+    SECRET = "secret"  # noqa: S105 - a name
+    ASSERTION = "assertion"
+    GRANT = "grant"
+
+
+_CAUSE: Final = "The operator finds the cause in the audit log."
+_HOW: Final[Mapping[_Way, str]] = {
+    _Way.SECRET: "Check the client_id, and that the secret is the current secret of this client, complete. With Basic, "
+    "encode both parts (RFC 6749 section 2.3.1).",
+    _Way.ASSERTION: "Check the client_id, and that the key is registered for it. An assertion of the client has `iss` "
+    "and `sub` equal to the client_id, `aud` exactly {issuer}, a new `jti`, and `exp` at most "
+    f"{MAX_LIFETIME} seconds from now ({MAX_CLAIMED_LIFETIME} with a fresh `iat`). A workload's token has the `aud` of "
+    "its trusted issuer.",
+    _Way.GRANT: "The assertion must be a valid token of a trusted issuer, with the audience {issuer} or the one that "
+    "the trusted issuer is registered with. Exactly one client must have a proof that the workload matches.",
+}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TokenEndpoint:
     """Answers the requests of one event loop."""
@@ -108,25 +130,26 @@ class TokenEndpoint:
                 details=f"Supported: {' and '.join(Grant)}.",
             )
         resources = [value for name, value in fields if name == "resource"]
+        way = _way(grant, parameters, request)
         form = parse(grant, parameters, resources, request.headers.getlist("authorization"))
         if isinstance(form, Denied):
-            return await self._refuse(request, form, grant)
+            return await self._refuse(request, form, way)
         try:
             proof = self.dpop_check.read(request.headers.getlist(dpop.HEADER), self.tokens.now().timestamp())
         except NonceNeeded as needed:  # before the assertion is used up: some clients send it again
             return _nonce_needed(request, needed.nonce)
         if isinstance(proof, Denied):
-            return await self._refuse(request, proof, grant)
+            return await self._refuse(request, proof, way)
         client = await self._client(request, form)
         if isinstance(client, Denied):
-            return await self._refuse(request, client, grant)
+            return await self._refuse(request, client, way)
         client_id, is_known = client
         asked = form.request(
             client_id, proof, address=context.address, request_id=context.request_id, is_stand_in=not is_known
         )
         outcome = await self.tokens.issue_async(asked, is_charged=True)
         if isinstance(outcome, Denied):
-            return self._refusal(request, outcome, asked, grant)
+            return self._refusal(request, outcome, asked, way)
         ENDED.labels("granted").inc()
         return _token(outcome)
 
@@ -156,23 +179,21 @@ class TokenEndpoint:
     def _find(self, slug: str) -> tuple[str, bool] | None:
         return self.tokens.database.read(lambda tx: clients.named_or_another(tx, slug, self.slug_key))
 
-    async def _refuse(self, request: Request, denied: Denied, grant: Grant | None = None) -> JSONResponse:
+    async def _refuse(self, request: Request, denied: Denied, way: _Way | None = None) -> JSONResponse:
         """Count a refusal for which no client was loaded, and return the answer."""
         context = context_of(request.scope)
         await run_in_threadpool(self.tokens.refuse, denied, context.address, context.request_id)
-        return self._refusal(request, denied, None, grant)
+        return self._refusal(request, denied, None, way)
 
-    def _refusal(
-        self, request: Request, denied: Denied, asked: TokenRequest | None, grant: Grant | None
-    ) -> JSONResponse:
+    def _refusal(self, request: Request, denied: Denied, asked: TokenRequest | None, way: _Way | None) -> JSONResponse:
         ENDED.labels(denied.reason).inc()
         status, code = _ERRORS[denied.reason]
-        if status == 401 and grant is Grant.JWT_BEARER:
+        if status == 401 and way is _Way.GRANT:
             status, code = _BAD_GRANT
         if denied.needs_dpop:
             status, code = _NEEDS_DPOP
         if denied.reason in _UNPROVED and not denied.is_authentic:
-            denied = self._without_traces(denied, grant)
+            denied = self._without_traces(denied, way)
         headers = dict(retry_after(denied.retry_after)) if denied.reason is Reason.RATE_LIMITED else {}
         if status == 401 and "authorization" in request.headers:  # RFC 6749 section 5.2
             headers["WWW-Authenticate"] = 'Basic realm="authsec"'
@@ -188,24 +209,22 @@ class TokenEndpoint:
             extra={} if asked is None else next_steps(denied, self.tokens.issuer, asked),
         )
 
-    def _without_traces(self, denied: Denied, grant: Grant | None) -> Denied:
-        """Return a refusal that does not show whether the client exists, and how it could authenticate."""
-        if grant is Grant.JWT_BEARER:
-            return Denied(
-                reason=Reason.ATTESTATION_INVALID,
-                details="The assertion must be a valid token of a trusted issuer, with the audience "
-                f"{self.tokens.issuer} or the one that the trusted issuer is registered with. Exactly one client must "
-                "have a proof that the workload matches. The operator finds the cause in the audit log.",
-            )
+    def _without_traces(self, denied: Denied, way: _Way | None) -> Denied:
+        """Return a refusal that does not show whether the client exists, and how it could authenticate.
+
+        The text depends on the request alone.
+        """
         if denied.reason is Reason.ATTESTATION_REQUIRED:
             return Denied(reason=denied.reason, details=_NO_CREDENTIAL)
-        return Denied(
-            reason=Reason.ATTESTATION_INVALID,
-            details="Check the client_id, and whether the credential is registered for it. An assertion of the client "
-            f"has `iss` and `sub` equal to the client_id, `aud` exactly {self.tokens.issuer} as one string, `exp` at "
-            f"most {MAX_LIFETIME} seconds from now, and a `jti` that was never used. The operator finds the cause in "
-            "the audit log.",
-        )
+        how = _HOW[way or _Way.ASSERTION].format(issuer=self.tokens.issuer)
+        return Denied(reason=Reason.ATTESTATION_INVALID, details=f"{how} {_CAUSE}")
+
+
+def _way(grant: Grant, parameters: Mapping[str, str], request: Request) -> _Way:
+    if grant is Grant.JWT_BEARER:
+        return _Way.GRANT
+    is_secret = "authorization" in request.headers or "client_secret" in parameters
+    return _Way.SECRET if is_secret else _Way.ASSERTION
 
 
 def routes(

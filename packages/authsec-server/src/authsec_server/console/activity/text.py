@@ -267,7 +267,7 @@ class ProofExplanation:
     """The proof behind a token or a refusal, with the name of the trusted issuer. Unknown fields are empty.
 
     `sentence` says which selectors differed. `gone` is true if the cluster said that the workload no longer
-    exists. `failed` says why the issuer's token was refused, or why the issuer's cluster or keys were
+    exists. `failed` says why the proof was refused, or why the issuer's cluster or keys were
     unavailable.
     """
 
@@ -280,11 +280,12 @@ class ProofExplanation:
 
 
 def explain_proof(event: Event) -> ProofExplanation | None:
-    """Return the proof that the event describes. Return None if the event names no trusted issuer."""
+    """Return the proof that the event describes. Return None without a trusted issuer and without a failed check."""
     its = event.detail
     trusted_issuer = its.get("trusted_issuer")
     if not isinstance(trusted_issuer, dict):
-        return None
+        is_own = event.kind is EventKind.TOKEN_REFUSED and "failed" in its
+        return ProofExplanation(failed=str(its["failed"])) if is_own else None
     miss: Mapping[str, Any] = its.get("miss", {})
     proved: Mapping[str, str] = its.get("proved_by", {})
     rows = [Row(key=key, how=_how(key, how)) for key, how in proved.items()]

@@ -14,7 +14,8 @@ and `permissions.html` the permitted actions. `parts.html` has inputs, facts and
 | `detail` | the Overview tab; how a refused workload differed from each proof (`overview.html`); breadcrumbs |
 | `next_step` | the checklist to the first token, and the shortest way to a usable proof; pure |
 | `issuer_commands` | the commands that add a trusted issuer for a proof; pure |
-| `connect` | the Connect tab: commands to copy, enrolment codes (`connect.html`, `enrol.html`, `shells.html`) |
+| `connect` | the Connect tab: commands to copy (`connect.html`, `shells.html`) |
+| `enrolment_codes` | create an enrolment code for a laptop, and revoke it (`enrol.html`, `enrolment_code.html`) |
 | `snippets` | the code for each framework on the Connect tab |
 | `oauth_clients` | settings and code on the Connect tab for JavaScript, any OAuth client and MCP clients; pure |
 | `request_preview` | the Test tab (`test.html`) |
@@ -24,7 +25,7 @@ from __future__ import annotations
 
 from starlette.routing import BaseRoute
 
-from authsec_server.console.clients import connect, detail, pages, proofs, request_preview
+from authsec_server.console.clients import connect, detail, enrolment_codes, pages, proofs, request_preview
 from authsec_server.console.site import Console
 from authsec_server.principal import Role
 
@@ -39,8 +40,12 @@ def routes(console: Console) -> list[BaseRoute]:
         pages.DISABLE.route(console),
         console.page("/clients/{client}", detail.overview),
         console.page("/clients/{client}/connect", connect.connect),
-        console.page("/clients/{client}/enrol", connect.enrolment_form, post=connect.make_code, least=operator),
-        console.page("/clients/{client}/enrolments/{enrolment}/take-back", post=connect.take_back, least=operator),
+        console.page(
+            "/clients/{client}/enrol", enrolment_codes.enrolment_form, post=enrolment_codes.make_code, least=operator
+        ),
+        console.page(
+            "/clients/{client}/enrolments/{enrolment}/take-back", post=enrolment_codes.take_back, least=operator
+        ),
         console.page("/clients/{client}/test", request_preview.test),
         console.page("/clients/{client}/edit", pages.edit_form, post=pages.edit, least=operator),
         console.page("/clients/{client}/proofs/add", proofs.blank, post=proofs.add, least=operator),

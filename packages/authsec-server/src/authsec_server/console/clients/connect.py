@@ -1,9 +1,5 @@
 """The Connect tab: code and commands to copy to the client's machine, with the client's own values.
 
-To run a client on a laptop, a person creates an enrolment code on this tab. On the laptop, the person then runs
-`authsec enrol` with the code. The command registers a key of the laptop as a proof of the client. The tab shows a code
-only once. A code that nobody has used can be revoked.
-
 The code contains no secret, because a Client ID is public. The file with the private key or the secret stays on the
 agent's machine.
 """
@@ -16,7 +12,7 @@ from dataclasses import dataclass
 from starlette.responses import Response
 
 from authsec_server.clients import enrolment_service
-from authsec_server.clients.enrolment import DEFAULT_HOURS, Enrolment, NewEnrolment
+from authsec_server.clients.enrolment import DEFAULT_HOURS, Enrolment
 from authsec_server.clients.k8s_manifest import (
     IMAGE,
     YOUR_API,
@@ -28,8 +24,13 @@ from authsec_server.clients.k8s_manifest import (
 )
 from authsec_server.clients.model import Client, ProofKind
 from authsec_server.console.client_status import ClientStatus, status_of
-from authsec_server.console.clients.detail import Ahead, ahead_of, find_client, home
-from authsec_server.console.clients.oauth_clients import INSTALL_JAVASCRIPT, OAuthClient, signing_algorithm
+from authsec_server.console.clients.detail import Ahead, ahead_of, find_client
+from authsec_server.console.clients.oauth_clients import (
+    INSTALL_JAVASCRIPT,
+    MAKE_KEY,
+    OAuthClient,
+    signing_algorithm,
+)
 from authsec_server.console.clients.snippets import framework_codes, position
 from authsec_server.console.issuers.unavailable import outages
 from authsec_server.console.site import PageRequest
@@ -37,7 +38,6 @@ from authsec_server.db import Tx
 from authsec_server.delegations import search as delegations
 from authsec_server.delegations.effective import effective_actions
 from authsec_server.delegations.model import DelegationState, TargetType
-from authsec_server.failures import Conflict, Invalid
 from authsec_server.issuers import service as issuers
 from authsec_server.issuers.model import TrustedIssuerKind
 from authsec_server.tokens.preview import preview
@@ -71,7 +71,7 @@ class Connection:
 
     `scope` is an action for the example, and `audience` is the API for which the token is issued. `resource` is
     the same API if the token request must name the API. Unknown values are empty. `needs_dpop` is true if a live
-    delegation requires DPoP.
+    delegation requires DPoP. `actions` and `audiences` are those of all live delegations.
     """
 
     base_url: str
@@ -82,6 +82,8 @@ class Connection:
     audience: str = ""
     resource: str = ""
     needs_dpop: bool = False
+    actions: tuple[str, ...] = ()
+    audiences: tuple[str, ...] = ()
 
     @property
     def bash(self) -> str:
@@ -220,7 +222,10 @@ async def connect(visit: PageRequest) -> Response:
             audience=connection.audience,
             resource=connection.resource,
             is_bound=connection.needs_dpop,
+            actions=connection.actions,
+            audiences=connection.audiences,
         ),
+        make_key=MAKE_KEY.format(key_file=KEY_FILE),
         install_javascript=INSTALL_JAVASCRIPT,
         frameworks=framework_codes(client.id, connection.scope, connection.resource, is_bound=connection.needs_dpop),
         framework=position(target),
@@ -241,6 +246,7 @@ def _connection(
     status = status_of(tx, client, visit.act.now, silent)
     codes = enrolment_service.open_of(tx, visit.act, client.id)
     scope, audience, resource = _use(tx, visit, client)
+    held = [each for each in effective_actions(tx, visit.act, client.id, visit.console.terms) if not each.dormant]
     delegated = delegations.of_client(tx, visit.act, client.id, visit.console.terms)
     live = [each.delegation for each in delegated if each.state is DelegationState.LIVE]
     connection = Connection(
@@ -252,6 +258,8 @@ def _connection(
         audience=audience,
         resource=resource,
         needs_dpop=any(each.require_dpop for each in live),
+        actions=tuple(sorted({each.action for each in held})),
+        audiences=tuple(sorted({name for each in held for name in each.audiences})),
     )
     target = delegated[0].delegation.target_type if delegated else None
     api = api_url(next((each.audiences for each in live), ()))
@@ -317,83 +325,3 @@ def _use(tx: Tx, visit: PageRequest, client: Client) -> tuple[str, str, str]:
 
 
 HOURS = (("1", "1 hour"), ("4", "4 hours"), ("8", "8 hours"), ("24", "1 day"), ("72", "3 days"), ("168", "7 days"))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EnrolmentLines:
-    """The commands to run on the laptop, with the enrolment code. They are shown once and not stored."""
-
-    base_url: str
-    made: NewEnrolment
-
-    @property
-    def bash(self) -> str:
-        """Return the commands for bash and similar shells."""
-        return "\n".join([*for_bash(self._environment, PROOF_VARIABLES), self._enrol])
-
-    @property
-    def powershell(self) -> str:
-        """Return the commands for PowerShell."""
-        return "\n".join([*for_powershell(self._environment, PROOF_VARIABLES), self._enrol])
-
-    @property
-    def _environment(self) -> Mapping[str, str]:
-        return {"AUTHSEC_BASE_URL": self.base_url, "AUTHSEC_AGENT_CLIENT_ID": self.made.client.id}
-
-    @property
-    def _enrol(self) -> str:
-        return f"uv run authsec enrol {self.made.code}"
-
-
-async def enrolment_form(visit: PageRequest, problem: Invalid | Conflict | None = None) -> Response:
-    """Show the form that asks how long the laptop's key will be valid."""
-    client, status, codes = await visit.read(lambda tx: _client_with_codes(tx, visit))
-    return visit.render(
-        "clients/enrol.html",
-        title=f"Run {client.name} on a laptop",
-        problem=problem,
-        client=client,
-        client_status=status,
-        codes=codes,
-        hours=visit.form.text("hours") or str(DEFAULT_HOURS),
-        choices=HOURS,
-    )
-
-
-async def make_code(visit: PageRequest) -> Response:
-    """Create an enrolment code and show it once."""
-    asked = visit.named("client")
-    try:
-        hours = visit.form.number("hours", DEFAULT_HOURS)
-        made = await visit.change(lambda tx, act: enrolment_service.make(tx, act, asked, hours=hours))
-    except (Invalid, Conflict) as problem:
-        return await enrolment_form(visit, problem)
-    status, delegated = await visit.read(
-        lambda tx: (
-            status_of(tx, made.client, visit.act.now),
-            delegations.of_client(tx, visit.act, made.client.id, visit.console.terms),
-        )
-    )
-    lines = EnrolmentLines(base_url=visit.console.settings.issuer, made=made)
-    return visit.render(
-        "clients/enrolment_code.html",
-        title=f"Run {made.client.name} on a laptop",
-        client=made.client,
-        client_status=status,
-        enrolment=made.enrolment,
-        lines=lines,
-        delegated=any(each.state is DelegationState.LIVE for each in delegated),
-        shell=preferred_shell(visit),
-    )
-
-
-async def take_back(visit: PageRequest) -> Response:
-    """Revoke the enrolment code."""
-    asked, enrolment = visit.named("client"), visit.named("enrolment")
-    client = await visit.change(lambda tx, act: enrolment_service.take_back(tx, act, asked, enrolment))
-    return visit.redirect(home(client), done="code_taken_back")
-
-
-def _client_with_codes(tx: Tx, visit: PageRequest) -> tuple[Client, ClientStatus, list[Enrolment]]:
-    client = find_client(tx, visit)
-    return client, status_of(tx, client, visit.act.now), enrolment_service.open_of(tx, visit.act, client.id)

@@ -10,8 +10,16 @@ from typing import Any, Final
 from authsec_server.web.oauth import Grant
 from authsec_server.web.oauth_errors import TOKEN_PATH
 
-INSTALL_JAVASCRIPT: Final = "npm install --install-links ../authsec/packages/authsec-js"
-"""The command in the folder of a program, next to the clone."""
+INSTALL_JAVASCRIPT: Final = """\
+npm config set install-links=true --location=project
+npm install ../authsec/packages/authsec-js"""
+"""The commands in the folder of a program, next to the clone. Without the first one, npm links the package, and a later
+`npm install` removes `jose`."""
+
+MAKE_KEY: Final = """\
+openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out {key_file}
+openssl pkey -in {key_file} -pubout -out {key_file}.pub"""
+"""The commands that make a key pair without anything of ours."""
 
 YOUR_SERVER: Final = "https://your-server.example.com/mcp"
 _FOR_TYPESCRIPT: Final = frozenset({"RS256", "ES256", "ES384", "ES512"})
@@ -22,16 +30,11 @@ _JAVASCRIPT: Final = """\
 import {{ AuthSecClient }} from "authsec-js";
 
 const api = process.env.DOWNSTREAM_URL;
-const authsec = new AuthSecClient(); // reads AUTHSEC_BASE_URL, AUTHSEC_AGENT_CLIENT_ID and the proof
-const crm = authsec.authorizedFetch({{ {options} }});
-
-export async function fetchCustomer(customerId) {{
-  const response = await crm(`${{api}}/customers/${{encodeURIComponent(customerId)}}`);
-  if (!response.ok) throw new Error(`The API answered ${{response.status}}.`);
-  return response.text();
-}}
-
-console.log(await fetchCustomer("42"));
+const authsec = new AuthSecClient({bound}); // reads AUTHSEC_BASE_URL, AUTHSEC_AGENT_CLIENT_ID and the proof
+const request = authsec.authorizedFetch({{ {options} }});
+const response = await request(`${{api}}/{path}/42`);
+if (!response.ok) throw new Error(`The API answered ${{response.status}}.`);
+console.log(await response.text());
 """
 
 _TYPESCRIPT_MCP: Final = """\
@@ -121,6 +124,11 @@ provider = ClientCredentialsOAuthProvider(
 )"""
 
 
+def resource_of(scope: str) -> str:
+    """Return the resource of the example's action, which is the path of the example's request to the API."""
+    return scope.partition(":")[0] or "customers"
+
+
 def signing_algorithm(jwk: Mapping[str, Any]) -> str:
     """Return the algorithm (RFC 7518, RFC 8037) by which OAuth libraries sign with the key of this public JWK."""
     if jwk["kty"] == "RSA":
@@ -137,6 +145,11 @@ class OAuthSetting:
     note: str = ""
 
 
+_FOUND: Final = "Most libraries find the token endpoint by the issuer."
+_ON_HTTP: Final = {
+    False: "",
+    True: " Many refuse plain http: use the library's switch for http, or set `token_endpoint` instead.",
+}
 _BOUND: Final = OAuthSetting(
     name="dpop_bound_access_tokens",
     value="true",
@@ -149,8 +162,8 @@ class OAuthClient:
     """The values for a client that knows OAuth and nothing of ours.
 
     `algorithm` is that of the client's key, or empty without a key. `is_workload` is whether a platform's token proves
-    the client. `scope`, `audience` and `resource` are those of `Connection`. With `is_bound`, the tokens are bound to
-    a key (DPoP).
+    the client. `scope`, `audience`, `resource`, `actions` and `audiences` are those of `Connection`. With `is_bound`,
+    the tokens are bound to a key (DPoP).
     """
 
     issuer: str
@@ -164,6 +177,8 @@ class OAuthClient:
     audience: str = ""
     resource: str = ""
     is_bound: bool = False
+    actions: Sequence[str] = ()
+    audiences: Sequence[str] = ()
 
     @property
     def token_endpoint(self) -> str:
@@ -173,9 +188,7 @@ class OAuthClient:
     def settings(self) -> Sequence[OAuthSetting]:
         """Return the settings of an OAuth library, in the order in which most libraries ask for them."""
         return [
-            OAuthSetting(
-                name="issuer", value=self.issuer, note="Most libraries find the token endpoint by the issuer."
-            ),
+            OAuthSetting(name="issuer", value=self.issuer, note=_FOUND + _ON_HTTP[self.issuer.startswith("http:")]),
             OAuthSetting(
                 name="token_endpoint", value=self.token_endpoint, note="For a library without discovery (RFC 8414)."
             ),
@@ -183,7 +196,7 @@ class OAuthClient:
             OAuthSetting(name="client_id", value=self.client_id),
             *self._authentication,
             *([_BOUND] if self.is_bound else []),
-            *self._wanted,
+            *self._narrowing,
         ]
 
     @property
@@ -200,12 +213,16 @@ class OAuthClient:
         ]
 
     @property
-    def _wanted(self) -> Sequence[OAuthSetting]:
-        wanted = (
-            ("scope", self.scope, "Optional. Without `scope`, the token has all delegated actions."),
-            ("resource", self.resource, "The API. The trust delegations of this client have several."),
+    def _narrowing(self) -> Sequence[OAuthSetting]:
+        """Return the settings that narrow the token: all delegated actions, and the API if there are several."""
+        scope = OAuthSetting(
+            name="scope", value=" ".join(self.actions), note="Optional. Without `scope`, the token has all of these."
         )
-        return [OAuthSetting(name=name, value=value, note=note) for name, value, note in wanted if value]
+        several = len(self.audiences) > 1
+        note = f"One of {', '.join(f'`{each}`' for each in self.audiences)}."
+        note += "" if self.resource else " Optional. Without `resource`, the token is for the APIs of one delegation."
+        resource = OAuthSetting(name="resource", value=self.resource or self.audience, note=note)
+        return [*([scope] if self.actions else []), *([resource] if several else [])]
 
     @property
     def _authentication(self) -> Sequence[OAuthSetting]:
@@ -233,8 +250,10 @@ class OAuthClient:
     def javascript(self) -> str:
         """Return a program with authsec-js that calls the API."""
         options = ["allowedOrigins: new URL(api).origin"]
-        options += [f"{each.name}: {json.dumps(each.value)}" for each in self._wanted]
-        return _JAVASCRIPT.format(options=", ".join(options))
+        wanted = {"scope": self.scope, "resource": self.resource}
+        options += [f"{name}: {json.dumps(value)}" for name, value in wanted.items() if value]
+        bound = "{ dpop: true }" if self.is_bound else ""
+        return _JAVASCRIPT.format(options=", ".join(options), bound=bound, path=resource_of(self.scope))
 
     @property
     def has_credential(self) -> bool:

@@ -21,6 +21,7 @@ from authsec_server.console.clients.connect import KEY_FILE, KEYGEN, SECRET_FILE
 from authsec_server.console.clients.detail import find_client, held, home, overview, trail
 from authsec_server.console.clients.forms import TypedProof, at_fields, typed_proof
 from authsec_server.console.clients.next_step import narrowed
+from authsec_server.console.clients.oauth_clients import MAKE_KEY
 from authsec_server.console.clients.selector_fields import (
     KEY_OPTIONS,
     Feedback,
@@ -209,7 +210,13 @@ async def section_context(visit: PageRequest, typed: TypedProof, *, judged: bool
         section.feedback.preview.trusted_issuer.id for section in sections if section.feedback.preview.trusted_issuer
     }
     silent = await unavailable_among(visit, chosen)
-    return {"sections": sections, "silent": silent, "keygen": KEYGEN, "key_file": KEY_FILE}
+    return {
+        "sections": sections,
+        "silent": silent,
+        "keygen": KEYGEN,
+        "key_file": KEY_FILE,
+        "make_key": MAKE_KEY.format(key_file=KEY_FILE),
+    }
 
 
 def _section(

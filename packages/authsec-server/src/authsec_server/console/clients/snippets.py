@@ -9,6 +9,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from authsec_server.console.clients.oauth_clients import resource_of
 from authsec_server.delegations.model import TargetType
 
 _TOOL = '''
@@ -41,6 +42,15 @@ _FETCH = {
     resp = requests.get(url, headers=authsec.headers({name}, "GET", url), timeout=5)""",
 }
 _BOUND = {False: "", True: ", dpop=True"}
+_RECORDS = {
+    "fetch_customer": "fetch_record",
+    "customer_id": "record_id",
+    "a customer's record": "a record",
+    "data for customer": "data for record",
+    "Who is customer": "Show record",
+    "Look customers up": "Look records up",
+}
+"""The words of the published example, and those for other resources than customers."""
 _OURS = ("import os", "import requests", "from authsec import AuthSecClient")
 _STANDARD_LIBRARY = ("import asyncio", "import os")
 
@@ -80,16 +90,20 @@ def fetch_secure_data(customer_id: str) -> dict:
 
 _PLAIN = """\
 import os
+from urllib.parse import urljoin
 
 import requests
 from authsec import AuthSecClient
 
-authsec = AuthSecClient.from_env_or_exit("DOWNSTREAM_URL"{})  # also reads AUTHSEC_BASE_URL and AUTHSEC_AGENT_CLIENT_ID
+# also reads AUTHSEC_BASE_URL and AUTHSEC_AGENT_CLIENT_ID
+authsec = AuthSecClient.from_env_or_exit("DOWNSTREAM_URL"{bound})
+API = os.environ["DOWNSTREAM_URL"]
 
-
-{function}
-
-print(fetch_secure_data("42"))
+session = requests.Session()
+session.auth = authsec.requests_auth(allowed_origins=urljoin(API, "/"){wanted})
+response = session.get(f"{{API}}/{path}/42", timeout=5)
+response.raise_for_status()
+print(response.text)
 """
 
 
@@ -133,8 +147,19 @@ class Framework:
         own = sorted(line for line in lines if line in _STANDARD_LIBRARY)
         others = sorted((line for line in lines if line not in _STANDARD_LIBRARY), key=_place)
         imports = "\n".join([*own, "", *others])
-        tool = _TOOL.format(_BOUND[is_bound], arguments=_arguments(given), fetch=_TOOL_FETCH[is_bound])
-        return f"{imports}\n{tool}{self.rest}"
+        fetch = _about(_TOOL_FETCH[is_bound], scope)
+        tool = _about(_TOOL, scope).format(_BOUND[is_bound], arguments=_arguments(given), fetch=fetch)
+        return f"{imports}\n{tool}{_about(self.rest, scope)}"
+
+
+def _about(template: str, scope: str) -> str:
+    """Return the template of the published example, which is about customers, for the resource of the action."""
+    resource = resource_of(scope)
+    if resource == "customers":
+        return template
+    for ours, theirs in _RECORDS.items():
+        template = template.replace(ours, theirs)
+    return template.replace("/customers/", f"/{resource}/")
 
 
 def _place(line: str) -> tuple[bool, str]:
@@ -257,19 +282,24 @@ def framework_codes(client_id: str, scope: str, resource: str, *, is_bound: bool
     With `is_bound`, the tokens are bound to a key (DPoP).
     """
     asked = f"authsec.get_token(resource={json.dumps(resource)}).value"
-    by_hand = _BY_HAND.format(
-        token=asked if resource else "authsec.get_delegation_token()", fetch=_FETCH[is_bound].format(name="jwt_token")
+    fetch = _about(_FETCH[is_bound], scope)
+    by_hand = _about(_BY_HAND, scope).format(
+        token=asked if resource else "authsec.get_delegation_token()", fetch=fetch.format(name="jwt_token")
     )
     given = _arguments({"scope": scope, "resource": resource})
-    autogen = _AUTOGEN.format(
+    wanted = f", {given}" if given else ""
+    autogen = _about(_AUTOGEN, scope).format(
         client_id=client_id,
-        wanted=f", {given}" if given else "",
-        fetch=_FETCH[is_bound].format(name="delegation_token"),
+        wanted=wanted,
+        fetch=fetch.format(name="delegation_token"),
         bound="\n    dpop=True," if is_bound else "",
     )
     between = FRAMEWORKS[1:-1]
     return (
         FrameworkCode(framework=AUTOGEN, code=autogen, by_hand=by_hand),
         *(FrameworkCode(framework=each, code=each.program(scope, resource, is_bound=is_bound)) for each in between),
-        FrameworkCode(framework=OTHER_PYTHON, code=_PLAIN.format(_BOUND[is_bound], function=by_hand)),
+        FrameworkCode(
+            framework=OTHER_PYTHON,
+            code=_PLAIN.format(bound=_BOUND[is_bound], wanted=wanted, path=resource_of(scope)),
+        ),
     )
