@@ -18,7 +18,8 @@ from authsec.jose.dpop import make_proof
 from authsec.smoke import Smoke
 from authsec_server.console.clients.snippets import OTHER_PYTHON, framework_codes
 
-from .bound_crm import AUDIENCE, crm, free_port
+from .app_server import free_port
+from .bound_crm import AUDIENCE, crm
 
 
 def key_file(folder: Path, key: PrivateKey) -> KeyFile:
@@ -41,7 +42,7 @@ def test_from_the_agent_to_the_api_with_two_servers_and_nonces(serve: Any, tmp_p
         AuthSecClient(base_url=server.url, client_id=made.client_id, credential=credential, dpop=True)
         for server in (first, second)
     ]
-    with crm(first.url, free_port(), dpop_required=True) as url:
+    with crm(first.url, dpop_required=True) as url:
         customers = f"{url}/customers/42"
         for client in clients:
             thumbprint = parse_compact(client.get_delegation_token()).claims["cnf"]["jkt"]

@@ -87,10 +87,11 @@ def test_the_metadata_lack_only_what_belongs_to_people(here: Path, authority: An
         pytest.param("auth/client-credentials-jwt", f"{CONNECT} typescript", marks=pytest.mark.in_ci),
         pytest.param("auth/client-credentials-jwt", f"{CONNECT} python", marks=pytest.mark.soak),
         pytest.param("auth/client-credentials-jwt", "node provider_client.mjs", marks=pytest.mark.soak),
+        pytest.param("auth/wif-jwt-bearer", "node provider_client.mjs", marks=pytest.mark.soak),
         pytest.param("auth/client-credentials-basic", f"{CONNECT} typescript", marks=pytest.mark.soak),
         pytest.param("auth/client-credentials-basic", f"{CONNECT} python", marks=pytest.mark.soak),
     ],
-    ids=["jwt-typescript", "jwt-python", "jwt-authsec-js", "basic-typescript", "basic-python"],
+    ids=["jwt-typescript", "jwt-python", "jwt-authsec-js", "workload-authsec-js", "basic-typescript", "basic-python"],
 )
 def test_a_client_of_ours_passes(here: Path, scenario: str, client: str) -> None:
     status, told = conformance(here, "client", "--scenario", scenario, "--command", client)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,7 +57,10 @@ def foreign_python(tmp_path_factory: pytest.TempPathFactory) -> ForeignPython:
 
 
 @pytest.fixture(scope="session")
-def foreign_node() -> ForeignNode:
-    """Node with the packages of package.json."""
-    here = Path(__file__).parent
-    return ForeignNode(folder=npm_folder(here / "package.json", *sorted(here.glob("*.mjs"))))
+def foreign_node(tmp_path_factory: pytest.TempPathFactory) -> ForeignNode:
+    """Node with the packages of package.json, which are installed anew only when the pins change."""
+    here, folder = Path(__file__).parent, tmp_path_factory.mktemp("programs")
+    (folder / "node_modules").symlink_to(npm_folder(here / "package.json") / "node_modules")
+    for file in (here / "package.json", *here.glob("*.mjs")):
+        shutil.copy(file, folder)
+    return ForeignNode(folder=folder)

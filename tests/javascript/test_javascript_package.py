@@ -17,7 +17,7 @@ import pytest
 from authsec import TokenVerifier
 from authsec_server.console.clients.oauth_clients import INSTALL_JAVASCRIPT, OAuthClient
 
-from ..bound_crm import AUDIENCE, crm, free_port
+from ..bound_crm import AUDIENCE, crm
 from ..environments import npm_folder, pinned_versions, variables
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -151,7 +151,7 @@ def test_an_agent_with_a_bound_token_calls_an_api(package: Path, authority: Any,
     role = authority.role("Bound reader", "customers:read")
     authority.delegate(role, agent, "customers:read", audiences=[AUDIENCE], require_dpop=True)
     (package / "bound.mjs").write_text(BOUND)
-    with crm(authority.url, free_port(), dpop_required=True) as url:
+    with crm(authority.url, dpop_required=True) as url:
         words = [authority.url, agent.client_id, str(tmp_path / "agent-key.pem"), f"{url}/customers/42"]
         done = run(package, "node", "bound.mjs", *words)
     assert done.returncode == 0, done.stderr

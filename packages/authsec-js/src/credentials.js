@@ -61,6 +61,7 @@ export function keyFile(path, foundBy = "credential") {
 /** A file with one line: a JWT that a platform made for this workload. The platform renews the file. */
 export function tokenFile(path, foundBy = "credential") {
   return {
+    namesItself: true, // the authority finds the client by this token alone (RFC 7523 §2.1)
     lookedAt: () => `the token file ${path}`,
     async proof({ clientId, audience }) {
       // The kubelet writes files of mode 0644, so the permissions are not checked.

@@ -13,6 +13,8 @@ type Names = string | readonly string[];
 export interface CredentialSource {
   lookedAt(): string;
   proof(request: ProofRequest): Promise<Proof | undefined>;
+  /** Whether the authority finds the client by this proof alone. */
+  readonly namesItself?: boolean;
 }
 
 export interface ProofRequest {
@@ -81,7 +83,8 @@ export class AuthSecClient {
 }
 
 export interface McpAuthProviderOptions {
-  clientId: string;
+  /** Only a `tokenFile` needs no `clientId`: the workload's token is then the grant. */
+  clientId?: string;
   /** The credential goes to this issuer alone. */
   issuer: string;
   credential: CredentialSource;

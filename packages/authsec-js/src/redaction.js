@@ -3,24 +3,26 @@
 const REMOVED = "[delegation token removed]";
 const LEEWAY = 60; // seconds: an API may accept a token this long after its expiry
 const MOST_TOKENS = 1000;
+const SHORTEST_TOKEN = 24; // a shorter text could be anywhere
 const LONGEST_LINE = 64 * 1024; // bytes: an endless line must not fill the memory
 const LONGEST_TOKEN = 24 * 1024; // bytes of a token, plain or in base64: servers refuse longer headers
 
-const issued = new Map(); // each token of this process, and the time in milliseconds until which it may be valid
+const issued = new Map(); // of each token of this process: its forms, and until when it may be valid (milliseconds)
 
 /** Remember a token that is valid for `expiresIn` seconds. */
 export function recordIssued(token, expiresIn) {
   const now = performance.now();
-  for (const [one, until] of issued) if (until < now) issued.delete(one);
+  for (const [one, { until }] of issued) if (until < now) issued.delete(one);
+  if (token.length < SHORTEST_TOKEN) return;
   if (issued.size >= MOST_TOKENS) issued.delete(issued.keys().next().value);
-  issued.set(token, now + (expiresIn + LEEWAY) * 1000);
+  issued.set(token, { forms: [token, ...inBase64(token)], until: now + (expiresIn + LEEWAY) * 1000 });
 }
 
 /** Return the text without any token of this process, neither plain nor in base64. */
 export function withoutTokens(text) {
   let safe = text;
-  for (const form of [...issued.keys()].flatMap((token) => [token, ...inBase64(token)])) {
-    safe = safe.replaceAll(form, REMOVED);
+  for (const { forms } of issued.values()) {
+    for (const form of forms) safe = safe.replaceAll(form, REMOVED);
   }
   return safe;
 }

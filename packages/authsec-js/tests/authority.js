@@ -77,19 +77,20 @@ export async function delegate(clientId, { actions = ["customers:read"], ...more
 /** Register a trusted issuer with a key of ours, and an agent whose job it proves; the agent and its tokens. */
 export async function workload() {
   const pair = keyPair();
-  const issuer = `https://ci-${(made += 1)}.example.com`;
+  const number = `${process.pid}-${(made += 1)}`; // the files of tests share an authority
+  const issuer = `https://ci-${number}.example.com`;
   const jwk = { ...createPublicKey(pair.publicKey).export({ format: "jwk" }), kid: "ci", use: "sig" };
   const { slug } = await admin("POST", "issuers", {
-    name: `CI ${made}`,
+    name: `CI ${number}`,
     kind: "oidc",
     issuer,
     claims: { "ci:job": "job" },
     keys_from: "given",
     given_keys: { keys: [jwk] },
   });
-  const job = `nightly-${made}`;
+  const job = `nightly-${number}`;
   const { client_id: clientId } = await admin("POST", "clients", {
-    name: `Nightly ${made}`,
+    name: `Nightly ${number}`,
     platform: "oidc",
     selectors: [{ key: "ci:job", value: job }],
     trusted_issuer: slug,

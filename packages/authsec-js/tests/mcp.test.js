@@ -10,9 +10,9 @@ import { Client } from "@modelcontextprotocol/sdk/client/index.js";
 import { StreamableHTTPClientTransport } from "@modelcontextprotocol/sdk/client/streamableHttp.js";
 import { McpServer } from "@modelcontextprotocol/sdk/server/mcp.js";
 import { StreamableHTTPServerTransport } from "@modelcontextprotocol/sdk/server/streamableHttp.js";
-import { AuthSecClient, keyFile, mcpAuthProvider, TokenVerifier, VerificationError } from "authsec-js";
+import { AuthSecClient, keyFile, mcpAuthProvider, tokenFile, TokenVerifier, VerificationError } from "authsec-js";
 
-import { admin, delegate, keyedAgent, keyPair, until, url } from "./authority.js";
+import { admin, delegate, file, keyedAgent, keyPair, until, url, workload } from "./authority.js";
 
 let server;
 let verifier;
@@ -131,6 +131,21 @@ test("the MCP SDK gets a token with our credential, also with an Ed25519 key, fr
     assert.deepEqual(text(await client.callTool({ name: "show" })), [false, `Ada, for ${agent.clientId}`]);
     assert.ok(!inspect(authProvider, { showHidden: true, depth: 20 }).includes("eyJ"));
     await client.close();
+  }
+});
+
+test("the MCP SDK gets a token with the workload's token alone", async () => {
+  const { clientId, token } = await workload();
+  await delegate(clientId, { audiences: [address] });
+  const credential = tokenFile(file(await token(url)));
+  const authProvider = mcpAuthProvider({ issuer: url, credential });
+  const client = new Client({ name: "agent", version: "1.0.0" });
+  await client.connect(new StreamableHTTPClientTransport(new URL(address), { authProvider }));
+  assert.deepEqual(text(await client.callTool({ name: "show" })), [false, `Ada, for ${clientId}`]);
+  await client.close();
+  const nameless = { issuer: url, credential: keyFile("agent-key.pem") };
+  for (const options of [nameless, { ...nameless, clientId: "" }, { issuer: url, credential, clientId: "" }]) {
+    assert.throws(() => mcpAuthProvider(options), { reason: "config_invalid" });
   }
 });
 
