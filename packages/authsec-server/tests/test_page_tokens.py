@@ -9,8 +9,10 @@ import pytest
 from page_tokens import PageTokens
 
 PATHS = ("", "/clients", "/clients/new", "/delegations/new", "/activity", "/settings", "/keys", "/picture", "/nowhere")
-ODD = """<!doctype html><!-- <p>no</p> --><HTML lang=en><title>a &lt; b &amp;amp; c</title><style>p > a { x: "<" }</style>
-<script src='/x'>if (1 < 2) { "</p>" }</script ><a href="?a=1&amp;b='2'" hidden>x&nbsp;<br/>y</a><input value='"' checked>
+ODD = """<!doctype html><!-- <p>no</p> --><HTML lang=en><title>a &lt; b &amp;amp; c</title>
+<style>p > a { x: "<" }</style>
+<script src='/x'>if (1 < 2) { "</p>" }</script ><a href="?a=1&amp;b='2'" hidden>x&nbsp;<br/>y</a>
+<input value='"' checked>
 <svg viewBox="0 0 1 1"><path d="M0 0"/></svg><textarea name=t>
  &lt;b&gt; </textarea></p></HTML>
 """
