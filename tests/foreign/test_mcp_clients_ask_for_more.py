@@ -169,7 +169,8 @@ def run(client: Client, request: pytest.FixtureRequest, tmp_path: Any) -> Run:
     return lambda *arguments: foreign_node.run("mcp_tools.mjs", *arguments)
 
 
-@pytest.mark.parametrize("client", each(TRIED[MCP_TOOLS], rarely=[MCP_1]))
+# Of the two, test_mcp_clients_call_tools.py has the other in every run.
+@pytest.mark.parametrize("client", each(TRIED[MCP_TOOLS], rarely=[MCP_1, MCP_NPM]))
 @pytest.mark.parametrize("kind", ["secret", pytest.param("key", marks=pytest.mark.soak)])
 def test_a_stock_mcp_client_uses_a_protected_server(
     client: Client, kind: str, run: Run, company: Company, record_verdict: RecordVerdict

@@ -184,7 +184,8 @@ def call(client: Client, registered: Registered, request: pytest.FixtureRequest,
     return run
 
 
-@pytest.mark.parametrize("client", each(TRIED[MCP_TOKEN_BY_SECRET], rarely=[MCP_1]))
+# Of the two, test_mcp_clients_ask_for_more.py has the other in every run.
+@pytest.mark.parametrize("client", each(TRIED[MCP_TOKEN_BY_SECRET], rarely=[MCP_1, MCP_2]))
 def test_a_stock_mcp_client_calls_a_tool_by_its_own_credentials(
     client: Client, registered: Registered, call: Callable[..., str], record_verdict: RecordVerdict
 ) -> None:
