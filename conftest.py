@@ -44,7 +44,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def _prepare_process(config: pytest.Config) -> None:
     """Prepare a process that runs tests. The process that starts the workers imports none of this: they wait for it."""
-    from compiled_once import share_compiled_statements
+    from compiled_once import share_compiled_paths, share_compiled_statements
     from hypothesis import settings
     from one_hop import answer_in_one_hop
     from quick_ticks import tick_quickly
@@ -54,6 +54,7 @@ def _prepare_process(config: pytest.Config) -> None:
     settings.register_profile("quick", deadline=None, max_examples=10)
     settings.load_profile("full" if "soak" in config.getoption("markexpr") else "quick")
     share_compiled_statements()
+    share_compiled_paths()
     answer_in_one_hop()
     tick_quickly()
 

@@ -29,6 +29,7 @@ def key_file(folder: Path, key: PrivateKey) -> KeyFile:
     return KeyFile(path)
 
 
+@pytest.mark.sqlite_suffices  # test_dpop.py has the same SQL on PostgreSQL
 def test_from_the_agent_to_the_api_with_two_servers_and_nonces(serve: Any, tmp_path: Path) -> None:
     nonces = {"AUTHSEC_SERVER_DPOP_NONCE": "true"}
     first = serve(**nonces)

@@ -302,6 +302,7 @@ def _instant(seconds: int) -> str:
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
+@pytest.mark.sqlite_suffices  # test_dpop.py has the same SQL on PostgreSQL
 def test_a_delegation_that_requires_dpop_gives_no_token_here(serve: Any) -> None:
     """Also not on facts that the server keeps from before."""
     its = serve()

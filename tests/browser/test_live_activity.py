@@ -97,6 +97,7 @@ def test_without_a_script_a_button_applies_the_filter(place: Any, browse: Any) -
     expect(page.get_by_role("list", name="Active filters")).to_contain_text("Kind: Roles")
 
 
+@pytest.mark.in_ci  # test_every_page looks at the list with usual names
 def test_an_event_has_one_line_and_few_if_its_names_are_long(place: Any, browse: Any) -> None:
     long = "Reconciliation of Correspondence and Counterfeit Investigations, Recoveries and Wwwwwwwwwwwwwwwwwwwww"
     place.its.role(long, "customers:read")

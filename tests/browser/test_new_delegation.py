@@ -88,6 +88,7 @@ def test_the_review_follows_the_form(page: Page, role: str, agent: str, requests
     expect(page.get_by_text("The trust delegation is created")).to_be_visible()
 
 
+@pytest.mark.in_ci  # test_console_new_delegation.py sends the box and reads the review without a browser
 def test_a_delegation_that_requires_dpop(page: Page, role: str, place: Any, axe: Any) -> None:
     agent = place.its.agent("Bound", keyed=True).client_id
     page.goto(f"{NEW}?role={role}&client={agent}&actions=customers:read")

@@ -293,7 +293,7 @@ def test_a_stock_client_gets_a_token_by_its_secret(
     record_verdict(library, OAUTH_SECRET, f"gets a token: {sent}; reports {told}{challenge}")
 
 
-@pytest.mark.parametrize("library", each([*BY_KEY]))
+@pytest.mark.parametrize("library", each([*BY_KEY], rarely=[REQUESTS_OAUTH2CLIENT, OAUTH4WEBAPI]))
 def test_a_stock_client_gets_a_token_by_its_key(
     library: Client, registered: Registered, outcomes: Ask, record_verdict: RecordVerdict
 ) -> None:
@@ -312,7 +312,7 @@ def test_a_stock_client_gets_a_token_by_its_key(
     record_verdict(library, OAUTH_KEY, told)
 
 
-@pytest.mark.parametrize("library", each([*BY_WORKLOAD]))
+@pytest.mark.parametrize("library", each([*BY_WORKLOAD], rarely=[REQUESTS_OAUTH2CLIENT, OAUTH4WEBAPI]))
 def test_a_stock_client_gets_a_token_by_the_token_of_its_workload(
     library: Client, registered: Registered, outcomes: Ask, record_verdict: RecordVerdict
 ) -> None:

@@ -12,7 +12,7 @@ from urllib.parse import urlencode
 import pytest
 from anatomy import Anatomy
 from authsec.grant_url import grant_page
-from long_runs import some_rows_of
+from long_runs import some_of, some_rows_of
 from pages import Page, get, post
 from starlette.testclient import TestClient
 
@@ -99,7 +99,8 @@ def test_without_script_a_delegation_is_created_only_after_its_review(door: Test
 
 
 @pytest.mark.parametrize(
-    "changed", [{"actions": ["tickets:close"]}, {"amount": "2"}, {"owner": "Ann"}, {"target_type": "MCP server"}]
+    "changed",
+    some_of([{"actions": ["tickets:close"]}, {"amount": "2"}, {"owner": "Ann"}, {"target_type": "MCP server"}], each=2),
 )
 def test_whatever_is_changed_behind_the_review_is_reviewed_first(
     door: TestClient, role: str, agent: str, changed: dict[str, Any]
@@ -237,7 +238,7 @@ def test_a_button_that_only_looks_keeps_a_new_role_that_was_begun(
     assert len(door.get(f"{API}/roles").json()["items"]) == 1
 
 
-@pytest.mark.parametrize("pressed", ["find", "show", "update", "select", ""])
+@pytest.mark.parametrize("pressed", some_of(["find", "show", "update", "select", ""], each=2))
 def test_no_button_loses_what_is_typed(door: TestClient, role: str, agent: str, pressed: str) -> None:
     typed: dict[str, Any] = {"amount": "7", "unit": "minutes", "owner": "Ann", "excluded_proofs": ["secret"]}
     typed |= {"require_dpop": "yes", "ends_at": "soon", "description": "For nights", "target_type": "MCP server"}

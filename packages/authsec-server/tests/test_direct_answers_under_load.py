@@ -98,6 +98,7 @@ def recorded(its: House) -> int:
     return sum(each.event.kind is EventKind.TOKEN_ISSUED for each in its.events())
 
 
+@pytest.mark.sqlite_suffices  # test_stale_server_signs_with_a_revoked_key.py has PostgreSQL
 @pytest.mark.parametrize("signers", [1, pytest.param(0, marks=pytest.mark.soak)])
 def test_a_key_that_was_rotated_and_revoked_signs_nothing_from_then_on(its: House, signers: int) -> None:
     door = its.door()

@@ -62,6 +62,7 @@ def test_a_pod_gets_the_token_of_the_one_client_that_it_matches(its: House) -> N
     assert client_of(by_grant(its.door(), cluster.token(), scope="customers:read", resource="authsec-api")) == mine
 
 
+@pytest.mark.sqlite_suffices  # likewise
 def test_a_job_and_an_svid_do_as_well(its: House) -> None:
     for issuer in (jobs := github(), domain := spire()):
         trust(its, issuer)
@@ -71,6 +72,7 @@ def test_a_job_and_an_svid_do_as_well(its: House) -> None:
     assert client_of(by_grant(its.door(), domain.token())) == registered
 
 
+@pytest.mark.sqlite_suffices  # the search for a pod's client has PostgreSQL
 def test_a_spiffe_id_that_we_made_is_that_of_its_client(house_on_each: Callable[..., House]) -> None:
     its, domain = house_on_each(trust_domain="example.org"), spire()
     trust(its, domain)
@@ -97,6 +99,7 @@ def test_labels_tell_two_clients_of_one_service_account_apart(
     assert client_of(by_grant(its.door(), cluster.token(), client_id=unlabelled)) == unlabelled
 
 
+@pytest.mark.sqlite_suffices  # test_clients_alike.py compares such values on both
 def test_selectors_with_special_characters_are_compared_as_they_are(its: House) -> None:
     jobs = github(claims={"ci:name": "name", "ci:ref": "ref"})
     trust(its, jobs)
@@ -118,6 +121,7 @@ def test_many_neighbours_hide_no_client(its: House) -> None:
     assert client_of(by_grant(its.door(), cluster.token())) == mine
 
 
+@pytest.mark.sqlite_suffices  # the search for a pod's client has PostgreSQL
 def test_where_two_clients_match_only_the_operator_is_told_which(its: House) -> None:
     cluster = kubernetes()
     trust(its, cluster)
@@ -160,6 +164,7 @@ def test_the_audit_log_of_such_refusals_can_be_sealed_and_verified(its: House) -
     }
 
 
+@pytest.mark.sqlite_suffices  # likewise
 def test_a_repeated_search_reads_no_proofs_until_something_changes(its: House, monkeypatch: pytest.MonkeyPatch) -> None:
     cluster, searched, search = kubernetes(), list[str](), workload_proofs.candidates
 
@@ -180,6 +185,7 @@ def test_a_repeated_search_reads_no_proofs_until_something_changes(its: House, m
     assert client_of(by_grant(its.door(), cluster.token())) == mine
 
 
+@pytest.mark.sqlite_suffices  # likewise
 def test_a_disabled_client_leaves_the_workload_to_the_enabled_one(its: House) -> None:
     cluster = kubernetes()
     trust(its, cluster)
@@ -190,6 +196,7 @@ def test_a_disabled_client_leaves_the_workload_to_the_enabled_one(its: House) ->
     assert told(by_grant(its.door(), cluster.token())) == (400, "invalid_grant", "client_disabled")
 
 
+@pytest.mark.sqlite_suffices  # likewise
 def test_an_expired_proof_does_not_match(its: House) -> None:
     cluster = kubernetes()
     trust(its, cluster)

@@ -18,6 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from joserfc import jws
 from joserfc.jwk import ECKey, RSAKey
+from long_runs import some_of
 from workload_evidence import EC, GITHUB, NOW, OTHER_RSA, RSA, US, Issuer, finder, github, kubernetes, spire
 
 from examples import examples
@@ -229,7 +230,9 @@ def test_clocks_may_differ_by_half_a_minute(its: Issuer, seconds: int) -> None:
     assert isinstance(outcome, Proved) is (-90 < seconds <= 30)
 
 
-@pytest.mark.parametrize("alg", ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512"])
+@pytest.mark.parametrize(
+    "alg", some_of(["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512"], each=4)
+)
 def test_every_algorithm_that_clusters_and_trust_domains_sign_with(alg: str) -> None:
     curves = {"ES256": "P-256", "ES384": "P-384", "ES512": "P-521"}
     key = ECKey.generate_key(curves[alg]) if alg in curves else RSAKey.generate_key(2048)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
 import json
 import secrets
 import struct
@@ -10,6 +11,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -166,15 +168,27 @@ def through_fastcgi(verifier: TokenVerifier, requests: Sequence[Sent]) -> list[O
     return asyncio.run(answers())
 
 
+@cache
+def _django() -> subprocess.Popen[str]:
+    program = Path(__file__).with_name("django_with_dpop.py")
+    process = subprocess.Popen([sys.executable, program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    atexit.register(process.communicate)
+    return process
+
+
 def through_django(verifier: TokenVerifier, requests: Sequence[Sent], *, under: str = "wsgi") -> list[Outcome]:
     """In a process of its own, since Django takes its settings once a process."""
     asked = [[sent.method, sent.path, sent.headers] for sent in requests]
     settings = {"dpop_origin": ORIGIN, "dpop_required": verifier.requires_dpop}
-    given = json.dumps({"keys": key_set(), "now": NOW, "requests": asked, "settings": settings, "under": under})
-    program = Path(__file__).with_name("django_with_dpop.py")
-    done = subprocess.run([sys.executable, program], input=given, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    return [Outcome(*found) for found in json.loads(done.stdout)]
+    process = _django()
+    assert process.stdin is not None
+    assert process.stdout is not None
+    given = {"keys": key_set(), "now": NOW, "requests": asked, "settings": settings, "under": under}
+    process.stdin.write(f"{json.dumps(given)}\n")
+    process.stdin.flush()
+    found = json.loads(process.stdout.readline())
+    assert found is not None, "see stderr"
+    return [Outcome(*each) for each in found]
 
 
 def through_django_asgi(verifier: TokenVerifier, requests: Sequence[Sent]) -> list[Outcome]:

@@ -1,13 +1,21 @@
-"""A Django API for one process: reads requests from stdin, and writes what becomes of each (bound_requests.py)."""
+"""Django APIs (bound_requests.py): reads a line of requests from stdin, and writes a line with what becomes of each.
+
+Django takes its settings once a process. So each line has a process of its own, forked from one that has imported all.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import json
+import os
 import sys
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import unquote
 
+import authsec.django  # noqa: F401 - as the import of Django's handlers, it takes most of the time
+import django.core.handlers.asgi
+import django.core.handlers.wsgi  # noqa: F401
 from authsec import TokenVerifier
 from authsec.clock import Clock
 from authsec.verifier.revocations.policy import NoRevocations
@@ -17,22 +25,6 @@ from django.http import JsonResponse
 from django.test import Client
 from django.urls import re_path
 
-given = json.load(sys.stdin)
-verifier = TokenVerifier(
-    "https://authsec.example.com",
-    "https://crm.example.com",
-    keys=given["keys"],
-    revocations=NoRevocations(),
-    clock=Clock(wall=lambda: float(given["now"])),
-    **given["settings"],
-)
-settings.configure(
-    ROOT_URLCONF=__name__,
-    ALLOWED_HOSTS=["*"],
-    MIDDLEWARE=["authsec.django.BearerAuth"],
-    AUTHSEC={"verifier": verifier},
-)
-application = get_asgi_application()
 urlpatterns = [re_path(".*", lambda _: JsonResponse({}))]
 
 
@@ -48,7 +40,7 @@ def outcome(status: int, body: bytes, challenge: str) -> list[Any]:
     return [status, json.loads(body).get("reason", ""), challenge]
 
 
-async def asked(method: str, path: str, sent: list[list[str]]) -> list[Any]:
+async def asked(application: Callable[..., Any], method: str, path: str, sent: list[list[str]]) -> list[Any]:
     """One request, spoken in ASGI: Django's own client does not pass on the path as it was sent."""
     scope = {
         "type": "http",
@@ -79,18 +71,42 @@ async def asked(method: str, path: str, sent: list[list[str]]) -> list[Any]:
     return outcome(answer[0]["status"], body, headers.get("www-authenticate", ""))
 
 
-async def under_asgi() -> list[Any]:
-    return [await asked(*request) for request in given["requests"]]
+async def under_asgi(requests: list[Any]) -> list[Any]:
+    application = get_asgi_application()
+    return [await asked(application, *request) for request in requests]
 
 
-def under_wsgi() -> list[Any]:
+def under_wsgi(requests: list[Any]) -> list[Any]:
+    get_asgi_application()  # sets Django up
     client = Client()
-    answers = [
-        client.generic(method, path, headers=headers_of(sent), RAW_URI=path) for method, path, sent in given["requests"]
-    ]
+    answers = [client.generic(method, path, headers=headers_of(sent), RAW_URI=path) for method, path, sent in requests]
     return [
         outcome(answer.status_code, answer.content, answer.headers.get("WWW-Authenticate", "")) for answer in answers
     ]
 
 
-print(json.dumps(asyncio.run(under_asgi()) if given["under"] == "asgi" else under_wsgi()))
+def outcomes(given: dict[str, Any]) -> list[Any]:
+    verifier = TokenVerifier(
+        "https://authsec.example.com",
+        "https://crm.example.com",
+        keys=given["keys"],
+        revocations=NoRevocations(),
+        clock=Clock(wall=lambda: float(given["now"])),
+        **given["settings"],
+    )
+    settings.configure(
+        ROOT_URLCONF=__name__,
+        ALLOWED_HOSTS=["*"],
+        MIDDLEWARE=["authsec.django.BearerAuth"],
+        AUTHSEC={"verifier": verifier},
+    )
+    requests = given["requests"]
+    return asyncio.run(under_asgi(requests)) if given["under"] == "asgi" else under_wsgi(requests)
+
+
+for line in sys.stdin:
+    if (child := os.fork()) == 0:
+        print(json.dumps(outcomes(json.loads(line))), flush=True)
+        os._exit(0)
+    if os.waitpid(child, 0)[1]:
+        print("null", flush=True)  # stderr says why

@@ -27,12 +27,13 @@ from authsec_server.keys.master_key import MasterKey
 from authsec_server.keys.sealing_keys import SealingKeys
 from authsec_server.settings import Settings
 from click.testing import Result
+from long_runs import some_of
 
 pytestmark = pytest.mark.sqlite_suffices
 
 
 @pytest.mark.opens_anew
-@pytest.mark.parametrize("address", ["https://evil.example", "https://evil.example/" + "x" * 10_000])
+@pytest.mark.parametrize("address", some_of(["https://evil.example", "https://evil.example/" + "x" * 10_000], each=2))
 def test_commands_keep_the_address_of_the_server_and_verify_names_both(
     authsec: Callable[..., Result], tmp_path: Path, address: str
 ) -> None:

@@ -19,32 +19,33 @@ KEY = PrivateKey.generate_ec()
 FOREIGN = "https://attacker.example"
 
 
-@pytest.mark.parametrize(
-    "audience",
-    [
-        ISSUER + PATH,
-        ISSUER + DELEGATION_TOKEN_PATH,
-        f"{ISSUER}/",
-        ISSUER.upper(),
-        f"{ISSUER} ",
-        FOREIGN,
-        [ISSUER],
-        [ISSUER, FOREIGN],
-        [FOREIGN, ISSUER],
-        [ISSUER, ISSUER + PATH],
-        [ISSUER, ISSUER],
-        [],
-        {"aud": ISSUER},
-        True,
-        None,
-    ],
+OTHERS = (
+    ISSUER + PATH,
+    ISSUER + DELEGATION_TOKEN_PATH,
+    f"{ISSUER}/",
+    ISSUER.upper(),
+    f"{ISSUER} ",
+    FOREIGN,
+    [ISSUER],
+    [ISSUER, FOREIGN],
+    [FOREIGN, ISSUER],
+    [ISSUER, ISSUER + PATH],
+    [ISSUER, ISSUER],
+    [],
+    {"aud": ISSUER},
+    True,
+    None,
 )
-def test_an_assertion_is_for_our_issuer_alone(house: Any, audience: Any) -> None:
+
+
+def test_an_assertion_is_for_our_issuer_alone(house: Any) -> None:
     its = house()
     its.delegated_agent("Night Owl", key=KEY)
-    refused = by_assertion(its.door(), asserted(KEY, "night-owl", its.clock.now(), aud=audience))
-    assert (refused.status_code, refused.json()["error"]) == (401, "invalid_client")
-    assert f"exactly {ISSUER}" in refused.json()["error_description"]
+    for number, audience in enumerate(OTHERS):
+        door = its.door(f"192.0.2.{number}")  # each address may guess a few times only
+        refused = by_assertion(door, asserted(KEY, "night-owl", its.clock.now(), aud=audience))
+        assert (refused.status_code, refused.json()["error"]) == (401, "invalid_client"), audience
+        assert f"exactly {ISSUER}" in refused.json()["error_description"], audience
     assert by_assertion(its.door(), asserted(KEY, "night-owl", its.clock.now())).status_code == 200
 
 

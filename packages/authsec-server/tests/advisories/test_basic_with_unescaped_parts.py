@@ -10,7 +10,6 @@ from base64 import b64encode
 from typing import Any
 from urllib.parse import quote, quote_plus
 
-import pytest
 from token_endpoint import PATH
 
 API = "/authsec/api/v1"
@@ -21,38 +20,39 @@ def twice(text: str) -> str:
     return "".join(f"%25{ord(char):02X}" for char in text)
 
 
-@pytest.mark.parametrize(
-    "joined",
-    [
-        "night-owl:{secret}:",
-        "night-owl:{secret}:more",
-        ":night-owl:{secret}",
-        "night-owl%3A{secret}",
-        "night-owl%00:{secret}",
-        "night+owl:{secret}",
-        "night-owl:{secret}%",
-        "night-owl:{secret}%zz",
-        "night-owl:{secret}%ff",
-        "night-owl:{secret}+",
-        "night-owl:",
-        ":",
-        "night-owl",
-        "",
-        "night-owl:{twice}",
-    ],
+JOINED = (
+    "night-owl:{secret}:",
+    "night-owl:{secret}:more",
+    ":night-owl:{secret}",
+    "night-owl%3A{secret}",
+    "night-owl%00:{secret}",
+    "night+owl:{secret}",
+    "night-owl:{secret}%",
+    "night-owl:{secret}%zz",
+    "night-owl:{secret}%ff",
+    "night-owl:{secret}+",
+    "night-owl:",
+    ":",
+    "night-owl",
+    "",
+    "night-owl:{twice}",
 )
-def test_only_the_parts_that_were_meant_authenticate(house: Any, joined: str) -> None:
-    its = house(local_operator=True)
-    door, client_id = its.door(), its.delegated_name("Night Owl")
-    secret = door.post(f"{API}/clients/{client_id}/proofs", json={"platform": "secret"}).json()["client_secret"]
 
-    def ask(text: str) -> Any:
+
+def test_only_the_parts_that_were_meant_authenticate(house: Any) -> None:
+    its = house(local_operator=True)
+    client_id = its.delegated_name("Night Owl")
+    secret = its.door().post(f"{API}/clients/{client_id}/proofs", json={"platform": "secret"}).json()["client_secret"]
+
+    def ask(text: str, number: int) -> Any:
         credential = b64encode(text.encode()).decode()
         form = {"grant_type": "client_credentials"}
+        door = its.door(f"192.0.2.{number}")  # each address may guess a few times only
         return door.post(PATH, data=form, headers={"Authorization": f"Basic {credential}"})
 
-    refused = ask(joined.format(secret=secret, twice=twice(secret)))
-    assert (refused.status_code, refused.json()["error"]) == (401, "invalid_client")
-    assert refused.headers["WWW-Authenticate"].startswith("Basic ")
+    for number, joined in enumerate(JOINED):
+        refused = ask(joined.format(secret=secret, twice=twice(secret)), number)
+        assert (refused.status_code, refused.json()["error"]) == (401, "invalid_client"), joined
+        assert refused.headers["WWW-Authenticate"].startswith("Basic "), joined
     for encode in (str, quote, quote_plus, lambda text: "".join(f"%{ord(char):02x}" for char in text)):
-        assert ask(f"{encode('night-owl')}:{encode(secret)}").status_code == 200
+        assert ask(f"{encode('night-owl')}:{encode(secret)}", 0).status_code == 200

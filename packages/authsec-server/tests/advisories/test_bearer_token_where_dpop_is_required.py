@@ -33,6 +33,7 @@ def require(its: Any, required: bool) -> None:
     )
 
 
+@pytest.mark.sqlite_suffices  # test_dpop.py requires DPoP on PostgreSQL
 def test_neither_door_issues_one(house_on_each: Any) -> None:
     its = house_on_each(local_operator=True)
     client_id = its.delegated_agent("Night Owl", key=AGENT, require_dpop=True).client_id
@@ -68,6 +69,7 @@ def test_a_workload_s_token_alone_gets_none_either(house: Any) -> None:
     assert answer.json()["token_type"] == "DPoP"
 
 
+@pytest.mark.sqlite_suffices  # test_dpop.py requires DPoP on PostgreSQL
 def test_kept_facts_and_templates_do_not_outlive_the_requirement(house_on_each: Any) -> None:
     """And the other way round: the template of a bearer token makes no bound one, and that of a bound one no other."""
     its, second = house_on_each(local_operator=True), house_on_each(local_operator=True)

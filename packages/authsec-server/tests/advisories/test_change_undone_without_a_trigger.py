@@ -17,6 +17,7 @@ from authsec_server.audit.sealing.verifying import verify
 from authsec_server.db import Database
 from authsec_server.delegations import service as delegations
 from authsec_server.failures import Unavailable
+from long_runs import some_of
 from sealed_estate import sealed_estate
 from sqlalchemy import text
 
@@ -124,7 +125,7 @@ def execute(database: Database, statements: tuple[str, ...]) -> None:
         database.append(lambda tx, each=each: tx.connection.exec_driver_sql(each) and None)
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("way", some_of(WAYS, each=2))
 @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
 def test_a_revocation_that_is_undone_without_a_trigger_is_refused_or_found(estate: Any, way: str) -> None:
     sealed, database = sealed_estate(estate), estate.database

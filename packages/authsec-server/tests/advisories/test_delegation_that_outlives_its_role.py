@@ -49,6 +49,7 @@ def execute(database_url: str) -> Execute:
     return on_sqlite if database_url.startswith("sqlite") else on_postgresql
 
 
+@pytest.mark.sqlite_suffices  # the test of a missing row has PostgreSQL
 def test_a_delegation_without_a_role_is_found(estate: Any, execute: Execute) -> None:
     sealed = sealed_estate(estate)
     role = estate.see(lambda tx, act: delegations.get(tx, act, "first", estate.terms)).role

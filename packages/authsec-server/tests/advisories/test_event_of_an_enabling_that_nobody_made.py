@@ -23,6 +23,7 @@ from authsec_server.audit.sealing.scratch import Scratch, SubjectChange
 from authsec_server.clients import service as clients
 from authsec_server.principal import Role
 from authsec_server.roles import service as roles
+from long_runs import some_of
 from sealed_estate import sealed_estate
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
@@ -48,7 +49,7 @@ INVENTED: dict[str, Callable[[Tokens], None]] = {
 }
 
 
-@pytest.mark.parametrize("subject", AGAIN)
+@pytest.mark.parametrize("subject", some_of(AGAIN))
 def test_a_token_after_an_invented_enabling_is_found(tokens: Tokens, subject: str) -> None:  # noqa: F811 - a fixture by its name
     disable, enable = AGAIN[subject]
     tokens.do(disable)

@@ -88,7 +88,7 @@ def make_a_key(year: Year) -> None:
 WORKS = {each.__name__: each for each in (edit, disable, disable_and_enable, rename, create, make_a_key)}
 
 
-@pytest.mark.parametrize("minutes", [1, 8])
+@pytest.mark.parametrize("minutes", some_of([1, 8], each=2))
 @pytest.mark.parametrize("work", some_of(WORKS.values(), each=3), ids=WORKS)
 def test_a_server_ahead_that_seals_nothing_is_no_finding(
     year: Year, work: Callable[[Year], None], minutes: int

@@ -63,6 +63,7 @@ def kept_checkpoint(year: Year) -> str:
     return signed
 
 
+@pytest.mark.sqlite_suffices  # test_revocation_pushed_out_of_a_dry_run.py has PostgreSQL
 def test_a_dry_run_names_the_live_token_or_the_row_is_found(database: Database) -> None:
     year = Year(database)
     year.at = noon(9)

@@ -53,6 +53,7 @@ def issue(year: Year, forged: Mapping[str, Any], number: int = 1) -> int:
     return year.database.append(forge)
 
 
+@pytest.mark.sqlite_suffices  # likewise
 def test_a_second_event_of_a_token_is_found(database: Database) -> None:
     year = Year(database)
     genuine = issue(year, {"request_id": "req_other"})
@@ -67,6 +68,7 @@ def test_a_second_token_of_a_request_is_found(database: Database) -> None:
     assert [each for each in year.report().findings if each.startswith(f"Event {genuine - 1} and event {genuine}")]
 
 
+@pytest.mark.sqlite_suffices  # a second token of a request is found on PostgreSQL as well
 def test_very_many_second_tokens_are_counted(database: Database) -> None:
     year = Year(database)
     for number in range(9):
@@ -85,6 +87,7 @@ def test_an_operator_revokes_the_token(database: Database, is_sealed: bool) -> N
     assert database.read(lambda tx: revocations.last_versions(tx, {(SubjectKind.TOKEN, JTI)}))
 
 
+@pytest.mark.sqlite_suffices  # likewise
 def test_the_holder_revokes_the_token(database: Database) -> None:
     year = Year(database)
     issue(year, {}, number=10)
@@ -100,6 +103,7 @@ def test_a_token_of_which_all_events_have_expired_is_not_revoked(database: Datab
         database.read(lambda tx: revocation.token(tx, year.act, JTI))
 
 
+@pytest.mark.sqlite_suffices  # an operator revokes such a token on PostgreSQL as well
 def test_a_forged_event_that_was_revoked_leaves_the_token_revocable(database: Database) -> None:
     """The forged event has an older version, so that a planted revocation covers it and not the token."""
     year = Year(database)
@@ -128,6 +132,7 @@ def test_an_event_of_a_revocation_alone_keeps_no_holder_from_revoking(database: 
     assert database.read(lambda tx: revocation.find_own(tx, JTI, year.at))
 
 
+@pytest.mark.sqlite_suffices  # likewise
 def test_events_of_other_kinds_do_not_displace_the_token(database: Database) -> None:
     year = Year(database)
     genuine = issue(year, {"kind": EventKind.TOKEN_REVOKED, "decision": None, "expires_at": None}, number=10)

@@ -36,7 +36,7 @@ from hypothesis import strategies as st
 from sqlalchemy import insert, select
 
 pytestmark = pytest.mark.sqlite_suffices
-FEW, MANY = 1000, 2000
+FEW, MANY = 1000, 1500
 MOST = 2500  # octets of memory for each planted event; each record has about 4,000
 KEYS = [PrivateKey.generate_ed25519() for _ in range(4)]
 

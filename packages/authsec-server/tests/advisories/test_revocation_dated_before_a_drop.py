@@ -16,6 +16,7 @@ from authsec_server.audit.model import EventKind, Named
 from authsec_server.audit.sealing.exporting import export
 from authsec_server.audit.sealing.restores import Restore, sign_restore
 from authsec_server.db import Database, metadata
+from long_runs import some_of
 from sqlalchemy import insert, text
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -45,7 +46,7 @@ def _row(at: datetime, version: int, kind: str = "client", sequence: int = 1, su
 
 
 @pytest.mark.parametrize("kind", ["client", "key"])
-@pytest.mark.parametrize("at", [JUNE, AUGUST - timedelta(seconds=1)])
+@pytest.mark.parametrize("at", some_of([JUNE, AUGUST - timedelta(seconds=1)], each=2))
 def test_a_row_that_ends_a_token_that_is_left_is_found(old: Old, kind: str, at: datetime) -> None:
     found = old.findings_after(_row(at, VERSION + 1, kind))
     assert f"The row 1 of revocations revoked the tokens of the {kind} c1, but no event says so." in found
@@ -104,7 +105,7 @@ def test_a_revoked_signing_key_has_a_row_though_its_event_was_dropped(old: Old) 
     assert "signing key k1" not in old.findings_after(revoked, _row(JUNE, VERSION, "key", subject="k1"))
 
 
-@pytest.mark.parametrize("before", [timedelta(seconds=1), timedelta(hours=1)])
+@pytest.mark.parametrize("before", some_of([timedelta(seconds=1), timedelta(hours=1)], each=2))
 def test_a_row_that_ends_a_token_numbered_above_the_dropped_events_is_found(old: Old, before: timedelta) -> None:
     """No dropped event ended the token, whatever the clocks say: each dropped event has a lower number."""
     old.record(AUGUST + timedelta(seconds=1), authority_version=2)

@@ -89,6 +89,7 @@ def test_many_roles_are_deleted_by_one_change(estate: Any) -> None:
     assert found == dict.fromkeys(numbers, narrowed.now)
 
 
+@pytest.mark.sqlite_suffices  # test_deletion_of_a_role_behind_reserved_numbers.py has PostgreSQL
 def test_events_of_an_earlier_time_push_no_deletion_out(estate: Any) -> None:
     role, _ = estate.role(), estate.agent()
     delegation, act = estate.delegate(slug="first").delegation, estate.act

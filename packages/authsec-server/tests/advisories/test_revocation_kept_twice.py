@@ -21,6 +21,7 @@ from authsec_server.db import Database, Tx
 from authsec_server.delegations import service as delegations
 from authsec_server.principal import Act
 from authsec_server.revocations import service as revocations
+from long_runs import some_of
 from sealed_estate import sealed_estate
 from sqlalchemy import text
 
@@ -73,7 +74,7 @@ def test_a_copy_with_a_copy_of_its_event_is_found(database: Database) -> None:
     assert any("but the events explain only 1 of them." in each for each in report().findings)
 
 
-@pytest.mark.parametrize("delete", [delegations.delete_role, delegations.delete_client])
+@pytest.mark.parametrize("delete", some_of([delegations.delete_role, delegations.delete_client], each=2))
 def test_a_copy_of_a_deletion_with_several_events_is_found(
     estate: Any, delete: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -74,6 +74,7 @@ def place(house_on_each: Callable[..., Any]) -> Place:
     return place
 
 
+@pytest.mark.sqlite_suffices  # test_ended_subjects.py judges tokens on PostgreSQL
 def test_a_token_under_a_delegation_with_another_role_is_found(place: Place) -> None:
     assert place.status(place.client_id) == 200
     agent = place.its.delegated_name("Other")

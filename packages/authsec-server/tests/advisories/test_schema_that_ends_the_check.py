@@ -6,6 +6,7 @@ import pytest
 from audit_answers import LATER, fill
 from authsec_server.audit.sealing.verifying import verify
 from authsec_server.db import Database
+from long_runs import some_of
 
 CHANGES = {
     "ALTER TABLE events RENAME COLUMN kind TO kind2": "column events.kind",
@@ -32,7 +33,7 @@ def test_a_table_or_column_that_is_missing_is_a_finding(database: Database, chan
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-@pytest.mark.parametrize("mark", ["[", "'", '"', "`"])
+@pytest.mark.parametrize("mark", some_of(["[", "'", '"', "`"], each=2))
 def test_a_comment_of_open_quotations_is_read_once(database: Database, mark: str) -> None:
     log = fill(database)
     comment = f"{mark} " * 300_001

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from audit_answers import ANN, LATER, fill
 from authsec_server.audit import service as audit
 from authsec_server.audit.sealing.verifying import verify_log
@@ -17,6 +18,7 @@ FROM events WHERE id = (SELECT min(id) FROM events WHERE request_id = 'req_act_4
 """
 
 
+@pytest.mark.sqlite_suffices  # test_number_given_to_a_forged_token_before_its_seal.py has PostgreSQL
 def test_a_search_shows_the_covered_event_of_a_token(database: Database) -> None:
     log = fill(database)
     wanted = "req_act_4"

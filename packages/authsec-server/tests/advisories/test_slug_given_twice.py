@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from authsec_server.db import Database, Tx
 from authsec_server.failures import Conflict
+from long_runs import some_rows_of
 from sealed_estate import Sealed, listed, sealed_estate
 from sqlalchemy import inspect, text
 
@@ -24,7 +25,8 @@ def sealed(estate: Any) -> Sealed:
 
 @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
 @pytest.mark.parametrize(
-    ("table", "slug", "query"), [("clients", "helper", "client"), ("delegations", "first", "delegation")]
+    ("table", "slug", "query"),
+    some_rows_of([("clients", "helper", "client"), ("delegations", "first", "delegation")], each=2),
 )
 def test_a_slug_of_two_is_found_and_refused(sealed: Sealed, table: str, slug: str, query: str) -> None:
     database: Database = sealed.estate.database

@@ -17,6 +17,7 @@ from authsec_server.audit import service as audit
 from authsec_server.audit.filters import EventFilter
 from authsec_server.audit.sealing.verifying import verify
 from authsec_server.db import Database, open_database
+from long_runs import some_rows_of
 
 pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 WRITABLE = "PRAGMA writable_schema = on"
@@ -56,10 +57,13 @@ def mislead(url: str, index: str, column: str, value: str, *, own_entry: bool) -
 )
 @pytest.mark.parametrize(
     ("index", "column", "value", "wanted"),
-    [
-        ("ix_events_jti", "jti", "jti-of-token-7", EventFilter(jti="jti-of-token-7")),
-        ("ix_events_client_id_id", "client_id", "c-2", EventFilter(client_id="c-2")),
-    ],
+    some_rows_of(
+        [
+            ("ix_events_jti", "jti", "jti-of-token-7", EventFilter(jti="jti-of-token-7")),
+            ("ix_events_client_id_id", "client_id", "c-2", EventFilter(client_id="c-2")),
+        ],
+        each=2,
+    ),
     ids=["the id of a token", "an agent"],
 )
 def test_an_entry_that_leads_to_another_row_is_found(
@@ -113,7 +117,8 @@ def store_fractions(url: str, table: str, column: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("table", "column"), [("revocations", "sequence"), ("sealed_events", "event_id"), ("checkpoints", "size")]
+    ("table", "column"),
+    some_rows_of([("revocations", "sequence"), ("sealed_events", "event_id"), ("checkpoints", "size")]),
 )
 def test_an_entry_with_a_fraction_in_place_of_an_integer_is_found(
     log: SealedLog, database_url: str, table: str, column: str

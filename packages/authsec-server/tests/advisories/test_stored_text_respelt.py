@@ -25,7 +25,7 @@ from authsec_server.keys.master_key import MasterKey
 from authsec_server.keys.sealing_keys import SealingKeys
 from authsec_server.principal import LOCAL_OPERATOR
 from databases import raise_version_to
-from long_runs import some_of
+from long_runs import some_of, some_rows_of
 from sqlalchemy import text
 
 pytestmark = pytest.mark.sqlite_suffices
@@ -163,20 +163,23 @@ def test_an_event_that_cannot_be_read_is_named_and_not_left_out(sealed: Sealed) 
 
 @pytest.mark.parametrize(
     ("spoil", "told"),
-    [
-        (
-            "DELETE FROM event_delegations WHERE event_id = 4 AND delegation_id = 'd-1'",
-            "is not listed under the delegation d-1",
-        ),
-        (
-            "UPDATE event_delegations SET delegation_id = 'd-9' WHERE event_id = 4 AND delegation_id = 'd-1'",
-            "d-9, which it does not name",
-        ),
-        (
-            "INSERT INTO event_delegations VALUES ('d-9', 4)",
-            "Event 4 is listed under the delegation d-9, which it does not name",
-        ),
-    ],
+    some_rows_of(
+        [
+            (
+                "DELETE FROM event_delegations WHERE event_id = 4 AND delegation_id = 'd-1'",
+                "is not listed under the delegation d-1",
+            ),
+            (
+                "UPDATE event_delegations SET delegation_id = 'd-9' WHERE event_id = 4 AND delegation_id = 'd-1'",
+                "d-9, which it does not name",
+            ),
+            (
+                "INSERT INTO event_delegations VALUES ('d-9', 4)",
+                "Event 4 is listed under the delegation d-9, which it does not name",
+            ),
+        ],
+        each=2,
+    ),
 )
 def test_the_table_of_delegations_is_covered_by_the_seal(sealed: Sealed, spoil: str, told: str) -> None:
     sealed.database.append(lambda tx: tx.connection.exec_driver_sql(spoil))

@@ -12,13 +12,14 @@ import tracemalloc
 import pytest
 from authsec_server.db import Database, Tx
 from authsec_server.db.catalog import schema_findings
+from long_runs import some_of
 
 COLUMNS = 400
 FEW, LONG = 100, 50_000
 PASSES = 10  # over all defaults: more than a comparison needs, and few beside one for each column
 
 
-@pytest.mark.parametrize("table", ["more", "checkpoints"])
+@pytest.mark.parametrize("table", some_of(["more", "checkpoints"], each=2))
 @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
 def test_the_comparison_reads_each_default_a_few_times(database: Database, table: str) -> None:
     database.append(lambda tx: tx.connection.exec_driver_sql("CREATE TABLE more ()") and None)

@@ -12,6 +12,7 @@ from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
+import pytest
 from authsec_server.app.restoration import open_restoration
 from authsec_server.audit import service as audit
 from authsec_server.audit.model import Decision, Event, EventKind
@@ -24,6 +25,7 @@ from authsec_server.settings import load_settings
 LOST = "U" * 43
 
 
+@pytest.mark.sqlite_suffices  # test_ended_subjects.py finds such a token on PostgreSQL
 def test_the_token_is_found(database_url: str, tmp_path: Path) -> None:
     file = tmp_path / "master.key"
     file.write_bytes(base64.b64encode(secrets.token_bytes(32)))

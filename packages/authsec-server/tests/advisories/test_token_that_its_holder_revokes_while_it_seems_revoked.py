@@ -30,6 +30,7 @@ MARK = (
 )
 
 
+@pytest.mark.sqlite_suffices  # test_row_taken_away_while_a_change_waits.py revokes on PostgreSQL
 def test_a_token_that_its_holder_revoked_is_revoked_or_it_is_found(estate: Any) -> None:
     sealed = sealed_estate(estate)
     issue(estate, JTI)

@@ -134,6 +134,7 @@ def test_a_token_of_a_server_that_has_not_seen_the_revocation_is_found(sealed: S
     assert "issued a token at the authority version" in "".join(sealed.findings())
 
 
+@pytest.mark.sqlite_suffices  # the test of a change that nobody sees has PostgreSQL
 def test_a_change_at_a_lower_version_than_an_earlier_change_is_found(sealed: Sealed, other: Any) -> None:
     """The digests of the two tables do not tell: each table was changed once."""
     sealed.estate.role("Another")

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from html.parser import HTMLParser
 from urllib.parse import urlencode, urlsplit
 
 from httpx2 import Response
+from page_tokens import PageTokens
 from starlette.testclient import TestClient
 
 VOID = {"input", "meta", "link", "img", "br", "hr"}
 UNSEEN = {"script", "style", "svg"}
 
 
-class Page(HTMLParser):
+class Page(PageTokens):
     """A page as it was answered. `forms` hold their fields as they would be sent, without those of any button."""
 
     def __init__(self, response: Response, client: TestClient) -> None:
-        super().__init__()
         self.status: int = response.status_code
         self.html: str = response.text
         self.location: str = response.headers.get("location", "")
@@ -26,7 +25,10 @@ class Page(HTMLParser):
         self._client, self._words, self._open = client, [], []
         self._link, self._select, self._area = "", "", ""
         self._goes_on = False  # the next words are the rest of an id
-        self.feed(self.html)
+        if response.headers.get("content-type", "").startswith("text/html"):
+            self.feed(self.html)
+        else:
+            self._words.append(self.html)
 
     @property
     def text(self) -> str:
