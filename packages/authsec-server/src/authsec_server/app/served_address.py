@@ -16,7 +16,7 @@ from authsec_server.app.services import Runtime, authority_keys_of
 from authsec_server.audit.sealing.checkpoints import Keys
 from authsec_server.audit.sealing.log_end import issuer_at_end, number_of_seals
 from authsec_server.audit.sealing.service import has_begun
-from authsec_server.audit.sealing.table_check import NO_MAC
+from authsec_server.audit.sealing.table_check import NO_MAC, shown_address
 from authsec_server.db import Database, Tx
 from authsec_server.db.served import NOT_PROVED, last_checkpoints_file, last_issuer, proves_issuer
 from authsec_server.failures import Failure, Fault, StartupRefused, Unavailable
@@ -90,8 +90,8 @@ def _find_problem(tx: Tx, key: bytes, known: Keys | None) -> str:
     if signed != issuer:
         return (
             f"The address of the server in the database is {issuer}, but the newest checkpoint of the audit log is "
-            f"of {signed}. Either a server started with another address within the last seconds, or somebody changed "
-            "the address: authsec audit verify."
+            f"of {shown_address(signed)}. Either a server with another address has just started or runs beside it, or "
+            "somebody changed the address: authsec audit verify."
         )
     return ""
 

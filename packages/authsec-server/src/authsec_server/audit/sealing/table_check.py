@@ -172,7 +172,7 @@ class TableCheck(ScratchCheck):
             yield NO_MAC
         if self._issuer is not None and last is not None and self._issuer != last.issuer:
             yield (
-                f"The database has the address {_shown(self._issuer)}, but the server at {_shown(last.issuer)} "
+                f"The database has the address {shown_address(self._issuer)}, but the server at {shown_address(last.issuer)} "
                 "signed the last checkpoint. Either a server started with another address within the last minute, or "
                 "somebody changed authority.issuer: start the server again."
             )
@@ -280,7 +280,8 @@ def _is_mac(mac: Any, *, of: Any) -> bool:
     return of is not None and isinstance(mac, str) and _MAC.fullmatch(mac) is not None
 
 
-def _shown(issuer: Any) -> str:
+def shown_address(issuer: Any) -> str:
+    """Return the address as it is written in findings and messages. Raw SQL may have written any text."""
     return issuer if isinstance(issuer, str) and _ADDRESS.fullmatch(issuer) else json.dumps(str(issuer)[:200])
 
 
