@@ -172,9 +172,9 @@ class TableCheck(ScratchCheck):
             yield NO_MAC
         if self._issuer is not None and last is not None and self._issuer != last.issuer:
             yield (
-                f"The database has the address {shown_address(self._issuer)}, but the server at {shown_address(last.issuer)} "
-                "signed the last checkpoint. Either a server started with another address within the last minute, or "
-                "somebody changed authority.issuer: start the server again."
+                f"The database has the address {shown_address(self._issuer)}, but the server at "
+                f"{shown_address(last.issuer)} signed the last checkpoint. Either a server started with another "
+                "address within the last minute, or somebody changed authority.issuer: start the server again."
             )
 
     def _is_told(self) -> bool:
