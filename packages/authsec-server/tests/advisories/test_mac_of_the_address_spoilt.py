@@ -67,3 +67,20 @@ def test_changes_without_an_address_are_made_and_no_record_is_signed(
     assert rotated.exit_code == Exit.CONFLICT
     assert "Nothing proves the address of the server" in " ".join(rotated.stderr.split())
     assert authsec("audit", "list", "--kind", "seal_key.replaced", "--json").stdout.count("seal_key.replaced") == 0
+
+
+@pytest.mark.parametrize("another", [None, "A" * 43 + "="])
+def test_verify_elsewhere_has_no_master_key_and_checks_the_form_alone(
+    authsec: Callable[..., Result], tmp_path: Path, served: Callable[[str], None], another: str | None
+) -> None:
+    keys, master_key = tmp_path / "keys.json", tmp_path / "master.key"
+    keys.write_text(authsec("audit", "keys").stdout)
+    master_key.unlink()
+    if another:
+        master_key.write_text(another)
+        master_key.chmod(0o600)
+    served(f"'{'0' * 64}'")
+    assert authsec("audit", "verify", "--key", str(keys)).exit_code == Exit.DONE
+    assert master_key.exists() is (another is not None)
+    served("'x'")
+    assert authsec("audit", "verify", "--key", str(keys)).exit_code == Exit.NOT_CHECKED
