@@ -134,7 +134,7 @@ def test_a_server_whose_clock_was_ahead_signed_the_last_checkpoint_of_an_export(
 ) -> None:
     """Its last checkpoint is newer than the record of the restore, unless the record is made with that checkpoint."""
     checkpoint = json.loads(old.lines[-1])["checkpoint"]
-    last = find_loss([checkpoint] if is_checkpoint_given else [], old.keys, "https://a").until
+    last = find_loss([checkpoint] if is_checkpoint_given else [], old.keys).until
     restored.now -= timedelta(hours=3)
     restored.restore(minutes=round((last - restored.now).total_seconds() / 60) if last else 0)
     restored.now += timedelta(hours=3)

@@ -186,7 +186,7 @@ def test_the_newest_of_equally_large_checkpoints_is_named_wherever_its_line_is(k
     kept.put_back(size, version)
     newest = read_checkpoint(last[-1], kept.keys.by_kid())
     assert f"signed at {when(newest)}: the checkpoint covers" in (kept.problem() or "")
-    assert find_loss([*last, *lines], kept.keys.by_kid(), ISSUER).newest == newest
+    assert find_loss([*last, *lines], kept.keys.by_kid()).newest == newest
 
 
 def test_of_another_history_the_first_checkpoint_that_differs_is_named(kept: Kept) -> None:
@@ -298,14 +298,14 @@ def test_the_end_of_a_long_file_is_read_and_lines_of_others_hide_nothing(
 def test_what_a_restore_must_know_of_the_lost_time_is_in_the_checkpoints(kept: Kept) -> None:
     kept.go_on(2)
     lines = kept.path.read_text().splitlines()
-    lost = find_loss(lines, kept.keys.by_kid(), ISSUER)
+    lost = find_loss(lines, kept.keys.by_kid())
     assert lost.newest is not None
     assert (lost.newest.size, lost.authority_version) == (kept.size(), kept.version())
     assert lost.signing_keys == frozenset(KIDS)
     assert lost.until == lost.newest.at
     forged = lines[-1].split(".")
-    nothing = find_loss([f"{forged[0]}.{forged[1]}.{forged[2][::-1]}"], kept.keys.by_kid(), ISSUER)
+    nothing = find_loss([f"{forged[0]}.{forged[1]}.{forged[2][::-1]}"], kept.keys.by_kid())
     assert nothing == Loss()
-    unknown = find_loss(lines, {}, ISSUER)
+    unknown = find_loss(lines, {})
     assert (unknown.newest, unknown.signing_keys) == (None, frozenset(KIDS))
     assert len(unknown.unknown_keys) == 1

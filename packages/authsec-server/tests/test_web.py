@@ -189,6 +189,26 @@ def test_an_error_of_ours_shows_nothing_of_itself(
     assert "what the caller sent" not in answer.text + logged
 
 
+def test_a_committed_change_is_not_answered_as_undone(house: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The database fails between the commit and the read of the answer."""
+    its = house(local_operator=True)
+    kind = type(its.authority.database)
+    change = kind.change
+
+    def failing(*_: object) -> None:
+        raise Unavailable("The database is away.")
+
+    def then_away(database: Any, work: Any) -> Any:
+        done = change(database, work)
+        monkeypatch.setattr(kind, "read", failing)
+        return done
+
+    monkeypatch.setattr(kind, "change", then_away)
+    answer = its.door().post(f"{API}/clients", json={"name": "Helper", "platform": "unattested"})
+    assert (answer.status_code, answer.json()["retryable"]) == (503, False)
+    assert answer.json()["details"] == "The change may have been made. Check before you repeat it."
+
+
 def test_ready_means_the_database_too(house: Any) -> None:
     its = house()
     door = its.door()

@@ -38,7 +38,7 @@ def new_key(_algorithm: Algorithm) -> NewKey:
 def restored(year: Year, *disabled: str) -> None:
     """Record a restore, as `authsec admin restored` does. The database has lost nothing."""
     signed = year.database.read(lambda tx: store.last_signed(tx.connection))
-    lost = find_loss([signed or ""], year.keys(), "https://a")
+    lost = find_loss([signed or ""], year.keys())
     settings: Any = SimpleNamespace(settings=SimpleNamespace(issuer="https://a"))
 
     def work(tx: Tx) -> None:

@@ -18,6 +18,7 @@ from authsec_server.accounts import admin_keys, administrators, sessions
 from authsec_server.accounts.model.admin_keys import MAX_LIFE, AdminKey
 from authsec_server.accounts.model.administrators import Administrator, LinkPurpose, NewLink, read_email
 from authsec_server.db import Tx
+from authsec_server.db.served import proved
 from authsec_server.failures import Invalid
 from authsec_server.principal import Act, Role
 from authsec_server.web.bodies import LEFT_OUT, Body, Changes
@@ -176,7 +177,7 @@ class LinkShown(TypedDict):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AdministratorOperations:
-    """The operations on administrators. Links point to the console at `issuer`."""
+    """The operations on administrators. Links point to the console at `issuer`, which must be proved."""
 
     issuer: str
 
@@ -201,10 +202,11 @@ class AdministratorOperations:
         Only this response contains the link. The link works once, within 24 hours.
         """
         email, name, role = call.body.email, call.body.name, Role[call.body.role.upper()]
+        issuer = proved(self.issuer)  # before the change: a link to no address helps nobody
         invited, link = await call.change(
             lambda tx, act: administrators.invite(tx, act, email=email, name=name, role=role)
         )
-        return {**as_json(invited), "link": link_json(link, self.issuer)}
+        return {**as_json(invited), "link": link_json(link, issuer)}
 
     @operation("GET", ONE, "showAdministrator", revised=True)
     async def show(self, call: Call[NoBody]) -> AdministratorShown:
@@ -259,7 +261,8 @@ class AdministratorOperations:
 
         Only the operator at the server's machine may create a link (`authsec admin setup-url`); an admin key may not.
         """
-        return link_json(await call.change(lambda tx, act: _make_link(tx, act, call.body)), self.issuer)
+        issuer = proved(self.issuer)  # before the change, which ends the password and the sessions
+        return link_json(await call.change(lambda tx, act: _make_link(tx, act, call.body)), issuer)
 
 
 def operations(*, issuer: str) -> list[AnyOperation]:

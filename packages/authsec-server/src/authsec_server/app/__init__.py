@@ -8,13 +8,15 @@ room.
 | `services` | which objects the rooms get, and from which settings; clocks and randomness, which tests replace |
 | `routes` | which rooms are served over HTTP; in which room an audit filter looks up a name |
 | `console_pages` | the console's routes, which a command does not import |
+| `served_address` | the address of the last server, for commands: what proves it |
 | `lifecycle` | start and close; the order of middleware; accepted hosts; what runs once a minute |
 | `readiness_probe` | when `/readyz` fails: database, clock, lock, sealing (the endpoint itself is in `web/health.py`) |
 | `older_database` | detect a database that was restored from a backup; until the restore is recorded, refuse requests |
 | `restoration` | record the restore: `authsec admin restored` |
 """
 
-from authsec_server.app.lifecycle import Authority, as_served, open_authority, refuse_to_serve
+from authsec_server.app.lifecycle import Authority, open_authority, refuse_to_serve
+from authsec_server.app.served_address import as_served
 from authsec_server.app.services import Runtime
 
 __all__ = ["Authority", "Runtime", "as_served", "open_authority", "refuse_to_serve"]

@@ -21,6 +21,7 @@ from authsec_server.accounts.model.admin_keys import AdminKey
 from authsec_server.accounts.sign_in import SignIn
 from authsec_server.app.older_database import compare, may_be_read, watch
 from authsec_server.app.routes import routes
+from authsec_server.app.served_address import as_served_or_not_proved, checkpoints_as_served
 from authsec_server.app.services import Runtime, Services, checkpoints_of, services_of
 from authsec_server.attestation import service as attestation
 from authsec_server.audit import service as audit
@@ -31,16 +32,9 @@ from authsec_server.audit.sealing.retention import Dropper
 from authsec_server.clients import enrolment_service
 from authsec_server.console.addresses import STATIC
 from authsec_server.db import Database, Tx, open_database
-from authsec_server.db.served import (
-    last_checkpoints_file,
-    last_issuer,
-    proves_issuer,
-    remember_checkpoints_file,
-    remember_issuer,
-)
-from authsec_server.failures import StartupRefused, Unavailable
+from authsec_server.db.served import NOT_PROVED, last_checkpoints_file, remember_checkpoints_file, remember_issuer
+from authsec_server.failures import Unavailable
 from authsec_server.keys import api as keys_api
-from authsec_server.keys.master_key import load_master_key
 from authsec_server.keys.sealing_keys import SealingKeys
 from authsec_server.outbound import Outbound, outbound_of
 from authsec_server.principal import THE_SERVER, Act
@@ -49,7 +43,7 @@ from authsec_server.revocations import api as revocations_api
 from authsec_server.revocations import service as revocations
 from authsec_server.revocations import subscribers as followers
 from authsec_server.revocations.feed import Feed
-from authsec_server.settings import ENV_PREFIX, Settings, is_loopback
+from authsec_server.settings import Settings, is_loopback
 from authsec_server.tokens.direct import DirectTokens
 from authsec_server.tokens.issue import DelegationTokens
 from authsec_server.web import health
@@ -219,8 +213,8 @@ def open_authority(
     """Open the database, migrate the schema, maintain the keys and assemble the app. Close everything at the end.
 
     With `local_operator`, the command line calls the app in process, and every request comes from the operator
-    on this machine. The issuer is then the issuer of the server that serves this data. Without `pages` there is
-    no console.
+    on this machine. The issuer is then the issuer of the server that serves this data, or `NOT_PROVED`. Without
+    `pages` there is no console.
 
     Raises `StartupRefused` or `Unavailable` if the authority must not start, or cannot start.
     """
@@ -232,7 +226,7 @@ def open_authority(
     try:
         if local_operator:
             database.migrate()
-            settings = as_served(settings, database)
+            settings = as_served_or_not_proved(settings, database)
             comparison = comparison_of(checkpoints_as_served(settings, database), database)
             comparison.read_file()
         else:
@@ -242,6 +236,8 @@ def open_authority(
             is_left_out = comparison.note_left_out(database.read(last_checkpoints_file))
         services = services_of(settings, database, comparison, local_operator, runtime or Runtime())
         if local_operator:
+            if settings.public_url in {"", NOT_PROVED}:
+                comparison.issuer = None
             _compare_for_command(comparison)
         else:
             compare(comparison)
@@ -270,35 +266,6 @@ def refuse_to_serve(settings: Settings) -> None:
     runtime = Runtime()
     settings.issuer  # noqa: B018 - raises for an invalid issuer
     checkpoints_of(settings, outbound_of(settings, runtime.monotonic), runtime).check()
-
-
-def as_served(settings: Settings, database: Database) -> Settings:
-    """Return the settings with the issuer of the last server that started with this data.
-
-    If `public_url` is set, the settings do not change. The host and port of this process are not usable as the
-    issuer, because people and agents reach another process.
-    The attack: raw SQL writes another issuer into the database, and a command prints a link to it. Raises
-    `StartupRefused` for an issuer without the MAC of a server.
-    """
-    issuer = "" if settings.public_url else database.read(last_issuer)
-    if not issuer:
-        return settings
-    key = load_master_key(settings, database, Runtime().token_bytes).issuer_key()
-    if not database.read(lambda tx: proves_issuer(tx, key)):
-        raise StartupRefused(
-            "The address of the server in the database was not written by a server of this data: "
-            "authsec audit verify shows whether somebody changed it.",
-            f"Start the server, which writes its address, or set the address: {ENV_PREFIX}PUBLIC_URL=https://…",
-        )
-    return settings.model_copy(update={"public_url": issuer})
-
-
-def checkpoints_as_served(settings: Settings, database: Database) -> str:
-    """Return where the outside checkpoints are: the file or address that the settings name.
-
-    If the settings name none, return the checkpoints file of the last server that started with this data.
-    """
-    return settings.audit_checkpoints or database.read(last_checkpoints_file)
 
 
 def _bootstrap_key(services: Services) -> AdminKey | None:

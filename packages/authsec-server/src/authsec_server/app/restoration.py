@@ -16,7 +16,7 @@ from pathlib import Path
 from authsec.jose import PrivateKey
 
 from authsec_server.accounts import links, sessions
-from authsec_server.app.lifecycle import as_served, checkpoints_as_served
+from authsec_server.app.served_address import as_served, checkpoints_as_served
 from authsec_server.app.services import AuthorityKeys, Runtime, authority_keys_of
 from authsec_server.audit import service as audit
 from authsec_server.audit.model import EventKind
@@ -90,12 +90,16 @@ class RestoreEvidence:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Restoration:
-    """A restored database. Its schema is migrated, and nothing else has been written to it yet."""
+    """A restored database. Its schema is migrated, and nothing else has been written to it yet.
+
+    `others` are the issuers of other authorities, which the outside checkpoints of this restore may name.
+    """
 
     database: Database
     authority_keys: AuthorityKeys
     settings: Settings
     runtime: Runtime
+    others: Collection[str] = ()
 
     def checkpoints_file(self) -> Path | None:
         """Return the file to which the server of this data appends checkpoints; None if it is unknown or missing."""
@@ -107,8 +111,7 @@ class Restoration:
 
         `lines` are the lines of files with outside checkpoints.
         """
-        its = self.settings
-        return find_loss(lines, self.authority_keys.sealing_keyring.by_kid(), its.issuer if its.public_url else None)
+        return find_loss(lines, self.authority_keys.sealing_keyring.by_kid(), self.others)
 
     def evidence(self, lines: Sequence[str]) -> RestoreEvidence:
         """Compare the database with the newest of its outside checkpoints.
@@ -146,7 +149,7 @@ class Restoration:
         if not found:
             return None, False
         last = found[-1]
-        outside = outside_checkpoints(_since(lines, last, known), known, self.settings.issuer)
+        outside = outside_checkpoints(_since(lines, last, known), known, None, self.others)
 
         def is_up_to_date(tx: Tx) -> bool:
             if self.database.lacks_wal or find_problem(tx, outside, known):
@@ -293,7 +296,9 @@ def _nothing_restored() -> Conflict:
 
 
 @contextmanager
-def open_restoration(settings: Settings, runtime: Runtime | None = None) -> Iterator[Restoration]:
+def open_restoration(
+    settings: Settings, runtime: Runtime | None = None, *, others: Collection[str] = ()
+) -> Iterator[Restoration]:
     """Open the database and migrate its schema, but write nothing else.
 
     Raises `StartupRefused`. Raises `Conflict` for an empty database. An empty database stays unchanged, so that
@@ -307,6 +312,8 @@ def open_restoration(settings: Settings, runtime: Runtime | None = None) -> Iter
         settings = as_served(settings, database)
         runtime = runtime or Runtime()
         authority_keys = authority_keys_of(settings, database, runtime)
-        yield Restoration(database=database, authority_keys=authority_keys, settings=settings, runtime=runtime)
+        yield Restoration(
+            database=database, authority_keys=authority_keys, settings=settings, runtime=runtime, others=others
+        )
     finally:
         database.close()

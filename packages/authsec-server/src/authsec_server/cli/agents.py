@@ -77,7 +77,7 @@ def state_of(agent: Mapping[str, Any]) -> Text:
     return styled("no proof yet", "yellow")
 
 
-def next_steps(caller: Caller, agent: Mapping[str, Any], secret_file: Path | None) -> list[Text | str]:
+def next_steps(caller: Caller, address: str, agent: Mapping[str, Any], secret_file: Path | None) -> list[Text | str]:
     """Return the next steps after the creation of an agent, as lines to copy."""
     steps: list[Text | str] = [""]
     if not agent["unattested"] and not agent["can_prove_itself"]:
@@ -91,7 +91,7 @@ def next_steps(caller: Caller, agent: Mapping[str, Any], secret_file: Path | Non
         ),
         f"  {caller.follow_up('delegations', 'create', '--role', 'ROLE', '--agent', agent['slug'], *_USUAL)}",
         styled("and set these variables where the agent runs:", "dim"),
-        f"  {export_line('AUTHSEC_BASE_URL', caller.address)}",
+        f"  {export_line('AUTHSEC_BASE_URL', address)}",
         f"  {export_line('AUTHSEC_AGENT_CLIENT_ID', agent['client_id'])}",
     ]
     if agent["platform"] == "key":
@@ -119,8 +119,9 @@ def create_agent(
     """Register the agent NAME, and print its client_id and SPIFFE ID."""
     require_use_for(secret_file, evidence)
     body = {"name": name, **evidence, **given(texts), "labels": dict(map(_label, labels))}
+    address = "" if output.as_json else caller.address  # refuse before the change
     agent = with_secret(secret_file, lambda: caller.post("clients", body))
-    output.result(agent, shown(agent), *([] if output.as_json else next_steps(caller, agent, secret_file)))
+    output.result(agent, shown(agent), *([] if output.as_json else next_steps(caller, address, agent, secret_file)))
 
 
 def _described(agent: Mapping[str, Any], asked: dict[str, Any]) -> dict[str, Any]:
@@ -185,6 +186,7 @@ def enrolment(caller: Caller, output: Output, agent: str, hours: int) -> None:
     The command prints the lines to run on the laptop. The code works once, within 15 minutes, and is never
     shown again.
     """
+    address = caller.address  # refuse before the change
     made = caller.post(path("clients", agent, "enrolments"), {"hours": hours})
     where = (
         f"Run these lines before {when(made['expires_at'])} UTC, on the laptop that will act as {made['slug']} "
@@ -193,7 +195,7 @@ def enrolment(caller: Caller, output: Output, agent: str, hours: int) -> None:
     output.result(
         made,
         styled(where, "dim"),
-        f"  {export_line('AUTHSEC_BASE_URL', caller.address)}",
+        f"  {export_line('AUTHSEC_BASE_URL', address)}",
         f"  {export_line('AUTHSEC_AGENT_CLIENT_ID', made['client_id'])}",
         f"  {command_line('enrol', made['code'])}",
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from shlex import quote
@@ -14,10 +15,12 @@ import click
 from sqlalchemy.exc import DatabaseError
 
 from authsec_server.app import Runtime
+from authsec_server.app.served_address import find_mac_problem
 from authsec_server.audit.sealing import exporting, verifying
 from authsec_server.audit.sealing.checkpoints import Checkpoint, Keys
 from authsec_server.audit.sealing.database_check import damage, unopened
 from authsec_server.audit.sealing.log_check import Report
+from authsec_server.audit.sealing.table_check import NO_MAC
 from authsec_server.cli.audit_files import (
     CHECKPOINT_HELP,
     EXPORT_FILE,
@@ -45,7 +48,7 @@ from authsec_server.db import Database, open_database
 from authsec_server.failures import Failure, Unavailable
 from authsec_server.keys.sealing_key_file import KeyFile, load_sealing_key
 from authsec_server.keys.sealing_keys import SETTING, replace_by_file
-from authsec_server.settings import ENV_PREFIX
+from authsec_server.settings import ENV_PREFIX, Settings
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
 _THERE = click.Path(path_type=Path, dir_okay=False, exists=True)  # checked before the confirmation question
@@ -182,7 +185,8 @@ def verify_database(
     """
     known, ends = read_keys(key_file)
     assert isinstance(caller.reach, InProcess)  # always true for a local command
-    url, kept = caller.reach.settings.database_url, KeptCheckpoints()
+    settings, kept = caller.reach.settings, KeptCheckpoints()
+    url = settings.database_url
 
     # Read the files before the database: a server could append a checkpoint that is newer than the read database.
     files = [CheckpointFile.read(path) for path in checkpoint_files]
@@ -203,13 +207,20 @@ def verify_database(
                 now=Runtime().now(),
                 deep=deep,
             )
-            report = database.check(check)
+            report = _with_mac(database.check(check), settings, database)
         except (Unavailable, DatabaseError):
             damaged = _damaged(url)
             if damaged is None:
                 raise
             report = damaged
     print_report(output, report, kept, with_files)
+
+
+def _with_mac(report: Report, settings: Settings, database: Database) -> Report:
+    """Add to the report that the address of the server has no valid MAC. That needs the master key on this machine."""
+    if not report.as_sealed or NO_MAC in report.skipped or not (found := find_mac_problem(settings, database)):
+        return report
+    return replace(report, unchecked=(*report.unchecked, found), skipped=(*report.skipped, found))
 
 
 def _damaged(url: str) -> Report | None:

@@ -96,7 +96,10 @@ class InProcess:
             raise failed(failure) from None
 
     def silent_address(self) -> str:
-        address = self.address()
+        try:
+            address = self.address()
+        except CallFailed:  # nothing proves the address
+            return ""
         return address if listens(address) is False else ""
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
@@ -26,6 +27,7 @@ from authsec_server.settings import ENV_PREFIX
 from authsec_server.web.instants import rfc3339
 
 MOST_BYTES = 256 * 1024 * 1024  # read from the end of each file: five days of one checkpoint a second
+_ISSUER = re.compile(r"[!-~]{1,200}")  # nobody has verified these texts
 _FILE = click.Path(path_type=Path, dir_okay=False)
 _EXAMPLE = "--checkpoint /mnt/elsewhere/checkpoints.txt"
 _QUESTION = "Was this database restored from a backup? This revokes all tokens and replaces all signing keys."
@@ -38,6 +40,14 @@ _QUESTION = "Was this database restored from a backup? This revokes all tokens a
     type=_FILE,
     multiple=True,
     help=CHECKPOINT_HELP,
+)
+@click.option(
+    "--other-authority",
+    "others",
+    metavar="ISSUER",
+    multiple=True,
+    help="Issuer of another authority that appends checkpoints to the same file: ignore its checkpoints. Can be "
+    "repeated.",
 )
 @click.option(
     "--signing-key", "kids", metavar="KID", multiple=True, help="Id of another signing key to revoke. Can be repeated."
@@ -54,6 +64,7 @@ def restored(
     caller: Caller,
     output: Output,
     files: tuple[Path, ...],
+    others: tuple[str, ...],
     kids: tuple[str, ...],
     agents: tuple[str, ...],
     again: bool,
@@ -72,7 +83,7 @@ def restored(
     assert isinstance(caller.reach, InProcess)  # always true for a local command
     lines = [line for file in files for line in _checkpoints_in(file)]
     try:
-        with errors_only(), open_restoration(caller.reach.settings) as restoration:
+        with errors_only(), open_restoration(caller.reach.settings, others=others) as restoration:
             lines += _servers_lines(restoration, files)
             last, is_up_to_date = restoration.last_restore(lines)
             if last and is_up_to_date and not again:
@@ -80,7 +91,7 @@ def restored(
                 return
             evidence, lost = restoration.evidence(lines), restoration.lost(lines)
             if not output.as_json:
-                for sentence in _compared(evidence, is_any_read=bool(lines)):
+                for sentence in (*_compared(evidence, is_any_read=bool(lines)), *_of_unknown_keys(lost)):
                     output.note(sentence)
             if dry_run or not yes:
                 done, foreseen = restoration.rehearse(lost, also=kids, disable=agents)
@@ -182,6 +193,17 @@ def _compared(evidence: RestoreEvidence, *, is_any_read: bool) -> list[str]:
         *facts,
         "No outside checkpoint is newer than the database, so nothing shows that a backup was restored. If no backup "
         f"was restored, record nothing: a record ends all tokens and sessions. {unknown}",
+    ]
+
+
+def _of_unknown_keys(lost: Loss) -> list[str]:
+    """Name the issuers in checkpoints that no key of this database signed. They may be another authority's."""
+    if not lost.unknown_keys:
+        return []
+    named = ", ".join(each for each in sorted(lost.unknown_issuers)[:5] if _ISSUER.fullmatch(each)) or "no address"
+    return [
+        f"Checkpoints that no key of this database signed name {named}. The restore takes these for its own. "
+        "If they are another authority's: --other-authority ISSUER"
     ]
 
 

@@ -10,11 +10,27 @@ from __future__ import annotations
 import hmac
 from hashlib import sha256
 from pathlib import Path
+from typing import Final
 
 from sqlalchemy import select, update
 
 from authsec_server.db.database import Tx
 from authsec_server.db.schema import authority
+from authsec_server.failures import Conflict
+
+NOT_PROVED: Final = "https://address-not-proved.invalid"
+"""The issuer of a command while nothing proves the address in the database. No host has such a name (RFC 6761)."""
+
+
+def proved(issuer: str) -> str:
+    """Return the issuer, for a link or a signed record. Raises `Conflict` for `NOT_PROVED`."""
+    if issuer == NOT_PROVED:
+        raise Conflict(
+            "Nothing proves the address of the server in the database, so nothing was done.",
+            "To see why: authsec audit verify. Start the server, which writes its address, or set the address: "
+            "AUTHSEC_SERVER_PUBLIC_URL=https://…",
+        )
+    return issuer
 
 
 def remember_issuer(tx: Tx, issuer: str, key: bytes) -> None:
@@ -34,9 +50,14 @@ def last_issuer(tx: Tx) -> str:
 
 
 def proves_issuer(tx: Tx, key: bytes) -> bool:
-    """Whether a server with this key has saved the issuer that `last_issuer` returns."""
+    """Whether a server with this key has saved the issuer that `last_issuer` returns.
+
+    The issuer may be a former one: raw SQL can restore a former issuer with its MAC.
+    """
     issuer, mac = tx.connection.execute(select(authority.c.issuer, authority.c.issuer_mac)).one()
-    return hmac.compare_digest(_mac(issuer or "", key), mac or "")
+    if not isinstance(issuer, str) or not isinstance(mac, str):  # a SQLite file can have octets here
+        return False
+    return hmac.compare_digest(_mac(issuer, key).encode(), mac.encode())
 
 
 def _mac(issuer: str, key: bytes) -> str:

@@ -126,6 +126,23 @@ def load_master_key(settings: Settings, database: Database, token_bytes: Callabl
     return key
 
 
+def find_master_key(settings: Settings, database: Database) -> MasterKey | None:
+    """Return the master key of this database if its file is on this machine; else None. Make no file.
+
+    A key that does not decrypt every stored signing key belongs to another database.
+    """
+    sealed = database.read(lambda tx: store.all_sealed(tx.connection))
+    path = settings.master_key_file or (settings.data / FILE_NAME if database.dialect == "sqlite" else None)
+    if path is None or not sealed:
+        return None
+    try:
+        key = MasterKey(_read(path, already_needed=True))
+        _refuse_unless_it_opens(key, sealed, path)
+    except StartupRefused:
+        return None
+    return key
+
+
 def _where(settings: Settings, database: Database) -> Path:
     if settings.master_key_file is not None:
         return settings.master_key_file

@@ -17,7 +17,7 @@ from starlette.routing import Route
 from typing_extensions import TypedDict, Unpack  # required by pydantic before Python 3.12
 
 from authsec_server.db import Tx, rehearsing
-from authsec_server.failures import Invalid, NotPermitted
+from authsec_server.failures import Invalid, NotPermitted, OutcomeUnknown, Unavailable
 from authsec_server.principal import Act, Role
 from authsec_server.revisions import Revised, require_current, require_same
 from authsec_server.web import dry_run, etags
@@ -82,8 +82,16 @@ class Call(Generic[B]):
         return thing.revision
 
     async def read(self, work: Callable[[Tx, Act], T]) -> T:
-        """Run the function `work` on one snapshot of the database."""
-        return await self.site.read(lambda tx: work(tx, self.act))
+        """Run the function `work` on one snapshot of the database.
+
+        Raises `OutcomeUnknown` instead of `Unavailable` after a change of this call: the change is committed.
+        """
+        try:
+            return await self.site.read(lambda tx: work(tx, self.act))
+        except Unavailable as failure:
+            if not getattr(self.request.state, "has_changed", False):
+                raise
+            raise OutcomeUnknown(failure.message, fault=failure.fault) from failure
 
     async def change(self, work: Callable[[Tx, Act], T]) -> T:
         """Run the function `work` under the authority lock. In a dry run, undo the changes of `work`.
@@ -91,7 +99,9 @@ class Call(Generic[B]):
         Raises `Unauthenticated` if the principal is not valid any more.
         """
         if self.dry_run is None:
-            return await self.site.change(self.act, work)
+            done = await self.site.change(self.act, work)
+            self.request.state.has_changed = True
+            return done
         result, foreseen = await self.site.rehearse(self.act, work)
         self.dry_run.foreseen.append(foreseen)
         return result

@@ -38,6 +38,7 @@ from authsec_server.clients import service as clients
 from authsec_server.clients.bindings import BoundProof
 from authsec_server.clients.model import spiffe_id
 from authsec_server.db import Database, Tx
+from authsec_server.db.served import proved
 from authsec_server.failures import Unavailable
 from authsec_server.issuers import service as issuers
 from authsec_server.issuers.model import (
@@ -266,7 +267,7 @@ class TokenExplainer:
         if isinstance(pasted, NoToken):
             step = Step(name=StepName.FORM, state=StepState.FAILS, said=f"{pasted.said} {pasted.remedy}")
             return TokenExplanation(trusted_issuer=found.trusted_issuer, steps=(step,))
-        audience = found.trusted_issuer.audience or self._issuer
+        audience = found.trusted_issuer.audience or proved(self._issuer)
         steps = TokenSteps(found.trusted_issuer, found.others, audience=audience, now=now)
         explanation = TokenExplanation(trusted_issuer=found.trusted_issuer, notes=pasted.notes)
         token = self._parsed(steps, pasted, found.trusted_issuer)

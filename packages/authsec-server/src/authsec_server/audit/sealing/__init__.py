@@ -11,6 +11,7 @@ Raw SQL can change an event. But it cannot change the signed checkpoints that co
 | `sealable` | which events may be sealed; their leaf hashes, from the rows as they are stored |
 | `checkpoints` | the claims and the signature of a checkpoint |
 | `sinks` | send checkpoints to a file or an address; retries |
+| `log_end` | the number of seals, and the checkpoint that covers all of them |
 | `outside`, `restore_loss` | compare the database with checkpoints in a file; what a restored backup lost |
 | `service`, `api` | newest checkpoint, sealed events and public keys over HTTP; when a seal is overdue |
 | `verifying` | `authsec audit verify`: the order of all checks |

@@ -12,6 +12,7 @@ from authsec.jose import JoseError, PrivateKey, PublicKey, parse_compact, sign_c
 
 from authsec_server.audit.merkle_tree import Tree
 from authsec_server.audit.model import EventKind
+from authsec_server.db.served import proved
 
 TYPE: Final = "authsec-audit-checkpoint+jwt"
 _SIGNATURE: Final = 64  # octets of an Ed25519 signature (RFC 8032, section 5.1.6)
@@ -66,11 +67,11 @@ def sign_checkpoint(
     authority_version: int | None = None,
     signing_keys: Sequence[str] = (),
 ) -> Checkpoint:
-    """Sign a checkpoint of the tree, and return the checkpoint."""
+    """Sign a checkpoint of the tree, and return the checkpoint. Raises `Conflict` for an issuer that is not proved."""
     at = at.replace(microsecond=0)
     root = tree.root.hex()
     claims: dict[str, Any] = {
-        "iss": issuer,
+        "iss": proved(issuer),
         "iat": int(at.timestamp()),
         "size": tree.size,
         "root": root,

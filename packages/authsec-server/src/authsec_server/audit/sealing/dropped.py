@@ -30,6 +30,7 @@ from authsec_server.audit.sealing.checkpoints import (
     record_in,
     signed_claims,
 )
+from authsec_server.db.served import proved
 
 TYPE: Final = "authsec-audit-drop+jwt"
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
@@ -106,7 +107,7 @@ def sign_drop(record: Mapping[str, Any], *, at: datetime, issuer: str, key: Priv
     `record` has the members of `DropRecord`, with the signed text of the checkpoint as `checkpoint`.
     """
     header = {"typ": TYPE, "kid": key.public.thumbprint()}
-    return sign_compact(header, {"iss": issuer, "iat": int(at.timestamp()), **record}, key)
+    return sign_compact(header, {"iss": proved(issuer), "iat": int(at.timestamp()), **record}, key)
 
 
 def read_drop(signed: str, keys: Keys) -> DropRecord:

@@ -9,7 +9,7 @@ import base64
 import binascii
 import json
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Thread
@@ -97,8 +97,13 @@ def last_lines(path: Path, at_most: int) -> CheckpointLines:
     return CheckpointLines(lines=lines[1:] if start else lines, cut=start > 0)
 
 
-def outside_checkpoints(lines: Sequence[str], keys: Keys, issuer: str) -> OutsideCheckpoints:
-    """Parse these lines. Ignore lines that are not checkpoints, and checkpoints of other issuers."""
+def outside_checkpoints(
+    lines: Sequence[str], keys: Keys, issuer: str | None, others: Collection[str] = ()
+) -> OutsideCheckpoints:
+    """Parse these lines. Ignore lines that are not checkpoints, and checkpoints of other issuers.
+
+    If `issuer` is None, each issuer is this authority's, but for those of other authorities in `others`.
+    """
     checkpoints, unknown = list[Checkpoint](), dict[str, None]()
     for line in map(str.strip, lines):
         try:
@@ -107,7 +112,8 @@ def outside_checkpoints(lines: Sequence[str], keys: Keys, issuer: str) -> Outsid
             continue  # an incomplete line, because the disk was full
         except CheckpointRefused:
             kid, claims = unverified(line)
-            if kid not in keys and claims.get("iss") == issuer:  # another issuer's key proves nothing here
+            its = claims.get("iss")
+            if kid not in keys and issuer in (None, its) and its not in others:  # another's key proves nothing here
                 unknown[kid] = None
     return OutsideCheckpoints(checkpoints=checkpoints, unknown=tuple(unknown))
 
@@ -266,7 +272,7 @@ class Comparison:
     path: Path | None
     to_address: bool = False
     keys: Callable[[], Keys] = dict  # the sealing keys, once the database is open
-    issuer: str = ""
+    issuer: str | None = ""  # None: any
     problem: str | None = None
     not_compared: str = ""
     _lines: CheckpointLines = field(default_factory=CheckpointLines)

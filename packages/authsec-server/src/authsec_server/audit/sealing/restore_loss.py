@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -27,7 +27,8 @@ class Loss:
 
     `newest` is the last checkpoint with the most events. The latest checkpoint was signed at `until`.
     `signing_keys` are the `kid`s of keys that signed tokens or were prepared to sign tokens.
-    `unknown_keys` are the `kid`s of sealing keys that the database does not have.
+    `unknown_keys` are the `kid`s of sealing keys that the database does not have. `unknown_issuers` are the issuers in
+    the checkpoints of these keys.
     """
 
     newest: Checkpoint | None = None
@@ -35,22 +36,26 @@ class Loss:
     authority_version: int = 0
     signing_keys: frozenset[str] = frozenset()
     unknown_keys: frozenset[str] = frozenset()
+    unknown_issuers: frozenset[str] = frozenset()
 
 
-def find_loss(lines: Sequence[str], keys: Keys, issuer: str | None) -> Loss:
-    """Collect from these lines, oldest first, what a restored database lost.
+def find_loss(lines: Sequence[str], keys: Keys, others: Collection[str] = ()) -> Loss:
+    """Collect from these lines, oldest first, what a restored database lost. `others` are issuers of other authorities.
+
+    The issuer in the database does not decide, because the backup may be from before a new address of the server.
 
     A signature is verified only if its checkpoint adds something to the result.
     Of a checkpoint by an unknown key, only the key ids are used: to revoke a key too many does no harm.
     """
     newest: Checkpoint | None = None
-    version, until, kids, unknown = 0, 0, set[str](), set[str]()
+    version, until, kids, unknown, issuers = 0, 0, set[str](), set[str](), set[str]()
     for line in map(str.strip, reversed(lines)):
         kid, claims = unverified(line)
         listed = claims.get("signing_keys")
         named = {each for each in listed if isinstance(each, str)} if isinstance(listed, list) else set()
-        if kid and kid not in keys and issuer in (None, claims.get("iss")):
+        if kid and kid not in keys and (issuer := claims.get("iss")) not in others:
             unknown.add(kid)
+            issuers |= {issuer} if isinstance(issuer, str) else set()
             kids |= {each for each in named if KID.fullmatch(each)}
             continue
         known = {"size": newest.size if newest else -1, "authority_version": version, "iat": until}
@@ -69,6 +74,7 @@ def find_loss(lines: Sequence[str], keys: Keys, issuer: str | None) -> Loss:
         authority_version=version,
         signing_keys=frozenset(kids),
         unknown_keys=frozenset(unknown),
+        unknown_issuers=frozenset(issuers),
     )
 
 

@@ -29,6 +29,7 @@ from authsec_server.audit.sealing.checkpoints import (
     signing_kid,
 )
 from authsec_server.audit.sealing.succession import Succession
+from authsec_server.db.served import proved
 
 TYPE: Final = "authsec-audit-restored+jwt"
 
@@ -58,7 +59,7 @@ class Restore:
 def sign_restore(restore: Restore, *, issuer: str, key: PrivateKey) -> str:
     """Sign the restore record with the sealing key, and return the signed text."""
     claims = {
-        "iss": issuer,
+        "iss": proved(issuer),
         "iat": int(restore.at.timestamp()),
         "at": restore.at.isoformat(timespec="microseconds"),
         "authority_version": restore.authority_version,

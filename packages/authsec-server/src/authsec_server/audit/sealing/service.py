@@ -14,6 +14,7 @@ from authsec_server.audit import pages
 from authsec_server.audit.model import EventKind, Recorded, Seal
 from authsec_server.audit.sealing import store
 from authsec_server.audit.sealing.checkpoints import CheckpointRefused, Keys, read_checkpoint
+from authsec_server.audit.sealing.log_end import number_of_seals
 from authsec_server.audit.sealing.outside import unverified
 from authsec_server.audit.sealing.overdue import waits
 from authsec_server.audit.sealing.succession import is_next
@@ -93,11 +94,14 @@ def newest_checkpoint(tx: Tx, principal: Principal, keys: Keys | None) -> str:
     """Return the newest signed checkpoint. Raises `NotFound` if no event is sealed yet.
 
     Callers store the checkpoint where the database's administrators cannot write. Without the `keys`, its signature is
-    not verified. The attack: raw SQL inserts an older checkpoint as the newest, and rewinds the log to it later. Raises
-    `Conflict` for a row that is not its checkpoint.
+    not verified. The attack: raw SQL inserts an older checkpoint as the newest, or deletes the newer ones for a moment,
+    and rewinds the log to the older one later. Raises `Conflict` for a row that is not its checkpoint, and for a
+    checkpoint that does not cover all seals.
     """
     principal.require(Role.VIEWER)
-    newest = store.newest_checkpoint(tx.connection)
+    newest, seals = store.newest_checkpoint(tx.connection), number_of_seals(tx.connection)
+    if newest is None and seals:
+        raise _broken(f"The log has {seals:,} seals, but no checkpoint.")
     if newest is None:
         raise NotFound("No event is sealed yet.", _ONCE_IT_RUNS)
     size, signed = newest
@@ -107,6 +111,11 @@ def newest_checkpoint(tx: Tx, principal: Principal, keys: Keys | None) -> str:
         raise _broken(f"The log's last checkpoint {refused}.") from None
     if covered != size:
         raise _broken("The log's last checkpoint covers another number of events than its row says.")
+    if size != seals:
+        raise _broken(
+            f"The log's last checkpoint covers {size:,} events, but the log has {seals:,} seals: somebody deleted "
+            "checkpoints, or inserted or deleted seals."
+        )
     return signed
 
 

@@ -212,6 +212,12 @@ def signed_until(connection: Connection, time: datetime, limit: int = 10) -> lis
     return [_as_text(row.signed) for row in connection.execute(statement.limit(limit))]
 
 
+def signed_of_size(connection: Connection, size: int, limit: int) -> list[str]:
+    """Return the checkpoints of this size. The newest one comes first, by the time in its row."""
+    statement = _checkpoints(connection).where(checkpoints.c.size == size).order_by(checkpoints.c.at.desc())
+    return [_as_text(row.signed) for row in connection.execute(statement.limit(limit))]
+
+
 def newest_checkpoint(connection: Connection) -> tuple[int, str] | None:
     """Return the size and the signed text of the newest checkpoint; None without a checkpoint."""
     statement = _checkpoints(connection).order_by(checkpoints.c.size.desc(), checkpoints.c.at.desc()).limit(1)

@@ -15,6 +15,7 @@ from authsec.jose import JoseError, PrivateKey, PublicKey, parse_compact, sign_c
 
 from authsec_server.audit.model import EventKind
 from authsec_server.audit.sealing.checkpoints import CheckpointRefused, Keys, record_in, signed_claims
+from authsec_server.db.served import proved
 
 TYPE: Final = "authsec-audit-key+jwt"
 LONGEST: Final = 4096  # characters of a record; a genuine record has about 500
@@ -110,7 +111,7 @@ def is_next(signed: str, order: Succession) -> bool:
 def sign_replacement(new: PublicKey, *, at: datetime, issuer: str, key: PrivateKey) -> str:
     """Sign the record by which the old key names the new key as its successor. Return the signed text."""
     header = {"typ": TYPE, "kid": key.public.thumbprint()}
-    return sign_compact(header, {"iss": issuer, "iat": int(at.timestamp()), "key": new.to_jwk()}, key)
+    return sign_compact(header, {"iss": proved(issuer), "iat": int(at.timestamp()), "key": new.to_jwk()}, key)
 
 
 def replacement_of(event: Mapping[str, Any]) -> str | None:

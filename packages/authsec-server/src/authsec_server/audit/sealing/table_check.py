@@ -47,6 +47,12 @@ from authsec_server.db.table_digests import (
 from authsec_server.db.versions import MAX_VERSION
 
 _ADDRESS: Final = re.compile(r"[!-~]{1,200}")
+_MAC: Final = re.compile(r"[0-9a-f]{64}")  # of a MAC by HMAC-SHA-256
+NO_MAC: Final = (
+    "The address of the server in the database has no valid MAC by the master key, so commands print no link to it and "
+    "sign nothing under it. Either no server of this version has started yet, or somebody changed authority.issuer or "
+    "authority.issuer_mac: start the server again."
+)
 MOST: Final = 5  # findings of one table that are listed; further ones are only counted
 _SCRATCH: Final = (
     "CREATE TABLE told (name TEXT, version INTEGER, number INTEGER, before TEXT, after TEXT, since TEXT,"
@@ -74,6 +80,7 @@ class TableCheck(ScratchCheck):
         self._too_long: Set[str] = frozenset()
         self._version: Any = None
         self._issuer: Any = None
+        self._mac: Any = None
         self._authorities = 0  # rows of `authority`; there must be one
 
     def add(self, number: int, event: Mapping[str, Any], is_sealed: Callable[[int], bool], waits_since: str) -> None:
@@ -101,10 +108,10 @@ class TableCheck(ScratchCheck):
         self._computed = digests_of_rows(scan)
         self._too_long = scan.too_long
         self._kept, self._of_no_table = kept_digests(scan)
-        for version, issuer in scan.authorities():
+        for version, issuer, mac in scan.authorities():
             self._authorities += 1
             if self._authorities == 1:
-                self._version, self._issuer = version, issuer
+                self._version, self._issuer, self._mac = version, issuer, mac
 
     @property
     def digests(self) -> Mapping[str, str]:
@@ -157,15 +164,17 @@ class TableCheck(ScratchCheck):
 
         The attack: raw SQL writes another address into `authority`. No event has the issuer, but each checkpoint does.
         An address that is longer than a server writes is read as an empty value, and NULL is the value before the
-        first start of a server.
+        first start of a server. Without the master key, only the form of the address's MAC is checked.
         """
         if self._highest[0] > 0 and not self._is_told():
             yield "No event records the digests of the tables, so their rows were not compared with events."
+        if (self._issuer, self._mac) != (None, None) and not _is_mac(self._mac, of=self._issuer):
+            yield NO_MAC
         if self._issuer is not None and last is not None and self._issuer != last.issuer:
             yield (
-                f"The database has the address {_shown(self._issuer)}, but the server at {_shown(last.issuer)} "
-                "signed the last checkpoint. Either a server started with another address within the last minute, or "
-                "somebody changed authority.issuer: start the server again."
+                f"The database has the address {shown_address(self._issuer)}, but the server at "
+                f"{shown_address(last.issuer)} signed the last checkpoint. Either a server started with another "
+                "address within the last minute, or somebody changed authority.issuer: start the server again."
             )
 
     def _is_told(self) -> bool:
@@ -267,7 +276,12 @@ class TableCheck(ScratchCheck):
             yield f"{found - MOST:,} more events of this kind were inserted."
 
 
-def _shown(issuer: Any) -> str:
+def _is_mac(mac: Any, *, of: Any) -> bool:
+    return of is not None and isinstance(mac, str) and _MAC.fullmatch(mac) is not None
+
+
+def shown_address(issuer: Any) -> str:
+    """Return the address as it is written in findings and messages. Raw SQL may have written any text."""
     return issuer if isinstance(issuer, str) and _ADDRESS.fullmatch(issuer) else json.dumps(str(issuer)[:200])
 
 
