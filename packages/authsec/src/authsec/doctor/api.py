@@ -7,8 +7,11 @@ from __future__ import annotations
 
 import re
 import ssl
-from collections.abc import Iterator, Mapping
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final, TypeGuard
 from urllib.parse import urlsplit
 
@@ -148,7 +151,8 @@ def _get(step: str, url: str, config: AuthSecConfig, clock: Clock) -> Answer:
     try:
         trust = trust_store(config.ca_file) if urlsplit(url).scheme == "https" else None
         deadline = clock.monotonic() + config.timeout
-        return http_client.get(url, authorization=None, trust=trust, deadline=deadline, clock=clock)
+        get = partial(http_client.get, url, authorization=None, trust=trust, deadline=deadline, clock=clock)
+        return _within(config.timeout, get)
     except ConfigError as error:
         raise _Failed(Finding.failed(step, error, advice(error, config))) from None
     except AnswerTooLarge as error:
@@ -162,6 +166,26 @@ def _get(step: str, url: str, config: AuthSecConfig, clock: Clock) -> Answer:
         ) from None
     except exceptions.HTTPError as error:
         raise _unanswered(step, urlsplit(url).netloc, error) from None
+
+
+def _within(seconds: float, get: Callable[[], Answer]) -> Answer:
+    """Run `get` in a thread, and wait for the answer. Raises `exceptions.TimeoutError`, and the errors of `get`.
+
+    The socket's own timeout starts again with every byte of a header. So a slow API could block the doctor for hours.
+    """
+    answer: Future[Answer] = Future()
+
+    def run() -> None:
+        try:
+            answer.set_result(get())
+        except Exception as error:  # noqa: BLE001 - raised again where the doctor waits
+            answer.set_exception(error)
+
+    threading.Thread(target=run, name="authsec-doctor", daemon=True).start()
+    try:
+        return answer.result(seconds)
+    except TimeoutError:
+        raise exceptions.TimeoutError from None
 
 
 def _unanswered(step: str, where: str, error: exceptions.HTTPError) -> _Failed:
