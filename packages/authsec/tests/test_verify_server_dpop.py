@@ -15,7 +15,7 @@ from authsec.verify_server.server import ServerSettings
 
 from .asking_verify_server import running
 from .bound_requests import DOORS, ORIGIN, PATH, URL, Holder, Outcome, Sent, by_dpop, dpop_verifier, through_asgi_app
-from .fake_keys import AUDIENCE, ISSUER
+from .fake_keys import AUDIENCE, ISSUER, FakeClock
 
 OTHER = "https://tickets.example.com"
 ORIGINAL = (("X-Original-Method", "GET"), ("X-Original-URI", f"{PATH}?page=2"))
@@ -93,6 +93,38 @@ def test_the_parameter_changes_nothing_for_other_requests() -> None:
         assert (refused.status, refused.json()["reason"]) == (401, "binding_not_supported")
         undescribed = server.get("/verify?require=customers:read", Authorization="DPoP x")
         assert (undescribed.status, undescribed.json()["reason"]) == (401, "token_malformed")
+
+
+def test_strangers_do_not_fill_the_log_of_a_server_whose_proxy_does_not_describe_the_request(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Any stranger can send `DPoP x`, so each mistake of the proxy has one log line a minute."""
+    clock = FakeClock()
+    gates = Gates({AUDIENCE: Gate(verifier=dpop_verifier())}, clock.clock())
+    app = VerifyApp(gates, health=lambda: NotImplemented)
+    sent = Sent((("Authorization", "DPoP x"),), "GET", "/verify?require=customers:read")
+
+    def lines(*requests: Sent) -> list[str]:
+        caplog.clear()
+        outcomes = through_asgi_app(app, requests)
+        assert {(outcome.status, outcome.reason) for outcome in outcomes} == {(500, "proxy_misconfigured")}
+        return [entry.getMessage() for entry in caplog.records]
+
+    (line,) = lines(*[sent] * 30)
+    assert "add dpop=original" in line
+    assert lines(sent) == []
+    (another,) = lines(Sent(sent.headers, "GET", "/verify?require=customers:read&dpop=host"))
+    assert "dpop must be" in another
+    clock.pass_by(60)
+    (line,) = lines(sent)
+    assert "(and 30 more requests since the last such line)" in line
+
+
+def test_the_caller_reads_that_the_proxy_does_not_describe_the_request() -> None:
+    with running(dpop_origins=(ORIGIN,)) as server:
+        refused = server.get("/verify?require=customers:read", Authorization="DPoP x")
+    assert refused.status == 500
+    assert "its proxy does not describe the request" in refused.json()["error"]
 
 
 def test_over_fastcgi_the_request_is_in_variables() -> None:

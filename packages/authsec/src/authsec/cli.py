@@ -164,8 +164,13 @@ def token_command(scope: str | None, resource: tuple[str, ...]) -> None:
     multiple=True,
     help="Request a token for this API. Required if the agent may call several. Can be repeated.",
 )
+@click.option(
+    "--api",
+    metavar="URL",
+    help="Also check the metadata of the API at this URL, and request the token for this API.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, for support. It contains no secrets.")
-def doctor_command(scope: str | None, resource: tuple[str, ...], as_json: bool) -> None:
+def doctor_command(scope: str | None, resource: tuple[str, ...], api: str | None, as_json: bool) -> None:
     """Find out why this machine's agent gets no token.
 
     Checks settings, packages, network, certificate, clock and every source of proof. Then the command requests
@@ -173,7 +178,7 @@ def doctor_command(scope: str | None, resource: tuple[str, ...], as_json: bool) 
     """
     from authsec import doctor
 
-    sys.exit(doctor.main(scope=scope, resource=resource, as_json=as_json))
+    sys.exit(doctor.main(scope=scope, resource=resource, api=api, as_json=as_json))
 
 
 @commands.command("keygen")

@@ -21,6 +21,7 @@ class Answer:
     # the header AuthSec-Audience: the API that the authority has identified
     audience: str | None = None
     dpop_nonce: str | None = None
+    challenges: tuple[str, ...] = ()  # each header WWW-Authenticate
     body: bytes
 
     def __repr__(self) -> str:

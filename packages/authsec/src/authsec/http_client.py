@@ -97,6 +97,7 @@ def _exchange(
             location=response.headers.get("Location"),
             audience=response.headers.get("AuthSec-Audience"),
             dpop_nonce=response.headers.get("DPoP-Nonce"),
+            challenges=tuple(response.headers.getlist("WWW-Authenticate")),
             body=_read(response, deadline, clock),
         )
     finally:

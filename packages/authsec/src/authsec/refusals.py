@@ -168,7 +168,7 @@ def document_refusal(answer: Answer, now: datetime) -> AuthSecError:
 
 def not_an_authority(answer: Answer) -> InvalidResponse:
     """Return the error for a response that no AuthSec authority would send."""
-    where = _redirected_to(answer)
+    where = redirected_to(answer)
     if where is not None:
         reason = "redirected"
         text = (
@@ -294,7 +294,7 @@ def _retry_after(header: str | None, now: datetime) -> float | None:
         return None
 
 
-def _redirected_to(answer: Answer) -> str | None:
+def redirected_to(answer: Answer) -> str | None:
     """Return the scheme and host of a redirect's target. The rest of the URL is omitted, because it may be any text."""
     if not 300 <= answer.status < 400:
         return None

@@ -40,9 +40,7 @@ class ResourceMetadata:
         """
         if not _PLAIN_URL.fullmatch(audience):
             return None
-        parts = urlsplit(audience)
-        # RFC 9728 §3.1: the well-known path comes between host and path of the identifier.
-        path = WELL_KNOWN + parts.path.removesuffix("/")
+        url = well_known_url(audience)
         document: dict[str, Any] = {
             "resource": audience,
             "authorization_servers": list(issuers),
@@ -54,4 +52,18 @@ class ResourceMetadata:
             document["dpop_signing_alg_values_supported"] = list(proof_algorithms)
         if requires_dpop:
             document["dpop_bound_access_tokens_required"] = True
-        return cls(url=f"{parts.scheme}://{parts.netloc}{path}", path=unquote(path), document=document)
+        return cls(url=url, path=unquote(urlsplit(url).path), document=document)
+
+
+def well_known_url(resource: str) -> str:
+    """Return the metadata's URL: the well-known path comes between host and path of `resource` (RFC 9728 §3.1)."""
+    parts = urlsplit(resource)
+    return f"{parts.scheme}://{parts.netloc}{WELL_KNOWN}{parts.path.removesuffix('/')}"
+
+
+def is_plain_url(url: str) -> bool:
+    """Whether `url` is an http or https URL with a host, and without user, query and fragment."""
+    try:
+        return bool(_PLAIN_URL.fullmatch(url) and urlsplit(url).hostname and urlsplit(url).port != 0)
+    except ValueError:  # not a URL
+        return False

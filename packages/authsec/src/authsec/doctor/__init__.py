@@ -11,6 +11,7 @@ report shows no token, key or password. `authsec smoke` is the short check.
 | `network` | the route to the authority: name, connection, proxy, TLS |
 | `authority` | the authority's issuer and clock, and one real token request |
 | `metadata` | the authority's metadata, as a stock OAuth client reads them |
+| `api` | one API's metadata, as a stock OAuth client reads them |
 | `proofs` | the search of each source for a proof, and the claims of each proof |
 | `advice` | the remedy for each reason |
 | `report` | the findings, and how they are printed |
@@ -25,8 +26,10 @@ from authsec.doctor.report import is_healthy, print_json, print_report
 from authsec.doctor.settings import read_settings
 
 
-def main(*, scope: str | None = None, resource: tuple[str, ...] = (), as_json: bool = False) -> int:
+def main(
+    *, scope: str | None = None, resource: tuple[str, ...] = (), api: str | None = None, as_json: bool = False
+) -> int:
     """Check the agent that the environment names. Return 0 if no check failed, else 1."""
     found = read_settings()
-    findings = examine(found, default_sources(), Clock(), scope=scope, resource=resource or None)
+    findings = examine(found, default_sources(), Clock(), scope=scope, resource=resource or None, api=api)
     return 0 if is_healthy((print_json if as_json else print_report)(found.subject, findings)) else 1

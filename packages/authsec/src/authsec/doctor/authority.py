@@ -17,6 +17,7 @@ from authsec.doctor.report import Finding
 from authsec.errors import AuthSecError, ConfigError
 from authsec.http_answer import http_date
 from authsec.refusals import CLOCK_TOLERANCE
+from authsec.safe_text import plain
 from authsec.terminal import Grade, duration
 from authsec.token_report import claim_lines, fact_line, is_unattested, verify_as_api
 from authsec.tokens import DelegationToken, TokenRequest
@@ -40,6 +41,10 @@ _OF_TOKENS: Final = {
     "token_expired": _CLOCK,
     "token_not_yet_valid": _CLOCK,
 }
+_API_NOT_DELEGATED: Final = (
+    "Ask an administrator to delegate actions of {resource}: `authsec delegations create --agent {agent} …`. If the "
+    "API is registered under another identifier, the API's operator must set `audience` to that identifier."
+)
 _OF_PROOFS: Final = {"attestation_required", "attestation_invalid"}
 
 
@@ -138,17 +143,29 @@ class _ChosenSource:
 
 
 def check_token(
-    config: AuthSecConfig, looked: ProofSearch, clock: Clock, *, scope: Names, resource: Names
+    config: AuthSecConfig,
+    looked: ProofSearch,
+    clock: Clock,
+    *,
+    scope: Names,
+    resource: Names,
+    named_by_api: str | None = None,
 ) -> list[Finding]:
-    """Request a token, and verify it as an API does."""
+    """Request a token, and verify it as an API does.
+
+    Without `resource`, the request is for `named_by_api`: the resource in an API's metadata.
+    """
     try:
-        request = TokenRequest.of(scope, resource)
+        request = TokenRequest.of(scope, resource or named_by_api)
         sources, proof_key = (_ChosenSource(source=looked.source),), proof_key_of(config, clock)
         authority = Authority(config, sources, clock=clock, proof_key=proof_key)
         given, took = clock.timed(lambda: authority.fetch(request))
         issuer = authority.issuer()
     except AuthSecError as error:
-        return [Finding.failed("token", error, _remedy(error, looked, config))]
+        remedy = _remedy(error, looked, config)
+        if error.reason == "invalid_target" and not resource and named_by_api:
+            remedy = _API_NOT_DELEGATED.format(resource=plain(named_by_api, 200), agent=config.client_id)
+        return [Finding.failed("token", error, remedy)]
     received = Finding(step="token", facts=(f"received in {duration(took)}",))
     return [received, _verified(given, authority, issuer)]
 

@@ -9,6 +9,7 @@ from authsec.authority import Authority
 from authsec.clock import Clock
 from authsec.config import AuthSecConfig
 from authsec.credentials import CredentialSource
+from authsec.doctor.api import ApiFindings, check_api
 from authsec.doctor.authority import Names, check_authority, check_token
 from authsec.doctor.metadata import check_metadata
 from authsec.doctor.network import check_network
@@ -26,16 +27,18 @@ def examine(
     *,
     scope: Names = None,
     resource: Names = None,
+    api: str | None = None,
 ) -> Iterator[Finding]:
     """Run all checks, and yield each finding as soon as it is known.
 
+    `api` is the URL of an API to check. Its metadata name the resource of the token request, unless `resource` does.
     If the network does not answer, a check takes several seconds.
     """
     yield from found.findings
     yield from check_packages()
     config = found.config
     if config is None:
-        for step in ("connection", "authority", "clock", "oauth"):
+        for step in ("connection", "authority", "clock", "oauth", *([] if api is None else ["api"])):
             yield Finding.skipped(step, "needs the address of the authority")
         if found.assumed is not None:
             yield from _proved(found.assumed, sources, clock, None, scope, resource)
@@ -57,11 +60,13 @@ def examine(
             yield Finding.skipped("oauth", "no authority answered")
         else:
             yield check_metadata(issuer, config, clock)
+    checked = ApiFindings() if api is None else check_api(api, issuer or config.issuer, config, clock)
+    yield from checked.findings
     if not found.names_agent:
         for step in ("proof", "token"):
             yield Finding.skipped(step, "needs the client_id")
         return
-    yield from _proved(config, sources, clock, issuer, scope, resource)
+    yield from _proved(config, sources, clock, issuer, scope, resource, checked.resource)
 
 
 def _proved(
@@ -71,6 +76,7 @@ def _proved(
     issuer: str | None,
     scope: Names,
     resource: Names,
+    named_by_api: str | None = None,
 ) -> Iterator[Finding]:
     """Check the agent's proof. Then request a token, if the authority answered and the proof is usable.
 
@@ -87,4 +93,4 @@ def _proved(
     elif issuer is None:
         yield Finding.skipped("token", "no authority answers")
     else:
-        yield from check_token(config, looked, clock, scope=scope, resource=resource)
+        yield from check_token(config, looked, clock, scope=scope, resource=resource, named_by_api=named_by_api)

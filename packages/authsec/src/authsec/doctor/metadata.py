@@ -85,7 +85,7 @@ def _problems(document: Mapping[str, Any], issuer: str) -> Iterator[str]:
         value = document.get(member)
         if not isinstance(value, str):
             yield f"the metadata have no {member}"
-        elif _origin(value) != _origin(issuer):
+        elif origin_of(value) != origin_of(issuer):
             yield f"{member} is {value}, which is not on the issuer's host"
     for member, wanted in (("response_types_supported", ""), ("grant_types_supported", _GRANT), (_METHODS, "")):
         values = _texts(document, member)
@@ -119,6 +119,7 @@ def _texts(document: Mapping[str, Any], member: str) -> list[str]:
     return values if isinstance(values, list) and all(isinstance(value, str) for value in values) else []
 
 
-def _origin(url: str) -> tuple[str, str]:
+def origin_of(url: str) -> tuple[str, str]:
+    """Return scheme, host and port, as they are spelled in the URL."""
     parts = urlsplit(url)
     return parts.scheme, parts.netloc

@@ -14,7 +14,7 @@
 | `revocations/` | the authority's feed of revocations; `policy` decides what happens while the feed is stale |
 | `introspection` | the request to the authority about one token; how long its answer is kept |
 | `issuer`, `several_authorities` | which issuers are accepted; which of several verifiers verifies a token |
-| `refusal_log` | the operator's log of tokens for another API or authority, and of refused bound tokens |
+| `refusal_log` | the operator's log of tokens for another API or authority, and of bound tokens; limits of logs |
 | `sync_or_async` | the same verification code for coroutines and for threads |
 """
 

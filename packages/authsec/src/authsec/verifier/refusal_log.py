@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Hashable
 from typing import Final
 
 from authsec.clock import Clock, Moment, moment, since
@@ -14,7 +15,7 @@ _log = logging.getLogger("authsec.verifier")
 
 PAUSE: Final = 60.0  # the least seconds between two log lines
 MOST_LINES: Final = 20
-"""The most log lines about bound tokens in `PAUSE` seconds."""
+"""The most log lines of one `LineLimit` in `PAUSE` seconds."""
 _LONGEST: Final = 300  # the most characters of a name in the log
 _LONGEST_TEXT: Final = 600  # the most characters of a refusal in the log
 
@@ -49,6 +50,32 @@ class MismatchLog:
         _log.warning(self._line, plain(ours, _LONGEST), plain(named, _LONGEST))
 
 
+class LineLimit:
+    """Limits log lines: one line a minute for each key, and `MOST_LINES` for all keys. Callable from any thread."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._began: Moment | None = None
+        # The number of events after each line: in the current minute, and in the minute of the last line before.
+        self._counts: dict[Hashable, int] = {}
+        self._earlier: dict[Hashable, int] = {}
+
+    def events_since_line(self, key: Hashable) -> int | None:
+        """Count an event. Return the number of events since the key's last line; None if this event gets no line."""
+        with self._lock:
+            if self._began is None or since(self._began, self._clock) >= PAUSE:
+                self._began = moment(self._clock)
+                self._earlier, self._counts = self._counts, {}
+            if key in self._counts:
+                self._counts[key] += 1
+                return None
+            if len(self._counts) >= MOST_LINES:
+                return None
+            self._counts[key] = 0
+            return self._earlier.pop(key, 0)
+
+
 class BoundTokenLog:
     """Logs the refusals of tokens that are bound to a key: for each reason and client one line a minute.
 
@@ -58,27 +85,13 @@ class BoundTokenLog:
 
     def __init__(self, audience: str, clock: Clock) -> None:
         self._audience = audience
-        self._clock = clock
-        self._lock = threading.Lock()
-        self._began: Moment | None = None
-        # The number of refusals after each line: in the current minute, and in the minute of the last line before.
-        self._counts: dict[tuple[str, str], int] = {}
-        self._earlier: dict[tuple[str, str], int] = {}
+        self._limit = LineLimit(clock)
 
     def note(self, error: InvalidToken, client_id: str, jti: str) -> None:
         """Log the refusal of a token whose signature is verified. The line has neither the token nor the proof."""
-        key = (error.reason, client_id)
-        with self._lock:
-            if self._began is None or since(self._began, self._clock) >= PAUSE:
-                self._began = moment(self._clock)
-                self._earlier, self._counts = self._counts, {}
-            if key in self._counts:
-                self._counts[key] += 1
-                return
-            if len(self._counts) >= MOST_LINES:
-                return
-            self._counts[key] = 0
-            more = self._earlier.pop(key, 0)
+        more = self._limit.events_since_line((error.reason, client_id))
+        if more is None:
+            return
         _log.warning(
             "refused a token (%s): API %s, client_id %s, jti %s%s. %s",
             error.reason,

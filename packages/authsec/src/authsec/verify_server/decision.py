@@ -14,9 +14,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Self
 from urllib.parse import parse_qsl
 
+from authsec.clock import Clock
 from authsec.gate import ANSWERED, Gate, PassThrough, Response
 from authsec.safe_text import plain
 from authsec.verifier import VerifiedToken
+from authsec.verifier.refusal_log import LineLimit
 from authsec.verifier.token import ACTION
 
 if TYPE_CHECKING:
@@ -53,15 +55,20 @@ Described = Callable[[str | None], "DpopRequest"]
 class Misconfigured(Exception):
     """The proxy's request is not valid, so no decision is safe.
 
-    The text is for the operator's log, without any token.
+    The text is for the operator's log, without any token. `told` is the text for the caller.
     """
+
+    def __init__(self, text: str, *, told: str = "The proxy in front of this API sent an invalid request.") -> None:
+        super().__init__(text)
+        self.told = told
 
 
 class Gates:
     """The gates of one or more APIs, by audience."""
 
-    def __init__(self, gates: Mapping[str, Gate]) -> None:
+    def __init__(self, gates: Mapping[str, Gate], clock: Clock | None = None) -> None:
         self.gates = gates
+        self._log_limit = LineLimit(clock or Clock())
 
     async def decide(
         self, query: str, authorizations: Sequence[str], described: Described, target: str = ""
@@ -76,7 +83,7 @@ class Gates:
             gate = self.gate_of(requirement.audience)
             entered = await gate.aenter(_PATH, authorizations, lambda: described(requirement.dpop))
         except Misconfigured as error:
-            return misconfigured(error, target)
+            return self.misconfigured(error, target)
         decided = entered if isinstance(entered, Response) else _admit(entered, requirement, gate)
         return (
             with_refusal_header(decided) if requirement.refusal_in_header and isinstance(decided, Response) else decided
@@ -99,24 +106,34 @@ class Gates:
             )
         return self.gates[audience]
 
+    def misconfigured(self, error: Misconfigured, target: str = "", *, key: str = "") -> Response:
+        """Return a 500 response that names the proxy as the cause. Log the mistake with the requested path.
+
+        Strangers can send requests without end, so each mistake has one log line a minute. If the caller can change
+        the text of the mistake, pass `key` as its name.
+        """
+        more = self._log_limit.events_since_line(key or str(error))
+        if more is not None:
+            path = plain(target.partition("?")[0], _MOST_OF_A_TARGET)  # A query may contain secrets.
+            _log.error(
+                "the proxy's configuration%s is not valid: %s%s",
+                f" for {path}" if path else "",
+                error,
+                f" (and {more} more requests since the last such line)" if more else "",
+            )
+        body = {
+            "error": error.told,
+            "reason": "proxy_misconfigured",
+            "details": "The log of authsec verify-server says what is wrong with the proxy's configuration.",
+            "retryable": False,
+        }
+        # Always with the header, because the parameter `refusal` itself may be invalid.
+        return with_refusal_header(Response(status=500, body=body))
+
 
 def path_of(target: str) -> str:
     """Return the path of a request target, without the query (RFC 9112 §3.2.1, §3.2.2)."""
     return _AUTHORITY.sub("", target.partition("?")[0])
-
-
-def misconfigured(error: Misconfigured, target: str = "") -> Response:
-    """Log the mistake with the requested path. Return a 500 response that names the proxy as the cause."""
-    path = plain(target.partition("?")[0], _MOST_OF_A_TARGET)  # A query may contain secrets.
-    _log.error("the proxy's configuration%s is not valid: %s", f" for {path}" if path else "", error)
-    body = {
-        "error": "The proxy in front of this API sent an invalid request.",
-        "reason": "proxy_misconfigured",
-        "details": "The log of authsec verify-server says what is wrong with the proxy's configuration.",
-        "retryable": False,
-    }
-    # Always with the header, because the parameter `refusal` itself may be invalid.
-    return with_refusal_header(Response(status=500, body=body))
 
 
 def _admit(entered: VerifiedToken | PassThrough, requirement: Requirement, gate: Gate) -> VerifiedToken | Response:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Final
 
 from authsec.gate import Response
 from authsec.verifier import VerifiedToken
-from authsec.verify_server.decision import REFUSAL, Gates, Misconfigured, misconfigured, path_of
+from authsec.verify_server.decision import REFUSAL, Gates, Misconfigured, path_of
 from authsec.verify_server.identity_headers import identity_headers
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ class FastCgi:
             writer.write(_record(_Record.END, request, bytes([0, 0, 0, 0, _UNKNOWN_ROLE, 0, 0, 0])))
             raise BadRecord("it is for another role than authorizer")
         variables = dict(_pairs(await _parameters(reader, request)))
-        answer = _cgi(await self._decide(variables))
+        answer = _cgi(await self._decide(variables), self._gates)
         # One piece, because Apache reads a refusal's body only together with the headers.
         records = [_record(_Record.STDOUT, request, part) for part in _parts(answer)]
         writer.write(b"".join([*records, _record(_Record.STDOUT, request), _record(_Record.END, request, bytes(8))]))
@@ -85,7 +85,7 @@ class FastCgi:
     async def _decide(self, variables: dict[str, str]) -> VerifiedToken | Response:
         if VARIABLE not in variables:
             missing = Misconfigured(f"Apache did not send {VARIABLE}, which names the required actions")
-            return misconfigured(missing, variables.get("REQUEST_URI", ""))
+            return self._gates.misconfigured(missing, variables.get("REQUEST_URI", ""))
         # The web server has joined several headers with commas (RFC 3875 §4.1.18).
         authorizations = [variables["HTTP_AUTHORIZATION"]] if "HTTP_AUTHORIZATION" in variables else []
         target = variables.get("REQUEST_URI", "")
@@ -154,7 +154,7 @@ def _length(stream: bytes, at: int) -> tuple[int, int]:
     return int.from_bytes(stream[at : at + size]) & 0x7FFF_FFFF, at + size
 
 
-def _cgi(decided: VerifiedToken | Response) -> bytes:
+def _cgi(decided: VerifiedToken | Response, gates: Gates) -> bytes:
     """Format the answer as CGI.
 
     Apache turns headers that start with `Variable-` into variables. Apache sends the headers of a refusal to the
@@ -166,7 +166,8 @@ def _cgi(decided: VerifiedToken | Response) -> bytes:
     lines = [(f"Variable-{name.upper().replace('-', '_')}", value) for name, value in identity_headers(decided)]
     if max(len(value) for _, value in lines) > _MOST_BYTES_OF_ANSWER:
         # Apache would cut the header, perhaps in the middle of an action.
-        return _cgi(misconfigured(Misconfigured("a token has too many actions or delegations for a header of Apache")))
+        mistake = Misconfigured("a token has too many actions or delegations for a header of Apache")
+        return _cgi(gates.misconfigured(mistake), gates)
     return _lines(200, lines)
 
 

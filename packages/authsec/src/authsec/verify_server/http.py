@@ -21,7 +21,7 @@ from authsec.asgi import Receive, Refusal, Scope, Send
 from authsec.gate import Gate, Response
 from authsec.resource_metadata import WELL_KNOWN
 from authsec.verifier import VerifiedToken
-from authsec.verify_server.decision import REQUEST_HEADERS, Gates, Misconfigured, misconfigured, path_of
+from authsec.verify_server.decision import REQUEST_HEADERS, Gates, Misconfigured, path_of
 from authsec.verify_server.identity_headers import identity_headers
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ class VerifyApp:
             return await asyncio.to_thread(self._health)
         if path.startswith(WELL_KNOWN):
             return self._metadata(path, scope["query_string"].decode("latin-1"))
-        return misconfigured(
+        return self._gates.misconfigured(
             Misconfigured(f"the requested path does not exist; this server has only {_VERIFY} and /healthz")
         )
 
@@ -111,10 +111,12 @@ class VerifyApp:
         try:
             gates = list(self._gates.gates.values()) if audience is None else [self._gates.gate_of(audience)]
         except Misconfigured as error:
-            return misconfigured(error)
+            return self._gates.misconfigured(error, key="audience of metadata")
         found = [document for gate in gates if (document := _public(gate, path)) is not None]
         if len(found) > 1:
-            return misconfigured(Misconfigured("several APIs have their metadata at this path: add audience="))
+            return self._gates.misconfigured(
+                Misconfigured("several APIs have their metadata at this path: add audience=")
+            )
         return found[0] if found else _NOTHING_HERE
 
 
@@ -136,7 +138,10 @@ def _described(scope: Scope, parameter: str | None) -> DpopRequest:
     from authsec.verifier.key_binding import DpopRequest  # only servers with --dpop-origin wait for the import
 
     if parameter is None:
-        raise Misconfigured("the request has a token by the scheme DPoP: add dpop=original, and its headers")
+        raise Misconfigured(
+            "a request has a token by the scheme DPoP: add dpop=original, and its headers",
+            told="This API cannot check tokens by the scheme DPoP, because its proxy does not describe the request.",
+        )
     names = REQUEST_HEADERS[parameter]
     methods, targets = (_sent(scope, name) for name in names)
     if len(methods) != 1 or len(targets) != 1:
