@@ -93,13 +93,23 @@ def test_the_actions_of_a_token_request_are_seen_whole(company: Any, browse: Any
     assert [each.inner_text() for each in did.all() if each.evaluate(BESIDE) > 0] == []
 
 
-@pytest.mark.parametrize("width", [390, 1280])
+@pytest.mark.parametrize("width", [390, 1024, 1280])
 def test_the_act_and_the_reason_of_each_event_are_seen_whole(company: Any, browse: Any, width: int) -> None:
     page = browse(company.url, storage_state=company.mary, viewport={"width": width, "height": 800})
     page.goto("/console/activity")
     assert page.locator("td.log-result code").count() > 0
     parts = page.locator(".log-link, .log-result").all()
     assert [each.inner_text() for each in parts if max(each.evaluate(BESIDE), each.evaluate(BELOW)) > 0] == []
+
+
+@pytest.mark.parametrize("width", [390, 800, 1024, 1280])
+def test_the_api_of_each_issued_token_is_seen(company: Any, browse: Any, width: int) -> None:
+    page = browse(company.url, storage_state=company.mary, viewport={"width": width, "height": 800})
+    page.goto("/console/activity?what=issued")
+    rows = page.get_by_role("region", name="Events").locator("tbody tr")
+    apis = page.locator("td.log-api").filter(has_text="claims.example.com").locator("visible=true")
+    assert apis.count() == rows.filter(has_text="claims:decide").count() > 0
+    assert [each.inner_text() for each in apis.all() if each.evaluate(BESIDE) > 0] == []
 
 
 @pytest.mark.parametrize("width", [390, 1280])

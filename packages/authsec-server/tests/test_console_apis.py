@@ -266,7 +266,12 @@ def test_an_api_whose_callers_have_bound_tokens_is_told_to_accept_them(door: Tes
     delegate(door, "Reader", "customers:read")
     assert "dpop_origin" not in get(door, api).text
     delegate(door, "Bound", "customers:read", require_dpop=True)
-    assert 'Add dpop_origin="https://…" to TokenVerifier' in get(door, api).text
+    text = get(door, api).text
+    assert 'Add dpop_origin="https://…" to TokenVerifier' in text
+    javascript, other = text.split("import { TokenVerifier }")[0], text.split("authsec verify-server --issuer")[0]
+    assert "so it refuses these tokens" in javascript.rsplit("npm install", 1)[1]
+    assert 'Add --dpop-origin "https://…" to verify-server' in other.rsplit("pip install", 1)[1]
+    assert text.count('Add dpop_origin="https://…"') == 6  # not for JavaScript or another language
 
 
 def test_many_callers_are_in_the_diagram(door: TestClient, api: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -131,6 +131,17 @@ def test_a_client_without_a_key_is_told_that_the_sdk_binds_tokens_by_a_key(door:
     page = connect(door, client_id)
     assert "The Python SDK needs a key pair for bound tokens." in page.text
     assert page.links["Add a key"] == f"/console/clients/{client_id}/proofs/add?platform=key"
+    assert "The manifest has no key" not in page.text
+
+
+def test_an_agent_in_pods_is_told_how_its_key_comes_into_the_pod(door: TestClient) -> None:
+    """The manifest mounts the pod's token. The Python SDK binds no tokens by it."""
+    keys = {"keys": [{**PrivateKey.generate_ec().public.to_jwk(), "kid": "one"}]}
+    issuer = {"name": "Cluster", "issuer": "https://cluster.example.com", "given_keys": keys}
+    door.post(f"{API}/issuers", json=issuer | {"kind": "kubernetes", "keys_from": "given"}).raise_for_status()
+    selectors = [{"key": "k8s:ns", "value": "production"}, {"key": "k8s:sa", "value": "owl"}]
+    page = connect(door, client_with(door, platform="kubernetes", selectors=selectors, require_dpop=True))
+    assert "The manifest has no key: mount the key file in the pod, and set AUTHSEC_AGENT_KEY_FILE" in page.text
 
 
 def test_javascript_installs_from_the_clone(door: TestClient) -> None:

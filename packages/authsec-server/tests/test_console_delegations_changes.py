@@ -170,6 +170,19 @@ def test_an_edit_that_takes_nothing_away_ends_no_token(door: TestClient, made: d
     assert stored(door, made)["ends_at"] is None
 
 
+def test_the_review_of_required_dpop_says_what_is_needed(door: TestClient, made: dict[str, Any]) -> None:
+    """An unattested agent gets no bound token, so this agent stops."""
+    before = edited(door, made, amount="15", unit="minutes")
+    assert "1 agent keeps working: Night Owl" in before.text
+    assert "DPoP proofs" not in before.text
+    review = edited(door, made, require_dpop=["yes"])
+    assert "The agent must send DPoP proofs, and the APIs must accept them." in review.text
+    assert review.links["Connect"].endswith("/connect")
+    assert "Every proof of Night Owl is excluded, so it gets no token." in review.text
+    assert "1 agent: Night Owl" in review.text
+    assert "The agent gets no new token." in review.text
+
+
 def test_an_edit_of_nothing_is_recorded_without_a_review(door: TestClient, made: dict[str, Any]) -> None:
     page = edited(door, made).follow()
     assert "Saved." in page.text

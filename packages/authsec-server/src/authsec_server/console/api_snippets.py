@@ -12,15 +12,24 @@ from authsec_server.console.clients.oauth_clients import INSTALL_JAVASCRIPT
 
 _MCP = "MCP server"
 _INSTALL = 'pip install "./packages/authsec[{extra}]"   # in a clone of AuthSec: by path, never by the bare name'
+_ORIGIN = "the scheme, host and port at which agents address this API"
+_DPOP = (
+    f'Add `dpop_origin="https://…"` to `TokenVerifier`: {_ORIGIN}. In your clone, `docs/protecting-apis.md` '
+    "has the details."
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Snippet:
-    """Code to copy, with a title, a note, and the command that installs what the code needs."""
+    """Code to copy, with a title, a note, and the command that installs what the code needs.
+
+    `dpop` says how the API accepts tokens that are bound to a key.
+    """
 
     title: str
     note: str
     code: str
+    dpop: str = _DPOP
     install: str = _INSTALL.format(extra="verify")
 
 
@@ -47,6 +56,8 @@ def snippets(issuer: str, api: Api) -> Sequence[Snippet]:
                 "identity = verifier.verify(token)\n"
                 f'identity.require("{action}")'
             ),
+            dpop=f'Add `dpop_origin="https://…"` to `TokenVerifier`: {_ORIGIN}. Also pass a `DpopRequest` to `verify`. '
+            "In your clone, `docs/protecting-apis.md` shows both.",
         ),
         _javascript(issuer, api, action),
         Snippet(
@@ -57,6 +68,9 @@ def snippets(issuer: str, api: Api) -> Sequence[Snippet]:
             "accepts a revoked token until the token expires.",
             code=f"authsec verify-server --issuer {quote(issuer)} --audience {quote(api.identifier)}\n\n"
             f"# For a JWT library: the keys\n# {issuer}/.well-known/jwks.json",
+            dpop=f'Add `--dpop-origin "https://…"` to `verify-server`: {_ORIGIN}. '
+            "The proxy must also send the method, the URL and the proof: in your clone, `docs/verify-server.md` shows "
+            "how. A JWT library alone checks no proofs.",
             install=_INSTALL.format(extra="verify-server"),
         ),
     )
@@ -171,5 +185,7 @@ def _javascript(issuer: str, api: Api, action: str) -> Snippet:
             "const agent = await verifier.verifyHeader(request.headers.authorization);\n"
             f"agent.require({json.dumps(action)});"
         ),
+        dpop="This verifier checks no DPoP proofs, so it refuses these tokens. Put `authsec verify-server "
+        "--dpop-origin` before the API: in your clone, `docs/verify-server.md` shows how.",
         install=INSTALL_JAVASCRIPT,
     )

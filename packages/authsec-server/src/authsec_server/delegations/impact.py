@@ -82,12 +82,17 @@ def of_delegation(tx: Tx, act: Act, delegation_id: str, terms: Terms) -> Impact:
 
 
 def of_edit(tx: Tx, act: Act, delegation_id: str, changes: Mapping[str, Any], terms: Terms) -> Impact:
-    """Return the impact of this edit of the delegation. Raises the same errors as the edit."""
-    _, rows = proposed_edit(tx, act, delegation_id, changes, terms)
+    """Return the impact of this edit of the delegation. Raises the same errors as the edit.
+
+    If the edit excludes every proof of the client, the client goes on only with another live delegation.
+    """
+    after, rows = proposed_edit(tx, act, delegation_id, changes, terms)
     live = _live([stored(tx, delegation_id)], act.now)
     narrower = live if any(row.narrows for row in rows) else []
     wider = live if any(row.widens for row in rows) else []
-    return _all_go_on(_ending(tx, act, terms, narrower, loses=narrower, gains=wider))
+    what = _ending(tx, act, terms, narrower, loses=narrower, gains=wider)
+    excluded = any(each.code == "proofs_excluded" for each in after.cautions)
+    return what if excluded else _all_go_on(what)
 
 
 def of_role_edit(tx: Tx, act: Act, role_id: str, actions: Sequence[str], terms: Terms) -> Impact:
