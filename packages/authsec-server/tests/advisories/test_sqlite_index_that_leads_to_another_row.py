@@ -57,7 +57,12 @@ def mislead(url: str, index: str, column: str, value: str, *, own_entry: bool) -
 @pytest.mark.parametrize(
     ("index", "column", "value", "wanted"),
     [
-        ("ix_events_jti", "jti", "jti-of-token-7", EventFilter(jti="jti-of-token-7")),
+        (
+            "ix_events_jti",
+            "jti",
+            "00000000000000000000000000000007",
+            EventFilter(jti="00000000000000000000000000000007"),
+        ),
         ("ix_events_client_id_id", "client_id", "c-2", EventFilter(client_id="c-2")),
     ],
     ids=["the id of a token", "an agent"],
