@@ -287,7 +287,7 @@ def _content_of(tx: Tx, group: Row[Any]) -> Row[Any] | None:
     """Return the JSON columns of a group of long events; None if no server writes so long ones."""
     if group.size > LONGEST_ROW:
         return None
-    texts = [cast(events.c[name], Text).label(name) for name in _JSON]
+    texts: list[ColumnElement[Any]] = [cast(events.c[name], Text).label(name) for name in _JSON]
     statement: Select[Any] = select(*texts).where(events.c.id == group.id).limit(1)
     return next(iter(readable(tx.connection, statement)), None)
 
