@@ -182,7 +182,7 @@ def _act() -> Act:
     return Act(
         principal=LOCAL_OPERATOR,
         now=datetime.now(UTC),
-        request_id=f"req_{secrets.token_hex(8)}",
+        request_id=f"req_{secrets.token_hex(12)}",
         address="",
         token_bytes=secrets.token_bytes,
     )

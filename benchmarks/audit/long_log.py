@@ -258,7 +258,7 @@ def _rows(number: int, start: datetime, end: datetime) -> Iterator[dict[str, Any
             "reason": "",
             "address": "192.0.2.7",
             "authority_version": 1,
-            "jti": f"jti-{each:032}",
+            "jti": f"{each:032}",
             "kid": "a" * 43,
             "token_sha256": hashlib.sha256(str(each).encode()).hexdigest(),
             "expires_at": at + timedelta(minutes=15),

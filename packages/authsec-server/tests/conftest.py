@@ -207,7 +207,11 @@ def database(database_url: str) -> Iterator[Database]:
 def act() -> Act:
     """The local operator, at noon."""
     return Act(
-        principal=LOCAL_OPERATOR, now=NOW, request_id="req_test", address="127.0.0.1", token_bytes=secrets.token_bytes
+        principal=LOCAL_OPERATOR,
+        now=NOW,
+        request_id="req_00000000000000000000test",
+        address="127.0.0.1",
+        token_bytes=secrets.token_bytes,
     )
 
 
@@ -387,7 +391,7 @@ class House:
         act = Act(
             principal=LOCAL_OPERATOR,
             now=self.clock.now(),
-            request_id="req_set_up",
+            request_id="req_0000000000000000000setup",
             address="",
             token_bytes=secrets.token_bytes,
         )
@@ -478,7 +482,9 @@ class Entrance:
     password: str = "violet tram kiosk 7"
 
     def caller(self, address: str = "192.0.2.1", cookie: str = "") -> BrowserCaller:
-        return BrowserCaller(request_id="req_test", address=address, user_agent="Browser/1", cookie=cookie)
+        return BrowserCaller(
+            request_id="req_00000000000000000000test", address=address, user_agent="Browser/1", cookie=cookie
+        )
 
     def first(self, email: str = "ann@example.com", name: str = "Ann") -> NewSession:
         """The first administrator, signed in."""
@@ -500,7 +506,7 @@ class Entrance:
         return Act(
             principal=principal,
             now=self.clock.now(),
-            request_id="req_test",
+            request_id="req_00000000000000000000test",
             address="192.0.2.1",
             token_bytes=secrets.token_bytes,
         )

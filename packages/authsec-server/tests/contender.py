@@ -80,7 +80,7 @@ async def issue(authority: Authority, end: float, client_id: str, least: int) ->
         resources=(),
         evidence=None,
         address="127.0.0.1",
-        request_id="req_issue",
+        request_id="req_0000000000000000000issue",
     )
     done = 0
     while time.monotonic() < end or done < least:
@@ -93,7 +93,7 @@ def act() -> Act:
     return Act(
         principal=LOCAL_OPERATOR,
         now=datetime.now(UTC),
-        request_id="req_toggle",
+        request_id="req_000000000000000000toggle",
         address="",
         token_bytes=secrets.token_bytes,
     )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import secrets
 from datetime import UTC, datetime, timedelta
-from functools import partial
 from hashlib import sha256
 from typing import Any
 
@@ -68,7 +67,7 @@ class Counted:
             EventKind.TOKEN_ISSUED,
             client=Named(id=client, name="Agent"),
             delegations=(Named(id="delegation", name="D"),),
-            roles=(Named(id="role", name="R"),),
+            roles=(Named(id="role", name="R"),) * 2,  # not one for each delegation: no check asks who created it
             decision=Decision.GRANTED,
             expires_at=at + timedelta(hours=1),
             detail={"actions": ["customers:read", "customers:delete"], "proof_id": "proof"},
@@ -79,9 +78,12 @@ class Counted:
         self.record(at, EventKind.TOKEN_REFUSED, client=who, decision=Decision.DENIED, reason="client_disabled")
 
     def record(self, at: datetime, kind: EventKind, **what: Any) -> None:
-        self.database.append(
-            partial(audit.record, event=Event(at=at, kind=kind, request_id=f"req_{secrets.token_hex(15)}", **what))
-        )
+        def record(tx: Tx) -> None:
+            version = tx.version if kind is EventKind.TOKEN_ISSUED else None
+            its = {"request_id": f"req_{secrets.token_hex(12)}", "authority_version": version} | what
+            audit.record(tx, Event(at=at, kind=kind, **its))
+
+        self.database.append(record)
 
     def settle(self) -> None:
         self.now += timedelta(minutes=10)

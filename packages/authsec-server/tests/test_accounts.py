@@ -152,7 +152,9 @@ def test_the_last_use_is_written_at_most_once_a_minute(database: Database, act: 
     key, text = create(database, act)
     for seconds, written in [(0, 0), (59, 0), (60, 60), (90, 60)]:
         now = act.now + timedelta(seconds=seconds)
-        database.append(lambda tx, now=now: admin_keys.signed_in(tx, key, now, "req_1", "192.0.2.1"))
+        database.append(
+            lambda tx, now=now: admin_keys.signed_in(tx, key, now, "req_000000000000000000000001", "192.0.2.1")
+        )
         found = find(database, text)
         assert found is not None
         assert found.last_used_at == act.now + timedelta(seconds=written)
@@ -164,15 +166,15 @@ def test_refusals_are_counted_by_the_minute(database: Database, act: Act) -> Non
     def refuse(why: KeyRefusal, request_id: str, key: AdminKey | None = None) -> None:
         database.append(lambda tx: admin_keys.refused(tx, why, act.now, request_id, "192.0.2.1", key=key))
 
-    refuse(KeyRefusal.UNKNOWN, "req_1")
-    refuse(KeyRefusal.UNKNOWN, "req_2")
-    refuse(KeyRefusal.REVOKED, "req_3", key)
+    refuse(KeyRefusal.UNKNOWN, "req_000000000000000000000001")
+    refuse(KeyRefusal.UNKNOWN, "req_000000000000000000000002")
+    refuse(KeyRefusal.REVOKED, "req_000000000000000000000003", key)
     refused = [
         (recorded.event.reason, recorded.count, recorded.event.request_id, recorded.event.subject)
         for recorded in database.read(lambda tx: audit.page(tx, act.principal).items)
         if recorded.event.kind is EventKind.ADMIN_SIGN_IN_REFUSED
     ]
     assert refused == [
-        ("admin_key_revoked", 1, "req_3", Named(id=key.id, name="ci")),
-        ("admin_key_unknown", 2, "req_1", None),
+        ("admin_key_revoked", 1, "req_000000000000000000000003", Named(id=key.id, name="ci")),
+        ("admin_key_unknown", 2, "req_000000000000000000000001", None),
     ]

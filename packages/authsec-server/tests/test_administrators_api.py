@@ -166,7 +166,7 @@ def test_a_console_cookie_opens_the_console_and_not_the_api(house: Callable[...,
         email="ann@example.com",
         name="Ann",
         password="violet tram kiosk",
-        caller=BrowserCaller(request_id="r", address=""),
+        caller=BrowserCaller(request_id="req_00000000000000000000000r", address=""),
     )
     answer = its.door().get(PATH, headers={"Cookie": f"authsec-session-7468={new.cookie}"})
     assert (answer.status_code, answer.json()["reason"]) == (401, "not_authenticated")

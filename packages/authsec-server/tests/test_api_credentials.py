@@ -25,7 +25,7 @@ pytestmark = pytest.mark.sqlite_suffices
 
 CRM = "https://crm.example.com"
 PATH = "/authsec/api/v1/apis"
-HERE = RequestContext(request_id="req_test", address="192.0.2.1")
+HERE = RequestContext(request_id="req_00000000000000000000test", address="192.0.2.1")
 
 
 def crm(tx: Tx, act: Act) -> Api:

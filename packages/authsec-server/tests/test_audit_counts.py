@@ -85,7 +85,9 @@ def write(database: Database, history: Sequence[Happening]) -> None:
                 audit.record(tx, refused(each, client))
             else:
                 refusal = Refusal(address="192.0.2.7", client=client, reason=each.reason)
-                audit.count_refusals(tx, {refusal: Tally(count=each.times, request_id="req_x")}, each.at)
+                audit.count_refusals(
+                    tx, {refusal: Tally(count=each.times, request_id="req_00000000000000000000000v")}, each.at
+                )
 
     database.append(work)
 
@@ -94,12 +96,13 @@ def issued(each: Happening, client: Named | None) -> Event:
     return Event(
         at=each.at,
         kind=EventKind.TOKEN_ISSUED,
-        request_id="req_x",
+        request_id="req_00000000000000000000000v",
         client=client,
         delegations=tuple(Named(id=DELEGATIONS[n], name='A "b"') for n in sorted(each.under)),
         roles=tuple(Named(id=ROLES[0], name="Support") for _ in each.under),  # one role behind both
         decision=Decision.GRANTED,
-        jti="jti",
+        authority_version=0,
+        jti="1" * 32,
         expires_at=each.at + HOUR,
         detail={"actions": sorted(each.actions), "proof_id": each.proof},
     )
@@ -109,7 +112,7 @@ def refused(each: Happening, client: Named | None) -> Event:
     return Event(
         at=each.at,
         kind=EventKind.TOKEN_REFUSED,
-        request_id="req_x",
+        request_id="req_00000000000000000000000v",
         client=client,
         decision=Decision.DENIED,
         reason=each.reason,

@@ -22,27 +22,33 @@ NOW = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
 TOKEN = Event(
     at=NOW,
     kind=EventKind.TOKEN_ISSUED,
-    request_id="req_1",
+    request_id="req_000000000000000000000001",
     client=Named(id="c1", name='Agent "Ö", Ltd.'),
     delegations=(Named(id="d1", name="A → Agent"), Named(id="d2", name="B → Agent")),
     roles=(Named(id="r1", name="A"),),
     decision=Decision.GRANTED,
     address="192.0.2.1",
     authority_version=7,
-    jti="j1",
+    jti="1" * 32,
     kid="k1",
     token_sha256="ab" * 32,
     expires_at=NOW,
     detail={"actions": ["customers:read"]},
 )
-ACT = Event(at=NOW, kind=EventKind.ROLE_CREATED, request_id="req_2", principal=LOCAL_OPERATOR)
+ACT = Event(at=NOW, kind=EventKind.ROLE_CREATED, request_id="req_000000000000000000000002", principal=LOCAL_OPERATOR)
 
 
 @pytest.fixture
 def audit_log(database: Database) -> Database:
     refusal = Refusal(address="192.0.2.9", reason="client_not_found")
-    database.append(lambda tx: [audit.record(tx, event) for event in (TOKEN, ACT, replace(ACT, request_id="req_3"))])
-    database.append(lambda tx: audit.count_refusals(tx, {refusal: Tally(count=12, request_id="req_4")}, NOW))
+    database.append(
+        lambda tx: [
+            audit.record(tx, event) for event in (TOKEN, ACT, replace(ACT, request_id="req_000000000000000000000003"))
+        ]
+    )
+    database.append(
+        lambda tx: audit.count_refusals(tx, {refusal: Tally(count=12, request_id="req_000000000000000000000004")}, NOW)
+    )
     return database
 
 
@@ -62,7 +68,7 @@ def test_csv_has_every_value(audit_log: Database) -> None:
         "kind": "token.issued",
         "count": "1",
         "counted": "false",
-        "request_id": "req_1",
+        "request_id": "req_000000000000000000000001",
         "principal_kind": "",
         "principal_id": "",
         "principal_name": "",
@@ -79,7 +85,7 @@ def test_csv_has_every_value(audit_log: Database) -> None:
         "reason": "",
         "address": "192.0.2.1",
         "authority_version": "7",
-        "jti": "j1",
+        "jti": "1" * 32,
         "kid": "k1",
         "token_sha256": "ab" * 32,
         "expires_at": "2026-11-25T12:00:00Z",
@@ -102,8 +108,8 @@ def test_no_value_of_the_admin_api_is_missing_in_csv(audit_log: Database) -> Non
 def test_only_what_is_wanted(audit_log: Database) -> None:
     wanted = EventFilter(kinds=frozenset({EventKind.ROLE_CREATED}))
     assert [json.loads(line)["request_id"] for line in export.json_lines(audit_log, LOCAL_OPERATOR, wanted)] == [
-        "req_2",
-        "req_3",
+        "req_000000000000000000000002",
+        "req_000000000000000000000003",
     ]
 
 

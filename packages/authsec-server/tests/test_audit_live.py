@@ -35,7 +35,7 @@ def now() -> datetime:
 
 
 def an_event() -> Event:
-    return Event(at=now(), kind=EventKind.ROLE_CREATED, request_id="req_live")
+    return Event(at=now(), kind=EventKind.ROLE_CREATED, request_id="req_00000000000000000000live")
 
 
 def write(database: Database, times: int = 1) -> list[int]:

@@ -57,12 +57,16 @@ class AuditLog:
 
     def record(self, number: int = 1) -> None:
         for _ in range(number):
-            event = Event(at=self.now, kind=EventKind.ROLE_CREATED, request_id="req_test")
+            event = Event(at=self.now, kind=EventKind.ROLE_CREATED, request_id="req_00000000000000000000test")
             self.database.append(partial(audit.record, event=event))
 
     def refuse(self, at: datetime) -> None:
         """Count a refusal."""
-        tallies = {Refusal(address="192.0.2.1", reason="rate_limited"): Tally(count=1, request_id="req_test")}
+        tallies = {
+            Refusal(address="192.0.2.1", reason="rate_limited"): Tally(
+                count=1, request_id="req_00000000000000000000test"
+            )
+        }
         self.database.append(lambda tx: audit.count_refusals(tx, tallies, at))
 
     def verify(self, how: Callable[[Tx, Keys], Report] = verify_log) -> Report:

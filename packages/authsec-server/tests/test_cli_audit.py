@@ -24,7 +24,7 @@ def event(**members: Any) -> dict[str, Any]:
         "kind": "token.refused",
         "count": 1,
         "counted": False,
-        "request_id": "req_1",
+        "request_id": "req_000000000000000000000001",
         "principal": None,
         "client": None,
         "delegations": [],
@@ -153,18 +153,18 @@ def test_how_a_tried_token_went() -> None:
 def test_what_differed_and_what_failed_stand_beside_the_reason(detail: dict[str, Any], shown: str) -> None:
     refused = event(decision="denied", reason="selectors_mismatch", detail=detail)
     assert str(_row(refused, wide=True)[-3]) == f"denied selectors_mismatch: {shown}"
-    assert f"denied selectors_mismatch\n{shown}\nreq_1" in str(_row(refused, wide=False)[-1])
+    assert f"denied selectors_mismatch\n{shown}\nreq_000000000000000000000001" in str(_row(refused, wide=False)[-1])
 
 
 def test_a_request_that_is_not_found_may_be_counted_with_another(authsec: Authsec) -> None:
-    done = authsec("audit", "list", "--request-id", "req_second")
+    done = authsec("audit", "list", "--request-id", "req_000000000000000000second")
     assert (done.exit_code, done.stdout) == (0, "none\n")
     assert "combined into one event for each minute, with the id of the first request" in done.stderr
 
 
 def test_in_a_narrow_terminal_all_is_there_below_each_other() -> None:
     row = _row(event(client=AGENT, decision="denied", reason="attestation_required"), wide=False)
-    assert str(row[-1]) == "192.0.2.1\nCustomer Support\ndenied attestation_required\nreq_1"
+    assert str(row[-1]) == "192.0.2.1\nCustomer Support\ndenied attestation_required\nreq_000000000000000000000001"
 
 
 def test_what_is_counted_by_the_minute_shows_the_minute_and_how_often() -> None:
@@ -269,7 +269,7 @@ def test_a_support_case_from_its_request_id(authsec: Authsec, admin: TestClient)
         assert line in told.stdout, line
     number = json.loads(authsec("audit", "show", request_id, "--json").stdout)["items"][0]["event"]["id"]
     assert authsec("audit", "show", str(number)).stdout == told.stdout
-    nothing = authsec("audit", "show", "req_nobody")
+    nothing = authsec("audit", "show", "req_000000000000000000nobodi")
     assert nothing.exit_code == 1
     assert "share one event for each minute" in nothing.stderr
     assert authsec("audit", "show", "../roles").exit_code == 2

@@ -45,7 +45,9 @@ class Log:
         """Events of these numbers, in this order, each sealed before the next."""
         at = self.authority.dropper.sealer._now()
         for number in numbers:
-            event = Event(at=at, kind=EventKind.ROLE_CREATED, request_id="req_1", principal=THE_SERVER)
+            event = Event(
+                at=at, kind=EventKind.ROLE_CREATED, request_id="req_000000000000000000000001", principal=THE_SERVER
+            )
             added = self.authority.database.append(partial(audit.record, event=event))
             self._move(added, number)
             self.authority.dropper.sealer._searched = None  # as ten seconds later

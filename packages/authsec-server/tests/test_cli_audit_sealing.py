@@ -146,7 +146,7 @@ def test_an_export_is_checked_where_there_is_no_data(served: Path, authsec: Auth
     whole = elsewhere("audit", "verify-export", str(file), "--key", key, "--checkpoint", checkpoint)
     assert whole.exit_code == 0, whole.output
     assert "4 events sealed, and all match their seals." in whole.stdout
-    file.write_text(exported.stdout.replace('"request_id":""', '"request_id":"req_other"', 1))
+    file.write_text(exported.stdout.replace('"request_id":""', '"request_id":"req_0000000000000000000other"', 1))
     changed = elsewhere("audit", "verify-export", str(file), "--key", key)
     assert changed.exit_code == 3
     assert "was changed" in changed.stdout

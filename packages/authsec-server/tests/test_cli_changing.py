@@ -48,13 +48,13 @@ def begun_company(tmp_path_factory: pytest.TempPathFactory, begun_today: Path) -
     event = Event(
         at=datetime.now(UTC),
         kind=EventKind.TOKEN_ISSUED,
-        request_id="req_1",
+        request_id="req_000000000000000000000001",
         client=Named(id=helper["client_id"], name="Helper"),
         roles=(Named(id=delegation["role"]["id"], name="Role of Helper"),),
         delegations=(Named(id=delegation["id"], name="Role of Helper → Helper"),),
         decision=Decision.GRANTED,
         authority_version=1,
-        jti="6f0d8a2e-53ab-4d0c-9a3e-0a5d1c0f7b11",
+        jti="6f0d8a2e53ab4d0c9a3e0a5d1c0f7b11",
         expires_at=datetime.now(UTC) + timedelta(hours=1),
         detail={"audience": ["crm"], "actions": ["customers:read"]},
     )

@@ -161,11 +161,11 @@ def test_an_edit_of_a_trusted_issuer_says_it_where_tokens_end(authsec: Authsec, 
     event = Event(
         at=datetime.now(UTC),
         kind=EventKind.TOKEN_ISSUED,
-        request_id="req_1",
+        request_id="req_000000000000000000000001",
         client=Named(id=json.loads(made.stdout)["client_id"], name="Builds"),
         decision=Decision.GRANTED,
         authority_version=1_000,
-        jti="jti-1",
+        jti="00000000000000000000000000000001",
         expires_at=datetime.now(UTC) + timedelta(hours=1),
         detail={"audience": ["crm"], "trusted_issuer": {"id": proof["trusted_issuer"]["id"], "name": "CI"}},
     )

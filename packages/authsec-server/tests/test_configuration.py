@@ -148,7 +148,7 @@ def test_a_document_makes_all_of_it_and_the_second_time_nothing(estate: Estate) 
     assert shown["delegations"]["helper-reads"]["audiences"] == ["customers"]
     assert look(estate, prune=True, **shown).changes == ()
     written = len(estate.events())
-    assert {event.request_id for event in estate.events() if event.principal} == {"req_test"}
+    assert {event.request_id for event in estate.events() if event.principal} == {"req_00000000000000000000test"}
     assert do(estate, prune=True, **shown).changes == ()
     assert len(estate.events()) == written
 

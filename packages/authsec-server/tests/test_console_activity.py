@@ -81,7 +81,9 @@ def seal(its: House) -> int:
 
 
 def an_event(its: House, kind: EventKind = EventKind.ROLE_CREATED, **what: Any) -> Event:
-    return Event(**{"at": its.clock.at, "kind": kind, "request_id": "req_test", "principal": ADA} | what)
+    return Event(
+        **{"at": its.clock.at, "kind": kind, "request_id": "req_00000000000000000000test", "principal": ADA} | what
+    )
 
 
 def shown(page: Page) -> list[int]:
@@ -403,7 +405,14 @@ def test_the_chart_has_its_numbers_in_a_table_beside_it(busy: House, door: TestC
 
 
 def test_there_is_no_chart_where_it_would_show_something_else_than_the_list(busy: House, door: TestClient) -> None:
-    for query in ("what=roles", "by=server:", "address=192.0.2.7", "request_id=req_x", "jti=x", "since=2027-01-01"):
+    for query in (
+        "what=roles",
+        "by=server:",
+        "address=192.0.2.7",
+        "request_id=req_00000000000000000000000v",
+        "jti=x",
+        "since=2027-01-01",
+    ):
         page = get(door, f"{TRAIL}?{query}")
         assert page.status == 200, query
         assert "As a table" not in page.text, query
@@ -492,7 +501,7 @@ def test_whom_the_audit_log_does_not_name_is_told_by_what_it_lacked(opened: Hous
 
 def test_the_story_of_refusals_that_are_counted(opened: House, door: TestClient) -> None:
     refusal = Refusal(address="192.0.2.7", client=Named(id="nobody", name=""), reason="client_not_found")
-    tallies = {refusal: Tally(count=1234, request_id="req_first")}
+    tallies = {refusal: Tally(count=1234, request_id="req_0000000000000000000first")}
     opened.authority.database.append(lambda tx: audit.count_refusals(tx, tallies, opened.clock.at))
     page = get(door, f"{TRAIL}/{number_of(opened, EventKind.TOKEN_REFUSED)}")
     its = facts(page)
@@ -502,7 +511,7 @@ def test_the_story_of_refusals_that_are_counted(opened: House, door: TestClient)
     assert "The audit log keeps no more details of callers without a valid proof." in page.text
     assert "How to fix it No client has that Client ID" in page.text
     assert its["Result"] == "Refused client_not_found"
-    assert "req_first" in its["Request id"]
+    assert "req_0000000000000000000first" in its["Request id"]
 
 
 def test_the_story_of_an_edit_has_before_and_after(opened: House, door: TestClient) -> None:
@@ -534,8 +543,13 @@ def test_a_story_leads_to_what_it_is_about(busy: House, door: TestClient) -> Non
 def test_a_story_tells_what_else_happened_in_its_request(opened: House, door: TestClient) -> None:
     first, second, other = record(
         opened,
-        an_event(opened, request_id="req_both", roles=(Named(id="r", name="Support"),)),
-        an_event(opened, EventKind.CLIENT_DISABLED, request_id="req_both", client=Named(id="c", name="Helper")),
+        an_event(opened, request_id="req_00000000000000000000both", roles=(Named(id="r", name="Support"),)),
+        an_event(
+            opened,
+            EventKind.CLIENT_DISABLED,
+            request_id="req_00000000000000000000both",
+            client=Named(id="c", name="Helper"),
+        ),
         an_event(opened, EventKind.API_DELETED),
     )
     page = get(door, f"{TRAIL}/{first}")

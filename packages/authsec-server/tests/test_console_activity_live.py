@@ -50,7 +50,13 @@ def happen(its: House, *names: str, kind: EventKind = EventKind.CLIENT_CREATED) 
 
     def event(name: str) -> Event:
         client = Named(id="c", name=name)
-        return Event(at=its.clock.at, kind=kind, request_id="req_test", principal=LOCAL_OPERATOR, client=client)
+        return Event(
+            at=its.clock.at,
+            kind=kind,
+            request_id="req_00000000000000000000test",
+            principal=LOCAL_OPERATOR,
+            client=client,
+        )
 
     numbers: list[int] = its.authority.database.append(lambda tx: [audit.record(tx, event(name)) for name in names])
     return numbers

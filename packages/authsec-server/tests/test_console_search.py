@@ -101,7 +101,7 @@ def test_a_token_and_a_request_are_found_by_all_of_their_ids(opened: House, door
     assert "Token issued to Night Owl" in find(door, token.event.jti).follow().text
     for text in (token.event.jti[:-1], token.event.request_id[:-1]):
         assert found(door, text) == []
-    assert len(found(door, "req_set_up")) == 3  # role, client and delegation were made in one request
+    assert len(found(door, "req_0000000000000000000setup")) == 3  # role, client and delegation were made in one request
 
 
 @on_sqlite
@@ -246,9 +246,9 @@ def test_a_very_long_list_of_events_has_a_link(
 ) -> None:
     opened.delegated_name("Night Owl")
     monkeypatch.setattr("authsec_server.console.search.EACH", 2)
-    page = find(door, "req_set_up")
+    page = find(door, "req_0000000000000000000setup")
     assert "Events · 2+" in page.text
-    assert page.links["All events"] == "/console/activity?request_id=req_set_up"
+    assert page.links["All events"] == "/console/activity?request_id=req_0000000000000000000setup"
 
 
 def suggested(door: TestClient, text: str) -> list[tuple[str, str]]:

@@ -151,11 +151,12 @@ def test_what_was_never_used_is_found_whether_its_use_is_counted_or_not(
         event = Event(
             at=estate.act.now,
             kind=EventKind.TOKEN_ISSUED if decision is Decision.GRANTED else EventKind.TOKEN_REFUSED,
-            request_id="req_x",
+            request_id="req_00000000000000000000000v",
             client=Named(id=its.client_id, name="Agent"),
             delegations=(Named(id=its.id, name="It"),),
             roles=(Named(id=its.role_id, name="Role"),),
             decision=decision,
+            authority_version=1,
             reason="" if decision is Decision.GRANTED else "action_not_allowed",
         )
         estate.database.append(lambda tx: audit.record(tx, event))

@@ -116,7 +116,7 @@ def test_what_is_over_is_found_by_its_slug_until_a_later_one_takes_it(estate: An
     estate.act = Act(
         principal=estate.act.principal,
         now=estate.act.now + timedelta(days=2),
-        request_id="req_later",
+        request_id="req_0000000000000000000later",
         address="",
         token_bytes=estate.act.token_bytes,
     )

@@ -183,7 +183,9 @@ def test_a_delegation_that_ends_meanwhile_is_refused_as_ever(its_on_each: House)
     with listening(its, directly=True) as direct, listening(its, directly=False) as by_the_application:
         line = direct()
         assert line.ask(request(client)).status == 200
-        act = Act(principal=LOCAL_OPERATOR, now=NOW, request_id="req_change", address="", token_bytes=bytes)
+        act = Act(
+            principal=LOCAL_OPERATOR, now=NOW, request_id="req_000000000000000000change", address="", token_bytes=bytes
+        )
         delegation = its.authority.database.read(lambda tx: delegations.of_client(tx, client))[0][0].id
         its.authority.database.change(lambda tx: delegations.disable(tx, act, delegation, TERMS))
         refused = line.ask(request(client))
@@ -331,7 +333,9 @@ def test_a_request_that_goes_to_the_application_counts_once(house: Callable[...,
     granted(its, client)
     granted(its, other)
     if ends:
-        act = Act(principal=LOCAL_OPERATOR, now=NOW, request_id="req_change", address="", token_bytes=bytes)
+        act = Act(
+            principal=LOCAL_OPERATOR, now=NOW, request_id="req_000000000000000000change", address="", token_bytes=bytes
+        )
         delegation = its.authority.database.read(lambda tx: delegations.of_client(tx, client))[0][0].id
         its.authority.database.change(lambda tx: delegations.disable(tx, act, delegation, TERMS))
     said: list[Any] = []

@@ -226,7 +226,9 @@ def test_a_change_while_a_batch_waits_counts_for_each_of_its_requests(
     its: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ended, other = its.delegated_name("Ended"), its.delegated_name("Other")
-    act = Act(principal=LOCAL_OPERATOR, now=NOW, request_id="req_change", address="", token_bytes=bytes)
+    act = Act(
+        principal=LOCAL_OPERATOR, now=NOW, request_id="req_000000000000000000change", address="", token_bytes=bytes
+    )
     with listening(its, directly=True) as direct:
         assert [direct().ask(request(each)).status for each in (ended, other)] == [200, 200], (
             "their facts are in memory"

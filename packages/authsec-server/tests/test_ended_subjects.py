@@ -55,7 +55,7 @@ class Tokens:
             event = Event(
                 at=at,
                 kind=EventKind.TOKEN_ISSUED,
-                request_id=f"req_{secrets.token_hex(15)}",
+                request_id=f"req_{secrets.token_hex(12)}",
                 client=self.client,
                 **{"delegations": (self.delegation,), "roles": (self.role,), **other},
                 decision=Decision.GRANTED,

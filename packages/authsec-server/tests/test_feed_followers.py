@@ -43,7 +43,7 @@ def act_of(its: House) -> Act:
     return Act(
         principal=LOCAL_OPERATOR,
         now=its.clock.at,
-        request_id="req_test",
+        request_id="req_00000000000000000000test",
         address="",
         token_bytes=secrets.token_bytes,
     )

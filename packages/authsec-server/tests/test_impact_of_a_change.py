@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
+from hashlib import sha256
 from typing import Any
 
 import pytest
@@ -55,13 +56,13 @@ def mint(
             Event(
                 at=now,
                 kind=EventKind.TOKEN_ISSUED,
-                request_id="req_token",
+                request_id="req_0000000000000000000token",
                 client=Named(id=under[0].client_id, name="Helper"),
                 delegations=tuple(Named(id=each.id, name="Support → Helper") for each in under),
                 roles=(Named(id=under[0].role_id, name="Support"),),
                 decision=Decision.GRANTED,
                 authority_version=tx.version,
-                jti="j",
+                jti="1" * 32,
                 expires_at=now + lifetime,
                 detail={"actions": [*actions]} if actions else {},
             ),
@@ -237,10 +238,10 @@ def minted(estate: Any, client: Client, jti: str, **what: Any) -> datetime:
     event = Event(
         at=estate.act.now,
         kind=EventKind.TOKEN_ISSUED,
-        request_id="req_token",
+        request_id="req_0000000000000000000token",
         client=named,
         decision=Decision.GRANTED,
-        jti=jti,
+        jti=sha256(jti.encode()).hexdigest()[:32],
         kid=what.pop("kid", "key-1"),
         expires_at=until,
         detail={"audience": ["crm"], "proof_id": "p", **what},
@@ -339,7 +340,7 @@ def test_tokens_that_were_taken_back_or_whose_key_was_are_not_counted(
         minted(estate, agent, f"jti-{number}", kid="key-1")
     live = estate.see(lambda tx, act: live_tokens.of_key(tx, act.now, "key-1"))
     assert ([each.name for each in live.agents], live.live) == (["One", "Two"], 2)
-    estate.do(lambda tx, act: revocations.end(tx, SubjectKind.TOKEN, "jti-0", act.now))
+    estate.do(lambda tx, act: revocations.end(tx, SubjectKind.TOKEN, sha256(b"jti-0").hexdigest()[:32], act.now))
     left = estate.see(lambda tx, act: live_tokens.of_key(tx, act.now, "key-1"))
     assert ([each.name for each in left.agents], left.live) == (["Two"], 1)
     estate.do(lambda tx, act: revocations.end(tx, SubjectKind.KEY, "key-1", act.now))

@@ -44,7 +44,7 @@ class Rotation(RuleBasedStateMachine):
         self.act = Act(
             principal=LOCAL_OPERATOR,
             now=datetime(2026, 11, 25, tzinfo=UTC),
-            request_id="req_test",
+            request_id="req_00000000000000000000test",
             address="",
             token_bytes=secrets.token_bytes,
         )

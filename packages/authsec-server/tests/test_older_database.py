@@ -155,7 +155,7 @@ def test_nothing_is_sealed_over_an_older_database(settings: Settings) -> None:
     its = served(settings)
     with its as client:
         sent, size = text_of(Path(settings.audit_checkpoints)), len(sealed(client))
-        event = Event(at=datetime.now(UTC), kind=EventKind.ROLE_CREATED, request_id="req_test")
+        event = Event(at=datetime.now(UTC), kind=EventKind.ROLE_CREATED, request_id="req_00000000000000000000test")
         its.authority.database.append(lambda tx: audit.record(tx, event))
         time.sleep(0.5)
         assert len(sealed(client)) == size

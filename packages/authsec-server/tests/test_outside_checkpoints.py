@@ -64,7 +64,11 @@ class Kept:
                 lambda tx: audit.record(
                     tx,
                     Event(
-                        at=self.now, kind=kind, request_id="req_test", authority_version=tx.version, detail=dict(detail)
+                        at=self.now,
+                        kind=kind,
+                        request_id="req_00000000000000000000test",
+                        authority_version=tx.version,
+                        detail=dict(detail),
                     ),
                 )
             )

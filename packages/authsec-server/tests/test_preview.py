@@ -43,7 +43,13 @@ ACTIONS = ["customers:delete", "customers:read", "orders:read"]
 
 
 def operator(now: datetime) -> Act:
-    return Act(principal=LOCAL_OPERATOR, now=now, request_id="req_test", address="", token_bytes=secrets.token_bytes)
+    return Act(
+        principal=LOCAL_OPERATOR,
+        now=now,
+        request_id="req_00000000000000000000test",
+        address="",
+        token_bytes=secrets.token_bytes,
+    )
 
 
 def preview_of(its: Any, client_id: str, **asked: Any) -> Preview | Denied:
@@ -86,7 +92,7 @@ def test_a_preview_is_the_token_that_is_given_then(
     its = preview_house
     client_id = its.authority.database.change(lambda tx: set_up(tx, operator(its.clock.now()), delegated, role_has))
     query = [("client_id", client_id), ("scope", " ".join(scope)), *(("resource", each) for each in resources)]
-    request = parse(query, [], [], address="192.0.2.1", request_id="req_real")
+    request = parse(query, [], [], address="192.0.2.1", request_id="req_00000000000000000000real")
     assert not isinstance(request, Denied)
     seen = preview_of(its, client_id, scope=" ".join(scope), resources=resources)
     real = its.authority.tokens.issue(request)

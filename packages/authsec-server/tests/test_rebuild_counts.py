@@ -224,7 +224,10 @@ def count_more(tx: Tx, at: datetime) -> None:
     """A token and a refusal of that time, counted."""
     its: dict[str, Any] = {"request_id": "", "client": Named(id="agent", name="Agent")}
     detail = {"actions": ["customers:read"], "proof_id": "proof"}
-    issued = Event(at=at, kind=EventKind.TOKEN_ISSUED, decision=Decision.GRANTED, detail=detail, **its)
+    version = tx.version
+    issued = Event(
+        at=at, kind=EventKind.TOKEN_ISSUED, decision=Decision.GRANTED, detail=detail, **its, authority_version=version
+    )
     refused = Event(at=at, kind=EventKind.TOKEN_REFUSED, decision=Decision.DENIED, reason="api_unknown", **its)
     audit.record(tx, issued)
     audit.record(tx, refused)
@@ -296,12 +299,14 @@ def test_by_command_a_lie_is_found_foreseen_and_mended(authsec: Authsec, tmp_pat
             event = Event(
                 at=now - timedelta(minutes=minutes),
                 kind=EventKind.TOKEN_ISSUED,
-                request_id=f"req_{minutes}",
+                request_id=f"req_{minutes:024}",
                 client=Named(id="agent", name="Agent"),
                 decision=Decision.GRANTED,
                 detail={"actions": ["customers:read"]},
             )
-            authority.database.append(lambda tx, event=event: audit.record(tx, event))
+            authority.database.append(
+                lambda tx, event=event: audit.record(tx, replace(event, authority_version=tx.version))
+            )
         for _ in range(2):  # once for the highest number, and then for the events
             rollup.roll_up(authority.database, now)
         while authority.dropper.sealer.seal():

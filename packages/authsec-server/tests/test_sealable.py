@@ -31,7 +31,7 @@ EVENT = st.builds(
     Event,
     at=st.timedeltas(timedelta(0), timedelta(days=4)).map(lambda since: NOW + since),
     kind=st.sampled_from([EventKind.TOKEN_ISSUED, EventKind.TOKEN_REFUSED, EventKind.CLIENT_CREATED]),
-    request_id=TEXT,
+    request_id=st.sampled_from(["", f"req_{1:024}"]) | TEXT,
     client=st.none() | NAMED,
     delegations=st.lists(NAMED, max_size=2).map(tuple),
     roles=st.lists(NAMED, max_size=2).map(tuple),
@@ -40,7 +40,7 @@ EVENT = st.builds(
     reason=TEXT,
     address=TEXT,
     authority_version=st.none() | st.integers(0, 2**53 - 1),
-    jti=TEXT,
+    jti=st.sampled_from(["", "1" * 32]) | TEXT,
     kid=TEXT,
     token_sha256=TEXT,
     expires_at=st.none() | st.just(NOW + timedelta(hours=1, microseconds=1)),
@@ -75,7 +75,9 @@ def test_the_hash_of_stored_text_is_that_of_the_values(database: Database, batch
 
 
 def event(**changed: Any) -> Event:
-    return Event(**{"at": NOW, "kind": EventKind.TOKEN_ISSUED, "request_id": "req_1"} | changed)
+    return Event(
+        **{"at": NOW, "kind": EventKind.TOKEN_ISSUED, "request_id": f"req_{1:024}", "authority_version": 1} | changed
+    )
 
 
 @pytest.mark.parametrize(

@@ -108,7 +108,7 @@ def test_once_somebody_administers(tmp_path: Path) -> None:
     with open_authority(Settings(data=tmp_path)) as authority:
         link = authority.sign_in.first_link()
         assert link is not None
-        caller = BrowserCaller(request_id="req_test", address="192.0.2.1", user_agent="Browser/1")
+        caller = BrowserCaller(request_id="req_00000000000000000000test", address="192.0.2.1", user_agent="Browser/1")
         authority.sign_in.set_up_first(
             link.code, email="ann@example.com", name="Ann", password="violet tram kiosk 7", caller=caller
         )

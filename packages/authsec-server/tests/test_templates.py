@@ -205,7 +205,7 @@ def test_the_row_is_that_of_any_other_event(database: Database) -> None:
     event = Event(
         at=NOW + timedelta(microseconds=7),
         kind=EventKind.TOKEN_ISSUED,
-        request_id="req_1",
+        request_id="req_000000000000000000000001",
         client=Named(id="c1", name='Ann"s é'),
         delegations=(Named(id="d2", name="D"), Named(id="d1", name="E")),
         roles=(Named(id="r1", name="R"),),
@@ -221,7 +221,7 @@ def test_the_row_is_that_of_any_other_event(database: Database) -> None:
     written = TokenEvent(
         template=EventTemplate.of(event),
         at=event.at,
-        request_id="req_1",
+        request_id="req_000000000000000000000001",
         address="192.0.2.1",
         jti=JTI,
         kid="kid",

@@ -43,7 +43,11 @@ def token(its: House, agent: Any) -> int:
 
 def do(its: House, end: End) -> None:
     act = Act(
-        principal=LOCAL_OPERATOR, now=its.clock.at, request_id="req_end", address="", token_bytes=lambda n: b"\0" * n
+        principal=LOCAL_OPERATOR,
+        now=its.clock.at,
+        request_id="req_000000000000000000000end",
+        address="",
+        token_bytes=lambda n: b"\0" * n,
     )
     issued = next(each.event for each in reversed(its.events()) if each.event.jti)
     its.authority.database.change(lambda tx: end(tx, act, issued))

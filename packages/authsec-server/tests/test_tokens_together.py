@@ -64,7 +64,9 @@ def asked(its: House, client_id: str, proof: str = "") -> tuple[int, str]:
 
 
 def act() -> Act:
-    return Act(principal=LOCAL_OPERATOR, now=NOW, request_id="req_change", address="", token_bytes=bytes)
+    return Act(
+        principal=LOCAL_OPERATOR, now=NOW, request_id="req_000000000000000000change", address="", token_bytes=bytes
+    )
 
 
 def tokens_of(its: House) -> list[str]:
@@ -308,7 +310,12 @@ def test_an_unknown_client_is_asked_for_anew_each_time(its: House) -> None:
 
 def request_of(client_id: str) -> TokenRequest:
     return TokenRequest(
-        client_id=client_id, actions=None, resources=(), evidence=None, address="192.0.2.1", request_id="req_test"
+        client_id=client_id,
+        actions=None,
+        resources=(),
+        evidence=None,
+        address="192.0.2.1",
+        request_id="req_00000000000000000000test",
     )
 
 

@@ -26,15 +26,16 @@ EVENTS = """
 INSERT INTO events (at, kind, request_id, client_id, client_name, delegations, roles, decision, reason, address,
     authority_version, jti, kid, token_sha256, expires_at, detail, occurrences)
 WITH RECURSIVE numbers (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < {number})
-SELECT e.at, e.kind, 'req_more_' || n, 'c-' || n, 'Agent', e.delegations, e.roles, e.decision, e.reason, e.address,
-    (SELECT max(authority_version) FROM events), 'jti-of-another-{number}-' || n, e.kid, e.token_sha256,
+SELECT e.at, e.kind, 'req_' || ({number} * 10000 + n) || '0000000000000000', 'c-' || n, 'Agent', e.delegations, e.roles,
+    e.decision, e.reason, e.address, (SELECT max(authority_version) FROM events),
+    ({number} * 10000 + n) || 'aaaaaaaaaaaaaaaaaaaaaaaa', e.kid, e.token_sha256,
     e.expires_at, e.detail, 1
-FROM numbers CROSS JOIN events e WHERE e.jti = 'jti-of-token-0'
+FROM numbers CROSS JOIN events e WHERE e.jti = '00000000000000000000000000000000'
 """
 LINKS = """
 INSERT INTO event_delegations (delegation_id, event_id)
 SELECT 'd-1', id FROM events WHERE id NOT IN (SELECT event_id FROM event_delegations)
-    AND request_id LIKE 'req_more_%'
+    AND request_id LIKE 'req_2%'
 """
 RANGES = "UPDATE number_ranges SET highest = (SELECT max(id) FROM events)"
 

@@ -281,7 +281,13 @@ def remove_proof(tx: Any, act: Any, client_id: str) -> None:
 
 
 def request(client_id: str, token: str) -> Any:
-    return parse([("client_id", client_id)], [], [f"Bearer {token}"], address="192.0.2.1", request_id="req_real")
+    return parse(
+        [("client_id", client_id)],
+        [],
+        [f"Bearer {token}"],
+        address="192.0.2.1",
+        request_id="req_00000000000000000000real",
+    )
 
 
 @pytest.mark.sqlite_suffices

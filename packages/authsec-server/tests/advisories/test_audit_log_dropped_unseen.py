@@ -11,7 +11,6 @@ import dataclasses
 import json
 import secrets
 from datetime import datetime, timedelta
-from functools import partial
 from hashlib import sha256
 from typing import Any
 
@@ -89,8 +88,10 @@ class Old:
         client = Named(id="c1", name="Agent")
         usual: dict[str, Any] = {"client": client, "decision": Decision.GRANTED, "expires_at": at + timedelta(hours=1)}
         what = usual | what
-        event = Event(at=at, kind=kind, request_id=f"req_{secrets.token_hex(15)}", **what)
-        return self.database.append(partial(audit.record, event=event))
+        event = Event(at=at, kind=kind, request_id=f"req_{secrets.token_hex(12)}", **what)
+        return self.database.append(
+            lambda tx: audit.record(tx, dataclasses.replace(event, authority_version=tx.version))
+        )
 
     def settle(self) -> None:
         self.now += timedelta(minutes=10)
@@ -226,10 +227,12 @@ def test_an_event_that_was_sealed_after_the_cut_stays_though_it_is_dated_before(
 def test_what_is_not_over_alive_not_sealed_or_not_counted_stays(old: Old) -> None:
     with pytest.raises(Invalid, match="before it is over"):
         old.drop(before=datetime.fromisoformat("2026-12-01T00:00:00+00:00"))
-    alive = old.record(JUNE, expires_at=old.now + timedelta(days=7))
+    end = datetime.fromisoformat("2026-12-01T00:00:00+00:00")
+    old.now = end - timedelta(minutes=1)
+    alive = old.record(old.now, expires_at=end + timedelta(days=6))
     old.settle()
     with pytest.raises(Conflict, match="still valid"):
-        old.drop(list(export(old.database)))
+        old.drop(list(export(old.database)), before=end)
     old.now += timedelta(days=8)
     old.settle()
     late = old.record(JUNE)  # neither counted nor sealed
@@ -319,7 +322,7 @@ def test_only_what_the_record_names_is_excused_and_only_once_the_record_is_seale
     assert "Event 10 was dropped" in old.findings_after(delete(events).where(events.c.id == 10))
     number = old.numbers()[-1]
     assert "the record of the drop is not sealed" in old.findings_after(
-        update(events).where(events.c.id == number).values(request_id="req_other")
+        update(events).where(events.c.id == number).values(request_id="req_0000000000000000000other")
     )
     row = old.database.read(lambda tx: tx.connection.execute(select(events).where(events.c.id == number)).one())
     again = insert(events).values(row._asdict() | {"id": 1000})

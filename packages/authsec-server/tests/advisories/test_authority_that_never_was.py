@@ -38,7 +38,7 @@ def act(its: Any) -> Act:
     return Act(
         principal=LOCAL_OPERATOR,
         now=its.clock.now(),
-        request_id="req_change",
+        request_id="req_000000000000000000change",
         address="",
         token_bytes=secrets.token_bytes,
     )

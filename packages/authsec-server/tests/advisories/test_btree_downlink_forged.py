@@ -18,7 +18,8 @@ from postgresql_pages import PAGE, exchange
 MORE = """
 INSERT INTO events (at, kind, request_id, delegations, roles, reason, address, jti, kid, token_sha256, detail,
     occurrences)
-SELECT (SELECT until FROM counted), 'role.created', 'req_more_' || n, '[]', '[]', '', '', 'more' || n, '', '', '{}', 1
+SELECT (SELECT until FROM counted), 'role.created',
+    'req_' || lpad(n::text, 24, '0'), '[]', '[]', '', '', '', '', '', '{}', 1
 FROM generate_series(1, 1500) n
 """
 AMCHECK = "CREATE SCHEMA IF NOT EXISTS amcheck; CREATE EXTENSION IF NOT EXISTS amcheck SCHEMA amcheck"
@@ -47,7 +48,7 @@ def test_a_search_that_is_led_past_a_leaf_is_found(database: Database) -> None:
         ).scalar_one()
         sql(f"REINDEX INDEX {index}")
         exchange(tx, index, _without_way)
-        number = sum(_led_to(tx, f"req_more_{n}") == 0 for n in range(1, 1501, 75))
+        number = sum(_led_to(tx, f"req_{n:024}") == 0 for n in range(1, 1501, 75))
         assert number > 0
         reports.append(verify(tx, log.keys, [log.checkpoint], deep=True))
         raise _Undone
@@ -59,7 +60,7 @@ def test_a_search_that_is_led_past_a_leaf_is_found(database: Database) -> None:
     assert "is damaged: " in finding
 
 
-def _led_to(tx: Tx, request: str = "req_4") -> int:
+def _led_to(tx: Tx, request: str = f"req_act{4:021}") -> int:
     return len(audit.page(tx, ANN, EventFilter(request_id=request)).items)
 
 

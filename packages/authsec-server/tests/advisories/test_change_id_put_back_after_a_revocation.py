@@ -29,7 +29,7 @@ def test_tokens_of_a_disabled_agent_are_found(house_on_each: Callable[..., Any])
     act = Act(
         principal=LOCAL_OPERATOR,
         now=its.clock.now(),
-        request_id="req_disable",
+        request_id="req_00000000000000000disable",
         address="",
         token_bytes=secrets.token_bytes,
     )

@@ -29,7 +29,7 @@ def divided(year: Year) -> list[int]:
     year.do(lambda tx, act: service.create(tx, act, Onboarding(name="Other", platform="unattested")))
     year.settle()
     year.at = midnight(9) - timedelta(seconds=1)
-    tried = Event(at=year.at, kind=EventKind.ISSUER_TRIED, request_id="req_1")
+    tried = Event(at=year.at, kind=EventKind.ISSUER_TRIED, request_id="req_000000000000000000000001")
 
     def fill(tx: Tx) -> None:
         for _ in range(BATCH - 1):

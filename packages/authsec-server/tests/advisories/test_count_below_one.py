@@ -37,7 +37,7 @@ PAST = (
     .replace("-(SELECT sum(occurrences) FROM events WHERE reason = 'rate_limited')", "-1")
     .replace(
         "(SELECT min(id) FROM events WHERE reason = 'rate_limited')",
-        "(SELECT min(id) FROM events WHERE jti = 'jti-of-token-4')",
+        "(SELECT min(id) FROM events WHERE jti = '00000000000000000000000000000004')",
     ),
     "UPDATE hourly_counts SET occurrences = occurrences - 1"
     " WHERE hour = '2026-11-25 12:00:00.000000' AND kind = 'token.issued'",

@@ -45,7 +45,7 @@ def test_no_cell_begins_like_a_formula(database: Database, planted: str, separat
     event = Event(
         at=NOW,
         kind=EventKind.CLIENT_CREATED,
-        request_id="req_1",
+        request_id="req_000000000000000000000001",
         client=named,
         subject=named,
         delegations=(Named(id="id", name="first"), named),
@@ -63,7 +63,12 @@ def test_no_cell_begins_like_a_formula(database: Database, planted: str, separat
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 def test_a_harmless_name_is_left_as_it_is(database: Database) -> None:
     name = "Customer-Support (a+b) at 10=10 @home; second"
-    event = Event(at=NOW, kind=EventKind.CLIENT_CREATED, request_id="req_1", client=Named(id="id", name=name))
+    event = Event(
+        at=NOW,
+        kind=EventKind.CLIENT_CREATED,
+        request_id="req_000000000000000000000001",
+        client=Named(id="id", name=name),
+    )
     database.append(lambda tx: audit.record(tx, event))
     (row,) = csv.DictReader(io.StringIO("".join(export.csv_lines(database, LOCAL_OPERATOR)), newline=""))
     assert row["client_name"] == name

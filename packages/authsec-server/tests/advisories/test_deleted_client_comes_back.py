@@ -27,7 +27,11 @@ def test_its_id_and_its_authority_stay_gone(house: Any) -> None:
     gone, door = its.delegated_name(name="Payroll"), its.door()
     database = its.authority.database
     act = Act(
-        principal=LOCAL_OPERATOR, now=its.clock.now(), request_id="r", address="", token_bytes=secrets.token_bytes
+        principal=LOCAL_OPERATOR,
+        now=its.clock.now(),
+        request_id="req_00000000000000000000000r",
+        address="",
+        token_bytes=secrets.token_bytes,
     )
     token = parse_compact(door.get(ENDPOINT, params={"client_id": gone}).json()["token"], max_bytes=8192)
     database.change(lambda tx: delegations.delete_client(tx, act, gone, TERMS))

@@ -35,7 +35,7 @@ def test_the_events_of_deleted_roles_fit_into_memory_together(
         event = Event(
             at=at,
             kind=EventKind.ROLE_DELETED,
-            request_id="req",
+            request_id="req_000000000000000000000req",
             principal=ANN,
             authority_version=1,
             detail={"slug": "ghost", "more": LONG},
@@ -54,7 +54,9 @@ def test_the_events_of_deleted_roles_fit_into_memory_together(
 def test_all_events_of_a_time_are_read_in_bounded_batches(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pages, "_NUMBERS", 7)
     for _ in range(20):
-        deletion = Event(at=LATER, kind=EventKind.ROLE_DELETED, request_id="req", detail={"slug": "ghost"})
+        deletion = Event(
+            at=LATER, kind=EventKind.ROLE_DELETED, request_id="req_000000000000000000000req", detail={"slug": "ghost"}
+        )
         database.append(lambda tx, deletion=deletion: audit.record(tx, deletion))
     numbers = database.read(lambda tx: [each.id for each in audit.deleted_roles(tx, [LATER, LATER])])
     assert len(numbers) == 20

@@ -40,7 +40,7 @@ def delete_as_ghost(database: Database, principal: Any, role: Named, at: datetim
     event = Event(
         at=at,
         kind=EventKind.ROLE_DELETED,
-        request_id="req_ghost",
+        request_id="req_0000000000000000000ghost",
         principal=principal,
         roles=(role,),
         authority_version=database.read(lambda tx: tx.version),

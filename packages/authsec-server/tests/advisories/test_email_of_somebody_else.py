@@ -12,7 +12,7 @@ from authsec_server.accounts import administrators
 from authsec_server.accounts.model.sessions import BrowserCaller
 from authsec_server.web.errors import Unauthenticated
 
-CALLER = BrowserCaller(request_id="req_test", address="198.51.100.7")
+CALLER = BrowserCaller(request_id="req_00000000000000000000test", address="198.51.100.7")
 
 
 def enter(its: Any, identity: Any) -> Any:

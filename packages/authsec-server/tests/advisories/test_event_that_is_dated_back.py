@@ -52,7 +52,7 @@ class Log:
 
     def record(self, *ages: timedelta, kind: EventKind = EventKind.ROLE_CREATED) -> int:
         for age in ages:
-            event = Event(at=self.now - age, kind=kind, request_id="req_1")
+            event = Event(at=self.now - age, kind=kind, request_id="req_000000000000000000000001")
             number = self.database.append(partial(audit.record, event=event))
         return number
 
@@ -136,7 +136,9 @@ def test_kept_checkpoints_tell_a_planted_event_from_those_whose_checkpoints_were
 def test_verify_says_it_in_a_sentence_and_goes_on(authsec: Callable[..., Result], tmp_path: Path) -> None:
     now = datetime.now(UTC)
     with open_authority(load_settings(data=tmp_path), local_operator=True) as authority:
-        event = Event(at=now - timedelta(days=7), kind=EventKind.ROLE_CREATED, request_id="req_1")
+        event = Event(
+            at=now - timedelta(days=7), kind=EventKind.ROLE_CREATED, request_id="req_000000000000000000000001"
+        )
         number = authority.database.append(partial(audit.record, event=event))
         authority.dropper.sealer.seal()
     (tmp_path / "keys").write_text(authsec("audit", "keys").stdout)
@@ -157,7 +159,9 @@ def test_verify_names_the_newest_and_says_where_all_are_named(
     with open_authority(load_settings(data=tmp_path), local_operator=True, runtime=clock.around()) as authority:
         for _ in range(4):
             clock.at += timedelta(minutes=2)
-            event = Event(at=clock.at - timedelta(days=7), kind=EventKind.ROLE_CREATED, request_id="req_1")
+            event = Event(
+                at=clock.at - timedelta(days=7), kind=EventKind.ROLE_CREATED, request_id="req_000000000000000000000001"
+            )
             numbers.append(authority.database.append(partial(audit.record, event=event)))
             authority.dropper.sealer.seal()
     (tmp_path / "keys").write_text(authsec("audit", "keys").stdout)

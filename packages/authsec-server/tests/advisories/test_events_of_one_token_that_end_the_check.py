@@ -1,4 +1,4 @@
-"""Somebody inserts five thousand events with one request id and one jti into an SQLite file, and the server seals them.
+"""Somebody inserts five thousand events with one request id into an SQLite file, and the server seals them.
 
 `verify` asks for a hundred single events. If SQLite sorted all events of the request for each of them, that would take
 more instructions than `verify` may use on a file of this size. From then on, `verify` would end with status 3, and say
@@ -25,8 +25,8 @@ WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 4900)
 INSERT INTO events (id, at, kind, request_id, client_id, client_name, delegations, roles, decision, reason, address,
     jti, kid, token_sha256, detail, occurrences)
 SELECT 1000 + i, strftime('%Y-%m-%d %H:%M:%S.000000', '2026-11-25 15:10:01', '-' || (i % 480) || ' hours'),
-    'token.issued', 'req_same', 'c' || (i % 500), 'n', '[]', '[]', 'granted', 'r' || (i % 500), 'a' || (i % 500),
-    'jti_same', '', '', '{}', 1
+    'token.refused', 'req_00000000000000000000same', 'c' || (i % 500), 'n', '[]', '[]', 'denied', 'r' || (i % 500),
+    'a' || (i % 500), '', '', '', '{}', 1
 FROM n
 """
 ENDLESS = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n"

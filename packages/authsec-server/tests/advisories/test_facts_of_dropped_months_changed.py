@@ -48,7 +48,7 @@ def test_the_change_is_found_with_the_export(
     feed_keys.keep(year.at)
     year.do(lambda tx, act: admin_keys.create(tx, act, name="stolen", role=Role.ADMIN))
     key = database.read(lambda tx: admin_keys.get(tx, year.act, "stolen"))
-    database.append(lambda tx: admin_keys.signed_in(tx, key, year.at, "req_2", "192.0.2.9"))
+    database.append(lambda tx: admin_keys.signed_in(tx, key, year.at, "req_000000000000000000000002", "192.0.2.9"))
     year.do(lambda tx, act: clients.disable(tx, act, "helper"))
     year.settle()
     year.at = noon(9)

@@ -80,7 +80,7 @@ class Attacked:
                 event = Event(
                     at=self.now,
                     kind=EventKind.SEAL_KEY_REPLACED,
-                    request_id="req_forged",
+                    request_id="req_000000000000000000forged",
                     principal=ANN,
                     subject=Named(id=KID, name=KID),
                     address="192.0.2.9",

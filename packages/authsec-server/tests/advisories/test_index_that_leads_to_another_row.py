@@ -68,7 +68,12 @@ def verified(database: Database, log: SealedLog) -> Report:
 @pytest.mark.parametrize(
     ("table", "keys", "row", "changed"),
     [
-        (EVENTS, "jti", "jti = 'jti-of-token-1'", {"id": "1000000", "jti": "'jti-of-token-7'"}),
+        (
+            EVENTS,
+            "jti",
+            "jti = '00000000000000000000000000000001'",
+            {"id": "1000000", "jti": "'00000000000000000000000000000007'"},
+        ),
         pytest.param(EVENTS, "id, at", "id = 3", {"id": "12"}, marks=pytest.mark.soak),
         pytest.param(
             "event_delegations",
@@ -95,7 +100,12 @@ def test_an_entry_that_leads_to_another_row_is_found(
     ("table", "keys", "row", "changed"),
     some_rows_of(
         [
-            (EVENTS, "jti", "jti = 'jti-of-token-7'", {"id": "1000000", "jti": "'jti-of-token-7a'"}),
+            (
+                EVENTS,
+                "jti",
+                "jti = '00000000000000000000000000000007'",
+                {"id": "1000000", "jti": "'00000000000000000000000000000007a'"},
+            ),
             (
                 "event_delegations",
                 "delegation_id, event_id",
@@ -118,10 +128,10 @@ def test_a_stored_key_that_is_not_its_rows_key_is_found_without_amcheck(
 
 def test_an_index_that_lacks_a_row_is_found_without_amcheck(database: Database, sql: Sql) -> None:
     log = fill(database)
-    sql(f"CREATE TABLE kept AS SELECT * FROM {EVENTS} WHERE jti = 'jti-of-token-4'")
+    sql(f"CREATE TABLE kept AS SELECT * FROM {EVENTS} WHERE jti = '00000000000000000000000000000004'")
     ready = f"WHERE indexrelid = '{EVENTS}_jti_idx'::regclass"
     sql(f"UPDATE pg_index SET indisready = false {ready}")
-    sql(f"DELETE FROM {EVENTS} WHERE jti = 'jti-of-token-4'")
+    sql(f"DELETE FROM {EVENTS} WHERE jti = '00000000000000000000000000000004'")
     sql(f"INSERT INTO {EVENTS} SELECT * FROM kept")
     sql(f"UPDATE pg_index SET indisready = true {ready}")
     sql("DROP TABLE kept")

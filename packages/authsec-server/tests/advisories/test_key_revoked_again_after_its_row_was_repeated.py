@@ -42,7 +42,7 @@ def maintain(year: Year) -> None:
 def token(tx: Tx, kid: str, at: datetime) -> Event:
     version = tx.connection.execute(text("SELECT version FROM authority")).scalar_one()
     client = Named(id=tx.connection.execute(text("SELECT id FROM clients")).scalar_one(), name="Helper")
-    usual: dict[str, Any] = {"kind": EventKind.TOKEN_ISSUED, "decision": Decision.GRANTED, "request_id": "req"}
+    usual: dict[str, Any] = {"kind": EventKind.TOKEN_ISSUED, "decision": Decision.GRANTED, "request_id": f"req_{1:024}"}
     return Event(**usual, at=at, expires_at=at + timedelta(hours=1), client=client, authority_version=version, kid=kid)
 
 

@@ -21,7 +21,7 @@ from sealed_estate import Sealed, listed, sealed_estate
 
 pytestmark = pytest.mark.sqlite_suffices
 
-CALLER = BrowserCaller(request_id="req_1", address="192.0.2.9")
+CALLER = BrowserCaller(request_id="req_000000000000000000000001", address="192.0.2.9")
 WHO = {"administrators": ("administrator", "last_sign_in_at"), "admin_keys": ("admin_key", "last_used_at")}
 DAYS = timedelta(days=3)
 
@@ -40,7 +40,9 @@ def come(sealed: Sealed, name: str, at: datetime) -> None:
         estate.database.change(lambda tx: sessions.begin(tx, arrival, person, SignInMethod.LINK))
     else:
         key = estate.see(lambda tx, act: admin_keys.get(tx, act, "ann-key"))
-        estate.database.append(lambda tx: admin_keys.signed_in(tx, key, at, "req_2", "192.0.2.9"))
+        estate.database.append(
+            lambda tx: admin_keys.signed_in(tx, key, at, "req_000000000000000000000002", "192.0.2.9")
+        )
 
 
 def last_use(sealed: Sealed, name: str) -> datetime:

@@ -13,7 +13,7 @@ from sealed_estate import Sealed, sealed_estate
 
 pytestmark = pytest.mark.sqlite_suffices
 
-CALLER = BrowserCaller(request_id="req_1", address="192.0.2.9")
+CALLER = BrowserCaller(request_id="req_000000000000000000000001", address="192.0.2.9")
 COLUMNS = {"administrators": "last_sign_in_at", "admin_keys": "last_used_at"}
 
 
@@ -37,7 +37,9 @@ def sealed(estate: Any) -> Sealed:
     for seconds in (0, 30, 60, 90):
         now = act.now + timedelta(seconds=seconds)
         come(ann, now)
-        estate.database.append(lambda tx, at=now: admin_keys.signed_in(tx, key, at, "req_2", "192.0.2.9"))
+        estate.database.append(
+            lambda tx, at=now: admin_keys.signed_in(tx, key, at, "req_000000000000000000000002", "192.0.2.9")
+        )
     come(bob, act.now)
     come(bob, act.now - timedelta(days=30))
     assert its.findings() == (), "events of the last moments have no seal"

@@ -27,7 +27,12 @@ def anyio_backend() -> str:
 
 async def test_whoever_joins_is_shown_the_event_as_it_is(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(live, "POLL_SECONDS", 0.01)
-    event = Event(at=datetime.now(UTC), kind=EventKind.ROLE_CREATED, request_id="req_live", address="192.0.2.7")
+    event = Event(
+        at=datetime.now(UTC),
+        kind=EventKind.ROLE_CREATED,
+        request_id="req_00000000000000000000live",
+        address="192.0.2.7",
+    )
     number = database.append(lambda tx: audit.record(tx, event))
 
     def write(address: str) -> None:
@@ -58,7 +63,12 @@ async def test_a_row_that_is_there_for_a_moment_makes_nobody_deaf(
     monkeypatch.setattr(live, "POLL_SECONDS", 0.01)
 
     def write(*, under: int | None = None) -> int:
-        event = Event(at=datetime.now(UTC), kind=EventKind.ROLE_CREATED, request_id="req_live", address="192.0.2.7")
+        event = Event(
+            at=datetime.now(UTC),
+            kind=EventKind.ROLE_CREATED,
+            request_id="req_00000000000000000000live",
+            address="192.0.2.7",
+        )
         number = database.append(lambda tx: audit.record(tx, event))
         if under:
             move(number, under)
@@ -106,7 +116,7 @@ async def test_an_event_that_was_away_for_a_moment_comes_to_whoever_joins_later(
 ) -> None:
     monkeypatch.setattr(live, "POLL_SECONDS", 0.01)
     at = datetime.now(UTC) - timedelta(hours=1)
-    event = Event(at=at, kind=EventKind.ROLE_CREATED, request_id="req_live", address="192.0.2.7")
+    event = Event(at=at, kind=EventKind.ROLE_CREATED, request_id="req_00000000000000000000live", address="192.0.2.7")
     numbers = [database.append(lambda tx: audit.record(tx, event)) for _ in range(4)]
 
     def move(number: int, to: int) -> None:

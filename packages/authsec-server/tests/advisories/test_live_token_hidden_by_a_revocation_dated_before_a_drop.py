@@ -38,7 +38,7 @@ def issue(year: Year, jti: str = JTI, slug: str = "helper") -> str:
     client = year.database.read(lambda tx: clients.get(tx, year.act, slug))
     token: dict[str, Any] = {
         "kind": EventKind.TOKEN_ISSUED,
-        "request_id": f"req_{jti}",
+        "request_id": f"req_{jti[8:]}",
         "client": Named(id=client.id, name=client.name),
         "decision": Decision.GRANTED,
         "jti": jti,

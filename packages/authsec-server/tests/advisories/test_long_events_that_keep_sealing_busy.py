@@ -49,7 +49,7 @@ class Log:
         )
 
     def record(self, tx: Tx) -> int:
-        return audit.record(tx, replace(issued(70, at=self.now), delegations=(), jti=secrets.token_hex(8)))
+        return audit.record(tx, replace(issued(70, at=self.now), delegations=(), jti=secrets.token_hex(16)))
 
     def plant_long(self, count: int) -> None:
         for _ in range(count):

@@ -29,12 +29,13 @@ AT = LATER + timedelta(minutes=11)
 INSERT = """
 INSERT INTO events (id, at, kind, request_id, delegations, roles, decision, reason, address, jti, kid, token_sha256,
     detail, occurrences)
-VALUES ({number}, '{at}', 'token.refused', 'req_long', '[]', '[]', 'denied', 'x', '', '', '', '', '{detail}', 1)
+VALUES ({number}, '{at}', 'token.refused', 'req_00000000000000000000long', '[]', '[]', 'denied', 'x', '', '', '', '',
+    '{detail}', 1)
 """
 NUMBER = {"sqlite": "(SELECT max(id) + 1 FROM events)", "postgresql": "nextval('events_id_seq')"}
 ZONE = {"sqlite": "", "postgresql": "+00"}
 READERS: dict[str, Callable[[Tx], Any]] = {
-    "the events of a request": lambda tx: audit.of_request(tx, ANN, "req_long"),
+    "the events of a request": lambda tx: audit.of_request(tx, ANN, "req_00000000000000000000long"),
     "the live audit log": lambda tx: pages.above(tx.connection, 0, 500),
     "audit follow": lambda tx: pages.by_ids(tx.connection, range(1000)),
 }

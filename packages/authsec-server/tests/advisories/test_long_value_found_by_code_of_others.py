@@ -42,7 +42,7 @@ def copied(postgres_url: str) -> Iterator[tuple[str, SealedLog]]:
     """A sealed log and an event with a long value, in a database of its own, which the test may spoil."""
     long = replace(
         issued(30, at=LATER),
-        request_id="req_long",
+        request_id="req_00000000000000000000long",
         detail={"actions": [secrets.token_hex(20) for _ in range(400)], "audience": ["https://api"]},
     )
 

@@ -47,8 +47,12 @@ class Attacked:
         """Insert an event like one that is there."""
 
         def work(tx: Tx) -> None:
-            row = tx.connection.execute(select(events).where(events.c.jti == "jti-of-token-20")).one()._asdict()
-            new = {"id": number, "at": self.now, "delegations": [], "jti": "another", "request_id": "req_another"}
+            row = (
+                tx.connection.execute(select(events).where(events.c.jti == "00000000000000000000000000000020"))
+                .one()
+                ._asdict()
+            )
+            new = {"id": number, "at": self.now, "delegations": [], "jti": "a" * 32, "request_id": f"req_{900:024}"}
             tx.connection.execute(insert(events).values(row | new))
 
         self.database.append(work)

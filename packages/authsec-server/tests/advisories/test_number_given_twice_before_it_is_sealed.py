@@ -44,7 +44,7 @@ def set_back(database: Database) -> None:
 
 
 def copy(tx: Tx, number: int, copies: int = 1, **changes: Any) -> None:
-    row = tx.connection.execute(select(events).where(events.c.id == number)).one()._asdict() | {"jti": "copy"}
+    row = tx.connection.execute(select(events).where(events.c.id == number)).one()._asdict() | {"jti": "c" * 32}
     rows = [row | {"at": AT + timedelta(seconds=5, milliseconds=each)} | changes for each in range(copies)]
     tx.connection.execute(insert(events), rows)
 
@@ -85,7 +85,9 @@ def test_a_copy_of_a_number_keeps_no_other_event_from_its_seal(database: Databas
 
 def test_a_copy_of_a_counted_refusal_keeps_no_other_event_from_its_seal(database: Database) -> None:
     fill(database)
-    refused = {Refusal(address="192.0.2.1", reason="rate_limited"): Tally(count=1, request_id="req_1")}
+    refused = {
+        Refusal(address="192.0.2.1", reason="rate_limited"): Tally(count=1, request_id="req_000000000000000000000001")
+    }
     database.append(lambda tx: audit.count_refusals(tx, refused, AT))
     number = database.read(lambda tx: tx.connection.execute(select(func.max(events.c.id))).scalar_one())
     database.append(lambda tx: copy(tx, number, at=AT + timedelta(minutes=1), occurrences=7))
@@ -113,7 +115,7 @@ def test_an_event_of_an_earlier_month_takes_no_number_of_a_genuine_event(databas
     at = AT + timedelta(minutes=1)
     assert genuine in sealed_by(database, sealer_of(database, at))
     assert genuine != first + 1 or any(f"Event {genuine} " in each for each in findings(database, log, at))
-    database.append(lambda tx: tx.connection.execute(delete(events).where(events.c.jti == "copy")) and None)
+    database.append(lambda tx: tx.connection.execute(delete(events).where(events.c.jti == "c" * 32)) and None)
     assert findings(database, log, at) == ()
 
 
@@ -124,12 +126,12 @@ def test_an_event_of_an_earlier_month_gets_no_seal_while_a_transaction_has_its_n
     sealer = sealer_of(database, AT + timedelta(minutes=1))
 
     def work(tx: Tx) -> int:
-        number = audit.record(tx, replace(issued(70, at=AT), delegations=(), jti="genuine"))
+        number = audit.record(tx, replace(issued(70, at=AT), delegations=(), jti="e" * 32))
         sealed_by(database, sealer)
         return number
 
     assert database.append(work) in sealed_by(database, sealer_of(database, AT + timedelta(minutes=2)))
-    database.append(lambda tx: tx.connection.execute(delete(events).where(events.c.jti == "copy")) and None)
+    database.append(lambda tx: tx.connection.execute(delete(events).where(events.c.jti == "c" * 32)) and None)
     assert findings(database, log, AT + timedelta(minutes=2)) == ()
 
 

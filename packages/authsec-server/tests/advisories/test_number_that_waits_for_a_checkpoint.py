@@ -30,7 +30,7 @@ AHEAD = f"SELECT setval('events_id_seq', (SELECT max(event_id) FROM sealed_event
 
 
 def record(database: Database, at: datetime) -> int:
-    event = replace(issued(70, at=at), delegations=(), jti=f"token-{at:%H%M%S}")
+    event = replace(issued(70, at=at), delegations=(), jti=f"{at:%H%M%S}".zfill(32))
     return database.append(lambda tx: audit.record(tx, event))
 
 

@@ -87,6 +87,7 @@ class Sealed:
         row = tx.connection.execute(select(events).where(events.c.id == self.token)).one()._asdict()
         del row["id"]
         refused = {"kind": "token.refused", "decision": "denied", "reason": "rate_limited", "expires_at": None}
+        refused |= {"jti": "", "request_id": ""}
         tx.connection.execute(
             insert(events).values(row | refused | {"at": at, "count_key": "planted", "delegations": []})
         )
@@ -97,7 +98,13 @@ class Sealed:
         ).findings
 
     def act(self) -> Act:
-        return Act(principal=ANN, now=self.now, request_id="req_1", address="192.0.2.1", token_bytes=bytes)
+        return Act(
+            principal=ANN,
+            now=self.now,
+            request_id="req_000000000000000000000001",
+            address="192.0.2.1",
+            token_bytes=bytes,
+        )
 
 
 def _story(its: Sealed) -> list[tuple[int, Named | None]]:
@@ -110,7 +117,9 @@ def _searched(its: Sealed) -> list[int]:
 
 
 def _of_request(its: Sealed) -> list[int]:
-    return [each.id for each in its.database.read(lambda tx: audit.of_request(tx, ANN, "req_77"))][:1]
+    return [
+        each.id for each in its.database.read(lambda tx: audit.of_request(tx, ANN, "req_000000000000000000000077"))
+    ][:1]
 
 
 @pytest.mark.parametrize(("reader", "forged"), [(_story, 1), (_searched, 8), (_of_request, 201)])

@@ -73,15 +73,15 @@ def test_no_event_can_be_deleted_unseen_once_a_checkpoint_has_its_number(databas
 
     execute(database, "ALTER SEQUENCE events_id_seq CACHE 1000")
     execute(database, "SELECT setval('events_id_seq', 3)")
-    number = record("stolen")
+    number = record("5" * 32)
     execute(database, "ALTER SEQUENCE events_id_seq CACHE 1")
     for minute in range(12):  # a server seals all the time
         at += timedelta(seconds=61)
-        record(f"later-{minute}")
+        record(f"{minute:032}")
         while sealer.seal():
             pass
     assert given[-1].through >= number
-    execute(database, "DELETE FROM events WHERE jti = 'stolen'")
+    execute(database, "DELETE FROM events WHERE jti = '55555555555555555555555555555555'")
     report = database.check(lambda tx: verify(tx, log.keys, [log.checkpoint, given[-1]], now=at))
     assert report.findings != ()
 
@@ -102,8 +102,8 @@ def test_an_event_that_a_checkpoint_covers_is_named_however_many_came_later(data
     execute(
         database,
         f"INSERT INTO events (id, at, {COLUMNS}) SELECT 0, '{at}', {COLUMNS} FROM events"
-        f" WHERE jti = 'jti-of-token-20' UNION ALL SELECT nextval('events_id_seq'), '{at}'::timestamptz"
-        f" + n * interval '1 ms', {COLUMNS} FROM events, generate_series(1, 200) n WHERE jti = 'jti-of-token-20'",
+        f" WHERE jti = '{20:032}' UNION ALL SELECT nextval('events_id_seq'), '{at}'::timestamptz"
+        f" + n * interval '1 ms', {COLUMNS} FROM events, generate_series(1, 200) n WHERE jti = '{20:032}'",
     )
     with capture_logs() as logs:
         sealer_of(database, at + timedelta(seconds=1)).seal()

@@ -22,7 +22,15 @@ def test_nothing_shows_itself(entrance: Entrance) -> None:
     )
     account = entrance.database.read(lambda tx: transactions.account(tx, "ann@example.com"))
     assert account.password_hash.startswith("$argon2id$")
-    shown = repr([link, new, account, BrowserCaller(request_id="r", address="", cookie=new.cookie), entrance.sign_in])
+    shown = repr(
+        [
+            link,
+            new,
+            account,
+            BrowserCaller(request_id="req_00000000000000000000000r", address="", cookie=new.cookie),
+            entrance.sign_in,
+        ]
+    )
     for secret in (link.code, new.cookie, account.password_hash, entrance.password):
         assert secret not in shown
         assert secret not in repr(entrance.events())

@@ -29,7 +29,7 @@ pytestmark = pytest.mark.asks_readers
 AT = LATER + timedelta(minutes=11)
 NOBODY = {"principal_kind": "administrator", "principal_role": "admin"}
 PLANTED: Mapping[str, Mapping[str, Any]] = {
-    "a jti that is the request id as well": {"jti": "one_text_1", "request_id": "one_text_1"},
+    "a jti that is the request id as well": {"jti": f"req_{1:024}", "request_id": f"req_{1:024}"},
     "a principal without an id": NOBODY | {"principal_id": None, "principal_name": None},
     "a delegation whose id is empty": {"delegations": [{"id": "", "name": "D"}]},
     "a token of no agent": {"client_id": None, "client_name": None, "delegations": [{"id": "d-9", "name": "D"}]},

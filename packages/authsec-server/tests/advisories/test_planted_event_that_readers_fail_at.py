@@ -38,7 +38,7 @@ ROW: Mapping[str, Any] = {
     "id": 900,
     "at": AT,
     "kind": "token.issued",
-    "request_id": "req_planted",
+    "request_id": "req_00000000000000000planted",
     "client_id": CLIENTS[0],
     "client_name": "Agent 0",
     "delegations": "[]",
@@ -47,7 +47,7 @@ ROW: Mapping[str, Any] = {
     "reason": "",
     "address": "192.0.2.1",
     "authority_version": 1,
-    "jti": "jti-planted",
+    "jti": "",
     "kid": "kid",
     "token_sha256": "",
     "expires_at": "2026-11-25 20:00:00.000000",
@@ -213,7 +213,13 @@ def test_a_long_text_is_not_read_whole(database: Database) -> None:
 def test_a_server_writes_no_nul(database: Database, said: str) -> None:
     log = fill(database)
     detail = {"miss": {"selectors": [], "sentence": said}}
-    event = Event(at=LATER, kind=EventKind.TOKEN_REFUSED, request_id="req_1", decision=Decision.DENIED, detail=detail)
+    event = Event(
+        at=LATER,
+        kind=EventKind.TOKEN_REFUSED,
+        request_id=f"req_{200:024}",
+        decision=Decision.DENIED,
+        detail=detail,
+    )
     number = database.append(lambda tx: audit.record(tx, event))
     shown = database.read(lambda tx: audit.event(tx, ANN, number))
     assert shown.event.detail["miss"]["sentence"] == said.replace("\0", "\ufffd")
@@ -248,8 +254,8 @@ def test_a_planted_event_does_not_count_as_a_use(database: Database) -> None:
 
 def test_a_planted_namesake_does_not_hide_the_event_of_a_token(database: Database) -> None:
     fill(database)
-    database.append(lambda tx: plant(tx, id=-1, jti="jti-of-token-7", **_detail(audience=5)))
-    issued = database.read(lambda tx: pages.token_issued(tx.connection, "jti-of-token-7"))
+    database.append(lambda tx: plant(tx, id=-1, jti="00000000000000000000000000000007", **_detail(audience=5)))
+    issued = database.read(lambda tx: pages.token_issued(tx.connection, "00000000000000000000000000000007"))
     assert issued is not None
     assert issued.id > 0
 
@@ -259,7 +265,7 @@ PLACES = (
     f"{API}/events?order=oldest",
     f"{API}/events?limit=1",
     f"{API}/events/sealed",
-    f"{API}/events/req_planted",
+    f"{API}/events/req_00000000000000000planted",
     "/console",
     "/console/activity",
     "/console/activity/export.csv",

@@ -29,7 +29,9 @@ def test_the_page_of_an_event_with_the_shape_of_one_can_be_shown(
     house: Callable[..., House], detail: Mapping[str, Any]
 ) -> None:
     its = house(local_operator=True)
-    event = Event(at=NOW, kind=EventKind.KEY_CREATED, request_id="req_planted", principal=ANN, detail=detail)
+    event = Event(
+        at=NOW, kind=EventKind.KEY_CREATED, request_id="req_00000000000000000planted", principal=ANN, detail=detail
+    )
     number = its.authority.database.append(lambda tx: audit.record(tx, event))
     is_valid = is_event(store.row_of(event) | {"occurrences": 1, "count_key": None})
     assert its.door().get(f"/console/activity/{number}").status_code == 200 or not is_valid

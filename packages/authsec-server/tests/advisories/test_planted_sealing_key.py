@@ -51,7 +51,7 @@ class Authority:
         self.keys = self.server()
         self.keys.keep(NOW)
         for number in range(3):
-            event = Event(at=NOW, kind=EventKind.ROLE_CREATED, request_id=f"req_{number}")
+            event = Event(at=NOW, kind=EventKind.ROLE_CREATED, request_id=f"req_{number:024}")
             database.append(partial(audit.record, event=event))
         self.sealer().seal()
 
@@ -203,7 +203,7 @@ def test_a_running_server_seals_without_its_list_and_does_not_start_again(author
     sealer = authority.sealer()
     sealer.seal()
     authority.database.append(lambda tx: tx.connection.exec_driver_sql(change))
-    event = Event(at=NOW, kind=EventKind.ROLE_CREATED, request_id="req_4")
+    event = Event(at=NOW, kind=EventKind.ROLE_CREATED, request_id="req_000000000000000000000004")
     authority.database.append(partial(audit.record, event=event))
     authority.now += timedelta(minutes=1)
     sealer.seal()

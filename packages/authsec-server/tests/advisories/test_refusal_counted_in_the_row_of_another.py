@@ -35,7 +35,7 @@ def refusal(client: str) -> dict[Refusal, Tally]:
     its = Refusal(
         kind=EventKind.TOKEN_REFUSED, reason="rate_limited", address="192.0.2.1", client=Named(id=client, name="A")
     )
-    return {its: Tally(count=3, request_id="req_1")}
+    return {its: Tally(count=3, request_id="req_000000000000000000000001")}
 
 
 def test_refusals_are_counted_under_the_agent_that_was_refused(database: Database) -> None:

@@ -43,11 +43,17 @@ def test_a_change_is_sealed_though_the_clock_of_another_server_is_behind(databas
                 pass
 
     def refuse(clock: datetime) -> None:
-        tallies = {REFUSAL: Tally(count=1, request_id="req_behind")}
+        tallies = {REFUSAL: Tally(count=1, request_id="req_000000000000000000behind")}
         database.append(lambda tx: audit.count_refusals(tx, tallies, clock))
 
     def change(tx: Tx) -> Any:
-        act = Act(principal=LOCAL_OPERATOR, now=at, request_id="req", address="", token_bytes=secrets.token_bytes)
+        act = Act(
+            principal=LOCAL_OPERATOR,
+            now=at,
+            request_id="req_000000000000000000000req",
+            address="",
+            token_bytes=secrets.token_bytes,
+        )
         role = roles.create(tx, act, name="Nightly", actions=["customers:read"])
         refuse(at - timedelta(minutes=20))
         seal_for(20)

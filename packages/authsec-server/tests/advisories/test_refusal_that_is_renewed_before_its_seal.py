@@ -33,13 +33,13 @@ HIGHEST = select(func.max(events.c.id))
 
 
 def record(database: Database, at: datetime) -> int:
-    event = replace(issued(70, at=at), delegations=(), jti=f"token-{at:%H%M}")
+    event = replace(issued(70, at=at), delegations=(), jti=f"{at:%H%M}".zfill(32))
     return database.append(lambda tx: audit.record(tx, event))
 
 
 def test_a_renewed_refusal_does_not_keep_numbers_open(database: Database) -> None:
     log = fill(database)
-    tally = {REFUSAL: Tally(count=1, request_id="req_1")}
+    tally = {REFUSAL: Tally(count=1, request_id="req_000000000000000000000001")}
     database.append(lambda tx: refusal_counts.count(tx.connection, tally, BEGUN))
     refused = database.read(lambda tx: tx.connection.execute(HIGHEST).scalar_one())
     now = BEGUN

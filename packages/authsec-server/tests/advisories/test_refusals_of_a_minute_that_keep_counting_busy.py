@@ -24,7 +24,7 @@ from sqlalchemy import event
 ROWS = 200
 PLANTED_AT, MINUTE = LATER + timedelta(minutes=12), LATER + timedelta(minutes=20)
 REFUSAL = Refusal(kind=EventKind.TOKEN_REFUSED, reason="unknown_client", address="192.0.2.1")
-REFUSALS = {REFUSAL: Tally(count=1, request_id="req_1")}
+REFUSALS = {REFUSAL: Tally(count=1, request_id="req_000000000000000000000001")}
 INSERT = """
 INSERT INTO events (id, at, kind, request_id, delegations, roles, decision, reason, address, jti, kid, token_sha256,
     detail, occurrences, count_key)

@@ -78,7 +78,7 @@ class Replaced:
         self, times: int = 1, kind: EventKind = EventKind.ROLE_CREATED, *, sealing: bool = True, **what: Any
     ) -> None:
         for _ in range(times):
-            event = Event(at=self.now, kind=kind, request_id="req_1", **what)
+            event = Event(at=self.now, kind=kind, request_id="req_000000000000000000000001", **what)
             self.database.append(partial(audit.record, event=event))
             if sealing:
                 self.seal()

@@ -28,7 +28,7 @@ def _token(tx: Tx, at: datetime) -> Event:
     """A token that the server ahead issues before the revocation."""
     at_version = tx.connection.execute(text("SELECT version FROM authority")).scalar_one()
     client = Named(id=tx.connection.execute(text("SELECT id FROM clients")).scalar_one(), name="Helper")
-    usual: dict[str, Any] = {"kind": EventKind.TOKEN_ISSUED, "decision": Decision.GRANTED, "request_id": "req"}
+    usual: dict[str, Any] = {"kind": EventKind.TOKEN_ISSUED, "decision": Decision.GRANTED, "request_id": f"req_{1:024}"}
     return Event(**usual, at=at, expires_at=at + timedelta(hours=1), client=client, authority_version=at_version)
 
 

@@ -24,7 +24,7 @@ def token_under(estate: Any, role: Any, delegation: Any, expires_at: datetime) -
     event = Event(
         at=estate.act.now,
         kind=EventKind.TOKEN_ISSUED,
-        request_id=f"req_{secrets.token_hex(15)}",
+        request_id=f"req_{secrets.token_hex(12)}",
         client=Named(id=delegation.client_id, name="Helper"),
         delegations=(Named(id=delegation.id, name="D"),),
         roles=(Named(id=role.id, name=role.name),),

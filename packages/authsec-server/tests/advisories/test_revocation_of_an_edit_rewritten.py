@@ -20,8 +20,8 @@ INSERTED = (
 )
 INSERTED_EVENT = (
     "INSERT INTO events (id, at, kind, request_id, delegations, roles, reason, address, authority_version, jti, kid,"
-    " token_sha256, detail, occurrences) SELECT max(id) + 1, max(at), '{kind}', 'req_1', '[]', '[]', '', '', 1, '', '',"
-    " '', '{{}}', 1 FROM events"
+    " token_sha256, detail, occurrences) SELECT max(id) + 1, max(at), '{kind}', 'req_000000000000000000000001',"
+    " '[]', '[]', '', '', 1, '', '', '', '{{}}', 1 FROM events"
 )
 WAYS = {
     "deleted": "DELETE FROM revocations WHERE subject_kind = 'role'",

@@ -31,13 +31,14 @@ def test_a_revoked_token_is_not_live_however_many_were_revoked_after_it(
 ) -> None:
     its = house(local_operator=True, **settings_for(database_url, tmp_path))
     database, door, agent = its.authority.database, its.door(), its.delegated_name("Helper")
-    for jti in ("revoked", "live"):
+    for jti in ("a" * 32, "b" * 32):
         event = Event(
             at=its.clock.at,
             kind=EventKind.TOKEN_ISSUED,
-            request_id="req_token",
+            request_id="req_0000000000000000000token",
             client=Named(id=agent, name="Helper"),
             decision=Decision.GRANTED,
+            authority_version=0,
             jti=jti,
             expires_at=its.clock.at + timedelta(hours=1),
         )
@@ -49,7 +50,7 @@ def test_a_revoked_token_is_not_live_however_many_were_revoked_after_it(
         return found
 
     assert live_tokens() == 2
-    database.change(lambda tx: revocations.end(tx, SubjectKind.TOKEN, "revoked", its.clock.at))
+    database.change(lambda tx: revocations.end(tx, SubjectKind.TOKEN, "a" * 32, its.clock.at))
     assert live_tokens() == 1
     database.append(lambda tx: tx.connection.execute(text(MANY.format(many=3000))) and None)
     assert live_tokens() == 1

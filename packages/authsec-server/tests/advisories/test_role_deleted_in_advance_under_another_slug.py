@@ -54,7 +54,7 @@ def test_a_revoked_token_is_not_live_though_its_role_was_deleted_in_advance(
     event = Event(
         at=at(2).now,
         kind=EventKind.ROLE_DELETED,
-        request_id="req_ghost",
+        request_id="req_0000000000000000000ghost",
         principal=act.principal,
         roles=(*others, Named(id=role.id, name=role.name)),
         authority_version=estate.database.read(lambda tx: tx.version),
@@ -96,7 +96,9 @@ def test_nothing_is_deleted_twice(estate: Any, kind: EventKind, its: dict[str, A
     sealed.keys.keep(estate.act.now)
     for minutes in (1, 2):
         at = estate.act.now + timedelta(minutes=minutes)
-        event = Event(at=at, kind=kind, request_id="req", principal=estate.act.principal, **its)
+        event = Event(
+            at=at, kind=kind, request_id="req_000000000000000000000req", principal=estate.act.principal, **its
+        )
         estate.database.append(lambda tx, event=event: audit.record(tx, event))
     sealed.seal()
     assert [each for each in sealed.findings() if said in each]

@@ -82,7 +82,13 @@ class Year:
 
     @property
     def act(self) -> Act:
-        return Act(principal=LOCAL_OPERATOR, now=self.at, request_id="req", address="", token_bytes=secrets.token_bytes)
+        return Act(
+            principal=LOCAL_OPERATOR,
+            now=self.at,
+            request_id="req_000000000000000000000req",
+            address="",
+            token_bytes=secrets.token_bytes,
+        )
 
     def do(self, work: Callable[[Tx, Act], Any]) -> None:
         self.database.change(lambda tx: work(tx, self.act))
@@ -116,7 +122,7 @@ class Year:
         token = Event(
             at=self.at,
             kind=EventKind.TOKEN_ISSUED,
-            request_id=f"req_{self.tokens}",
+            request_id=f"req_{self.tokens:024}",
             client=Named(id=client.id, name=client.name),
             decision=Decision.GRANTED,
             jti=jti or f"{JTI[:-4]}{self.tokens:04}",
@@ -295,7 +301,7 @@ def test_a_token_of_an_agent_whose_enabling_was_dropped_is_no_finding(year: Year
 def test_a_change_that_was_sealed_after_a_later_one_is_no_finding(year: Year) -> None:
     """A refusal is counted while the first change is not yet committed, so the sealer overlooks it for ten seconds."""
     refusal = Refusal(kind=EventKind.ADMIN_REFUSED, address="192.0.2.7", principal=LOCAL_OPERATOR, reason="no")
-    tally = Tally(count=1, request_id="req")
+    tally = Tally(count=1, request_id="req_000000000000000000000req")
     new = Onboarding(name="Another", platform="unattested")
 
     def slow(tx: Tx, act: Act) -> None:

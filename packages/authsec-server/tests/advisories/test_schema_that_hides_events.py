@@ -28,7 +28,7 @@ from long_runs import some_of
 from sqlalchemy import text
 
 NOW = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
-VICTIM = "jti-4"
+VICTIM = "00000000000000000000000000000004"
 
 
 def event(number: int) -> Event:
@@ -46,7 +46,7 @@ def fill(database: Database) -> None:
 ASKED = (
     EventFilter(jti=VICTIM),
     EventFilter(client_id="id-4"),
-    EventFilter(request_id="req_4"),
+    EventFilter(request_id="req_000000000000000000000004"),
     EventFilter(since=NOW + timedelta(seconds=4), until=NOW + timedelta(seconds=5)),
     EventFilter(),
 )
@@ -107,10 +107,10 @@ def after_trick(postgres_url: str) -> Iterator[Callable[..., Seen]]:
     database.close()
 
 
-EVERYTHING_BUT = "SELECT * FROM public.events WHERE jti <> 'jti-4'"
+EVERYTHING_BUT = "SELECT * FROM public.events WHERE jti <> '00000000000000000000000000000004'"
 FALSE_FOR_IT = (
     "CREATE FUNCTION public.hidden(varchar, varchar) RETURNS bool LANGUAGE sql AS"
-    " $$ SELECT $1::text = $2::text AND $1::text <> 'jti-4' $$",
+    " $$ SELECT $1::text = $2::text AND $1::text <> '00000000000000000000000000000004' $$",
     "CREATE OPERATOR public.= (LEFTARG = varchar, RIGHTARG = varchar, FUNCTION = public.hidden)",
 )
 HIDING = {
@@ -138,7 +138,8 @@ HIDING = {
     "a search path with pg_catalog at its end": (
         (
             "CREATE FUNCTION public.hidden(text, text) RETURNS bool LANGUAGE sql AS"
-            " $$ SELECT $1 OPERATOR(pg_catalog.=) $2 AND $1 OPERATOR(pg_catalog.<>) 'jti-4' $$",
+            " $$ SELECT $1 OPERATOR(pg_catalog.=) $2"
+            " AND $1 OPERATOR(pg_catalog.<>) '00000000000000000000000000000004' $$",
             "CREATE OPERATOR public.= (LEFTARG = text, RIGHTARG = text, FUNCTION = public.hidden)",
             "SET LOCAL search_path = public, pg_catalog",
         ),
@@ -147,14 +148,14 @@ HIDING = {
     "PostgreSQL's own comparison of texts, replaced": (
         (
             "CREATE OR REPLACE FUNCTION pg_catalog.texteq(text, text) RETURNS bool LANGUAGE sql IMMUTABLE AS"
-            " $$ SELECT $1 LIKE $2 AND $1 NOT LIKE 'jti-4' $$",
+            " $$ SELECT $1 LIKE $2 AND $1 NOT LIKE '00000000000000000000000000000004' $$",
         ),
         "The operator =(text,text) is not what AuthSec expects",
     ),
     "an index that was left out of writes for a while": (
         (
-            "CREATE TEMP TABLE kept AS SELECT * FROM events WHERE jti = 'jti-4'",
-            "DELETE FROM events WHERE jti = 'jti-4'",
+            "CREATE TEMP TABLE kept AS SELECT * FROM events WHERE jti = '00000000000000000000000000000004'",
+            "DELETE FROM events WHERE jti = '00000000000000000000000000000004'",
             "UPDATE pg_index SET indisready = false WHERE indexrelid = 'events_2026_11_jti_idx'::regclass",
             "INSERT INTO events SELECT * FROM kept",
             "UPDATE pg_index SET indisready = true WHERE indexrelid = 'events_2026_11_jti_idx'::regclass",
@@ -163,8 +164,8 @@ HIDING = {
     ),
     "a partition that holds another month": (
         (
-            "CREATE TABLE kept AS SELECT * FROM events WHERE jti = 'jti-4'",
-            "DELETE FROM events WHERE jti = 'jti-4'",
+            "CREATE TABLE kept AS SELECT * FROM events WHERE jti = '00000000000000000000000000000004'",
+            "DELETE FROM events WHERE jti = '00000000000000000000000000000004'",
             "ALTER TABLE events DETACH PARTITION events_2027_01",
             "INSERT INTO events_2027_01 SELECT * FROM kept",
             "DROP TABLE kept",
@@ -180,7 +181,7 @@ HIDING = {
     "a policy of row security": (
         (
             "ALTER TABLE events ENABLE ROW LEVEL SECURITY",
-            "CREATE POLICY nobody ON events USING (jti <> 'jti-4')",
+            "CREATE POLICY nobody ON events USING (jti <> '00000000000000000000000000000004')",
             "CREATE ROLE reader",
             "GRANT SELECT ON ALL TABLES IN SCHEMA public TO reader",
             "SET LOCAL ROLE reader",
@@ -191,7 +192,7 @@ HIDING = {
     "a view in place of the table": (
         (
             "ALTER TABLE events RENAME TO kept",
-            "CREATE VIEW events AS SELECT * FROM kept WHERE jti <> 'jti-4'",
+            "CREATE VIEW events AS SELECT * FROM kept WHERE jti <> '00000000000000000000000000000004'",
         ),
         "The view events is unknown to AuthSec",
     ),
@@ -271,7 +272,7 @@ NAMED = {
         "The constraint uq_sealed_events_event_id of sealed_events is missing",
     ),
     "a constraint that is not validated": (
-        "ALTER TABLE events ADD CONSTRAINT ck CHECK (jti <> 'jti-4') NOT VALID",
+        "ALTER TABLE events ADD CONSTRAINT ck CHECK (jti <> '00000000000000000000000000000004') NOT VALID",
         "The constraint ck of events is unknown to AuthSec",
     ),
     "a child table": (
@@ -398,7 +399,7 @@ def test_an_index_of_some_rows_whose_condition_is_erased_is_damaged(postgres_url
     fill(database)
     for statement in (
         "DROP INDEX ix_events_jti",
-        "CREATE INDEX ix_events_jti ON events (jti) WHERE jti <> 'jti-4'",
+        "CREATE INDEX ix_events_jti ON events (jti) WHERE jti <> '00000000000000000000000000000004'",
         "UPDATE pg_index SET indpred = NULL WHERE indexrelid IN"
         " (SELECT oid FROM pg_class WHERE relname ~ '^(ix_events_jti|events_.*_jti_idx)$')",
     ):
@@ -454,7 +455,7 @@ def seen_in(path: Path) -> Seen:
 
 
 INDEX = "CREATE INDEX ix_events_jti ON events (jti)"
-WITHOUT = f"{INDEX} WHERE jti <> 'jti-4'"
+WITHOUT = f"{INDEX} WHERE jti <> '00000000000000000000000000000004'"
 AS_IT_WAS = (
     "PRAGMA writable_schema = on",
     f"UPDATE sqlite_master SET sql = '{INDEX}' WHERE name = 'ix_events_jti'",
@@ -467,7 +468,7 @@ HIDING_ON_SQLITE = {
     ),
     "an index on another page": (
         (
-            "CREATE INDEX more ON events (jti) WHERE jti <> 'jti-4'",
+            "CREATE INDEX more ON events (jti) WHERE jti <> '00000000000000000000000000000004'",
             "PRAGMA writable_schema = on",
             "UPDATE sqlite_master SET rootpage = (SELECT rootpage FROM sqlite_master WHERE name = 'more')"
             " WHERE name = 'ix_events_jti'",
@@ -480,13 +481,13 @@ HIDING_ON_SQLITE = {
         (
             "PRAGMA legacy_alter_table = on",
             "ALTER TABLE events RENAME TO kept",
-            "CREATE VIEW events AS SELECT * FROM kept WHERE jti <> 'jti-4'",
+            "CREATE VIEW events AS SELECT * FROM kept WHERE jti <> '00000000000000000000000000000004'",
         ),
         "The view events of events is unknown to AuthSec",
     ),
     "a table with another collation": (
         (
-            "UPDATE events SET jti = 'JTI-4' WHERE jti = 'jti-4'",
+            "UPDATE events SET jti = 'JTI-4' WHERE jti = '00000000000000000000000000000004'",
             "PRAGMA writable_schema = on",
             "UPDATE sqlite_master SET sql = replace(sql, 'jti VARCHAR(40) NOT NULL',"
             " 'jti VARCHAR(40) NOT NULL COLLATE NOCASE') WHERE name = 'events'",

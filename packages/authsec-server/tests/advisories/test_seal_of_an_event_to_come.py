@@ -137,7 +137,7 @@ def test_two_old_seals_of_one_number_end_neither_sealing_nor_an_answer(database:
     while sealer.seal():
         pass
     assert database.read(lambda tx: store.is_sealed(tx.connection, other))
-    (event,) = database.read(lambda tx: audit.of_request(tx, ANN, "req_2000"))[:1]
+    (event,) = database.read(lambda tx: audit.of_request(tx, ANN, "req_000000000000000000002000"))[:1]
     assert event.id == number
 
 
@@ -163,9 +163,9 @@ def test_seals_that_cannot_be_deleted_do_not_keep_the_sealer_busy(database: Data
 
 def test_an_event_with_a_seal_before_the_first_one_comes_last(database: Database) -> None:
     fill(database)
-    genuine = database.read(lambda tx: audit.of_request(tx, ANN, "req_4"))
+    genuine = database.read(lambda tx: audit.of_request(tx, ANN, "req_000000000000000000000004"))
     forged = database.append(lambda tx: audit.record(tx, replace(issued(4, at=BEGUN), delegations=())))
     planted = f"INSERT INTO sealed_events SELECT -1, {forged}, hash FROM sealed_events WHERE position = 0"
     database.append(lambda tx: tx.connection.exec_driver_sql(planted) and None)
-    found = database.read(lambda tx: audit.of_request(tx, ANN, "req_4"))
+    found = database.read(lambda tx: audit.of_request(tx, ANN, "req_000000000000000000000004"))
     assert [each.id for each in found] == [*(each.id for each in genuine), forged]

@@ -14,14 +14,14 @@ INSERT INTO events (id, at, kind, request_id, client_id, client_name, delegation
     jti, kid, token_sha256, detail, occurrences)
 SELECT (SELECT max(id) FROM events) + 1, (SELECT until FROM counted), kind, request_id, client_id, client_name,
     delegations, roles, decision, reason, address, jti, kid, token_sha256, detail, 1
-FROM events WHERE id = (SELECT min(id) FROM events WHERE request_id = 'req_act_4')
+FROM events WHERE id = (SELECT min(id) FROM events WHERE request_id = 'req_act000000000000000000004')
 """
 
 
 @pytest.mark.sqlite_suffices  # test_number_given_to_a_forged_token_before_its_seal.py has PostgreSQL
 def test_a_search_shows_the_covered_event_of_a_token(database: Database) -> None:
     log = fill(database)
-    wanted = "req_act_4"
+    wanted = f"req_act{4:021}"
     covered = _found(database, wanted)
     assert covered
     for _ in range(8):
@@ -31,5 +31,7 @@ def test_a_search_shows_the_covered_event_of_a_token(database: Database) -> None
 
 
 def _found(database: Database, text: str) -> set[int]:
-    act = Act(principal=ANN, now=LATER, request_id="req_1", address="192.0.2.1", token_bytes=bytes)
+    act = Act(
+        principal=ANN, now=LATER, request_id="req_000000000000000000000001", address="192.0.2.1", token_bytes=bytes
+    )
     return {each.id for each in database.read(lambda tx: audit.search(tx, act, text))}

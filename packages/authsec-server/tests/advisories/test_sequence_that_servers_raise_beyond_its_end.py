@@ -40,8 +40,10 @@ def sealer_of(database: Database, now: Callable[[], datetime]) -> Sealer:
 
 def plant(tx: Tx, number: int, at: datetime) -> None:
     tx.connection.exec_driver_sql(f"SELECT setval('events_id_seq', {number})")
-    row = tx.connection.execute(select(events).where(events.c.jti == "jti-of-token-20")).one()._asdict()
-    new = {"id": number, "at": at, "delegations": [], "jti": "another", "request_id": "req_another"}
+    row = (
+        tx.connection.execute(select(events).where(events.c.jti == "00000000000000000000000000000020")).one()._asdict()
+    )
+    new = {"id": number, "at": at, "delegations": [], "jti": "a" * 32, "request_id": f"req_{900:024}"}
     tx.connection.execute(insert(events).values(row | new))
 
 

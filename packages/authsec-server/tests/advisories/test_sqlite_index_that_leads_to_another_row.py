@@ -20,6 +20,7 @@ from authsec_server.db import Database, open_database
 from long_runs import some_rows_of
 
 pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+JTI = "00000000000000000000000000000007"
 WRITABLE = "PRAGMA writable_schema = on"
 
 
@@ -59,7 +60,7 @@ def mislead(url: str, index: str, column: str, value: str, *, own_entry: bool) -
     ("index", "column", "value", "wanted"),
     some_rows_of(
         [
-            ("ix_events_jti", "jti", "jti-of-token-7", EventFilter(jti="jti-of-token-7")),
+            ("ix_events_jti", "jti", JTI, EventFilter(jti=JTI)),
             ("ix_events_client_id_id", "client_id", "c-2", EventFilter(client_id="c-2")),
         ],
         each=2,

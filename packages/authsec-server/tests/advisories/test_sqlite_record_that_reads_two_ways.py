@@ -148,7 +148,7 @@ def misread_rowid(path: Path) -> None:
 
 ATTACKS: Mapping[str, tuple[Callable[[Path], None], str, str]] = {
     "an entry of a request": (
-        lambda path: rewrite(path, "ix_events_request_id", in_two_ways, b"req_4"),
+        lambda path: rewrite(path, "ix_events_request_id", in_two_ways, b"req_000000000000000000000004"),
         "newest of a request",
         "The index ix_events_request_id is damaged: its entry for row 6 differs from the row.",
     ),
@@ -180,7 +180,7 @@ ATTACKS: Mapping[str, tuple[Callable[[Path], None], str, str]] = {
     "the number of an event": (
         misread_rowid,
         "one by one",
-        "The table events is damaged: a search does not find row 8.",
+        "The table events is damaged: a search does not find row 10.",
     ),
 }
 
@@ -214,7 +214,7 @@ def record_more(url: str) -> None:
     """Record and seal events whose request ids are in another order than their numbers."""
     with closing(open_database(url)) as database:
         for number in range(21, 80):
-            at, request_id = LATER + timedelta(seconds=number), f"req_{number * 37 % 101:03}"
+            at, request_id = LATER + timedelta(seconds=number), f"req_{number * 37 % 101 + 1000:024}"
             event = replace(issued(number, at=at), request_id=request_id)
             database.append(partial(audit.record, event=event))
         keys = SealingKeys(database, MasterKey(bytes(32)), token_bytes=bytes)

@@ -26,7 +26,13 @@ def test_no_token_comes_of_it_and_those_out_end(house: Any) -> None:
         return door.get(ENDPOINT, params={"client_id": agent.client_id}, headers=headers)
 
     token = parse_compact(ask().json()["token"], max_bytes=8192)
-    act = Act(principal=LOCAL_OPERATOR, now=its.clock.now(), request_id="r", address="", token_bytes=bytes)
+    act = Act(
+        principal=LOCAL_OPERATOR,
+        now=its.clock.now(),
+        request_id="req_00000000000000000000000r",
+        address="",
+        token_bytes=bytes,
+    )
     (proof,) = database.read(lambda tx: service.get(tx, act, agent.client_id)).proofs
     database.change(lambda tx: held_proofs.remove_proof(tx, act, agent.client_id, proof.id))
 

@@ -63,7 +63,7 @@ def test_what_is_in_them_opens_nothing(entrance: Entrance) -> None:
 def test_nor_in_the_database_file(house: Any, tmp_path: Path) -> None:
     sign_in = house().authority.sign_in
     link = sign_in.first_link()
-    caller = BrowserCaller(request_id="r", address="192.0.2.1")
+    caller = BrowserCaller(request_id="req_00000000000000000000000r", address="192.0.2.1")
     given = {"email": "ann@example.com", "name": "Ann", "password": "violet tram kiosk 7"}
     ann = sign_in.set_up_first(link.code, caller=caller, **given)
     everything = b"".join(path.read_bytes() for path in sorted(tmp_path.glob("authsec.sqlite3*")))

@@ -51,7 +51,13 @@ def its(house: Callable[..., House], database_url: str, tmp_path: Path, monkeypa
     """An authority with one API, on each database."""
     monkeypatch.setattr(subscribers, "BETWEEN_ROUNDS", 0.01)
     made = house(**settings_for(database_url, tmp_path))
-    act = Act(principal=LOCAL_OPERATOR, now=made.clock.at, request_id="r", address="", token_bytes=lambda n: b"7" * n)
+    act = Act(
+        principal=LOCAL_OPERATOR,
+        now=made.clock.at,
+        request_id="req_00000000000000000000000r",
+        address="",
+        token_bytes=lambda n: b"7" * n,
+    )
     made.authority.database.change(lambda tx: apis.create(tx, act, name="Customers", identifier=OURS))
     return made
 
@@ -181,7 +187,7 @@ def test_a_stream_with_a_wrong_credential_is_asked_for_it_once(its: House, monke
 
 def test_wrong_credentials_at_the_feed_are_written_so_often_a_minute(its: House) -> None:
     credentials = ApiCredentials(its.authority.database, now=its.clock.now, monotonic=its.clock.monotonic)
-    context = RequestContext(request_id="req_1", address="192.0.2.1")
+    context = RequestContext(request_id="req_000000000000000000000001", address="192.0.2.1")
     for _ in range(3 * FAILURES_A_MINUTE):
         assert credentials.recognise(["Bearer authsec_api_" + "A" * 43], context) is None
     counted = {each.event.reason: each.count for each in its.events() if each.event.kind == "api.refused"}

@@ -35,7 +35,7 @@ def test_a_text_that_is_shown_without_its_end_is_found(database: Database, share
     findings: dict[str, tuple[str, ...]] = {}
 
     def attempt(tx: Tx) -> None:
-        said = answers(tx, log.covered) | {"token 6": ["jti-of-token-6"]}
+        said = answers(tx, log.covered) | {"token 6": ["00000000000000000000000000000006"]}
         assert verify(tx, log.keys, [log.checkpoint], now=LATER).findings == ()
         for way in ways:
             savepoint = tx.connection.begin_nested()
@@ -55,5 +55,5 @@ def test_a_text_that_is_shown_without_its_end_is_found(database: Database, share
 
 def _found(tx: Tx) -> list[str]:
     """The token as the history of a token finds it."""
-    found = audit.token_issued(tx, "jti-of-token-6")
+    found = audit.token_issued(tx, "00000000000000000000000000000006")
     return [found.event.jti] if found else []

@@ -33,7 +33,7 @@ def test_a_token_of_a_disabled_agent_is_refused_or_found(
     act = Act(
         principal=LOCAL_OPERATOR,
         now=its.clock.now(),
-        request_id="req_disable",
+        request_id="req_00000000000000000disable",
         address="",
         token_bytes=secrets.token_bytes,
     )

@@ -31,7 +31,7 @@ def operator(its: Any) -> Act:
     return Act(
         principal=LOCAL_OPERATOR,
         now=its.clock.now(),
-        request_id="req_edit",
+        request_id="req_00000000000000000000edit",
         address="",
         token_bytes=secrets.token_bytes,
     )

@@ -50,7 +50,7 @@ def test_the_token_is_found(database_url: str, tmp_path: Path) -> None:
             event = Event(
                 at=its.runtime.now(),
                 kind=EventKind.TOKEN_ISSUED,
-                request_id=f"req_{secrets.token_hex(15)}",
+                request_id=f"req_{secrets.token_hex(12)}",
                 decision=Decision.GRANTED,
                 jti=secrets.token_hex(16),
                 kid=kid,

@@ -30,7 +30,7 @@ DEFINITIONS = "SELECT name, sql FROM sqlite_master WHERE tbl_name = 'events' AND
 
 
 def token_event(number: int) -> TokenEvent:
-    event: Event = replace(issued(3 * number, at=AT), delegations=(), jti=f"token-{number}")
+    event: Event = replace(issued(3 * number, at=AT), delegations=(), jti=f"{number + 900:032}")
     names = ("at", "request_id", "address", "jti", "kid", "token_sha256", "expires_at", "authority_version")
     return TokenEvent(template=EventTemplate.of(event), **{name: getattr(event, name) for name in names})
 

@@ -37,7 +37,9 @@ def test_a_token_that_its_holder_revoked_is_revoked_or_it_is_found(estate: Any) 
     execute(estate, MARK)
     now = estate.act.now
     if estate.see(lambda tx, _: find_own(tx, JTI, now)):  # as `SelfRevocation.revoke_own`
-        estate.database.change(lambda tx: revoke_own(tx, JTI, now, request_id="req_2", address=""))
+        estate.database.change(
+            lambda tx: revoke_own(tx, JTI, now, request_id="req_000000000000000000000002", address="")
+        )
     execute(estate, f"DELETE FROM revocations WHERE subject_id = '{JTI}' AND version = 1000000")
     sealed.seal()
     signed = estate.see(lambda tx, _: store.last_signed(tx.connection))

@@ -71,5 +71,7 @@ def test_a_refusal_that_cannot_be_counted_is_an_error(database: Database) -> Non
     refusal = Refusal(kind=EventKind.TOKEN_REFUSED, reason="unknown_client", address="192.0.2.1")
     with pytest.raises(Unavailable, match="trigger"):
         database.append(
-            lambda tx: refusal_counts.count(tx.connection, {refusal: Tally(count=1, request_id="req_1")}, LATER)
+            lambda tx: refusal_counts.count(
+                tx.connection, {refusal: Tally(count=1, request_id="req_000000000000000000000001")}, LATER
+            )
         )

@@ -26,14 +26,14 @@ from sealed_estate import sealed_estate
 pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 AT = LATER + timedelta(minutes=12)
 REFUSAL = Refusal(kind=EventKind.TOKEN_REFUSED, reason="unknown_client", address="192.0.2.1")
-REFUSALS = {REFUSAL: Tally(count=1, request_id="req_1")}
+REFUSALS = {REFUSAL: Tally(count=1, request_id="req_000000000000000000000001")}
 ADDED_DIGESTS = "AFTER UPDATE ON events BEGIN UPDATE events SET principal_name = 'bob' WHERE id = new.id; END"
 DELETED_REFUSAL = (
     "AFTER INSERT ON events WHEN new.count_key IS NOT NULL BEGIN DELETE FROM events WHERE id = new.id; END"
 )
 DELETED_TOKEN = (
     "AFTER INSERT ON events WHEN new.count_key IS NOT NULL"
-    " BEGIN DELETE FROM events WHERE kind = 'token.issued' AND jti = 'jti-of-token-70'; END"
+    " BEGIN DELETE FROM events WHERE kind = 'token.issued' AND jti = '00000000000000000000000000000070'; END"
 )
 
 

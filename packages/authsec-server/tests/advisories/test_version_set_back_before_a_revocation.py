@@ -27,7 +27,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from test_row_changed_while_a_change_waits import change_while_held
 
 SET_BACK = "UPDATE authority SET version = version - 1"
-JTI = "3f0c0000-0000-4000-8000-000000000001"
+JTI = "3f0c0000000040008000000000000001"
 
 
 @pytest.fixture
@@ -53,7 +53,7 @@ def issue(estate: Any, jti: str) -> None:
         event = Event(
             at=estate.act.now,
             kind=EventKind.TOKEN_ISSUED,
-            request_id=f"req_{jti}",
+            request_id=f"req_{jti[8:]}",
             client=Named(id=client.id, name=client.name),
             decision=Decision.GRANTED,
             authority_version=tx.version,
@@ -79,7 +79,7 @@ def is_live(estate: Any) -> bool:
     return not estate.see(lambda tx, act: revoked(tx, [token(tx, act, JTI)]))
 
 
-@pytest.mark.parametrize("write", [disable, lambda estate: issue(estate, "later")], ids=["revocation", "token"])
+@pytest.mark.parametrize("write", [disable, lambda estate: issue(estate, "1" * 32)], ids=["revocation", "token"])
 def test_a_server_writes_nothing_at_a_lower_version_than_it_has_seen(
     sealed: Sealed, write: Callable[[Any], None]
 ) -> None:
@@ -128,7 +128,7 @@ def test_so_it_is_if_nobody_sees_the_lower_version(sealed: Sealed, other: Any, d
 def test_a_token_of_a_server_that_has_not_seen_the_revocation_is_found(sealed: Sealed, other: Any) -> None:
     disable(sealed.estate)
     execute(sealed.estate, SET_BACK)
-    issue(other, "later")
+    issue(other, "1" * 32)
     execute(sealed.estate, SET_BACK.replace("-", "+"))
     sealed.seal()
     assert "issued a token at the authority version" in "".join(sealed.findings())
@@ -148,8 +148,8 @@ def test_a_change_at_a_lower_version_than_an_earlier_change_is_found(sealed: Sea
 @pytest.mark.sqlite_suffices  # the test before it has such a log on PostgreSQL
 def test_tokens_and_changes_of_two_servers_are_no_finding(sealed: Sealed, other: Any) -> None:
     for number, its in enumerate((other, sealed.estate, other, sealed.estate)):
-        issue(its, f"token-{number}")
+        issue(its, f"{number:032}")
         its.do(lambda tx, act: clients.revoke_tokens(tx, act, "payments"))
-        issue(its, f"second-token-{number}")
+        issue(its, f"{number + 100:032}")
     sealed.seal()
     assert sealed.findings() == ()

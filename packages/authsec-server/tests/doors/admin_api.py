@@ -168,7 +168,10 @@ def estate_of(house: Callable[..., House], database_url: str, tmp_path: Path) ->
 
 def _people(its: House, make: Callable[..., dict[str, Any]]) -> None:
     """Two admins who can sign in, so that either may be changed; and somebody who has not come yet."""
-    sign_in, caller = its.authority.sign_in, BrowserCaller(request_id="r", address="192.0.2.9")
+    sign_in, caller = (
+        its.authority.sign_in,
+        BrowserCaller(request_id="req_00000000000000000000000r", address="192.0.2.9"),
+    )
     first = sign_in.first_link()
     sign_in.set_up_first(first.code, email="ann@example.com", name="Ann", password="violet tram kiosk", caller=caller)
     link = make("administrators", email="bob@example.com", name="Bob", role="admin")["link"]

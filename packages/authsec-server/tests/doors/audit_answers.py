@@ -68,7 +68,7 @@ def _fill(database: Database) -> SealedLog:
     for number in range(6):
         database.append(partial(_do, number=number))
     for number in range(4):
-        tally = {_refusal(number): Tally(count=number + 1, request_id=f"req_no_{number}")}
+        tally = {_refusal(number): Tally(count=number + 1, request_id=f"req_no{number:022}")}
         database.append(partial(audit.count_refusals, tallies=tally, now=NOW + timedelta(minutes=20 * number)))
     roll_up(database, LATER)
     for number in range(18, 21):  # not counted yet
@@ -99,7 +99,7 @@ def _is_empty(answer: Any) -> bool:
 
 def jti(number: int) -> str:
     """Of the token with this number: as long as a genuine one."""
-    return f"jti-of-token-{number}"
+    return f"{number:032}"
 
 
 def issued(number: int, at: datetime | None = None) -> Event:
@@ -109,7 +109,7 @@ def issued(number: int, at: datetime | None = None) -> Event:
     return Event(
         at=at,
         kind=EventKind.TOKEN_ISSUED,
-        request_id=f"req_{number}",
+        request_id=f"req_{number:024}",
         client=Named(id=CLIENTS[of], name=f"Agent {of}"),
         delegations=tuple(Named(id=id_, name=id_) for id_ in DELEGATIONS[: of + 1]),
         roles=(Named(id="r-1", name="Support"),),
@@ -142,7 +142,7 @@ def _name(tx: Tx, number: int) -> None:
         event = Event(
             at=at,
             kind=kind,
-            request_id=f"req_name_{number}",
+            request_id=f"req_name{number:020}",
             principal=ANN,
             client=client,
             delegations=delegations,
@@ -170,7 +170,7 @@ def _name_key(tx: Tx) -> None:
     event = Event(
         at=at,
         kind=EventKind.ADMIN_KEY_CREATED,
-        request_id="req_name_key",
+        request_id="req_00000000000000000namekei",
         principal=ANN,
         subject=Named(id="key-ann", name="ann-key"),
         address="192.0.2.9",
@@ -197,7 +197,7 @@ def _done(number: int) -> Event:
     return Event(
         at=NOW + timedelta(minutes=10 * number, seconds=1),
         kind=kind,
-        request_id=f"req_act_{number}",
+        request_id=f"req_act{number:021}",
         principal=ANN,
         subject=Named(id="r-1", name="Support"),
         client=Named(id=CLIENTS[0], name="Agent 0") if number % 3 else None,
@@ -227,7 +227,7 @@ def readers() -> Mapping[str, Reader]:
         "a person": EventFilter(principal=(PrincipalKind.ADMIN_KEY, "key-ann")),
         "a subject": EventFilter(subject_id="r-1"),
         "an address": EventFilter(address="192.0.2.1"),
-        "a request": EventFilter(request_id="req_4"),
+        "a request": EventFilter(request_id="req_000000000000000000000004"),
         "a token": EventFilter(jti=jti(4)),
         "since": EventFilter(since=NOW + timedelta(minutes=30)),
         "until": EventFilter(until=NOW + timedelta(minutes=50)),
@@ -248,8 +248,8 @@ def readers() -> Mapping[str, Reader]:
         found[f"oldest of {name}"] = partial(_page, wanted=wanted, after=0)
     found["story of a token"] = lambda tx: [as_json(each) for each in [audit.token_issued(tx, jti(7))] if each]
     found["search for a token"] = lambda tx: [as_json(each) for each in audit.search(tx, _act(), jti(7))]
-    found["search for a request"] = lambda tx: [as_json(each) for each in audit.search(tx, _act(), "req_act_4")]
-    found["all of a request"] = lambda tx: [as_json(each) for each in audit.of_request(tx, ANN, "req_name_1")]
+    found["search for a request"] = lambda tx: [as_json(each) for each in audit.search(tx, _act(), f"req_act{4:021}")]
+    found["all of a request"] = lambda tx: [as_json(each) for each in audit.of_request(tx, ANN, f"req_name{1:020}")]
     found["when tokens were revoked"] = lambda tx: sorted(revoked(tx, audit.page(tx, ANN, limit=201).items).items())
     found["one by one"] = lambda tx: [as_json(audit.event(tx, ANN, number)) for number in sorted(_numbers(tx))[:30]]
     found["in the order of sealing"] = lambda tx: [
@@ -262,7 +262,9 @@ def readers() -> Mapping[str, Reader]:
 
 
 def _act() -> Act:
-    return Act(principal=ANN, now=LATER, request_id="req_asks", address="192.0.2.1", token_bytes=bytes)
+    return Act(
+        principal=ANN, now=LATER, request_id="req_00000000000000000000asks", address="192.0.2.1", token_bytes=bytes
+    )
 
 
 def _sums() -> dict[str, Reader]:

@@ -20,7 +20,7 @@ def full_event(number: int, began: datetime, detail: Mapping[str, Any]) -> Event
     return Event(
         at=began + timedelta(seconds=number),
         kind=EventKind.TOKEN_ISSUED,
-        request_id=f"req_{number}",
+        request_id=f"req_{number:024}",
         principal=LOCAL_OPERATOR,
         client=named,
         delegations=(named, other),
@@ -30,7 +30,7 @@ def full_event(number: int, began: datetime, detail: Mapping[str, Any]) -> Event
         reason="because",
         address="192.0.2.1",
         authority_version=number,
-        jti=f"jti-{number}",
+        jti=f"{number:032}",
         kid="kid",
         token_sha256="00" * 32,
         expires_at=began + timedelta(hours=1),

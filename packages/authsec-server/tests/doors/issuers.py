@@ -149,5 +149,9 @@ class Asking:
     def act(self) -> Act:
         """The local operator, now."""
         return Act(
-            principal=LOCAL_OPERATOR, now=self.at, request_id="req_test", address="", token_bytes=secrets.token_bytes
+            principal=LOCAL_OPERATOR,
+            now=self.at,
+            request_id="req_00000000000000000000test",
+            address="",
+            token_bytes=secrets.token_bytes,
         )

@@ -22,7 +22,7 @@ def operator(its: Any) -> Act:
     return Act(
         principal=LOCAL_OPERATOR,
         now=its.clock.now(),
-        request_id="req_set_up",
+        request_id="req_0000000000000000000setup",
         address="",
         token_bytes=secrets.token_bytes,
     )

@@ -6,9 +6,9 @@ The roll-up stores counts by these rules. Queries use the same rules for events 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Final
 
 from authsec_server.audit.model import EventKind
 
@@ -37,6 +37,14 @@ class Outcome:
         Two delegations can use the same role.
         """
         return frozenset(id_ for id_ in (self.client_id, self.proof_id, *self.under) if id_)
+
+    def use_of(self, subject: str) -> LastUse | None:
+        """Return the use of one of the `subjects`; None if the outcome is not a use of this subject."""
+        if self.kind is EventKind.TOKEN_ISSUED:
+            return LastUse(granted_at=self.at)
+        if self.kind is EventKind.TOKEN_REFUSED and subject == self.client_id:
+            return LastUse(refused_at=self.at, refused_reason=self.reason)
+        return None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,6 +76,7 @@ class LastUse:
 
 
 NEVER = LastUse()
+MOST_ENTRIES: Final = 50_000  # counts that are in memory at once
 
 
 @dataclass(slots=True, kw_only=True)
@@ -81,6 +90,11 @@ class Counts:
     client_hours: Counter[tuple[str, datetime, str, str]] = field(default_factory=Counter)  # client, hour, kind, reason
     uses: Counter[tuple[str, datetime, str]] = field(default_factory=Counter)  # subject, day, action
     last: dict[tuple[str, datetime], LastUse] = field(default_factory=dict)  # subject, month
+
+    @property
+    def size(self) -> int:
+        """Return the number of entries."""
+        return len(self.uses) + len(self.last) + len(self.client_hours) + len(self.hours)
 
     def add(self, outcome: Outcome) -> None:
         """Add the outcome to the counts."""
@@ -101,24 +115,9 @@ class Counts:
             refused = LastUse(refused_at=outcome.at, refused_reason=outcome.reason)
             self._last((outcome.client_id, month_of(outcome.at)), refused)
 
-    def last_of_subjects(self) -> dict[str, LastUse]:
-        """Return the last use of each subject over all months."""
-        found: dict[str, LastUse] = {}
-        for (subject, _), use in self.last.items():
-            found[subject] = found.get(subject, NEVER).and_later(use)
-        return found
-
     def _last(self, key: tuple[str, datetime], use: LastUse) -> None:
         known = self.last.get(key)
         self.last[key] = use if known is None else known.and_later(use)
-
-
-def counts_of(outcomes: Iterable[Outcome]) -> Counts:
-    """Count all outcomes."""
-    counts = Counts()
-    for outcome in outcomes:
-        counts.add(outcome)
-    return counts
 
 
 def minute_of(at: datetime) -> datetime:

@@ -1,6 +1,8 @@
 """Numbers of requests and last uses: the counts that the roll-up stored, plus the events not counted yet.
 
 The numbers are exact, because each query also reads the events of the last few minutes.
+These events are read one after the other, and only numbers about the requested subjects are in memory. The attack: raw
+SQL inserts very many or very long events.
 Stored counts and events must come from one snapshot, so these functions work only in a `read` transaction.
 No function in this module checks the principal's role. The caller must check the role.
 """
@@ -19,6 +21,7 @@ from sqlalchemy import (
     Select,
     Subquery,
     Text,
+    case,
     cast,
     func,
     literal_column,
@@ -27,17 +30,23 @@ from sqlalchemy import (
     union_all,
 )
 
-from authsec_server.audit.counting import NEVER, LastUse, Outcome, counts_of, day_of, hour_of
+from authsec_server.audit.counting import NEVER, LastUse, Outcome, day_of, hour_of
 from authsec_server.audit.event_shape import MAX_OCCURRENCES
 from authsec_server.audit.model import EventKind
 from authsec_server.audit.rollup import is_not_counted, progress_of
 from authsec_server.audit.store import REFUSED, client_counts, daily_uses, events, hourly_counts
 from authsec_server.audit.store import last_uses as kept_uses
-from authsec_server.audit.unreadable_rows import read_content, readable
+from authsec_server.audit.unreadable_rows import LONGEST_ROW, octets, read_content, readable, readable_stream
 from authsec_server.db import Instant, Tx
 from authsec_server.db.database import Access
+from authsec_server.db.matching import in_batches
 
 _HOUR = timedelta(hours=1)
+_SHORT = 2**14  # stored bytes of the JSON columns of an event; longer events are read one by one
+_AT_ONCE = 500
+_JSON = ("delegations", "roles", "detail")
+MOST_ACTIONS = 100_000  # that are counted; no agent has so many
+MOST_LATELY = 30_000  # subjects that were first used in the last few minutes; SQLite takes about so many values
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -158,10 +167,21 @@ class Used:
 def used(tx: Tx) -> Used:
     """Return the ids of all clients, delegations, roles and proofs that were ever used for a token."""
     kept = select(kept_uses.c.subject_id).where(kept_uses.c.granted_at.is_not(None))
-    late = {outcome for outcome in _late_outcomes(tx) if outcome.kind is EventKind.TOKEN_ISSUED}
-    subjects = frozenset[str]().union(*(outcome.subjects for outcome in late))
-    known = set(tx.connection.execute(kept.where(kept_uses.c.subject_id.in_(subjects))).scalars())
-    return Used(kept=kept, lately=subjects - known)
+    lately, looked_up = set[str](), set[str]()
+    for outcome in _late_outcomes(tx, kind=EventKind.TOKEN_ISSUED):
+        looked_up |= outcome.subjects - lately
+        if len(looked_up) >= _AT_ONCE:
+            lately |= _without(tx, looked_up, kept)
+            looked_up.clear()
+        if len(lately) > MOST_LATELY:
+            break
+    return Used(kept=kept, lately=frozenset(lately | _without(tx, looked_up, kept)))
+
+
+def _without(tx: Tx, ids: Collection[str], kept: Select[tuple[str]]) -> set[str]:
+    """Return the ids that are not in the stored counts."""
+    known = (tx.connection.execute(kept.where(kept_uses.c.subject_id.in_(some))) for some in in_batches(ids))
+    return set(ids).difference(*(rows.scalars() for rows in known))
 
 
 def is_any_used(tx: Tx) -> bool:
@@ -169,7 +189,7 @@ def is_any_used(tx: Tx) -> bool:
     kept = select(kept_uses.c.subject_id).where(kept_uses.c.granted_at.is_not(None)).limit(1)
     if tx.connection.execute(kept).first() is not None:
         return True
-    return any(outcome.kind is EventKind.TOKEN_ISSUED for outcome in _late_outcomes(tx))
+    return any(True for _ in _late_outcomes(tx, kind=EventKind.TOKEN_ISSUED))
 
 
 def last_tokens(tx: Tx, client_ids: Collection[str]) -> dict[str, datetime]:
@@ -193,11 +213,13 @@ def actions_used(tx: Tx, subject_ids: Collection[str], since: datetime) -> dict[
     since = day_of(since)
     sums = select(daily_uses.c.action, func.sum(daily_uses.c.tokens)).group_by(daily_uses.c.action)
     sums = sums.where(daily_uses.c.subject_id.in_(subject_ids), daily_uses.c.day >= since)
-    found = Counter({action: int(tokens) for action, tokens in tx.connection.execute(sums)})
-    late = _concerning(_late_outcomes(tx, since), subject_ids)
-    for (subject, _, action), tokens in counts_of(late).uses.items():
-        if subject in subject_ids:
-            found[action] += tokens
+    found = Counter({action: int(tokens) for action, tokens in tx.connection.execute(sums.limit(MOST_ACTIONS))})
+    wanted = frozenset(subject_ids)
+    for outcome in _late_outcomes(tx, since, kind=EventKind.TOKEN_ISSUED):
+        times = outcome.occurrences * len((outcome.subjects - {outcome.proof_id}) & wanted)
+        for action in outcome.actions if times else ():
+            if action in found or len(found) < MOST_ACTIONS:
+                found[action] += times
     return dict(sorted(found.items()))
 
 
@@ -207,15 +229,12 @@ def _last_uses(tx: Tx, subject_ids: Collection[str], late: Iterable[Outcome]) ->
     for row in tx.connection.execute(statement):  # one for each month
         use = LastUse(granted_at=row.granted_at, refused_at=row.refused_at, refused_reason=row.refused_reason or "")
         found[row.subject_id] = found.get(row.subject_id, NEVER).and_later(use)
-    later = counts_of(_concerning(late, subject_ids)).last_of_subjects()
-    return found | {
-        subject: found.get(subject, NEVER).and_later(later[subject]) for subject in later.keys() & set(subject_ids)
-    }
-
-
-def _concerning(outcomes: Iterable[Outcome], subject_ids: Collection[str]) -> Iterator[Outcome]:
     wanted = frozenset(subject_ids)
-    return (outcome for outcome in outcomes if not wanted.isdisjoint(outcome.subjects))
+    for outcome in late:
+        for subject in outcome.subjects & wanted:
+            if (later := outcome.use_of(subject)) is not None:
+                found[subject] = found.get(subject, NEVER).and_later(later)
+    return found
 
 
 def _granted(uses: dict[str, LastUse]) -> dict[str, datetime]:
@@ -236,32 +255,49 @@ def _hours(tx: Tx, start: datetime, end: datetime, client_id: str | None) -> Sub
 
 
 def _late_outcomes(
-    tx: Tx, since: datetime | None = None, client_ids: Collection[str] | None = None
+    tx: Tx, since: datetime | None = None, client_ids: Collection[str] | None = None, kind: EventKind | None = None
 ) -> Iterator[Outcome]:
-    """Return the events that the roll-up has not counted yet. Identical events form one group.
+    """Yield the events that the roll-up has not counted yet. Identical events form one group.
 
-    The time of a group is the time of its latest event. `client_ids` restricts the events to these clients.
+    The time of a group is the time of its latest event. `client_ids` and `kind` restrict the events.
     """
     columns = events.c
-    texts = [cast(columns[name], Text).label(name) for name in ("delegations", "roles", "detail")]
+    texts = [cast(columns[name], Text).label(name) for name in _JSON]
     alike: list[ColumnElement[Any]] = [columns.kind, columns.reason, columns.client_id, *texts]
-    late = _tail(tx, *alike, columns.at, columns.occurrences).where(columns.client_id.is_not(None))
+    late = _tail(tx, *alike, columns.id, columns.at, columns.occurrences).where(columns.client_id.is_not(None))
     if since is not None:
         late = late.where(_time(tx) >= since)
     if client_ids is not None:
         late = late.where(_not_by_index(columns.client_id).in_(client_ids))
+    if kind is not None:
+        late = late.where(columns.kind == kind)
     each = late.subquery().c
-    together = [column for column in each if column.name not in {"at", "occurrences"}]
-    statement: Select[Any] = select(*together, func.max(each.at).label("at"), func.sum(each.occurrences).label("times"))
-    return filter(None, map(_outcome, readable(tx.connection, statement.group_by(*together))))
+    size = sum((octets(tx.connection, each[name]) for name in _JSON[1:]), octets(tx.connection, each[_JSON[0]]))
+    its = [each.kind, each.reason, each.client_id, *(case((size <= _SHORT, each[name])).label(name) for name in _JSON)]
+    of_all = [func.max(each.at).label("at"), func.sum(each.occurrences).label("times"), func.min(each.id).label("id")]
+    together = [each.kind, each.reason, each.client_id, *(each[name] for name in _JSON)]
+    statement: Select[Any] = select(*its, *of_all, size.label("size")).group_by(*together)
+    for row in readable_stream(tx.connection, statement, _AT_ONCE):
+        content = row if row.size <= _SHORT else _content_of(tx, row)
+        if content is not None and (outcome := _outcome(row, content)) is not None:
+            yield outcome
 
 
-def _outcome(row: Row[Any]) -> Outcome | None:
-    """Return the outcome of the grouped events in this row; None if AuthSec did not write the events."""
-    content = read_content(row.kind, row.delegations, row.roles, row.detail)
-    if content is None:
+def _content_of(tx: Tx, group: Row[Any]) -> Row[Any] | None:
+    """Return the JSON columns of a group of long events; None if no server writes so long ones."""
+    if group.size > LONGEST_ROW:
         return None
-    delegations, roles, detail = content
+    texts: list[ColumnElement[Any]] = [cast(events.c[name], Text).label(name) for name in _JSON]
+    statement: Select[Any] = select(*texts).where(events.c.id == group.id).limit(1)
+    return next(iter(readable(tx.connection, statement)), None)
+
+
+def _outcome(row: Row[Any], content: Row[Any]) -> Outcome | None:
+    """Return the outcome of the grouped events in this row; None if AuthSec did not write the events."""
+    its = read_content(row.kind, content.delegations, content.roles, content.detail)
+    if its is None:
+        return None
+    delegations, roles, detail = its
     return Outcome(
         at=row.at,
         kind=EventKind(row.kind),

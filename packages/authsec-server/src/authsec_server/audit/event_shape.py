@@ -7,8 +7,9 @@ For `detail`, only the members that a reader uses are described. Most of these m
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 from authsec_server.audit.model import COUNTED, DIGESTS, EDITS, LISTING_ENDED, SHORTENED, Decision, EventKind
@@ -45,8 +46,12 @@ OPTIONAL_TEXTS: Final[Mapping[str, int]] = {
     "decision": 10,
     "count_key": 128,
 }
+_JTI: Final = re.compile(r"[0-9a-f]{32}")  # 16 octets
+_REQUEST_ID: Final = re.compile(r"req_[0-9a-v]{24}")  # 15 octets in base32hex
+LONGEST_LIFETIME: Final = timedelta(days=7)  # `MAX_TOKEN_LIFETIME_CAP` of the settings, which no model imports
 _KINDS: Final = frozenset(EventKind) - {EventKind.EVENT_UNREADABLE}
 _DECISIONS: Final = frozenset({None, *Decision})
+_OF_TOKENS: Final = frozenset({EventKind.TOKEN_ISSUED, EventKind.TOKEN_REVOKED})  # events with a `jti`
 _THINGS: Final = ("principal", "client", "subject")
 _PRINCIPALS: Final = frozenset(PrincipalKind)
 
@@ -162,16 +167,60 @@ def has_columns(row: Mapping[str, Any]) -> bool:
     return (
         type(row["occurrences"]) is int
         and 0 < row["occurrences"] <= MAX_OCCURRENCES
-        and is_version(row["authority_version"])
+        and is_timed(row["kind"], row["at"], row["expires_at"], row["authority_version"])
         and _are_texts(row)
+        and are_ids(row["kind"], row["jti"], row["request_id"])
         and _are_named(row)
         and row["kind"] in _KINDS
         and row["decision"] in _DECISIONS
         and (row["principal_kind"] is None or _is_principal(row))
-        and isinstance(row["at"], str | datetime)
-        and isinstance(row["expires_at"], str | datetime | None)
         and (row["count_key"] is None or _is_counted(row))
     )
+
+
+def is_jti(value: str) -> bool:
+    """Whether the text has the form of the claim `jti` of a token: 32 hexadecimal digits in lower case."""
+    return _JTI.fullmatch(value) is not None
+
+
+def is_request_id(value: str) -> bool:
+    """Whether the text has the form of a request id, which no `jti` has."""
+    return _REQUEST_ID.fullmatch(value) is not None
+
+
+def are_ids(kind: Any, jti: str, request_id: str) -> bool:
+    """Whether an event of this kind can have this `jti` and this request id.
+
+    The attack: raw SQL inserts events that have the id of another request as their `jti`. A search for the id would
+    show these events.
+    """
+    is_of_token = jti == "" or (kind in _OF_TOKENS and is_jti(jti))
+    return is_of_token and (request_id == "" or is_request_id(request_id))
+
+
+def is_timed(kind: Any, at: Any, expires_at: Any, version: Any) -> bool:
+    """Whether an event of this kind can have these times and this authority version.
+
+    Each token has the authority version of its decision, and no token is valid for longer than the highest setting.
+    The attack: raw SQL inserts tokens that expire last, so that a dry run reads no other.
+    """
+    if not (isinstance(at, str | datetime) and isinstance(expires_at, str | datetime | None) and is_version(version)):
+        return False
+    if kind != EventKind.TOKEN_ISSUED:
+        return True
+    return version is not None and (expires_at is None or _is_short(at, expires_at))
+
+
+def _is_short(at: str | datetime, expires_at: str | datetime) -> bool:
+    try:
+        lifetime: timedelta = _instant(expires_at) - _instant(at)
+    except (ValueError, TypeError):  # no instant, or only one of both has a time zone
+        return False
+    return lifetime <= LONGEST_LIFETIME
+
+
+def _instant(value: str | datetime) -> datetime:
+    return datetime.fromisoformat(value) if isinstance(value, str) else value
 
 
 def most_actions(named: int) -> int:

@@ -61,8 +61,9 @@ _NUMBERS = 100_000  # of deletions at these times, in memory at once
 _SEAL = (sealed_events.c.event_id == events.c.id, sealed_events.c.position + 0 >= 0)  # not by an index of places
 _PLACE = select(func.min(sealed_events.c.position)).where(*_SEAL).scalar_subquery()
 _SEALED_FIRST = (func.coalesce(_PLACE, 2**63 - 1), events.c.id)
-# Raw SQL can give a reserved number to another event of a token or a request, and insert the event before the genuine
-# one is sealed. So the event of the issue comes first: `verify` finds a second one.
+# Raw SQL can give a reserved number to another event of a token, and insert the event before the genuine one is sealed.
+# So of a token, the event of the issue comes first. `verify` finds a second one, and one after the revocation. Events
+# of a request have no such order: raw SQL can insert a token into the request of a change.
 _TOKEN_FIRST = (case((events.c.kind == EventKind.TOKEN_ISSUED, 0), else_=1), *_SEALED_FIRST)
 
 _Columns = ReadOnlyColumnCollection[str, Any]
@@ -121,13 +122,15 @@ def count_events(connection: Connection, kind: EventKind, jti: str, at_most: int
 
 
 def first_sealed(connection: Connection, wanted: EventFilter, limit: int) -> tuple[Recorded, ...]:
-    """Return the first matching events of a request or a token: that of the issued token, then in the order of sealing.
+    """Return the first matching events of a request or a token, in the order of sealing.
 
-    The attack: raw SQL inserts many events later, which push the real ones off the page.
+    Of a token, the event of its issue comes first. The attack: raw SQL inserts many events later, which push the real
+    ones off the page.
     """
     _plan_for_what_is_asked(connection)
     conditions = [*_led_to(wanted), *_conditions(events.c, wanted)]
-    return _sealed(connection, _in_order_of_sealing(connection, conditions, limit))
+    order = _TOKEN_FIRST if wanted.jti else _SEALED_FIRST
+    return _sealed(connection, _in_order_of_sealing(connection, conditions, order, limit))
 
 
 def deleted_roles(connection: Connection, times: Collection[datetime]) -> Iterator[Recorded]:
@@ -155,10 +158,12 @@ def _read_in_batches(connection: Connection, numbers: list[int], conditions: _Co
         first += len(together)
 
 
-def _in_order_of_sealing(connection: Connection, conditions: _Conditions, limit: int) -> list[Recorded]:
+def _in_order_of_sealing(
+    connection: Connection, conditions: _Conditions, order: Sequence[ColumnElement[Any]], limit: int
+) -> list[Recorded]:
     """Return the first matching events, as many as fit into memory together."""
     # Of all matching events, only the numbers are sorted.
-    numbers = _different(connection, select(events.c.id).where(*conditions).order_by(*_TOKEN_FIRST).limit(limit))
+    numbers = _different(connection, select(events.c.id).where(*conditions).order_by(*order).limit(limit))
     return _read_in_this_order(connection, numbers_fitting(connection, numbers), conditions)[:limit]
 
 

@@ -34,12 +34,11 @@ from authsec_server.audit.count_rows import (
     stored_rows,
     whole,
 )
-from authsec_server.audit.counting import Counts, Outcome
+from authsec_server.audit.counting import MOST_ENTRIES, Counts, Outcome
 from authsec_server.audit.model import EventKind
 from authsec_server.audit.scratch_database import enough_room, scratch_database
 from authsec_server.db.matching import in_batches
 
-MOST_ENTRIES: Final = 50_000  # counts held in memory
 MOST_ODD: Final = 1000  # odd rows of one table that are remembered one by one
 _ROWS: Final = 5000  # that one statement reads or writes
 _DECIDED: Final = {  # as bytes on SQLite: the query would fail at a text that is not UTF-8
@@ -97,7 +96,7 @@ class Recount:
             return
         counts = self._counts
         counts.add(outcome)
-        if len(counts.uses) + len(counts.last) + len(counts.client_hours) + len(counts.hours) >= MOST_ENTRIES:
+        if counts.size >= MOST_ENTRIES:
             self._spill()
 
     def compare(

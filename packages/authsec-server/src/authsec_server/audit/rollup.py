@@ -26,13 +26,14 @@ from sqlalchemy import ColumnElement, Connection, Row, Table, and_, case, collat
 from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
-from authsec_server.audit.counting import Counts, Outcome, minute_of
+from authsec_server.audit.counting import MOST_ENTRIES, Counts, Outcome, minute_of
 from authsec_server.audit.event_numbers import transactions_with_numbers
 from authsec_server.audit.event_shape import MAX_NUMBER, is_event
 from authsec_server.audit.model import EventKind
 from authsec_server.audit.store import client_counts, counted, daily_uses, events, hourly_counts, last_uses
 from authsec_server.audit.unreadable_rows import events_one_by_one
 from authsec_server.db import Database, Tx
+from authsec_server.db.matching import in_batches
 
 log = structlog.get_logger(__name__)
 
@@ -41,6 +42,7 @@ SETTLING = timedelta(minutes=2)
 BATCH = 500  # events; on SQLite, token requests wait while a batch is written
 MAX_BATCHES = 200  # in one call; after an outage, the rest follows a minute later
 _BLOCKED_LONG = timedelta(minutes=5)
+_ROWS = 5000  # that one statement writes
 _MOST_NAMED = 10  # transactions in the server's log
 _LOOKS = 10
 _LOOK_SECONDS = 0.01  # between two looks at the transactions that run
@@ -156,22 +158,31 @@ def settled_number(connection: Connection, highest: int, now: datetime) -> int:
 
 
 def next_batch(connection: Connection, settled: int) -> Batch | None:
-    """Return the counts of the next uncounted events, up to the number `settled`; None if all are counted."""
+    """Return the counts of the next uncounted events, up to the number `settled`; None if all are counted.
+
+    A batch ends early at `MOST_ENTRIES` counts. The attack: raw SQL inserts events with very many actions and roles.
+    """
     progress = progress_of(connection)
     if progress.through >= settled:
         return None
     wanted = is_not_counted(progress), events.c.id <= settled, events.c.decision.is_not(None)
     statement = select(events.c.id).where(*wanted).order_by(events.c.id).limit(BATCH)
     numbers = connection.execute(statement).scalars().all()
+    end = numbers[-1] if len(numbers) == BATCH else settled
     counts, growing = Counts(), set()
+    last = 0
     for row in _decided(connection, numbers):
+        if counts.size >= MOST_ENTRIES and row.id != last:  # several rows can have one number
+            end = last
+            break
+        last = row.id
         if row.at >= progress.until:
             counts.add(outcome_of(row))
         if row.count_key is not None:
             growing.add((row.id, row.occurrences))
     return Batch(
         start=progress.through,
-        end=numbers[-1] if len(numbers) == BATCH else settled,
+        end=end,
         until=progress.until,
         counts=counts,
         growing=frozenset(growing),
@@ -262,9 +273,8 @@ def _add(
     statement = statement.on_conflict_do_update(
         index_elements=keys, set_={number: table.c[number] + statement.excluded[number]}
     )
-    connection.execute(
-        statement, [dict(zip(keys, key, strict=True)) | {number: count} for key, count in sorted(counts.items())]
-    )
+    for some in in_batches(sorted(counts.items()), _ROWS):
+        connection.execute(statement, [dict(zip(keys, key, strict=True)) | {number: count} for key, count in some])
 
 
 def _remember(connection: Connection, counts: Counts) -> None:

@@ -5,7 +5,6 @@ The module `counts` has numbers, `live` serves watchers, and `export` makes expo
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -15,7 +14,7 @@ from sqlalchemy import select
 
 from authsec_server.audit import event_batches, pages, partitions, refusal_counts, store
 from authsec_server.audit.event_batches import TokenEvent
-from authsec_server.audit.event_shape import MAX_NAMED
+from authsec_server.audit.event_shape import MAX_NAMED, is_jti, is_request_id
 from authsec_server.audit.filters import EVERYTHING, AuditLogPage, EventFilter
 from authsec_server.audit.model import EDITS, Event, EventKind, Recorded, Refusal, Tally
 from authsec_server.audit.store import events, recorded
@@ -26,7 +25,6 @@ from authsec_server.web.request_context import limit_key
 
 MAX_PAGE = 201  # a page of the admin API, and one more to know whether another follows
 MAX_NUMBER = 2**63 - 1
-_NUMBERLIKE = re.compile(r"[A-Za-z0-9_-]{8,40}")  # the form of a jti or a request_id
 
 
 def record(tx: Tx, event: Event) -> int:
@@ -128,10 +126,7 @@ def newest_number(tx: Tx, principal: Principal) -> int:
 
 
 def of_request(tx: Tx, principal: Principal, request_id: str) -> tuple[Recorded, ...]:
-    """Return the events of one request: that of its token, then in the order of sealing.
-
-    If there are very many, return only the first.
-    """
+    """Return the events of one request, in the order of sealing. If there are very many, return only the first."""
     principal.require(Role.VIEWER)
     wanted = EventFilter(request_id=request_id)
     return pages.first_sealed(tx.connection, wanted, MAX_PAGE) if request_id else ()
@@ -150,27 +145,16 @@ def principal_acts(tx: Tx, principal: Principal, kind: PrincipalKind, principal_
     return page(tx, principal, EventFilter(principal=(kind, principal_id)), limit=10)
 
 
-def is_numberlike(text: str) -> bool:
-    """Whether the text looks like a `jti` or a `request_id`."""
-    return _NUMBERLIKE.fullmatch(text) is not None
-
-
 def search(tx: Tx, act: Act, text: str, *, limit: int = 8) -> tuple[Recorded, ...]:
-    """Return the events with exactly this `jti` or exactly this `request_id`.
+    """Return the events with exactly this `jti` or exactly this `request_id`, at most `limit`.
 
-    The event of the issued token comes first, then the others in the order of sealing.
-    At most `limit` events are returned for the `jti`, and the same number for the `request_id`.
-    No event is returned twice.
+    The form of the text decides which of the two it is. For a `jti`, the event of the issued token comes first. All
+    other events come in the order of sealing.
     """
     act.principal.require(Role.VIEWER)
-    if not is_numberlike(text):
-        return ()
-    of_token, of_request = (
-        pages.first_sealed(tx.connection, wanted, limit)
-        for wanted in (EventFilter(jti=text), EventFilter(request_id=text))
-    )
-    shown = {each.id for each in of_token}
-    return (*of_token, *(each for each in of_request if each.id not in shown))
+    if is_request_id(text):
+        return pages.first_sealed(tx.connection, EventFilter(request_id=text), limit)
+    return pages.first_sealed(tx.connection, EventFilter(jti=text), limit) if is_jti(text) else ()
 
 
 def token_issued(tx: Tx, jti: str, *, expires_after: datetime | None = None) -> Recorded | None:
@@ -179,7 +163,7 @@ def token_issued(tx: Tx, jti: str, *, expires_after: datetime | None = None) -> 
     With `expires_after`, events that say that the token expires earlier are left out.
     No principal is checked here: the packages that call this function check the principal.
     """
-    return pages.token_issued(tx.connection, jti, expires_after=expires_after) if is_numberlike(jti) else None
+    return pages.token_issued(tx.connection, jti, expires_after=expires_after) if is_jti(jti) else None
 
 
 def is_token_issued_once(tx: Tx, jti: str) -> bool:

@@ -10,10 +10,24 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import closing
 from functools import cache
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, Integer, Row, Select, String, case, func, literal_column, select
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Integer,
+    LargeBinary,
+    Row,
+    Select,
+    String,
+    case,
+    cast,
+    func,
+    literal_column,
+    select,
+)
 from sqlalchemy.exc import DataError, OperationalError
 
 from authsec_server.audit.event_shape import is_content
@@ -118,6 +132,19 @@ def readable(connection: Connection, statement: Select[Any]) -> Sequence[Any]:
         return list(_one_by_one(connection, statement))
 
 
+def readable_stream(connection: Connection, statement: Select[Any], at_once: int) -> Iterator[Any]:
+    """Yield the rows that `readable` returns. In memory are `at_once` rows."""
+    with any_text(connection):
+        yield from _one_by_one(connection, statement.execution_options(yield_per=at_once))
+
+
+def octets(connection: Connection, text: ColumnElement[str]) -> ColumnElement[int]:
+    """Return the SQL for the number of bytes of a text."""
+    if connection.dialect.name == "postgresql":
+        return func.octet_length(text, type_=Integer)
+    return func.length(cast(text, LargeBinary), type_=Integer)
+
+
 def read_content(
     kind: Any, delegations: Any, roles: Any, detail: Any, *, read: Callable[[Any], Any] = read_canonical_json
 ) -> tuple[Any, Any, Any] | None:
@@ -187,13 +214,13 @@ def _of_number(connection: Connection, number: int, limit: int, too_long: Collec
 
 
 def _one_by_one(connection: Connection, statement: Select[Any]) -> Iterator[Row[Any]]:
-    result = connection.execute(statement)
-    while True:
-        try:
-            row = result.fetchone()
-            if row is None:
-                return
-            "".join(value for value in row if isinstance(value, str)).encode()
-        except (ValueError, TypeError):  # the next call reads the next row
-            continue
-        yield row
+    with closing(connection.execute(statement)) as result:
+        while True:
+            try:
+                row = result.fetchone()
+                if row is None:
+                    return
+                "".join(value for value in row if isinstance(value, str)).encode()
+            except (ValueError, TypeError):  # the next call reads the next row
+                continue
+            yield row

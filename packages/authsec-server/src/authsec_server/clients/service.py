@@ -102,6 +102,11 @@ def by_ids(tx: Tx, ids: Collection[str]) -> dict[str, Client]:
     return store.by_ids(tx.connection, ids)
 
 
+def names(tx: Tx, ids: Collection[str]) -> dict[str, str]:
+    """Return the names of the clients with these ids, by id, without a check of the role of a principal."""
+    return store.names(tx.connection, ids)
+
+
 def named_or_another(tx: Tx, slug: str, key: bytes) -> tuple[str, bool] | None:
     """Return the id of the client with this slug and True, or the id of another client and False.
 

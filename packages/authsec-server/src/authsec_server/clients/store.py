@@ -36,6 +36,7 @@ from authsec_server.audit.model import Named
 from authsec_server.clients.enrolment import Enrolment
 from authsec_server.clients.model import Client, Proof, Selector
 from authsec_server.db import rows
+from authsec_server.db.matching import in_batches
 from authsec_server.db.schema import Instant, metadata
 from authsec_server.naming import folded
 
@@ -156,6 +157,16 @@ def by_ids(connection: Connection, ids: Collection[str]) -> dict[str, Client]:
     """
     found = connection.execute(_BY_IDS, {"ids": [*ids]}).all()
     return {client.id: client for client in _with_proofs(connection, found)}
+
+
+def names(connection: Connection, ids: Collection[str]) -> dict[str, str]:
+    """Return the names of the clients with these ids, by id. Unknown ids are left out."""
+    statement = select(clients.c.id, clients.c.name)
+    return {
+        id_: name
+        for some in in_batches(ids)
+        for id_, name in connection.execute(statement.where(clients.c.id.in_(some)))
+    }
 
 
 def ids_near(connection: Connection, slug: str, point: str) -> tuple[list[str], str | None]:

@@ -13,6 +13,7 @@ from authsec_server import naming
 from authsec_server.accounts import administrators
 from authsec_server.apis import service as apis
 from authsec_server.audit import service as audit
+from authsec_server.audit.event_shape import is_request_id
 from authsec_server.audit.filters import EventFilter
 from authsec_server.audit.model import Named
 from authsec_server.clients import search as clients
@@ -194,7 +195,7 @@ def _people_and_events(tx: Tx, visit: PageRequest, text: str, each: int) -> Iter
         Hit(path=f"/console/activity/{each.id}", name=sentence(each), mark=each.event.jti or each.event.request_id)
         for each in found
     ]
-    kind = "jti" if found and found[0].event.jti == pasted else "request_id"
+    kind = "request_id" if is_request_id(pasted) else "jti"
     yield Found(
         one="Event",
         many="Events",

@@ -15,6 +15,7 @@ from authsec_server.apis import service as apis
 from authsec_server.audit import live_tokens
 from authsec_server.audit.live_tokens import TokenGroup, TokenGroups
 from authsec_server.audit.model import Named
+from authsec_server.clients import service as clients
 from authsec_server.db import Tx
 from authsec_server.delegations import store
 from authsec_server.delegations.store import NO_AUDIENCE
@@ -60,13 +61,17 @@ def of_clients(
     tx: Tx, now: datetime, client_ids: Collection[str], is_affected: Callable[[TokenGroup], bool]
 ) -> LiveTokens:
     """Summarise the unexpired tokens of these clients, but only tokens for which `is_affected` returns true."""
-    found = live_tokens.of_clients(tx, now, client_ids, is_revoked=revocations.is_revoked)
+    found = live_tokens.of_clients(
+        tx, now, client_ids, is_revoked=revocations.is_revoked, still_valid=lambda some: _now_valid(tx, some)
+    )
     return _counted(tx, found, is_affected)
 
 
 def of_key(tx: Tx, now: datetime, kid: str) -> LiveTokens:
     """Return a summary of the unexpired tokens that this key signed."""
-    found = live_tokens.of_key(tx, now, kid, is_revoked=revocations.is_revoked)
+    found = live_tokens.of_key(
+        tx, now, kid, is_revoked=revocations.is_revoked, still_valid=lambda some: _now_valid(tx, some)
+    )
     return _counted(tx, found, lambda _: True)
 
 
@@ -80,12 +85,16 @@ def of_this_change(
     """
     kids = [id_ for kind, id_ in ended if kind is SubjectKind.KEY]
     is_revoked = revocations.is_revoked
-    found = [live_tokens.of_clients(tx, now, client_ids, is_revoked=is_revoked)]
-    found += [live_tokens.of_key(tx, now, kid, is_revoked=is_revoked) for kid in kids]
+
+    def were_valid(some: Collection[TokenGroup]) -> Collection[TokenGroup]:
+        return _still_valid(tx, _subjects(tx, some, slugs), below=tx.version)
+
+    found = [live_tokens.of_clients(tx, now, client_ids, is_revoked=is_revoked, still_valid=were_valid)]
+    found += [live_tokens.of_key(tx, now, kid, is_revoked=is_revoked, still_valid=were_valid) for kid in kids]
     every = dict.fromkeys(each for part in found for each in part.tokens)
     its = _subjects(tx, every, slugs)
     ending = {each: rested for each, rested in its.items() if not rested.isdisjoint(ended)}
-    return _summed(ending, _still_valid(tx, ending, below=tx.version), more=any(part.more for part in found))
+    return _summed(tx, ending, _still_valid(tx, ending, below=tx.version), more=any(part.more for part in found))
 
 
 def audiences(tx: Tx, default_audience: str) -> set[str]:
@@ -123,20 +132,30 @@ def at_apis(
 
 def _counted(tx: Tx, found: TokenGroups, is_affected: Callable[[TokenGroup], bool]) -> LiveTokens:
     tokens = _subjects(tx, [each for each in found.tokens if is_affected(each)])
-    return _summed(tokens, _still_valid(tx, tokens), more=found.more)
+    return _summed(tx, tokens, _still_valid(tx, tokens), more=found.more)
 
 
-def _summed(tokens: Collection[TokenGroup], still: Collection[TokenGroup], *, more: bool) -> LiveTokens:
+def _now_valid(tx: Tx, some: Collection[TokenGroup]) -> Collection[TokenGroup]:
+    return _still_valid(tx, _subjects(tx, some))
+
+
+def _summed(tx: Tx, tokens: Collection[TokenGroup], still: Collection[TokenGroup], *, more: bool) -> LiveTokens:
+    """Summarise these tokens. `still` are those of them that are valid.
+
+    The attack: raw SQL inserts the event of a token that names the agent otherwise. So the name is that of the row.
+    """
     by_audience: dict[str, datetime] = {}
     for each in tokens:
         for audience in each.audience:
             by_audience[audience] = max(each.until, by_audience.get(audience, each.until))
-    agents = {each.client_id: Named(id=each.client_id, name=each.client_name) for each in still}
+    names = {each.client_id: each.client_name for each in still}
+    names |= clients.names(tx, names)  # a deleted agent has only the name in its events
+    agents = [Named(id=id_, name=name) for id_, name in names.items()]
     return LiveTokens(
         live=sum(each.count for each in still),
         last_expiry=max((each.until for each in tokens), default=None),
         by_audience=by_audience,
-        agents=tuple(sorted(agents.values(), key=lambda agent: (agent.name, agent.id))),
+        agents=tuple(sorted(agents, key=lambda agent: (agent.name, agent.id))),
         more=more,
     )
 

@@ -26,7 +26,7 @@ Raw SQL can change an event. But it cannot change the signed checkpoints that co
 | `parties` | each delegation of a token was created, and has one agent and one role |
 | `ended_subjects`, `version_order` | no token of a subject that had ended; changes and versions must have one order |
 | `table_writes` | an event excuses a token only if its change wrote to the table |
-| `token_duplicates` | no two events issued one token, or a token for one request |
+| `token_duplicates` | no two events issued one token; the request of a token has no other event |
 | `database_check` | check the schema, catalogs and indexes of the database before any other read |
 | `reader_check`, `proved_events` | ask the questions of readers; the answers that must come, from the proved events |
 | `reader_questions`, `reader_sums` | the lists and the sums for which `reader_check` asks |

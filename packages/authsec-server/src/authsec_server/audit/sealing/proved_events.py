@@ -92,12 +92,13 @@ class ProvedEvents:
         )
 
     def in_order_of_sealing(self, wanted: EventFilter, limit: int) -> list[ShownEvent]:
-        """Return the first matching events: those of issued tokens, then in the order of sealing.
+        """Return the first matching events, in the order of sealing. Events without a seal come last.
 
-        Events without a seal come last.
+        Of a token, the event of its issue comes first.
         """
         conditions, parameters = _conditions(wanted)
-        order = f"v.kind <> '{EventKind.TOKEN_ISSUED}', l.position IS NULL, l.position, v.number"
+        first = f"v.kind <> '{EventKind.TOKEN_ISSUED}', " if wanted.jti else ""
+        order = f"{first}l.position IS NULL, l.position, v.number"
         return self._shown(
             f"{_SHOWN.format('value v')} WHERE {' AND '.join(conditions)} ORDER BY {order} LIMIT ?", *parameters, limit
         )

@@ -21,6 +21,7 @@ from sqlalchemy.exc import DatabaseError, DBAPIError
 
 from authsec_server.audit import export, pages
 from authsec_server.audit import service as audit
+from authsec_server.audit.event_shape import is_jti, is_request_id
 from authsec_server.audit.filters import EVERYTHING, EventFilter
 from authsec_server.audit.live import RECENT, Tail
 from authsec_server.audit.model import EventKind, Recorded
@@ -225,7 +226,7 @@ class ReaderCheck:
                 with self._as_server():
                     found = audit.of_request(self._tx, THE_SERVER, request_id)
                 self._compare(found, expected)
-            if audit.is_numberlike(jti) and jti not in tokens:
+            if is_jti(jti) and jti not in tokens:
                 tokens.add(jti)
                 self._asked = f"the history of the token {shown(jti)}"
                 issued = EventFilter(jti=jti, kinds=frozenset({EventKind.TOKEN_ISSUED}))
@@ -235,10 +236,9 @@ class ReaderCheck:
                 self._compare([token] if token else [], expected, seals=False)
 
     def _searched(self, text: str) -> list[ShownEvent]:
-        if not audit.is_numberlike(text):
-            return []
-        wanted = (EventFilter(jti=text), EventFilter(request_id=text))
-        return list(dict.fromkeys(event for each in wanted for event in self._first_sealed(each)))
+        if is_request_id(text):
+            return self._first_sealed(EventFilter(request_id=text))
+        return self._first_sealed(EventFilter(jti=text)) if is_jti(text) else []
 
     def _first_sealed(self, wanted: EventFilter) -> list[ShownEvent]:
         return self._fitting(self._proved.in_order_of_sealing(wanted, _PAGE))

@@ -1,0 +1,32 @@
+"""Events that somebody inserts by raw SQL, as copies of a genuine one."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from authsec_server.audit.store import event_delegations, events
+from authsec_server.db import Database, Tx
+from sqlalchemy import ColumnElement, func, insert, select, text
+
+
+def plant(database: Database, at: datetime, like: ColumnElement[bool], number: int = 1, **its: Any) -> list[int]:
+    """Insert copies of the first event like this one, with the next numbers, at this time. Return the numbers.
+
+    `its` are other values of the copies. A function returns the value of each copy.
+    """
+
+    def work(tx: Tx) -> list[int]:
+        row = tx.connection.execute(select(events).where(like).order_by(events.c.id).limit(1)).one()._asdict()
+        top: int = tx.connection.execute(select(func.max(events.c.id))).scalar_one()
+        numbers = list(range(top + 1, top + 1 + number))
+        for place, id_ in enumerate(numbers):
+            new = {name: value(place) if callable(value) else value for name, value in its.items()}
+            tx.connection.execute(insert(events).values(row | {"id": id_, "at": at} | new))
+            for each in (row | new)["delegations"]:
+                tx.connection.execute(insert(event_delegations).values(delegation_id=each["id"], event_id=id_))
+        if tx.connection.dialect.name == "postgresql":
+            tx.connection.execute(text("SELECT setval('events_id_seq', (SELECT max(id) FROM events))"))
+        return numbers
+
+    return database.append(work)
