@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Row, Select, Text, cast, false, func, select
 
+from authsec_server.audit.event_shape import has_version
 from authsec_server.audit.model import EventKind
 from authsec_server.audit.store import events
 from authsec_server.audit.unreadable_rows import read_content, readable
@@ -101,7 +102,7 @@ def _united(groups: Iterable[TokenGroup]) -> Collection[TokenGroup]:
 def _alike(row: Row[Any]) -> TokenGroup | None:
     """Return the tokens in this row; None if AuthSec did not write their events."""
     content = read_content(row.kind, row.delegations, row.roles, row.detail)
-    if content is None:
+    if content is None or not has_version(row.authority_version, None):
         return None
     delegations, roles, detail = content
     return TokenGroup(
@@ -109,7 +110,7 @@ def _alike(row: Row[Any]) -> TokenGroup | None:
         client_name=row.client_name,
         delegation_ids=frozenset(each["id"] for each in delegations),
         role_ids=frozenset(each["id"] for each in roles),
-        version=row.authority_version or 0,
+        version=row.authority_version,
         kid=row.kid,
         audience=tuple(detail.get("audience") or ()),
         proof_id=detail.get("proof_id") or "",

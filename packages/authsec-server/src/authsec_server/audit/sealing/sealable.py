@@ -17,7 +17,7 @@ from typing import Any, Final, TypeAlias
 
 from sqlalchemy import Connection
 
-from authsec_server.audit.event_shape import TEXTS, has_columns, is_event, is_number, is_version
+from authsec_server.audit.event_shape import TEXTS, has_columns, has_version, is_event, is_number
 from authsec_server.audit.merkle_tree import COVERED, event_hash, text_hash
 from authsec_server.audit.sealing import store
 from authsec_server.audit.sealing.pauses import with_pauses
@@ -104,7 +104,9 @@ def _usual(row: Sequence[Any], read: _Read, read_again: _Read) -> Sealable:
     """Return the event in a row as it is stored. Raises `_Unusual`."""
     stored_at, version, stored_expires_at, number, jti, request_id, token_sha256 = _varying(row)
     (at, at_text), (_, expires_at_text) = read(stored_at), read_again(stored_expires_at)
-    if at is None or not is_number(number) or not is_version(version) or row[_OCCURRENCES].__class__ is not int:
+    if at is None or not is_number(number) or row[_OCCURRENCES].__class__ is not int:
+        raise _Unusual
+    if not has_version(version, row[_COUNT_KEY]):
         raise _Unusual
     if not all(map(_is_text, (jti, request_id, token_sha256), _LONGEST)):
         raise _Unusual
@@ -137,7 +139,8 @@ def _pieces_of(its: tuple[Any, ...], at: datetime) -> tuple[str, ...] | None:
     if content is None:
         return None
     parsed = dict(zip(("delegations", "roles", "detail"), content, strict=True))
-    valid = {"at": at, "authority_version": None, "expires_at": None, **dict.fromkeys(_VARYING[3:], "")}
+    version = 0 if row["count_key"] is None else None
+    valid = {"at": at, "authority_version": version, "expires_at": None, **dict.fromkeys(_VARYING[3:], "")}
     if not has_columns({**row, **parsed, **valid}):
         return None
     text = _FORM % tuple(value if name in parsed else _member(value) for name, value in row.items())
