@@ -31,6 +31,7 @@ NOVEMBER = datetime(2026, 11, 25, 12, tzinfo=UTC)
 
 
 _log: FilledOnce[datetime] = FilledOnce()
+AGENT, DELEGATION, ROLE = Named(id="agent", name="Agent"), Named(id="delegation", name="D"), Named(id="role", name="R")
 
 
 class Counted:
@@ -48,6 +49,7 @@ class Counted:
         self.sealing_keyring.keep(JUNE)
         for at in (JUNE, JULY, NOVEMBER):
             self.now = at
+            self.enable(at)
             for number in range(3):
                 self.token(at + timedelta(seconds=number))
             self.refusal(at + timedelta(seconds=5))
@@ -61,13 +63,17 @@ class Counted:
         )
         self.dropper = Dropper(database=self.database, sealer=self.sealer, issuer="https://a", keys=keys.by_kid)
 
+    def enable(self, at: datetime) -> None:
+        """Record a change of the delegation. It has no row, so each month needs such an event."""
+        self.record(at, EventKind.DELEGATION_ENABLED, client=AGENT, delegations=(DELEGATION,), roles=(ROLE,))
+
     def token(self, at: datetime, client: str = "agent") -> None:
         self.record(
             at,
             EventKind.TOKEN_ISSUED,
             client=Named(id=client, name="Agent"),
-            delegations=(Named(id="delegation", name="D"),),
-            roles=(Named(id="role", name="R"),) * 2,  # not one for each delegation: no check asks who created it
+            delegations=(DELEGATION,),
+            roles=(ROLE,),
             decision=Decision.GRANTED,
             expires_at=at + timedelta(hours=1),
             detail={"actions": ["customers:read", "customers:delete"], "proof_id": "proof"},

@@ -94,7 +94,7 @@ def test_a_key_that_ends(database: Database, act: Act) -> None:
     assert find(database, text) == ended
     later = replace(act, now=act.now + timedelta(minutes=5))
     again = database.change(lambda tx: admin_keys.revoke(tx, later, key.id))
-    assert again == ended, "an event says that the key was revoked"
+    assert again == ended, "the time of the first act stays"
 
 
 def test_a_name_is_never_given_twice(database: Database, act: Act) -> None:

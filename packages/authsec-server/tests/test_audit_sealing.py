@@ -130,7 +130,15 @@ def test_what_is_committed_is_sealed_and_nothing_else_changes(audit_log: AuditLo
 
 @pytest.mark.sqlite_suffices
 def test_a_long_audit_log_is_sealed_in_batches_and_a_checkpoint_is_fresh(audit_log: AuditLog) -> None:
-    at = {"at": NOW, "kind": "role.created", "request_id": "", "delegations": [], "roles": [], "reason": ""}
+    at = {
+        "at": NOW,
+        "kind": "role.created",
+        "authority_version": 0,
+        "request_id": "",
+        "delegations": [],
+        "roles": [],
+        "reason": "",
+    }
     row = at | {"address": "", "jti": "", "kid": "", "token_sha256": "", "detail": {}, "occurrences": 1}
     # Each at a time of its own: of one time, which event is told as its last is the database's choice.
     rows = [row | {"at": NOW + timedelta(microseconds=number)} for number in range(BATCH + 1)]

@@ -221,13 +221,15 @@ def test_revoking_is_for_good(database: Database, act: Act, role: RoleDefinition
         revoked = turn(database, act, service.revoke, resolved)
         assert revoked.state is DelegationState.REVOKED
         assert revoked.delegation.revoked_at == act.now
-    assert endings(database) == [(SubjectKind.DELEGATION, resolved.delegation.id)]
+    assert endings(database) == 2 * [(SubjectKind.DELEGATION, resolved.delegation.id)]
     with pytest.raises(Conflict, match="revoked, which cannot be undone") as caught:
         turn(database, act, service.enable, resolved)
     assert caught.value.remedy == "Create a new delegation instead."
     assert turn(database, act, service.disable, resolved).state is DelegationState.REVOKED
-    assert [event.kind for event in events(database, act)][1:] == [EventKind.DELEGATION_REVOKED]
-    assert len(endings(database)) == 1
+    recorded = [(event.kind, event.detail.get("already")) for event in events(database, act)][1:]
+    revoked_again, disabled = (EventKind.DELEGATION_REVOKED, True), (EventKind.DELEGATION_DISABLED, True)
+    assert recorded == [(EventKind.DELEGATION_REVOKED, None), revoked_again, disabled]
+    assert len(endings(database)) == 3
 
 
 def test_what_is_off_can_still_be_revoked(database: Database, act: Act, role: RoleDefinition, client: Client) -> None:

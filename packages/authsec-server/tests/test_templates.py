@@ -201,7 +201,7 @@ def test_what_is_used_up_does_not_make_another_template() -> None:
 
 
 def test_the_row_is_that_of_any_other_event(database: Database) -> None:
-    said = {"actions": ["a:b"], "audience": ["x"], "attestation": "none", "proof_id": 'é"\\'}
+    said = {"actions": ["a:b"], "audience": ["x"], "attestation": 'é"\\', "proof_id": "p-1"}
     event = Event(
         at=NOW + timedelta(microseconds=7),
         kind=EventKind.TOKEN_ISSUED,

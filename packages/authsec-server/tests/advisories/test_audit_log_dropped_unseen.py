@@ -39,7 +39,7 @@ from authsec_server.failures import Conflict, Invalid
 from authsec_server.keys.master_key import MasterKey
 from authsec_server.keys.sealing_keys import SealingKeys
 from authsec_server.principal import LOCAL_OPERATOR, Act
-from databases import FilledOnce
+from databases import FilledOnce, raise_version_to
 from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import Connection, delete, func, insert, select, update
@@ -74,6 +74,7 @@ class Old:
 
     def _fill(self, keys: SealingKeys) -> tuple[datetime, list[str], list[str], Checkpoint | None]:
         keys.keep(JUNE)
+        raise_version_to(self.database, 10)
         early: list[str] = []
         for at in (JUNE, JUNE + timedelta(days=30), NOVEMBER):
             self.now = at

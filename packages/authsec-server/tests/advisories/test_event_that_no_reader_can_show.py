@@ -49,12 +49,11 @@ MEMBERS += [
     "operation",
 ]
 MEMBERS += ["details", "holds", "enrolled", "ended", "slug", "gone", "problem", "record", "because"]
+IDS = st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=1, max_size=3)
 FLOATS = st.floats(allow_nan=False, allow_infinity=False)
 LEAVES = st.none() | st.booleans() | st.integers(-3, 10**40) | st.text(max_size=3) | FLOATS
 NAMED = st.fixed_dictionaries({"id": st.text(max_size=3), "name": st.text(max_size=3)})
-DELEGATIONS = st.lists(
-    st.fixed_dictionaries({"id": st.text(min_size=1, max_size=3), "name": st.text(max_size=3)}), max_size=2
-)
+DELEGATIONS = st.lists(st.fixed_dictionaries({"id": IDS, "name": st.text(max_size=3)}), max_size=2)
 SELECTOR = st.fixed_dictionaries(
     {"key": st.text(max_size=3), "registered": st.text(), "shown": st.text(), "agrees": st.booleans()}
 )
@@ -80,6 +79,7 @@ WRITABLE = st.characters(exclude_categories=["Cs"], exclude_characters="\0")  # 
 def events(draw: st.DrawFn) -> dict[str, Any]:
     row: dict[str, Any] = {each: draw(st.just("") | st.text(WRITABLE, max_size=size)) for each, size in TEXTS.items()}
     row |= {each: draw(st.none() | st.text(WRITABLE, max_size=size)) for each, size in OPTIONAL_TEXTS.items()}
+    row |= {each: draw(st.just("") | IDS) for each in ("principal_id", "client_id", "subject_id", "kid") if row[each]}
     row["count_key"] = None  # only some kinds of refusals have one
     for thing in ("principal", "client", "subject"):
         named = row[f"{thing}_id"] is not None and row[f"{thing}_name"] is not None
@@ -91,7 +91,7 @@ def events(draw: st.DrawFn) -> dict[str, Any]:
     row |= {"id": 1, "kind": draw(st.sampled_from(KINDS))}
     row |= {"at": draw(INSTANTS), "expires_at": draw(st.none() | INSTANTS)}
     row |= {"reason": draw(st.sampled_from(REASONS)), "decision": draw(st.sampled_from([None, "granted", "denied"]))}
-    row |= {"authority_version": draw(st.none() | st.integers(0, MAX_NUMBER)), "occurrences": draw(st.integers(1, 3))}
+    row |= {"authority_version": draw(st.integers(0, MAX_NUMBER)), "occurrences": draw(st.integers(1, 3))}
     row |= {"delegations": draw(DELEGATIONS), "roles": draw(DELEGATIONS)}
     return row | {"detail": draw(st.dictionaries(st.sampled_from(MEMBERS), VALUES, max_size=4))}
 

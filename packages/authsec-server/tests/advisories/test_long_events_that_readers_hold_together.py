@@ -28,9 +28,9 @@ LONG = 40
 AT = LATER + timedelta(minutes=11)
 INSERT = """
 INSERT INTO events (id, at, kind, request_id, delegations, roles, decision, reason, address, jti, kid, token_sha256,
-    detail, occurrences)
+    detail, occurrences, authority_version)
 VALUES ({number}, '{at}', 'token.refused', 'req_00000000000000000000long', '[]', '[]', 'denied', 'x', '', '', '', '',
-    '{detail}', 1)
+    '{detail}', 1, 1)
 """
 NUMBER = {"sqlite": "(SELECT max(id) + 1 FROM events)", "postgresql": "nextval('events_id_seq')"}
 ZONE = {"sqlite": "", "postgresql": "+00"}

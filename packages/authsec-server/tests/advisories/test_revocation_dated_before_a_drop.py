@@ -77,13 +77,13 @@ def test_files_with_all_dropped_events_explain_each_row(database: Database) -> N
     """The thief of the sealing key drops a single event, and plants a row that is dated before this cut."""
     old = Old(database)
     at, kid = old.now, "U" * 43
-    restore = Restore(at=at, authority_version=4, size=1, checkpoints_until=at, revoked_keys=(kid,))
+    restore = Restore(at=at, authority_version=14, size=1, checkpoints_until=at, revoked_keys=(kid,))
     record = sign_restore(restore, issuer="https://a", key=old.key)
     usual: dict[str, Any] = {"decision": None, "expires_at": None}
-    old.record(at, EventKind.CLIENT_DISABLED, authority_version=3, **usual)
+    old.record(at, EventKind.CLIENT_DISABLED, authority_version=13, **usual)
     usual |= {"client": None, "detail": {"record": record}}
-    old.record(at, EventKind.AUTHORITY_RESTORED, authority_version=4, **usual)
-    rows = _row(at, 3), _row(at, 4, "key", sequence=2, subject=kid)
+    old.record(at, EventKind.AUTHORITY_RESTORED, authority_version=14, **usual)
+    rows = _row(at, 13), _row(at, 14, "key", sequence=2, subject=kid)
     old.run(*rows, text("UPDATE authority SET version = 50"))
     old.settle()
     old.now = at.replace(month=12, day=2)
@@ -92,7 +92,7 @@ def test_files_with_all_dropped_events_explain_each_row(database: Database) -> N
     old.drop(lines, before=at.replace(month=12, day=1, hour=0, minute=0))
     old.settle()
     assert old.report(lines).findings == ()
-    old.run(_row(at, 4, sequence=3))
+    old.run(_row(at, 14, sequence=3))
     planted = "The row 3 of revocations revoked the tokens of the client c1, but no event says so."
     assert (old.report().findings, old.report(lines).findings) == ((), (planted,))
 

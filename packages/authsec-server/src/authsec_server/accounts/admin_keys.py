@@ -25,7 +25,6 @@ from authsec_server.accounts.model.admin_keys import (
 )
 from authsec_server.accounts.model.secret import hashed
 from authsec_server.audit import service as audit
-from authsec_server.audit.filters import EventFilter
 from authsec_server.audit.model import Decision, Event, EventKind, Named, Refusal, Tally, repeat_detail
 from authsec_server.db import Database, Tx
 from authsec_server.failures import Conflict, NotFound, StartupRefused
@@ -71,26 +70,17 @@ def adopt(tx: Tx, act: Act, text: str, *, name: str, life: timedelta) -> AdminKe
 
 
 def revoke(tx: Tx, act: Act, reference: str) -> AdminKey:
-    """Revoke the admin key. If `is_revoked` is true, change and record nothing. Call only inside a `change`.
+    """Revoke the admin key, and record that, whatever the row says. Call only inside a `change`.
 
-    The row gets the time of the recorded revocation: the row must change, so that the digests show a forged row.
+    A repeat keeps the time of the first act, as in `delegations.service.revoke`.
     """
     act.principal.require(Role.ADMIN)
     key = get(tx, act, reference)
-    if is_revoked(tx, key):
-        return key
-    store.set_admin_key_revoked(tx.connection, key.id, act.now)
+    at = key.revoked_at or act.now
+    store.set_admin_key_revoked(tx.connection, key.id, at)
     detail = repeat_detail(is_repeat=key.revoked_at is not None)
     audit.record_act(tx, act, EventKind.ADMIN_KEY_REVOKED, subject=_named(key), detail=detail)
-    return key.revoked(act.now)
-
-
-def is_revoked(tx: Tx, key: AdminKey) -> bool:
-    """Whether the admin key is revoked, and an event says so, as in `delegations.service.is_revoked`."""
-    if key.revoked_at is None:
-        return False
-    kinds = frozenset({EventKind.ADMIN_KEY_REVOKED})
-    return audit.is_recorded(tx, EventFilter(kinds=kinds, subject_id=key.id, since=key.revoked_at))
+    return key.revoked(at)
 
 
 def get(tx: Tx, act: Act, reference: str) -> AdminKey:
@@ -147,7 +137,6 @@ def signed_in(tx: Tx, key: AdminKey, now: datetime, request_id: str, address: st
             principal=key.principal(),
             decision=Decision.GRANTED,
             address=address,
-            authority_version=tx.version,
         ),
     )
 

@@ -11,7 +11,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from authsec_server import naming
+from authsec_server import naming, revisions
 from authsec_server.accounts import links, sessions, store
 from authsec_server.accounts.lookup import find_administrator
 from authsec_server.accounts.model import administrators as model
@@ -166,7 +166,7 @@ def disable(tx: Tx, act: Act, reference: str) -> Administrator:
     act.principal.require(Role.ADMIN)
     found = get(tx, act, reference)
     _require_another_admin(tx, found)
-    disabled = _change(tx, act, found, disabled_at=found.disabled_at or act.now)
+    disabled = _change(tx, act, found, is_repeat=not found.enabled, disabled_at=found.disabled_at or act.now)
     links.void_all_of(tx, act.now, found)
     ended = sessions.end_all_of(tx, act, found, because="disabled", limit=sessions.AT_ONCE)
     detail: dict[str, Any] = {"sessions_ended": ended, **repeat_detail(is_repeat=not found.enabled)}
@@ -270,9 +270,9 @@ def _end_access(tx: Tx, act: Act, found: Administrator, *, because: str) -> int:
     return sessions.end_every_one_of(tx, act, found, because=because)
 
 
-def _change(tx: Tx, act: Act, found: Administrator, **changes: Any) -> Administrator:
-    changes |= {"revision": found.revision + 1, "changed_at": act.now, "changed_by": act.principal.name}
-    changed = replace(found, **changes)
+def _change(tx: Tx, act: Act, found: Administrator, *, is_repeat: bool = False, **changes: Any) -> Administrator:
+    """Save the next revision of the administrator, as `revisions.changed` makes it."""
+    changed = revisions.changed(found, act, is_repeat=is_repeat, **changes)
     store.change_administrator(tx.connection, changed)
     return changed
 

@@ -14,11 +14,13 @@ from typing import Any, Final, Self
 from sqlalchemy import Connection, String
 
 from authsec_server.audit.event_numbers import next_numbers
+from authsec_server.audit.event_shape import is_event
 from authsec_server.audit.model import Event
-from authsec_server.audit.store import delegation_ids, event_delegations, events, row_of
+from authsec_server.audit.store import SEE_WHAT_ELSE, delegation_ids, event_delegations, events, row_of
 from authsec_server.db.driver import insert_rows
 from authsec_server.db.interference import refuse_foreign_schema
 from authsec_server.db.schema import CanonicalJson, as_stored, canonical_json
+from authsec_server.failures import Unavailable
 
 _COLUMNS: Final = tuple(each.name for each in events.columns if each.name != "count_key")
 _HOLES: Final = ("id", "at", "request_id", "address", "jti", "kid", "token_sha256", "expires_at", "authority_version")
@@ -39,8 +41,14 @@ class EventTemplate:
 
     @classmethod
     def of(cls, event: Event, *, is_kept: bool = True) -> Self:
-        """Return the template with the values of this event. A template that is kept shares its texts with others."""
+        """Return the template with the values of this event. A template that is kept shares its texts with others.
+
+        Raises `Unavailable` if the event would not be valid. The attack: raw SQL gives a role a very long name for a
+        moment. No server would seal the event of a token, so the event could be deleted at any time without a trace.
+        """
         row = {**row_of(event), "occurrences": 1, "id": None}
+        if not is_event({**row, "authority_version": 0, "count_key": None}):
+            raise Unavailable("A row of this agent has a form that no server writes: no token was made.", SEE_WHAT_ELSE)
         return cls(
             tuple(None if name in _HOLES else _stored(name, row[name], is_kept=is_kept) for name in _COLUMNS),
             tuple(delegation_ids(event)),

@@ -19,6 +19,7 @@ from authsec_server.principal import PrincipalKind, Role
 MAX_NUMBER: Final = 2**53 - 1  # the highest integer that every JSON parser reads exactly
 MAX_OCCURRENCES: Final = 2**31 - 1
 MAX_ID: Final = 36  # of a client, a delegation, a role, a proof or a trusted issuer: a UUID
+MAX_KID: Final = 64
 MAX_ACTION: Final = 127
 MAX_DIGEST: Final = 43  # SHA-256 in base64url
 MAX_NAME: Final = 4096  # far beyond all names that are given, and far below a line of an export
@@ -31,7 +32,7 @@ TEXTS: Final[Mapping[str, int]] = {  # the longest text of each column, in chara
     "reason": 40,
     "address": 45,
     "jti": 40,
-    "kid": 64,
+    "kid": MAX_KID,
     "token_sha256": 64,
 }
 OPTIONAL_TEXTS: Final[Mapping[str, int]] = {
@@ -53,9 +54,19 @@ _KINDS: Final = frozenset(EventKind) - {EventKind.EVENT_UNREADABLE}
 _DECISIONS: Final = frozenset({None, *Decision})
 _OF_TOKENS: Final = frozenset({EventKind.TOKEN_ISSUED, EventKind.TOKEN_REVOKED})  # events with a `jti`
 _THINGS: Final = ("principal", "client", "subject")
+_IDS: Final = ("principal_id", "client_id", "subject_id", "kid")
 _PRINCIPALS: Final = frozenset(PrincipalKind)
 
 Shape = Callable[[Any], bool]
+
+
+def is_id(value: Any, longest: int = MAX_ID) -> bool:
+    """Whether the value has the form of an id: printable ASCII.
+
+    The attack: raw SQL inserts a delegation whose id has another form. `verify` could not compare all such texts, so no
+    event may have them, and no server issues a token for such a row.
+    """
+    return type(value) is str and 0 < len(value) <= longest and value.isascii() and value.isprintable()
 
 
 def _of(*types: type) -> Shape:
@@ -94,7 +105,7 @@ def _or_none(shape: Shape) -> Shape:
 
 _TEXT: Final = _of(str)
 _TEXT_OR_NONE: Final = _of(str, type(None))
-_ID: Final = _text(MAX_ID)
+_ID: Shape = lambda value: value == "" or is_id(value)  # noqa: E731 - as its neighbours
 _NAME: Final = _text(MAX_NAME)
 _NUMBER: Shape = lambda value: type(value) is int and 0 <= value <= MAX_NUMBER  # noqa: E731 - as its neighbours
 _NAMES: Final = _or_none(_list(_TEXT))
@@ -132,6 +143,10 @@ _DETAILS: Final[Mapping[str, Shape]] = {
     **dict.fromkeys(
         (EventKind.ISSUER_CREATED, EventKind.ISSUER_DELETED), _object(None, **{**_MEMBERS, "audience": _TEXT})
     ),
+    **dict.fromkeys(
+        (EventKind.API_CREDENTIAL_CREATED, EventKind.API_CREDENTIAL_REVOKED),
+        _object({"credential": is_id}, **_MEMBERS),
+    ),
     EventKind.API_DELETED: _object(None, **{**_MEMBERS, "actions": _DESCRIBED}),
     EventKind.EVENTS_DROPPED: _object(None, **_MEMBERS, events=_NUMBER, before=_TEXT),
     EventKind.COUNTS_REBUILT: _object(None, **_MEMBERS, rows=_map(_NUMBER)),
@@ -139,8 +154,7 @@ _DETAILS: Final[Mapping[str, Shape]] = {
     **dict.fromkeys(EDITS, _object(None, **_MEMBERS, **_EDIT)),
     **dict.fromkeys(LISTING_ENDED, _object({"ended": _ENDED}, **_MEMBERS, **_EDIT)),  # `verify` compares the list
 }
-_NAMED_ID: Shape = lambda value: _ID(value) and value != ""  # noqa: E731 - a filter by an empty id finds all events
-_NAMED: Final = _list(_object({"id": _NAMED_ID, "name": _NAME}))
+_NAMED: Final = _list(_object({"id": is_id, "name": _NAME}))  # a filter by an empty id would find all events
 
 
 def is_number(value: Any) -> bool:
@@ -167,6 +181,7 @@ def has_columns(row: Mapping[str, Any]) -> bool:
     return (
         type(row["occurrences"]) is int
         and 0 < row["occurrences"] <= MAX_OCCURRENCES
+        and has_version(row["authority_version"], row["count_key"])
         and is_timed(row["kind"], row["at"], row["expires_at"], row["authority_version"])
         and _are_texts(row)
         and are_ids(row["kind"], row["jti"], row["request_id"])
@@ -204,7 +219,7 @@ def is_timed(kind: Any, at: Any, expires_at: Any, version: Any) -> bool:
     Each token has the authority version of its decision, and no token is valid for longer than the highest setting.
     The attack: raw SQL inserts tokens that expire last, so that a dry run reads no other.
     """
-    if not (isinstance(at, str | datetime) and isinstance(expires_at, str | datetime | None) and is_version(version)):
+    if not (isinstance(at, str | datetime) and isinstance(expires_at, str | datetime | None)):
         return False
     if kind != EventKind.TOKEN_ISSUED:
         return True
@@ -245,7 +260,10 @@ def _is_detail(kind: str, detail: Any) -> bool:
 
 
 def _are_texts(row: Mapping[str, Any]) -> bool:
-    """Whether each text column has a text that is short enough, can be encoded as UTF-8, and has no NUL."""
+    """Whether each text column has a text that is short enough, can be encoded as UTF-8, and has no NUL.
+
+    An id is printable ASCII, or empty.
+    """
     try:
         if any(len(row[name]) > longest for name, longest in TEXTS.items()):
             return False
@@ -253,9 +271,10 @@ def _are_texts(row: Mapping[str, Any]) -> bool:
             return False
         texts = "".join([row[name] for name in TEXTS] + [row[name] for name in OPTIONAL_TEXTS if row[name] is not None])
         texts.encode()
+        ids = "".join([row[name] for name in _IDS if row[name] is not None])
     except (TypeError, UnicodeEncodeError):
         return False
-    return "\0" not in texts  # PostgreSQL takes none, in no parameter
+    return "\0" not in texts and ids.isascii() and ids.isprintable()  # PostgreSQL takes no NUL, in no parameter
 
 
 def _is_counted(row: Mapping[str, Any]) -> bool:
@@ -273,13 +292,13 @@ def _is_counted(row: Mapping[str, Any]) -> bool:
     )
 
 
-def is_version(value: Any) -> bool:
-    """Whether the value is None or a valid authority version.
+def has_version(version: Any, count_key: Any) -> bool:
+    """Whether the authority version is valid. A counted refusal has none, and each other event has one.
 
     The value must have an upper limit, because a restore raises the authority version above that of every event.
     Raw SQL can insert an event with any version.
     """
-    return value is None or (type(value) is int and 0 <= value <= MAX_VERSION)
+    return version is None if count_key is not None else type(version) is int and 0 <= version <= MAX_VERSION
 
 
 def _are_named(row: Mapping[str, Any]) -> bool:

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Row, Select, Text, cast, false, func, select
 
+from authsec_server.audit.event_shape import has_version
 from authsec_server.audit.model import EventKind
 from authsec_server.audit.store import events
 from authsec_server.audit.unreadable_rows import LONGEST_ROW, MOST_BYTES, Size, read_content, readable, sizes_of
@@ -185,7 +186,7 @@ def _unite(united: dict[TokenGroup, TokenGroup], groups: Iterable[TokenGroup]) -
 def _alike(row: Row[Any]) -> TokenGroup | None:
     """Return the tokens in this row; None if AuthSec did not write their events."""
     content = read_content(row.kind, row.delegations, row.roles, row.detail)
-    if content is None:
+    if content is None or not has_version(row.authority_version, None):
         return None
     delegations, roles, detail = content
     return TokenGroup(

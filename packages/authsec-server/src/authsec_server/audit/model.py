@@ -171,6 +171,12 @@ class Event:
     detail: Mapping[str, Any] = field(default_factory=dict)
     tables: tuple[str, ...] = ()  # in a recorded event: the tables whose digests are in `detail`
 
+    @property
+    def version(self) -> int:
+        """Return the authority version of a recorded event. Only counted refusals have none."""
+        assert self.authority_version is not None
+        return self.authority_version
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refusal:

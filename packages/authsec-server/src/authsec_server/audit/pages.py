@@ -115,12 +115,6 @@ def token_issued(connection: Connection, jti: str, *, expires_after: datetime | 
     return issued
 
 
-def count_events(connection: Connection, kind: EventKind, jti: str, at_most: int) -> int:
-    """Return the number of events of this kind about the token with this `jti`, or `at_most` if there are more."""
-    statement = select(events.c.id).where(events.c.jti == jti, events.c.kind == kind)
-    return len(connection.execute(statement.limit(at_most)).all())
-
-
 def first_sealed(connection: Connection, wanted: EventFilter, limit: int) -> tuple[Recorded, ...]:
     """Return the first matching events of a request or a token, in the order of sealing.
 

@@ -30,8 +30,11 @@ MAX_NUMBER = 2**63 - 1
 def record(tx: Tx, event: Event) -> int:
     """Record the event in this transaction and return its number.
 
-    If the transaction is rolled back, the event is not recorded.
+    If the transaction is rolled back, the event is not recorded. An event without an authority version gets that of the
+    transaction.
     """
+    if event.authority_version is None:
+        event = replace(event, authority_version=tx.version)
     number = store.add(tx.connection, event)
     if tx.changes:
         tx.changes.tell_by(lambda digests: store.add_digests(tx.connection, number, event, digests))
@@ -57,7 +60,6 @@ def record_act(tx: Tx, act: Act, kind: EventKind, **what: Any) -> int:
         request_id=act.request_id,
         principal=act.principal,
         address=act.address,
-        authority_version=tx.version,
         **what,
     )
     some, others = event.delegations[:MAX_NAMED], event.delegations[MAX_NAMED:]
@@ -164,33 +166,6 @@ def token_issued(tx: Tx, jti: str, *, expires_after: datetime | None = None) -> 
     No principal is checked here: the packages that call this function check the principal.
     """
     return pages.token_issued(tx.connection, jti, expires_after=expires_after) if is_jti(jti) else None
-
-
-def is_token_issued_once(tx: Tx, jti: str) -> bool:
-    """Whether only one event records the issue of the token with this `jti`. Raw SQL can insert others.
-
-    No principal is checked.
-    """
-    return pages.count_events(tx.connection, EventKind.TOKEN_ISSUED, jti, at_most=2) == 1
-
-
-def is_token_revoked(tx: Tx, jti: str) -> bool:
-    """Whether an event records the revocation of the token with this `jti`. No principal is checked."""
-    return pages.count_events(tx.connection, EventKind.TOKEN_REVOKED, jti, at_most=1) > 0
-
-
-def is_recorded(tx: Tx, wanted: EventFilter, **detail: str) -> bool:
-    """Whether the newest matching events include one that has this detail and matches its seal, if it has one.
-
-    With it, a repeated revocation changes nothing. A row alone does not: see `delegations.service.is_revoked`. The
-    search is bounded, so very many events can hide the event; the revocation is then recorded again. No principal is
-    checked.
-    """
-    found = pages.newest(tx.connection, wanted, before=None, limit=MAX_PAGE).items
-    return any(
-        wanted.matches(each.event) and each.as_sealed is not False and detail.items() <= each.event.detail.items()
-        for each in found
-    )
 
 
 def deleted_roles(tx: Tx, times: Collection[datetime]) -> Iterator[Recorded]:

@@ -50,7 +50,7 @@ def disable(tx: Tx, act: Act, id_or_slug: str) -> Client:
     """
     act.principal.require(Role.OPERATOR)
     client = get(tx, act, id_or_slug)
-    disabled = changed(client, act, enabled=False)
+    disabled = changed(client, act, is_repeat=not client.enabled, enabled=False)
     store.save(tx.connection, disabled)
     store.end_enrolments(tx.connection, [client.id])
     _record_disabled(tx, act, client)

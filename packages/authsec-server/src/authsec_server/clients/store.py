@@ -27,6 +27,7 @@ from sqlalchemy import (
     delete,
     func,
     insert,
+    not_,
     select,
     true,
     update,
@@ -125,9 +126,11 @@ def save_labels(connection: Connection, client: Client) -> None:
 
 
 def disable(connection: Connection, ids: Collection[str], *, at: datetime, by: str) -> None:
-    """Disable the clients and increase their revisions, in one statement."""
-    following = {"revision": clients.c.revision + 1, "changed_at": at, "changed_by": by}
-    connection.execute(update(clients).where(clients.c.id.in_(ids)).values(enabled=False, **following))
+    """Disable the clients and increase their revisions. A client that is disabled keeps the time and the author."""
+    those, following = update(clients).where(clients.c.id.in_(ids)), {"revision": clients.c.revision + 1}
+    connection.execute(those.where(not_(clients.c.enabled)).values(following))
+    first = {"enabled": False, "changed_at": at, "changed_by": by}
+    connection.execute(those.where(clients.c.enabled).values(following | first))
 
 
 def remove(connection: Connection, client_id: str) -> None:

@@ -205,6 +205,7 @@ END_SESSIONS = Confirmation(
     least=Role.ADMIN,
     look=_look,
     already=_already_signed_out,
+    repeats=False,
     change=once(lambda tx, act, visit: sessions.end_all(tx, act, visit.named("administrator"))),
     after=redirect_to(f"/console{PATH}", done="sessions_ended"),
 )
@@ -383,8 +384,7 @@ def _look_at_admin_key(tx: Tx, visit: PageRequest) -> Question:
 
 def _already_revoked(tx: Tx, visit: PageRequest) -> str:
     key = admin_keys.get(tx, visit.act, visit.named("key"))
-    said = already_is(f"The admin key {key.name} was already revoked", key.revoked_at)
-    return said if admin_keys.is_revoked(tx, key) else ""
+    return already_is(f"The admin key {key.name} was already revoked", key.revoked_at) if key.revoked_at else ""
 
 
 REVOKE = Confirmation(

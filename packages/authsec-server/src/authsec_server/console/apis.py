@@ -297,8 +297,8 @@ def _look_at_credential(tx: Tx, visit: PageRequest) -> Question:
 
 def _already_revoked(tx: Tx, visit: PageRequest) -> str:
     credential = credentials.get(tx, visit.act, visit.named("api"), visit.named("credential"))
-    said = already_is(f"The credential {credential.name} was already revoked", credential.revoked_at)
-    return said if credentials.is_revoked(tx, credential) else ""
+    said = f"The credential {credential.name} was already revoked"
+    return already_is(said, credential.revoked_at) if credential.revoked_at else ""
 
 
 REVOKE = Confirmation(

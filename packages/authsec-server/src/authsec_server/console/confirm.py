@@ -1,7 +1,8 @@
 """Changes that ask for confirmation: a page shows the impact, and its button makes the change.
 
 A page can be older than the change, for example in a second window. The page then shows the present state without a
-button, and an old button changes and records nothing.
+button. An old button makes the change again, and the audit log records that. The attack: raw SQL marks a thing as
+disabled until an operator has disabled the thing, and removes the mark.
 """
 
 from __future__ import annotations
@@ -48,7 +49,8 @@ class Confirmation(Generic[T]):
 
     `{}` in `heading` becomes the question's name. `look` reads the impact, and `change` makes the change.
     `after` returns the response from the result of `change`. If `change` raises `Invalid` or `Conflict`, the
-    page is shown again. `already` returns a sentence if the thing already has the state after the change.
+    page is shown again. `already` returns a sentence if the thing already has the state after the change. If `repeats`
+    is false, the change is not made again.
     """
 
     path: str
@@ -60,6 +62,7 @@ class Confirmation(Generic[T]):
     after: Callable[[PageRequest, T], Response]
     least: Role = Role.OPERATOR
     danger: bool = True
+    repeats: bool = True
     already: Callable[[Tx, PageRequest], str] = lambda _tx, _visit: ""
 
     @property
@@ -85,13 +88,14 @@ class Confirmation(Generic[T]):
         )
 
     async def _do(self, visit: PageRequest) -> Response:
-        if await visit.read(lambda tx: self.already(tx, visit)):
+        is_repeat = bool(await visit.read(lambda tx: self.already(tx, visit)))
+        if is_repeat and not self.repeats:
             return visit.redirect(visit.path, done="nothing_changed")
         try:
             changed = await self.change(visit)
         except (Invalid, Conflict) as failure:
             return await self._ask(visit, failure)
-        return self.after(visit, changed)
+        return visit.redirect(visit.path, done="nothing_changed") if is_repeat else self.after(visit, changed)
 
 
 def already_is(done: str, changed_at: datetime | None = None, changed_by: str = "") -> str:

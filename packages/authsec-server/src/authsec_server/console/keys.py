@@ -98,7 +98,7 @@ def _look_at_revocation(tx: Tx, visit: PageRequest) -> Question:
 
 def _already_revoked(tx: Tx, visit: PageRequest) -> str:
     key = keys.get(tx, visit.act, visit.named("kid"))
-    return already_is(f"The key {key.kid} was already revoked") if keys.is_revoked(tx, key) else ""
+    return already_is(f"The key {key.kid} was already revoked") if key.state is KeyState.REVOKED else ""
 
 
 def _wait(prepared: SigningKey | None, visit: PageRequest) -> float:

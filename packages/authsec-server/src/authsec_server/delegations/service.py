@@ -9,8 +9,6 @@ from itertools import count
 
 from authsec_server import naming
 from authsec_server.apis import service as apis
-from authsec_server.audit import service as audit
-from authsec_server.audit.filters import EventFilter
 from authsec_server.audit.model import EventKind, Named, repeat_detail
 from authsec_server.clients import service
 from authsec_server.clients import service as clients
@@ -106,18 +104,13 @@ def get(tx: Tx, act: Act, id_or_slug: str, terms: Terms) -> ResolvedDelegation:
 
 
 def disable(tx: Tx, act: Act, id_or_slug: str, terms: Terms) -> ResolvedDelegation:
-    """Disable the delegation and revoke its tokens, whatever its row says, as in `clients.service.disable`.
-
-    If `is_revoked` is true, change and record nothing.
-    """
+    """Disable the delegation and revoke its tokens, whatever its row says, as in `clients.service.disable`."""
     act.principal.require(Role.OPERATOR)
     resolved = get(tx, act, id_or_slug, terms)
-    if is_revoked(tx, resolved.delegation):
-        return resolved
-    disabled = changed(resolved.delegation, act, enabled=False)
+    ended = not resolved.delegation.enabled or resolved.state is DelegationState.REVOKED
+    disabled = changed(resolved.delegation, act, is_repeat=ended, enabled=False)
     store.save(tx.connection, disabled)
     revocations.end(tx, SubjectKind.DELEGATION, disabled.id, act.now)
-    ended = not resolved.delegation.enabled or resolved.state is DelegationState.REVOKED
     record(tx, act, EventKind.DELEGATION_DISABLED, resolved, **repeat_detail(is_repeat=ended))
     return with_state(resolved, disabled, act.now)
 
@@ -149,36 +142,22 @@ def revoke(
     *,
     because: str = "",
 ) -> ResolvedDelegation:
-    """Revoke the delegation permanently, and revoke its tokens. If `is_revoked` is true, change and record nothing."""
+    """Revoke the delegation permanently, and revoke its tokens, and record that, whatever its row says.
+
+    The attack: raw SQL marks the row as revoked until an operator has revoked the delegation, and removes the mark.
+    `verify` compares the row with the recorded act (`audit.sealing.row_states`). A repeat leaves the row as it is.
+    """
     act.principal.require(Role.OPERATOR)
     held, role, client = load_parties(tx, id_or_slug)
-    is_over = is_revoked(tx, held)
-    revoked = held if is_over else changed(held, act, revoked_at=held.revoked_at or act.now)
+    is_repeat = held.revoked_at is not None
+    revoked = held if is_repeat else changed(held, act, revoked_at=act.now)
     over = ResolvedDelegation(delegation=revoked, role=role, client=client, state=DelegationState.REVOKED, cautions=())
-    if is_over:
-        return over
-    store.save(tx.connection, revoked)
+    if not is_repeat:
+        store.save(tx.connection, revoked)
     revocations.end(tx, SubjectKind.DELEGATION, revoked.id, act.now)
-    detail = repeat_detail(is_repeat=held.revoked_at is not None) | ({"because": because} if because else {})
+    detail = repeat_detail(is_repeat=is_repeat) | ({"because": because} if because else {})
     record(tx, act, EventKind.DELEGATION_REVOKED, over, **detail)
     return over
-
-
-def is_revoked(tx: Tx, delegation: Delegation) -> bool:
-    """Whether the delegation is revoked, and an event says so.
-
-    The attack: raw SQL marks a row as revoked until an operator has revoked the delegation, and removes the mark.
-    Without an event, nobody would find that the delegation is live.
-    """
-    if delegation.revoked_at is None:
-        return False
-    wanted = EventFilter(
-        kinds=frozenset({EventKind.DELEGATION_REVOKED}),
-        client_id=delegation.client_id,
-        delegation_id=delegation.id,
-        since=delegation.revoked_at,
-    )
-    return audit.is_recorded(tx, wanted)
 
 
 def client_of(tx: Tx, delegation_id: str) -> str | None:

@@ -112,7 +112,7 @@ def disable(tx: Tx, act: Act, id_or_slug: str) -> TrustedIssuer:
     """
     act.principal.require(Role.ADMIN)
     trusted_issuer = get(tx, act, id_or_slug)
-    disabled = changed(trusted_issuer, act, enabled=False)
+    disabled = changed(trusted_issuer, act, is_repeat=not trusted_issuer.enabled, enabled=False)
     _save(tx, trusted_issuer, disabled)
     revocations.end(tx, SubjectKind.TRUSTED_ISSUER, trusted_issuer.id, act.now)
     _record(tx, act, EventKind.ISSUER_DISABLED, disabled, {**repeat_detail(is_repeat=not trusted_issuer.enabled)})

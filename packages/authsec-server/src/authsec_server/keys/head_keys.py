@@ -111,7 +111,6 @@ def record_by_server(tx: Tx, kind: EventKind, kid: str, now: datetime) -> None:
         kind=kind,
         request_id="",
         principal=THE_SERVER,
-        authority_version=tx.version,
         subject=named(kid),
         kid=kid,
     )

@@ -12,7 +12,6 @@ from datetime import datetime, timedelta
 
 from authsec_server import naming
 from authsec_server.audit import service as audit
-from authsec_server.audit.filters import EventFilter
 from authsec_server.audit.model import EventKind, Named, repeat_detail
 from authsec_server.db import Tx
 from authsec_server.failures import Conflict, Failure, NotFound, Unavailable, seconds_text
@@ -164,27 +163,20 @@ def revoke(
     """Revoke the key and every token that it signed. The key is no longer published. Call only inside a `change`.
 
     Use this if another person may have the private key. If the key is active or prepared, and its algorithm is still
-    wanted, the same change replaces it, even if verifiers have not fetched the new key. If `is_revoked` is true, change
-    and record nothing. Raises `NotFound` or `Invalid`.
+    wanted, the same change replaces it, even if verifiers have not fetched the new key. The act is recorded whatever
+    the row says, as in `accounts.admin_keys.revoke`. Raises `NotFound` or `Invalid`.
     """
     act.principal.require(Role.ADMIN)
     key, because = get(tx, act, kid), naming.text("reason", because)
-    if is_revoked(tx, key):
-        return key
-    revoked = key.revoked(act.now)
+    is_repeat = key.state is KeyState.REVOKED
+    revoked = key if is_repeat else key.revoked(act.now)
     store.move(tx.connection, revoked)
     revocations.end(tx, SubjectKind.KEY, kid, act.now)
     ensure(tx, act, make, wanted)
     detail = _revocation(key, active_kids(tx)) | ({"because": because} if because else {})
-    detail |= repeat_detail(is_repeat=key.state is KeyState.REVOKED)
+    detail |= repeat_detail(is_repeat=is_repeat)
     audit.record_act(tx, act, EventKind.KEY_REVOKED, subject=_named(key), kid=kid, detail=detail)
     return revoked
-
-
-def is_revoked(tx: Tx, key: SigningKey) -> bool:
-    """Whether the key is revoked, and an event says so, as in `delegations.service.is_revoked`."""
-    wanted = EventFilter(kinds=frozenset({EventKind.KEY_REVOKED}), subject_id=key.kid)
-    return key.state is KeyState.REVOKED and audit.is_recorded(tx, wanted)
 
 
 def revoke_all(

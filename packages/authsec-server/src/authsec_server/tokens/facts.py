@@ -17,7 +17,9 @@ from functools import lru_cache
 from typing import Any, Final, TypeVar
 
 from authsec_server.apis import service as apis
+from authsec_server.audit.event_shape import is_id
 from authsec_server.clients import service as clients
+from authsec_server.clients.model import Client
 from authsec_server.db import AuthorityState, Tx
 from authsec_server.delegations import service as delegations
 from authsec_server.issuers import service as issuers
@@ -44,9 +46,11 @@ def load_facts(tx: Tx, request: TokenRequest, default_audience: str) -> Facts:
 def load_all_facts(tx: Tx, requests: Sequence[TokenRequest], default_audience: str) -> list[Facts]:
     """Load the data for the decisions on these requests, in their order.
 
-    The number of SQL statements does not depend on the number of requests.
+    The number of SQL statements does not depend on the number of requests. Rows that no event can name are left out
+    (`audit.event_shape.is_id`).
     """
     known = clients.by_ids(tx, {each.client_id for each in requests})
+    known = {id_: _with_ids(client) for id_, client in known.items() if is_id(id_)}
     held = delegations.of_clients(tx, known)
     resolved = apis.resolve_all(tx, {resource for each in requests for resource in each.resources})
     audiences = [
@@ -57,7 +61,8 @@ def load_all_facts(tx: Tx, requests: Sequence[TokenRequest], default_audience: s
     ]
     algorithms = apis.algorithms(tx, set[str]().union(*audiences))
     issuers_of = {id_: client.trusted_issuer_ids for id_, client in known.items()}
-    trusted = issuers.by_ids(tx, named) if (named := set[str]().union(*issuers_of.values())) else {}
+    named = set(filter(is_id, set[str]().union(*issuers_of.values())))
+    trusted = issuers.by_ids(tx, named) if named else {}
     return [
         Facts(
             version=tx.version,
@@ -66,6 +71,7 @@ def load_all_facts(tx: Tx, requests: Sequence[TokenRequest], default_audience: s
             authorities=tuple(
                 GrantedAuthority(delegation=delegation, role=_shared(role))
                 for delegation, role in held.get(each.client_id, ())
+                if is_id(delegation.id) and is_id(role.id)
             ),
             audiences=_of(each.resources, resolved),
             algorithms=_of(its, algorithms),
@@ -73,6 +79,12 @@ def load_all_facts(tx: Tx, requests: Sequence[TokenRequest], default_audience: s
         )
         for each, its in zip(requests, audiences, strict=True)
     ]
+
+
+def _with_ids(client: Client) -> Client:
+    """Return the client without proofs whose ids have another form."""
+    proofs = tuple(proof for proof in client.proofs if is_id(proof.id))
+    return client if len(proofs) == len(client.proofs) else replace(client, proofs=proofs)
 
 
 @lru_cache(maxsize=1000)

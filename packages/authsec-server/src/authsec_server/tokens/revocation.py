@@ -5,9 +5,11 @@ Find the times at which tokens were revoked.
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from threading import Lock
 from typing import Any
 
 from authsec.verifier.checks import HIGHEST_LEEWAY
@@ -57,7 +59,7 @@ def revoked(tx: Tx, recorded: Iterable[Recorded]) -> dict[int, datetime]:
 
 
 def _oldest_version(issued: Collection[Recorded]) -> int:
-    return min((it.event.authority_version or 0 for it in issued), default=0)
+    return min((it.event.version for it in issued), default=0)
 
 
 def _slugs(tx: Tx, issued: Collection[Recorded]) -> dict[str, str]:
@@ -84,12 +86,12 @@ def _slugs_of_deleted(tx: Tx, entries: Sequence[Revocation]) -> Iterator[tuple[s
     ended = {(each.version, each.subject_id): each.at for each in entries}
     for it in audit.deleted_roles(tx, ended.values()):
         slug = it.event.detail.get("slug")
-        if isinstance(slug, str) and (it.event.authority_version, slug) in ended:
+        if isinstance(slug, str) and (it.event.version, slug) in ended:
             yield from ((role.id, slug) for role in it.event.roles)
 
 
 def _ends(revocation: Revocation, issued: Event) -> bool:
-    if revocation.version <= (issued.authority_version or 0):
+    if revocation.version <= issued.version:
         return False
     in_time = issued.expires_at is None or revocation.at < issued.expires_at
     return in_time or revocation.subject_kind is SubjectKind.TOKEN
@@ -153,11 +155,10 @@ def _live(tx: Tx, jti: str, now: datetime) -> Recorded | None:
 
 
 def revoke(tx: Tx, act: Act, jti: str, *, because: str = "") -> RevokedToken:
-    """Revoke the token, with an optional reason. If an event says that it was revoked, change and record nothing.
+    """Revoke the token, with an optional reason, and record that, even if the feed has the token already.
 
-    An entry of the feed alone does not prevent the revocation. The attack: raw SQL adds the entry until an operator has
-    revoked the token, and deletes the entry again. Without an event, nobody would find that the token is valid. Call
-    only inside a `change`.
+    The attack: raw SQL adds the entry of the feed until an operator has revoked the token, and deletes the entry again.
+    Without an event, nobody would find that the token is valid. Call only inside a `change`.
 
     Raises `NotFound`, `Conflict` or `Invalid`.
     """
@@ -165,8 +166,6 @@ def revoke(tx: Tx, act: Act, jti: str, *, because: str = "") -> RevokedToken:
     because = naming.text("reason", because)
     found = token(tx, act, jti)
     ended_at = revoked(tx, [found]).get(found.id)
-    if ended_at is not None and _is_recorded(tx, jti):
-        return RevokedToken(issued=found.event, at=ended_at, already=True)
     revocations.end(tx, SubjectKind.TOKEN, jti, act.now)
     audit.record_act(tx, act, EventKind.TOKEN_REVOKED, **_about(found.event, because, is_repeat=ended_at is not None))
     return RevokedToken(issued=found.event, at=ended_at or act.now, already=ended_at is not None)
@@ -175,24 +174,10 @@ def revoke(tx: Tx, act: Act, jti: str, *, because: str = "") -> RevokedToken:
 def find_own(tx: Tx, jti: str, now: datetime) -> Recorded | None:
     """Return the event that issued this token, if its holder may revoke the token. Otherwise return None.
 
-    The token must not be expired, with an allowance for clocks that differ. It must not be revoked, with an event that
-    says so. An entry of the feed alone does not prevent the revocation, for the reason that `revoke` names. An event
-    alone revokes nothing: raw SQL may have inserted it. A holder can revoke each token only once, so a holder who
-    repeats the request cannot fill the audit log. The function does not check the role of a principal.
+    The token must not be expired, with an allowance for clocks that differ. A token that seems revoked is revoked
+    again, for the reason that `revoke` names. The function does not check the role of a principal.
     """
-    found = _live(tx, jti, now)
-    if found is None or (_is_recorded(tx, jti) and revoked(tx, [found])):
-        return None
-    return found
-
-
-def _is_recorded(tx: Tx, jti: str) -> bool:
-    """Whether an event records the revocation of this token.
-
-    The attack: raw SQL inserts a second event of the token's issue, so that an earlier revocation seems to cover the
-    token. So a token with several such events is revoked again.
-    """
-    return audit.is_token_revoked(tx, jti) and audit.is_token_issued_once(tx, jti)
+    return _live(tx, jti, now)
 
 
 def revoke_own(tx: Tx, jti: str, now: datetime, *, request_id: str, address: str) -> None:
@@ -207,7 +192,6 @@ def revoke_own(tx: Tx, jti: str, now: datetime, *, request_id: str, address: str
         kind=EventKind.TOKEN_REVOKED,
         request_id=request_id,
         address=address,
-        authority_version=tx.version,
         **_about(found.event, "", is_repeat=is_repeat),
     )
     audit.record(tx, event)
@@ -235,6 +219,7 @@ def _about(issued: Event, because: str, *, is_repeat: bool = False) -> dict[str,
 
 
 OF_A_CLIENT, SECONDS = 30, 3600  # each revocation is an entry of the feed for a week, and every API reads it
+MOST_REMEMBERED = 10_000  # tokens that this process has revoked for their holders
 
 
 class SelfRevocation:
@@ -260,6 +245,8 @@ class SelfRevocation:
         self._of_address = Throttle(
             share.of(address_limit), "Too many tokens were revoked from this address.", monotonic=monotonic
         )
+        self._revoked: OrderedDict[str, None] = OrderedDict()
+        self._remembering = Lock()
         of_a_client = share.of(OF_A_CLIENT)
         self._of_client = Throttle(
             of_a_client,
@@ -273,18 +260,28 @@ class SelfRevocation:
     def revoke_own(self, token: str, *, request_id: str, address: str) -> None:
         """Revoke the token if it is valid and from this authority. Ignore any other token (RFC 7009 section 2.2).
 
-        A token that has expired, or was revoked as in `find_own`, takes no lock and leaves no event. So an attacker who
-        repeats a request cannot block agents, or fill the audit log. Each client has an hourly limit, because each
-        revoked token makes the revocation feed longer for all APIs. Raises `TooOften` or `Unavailable`.
+        A token that has expired, or that this process has revoked before, takes no lock and leaves no event. So an
+        attacker who repeats a request cannot block agents, or fill the audit log. The database does not decide what was
+        revoked before: raw SQL can insert a revocation and its event for a moment. Each client has an hourly limit,
+        because each revoked token makes the revocation feed longer for all APIs. Raises `TooOften` or `Unavailable`.
         """
         self._of_address.charge(limit_key(address))
         jws = self._tokens.read(token)
         if jws is None:
             return
         jti = str(jws.claims["jti"])
+        if jti in self._revoked:
+            return
         if found := self._database.read(lambda tx: find_own(tx, jti, self._now())):
             self._of_client.charge(found.event.client.id if found.event.client else "")
             self._database.change(lambda tx: revoke_own(tx, jti, self._now(), request_id=request_id, address=address))
+            self._remember(jti)
+
+    def _remember(self, jti: str) -> None:
+        with self._remembering:
+            self._revoked[jti] = None
+            while len(self._revoked) > MOST_REMEMBERED:
+                self._revoked.popitem(last=False)
 
 
 REVOKE = "/authsec/v1/revoke"

@@ -25,6 +25,7 @@ Raw SQL can change an event. But it cannot change the signed checkpoints that co
 | `orphans` | each row that a foreign key refers to must exist |
 | `parties` | each delegation of a token was created, and has one agent and one role |
 | `ended_subjects`, `version_order` | no token of a subject that had ended; changes and versions must have one order |
+| `row_states` | each principal has a row; what events revoked or disabled is so in its row |
 | `table_writes` | an event excuses a token only if its change wrote to the table |
 | `token_duplicates` | no two events issued one token; the request of a token has no other event |
 | `database_check` | check the schema, catalogs and indexes of the database before any other read |

@@ -37,36 +37,38 @@ from collections.abc import Iterator, Mapping
 from itertools import islice
 from typing import Any, Final
 
+from authsec_server.audit.event_shape import MAX_KID, is_id
 from authsec_server.audit.model import EventKind
 from authsec_server.audit.sealing.scratch import Scratch, SubjectChange
 from authsec_server.principal import PrincipalKind
 
 MOST: Final = 5  # findings that are listed; further ones are only counted
-_CLIENT: Final = "client"
-_DELEGATION: Final = "delegation"
+CLIENT: Final = "client"
+DELEGATION: Final = "delegation"
 _PROOF: Final = "proof"
-_TRUSTED_ISSUER: Final = "trusted_issuer"
+TRUSTED_ISSUER: Final = "trusted_issuer"
 _ROLE: Final = "role"
-_KEY: Final = "key"
-_ADMIN_KEY: Final = PrincipalKind.ADMIN_KEY.value
-_ADMINISTRATOR: Final = PrincipalKind.ADMINISTRATOR.value
+KEY: Final = "key"
+CREDENTIAL: Final = "api_credential"
+ADMIN_KEY: Final = PrincipalKind.ADMIN_KEY.value
+ADMINISTRATOR: Final = PrincipalKind.ADMINISTRATOR.value
 _COLUMNS: Final = {  # of a token's event in the scratch database, with its subjects of this kind
-    _CLIENT: "client_id",
+    CLIENT: "client_id",
     _PROOF: "proof_id",
-    _TRUSTED_ISSUER: "trusted_issuer_id",
-    _KEY: "kid",
+    TRUSTED_ISSUER: "trusted_issuer_id",
+    KEY: "kid",
 }
 _LISTS: Final = {  # the table and the column of the scratch database with a token's subjects of this kind
-    _DELEGATION: ("named", "delegation"),
+    DELEGATION: ("named", "delegation"),
     _ROLE: ("token_role", "role"),
 }
 _ISSUED: Final = {
-    _CLIENT: "to the client",
-    _DELEGATION: "under the delegation",
+    CLIENT: "to the client",
+    DELEGATION: "under the delegation",
     _ROLE: "with an action of the role",
     _PROOF: "on the proof",
-    _TRUSTED_ISSUER: "on a proof of the trusted issuer",
-    _KEY: "with the signing key",
+    TRUSTED_ISSUER: "on a proof of the trusted issuer",
+    KEY: "with the signing key",
 }
 # Joins of events with the change that ended their subject. A final end decides, whatever changes follow.
 _FINAL_END: Final = " CROSS JOIN final_end c ON c.id = {id} AND c.kind = {kind} AND c.number < v.number WHERE "
@@ -75,36 +77,36 @@ _LAST_CHANGE: Final = (  # and no dropped event can have enabled the subject aga
     " AND c.id = {id} AND c.number < v.number ORDER BY c.number DESC LIMIT 1)"
     " WHERE c.done = 'disabled' AND (c.version >= :dropped_until OR c.number > :last_dropped) AND "
 )
-_PRINCIPALS: Final = {_ADMIN_KEY: "admin key", _ADMINISTRATOR: "administrator"}
+_PRINCIPALS: Final = {ADMIN_KEY: "admin key", ADMINISTRATOR: "administrator"}
 _CHANGES: Final = {  # what the event did, and to which kinds of subjects
-    EventKind.CLIENT_DISABLED: ("disabled", _CLIENT),
-    EventKind.CLIENT_ENABLED: ("enabled", _CLIENT),
-    EventKind.CLIENT_DELETED: ("deleted", _CLIENT, _DELEGATION),
-    EventKind.DELEGATION_DISABLED: ("disabled", _DELEGATION),
-    EventKind.DELEGATION_ENABLED: ("enabled", _DELEGATION),
-    EventKind.DELEGATION_REVOKED: ("revoked", _DELEGATION),
-    EventKind.ROLE_DELETED: ("deleted", _ROLE, _DELEGATION),
+    EventKind.CLIENT_DISABLED: ("disabled", CLIENT),
+    EventKind.CLIENT_ENABLED: ("enabled", CLIENT),
+    EventKind.CLIENT_DELETED: ("deleted", CLIENT, DELEGATION),
+    EventKind.DELEGATION_DISABLED: ("disabled", DELEGATION),
+    EventKind.DELEGATION_ENABLED: ("enabled", DELEGATION),
+    EventKind.DELEGATION_REVOKED: ("revoked", DELEGATION),
+    EventKind.ROLE_DELETED: ("deleted", _ROLE, DELEGATION),
     EventKind.PROOF_REMOVED: ("removed", _PROOF),
-    EventKind.ISSUER_DISABLED: ("disabled", _TRUSTED_ISSUER),
-    EventKind.ISSUER_ENABLED: ("enabled", _TRUSTED_ISSUER),
-    EventKind.ISSUER_DELETED: ("deleted", _TRUSTED_ISSUER),
-    EventKind.KEY_REVOKED: ("revoked", _KEY),
-    EventKind.AUTHORITY_RESTORED: ("revoked", _KEY),  # no other event names a key that the backup did not have
-    EventKind.ADMIN_KEY_REVOKED: ("revoked", _ADMIN_KEY),
-    EventKind.ADMINISTRATOR_DISABLED: ("disabled", _ADMINISTRATOR),
-    EventKind.ADMINISTRATOR_ENABLED: ("enabled", _ADMINISTRATOR),
+    EventKind.ISSUER_DISABLED: ("disabled", TRUSTED_ISSUER),
+    EventKind.ISSUER_ENABLED: ("enabled", TRUSTED_ISSUER),
+    EventKind.ISSUER_DELETED: ("deleted", TRUSTED_ISSUER),
+    EventKind.KEY_REVOKED: ("revoked", KEY),
+    EventKind.AUTHORITY_RESTORED: ("revoked", KEY),  # no other event names a key that the backup did not have
+    EventKind.API_CREDENTIAL_REVOKED: ("revoked", CREDENTIAL),
+    EventKind.ADMIN_KEY_REVOKED: ("revoked", ADMIN_KEY),
+    EventKind.ADMINISTRATOR_DISABLED: ("disabled", ADMINISTRATOR),
+    EventKind.ADMINISTRATOR_ENABLED: ("enabled", ADMINISTRATOR),
 }
 
 
 def subject_changes(number: int, event: Mapping[str, Any]) -> Iterator[SubjectChange]:
     """Yield the subjects of tokens and the principals that this valid event disabled, enabled or ended."""
-    version = event["authority_version"]
-    if version is None or event["kind"] not in _CHANGES:
+    if event["kind"] not in _CHANGES:
         return
     done, *kinds = _CHANGES[event["kind"]]
     for kind in kinds:
         for id_ in _ids(kind, event):
-            yield SubjectChange(kind, id_, number, done, version)
+            yield SubjectChange(kind, id_, number, done, event["authority_version"])
 
 
 def _ids(kind: str, event: Mapping[str, Any]) -> Iterator[str]:
@@ -112,10 +114,13 @@ def _ids(kind: str, event: Mapping[str, Any]) -> Iterator[str]:
         ids = [each["id"] for each in event[f"{kind}s"]]
     elif event["kind"] == EventKind.AUTHORITY_RESTORED:
         keys = event["detail"].get("revoked_keys")
-        ids = keys if isinstance(keys, list) else []  # raw SQL can write another value
+        keys = keys if isinstance(keys, list) else []  # raw SQL can write another value
+        ids = [each for each in keys if is_id(each, MAX_KID)]
+    elif kind == CREDENTIAL:
+        ids = [event["detail"]["credential"]]
     else:
-        ids = [event[{_CLIENT: "client_id", _KEY: "kid"}.get(kind, "subject_id")]]
-    yield from (id_ for id_ in ids if isinstance(id_, str) and id_.isascii())  # SQLite refuses some other texts
+        ids = [event[{CLIENT: "client_id", KEY: "kid"}.get(kind, "subject_id")]]
+    yield from (id_ for id_ in ids if id_)
 
 
 def findings(scratch: Scratch, dropped_until: int, last_dropped: int) -> Iterator[str]:

@@ -115,8 +115,7 @@ class NameCheck(ScratchCheck):
         `waits_since` is the time from which the event should have a seal: its time; empty for an event of the future.
         """
         for named, id_, name, owner, gone in _said(event):
-            version = event["authority_version"] or 0  # events of early servers have none
-            its = (named.key, _octets(id_), is_sealed(number), number, version, waits_since)
+            its = (named.key, _octets(id_), is_sealed(number), number, event["authority_version"], waits_since)
             self._scratch.execute(
                 "INSERT INTO said VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (thing, id, sealed) DO UPDATE SET"
                 " number = excluded.number, version = excluded.version, since = excluded.since, name = excluded.name,"

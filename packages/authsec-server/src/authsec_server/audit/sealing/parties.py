@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
+from authsec_server.audit.event_shape import is_id
 from authsec_server.audit.model import EventKind
 from authsec_server.audit.sealing.scan import Scan
 from authsec_server.audit.sealing.scratch import Parties, Scratch
@@ -50,17 +51,15 @@ _UNKNOWN: Final = (
 def parties_in_event(number: int, event: Mapping[str, Any]) -> Iterator[Parties]:
     """Yield the agent and the role of each delegation in this valid event."""
     kind, delegations, roles = event["kind"], event["delegations"], event["roles"]
-    is_of_change_or_token = event["authority_version"] is not None and kind in _KINDS  # early servers wrote no version
-    if is_of_change_or_token and len(delegations) == len(roles):  # the n-th delegation has the n-th role
+    if kind in _KINDS and len(delegations) == len(roles):  # the n-th delegation has the n-th role
         for delegation, role in zip(delegations, roles, strict=True):
-            yield from _plain(delegation["id"], event["client_id"], role["id"], number, is_proof=False)
+            yield Parties(delegation["id"], event["client_id"] or "", role["id"], number, is_proof=False)
 
 
 def delegation_acts(number: int, event: Mapping[str, Any]) -> Iterator[tuple[str, int, int]]:
     """Yield each delegation that this valid event created or changed, with the event number and the version."""
-    if event["kind"] in _ACTS and (version := event["authority_version"]) is not None:
-        ids = (each["id"] for each in event["delegations"])
-        yield from ((id_, number, version) for id_ in ids if id_.isascii())
+    if event["kind"] in _ACTS:
+        yield from ((each["id"], number, event["authority_version"]) for each in event["delegations"])
 
 
 def parties_in_table(scan: Scan) -> Iterator[Parties]:
@@ -70,13 +69,8 @@ def parties_in_table(scan: Scan) -> Iterator[Parties]:
     """
     if set(scan.columns("delegations")).issuperset(_COLUMNS):
         for delegation, client, role in scan.rows("delegations", *_COLUMNS):
-            yield from _plain(delegation, client, role, 0, is_proof=True)
-
-
-def _plain(delegation: Any, client: Any, role: Any, number: int, *, is_proof: bool) -> Iterator[Parties]:
-    """Yield the values if a server may have made each id. SQLite refuses some other texts."""
-    if all(isinstance(each, str) and each.isascii() and each.isprintable() for each in (delegation, client, role)):
-        yield Parties(delegation, client, role, number, is_proof)
+            if all(map(is_id, (delegation, client, role))):  # no event has an id of another form
+                yield Parties(delegation, client, role, 0, is_proof=True)
 
 
 def findings(scratch: Scratch, last_dropped: int) -> Iterator[str]:

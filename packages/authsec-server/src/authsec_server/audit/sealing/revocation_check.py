@@ -111,8 +111,6 @@ class RevocationCheck(ScratchCheck):
         is_token = event["kind"] == EventKind.TOKEN_ISSUED
         if is_token:
             self._add_signed(event["kid"], number)
-        if version is None:
-            return
         ends_something = self._add_said(number, event, sealed=is_sealed(number), since=waits_since)
         if ends_something or (DIGESTS in event["detail"] and event["kind"] != EventKind.EVENTS_DROPPED):
             self._scratch.execute("INSERT OR IGNORE INTO changed VALUES (?)", (version,))
@@ -140,8 +138,7 @@ class RevocationCheck(ScratchCheck):
 
     def add_dropped(self, event: Mapping[str, Any]) -> None:
         """Add the revocations that a dropped event records. The event comes from an export and matches its seal."""
-        if event["authority_version"] is not None:
-            self._add_said(event["id"], event, sealed=True, since=event["at"])
+        self._add_said(event["id"], event, sealed=True, since=event["at"])
 
     def _add_said(self, number: int, event: Mapping[str, Any], *, sealed: bool, since: str) -> bool:
         said = list(revoked_by(event))

@@ -34,6 +34,8 @@ _TABLES = (
     "CREATE TABLE token_role (number INTEGER, role TEXT)",
     "CREATE TABLE party (delegation TEXT, client TEXT, role TEXT, lowest INTEGER, highest INTEGER, is_proof INTEGER,"
     " PRIMARY KEY (delegation, client, role)) WITHOUT ROWID",
+    "CREATE TABLE row_state (kind TEXT, id TEXT, is_disabled INTEGER, is_revoked INTEGER, PRIMARY KEY (kind, id))"
+    " WITHOUT ROWID",
     "CREATE TABLE named (number INTEGER, delegation BLOB)",
     "CREATE TABLE listed (number INTEGER, delegation BLOB)",
     "CREATE TABLE record (number INTEGER PRIMARY KEY, kind TEXT, signed TEXT)",
@@ -48,6 +50,10 @@ _KEEP_FINAL = (
 )
 _KEEP_WRITTEN = (
     "INSERT INTO written VALUES (?, ?, ?) ON CONFLICT (name, version) DO UPDATE SET last = max(last, excluded.last)"
+)
+_KEEP_STATE = (
+    "INSERT INTO row_state VALUES (?, ?, ?, ?) ON CONFLICT (kind, id) DO UPDATE SET"
+    " is_disabled = min(is_disabled, excluded.is_disabled), is_revoked = min(is_revoked, excluded.is_revoked)"
 )
 _listed = itemgetter(*LISTED)
 _PAIRS = (
@@ -94,6 +100,15 @@ class SubjectChange(NamedTuple):
     number: int
     done: str
     version: int
+
+
+class ThingState(NamedTuple):
+    """Whether the row of a thing is disabled, and whether it is revoked."""
+
+    kind: str
+    id: str
+    is_disabled: bool
+    is_revoked: bool
 
 
 class Parties(NamedTuple):
@@ -157,8 +172,8 @@ class Scratch:
         proof: tuple[str | None, str | None] = (None, None)
         if row["kind"] == EventKind.TOKEN_ISSUED:
             issuer = row["detail"].get("trusted_issuer")
-            proof = _ascii(row["detail"].get("proof_id")), _ascii(issuer and issuer["id"])
-            roles = ((number, id_) for each in row["roles"] if (id_ := _ascii(each["id"])))
+            proof = row["detail"].get("proof_id"), issuer and issuer["id"]
+            roles = ((number, each["id"]) for each in row["roles"])
             self._write("INSERT INTO token_role VALUES (?, ?)", roles)
         self._database.execute(_KEEP_VALUES, (number, *_listed(row), *proof))
 
@@ -190,6 +205,10 @@ class Scratch:
             " lowest = min(lowest, ?4), highest = max(highest, ?4), is_proof = max(is_proof, ?5)",
             parties,
         )
+
+    def keep_row_states(self, states: Iterable[ThingState]) -> None:
+        """Store the states of rows of other tables. Of several rows with one id, the live one decides."""
+        self._write(_KEEP_STATE, states)
 
     def keep_named(self, pairs: Iterable[tuple[int, bytes]]) -> None:
         """Store pairs of an event number and a delegation that the event names."""
@@ -366,8 +385,3 @@ class Scratch:
 
     def _write(self, statement: str, rows: Iterable[tuple[object, ...]]) -> None:
         self._database.executemany(statement, rows)
-
-
-def _ascii(id_: Any) -> str | None:
-    """Return the id if a server may have made it. SQLite refuses some other texts."""
-    return id_ if isinstance(id_, str) and id_.isascii() else None

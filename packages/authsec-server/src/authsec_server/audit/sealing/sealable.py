@@ -17,7 +17,7 @@ from typing import Any, Final, TypeAlias
 
 from sqlalchemy import Connection
 
-from authsec_server.audit.event_shape import TEXTS, are_ids, has_columns, is_event, is_number, is_timed
+from authsec_server.audit.event_shape import TEXTS, are_ids, has_columns, has_version, is_event, is_number, is_timed
 from authsec_server.audit.merkle_tree import COVERED, event_hash, text_hash
 from authsec_server.audit.sealing import store
 from authsec_server.audit.sealing.pauses import with_pauses
@@ -106,6 +106,8 @@ def _usual(row: Sequence[Any], read: _Read, read_again: _Read) -> Sealable:
     (at, at_text), (expires_at, expires_at_text) = read(stored_at), read_again(stored_expires_at)
     if at is None or not is_number(number) or row[_OCCURRENCES].__class__ is not int:
         raise _Unusual
+    if not has_version(version, row[_COUNT_KEY]):
+        raise _Unusual
     if not all(map(_is_text, (jti, request_id, token_sha256), _LONGEST)):
         raise _Unusual
     if not (is_timed(row[_KIND], at, expires_at, version) and are_ids(row[_KIND], jti, request_id)):
@@ -139,7 +141,8 @@ def _pieces_of(its: tuple[Any, ...], at: datetime) -> tuple[str, ...] | None:
     if content is None:
         return None
     parsed = dict(zip(("delegations", "roles", "detail"), content, strict=True))
-    valid = {"at": at, "authority_version": 0, "expires_at": None, **dict.fromkeys(_VARYING[3:], "")}
+    version = 0 if row["count_key"] is None else None
+    valid = {"at": at, "authority_version": version, "expires_at": None, **dict.fromkeys(_VARYING[3:], "")}
     if not has_columns({**row, **parsed, **valid}):
         return None
     text = _FORM % tuple(value if name in parsed else _member(value) for name, value in row.items())

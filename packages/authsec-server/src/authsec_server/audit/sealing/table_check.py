@@ -86,8 +86,6 @@ class TableCheck(ScratchCheck):
     def add(self, number: int, event: Mapping[str, Any], is_sealed: Callable[[int], bool], waits_since: str) -> None:
         """Add the table digests and the authority version of a valid event. For `waits_since`, see `NameCheck.add`."""
         version = event["authority_version"]
-        if version is None:
-            return
         self._highest = max(self._highest, (version, number))
         digests = event["detail"].get(DIGESTS, {})
         if event["kind"] == EventKind.EVENTS_DROPPED:

@@ -43,7 +43,7 @@ def keep_acts(scratch: Scratch, number: int, event: Mapping[str, Any]) -> None:
 def _written(number: int, event: Mapping[str, Any]) -> Iterator[tuple[str, int, int]]:
     """Yield the tables that this valid event says were changed, with the authority version and the event number."""
     version, digests = event["authority_version"], event["detail"].get(DIGESTS)
-    if version is None or not digests:
+    if not digests:
         return
     yield _FIRST, 0, -number
     for name, (before, after) in digests.items():

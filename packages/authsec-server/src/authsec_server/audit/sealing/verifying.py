@@ -44,12 +44,13 @@ from authsec_server.audit.sealing.number_check import NumberCheck
 from authsec_server.audit.sealing.reader_check import ReaderCheck
 from authsec_server.audit.sealing.restores import restore_of, valid_restores
 from authsec_server.audit.sealing.revocation_check import RevocationCheck
+from authsec_server.audit.sealing.row_states import keep_row_states, row_state_findings
 from authsec_server.audit.sealing.scan import Scan, ScannedEvent, octets_of
 from authsec_server.audit.sealing.scratch import Scratch
 from authsec_server.audit.sealing.succession import Succession, succession
 from authsec_server.audit.sealing.table_check import TableCheck
 from authsec_server.audit.sealing.uncounted import Uncounted
-from authsec_server.audit.sealing.waiting import NEVER, ActsAhead, Waiting, is_of_server
+from authsec_server.audit.sealing.waiting import NEVER, ActsAhead, Waiting, is_of_server, with_advice
 from authsec_server.db import Tx
 from authsec_server.db.sqlite_reading import is_late, limited_steps
 from authsec_server.db.text_check import cut_short
@@ -204,6 +205,7 @@ class _Read:
         self.last_use_check.keep(scan)
         self.head_key_check.keep(scan)
         self.scratch.keep_parties(parties.parties_in_table(scan))
+        keep_row_states(self.scratch, scan)
         self.orphans = orphans.findings(scan)
         self.revocation_check.keep(scan)
 
@@ -238,6 +240,8 @@ class _Read:
             return
         self.head_key_check.add(event.number, row)
         self._count(event.number, row)
+        if row["count_key"] is not None:  # a counted refusal explains no row
+            return
         is_ahead = row["at"] > self.ahead.latest and not self.scratch.is_sealed(event.number)
         if is_ahead and not self.ahead.is_believed(event.number, row):
             return
@@ -336,14 +340,16 @@ def _compared(
     unknown_before = log_check.drops.unknown_before()
     known_from = max(filter(None, (dropped.cut if dropped else None, unknown_before)), default=None)
     last_dropped = walk.last_dropped()
-    table_writes.leave_out_unproved(read.scratch, last_dropped[1] if unknown_before else 0)
+    unknown_until = last_dropped if unknown_before else (0, 0)
+    table_writes.leave_out_unproved(read.scratch, unknown_until[1])
     of_tables = (
         *read.name_check.findings(*last_dropped, all_known=not unknown_before),
-        *ended_subjects.findings(read.scratch, *(last_dropped if unknown_before else (0, 0))),
+        *ended_subjects.findings(read.scratch, *unknown_until),
+        *row_state_findings(read.scratch, *unknown_until),
         *read.table_check.findings(*last_dropped, records),
         *read.last_use_check.findings(unknown_before),
         *read.head_key_check.findings(unknown_before),
-        *parties.findings(read.scratch, last_dropped[1] if unknown_before else 0),
+        *parties.findings(read.scratch, unknown_until[1]),
         *token_duplicates.findings(read.scratch),
         *read.orphans,
     )
@@ -368,7 +374,7 @@ def _compared(
         *numbers.unchecked,
         *unsealed.doubts(checkpoint_at),
         *read.table_check.unchecked(log_check.last),
-        *_with_advice(unproved, more),
+        *with_advice(unproved, more),
     )
     report = replace(
         log_check.report(size, not_yet),
@@ -389,11 +395,3 @@ def _unproved(read: _Read, log_check: LogCheck, sealed_before: str) -> Iterator[
     yield from read.name_check.doubts(sealed_before)
     yield from read.table_check.doubts(sealed_before)
     yield from read.revocation_check.doubts(log_check.drops.unknown_before(), sealed_before)
-
-
-def _with_advice(unproved: Sequence[str], more: int) -> Iterator[str]:
-    yield from unproved
-    if more:
-        yield f"{more:,} more names and revocations are recorded only by events without a seal."
-    if unproved:
-        yield "Find out who made these changes: authsec audit show NUMBER. Then start a server, which seals the events."

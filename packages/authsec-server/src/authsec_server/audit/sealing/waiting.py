@@ -11,7 +11,7 @@ The log cannot show which of the two happened.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -152,6 +152,15 @@ def is_of_server(event: Mapping[str, Any]) -> bool:
     """
     by = event["principal_kind"]
     return by in _OVER_HTTP or (by is None and event["decision"] is not None)
+
+
+def with_advice(unproved: Sequence[str], more: int) -> Iterator[str]:
+    """Yield these sentences about facts that only events without a seal report, the number of others, and advice."""
+    yield from unproved
+    if more:
+        yield f"{more:,} more names and revocations are recorded only by events without a seal."
+    if unproved:
+        yield "Find out who made these changes: authsec audit show NUMBER. Then start a server, which seals the events."
 
 
 def _iso(at: datetime) -> str:

@@ -78,14 +78,9 @@ def _look(tx: Tx, visit: PageRequest) -> Question:
 
 
 def _already(tx: Tx, visit: PageRequest) -> str:
-    """Return the sentence if an event says that this token was revoked.
-
-    A row of the feed alone does not prevent the revocation, for the reason that `tokens.revocation.revoke` names.
-    """
     issued = _issued(tx, visit)
-    if not audit.is_token_revoked(tx, issued.event.jti):
-        return ""
-    return already_is("The token was already revoked", revocation.revoked(tx, [issued]).get(issued.id))
+    at = revocation.revoked(tx, [issued]).get(issued.id)
+    return already_is("The token was already revoked", at) if at else ""
 
 
 def _end(tx: Tx, act: Act, visit: PageRequest) -> tuple[Recorded, bool]:

@@ -306,6 +306,7 @@ CONFIRMATIONS = (
         heading="Enable {}?",
         button="Enable",
         danger=False,
+        repeats=False,
         change=once(lambda tx, act, visit: clients.enable(tx, act, visit.named("client"))),
         after=redirect_to(_HOME, done="client_enabled"),
     ),

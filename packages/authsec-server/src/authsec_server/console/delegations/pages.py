@@ -255,7 +255,7 @@ def _already(verb: str) -> Callable[[Tx, PageRequest], str]:
     def look(tx: Tx, visit: PageRequest) -> str:
         its = delegations.get(tx, visit.act, visit.named("delegation"), visit.console.terms).delegation
         by, at = its.changed_by, its.changed_at
-        if delegations.is_revoked(tx, its) or (its.revoked_at and verb != "revoke"):
+        if its.revoked_at:
             who = by if at == its.revoked_at else ""
             return already_is("The trust delegation was already revoked", its.revoked_at, who)
         if verb == "revoke" or its.enabled != (verb == "enable"):
@@ -284,6 +284,7 @@ CONFIRMATIONS = (
         heading="Enable this trust delegation?",
         button="Enable",
         danger=False,
+        repeats=False,
         change=once(lambda tx, act, visit: delegations.enable(tx, act, visit.named("delegation"), visit.console.terms)),
         after=redirect_to(_HOME, done="delegation_enabled"),
     ),

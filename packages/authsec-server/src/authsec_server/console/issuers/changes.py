@@ -224,6 +224,7 @@ CONFIRMATIONS = (
         heading="Enable {}?",
         button="Enable",
         danger=False,
+        repeats=False,
         change=once(_enable),
         after=redirect_to("/console/issuers/{trusted_issuer}", done="trusted_issuer_enabled"),
     ),
