@@ -88,7 +88,9 @@ class Sealed:
         del row["id"]
         refused = {"kind": "token.refused", "decision": "denied", "reason": "rate_limited", "expires_at": None}
         tx.connection.execute(
-            insert(events).values(row | refused | {"at": at, "count_key": "planted", "delegations": []})
+            insert(events).values(
+                row | refused | {"at": at, "count_key": "planted", "authority_version": None, "delegations": []}
+            )
         )
 
     def findings(self) -> tuple[str, ...]:
