@@ -29,9 +29,9 @@ pytestmark = pytest.mark.sqlite_suffices
 EACH = 8_000_000  # bytes of an event that no server writes
 INSERT = (
     "INSERT INTO events (at, kind, request_id, client_id, client_name, delegations, roles, decision, reason, address,"
-    " jti, kid, token_sha256, authority_version, detail, occurrences) SELECT at, kind, request_id, client_id, client_name,"
-    " delegations, roles, decision, reason, address, jti, kid, token_sha256, authority_version, :detail, 1 FROM events"
-    " WHERE id = (SELECT min(id) FROM events WHERE jti = 'jti-of-token-20')"
+    " jti, kid, token_sha256, authority_version, detail, occurrences) SELECT at, kind, request_id, client_id,"
+    " client_name, delegations, roles, decision, reason, address, jti, kid, token_sha256, authority_version, :detail, 1"
+    " FROM events WHERE id = (SELECT min(id) FROM events WHERE jti = 'jti-of-token-20')"
 )
 
 
