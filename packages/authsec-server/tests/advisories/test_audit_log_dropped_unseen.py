@@ -90,9 +90,7 @@ class Old:
         usual: dict[str, Any] = {"client": client, "decision": Decision.GRANTED, "expires_at": at + timedelta(hours=1)}
         what = usual | what
         event = Event(at=at, kind=kind, request_id=f"req_{secrets.token_hex(12)}", **what)
-        return self.database.append(
-            lambda tx: audit.record(tx, dataclasses.replace(event, authority_version=tx.version))
-        )
+        return self.database.append(lambda tx: audit.record(tx, event))
 
     def settle(self) -> None:
         self.now += timedelta(minutes=10)

@@ -89,7 +89,9 @@ class Sealed:
         refused = {"kind": "token.refused", "decision": "denied", "reason": "rate_limited", "expires_at": None}
         refused |= {"jti": "", "request_id": ""}
         tx.connection.execute(
-            insert(events).values(row | refused | {"at": at, "count_key": "planted", "delegations": []})
+            insert(events).values(
+                row | refused | {"at": at, "count_key": "planted", "authority_version": None, "delegations": []}
+            )
         )
 
     def findings(self) -> tuple[str, ...]:

@@ -11,9 +11,9 @@ from authsec_server.principal import Act
 
 INSERT = """
 INSERT INTO events (id, at, kind, request_id, client_id, client_name, delegations, roles, decision, reason, address,
-    jti, kid, token_sha256, detail, occurrences)
+    jti, kid, token_sha256, authority_version, detail, occurrences)
 SELECT (SELECT max(id) FROM events) + 1, (SELECT until FROM counted), kind, request_id, client_id, client_name,
-    delegations, roles, decision, reason, address, jti, kid, token_sha256, detail, 1
+    delegations, roles, decision, reason, address, jti, kid, token_sha256, authority_version, detail, 1
 FROM events WHERE id = (SELECT min(id) FROM events WHERE request_id = 'req_act000000000000000000004')
 """
 
