@@ -34,6 +34,7 @@ pytestmark = pytest.mark.sqlite_suffices
 API = "/authsec/api/v1"
 ENDLESS = "9999-01-01 00:00:00.000000"
 KINDS = [each.value for each in EventKind]
+OF_TOKENS = {EventKind.TOKEN_ISSUED, EventKind.TOKEN_REVOKED}
 REASONS = ["selectors_mismatch", "action_not_allowed", "invalid_target", "proof_not_accepted", "unavailable", ""]
 MEMBERS = ["actions", "audience", "resources", "missing", "unknown", "smaller", "attestation", "proof_id", "proved_by"]
 MEMBERS += [
@@ -88,8 +89,11 @@ def events(draw: st.DrawFn) -> dict[str, Any]:
         row |= dict.fromkeys(("principal_id", "principal_name", "principal_kind", "principal_role"))
     else:
         row |= {"principal_kind": "administrator", "principal_role": "admin"}
-    row |= {"id": 1, "kind": draw(st.sampled_from(KINDS))}
-    row |= {"at": draw(INSTANTS), "expires_at": draw(st.none() | INSTANTS)}
+    row |= {"id": 1, "kind": draw(st.sampled_from(KINDS)), "request_id": draw(st.sampled_from(["", f"req_{1:024}"]))}
+    row["jti"] = draw(st.sampled_from(["", f"{1:032}"])) if row["kind"] in OF_TOKENS else ""
+    row["at"] = draw(INSTANTS)
+    ends = st.just(row["at"]) if row["kind"] == EventKind.TOKEN_ISSUED else INSTANTS  # no token is valid for long
+    row["expires_at"] = draw(st.none() | ends)
     row |= {"reason": draw(st.sampled_from(REASONS)), "decision": draw(st.sampled_from([None, "granted", "denied"]))}
     row |= {"authority_version": draw(st.integers(0, MAX_NUMBER)), "occurrences": draw(st.integers(1, 3))}
     row |= {"delegations": draw(DELEGATIONS), "roles": draw(DELEGATIONS)}
