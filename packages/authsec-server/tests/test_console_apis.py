@@ -266,7 +266,13 @@ def test_an_api_whose_callers_have_bound_tokens_is_told_to_accept_them(door: Tes
     delegate(door, "Reader", "customers:read")
     assert "dpop_origin" not in get(door, api).text
     delegate(door, "Bound", "customers:read", require_dpop=True)
-    assert 'Add dpop_origin="https://…" to TokenVerifier' in get(door, api).text
+    page = get(door, api)
+    *pythons, javascript, other = page.html.split('<div class="panel panel-')[1:]
+    assert all("Add <code>dpop_origin=" in each for each in pythons)
+    assert "dpop_origin" not in javascript + other
+    assert "checks no proofs: put" in javascript
+    assert "authsec verify-server --dpop-origin" in javascript
+    assert codes(page)[-1].splitlines()[0].endswith(f" --audience {URL} --dpop-origin {URL}")
 
 
 def test_many_callers_are_in_the_diagram(door: TestClient, api: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,32 +6,43 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from shlex import quote
+from urllib.parse import urlsplit
 
 from authsec_server.apis.model import Api, ApiKind
+from authsec_server.clients.k8s_manifest import YOUR_API
 from authsec_server.console.clients.oauth_clients import INSTALL_JAVASCRIPT
 
 _MCP = "MCP server"
 _INSTALL = 'pip install "./packages/authsec[{extra}]"   # in a clone of AuthSec: by path, never by the bare name'
+_ADD_ORIGIN = (
+    'Add `dpop_origin="https://…"` to `TokenVerifier`: the scheme, host and port at which agents address this API. '
+    "In your clone, `docs/protecting-apis.md` has the details."
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Snippet:
-    """Code to copy, with a title, a note, and the command that installs what the code needs."""
+    """Code to copy, with a title, a note, and the command that installs what the code needs.
+
+    `for_bound` says how the code accepts tokens that are bound to a key (DPoP).
+    """
 
     title: str
     note: str
     code: str
     install: str = _INSTALL.format(extra="verify")
+    for_bound: str = _ADD_ORIGIN
 
 
-def snippets(issuer: str, api: Api) -> Sequence[Snippet]:
+def snippets(issuer: str, api: Api, *, needs_dpop: bool = False) -> Sequence[Snippet]:
     """Return one snippet for each framework.
 
-    The MCP snippet is included only if the audience is a URL, because the package `mcp` requires a URL.
+    With `needs_dpop`, a live trust delegation for the API requires DPoP. The MCP snippet is included only if the audience is a URL, because the package `mcp` requires a URL.
     """
     action = api.actions[0].action if api.actions else "customers:read"
     verifier = f'TokenVerifier(issuer="{issuer}", audience="{api.identifier}")'
     is_address = api.identifier.startswith(("https://", "http://"))
+    origin = f" --dpop-origin {quote(_origin(api.identifier) if is_address else YOUR_API)}" if needs_dpop else ""
     return (
         _asgi(verifier, action),
         _fastapi(verifier, action),
@@ -55,11 +66,17 @@ def snippets(issuer: str, api: Api) -> Sequence[Snippet]:
             "about revocations. In your clone, `docs/verify-server.md` has each proxy's block. A JWT library "
             f"with the keys below verifies signature ({api.signing_algorithm} only), issuer, audience and expiry, but "
             "accepts a revoked token until the token expires.",
-            code=f"authsec verify-server --issuer {quote(issuer)} --audience {quote(api.identifier)}\n\n"
+            code=f"authsec verify-server --issuer {quote(issuer)} --audience {quote(api.identifier)}{origin}\n\n"
             f"# For a JWT library: the keys\n# {issuer}/.well-known/jwks.json",
             install=_INSTALL.format(extra="verify-server"),
+            for_bound="`--dpop-origin` is the scheme, host and port at which agents address this API.",
         ),
     )
+
+
+def _origin(identifier: str) -> str:
+    parts = urlsplit(identifier)
+    return f"{parts.scheme}://{parts.netloc}"
 
 
 def position(api: Api, frameworks: Sequence[Snippet]) -> int:
@@ -172,4 +189,6 @@ def _javascript(issuer: str, api: Api, action: str) -> Snippet:
             f"agent.require({json.dumps(action)});"
         ),
         install=INSTALL_JAVASCRIPT,
+        for_bound="`authsec-js` checks no proofs: put `authsec verify-server --dpop-origin …` behind the proxy. In "
+        "your clone, `docs/verify-server.md` has each proxy's block.",
     )
