@@ -37,9 +37,11 @@ class Snippet:
 def snippets(issuer: str, api: Api, *, needs_dpop: bool = False) -> Sequence[Snippet]:
     """Return one snippet for each framework.
 
-    With `needs_dpop`, a live trust delegation for the API requires DPoP. The MCP snippet is included only if the audience is a URL, because the package `mcp` requires a URL.
+    With `needs_dpop`, a live trust delegation for the API requires DPoP. The MCP snippet is included only if the
+    audience is a URL, because the package `mcp` requires a URL.
     """
-    action = api.actions[0].action if api.actions else "customers:read"
+    named = [each.action for each in api.actions]
+    action = next((each for each in named if each.endswith("read")), named[0] if named else "customers:read")
     verifier = f'TokenVerifier(issuer="{issuer}", audience="{api.identifier}")'
     is_address = api.identifier.startswith(("https://", "http://"))
     origin = f" --dpop-origin {quote(_origin(api.identifier) if is_address else YOUR_API)}" if needs_dpop else ""
