@@ -19,6 +19,7 @@ API = "/authsec/api/v1"
 LIST = "/console/apis"
 URL = "https://customers.example.com"
 READ = {"action": "customers:read", "description": "Read a customer"}
+DELETE = {"action": "customers:delete", "description": "Delete a customer"}
 WRITE = {"action": "customers:write", "description": "Change a customer"}
 ROWS = {"action": ["customers:read", ""], "action_description": ["Read a customer", ""]}
 
@@ -231,10 +232,11 @@ def test_the_page_of_an_mcp_server_begins_with_its_lines(door: TestClient) -> No
 
 
 def test_an_audience_that_is_no_address_has_no_lines_for_mcp(door: TestClient) -> None:
-    make(door, "apis", name="Named", identifier="crm")
+    make(door, "apis", name="Named", identifier="crm", actions=[DELETE, READ])
     page = get(door, f"{LIST}/named")
     assert "authsec.django.BearerAuth" in page.text
     assert "protected_by" not in page.text
+    assert "customers:delete" not in "".join(codes(page)), "an example reads"
 
 
 def test_the_lines_of_an_audience_with_odd_characters_are_still_code(door: TestClient) -> None:
