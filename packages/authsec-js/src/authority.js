@@ -136,7 +136,7 @@ export class Authority {
           `This machine's clock differs from the authority's clock by ${Math.round(ahead)} s: synchronise it.`,
         );
       }
-      hints.push(`The proof came from: ${proof.source}.`, proof.ifRefused);
+      else hints.push(`The proof came from: ${proof.source}.`, proof.ifRefused);
     }
     if (error.reason === "proof_not_accepted" && jsonObject(answer).error === "invalid_dpop_proof")
       hints.push("Set AUTHSEC_DPOP=1, or pass dpop: true to AuthSecClient.");

@@ -116,7 +116,9 @@ export class TokenVerifier {
     fetch = globalThis.fetch,
     clock = CLOCK,
     onWarning: warn = warnOperator,
+    ...unknown
   } = {}) {
+    refuseUnknown(Object.keys(unknown)[0]);
     const isNamed = (value) => typeof value === "string" && value.trim() !== "";
     check("issuer", isNamed(issuer), "TokenVerifier needs issuer: the authority's address, as its tokens name it");
     check("audience", isNamed(audience), "TokenVerifier needs audience: this API's identifier");
@@ -346,6 +348,14 @@ function sentToken(values) {
   if (token === "") throw new InvalidRequest("The bearer token is empty.");
   if (/[ ,]/.test(token)) throw new InvalidRequest("The Authorization header must have exactly one bearer token.");
   return { scheme, token };
+}
+
+/** Refuse an option that a caller believes in: an ignored one could be meant to protect the API. */
+function refuseUnknown(name) {
+  if (name === undefined) return;
+  const isOfProofs = name.toLowerCase().startsWith("dpop");
+  const why = isOfProofs ? NO_PROOFS : "docs/javascript.md lists the options.";
+  check(name, false, `TokenVerifier has no option ${JSON.stringify(name)}. ${why}`);
 }
 
 function checkActions(actions) {

@@ -148,6 +148,12 @@ test("each refusal has its class and its reason", async () => {
   assert.equal(stranger.reason, "attestation_invalid");
   assert.match(stranger.message, /The proof came from: key file/);
 
+  const clock = new LaterClock();
+  clock.wall = () => Date.now() / 1000 + 600;
+  const early = await refused(clientOf(agent, { clock }));
+  assert.match(early.message, /clock differs .* by 60[01] s: synchronise it/);
+  assert.doesNotMatch(early.message, /came from|key file/);
+
   const elsewhere = await refused(clientOf(agent), { resource: "https://other.example" });
   assert.ok(elsewhere instanceof DelegationDenied);
   assert.equal(elsewhere.reason, "invalid_target");

@@ -380,6 +380,7 @@ test("settings that cannot protect anything are refused", () => {
     { revocations: "fail_open" },
     { staleAfter: 5 },
     { credential: "secret" },
+    { stale_after: "secret" },
   ];
   for (const change of wrong) {
     assert.throws(
@@ -387,5 +388,21 @@ test("settings that cannot protect anything are refused", () => {
       (error) => error instanceof ConfigError && !error.message.includes("secret"),
       inspect(change),
     );
+  }
+});
+
+test("an unknown setting is named, and one about proofs leads to verify-server", () => {
+  const refused = (setting) => {
+    let message;
+    assert.throws(
+      () => new TokenVerifier({ issuer: ISSUER, audience: AUDIENCE, ...setting }),
+      (error) => ((message = error.message), error instanceof ConfigError),
+    );
+    return message;
+  };
+  assert.match(refused({ audiences: [] }), /no option "audiences"/);
+  for (const name of ["dpop_origin", "dpopOrigin", "dpopRequired"]) {
+    const message = refused({ [name]: "https://crm.example.com" });
+    assert.ok(message.includes(`"${name}"`) && message.includes("authsec verify-server"), message);
   }
 });

@@ -19,6 +19,7 @@ API = "/authsec/api/v1"
 LIST = "/console/apis"
 URL = "https://customers.example.com"
 READ = {"action": "customers:read", "description": "Read a customer"}
+DELETE = {"action": "customers:delete", "description": "Delete a customer"}
 WRITE = {"action": "customers:write", "description": "Change a customer"}
 ROWS = {"action": ["customers:read", ""], "action_description": ["Read a customer", ""]}
 
@@ -231,10 +232,11 @@ def test_the_page_of_an_mcp_server_begins_with_its_lines(door: TestClient) -> No
 
 
 def test_an_audience_that_is_no_address_has_no_lines_for_mcp(door: TestClient) -> None:
-    make(door, "apis", name="Named", identifier="crm")
+    make(door, "apis", name="Named", identifier="crm", actions=[DELETE, READ])
     page = get(door, f"{LIST}/named")
     assert "authsec.django.BearerAuth" in page.text
     assert "protected_by" not in page.text
+    assert "customers:delete" not in "".join(codes(page)), "an example reads"
 
 
 def test_the_lines_of_an_audience_with_odd_characters_are_still_code(door: TestClient) -> None:
@@ -266,12 +268,12 @@ def test_an_api_whose_callers_have_bound_tokens_is_told_to_accept_them(door: Tes
     delegate(door, "Reader", "customers:read")
     assert "dpop_origin" not in get(door, api).text
     delegate(door, "Bound", "customers:read", require_dpop=True)
-    text = get(door, api).text
-    assert 'Add dpop_origin="https://…" to TokenVerifier' in text
-    javascript, other = text.split("import { TokenVerifier }")[0], text.split("authsec verify-server --issuer")[0]
-    assert "so it refuses these tokens" in javascript.rsplit("npm install", 1)[1]
-    assert 'Add --dpop-origin "https://…" to verify-server' in other.rsplit("pip install", 1)[1]
-    assert text.count('Add dpop_origin="https://…"') == 6  # not for JavaScript or another language
+    page = get(door, api)
+    *pythons, javascript, other = page.html.split('<div class="panel panel-')[1:]
+    assert all("Add <code>dpop_origin=" in each for each in pythons)
+    assert "dpop_origin" not in javascript + other
+    assert "so it refuses these tokens" in javascript
+    assert codes(page)[-1].splitlines()[0].endswith(f" --audience {URL} --dpop-origin {URL}")
 
 
 def test_many_callers_are_in_the_diagram(door: TestClient, api: str, monkeypatch: pytest.MonkeyPatch) -> None:

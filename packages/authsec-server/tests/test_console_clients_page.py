@@ -168,6 +168,19 @@ def test_where_several_apis_are_delegated_for_the_lines_name_one(door: TestClien
     assert "export AUTHSEC_AGENT_KEY_FILE" not in page.text
 
 
+def test_the_code_for_a_delegation_with_two_apis_is_about_one_of_them(door: TestClient, opened: House) -> None:
+    for name, action in (("Orders", "customers:write"), ("Billing", "customers:read")):
+        described = [{"action": action, "description": name}]
+        make(door, "apis", name=name, identifier=f"https://{name.lower()}.example.com", actions=described)
+    agent = opened.delegated_agent(audiences=("orders", "billing"))
+    page = get(door, f"{LIST}/{agent.client_id}/connect")
+    billing = "https://billing.example.com"
+    assert f'DOWNSTREAM_URL="{billing}"' in page.html.replace("&#34;", '"')
+    assert any(f'scope="customers:read", resource="{billing}")' in code for code in codes(page))
+    assert f'uv run authsec smoke --resource "{billing}"' in codes(page)
+    assert "https://orders.example.com" not in next(code for code in codes(page) if code.startswith("export"))
+
+
 def test_who_cannot_prove_itself_is_told_at_connect(door: TestClient, tmp_path: Path) -> None:
     selectors = [{"key": "k8s:ns", "value": "production"}]
     make(door, "clients", name="Pod", platform="kubernetes", selectors=selectors)

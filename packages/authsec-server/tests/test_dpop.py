@@ -229,6 +229,22 @@ def test_a_proof_is_forgotten_once_it_is_too_old(its: House) -> None:
     assert "iat" in ask(its, one).json()["details"]
 
 
+def test_the_audit_log_has_the_check_that_a_proof_failed(its: House) -> None:
+    its.delegated_agent("Night Owl", key=AGENT)
+    now = its.clock.now()
+    used = proof(KEY, now)
+    claims(ask(its, used))
+    for each in (used, proof(KEY, now - timedelta(minutes=2)), proof(KEY, now, htu=f"{URL}x"), "no-proof", "no proof"):
+        assert told(ask(its, each))[1] == "invalid_dpop_proof"
+    refusals = [each.event for each in its.events() if each.event.kind == "token.refused"]
+    assert [(each.detail["failed"], each.client is None or each.client.name == "") for each in refusals] == [
+        ("This DPoP proof was already used.", False),
+        ("The proof's iat must be within 60 seconds of this server's clock.", True),
+        ("The proof's htu must be the URL of the request, without query and fragment.", True),
+        ("The proof is not a signed JWT", True),
+    ]
+
+
 def test_the_metadata_say_which_proofs_are_read(its: House) -> None:
     metadata = its.door().get("/.well-known/oauth-authorization-server").json()
     assert {"ES256", "EdDSA", "RS256"} <= set(metadata["dpop_signing_alg_values_supported"])

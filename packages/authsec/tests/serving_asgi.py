@@ -12,9 +12,9 @@ import uvicorn
 
 
 @contextmanager
-def asgi(app: Any) -> Iterator[str]:
+def asgi(app: Any, *, root_path: str = "") -> Iterator[str]:
     """Its address, until the end of the block."""
-    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="warning", ws="none"))
+    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="warning", ws="none", root_path=root_path))
     thread = threading.Thread(target=server.run)
     thread.start()
     while not server.started:

@@ -81,7 +81,9 @@ class BearerAuth:
         if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
             return
-        entered = await self._gate.aenter(scope["path"], _sent(scope, b"authorization"), lambda: _dpop_request(scope))
+        entered = await self._gate.aenter(
+            scope["path"], _sent(scope, b"authorization"), lambda: _dpop_request(scope), prefix=_prefix(scope)
+        )
         if isinstance(entered, Response):
             await Refusal(answer=entered)(scope, receive, send)
             return
@@ -138,6 +140,14 @@ class Refusal:
 
 def _sent(scope: Scope, header: bytes) -> list[str]:
     return [value.decode("latin-1") for name, value in scope["headers"] if name.lower() == header]
+
+
+def _prefix(scope: Scope) -> str:
+    """Return the prefix that the server, the framework or a mount adds to the API's paths.
+
+    A mount like "/{tenant}" has path parameters, so its caller chooses the prefix. Such a prefix is ignored.
+    """
+    return "" if scope.get("path_params") else scope.get("root_path", "")
 
 
 def _dpop_request(scope: Scope) -> DpopRequest:

@@ -50,7 +50,8 @@ class PassThrough(Enum):
 class GateSettings(TypedDict, total=False):
     """The settings of all middlewares.
 
-    `public_paths` are whole paths. A request to exactly such a path passes without verification. `realm` is the
+    `public_paths` are whole paths, with or without the ASGI `root_path`. A request to exactly such a path passes
+    without verification. `realm` is the
     name of the protection space in challenges. The default is the verifier's audience.
 
     `other_issuers="pass"` passes requests without a token, and tokens of other issuers, to the API's own
@@ -131,11 +132,16 @@ class Gate:
             return self.refuse(error)
 
     async def aenter(
-        self, path: str, authorizations: Sequence[str], dpop: Callable[[], DpopRequest] = _no_request
+        self,
+        path: str,
+        authorizations: Sequence[str],
+        dpop: Callable[[], DpopRequest] = _no_request,
+        *,
+        prefix: str = "",
     ) -> VerifiedToken | PassThrough | Response:
-        """Decide as `enter` does, for coroutines."""
+        """Decide as `enter` does, for coroutines. `path` may begin with `prefix`, which no caller may choose."""
         try:
-            found = self._token(path, authorizations)
+            found = self._token(path, authorizations, prefix)
             if isinstance(found, str):
                 return await self._verifier.averify(found)
             if not isinstance(found, DpopToken):
@@ -186,14 +192,18 @@ class Gate:
     def _is_verified(self, earlier: object) -> bool:
         return isinstance(earlier, VerifiedToken) and self._verifier.audience in earlier.audience
 
-    def _token(self, path: str, authorizations: Sequence[str]) -> str | DpopToken | PassThrough | Response:
+    def _token(
+        self, path: str, authorizations: Sequence[str], prefix: str = ""
+    ) -> str | DpopToken | PassThrough | Response:
         """Return the token to verify, or the decision for a request that needs no verification.
 
         Raises `AgentRequired` if a token is required and missing.
         """
-        if path in self._public_paths:
+        inner = path.removeprefix(prefix) if path.startswith(f"{prefix}/") else path
+        # An entry with the prefix is a whole path. Without the prefix, the same text is another path of the API.
+        if path in self._public_paths or (inner in self._public_paths and not inner.startswith(f"{prefix}/")):
             return PassThrough.PUBLIC
-        if self._metadata is not None and path == self._metadata.path:
+        if self._metadata is not None and self._metadata.path in {path, inner}:
             return Response(status=200, body=self._metadata.document)
         token = token_in(authorizations, self._verifier.accepts_dpop)
         if self._pass_others and (token is None or named_issuers(_text(token)).isdisjoint(self._verifier.issuers)):

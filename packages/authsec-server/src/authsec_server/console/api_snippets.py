@@ -6,8 +6,10 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from shlex import quote
+from urllib.parse import urlsplit
 
 from authsec_server.apis.model import Api, ApiKind
+from authsec_server.clients.k8s_manifest import YOUR_API
 from authsec_server.console.clients.oauth_clients import INSTALL_JAVASCRIPT
 
 _MCP = "MCP server"
@@ -33,14 +35,17 @@ class Snippet:
     install: str = _INSTALL.format(extra="verify")
 
 
-def snippets(issuer: str, api: Api) -> Sequence[Snippet]:
+def snippets(issuer: str, api: Api, *, needs_dpop: bool = False) -> Sequence[Snippet]:
     """Return one snippet for each framework.
 
-    The MCP snippet is included only if the audience is a URL, because the package `mcp` requires a URL.
+    With `needs_dpop`, a live trust delegation for the API requires DPoP. The MCP snippet is included only if the
+    audience is a URL, because the package `mcp` requires a URL.
     """
-    action = api.actions[0].action if api.actions else "customers:read"
+    named = [each.action for each in api.actions]
+    action = next((each for each in named if each.endswith("read")), named[0] if named else "customers:read")
     verifier = f'TokenVerifier(issuer="{issuer}", audience="{api.identifier}")'
     is_address = api.identifier.startswith(("https://", "http://"))
+    origin = f" --dpop-origin {quote(_origin(api.identifier) if is_address else YOUR_API)}" if needs_dpop else ""
     return (
         _asgi(verifier, action),
         _fastapi(verifier, action),
@@ -66,14 +71,19 @@ def snippets(issuer: str, api: Api) -> Sequence[Snippet]:
             "about revocations. In your clone, `docs/verify-server.md` has each proxy's block. A JWT library "
             f"with the keys below verifies signature ({api.signing_algorithm} only), issuer, audience and expiry, but "
             "accepts a revoked token until the token expires.",
-            code=f"authsec verify-server --issuer {quote(issuer)} --audience {quote(api.identifier)}\n\n"
+            code=f"authsec verify-server --issuer {quote(issuer)} --audience {quote(api.identifier)}{origin}\n\n"
             f"# For a JWT library: the keys\n# {issuer}/.well-known/jwks.json",
-            dpop=f'Add `--dpop-origin "https://…"` to `verify-server`: {_ORIGIN}. '
+            dpop=f"`--dpop-origin` is {_ORIGIN}. "
             "The proxy must also send the method, the URL and the proof: in your clone, `docs/verify-server.md` shows "
             "how. A JWT library alone checks no proofs.",
             install=_INSTALL.format(extra="verify-server"),
         ),
     )
+
+
+def _origin(identifier: str) -> str:
+    parts = urlsplit(identifier)
+    return f"{parts.scheme}://{parts.netloc}"
 
 
 def position(api: Api, frameworks: Sequence[Snippet]) -> int:

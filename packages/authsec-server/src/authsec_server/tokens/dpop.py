@@ -17,7 +17,7 @@ from typing import Final
 
 from authsec.jose.dpop import WINDOW_SECONDS, DpopError, DpopProof, read_proof
 
-from authsec_server.attestation.model import SingleUse
+from authsec_server.attestation.model import Failed, SingleUse
 from authsec_server.tokens.refusal import Denied, Reason
 
 HEADER: Final = "dpop"
@@ -83,7 +83,9 @@ class DpopCheck:
         try:
             proof = read_proof(values, method="POST", url=self.url, now=now)
         except DpopError as error:
-            return Denied(reason=Reason.INVALID_DPOP_PROOF, details=str(error))
+            # The caller chooses a part of the text after a colon, and each sentence is an event of its own.
+            check = Failed(sentence=str(error).partition(":")[0])
+            return Denied(reason=Reason.INVALID_DPOP_PROOF, details=str(error), failed=check)
         has_nonce = proof.nonce is not None and self.nonces.is_valid(proof.nonce, now)
         if not has_nonce and (self.needs_nonce or proof.nonce is not None):
             raise NonceNeeded(self.nonces.make(now))

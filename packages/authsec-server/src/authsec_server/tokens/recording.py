@@ -37,6 +37,7 @@ _USED_ASSERTION: Final = Denied(
 _USED_PROOF: Final = Denied(
     reason=Reason.INVALID_DPOP_PROOF,
     details="This DPoP proof was already used; make a new one, with a new `jti`, for each request.",
+    failed=Failed(sentence="This DPoP proof was already used."),
 )
 
 

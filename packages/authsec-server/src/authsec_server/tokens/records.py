@@ -88,7 +88,9 @@ def tally_refusal(denied: Denied, address: str, request_id: str, facts: Facts | 
         detail = {"miss": denied.miss.detail} | _issuer(facts.trusted_issuers.get(denied.miss.trusted_issuer_id))
     if denied.deleted_in_cluster and facts:
         detail = {"gone": True} | _issuer(facts.trusted_issuers.get(denied.deleted_in_cluster))
-    if denied.failed and facts:
+    if denied.failed and denied.reason is Reason.INVALID_DPOP_PROOF:  # the proof is checked before the client is loaded
+        detail = {"failed": denied.failed.sentence}
+    elif denied.failed and facts:
         detail = {"failed": denied.failed.sentence} | _issuer(
             facts.trusted_issuers.get(denied.failed.trusted_issuer_id)
         )

@@ -126,7 +126,8 @@ def _for_another_url(htu: str, expected: str) -> InvalidProof:
     )
     error.operator_hint = (
         "If agents address this API at another scheme, host or port, correct dpop_origin (verify-server: "
-        "--dpop-origin). If a proxy removes a prefix of the path, set root_path (ASGI) or SCRIPT_NAME (WSGI) to it."
+        "--dpop-origin). If a proxy removes a prefix of the path, set root_path (ASGI) or SCRIPT_NAME (WSGI) to it; "
+        "before verify-server, the proxy must send the path as the agent sent it."
     )
     return error
 

@@ -6,11 +6,12 @@ agent's machine.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from starlette.responses import Response
 
+from authsec_server.apis import service as apis
 from authsec_server.clients import enrolment_service
 from authsec_server.clients.enrolment import DEFAULT_HOURS, Enrolment
 from authsec_server.clients.k8s_manifest import (
@@ -262,7 +263,7 @@ def _connection(
         audiences=tuple(sorted({name for each in held for name in each.audiences})),
     )
     target = delegated[0].delegation.target_type if delegated else None
-    api = api_url(next((each.audiences for each in live), ()))
+    api = api_url((resource,) if resource else next((each.audiences for each in live), ()))
     pods = _pods(tx, visit, client, resource, api)
     return client, status, ahead_of(tx, visit, client, status), connection, codes, pods, target
 
@@ -315,13 +316,25 @@ def _use(tx: Tx, visit: PageRequest, client: Client) -> tuple[str, str, str]:
     """
     outcome = preview(tx, visit.act, visit.console.tokens.issuance, client.id)
     if not isinstance(outcome, Denied):
-        return example_action(outcome.granted.actions), outcome.granted.audience[0], ""
+        scope, audience = _of_one_api(tx, outcome.granted.actions, outcome.granted.audience)
+        return scope, audience, audience if len(outcome.granted.audience) > 1 else ""
     if outcome.reason is Reason.INVALID_TARGET:
         held = [each for each in effective_actions(tx, visit.act, client.id, visit.console.terms) if not each.dormant]
         scope = example_action(each.action for each in held)
-        audience = next(each for each in held if scope in {"", each.action}).audiences[0]
+        delegated = next(each for each in held if scope in {"", each.action})
+        beside = [each.action for each in held if each.delegation.id == delegated.delegation.id]
+        scope, audience = _of_one_api(tx, beside, delegated.audiences)
         return scope, audience, audience
     return "", "", ""
+
+
+def _of_one_api(tx: Tx, actions: Iterable[str], audiences: Sequence[str]) -> tuple[str, str]:
+    """Return an example action and the API that describes the action, or else the first API."""
+    held, known = frozenset(actions), apis.by_identifiers(tx, audiences)
+    for api in (known[each] for each in audiences if each in known):
+        if scope := example_action(held.intersection(each.action for each in api.actions)):
+            return scope, api.identifier
+    return example_action(held), audiences[0]
 
 
 HOURS = (("1", "1 hour"), ("4", "4 hours"), ("8", "8 hours"), ("24", "1 day"), ("72", "3 days"), ("168", "7 days"))
