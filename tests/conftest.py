@@ -57,7 +57,10 @@ class Running:
         self.log = log
         self.http = httpx2.Client(base_url=url, trust_env=False, timeout=30, verify=False)
         self.admin = httpx2.Client(base_url=f"{url}/authsec/api/v1/", trust_env=False, timeout=30, verify=False)
-        self.admin.headers["Authorization"] = f"Bearer {_admin_key(where, environment)}"
+        # With the address: a server with a new address is not in a checkpoint before its first second has passed.
+        self.admin.headers["Authorization"] = (
+            f"Bearer {_admin_key(where, environment | {'AUTHSEC_SERVER_PUBLIC_URL': url})}"
+        )
 
     def cli(self, *words: str) -> str:
         """Run an `authsec` command on the server's machine; what it prints."""
