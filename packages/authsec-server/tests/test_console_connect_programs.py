@@ -84,6 +84,7 @@ def test_settings_name_an_api_where_there_are_several(door: TestClient) -> None:
     page = connect(door, client_with(door, platform="secret", audiences=(AUDIENCE, "ledger")))
     assert settings(page)["resource"] == AUDIENCE
     assert f"One of {AUDIENCE} , ledger ." in page.text
+    assert f"One of {AUDIENCE} , ledger . Optional." not in page.text, "the settings are about this API"
 
 
 def test_a_client_with_a_secret_authenticates_with_it(door: TestClient) -> None:

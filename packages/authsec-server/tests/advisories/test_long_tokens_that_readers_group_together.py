@@ -1,4 +1,4 @@
-"""Somebody inserts tokens of an agent whose details are a megabyte long, or which have very many actions and roles.
+"""Somebody inserts tokens of an agent, with details of a megabyte each, or with very many actions and roles.
 
 Dry runs and dashboards group tokens by the text of their details. They once read all groups in one statement, which
 took gigabytes. So did the roll-up and the list of last uses with the counts of very many actions.

@@ -1,4 +1,4 @@
-"""Somebody inserts the event of a token into a request whose genuine event is a refusal or a change.
+"""Somebody inserts the event of a token into the request of a genuine refusal or change.
 
 Readers once showed the event of a token before all others of the request, whatever the order of sealing. So `audit
 show` showed a granted token first where a request had been refused. The events now come in the order of sealing, and

@@ -25,7 +25,7 @@ class PageTokens:
     """Subclasses override what `html.parser.HTMLParser` calls as well."""
 
     def feed(self, html: str) -> None:
-        """Read a whole page. Raises `AssertionError` for what is no HTML of ours."""
+        """Read a whole page. Raises `AssertionError` for text that is no HTML of ours."""
         at = 0
         while (token := _TOKEN.search(html, at)) is not None:
             self._data(html[at : token.start()])

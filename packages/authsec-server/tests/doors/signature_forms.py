@@ -43,7 +43,7 @@ def _token(good: Good, sign: Callable[[Good, bytes], bytes], alg: str) -> str:
 
 
 def _rsa(good: Good, block: bytes) -> bytes:
-    """The signature whose verification finds this block."""
+    """Return the signature from which a verifier computes this block."""
     numbers = _native(good.key).private_numbers()
     assert isinstance(numbers, rsa.RSAPrivateNumbers)
     size = _size(good)

@@ -82,7 +82,7 @@ def load_all_facts(tx: Tx, requests: Sequence[TokenRequest], default_audience: s
 
 
 def _with_ids(client: Client) -> Client:
-    """Return the client without proofs whose ids have another form."""
+    """Return the client, without the proofs that have an id of another form."""
     proofs = tuple(proof for proof in client.proofs if is_id(proof.id))
     return client if len(proofs) == len(client.proofs) else replace(client, proofs=proofs)
 
