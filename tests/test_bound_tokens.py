@@ -17,8 +17,8 @@ from authsec.jose import PrivateKey, parse_compact
 from authsec.jose.dpop import make_proof
 from authsec.smoke import Smoke
 from authsec_server.console.clients.snippets import OTHER_PYTHON, framework_codes
+from free_ports import free_port
 
-from .app_server import free_port
 from .bound_crm import AUDIENCE, crm
 
 

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import re
-import socket
 from typing import Any
 
 import httpx2
 import pytest
+from free_ports import free_port
 
 UNKNOWN = "00000000-0000-4000-8000-000000000000"
 
 
 @pytest.mark.parametrize("database_option", ["sqlite"], indirect=True)
 def test_token_requests_are_counted_by_how_they_ended(serve: Any) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
+    port = free_port()
     its = serve(AUTHSEC_SERVER_METRICS_PORT=str(port))
     agent = its.agent("Open")
     its.delegate(its.role("Reader", "customers:read"), agent, "customers:read")

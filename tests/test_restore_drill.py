@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 import signal
-import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -17,15 +16,10 @@ import processes
 import pytest
 from authsec import InvalidToken, RevocationsUnavailable, TokenVerifier
 from authsec.jose import parse_compact
+from free_ports import free_port
 from processes import AUTHSEC
 
 pytestmark = pytest.mark.in_ci  # test_restoration has each step
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def outcome(verifier: TokenVerifier, bearer: str) -> str:

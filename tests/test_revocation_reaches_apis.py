@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import socket
 import time
 from collections.abc import Callable
 from typing import Any
@@ -13,6 +12,7 @@ from authsec import AuthSecClient, InvalidToken, RevocationsUnavailable, TokenVe
 from authsec.clock import Clock
 from authsec.jose import parse_compact
 from authsec.verifier.revocations.policy import NoRevocations
+from free_ports import free_port
 
 
 def outcome(verifier: TokenVerifier, bearer: str) -> str:
@@ -130,9 +130,3 @@ def test_a_token_and_a_key_that_were_ended_elsewhere(serve: Any) -> None:
     assert outcomes(offline) == ["kid_unknown"] * 3
     for verifier in (follows, offline):
         verifier.close()
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port: int = free.getsockname()[1]
-        return port

@@ -20,9 +20,9 @@ from typing import Any
 import processes
 import urllib3
 from authsec.jose import PrivateKey, assemble, signing_input
+from free_ports import free_port
 from processes import Process
 
-from benchmarks.revocation.authority import free_port
 from benchmarks.revocation.switch import Switch, switch
 
 from .databases import Cluster, Kind

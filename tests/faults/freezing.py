@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from benchmarks.revocation.authority import free_port
+from free_ports import free_port
 
 from .deployment import Answer
 from .observations import Change

@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 import urllib3
+from free_ports import free_port
 
 APACHE = shutil.which("apache2", path=f"{os.environ['PATH']}{os.pathsep}/usr/sbin")
 MODULES = Path("/usr/lib/apache2/modules")
@@ -51,8 +52,7 @@ def apache(serving: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[t
     if APACHE is None or not (MODULES / "mod_oauth2.so").exists():
         give_up = pytest.fail if "CI" in os.environ else pytest.skip
         give_up("mod_oauth2 is not installed here (apt-get install apache2-bin libapache2-mod-oauth2)")
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     with tempfile.TemporaryDirectory() as made, serving(tmp_path_factory.mktemp("authority"), "") as serve:
         folder = Path(made)
         folder.chmod(0o755)  # as root, Apache serves as another user

@@ -20,6 +20,7 @@ from typing import Any
 
 import pytest
 import yaml
+from free_ports import free_port
 
 from ..environments import python_with
 
@@ -84,7 +85,7 @@ def running(installed: Mapping[str, str], folder: Path, addresses: Addresses) ->
 
 
 def _start(name: str, path: str, folder: Path, addresses: Addresses) -> tuple[subprocess.Popen[str], int]:
-    port = _free_port()
+    port = free_port()
     folder.mkdir()
     words = PROGRAMS[name].configure(folder, port, addresses)
     environment = os.environ | {"PATH": _SYSTEM, "XDG_DATA_HOME": str(folder), "XDG_CONFIG_HOME": str(folder)}
@@ -100,6 +101,7 @@ def _await(process: subprocess.Popen[str], port: int, log: Path) -> None:
         assert process.poll() is None, log.read_text()
         assert time.monotonic() < deadline, f"it does not listen on {port}:\n{log.read_text()}"
         time.sleep(0.02)
+    assert process.poll() is None, log.read_text()  # another program has the port
     while _has_no_routes(port) and time.monotonic() < deadline:
         time.sleep(0.02)
 
@@ -133,7 +135,7 @@ def _nginx(folder: Path, port: int, addresses: Addresses) -> list[Any]:
     changes = {
         "127.0.0.1:8080": f"127.0.0.1:{port}",
         "http://127.0.0.1:8081": f"http://{addresses.api}",
-        "127.0.0.1:8081": f"127.0.0.1:{_free_port()}",
+        "127.0.0.1:8081": f"127.0.0.1:{free_port()}",
         "\n        location /customers/ {": f"{site}\n        location /customers/ {{",
         "daemon off;": "daemon off; master_process off;",
     }
@@ -244,9 +246,3 @@ def _copy(source: Path, folder: Path, changes: Mapping[str, str], names: str = "
 def _listens(port: int) -> bool:
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port

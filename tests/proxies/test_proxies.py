@@ -19,7 +19,7 @@ REALM = f'Bearer realm="{AUDIENCE}", resource_metadata="{AUDIENCE}{METADATA}"'
 def test_who_calls_is_told_and_who_may_not_is_refused(estate: Any, proxy: str) -> None:
     token, delegation = estate.agent(f"Reader {proxy}", "customers:read")
     nobody = estate.ask(proxy, "/customers/42")
-    assert nobody.status_code == 401
+    assert nobody.status_code == 401, (nobody.headers, nobody.text)
     (challenge,) = nobody.headers.get_list("www-authenticate")
     assert challenge.startswith(f'{REALM}, DPoP algs="ES256')
     assert (nobody.headers["content-type"], nobody.json()["reason"]) == ("application/json", "token_missing")

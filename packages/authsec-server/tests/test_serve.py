@@ -16,6 +16,7 @@ import pytest
 import structlog
 from authsec_server.cli.serve import serve
 from click.testing import CliRunner, Result
+from free_ports import free_port
 
 
 @pytest.fixture(autouse=True)
@@ -188,10 +189,10 @@ def test_several_workers_whose_metrics_ports_are_too_high(postgres_url: str) -> 
 
 
 def test_several_workers_of_which_one_has_a_busy_metrics_port(postgres_url: str) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
-        options = ("--port", "0", "--workers", "2", "--metrics-port", str(port - 1))
-        refused(start("--database", postgres_url, *options), f"metrics port {port}")
+    first = free_port()
+    with socket.create_server(("127.0.0.1", first + 1)):
+        options = ("--port", "0", "--workers", "2", "--metrics-port", str(first))
+        refused(start("--database", postgres_url, *options), f"metrics port {first + 1}")
 
 
 def test_a_first_worker_that_cannot_start(postgres_url: str, capfd: pytest.CaptureFixture[str]) -> None:
