@@ -18,8 +18,8 @@ pytestmark = pytest.mark.in_ci  # test_every_page looks at each page with usual 
 WIDTHS = (390, pytest.param(1440, marks=pytest.mark.soak))
 OPEN = "document.querySelectorAll('details:not(.menu)').forEach(each => { each.open = true; })"
 # How much wider than the window the page is; the tables that hide something beside their edge; the texts that are cut,
-# without a title that has them in full; and the short keys of rows that break over lines. Code scrolls, and the
-# breadcrumb's page has the whole name as its heading.
+# without a title that has them in full; the short keys of rows that break over lines; and the commas that begin a
+# line. Code scrolls, and the breadcrumb's page has the whole name as its heading.
 FAULTS = """() => {
   const IN_FULL = ".hidden, .crumbs, pre, [title]";
   const cuts = ({ overflowX, overflowY, textOverflow, webkitLineClamp }) =>
@@ -33,6 +33,17 @@ FAULTS = """() => {
       && element.textContent.trim() && !titled(element));
   const broken = [...document.querySelectorAll("th code")].filter(
     (code) => code.textContent.length <= 12 && code.getClientRects().length > 1);
+  const commas = [...document.querySelectorAll("main :not(pre)")].flatMap((element) => [...element.childNodes]).filter(
+    (node) => node.nodeType === Node.TEXT_NODE && node.data.trim().startsWith(",") && node.previousElementSibling);
+  const begins = (comma) => {
+    const range = document.createRange();
+    range.setStart(comma, comma.data.indexOf(","));
+    range.setEnd(comma, comma.data.indexOf(",") + 1);
+    const siblings = [...comma.parentElement.children].filter((each) => !each.matches(".hidden"));
+    const before = siblings.findLast((each) => each.compareDocumentPosition(comma) & Node.DOCUMENT_POSITION_FOLLOWING);
+    const place = range.getBoundingClientRect();
+    return before && place.height && place.top >= [...before.getClientRects()].at(-1)?.bottom - 1;
+  };
   const wider = document.documentElement.scrollWidth - document.documentElement.clientWidth;
   const tables = [...document.querySelectorAll(".table")].filter((box) => box.scrollWidth > box.clientWidth);
   const told = (element) => [element.tagName, element.getAttribute("class"), element.textContent.trim().slice(0, 60)];
@@ -41,6 +52,7 @@ FAULTS = """() => {
     ...tables.map((box) => `the table ${box.getAttribute("aria-label")} hides ${box.scrollWidth - box.clientWidth} px`),
     ...cut.map((element) => `cut without a title: ${told(element).join(" ")}`),
     ...broken.map((code) => `broken over two lines: ${code.textContent}`),
+    ...commas.filter(begins).map((comma) => `a comma begins a line: ${comma.parentElement.textContent.slice(0, 60)}`),
   ];
 }"""
 CUT_NAMES = """names => names.filter(each => each.scrollHeight > each.clientHeight + 1).map(each => each.textContent)"""

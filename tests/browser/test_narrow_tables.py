@@ -56,3 +56,15 @@ def test_what_is_right_of_a_line_stays_with_it(clients: Any, browse: Any, width:
     expect(seen(row, "command-line option")).to_be_in_viewport(ratio=1)
     page.goto("/console/account")
     expect(page.get_by_text("Current", exact=True)).to_be_in_viewport(ratio=1)
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_the_review_of_an_edit_shows_what_the_edit_takes_away(company: Any, browse: Any, width: int) -> None:
+    page = browse(company.url, storage_state=company.mary, viewport={"width": width, "height": 800})
+    page.goto("/console/delegations")
+    page.locator("tbody a").first.click()
+    page.get_by_role("link", name="Edit", exact=True).click()
+    page.get_by_label("Requires DPoP").check()
+    page.get_by_role("button", name="Review the changes").last.click()
+    assert page.get_by_role("region", name="Before and after").evaluate(HIDDEN) == 0
+    expect(page.get_by_text("Takes away")).to_be_in_viewport(ratio=1)

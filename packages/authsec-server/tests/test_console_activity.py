@@ -425,6 +425,7 @@ def test_the_story_of_a_token(busy: House, door: TestClient) -> None:
     assert "Token issued to Customer Support" in page.text
     assert its["When"].endswith("2026-11-25 12:00:00 UTC")
     for checkpoint, said in {
+        "API": event.detail["audience"][0],
         "Result": "Issued",
         "Token (jti)": event.jti,
         "Signing key (kid)": event.kid,
@@ -464,6 +465,24 @@ def test_the_story_of_a_refusal_says_what_was_asked_and_what_would_help(opened: 
     assert its["Asked for"] == "customers:delete, customers:read"
     assert its["Not delegated"] == "customers:delete"
     assert its["Allowed request"] == "scope=customers:read"
+
+
+def test_the_story_of_another_workload_says_once_how_it_differs(opened: House, door: TestClient) -> None:
+    issuer = {"id": "52bd48f2-38a5-4b4d-81c3-3ca4ccf7f577", "name": "Cluster"}
+    differs = "namespace is `test`, registered `production`"
+    miss = {"proof_id": "7362b2da-3146-477c-957b-23081417d65b", "trusted_issuer_id": issuer["id"], "selectors": []}
+    detail = {"trusted_issuer": issuer, "miss": miss | {"validation": "offline", "sentence": differs}}
+    refusal = Refusal(
+        address="192.0.2.7",
+        client=Named(id="0b5c1f8e-6f1b-4c43-9a52-3f1c3f3f0a12", name="Pod"),
+        reason="selectors_mismatch",
+    )
+    tallies = {refusal: Tally(count=1, request_id="req_0000000000000000000first", detail=detail)}
+    opened.authority.database.append(lambda tx: audit.count_refusals(tx, tallies, opened.clock.at))
+    page = get(door, f"{TRAIL}/{number_of(opened, EventKind.TOKEN_REFUSED)}")
+    assert "The request came from another workload than the registered one: namespace is" in page.text
+    assert "Signed by Cluster" in page.text
+    assert page.text.partition("Details")[0].count("registered production") == 1
 
 
 def test_the_story_of_a_client_that_cannot_prove_itself_leads_to_the_next_step(opened: House, door: TestClient) -> None:

@@ -94,13 +94,20 @@ def test_a_client_with_a_secret_authenticates_with_it(door: TestClient) -> None:
     assert ["agent-secret" in code for code in mcp] == [True, True]
 
 
+def test_the_note_about_the_python_sdk_is_beside_its_code(door: TestClient) -> None:
+    page = connect(door, client_with(door, platform="secret"))
+    assert page.text.index("@modelcontextprotocol/sdk") < page.text.index("OAuthTokenError")
+    assert page.text.index("OAuthTokenError") < page.text.index("import asyncio from pathlib")
+
+
 def test_a_client_that_the_token_endpoint_refuses_is_told_so(door: TestClient) -> None:
     client_id = client_with(door, platform="unattested")
     page = connect(door, client_id)
     assert "token_endpoint_auth_method" not in settings(page)
     assert page.text.count("has no key and no secret, so the token endpoint refuses it") == 2
     assert page.links["Add a key or a secret"] == f"/console/clients/{client_id}/proofs/add"
-    assert any(code.startswith("openssl genpkey") for code in codes(page)), "nothing of ours is needed"
+    assert len([code for code in codes(page) if code.startswith("openssl genpkey")]) == 1, "nothing of ours is needed"
+    assert page.links["key pair"] == "#key-pair"
     assert "@modelcontextprotocol/sdk" not in page.text
 
 
@@ -124,6 +131,9 @@ def test_code_for_a_delegation_that_requires_dpop_sends_bound_tokens(door: TestC
     assert "new AuthSecClient({ dpop: true });" in javascript
     assert not any("Bearer" in code or "mcp.client" in code for code in codes(page))
     assert settings(page)["dpop_bound_access_tokens"] == "true"
+    assert "A stock MCP client gets a token" not in page.text
+    assert "An MCP client that sends DPoP proofs gets a token" in page.text
+    assert page.html.count("dpop_bound_access_tokens") == 2 * 2, "a setting and its copy button, in both tabs"
     assert "autogen_conversation.py" not in page.text, "it sends bearer tokens"
 
 
@@ -135,6 +145,18 @@ def test_a_client_without_a_key_is_told_that_the_sdk_binds_tokens_by_a_key(door:
     assert "The manifest has no key" not in page.text
 
 
+def test_an_unattested_client_is_told_that_it_gets_no_bound_token(door: TestClient) -> None:
+    client_id = client_with(door, platform="unattested", require_dpop=True)
+    page = connect(door, client_id)
+    assert "An unattested client gets no bound tokens." in page.text
+    assert "Any proof of this client will do." not in page.text
+    page = get(door, f"/console/clients/{client_id}")
+    assert "None gives an action" in page.text
+    assert "The trust delegation of Support accepts no proof of the client." in page.text
+    assert page.links["Add a proof"] == f"/console/clients/{client_id}/proofs/add"
+    assert page.html.count(f'/console/clients/{client_id}/proofs/add"') == 2, "next to the proofs, and in the next step"
+
+
 def test_an_agent_in_pods_is_told_how_its_key_comes_into_the_pod(door: TestClient) -> None:
     """The manifest mounts the pod's token. The Python SDK binds no tokens by it."""
     keys = {"keys": [{**PrivateKey.generate_ec().public.to_jwk(), "kid": "one"}]}
@@ -143,6 +165,7 @@ def test_an_agent_in_pods_is_told_how_its_key_comes_into_the_pod(door: TestClien
     selectors = [{"key": "k8s:ns", "value": "production"}, {"key": "k8s:sa", "value": "owl"}]
     page = connect(door, client_with(door, platform="kubernetes", selectors=selectors, require_dpop=True))
     assert "The manifest has no key: mount the key file in the pod, and set AUTHSEC_AGENT_KEY_FILE" in page.text
+    assert "to its path and AUTHSEC_DPOP to 1 ." in page.text, "the smoke test has no other setting"
 
 
 def test_javascript_installs_from_the_clone(door: TestClient) -> None:

@@ -277,6 +277,8 @@ def test_a_row_names_its_apis_and_its_owner(door: TestClient, role: str, agent: 
     page = get(door, LIST)
     assert "Support → Customer Support 1 hour · AutoGen AI agent · customers:read" in page.text
     assert "Customer API , https://further.example.com and 1 more Service desk Live Ready Unattested never" in page.text
+    cells = [part.partition("</td>")[0] for part in page.html.split('data-label="API">')[1:]]
+    assert all(cell.startswith("<span>") and cell.endswith("</span>") for cell in cells), "a narrow cell is a grid"
     assert page.links["Customer API"] == "/console/apis/customer-api"
     assert "1 minute · AutoGen AI agent · customers:read Shared audience local operator Live" in page.text
 

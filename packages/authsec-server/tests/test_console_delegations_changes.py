@@ -181,6 +181,10 @@ def test_the_review_of_required_dpop_says_what_is_needed(door: TestClient, made:
     assert "Every proof of Night Owl is excluded, so it gets no token." in review.text
     assert "1 agent: Night Owl" in review.text
     assert "The agent gets no new token." in review.text
+    proof = {"platform": "secret"}
+    door.post(f"{API}/clients/night-owl/proofs", json=proof).raise_for_status()
+    review = edited(door, made, require_dpop=["yes"])
+    assert "1 agent keeps working if it sends DPoP proofs: Night Owl" in review.text
 
 
 def test_an_edit_of_nothing_is_recorded_without_a_review(door: TestClient, made: dict[str, Any]) -> None:

@@ -138,6 +138,7 @@ def test_a_delegation_that_gives_nothing_says_why(held: ResolvedDelegation, reas
     found = steps(client(KEY), held)
     assert found.step is NextStep.DELEGATION
     assert [gap.reason for gap in found.gaps] == [reason]
+    assert found.checklist[2].note == ("None live" if reason == "disabled" else "None gives an action")
 
 
 def test_a_delegation_that_has_ended_is_no_gap() -> None:

@@ -28,7 +28,7 @@ PICTURE = "/console/picture"
 MOST = 24  # boxes in a column
 APART = 3  # agents of a group with a box each
 WIDTH, BOX, HEIGHT, STEP, TOP = 940, 164, 40, 48, 26
-_LONGEST, _END = 18, 7  # characters of a name that a box shows in most fonts, and at its end in all fonts
+_LONGEST, _END = (18, 18, 18, 18, 21), 7  # characters of names by column, in most fonts; of their ends, in all fonts
 _EDGE = 1  # margin for the half of the border that lies outside the box
 
 
@@ -224,7 +224,7 @@ def _box(node: Node, y: float, ways: str) -> Markup:
     element of its own, so the browser does not cut it.
     """
     notes = Markup(" · ").join(_NOTE % (its, note) for note, its in node.notes)
-    name = cut_middle(node.name, _LONGEST)
+    name = cut_middle(node.name, _LONGEST[node.column])
     told = _NOTES % notes if notes else ""
     place, ends = (_x(node.column), f"{y:.0f}", BOX, HEIGHT), (name[:-_END], name[-_END:])
     return _DRAWN_BOX % (ways, node.path(), node.tone, node.title, *place, *place, *ends, told)

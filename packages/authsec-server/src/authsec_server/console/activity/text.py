@@ -189,9 +189,14 @@ def apis(event: Event) -> tuple[str, ...]:
     """Return the APIs of the event: the audiences of a token or of a delegation, or the name of the API."""
     if event.subject and event.kind.startswith("api."):
         return (event.subject.name,)
+    return tuple(each.removeprefix("https://") for each in audiences(event))
+
+
+def audiences(event: Event) -> tuple[str, ...]:
+    """Return the audiences of a token or of a delegation, or the resources of a refused request."""
     member = _AUDIENCES.get(event.kind)
     named = event.detail.get(member) if member else None
-    return tuple(str(each).removeprefix("https://") for each in named) if isinstance(named, list) else ()
+    return tuple(map(str, named)) if isinstance(named, list) else ()
 
 
 def result(event: Event) -> str:

@@ -154,7 +154,7 @@ def progress(
         CheckedStep(
             name="Delegation",
             state=_mark(done=granting > 0, following=step is NextStep.DELEGATION),
-            note=f"{granting} live" if granting else "None live",
+            note=_delegation_note(gaps, granting),
             anchor="permissions",
         ),
         CheckedStep(
@@ -202,6 +202,12 @@ def _mark(*, done: bool, following: bool) -> str:
 
 def _identity(client: Client) -> str:
     return "Registered" if client.enabled else "Disabled"
+
+
+def _delegation_note(gaps: Collection[DelegationGap], granting: int) -> str:
+    if granting:
+        return f"{granting} live"
+    return "None live" if all(gap.reason == "disabled" for gap in gaps) else "None gives an action"
 
 
 def _proof_note(client: Client, registered: dict[str, TrustedIssuer], now: datetime) -> str:

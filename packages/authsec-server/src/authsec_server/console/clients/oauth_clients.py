@@ -210,6 +210,7 @@ class OAuthClient:
             ),
             OAuthSetting(name="client_id", value=self.client_id),
             *self._authentication,
+            *([_BOUND] if self.is_bound else []),
         ]
 
     @property
