@@ -134,6 +134,24 @@ def test_a_client_that_repeats_its_request_leaves_a_line_a_minute(caplog: pytest
     assert "client_id victim" in caplog.messages[-1]
 
 
+def test_each_wrong_claim_of_a_proof_has_its_own_line(caplog: pytest.LogCaptureFixture) -> None:
+    holder, verifier = Holder(), dpop_verifier()
+    bound = holder.token()
+    wrong: list[dict[str, Any]] = [
+        {"iat": 1},
+        {"htu": OTHER_PORT},
+        {"htm": "PUT"},
+        {"ath": "x"},
+        {"jti": ""},
+        {"nonce": 7},
+    ]
+    for _ in range(3):
+        for claims in wrong:
+            assert refusal(verifier, bound, holder.forged(bound, **claims)).reason == "dpop_proof_invalid"
+    named = [line.split("The proof's ")[1].split()[0] for line in caplog.messages]
+    assert named == ["iat", "htu", "htm", "ath"]  # the later ones share a line
+
+
 def test_many_clients_leave_few_lines(caplog: pytest.LogCaptureFixture) -> None:
     clock, holder = FakeClock(), Holder()
     verifier = dpop_verifier(clock=clock.clock())

@@ -294,8 +294,8 @@ def _document(named: str, config: AuthSecConfig, clock: Clock) -> Mapping[str, A
             _METADATA,
             "api_metadata_unreadable",
             f"{named} answers {answer.status}",
-            f"The API's operator must let the proxy forward {urlsplit(named).path} to the API, also without a token. If the "
-            "API is a mount of another application, that application needs authsec.asgi.MetadataEndpoint.",
+            f"The API's operator must let the proxy forward {urlsplit(named).path} to the API, also without a token. "
+            "If the API is a mount of another application, that application needs authsec.asgi.MetadataEndpoint.",
         )
     try:
         document = loads(answer.body, max_bytes=MOST_BYTES)
