@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import pytest
 from authsec import InvalidToken
-from authsec.gate import response_to
+from authsec.gate import Gate, Response, response_to
 from authsec.jose import PrivateKey
 from authsec.verifier import DpopRequest, TokenVerifier
 from authsec.verifier.refusal_log import MOST_LINES
@@ -107,6 +108,17 @@ def test_each_refusal_is_logged_without_token_and_proof(caplog: pytest.LogCaptur
     ]
     secrets = {part for sent, proofs, _ in cases.values() for text in (sent, *proofs) for part in text.split(".")}
     assert not [part for part in secrets if part in caplog.text]
+
+
+@pytest.mark.parametrize(
+    ("settings", "schemes"),
+    [({}, ["Bearer"]), ({"dpop_origin": ORIGIN}, ["Bearer", "DPoP"])],
+)
+def test_a_request_without_a_token_reads_each_accepted_scheme(settings: dict[str, Any], schemes: list[str]) -> None:
+    refused = Gate(verifier=verifier_of(**settings)).enter(PATH, [])
+    assert isinstance(refused, Response)
+    assert re.findall(r"Authorization: (\w+)", refused.body["details"]) == schemes
+    assert ("the header DPoP" in refused.body["details"]) is ("DPoP" in schemes)
 
 
 def test_a_stranger_leaves_no_line(caplog: pytest.LogCaptureFixture) -> None:

@@ -33,6 +33,8 @@ _LATER_TOKEN: Final = re.compile(r",\s*(bearer|dpop)\s", re.IGNORECASE)
 
 ANSWERED: Final = (InsufficientScope, AgentRequired)
 """The errors about a request's token that an endpoint may raise. A middleware turns each error into a response."""
+_SEND_PROOF: Final = "Send Authorization: DPoP <delegation token>, and a proof in the header DPoP (RFC 9449)."
+_FOR_BOUND_TOKENS: Final = "If the token is bound to a key:"
 _UNQUOTABLE: Final = r"[^\x20-\x21\x23-\x5b\x5d-\x7e]"
 
 
@@ -339,8 +341,8 @@ def response_to(error: VerificationError, space: ProtectedSpace = NOWHERE) -> Re
         return Response(status=error.status, headers=headers, body=body)
     if isinstance(error, InsufficientScope):
         body |= _what_would_do(error)
-    if space.requires_dpop and isinstance(error, AgentRequired):
-        body["details"] = "Send Authorization: DPoP <delegation token>, and a proof in the header DPoP (RFC 9449)."
+    if isinstance(error, AgentRequired) and space.proof_algorithms:
+        body["details"] = _SEND_PROOF if space.requires_dpop else f"{error.details} {_FOR_BOUND_TOKENS} {_SEND_PROOF}"
     return Response(status=error.status, headers=(_challenge(space, error),), body=body)
 
 
