@@ -162,7 +162,7 @@ class _Sender:
         Starlette's `BaseHTTPMiddleware` sends the content of such a response, and then an empty end.
         """
         if not self._held:
-            return message["type"] == "http.response.start" and message["status"] >= _SERVER_ERROR
+            return bool(message["type"] == "http.response.start" and message["status"] >= _SERVER_ERROR)
         if message["type"] != "http.response.body":
             return False
         return not message.get("body") or not any(held.get("body") for held in self._held)
