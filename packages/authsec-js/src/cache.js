@@ -70,7 +70,9 @@ export class TokenCache {
   #renew(entry) {
     if (entry.flight !== undefined || this.#clock.monotonic() < entry.renewNotBefore) return;
     this.#start(entry).catch((error) => {
-      if (!entry.joined) this.#warn(`renewing the delegation token failed (${error.reason}): ${error.message}`);
+      // The client itself reports an error of the setup.
+      if (entry.joined || error.isOfTheSetup) return;
+      this.#warn(`renewing the delegation token failed (${error.reason}): ${error.message}`);
     });
   }
 

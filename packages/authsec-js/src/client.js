@@ -7,6 +7,7 @@ import { defaultSources } from "./credentials.js";
 import { ProofKey } from "./dpop.js";
 import { mcpFetch } from "./mcp.js";
 import { authorizedFetch } from "./outgoing.js";
+import { SetupLog } from "./refusal-log.js";
 import { agentSettings, originsIn } from "./settings.js";
 import { DelegationToken, tokenRequest } from "./tokens.js";
 
@@ -30,7 +31,15 @@ export class AuthSecClient {
     this.#key = dpop ? new ProofKey(clock) : undefined;
     this.#around = { fetch, clock, warn: onWarning };
     this.#authority = new Authority(complete, sources, { key: this.#key, fetch, clock });
-    const request = (wanted) => this.#authority.requestToken(wanted);
+    const ofTheSetup = new SetupLog(this.#around);
+    const request = async (wanted) => {
+      try {
+        return await this.#authority.requestToken(wanted);
+      } catch (error) {
+        if (error?.isOfTheSetup) ofTheSetup.note(error);
+        throw error;
+      }
+    };
     this.#cache = new TokenCache(request, { clock, margin: refreshMargin, patience: timeout + 0.5, warn: onWarning });
   }
 
@@ -89,7 +98,7 @@ export class AuthSecClient {
    * Tokens that the server echoes are removed from its responses.
    */
   mcpFetch(options) {
-    return mcpFetch(this.authorizedFetch(options), this.#around.warn);
+    return mcpFetch(this.authorizedFetch(options));
   }
 }
 

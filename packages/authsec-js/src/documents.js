@@ -9,6 +9,9 @@ const MOST_SECONDS = 5;
 /** A document cannot be fetched, or is not valid. The text is safe to show. */
 export class DocumentRefused extends Error {}
 
+/** The metadata name another issuer: the API's settings are wrong, so a retry cannot help. */
+export class AnotherIssuer extends DocumentRefused {}
+
 /** Fetch one document; its bytes. Throws `DocumentRefused`. */
 export async function getDocument(fetch, url, { headers, mostBytes } = {}) {
   const answer = await exchange(fetch, url, { seconds: MOST_SECONDS, mostBytes, headers }).catch((error) => {
@@ -35,7 +38,7 @@ export async function addressOf(fetch, issuer, member) {
   if (metadata.issuer !== issuer) {
     // RFC 8414 §3.3: one authority must not pose as another.
     const named = plain(String(metadata.issuer), 100);
-    throw new DocumentRefused(`the authority's metadata names the issuer ${named} instead of ${issuer}`);
+    throw new AnotherIssuer(`the authority's metadata names the issuer ${named} instead of ${issuer}`);
   }
   const found = metadata[member];
   const origin = `${new URL(issuer).origin}/`;

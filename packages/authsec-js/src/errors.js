@@ -92,10 +92,17 @@ export class ServerError extends TokenRequestError {}
  */
 export class VerificationError extends AuthSecError {
   #parameters;
+  #space = {};
 
   constructor(reason, message, { parameters, ...facts } = {}) {
     super(reason, message, facts);
     this.#parameters = parameters;
+  }
+
+  /** Name the API in the challenge: `realm`, and the URL of its protected resource metadata (RFC 9728 §5.1), if any. */
+  inSpace({ realm, resourceMetadata }) {
+    this.#space = { realm, ...(resourceMetadata && { resource_metadata: resourceMetadata }) };
+    return this;
   }
 
   /** The JSON body of the API's response. It does not say why tokens cannot be verified: the caller may be a stranger. */
@@ -107,7 +114,7 @@ export class VerificationError extends AuthSecError {
   get challenge() {
     if (this.#parameters === undefined) return undefined;
     // RFC 6750 §3 allows these characters; the others could end the quoted string or the header.
-    const quoted = Object.entries(this.#parameters).map(
+    const quoted = Object.entries({ ...this.#space, ...this.#parameters }).map(
       ([name, value]) => `${name}="${value.replace(/[^\x20-\x21\x23-\x5b\x5d-\x7e]/g, "?")}"`,
     );
     return `Bearer ${quoted.join(", ")}`.trimEnd();
@@ -131,29 +138,51 @@ export class InvalidRequest extends VerificationError {
   }
 }
 
-/** 403: the token is valid but lacks a required action. `missing` lists the actions. */
+/**
+ * 403: the token is valid but lacks a required action. `missing` lists the actions, and `allowed` the required actions that
+ * the token has. `forModel` is the text for a model.
+ */
 export class InsufficientScope extends VerificationError {
-  constructor({ required, granted, anyOf = false, grantAt }) {
+  constructor({ required, granted, anyOf = false, grantAt, audience = [] }) {
     const missing = required.filter((action) => !granted.includes(action));
     const wanted = missing.join(anyOf ? " or " : " and ");
     const message = `This agent's token does not allow ${wanted}. The token allows ${granted.join(", ") || "nothing"}.`;
-    const details = `This agent needs a trust delegation that allows ${wanted}. Retrying does not help.`;
+    const details =
+      `This agent needs a trust delegation that allows ${wanted}. Retrying does not help. If no role has such an action, ` +
+      "this API may have misspelt the action.";
     const scope = (anyOf ? required.slice(0, 1) : required).join(" ");
     const page = grantAt ? { error_uri: grantAt } : {};
     const parameters = { error: "insufficient_scope", error_description: message, scope, ...page };
     super("action_not_allowed", message, { details, status: 403, parameters });
-    Object.assign(this, { required, granted, missing, grantAt });
+    const allowed = required.filter((action) => granted.includes(action));
+    const where = audience.length === 1 ? `at ${audience[0]}` : "here"; // with several audiences, the API is not known
+    const forModel =
+      `You are not allowed ${wanted} ${where}. Do not try again: continue without it, or tell the person you work for that ` +
+      `it can be granted${grantAt ? ` at ${grantAt}` : ""}.`;
+    Object.assign(this, { required, granted, missing, allowed, grantAt, forModel });
+  }
+
+  get body() {
+    return {
+      ...super.body,
+      missing_actions: this.missing,
+      granted_actions: this.granted,
+      allowed_scope: this.allowed.join(" "),
+      grantable: true,
+      grant_at: this.grantAt ?? null,
+      for_model: this.forModel,
+    };
   }
 }
 
 /** 503: the API cannot verify any token at the moment. Only the API's log names the cause. */
 export class VerificationUnavailable extends VerificationError {
-  constructor(reason, message, { details, retryAfter }) {
-    super(reason, message, { details, retryAfter, retryable: true, status: 503 });
+  constructor(reason, message, { details, retryAfter, retryable = true }) {
+    super(reason, message, { details, retryAfter, retryable, status: 503 });
   }
 }
 
-/** The authority's key set cannot be fetched. */
+/** The authority's key set cannot be fetched. Not `retryable` if the authority's metadata name another issuer. */
 export class KeysUnavailable extends VerificationUnavailable {}
 
 /** Recent revocations cannot be fetched, so a token that looks valid may be revoked. */

@@ -134,6 +134,8 @@ export interface TokenVerifierOptions {
   staleAfter?: number;
   /** Proves to the authority which API follows the feed. Default: the variable AUTHSEC_API_CREDENTIAL. */
   credential?: string;
+  /** The URL of this API's protected resource metadata (RFC 9728), for challenges. */
+  resourceMetadata?: string;
   allowHttpHosts?: readonly string[];
   fetch?: Fetch;
   clock?: Clock;
@@ -208,7 +210,17 @@ export class InsufficientScope extends VerificationError {
   readonly required: readonly string[];
   readonly granted: readonly string[];
   readonly missing: readonly string[];
+  readonly allowed: readonly string[];
   readonly grantAt?: string;
+  readonly forModel: string;
+  get body(): VerificationError["body"] & {
+    missing_actions: readonly string[];
+    granted_actions: readonly string[];
+    allowed_scope: string;
+    grantable: boolean;
+    grant_at: string | null;
+    for_model: string;
+  };
 }
 export class VerificationUnavailable extends VerificationError {
   readonly retryAfter: number;

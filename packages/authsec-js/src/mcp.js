@@ -10,7 +10,7 @@ import { plain } from "./safe-text.js";
 import { safeResponse, withoutTokens } from "./redaction.js";
 import { isObject } from "./strict-json.js";
 
-export function mcpFetch(fetch, warn) {
+export function mcpFetch(fetch) {
   return async (input, init) => {
     const call = toolCall(init);
     try {
@@ -21,7 +21,6 @@ export function mcpFetch(fetch, warn) {
     } catch (error) {
       if (call === undefined || !(error instanceof AuthenticationError || error instanceof DelegationDenied))
         throw error;
-      if (error.isOfTheSetup) warn(`a tool gets no token (${error.reason}): ${error.message}`);
       return failedTool(call, error.forModel);
     }
   };

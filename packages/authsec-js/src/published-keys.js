@@ -7,7 +7,7 @@
 import { importJWK } from "jose";
 
 import { moment, since } from "./clock.js";
-import { addressOf, DocumentRefused, getObject } from "./documents.js";
+import { addressOf, AnotherIssuer, DocumentRefused, getObject } from "./documents.js";
 import { KeysUnavailable } from "./errors.js";
 
 const FRESH_FOR = 300; // seconds without a fetch; up to twice as long, a fetch runs in the background
@@ -15,6 +15,11 @@ const KEEP_FOR = 86_400;
 const UNKNOWN_KEY_PAUSE = 60; // seconds: senders of invented `kid`s cause one fetch in this time
 const RETRY_PAUSE = 10;
 const FIRST_PAUSE = 2; // the same without any key set yet
+
+const BE_REACHABLE = "This API must be able to fetch the authority's key set. The authority's metadata names the URL.";
+const CORRECT_ISSUER =
+  "This API expects another issuer than the authority's metadata names. The API's operator must correct the issuer in the " +
+  "API's settings.";
 
 /** Return the keys of a JWK Set (RFC 7517 §5) that verify signatures, by `kid`. Each key has one algorithm: its `alg`. */
 async function usableKeys(document) {
@@ -38,6 +43,7 @@ export class PublishedKeys {
   #warn;
   #snapshot;
   #failure;
+  #isAnotherIssuer = false;
   #flight;
   #tries = 0;
   #tried;
@@ -123,7 +129,9 @@ export class PublishedKeys {
       if (keys.size === 0) throw new DocumentRefused(`${url} has no usable key`); // it never replaces a usable set
       this.#snapshot = { keys, fetched: moment(this.#clock) };
       this.#failure = undefined;
+      this.#isAnotherIssuer = false;
     } catch (error) {
+      this.#isAnotherIssuer = error instanceof AnotherIssuer;
       const isKnown = error instanceof DocumentRefused;
       const failure = isKnown ? error.message : `reading the key set failed (${error?.constructor?.name})`;
       if (failure !== this.#failure) this.#warn(`the keys of ${this.#issuer} cannot be fetched: ${failure}`);
@@ -135,7 +143,8 @@ export class PublishedKeys {
 
   #unavailable() {
     return new KeysUnavailable("keys_unavailable", `The keys of ${this.#issuer} are not available: ${this.#failure}.`, {
-      details: "This API must be able to fetch the authority's key set. The authority's metadata names the URL.",
+      details: this.#isAnotherIssuer ? CORRECT_ISSUER : BE_REACHABLE,
+      retryable: !this.#isAnotherIssuer,
       retryAfter: Math.max(1, Math.ceil(this.#pause() - since(this.#tried, this.#clock))),
     });
   }

@@ -1,10 +1,10 @@
-/** The operator's log of refused tokens: those for another API or from another authority, and those bound to a key. */
+/** The operator's log: tokens that this API refuses, and token requests that fail because of the agent's setup. */
 
 import { moment, since } from "./clock.js";
 import { plain } from "./safe-text.js";
 
 const PAUSE = 60; // the least seconds between two warnings of the same kind
-const MOST_LINES = 20; // the most warnings about bound tokens in these seconds
+const MOST_LINES = 20; // the most warnings of one limit in these seconds
 const LONGEST = 300; // the most characters of a name in a warning
 
 export const FOR_ANOTHER_API = (ours, named) =>
@@ -34,6 +34,51 @@ export class MismatchLog {
   }
 }
 
+/** Limits warnings: one a minute for each key, and `MOST_LINES` for all keys. */
+class LineLimit {
+  #clock;
+  #began;
+  // The number of events after each warning: in the current minute, and in the minute of the last warning before.
+  #counts = new Map();
+  #earlier = new Map();
+
+  constructor(clock) {
+    this.#clock = clock;
+  }
+
+  /** Count an event. Return the number of events since the key's last warning; undefined if this event gets none. */
+  eventsSinceLine(key) {
+    if (since(this.#began, this.#clock) >= PAUSE) {
+      this.#began = moment(this.#clock);
+      this.#earlier = this.#counts;
+      this.#counts = new Map();
+    }
+    const count = this.#counts.get(key);
+    if (count !== undefined) this.#counts.set(key, count + 1);
+    if (count !== undefined || this.#counts.size >= MOST_LINES) return undefined;
+    this.#counts.set(key, 0);
+    return this.#earlier.get(key) ?? 0;
+  }
+}
+
+/** Warns of token requests that fail until the operator corrects the agent's setup: for each reason once a minute. */
+export class SetupLog {
+  #limit;
+  #warn;
+
+  constructor({ clock, warn }) {
+    this.#limit = new LineLimit(clock);
+    this.#warn = warn;
+  }
+
+  note({ reason, message }) {
+    const more = this.#limit.eventsSinceLine(reason);
+    if (more === undefined) return;
+    const repeated = more ? ` ${more} more since the last such line.` : "";
+    this.#warn(`the agent gets no token (${reason}): ${message}${repeated}`);
+  }
+}
+
 /**
  * Warns of refused tokens that are bound to a key: for each reason and client once a minute.
  *
@@ -42,32 +87,19 @@ export class MismatchLog {
  */
 export class BoundTokenLog {
   #audience;
-  #clock;
+  #limit;
   #warn;
-  #began;
-  // The number of refusals after each warning: in the current minute, and in the minute of the last warning before.
-  #counts = new Map();
-  #earlier = new Map();
 
   constructor(audience, { clock, warn }) {
     this.#audience = audience;
-    this.#clock = clock;
+    this.#limit = new LineLimit(clock);
     this.#warn = warn;
   }
 
   /** Warn of a token whose signature is verified. The text has no token. `hint` may name settings of the API. */
   note({ reason, message }, clientId, jti, hint) {
-    const key = JSON.stringify([reason, clientId]);
-    if (since(this.#began, this.#clock) >= PAUSE) {
-      this.#began = moment(this.#clock);
-      this.#earlier = this.#counts;
-      this.#counts = new Map();
-    }
-    const count = this.#counts.get(key);
-    if (count !== undefined) this.#counts.set(key, count + 1);
-    if (count !== undefined || this.#counts.size >= MOST_LINES) return;
-    this.#counts.set(key, 0);
-    const more = this.#earlier.get(key);
+    const more = this.#limit.eventsSinceLine(JSON.stringify([reason, clientId]));
+    if (more === undefined) return;
     const [api, client, token] = [this.#audience, clientId, jti].map((name) => plain(name, LONGEST));
     const repeated = more ? `, and ${more} more since the last such line` : "";
     this.#warn(

@@ -1,7 +1,13 @@
 /** `TokenVerifier`: verifies the tokens of one authority for one API, and follows the authority's revocations. */
 
 import { CLOCK, warn as warnOperator } from "./clock.js";
-import { InsufficientScope, InvalidRequest, InvalidToken, RevocationsUnavailable } from "./errors.js";
+import {
+  InsufficientScope,
+  InvalidRequest,
+  InvalidToken,
+  RevocationsUnavailable,
+  VerificationError,
+} from "./errors.js";
 import { FeedFollower } from "./feed-follower.js";
 import { JwsRefused, parseJws, verifySignature } from "./jws.js";
 import { PublishedKeys } from "./published-keys.js";
@@ -29,9 +35,11 @@ const NO_PROOFS =
 /** The calling agent, from a token that passed every check. The object does not contain the token. */
 export class VerifiedToken {
   #issuer;
+  #space;
 
-  constructor(claims) {
+  constructor(claims, space) {
     this.#issuer = claims.iss;
+    this.#space = space;
     this.agent = claims.sub;
     this.clientId = claims.client_id;
     this.permissions = Object.freeze([...claims.permissions]);
@@ -64,7 +72,9 @@ export class VerifiedToken {
   #insufficient(required, anyOf) {
     const lacking = required.filter((action) => !this.permissions.includes(action));
     const grantAt = this.#grantPage(anyOf ? lacking.slice(0, 1) : lacking);
-    return new InsufficientScope({ required, granted: [...this.permissions].sort(), anyOf, grantAt });
+    const granted = [...this.permissions].sort();
+    const error = new InsufficientScope({ required, granted, anyOf, grantAt, audience: this.audience });
+    return error.inSpace(this.#space);
   }
 
   /** Return the console page where a person grants the actions. The query fills in the form on the page. */
@@ -88,11 +98,12 @@ export class VerifiedToken {
  *
  * From the first token on, the verifier follows the authority's feed of revocations. The feed is stale if it is silent for
  * `staleAfter` seconds. Then `revocations: "fail_closed"` accepts no token (503), and `"until_exp"` accepts tokens until
- * they expire.
+ * they expire. `resourceMetadata` is the URL of this API's metadata (RFC 9728), for challenges.
  */
 export class TokenVerifier {
   #issuer;
   #audience;
+  #space;
   #leeway;
   #algorithms;
   #oldest;
@@ -112,6 +123,7 @@ export class TokenVerifier {
     revocations = "fail_closed",
     staleAfter = 30,
     credential = environment("AUTHSEC_API_CREDENTIAL"),
+    resourceMetadata,
     allowHttpHosts = httpHosts(),
     fetch = globalThis.fetch,
     clock = CLOCK,
@@ -133,8 +145,11 @@ export class TokenVerifier {
     check("staleAfter", isLong, `staleAfter must be at least ${SHORTEST_STALE} seconds`);
     const isCredential = credential === undefined || API_CREDENTIAL.test(credential);
     check("credential", isCredential, "credential (or AUTHSEC_API_CREDENTIAL) is not an API's credential");
+    const isUrl = resourceMetadata === undefined || /^https?:\/\/[\x21\x23-\x5b\x5d-\x7e]+$/.test(resourceMetadata);
+    check("resourceMetadata", isUrl, "resourceMetadata must be the URL of this API's metadata (RFC 9728)");
     this.#issuer = issuer;
     this.#audience = audience;
+    this.#space = { realm: audience, resourceMetadata };
     this.#leeway = leeway;
     this.#algorithms = ALGORITHMS.filter((each) => algorithms.includes(each));
     this.#oldest = revocations === "until_exp" ? Infinity : staleAfter;
@@ -167,21 +182,36 @@ export class TokenVerifier {
    * Throws a `VerificationError`: `status` and `challenge` are the API's response.
    */
   async verifyHeader(authorization) {
-    const { scheme, token } = sentToken([authorization ?? []].flat());
-    const agent = await this.verify(token);
-    if (scheme === "dpop") throw this.#refusedBound(agent.clientId, agent.jti);
-    return agent;
+    return this.#challenging(async () => {
+      const { scheme, token } = sentToken([authorization ?? []].flat());
+      const agent = await this.#verify(token);
+      if (scheme === "dpop") throw this.#refusedBound(agent.clientId, agent.jti);
+      return agent;
+    });
   }
 
   /** Verify a token. Throws `InvalidToken` with the `reason` of the failed check, or `VerificationUnavailable`. */
   async verify(token) {
+    return this.#challenging(() => this.#verify(token));
+  }
+
+  /** Let the challenge of each refusal name this API. */
+  async #challenging(verify) {
+    try {
+      return await verify();
+    } catch (error) {
+      throw error instanceof VerificationError ? error.inSpace(this.#space) : error;
+    }
+  }
+
+  async #verify(token) {
     const { claims, kid } = await this.#authenticate(token);
     await this.#follower.settle();
     // Read `age` before the revocations. So the revocations are at least as recent.
     const isCurrent = this.#feed.age <= this.#oldest;
     this.#checkValidity(claims, kid);
     if (!isCurrent) throw this.#unavailable();
-    return new VerifiedToken(claims);
+    return new VerifiedToken(claims, this.#space);
   }
 
   /** Check that keys and revocations are fresh enough to accept a token, for example at startup. */

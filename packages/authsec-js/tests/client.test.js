@@ -172,6 +172,27 @@ test("each refusal has its class and its reason", async () => {
   assert.equal(ended.reason, "delegation_ended");
 });
 
+test("an agent whose setup is wrong leaves one line a minute for each reason", async () => {
+  const agent = await delegatedAgent();
+  const clock = new LaterClock();
+  clock.wall = () => Date.now() / 1000; // the authority compares the proofs with its own clock
+  const client = clientOf(agent, { clock });
+  const refused = (resource) => client.getToken({ resource }).catch((error) => error);
+  for (const wait of [0, 59, 1]) {
+    clock.later += wait;
+    for (const resource of ["https://a.example", "https://b.example"]) {
+      const { forModel, message } = await refused(resource);
+      assert.match(forModel, /^This agent is not set up as its authority expects \(invalid_target.*The agent's log tells/);
+      assert.match(message, /not delegated/);
+    }
+  }
+  assert.equal(warnings.length, 2);
+  assert.match(warnings[0], /^the agent gets no token \(invalid_target\): The requested actions are not delegated/);
+  assert.match(warnings[1], / 3 more since the last such line\.$/);
+  await client.getToken({ scope: "customers:delete" }).catch((error) => assert.ok(!error.isOfTheSetup));
+  assert.equal(warnings.length, 2);
+});
+
 test("an outage and a server that is no authority are told apart", async () => {
   const agent = await keyedAgent();
   const refused = async (fetch) =>

@@ -44,7 +44,7 @@ test("a good token names the agent and what it may do", async () => {
     (error) => {
       assert.ok(error instanceof InsufficientScope);
       assert.deepEqual([error.status, error.missing], [403, ["customers:delete"]]);
-      assert.match(error.challenge, /^Bearer error="insufficient_scope", .*scope="customers:read customers:delete"/);
+      assert.match(error.challenge, /^Bearer realm=".+", error="insufficient_scope", .*scope="customers:read customers:delete"/);
       assert.match(
         error.grantAt,
         /^https:\/\/authsec\.example\.com\/console\/delegations\/new\?client=c1&role=support&actions=customers%3Adelete/,
@@ -117,14 +117,15 @@ test("a request without exactly one bearer token is refused with its challenge",
       () => assert.fail("accepted"),
       (error) => [error.status, error.reason, error.challenge],
     );
-  assert.deepEqual(await refused(undefined), [401, "token_missing", "Bearer"]);
-  assert.deepEqual(await refused("Basic dXNlcjpwYXNz"), [401, "token_missing", "Bearer"]);
+  const realm = `Bearer realm="${AUDIENCE}"`;
+  assert.deepEqual(await refused(undefined), [401, "token_missing", realm]);
+  assert.deepEqual(await refused("Basic dXNlcjpwYXNz"), [401, "token_missing", realm]);
   assert.deepEqual((await refused("Bearer ")).slice(0, 2), [400, "invalid_request"]);
   assert.deepEqual((await refused([`Bearer ${token}`, `Bearer ${token}`])).slice(0, 2), [400, "invalid_request"]);
   assert.deepEqual((await refused(`Basic x, Bearer ${token}`)).slice(0, 2), [400, "invalid_request"]);
   assert.match(
     (await refused("Bearer nonsense"))[2],
-    /^Bearer error="invalid_token", error_description=".+", reason="token_malformed"$/,
+    /^Bearer realm=".+", error="invalid_token", error_description=".+", reason="token_malformed"$/,
   );
 });
 
@@ -161,7 +162,7 @@ test("a bound token, or one by the scheme DPoP, is refused with a text for the c
     assert.deepEqual([status, body.reason], [401, "binding_not_supported"]);
     assert.equal(body.error, "This API accepts no tokens that are bound to a key (DPoP).");
     assert.match(body.details, /^Send Authorization: Bearer <delegation token>, with a token that is not bound to a key/);
-    assert.match(challenge, /^Bearer error="invalid_token", .*reason="binding_not_supported"$/);
+    assert.match(challenge, /^Bearer realm=".+", error="invalid_token", .*reason="binding_not_supported"$/);
     assert.doesNotMatch(JSON.stringify(body), /dpop-origin/);
   }
   for (const client of ["c1", "c2"]) {
@@ -182,6 +183,41 @@ test("many clients with bound tokens leave few warnings", async () => {
     await outcome(verifier, await authority.token({ cnf: { jkt: "x" }, client_id: `c${number}` }));
   }
   assert.equal(authority.warnings.length, 20);
+});
+
+test("the 403 of a missing action has what a program and a model need, and its challenge names the API", async () => {
+  const resourceMetadata = "https://crm.example.com/.well-known/oauth-protected-resource";
+  const [authority, verifier] = authorityAndVerifier({ resourceMetadata });
+  const agent = await verifier.verify(await authority.token());
+  const refused = (check) => {
+    try {
+      return check();
+    } catch (error) {
+      return error;
+    }
+  };
+  const error = refused(() => agent.require("customers:delete", "customers:read"));
+  const page = error.grantAt;
+  assert.match(page, /^https:\/\/authsec\.example\.com\/console\/delegations\/new\?client=.*actions=customers%3Adelete/);
+  assert.deepEqual(error.body, {
+    error: "This agent's token does not allow customers:delete. The token allows customers:read.",
+    reason: "action_not_allowed",
+    details:
+      "This agent needs a trust delegation that allows customers:delete. Retrying does not help. If no role has such an " +
+      "action, this API may have misspelt the action.",
+    retryable: false,
+    missing_actions: ["customers:delete"],
+    granted_actions: ["customers:read"],
+    allowed_scope: "customers:read",
+    grantable: true,
+    grant_at: page,
+    for_model:
+      `You are not allowed customers:delete at ${AUDIENCE}. Do not try again: continue without it, or tell the person you ` +
+      `work for that it can be granted at ${page}.`,
+  });
+  const beginning = `Bearer realm="${AUDIENCE}", resource_metadata="${resourceMetadata}", error="insufficient_scope"`;
+  assert.ok(error.challenge.startsWith(beginning), error.challenge);
+  assert.match(refused(() => agent.requireAny("a:b", "c:d")).body.for_model, /^You are not allowed a:b or c:d at /);
 });
 
 test("each kind of revocation ends the token that has the subject", async () => {
@@ -363,7 +399,10 @@ test("keys of another host or of another issuer are never used", async () => {
   ]) {
     const [authority, verifier] = authorityAndVerifier();
     authority.metadata = metadata;
-    assert.equal(await outcome(verifier, await authority.token()), "keys_unavailable");
+    const error = await verifier.verify(await authority.token()).catch((caught) => caught);
+    const isSetting = "issuer" in metadata; // a retry cannot help
+    assert.deepEqual([error.reason, error.retryable], ["keys_unavailable", !isSetting]);
+    assert.equal(/must correct the issuer/.test(error.body.details), isSetting);
     assert.ok(!authority.requests.some(({ path }) => path === "/jwks"));
   }
 });
@@ -379,6 +418,7 @@ test("settings that cannot protect anything are refused", () => {
     { algorithms: [] },
     { revocations: "fail_open" },
     { staleAfter: 5 },
+    { resourceMetadata: "/.well-known/oauth-protected-resource" },
     { credential: "secret" },
     { stale_after: "secret" },
   ];

@@ -68,7 +68,10 @@ for lacking in (None, {}, {"verifier": verifier, "public_paths": "/healthz"}):
             BearerAuth(lambda request: None)
         except ConfigError as error:
             refusals.append(error.reason)
-print(json.dumps([under_asgi, agents, refusals]))
+described = {"verifier": TokenVerifier(verifier.issuers[0], "https://crm.example.com/billing", keys=given["keys"])}
+with override_settings(AUTHSEC=described):
+    metadata = Client().get("/.well-known/oauth-protected-resource/billing", SCRIPT_NAME="/billing").status_code
+print(json.dumps([under_asgi, agents, refusals, metadata]))
 """
 
 
@@ -77,8 +80,9 @@ def test_under_asgi_and_in_its_corners(tmp_path: Path) -> None:
     command = [sys.executable, "-c", PROGRAM]
     done = subprocess.run(command, input=json.dumps(given), cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    under_asgi, agents, refusals = json.loads(done.stdout)
+    under_asgi, agents, refusals, metadata = json.loads(done.stdout)
     assert [status for status, _ in under_asgi] == [200, 200, 401, 403, 500, 500, 401]
     assert [challenge for status, challenge in under_asgi if status in {401, 403}] == ["Bearer"] * 3
     assert agents == [{"agent": False}, {"agent": True}]
     assert refusals == ["verifier_missing", "verifier_missing", "public_paths_invalid"]
+    assert metadata == 200

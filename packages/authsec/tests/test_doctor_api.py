@@ -251,8 +251,27 @@ def test_a_redirect_is_named_and_not_followed(api: FakeApi) -> None:
     api.answer(Reply(307, b"", {"Location": f"https://elsewhere.example/?code={CANARY}"}))
     found = the_bad(api.found())
     assert found.reason == "api_redirected"
-    assert found.facts[0].endswith("a redirect to https://elsewhere.example")
+    assert found.facts[0].endswith("a redirect to https://elsewhere.example/")
+    assert found.remedy.endswith("No token follows a redirect to another scheme, host or port.")
     assert [seen.path for seen in api.authority.seen] == [PATH]
+
+
+@pytest.mark.parametrize("location", [f"{{url}}/?code={CANARY}", f"{PATH}/#{CANARY}", "customers/"])
+def test_a_redirect_within_the_host_names_the_url_to_use(api: FakeApi, location: str) -> None:
+    """Servers add the slash at the end of a mount's path."""
+    api.answer(Reply(307, b"", {"Location": location.format(url=api.url)}))
+    found = the_bad(api.found())
+    assert found.facts[0].endswith(f"a redirect to {api.url}/")
+    assert found.remedy.startswith(f"Pass {api.url}/ to --api, and use this URL in the agent.")
+    assert "another" not in found.remedy
+
+
+@pytest.mark.parametrize(
+    "location", ["", f"https://user:{CANARY}@elsewhere.example/", f"//[{CANARY}", f"data:{CANARY}"]
+)
+def test_a_target_that_is_no_plain_url_is_not_shown(api: FakeApi, location: str) -> None:
+    api.answer(Reply(302, b"", {"Location": location}))
+    assert the_bad(api.found()).facts[0].endswith("a redirect to another address")
 
 
 @pytest.mark.parametrize(("status", "said"), [(404, "Correct the path"), (403, "BearerAuth"), (503, "log of the API")])

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import pytest
 from authsec import InvalidToken
-from authsec.gate import response_to
+from authsec.gate import Gate, Response, response_to
 from authsec.jose import PrivateKey
 from authsec.verifier import DpopRequest, TokenVerifier
 from authsec.verifier.refusal_log import MOST_LINES
@@ -109,6 +110,17 @@ def test_each_refusal_is_logged_without_token_and_proof(caplog: pytest.LogCaptur
     assert not [part for part in secrets if part in caplog.text]
 
 
+@pytest.mark.parametrize(
+    ("settings", "schemes"),
+    [({}, ["Bearer"]), ({"dpop_origin": ORIGIN}, ["Bearer", "DPoP"])],
+)
+def test_a_request_without_a_token_reads_each_accepted_scheme(settings: dict[str, Any], schemes: list[str]) -> None:
+    refused = Gate(verifier=verifier_of(**settings)).enter(PATH, [])
+    assert isinstance(refused, Response)
+    assert re.findall(r"Authorization: (\w+)", refused.body["details"]) == schemes
+    assert ("the header DPoP" in refused.body["details"]) is ("DPoP" in schemes)
+
+
 def test_a_stranger_leaves_no_line(caplog: pytest.LogCaptureFixture) -> None:
     holder = Holder()
     forged = token(rsa_key("other"), cnf={"jkt": holder.key.public.thumbprint()})
@@ -132,6 +144,24 @@ def test_a_client_that_repeats_its_request_leaves_a_line_a_minute(caplog: pytest
         "", "and 29 more since the last such line", "and 9 more since the last such line", "",
     ]  # fmt: skip
     assert "client_id victim" in caplog.messages[-1]
+
+
+def test_each_wrong_claim_of_a_proof_has_its_own_line(caplog: pytest.LogCaptureFixture) -> None:
+    holder, verifier = Holder(), dpop_verifier()
+    bound = holder.token()
+    wrong: list[dict[str, Any]] = [
+        {"iat": 1},
+        {"htu": OTHER_PORT},
+        {"htm": "PUT"},
+        {"ath": "x"},
+        {"jti": ""},
+        {"nonce": 7},
+    ]
+    for _ in range(3):
+        for claims in wrong:
+            assert refusal(verifier, bound, holder.forged(bound, **claims)).reason == "dpop_proof_invalid"
+    named = [line.split("The proof's ")[1].split()[0] for line in caplog.messages]
+    assert named == ["iat", "htu", "htm", "ath"]  # the later ones share a line
 
 
 def test_many_clients_leave_few_lines(caplog: pytest.LogCaptureFixture) -> None:

@@ -10,6 +10,7 @@ import pytest
 import urllib3
 from authsec import TokenVerifier
 from authsec.asgi import BearerAuth
+from authsec.wsgi import BearerAuth as WsgiBearerAuth
 from fastapi import FastAPI
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
@@ -20,6 +21,7 @@ from starlette.routing import Mount, Route
 from .fake_keys import AUDIENCE, ISSUER, key_set
 from .serving_asgi import asgi
 from .speaking_asgi import call, speak
+from .test_wsgi import call as call_wsgi
 
 PREFIX = "/billing"
 METADATA = f"/.well-known/oauth-protected-resource{PREFIX}"
@@ -92,3 +94,14 @@ def test_a_public_path_with_the_prefix_opens_no_second_path() -> None:
     auth = BearerAuth(starlette(), verifier=AUTH.kwargs["verifier"], public_paths=["/billing/healthz"])
     scope = {"type": "http", "method": "GET", "path": "/billing/billing/healthz", "root_path": PREFIX, "headers": []}
     assert speak(auth, scope, [])[0]["status"] == 401
+
+
+def test_metadata_of_a_wsgi_application_with_a_prefix() -> None:
+    def echo(environ: Any, start_response: Any) -> list[bytes]:
+        raise AssertionError("the request was let through")
+
+    verifier = TokenVerifier(ISSUER, AUDIENCE + PREFIX, keys=key_set())
+    app = WsgiBearerAuth(echo, verifier=verifier, public_paths=["/healthz"])
+    assert call_wsgi(app, METADATA, SCRIPT_NAME=PREFIX).status == "200 OK"
+    for path in ("/customers", "/healthz", f"{PREFIX}{METADATA}"):
+        assert call_wsgi(app, path, SCRIPT_NAME=PREFIX).status == "401 Unauthorized", path

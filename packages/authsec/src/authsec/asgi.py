@@ -11,12 +11,16 @@ The module needs no framework. `authsec.gate` makes the decisions and the respon
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, MutableMapping
+import logging
+from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Protocol, Unpack
 from urllib.parse import quote
 
+from authsec.errors import ConfigError
 from authsec.gate import ANSWERED, Gate, GateSettings, Response, agent_in, identity_in, response_to
+from authsec.resource_metadata import metadata_of
+from authsec.safe_text import plain
 from authsec.verifier import VerifiedToken, Verifier
 
 if TYPE_CHECKING:
@@ -28,7 +32,17 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
+_log = logging.getLogger("authsec.asgi")
+
 _POLICY_VIOLATION: Final = 1008  # RFC 6455 §7.4.1
+_SERVER_ERROR: Final = 500
+_PUBLISHED: Final = "authsec.metadata"
+"""The name of an entry in the ASGI scope: the paths of metadata that an outer application serves."""
+_OUTSIDE_OF_MOUNT: Final = (
+    "the metadata URL %s is outside the mount %s of this application, so clients get 404 there. Add the middleware "
+    "authsec.asgi.MetadataEndpoint with this verifier to the outer application, move BearerAuth there, or set "
+    "publish_metadata=False"
+)
 
 
 class HasScope(Protocol):
@@ -66,14 +80,13 @@ class BearerAuth:
     `authsec.gate.GateSettings` explains the settings. Put a CORS middleware outside this middleware, because
     preflight requests carry no token.
 
-    An `InsufficientScope` that the endpoint raises becomes a 403. This works if you add the middleware with
-    `add_middleware`. If you wrap a whole Starlette application instead, Starlette turns the error into a 500
-    first. In this case, also pass `exception_handlers={InsufficientScope: answer_refusal}` to the application.
+    An `InsufficientScope` that an endpoint raises becomes a 403, also in a mounted application.
     """
 
     def __init__(self, app: App, *, verifier: Verifier, **settings: Unpack[GateSettings]) -> None:
         self._app = app
         self._gate = Gate(verifier=verifier, **settings)
+        self._is_mount_checked = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] not in {"http", "websocket", "lifespan"}:
@@ -81,6 +94,7 @@ class BearerAuth:
         if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
             return
+        self._publish(scope)
         entered = await self._gate.aenter(
             scope["path"], _sent(scope, b"authorization"), lambda: _dpop_request(scope), prefix=_prefix(scope)
         )
@@ -90,23 +104,103 @@ class BearerAuth:
         self._gate.keep(scope, entered)
         await self._call_app(scope, receive, send)
 
+    def _publish(self, scope: Scope) -> None:
+        """Note the metadata for applications inside this one. Log once if no client can reach the metadata."""
+        path = self._gate.metadata_path
+        if path is None:
+            return
+        outer = scope.get(_PUBLISHED, ())
+        scope[_PUBLISHED] = (*outer, path)
+        if not self._is_mount_checked:
+            self._is_mount_checked = True
+            root_path = scope.get("root_path", "")
+            # Starlette sets `app_root_path` at a mount, to the prefix of the outermost application.
+            if scope.get("app_root_path", root_path) != root_path and path not in outer:
+                _log.warning(_OUTSIDE_OF_MOUNT, self._gate.space.metadata_url, plain(root_path, 200))
+
     async def _call_app(self, scope: Scope, receive: Receive, send: Send) -> None:
-        last = ""
-
-        async def watched(message: Message) -> None:
-            nonlocal last
-            last = message["type"]
-            await send(message)
-
+        sender = _Sender(send)
         try:
-            await self._app(scope, receive, watched)
+            await self._app(scope, receive, sender)
         except ANSWERED as error:
-            if last == "":
+            if sender.last == "":
                 await Refusal(answer=self._gate.refuse(error))(scope, receive, send)
-            elif last in {"websocket.accept", "websocket.send"}:
+            elif sender.last in {"websocket.accept", "websocket.send"}:
                 await send({"type": "websocket.close", "code": _POLICY_VIOLATION, "reason": error.reason})
             else:  # The response has already begun, so the server must close the connection.
                 raise
+        except Exception:
+            await sender.release()
+            raise
+        else:
+            await sender.release()
+
+
+class _Sender:
+    """Sends the messages of an application, but holds back the begin of a server error.
+
+    A mounted Starlette or FastAPI application sends a 500 for an unknown error, and then raises the error. If the error
+    is a refusal, the middleware drops the 500. `last` is the type of the last message that was sent.
+    """
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+        self._held: list[Message] = []
+        self.last = ""
+
+    async def __call__(self, message: Message) -> None:
+        if self.last == "" and self._is_begin_of_error(message):
+            self._held.append(message)
+            return
+        await self.release()
+        self.last = message["type"]
+        await self._send(message)
+
+    def _is_begin_of_error(self, message: Message) -> bool:
+        """Whether the message belongs to the start and the first content of a response with a status from 500.
+
+        Starlette's `BaseHTTPMiddleware` sends the content of such a response, and then an empty end.
+        """
+        if not self._held:
+            return bool(message["type"] == "http.response.start" and message["status"] >= _SERVER_ERROR)
+        if message["type"] != "http.response.body":
+            return False
+        return not message.get("body") or not any(held.get("body") for held in self._held)
+
+    async def release(self) -> None:
+        """Send what was held back."""
+        held, self._held = self._held, []
+        for message in held:
+            self.last = message["type"]
+            await self._send(message)
+
+
+class MetadataEndpoint:
+    """Serves the metadata of an API (RFC 9728) whose `BearerAuth` is in a mounted application.
+
+    Add this middleware to the outer application, because the metadata's URL is outside the mount.
+    """
+
+    def __init__(self, app: App, *, verifier: Verifier, actions: Sequence[str] = ()) -> None:
+        metadata = metadata_of(verifier, actions)
+        if metadata is None:
+            raise ConfigError(
+                "MetadataEndpoint needs a verifier with a URL as audience: other APIs have no metadata",
+                reason="audience_invalid",
+            )
+        self._app = app
+        self._path = metadata.path
+        self._answer = Refusal(answer=Response(status=200, body=metadata.document))
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        if scope["path"] in {self._path, _prefix(scope) + self._path}:
+            await self._answer(scope, receive, send)
+            return
+        scope[_PUBLISHED] = (*scope.get(_PUBLISHED, ()), self._path)
+        await self._app(scope, receive, send)
 
 
 async def answer_refusal(request: Any, error: Any) -> Any:  # noqa: ARG001 - the signature that frameworks call

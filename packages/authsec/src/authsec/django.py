@@ -66,7 +66,12 @@ class BearerAuth:
         self._gate = Gate(**given)
 
     def __call__(self, request: Any) -> Any:
-        entered = self._gate.enter(request.path, authorizations(request.META), lambda: _dpop_request(request))
+        entered = self._gate.enter(
+            request.path,
+            authorizations(request.META),
+            lambda: _dpop_request(request),
+            path_info=request.path_info,
+        )
         if isinstance(entered, Response):
             return _response(entered)
         self._gate.keep(request.META, entered)

@@ -173,9 +173,13 @@ class InvalidToken(VerificationError):
 
 
 class InvalidProof(InvalidToken):
-    """The DPoP proof of the request is not valid, or was used before (RFC 9449 `invalid_dpop_proof`, 401)."""
+    """The DPoP proof of the request is not valid, or was used before (RFC 9449 `invalid_dpop_proof`, 401).
+
+    `failed_claim` is `htm`, `htu` or `iat` if this claim is wrong; the API's log counts these causes apart.
+    """
 
     scheme = "DPoP"
+    failed_claim: str = ""
 
 
 class AgentRequired(InvalidToken, LookupError):

@@ -17,7 +17,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, NoReturn, TypedDict, Unpack
 
 from authsec.errors import AgentRequired, ConfigError, InsufficientScope, InvalidProof, VerificationError
-from authsec.resource_metadata import ResourceMetadata
+from authsec.resource_metadata import metadata_of, proof_algorithms
 from authsec.verifier import VerifiedToken, Verifier
 from authsec.verifier.issuer import named_issuers
 
@@ -33,6 +33,8 @@ _LATER_TOKEN: Final = re.compile(r",\s*(bearer|dpop)\s", re.IGNORECASE)
 
 ANSWERED: Final = (InsufficientScope, AgentRequired)
 """The errors about a request's token that an endpoint may raise. A middleware turns each error into a response."""
+_SEND_PROOF: Final = "Send Authorization: DPoP <delegation token>, and a proof in the header DPoP (RFC 9449)."
+_FOR_BOUND_TOKENS: Final = "If the token is bound to a key:"
 _UNQUOTABLE: Final = r"[^\x20-\x21\x23-\x5b\x5d-\x7e]"
 
 
@@ -94,32 +96,36 @@ class Gate:
         self._verifier = verifier
         self._public_paths = frozenset(public_paths)
         self._pass_others = others == "pass"
-        self._metadata = (
-            ResourceMetadata.of(
-                verifier.issuers,
-                verifier.audience,
-                settings.get("actions", ()),
-                proof_algorithms=_proof_algorithms(verifier),
-                requires_dpop=verifier.requires_dpop,
-            )
-            if settings.get("publish_metadata", True)
-            else None
-        )
+        publishes = settings.get("publish_metadata", True)
+        self._metadata = metadata_of(verifier, settings.get("actions", ())) if publishes else None
         self.space = ProtectedSpace(
             realm=verifier.audience if realm is None else realm,
             metadata_url=None if self._metadata is None else self._metadata.url,
             scope=" ".join(scope) or None,
-            proof_algorithms=_proof_algorithms(verifier),
+            proof_algorithms=proof_algorithms(verifier),
             requires_dpop=verifier.requires_dpop,
         )
 
+    @property
+    def metadata_path(self) -> str | None:
+        """The path at which the gate serves the metadata; None if it publishes none."""
+        return None if self._metadata is None else self._metadata.path
+
     def enter(
-        self, path: str, authorizations: Sequence[str], dpop: Callable[[], DpopRequest] = _no_request
+        self,
+        path: str,
+        authorizations: Sequence[str],
+        dpop: Callable[[], DpopRequest] = _no_request,
+        *,
+        path_info: str = "",
     ) -> VerifiedToken | PassThrough | Response:
         """Verify the request's token, and return the agent, a reason to pass, or a response.
 
-        `dpop` describes the request, and is called only for a token by the scheme DPoP. May wait for the key set.
+        `dpop` describes the request, and is called only for a token by the scheme DPoP. `path_info` is
+        the path without the prefix of WSGI (`SCRIPT_NAME`). May wait for the key set.
         """
+        if self._metadata is not None and path_info == self._metadata.path:
+            return Response(status=200, body=self._metadata.document)
         try:
             found = self._token(path, authorizations)
             if isinstance(found, str):
@@ -335,8 +341,8 @@ def response_to(error: VerificationError, space: ProtectedSpace = NOWHERE) -> Re
         return Response(status=error.status, headers=headers, body=body)
     if isinstance(error, InsufficientScope):
         body |= _what_would_do(error)
-    if space.requires_dpop and isinstance(error, AgentRequired):
-        body["details"] = "Send Authorization: DPoP <delegation token>, and a proof in the header DPoP (RFC 9449)."
+    if isinstance(error, AgentRequired) and space.proof_algorithms:
+        body["details"] = _SEND_PROOF if space.requires_dpop else f"{error.details} {_FOR_BOUND_TOKENS} {_SEND_PROOF}"
     return Response(status=error.status, headers=(_challenge(space, error),), body=body)
 
 
@@ -386,11 +392,3 @@ def _written(scheme: str, parameters: Mapping[str, str | None]) -> str:
     # RFC 6750 §3 allows these characters; the others could end the quoted string or the header.
     quoted = [f'{name}="{re.sub(_UNQUOTABLE, "?", value)}"' for name, value in parameters.items() if value is not None]
     return f"{scheme} {', '.join(quoted)}".rstrip()
-
-
-def _proof_algorithms(verifier: Verifier) -> Sequence[str]:
-    if not verifier.accepts_dpop:
-        return ()
-    from authsec.jose.dpop import PROOF_ALGORITHMS  # only APIs that use it wait for the import
-
-    return PROOF_ALGORITHMS

@@ -8,8 +8,11 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 from urllib.parse import unquote, urlsplit
+
+if TYPE_CHECKING:
+    from authsec.verifier import Verifier
 
 WELL_KNOWN: Final = "/.well-known/oauth-protected-resource"
 # A URL without user, query and fragment. Its characters need no escape in the quoted strings of a challenge.
@@ -53,6 +56,26 @@ class ResourceMetadata:
         if requires_dpop:
             document["dpop_bound_access_tokens_required"] = True
         return cls(url=url, path=unquote(urlsplit(url).path), document=document)
+
+
+def metadata_of(verifier: Verifier, actions: Sequence[str] = ()) -> ResourceMetadata | None:
+    """Build the metadata of the API that `verifier` protects; return None if its audience is not a URL."""
+    return ResourceMetadata.of(
+        verifier.issuers,
+        verifier.audience,
+        actions,
+        proof_algorithms=proof_algorithms(verifier),
+        requires_dpop=verifier.requires_dpop,
+    )
+
+
+def proof_algorithms(verifier: Verifier) -> Sequence[str]:
+    """Return the signature algorithms of DPoP proofs that the API accepts; none if it accepts no bound tokens."""
+    if not verifier.accepts_dpop:
+        return ()
+    from authsec.jose.dpop import PROOF_ALGORITHMS  # only APIs that use it wait for the import
+
+    return PROOF_ALGORITHMS
 
 
 def well_known_url(resource: str) -> str:

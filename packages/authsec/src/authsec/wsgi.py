@@ -68,7 +68,12 @@ class BearerAuth:
         self.gate = Gate(verifier=verifier, **settings)
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
-        entered = self.gate.enter(_path(environ), authorizations(environ), lambda: _dpop_request(environ))
+        entered = self.gate.enter(
+            _text(_path_bytes(environ)),
+            authorizations(environ),
+            lambda: _dpop_request(environ),
+            path_info=_text(environ.get("PATH_INFO", "").encode("latin-1")),
+        )
         if isinstance(entered, Response):
             return _send(entered, environ, start_response)
         self.gate.keep(environ, entered)
@@ -116,14 +121,14 @@ def _dpop_request(environ: Environ) -> DpopRequest:
     return DpopRequest(method=environ["REQUEST_METHOD"], path=path, proofs=proofs(environ))
 
 
-def _path(environ: Environ) -> str:
-    """Return the whole path as text. WSGI passes the path's bytes as Latin-1 (PEP 3333); they are decoded as UTF-8."""
-    return _path_bytes(environ).decode("utf-8", "replace")
-
-
 def _path_bytes(environ: Environ) -> bytes:
     path = f"{environ.get('SCRIPT_NAME', '')}{environ.get('PATH_INFO', '')}"
     return path.encode("latin-1")
+
+
+def _text(path: bytes) -> str:
+    """Return a path as text. WSGI passes the path's bytes as Latin-1 (PEP 3333); they are decoded as UTF-8."""
+    return path.decode("utf-8", "replace")
 
 
 def _send(answer: Response, environ: Environ, start_response: StartResponse) -> list[bytes]:

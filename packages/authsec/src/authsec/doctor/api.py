@@ -13,7 +13,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final, TypeGuard
-from urllib.parse import urlsplit
+from urllib.parse import urljoin, urlsplit
 
 from urllib3 import exceptions
 
@@ -25,7 +25,6 @@ from authsec.doctor.metadata import origin_of
 from authsec.doctor.report import Finding
 from authsec.errors import ConfigError
 from authsec.http_answer import MOST_BYTES, Answer, AnswerTooLarge
-from authsec.refusals import redirected_to
 from authsec.resource_metadata import is_plain_url, well_known_url
 from authsec.safe_text import plain
 from authsec.strict_json import StrictJsonError, loads
@@ -247,14 +246,15 @@ def _named_metadata(url: str, answer: Answer) -> str:
 def _no_401(url: str, answer: Answer) -> _Failed:
     if answer.status < 300:
         return _open(url, answer.status)
-    if target := redirected_to(answer):
-        return _failed(
-            _STEP,
-            "api_redirected",
-            f"{url} answers {answer.status}, a redirect to {target}",
-            "Pass the URL of the API itself to --api, and use this URL in the agent. No token follows a redirect "
-            "to another host.",
-        )
+    if answer.status < 400:
+        target = _target(url, answer.location or "")
+        remedy = "Pass the URL of the API itself to --api, and use this URL in the agent."
+        if target and origin_of(target) == origin_of(url):
+            remedy = f"Pass {target} to --api, and use this URL in the agent. Many clients do not follow a redirect."
+        elif target:
+            remedy += " No token follows a redirect to another scheme, host or port."
+        fact = f"{url} answers {answer.status}, a redirect to {target or 'another address'}"
+        return _failed(_STEP, "api_redirected", fact, remedy)
     remedy = (
         "The API's operator must read the log of the API, and of the proxy in front of the API."
         if answer.status >= 500
@@ -263,6 +263,15 @@ def _no_401(url: str, answer: Answer) -> _Failed:
     )
     fact = f"{url} answers {answer.status} without a token; clients need a 401 with a challenge"
     return _failed(_STEP, "api_no_challenge", fact, remedy)
+
+
+def _target(url: str, location: str) -> str | None:
+    """Return the target of a redirect without query and fragment, which may be secret; None if it is no plain URL."""
+    try:
+        target = urljoin(url, re.split("[?#]", location, maxsplit=1)[0])
+    except ValueError:  # not a URL
+        return None
+    return target if location and is_plain_url(target) else None
 
 
 def _metadata_urls(challenges: tuple[str, ...]) -> list[str]:
@@ -285,7 +294,8 @@ def _document(named: str, config: AuthSecConfig, clock: Clock) -> Mapping[str, A
             _METADATA,
             "api_metadata_unreadable",
             f"{named} answers {answer.status}",
-            f"The API's operator must let the proxy forward {urlsplit(named).path} to the API, also without a token.",
+            f"The API's operator must let the proxy forward {urlsplit(named).path} to the API, also without a token. "
+            "If the API is a mount of another application, that application needs authsec.asgi.MetadataEndpoint.",
         )
     try:
         document = loads(answer.body, max_bytes=MOST_BYTES)

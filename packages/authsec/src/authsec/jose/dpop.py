@@ -43,11 +43,15 @@ _UNRESERVED: Final = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuv
 
 
 class DpopError(Exception):
-    """The proof is refused. `code` is the error code of OAuth; the text never contains the proof."""
+    """The proof is refused. `code` is the error code of OAuth; the text never contains the proof.
 
-    def __init__(self, code: str, text: str) -> None:
+    `claim` names the failed claim if a proxy's or a clock's setting can be the cause: `htm`, `htu` or `iat`.
+    """
+
+    def __init__(self, code: str, text: str, claim: str = "") -> None:
         super().__init__(text)
         self.code = code
+        self.claim = claim
 
 
 class AnotherUrl(DpopError):
@@ -57,7 +61,8 @@ class AnotherUrl(DpopError):
     """
 
     def __init__(self, htu: object) -> None:
-        super().__init__(INVALID_PROOF, "The proof's htu must be the URL of the request, without query and fragment.")
+        text = "The proof's htu must be the URL of the request, without query and fragment."
+        super().__init__(INVALID_PROOF, text, "htu")
         is_uri = isinstance(htu, str) and _uri(htu) is not None
         self.htu = _without_query(str(htu)) if is_uri else ""
 
@@ -95,7 +100,7 @@ def read_proof(
     _check_claims(jws.claims, method=method, url=url, access_token=access_token)
     issued_at, nonce = jws.claims.get("iat"), jws.claims.get("nonce")
     if type(issued_at) is not int or abs(now - issued_at) > window_seconds:
-        _refuse(f"The proof's iat must be within {window_seconds} seconds of this server's clock.")
+        _refuse(f"The proof's iat must be within {window_seconds} seconds of this server's clock.", "iat")
     if not isinstance(nonce, str | None):
         _refuse("The proof's nonce must be a string.")
     try:  # The slow step comes last.
@@ -190,7 +195,7 @@ def _check_claims(claims: Mapping[str, Any], *, method: str, url: str, access_to
     if not isinstance(jti, str) or not 0 < len(jti) <= _MOST_OF_JTI:
         _refuse(f"The proof's jti must be a string of 1 to {_MOST_OF_JTI} characters.")
     if claims.get("htm") != method:
-        _refuse("The proof's htm must be the method of the request.")
+        _refuse("The proof's htm must be the method of the request.", "htm")
     if not isinstance(htu, str) or not same_uri(htu, url):
         raise AnotherUrl(htu) from None
     if access_token is not None and claims.get("ath") != token_hash(access_token):
@@ -220,5 +225,5 @@ def _normal_escape(escape: re.Match[str]) -> str:
     return character if character in _UNRESERVED else escape[0].upper()
 
 
-def _refuse(text: str) -> NoReturn:
-    raise DpopError(INVALID_PROOF, text) from None
+def _refuse(text: str, claim: str = "") -> NoReturn:
+    raise DpopError(INVALID_PROOF, text, claim) from None

@@ -88,7 +88,9 @@ class KeyBinding:
         except AnotherUrl as error:
             raise _for_another_url(error.htu, url) from None
         except DpopError as error:
-            raise InvalidProof(str(error), reason="dpop_proof_invalid", details=_TO_SEND) from None
+            invalid = InvalidProof(str(error), reason="dpop_proof_invalid", details=_TO_SEND)
+            invalid.failed_claim = error.claim
+            raise invalid from None
         if proof.thumbprint != thumbprint:
             # The attack: a thief of the token signs the proof with another key.
             raise _refused(
@@ -124,6 +126,7 @@ def _for_another_url(htu: str, expected: str) -> InvalidProof:
         details="Sign each proof for the URL of its request, without query and fragment. If this agent does, the "
         "operator of this API must correct the expected URL: the API's log names the setting.",
     )
+    error.failed_claim = "htu"
     error.operator_hint = (
         "If agents address this API at another scheme, host or port, correct dpop_origin (verify-server: "
         "--dpop-origin). If a proxy removes a prefix of the path, set root_path (ASGI) or SCRIPT_NAME (WSGI) to it; "

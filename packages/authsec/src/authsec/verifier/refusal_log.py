@@ -8,7 +8,7 @@ from collections.abc import Hashable
 from typing import Final
 
 from authsec.clock import Clock, Moment, moment, since
-from authsec.errors import InvalidToken
+from authsec.errors import InvalidProof, InvalidToken
 from authsec.safe_text import plain
 
 _log = logging.getLogger("authsec.verifier")
@@ -79,6 +79,8 @@ class LineLimit:
 class BoundTokenLog:
     """Logs the refusals of tokens that are bound to a key: for each reason and client one line a minute.
 
+    A proof with a wrong `htm`, `htu` or `iat` is a reason of its own: a wrong clock must not hide a wrong URL.
+
     Only a valid token leads to a line. A thief who repeats a request must not flood the log, and an agent with a wrong
     setting must not hide the thief of another agent's token. Callable from any thread.
     """
@@ -89,7 +91,8 @@ class BoundTokenLog:
 
     def note(self, error: InvalidToken, client_id: str, jti: str) -> None:
         """Log the refusal of a token whose signature is verified. The line has neither the token nor the proof."""
-        more = self._limit.events_since_line((error.reason, client_id))
+        claim = error.failed_claim if isinstance(error, InvalidProof) else ""
+        more = self._limit.events_since_line((error.reason, claim, client_id))
         if more is None:
             return
         _log.warning(
