@@ -137,10 +137,9 @@ def own_as_grant(token: UnverifiedJws) -> Refused | None:
     client as its `iss`.
     """
     issuer = token.claims.get("iss")
-    is_own = isinstance(issuer, str) and issuer == token.claims.get("sub")
-    if not is_own or not (naming.is_uuid(issuer) or naming.is_slug(issuer)):
+    if not isinstance(issuer, str) or issuer != token.claims.get("sub"):
         return None
-    return invalid_own(OWN_AS_GRANT)
+    return invalid_own(OWN_AS_GRANT) if naming.is_uuid(issuer) or naming.is_slug(issuer) else None
 
 
 def malformed_credential(evidence: Evidence | None) -> str:
