@@ -115,6 +115,16 @@ def test_addresses_of_one_network_and_other_versions_are_equal(opened: House, do
     assert len(rows(get(door, f"{TRAIL}?what=refused"))) == 1
 
 
+def test_a_run_shows_one_time_for_one_second_and_a_date_for_another_day(opened: House, door: TestClient) -> None:
+    happen(opened, refusal(opened), refusal(opened))
+    (row,) = rows(get(door, f"{TRAIL}?what=refused"))
+    assert "customers:delete 2 times 12:00:00|" in row
+    opened.clock.at += timedelta(days=1)
+    happen(opened, refusal(opened))
+    (row,) = rows(get(door, f"{TRAIL}?what=refused"))
+    assert "customers:delete 3 times 2026-11-25 12:00:00 to 12:00:00|" in row
+
+
 def test_events_that_are_no_refusals_stay_apart(opened: House, door: TestClient) -> None:
     happen(opened, act(opened), act(opened))
     assert len(rows(get(door, f"{TRAIL}?what=delegations"))) == 2

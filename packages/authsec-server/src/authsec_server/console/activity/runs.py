@@ -39,6 +39,8 @@ class Run:
     def period(self) -> str:
         """The times of the oldest and the newest event. The date of the oldest is shown if it is another one."""
         oldest, newest = utc(self.oldest.event.at), utc(self.newest.event.at)
+        if oldest == newest:
+            return newest[_TIME]
         return f"{oldest[_TIME] if oldest[:10] == newest[:10] else oldest[:19]} to {newest[_TIME]}"
 
     @property
