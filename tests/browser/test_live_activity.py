@@ -70,6 +70,36 @@ def test_events_wait_while_somebody_reads(place: Any, browse: Any, by: str, widt
     expect(rows.nth(1)).to_contain_text(f"Last {by}", timeout=SOON)  # nobody reads any more
 
 
+def test_equal_refusals_grow_in_one_row(place: Any, browse: Any) -> None:
+    agent = place.its.agent("In a loop", keyed=True)
+    place.its.delegate(place.its.role("In a loop", "loops:run"), agent, "loops:run")
+    page = browse(place.url, storage_state=place.mary)
+    rows = watching(page, f"?what=refused&client={agent.client_id}")
+
+    def refuse() -> None:
+        assert not place.its.ask(agent, scope="loops:end").is_success
+
+    refuse()
+    expect(rows.nth(1)).to_contain_text("asked for loops:end", timeout=SOON)
+    count = rows.count()
+    for number in (2, 3):
+        refuse()
+        expect(rows.nth(1)).to_contain_text(f"asked for loops:end {number} times", timeout=SOON)
+    assert rows.count() == count
+    rows.nth(1).hover()
+    refuse()
+    refuse()
+    button = page.get_by_role("button", name="2 new events")
+    expect(button).to_be_visible(timeout=SOON)
+    expect(rows.nth(1)).to_contain_text("3 times")
+    button.click()
+    expect(rows.nth(1)).to_contain_text("5 times")
+    assert rows.count() == count
+    rows.nth(1).get_by_role("cell").last.click(force=True)
+    expect(page.get_by_text("Each event has a row.")).to_be_visible()
+    expect(page.get_by_role("region", name="Events").get_by_role("row")).to_have_count(6)
+
+
 def test_a_filter_applies_at_once_and_a_link_removes_it(place: Any, browse: Any) -> None:
     page = browse(place.url, storage_state=place.mary)
     page.goto("/console/activity")

@@ -128,7 +128,7 @@ def test_a_row_says_when_who_did_what_at_which_api_and_the_result(busy: House, d
     ]
     issued = "2026-11-25 12:00:00|Customer Support|asked for customers:read|authsec-api|Issued Unattested"
     assert issued in rows
-    counted = "Refusals of one kind are counted for each minute, so their time has no seconds."
+    counted = "A time without seconds is a minute. Its row counts the equal refusals of that minute."
     assert counted in get(door, TRAIL).text
     assert counted not in get(door, f"{TRAIL}?what=issued").text
 

@@ -123,6 +123,32 @@ def test_only_what_the_filter_asks_for_appears(its: House, url: str) -> None:
         assert rows(messages, 1) == [wanted]
 
 
+def test_equal_refusals_extend_the_top_row_of_the_page(its: House, url: str) -> None:
+    def refuse() -> int:
+        event = Event(
+            at=its.clock.at,
+            kind=EventKind.TOKEN_REFUSED,
+            request_id="req_00000000000000000000test",
+            client=Named(id="c", name="Night Owl"),
+            reason="action_not_allowed",
+        )
+        (number,) = its.authority.database.append(lambda tx: [audit.record(tx, event)])
+        return int(number)
+
+    first, last = refuse(), refuse()
+    with watching(url, f"after={last}") as messages:
+        row = f'data-event="{refuse()}" data-run="{first}" data-count="3"'
+        assert row in next(messages)["data"]
+        happen(its, "one")
+        assert "data-run" not in next(messages)["data"]
+        again = refuse()
+        assert "data-run" not in next(messages)["data"]
+        refuse()
+        assert f'data-run="{again}" data-count="2"' in next(messages)["data"]
+    with watching(url, f"after={last}&each=1") as messages:
+        assert not any("data-run" in next(messages)["data"] for _ in range(4))
+
+
 def test_it_goes_on_where_it_was_broken_off(its: House, url: str) -> None:
     seen, *missed = happen(its, "one", "two", "three")
     with watching(url, "after=0", **{"Last-Event-ID": str(seen)}) as messages:

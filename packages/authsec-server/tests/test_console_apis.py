@@ -216,6 +216,10 @@ def test_every_stack_has_its_lines(door: TestClient, api: str) -> None:
         "identity = verifier.verify(token)",
     )
     assert [line in code for line, code in zip(lines, pythons, strict=True)] == [True] * len(lines)
+    actions = [{"action": "tickets:read", "description": "Read a ticket"}]
+    tickets = make(door, "apis", name="Tickets", identifier="tickets", actions=actions)["slug"]
+    routes = [code for code in codes(get(door, f"{LIST}/{tickets}")) if "@app.get(" in code]
+    assert ['@app.get("/tickets/' in code for code in routes] == [True, True]
     assert other.splitlines() == [
         f"authsec verify-server --issuer http://127.0.0.1:7468 --audience {URL}",
         "",
@@ -266,12 +270,15 @@ def test_who_may_call_it_now(door: TestClient, api: str) -> None:
 
 def test_an_api_whose_callers_have_bound_tokens_is_told_to_accept_them(door: TestClient, api: str) -> None:
     delegate(door, "Reader", "customers:read")
-    assert "dpop_origin" not in get(door, api).text
+    before = get(door, api)
+    assert "dpop_origin" not in before.text
+    assert "If a trust delegation requires DPoP, the command also needs --dpop-origin" in before.text
     delegate(door, "Bound", "customers:read", require_dpop=True)
     page = get(door, api)
     *pythons, javascript, other = page.html.split('<div class="panel panel-')[1:]
     assert all("Add <code>dpop_origin=" in each for each in pythons)
     assert "dpop_origin" not in javascript + other
+    assert "start it again with the option" in other
     assert "so it refuses these tokens" in javascript
     assert codes(page)[-1].splitlines()[0].endswith(f" --audience {URL} --dpop-origin {URL}")
 

@@ -141,12 +141,13 @@ def test_connect_has_the_lines_with_this_clients_values(door: TestClient, opened
         'export AUTHSEC_BASE_URL="http://127.0.0.1:7468"',
         f'export AUTHSEC_AGENT_CLIENT_ID="{agent.client_id}"',
         'export AUTHSEC_AGENT_KEY_FILE="$PWD/agent-key.pem"',
-        '[[ "${DOWNSTREAM_URL:-}" == http://127.0.0.1:* ]] || export DOWNSTREAM_URL="https://crm.example.com"',
+        '[[ "${DOWNSTREAM_URL:-https://your-api.example.com}" != https://your-api.example.com ]]'
+        ' || export DOWNSTREAM_URL="https://crm.example.com"',
         "unset AUTHSEC_WORKLOAD_TOKEN_FILE AUTHSEC_AGENT_SECRET_FILE",
     ]
     assert powershell.splitlines()[1] == f'$env:AUTHSEC_AGENT_CLIENT_ID = "{agent.client_id}"'
-    local = '$env:DOWNSTREAM_URL -notlike "http://127.0.0.1:*"'
-    assert f'if ({local}) {{ $env:DOWNSTREAM_URL = "https://crm.example.com" }}' in powershell.splitlines()
+    unset = '"$env:DOWNSTREAM_URL" -in "", "https://your-api.example.com"'
+    assert f'if ({unset}) {{ $env:DOWNSTREAM_URL = "https://crm.example.com" }}' in powershell.splitlines()
     assert any('scope="customers:read")' in code for code in codes(page))
     assert "uv run python examples/smoke_local.py" in codes(page)
     assert any("pip install ./packages/authsec ./packages/authsec-autogen" in code for code in codes(page))
@@ -249,13 +250,13 @@ def test_no_value_is_read_by_the_shell(audience: str) -> None:
     [
         ("https://crm.example", "", "https://crm.example"),
         ("https://crm.example", "http://127.0.0.1:7469", "http://127.0.0.1:7469"),
-        ("https://crm.example", "https://ledger.example", "https://crm.example"),
+        ("https://crm.example", "https://staging.crm.example", "https://staging.crm.example"),
         ("https://crm.example", "https://your-api.example.com", "https://crm.example"),
         ("crm", "", "https://your-api.example.com"),
         ("crm", "https://crm.example", "https://crm.example"),
     ],
 )
-def test_the_lines_keep_the_sample_api_of_this_machine(audience: str, before: str, after: str) -> None:
+def test_the_lines_keep_the_url_that_the_shell_has(audience: str, before: str, after: str) -> None:
     set_before = f'export DOWNSTREAM_URL="{before}"\n' if before else "unset DOWNSTREAM_URL\n"
     script = f'set -u\n{set_before}{connection(audience=audience).bash}\nprintf %s "$DOWNSTREAM_URL"'
     told = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=True, timeout=10)

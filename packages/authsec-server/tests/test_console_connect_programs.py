@@ -75,6 +75,7 @@ def test_any_oauth_client_finds_its_settings(door: TestClient) -> None:
         "token_endpoint_auth_method": "private_key_jwt",
         "token_endpoint_auth_signing_alg": "ES256",
         "scope": "customers:list customers:read",
+        "resource": AUDIENCE,
         "server URL": AUDIENCE,
     }
     assert "Many refuse plain http" in connect(door, client_id).text
@@ -115,6 +116,9 @@ def test_the_typescript_sdk_is_not_given_a_key_that_it_cannot_use(door: TestClie
     page = connect(door, client_with(door, platform="key", public_key=public(PrivateKey.generate_ed25519())))
     assert "cannot sign with this agent's Ed25519 key" in page.text
     assert "uv run authsec keygen agent-rsa.pem --kind rsa" in codes(page)
+    typescript, python = page.html.partition("<h2>2. Code</h2>")[2].split('<div class="panel panel-')[1:3]
+    assert "<code>mcpAuthProvider</code> of <code>authsec-js</code> can" in typescript
+    assert ["OAuthTokenError" in each for each in (typescript, python)] == [False, True]
     assert not any("PrivateKeyJwtProvider" in code for code in codes(page))
     assert any('signing_algorithm="EdDSA"' in code for code in codes(page))
 

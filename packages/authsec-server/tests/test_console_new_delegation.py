@@ -404,6 +404,21 @@ def test_the_target_type_is_that_of_the_client(door: TestClient, role: str) -> N
     assert get(door, named).form().value("target_type") == "AutoGen AI agent"
 
 
+def test_the_target_type_is_that_of_the_agents_newest_live_delegation(door: TestClient, role: str, agent: str) -> None:
+    page = f"{NEW}?client={agent}"
+    delegate(door, role, agent, target_type="Other AI agent")
+    assert get(door, page).form().value("target_type") == "Other AI agent"
+    newest = delegate(door, role, agent, target_type="LangChain AI agent", max_duration=60)
+    assert get(door, page).form().value("target_type") == "LangChain AI agent"
+    door.post(f"{API}/delegations/{newest['id']}/revoke")
+    assert get(door, page).form().value("target_type") == "Other AI agent"
+
+
+def test_the_review_says_that_the_apis_must_accept_dpop(door: TestClient, role: str, agent: str) -> None:
+    assert "must accept DPoP: after" in filled(door, role, agent, require_dpop="yes").text
+    assert "must accept DPoP: after" not in filled(door, role, agent).text
+
+
 def test_the_combobox_finds_clients_by_name_and_id(door: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("authsec_server.console.delegations.creation.SUGGESTIONS", 2)
     ids = [

@@ -67,6 +67,7 @@ def test_the_secret_is_shown_on_the_answer_to_onboarding_and_on_no_page_after_it
     assert WEAK in answer.text
     assert lets_in(door, secret)
     home = answer.links["Done"]
+    assert f"The Client ID, which is not secret: {home.rpartition('/')[2]}" in answer.text
     assert "If they stop working now There are no live tokens to revoke." in get(door, f"{home}/secret").text
     for path in (home, f"{home}/connect", f"{home}/test", f"{home}/secret", "/console/clients", "/console/activity"):
         assert "authsec_cs_" not in get(door, path).html.replace("authsec_cs_…", "")

@@ -16,7 +16,7 @@ from authsec_server.attestation.explain.model import visible
 from authsec_server.attestation.kinds import SPIFFE_ID
 from authsec_server.attestation.matching import match, proofs_of
 from authsec_server.attestation.model import Evidence, Proved, RefusalReason, Refused, Unassigned, Verified, invalid
-from authsec_server.attestation.service import is_of_its_kind, parse_token
+from authsec_server.attestation.service import is_of_its_kind, own_as_grant, parse_token
 from authsec_server.attestation.workloads import Workloads
 from authsec_server.audit.model import Named
 from authsec_server.clients import workload_proofs
@@ -60,6 +60,8 @@ class ClientSearch:
         token = parse_token(evidence)
         if token is None:
             return invalid("The assertion is not a signed JWT.")
+        if refused := own_as_grant(token):
+            return refused
         named = _issuers_in(token.claims)
         known = self.database.read(lambda tx: issuers.of_issuers(tx, named))
         trusted = [each for each in known if each.enabled and is_of_its_kind(evidence, each)]

@@ -10,7 +10,7 @@ from typing import Any
 
 from authsec.jose import JoseError, PublicKey, UnverifiedJws
 
-from authsec_server.attestation.model import NOT_SIGNED, Proved, Refused, SingleUse, invalid_own
+from authsec_server.attestation.model import DER_SIGNED, NOT_SIGNED, Proved, Refused, SingleUse, invalid_own
 from authsec_server.clients.model import SIGNED, Client, Proof
 
 MAX_LIFETIME = 300  # seconds; a used `jti` is remembered that long, so it must be short
@@ -34,7 +34,7 @@ def verify(
     """
     proof = _signer_of(assertion, client, now, may_have_own_kid=bool(client_name))
     if proof is None:
-        return invalid_own(NOT_SIGNED)
+        return invalid_own(der_signed(assertion) or NOT_SIGNED)
     claims = assertion.claims
     audiences = (issuer,) if client_name else (issuer, [issuer])
     complaint = _complaint(assertion, client_name or client.id, audiences)
@@ -50,6 +50,17 @@ def verify(
             until=datetime.fromtimestamp(claims["exp"], UTC) + timedelta(seconds=2 * LEEWAY),
         ),
     )
+
+
+def der_signed(assertion: UnverifiedJws) -> str:
+    """Return the sentence about a signature in the DER form (an ASN.1 SEQUENCE), or an empty text.
+
+    The result depends on the assertion alone, so an unauthenticated caller may see it.
+    """
+    sentence, signature = DER_SIGNED.get(assertion.header["alg"], ""), assertion.signature
+    # The tag of a SEQUENCE, then the length: one octet, or 0x81 and one octet.
+    is_der = len(signature) > 2 and signature[0] == 0x30 and signature[1] in {0x81, len(signature) - 2}
+    return sentence if is_der else ""
 
 
 def _signer_of(assertion: UnverifiedJws, client: Client, now: datetime, *, may_have_own_kid: bool) -> Proof | None:

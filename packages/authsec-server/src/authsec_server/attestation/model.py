@@ -297,6 +297,16 @@ class Refused:
 
 
 NOT_SIGNED: Final = "The assertion is not signed with a valid registered key of this client."
+DER_SIGNED: Final[Mapping[str, str]] = {
+    algorithm: f"The signature of {algorithm} must have {octets} octets, R and S (RFC 7518 section 3.4). This one has "
+    "the DER form, as OpenSSL writes it."
+    for algorithm, octets in {"ES256": 64, "ES384": 96, "ES512": 132}.items()
+}
+"""The sentence about a signature in the DER form, by `alg`. It depends on the assertion alone."""
+OWN_AS_GRANT: Final = (
+    "The `iss` and `sub` of the assertion are equal, as in the assertion of a client. The grant jwt-bearer takes "
+    "tokens of trusted issuers only."
+)
 WRONG_SECRET: Final = "The secret is wrong, has expired, or was rotated or removed."  # noqa: S105 - a sentence
 
 

@@ -8,8 +8,19 @@ from typing import Final
 
 from authsec.jose import JoseError, UnverifiedJws, parse_compact
 
+from authsec_server import naming
 from authsec_server.attestation import client_secret, key_pair, store
-from authsec_server.attestation.model import Evidence, Proved, RefusalReason, Refused, Scheme, SingleUse, invalid
+from authsec_server.attestation.model import (
+    OWN_AS_GRANT,
+    Evidence,
+    Proved,
+    RefusalReason,
+    Refused,
+    Scheme,
+    SingleUse,
+    invalid,
+    invalid_own,
+)
 from authsec_server.attestation.workloads import Workloads, usable_issuers
 from authsec_server.clients.model import Client, ProofKind
 from authsec_server.db import Tx
@@ -50,7 +61,7 @@ def attest(
         return invalid(f"The proof is not a signed JWT of at most {MAX_BYTES} bytes. {_HOW}")
     if _is_own(token, evidence, client):
         return key_pair.verify(token, client, issuer=issuer, now=now, client_name=evidence.client_name)
-    return workloads.prove(evidence, token, client, trusted, now)
+    return own_as_grant(token) or workloads.prove(evidence, token, client, trusted, now)
 
 
 def attest_at_once(
@@ -117,6 +128,31 @@ def _is_own(token: UnverifiedJws, evidence: Evidence, client: Client) -> bool:
     if evidence.scheme is Scheme.BEARER:
         return token.claims.get("iss") == client.id
     return evidence.scheme is Scheme.KEY_PAIR
+
+
+def own_as_grant(token: UnverifiedJws) -> Refused | None:
+    """Return the refusal of a workload's token that is a client's own assertion, or None.
+
+    The libraries of some clouds send such an assertion as the grant `jwt-bearer`. No trusted issuer has the name of a
+    client as its `iss`.
+    """
+    issuer = token.claims.get("iss")
+    if not isinstance(issuer, str) or issuer != token.claims.get("sub"):
+        return None
+    return invalid_own(OWN_AS_GRANT) if naming.is_uuid(issuer) or naming.is_slug(issuer) else None
+
+
+def malformed_credential(evidence: Evidence | None) -> str:
+    """Return how the form of the credential is wrong, or an empty text.
+
+    The result depends on the evidence alone, so it may be sent to an unauthenticated caller.
+    """
+    token = parse_token(evidence) if evidence and evidence.scheme in _TOKENS else None
+    if token is None:
+        return ""
+    if evidence and evidence.scheme is Scheme.WORKLOAD:
+        return OWN_AS_GRANT if own_as_grant(token) else ""
+    return key_pair.der_signed(token)
 
 
 def use_once(tx: Tx, evidence: Sequence[tuple[str, SingleUse | None]]) -> list[bool]:

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from authsec_server.apis.model import Api, ApiKind
 from authsec_server.clients.k8s_manifest import YOUR_API
-from authsec_server.console.clients.oauth_clients import INSTALL_JAVASCRIPT
+from authsec_server.console.clients.oauth_clients import INSTALL_JAVASCRIPT, resource_of
 
 _MCP = "MCP server"
 _INSTALL = 'pip install "./packages/authsec[{extra}]"   # in a clone of AuthSec: by path, never by the bare name'
@@ -46,6 +46,7 @@ def snippets(issuer: str, api: Api, *, needs_dpop: bool = False) -> Sequence[Sni
     verifier = f'TokenVerifier(issuer="{issuer}", audience="{api.identifier}")'
     is_address = api.identifier.startswith(("https://", "http://"))
     origin = f" --dpop-origin {quote(_origin(api.identifier) if is_address else YOUR_API)}" if needs_dpop else ""
+    later = "" if needs_dpop else " If a trust delegation requires DPoP, the command also needs `--dpop-origin`."
     return (
         _asgi(verifier, action),
         _fastapi(verifier, action),
@@ -70,10 +71,10 @@ def snippets(issuer: str, api: Api, *, needs_dpop: bool = False) -> Sequence[Sni
             note="A proxy (nginx, Apache, haproxy, Envoy, Traefik, Caddy) asks this command before each request, also "
             "about revocations. In your clone, `docs/verify-server.md` has each proxy's block. A JWT library "
             f"with the keys below verifies signature ({api.signing_algorithm} only), issuer, audience and expiry, but "
-            "accepts a revoked token until the token expires.",
+            f"accepts a revoked token until the token expires.{later}",
             code=f"authsec verify-server --issuer {quote(issuer)} --audience {quote(api.identifier)}{origin}\n\n"
             f"# For a JWT library: the keys\n# {issuer}/.well-known/jwks.json",
-            dpop=f"`--dpop-origin` is {_ORIGIN}. "
+            dpop=f"`--dpop-origin` is {_ORIGIN}. If the command runs already, start it again with the option. "
             "The proxy must also send the method, the URL and the proof: in your clone, `docs/verify-server.md` shows "
             "how. A JWT library alone checks no proofs.",
             install=_INSTALL.format(extra="verify-server"),
@@ -119,7 +120,7 @@ def _fastapi(verifier: str, action: str) -> Snippet:
             "from authsec.fastapi import agent\n"
             "from fastapi import Depends\n\n"
             f"app.add_middleware(BearerAuth, verifier={verifier})\n\n"
-            f'@app.get("/customers/{{id}}", dependencies=[Depends(agent("{action}"))])\n'
+            f'@app.get("/{resource_of(action)}/{{id}}", dependencies=[Depends(agent("{action}"))])\n'
             "def handler(id: int):\n"
             "    ..."
         ),
@@ -136,7 +137,7 @@ def _flask(verifier: str, action: str) -> Snippet:
             "from authsec.flask import identity_of, protect\n"
             "from flask import request\n\n"
             f"protect(app, verifier={verifier})\n\n"
-            '@app.get("/customers/<id>")\n'
+            f'@app.get("/{resource_of(action)}/<id>")\n'
             "def view(id):\n"
             f'    identity_of(request).require("{action}")\n'
             "    ..."

@@ -11,7 +11,13 @@ from authsec_server.db import Tx
 from authsec_server.delegations import service, store, term_changes
 from authsec_server.delegations import validation as rules
 from authsec_server.delegations.model import DESCRIBED, ENDED_STATES, Delegation, ResolvedDelegation, Terms, as_granted
-from authsec_server.delegations.resolve import audience, misspelt_audiences, record, resolve_loaded
+from authsec_server.delegations.resolve import (
+    audience,
+    misspelt_audiences,
+    record,
+    resolve_loaded,
+    with_resource_caution,
+)
 from authsec_server.delegations.service import get
 from authsec_server.delegations.term_changes import TermChange, narrows
 from authsec_server.failures import Conflict
@@ -99,6 +105,7 @@ def _edited(tx: Tx, act: Act, before: ResolvedDelegation, after: Delegation, ter
     Only added audiences are checked for wrong spelling. Earlier audiences were checked when they were added.
     """
     resolved = resolve_loaded(tx, [(after, before.role, before.client)], terms, act.now)[0]
+    resolved = with_resource_caution(tx, resolved, before.delegation, terms, act.now)
     added = set(after.audiences) - set(before.delegation.audiences)
     return replace(resolved, cautions=(*resolved.cautions, *misspelt_audiences(tx, added, terms)))
 

@@ -19,7 +19,7 @@ from authsec_server.db import Tx
 from authsec_server.db.matching import in_batches
 from authsec_server.delegations import store
 from authsec_server.delegations.model import Caution, Delegation, ResolvedDelegation, Terms, state, title
-from authsec_server.delegations.validation import misspelt, named_before_apis, warnings
+from authsec_server.delegations.validation import misspelt, named_before_apis, resource_needed, warnings
 from authsec_server.failures import Invalid, NotFound
 from authsec_server.principal import Act
 from authsec_server.roles import service as roles
@@ -181,6 +181,21 @@ def misspelt_audiences(tx: Tx, audiences: Collection[str], terms: Terms) -> tupl
     if unknown and not apis.is_any_registered(tx):
         return named_before_apis([audience for audience in unknown if "://" not in audience])
     return misspelt({audience: near for audience in unknown if (near := apis.near(tx, audience))})
+
+
+def with_resource_caution(
+    tx: Tx, resolved: ResolvedDelegation, before: Delegation | None, terms: Terms, now: datetime
+) -> ResolvedDelegation:
+    """Return the delegation after a change, with a caution if token requests must then name a resource.
+
+    `before` is the delegation before the change, or None for a new one. It may be stored already.
+    """
+    held = store.of_client(tx.connection, resolved.client.id)
+    others = [each for each in held if each.id != resolved.delegation.id]
+    earlier = [] if before is None else [before]
+    audience, after = terms.default_audience, [*others, resolved.delegation]
+    found = resource_needed(resolved.client, [*others, *earlier], after, audience, now)
+    return replace(resolved, cautions=(*found, *resolved.cautions))
 
 
 def named(delegation: Delegation, role: RoleDefinition, client: Client) -> Named:

@@ -42,6 +42,7 @@ from authsec_server.delegations.resolve import (
     resolve_loaded,
     role_called,
     stored,
+    with_resource_caution,
     with_state,
 )
 from authsec_server.delegations.validation import repeated
@@ -74,6 +75,7 @@ def create(tx: Tx, act: Act, proposal: Proposal, terms: Terms) -> ResolvedDelega
     take_slug(tx, act, delegation.slug, terms, taker=delegation.id)
     store.add(tx.connection, delegation)
     resolved = resolve_loaded(tx, [(delegation, role, client)], terms, act.now)[0]
+    resolved = with_resource_caution(tx, resolved, None, terms, act.now)
     described = {"slug": delegation.slug, "owner": delegation.owner, "description": delegation.description}
     record(tx, act, EventKind.DELEGATION_CREATED, resolved, **described, **as_granted(delegation))
     doubts = misspelt_audiences(tx, delegation.audiences, terms)
@@ -93,6 +95,7 @@ def propose(tx: Tx, act: Act, proposal: Proposal, terms: Terms, *, delegation_id
     _refuse_too_many(client, held, act.now)
     repeats = repeated(delegation, held, act.now)
     resolved = resolve_loaded(tx, [(delegation, role, client)], terms, act.now)[0]
+    resolved = with_resource_caution(tx, resolved, None, terms, act.now)
     doubts = misspelt_audiences(tx, delegation.audiences, terms)
     return replace(resolved, cautions=(*resolved.cautions, *doubts, *repeats))
 
@@ -131,7 +134,15 @@ def enable(tx: Tx, act: Act, id_or_slug: str, terms: Terms) -> ResolvedDelegatio
     enabled = changed(resolved.delegation, act, enabled=True)
     store.save(tx.connection, enabled)
     record(tx, act, EventKind.DELEGATION_ENABLED, resolved)
-    return with_state(resolved, enabled, act.now)
+    return with_resource_caution(tx, with_state(resolved, enabled, act.now), resolved.delegation, terms, act.now)
+
+
+def propose_enabling(tx: Tx, act: Act, id_or_slug: str, terms: Terms) -> ResolvedDelegation:
+    """Return the delegation with the cautions about enabling it, as `enable` would. Nothing is stored."""
+    resolved = get(tx, act, id_or_slug, terms)
+    enabled = with_state(resolved, replace(resolved.delegation, enabled=True), act.now)
+    cautions = with_resource_caution(tx, enabled, resolved.delegation, terms, act.now).cautions
+    return replace(resolved, cautions=cautions)
 
 
 def revoke(

@@ -206,6 +206,28 @@ def repeated(new: Delegation, held: Iterable[Delegation], now: datetime) -> tupl
     return ()
 
 
+def resource_needed(
+    client: Client, before: Iterable[Delegation], after: Iterable[Delegation], default_audience: str, now: datetime
+) -> tuple[Caution, ...]:
+    """Return a caution if token requests without `resource` are granted before a change, and refused after it.
+
+    `before` and `after` are the delegations of the client, in any state. The authority does not know which agents
+    send a resource, because a recorded token only has the audience.
+    """
+    one, several = (
+        {frozenset(each.audiences or (default_audience,)) for each in held if state(each, now) is DelegationState.LIVE}
+        for held in (before, after)
+    )
+    if len(one) != 1 or len(several) < 2:
+        return ()
+    message = (
+        f"So far, all live trust delegations of {client.name} are for {_some(sorted(one.pop()))}, so its token "
+        "requests need no resource. After this change, each token request must name an API with the parameter "
+        "resource. The authority refuses other requests with invalid_target. Change the agent first."
+    )
+    return (Caution(code="resource_needed", message=message),)
+
+
 def misspelt(near: Mapping[str, str]) -> tuple[Caution, ...]:
     """Return a caution for each audience in `near`, which maps each unknown audience to the slug of a similar API."""
     return tuple(

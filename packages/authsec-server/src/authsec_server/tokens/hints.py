@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from authsec_server.attestation.model import NOT_SIGNED, WRONG_SECRET
+from authsec_server.attestation.model import DER_SIGNED, NOT_SIGNED, OWN_AS_GRANT, WRONG_SECRET
 from authsec_server.audit.model import Event, EventKind
 from authsec_server.tokens.refusal import Reason
 
@@ -138,6 +138,19 @@ _OWN_CREDENTIAL: Mapping[object, Remedy] = {
         text="The agent signed with a key that is not registered for it, or no longer: compare the agent's key with "
         "the proofs registered here, and add its public key if it is the right one.",
         place=Place.PROOFS,
+    ),
+    **dict.fromkeys(
+        DER_SIGNED.values(),
+        Remedy(
+            text="The agent's signature has the DER form, so this authority could not check which key signed: convert "
+            "the signature to R and S, or sign with a JWT library. The proofs registered here need no change.",
+            place=Place.CONNECT,
+        ),
+    ),
+    OWN_AS_GRANT: Remedy(
+        text="An agent sent its own assertion as the grant: change its request to grant_type=client_credentials, and "
+        "send the assertion as client_assertion, with client_assertion_type.",
+        place=Place.CONNECT,
     ),
     WRONG_SECRET: Remedy(
         text="The agent sent a secret that is not valid for it: give the agent its current secret, or rotate it.",

@@ -19,6 +19,7 @@ from authsec_server.web.request_context import limit_key
 
 # Requests of a client in a tight loop and replayed assertions are counted by the minute, as those of strangers are.
 _INVALID = {Reason.ATTESTATION_INVALID, Reason.UNAVAILABLE}  # of a token that could not be verified
+_WITHOUT_CLIENT = {Reason.INVALID_DPOP_PROOF, Reason.ATTESTATION_INVALID}  # checked before a client is loaded
 _COUNTED = {Reason.RATE_LIMITED, Reason.ATTESTATION_INVALID, Reason.INVALID_DPOP_PROOF}
 
 
@@ -88,12 +89,12 @@ def tally_refusal(denied: Denied, address: str, request_id: str, facts: Facts | 
         detail = {"miss": denied.miss.detail} | _issuer(facts.trusted_issuers.get(denied.miss.trusted_issuer_id))
     if denied.deleted_in_cluster and facts:
         detail = {"gone": True} | _issuer(facts.trusted_issuers.get(denied.deleted_in_cluster))
-    if denied.failed and denied.reason is Reason.INVALID_DPOP_PROOF:  # the proof is checked before the client is loaded
-        detail = {"failed": denied.failed.sentence}
-    elif denied.failed and facts:
+    if denied.failed and facts:
         detail = {"failed": denied.failed.sentence} | _issuer(
             facts.trusted_issuers.get(denied.failed.trusted_issuer_id)
         )
+    elif denied.failed and denied.reason in _WITHOUT_CLIENT and not denied.failed.trusted_issuer_id:
+        detail = {"failed": denied.failed.sentence}
     if denied.unassigned:
         detail = _unassigned(denied.unassigned, is_valid=denied.reason not in _INVALID)
     refusal = Refusal(address=limit_key(address), client=named, reason=denied.reason, apart=_apart(denied))

@@ -20,7 +20,8 @@ from starlette.routing import Route
 from authsec_server import naming
 from authsec_server.attestation.client_search import ClientSearch
 from authsec_server.attestation.key_pair import MAX_CLAIMED_LIFETIME, MAX_LIFETIME
-from authsec_server.attestation.model import Refused, Unchecked
+from authsec_server.attestation.model import Evidence, Refused, Unchecked
+from authsec_server.attestation.service import malformed_credential
 from authsec_server.clients import service as clients
 from authsec_server.failures import Unavailable
 from authsec_server.tokens import dpop
@@ -31,6 +32,7 @@ from authsec_server.tokens.refusal import Denied, Reason, too_often
 from authsec_server.tokens.refusal_texts import next_steps, sentence
 from authsec_server.tokens.request import TokenRequest
 from authsec_server.tokens.token_form import (
+    PRIVATE_KEY_JWT,
     TokenForm,
     given,
     grant_of,
@@ -98,6 +100,11 @@ _HOW: Final[Mapping[_Way, str]] = {
     "the trusted issuer is registered with. Exactly one client must have a proof that the workload matches.",
 }
 
+_AS_CLIENT: Final = (
+    f"Send it as client_assertion, with client_assertion_type={PRIVATE_KEY_JWT} and "
+    f"grant_type={Grant.CLIENT_CREDENTIALS}."
+)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TokenEndpoint:
@@ -142,14 +149,14 @@ class TokenEndpoint:
             return await self._refuse(request, proof, way)
         client = await self._client(request, form)
         if isinstance(client, Denied):
-            return await self._refuse(request, client, way)
+            return await self._refuse(request, client, way, form.evidence)
         client_id, is_known = client
         asked = form.request(
             client_id, proof, address=context.address, request_id=context.request_id, is_stand_in=not is_known
         )
         outcome = await self.tokens.issue_async(asked, is_charged=True)
         if isinstance(outcome, Denied):
-            return self._refusal(request, outcome, asked, way)
+            return self._refusal(request, outcome, asked, way, form.evidence)
         ENDED.labels("granted").inc()
         return _token(outcome)
 
@@ -179,13 +186,22 @@ class TokenEndpoint:
     def _find(self, slug: str) -> tuple[str, bool] | None:
         return self.tokens.database.read(lambda tx: clients.named_or_another(tx, slug, self.slug_key))
 
-    async def _refuse(self, request: Request, denied: Denied, way: _Way | None = None) -> JSONResponse:
+    async def _refuse(
+        self, request: Request, denied: Denied, way: _Way | None = None, evidence: Evidence | None = None
+    ) -> JSONResponse:
         """Count a refusal for which no client was loaded, and return the answer."""
         context = context_of(request.scope)
         await run_in_threadpool(self.tokens.refuse, denied, context.address, context.request_id)
-        return self._refusal(request, denied, None, way)
+        return self._refusal(request, denied, None, way, evidence)
 
-    def _refusal(self, request: Request, denied: Denied, asked: TokenRequest | None, way: _Way | None) -> JSONResponse:
+    def _refusal(
+        self,
+        request: Request,
+        denied: Denied,
+        asked: TokenRequest | None,
+        way: _Way | None,
+        evidence: Evidence | None,
+    ) -> JSONResponse:
         ENDED.labels(denied.reason).inc()
         status, code = _ERRORS[denied.reason]
         if status == 401 and way is _Way.GRANT:
@@ -193,7 +209,7 @@ class TokenEndpoint:
         if denied.needs_dpop:
             status, code = _NEEDS_DPOP
         if denied.reason in _UNPROVED and not denied.is_authentic:
-            denied = self._without_traces(denied, way)
+            denied = self._without_traces(denied, way, evidence)
         headers = dict(retry_after(denied.retry_after)) if denied.reason is Reason.RATE_LIMITED else {}
         if status == 401 and "authorization" in request.headers:  # RFC 6749 section 5.2
             headers["WWW-Authenticate"] = 'Basic realm="authsec"'
@@ -209,7 +225,7 @@ class TokenEndpoint:
             extra={} if asked is None else next_steps(denied, self.tokens.issuer, asked),
         )
 
-    def _without_traces(self, denied: Denied, way: _Way | None) -> Denied:
+    def _without_traces(self, denied: Denied, way: _Way | None, evidence: Evidence | None) -> Denied:
         """Return a refusal that does not show whether the client exists, and how it could authenticate.
 
         The text depends on the request alone.
@@ -217,6 +233,8 @@ class TokenEndpoint:
         if denied.reason is Reason.ATTESTATION_REQUIRED:
             return Denied(reason=denied.reason, details=_NO_CREDENTIAL)
         how = _HOW[way or _Way.ASSERTION].format(issuer=self.tokens.issuer)
+        if malformed := malformed_credential(evidence):
+            how = f"{malformed} {_AS_CLIENT}" if way is _Way.GRANT else malformed
         return Denied(reason=Reason.ATTESTATION_INVALID, details=f"{how} {_CAUSE}")
 
 

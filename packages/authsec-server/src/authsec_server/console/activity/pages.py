@@ -22,7 +22,7 @@ from starlette.types import Receive, Scope, Send
 from authsec_server.audit import counts, export
 from authsec_server.audit import service as audit
 from authsec_server.audit.counts import Point
-from authsec_server.audit.filters import AuditLogPage, EventFilter
+from authsec_server.audit.filters import EventFilter
 from authsec_server.audit.live import Watcher
 from authsec_server.audit.model import EventKind, Recorded
 from authsec_server.audit.sealing import service as sealing
@@ -32,6 +32,7 @@ from authsec_server.clients.model import Client
 from authsec_server.console import guard
 from authsec_server.console.activity import query, text, token_revocation
 from authsec_server.console.activity.chips import LABELS, chips
+from authsec_server.console.activity.runs import ActivityPage, Load, Run, read_rows, with_newer
 from authsec_server.console.addresses import ACTIVITY_STREAM
 from authsec_server.console.site import Console, PageRequest
 from authsec_server.db import Tx
@@ -41,7 +42,6 @@ from authsec_server.tokens.revocation import revoked
 from authsec_server.web.errors import Unauthenticated
 from authsec_server.web.sse import message
 
-PAGE = 50
 SHORTEST = timedelta(hours=2)  # hourly counts of less time are no chart
 HOURS = 48
 STEPS = (
@@ -95,9 +95,11 @@ async def trail(visit: PageRequest) -> Response:
     before = visit.query.number("cursor") or None
     now = visit.act.now
 
-    def load(tx: Tx) -> tuple[query.ActivityQuery, AuditLogPage, Chart, int, SealingStatus]:
+    apart = _apart(visit)
+
+    def load(tx: Tx) -> tuple[query.ActivityQuery, ActivityPage, Chart, int, SealingStatus]:
         asked = query.read(tx, visit.query, visit.act.now)
-        found = audit.page(tx, visit.act.principal, asked.wanted, before=before, limit=PAGE)
+        found = read_rows(_loader(tx, visit, asked), before=before, apart=apart)
         newest = audit.newest_number(tx, visit.act.principal)
         return asked, found, _chart(tx, asked, now), newest, sealing.sealing_status(tx, visit.act.principal, now)
 
@@ -108,7 +110,7 @@ async def trail(visit: PageRequest) -> Response:
         problem = failure
         typed = {name: (visit.query.all(name) or ("",))[0] for name in query.FIELDS}
         asked = query.ActivityQuery(wanted=EventFilter(), typed=typed)
-        found, chart, newest = AuditLogPage(items=(), next=None), Chart(), 0
+        found, chart, newest = ActivityPage(), Chart(), 0
     return visit.render(
         "activity/trail.html",
         title="Activity",
@@ -118,9 +120,10 @@ async def trail(visit: PageRequest) -> Response:
         reasons=query.REASONS,
         ranges=query.RANGES,
         labels=LABELS,
-        chips=[] if problem else chips(visit, asked, found.items),
+        chips=[] if problem else chips(visit, asked, [each.newest for each in found.runs]),
         found=found,
         cursor=before or "",
+        apart=apart,
         chart=chart,
         charted=_charted(asked.wanted),
         stories=text,
@@ -128,6 +131,16 @@ async def trail(visit: PageRequest) -> Response:
         newest=newest,
         sealed=sealed,
     )
+
+
+def _apart(visit: PageRequest) -> bool:
+    """Whether the address asks for one row for each event."""
+    return visit.query.text("each") == "1"
+
+
+def _loader(tx: Tx, visit: PageRequest, asked: query.ActivityQuery) -> Load:
+    principal, wanted = visit.act.principal, asked.wanted
+    return lambda before, limit: audit.page(tx, principal, wanted, before=before, limit=limit)
 
 
 async def story(visit: PageRequest) -> Response:
@@ -257,17 +270,24 @@ async def stream(visit: PageRequest) -> Response:
 
     The stream ends at once if too many people watch, or if the server is about to stop.
     """
-    asked = await visit.read(lambda tx: query.read(tx, visit.query, visit.act.now))
     last = visit.request.headers.get("last-event-id") or visit.query.text("after")
     after = int(last) if last.isascii() and last.isdigit() and len(last) <= 18 else 0
+
+    def load(tx: Tx) -> tuple[query.ActivityQuery, Sequence[Run]]:
+        asked = query.read(tx, visit.query, visit.act.now)
+        top = read_rows(_loader(tx, visit, asked), before=after + 1, rows=1, apart=_apart(visit))
+        return asked, top.runs
+
+    asked, top = await visit.read(load)
     return StreamingResponse(
-        _lines(visit, asked, after),
+        _lines(visit, asked, after, top[0] if top else None),
         media_type="text/event-stream",
         headers=dict(guard.HEADERS) | {"X-Accel-Buffering": "no"},  # tells nginx not to buffer the events
     )
 
 
-async def _lines(visit: PageRequest, asked: query.ActivityQuery, after: int) -> AsyncIterator[str]:
+async def _lines(visit: PageRequest, asked: query.ActivityQuery, after: int, run: Run | None) -> AsyncIterator[str]:
+    """Yield the rows of new events. `run` is the top row of the page: an equal refusal replaces this row."""
     try:
         with visit.console.live.watch(after=after) as watcher:
             yield ": watching\n\n"
@@ -275,7 +295,8 @@ async def _lines(visit: PageRequest, asked: query.ActivityQuery, after: int) -> 
                 if recorded is None:
                     yield ": still here\n\n"
                 elif asked.wanted.matches(recorded.event):
-                    row = visit.part("activity/row.html", recorded=recorded, stories=text, fresh=True)
+                    run = with_newer(run, recorded, apart=_apart(visit))
+                    row = visit.part("activity/row.html", run=run, stories=text, fresh=True)
                     yield message(row, number=recorded.id)
             yield message("", kind="lagging" if watcher.lagging else "ended")
     except Unavailable:

@@ -45,7 +45,6 @@ from authsec_server.tokens.preview import preview
 from authsec_server.tokens.refusal import Denied, Reason
 
 _API = "DOWNSTREAM_URL"
-_LOCAL = "http://127.0.0.1:"
 KEY_FILE = "agent-key.pem"
 KEYGEN = f"uv run authsec keygen {KEY_FILE}"
 """Creates an agent's key pair, in a clone. All pages of the console use the same file name."""
@@ -92,7 +91,8 @@ class Connection:
         *lines, last = for_bash(self._environment, self._others, files=self._proof)
         api = f'export {_API}="${{{_API}:-{YOUR_API}}}"'
         if self._api_url:
-            api = f'[[ "${{{_API}:-}}" == {_LOCAL}* ]] || export {_API}="{_in_bash(self._api_url)}"'
+            is_set = f'[[ "${{{_API}:-{YOUR_API}}}" != {YOUR_API} ]]'
+            api = f'{is_set} || export {_API}="{_in_bash(self._api_url)}"'
         return "\n".join([*lines, api, last])
 
     @property
@@ -102,7 +102,7 @@ class Connection:
         api = f'if (-not $env:{_API}) {{ $env:{_API} = "{YOUR_API}" }}'
         if self._api_url:
             url = _in_powershell(self._api_url)
-            api = f'if ($env:{_API} -notlike "{_LOCAL}*") {{ $env:{_API} = "{url}" }}'
+            api = f'if ("$env:{_API}" -in "", "{YOUR_API}") {{ $env:{_API} = "{url}" }}'
         return "\n".join([*lines, api, last])
 
     @property
@@ -139,8 +139,8 @@ class Connection:
     def _api_url(self) -> str:
         """Return the URL of the API, or "" if the URL is unknown.
 
-        Without a URL, the commands keep the URL that the shell has. With a URL, the commands keep only a URL on this
-        machine, such as that of `authsec demo-api`: the sample API can have any audience.
+        The commands keep the URL that the shell has, such as that of a test system or of `authsec demo-api`. They
+        replace the placeholder alone.
         """
         return self.audience if self.audience.startswith(("https://", "http://")) else ""
 

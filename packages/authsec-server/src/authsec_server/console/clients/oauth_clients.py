@@ -215,15 +215,16 @@ class OAuthClient:
 
     @property
     def _narrowing(self) -> Sequence[OAuthSetting]:
-        """Return the settings that narrow the token: all delegated actions, and the API if there are several."""
+        """Return the settings that narrow the token: all delegated actions, and the API."""
         scope = OAuthSetting(
             name="scope", value=" ".join(self.actions), note="Optional. Without `scope`, the token has all of these."
         )
         several = len(self.audiences) > 1
+        alone = "Optional. Needed when the client also has a trust delegation for another API."
         note = f"One of {', '.join(f'`{each}`' for each in self.audiences)}."
         note += "" if self.resource else " Optional. Without `resource`, the token is for the APIs of one delegation."
-        resource = OAuthSetting(name="resource", value=self.resource or self.audience, note=note)
-        return [*([scope] if self.actions else []), *([resource] if several else [])]
+        resource = OAuthSetting(name="resource", value=self.resource or self.audience, note=note if several else alone)
+        return [*([scope] if self.actions else []), *([resource] if self.audiences else [])]
 
     @property
     def _authentication(self) -> Sequence[OAuthSetting]:

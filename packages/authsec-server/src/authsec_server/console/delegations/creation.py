@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute
 
 from authsec_server.clients import service as clients
-from authsec_server.clients.model import ClientKind, ProofKind
+from authsec_server.clients.model import Client, ClientKind, ProofKind
 from authsec_server.console import guard
 from authsec_server.console.client_status import status_of
 from authsec_server.console.delegations import choices
@@ -28,7 +29,7 @@ from authsec_server.console.roles import TypedRole, at_fields, described_actions
 from authsec_server.console.site import Console, PageRequest
 from authsec_server.db import Tx
 from authsec_server.delegations import service as delegations
-from authsec_server.delegations.model import TargetType
+from authsec_server.delegations.model import DelegationState, TargetType, state
 from authsec_server.failures import Conflict, Failure, Invalid
 from authsec_server.principal import Act, Role
 from authsec_server.roles import service as roles
@@ -59,11 +60,22 @@ async def show(visit: PageRequest) -> Response:
             return _draft_again(tx, visit, again)
         draft = typed_draft(visit.query)
         client = clients.find(tx, draft.client)
-        if client and client.kind is ClientKind.MCP_SERVER and not visit.query.ticked("target_type"):
-            draft = replace(draft, target_type=TargetType.MCP_SERVER)
+        if client and not visit.query.ticked("target_type"):
+            draft = replace(draft, target_type=_target_type(tx, client, visit.act.now) or draft.target_type)
         return draft
 
     return await _page(visit, await visit.read(work))
+
+
+def _target_type(tx: Tx, client: Client, now: datetime) -> TargetType | None:
+    """Return the target type of the client's newest live delegation.
+
+    Without a live delegation, an MCP server has a type of its own, and other clients have none.
+    """
+    held = [each for each, _ in delegations.of_client(tx, client.id) if state(each, now) is DelegationState.LIVE]
+    if held:
+        return max(held, key=lambda each: (each.created_at, each.id)).target_type
+    return TargetType.MCP_SERVER if client.kind is ClientKind.MCP_SERVER else None
 
 
 def _draft_again(tx: Tx, visit: PageRequest, reference: str) -> Draft:

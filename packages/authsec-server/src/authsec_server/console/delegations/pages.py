@@ -234,7 +234,7 @@ def _dormant(tx: Tx, visit: PageRequest, resolved: ResolvedDelegation) -> set[st
 
 def _look(tx: Tx, visit: PageRequest) -> Question:
     reference, terms = visit.named("delegation"), visit.console.terms
-    resolved = delegations.get(tx, visit.act, reference, terms)
+    resolved = delegations.propose_enabling(tx, visit.act, reference, terms)
     home = f"/console/delegations/{resolved.delegation.id}"
     return Question(
         trail=[("Trust Delegation", "/console/delegations"), (title(resolved.role.name, resolved.client.name), home)],

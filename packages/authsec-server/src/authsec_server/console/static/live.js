@@ -1,4 +1,5 @@
 // Shows new events of the audit log at the top of the table. The server sends rendered and escaped rows.
+// The row of a run of equal refusals replaces the row of the same run that has fewer of them.
 // Rows move only while nobody reads them: otherwise the events wait, and a button shows their number.
 
 const mark = document.querySelector("[data-stream]");
@@ -37,9 +38,26 @@ function add(html) {
   const row = template.content.firstElementChild;
   const known = `[data-event="${CSS.escape(row?.dataset.event ?? "")}"]`;
   if (!row || events.querySelector(known) || waiting.some((each) => each.matches(known))) return;
+  const shorter = waiting.findIndex((each) => isOfRun(each, row));
+  if (shorter >= 0) waiting.splice(shorter, 1);
   waiting.push(row);
   if (nobodyReads()) insert();
   else show();
+}
+
+// A run is named by its oldest event. The row of that event alone has no run.
+function isOfRun(row, longer) {
+  return "run" in longer.dataset && [row.dataset.run, row.dataset.event].includes(longer.dataset.run);
+}
+
+function number(row) {
+  return Number(row?.dataset.count ?? 1);
+}
+
+// The events of a waiting row that the table does not show yet.
+function unseen(row) {
+  const shown = [...events.children].find((each) => isOfRun(each, row));
+  return number(row) - (shown ? number(shown) : 0);
 }
 
 function nobodyReads() {
@@ -51,6 +69,7 @@ function nobodyReads() {
 function insert() {
   document.querySelector("#no-events")?.remove();
   events.closest(".table").hidden = false;
+  for (const row of waiting) [...events.children].find((each) => isOfRun(each, row))?.remove();
   events.prepend(...waiting.splice(0).reverse());
   while (events.children.length > MOST) events.lastElementChild.remove();
   show();
@@ -59,7 +78,8 @@ function insert() {
 function show() {
   const [button, status] = [mark.querySelector("button"), mark.querySelector("[role=status] > :last-child")];
   button.hidden = !lost && waiting.length === 0;
-  button.textContent = lost ? "Show new events" : `${waiting.length} new event${waiting.length === 1 ? "" : "s"}`;
+  const count = waiting.reduce((sum, row) => sum + unseen(row), 0);
+  button.textContent = lost ? "Show new events" : `${count} new event${count === 1 ? "" : "s"}`;
   const text = button.hidden ? "New events appear automatically." : "New events wait while you read.";
   if (status.textContent !== text) status.textContent = text; // said by screen readers once, not with each event
 }
