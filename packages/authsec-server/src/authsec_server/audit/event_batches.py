@@ -9,12 +9,15 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from json.encoder import encode_basestring_ascii as quoted
 from typing import Any, Final, Self
 
 from sqlalchemy import Connection, String
 
+from authsec_server.audit.event_macs import text_mac
 from authsec_server.audit.event_numbers import next_numbers
 from authsec_server.audit.event_shape import is_event
+from authsec_server.audit.merkle_tree import COVERED, instant_text
 from authsec_server.audit.model import Event
 from authsec_server.audit.store import SEE_WHAT_ELSE, delegation_ids, event_delegations, events, row_of
 from authsec_server.db.driver import insert_rows
@@ -24,8 +27,16 @@ from authsec_server.failures import Unavailable
 
 _COLUMNS: Final = tuple(each.name for each in events.columns if each.name != "count_key")
 _HOLES: Final = ("id", "at", "request_id", "address", "jti", "kid", "token_sha256", "expires_at", "authority_version")
+_NO_TEXT: Final = frozenset({"mac", "count_key"})
 _PLACES: Final = tuple(map(_COLUMNS.index, _HOLES))
 _LINKS: Final = ("delegation_id", "event_id")
+_TIMES: Final = ("at", "expires_at")
+_JSON: Final = frozenset(name for name in _COLUMNS if isinstance(events.c[name].type, CanonicalJson))
+# The text of `merkle_tree.event_text`. Columns of JSON are stored as they are in it.
+_MEMBERS: Final = (f'"{name}":{"null" if name == "count_key" else "%s"}' for name in sorted(COVERED))
+_TEXT: Final = f"{{{','.join(_MEMBERS)}}}"
+_COVERED: Final = tuple((_COLUMNS.index(name), name in _JSON) for name in sorted(COVERED) if name != "count_key")
+_MAC, _AT, _EXPIRES_AT = map(_COLUMNS.index, ("mac", *_TIMES))
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +57,7 @@ class EventTemplate:
         Raises `Unavailable` if the event would not be valid. The attack: raw SQL gives a role a very long name for a
         moment. No server would seal the event of a token, so the event could be deleted at any time without a trace.
         """
-        row = {**row_of(event), "occurrences": 1, "id": None}
+        row = {**row_of(event), "occurrences": 1, "id": None, "mac": None}
         if not is_event({**row, "authority_version": 0, "count_key": None}):
             raise Unavailable("A row of this agent has a form that no server writes: no token was made.", SEE_WHAT_ELSE)
         return cls(
@@ -70,11 +81,14 @@ class TokenEvent:
     authority_version: int
 
 
-def add_all(connection: Connection, batch: Sequence[TokenEvent]) -> None:
-    """Insert these events, with ascending numbers. Raises `Unavailable` if a trigger or a rule interferes."""
+def add_all(connection: Connection, batch: Sequence[TokenEvent], key: bytes | None) -> None:
+    """Insert these events, with ascending numbers and their MACs by this key.
+
+    Raises `Unavailable` if a trigger or a rule interferes.
+    """
     dialect = connection.dialect.name
     numbers = next_numbers(connection, len(batch), batch[0].at)
-    rows = [_row(number, event, dialect) for number, event in zip(numbers, batch, strict=True)]
+    rows = [_row(number, event, dialect, key) for number, event in zip(numbers, batch, strict=True)]
     links = [
         (id_, number) for number, event in zip(numbers, batch, strict=True) for id_ in event.template.delegation_ids
     ]
@@ -83,22 +97,34 @@ def add_all(connection: Connection, batch: Sequence[TokenEvent]) -> None:
     refuse_foreign_schema(connection)
 
 
-def _row(number: int, event: TokenEvent, dialect: str) -> tuple[Any, ...]:
+def _row(number: int, event: TokenEvent, dialect: str, key: bytes | None) -> tuple[Any, ...]:
     row = list(event.template.row)
     filling = (
         number,
-        as_stored(event.at, dialect),
+        event.at,
         event.request_id,
         event.address,
         event.jti,
         event.kid,
         event.token_sha256,
-        as_stored(event.expires_at, dialect),
+        event.expires_at,
         event.authority_version,
     )
     for place, value in zip(_PLACES, filling, strict=True):
         row[place] = value
+    if key is not None:
+        row[_MAC] = text_mac(key, _TEXT % tuple([row[at] if is_json else _member(row[at]) for at, is_json in _COVERED]))
+    row[_AT], row[_EXPIRES_AT] = as_stored(event.at, dialect), as_stored(event.expires_at, dialect)
     return tuple(row)
+
+
+def _member(value: Any) -> str:
+    """Return the value of a column as it is in `merkle_tree.event_text`."""
+    if value.__class__ is str:
+        return quoted(value)
+    if value is None:
+        return "null"
+    return f'"{instant_text(value)}"' if isinstance(value, datetime) else str(value)
 
 
 def _stored(name: str, value: Any, *, is_kept: bool) -> Any:

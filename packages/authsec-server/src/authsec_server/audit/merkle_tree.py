@@ -41,6 +41,11 @@ def event_text(row: Mapping[str, Any]) -> str:
     return _ENCODER.encode({name: row[name] for name in COVERED})
 
 
+def instant_text(at: datetime) -> str:
+    """Return the instant as it is in `event_text`."""
+    return at.astimezone(UTC).isoformat(timespec="microseconds")
+
+
 def text_hash(text: str) -> bytes:
     """Return the leaf hash of an event from its JSON text."""
     return leaf_hash(FORM + text.encode("ascii"))
@@ -52,7 +57,7 @@ def _beyond_json(value: Any) -> object:
     No event has bytes, but raw SQL can put bytes into any SQLite column.
     """
     if isinstance(value, datetime):
-        return value.astimezone(UTC).isoformat(timespec="microseconds")
+        return instant_text(value)
     return {"octets": bytes(value).hex()}
 
 

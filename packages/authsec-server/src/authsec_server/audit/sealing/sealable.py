@@ -15,8 +15,9 @@ from json.encoder import encode_basestring_ascii as quoted
 from operator import itemgetter
 from typing import Any, Final, TypeAlias
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, Row
 
+from authsec_server.audit.event_macs import has_mac, is_mac, text_mac
 from authsec_server.audit.event_shape import TEXTS, are_ids, has_columns, has_version, is_event, is_number, is_timed
 from authsec_server.audit.merkle_tree import COVERED, event_hash, text_hash
 from authsec_server.audit.sealing import store
@@ -30,6 +31,7 @@ CHECKED: Final = 512  # cached JSON columns
 MOST_FORMS: Final = 128  # cached forms of events: some kilobytes each
 _NAMES: Final = tuple(sorted(COVERED))
 _NUMBER, _KIND, _OCCURRENCES, _COUNT_KEY = map(_NAMES.index, ("id", "kind", "occurrences", "count_key"))
+_MAC: Final = len(_NAMES)  # after the columns that a leaf covers
 _VARYING: Final = ("at", "authority_version", "expires_at", "id", "jti", "request_id", "token_sha256")  # in order
 _FIXED: Final = tuple(name for name in _NAMES if name not in _VARYING)
 _varying, _fixed = (itemgetter(*map(_NAMES.index, names)) for names in (_VARYING, _FIXED))
@@ -56,8 +58,8 @@ class Sealable:
     occurrences: int | None
 
 
-def usual_events(connection: Connection, numbers: Sequence[int]) -> list[Sealable] | None:
-    """Return the events with these ascending numbers. None if any event is missing or unusual."""
+def usual_events(connection: Connection, numbers: Sequence[int], key: bytes | None) -> list[Sealable] | None:
+    """Return the events with these ascending numbers. None if any event is missing or unusual, or lacks its MAC."""
     if not numbers:
         return []
     if numbers[-1] - numbers[0] > WIDEST * len(numbers):  # most events between them have their seal
@@ -70,7 +72,7 @@ def usual_events(connection: Connection, numbers: Sequence[int]) -> list[Sealabl
         wanted = set(numbers)
         rows = connection.exec_driver_sql(_rows(dialect), between).all()
         read, read_again = _INSTANTS[dialect]
-        found = [_usual(row, read, read_again) for row in with_pauses(rows) if row[_NUMBER] in wanted]
+        found = [_usual(row, read, read_again, key) for row in with_pauses(rows) if row[_NUMBER] in wanted]
     except _Unusual:
         return None
     except UNREADABLE as error:
@@ -79,8 +81,10 @@ def usual_events(connection: Connection, numbers: Sequence[int]) -> list[Sealabl
     return found if [each.number for each in found] == [*numbers] else None
 
 
-def sealable_events(connection: Connection, numbers: Sequence[int], since: datetime) -> list[Sealable]:
-    """Return the events with these numbers that a server can have written.
+def sealable_events(
+    connection: Connection, numbers: Sequence[int], since: datetime, key: bytes | None
+) -> list[Sealable]:
+    """Return the events with these numbers that a server can have written, and that have a MAC by this key.
 
     A checkpoint covers only events that lists and exports can show.
     Of several events with one number, only one is sealed: the earliest event that is not before `since`. If all are
@@ -92,7 +96,7 @@ def sealable_events(connection: Connection, numbers: Sequence[int], since: datet
     there = store.events_by_number(connection, numbers)
     found = []
     for number in numbers:
-        valid = [row for row in there.get(number, ()) if is_number(row.id) and is_event(row._asdict())]
+        valid = [row for row in there.get(number, ()) if _is_genuine(row, key)]
         if valid:
             row = min(valid, key=lambda row: (row.at < since, row.at))
             occurrences = None if row.count_key is None else row.occurrences
@@ -100,7 +104,12 @@ def sealable_events(connection: Connection, numbers: Sequence[int], since: datet
     return found
 
 
-def _usual(row: Sequence[Any], read: _Read, read_again: _Read) -> Sealable:
+def _is_genuine(row: Row[Any], key: bytes | None) -> bool:
+    its = row._asdict()
+    return is_number(row.id) and is_event(its) and (key is None or has_mac(key, its))
+
+
+def _usual(row: Sequence[Any], read: _Read, read_again: _Read, key: bytes | None) -> Sealable:
     """Return the event in a row as it is stored. Raises `_Unusual`."""
     stored_at, version, stored_expires_at, number, jti, request_id, token_sha256 = _varying(row)
     (at, at_text), (expires_at, expires_at_text) = read(stored_at), read_again(stored_expires_at)
@@ -122,6 +131,8 @@ def _usual(row: Sequence[Any], read: _Read, read_again: _Read) -> Sealable:
         f"{one}{at_text}{two}{'null' if version is None else version}{three}{expires_at_text}{four}{number}{five}"
         f"{quoted(jti)}{six}{quoted(request_id)}{seven}{quoted(token_sha256)}{eight}"
     )
+    if key is not None and not is_mac(row[_MAC], text_mac(key, text)):
+        raise _Unusual
     return Sealable(number, at, row[_KIND], text_hash(text), _counted(row[_OCCURRENCES], row[_COUNT_KEY]))
 
 
@@ -199,7 +210,7 @@ def _sizes(dialect: str) -> str:
 
 @cache
 def _rows(dialect: str) -> str:
-    return f"SELECT {', '.join(_NAMES)} FROM events WHERE {_between(dialect)} ORDER BY id"  # noqa: S608 - names from here
+    return f"SELECT {', '.join(_NAMES)}, mac FROM events WHERE {_between(dialect)} ORDER BY id"  # noqa: S608 - names from here
 
 
 def _between(dialect: str) -> str:
