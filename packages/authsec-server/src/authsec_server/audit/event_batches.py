@@ -14,10 +14,10 @@ from typing import Any, Final, Self
 
 from sqlalchemy import Connection, String
 
-from authsec_server.audit.event_macs import text_mac
+from authsec_server.audit.event_macs import mac_of, shared_digest
 from authsec_server.audit.event_numbers import next_numbers
 from authsec_server.audit.event_shape import is_event
-from authsec_server.audit.merkle_tree import COVERED, instant_text
+from authsec_server.audit.merkle_tree import instant_text
 from authsec_server.audit.model import Event
 from authsec_server.audit.store import SEE_WHAT_ELSE, delegation_ids, event_delegations, events, row_of
 from authsec_server.db.driver import insert_rows
@@ -27,27 +27,21 @@ from authsec_server.failures import Unavailable
 
 _COLUMNS: Final = tuple(each.name for each in events.columns if each.name != "count_key")
 _HOLES: Final = ("id", "at", "request_id", "address", "jti", "kid", "token_sha256", "expires_at", "authority_version")
-_NO_TEXT: Final = frozenset({"mac", "count_key"})
 _PLACES: Final = tuple(map(_COLUMNS.index, _HOLES))
 _LINKS: Final = ("delegation_id", "event_id")
-_TIMES: Final = ("at", "expires_at")
-_JSON: Final = frozenset(name for name in _COLUMNS if isinstance(events.c[name].type, CanonicalJson))
-# The text of `merkle_tree.event_text`. Columns of JSON are stored as they are in it.
-_MEMBERS: Final = (f'"{name}":{"null" if name == "count_key" else "%s"}' for name in sorted(COVERED))
-_TEXT: Final = f"{{{','.join(_MEMBERS)}}}"
-_COVERED: Final = tuple((_COLUMNS.index(name), name in _JSON) for name in sorted(COVERED) if name != "count_key")
-_MAC, _AT, _EXPIRES_AT = map(_COLUMNS.index, ("mac", *_TIMES))
+_MAC: Final = _COLUMNS.index("mac")
 
 
 @dataclass(frozen=True, slots=True)
 class EventTemplate:
     """The column values that are equal in the events of many tokens, in the form in which the database stores them.
 
-    `row` has None for each value that differs: the number, the times, the ids of the request and the token, and the
-    authority version.
+    `row` has None for each value that differs: the number, the times, the ids of the request and the token, the
+    authority version and the MAC. `digest` is the part of the MAC that is equal (`event_macs.shared_digest`).
     """
 
     row: tuple[Any, ...]
+    digest: bytes
     delegation_ids: tuple[str, ...]
 
     @classmethod
@@ -58,10 +52,12 @@ class EventTemplate:
         moment. No server would seal the event of a token, so the event could be deleted at any time without a trace.
         """
         row = {**row_of(event), "occurrences": 1, "id": None, "mac": None}
-        if not is_event({**row, "authority_version": 0, "count_key": None}):
+        whole = {**row, "authority_version": 0, "count_key": None}
+        if not is_event(whole):
             raise Unavailable("A row of this agent has a form that no server writes: no token was made.", SEE_WHAT_ELSE)
         return cls(
             tuple(None if name in _HOLES else _stored(name, row[name], is_kept=is_kept) for name in _COLUMNS),
+            shared_digest(whole),
             tuple(delegation_ids(event)),
         )
 
@@ -101,30 +97,29 @@ def _row(number: int, event: TokenEvent, dialect: str, key: bytes | None) -> tup
     row = list(event.template.row)
     filling = (
         number,
-        event.at,
+        as_stored(event.at, dialect),
         event.request_id,
         event.address,
         event.jti,
         event.kid,
         event.token_sha256,
-        event.expires_at,
+        as_stored(event.expires_at, dialect),
         event.authority_version,
     )
     for place, value in zip(_PLACES, filling, strict=True):
         row[place] = value
     if key is not None:
-        row[_MAC] = text_mac(key, _TEXT % tuple([row[at] if is_json else _member(row[at]) for at, is_json in _COVERED]))
-    row[_AT], row[_EXPIRES_AT] = as_stored(event.at, dialect), as_stored(event.expires_at, dialect)
+        row[_MAC] = mac_of(key, event.template.digest, _varying(number, event))
     return tuple(row)
 
 
-def _member(value: Any) -> str:
-    """Return the value of a column as it is in `merkle_tree.event_text`."""
-    if value.__class__ is str:
-        return quoted(value)
-    if value is None:
-        return "null"
-    return f'"{instant_text(value)}"' if isinstance(value, datetime) else str(value)
+def _varying(number: int, event: TokenEvent) -> str:
+    """Return the JSON array of the columns `event_macs.VARYING`."""
+    return (
+        f'[{quoted(event.address)},"{instant_text(event.at)}",{event.authority_version},'
+        f'"{instant_text(event.expires_at)}",{number},{quoted(event.jti)},{quoted(event.kid)},'
+        f"{quoted(event.request_id)},{quoted(event.token_sha256)}]"
+    )
 
 
 def _stored(name: str, value: Any, *, is_kept: bool) -> Any:

@@ -38,7 +38,12 @@ def event_hash(row: Mapping[str, Any]) -> bytes:
 
 def event_text(row: Mapping[str, Any]) -> str:
     """Return the event in this row as JSON. The hash of this text is the leaf hash. Instants may already be texts."""
-    return _ENCODER.encode({name: row[name] for name in COVERED})
+    return json_text({name: row[name] for name in COVERED})
+
+
+def json_text(value: Any) -> str:
+    """Return the value as JSON in the form of `event_text`: sorted names, no spaces, ASCII only."""
+    return _ENCODER.encode(value)
 
 
 def instant_text(at: datetime) -> str:

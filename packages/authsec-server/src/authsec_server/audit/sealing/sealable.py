@@ -17,7 +17,7 @@ from typing import Any, Final, TypeAlias
 
 from sqlalchemy import Connection, Row
 
-from authsec_server.audit.event_macs import has_mac, is_mac, text_mac
+from authsec_server.audit.event_macs import has_mac, is_mac, mac_of, shared_digest
 from authsec_server.audit.event_shape import TEXTS, are_ids, has_columns, has_version, is_event, is_number, is_timed
 from authsec_server.audit.merkle_tree import COVERED, event_hash, text_hash
 from authsec_server.audit.sealing import store
@@ -123,30 +123,44 @@ def _usual(row: Sequence[Any], read: _Read, read_again: _Read, key: bytes | None
         raise _Unusual
     its = _fixed(row)
     # The time is a part of the form of refusals that are counted by the minute.
-    pieces = _pieces(its) if row[_COUNT_KEY] is None else _pieces_of(its, at)
-    if pieces is None:
+    form = _form(its) if row[_COUNT_KEY] is None else _form_of(its, at)
+    if form is None:
         raise _Unusual
-    one, two, three, four, five, six, seven, eight = pieces
+    one, two, three, four, five, six, seven, eight = form.pieces
+    version_text = "null" if version is None else version
+    jti_text, request_text, token_text = quoted(jti), quoted(request_id), quoted(token_sha256)
+    if key is not None:
+        varying = (
+            f"[{form.address},{at_text},{version_text},{expires_at_text},{number},{jti_text},{form.kid},{request_text},"
+            f"{token_text}]"
+        )
+        if not is_mac(row[_MAC], mac_of(key, form.digest, varying)):
+            raise _Unusual
     text = (
-        f"{one}{at_text}{two}{'null' if version is None else version}{three}{expires_at_text}{four}{number}{five}"
-        f"{quoted(jti)}{six}{quoted(request_id)}{seven}{quoted(token_sha256)}{eight}"
+        f"{one}{at_text}{two}{version_text}{three}{expires_at_text}{four}{number}{five}"
+        f"{jti_text}{six}{request_text}{seven}{token_text}{eight}"
     )
-    if key is not None and not is_mac(row[_MAC], text_mac(key, text)):
-        raise _Unusual
     return Sealable(number, at, row[_KIND], text_hash(text), _counted(row[_OCCURRENCES], row[_COUNT_KEY]))
 
 
+@dataclass(frozen=True, slots=True)
+class _Form:
+    """The text of `merkle_tree.event_text` around the columns that vary, and the parts of the MAC that do not vary."""
+
+    pieces: tuple[str, ...]
+    digest: bytes
+    address: str
+    kid: str
+
+
 @lru_cache(maxsize=MOST_FORMS)
-def _pieces(its: tuple[Any, ...]) -> tuple[str, ...] | None:
-    """Return the result of `_pieces_of`. The events of an agent's tokens have the same other columns."""
-    return _pieces_of(its, _ANY_TIME)
+def _form(its: tuple[Any, ...]) -> _Form | None:
+    """Return the result of `_form_of`. The events of an agent's tokens have the same other columns."""
+    return _form_of(its, _ANY_TIME)
 
 
-def _pieces_of(its: tuple[Any, ...], at: datetime) -> tuple[str, ...] | None:
-    """Return the text of `merkle_tree.event_text` around the columns that vary. None if a server writes other columns.
-
-    `its` are the columns that do not vary.
-    """
+def _form_of(its: tuple[Any, ...], at: datetime) -> _Form | None:
+    """Return the form of events with these columns that do not vary. None if a server writes other columns."""
     row = dict(zip(_FIXED, its, strict=True))
     content = read_content(row["kind"], row["delegations"], row["roles"], row["detail"], read=_parsed)
     if content is None:
@@ -157,7 +171,8 @@ def _pieces_of(its: tuple[Any, ...], at: datetime) -> tuple[str, ...] | None:
     if not has_columns({**row, **parsed, **valid}):
         return None
     text = _FORM % tuple(value if name in parsed else _member(value) for name, value in row.items())
-    return tuple(text.split(_HOLE))
+    digest = shared_digest({**row, **parsed})
+    return _Form(tuple(text.split(_HOLE)), digest, quoted(row["address"]), quoted(row["kid"]))
 
 
 def _is_text(value: Any, longest: int) -> bool:
