@@ -4,9 +4,9 @@ The attack: raw SQL inserts events of the usual form, and the sealer seals them.
 displace genuine ones wherever a reader has a limit. So the sealer seals only events with a valid MAC.
 
 The MAC is HMAC-SHA-256 (RFC 2104) over three parts: `authsec event mac 1\\n`; the SHA-256 of a JSON object with the
-columns that an agent's tokens share; and a JSON array of the other columns, in the order of `VARYING`. Together these are
-all columns that a leaf covers, so no row can be used under another number or at another time. The SHA-256 is computed
-once for thousands of tokens.
+columns that an agent's tokens share; and a JSON array of the other columns, in the order of `VARYING`. Together these
+are all columns that a leaf covers, so no row can be used under another number or at another time. The SHA-256 is
+computed once for thousands of tokens.
 """
 
 from __future__ import annotations
