@@ -38,7 +38,7 @@ from authsec_server.audit.partitions import prepare_months
 from authsec_server.audit.rollup import roll_up
 from authsec_server.audit.sealing import store
 from authsec_server.audit.sealing.checkpoints import sign_checkpoint
-from authsec_server.audit.store import event_delegations, events
+from authsec_server.audit.store import event_delegations, events, with_mac
 from authsec_server.db import Database, Tx
 from authsec_server.settings import Settings, load_settings
 from sqlalchemy import func, insert, select, text
@@ -216,7 +216,9 @@ def _append(tx: Tx, leaves: list[store.Leaf]) -> None:
 def _write(tx: Tx, rows: list[dict[str, Any]]) -> range:
     """The numbers that they got; on SQLite one after the other, which is all that asks for them."""
     before = pages.highest(tx.connection)
-    tx.connection.execute(insert(events), rows)
+    tx.connection.execute(
+        insert(events), [with_mac({**row, "id": at}, tx.event_key) for at, row in enumerate(rows, start=before + 1)]
+    )
     numbers = range(before + 1, before + 1 + len(rows))
     links = [
         {"delegation_id": delegation["id"], "event_id": number}

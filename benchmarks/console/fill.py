@@ -21,8 +21,9 @@ from authsec_server.accounts.model.administrators import Administrator
 from authsec_server.accounts.store import add_administrator
 from authsec_server.apis.store import add as add_api
 from authsec_server.audit import rollup
+from authsec_server.audit.event_numbers import next_numbers
 from authsec_server.audit.partitions import prepare_months
-from authsec_server.audit.store import events
+from authsec_server.audit.store import events, with_mac
 from authsec_server.clients.store import add as add_client
 from authsec_server.db import Database, Tx, open_database
 from authsec_server.delegations.store import add as add_delegation
@@ -30,6 +31,8 @@ from authsec_server.roles.store import add as add_role
 from company import PEOPLE, Company
 from past import Past
 from sqlalchemy import insert, text
+
+from benchmarks.event_keys import give_event_key
 
 BATCH = 5000
 COUNTED_AT_ONCE = 20_000  # events; a server takes smaller steps, for tokens wait while it does
@@ -66,7 +69,9 @@ def _write_all(tx: Tx, company: Company) -> None:
 
 
 def _write_rows(tx: Tx, rows: list[dict[str, Any]]) -> None:
-    tx.connection.execute(insert(events), rows)
+    numbers = next_numbers(tx.connection, len(rows), rows[0]["at"])
+    authentic = [with_mac({**row, "id": number}, tx.event_key) for number, row in zip(numbers, rows, strict=True)]
+    tx.connection.execute(insert(events), authentic)
 
 
 def main() -> None:
@@ -81,6 +86,7 @@ def main() -> None:
     database = open_database(asked.database)
     try:
         database.migrate()
+        give_event_key(database, asked.database)
         fill(database, Company(agents=asked.agents, days=asked.days, now=datetime.now(UTC)), asked.events)
     finally:
         database.close()

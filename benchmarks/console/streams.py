@@ -25,13 +25,16 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from authsec_server.audit.event_numbers import next_numbers
 from authsec_server.audit.pages import highest
-from authsec_server.audit.store import events
+from authsec_server.audit.store import events, with_mac
 from authsec_server.db import Database, Tx, open_database
 from authsec_server.settings import ENV_PREFIX
 from pages import opened, sign_in, where
 from sqlalchemy import insert, select
 from starlette.testclient import TestClient
+
+from benchmarks.event_keys import give_event_key
 
 WATCHERS, A_SECOND = 20, 10
 RUNS, WARM = 100, 5
@@ -97,6 +100,7 @@ def growing(url: str) -> Iterator[Callable[[], int]]:
     Gives what tells the number of the newest event.
     """
     database, done = open_database(url), threading.Event()
+    give_event_key(database, url)
     row = database.read(_newest)
 
     def grow() -> None:
@@ -121,7 +125,11 @@ def _newest(tx: Tx) -> dict[str, Any]:
 
 
 def _write(database: Database, row: dict[str, Any]) -> None:
-    database.record(lambda tx: tx.connection.execute(insert(events), [row]))
+    def work(tx: Tx) -> None:
+        (number,) = next_numbers(tx.connection, 1, row["at"])
+        tx.connection.execute(insert(events), [with_mac({**row, "id": number}, tx.event_key)])
+
+    database.record(work)
 
 
 @contextmanager

@@ -22,13 +22,14 @@ from authsec.jose import PrivateKey, sign_compact
 from authsec_demo.authority import Authority, running_authority
 from authsec_demo.commands import run
 from authsec_server.audit import number_ranges, pages
-from authsec_server.audit.store import event_delegations, events, sealed_events
+from authsec_server.audit.store import event_delegations, events, sealed_events, with_mac
 from authsec_server.clients.store import clients, proofs
 from authsec_server.db import Tx, open_database
 from authsec_server.delegations.store import delegations
 from sqlalchemy import Table, func, insert, select
 
 from benchmarks.attestation.scene import CLUSTER, SELECTORS, pods_token
+from benchmarks.event_keys import give_event_key
 from benchmarks.tokens.load import Request, Target
 
 T = TypeVar("T")
@@ -209,6 +210,7 @@ def fill_with_events(site: Site, number: int, progress: Callable[[int], None]) -
     httpx2.get(f"{site.authority.url}{request_of(client).path}", trust_env=False).raise_for_status()
     database = open_database(site.database)
     try:
+        give_event_key(database, site.database)
         [pattern] = database.read(lambda tx: _of_client(tx, events, client, kind="token.issued"))
         for some in _parts(range(number)):
             rows = [{**pattern, "id": None, "jti": f"{each:032x}", "request_id": f"req_{each:024}"} for each in some]
@@ -223,7 +225,7 @@ def fill_with_events(site: Site, number: int, progress: Callable[[int], None]) -
 def _insert_events(tx: Tx, rows: Sequence[dict[str, Any]]) -> None:
     """Insert events. SQLite numbers them one after the other."""
     first = pages.highest(tx.connection) + 1
-    _insert(tx, events, ({**row, "id": first + at} for at, row in enumerate(rows)))
+    _insert(tx, events, (with_mac({**row, "id": first + at}, tx.event_key) for at, row in enumerate(rows)))
     links = [
         {"delegation_id": each["id"], "event_id": first + at}
         for at, row in enumerate(rows)

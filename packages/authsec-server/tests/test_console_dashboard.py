@@ -171,6 +171,17 @@ def test_a_client_that_is_refused_again_and_again_needs_attention(opened: House,
     }
 
 
+def test_deleted_clients_that_were_refused_more_often_displace_nobody(opened: House, door: TestClient) -> None:
+    for name in ("Gone One", "Gone Two", "Gone Three", "Gone Four", "Lost"):
+        delegate(door, agent(door, name))
+        client = door.get(f"{API}/clients/{name.lower().replace(' ', '-')}").json()["client_id"]
+        ask(door, client, dashboard.REPEATED + ("Gone" in name))
+        if "Gone" in name:
+            assert door.delete(f"{API}/clients/{name.lower().replace(' ', '-')}").status_code == 200
+    opened.clock.at += timedelta(minutes=1)
+    assert "Lost was refused 10 times in a day: attestation_required" in matters(door)
+
+
 def test_delegations_that_end_soon_need_attention(opened: House, door: TestClient) -> None:
     client = agent(door)
     for days in (6, 8):

@@ -50,11 +50,11 @@ EVENT = st.builds(
 
 
 def recorded(database: Database, *batch: Event) -> list[int]:
-    return database.append(lambda tx: [add(tx.connection, event) for event in batch])
+    return database.append(lambda tx: [add(tx.connection, event, tx.event_key) for event in batch])
 
 
 def usual(database: Database, numbers: list[int]) -> Any:
-    return database.read(lambda tx: usual_events(tx.connection, numbers))
+    return database.read(lambda tx: usual_events(tx.connection, numbers, tx.event_key))
 
 
 @settings(max_examples=examples(40), suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -64,8 +64,8 @@ def test_the_hash_of_stored_text_is_that_of_the_values(database: Database, batch
 
     def both(tx: Tx) -> tuple[Any, Any, list[bytes]]:
         rows = tx.connection.execute(select(events).where(events.c.id.in_(numbers)).order_by(events.c.id)).all()
-        slowly = sealable_events(tx.connection, numbers, NOW)
-        return usual_events(tx.connection, numbers), slowly, [event_hash(row._asdict()) for row in rows]
+        slowly = sealable_events(tx.connection, numbers, NOW, tx.event_key)
+        return usual_events(tx.connection, numbers, tx.event_key), slowly, [event_hash(row._asdict()) for row in rows]
 
     at_once, slowly, hashes = database.read(both)
     if at_once is None:
@@ -103,7 +103,7 @@ def test_a_row_that_no_server_writes_is_not_usual_and_gets_no_seal(database: Dat
     database.append(lambda tx: tx.connection.exec_driver_sql(f"UPDATE events SET {change} WHERE id = {second}"))
     assert usual(database, [first, second]) is None
     assert [each.number for each in usual(database, [first])] == [first]
-    one_by_one = database.read(lambda tx: sealable_events(tx.connection, [first, second], NOW))
+    one_by_one = database.read(lambda tx: sealable_events(tx.connection, [first, second], NOW, tx.event_key))
     assert [each.number for each in one_by_one] == [first]
 
 
@@ -150,6 +150,6 @@ def test_a_counted_refusal_is_judged_by_its_minute_in_utc(database: Database) ->
 
         def in_monrovia(tx: Tx, number: int = number) -> Any:
             tx.connection.exec_driver_sql("SET LOCAL timezone = 'Africa/Monrovia'")
-            return usual_events(tx.connection, [number])
+            return usual_events(tx.connection, [number], tx.event_key)
 
         assert (database.read(in_monrovia) is not None) is is_usual

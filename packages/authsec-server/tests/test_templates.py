@@ -231,9 +231,9 @@ def test_the_row_is_that_of_any_other_event(database: Database) -> None:
     )
 
     def write(tx: Tx) -> None:
-        store.add(tx.connection, event)
-        event_batches.add_all(tx.connection, [written, written])
-        store.add(tx.connection, event)
+        store.add(tx.connection, event, tx.event_key)
+        event_batches.add_all(tx.connection, [written, written], tx.event_key)
+        store.add(tx.connection, event, tx.event_key)
 
     database.append(write)
     rows = database.read(lambda tx: tx.connection.execute(select(store.events).order_by(store.events.c.id)).all())

@@ -40,14 +40,14 @@ def refusal(client: str) -> dict[Refusal, Tally]:
 
 def test_refusals_are_counted_under_the_agent_that_was_refused(database: Database) -> None:
     log = fill(database)
-    database.append(lambda tx: refusal_counts.count(tx.connection, refusal("c-1"), MINUTE))
+    database.append(lambda tx: refusal_counts.count(tx.connection, refusal("c-1"), MINUTE, tx.event_key))
     newest = select(events.c.id).order_by(events.c.id.desc()).limit(1).scalar_subquery()
     database.append(
         lambda tx: tx.connection.execute(update(events).where(events.c.id == newest).values(OTHER)) and None
     )
     refused = False
     try:
-        database.append(lambda tx: refusal_counts.count(tx.connection, refusal("c-1"), MINUTE))
+        database.append(lambda tx: refusal_counts.count(tx.connection, refusal("c-1"), MINUTE, tx.event_key))
     except Unavailable:
         refused = True
     keys, later = (

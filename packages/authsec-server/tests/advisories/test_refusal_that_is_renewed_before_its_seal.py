@@ -40,7 +40,7 @@ def record(database: Database, at: datetime) -> int:
 def test_a_renewed_refusal_does_not_keep_numbers_open(database: Database) -> None:
     log = fill(database)
     tally = {REFUSAL: Tally(count=1, request_id="req_000000000000000000000001")}
-    database.append(lambda tx: refusal_counts.count(tx.connection, tally, BEGUN))
+    database.append(lambda tx: refusal_counts.count(tx.connection, tally, BEGUN, tx.event_key))
     refused = database.read(lambda tx: tx.connection.execute(HIGHEST).scalar_one())
     now = BEGUN
     keys = SealingKeys(database, MasterKey(bytes(32)), token_bytes=secrets.token_bytes)

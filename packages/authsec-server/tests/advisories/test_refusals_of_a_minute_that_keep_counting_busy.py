@@ -57,7 +57,7 @@ def test_one_refusal_takes_few_statements(database: Database) -> None:
 
     def count(tx: Tx) -> None:
         event.listen(tx.connection, "before_cursor_execute", seen)
-        refusal_counts.count(tx.connection, REFUSALS, MINUTE)
+        refusal_counts.count(tx.connection, REFUSALS, MINUTE, tx.event_key)
         event.remove(tx.connection, "before_cursor_execute", seen)
 
     database.append(count)

@@ -66,7 +66,7 @@ def test_no_token_of_a_transaction_is_left_without_an_event(database: Database, 
     )
     batch = [token_event(number) for number in range(1, TOKENS + 1)]
     try:
-        database.record(lambda tx: event_batches.add_all(tx.connection, batch))
+        database.record(lambda tx: event_batches.add_all(tx.connection, batch, tx.event_key))
     except Unavailable:
         return
     finally:

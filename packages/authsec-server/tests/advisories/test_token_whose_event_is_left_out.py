@@ -72,6 +72,6 @@ def test_a_refusal_that_cannot_be_counted_is_an_error(database: Database) -> Non
     with pytest.raises(Unavailable, match="trigger"):
         database.append(
             lambda tx: refusal_counts.count(
-                tx.connection, {refusal: Tally(count=1, request_id="req_000000000000000000000001")}, LATER
+                tx.connection, {refusal: Tally(count=1, request_id="req_000000000000000000000001")}, LATER, tx.event_key
             )
         )

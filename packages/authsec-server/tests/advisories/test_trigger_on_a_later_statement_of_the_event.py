@@ -66,7 +66,7 @@ def test_a_trigger_does_not_delete_a_counted_refusal(database: Database) -> None
     fill(database)
     before = number_of(database, "count_key IS NOT NULL")
     with trigger(database, DELETED_REFUSAL), pytest.raises(Unavailable, match="trigger"):
-        database.append(lambda tx: refusal_counts.count(tx.connection, REFUSALS, AT))
+        database.append(lambda tx: refusal_counts.count(tx.connection, REFUSALS, AT, tx.event_key))
     assert number_of(database, "count_key IS NOT NULL") == before
 
 
@@ -74,8 +74,8 @@ def test_a_trigger_on_a_counted_refusal_does_not_delete_a_token_of_the_same_tran
     fill(database)
 
     def record(tx: Tx) -> None:
-        event_batches.add_all(tx.connection, [token_event(replace(issued(70, at=AT), delegations=()))])
-        refusal_counts.count(tx.connection, REFUSALS, AT.replace(second=0))
+        event_batches.add_all(tx.connection, [token_event(replace(issued(70, at=AT), delegations=()))], tx.event_key)
+        refusal_counts.count(tx.connection, REFUSALS, AT.replace(second=0), tx.event_key)
 
     with trigger(database, DELETED_TOKEN), pytest.raises(Unavailable, match="trigger"):
         database.record(record)

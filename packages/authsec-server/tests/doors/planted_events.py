@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from authsec_server.audit.store import event_delegations, events
+from authsec_server.audit.store import event_delegations, events, with_mac
 from authsec_server.db import Database, Tx
 from sqlalchemy import ColumnElement, func, insert, select, text
 
@@ -13,7 +13,8 @@ from sqlalchemy import ColumnElement, func, insert, select, text
 def plant(database: Database, at: datetime, like: ColumnElement[bool], number: int = 1, **its: Any) -> list[int]:
     """Insert copies of the first event like this one, with the next numbers, at this time. Return the numbers.
 
-    `its` are other values of the copies. A function returns the value of each copy.
+    `its` are other values of the copies. A function returns the value of each copy. The copies have a valid MAC, as if
+    the attacker had the key: what follows does not rely on MACs alone.
     """
 
     def work(tx: Tx) -> list[int]:
@@ -22,7 +23,7 @@ def plant(database: Database, at: datetime, like: ColumnElement[bool], number: i
         numbers = list(range(top + 1, top + 1 + number))
         for place, id_ in enumerate(numbers):
             new = {name: value(place) if callable(value) else value for name, value in its.items()}
-            tx.connection.execute(insert(events).values(row | {"id": id_, "at": at} | new))
+            tx.connection.execute(insert(events).values(with_mac(row | {"id": id_, "at": at} | new, tx.event_key)))
             for each in (row | new)["delegations"]:
                 tx.connection.execute(insert(event_delegations).values(delegation_id=each["id"], event_id=id_))
         if tx.connection.dialect.name == "postgresql":

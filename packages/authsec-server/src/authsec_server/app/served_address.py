@@ -96,6 +96,14 @@ def _find_problem(tx: Tx, key: bytes, known: Keys | None) -> str:
     return ""
 
 
+def find_event_key(settings: Settings, database: Database) -> bytes | None:
+    """Return the key of the MACs of events; None without the master key here, or if the database cannot be read."""
+    with suppress(Failure, DatabaseError):
+        master_key = find_master_key(settings, database)
+        return master_key.event_key() if master_key else None
+    return None
+
+
 def find_mac_problem(settings: Settings, database: Database) -> str | None:
     """Return why the MAC of the address is not one of this data; None if it is, or without the master key here."""
     with suppress(Failure, DatabaseError):

@@ -11,6 +11,7 @@ The package `revocations` owns the list of revocations.
 | `store` | tables and indexes; convert an event to a row and a row to an event |
 | `event_numbers` | the number of the next event; the highest number that a server may have taken |
 | `event_batches` | the events of many token requests, inserted by one statement of the driver |
+| `event_macs` | the MAC of an event: no event without it gets a seal |
 | `refusal_counts` | refusals by the minute: which row counts a refusal, and when it is dated |
 | `filters` | the fields of a filter; whether one new event matches it, for watchers |
 | `pages` | the SQL of a list: the condition of each filter, order, paging, which index |

@@ -38,7 +38,17 @@ def event_hash(row: Mapping[str, Any]) -> bytes:
 
 def event_text(row: Mapping[str, Any]) -> str:
     """Return the event in this row as JSON. The hash of this text is the leaf hash. Instants may already be texts."""
-    return _ENCODER.encode({name: row[name] for name in COVERED})
+    return json_text({name: row[name] for name in COVERED})
+
+
+def json_text(value: Any) -> str:
+    """Return the value as JSON in the form of `event_text`: sorted names, no spaces, ASCII only."""
+    return _ENCODER.encode(value)
+
+
+def instant_text(at: datetime) -> str:
+    """Return the instant as it is in `event_text`."""
+    return at.astimezone(UTC).isoformat(timespec="microseconds")
 
 
 def text_hash(text: str) -> bytes:
@@ -52,7 +62,7 @@ def _beyond_json(value: Any) -> object:
     No event has bytes, but raw SQL can put bytes into any SQLite column.
     """
     if isinstance(value, datetime):
-        return value.astimezone(UTC).isoformat(timespec="microseconds")
+        return instant_text(value)
     return {"octets": bytes(value).hex()}
 
 

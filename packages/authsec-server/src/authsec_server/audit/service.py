@@ -35,16 +35,16 @@ def record(tx: Tx, event: Event) -> int:
     """
     if event.authority_version is None:
         event = replace(event, authority_version=tx.version)
-    number = store.add(tx.connection, event)
+    number = store.add(tx.connection, event, tx.event_key)
     if tx.changes:
-        tx.changes.tell_by(lambda digests: store.add_digests(tx.connection, number, event, digests))
+        tx.changes.tell_by(lambda digests: store.add_digests(tx.connection, number, event, digests, tx.event_key))
     return number
 
 
 def record_all(tx: Tx, events: Sequence[TokenEvent]) -> None:
     """Record these tokens in this transaction, in one statement."""
     if events:
-        event_batches.add_all(tx.connection, events)
+        event_batches.add_all(tx.connection, events, tx.event_key)
 
 
 def record_act(tx: Tx, act: Act, kind: EventKind, **what: Any) -> int:
@@ -71,7 +71,7 @@ def record_act(tx: Tx, act: Act, kind: EventKind, **what: Any) -> int:
 
 def count_refusals(tx: Tx, tallies: Mapping[Refusal, Tally], now: datetime) -> None:
     """Add refusals to the rows that count refusals of the current minute."""
-    refusal_counts.count(tx.connection, tallies, now.replace(second=0, microsecond=0))
+    refusal_counts.count(tx.connection, tallies, now.replace(second=0, microsecond=0), tx.event_key)
 
 
 def count_not_permitted(tx: Tx, act: Act, why: NotPermitted, operation: str) -> None:

@@ -182,7 +182,7 @@ def stored_bytes(dialect: str) -> str:
     if dialect == "sqlite":  # where every column holds anything
         lengths = [f'coalesce(length(CAST("{each.name}" AS BLOB)), 0)' for each in events.c]
     else:
-        texts = [each.name for each in events.c if isinstance(each.type, String | CanonicalJson)]
+        texts = [each.name for each in events.c if isinstance(each.type, String | CanonicalJson | LargeBinary)]
         lengths = [f'coalesce(octet_length("{name}"), 0)' for name in texts]
     return " + ".join(lengths)
 

@@ -15,7 +15,7 @@ import click
 from sqlalchemy.exc import DatabaseError
 
 from authsec_server.app import Runtime
-from authsec_server.app.served_address import find_mac_problem
+from authsec_server.app.served_address import find_event_key, find_mac_problem
 from authsec_server.audit.sealing import exporting, verifying
 from authsec_server.audit.sealing.checkpoints import Checkpoint, Keys
 from authsec_server.audit.sealing.database_check import damage, unopened
@@ -197,6 +197,7 @@ def verify_database(
         return kept.checkpoints
 
     with _opened(url) as database, readable():
+        database.event_key = find_event_key(settings, database)
         try:
             check = partial(
                 verifying.verify,

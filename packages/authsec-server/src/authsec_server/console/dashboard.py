@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from itertools import islice
 from typing import Any
 from urllib.parse import urlencode
 
@@ -92,6 +93,7 @@ def _first_steps(tx: Tx, visit: PageRequest, totals: Totals, silent: Mapping[str
 SOON = timedelta(days=7)
 LOOKED_AT = 200
 REPEATED = 10
+_REFUSED = 200  # clients with repeated refusals that are looked up
 
 _WARNING = "/console/clients?status=enabled&warning="
 _WEAK = {
@@ -183,15 +185,16 @@ def _in_words(found: Count, word: str) -> str:
 
 
 def _refusals(tx: Tx, visit: PageRequest) -> Iterator[Alert]:
-    repeated = counts.repeated_refusals(tx, visit.act.now - timedelta(days=1), REPEATED, limit=4)
+    repeated = counts.repeated_refusals(tx, visit.act.now - timedelta(days=1), REPEATED, limit=_REFUSED)
     named = clients_service.by_ids(tx, [each.client_id for each in repeated])
-    for each in repeated:
-        if client := named.get(each.client_id):
-            yield Alert(
-                tone="warn",
-                text=f"{client.name} was refused {plural(each.count, 'time')} in a day: {each.reason}",
-                path=f"/console/clients/{client.slug}",
-            )
+    there = (each for each in repeated if each.client_id in named)  # programs of deleted clients may ask on
+    for each in islice(there, 4):
+        client = named[each.client_id]
+        yield Alert(
+            tone="warn",
+            text=f"{client.name} was refused {plural(each.count, 'time')} in a day: {each.reason}",
+            path=f"/console/clients/{client.slug}",
+        )
 
 
 def _ending(tx: Tx, visit: PageRequest) -> Iterator[Alert]:

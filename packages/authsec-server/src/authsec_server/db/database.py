@@ -31,7 +31,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Set
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import Enum
 from secrets import token_hex
@@ -67,7 +67,7 @@ class Tx:
     `version` is the authority version at the start of the transaction; in a `change`, it is the raised version.
     `change_id` is random: after a restore or a failed commit, another change may make the same version.
     In a `change`, `changes` records the rows that are written to tables with a digest, and `earlier` is the state
-    before. In other transactions, both are None.
+    before. In other transactions, both are None. `event_key` is the key of the MACs of events (`Database.event_key`).
     """
 
     connection: Connection
@@ -76,6 +76,7 @@ class Tx:
     change_id: str = ""
     changes: TableChanges | None = None
     earlier: AuthorityState | None = None
+    event_key: bytes | None = field(default=None, repr=False)
 
     @property
     def state(self) -> AuthorityState:
@@ -113,12 +114,16 @@ def rehearsing() -> Iterator[None]:
 class Database(ABC):
     """An open database. Every method blocks its thread for a limited time.
 
+    `event_key` is the key of the MACs of events. `app.services` derives it from the master key before anything is
+    recorded. Without the key, events get no MAC, and a sealer checks none.
+
     If a method fails, it raises `Unavailable` if nothing was committed, or `OutcomeUnknown` if the commit got no
     answer. `damaged` describes the damage of the database file. The value stays until the process restarts; until
     then every method raises `Unavailable`.
     """
 
     dialect: str
+    event_key: bytes | None = None
     damaged: str | None = None
     recent_changes: RecentChanges
     lacks_wal = False  # a SQLite file that was copied without its -wal file: its last transactions are missing
@@ -235,7 +240,7 @@ class Database(ABC):
             if access in _LOCKED:
                 self._refuse_lower(tx.version - 1 if access is Access.CHANGE else tx.version)
             versions.append(tx.version)
-            return work(tx)
+            return work(replace(tx, event_key=self.event_key))
 
         result = self._run(access, compared)
         version = versions[-1]

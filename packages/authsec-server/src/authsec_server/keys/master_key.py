@@ -96,6 +96,10 @@ class MasterKey:
         """Return the key of the MAC of the issuer that the database stores for commands."""
         return self.derive("issuer")
 
+    def event_key(self) -> bytes:
+        """Return the key of the MACs of events."""
+        return self.derive("events")
+
     def open_key(self, blob: bytes, *, kid: str, purpose: Purpose) -> PrivateKey:
         """Decrypt the private key that was encrypted for the name `kid` and this purpose. Raises `KeyUnusable`."""
         try:

@@ -34,6 +34,7 @@ from sqlalchemy import (
 )
 
 from authsec_server.audit.count_rows import CountTable, StoredRow, copied_rows, stored_rows
+from authsec_server.audit.event_macs import event_mac, is_mac
 from authsec_server.audit.event_shape import MAX_NAME
 from authsec_server.audit.merkle_tree import COVERED, event_text, text_hash
 from authsec_server.audit.store import checkpoints, event_delegations, events, number_ranges, sealed_events
@@ -62,11 +63,15 @@ _POSTGRESQL_INSTANT: Final = re.compile(r"([0-9-]{10}) ([0-9:]{8})(?:\.([0-9]{1,
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScannedEvent:
-    """One row of `events`. `row` and `leaf` are None if the row has a form that AuthSec does not write."""
+    """One row of `events`. `row` and `leaf` are None if the row has a form that AuthSec does not write.
+
+    `mac` is the stored MAC.
+    """
 
     number: int
     leaf: bytes | None
     row: Mapping[str, Any] | None
+    mac: Any
 
     @property
     def at(self) -> datetime:
@@ -83,8 +88,9 @@ class ScannedEvent:
 class Scan:
     """Reads the tables of one connection, within the transaction of that connection."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, event_key: bytes | None = None) -> None:
         self._connection = connection
+        self._event_key = event_key
         self._postgresql = connection.dialect.name == "postgresql"
         self._copies = _copies_of(connection) if self._postgresql else None
         self.too_long: set[str] = set()  # tables with a value that `digested` found too long
@@ -103,8 +109,13 @@ class Scan:
 
     def events(self) -> Iterator[ScannedEvent]:
         """Yield all events."""
-        for row in self._rows(events, *COVERED):
-            yield self._event(dict(zip(COVERED, row, strict=True)))
+        for mac, *row in self._rows(events, "mac", *COVERED):
+            yield self._event(dict(zip(COVERED, row, strict=True)), mac)
+
+    def may_be_genuine(self, event: ScannedEvent) -> bool:
+        """Whether the event has a MAC by the key of this database. Without the key, each event may be genuine."""
+        key, row = self._event_key, event.row
+        return row is not None and (key is None or is_mac(event.mac, event_mac(key, row)))
 
     def leaves(self) -> Iterator[tuple[Any, Any, Any]]:
         """Yield the position, event number and hash of each leaf."""
@@ -196,7 +207,7 @@ class Scan:
         except NotCanonical:
             return None
 
-    def _event(self, row: dict[str, Any]) -> ScannedEvent:
+    def _event(self, row: dict[str, Any], mac: Any) -> ScannedEvent:
         number = row["id"]
         try:
             for name in _JSON:
@@ -205,9 +216,9 @@ class Scan:
                 row[name] = None if row[name] is None else _iso(row[name], postgresql=self._postgresql)
             if any(not isinstance(each, dict) or "id" not in each for each in row["delegations"]):
                 raise NotCanonical
-            return ScannedEvent(number=number, leaf=text_hash(event_text(row)), row=row)
+            return ScannedEvent(number=number, leaf=text_hash(event_text(row)), row=row, mac=mac)
         except (ValueError, TypeError, AttributeError):
-            return ScannedEvent(number=number, leaf=None, row=None)
+            return ScannedEvent(number=number, leaf=None, row=None, mac=mac)
 
     def _rows(self, table: Table | TableClause, *names: str) -> Iterator[Sequence[Any]]:
         if self._copies and self._copies.can_read(table.name, names):

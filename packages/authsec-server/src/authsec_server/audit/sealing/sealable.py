@@ -15,8 +15,9 @@ from json.encoder import encode_basestring_ascii as quoted
 from operator import itemgetter
 from typing import Any, Final, TypeAlias
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, Row
 
+from authsec_server.audit.event_macs import has_mac, is_mac, mac_of, shared_digest
 from authsec_server.audit.event_shape import TEXTS, are_ids, has_columns, has_version, is_event, is_number, is_timed
 from authsec_server.audit.merkle_tree import COVERED, event_hash, text_hash
 from authsec_server.audit.sealing import store
@@ -30,6 +31,7 @@ CHECKED: Final = 512  # cached JSON columns
 MOST_FORMS: Final = 128  # cached forms of events: some kilobytes each
 _NAMES: Final = tuple(sorted(COVERED))
 _NUMBER, _KIND, _OCCURRENCES, _COUNT_KEY = map(_NAMES.index, ("id", "kind", "occurrences", "count_key"))
+_MAC: Final = len(_NAMES)  # after the columns that a leaf covers
 _VARYING: Final = ("at", "authority_version", "expires_at", "id", "jti", "request_id", "token_sha256")  # in order
 _FIXED: Final = tuple(name for name in _NAMES if name not in _VARYING)
 _varying, _fixed = (itemgetter(*map(_NAMES.index, names)) for names in (_VARYING, _FIXED))
@@ -56,8 +58,8 @@ class Sealable:
     occurrences: int | None
 
 
-def usual_events(connection: Connection, numbers: Sequence[int]) -> list[Sealable] | None:
-    """Return the events with these ascending numbers. None if any event is missing or unusual."""
+def usual_events(connection: Connection, numbers: Sequence[int], key: bytes | None) -> list[Sealable] | None:
+    """Return the events with these ascending numbers. None if any event is missing or unusual, or lacks its MAC."""
     if not numbers:
         return []
     if numbers[-1] - numbers[0] > WIDEST * len(numbers):  # most events between them have their seal
@@ -70,7 +72,7 @@ def usual_events(connection: Connection, numbers: Sequence[int]) -> list[Sealabl
         wanted = set(numbers)
         rows = connection.exec_driver_sql(_rows(dialect), between).all()
         read, read_again = _INSTANTS[dialect]
-        found = [_usual(row, read, read_again) for row in with_pauses(rows) if row[_NUMBER] in wanted]
+        found = [_usual(row, read, read_again, key) for row in with_pauses(rows) if row[_NUMBER] in wanted]
     except _Unusual:
         return None
     except UNREADABLE as error:
@@ -79,8 +81,10 @@ def usual_events(connection: Connection, numbers: Sequence[int]) -> list[Sealabl
     return found if [each.number for each in found] == [*numbers] else None
 
 
-def sealable_events(connection: Connection, numbers: Sequence[int], since: datetime) -> list[Sealable]:
-    """Return the events with these numbers that a server can have written.
+def sealable_events(
+    connection: Connection, numbers: Sequence[int], since: datetime, key: bytes | None
+) -> list[Sealable]:
+    """Return the events with these numbers that a server can have written, and that have a MAC by this key.
 
     A checkpoint covers only events that lists and exports can show.
     Of several events with one number, only one is sealed: the earliest event that is not before `since`. If all are
@@ -92,7 +96,7 @@ def sealable_events(connection: Connection, numbers: Sequence[int], since: datet
     there = store.events_by_number(connection, numbers)
     found = []
     for number in numbers:
-        valid = [row for row in there.get(number, ()) if is_number(row.id) and is_event(row._asdict())]
+        valid = [row for row in there.get(number, ()) if _is_genuine(row, key)]
         if valid:
             row = min(valid, key=lambda row: (row.at < since, row.at))
             occurrences = None if row.count_key is None else row.occurrences
@@ -100,7 +104,12 @@ def sealable_events(connection: Connection, numbers: Sequence[int], since: datet
     return found
 
 
-def _usual(row: Sequence[Any], read: _Read, read_again: _Read) -> Sealable:
+def _is_genuine(row: Row[Any], key: bytes | None) -> bool:
+    its = row._asdict()
+    return is_number(row.id) and is_event(its) and (key is None or has_mac(key, its))
+
+
+def _usual(row: Sequence[Any], read: _Read, read_again: _Read, key: bytes | None) -> Sealable:
     """Return the event in a row as it is stored. Raises `_Unusual`."""
     stored_at, version, stored_expires_at, number, jti, request_id, token_sha256 = _varying(row)
     (at, at_text), (expires_at, expires_at_text) = read(stored_at), read_again(stored_expires_at)
@@ -114,28 +123,44 @@ def _usual(row: Sequence[Any], read: _Read, read_again: _Read) -> Sealable:
         raise _Unusual
     its = _fixed(row)
     # The time is a part of the form of refusals that are counted by the minute.
-    pieces = _pieces(its) if row[_COUNT_KEY] is None else _pieces_of(its, at)
-    if pieces is None:
+    form = _form(its) if row[_COUNT_KEY] is None else _form_of(its, at)
+    if form is None:
         raise _Unusual
-    one, two, three, four, five, six, seven, eight = pieces
+    one, two, three, four, five, six, seven, eight = form.pieces
+    version_text = "null" if version is None else version
+    jti_text, request_text, token_text = quoted(jti), quoted(request_id), quoted(token_sha256)
+    if key is not None:
+        varying = (
+            f"[{form.address},{at_text},{version_text},{expires_at_text},{number},{jti_text},{form.kid},{request_text},"
+            f"{token_text}]"
+        )
+        if not is_mac(row[_MAC], mac_of(key, form.digest, varying)):
+            raise _Unusual
     text = (
-        f"{one}{at_text}{two}{'null' if version is None else version}{three}{expires_at_text}{four}{number}{five}"
-        f"{quoted(jti)}{six}{quoted(request_id)}{seven}{quoted(token_sha256)}{eight}"
+        f"{one}{at_text}{two}{version_text}{three}{expires_at_text}{four}{number}{five}"
+        f"{jti_text}{six}{request_text}{seven}{token_text}{eight}"
     )
     return Sealable(number, at, row[_KIND], text_hash(text), _counted(row[_OCCURRENCES], row[_COUNT_KEY]))
 
 
+@dataclass(frozen=True, slots=True)
+class _Form:
+    """The text of `merkle_tree.event_text` around the columns that vary, and the parts of the MAC that do not vary."""
+
+    pieces: tuple[str, ...]
+    digest: bytes
+    address: str
+    kid: str
+
+
 @lru_cache(maxsize=MOST_FORMS)
-def _pieces(its: tuple[Any, ...]) -> tuple[str, ...] | None:
-    """Return the result of `_pieces_of`. The events of an agent's tokens have the same other columns."""
-    return _pieces_of(its, _ANY_TIME)
+def _form(its: tuple[Any, ...]) -> _Form | None:
+    """Return the result of `_form_of`. The events of an agent's tokens have the same other columns."""
+    return _form_of(its, _ANY_TIME)
 
 
-def _pieces_of(its: tuple[Any, ...], at: datetime) -> tuple[str, ...] | None:
-    """Return the text of `merkle_tree.event_text` around the columns that vary. None if a server writes other columns.
-
-    `its` are the columns that do not vary.
-    """
+def _form_of(its: tuple[Any, ...], at: datetime) -> _Form | None:
+    """Return the form of events with these columns that do not vary. None if a server writes other columns."""
     row = dict(zip(_FIXED, its, strict=True))
     content = read_content(row["kind"], row["delegations"], row["roles"], row["detail"], read=_parsed)
     if content is None:
@@ -146,7 +171,8 @@ def _pieces_of(its: tuple[Any, ...], at: datetime) -> tuple[str, ...] | None:
     if not has_columns({**row, **parsed, **valid}):
         return None
     text = _FORM % tuple(value if name in parsed else _member(value) for name, value in row.items())
-    return tuple(text.split(_HOLE))
+    digest = shared_digest({**row, **parsed})
+    return _Form(tuple(text.split(_HOLE)), digest, quoted(row["address"]), quoted(row["kid"]))
 
 
 def _is_text(value: Any, longest: int) -> bool:
@@ -199,7 +225,7 @@ def _sizes(dialect: str) -> str:
 
 @cache
 def _rows(dialect: str) -> str:
-    return f"SELECT {', '.join(_NAMES)} FROM events WHERE {_between(dialect)} ORDER BY id"  # noqa: S608 - names from here
+    return f"SELECT {', '.join(_NAMES)}, mac FROM events WHERE {_between(dialect)} ORDER BY id"  # noqa: S608 - names from here
 
 
 def _between(dialect: str) -> str:

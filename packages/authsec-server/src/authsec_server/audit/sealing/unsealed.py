@@ -91,13 +91,13 @@ def read_unsealed(tx: Tx, start: Start, token_keys: Callable[[Tx], Sequence[str]
     numbers, full = list(dict.fromkeys(number for number, _ in found)), len(found) == BATCH
     taken = {number for number, is_taken in found if is_taken}
     copied: Mapping[int, int] = {}
-    events = None if taken else usual_events(connection, numbers)
+    events = None if taken else usual_events(connection, numbers, tx.event_key)
     if events is None:
         copied = store.copied(connection, numbers)
         readable = [each for each in numbers if copied.get(each, 1) <= MOST_COPIES and each not in taken]
         if (fitting := numbers_fitting(connection, readable)) != readable:
             numbers, full = [each for each in numbers if each <= fitting[-1]], True
-        events = sealable_events(connection, fitting, looked_through_since(now))
+        events = sealable_events(connection, fitting, looked_through_since(now), tx.event_key)
     pause()
     bounds = _bounds(connection, start, top, growing)
     pause()

@@ -136,7 +136,7 @@ def verify_log(
     `may_ask` is called after the tables were read. If its result is false, the questions of readers are not asked,
     because the database may run foreign code for these.
     """
-    scan = Scan(tx.connection)
+    scan = Scan(tx.connection, tx.event_key)
     with (
         enough_room(),
         Scratch.opened() as scratch,
@@ -225,6 +225,7 @@ class _Read:
                 yield event.number, None, None, False, False, False, False
                 continue
             valid = is_number(event.number) and is_event(event.row)
+            valid = valid and (scan.may_be_genuine(event) or self.scratch.is_sealed(event.number))
             self._look_at(event, event.row, valid)
             if valid:
                 self.scratch.keep_values(event.number, event.row)

@@ -1,0 +1,178 @@
+"""Raw SQL inserts an event of the usual form, or changes one between its commit and its seal.
+
+Before events had a MAC, the sealer sealed such events. Then very many of them could displace genuine events wherever a
+reader has a limit, in dry runs, lists and dashboards, and nothing was found. Now no sealer accepts them, and `verify`
+names them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from authsec_server.audit.event_macs import event_mac
+from authsec_server.audit.merkle_tree import COVERED
+from authsec_server.audit.sealing.verifying import verify
+from authsec_server.audit.store import event_delegations, events, sealed_events
+from authsec_server.db import Tx
+from sqlalchemy import func, insert, select, update
+
+API = "https://api"
+CHANGES: dict[str, Any] = {
+    "kind": "token.revoked",
+    "reason": "policy",
+    "client_name": "Another",
+    "roles": [],
+    "address": "192.0.2.99",
+    "authority_version": 1,
+    "jti": "f" * 32,
+    "kid": "another",
+    "token_sha256": "0" * 43,
+    "detail": {"actions": ["a:b"], "audience": [API]},
+    "occurrences": 2,
+    "mac": b"\0" * 32,
+}
+
+
+@pytest.fixture
+def scene(house: Callable[..., Any]) -> Any:
+    """An authority whose agent has one token, in an event that still has no seal."""
+    its = house(local_operator=True)
+    client = its.delegated_name("Helper", audiences=(API, "https://other"))
+    query = f"client_id={client}&resource={API}"
+    assert its.door().get(f"/authsec/uflow/sdk/delegation-token?{query}").status_code == 200
+    return its
+
+
+def settled(its: Any) -> set[int]:
+    """Let the sealer work, and return the numbers with a seal."""
+    its.clock.at += timedelta(minutes=1)
+    while its.authority.dropper.sealer.seal():
+        pass
+    return set(
+        its.authority.database.read(lambda tx: tx.connection.execute(select(sealed_events.c.event_id)).scalars())
+    )
+
+
+def findings(its: Any) -> str:
+    keys = its.authority.dropper.keys()
+    report = its.authority.database.check(lambda tx: verify(tx, keys, now=its.clock.at))
+    return "\n".join(report.findings)
+
+
+def a_token(tx: Tx) -> Any:
+    return tx.connection.execute(select(events).where(events.c.kind == "token.issued")).one()
+
+
+def planted(its: Any, **values: Any) -> int:
+    """Insert a copy of the token's event with the next number and these values, and return the number."""
+
+    def work(tx: Tx) -> int:
+        row = a_token(tx)._asdict()
+        number: int = tx.connection.execute(select(func.max(events.c.id))).scalar_one() + 1
+        row |= {"id": number, "jti": "f" * 32, "request_id": f"req_{7:024}"} | values
+        tx.connection.execute(insert(events).values(row))
+        for each in row["delegations"]:
+            tx.connection.execute(insert(event_delegations).values(delegation_id=each["id"], event_id=number))
+        return number
+
+    return int(its.authority.database.append(work))
+
+
+def test_what_servers_and_commands_write_is_sealed(scene: Any) -> None:
+    """Tokens, acts with digests, and refusals that are counted several times."""
+    door = scene.door()
+    for _ in range(3):
+        assert door.get("/authsec/uflow/sdk/delegation-token?client_id=nobody").status_code >= 400
+    scene.clock.at += timedelta(minutes=12)
+    there = set(scene.authority.database.read(lambda tx: tx.connection.execute(select(events.c.id)).scalars()))
+    assert settled(scene) == there
+    assert findings(scene) == ""
+
+
+@pytest.mark.parametrize("mac", [None, b"", b"\1" * 32], ids=["none", "empty", "another"])
+def test_an_event_without_a_right_mac_gets_no_seal_and_is_found(scene: Any, mac: bytes | None) -> None:
+    number = planted(scene, mac=mac)
+    assert number not in settled(scene)
+    assert f"Event {number} " in findings(scene)
+
+
+def test_the_mac_of_another_event_does_not_fit(scene: Any) -> None:
+    settled(scene)
+    number = planted(scene)  # with the MAC of the event that it copies
+    assert number not in settled(scene)
+    assert f"Event {number} " in findings(scene)
+
+
+def test_a_mac_by_another_key_does_not_fit(scene: Any) -> None:
+    row = scene.authority.database.read(a_token)._asdict()
+    top = scene.authority.database.read(lambda tx: tx.connection.execute(select(func.max(events.c.id))).scalar_one())
+    row |= {"id": top + 1, "jti": "f" * 32, "request_id": f"req_{7:024}"}
+    number = planted(scene, mac=event_mac(b"\0" * 32, row))
+    assert number not in settled(scene)
+    assert f"Event {number} " in findings(scene)
+
+
+def test_a_planted_event_is_found_without_the_key_when_its_seal_is_overdue(scene: Any) -> None:
+    number = planted(scene)
+    settled(scene)
+    for _ in range(12):
+        settled(scene)
+    scene.authority.database.event_key = None  # as on a machine that has no master key
+    assert f"Event {number} " in findings(scene)
+
+
+@pytest.mark.parametrize("column", CHANGES)
+def test_a_change_between_commit_and_seal_is_found(scene: Any, column: str) -> None:
+    def work(tx: Tx) -> int:
+        number: int = a_token(tx).id
+        tx.connection.execute(update(events).where(events.c.id == number).values({column: CHANGES[column]}))
+        return number
+
+    number = scene.authority.database.append(work)
+    assert number not in settled(scene)
+    assert f"Event {number} " in findings(scene)
+
+
+def test_the_mac_covers_all_that_a_leaf_covers() -> None:
+    row = dict.fromkeys(COVERED)
+    macs = {event_mac(b"key", {**row, name: "other"}) for name in COVERED}
+    assert len(macs) == len(COVERED)
+    assert event_mac(b"key", row) not in macs
+
+
+def test_a_refusal_that_seems_to_have_occurred_more_often_is_found(scene: Any) -> None:
+    """A further refusal of that minute gives the changed row no new MAC: it is counted in another row."""
+    door, database = scene.door(), scene.authority.database
+
+    def refuse() -> None:
+        assert door.get("/authsec/uflow/sdk/delegation-token?client_id=nobody").status_code >= 400
+        scene.authority.tokens.write_counts() if hasattr(scene.authority.tokens, "write_counts") else None
+
+    refuse()
+    raised = database.append(
+        lambda tx: (
+            tx.connection.execute(
+                update(events).where(events.c.count_key.is_not(None)).values(occurrences=9_000_000)
+            ).rowcount
+        )
+    )
+    assert raised == 1
+    refuse()
+    scene.clock.at += timedelta(minutes=12)
+    settled(scene)
+    counted = database.read(
+        lambda tx: tx.connection.execute(
+            select(events.c.id, events.c.occurrences, sealed_events.c.position)
+            .outerjoin(sealed_events, sealed_events.c.event_id == events.c.id)
+            .where(events.c.count_key.is_not(None))
+            .order_by(events.c.id)
+        ).all()
+    )
+    changed, genuine = counted
+    assert (changed.occurrences, changed.position) == (9_000_000, None)
+    assert genuine.occurrences == 1
+    assert genuine.position is not None
+    assert f"Event {changed.id} " in findings(scene)
