@@ -15,4 +15,4 @@ def give_event_key(database: Database, url: str) -> None:
     """Give the database the key of the authority at this URL. The master key is made if there is none yet."""
     file = make_url(url).database if url.startswith("sqlite") else None
     settings = load_settings(data=Path(file).parent if file else None, database="" if file else url)
-    database.event_key = load_master_key(settings, database, secrets.token_bytes).event_key()
+    load_master_key(settings, database, secrets.token_bytes)

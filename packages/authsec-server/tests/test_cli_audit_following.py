@@ -27,6 +27,7 @@ from authsec_server.cli.transport import CallFailed
 from authsec_server.principal import THE_SERVER
 from authsec_server.settings import load_settings
 from click.testing import Result
+from planted_events import sign_anew
 from sqlalchemy import delete, select, update
 from starlette.testclient import TestClient
 
@@ -56,6 +57,7 @@ class Log:
     def _move(self, number: int, to: int) -> None:
         moved = update(events).where(events.c.id == number).values(id=to)
         self.authority.database.append(lambda tx: tx.connection.execute(moved))
+        sign_anew(self.authority.database)
 
     def send(self, method: str, path: str, content: Mapping[str, Any]) -> httpx2.Response:
         if self.away:

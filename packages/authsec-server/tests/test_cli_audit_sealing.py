@@ -26,6 +26,7 @@ from authsec_server.cli import register
 from authsec_server.db import Tx
 from authsec_server.settings import load_settings
 from click.testing import CliRunner, Result
+from planted_events import sign_anew
 from starlette.testclient import TestClient
 from structlog.testing import capture_logs
 
@@ -280,6 +281,7 @@ def year_old(data: Path) -> None:
     then = datetime.now(UTC).replace(year=2025) + timedelta(minutes=10)
     around = Runtime(now=lambda: then)
     with open_authority(load_settings(data=data), local_operator=True, runtime=around) as authority:
+        sign_anew(authority.database)
         while authority.dropper.sealer.seal():
             pass
 

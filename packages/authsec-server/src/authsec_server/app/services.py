@@ -258,7 +258,6 @@ def checkpoints_of(settings: Settings, outbound: Outbound, runtime: Runtime) -> 
 def authority_keys_of(settings: Settings, database: Database, runtime: Runtime) -> AuthorityKeys:
     """Load the keys of this database. Raises `StartupRefused` if the master key does not decrypt the keys."""
     master_key = load_master_key(settings, database, runtime.token_bytes)
-    database.event_key = master_key.event_key()  # of the MACs of events: before anything is recorded
     signer = Signer(database, master_key)
     return AuthorityKeys(
         signer=signer,

@@ -114,8 +114,8 @@ def rehearsing() -> Iterator[None]:
 class Database(ABC):
     """An open database. Every method blocks its thread for a limited time.
 
-    `event_key` is the key of the MACs of events. `app.services` derives it from the master key before anything is
-    recorded. Without the key, events get no MAC, and a sealer checks none.
+    `event_key` is the key of the MACs of events. Loading the master key sets it, before anything is recorded. Without
+    the key, events get no MAC, and a sealer checks none.
 
     If a method fails, it raises `Unavailable` if nothing was committed, or `OutcomeUnknown` if the commit got no
     answer. `damaged` describes the damage of the database file. The value stays until the process restarts; until

@@ -120,13 +120,17 @@ class MasterKey:
 
 
 def load_master_key(settings: Settings, database: Database, token_bytes: Callable[[int], bytes]) -> MasterKey:
-    """Load the master key of this database. Raises `StartupRefused` if it cannot decrypt every stored signing key."""
+    """Load the master key of this database, and give the database the key of the MACs of events.
+
+    Raises `StartupRefused` if the master key cannot decrypt every stored signing key.
+    """
     sealed = database.read(lambda tx: store.all_sealed(tx.connection))  # before the file: a first start makes it first
     path = _where(settings, database)
     if settings.master_key_file is None and not sealed:
         _make(path, token_bytes)
     key = MasterKey(_read(path, already_needed=bool(sealed)))
     _refuse_unless_it_opens(key, sealed, path)
+    database.event_key = key.event_key()
     return key
 
 
