@@ -17,6 +17,7 @@ from authsec_server.audit.counting import Outcome
 from authsec_server.audit.event_shape import MAX_NUMBER
 from authsec_server.audit.model import EventKind
 from authsec_server.audit.recount import CountDifference, Recount
+from authsec_server.audit.sealing.checkpoints import CLOCK_TOLERANCE
 from authsec_server.audit.sealing.dropped import DropRecord
 from authsec_server.audit.sealing.scan import Scan
 
@@ -97,7 +98,7 @@ class CountCheck:
         """
         if self._mark.problem:
             yield self._mark.problem
-        elif self._mark.until and self._now and self._mark.until > self._now:
+        elif self._mark.until and self._now and self._mark.until > self._now + CLOCK_TOLERANCE:
             yield f"The value counted.until is in the future: {_minute(self._mark.until)}. New events are not counted."
         elif self._mark.through > self._highest:
             above = f"The value counted.through is {self._mark.through}, above the last event ({self._highest})."
