@@ -20,7 +20,7 @@ from authsec_server.audit.sealing.table_check import NO_MAC, shown_address
 from authsec_server.db import Database, Tx
 from authsec_server.db.served import NOT_PROVED, last_checkpoints_file, last_issuer, proves_issuer
 from authsec_server.failures import Failure, Fault, StartupRefused, Unavailable
-from authsec_server.keys.master_key import find_master_key
+from authsec_server.keys.master_key import find_master_key, master_key_file
 from authsec_server.keys.sealing_keys import NO_FILE
 from authsec_server.settings import ENV_PREFIX, Settings
 
@@ -96,12 +96,19 @@ def _find_problem(tx: Tx, key: bytes, known: Keys | None) -> str:
     return ""
 
 
-def find_event_key(settings: Settings, database: Database) -> bytes | None:
-    """Return the key of the MACs of events; None without the master key here, or if the database cannot be read."""
+def find_event_key(settings: Settings, database: Database) -> tuple[bytes | None, str | None]:
+    """Return the key of the MACs of events, and why it is missing although a master key is on this machine."""
     with suppress(Failure, DatabaseError):
-        master_key = find_master_key(settings, database)
-        return master_key.event_key() if master_key else None
-    return None
+        if master_key := find_master_key(settings, database):
+            return master_key.event_key(), None
+    path = master_key_file(settings, database)
+    if path is None:
+        return None, None
+    return None, (
+        f"The master key in {path} opens no signing key of this database, so the MACs of the events that wait for "
+        "their seal were not checked. Either the file belongs to another database, or somebody changed the signing "
+        "keys."
+    )
 
 
 def find_mac_problem(settings: Settings, database: Database) -> str | None:

@@ -30,6 +30,7 @@ VARYING: Final = (
     "token_sha256",
 )
 _SHARED: Final = tuple(sorted(set(COVERED) - set(VARYING)))
+MAC_BYTES: Final = 32
 _FORM: Final = b"authsec event mac 1\n"
 
 

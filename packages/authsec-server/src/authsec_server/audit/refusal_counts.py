@@ -10,7 +10,7 @@ from operator import itemgetter
 from secrets import SystemRandom, token_bytes
 from typing import Final
 
-from sqlalchemy import Connection, and_, literal_column, select, text, update
+from sqlalchemy import ColumnElement, Connection, and_, literal_column, select, text, update
 from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
@@ -103,7 +103,7 @@ def _added_to_existing(
     On PostgreSQL, this waits for a transaction that seals, counts or changes the row.
     """
     its = and_(events.c.at == event.at, events.c.count_key == count_key)
-    size = literal_column(stored_bytes(connection.dialect.name))
+    size: ColumnElement[int] = literal_column(stored_bytes(connection.dialect.name))
     length = connection.execute(select(size).where(its).with_for_update()).scalar()
     if length is None:
         return None

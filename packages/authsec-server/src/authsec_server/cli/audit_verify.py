@@ -197,7 +197,7 @@ def verify_database(
         return kept.checkpoints
 
     with _opened(url) as database, readable():
-        database.event_key = find_event_key(settings, database)
+        database.event_key, no_key = find_event_key(settings, database)
         try:
             check = partial(
                 verifying.verify,
@@ -208,7 +208,7 @@ def verify_database(
                 now=Runtime().now(),
                 deep=deep,
             )
-            report = _with_mac(database.check(check), settings, database)
+            report = _with_macs(database.check(check), settings, database, no_key)
         except (Unavailable, DatabaseError):
             damaged = _damaged(url)
             if damaged is None:
@@ -217,11 +217,15 @@ def verify_database(
     print_report(output, report, kept, with_files)
 
 
-def _with_mac(report: Report, settings: Settings, database: Database) -> Report:
-    """Add to the report that the address of the server has no valid MAC. That needs the master key on this machine."""
-    if not report.as_sealed or NO_MAC in report.skipped or not (found := find_mac_problem(settings, database)):
-        return report
-    return replace(report, unchecked=(*report.unchecked, found), skipped=(*report.skipped, found))
+def _with_macs(report: Report, settings: Settings, database: Database, no_key: str | None) -> Report:
+    """Add to the report that the address of the server has no valid MAC. That needs the master key on this machine.
+
+    `no_key` says why the MACs of events were not checked, although a master key is on this machine.
+    """
+    found = [no_key] if no_key else []
+    if report.as_sealed and NO_MAC not in report.skipped and (problem := find_mac_problem(settings, database)):
+        found.append(problem)
+    return replace(report, unchecked=(*report.unchecked, *found), skipped=(*report.skipped, *found))
 
 
 def _damaged(url: str) -> Report | None:

@@ -137,18 +137,24 @@ def load_master_key(settings: Settings, database: Database, token_bytes: Callabl
 def find_master_key(settings: Settings, database: Database) -> MasterKey | None:
     """Return the master key of this database if its file is on this machine; else None. Make no file.
 
-    A key that does not decrypt every stored signing key belongs to another database.
+    A key that decrypts no stored signing key belongs to another database. The attack: raw SQL damages one signing key,
+    so that no master key seems to be here, and `verify` checks no MAC.
     """
-    sealed = database.read(lambda tx: store.all_sealed(tx.connection))
-    path = settings.master_key_file or (settings.data / FILE_NAME if database.dialect == "sqlite" else None)
-    if path is None or not sealed:
+    path = master_key_file(settings, database)
+    if path is None:
         return None
+    sealed = database.read(lambda tx: store.all_sealed(tx.connection))
     try:
         key = MasterKey(_read(path, already_needed=True))
-        _refuse_unless_it_opens(key, sealed, path)
     except StartupRefused:
         return None
-    return key
+    return key if any(_opens(key, blob, kid) for kid, blob in sealed.items()) else None
+
+
+def master_key_file(settings: Settings, database: Database) -> Path | None:
+    """Return the file of the master key if it is on this machine; else None."""
+    path = settings.master_key_file or (settings.data / FILE_NAME if database.dialect == "sqlite" else None)
+    return path if path is not None and path.exists() else None
 
 
 def _where(settings: Settings, database: Database) -> Path:

@@ -224,7 +224,7 @@ class _Read:
             if event.row is None:
                 yield event.number, None, None, False, False, False, False
                 continue
-            valid = is_number(event.number) and is_event(event.row)
+            valid = is_number(event.number) and is_event(event.row) and scan.has_form(event)
             valid = valid and (scan.may_be_genuine(event) or self.scratch.is_sealed(event.number))
             self._look_at(event, event.row, valid)
             if valid:
