@@ -17,12 +17,13 @@ import pytest
 from authsec_server.audit import service as audit
 from authsec_server.audit.event_macs import event_mac, has_mac
 from authsec_server.audit.merkle_tree import COVERED
-from authsec_server.audit.model import Event, EventKind
+from authsec_server.audit.model import DIGESTS, Event, EventKind
 from authsec_server.audit.sealing.verifying import verify
 from authsec_server.audit.store import event_delegations, events, sealed_events
 from authsec_server.cli import register
 from authsec_server.db import Tx
 from authsec_server.principal import THE_SERVER
+from authsec_server.roles.store import roles
 from click.testing import CliRunner
 from sqlalchemy import func, insert, select, text, update
 
@@ -223,7 +224,7 @@ def test_an_event_of_a_dry_run_has_no_mac(scene: Any) -> None:
         return list(tx.connection.execute(newest).scalars())
 
     assert scene.authority.database.rehearse(macs) == [None]
-    (mac,) = scene.authority.database.change(macs)
+    (mac,) = scene.authority.database.record(macs)
     assert len(mac) == 32
 
 
@@ -246,3 +247,24 @@ def test_spoilt_signing_keys_do_not_keep_verify_from_the_key_of_macs(
     else:
         assert told.exit_code in {3, 6}
         assert "opens no signing key of this database" in told.output
+
+
+def test_no_version_of_a_change_has_a_mac_without_its_digests(scene: Any) -> None:
+    """PostgreSQL keeps the version that is inserted first. With it, raw SQL could undo the change before the seal."""
+    database, seen = scene.authority.database, []
+
+    def work(tx: Tx) -> None:
+        role = tx.connection.execute(select(roles)).first()
+        for name in ("One", "Two"):
+            audit.record(tx, Event(at=scene.clock.at, kind=EventKind.ROLE_CREATED, request_id="", principal=THE_SERVER))
+            newest = select(events.c.id, events.c.mac).order_by(events.c.id.desc()).limit(1)
+            seen.append(tx.connection.execute(newest).one())
+            tx.connection.execute(update(roles).where(roles.c.id == role.id).values(name=name))
+
+    database.change(work)
+    assert [row.mac for row in seen] == [None, None]
+    numbers = [row.id for row in seen]
+    its = select(events).where(events.c.id.in_(numbers)).order_by(events.c.id)
+    rows = database.read(lambda tx: [row._asdict() for row in tx.connection.execute(its)])
+    assert [DIGESTS in row["detail"] for row in rows] == [False, True]
+    assert all(has_mac(database.event_key, row) for row in rows)

@@ -192,7 +192,7 @@ _INSERT = insert(events).execution_options(preserve_rowcount=True)
 
 
 def add(connection: Connection, event: Event, key: bytes | None) -> int:
-    """Insert the event with its MAC by this key, and return its number.
+    """Insert the event with its MAC by this key, and return its number. Without a key, it has none until `complete`.
 
     Raises `Unavailable` if a trigger or a rule interferes.
     """
@@ -207,17 +207,21 @@ def add(connection: Connection, event: Event, key: bytes | None) -> int:
 
 
 def with_mac(row: Mapping[str, Any], key: bytes | None) -> dict[str, Any]:
-    """Return a new row of `events` with its MAC by this key; without a key, with none. No sealer accepts such a row."""
+    """Return a new row of `events` with its MAC by this key; without a key, with none."""
     whole = {"count_key": None, **row}
     return whole if key is None else {**whole, "mac": event_mac(key, whole)}
 
 
-def add_digests(connection: Connection, number: int, event: Event, digests: Digests, key: bytes | None) -> None:
-    """Add to the event the digests of the changed tables, before and after the change.
+def complete(connection: Connection, number: int, event: Event, digests: Digests, key: bytes | None) -> None:
+    """Add to the event of a change the digests of the changed tables, before and after it, and the MAC by this key.
 
     Raises `Unavailable` if a trigger or a rule interferes.
     """
-    detail = {**shortened(event.detail), DIGESTS: {name: list(both) for name, both in digests.items()}}
+    if not digests and key is None:
+        return
+    detail = shortened(event.detail)
+    if digests:
+        detail = {**detail, DIGESTS: {name: list(both) for name, both in digests.items()}}
     row, before = (events.c.id == number, events.c.at == event.at), changes(connection)
     new = with_mac({**row_of(event), "id": number, "occurrences": 1, "detail": detail}, key)
     changed = {name: new[name] for name in ("detail", "mac") if name in new}

@@ -70,12 +70,15 @@ class TableChanges:
             event.remove(connection, "before_execute", changes._see)
 
     def tell_by(self, tell: Callable[[Digests], None]) -> None:
-        """Call `tell` with the digests at the end of this change. `tell` replaces an earlier function."""
+        """Call `tell` with the digests at the end of this change. An earlier function is called now, with none."""
+        if self._tell is not None:
+            self._tell({})
         self._tell = tell
 
     def settle(self) -> None:
-        """Save the products of the changed tables, and pass their digests to the function from `tell_by`.
+        """Save the products of the changed tables, and pass their digests to the last function from `tell_by`.
 
+        Without a changed table, there are no digests.
         Raises `RuntimeError` if rows were changed but no event records the change. This is a programming error.
         """
         factors = {}
@@ -88,8 +91,8 @@ class TableChanges:
                 factors[name] = multiplied(pow(multiplied(EMPTY, removed), -1, PRIME), added)
         if factors and self._tell is None:
             raise RuntimeError(f"no event says what was changed in {', '.join(sorted(factors))}")
-        if factors and self._tell is not None:
-            self._tell(self._written(factors))
+        if self._tell is not None:
+            self._tell(self._written(factors) if factors else {})
 
     @property
     def clients(self) -> Set[str] | None:
