@@ -255,8 +255,8 @@ def _about_the_client(delegation: Delegation, client: Client, now: datetime) -> 
     elif is_only_unattested:
         yield Caution(
             code="proofs_excluded",
-            message=f"{client.name} is unattested, so it gets no token: this delegation requires DPoP. Add another proof "
-            "to the client.",
+            message=f"{client.name} is unattested, so it gets no token: this delegation requires DPoP. Add "
+            "another proof to the client.",
         )
     elif not client.can_prove_itself(now):
         yield Caution(
