@@ -125,6 +125,27 @@ def test_a_run_shows_one_time_for_one_second_and_a_date_for_another_day(opened: 
     assert "customers:delete 3 times 2026-11-25 12:00:00 to 12:00:00|" in row
 
 
+def test_the_number_of_refusals_is_outside_the_text_that_may_be_cut_off(opened: House, door: TestClient) -> None:
+    refused(opened, 2)
+    cell = get(door, TRAIL).html.partition('<td class="log-did"')[2].partition("</td>")[0]
+    link, _, rest = cell.partition("</a>")
+    assert "2 times" not in link
+    assert "2 times" in rest
+
+
+def test_a_run_that_the_next_page_continues_has_at_least_so_many(
+    opened: House, door: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in (("ROWS", 3), ("_MORE", 3), ("MOST_READ", 6)):
+        monkeypatch.setattr(runs, name, value)
+    refused(opened, 8)
+    page = get(door, f"{TRAIL}?what=refused")
+    (row,) = rows(page)
+    assert "customers:delete at least 6 times" in row
+    (row,) = rows(get(door, page.links["Older"]))
+    assert "customers:delete 2 times" in row
+
+
 def test_events_that_are_no_refusals_stay_apart(opened: House, door: TestClient) -> None:
     happen(opened, act(opened), act(opened))
     assert len(rows(get(door, f"{TRAIL}?what=delegations"))) == 2
@@ -165,6 +186,9 @@ def test_each_event_is_in_one_row_of_one_page(kinds: list[tuple[str, int]], rows
             for run in page.runs:
                 its = [each for each in log if run.oldest.id <= each.id <= run.newest.id]
                 assert len(its) == run.count
+                older = next((each for each in log if each.id < run.oldest.id), None)
+                continues = older is not None and runs.is_equal(run.oldest, older)
+                assert run.goes_on is (continues and run.count > 1)
                 seen += [each.id for each in its]
             if page.next is None:
                 break

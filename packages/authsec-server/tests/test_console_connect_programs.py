@@ -156,7 +156,7 @@ def test_an_unattested_client_is_told_that_it_gets_no_bound_token(door: TestClie
     assert "Any proof of this client will do." not in page.text
     page = get(door, f"/console/clients/{client_id}")
     assert "None gives an action" in page.text
-    assert "The trust delegation of Support accepts no proof of the client." in page.text
+    assert "The trust delegation of Support requires DPoP, so it accepts no unattested client." in page.text
     assert page.links["Add a proof"] == f"/console/clients/{client_id}/proofs/add"
     assert page.html.count(f'/console/clients/{client_id}/proofs/add"') == 2, "next to the proofs, and in the next step"
 

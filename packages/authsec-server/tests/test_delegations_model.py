@@ -47,7 +47,7 @@ DELEGATION = Delegation(
 )
 
 
-def client(kind: ProofKind = ProofKind.KEY_PAIR, *, enabled: bool = True) -> Client:
+def client(*kinds: ProofKind, enabled: bool = True) -> Client:
     return Client(
         id="c",
         slug="customer-support",
@@ -59,7 +59,9 @@ def client(kind: ProofKind = ProofKind.KEY_PAIR, *, enabled: bool = True) -> Cli
         labels={},
         enabled=enabled,
         created_at=NOW,
-        proofs=(Proof(id="p", client_id="c", kind=kind, created_at=NOW),),
+        proofs=tuple(
+            Proof(id=kind, client_id="c", kind=kind, created_at=NOW) for kind in kinds or (ProofKind.KEY_PAIR,)
+        ),
     )
 
 
@@ -196,6 +198,8 @@ def test_where_all_is_well_there_is_nothing_to_say() -> None:
     [
         ({}, client(ProofKind.UNATTESTED), ["client_unattested"]),
         ({}, client(ProofKind.SELECTORS), ["client_cannot_prove_itself"]),
+        ({"require_dpop": True}, client(ProofKind.UNATTESTED), ["proofs_excluded"]),
+        ({"require_dpop": True}, client(ProofKind.SELECTORS, ProofKind.UNATTESTED), ["proofs_excluded"]),
         ({}, client(ProofKind.SECRET), ["client_holds_secret"]),
         ({"excluded_proofs": (ProofKind.SECRET,)}, client(ProofKind.SECRET), ["proofs_excluded"]),
         ({"excluded_proofs": (ProofKind.KEY_PAIR,)}, client(), ["proofs_excluded"]),

@@ -246,10 +246,17 @@ def named_before_apis(names: Sequence[str]) -> tuple[Caution, ...]:
 
 def _about_the_client(delegation: Delegation, client: Client, now: datetime) -> Iterator[Caution]:
     kinds = {proof.kind for proof in client.proofs if proof.is_valid(now)}
+    is_only_unattested = client.unattested(now) and not client.can_prove_itself(now)
     if client.unattested(now) and not delegation.require_dpop:
         yield Caution(
             code="client_unattested",
             message=f"{client.name} is unattested: anybody who knows its client_id can get tokens for this delegation.",
+        )
+    elif is_only_unattested:
+        yield Caution(
+            code="proofs_excluded",
+            message=f"{client.name} is unattested, so it gets no token: this delegation requires DPoP. Add "
+            "another proof to the client.",
         )
     elif not client.can_prove_itself(now):
         yield Caution(
@@ -262,7 +269,8 @@ def _about_the_client(delegation: Delegation, client: Client, now: datetime) -> 
             message=f"{client.name} may authenticate with a secret: anybody who reads the secret can get tokens for "
             "this delegation until the secret is rotated.",
         )
-    if kinds and not any(map(delegation.accepts, kinds)):
+    is_told = is_only_unattested and delegation.require_dpop
+    if kinds and not is_told and not any(map(delegation.accepts, kinds)):
         yield Caution(code="proofs_excluded", message=f"Every proof of {client.name} is excluded, so it gets no token.")
     if (client.kind is ClientKind.MCP_SERVER) is not (delegation.target_type is TargetType.MCP_SERVER):
         is_one = "an MCP server" if client.kind is ClientKind.MCP_SERVER else "an AI agent"

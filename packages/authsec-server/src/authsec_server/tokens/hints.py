@@ -235,9 +235,10 @@ def _proof_not_accepted(detail: Mapping[str, Any]) -> Remedy:
         )
     kind = detail.get("attestation")
     way = {None: "that way", "none": "by client_id only"}.get(kind, f"by {str(kind).replace('_', ' ')}")
+    unbound = " A delegation that requires DPoP accepts no unattested client." if kind in (None, "none") else ""
     return Remedy(
         text=f"The agent's delegations exclude clients that authenticate {way}: add a proof of another kind, or "
-        "accept this kind in the delegation.",
+        f"accept this kind in the delegation.{unbound}",
         place=Place.PROOFS,
     )
 

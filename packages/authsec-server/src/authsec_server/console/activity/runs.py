@@ -24,16 +24,25 @@ Load = Callable[[int | None, int], AuditLogPage]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
-    """One event, or neighbouring equal refusals of one agent. Refusals that are counted by the minute stay alone."""
+    """One event, or neighbouring equal refusals of one agent. Refusals that are counted by the minute stay alone.
+
+    With `goes_on`, the next page has older refusals of the run.
+    """
 
     newest: Recorded
     oldest: Recorded
     count: int = 1
+    goes_on: bool = False
 
     @property
     def shown(self) -> Recorded:
         """The newest event, with the number of all events."""
         return self.newest if self.count == 1 else replace(self.newest, count=self.count)
+
+    @property
+    def times(self) -> str:
+        """The number of the events, as text."""
+        return f"{'at least ' if self.goes_on else ''}{self.count:,} times"
 
     @property
     def period(self) -> str:
@@ -85,6 +94,9 @@ def read_rows(load: Load, *, before: int | None, rows: int = ROWS, apart: bool =
         is_cut = len(found.items) < _MORE
     if len(runs) > rows:
         return ActivityPage(runs=tuple(runs[:rows]), next=runs[rows - 1].oldest.id, is_full=True)
+    if found.next is not None and runs and runs[-1].count > 1:
+        older = load(found.next, 1).items
+        runs[-1] = replace(runs[-1], goes_on=bool(older) and is_equal(runs[-1].oldest, older[0]))
     return ActivityPage(runs=tuple(runs), next=found.next, is_full=read >= ROWS)
 
 
