@@ -238,7 +238,8 @@ def found(
     with _past(settings, now - days * DAY, token_bytes, company) as past:
         for name, (identifier, actions) in company.apis.items():
             described = [{"action": action, "description": text} for action, text in actions.items()]
-            api = past.post("apis", name=name, identifier=identifier, actions=described)
+            kind = "mcp_server" if name == "Ledger" else "api"
+            api = past.post("apis", name=name, kind=kind, identifier=identifier, actions=described)
             past.credentials[identifier] = past.post(f"apis/{api['slug']}/credentials", name="first")["credential"]
         for name, held in company.roles.items():
             past.post("roles", name=name, actions=[*held])

@@ -17,7 +17,8 @@ from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 # A block of commands, and the status and reason that the page promises after it, if any.
-STEP = re.compile(r"^```bash\n(.*?)^```(?:\n+→ `(\d{3})`(?: `(\w+)`)?)?", re.DOTALL | re.MULTILINE)
+STEP = re.compile(r"^```(?:bash|sh)\n(.*?)^```(?:\n+→ `(\d{3})`(?: `(\w+)`)?)?", re.DOTALL | re.MULTILINE)
+SHELL = shutil.which("dash") or "sh"  # dash has nothing but POSIX
 END_OF_STEP = "=== end of step ==="
 
 
@@ -52,7 +53,7 @@ def test_every_command_of_the_page_answers_what_it_says(page: str, serve: Any, p
             assert not reason or f'"reason":"{reason}"' in answer, commands + output
 
 
-@pytest.mark.skipif(not all(map(shutil.which, ("bash", "openssl"))), reason="the recipe needs bash and openssl")
+@pytest.mark.skipif(not all(map(shutil.which, ("sh", "openssl"))), reason="the recipe needs openssl")
 @pytest.mark.parametrize("algorithm", ["ES256", "RS256"])
 def test_the_recipe_for_openssl_signs_as_jwt_libraries_verify(algorithm: str, tmp_path: Path) -> None:
     recipe = openssl_recipe()
@@ -61,19 +62,19 @@ def test_the_recipe_for_openssl_signs_as_jwt_libraries_verify(algorithm: str, tm
     key = PrivateKey.generate_ec() if algorithm == "ES256" else PrivateKey.generate_rsa()
     (tmp_path / "key.pem").write_bytes(key.to_pem())
     environment = os.environ | {"AUTHSEC": "http://127.0.0.1:7468"}
-    assertion = in_bash(f"{recipe}\nby_openssl key.pem night-owl", tmp_path, env=environment).decode("ascii").strip()
+    assertion = in_sh(f"{recipe}\nby_openssl key.pem night-owl", tmp_path, env=environment).decode("ascii").strip()
     public = jwt.PyJWK(dict(key.public.to_jwk()), algorithm).key
     claims = jwt.decode(assertion, public, [algorithm], audience=environment["AUTHSEC"])
     assert (claims["iss"], claims["sub"], claims["exp"] - claims["iat"]) == ("night-owl", "night-owl", 60)
 
 
-@pytest.mark.skipif(not all(map(shutil.which, ("bash", "openssl"))), reason="the recipe needs bash and openssl")
+@pytest.mark.skipif(not all(map(shutil.which, ("sh", "openssl"))), reason="the recipe needs openssl")
 @pytest.mark.parametrize("numbers", [(1, 1 << 255), (0x80, 0xFFF), ((1 << 256) - 1, 1 << 200)])
 def test_the_recipe_pads_the_numbers_of_a_signature(numbers: tuple[int, int], tmp_path: Path) -> None:
     """DER leaves out zeros at the beginning, which one signature of 128 has, and adds one before a high bit."""
     signature = encode_dss_signature(*numbers)
     expected = b"".join(number.to_bytes(32) for number in numbers)
-    assert in_bash(f"{openssl_recipe()}\nraw", tmp_path, input=signature) == expected
+    assert in_sh(f"{openssl_recipe()}\nraw", tmp_path, input=signature) == expected
 
 
 def openssl_recipe() -> str:
@@ -84,7 +85,7 @@ def openssl_recipe() -> str:
     return block.partition("\ncurl ")[0]
 
 
-def in_bash(script: str, folder: Path, **options: Any) -> bytes:
-    done = subprocess.run(["bash", "-c", script], cwd=folder, capture_output=True, timeout=60, check=False, **options)
+def in_sh(script: str, folder: Path, **options: Any) -> bytes:
+    done = subprocess.run([SHELL, "-c", script], cwd=folder, capture_output=True, timeout=60, check=False, **options)
     assert done.returncode == 0, done.stderr
     return done.stdout

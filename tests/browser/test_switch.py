@@ -64,7 +64,7 @@ def test_connect_shows_the_cards_of_one_kind_of_program(company: Any, browse: An
     cards = {
         "JavaScript": ["1. Environment", "2. Install", "3. Code", "4. Smoke test"],
         "Any OAuth client": ["Settings"],
-        "MCP client": ["1. Settings", "2. Code"],
+        "MCP client": ["Settings"],  # no trust delegation is for an MCP server
         "Python": ORDER_OF_USE,
     }
     for program, headings in cards.items():
@@ -76,6 +76,7 @@ def test_connect_shows_the_cards_of_one_kind_of_program(company: Any, browse: An
         page.set_viewport_size({"width": 390, "height": 844})
         assert page.evaluate("document.documentElement.scrollWidth") <= 390
         page.set_viewport_size({"width": 1440, "height": 900})
+    page.goto("/console/clients/invoice-matcher/connect")
     programs.get_by_role("radio", name="MCP client").check()
     sdks = page.get_by_role("group", name="SDK")
     expect(page.locator(".panel").filter(visible=True)).to_contain_text("@modelcontextprotocol/sdk")

@@ -35,7 +35,7 @@ def main() -> int:
             secret_file=str(secret),
             algorithm=context.get("signing_algorithm", ""),
             has_secret="client_secret" in context,
-            audience=server,
+            servers=(server,),
         )
         if sdk == "python":
             command = [sys.executable, "-c", code.python_mcp]

@@ -299,7 +299,7 @@ def test_the_code_of_connect_lists_the_tools_of_a_protected_server(
             secret_file=str(tmp_path / "secret"),
             algorithm=algorithm,
             has_secret=True,
-            audience=company.plain,
+            servers=(company.plain,),
         )
         if client is MCP_2:
             command, folder = [sys.executable, "-c", code.python_mcp], tmp_path

@@ -159,12 +159,12 @@ def test_an_agent_with_a_bound_token_calls_an_api(package: Path, authority: Any,
     assert (found["statuses"], found["id"], len(found["key"])) == ([200, 200, 401], "42", 43)
 
 
-@pytest.mark.parametrize("number", range(4))
+@pytest.mark.parametrize("number", range(5))
 def test_the_programs_of_the_page_are_programs(number: int, package: Path) -> None:
     programs = re.findall(
         r"^```js\n(.*?)^```", (ROOT / "docs" / "javascript.md").read_text("utf-8"), re.DOTALL | re.MULTILINE
     )
-    assert len(programs) == 4
+    assert len(programs) == 5
     (package / f"page-{number}.mjs").write_text(programs[number])
     done = run(package, "node", "--check", f"page-{number}.mjs")
     assert done.returncode == 0, done.stderr

@@ -22,6 +22,7 @@ export class AuthSecClient {
   #cache;
   #key;
   #around;
+  #ofTheSetup;
 
   constructor({ credential, fetch = globalThis.fetch, clock = CLOCK, onWarning = warn, ...settings } = {}) {
     const complete = agentSettings(settings);
@@ -31,15 +32,8 @@ export class AuthSecClient {
     this.#key = dpop ? new ProofKey(clock) : undefined;
     this.#around = { fetch, clock, warn: onWarning };
     this.#authority = new Authority(complete, sources, { key: this.#key, fetch, clock });
-    const ofTheSetup = new SetupLog(this.#around);
-    const request = async (wanted) => {
-      try {
-        return await this.#authority.requestToken(wanted);
-      } catch (error) {
-        if (error?.isOfTheSetup) ofTheSetup.note(error);
-        throw error;
-      }
-    };
+    this.#ofTheSetup = new SetupLog(this.#around);
+    const request = (wanted) => this.#noting(() => this.#authority.requestToken(wanted));
     this.#cache = new TokenCache(request, { clock, margin: refreshMargin, patience: timeout + 0.5, warn: onWarning });
   }
 
@@ -55,7 +49,18 @@ export class AuthSecClient {
    * same rejected token send only one request.
    */
   async getToken({ scope, resource, forceRefresh = false } = {}) {
-    return this.#cache.get(tokenRequest(scope, resource), forceRefresh);
+    const wanted = await this.#noting(() => tokenRequest(scope, resource));
+    return this.#cache.get(wanted, forceRefresh);
+  }
+
+  /** Write an error of the agent's setup to the log, because `forModel` refers to the log. */
+  async #noting(step) {
+    try {
+      return await step();
+    } catch (error) {
+      if (error?.isOfTheSetup) this.#ofTheSetup.note(error);
+      throw error;
+    }
   }
 
   /** Return the headers of one request with this token. A proof of the key (DPoP) is valid for one request. */

@@ -15,7 +15,12 @@ const OF_THE_SETUP = new Set([
   "selectors_mismatch",
 ]);
 
-/** The base class. `reason` is a stable code; `requestId` identifies the request in the authority's audit log. */
+/**
+ * The base class. `reason` is a stable code; `requestId` identifies the request in the authority's audit log.
+ *
+ * `isOfTheSetup`: only the agent's operator can fix the problem. `forModel` is the text for a model, without names of
+ * settings and files.
+ */
 export class AuthSecError extends Error {
   constructor(reason, message, { details = "", status, requestId, retryable = false, retryAfter } = {}) {
     super(message);
@@ -26,6 +31,18 @@ export class AuthSecError extends Error {
     return this.constructor.name;
   }
 
+  get isOfTheSetup() {
+    return false;
+  }
+
+  get forModel() {
+    if (this.isOfTheSetup) return ofTheSetup(this);
+    const request = this.requestId ? `, request ${this.requestId}` : "";
+    return this.retryable
+      ? `The service that grants access is busy (${this.reason}${request}). Try again later.`
+      : `The service that grants access refused the request (${this.reason}${request}). Trying again will not help.`;
+  }
+
   /** Return the same error with one more sentence. */
   with(sentence) {
     return Object.assign(new this.constructor(this.reason, `${this.message} ${sentence}`, this), this);
@@ -33,13 +50,31 @@ export class AuthSecError extends Error {
 }
 
 /** The program's settings are missing or wrong; nothing was sent. */
-export class ConfigError extends AuthSecError {}
+export class ConfigError extends AuthSecError {
+  get isOfTheSetup() {
+    return true;
+  }
+}
 
 /** The authority could not be reached, or did not answer in time. */
-export class TransportError extends AuthSecError {}
+export class TransportError extends AuthSecError {
+  /** A retry helps against an outage, but not against a wrong address or certificate. */
+  get isOfTheSetup() {
+    return !this.retryable;
+  }
+
+  get forModel() {
+    if (this.isOfTheSetup) return ofTheSetup(this);
+    return `The service that grants access cannot be reached (${this.reason}). Try again later.`;
+  }
+}
 
 /** A server answered, but its response is not one of an AuthSec authority. */
-export class InvalidResponse extends AuthSecError {}
+export class InvalidResponse extends AuthSecError {
+  get isOfTheSetup() {
+    return true;
+  }
+}
 
 /** The authority refused the token request. */
 export class TokenRequestError extends AuthSecError {}
@@ -49,18 +84,9 @@ export class AuthenticationError extends TokenRequestError {
   get isOfTheSetup() {
     return true;
   }
-
-  get forModel() {
-    return ofTheSetup(this);
-  }
 }
 
-/**
- * No delegation to this agent covers the request, or the delegation has ended.
- *
- * `isOfTheSetup`: only the agent's operator can fix the problem. `forModel` is the text for a model, without names of
- * settings and files.
- */
+/** No delegation to this agent covers the request, or the delegation has ended. */
 export class DelegationDenied extends TokenRequestError {
   missingActions = [];
   allowedScope = "";
@@ -97,6 +123,12 @@ export class VerificationError extends AuthSecError {
   constructor(reason, message, { parameters, ...facts } = {}) {
     super(reason, message, facts);
     this.#parameters = parameters;
+  }
+
+  get forModel() {
+    return this.retryable
+      ? `The API cannot verify this agent's token right now (${this.reason}). Try again later.`
+      : `The API did not accept this agent's token (${this.reason}). Trying again will not help.`;
   }
 
   /** Name the API in the challenge: `realm`, and the URL of its protected resource metadata (RFC 9728 §5.1), if any. */
@@ -143,6 +175,8 @@ export class InvalidRequest extends VerificationError {
  * the token has. `forModel` is the text for a model.
  */
 export class InsufficientScope extends VerificationError {
+  #forModel;
+
   constructor({ required, granted, anyOf = false, grantAt, audience = [] }) {
     const missing = required.filter((action) => !granted.includes(action));
     const wanted = missing.join(anyOf ? " or " : " and ");
@@ -156,10 +190,14 @@ export class InsufficientScope extends VerificationError {
     super("action_not_allowed", message, { details, status: 403, parameters });
     const allowed = required.filter((action) => granted.includes(action));
     const where = audience.length === 1 ? `at ${audience[0]}` : "here"; // with several audiences, the API is not known
-    const forModel =
+    this.#forModel =
       `You are not allowed ${wanted} ${where}. Do not try again: continue without it, or tell the person you work for that ` +
       `it can be granted${grantAt ? ` at ${grantAt}` : ""}.`;
-    Object.assign(this, { required, granted, missing, allowed, grantAt, forModel });
+    Object.assign(this, { required, granted, missing, allowed, grantAt });
+  }
+
+  get forModel() {
+    return this.#forModel;
   }
 
   get body() {

@@ -179,21 +179,20 @@ export class AuthSecError extends Error {
   readonly requestId?: string;
   readonly retryable: boolean;
   readonly retryAfter?: number;
+  /** Whether only the agent's operator can fix the problem. */
+  get isOfTheSetup(): boolean;
+  /** The text for a model, without names of settings and files. */
+  get forModel(): string;
 }
 export class ConfigError extends AuthSecError {}
 export class TransportError extends AuthSecError {}
 export class InvalidResponse extends AuthSecError {}
 export class TokenRequestError extends AuthSecError {}
-export class AuthenticationError extends TokenRequestError {
-  get isOfTheSetup(): boolean;
-  get forModel(): string;
-}
+export class AuthenticationError extends TokenRequestError {}
 export class DelegationDenied extends TokenRequestError {
   readonly missingActions: readonly string[];
   readonly allowedScope: string;
   readonly grantAt?: string;
-  get isOfTheSetup(): boolean;
-  get forModel(): string;
 }
 export class RateLimited extends TokenRequestError {}
 export class ServerError extends TokenRequestError {}
@@ -212,7 +211,6 @@ export class InsufficientScope extends VerificationError {
   readonly missing: readonly string[];
   readonly allowed: readonly string[];
   readonly grantAt?: string;
-  readonly forModel: string;
   get body(): VerificationError["body"] & {
     missing_actions: readonly string[];
     granted_actions: readonly string[];

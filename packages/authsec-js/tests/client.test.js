@@ -172,6 +172,29 @@ test("each refusal has its class and its reason", async () => {
   assert.equal(ended.reason, "delegation_ended");
 });
 
+test("each error has a text for a model, and a missing key file leaves a line", async () => {
+  const warnings = [];
+  const agent = await keyedAgent();
+  const warned = { onWarning: (text) => warnings.push(text) };
+  const failed = (more, options) => clientOf(agent, { ...warned, ...more }).getToken(options).catch((error) => error);
+
+  const missing = await failed({ credential: keyFile("/nowhere/agent-key.pem") });
+  assert.ok(missing instanceof ConfigError);
+  assert.match(missing.forModel, /^This agent is not set up .* The agent's log tells its operator what to do\./);
+  assert.doesNotMatch(missing.forModel, /nowhere/);
+  assert.equal(warnings.length, 1);
+  assert.match(warnings[0], /\/nowhere\/agent-key\.pem/);
+
+  const misspelt = await failed({}, { scope: "customers" });
+  assert.match(misspelt.forModel, /^This agent is not set up/);
+  assert.match(warnings[1], /is not an action/);
+
+  const away = await failed({ baseUrl: "http://127.0.0.1:1", timeout: 0.2 });
+  assert.ok(away instanceof TransportError);
+  assert.match(away.forModel, /^The service that grants access cannot be reached \(\w+\)\. Try again later\.$/);
+  assert.doesNotMatch(away.forModel, /127/);
+});
+
 test("an agent whose setup is wrong leaves one line a minute for each reason", async () => {
   const agent = await delegatedAgent();
   const clock = new LaterClock();

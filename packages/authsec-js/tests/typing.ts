@@ -4,6 +4,7 @@ import * as authsec from "authsec-js";
 import { StreamableHTTPClientTransport } from "@modelcontextprotocol/sdk/client/streamableHttp.js";
 import {
   AuthSecClient,
+  AuthSecError,
   DelegationDenied,
   keyFile,
   mcpAuthProvider,
@@ -48,6 +49,7 @@ export async function callApi(): Promise<string> {
     client.invalidate(token);
     return `${await response.text()} ${token.expiresAt.toISOString()}`;
   } catch (error) {
+    if (error instanceof AuthSecError && error.isOfTheSetup) return error.forModel;
     if (!(error instanceof DelegationDenied)) throw error;
     return `${error.reason} ${error.missingActions.join(" ")} ${error.forModel} ${error.requestId ?? ""}`;
   }

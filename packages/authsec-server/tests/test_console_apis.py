@@ -276,7 +276,8 @@ def test_an_api_whose_callers_have_bound_tokens_is_told_to_accept_them(door: Tes
     delegate(door, "Bound", "customers:read", require_dpop=True)
     page = get(door, api)
     *pythons, javascript, other = page.html.split('<div class="panel panel-')[1:]
-    assert all("Add <code>dpop_origin=" in each for each in pythons)
+    assert all(f'audience="{URL}", dpop_origin="{URL}")' in unescape(each) for each in pythons)
+    assert all("Check <code>dpop_origin</code>" in each for each in pythons)
     assert "dpop_origin" not in javascript + other
     assert "start it again with the option" in other
     assert "so it refuses these tokens" in javascript

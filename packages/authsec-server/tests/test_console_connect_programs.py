@@ -84,8 +84,61 @@ def test_any_oauth_client_finds_its_settings(door: TestClient) -> None:
 def test_settings_name_an_api_where_there_are_several(door: TestClient) -> None:
     page = connect(door, client_with(door, platform="secret", audiences=(AUDIENCE, "ledger")))
     assert settings(page)["resource"] == AUDIENCE
-    assert f"One of {AUDIENCE} , ledger ." in page.text
-    assert f"One of {AUDIENCE} , ledger . Optional." not in page.text, "the settings are about this API"
+    assert "The token is for this API alone." in page.text
+    assert "Other APIs: ledger ." in page.text
+
+
+DESK, TICKETS, SECOND = "https://desk.example.com/api", "https://desk.example.com/mcp", "https://wiki.example.com/mcp"
+
+
+def client_with_apis(door: TestClient, *apis: tuple[str, str, str]) -> str:
+    """Onboard a client with a secret, and one delegation for each API: identifier, kind and action."""
+    client_id = str(door.post(f"{API}/clients", json={"name": "Owl", "platform": "secret"}).json()["client_id"])
+    for number, (identifier, kind, action) in enumerate(apis):
+        described = [{"action": action, "description": "Read"}]
+        api = {"name": f"Api {number}", "kind": kind, "identifier": identifier, "actions": described}
+        door.post(f"{API}/apis", json=api).raise_for_status()
+        door.post(f"{API}/roles", json={"name": f"Role {number}", "actions": [action]}).raise_for_status()
+        values = {"target_type": "MCP server", "actions": [action], "max_duration": 900, "audiences": [identifier]}
+        values |= {"role": f"role-{number}", "client": client_id}
+        door.post(f"{API}/delegations", json=values).raise_for_status()
+    return client_id
+
+
+def test_an_mcp_client_gets_the_url_of_an_mcp_server(door: TestClient) -> None:
+    agent = client_with_apis(
+        door,
+        (DESK, "api", "desk:read"),
+        (TICKETS, "mcp_server", "tickets:read"),
+        (SECOND, "mcp_server", "wiki:read"),
+    )
+    page = connect(door, agent)
+    assert settings(page)["server URL"] == TICKETS
+    assert f"Other MCP servers of this client: {SECOND} ." in page.text
+    mcp = [code for code in codes(page) if "@modelcontextprotocol/sdk" in code or "mcp.client" in code]
+    assert [TICKETS in code and DESK not in code for code in mcp] == [True, True]
+
+
+def test_a_client_without_an_mcp_server_gets_no_server_url(door: TestClient) -> None:
+    page = connect(door, client_with_apis(door, (DESK, "api", "desk:read")))
+    assert "server URL" not in settings(page)
+    assert "No trust delegation of this agent is for an MCP server." in page.text
+    assert "are under Any OAuth client ." in page.text
+    assert not any("@modelcontextprotocol/sdk" in code or "mcp.client" in code for code in codes(page))
+
+
+def test_settings_of_a_client_with_several_apis_get_a_token(door: TestClient) -> None:
+    agent = client_with_apis(door, (DESK, "api", "desk:read"), (TICKETS, "mcp_server", "tickets:read"))
+    page = connect(door, agent)
+    found = settings(page)
+    assert (found["scope"], found["resource"]) == ("desk:read", DESK)
+    assert "Without scope , the token has all of these" not in page.text
+    assert "Required: the client has several APIs." in page.text
+    assert f"Other APIs: {TICKETS} ." in page.text
+    sentence = f"For another API of this agent ( {TICKETS} ), change DOWNSTREAM_URL , scope and resource ."
+    assert page.text.count(sentence) == 7, "each framework's code, and JavaScript"
+    test = get(door, f"/console/clients/{agent}/test?scope={found['scope']}&resource={found['resource']}")
+    assert "invalid_target" not in test.text
 
 
 def test_a_client_with_a_secret_authenticates_with_it(door: TestClient) -> None:
@@ -199,5 +252,5 @@ def test_a_key_names_the_algorithm_that_libraries_sign_with(key: PrivateKey, alg
 def test_the_python_code_is_python(algorithm: str) -> None:
     files = {"key_file": "agent-key.pem", "secret_file": "agent-secret"}
     for audience in (AUDIENCE, "crm", 'https://crm.example/"""'):
-        client = OAuthClient(issuer=ISSUER, client_id="id", algorithm=algorithm, audience=audience, **files)
+        client = OAuthClient(issuer=ISSUER, client_id="id", algorithm=algorithm, servers=(audience,), **files)
         compile(client.python_mcp, "connect", "exec")

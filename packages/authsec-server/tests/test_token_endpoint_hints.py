@@ -62,6 +62,20 @@ def test_a_signature_in_the_der_form_is_called_so(its: House, curve: str, octets
     assert "not registered" not in page
 
 
+@pytest.mark.parametrize("octets", [9, 63, 130])
+def test_a_signature_of_a_wrong_length_is_called_so(its: House, octets: int) -> None:
+    agent = its.delegated_agent("Night Owl", key=KEY)
+    door, now = its.door(), its.clock.now()
+    names = ("night-owl", agent.client_id, "no-agent")
+    unsigned = [asserted(KEY, name, now).rpartition(".")[0].encode() for name in names]
+    answers = [by_assertion(door, assemble(each, b"x" * octets)) for each in unsigned]
+    (details,) = {answer.json()["details"] for answer in answers}
+    assert f"must have 64 octets, R and S (RFC 7518 section 3.4). This one has {octets}." in details
+    story = next(each for each in refused(its) if each["event"]["client"])
+    assert f"This one has {octets}." in story["event"]["detail"]["failed"]
+    assert "not R and S of the full length" in story["remedy"]["text"]
+
+
 def test_another_key_has_the_answer_of_before(its: House) -> None:
     its.delegated_agent("Night Owl", key=KEY)
     answer = by_assertion(its.door(), asserted(PrivateKey.generate_ec(), "night-owl", its.clock.now()))

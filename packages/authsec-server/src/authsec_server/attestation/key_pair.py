@@ -10,7 +10,16 @@ from typing import Any
 
 from authsec.jose import JoseError, PublicKey, UnverifiedJws
 
-from authsec_server.attestation.model import DER_SIGNED, NOT_SIGNED, Proved, Refused, SingleUse, invalid_own
+from authsec_server.attestation.model import (
+    DER_SIGNED,
+    NOT_SIGNED,
+    SIGNATURE_OCTETS,
+    WRONG_LENGTH,
+    Proved,
+    Refused,
+    SingleUse,
+    invalid_own,
+)
 from authsec_server.clients.model import SIGNED, Client, Proof
 
 MAX_LIFETIME = 300  # seconds; a used `jti` is remembered that long, so it must be short
@@ -34,7 +43,7 @@ def verify(
     """
     proof = _signer_of(assertion, client, now, may_have_own_kid=bool(client_name))
     if proof is None:
-        return invalid_own(der_signed(assertion) or NOT_SIGNED)
+        return invalid_own(malformed_signature(assertion) or NOT_SIGNED)
     claims = assertion.claims
     audiences = (issuer,) if client_name else (issuer, [issuer])
     complaint = _complaint(assertion, client_name or client.id, audiences)
@@ -52,15 +61,19 @@ def verify(
     )
 
 
-def der_signed(assertion: UnverifiedJws) -> str:
-    """Return the sentence about a signature in the DER form (an ASN.1 SEQUENCE), or an empty text.
+def malformed_signature(assertion: UnverifiedJws) -> str:
+    """Return the sentence about an ECDSA signature in the DER form or of a wrong length, or an empty text.
 
     The result depends on the assertion alone, so an unauthenticated caller may see it.
     """
-    sentence, signature = DER_SIGNED.get(assertion.header["alg"], ""), assertion.signature
+    algorithm, signature = assertion.header["alg"], assertion.signature
+    octets = SIGNATURE_OCTETS.get(algorithm)
     # The tag of a SEQUENCE, then the length: one octet, or 0x81 and one octet.
-    is_der = len(signature) > 2 and signature[0] == 0x30 and signature[1] in {0x81, len(signature) - 2}
-    return sentence if is_der else ""
+    if octets and len(signature) > 2 and signature[0] == 0x30 and signature[1] in {0x81, len(signature) - 2}:
+        return DER_SIGNED[algorithm]
+    if octets in {None, len(signature)}:
+        return ""
+    return f"{WRONG_LENGTH[algorithm]}{len(signature)}."
 
 
 def _signer_of(assertion: UnverifiedJws, client: Client, now: datetime, *, may_have_own_kid: bool) -> Proof | None:

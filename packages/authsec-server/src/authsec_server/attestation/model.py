@@ -297,12 +297,19 @@ class Refused:
 
 
 NOT_SIGNED: Final = "The assertion is not signed with a valid registered key of this client."
+SIGNATURE_OCTETS: Final[Mapping[str, int]] = {"ES256": 64, "ES384": 96, "ES512": 132}
+"""The length of an ECDSA signature, by `alg` (RFC 7518 section 3.4)."""
 DER_SIGNED: Final[Mapping[str, str]] = {
     algorithm: f"The signature of {algorithm} must have {octets} octets, R and S (RFC 7518 section 3.4). This one has "
     "the DER form, as OpenSSL writes it."
-    for algorithm, octets in {"ES256": 64, "ES384": 96, "ES512": 132}.items()
+    for algorithm, octets in SIGNATURE_OCTETS.items()
 }
 """The sentence about a signature in the DER form, by `alg`. It depends on the assertion alone."""
+WRONG_LENGTH: Final[Mapping[str, str]] = {
+    algorithm: f"The signature of {algorithm} must have {octets} octets, R and S (RFC 7518 section 3.4). This one has "
+    for algorithm, octets in SIGNATURE_OCTETS.items()
+}
+"""The beginning of the sentence about a signature of a wrong length, by `alg`. The length follows."""
 OWN_AS_GRANT: Final = (
     "The `iss` and `sub` of the assertion are equal, as in the assertion of a client. The grant jwt-bearer takes "
     "tokens of trusted issuers only."

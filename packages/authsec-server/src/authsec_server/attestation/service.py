@@ -152,7 +152,7 @@ def malformed_credential(evidence: Evidence | None) -> str:
         return ""
     if evidence and evidence.scheme is Scheme.WORKLOAD:
         return OWN_AS_GRANT if own_as_grant(token) else ""
-    return key_pair.der_signed(token)
+    return key_pair.malformed_signature(token)
 
 
 def use_once(tx: Tx, evidence: Sequence[tuple[str, SingleUse | None]]) -> list[bool]:

@@ -16,8 +16,8 @@ _MCP = "MCP server"
 _INSTALL = 'pip install "./packages/authsec[{extra}]"   # in a clone of AuthSec: by path, never by the bare name'
 _ORIGIN = "the scheme, host and port at which agents address this API"
 _DPOP = (
-    f'Add `dpop_origin="https://…"` to `TokenVerifier`: {_ORIGIN}. In your clone, `docs/protecting-apis.md` '
-    "has the details."
+    f"Check `dpop_origin` of `TokenVerifier`: it is {_ORIGIN}. In your clone, `docs/protecting-apis.md` has the "
+    "details."
 )
 
 
@@ -43,9 +43,11 @@ def snippets(issuer: str, api: Api, *, needs_dpop: bool = False) -> Sequence[Sni
     """
     named = [each.action for each in api.actions]
     action = next((each for each in named if each.endswith("read")), named[0] if named else "customers:read")
-    verifier = f'TokenVerifier(issuer="{issuer}", audience="{api.identifier}")'
     is_address = api.identifier.startswith(("https://", "http://"))
-    origin = f" --dpop-origin {quote(_origin(api.identifier) if is_address else YOUR_API)}" if needs_dpop else ""
+    address = _origin(api.identifier) if is_address else YOUR_API
+    bound = f', dpop_origin="{address}"' if needs_dpop else ""
+    verifier = f'TokenVerifier(issuer="{issuer}", audience="{api.identifier}"{bound})'
+    origin = f" --dpop-origin {quote(address)}" if needs_dpop else ""
     later = "" if needs_dpop else " If a trust delegation requires DPoP, the command also needs `--dpop-origin`."
     return (
         _asgi(verifier, action),
@@ -62,7 +64,7 @@ def snippets(issuer: str, api: Api, *, needs_dpop: bool = False) -> Sequence[Sni
                 "identity = verifier.verify(token)\n"
                 f'identity.require("{action}")'
             ),
-            dpop=f'Add `dpop_origin="https://…"` to `TokenVerifier`: {_ORIGIN}. Also pass a `DpopRequest` to `verify`. '
+            dpop=f"Check `dpop_origin` of `TokenVerifier`: it is {_ORIGIN}. Also pass a `DpopRequest` to `verify`. "
             "In your clone, `docs/protecting-apis.md` shows both.",
         ),
         _javascript(issuer, api, action),

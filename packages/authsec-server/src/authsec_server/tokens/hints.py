@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from authsec_server.attestation.model import DER_SIGNED, NOT_SIGNED, OWN_AS_GRANT, WRONG_SECRET
+from authsec_server.attestation.model import DER_SIGNED, NOT_SIGNED, OWN_AS_GRANT, WRONG_LENGTH, WRONG_SECRET
 from authsec_server.audit.model import Event, EventKind
 from authsec_server.tokens.refusal import Reason
 
@@ -59,7 +59,9 @@ def remedy(reason: Reason, detail: Mapping[str, Any], *, can_prove: bool = True)
     if reason is Reason.UNAVAILABLE and "failed" in detail:
         return _TRUSTED_ISSUER_AWAY
     if reason is Reason.ATTESTATION_INVALID and "failed" in detail and "trusted_issuer" not in detail:
-        return _OWN_CREDENTIAL.get(detail["failed"], _WRONG_ASSERTION)
+        failed = detail["failed"]
+        is_short_or_long = isinstance(failed, str) and failed.startswith(tuple(WRONG_LENGTH.values()))
+        return _OWN_CREDENTIAL.get(failed, _WRONG_LENGTH if is_short_or_long else _WRONG_ASSERTION)
     text, place = _ALWAYS[reason]
     return Remedy(text=text, place=place)
 
@@ -157,6 +159,11 @@ _OWN_CREDENTIAL: Mapping[object, Remedy] = {
         place=Place.PROOFS,
     ),
 }
+_WRONG_LENGTH = Remedy(
+    text="The agent's signature is not R and S of the full length, so this authority could not check which key signed: "
+    "sign with a JWT library. The proofs registered here need no change.",
+    place=Place.CONNECT,
+)
 _WRONG_ASSERTION = Remedy(
     text="The agent signed with its registered key, so it needs no other proof: correct the settings of its "
     "SDK or OAuth library where the agent runs, as Connect shows, or the clock of its machine.",

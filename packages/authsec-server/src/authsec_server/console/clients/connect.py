@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from starlette.responses import Response
 
 from authsec_server.apis import service as apis
+from authsec_server.apis.model import Api, ApiKind
 from authsec_server.clients import enrolment_service
 from authsec_server.clients.enrolment import DEFAULT_HOURS, Enrolment
 from authsec_server.clients.k8s_manifest import (
@@ -30,6 +31,7 @@ from authsec_server.console.clients.oauth_clients import (
     INSTALL_JAVASCRIPT,
     MAKE_KEY,
     OAuthClient,
+    is_address,
     signing_algorithm,
 )
 from authsec_server.console.clients.snippets import framework_codes, position
@@ -37,7 +39,7 @@ from authsec_server.console.issuers.unavailable import outages
 from authsec_server.console.site import PageRequest
 from authsec_server.db import Tx
 from authsec_server.delegations import search as delegations
-from authsec_server.delegations.effective import effective_actions
+from authsec_server.delegations.effective import EffectiveAction, effective_actions
 from authsec_server.delegations.model import DelegationState, TargetType
 from authsec_server.issuers import service as issuers
 from authsec_server.issuers.model import TrustedIssuerKind
@@ -71,7 +73,10 @@ class Connection:
 
     `scope` is an action for the example, and `audience` is the API for which the token is issued. `resource` is
     the same API if the token request must name the API. Unknown values are empty. `needs_dpop` is true if a live
-    delegation requires DPoP. `actions` and `audiences` are those of all live delegations.
+    delegation requires DPoP. `audiences` are those of all live delegations.
+
+    `api` is the API of the settings: `audience`, or an API of a client that gets no token. `actions` are delegated for
+    this API. `needs_resource` is true if the delegations are for different APIs. `servers` are the MCP servers.
     """
 
     base_url: str
@@ -84,6 +89,14 @@ class Connection:
     needs_dpop: bool = False
     actions: tuple[str, ...] = ()
     audiences: tuple[str, ...] = ()
+    api: str = ""
+    needs_resource: bool = False
+    servers: tuple[str, ...] = ()
+
+    @property
+    def others(self) -> tuple[str, ...]:
+        """Return the APIs that the example programs do not call."""
+        return tuple(each for each in self.audiences if each != self.audience) if self.audience else ()
 
     @property
     def bash(self) -> str:
@@ -142,7 +155,7 @@ class Connection:
         The commands keep the URL that the shell has, such as that of a test system or of `authsec demo-api`. They
         replace the placeholder alone.
         """
-        return self.audience if self.audience.startswith(("https://", "http://")) else ""
+        return self.audience if is_address(self.audience) else ""
 
     @property
     def _environment(self) -> Mapping[str, str]:
@@ -225,6 +238,9 @@ async def connect(visit: PageRequest) -> Response:
             is_bound=connection.needs_dpop,
             actions=connection.actions,
             audiences=connection.audiences,
+            api=connection.api,
+            needs_resource=connection.needs_resource,
+            servers=connection.servers,
         ),
         make_key=MAKE_KEY.format(key_file=KEY_FILE),
         install_javascript=INSTALL_JAVASCRIPT,
@@ -250,6 +266,9 @@ def _connection(
     held = [each for each in effective_actions(tx, visit.act, client.id, visit.console.terms) if not each.dormant]
     delegated = delegations.of_client(tx, visit.act, client.id, visit.console.terms)
     live = [each.delegation for each in delegated if each.state is DelegationState.LIVE]
+    audiences = tuple(sorted({name for each in held for name in each.audiences}))
+    known = apis.by_identifiers(tx, audiences)
+    api = audience or next(iter(audiences), "")
     connection = Connection(
         base_url=visit.console.settings.issuer,
         client_id=client.id,
@@ -259,13 +278,33 @@ def _connection(
         audience=audience,
         resource=resource,
         needs_dpop=any(each.require_dpop for each in live),
-        actions=tuple(sorted({each.action for each in held})),
-        audiences=tuple(sorted({name for each in held for name in each.audiences})),
+        actions=_actions_of(api, held, known),
+        audiences=audiences,
+        api=api,
+        needs_resource=len({frozenset(each.audiences) for each in held}) > 1,
+        servers=_servers(audiences, known),
     )
     target = delegated[0].delegation.target_type if delegated else None
-    api = api_url((resource,) if resource else next((each.audiences for each in live), ()))
-    pods = _pods(tx, visit, client, resource, api)
+    called = api_url((resource,) if resource else next((each.audiences for each in live), ()))
+    pods = _pods(tx, visit, client, resource, called)
     return client, status, ahead_of(tx, visit, client, status), connection, codes, pods, target
+
+
+def _actions_of(audience: str, held: Iterable[EffectiveAction], known: Mapping[str, Api]) -> tuple[str, ...]:
+    """Return the actions that are delegated for the API, without those that only other APIs describe."""
+    described = {name: {each.action for each in api.actions} for name, api in known.items()}
+
+    def is_of_the_api(each: EffectiveAction) -> bool:
+        describing = [name for name in each.audiences if each.action in described.get(name, ())]
+        return audience in (describing or each.audiences)
+
+    return tuple(sorted({each.action for each in held if is_of_the_api(each)}))
+
+
+def _servers(audiences: Sequence[str], known: Mapping[str, Api]) -> tuple[str, ...]:
+    """Return the MCP servers among the audiences. A URL that no API has may be one, so it comes last."""
+    servers = [each for each in audiences if each in known and known[each].kind is ApiKind.MCP_SERVER]
+    return (*servers, *(each for each in audiences if each not in known and is_address(each)))
 
 
 def preferred_shell(visit: PageRequest) -> int:

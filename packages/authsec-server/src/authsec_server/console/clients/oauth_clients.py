@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -129,6 +129,15 @@ def resource_of(scope: str) -> str:
     return scope.partition(":")[0] or "customers"
 
 
+def is_address(audience: str) -> bool:
+    """Return whether the audience is a URL, and not a registered name."""
+    return audience.startswith(("https://", "http://"))
+
+
+def _listed(audiences: Iterable[str]) -> str:
+    return ", ".join(f"`{each}`" for each in audiences)
+
+
 def signing_algorithm(jwk: Mapping[str, Any]) -> str:
     """Return the algorithm (RFC 7518, RFC 8037) by which OAuth libraries sign with the key of this public JWK."""
     if jwk["kty"] == "RSA":
@@ -162,8 +171,11 @@ class OAuthClient:
     """The values for a client that knows OAuth and nothing of ours.
 
     `algorithm` is that of the client's key, or empty without a key. `is_workload` is whether a platform's token proves
-    the client. `scope`, `audience`, `resource`, `actions` and `audiences` are those of `Connection`. With `is_bound`,
-    the tokens are bound to a key (DPoP).
+    the client. `scope`, `audience`, `resource` and `audiences` are those of `Connection`. With `is_bound`, the tokens
+    are bound to a key (DPoP).
+
+    The settings are about one API, `api`. `actions` are those that are delegated for this API. `needs_resource` is
+    whether the request must name the API. `servers` are the audiences of the MCP servers.
     """
 
     issuer: str
@@ -179,6 +191,9 @@ class OAuthClient:
     is_bound: bool = False
     actions: Sequence[str] = ()
     audiences: Sequence[str] = ()
+    api: str = ""
+    needs_resource: bool = False
+    servers: Sequence[str] = ()
 
     @property
     def token_endpoint(self) -> str:
@@ -203,8 +218,10 @@ class OAuthClient:
     def mcp_settings(self) -> Sequence[OAuthSetting]:
         """Return the settings of an MCP client, which finds the token endpoint by itself."""
         note = "The trust delegation names the same address, with its path, as its API."
+        if others := _listed(each for each in self.servers if each != self.server):
+            note += f" Other MCP servers of this client: {others}."
         return [
-            OAuthSetting(name="server URL", value=self.server, note=note),
+            *([] if self.lacks_server else [OAuthSetting(name="server URL", value=self.server, note=note)]),
             OAuthSetting(
                 name="issuer", value=self.issuer, note="The client sends its credential to this issuer alone."
             ),
@@ -215,16 +232,19 @@ class OAuthClient:
 
     @property
     def _narrowing(self) -> Sequence[OAuthSetting]:
-        """Return the settings that narrow the token: all delegated actions, and the API."""
-        scope = OAuthSetting(
-            name="scope", value=" ".join(self.actions), note="Optional. Without `scope`, the token has all of these."
-        )
-        several = len(self.audiences) > 1
+        """Return the settings that narrow the token: an API, and the actions that are delegated for the API."""
+        others = _listed(each for each in self.audiences if each != self.api)
+        whole = "Optional. Without `scope`, the token has all of these."
         alone = "Optional. Needed when the client also has a trust delegation for another API."
-        note = f"One of {', '.join(f'`{each}`' for each in self.audiences)}."
-        note += "" if self.resource else " Optional. Without `resource`, the token is for the APIs of one delegation."
-        resource = OAuthSetting(name="resource", value=self.resource or self.audience, note=note if several else alone)
-        return [*([scope] if self.actions else []), *([resource] if self.audiences else [])]
+        if others:
+            whole = f"Optional. These actions are delegated for `{self.api}`."
+            must = (
+                "Required: the client has several APIs." if self.needs_resource else "The token is for this API alone."
+            )
+            alone = f"{must} For another API, change `scope` too. Other APIs: {others}."
+        scope = OAuthSetting(name="scope", value=" ".join(self.actions), note=whole)
+        resource = OAuthSetting(name="resource", value=self.api, note=alone)
+        return [*([scope] if self.actions else []), *([resource] if self.api else [])]
 
     @property
     def _authentication(self) -> Sequence[OAuthSetting]:
@@ -245,8 +265,13 @@ class OAuthClient:
 
     @property
     def server(self) -> str:
-        """Return the MCP server's address: the API's, if the API has one."""
-        return self.audience if self.audience.startswith(("https://", "http://")) else YOUR_SERVER
+        """Return the address of the first MCP server, or a placeholder."""
+        return next((each for each in self.servers if is_address(each)), YOUR_SERVER)
+
+    @property
+    def lacks_server(self) -> bool:
+        """Return whether all delegations of the client are for APIs that are no MCP servers."""
+        return bool(self.audiences) and not self.servers
 
     @property
     def javascript(self) -> str:
