@@ -104,7 +104,7 @@ class Connection:
         *lines, last = for_bash(self._environment, self._others, files=self._proof)
         api = f'export {_API}="${{{_API}:-{YOUR_API}}}"'
         if self._api_url:
-            is_set = f'[[ "${{{_API}:-{YOUR_API}}}" != {YOUR_API} ]]'
+            is_set = f'[[ "${{{_API}:-your-api}}" != *your-api* ]]'  # a line that fits the page
             api = f'{is_set} || export {_API}="{_in_bash(self._api_url)}"'
         return "\n".join([*lines, api, last])
 
