@@ -141,8 +141,7 @@ def test_connect_has_the_lines_with_this_clients_values(door: TestClient, opened
         'export AUTHSEC_BASE_URL="http://127.0.0.1:7468"',
         f'export AUTHSEC_AGENT_CLIENT_ID="{agent.client_id}"',
         'export AUTHSEC_AGENT_KEY_FILE="$PWD/agent-key.pem"',
-        '[[ "${DOWNSTREAM_URL:-your-api}" != *your-api* ]]'
-        ' || export DOWNSTREAM_URL="https://crm.example.com"',
+        '[[ "${DOWNSTREAM_URL:-your-api}" != *your-api* ]] || export DOWNSTREAM_URL="https://crm.example.com"',
         "unset AUTHSEC_WORKLOAD_TOKEN_FILE AUTHSEC_AGENT_SECRET_FILE",
     ]
     assert powershell.splitlines()[1] == f'$env:AUTHSEC_AGENT_CLIENT_ID = "{agent.client_id}"'
