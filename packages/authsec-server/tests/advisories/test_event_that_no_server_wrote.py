@@ -268,3 +268,19 @@ def test_no_version_of_a_change_has_a_mac_without_its_digests(scene: Any) -> Non
     rows = database.read(lambda tx: [row._asdict() for row in tx.connection.execute(its)])
     assert [DIGESTS in row["detail"] for row in rows] == [False, True]
     assert all(has_mac(database.event_key, row) for row in rows)
+
+
+def test_the_master_key_beside_the_named_file_is_found(
+    house: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    its = with_a_token(house(local_operator=True))
+    settled(its)
+    number = planted(its, mac=b"\1" * 32)
+    keys = tmp_path / "keys"
+    keys.write_text(its.door().get("/authsec/api/v1/events/keys").text)
+    monkeypatch.setenv("AUTHSEC_SERVER_DATA", str(tmp_path / "elsewhere"))
+    group = click.Group()
+    register(group)
+    url = f"sqlite:///{tmp_path / 'authsec.sqlite3'}"
+    told = CliRunner().invoke(group, ["audit", "verify", "--key", str(keys), "--database", url])
+    assert (told.exit_code, f"Event {number} " in told.output) == (3, True), told.output

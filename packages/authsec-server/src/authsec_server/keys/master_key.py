@@ -152,9 +152,14 @@ def find_master_key(settings: Settings, database: Database) -> MasterKey | None:
 
 
 def master_key_file(settings: Settings, database: Database) -> Path | None:
-    """Return the file of the master key if it is on this machine; else None."""
-    path = settings.master_key_file or (settings.data / FILE_NAME if database.dialect == "sqlite" else None)
-    return path if path is not None and path.exists() else None
+    """Return the file of the master key if it is on this machine; else None.
+
+    `--database` may name a SQLite file in another folder than the settings, with the master key beside it.
+    """
+    places = [settings.master_key_file] if settings.master_key_file else []
+    if not places and settings.sqlite_file is not None and database.dialect == "sqlite":
+        places = [settings.sqlite_file.with_name(FILE_NAME), settings.data / FILE_NAME]
+    return next((path for path in places if path.exists()), None)
 
 
 def _where(settings: Settings, database: Database) -> Path:
