@@ -80,7 +80,9 @@ def test_verify_elsewhere_has_no_master_key_and_checks_the_form_alone(
         master_key.write_text(another)
         master_key.chmod(0o600)
     served(f"'{'0' * 64}'")
-    assert authsec("audit", "verify", "--key", str(keys)).exit_code == Exit.DONE
+    checked = authsec("audit", "verify", "--key", str(keys))
+    assert checked.exit_code == (Exit.NOT_CHECKED if another else Exit.DONE)
+    assert ("opens no signing key of this database" in " ".join(checked.output.split())) is (another is not None)
     assert master_key.exists() is (another is not None)
     served("'x'")
     assert authsec("audit", "verify", "--key", str(keys)).exit_code == Exit.NOT_CHECKED
