@@ -76,6 +76,15 @@ def test_a_signature_of_a_wrong_length_is_called_so(its: House, octets: int) -> 
     assert "not R and S of the full length" in story["remedy"]["text"]
 
 
+def test_a_signature_of_the_right_length_is_not_called_der_whatever_it_begins_with(its: House) -> None:
+    """R begins like a DER signature of 64 octets once in some 30,000 times."""
+    its.delegated_agent("Night Owl", key=KEY)
+    unsigned = asserted(KEY, "night-owl", its.clock.now()).rpartition(".")[0].encode()
+    for beginning in (b"0>", b"0\x81"):
+        answer = by_assertion(its.door(), assemble(unsigned, beginning + b"x" * 62))
+        assert "DER" not in answer.json()["details"]
+
+
 def test_another_key_has_the_answer_of_before(its: House) -> None:
     its.delegated_agent("Night Owl", key=KEY)
     answer = by_assertion(its.door(), asserted(PrivateKey.generate_ec(), "night-owl", its.clock.now()))

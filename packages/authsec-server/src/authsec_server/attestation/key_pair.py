@@ -68,11 +68,11 @@ def malformed_signature(assertion: UnverifiedJws) -> str:
     """
     algorithm, signature = assertion.header["alg"], assertion.signature
     octets = SIGNATURE_OCTETS.get(algorithm)
-    # The tag of a SEQUENCE, then the length: one octet, or 0x81 and one octet.
-    if octets and len(signature) > 2 and signature[0] == 0x30 and signature[1] in {0x81, len(signature) - 2}:
-        return DER_SIGNED[algorithm]
-    if octets in {None, len(signature)}:
+    if octets in {None, len(signature)}:  # of the right length, R may begin like a DER signature
         return ""
+    # The tag of a SEQUENCE, then the length: one octet, or 0x81 and one octet.
+    if len(signature) > 2 and signature[0] == 0x30 and signature[1] in {0x81, len(signature) - 2}:
+        return DER_SIGNED[algorithm]
     return f"{WRONG_LENGTH[algorithm]}{len(signature)}."
 
 
