@@ -189,7 +189,7 @@ def test_far_from_the_review_the_button_leads_to_its_warnings(long: Any, browse:
     its, mary = long
     page = browse(its.url, storage_state=mary, viewport={"width": width, "height": 844})
     page.goto(new_delegation(its))
-    link = page.locator(".form-actions").get_by_role("link", name="2 warnings")
+    link = page.locator(".form-actions").get_by_role("link", name="3 warnings")
     expect(link).to_be_visible(visible=is_far)
     if is_far:
         link.click()

@@ -102,7 +102,8 @@ def test_missing_keys_are_asked_for_with_the_command_that_prints_them(door: Test
 
 
 def test_the_code_to_copy_has_no_gap(door: TestClient, opened: House) -> None:
-    page = get(door, f"/console/clients/{opened.delegated_agent().client_id}/connect")
+    agent = opened.delegated_agent(audiences=("https://crm.example.com/mcp",))
+    page = get(door, f"/console/clients/{agent.client_id}/connect")
     programs = [each for each in copied(page.html) if each.startswith("import ") and not each.startswith("import {")]
     assert len(programs) == 7  # of the frameworks, and of the MCP SDK for Python
     for program in programs:
