@@ -1,4 +1,4 @@
-"""Old months are dropped just after midnight, and a machine whose clock is four minutes behind runs `verify` then.
+"""Old months are dropped just after midnight. A machine runs `verify` then, with its clock four minutes behind.
 
 The end of the counted events is then in the machine's future. `verify` called it a finding, although nobody changed it.
 """

@@ -176,7 +176,7 @@ class _Sender:
 
 
 class MetadataEndpoint:
-    """Serves the metadata of an API (RFC 9728) whose `BearerAuth` is in a mounted application.
+    """Serves the metadata of an API (RFC 9728) with its `BearerAuth` in a mounted application.
 
     Add this middleware to the outer application, because the metadata's URL is outside the mount.
     """
