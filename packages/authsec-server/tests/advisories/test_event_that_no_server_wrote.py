@@ -46,7 +46,7 @@ CHANGES: dict[str, Any] = {
 
 @pytest.fixture
 def scene(house_on_each: Callable[..., Any]) -> Any:
-    """An authority whose agent has one token, in an event that still has no seal."""
+    """An authority and an agent with one token, in an event without a seal."""
     its = house_on_each(local_operator=True)
     if its.authority.database.dialect == "postgresql":  # a server seals by PostgreSQL's clock as well
         its.clock.at = datetime.now(UTC)

@@ -90,7 +90,7 @@ class BoundTokenLog:
         self._limit = LineLimit(clock)
 
     def note(self, error: InvalidToken, client_id: str, jti: str) -> None:
-        """Log the refusal of a token whose signature is verified. The line has neither the token nor the proof."""
+        """Log the refusal of a token with a verified signature. The line has neither the token nor the proof."""
         claim = error.failed_claim if isinstance(error, InvalidProof) else ""
         more = self._limit.events_since_line((error.reason, claim, client_id))
         if more is None:
