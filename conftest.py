@@ -89,7 +89,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     left_out = set[pytest.Item]()
     for item in items:
         names = {marker.name for marker in item.iter_markers()}  # once: to look for one marker costs as much
-        if _is_second_database(item, names) or ("in_ci" in names and "CI" not in os.environ):
+        if _is_second_database(item, names):
             item.add_marker("soak")
             names.add("soak")
         if any(name in names and _is_left_out(item, name, config) for name in ON_DEMAND):

@@ -16,7 +16,7 @@ from authsec.credentials import ProjectedToken
 from authsec.verifier import TokenVerifier, VerifiedToken
 from authsec_demo.cluster.running import Cluster, running_cluster
 
-pytestmark = pytest.mark.in_ci  # test_next_step_of_a_pod has the same cluster
+pytestmark = pytest.mark.soak  # test_next_step_of_a_pod has the same cluster
 
 FOUR = {
     "k8s:ns": "production",

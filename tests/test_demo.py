@@ -22,7 +22,7 @@ from starlette.applications import Starlette
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-pytestmark = pytest.mark.in_ci  # test_steps_can_fail runs the steps of the demo
+pytestmark = pytest.mark.soak  # test_steps_can_fail runs the steps of the demo
 
 EXAMPLE = Path(__file__).parents[1] / "examples" / "autogen_conversation.py"
 AUTHSEC = str(Path(sys.executable).with_name("authsec"))

@@ -25,7 +25,7 @@ END_OF_STEP = "=== end of step ==="
 @pytest.mark.skipif(
     not all(map(shutil.which, ("bash", "curl", "openssl"))), reason="the page's commands need bash, curl and openssl"
 )
-@pytest.mark.parametrize("page", ["endpoint.md", pytest.param("oauth.md", marks=pytest.mark.in_ci), "admin-api.md"])
+@pytest.mark.parametrize("page", ["endpoint.md", pytest.param("oauth.md", marks=pytest.mark.soak), "admin-api.md"])
 @pytest.mark.parametrize("database_option", ["sqlite"], indirect=True)  # what the pages show is the same on both
 def test_every_command_of_the_page_answers_what_it_says(page: str, serve: Any, programs: Path, tmp_path: Path) -> None:
     its = serve()

@@ -113,7 +113,7 @@ def workload_api() -> Iterator[Path]:
             server.communicate()
 
 
-@pytest.mark.in_ci  # test_spiffe.py has the agent's half in every run, test_workload_grant.py the authority's
+@pytest.mark.soak  # test_spiffe.py has the agent's half in every run, test_workload_grant.py the authority's
 def test_a_workload_of_spiffe(its: Any) -> None:
     with workload_api() as folder:
         bundle = folder / "bundle.json"

@@ -190,7 +190,7 @@ def test_a_cluster_without_look_ups_gets_them_by_the_three_lines_of_the_page(adm
     assert admin.pod_gets_token() == set(FOUR)
 
 
-@pytest.mark.in_ci  # the first test connects by the page's command, the one before without its kubeconfig
+@pytest.mark.soak  # the first test connects by the page's command, the one before without its kubeconfig
 def test_a_kubeconfig_with_a_sign_in_program_is_not_needed(admin_at: Callable[..., Admin]) -> None:
     admin = admin_at("credentials")
     add = admin.command("kubectl get --raw").splitlines()[-1]
@@ -201,7 +201,7 @@ def test_a_kubeconfig_with_a_sign_in_program_is_not_needed(admin_at: Callable[..
     assert admin.pod_gets_token() == set(FOUR)
 
 
-@pytest.mark.in_ci  # the test after next follows the same lines with a kubeconfig
+@pytest.mark.soak  # the test after next follows the same lines with a kubeconfig
 def test_look_ups_are_turned_on_without_a_kubeconfig(admin_at: Callable[..., Admin]) -> None:
     admin = admin_at("credentials")
     admin.its.cli("issuers", "add", "kubernetes", "Production", "--from-kubeconfig")

@@ -19,7 +19,7 @@ from authsec.jose import parse_compact
 from free_ports import free_port
 from processes import AUTHSEC
 
-pytestmark = pytest.mark.in_ci  # test_restoration has each step
+pytestmark = pytest.mark.soak  # test_restoration has each step
 
 
 def outcome(verifier: TokenVerifier, bearer: str) -> str:

@@ -20,7 +20,7 @@ from authsec_demo.cluster.kubelet import Kubelet
 from authsec_demo.cluster.running import Cluster, running_cluster
 from kubernetes.client import ApiException
 
-pytestmark = pytest.mark.in_ci  # test_next_step_of_a_pod.py uses the cluster in every run
+pytestmark = pytest.mark.soak  # test_next_step_of_a_pod.py uses the cluster in every run
 
 OURS = "https://authsec.example.com"
 NAMESPACE, ACCOUNT = "production", "customer-support-sa"

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import expect
 
-pytestmark = pytest.mark.in_ci  # test_walkthrough copies the Client ID
+pytestmark = pytest.mark.soak  # test_walkthrough copies the Client ID
 
 AGENT = "/console/clients/claims-triage"
 

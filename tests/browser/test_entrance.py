@@ -23,7 +23,7 @@ def choose_password(page: Page, password: str) -> None:
     page.get_by_role("button", name="Set password and sign in").click()
 
 
-@pytest.mark.in_ci  # test_console_entrance.py has the same without a browser
+@pytest.mark.soak  # test_console_entrance.py has the same without a browser
 def test_the_right_password_leads_to_the_page_that_was_wanted_and_signing_out_ends_it(
     place: Any, browse: Any, password: str
 ) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import expect
 
-pytestmark = pytest.mark.in_ci  # test_console_activity and others filter without a script
+pytestmark = pytest.mark.soak  # test_console_activity and others filter without a script
 
 MAX_LIFETIME = "AUTHSEC_SERVER_MAX_TOKEN_LIFETIME"
 FOCUSED = """() => {

@@ -68,7 +68,7 @@ def test_nothing_jumps_while_a_page_is_loaded(company: Any, browse: Any, viewpor
     assert {way: shift for way, shift in shifts.items() if shift > 0.001} == {}
 
 
-@pytest.mark.parametrize("script", [pytest.param(True, marks=pytest.mark.in_ci), False])  # the menu has no script
+@pytest.mark.parametrize("script", [pytest.param(True, marks=pytest.mark.soak), False])  # the menu has no script
 def test_a_narrow_window_has_the_sidebar_as_a_menu(company: Any, browse: Any, script: bool) -> None:
     page: Page = browse(company.url, storage_state=company.mary, viewport=NARROW, java_script_enabled=script)
     page.goto("/console")

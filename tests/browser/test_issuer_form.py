@@ -16,7 +16,7 @@ SHOWN = {
 }
 
 
-@pytest.mark.parametrize("script", [True, pytest.param(False, marks=pytest.mark.in_ci)])
+@pytest.mark.parametrize("script", [True, pytest.param(False, marks=pytest.mark.soak)])
 def test_the_source_of_keys_decides_which_fields_are_shown(place: Any, browse: Any, script: bool) -> None:
     page = browse(place.url, storage_state=place.mary, java_script_enabled=script)
     page.goto(NEW)

@@ -20,7 +20,7 @@ def watching(page: Page, query: str = "") -> Locator:
     return page.get_by_role("region", name="Events").get_by_role("row")
 
 
-@pytest.mark.in_ci  # the last event of the next test appears on top
+@pytest.mark.soak  # the last event of the next test appears on top
 def test_events_appear_on_top_without_a_reload(place: Any, browse: Any) -> None:
     page = browse(place.url, storage_state=place.mary)
     rows = watching(page)
@@ -37,7 +37,7 @@ def test_events_appear_on_top_without_a_reload(place: Any, browse: Any) -> None:
     ("by", "width"),
     [
         ("pointer", 1024),
-        pytest.param("keyboard", 1024, marks=pytest.mark.in_ci),
+        pytest.param("keyboard", 1024, marks=pytest.mark.soak),
         ("scrolling", 390),
     ],
 )
@@ -118,7 +118,7 @@ def test_a_filter_applies_at_once_and_a_link_removes_it(place: Any, browse: Any)
     expect(page).to_have_url(f"{place.url}/console/activity")
 
 
-@pytest.mark.in_ci  # test_console_activity.py has the filters without script
+@pytest.mark.soak  # test_console_activity.py has the filters without script
 def test_without_a_script_a_button_applies_the_filter(place: Any, browse: Any) -> None:
     page = browse(place.url, storage_state=place.mary, java_script_enabled=False)
     page.goto("/console/activity")
@@ -127,7 +127,7 @@ def test_without_a_script_a_button_applies_the_filter(place: Any, browse: Any) -
     expect(page.get_by_role("list", name="Active filters")).to_contain_text("Kind: Roles")
 
 
-@pytest.mark.in_ci  # test_every_page looks at the list with usual names
+@pytest.mark.soak  # test_every_page looks at the list with usual names
 def test_an_event_has_one_line_and_few_if_its_names_are_long(place: Any, browse: Any) -> None:
     long = "Reconciliation of Correspondence and Counterfeit Investigations, Recoveries and Wwwwwwwwwwwwwwwwwwwww"
     place.its.role(long, "customers:read")

@@ -13,7 +13,7 @@ from long_names import ACTIONS, CLERK, CLERK_ROLE, LONG
 from offered import offered, signed_in
 from playwright.sync_api import expect
 
-pytestmark = pytest.mark.in_ci  # test_every_page looks at each page with usual names
+pytestmark = pytest.mark.soak  # test_every_page looks at each page with usual names
 
 WIDTHS = (390, pytest.param(1440, marks=pytest.mark.soak))
 OPEN = "document.querySelectorAll('details:not(.menu)').forEach(each => { each.open = true; })"

@@ -88,7 +88,7 @@ def test_the_review_follows_the_form(page: Page, role: str, agent: str, requests
     expect(page.get_by_text("The trust delegation is created")).to_be_visible()
 
 
-@pytest.mark.in_ci  # test_console_new_delegation.py sends the box and reads the review without a browser
+@pytest.mark.soak  # test_console_new_delegation.py sends the box and reads the review without a browser
 def test_a_delegation_that_requires_dpop(page: Page, role: str, place: Any, axe: Any) -> None:
     agent = place.its.agent("Bound", keyed=True).client_id
     page.goto(f"{NEW}?role={role}&client={agent}&actions=customers:read")
@@ -205,7 +205,7 @@ def test_the_only_client_of_a_typed_name_is_chosen(page: Page, place: Any, role:
     expect(page.locator("[data-part=client]")).to_contain_text(billing.client_id[:8])
 
 
-@pytest.mark.in_ci  # test_console_new_delegation.py has the review without script
+@pytest.mark.soak  # test_console_new_delegation.py has the review without script
 @pytest.mark.parametrize("page", [False], ids=["no-script"], indirect=True)
 def test_without_script_the_review_comes_first_and_has_the_focus(page: Page, role: str, agent: str) -> None:
     page.goto(NEW)
@@ -222,7 +222,7 @@ def test_without_script_the_review_comes_first_and_has_the_focus(page: Page, rol
     expect(page.get_by_text("The trust delegation is created")).to_be_visible()
 
 
-@pytest.mark.in_ci  # two tests before it ask axe about the page
+@pytest.mark.soak  # two tests before it ask axe about the page
 @pytest.mark.parametrize("scheme", ["light", pytest.param("dark", marks=pytest.mark.soak)])
 @pytest.mark.parametrize(("width", "height"), [(390, 844), pytest.param(1440, 900, marks=pytest.mark.soak)])
 def test_every_state_is_accessible(
@@ -281,7 +281,7 @@ def test_a_new_role_is_typed_and_used(page: Page, role: str, agent: str, request
     expect(page.get_by_role("checkbox", name="reports:read")).to_be_visible()
 
 
-@pytest.mark.in_ci  # test_console_new_delegation.py creates nothing twice by going back
+@pytest.mark.soak  # test_console_new_delegation.py creates nothing twice by going back
 @BRIEFLY
 def test_after_back_the_same_is_not_created_again(page: Page, role: str, agent: str) -> None:
     page.goto(f"{NEW}?role={role}&client={agent}&actions=customers:read")
@@ -295,7 +295,7 @@ def test_after_back_the_same_is_not_created_again(page: Page, role: str, agent: 
     expect(page).to_have_url(re.compile(r"/console/delegations/[0-9a-f-]{36}$"))
 
 
-@pytest.mark.in_ci  # the next test comes back to the same form
+@pytest.mark.soak  # the next test comes back to the same form
 def test_after_back_the_page_shows_the_actions_and_the_client_of_the_values_that_the_browser_restored(
     page: Page, role: str, agent: str, request: pytest.FixtureRequest
 ) -> None:

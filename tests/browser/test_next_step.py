@@ -30,7 +30,7 @@ def pod(place: Any) -> str:
     ("width", "script"),
     [
         (390, True),
-        pytest.param(1440, False, marks=pytest.mark.in_ci),  # the first has the steps, and needs no script for them
+        pytest.param(1440, False, marks=pytest.mark.soak),  # the first has the steps, and needs no script for them
         pytest.param(1440, True, marks=pytest.mark.soak),  # the two above have each check of this one
         pytest.param(390, False, marks=pytest.mark.soak),
     ],

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
-pytestmark = pytest.mark.in_ci  # test_every_page looks at the picture; test_console_picture reads it
+pytestmark = pytest.mark.soak  # test_every_page looks at the picture; test_console_picture reads it
 
 LIT = "svg => [...svg.querySelectorAll('a.lit title')].map(title => title.textContent)"
 DIMMED = "svg => [...svg.querySelectorAll('[data-ways]')].filter(part => getComputedStyle(part).opacity < 0.5).length"

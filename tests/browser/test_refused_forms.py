@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 from authsec.jose import PrivateKey
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Locator, Page, Route, expect
 
-pytestmark = pytest.mark.in_ci  # the tests of each page refuse the same without a browser
+pytestmark = pytest.mark.soak  # the tests of each page refuse the same without a browser
 
 UNSEEN = "Pay\u202eroll"  # has a character that turns the text round
 HIDDEN = "has control or invisible characters"
@@ -96,7 +96,7 @@ EDIT = ("/console/delegations/{delegation}/edit", "Review the changes")
 ONBOARD = ("/console/clients/onboard", "+ Onboard")
 CLIENT = ("/console/clients/{client}/edit", "Save")
 ADD_PROOF = ("/console/clients/{client}/proofs/add", "Add proof")
-INVITE = ("/console/administrators/invite", "Invite")
+INVITE = ("/console/administrators/invite", "Invite administrator")
 NEW_KEY = ("/console/administrators/keys/new", "Create admin key")
 PASSWORD = ("/console/account", "Change password")
 SET_UP = ("/console/set-up?code={code}", "Set password and sign in")
@@ -296,6 +296,24 @@ def test_the_problems_of_a_new_delegation_disappear_one_by_one(place: Any, names
     expect(summary).to_be_hidden()
     expect(page.locator("#field-amount-problem")).to_be_hidden()
     expect(page.get_by_role("region", name="Review")).to_contain_text("1 hour 30 minutes")
+
+
+def test_a_problem_disappears_though_its_field_changed_before_the_script_ran(
+    place: Any, names: Any, browse: Any
+) -> None:
+    page = browse(place.url, storage_state=place.mary)
+    page.goto("/console/roles/new")
+    named(page, "Name").fill(UNSEEN)
+    named(page, "Other actions").fill("a:b")
+    held: list[Route] = []
+    page.route("**/problems.js", lambda route: held.append(route))
+    page.get_by_role("button", name="Create role").click(no_wait_after=True)
+    summary = refused(page, HIDDEN)
+    named(page, "Name").fill("Payroll")
+    expect(summary).to_be_visible()
+    for route in held:
+        route.continue_()
+    expect(summary).to_be_hidden()
 
 
 def test_without_a_script_a_problem_stays(place: Any, names: Any, browse: Any) -> None:

@@ -73,7 +73,7 @@ ROLE = "combobox Role (A named set of actions. The agent gets some or all of the
 CLIENT = "combobox Client / Application (The agent that gets this authority. The newest are listed first.)"
 
 
-@pytest.mark.in_ci  # test_walkthrough has the steps by role and label, and test_every_page asks axe
+@pytest.mark.soak  # test_walkthrough has the steps by role and label, and test_every_page asks axe
 def test_a_screen_reader_has_all_of_steps_1_and_2(place: Any, browse: Any, password: str) -> None:
     place.its.role("Support", "customers:read", "customers:delete")
     page = browse(place.url)

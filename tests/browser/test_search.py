@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, expect
 
-pytestmark = pytest.mark.in_ci  # test_console_search answers the same without a browser
+pytestmark = pytest.mark.soak  # test_console_search answers the same without a browser
 
 
 @pytest.fixture

@@ -39,7 +39,7 @@ def test_the_chosen_rows_are_counted_and_can_be_disabled_at_once(clients: Any, b
     expect(page.get_by_role("heading", name="Disable these clients?")).to_be_visible()
 
 
-@pytest.mark.in_ci  # the bar with script is in every run
+@pytest.mark.soak  # the bar with script is in every run
 def test_the_bar_needs_no_script(clients: Any, browse: Any) -> None:
     page = opened(clients, browse, java_script_enabled=False)
     page.get_by_role("checkbox", name="Choose Agent 02").check()

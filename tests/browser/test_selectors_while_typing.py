@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Dialog, Locator, Page, expect
 
-pytestmark = pytest.mark.in_ci  # test_new_delegation and test_walkthrough type selectors as well
+pytestmark = pytest.mark.soak  # test_new_delegation and test_walkthrough type selectors as well
 
 CHECK = "**/console/clients/selectors"
 WIDE, NARROW = {"width": 1440, "height": 900}, {"width": 390, "height": 844}

@@ -10,7 +10,7 @@ from playwright.sync_api import Page, expect
 ORDER_OF_USE = ["1. Environment", "2. Install", "3. Code", "4. Smoke test", "5. Conversation"]
 
 
-@pytest.mark.parametrize("script", [pytest.param(True, marks=pytest.mark.in_ci), False])  # it has no script
+@pytest.mark.parametrize("script", [pytest.param(True, marks=pytest.mark.soak), False])  # it has no script
 def test_one_framework_is_shown(company: Any, browse: Any, script: bool) -> None:
     page: Page = browse(company.url, storage_state=company.mary, java_script_enabled=script)
     page.goto("/console/apis/claims-api")
@@ -26,7 +26,7 @@ def test_one_framework_is_shown(company: Any, browse: Any, script: bool) -> None
     expect(shown).to_contain_text("MIDDLEWARE")
 
 
-@pytest.mark.parametrize("script", [True, pytest.param(False, marks=pytest.mark.in_ci)])
+@pytest.mark.parametrize("script", [True, pytest.param(False, marks=pytest.mark.soak)])
 def test_connect_shows_one_shell_and_one_framework(company: Any, browse: Any, axe: Any, script: bool) -> None:
     wide = {"width": 1440, "height": 900}
     page: Page = browse(company.url, storage_state=company.mary, java_script_enabled=script, viewport=wide)
@@ -56,7 +56,7 @@ def test_connect_shows_one_shell_and_one_framework(company: Any, browse: Any, ax
         assert axe(page) == []
 
 
-@pytest.mark.parametrize("script", [pytest.param(True, marks=pytest.mark.in_ci), False])  # it has no script
+@pytest.mark.parametrize("script", [pytest.param(True, marks=pytest.mark.soak), False])  # it has no script
 def test_connect_shows_the_cards_of_one_kind_of_program(company: Any, browse: Any, axe: Any, script: bool) -> None:
     page: Page = browse(company.url, storage_state=company.mary, java_script_enabled=script)
     page.goto("/console/clients/claims-triage/connect")

@@ -74,7 +74,7 @@ def test_what_goes_wrong_is_noticed(site: str, browse: Any, more: str, problem: 
     browse.problems.clear()
 
 
-@pytest.mark.in_ci  # a status of 404 is noticed in every run
+@pytest.mark.soak  # a status of 404 is noticed in every run
 def test_a_form_may_be_refused_but_a_server_must_not_fail(site: str, browse: Any) -> None:
     window = browse(site)
     show(window, status="422")

@@ -7,7 +7,7 @@ from urllib.parse import urlencode
 
 import pytest
 
-pytestmark = pytest.mark.in_ci  # test_every_page looks at each page
+pytestmark = pytest.mark.soak  # test_every_page looks at each page
 
 COLOUR = "element => getComputedStyle(element).color"
 BACKGROUND = "element => getComputedStyle(element).backgroundColor"

@@ -71,7 +71,7 @@ def authority(serving: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         yield serve()
 
 
-@pytest.mark.in_ci
+@pytest.mark.soak
 def test_the_metadata_lack_only_what_belongs_to_people(here: Path, authority: Any) -> None:
     scenario = "authorization-server-metadata-endpoint"
     _, told = conformance(here, "authorization", "--url", authority.url, "--scenario", scenario)
@@ -84,7 +84,7 @@ def test_the_metadata_lack_only_what_belongs_to_people(here: Path, authority: An
 @pytest.mark.parametrize(
     ("scenario", "client"),
     [
-        pytest.param("auth/client-credentials-jwt", f"{CONNECT} typescript", marks=pytest.mark.in_ci),
+        pytest.param("auth/client-credentials-jwt", f"{CONNECT} typescript", marks=pytest.mark.soak),
         pytest.param("auth/client-credentials-jwt", f"{CONNECT} python", marks=pytest.mark.soak),
         pytest.param("auth/client-credentials-jwt", "node provider_client.mjs", marks=pytest.mark.soak),
         pytest.param("auth/wif-jwt-bearer", "node provider_client.mjs", marks=pytest.mark.soak),
@@ -98,7 +98,7 @@ def test_a_client_of_ours_passes(here: Path, scenario: str, client: str) -> None
     assert (status, "OVERALL: PASSED" in told) == (0, True), told
 
 
-@pytest.mark.in_ci
+@pytest.mark.soak
 def test_the_page_names_every_scenario_about_authorization(here: Path) -> None:
     listed = [conformance(here, "list", which)[1] for which in ("--authorization", "--client")]
     scenarios = set(re.findall(r"^  - ((?:auth/|authorization-)\S+)", "\n".join(listed), re.MULTILINE))

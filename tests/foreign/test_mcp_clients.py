@@ -284,7 +284,7 @@ def keeps_credentials(client: Client, company: Company, unknown: Agent, log: str
         record(client, tried, "asks the authority, which refuses; the MCP server receives no credential")
 
 
-@pytest.mark.in_ci
+@pytest.mark.soak
 @pytest.mark.parametrize("client", each([MCP_NPM, MCP_2]))
 def test_the_code_of_connect_lists_the_tools_of_a_protected_server(
     client: Client, company: Company, request: pytest.FixtureRequest, tmp_path: Any

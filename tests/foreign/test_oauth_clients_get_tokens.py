@@ -336,7 +336,7 @@ def _programs_of_the_page() -> Iterator[Any]:
             yield pytest.param(found[3], found[4], id=f"{library} {section}")
 
 
-@pytest.mark.in_ci
+@pytest.mark.soak
 @pytest.mark.parametrize(("language", "program"), [*_programs_of_the_page()])
 def test_each_program_of_the_page_runs_as_it_is_printed(
     language: str, program: str, registered: Registered, request: pytest.FixtureRequest, tmp_path: Path

@@ -118,7 +118,7 @@ def test_a_published_client_whose_delegation_was_revoked(
         record_verdict(client, ENDED, f"raises `{raised.partition(':')[0].rpartition('.')[2]}`")
 
 
-@pytest.mark.in_ci  # in every run, other clients meet an ended delegation
+@pytest.mark.soak  # in every run, other clients meet an ended delegation
 def test_authsec_sdk_tells_never_from_no_longer(ended: str, authority: Any, foreign_python: ForeignPython) -> None:
     idle = authority.agent("Idle").client_id
     done = foreign_python.run(REFUSED, authority.url, NOBODY, idle, ended)

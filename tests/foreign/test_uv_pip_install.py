@@ -65,7 +65,7 @@ def test_the_command_of_the_page_is_resolved(arguments: list[str], environment: 
     assert f" + authsec @ {(ROOT / 'packages' / 'authsec').as_uri()}\n" in done.stderr
 
 
-@pytest.mark.in_ci  # the command of a page is resolved in every run
+@pytest.mark.soak  # the command of a page is resolved in every run
 def test_our_pins_apply_inside_of_the_clone_alone(environment: Environment, tmp_path: Path) -> None:
     """Why the pages say to run it outside. If this fails, they need not."""
     root = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
@@ -77,7 +77,7 @@ def test_our_pins_apply_inside_of_the_clone_alone(environment: Environment, tmp_
     assert "unsatisfiable" in inside.stderr
 
 
-@pytest.mark.in_ci  # likewise
+@pytest.mark.soak  # likewise
 def test_uv_installs_into_the_active_environment_of_another_folder(environment: Environment, tmp_path: Path) -> None:
     """Why the pages say to look which one is active. If this fails, they need not."""
     own = Environment(tmp_path, ".venv")

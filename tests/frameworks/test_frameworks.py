@@ -104,7 +104,7 @@ def pytest_in(folder: Path, python: Path, *ours: Path) -> subprocess.CompletedPr
     )
 
 
-@pytest.mark.in_ci  # test_testing.py runs the tests of a page, too
+@pytest.mark.soak  # test_testing.py runs the tests of a page, too
 def test_the_tests_of_the_page_pass(tmp_path: Path) -> None:
     """For the tool of an example as a module."""
     tool, _, _ = code_of(ROOT / "examples" / "frameworks" / "pydantic_ai_tool.py").partition("\nagent = ")

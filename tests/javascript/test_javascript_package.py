@@ -58,7 +58,7 @@ def run(package: Path, *command: str, **environment: str) -> subprocess.Complete
 @pytest.mark.parametrize(
     "file",
     [
-        pytest.param(file.name, marks=[pytest.mark.in_ci] if file.name == "mcp.test.js" else [])
+        pytest.param(file.name, marks=[pytest.mark.soak] if file.name == "mcp.test.js" else [])
         for file in sorted(PACKAGE.glob("tests/*.test.js"))
     ],
 )
@@ -170,7 +170,7 @@ def test_the_programs_of_the_page_are_programs(number: int, package: Path) -> No
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.in_ci
+@pytest.mark.soak
 def test_a_program_elsewhere_installs_the_package_as_the_page_says(package: Path, tmp_path: Path) -> None:
     page = (ROOT / "docs" / "javascript.md").read_text("utf-8")
     lines = re.findall(r"^(npm (?:config|install) [^#\n]*)", page, re.MULTILINE)

@@ -106,7 +106,7 @@ def test_a_process_that_remembers_its_changes_keeps_their_order(
         pytest.fail("nothing was contended")
 
 
-@pytest.mark.in_ci  # it tests the two tests before it
+@pytest.mark.soak  # it tests the two tests before it
 @pytest.mark.postgresql_suffices
 def test_a_process_that_takes_each_change_for_one_of_another_client_is_found_out(
     database: Database, database_url: str, data: Path, delegated: tuple[str, str]

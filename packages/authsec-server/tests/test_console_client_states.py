@@ -91,7 +91,7 @@ RARE = CASES[1], CASES[4]
 
 @pytest.mark.parametrize(
     "case",
-    [pytest.param(case, marks=pytest.mark.in_ci if case in RARE else ()) for case in CASES],
+    [pytest.param(case, marks=pytest.mark.soak if case in RARE else ()) for case in CASES],
     ids=lambda case: " ".join(word for word, _ in case.badges),
 )
 def test_a_client_has_the_same_badges_on_every_page(door: TestClient, case: Case) -> None:

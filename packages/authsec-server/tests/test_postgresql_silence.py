@@ -36,7 +36,7 @@ LONGEST = max(bounds.call_seconds for bounds in BOUNDS.values()) + PING_SECONDS 
 MARGIN = 5.0  # for a busy machine
 pytestmark = [
     pytest.mark.parametrize("database_url", ["postgresql"], indirect=True),
-    pytest.mark.in_ci,  # each waits for seconds; test_frozen_server has shorter silences
+    pytest.mark.soak,  # each waits for seconds; test_frozen_server has shorter silences
 ]
 
 

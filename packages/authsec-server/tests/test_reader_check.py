@@ -27,7 +27,7 @@ def verified(database: Database, log: SealedLog) -> Report:
     return database.read(lambda tx: verify_log(tx, log.keys, [log.checkpoint], now=LATER))
 
 
-@pytest.mark.in_ci  # `readers` asks the same in a twentieth of the other tests, and expects no finding
+@pytest.mark.soak  # `readers` asks the same in a twentieth of the other tests, and expects no finding
 @pytest.mark.sqlite_suffices  # `readers` asks the same in some tests on PostgreSQL
 def test_no_genuine_answer_is_a_finding(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     log = fill(database)

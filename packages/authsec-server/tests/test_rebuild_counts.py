@@ -120,7 +120,7 @@ def test_rows_that_no_roll_up_writes_go(counted: Any, monkeypatch: pytest.Monkey
         assert kept(counted) == before, lie
 
 
-@pytest.mark.in_ci  # test_counts_that_lie.py has such rows, and the first test here rebuilds
+@pytest.mark.soak  # test_counts_that_lie.py has such rows, and the first test here rebuilds
 @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
 def test_rows_of_an_instant_that_no_program_can_read_go(counted: Any) -> None:
     before = kept(counted)

@@ -187,7 +187,7 @@ def claims_version(its: House) -> int | None:
     return version
 
 
-@pytest.mark.parametrize("verb", ["disable", pytest.param("enable", marks=pytest.mark.in_ci)])
+@pytest.mark.parametrize("verb", ["disable", pytest.param("enable", marks=pytest.mark.soak)])
 def test_a_change_of_another_client_reads_no_facts_again(house_on_each: Callable[..., House], verb: str) -> None:
     its = house_on_each(local_operator=True, unproved_limit=100)
     door, client, other = its.door(), its.delegated_name("One"), its.delegated_name("Other")

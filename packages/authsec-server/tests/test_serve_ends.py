@@ -17,7 +17,7 @@ PROGRAM = Path(__file__).with_name("stuck_server.py")
     ("what", "number"),
     [
         # test_audit_checkpoints_elsewhere.py ends a server whose thread hangs in a sink
-        pytest.param("thread", signal.SIGTERM, marks=pytest.mark.in_ci),
+        pytest.param("thread", signal.SIGTERM, marks=pytest.mark.soak),
         pytest.param("loop", signal.SIGTERM, marks=pytest.mark.soak),
         pytest.param("close", signal.SIGTERM, marks=pytest.mark.soak),
         pytest.param("thread", signal.SIGINT, marks=pytest.mark.soak),

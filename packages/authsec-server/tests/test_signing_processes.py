@@ -173,7 +173,7 @@ def test_nothing_of_the_server_is_in_them() -> None:
     assert not {"sqlalchemy", "sqlite3", "psycopg", "uvicorn", "starlette"} & {*said}
 
 
-@pytest.mark.in_ci  # of two processes, one is killed in every run, and the other signs
+@pytest.mark.soak  # of two processes, one is killed in every run, and the other signs
 @on_each
 def test_agents_go_on_while_signing_processes_are_killed(estate: Any, database_url: str, tmp_path: Path) -> None:
     estate.role()

@@ -98,7 +98,7 @@ def test_an_api_that_says_nothing(sockets: Path, make_client: Make, authority: A
 
 
 @pytest.mark.parametrize(
-    "there", [pytest.param(True, marks=pytest.mark.in_ci), False], ids=["nobody listens", "not there"]
+    "there", [pytest.param(True, marks=pytest.mark.soak), False], ids=["nobody listens", "not there"]
 )
 def test_an_api_that_is_away_may_come_back(there: bool, tmp_path: Path, make_client: Make) -> None:
     path = tmp_path / "s"

@@ -22,7 +22,7 @@ ENDPOINT = "/authsec/uflow/sdk/delegation-token"
 
 
 @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
-@pytest.mark.parametrize("command", [pytest.param(True, marks=pytest.mark.in_ci), False], ids=["a command", "a server"])
+@pytest.mark.parametrize("command", [pytest.param(True, marks=pytest.mark.soak), False], ids=["a command", "a server"])
 def test_no_assertion_is_forgotten_by_a_wrong_clock(
     house: Callable[..., Any], database_url: str, tmp_path: Path, command: bool
 ) -> None:

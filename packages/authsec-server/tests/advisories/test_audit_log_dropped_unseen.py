@@ -334,7 +334,7 @@ def test_only_what_the_record_names_is_excused_and_only_once_the_record_is_seale
     assert not record.covers(0)
 
 
-@pytest.mark.in_ci  # test_audit_log_rewritten.py changes every column of an event in every run
+@pytest.mark.soak  # test_audit_log_rewritten.py changes every column of an event in every run
 def test_every_change_of_the_record_is_found(old: Old) -> None:
     old.drop()
     old.settle()

@@ -29,7 +29,7 @@ class _Undone(Exception):
     pass
 
 
-@pytest.mark.in_ci  # test_index_that_leads_to_another_row.py has a search that misses a row
+@pytest.mark.soak  # test_index_that_leads_to_another_row.py has a search that misses a row
 @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
 def test_a_search_that_is_led_past_a_leaf_is_found(database: Database) -> None:
     log = fill(database)

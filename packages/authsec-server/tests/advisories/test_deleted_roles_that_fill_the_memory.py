@@ -23,7 +23,7 @@ LONG = "x" * 125_000
 BATCHES, OF_EACH = 9, 17
 
 
-@pytest.mark.in_ci  # test_long_events_that_readers_hold_together.py has the same bound
+@pytest.mark.soak  # test_long_events_that_readers_hold_together.py has the same bound
 @pytest.mark.sqlite_suffices
 def test_the_events_of_deleted_roles_fit_into_memory_together(
     database: Database, monkeypatch: pytest.MonkeyPatch

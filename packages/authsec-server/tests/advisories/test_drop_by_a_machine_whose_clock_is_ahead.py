@@ -25,7 +25,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from test_rows_changed_around_a_drop import Year, midnight
 
 
-@pytest.mark.parametrize("seconds", [600, pytest.param(-600, marks=pytest.mark.in_ci)], ids=["ahead", "behind"])
+@pytest.mark.parametrize("seconds", [600, pytest.param(-600, marks=pytest.mark.soak)], ids=["ahead", "behind"])
 def test_the_drop_is_refused_until_the_clock_is_right(database: Database, seconds: int) -> None:
     if database.read(lambda tx: tx.connection.dialect.name) != "postgresql":
         pytest.skip("SQLite has no clock of its own")

@@ -69,9 +69,7 @@ def test_client_assertions_at_the_token_endpoint(endpoint: Any, key: str) -> Non
     assert attacked(doors.assertion(endpoint, KEYS[key])) == []
 
 
-@pytest.mark.parametrize(
-    ("kind", "key"), [("kubernetes", "RSA"), pytest.param("spiffe", "EC", marks=pytest.mark.in_ci)]
-)
+@pytest.mark.parametrize(("kind", "key"), [("kubernetes", "RSA"), pytest.param("spiffe", "EC", marks=pytest.mark.soak)])
 def test_workload_tokens_as_client_assertions(endpoint: Any, kind: str, key: str) -> None:
     assert attacked(doors.workload_assertion(endpoint, kind, KEYS[key])) == []
 

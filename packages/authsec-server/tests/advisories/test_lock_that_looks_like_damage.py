@@ -16,7 +16,7 @@ from authsec_server.db import postgresql_connection
 from authsec_server.db.database import Access
 from copied_log import copied_log, verified
 
-pytestmark = pytest.mark.in_ci  # a test waits for ten seconds
+pytestmark = pytest.mark.soak  # a test waits for ten seconds
 
 BRIEF = postgresql_connection.Bounds(
     lock_timeout=50, statement_timeout=15_000, idle_in_transaction_session_timeout=30_000

@@ -6,7 +6,6 @@ checkpoint that was kept elsewhere. A change that alters no answer may be found 
 
 from __future__ import annotations
 
-import os
 import shutil
 import sqlite3
 import time
@@ -246,17 +245,13 @@ def _for_many(examples: int, what: st.SearchStrategy[Any], test: Callable[[Any],
     settings(max_examples=examples, suppress_health_check=quiet, derandomize=False)(given(what)(test))()
 
 
-def _many(examples: int, *, in_ci: int) -> pytest.MarkDecorator:
-    """In every run, `verify` finds so many changes by tables and schema; in long runs it asks as readers, too.
-
-    In CI (`.ci/run` sets `CI`), the four tests try hundreds of changes together.
-    """
+def _many(examples: int) -> pytest.MarkDecorator:
+    """In every run, `verify` finds so many changes by tables and schema; in long runs it asks as readers, too."""
     marks = [pytest.mark.soak, pytest.mark.asks_readers]
-    every_run = in_ci if os.environ.get("CI") else examples
-    return pytest.mark.parametrize("examples", [every_run, pytest.param(3000, marks=marks)])
+    return pytest.mark.parametrize("examples", [examples, pytest.param(3000, marks=marks)])
 
 
-@_many(6, in_ci=100)
+@_many(6)
 def test_whatever_sql_does_to_a_sqlite_file_is_found(filled: Filled, tmp_path: Path, examples: int) -> None:
     def attack(change: str) -> None:
         path = Path(shutil.copy(filled.path, tmp_path / "copy.sqlite3"))
@@ -269,7 +264,7 @@ def test_whatever_sql_does_to_a_sqlite_file_is_found(filled: Filled, tmp_path: P
     _for_many(examples, sqlite_changes(), attack)
 
 
-@_many(6, in_ci=50)
+@_many(6)
 def test_whatever_is_written_into_a_sqlite_file_is_found(filled: Filled, tmp_path: Path, examples: int) -> None:
     content, path = filled.path.read_bytes(), tmp_path / "copy.sqlite3"
 
@@ -286,7 +281,7 @@ class _Undone(Exception):
     """Rolls the change back."""
 
 
-@_many(3, in_ci=40)
+@_many(3)
 @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
 def test_whatever_sql_does_to_postgresql_is_found(database: Database, examples: int) -> None:
     log = fill(database)
@@ -306,7 +301,7 @@ def test_whatever_sql_does_to_postgresql_is_found(database: Database, examples: 
     _for_many(examples, postgresql_changes(), attack)
 
 
-@_many(3, in_ci=20)
+@_many(3)
 @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
 def test_whatever_is_written_into_a_file_of_postgresql_is_found(database: Database, examples: int) -> None:
     log = fill(database)

@@ -90,7 +90,7 @@ class Attacked:
         self.server().key()
 
 
-@pytest.mark.parametrize("work", [Attacked.verify, pytest.param(Attacked.start, marks=pytest.mark.in_ci)])
+@pytest.mark.parametrize("work", [Attacked.verify, pytest.param(Attacked.start, marks=pytest.mark.soak)])
 def test_records_that_no_key_has_signed_are_not_held(database: Database, work: Callable[[Attacked], None]) -> None:
     assert is_replacement(unsigned(MANY))
     assert len(unsigned(MANY)) <= LONGEST

@@ -245,7 +245,7 @@ def test_it_names_no_other_successor_and_excuses_nothing(replaced: Replaced) -> 
     assert "the record of the drop is not sealed" in replaced.findings_after(gone)
 
 
-@pytest.mark.in_ci  # test_audit_log_rewritten.py changes every column of an event in every run
+@pytest.mark.soak  # test_audit_log_rewritten.py changes every column of an event in every run
 def test_every_change_of_the_record_is_found(replaced: Replaced) -> None:
     kind = EventKind.SEAL_KEY_REPLACED
     row = replaced.database.read(lambda tx: tx.connection.execute(select(events).where(events.c.kind == kind)).one())

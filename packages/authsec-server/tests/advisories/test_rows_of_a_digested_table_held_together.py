@@ -26,7 +26,7 @@ FROM n
 """
 
 
-@pytest.mark.in_ci  # test_rows_of_table_digests_that_keep_changes_waiting.py has the memory of such a check
+@pytest.mark.soak  # test_rows_of_table_digests_that_keep_changes_waiting.py has the memory of such a check
 def test_long_rows_of_a_digested_table_fill_no_memory(database: Database) -> None:
     log = fill(database)
     database.append(lambda tx: tx.connection.exec_driver_sql(INSERT, {"long": LONGEST}) and None)

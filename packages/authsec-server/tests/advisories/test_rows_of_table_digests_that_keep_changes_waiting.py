@@ -47,7 +47,7 @@ def report(its: Sealed, estate: Any) -> Report:
     return estate.database.check(lambda tx: verify_log(tx, its.keys.by_kid(), now=now))
 
 
-@pytest.mark.parametrize("planted", [LONG, pytest.param(MANY, marks=pytest.mark.in_ci)], ids=["long", "many"])
+@pytest.mark.parametrize("planted", [LONG, pytest.param(MANY, marks=pytest.mark.soak)], ids=["long", "many"])
 def test_a_change_reads_none_of_them_and_verify_reports_them(estate: Any, planted: dict[str, str]) -> None:
     its = sealed_estate(estate)
     _, most = peak_of(lambda: estate.do(lambda tx, act: clients.disable(tx, act, "helper")))

@@ -18,7 +18,7 @@ ROWS = {"counted": 20_000, "authority": 250_000}
 BOUND = 1_500_000  # octets of a second check
 
 
-@pytest.mark.parametrize("table", ["counted", pytest.param("authority", marks=pytest.mark.in_ci)])
+@pytest.mark.parametrize("table", ["counted", pytest.param("authority", marks=pytest.mark.soak)])
 def test_the_memory_is_bounded(database: Database, table: str) -> None:
     if database.read(lambda tx: tx.connection.dialect.name) != "postgresql":
         pytest.skip("SQLite: step 1 refuses a table with another definition")

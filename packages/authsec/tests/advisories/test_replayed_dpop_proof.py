@@ -130,7 +130,7 @@ def test_a_full_store_is_an_outage_and_no_permission(caplog: pytest.LogCaptureFi
     ]
 
 
-@pytest.mark.parametrize("share", [10, pytest.param(1, marks=pytest.mark.in_ci)])
+@pytest.mark.parametrize("share", [10, pytest.param(1, marks=pytest.mark.soak)])
 def test_the_whole_store_takes_little_memory(share: int) -> None:
     """In short runs, a tenth of the store in a tenth of the memory."""
     store, proofs = ReplayStore(most=MOST_PROOFS // share), MOST_PROOFS // share

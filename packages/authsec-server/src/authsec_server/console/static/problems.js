@@ -22,6 +22,7 @@ export function addressedProblems() {
   };
   document.addEventListener("input", show);
   document.addEventListener("change", show);
+  show(); // somebody may have typed already
 }
 
 // A line of the summary: its list item, and the entry that it is about. A field without a message has an entry of its own.
@@ -33,7 +34,7 @@ function line(link, entries) {
 }
 
 function entry(fields, problem) {
-  return { fields, problem, id: problem?.id, box: fields[0]?.closest(".wrong"), refused: values(fields) };
+  return { fields, problem, id: problem?.id, box: fields[0]?.closest(".wrong"), refused: values(fields, sent) };
 }
 
 function isOpen({ fields, refused }) {
@@ -55,8 +56,21 @@ function mark({ problem, id, box }, open) {
 }
 
 // The values of the fields as text. An untouched box has no value. A row of selectors is one value, and so is a group.
-function values(fields) {
-  return JSON.stringify(fields.flatMap((field) => inputs(field)).filter((input) => !/^(checkbox|radio)$/.test(input.type) || input.checked).map(({ name, value }) => [name, value]));
+function values(fields, valueOf = chosen) {
+  return JSON.stringify(fields.flatMap((field) => inputs(field)).flatMap((input) => valueOf(input)));
+}
+
+function chosen({ type, checked, name, value }) {
+  return /^(checkbox|radio)$/.test(type) && !checked ? [] : [[name, value]];
+}
+
+// As the page came: the refused values.
+function sent(input) {
+  const { type, defaultChecked: checked, name } = input;
+  if (/^(checkbox|radio)$/.test(type)) return chosen({ type, checked, name, value: input.value });
+  if (!input.options) return [[name, input.defaultValue]];
+  const option = [...input.options].find(({ defaultSelected }) => defaultSelected) ?? input.options[0];
+  return [[name, option?.value ?? ""]];
 }
 
 function inputs(field) {
