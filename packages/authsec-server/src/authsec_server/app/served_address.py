@@ -96,10 +96,10 @@ def _find_problem(tx: Tx, key: bytes, known: Keys | None) -> str:
     return ""
 
 
-def find_event_key(settings: Settings, database: Database) -> tuple[bytes | None, str | None]:
+def find_event_key(tx: Tx, settings: Settings, database: Database) -> tuple[bytes | None, str | None]:
     """Return the key of the MACs of events, and why it is missing although a master key is on this machine."""
     with suppress(Failure, DatabaseError):
-        if master_key := find_master_key(settings, database):
+        if master_key := find_master_key(tx, settings, database):
             return master_key.event_key(), None
     path = master_key_file(settings, database)
     if path is None:
@@ -111,13 +111,12 @@ def find_event_key(settings: Settings, database: Database) -> tuple[bytes | None
     )
 
 
-def find_mac_problem(settings: Settings, database: Database) -> str | None:
+def find_mac_problem(tx: Tx, settings: Settings, database: Database) -> str | None:
     """Return why the MAC of the address is not one of this data; None if it is, or without the master key here."""
     with suppress(Failure, DatabaseError):
-        master_key = find_master_key(settings, database)
-        if master_key is not None and database.read(last_issuer):
-            key = master_key.issuer_key()
-            return None if database.read(lambda tx: proves_issuer(tx, key)) else NO_MAC
+        master_key = find_master_key(tx, settings, database)
+        if master_key is not None and last_issuer(tx) and not proves_issuer(tx, master_key.issuer_key()):
+            return NO_MAC
     return None
 
 

@@ -44,7 +44,7 @@ from authsec_server.cli.confirm import confirm
 from authsec_server.cli.local import InProcess, Opened, failed
 from authsec_server.cli.output import Output, open_output, styled, when
 from authsec_server.cli.transport import CallFailed
-from authsec_server.db import Database, open_database
+from authsec_server.db import Database, Tx, open_database
 from authsec_server.failures import Failure, Unavailable
 from authsec_server.keys.sealing_key_file import KeyFile, load_sealing_key
 from authsec_server.keys.sealing_keys import SETTING, replace_by_file
@@ -186,7 +186,7 @@ def verify_database(
     known, ends = read_keys(key_file)
     assert isinstance(caller.reach, InProcess)  # always true for a local command
     settings, kept = caller.reach.settings, KeptCheckpoints()
-    url = settings.database_url
+    url, no_key = settings.database_url, None
 
     # Read the files before the database: a server could append a checkpoint that is newer than the read database.
     files = [CheckpointFile.read(path) for path in checkpoint_files]
@@ -197,7 +197,12 @@ def verify_database(
         return kept.checkpoints
 
     with _opened(url) as database, readable():
-        database.event_key, no_key = find_event_key(settings, database)
+
+        def event_key(tx: Tx) -> bytes | None:
+            nonlocal no_key
+            key, no_key = find_event_key(tx, settings, database)
+            return key
+
         try:
             check = partial(
                 verifying.verify,
@@ -207,6 +212,7 @@ def verify_database(
                 ends=ends,
                 now=Runtime().now(),
                 deep=deep,
+                find_event_key=event_key,
             )
             report = _with_macs(database.check(check), settings, database, no_key)
         except (Unavailable, DatabaseError):
@@ -223,8 +229,8 @@ def _with_macs(report: Report, settings: Settings, database: Database, no_key: s
     `no_key` says why the MACs of events were not checked, although a master key is on this machine.
     """
     found = [no_key] if no_key else []
-    if report.as_sealed and NO_MAC not in report.skipped and (problem := find_mac_problem(settings, database)):
-        found.append(problem)
+    if report.as_sealed and NO_MAC not in report.skipped:
+        found += filter(None, [database.check(lambda tx: find_mac_problem(tx, settings, database))])
     return replace(report, unchecked=(*report.unchecked, *found), skipped=(*report.skipped, *found))
 
 

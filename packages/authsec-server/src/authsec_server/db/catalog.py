@@ -22,7 +22,7 @@ from sqlalchemy import Connection
 
 from authsec_server.db import postgresql_catalog
 from authsec_server.db.migrate import newest_revision, revision_of
-from authsec_server.db.postgresql_catalog import CALLING, MONTH, SCHEMA, Listing, SchemaObject
+from authsec_server.db.postgresql_catalog import CALLING, MONTH, SCHEMA, TOO_LONG, Listing, SchemaObject
 from authsec_server.db.sqlite_reading import any_text
 
 OBJECTS = "objects"
@@ -53,8 +53,20 @@ class ForeignKey(NamedTuple):
     parent_column: str
 
 
+class SchemaComparison(NamedTuple):
+    """A sentence for each difference, and whether an object of PostgreSQL that differs calls foreign code."""
+
+    findings: list[str]
+    calls_foreign_code: bool = False
+
+
 def schema_findings(connection: Connection) -> list[str]:
-    """Return a sentence for each object that is missing, unexpected or different from the migrations' schema.
+    """Return the findings of `compare_schema`."""
+    return compare_schema(connection).findings
+
+
+def compare_schema(connection: Connection) -> SchemaComparison:
+    """Find the objects that are missing, unexpected or different from the migrations' schema.
 
     The function lists the objects before it reads a table of AuthSec. PostgreSQL's planner runs functions in the
     condition of an index, and SQLite unfolds a view that has a table's name: an attacker can put code there.
@@ -64,16 +76,19 @@ def schema_findings(connection: Connection) -> list[str]:
     if _has_versions(connection, found, reference[OBJECTS]):
         revision = revision_of(connection) or "none"
         if revision != newest_revision():
-            return [
+            of_version = (
                 f"The schema has version {revision}, but this program can check only version {newest_revision()}. Start"
                 " the server on this database first, or verify with the program of that version."
-            ]
+            )
+            return SchemaComparison([of_version])
     findings = [*found.findings, *_differences(found.objects, reference[OBJECTS], found.others)]
+    calls = _call_foreign_code(found.objects, reference[OBJECTS])
     for partition, objects in sorted(found.months.items()):
         month = partition[-len(MONTH) :]
         expected = reference.get(_parent(partition), {})
         findings += [each.replace(MONTH, month) for each in _differences(objects, expected)]
-    return [each.replace(SCHEMA, f"{found.schema}.") for each in findings]
+        calls |= _call_foreign_code(objects, expected)
+    return SchemaComparison([each.replace(SCHEMA, f"{found.schema}.") for each in findings], calls)
 
 
 def listing_of(connection: Connection, most: int = MOST_UNKNOWN) -> Listing:
@@ -226,6 +241,15 @@ def _differences(found: Sequence[SchemaObject], expected: Mapping[str, str], oth
             yield f"The {each.name} occurs {number[each.name]} times."
     for name in sorted(expected.keys() - number.keys()):
         yield f"The {name} is missing."
+
+
+def _call_foreign_code(found: Sequence[SchemaObject], expected: Mapping[str, str]) -> bool:
+    """Whether an object that differs calls a function outside `pg_catalog`, or is too long to see.
+
+    Names in `pg_catalog` have no point, because the search path leads there.
+    """
+    differing = (each.definition for each in found if each.definition != expected.get(each.name))
+    return any("." in each.partition(CALLING)[2] or TOO_LONG in each for each in differing)
 
 
 def _whole_first(each: SchemaObject) -> tuple[bool, bool, SchemaObject]:

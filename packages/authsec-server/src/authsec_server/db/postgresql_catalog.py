@@ -32,6 +32,7 @@ from authsec_server.db.postgresql_queries import (
 from authsec_server.failures import Unavailable
 
 MONTH = "YYYY_MM"
+TOO_LONG = "too long to be compared: "
 CALLING = ", calling "  # in definitions, before the calls that the text of an expression may not show
 SCHEMA = "SCHEMA."  # in listings, instead of the schema's name, which a company chooses
 _CAST_MEMBER = re.compile(r"\(('[^']*'::character varying)\)::text")
@@ -279,7 +280,7 @@ def _rows(connection: Connection, query: str, **arguments: Any) -> Sequence[Any]
 
 def _bounded(query: str) -> str:
     """Return the query with texts cut to `LONGEST` characters. A cut text equals no text of AuthSec."""
-    too_long = f"CASE WHEN length(tree) > {LONGEST} THEN 'too long to be compared: ' END"
+    too_long = f"CASE WHEN length(tree) > {LONGEST} THEN '{TOO_LONG}' END"
     columns = f"left(name, {LONGEST}) AS name, left(concat({too_long}, definition), {LONGEST}) AS definition"
     return f"SELECT owner, {columns}, left(tree, {LONGEST}) AS tree FROM ({query}) AS each"  # noqa: S608 - constants
 

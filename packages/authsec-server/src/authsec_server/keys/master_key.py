@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from authsec_server.db import Database
+from authsec_server.db import Database, Tx
 from authsec_server.failures import StartupRefused, Unavailable
 from authsec_server.keys import store
 from authsec_server.keys.model import Algorithm
@@ -134,7 +134,7 @@ def load_master_key(settings: Settings, database: Database, token_bytes: Callabl
     return key
 
 
-def find_master_key(settings: Settings, database: Database) -> MasterKey | None:
+def find_master_key(tx: Tx, settings: Settings, database: Database) -> MasterKey | None:
     """Return the master key of this database if its file is on this machine; else None. Make no file.
 
     A key that decrypts no stored signing key belongs to another database. The attack: raw SQL damages one signing key,
@@ -143,12 +143,11 @@ def find_master_key(settings: Settings, database: Database) -> MasterKey | None:
     path = master_key_file(settings, database)
     if path is None:
         return None
-    sealed = database.read(lambda tx: store.all_sealed(tx.connection))
     try:
         key = MasterKey(_read(path, already_needed=True))
     except StartupRefused:
         return None
-    return key if any(_opens(key, blob, kid) for kid, blob in sealed.items()) else None
+    return key if any(_opens(key, blob, kid) for kid, blob in store.usual_sealed(tx.connection)) else None
 
 
 def master_key_file(settings: Settings, database: Database) -> Path | None:

@@ -5,7 +5,7 @@ Only this module reads and writes encrypted private parts.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from datetime import datetime
 
 import structlog
@@ -18,7 +18,9 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    and_,
     delete,
+    func,
     insert,
     select,
     update,
@@ -27,9 +29,13 @@ from sqlalchemy.exc import DataError
 
 from authsec_server.db import rows
 from authsec_server.db.schema import Instant, metadata
+from authsec_server.db.sqlite_reading import any_text
 from authsec_server.keys.model import FINAL_STATES, KeyState, SealedKey, SigningKey
 
 log = structlog.get_logger(__name__)
+
+_USUAL_OCTETS = 10_000  # a sealed RSA key of 4,096 bits has 3,300
+_MOST_SEALED = 1000
 
 _UNREADABLE = (ValueError, TypeError, OverflowError, DataError)  # of a value that raw SQL wrote
 
@@ -106,6 +112,20 @@ def all_sealed(connection: Connection) -> dict[str, bytes]:
     statement = select(signing_keys.c.kid, signing_keys.c.sealed_private)
     found = connection.execute(statement.where(signing_keys.c.sealed_private.is_not(None)))
     return {row.kid: row.sealed_private for row in found}
+
+
+def usual_sealed(connection: Connection) -> Iterator[tuple[str, bytes]]:
+    """Yield the names and the encrypted private parts of some keys, of a thousand at most, for `verify`.
+
+    The attack: raw SQL writes values of hundreds of megabytes, or of other types. Such rows are left out.
+    """
+    kid, sealed = signing_keys.c.kid, signing_keys.c.sealed_private
+    usual = and_(func.length(kid) <= _USUAL_OCTETS, func.length(sealed).between(1, _USUAL_OCTETS))
+    if connection.dialect.name == "sqlite":
+        usual = and_(func.typeof(kid) == "text", func.typeof(sealed) == "blob", usual)
+    with any_text(connection, "replace"):
+        for row in connection.execute(select(kid, sealed).where(usual).limit(_MOST_SEALED)):
+            yield row.kid, row.sealed_private
 
 
 def add_head_key(connection: Connection, table: Table, key: SealedKey) -> None:

@@ -75,6 +75,7 @@ def verify(
     deep: bool = False,
     sealed_only: bool = False,
     readers: bool = True,
+    find_event_key: Callable[[Tx], bytes | None] = lambda tx: tx.event_key,
 ) -> Report:
     """Compare the audit log with its seals, and with the checkpoints in `kept`. Blocks its thread.
 
@@ -86,6 +87,7 @@ def verify(
     - Without `counts`, no stored count is compared. Without `readers`, no question of readers is asked.
     - A `deep` check of PostgreSQL follows every path through its indexes and blocks writers to the tables.
     - With `sealed_only`, no event without a seal is trusted, even if it is new.
+    - `find_event_key` gets the key of the MACs of events. The key may depend on tables, so these are checked first.
 
     Raises `Unavailable` if the temporary folder is full.
     """
@@ -96,6 +98,7 @@ def verify(
         if not database.is_readable:
             return database.unreadable()
         with limited_steps(tx.connection):
+            tx = replace(tx, event_key=find_event_key(tx))
             if callable(kept):
                 kept = kept(keys_of(tx, keys))
             report = verify_log(
@@ -133,8 +136,7 @@ def verify_log(
 ) -> Report:
     """Run `verify` without the checks of the database's indexes and schema.
 
-    `may_ask` is called after the tables were read. If its result is false, the questions of readers are not asked,
-    because the database may run foreign code for these.
+    If `may_ask` is false after the tables were read, foreign code may answer the questions of readers: none is asked.
     """
     scan = Scan(tx.connection, tx.event_key)
     with (

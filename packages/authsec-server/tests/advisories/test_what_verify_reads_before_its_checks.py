@@ -1,0 +1,109 @@
+"""Raw SQL changes `signing_keys` or `authority`, which `verify` reads to find the key of the MACs of events.
+
+On a machine with the master key, `verify` read both tables before it compared the schema. Values of another type, a
+missing row and functions that never end kept it from the changed event.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+from authsec_server.audit.sealing.verifying import verify
+from authsec_server.cli import register
+from click.testing import CliRunner, Result
+from sqlalchemy import create_engine, text
+
+CHANGED = "UPDATE events SET address = '192.0.2.99' WHERE kind = 'client.created'"
+VALUES = {
+    "text": "'x'",
+    "negative": "-1",
+    "real": "1.5",
+    "large": "9000000000000000000",
+    "text that is not UTF-8": "CAST(x'ff' AS TEXT)",
+}
+TRAP = (
+    "CREATE SCHEMA evil",
+    "CREATE FUNCTION evil.trap() RETURNS boolean LANGUAGE plpgsql IMMUTABLE AS $$ BEGIN"
+    " IF current_setting('application_name') <> 'planting' THEN RAISE EXCEPTION 'the trap ran'; END IF;"
+    " RETURN true; END $$",
+    "CREATE INDEX planned ON signing_keys (state) WHERE evil.trap()",
+)
+
+
+@pytest.fixture
+def its(house_on_each: Callable[..., Any]) -> Any:
+    its = house_on_each(local_operator=True)
+    if its.authority.database.dialect == "postgresql":
+        its.clock.at = datetime.now(UTC)
+    its.delegated_name("Helper")
+    while its.authority.dropper.sealer.seal():
+        pass
+    return its
+
+
+def verified(its: Any, folder: Path, *statements: str) -> Result:
+    """Run the statements on the file, and `authsec audit verify`."""
+    (folder / "keys").write_text(its.door().get("/authsec/api/v1/events/keys").text)
+    its.authority.database.close()
+    with closing(sqlite3.connect(folder / "authsec.sqlite3")) as connection:
+        for statement in (CHANGED, *statements):
+            connection.execute(statement)
+        connection.commit()
+    group = click.Group()
+    register(group)
+    command = ["audit", "verify", "--key", str(folder / "keys"), "--data", str(folder)]
+    return CliRunner().invoke(group, command)
+
+
+@pytest.mark.parametrize("house_on_each", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("value", VALUES.values(), ids=VALUES)
+def test_a_signing_key_of_another_type_hides_nothing(its: Any, tmp_path: Path, value: str) -> None:
+    told = verified(its, tmp_path, f"UPDATE signing_keys SET sealed_private = {value}")
+    assert (told.exit_code, "was changed" in told.output) == (3, True), (told.output, told.exception)
+    assert "opens no signing key of this database" in told.output
+
+
+@pytest.mark.parametrize("house_on_each", ["sqlite"], indirect=True)
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "DELETE FROM authority",
+        "UPDATE authority SET change_id = CAST(x'ff' AS TEXT)",
+        "UPDATE signing_keys SET kid = CAST(x'ff' AS TEXT) WHERE kid = (SELECT min(kid) FROM signing_keys)",
+    ],
+)
+def test_a_damaged_row_hides_nothing(its: Any, tmp_path: Path, statement: str) -> None:
+    told = verified(its, tmp_path, statement)
+    assert (told.exit_code, "was changed" in told.output) == (3, True), (told.output, told.exception)
+
+
+@pytest.mark.parametrize("house_on_each", ["sqlite"], indirect=True)
+def test_a_view_in_the_place_of_the_table_is_not_read(its: Any, tmp_path: Path) -> None:
+    view = "CREATE VIEW signing_keys AS SELECT 'kid' AS kid, abs(-9223372036854775808) AS sealed_private"
+    told = verified(its, tmp_path, "DROP TABLE signing_keys", view)
+    assert told.exit_code == 3, told.output
+    assert "The view signing_keys of signing_keys is unknown to AuthSec" in told.output
+    assert "overflow" not in told.output
+
+
+@pytest.mark.parametrize("house_on_each", ["postgresql"], indirect=True)
+def test_no_table_is_read_where_the_planner_would_run_a_foreign_function(its: Any, postgres_url: str) -> None:
+    """A function that catches each cancellation never ends."""
+    engine = create_engine(postgres_url, connect_args={"application_name": "planting"})
+    with engine.begin() as connection:
+        for statement in TRAP:
+            connection.execute(text(statement))
+    engine.dispose()
+    keys = its.authority.dropper.keys()
+    report = its.authority.database.check(lambda tx: verify(tx, keys, now=its.clock.at))
+    findings = "\n".join(report.findings)
+    assert "The index planned of signing_keys is unknown to AuthSec" in findings
+    assert "No table was read, because an object of the schema calls a function" in findings
+    assert "the trap ran" not in findings
