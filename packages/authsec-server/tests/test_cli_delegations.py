@@ -76,7 +76,7 @@ def test_what_there_is_to_know_is_said_before_it_is_delegated(authsec: Authsec, 
 def test_a_dry_run_says_that_requests_must_name_a_resource_from_then_on(create: Callable[..., Result]) -> None:
     create("--action", "customers:read", "--audience", "https://crm.example")
     second = create("--action", "customers:read", "--audience", "https://mail.example", "--dry-run").stdout
-    assert "each token request must name an API with the parameter resource" in " ".join(second.split())
+    assert "must name an API with the parameter `resource`" in " ".join(second.split())
 
 
 def test_a_narrow_terminal_folds_no_slug_and_hides_no_mark(

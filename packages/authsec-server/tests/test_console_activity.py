@@ -280,6 +280,8 @@ def test_a_link_removes_one_filter_and_keeps_the_others(busy: House, door: TestC
         "Administrator: local operator": f"{TRAIL}?since=2026-11-25&until=2026-11-26",
         "Time: from 2026-11-25 to 2026-11-26": f"{TRAIL}?by=local_operator%3A",
     }
+    exact = get(door, f"{TRAIL}?since=2026-11-25T12%3A00%3A01.462968%2B00%3A00")
+    assert [*chips(exact)] == ["Time: from 2026-11-25 12:00:01"]
     assert get(door, page.links["Show all"]).path == TRAIL
 
 

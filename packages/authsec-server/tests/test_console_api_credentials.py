@@ -58,10 +58,17 @@ def test_it_is_shown_on_the_answer_and_on_no_page_after_it(its: Any, door: TestC
 def test_one_is_replaced_and_revoked(its: Any, door: TestClient) -> None:
     make(door, name="old")
     its.clock.at += timedelta(seconds=1)
+    form = get(door, NEW).form(NEW)
     make(door, name="new")
-    refused = make(door, name="third")
+    refused = form.send(name="third")  # the page was opened before
     assert refused.status == 409
     assert "already has 2 valid credentials" in refused.text
+    limit = get(door, NEW)
+    assert "already has 2 valid credentials" in limit.text
+    for page in (refused, limit):
+        assert "old, last used never : Revoke old" in page.text
+        assert "authsec apis" not in page.text
+        assert len(re.findall(rf'href="{HOME}/credentials/[0-9a-f-]+/revoke"', page.html)) == 2
     links = re.findall(rf"{HOME}/credentials/[0-9a-f-]+/revoke", get(door, HOME).html)
     assert len(links) == 2
     question = get(door, links[0])

@@ -20,7 +20,7 @@ ACTIONS = ["customers:read", "orders:read"]
 BADGES = re.compile(r'<span class="badges">((?:<span class="badge \w+"[^>]*>[^<]+</span> ?)+)</span>')
 BADGE = re.compile(r'<span class="badge (\w+)"[^>]*>([^<]+)</span>')
 DISABLED, UNPROVED = ("Disabled", "quiet"), ("Can't authenticate", "warn")
-UNDELEGATED, READY = ("No delegation", "accent"), ("Ready", "good")
+UNDELEGATED, READY = ("No access", "warn"), ("Ready", "good")
 UNATTESTED = ("Unattested", "bad")
 
 
@@ -50,8 +50,8 @@ CASES = [
     Case((DISABLED,), "key", "quiet"),
     Case((DISABLED, UNATTESTED), "unattested", "quiet"),
     Case((UNPROVED,), "kubernetes", "warn"),
-    Case((UNDELEGATED,), "key", "accent"),
-    Case((UNDELEGATED, UNATTESTED), "unattested", "accent"),
+    Case((UNDELEGATED,), "key", "warn"),
+    Case((UNDELEGATED, UNATTESTED), "unattested", "warn"),
     Case((READY,), "key", "good"),
     Case((READY, UNATTESTED), "unattested", "bad"),
     Case((READY, ("Client secret", "warn")), "secret", "warn"),

@@ -207,11 +207,28 @@ def test_an_unattested_client_is_told_that_it_gets_no_bound_token(door: TestClie
     page = connect(door, client_id)
     assert "An unattested client gets no bound tokens." in page.text
     assert "Any proof of this client will do." not in page.text
+    assert "Anybody who knows the Client ID can get" not in page.text
     page = get(door, f"/console/clients/{client_id}")
     assert "None gives an action" in page.text
     assert "The trust delegation of Support requires DPoP, so it accepts no unattested client." in page.text
     assert page.links["Add a proof"] == f"/console/clients/{client_id}/proofs/add"
     assert page.html.count(f'/console/clients/{client_id}/proofs/add"') == 2, "next to the proofs, and in the next step"
+    assert "2 actions Grants nothing The trust delegation requires DPoP" in page.text, "in the list of permissions"
+    assert "No live trust delegation accepts an unattested client, so the client gets no token." in page.text
+    assert "Anybody who knows the Client ID can get" not in page.text
+
+
+def test_the_permissions_of_a_ready_client_mark_those_that_it_never_gets(door: TestClient) -> None:
+    client_id = client_with(door, platform="unattested", require_dpop=True)
+    values = {"role": "support", "client": client_id, "target_type": "MCP server", "max_duration": 900}
+    door.post(f"{API}/delegations", json=values | {"actions": ACTIONS[:1]}).raise_for_status()
+    page = get(door, f"/console/clients/{client_id}")
+    assert "Ready Unattested" in page.text
+    assert page.text.count("Grants nothing") == 1
+    assert "Anybody who knows the Client ID can get the client's tokens." in page.text
+    added = {"platform": "key", "public_key": public(PrivateKey.generate_ec())}
+    door.post(f"{API}/clients/{client_id}/proofs", json=added).raise_for_status()
+    assert "Grants nothing" not in get(door, f"/console/clients/{client_id}").text
 
 
 def test_an_agent_in_pods_is_told_how_its_key_comes_into_the_pod(door: TestClient) -> None:

@@ -419,6 +419,14 @@ def test_the_review_says_that_the_apis_must_accept_dpop(door: TestClient, role: 
     assert "must accept DPoP: after" not in filled(door, role, agent).text
 
 
+def test_the_review_gives_one_reason_why_an_unattested_client_gets_no_token(
+    door: TestClient, role: str, agent: str
+) -> None:
+    review = filled(door, role, agent, require_dpop="yes").text
+    assert review.count("is unattested, so it gets no token: this delegation requires DPoP") == 1
+    assert "No token would be issued: The trust delegation" not in review
+
+
 def test_the_combobox_finds_clients_by_name_and_id(door: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("authsec_server.console.delegations.creation.SUGGESTIONS", 2)
     ids = [

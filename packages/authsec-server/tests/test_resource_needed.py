@@ -10,7 +10,8 @@ from starlette.testclient import TestClient
 
 API = "/authsec/api/v1"
 CRM, MAIL = "https://crm.example", "https://mail.example"
-TOLD = f"So far, all live trust delegations of Customer Support are for {CRM}, so its token requests need no resource."
+TOLD = "After this change, each token request of Customer Support must name an API with the parameter `resource`"
+ON_PAGES = TOLD.replace("`", "")
 
 
 @pytest.fixture
@@ -42,9 +43,8 @@ def told(shown: dict[str, Any]) -> list[str]:
 
 def test_the_second_api_of_an_agent_is_a_warning_before_and_when_it_is_delegated(door: TestClient, agent: str) -> None:
     (dry,) = told(delegate(door, agent, "?dry_run=1", audiences=[MAIL])["would_answer"])
-    assert dry.startswith(TOLD)
-    assert "must name an API with the parameter resource" in dry
-    assert "invalid_target" in dry
+    assert dry.startswith(f"{TOLD}, such as `{CRM}`.")
+    assert "refuses other requests with `invalid_target`" in dry
     assert told(delegate(door, agent, audiences=[MAIL])) == [dry]
     assert told(delegate(door, agent, audiences=[CRM, MAIL])) == [], "the requests name an API already"
 
@@ -66,13 +66,13 @@ def test_an_edit_and_an_enabling_warn_as_well(door: TestClient, agent: str) -> N
     assert told(disabled) == [], "a disabled delegation changes no request"
     assert told(door.post(f"{one}/enable?dry_run=1").json()["would_answer"]) == [text]
     page = get(door, f"/console/delegations/{second['id']}/enable")
-    assert TOLD in page.text
+    assert ON_PAGES in page.text
     assert told(door.post(f"{one}/enable").json()) == [text]
-    assert TOLD not in get(door, f"/console/delegations/{second['id']}").text, "the change is made"
+    assert ON_PAGES not in get(door, f"/console/delegations/{second['id']}").text, "the change is made"
 
 
 def test_the_review_of_the_console_warns(door: TestClient, agent: str) -> None:
     there = [("role", "support"), ("client", agent), ("actions", "customers:read"), ("target_type", "AutoGen AI agent")]
     fields = [*there, ("duration", "1"), ("duration_unit", "hours"), ("audiences", MAIL)]
     page = post(door, "/console/delegations/new", fields)
-    assert TOLD in page.text
+    assert ON_PAGES in page.text

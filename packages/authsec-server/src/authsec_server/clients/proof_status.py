@@ -71,7 +71,7 @@ _KEY_PAIR = ProofStatus(
 _UNATTESTED = ProofStatus(
     state=ProofState.UNATTESTED,
     heading="Proves nothing",
-    explanation="Anybody who knows the Client ID can get this client's tokens: the Client ID is a name, not a secret.",
+    explanation="Anybody who knows the Client ID can authenticate as the client: a Client ID is a name, not a secret.",
     missing="Give the client a key pair, then remove this proof.",
 )
 _SECRET = ProofStatus(

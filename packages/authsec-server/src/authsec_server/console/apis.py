@@ -241,12 +241,13 @@ def _kind(text: str) -> ApiKind:
 
 
 async def credential_form(visit: PageRequest, problem: Failure | None = None) -> Response:
-    """Show the form for a new credential: its name and its lifetime."""
+    """Show the form for a new credential. At the limit, show the valid ones with links that revoke them."""
 
     def load(tx: Tx) -> tuple[Api, list[Credential]]:
         return apis.get(tx, visit.act, visit.named("api")), credentials.of_api(tx, visit.act, visit.named("api"))
 
     api, held = await visit.read(load)
+    valid = [each for each in held if each.refusal(visit.act.now) is None]
     return visit.render(
         "apis/new_credential.html",
         title="Create credential",
@@ -254,6 +255,7 @@ async def credential_form(visit: PageRequest, problem: Failure | None = None) ->
         api=api,
         name=visit.form.text("name", credentials.name_of_the_day(visit.act.now, held)),
         days=visit.form.text("days"),
+        valid=valid if len(valid) >= credentials.MAX_VALID else [],
     )
 
 

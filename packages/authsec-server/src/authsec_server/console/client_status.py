@@ -19,7 +19,7 @@ _TITLES = {
     ClientState.UNPROVED: "No proof of the client can be verified, so the client gets no token.",
     ClientState.UNDELEGATED: "No live trust delegation gives the client an action, so the client gets no token.",
     ClientState.READY: "The client can get tokens.",
-    Attention.UNATTESTED: "Anybody who knows the Client ID can get the client's tokens.",
+    Attention.UNATTESTED: "Anybody who knows the Client ID can authenticate as the client.",
     Attention.SECRET: "Anybody who has read the client's secret can act as the client until the secret is rotated.",
     Attention.ENROLLED: "An enrolled laptop has a temporary key for this client.",
 }

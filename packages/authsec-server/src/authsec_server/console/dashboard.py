@@ -161,7 +161,7 @@ def _clients(tx: Tx, visit: PageRequest, unable: Count) -> Iterator[Alert]:
             tone="bad",
             text=_in_words(unattested, WARNINGS[Attention.UNATTESTED]),
             path=f"{_WARNING}{Attention.UNATTESTED}",
-            more="Anybody who knows the Client ID of such a client can get its tokens.",
+            more="Anybody who knows the Client ID of such a client can authenticate as the client.",
         )
     if unable.number:
         yield Alert(

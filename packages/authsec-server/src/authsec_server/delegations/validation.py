@@ -221,9 +221,9 @@ def resource_needed(
     if len(one) != 1 or len(several) < 2:
         return ()
     message = (
-        f"So far, all live trust delegations of {client.name} are for {_some(sorted(one.pop()))}, so its token "
-        "requests need no resource. After this change, each token request must name an API with the parameter "
-        "resource. The authority refuses other requests with invalid_target. Change the agent first."
+        f"After this change, each token request of {client.name} must name an API with the parameter "
+        f"`resource`, such as `{min(one.pop())}`. The authority refuses other requests with `invalid_target`. "
+        "Change the agent first."
     )
     return (Caution(code="resource_needed", message=message),)
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
 
 from authsec_server.audit.model import Named, Recorded
 from authsec_server.console.activity.query import CUSTOM, GROUPS, RANGES, ActivityQuery
+from authsec_server.console.formatting import utc
 from authsec_server.console.site import PageRequest
 
 LABELS: Mapping[str, str] = {
@@ -19,6 +21,7 @@ LABELS: Mapping[str, str] = {
     "jti": "jti",
 }
 _TIME = ("range", "since", "until")
+_SECONDS = len("2026-11-25 12:00:00")
 
 
 def chips(visit: PageRequest, asked: ActivityQuery, found: Sequence[Recorded]) -> list[tuple[str, str, str]]:
@@ -41,9 +44,18 @@ def _active(asked: ActivityQuery, newest: Recorded | None) -> Iterator[tuple[str
         yield "Time", f"last {RANGES[asked.range][0].lower()}", *_TIME
     elif asked.range == CUSTOM and (typed["since"] or typed["until"]):
         since, until = (
-            f"{word} {typed[end]}" if typed[end] else "" for word, end in (("from", "since"), ("to", "until"))
+            f"{word} {_instant(typed[end])}" if typed[end] else "" for word, end in (("from", "since"), ("to", "until"))
         )
         yield "Time", f"{since} {until}".strip(), *_TIME
+
+
+def _instant(typed: str) -> str:
+    """Format an exact instant, such as that of a link, in UTC and without fractions of a second."""
+    try:
+        instant = datetime.fromisoformat(typed)
+    except ValueError:
+        return typed
+    return utc(instant)[:_SECONDS] if instant.tzinfo else typed
 
 
 def _value(field: str, typed: str, newest: Recorded | None) -> str:

@@ -101,10 +101,14 @@ OPEN_GROUPS, OPEN_ACTIONS = 2, 5
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PermissionGroup:
-    """The actions of one live delegation. With `is_open`, the page shows the actions; otherwise they are folded."""
+    """The actions of one live delegation. With `is_open`, the page shows the actions; otherwise they are folded.
+
+    With `is_excluded`, the client has valid proofs, and the delegation accepts none of them.
+    """
 
     actions: Sequence[EffectiveAction]
     is_open: bool
+    is_excluded: bool
 
     @property
     def first(self) -> EffectiveAction:
@@ -180,7 +184,7 @@ def _overview(tx: Tx, visit: PageRequest, silent: Mapping[str, str]) -> Overview
         near_misses=closest_misses(tx, act, client),
         sharing=sharing(tx, client),
         resolved_delegations=resolved,
-        permissions=_grouped(effective_actions(tx, act, client.id, terms)),
+        permissions=_grouped(effective_actions(tx, act, client.id, terms), client.usable_proofs(act.now)),
         requests=_requests(tx, client, audit.page(tx, act.principal, wanted, limit=LOOKED_AT), act.now),
         points=counts.series(tx, act.now - CHARTED, act.now, STEP, client_id=client.id),
     )
@@ -215,14 +219,21 @@ def ahead_of(
     return Ahead(progress=found, may_look_up=may, commands=commands)
 
 
-def _grouped(effective: Sequence[EffectiveAction]) -> list[PermissionGroup]:
-    """Group the actions by delegation, the newest delegation first. Few short groups are open."""
+def _grouped(effective: Sequence[EffectiveAction], usable: Sequence[Proof]) -> list[PermissionGroup]:
+    """Group the actions by delegation, the newest delegation first. Few short groups are open.
+
+    `usable` are the client's valid proofs.
+    """
     by_delegation: dict[str, list[EffectiveAction]] = {}
     for each in sorted(effective, key=lambda each: each.delegation.created_at, reverse=True):
         by_delegation.setdefault(each.delegation.id, []).append(each)
     few = len(by_delegation) <= OPEN_GROUPS
     return [
-        PermissionGroup(actions=actions, is_open=few and len(actions) <= OPEN_ACTIONS)
+        PermissionGroup(
+            actions=actions,
+            is_open=few and len(actions) <= OPEN_ACTIONS,
+            is_excluded=bool(usable) and not any(actions[0].delegation.accepts(each.kind) for each in usable),
+        )
         for actions in by_delegation.values()
     ]
 

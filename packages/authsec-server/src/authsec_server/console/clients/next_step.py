@@ -112,6 +112,11 @@ class ClientProgress:
     on_trial: bool = False
     """Whether only an enrolled laptop, or nothing, proves the client, while its own proof waits."""
 
+    @property
+    def is_excluded(self) -> bool:
+        """Whether the client gets no token because a live delegation accepts no proof of the client."""
+        return any(gap.reason == "excluded" for gap in self.gaps)
+
 
 def progress(
     client: Client,

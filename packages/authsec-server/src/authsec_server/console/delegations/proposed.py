@@ -73,9 +73,9 @@ class ProposedDelegation:
 
     @property
     def denied(self) -> str:
-        """Return why no token would be issued. A disabled client has its own warning."""
-        disabled = any(each.code == "client_disabled" for each in self.resolved.cautions)
-        return "" if disabled else str(self.foreseen["denied"])
+        """Return why no token would be issued. Empty if a warning of the delegation gives the same reason."""
+        is_said = any(each.code in ("client_disabled", "proofs_excluded") for each in self.resolved.cautions)
+        return "" if is_said else str(self.foreseen["denied"])
 
     @property
     def warnings(self) -> int:
