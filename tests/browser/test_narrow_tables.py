@@ -30,7 +30,7 @@ def test_the_list_of_clients_shows_how_each_stands(clients: Any, browse: Any, wi
     page.goto("/console/clients")
     box = page.get_by_role("region", name="Clients")
     assert box.evaluate(HIDDEN) == 0
-    free, waits = ["No access", "Unattested"], ["Kubernetes", "Can't authenticate"]
+    free, waits = ["No delegation", "Unattested"], ["Kubernetes", "Can't authenticate"]
     for row, tells in ((rows(box).first, free), (rows(box).last, waits)):
         row.scroll_into_view_if_needed()
         for text in ("AI Agent", *tells):

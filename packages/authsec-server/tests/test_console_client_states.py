@@ -20,7 +20,7 @@ ACTIONS = ["customers:read", "orders:read"]
 BADGES = re.compile(r'<span class="badges">((?:<span class="badge \w+"[^>]*>[^<]+</span> ?)+)</span>')
 BADGE = re.compile(r'<span class="badge (\w+)"[^>]*>([^<]+)</span>')
 DISABLED, UNPROVED = ("Disabled", "quiet"), ("Can't authenticate", "warn")
-UNDELEGATED, READY = ("No access", "warn"), ("Ready", "good")
+UNDELEGATED, READY = ("No delegation", "warn"), ("Ready", "good")
 UNATTESTED = ("Unattested", "bad")
 
 

@@ -306,8 +306,8 @@ def test_a_row_has_one_state_and_the_warnings_beside_it(door: TestClient) -> Non
     make(door, name="Open")
     make(door, name="Keyed", platform="key", public_key=public_key())
     page = get(door, LIST)
-    assert "No access Unattested never" in page.text  # never: no token yet
-    assert "No access never" in page.text
+    assert "No delegation Unattested never" in page.text  # never: no token yet
+    assert "No delegation never" in page.text
 
 
 def test_code_in_a_message_is_shown_as_code_and_nothing_else_is_markup(door: TestClient) -> None:

@@ -63,7 +63,7 @@ def test_a_box_has_the_state_that_other_trust_delegations_give(door: TestClient)
     revision = door.get(f"{API}/roles/support").json()["revision"]
     changed = {"json": {"actions": ["customers:write"]}, "headers": {"If-Match": f'"{revision}"'}}
     assert door.patch(f"{API}/roles/support", **changed).status_code == 200
-    assert {"Both, Ready", "One, No access"} <= boxes(get(door, f"{PICTURE}?api={quote(other)}")).keys()
+    assert {"Both, Ready", "One, No delegation"} <= boxes(get(door, f"{PICTURE}?api={quote(other)}")).keys()
 
 
 def test_the_picture_is_told_in_words_as_well(door: TestClient) -> None:

@@ -267,7 +267,10 @@ def test_the_field_suggests_three_of_each_kind_and_all(door: TestClient) -> None
         make(door, "roles", name=f"Robots {number}", actions=["robots:read"])
     options = suggested(door, "robot")
     assert options == [
-        *((f"/console/clients/robot-{number}", f"Robot {number} Client No access Unattested") for number in range(3)),
+        *(
+            (f"/console/clients/robot-{number}", f"Robot {number} Client No delegation Unattested")
+            for number in range(3)
+        ),
         *((f"/console/roles/robots-{number}", f"Robots {number} Role") for number in range(3)),
         ("/console/search?q=robot", "All 8 results for “robot”"),
     ]

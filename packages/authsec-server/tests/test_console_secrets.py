@@ -86,10 +86,10 @@ def test_wherever_the_client_is_its_secret_is_marked(door: TestClient) -> None:
     onboard(door)
     page = get(door, "/console/clients?warning=secret")
     assert "Legacy Host" in page.text
-    assert "No access Client secret" in page.text
+    assert "No delegation Client secret" in page.text
     home = "/console/clients/legacy-host"
     for path in (home, f"{home}/connect"):
-        assert "No access Client secret" in get(door, path).text
+        assert "No delegation Client secret" in get(door, path).text
     overview = get(door, home).text
     assert "Weak: a secret" in overview
     assert "Last used never" in overview

@@ -24,8 +24,8 @@ PROOFS = {
 TONES = {
     "good": "Accepted, Active, Done, Enabled, Follows, Fresh, Granted, Issued, Live, Ready, Working",
     "accent": "Current, Gives more, New, Prepared, Says it follows, You",
-    "warn": "Can't authenticate, Client secret, Does not follow, Dormant, Expires soon, Invited, Laptop, No access, "
-    "No agent, No password yet, Stale, Takes away, Unreadable",
+    "warn": "Can't authenticate, Client secret, Does not follow, Dormant, Expires soon, Invited, Laptop, No agent, "
+    "No delegation, No password yet, Stale, Takes away, Unreadable",
     "bad": "Cannot be fetched, Denied, Failing, Refused, Too old, Unattested",
     "quiet": "Disabled, Ended, Expired, Gone, Not asked yet, Not fetched yet, Off, Pasted, Retired, Revoked",
 }

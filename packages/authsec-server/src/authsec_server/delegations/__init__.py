@@ -6,7 +6,7 @@ token request gets.
 | module | owns |
 |---|---|
 | `model` | fields, states and filters of a delegation |
-| `client_state` | the state of a client: *Disabled*, *Can't authenticate*, *No access*, *Ready* |
+| `client_state` | the state of a client: *Disabled*, *Can't authenticate*, *No delegation*, *Ready* |
 | `validation` | which values are refused, which values get a warning |
 | `term_changes` | the values before and after an edit; which edits narrow a delegation |
 | `service` | create, disable, enable, revoke; slugs; delete a client or role with its delegations |

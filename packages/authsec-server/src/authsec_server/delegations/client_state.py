@@ -22,7 +22,7 @@ class ClientState(StrEnum):
     @property
     def shown(self) -> str:
         """Return the state's name for people."""
-        special = {ClientState.UNPROVED: "Can't authenticate", ClientState.UNDELEGATED: "No access"}
+        special = {ClientState.UNPROVED: "Can't authenticate", ClientState.UNDELEGATED: "No delegation"}
         return special.get(self, self.value.capitalize())
 
 
