@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import itertools
+import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -40,17 +42,26 @@ def outcome(request: pytest.FixtureRequest, folder: Path, kind: Kind, names: lis
     return result
 
 
-# Faults are in long runs: each once, then in many rounds and on both databases. Restores: test_restore_drill.py.
-# In every run, test_crashes.py kills a server on SQLite, test_frozen_server.py freezes one, and test_readiness.py has a
-# full disk.
-@pytest.mark.soak
-@pytest.mark.parametrize("names", ON_POSTGRESQL, ids=" ".join)
+def _first(runs: Sequence[list[str]], *marks: pytest.MarkDecorator) -> list[Any]:
+    """The runs; the first one has these marks."""
+    return [
+        pytest.param(runs[0], marks=marks),
+        *(pytest.param(names, marks=pytest.mark.soak) for names in runs[1:]),
+    ]
+
+
+# Faults are in CI (`.ci/run` sets `CI`) and in long runs. Elsewhere test_crashes.py kills a server on SQLite, and
+# test_frozen_server.py freezes one, and test_readiness.py has a full disk.
+IN_CI = () if os.environ.get("CI") else (pytest.mark.soak,)
+
+
+# With `-m soak` each fault once, then in many rounds and on both databases. Restores: test_restore_drill.py.
+@pytest.mark.parametrize("names", _first(ON_POSTGRESQL, *IN_CI), ids=" ".join)
 def test_no_promise_breaks_on_postgresql(request: pytest.FixtureRequest, folder: Path, names: list[str]) -> None:
     assert outcome(request, folder, "postgresql", names).found == []
 
 
-@pytest.mark.soak
-@pytest.mark.parametrize("names", ON_SQLITE, ids=" ".join)
+@pytest.mark.parametrize("names", _first(ON_SQLITE, *IN_CI), ids=" ".join)
 def test_no_promise_breaks_on_sqlite(request: pytest.FixtureRequest, folder: Path, names: list[str]) -> None:
     assert outcome(request, folder, "sqlite", names).found == []
 
