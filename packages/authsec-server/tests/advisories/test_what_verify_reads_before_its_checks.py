@@ -6,7 +6,11 @@ missing row and functions that never end kept it from the changed event.
 
 from __future__ import annotations
 
+import os
+import shutil
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Callable
 from contextlib import closing
 from datetime import UTC, datetime
@@ -91,6 +95,38 @@ def test_a_view_in_the_place_of_the_table_is_not_read(its: Any, tmp_path: Path) 
     assert told.exit_code == 3, told.output
     assert "The view signing_keys of signing_keys is unknown to AuthSec" in told.output
     assert "overflow" not in told.output
+
+
+@pytest.mark.parametrize("house_on_each", ["sqlite"], indirect=True)
+def test_a_master_key_that_others_can_read_is_named(its: Any, tmp_path: Path) -> None:
+    (tmp_path / "master.key").chmod(0o644)
+    told = verified(its, tmp_path)
+    assert "master.key can be read or written by other users (mode 0644). So the MACs of the events" in told.output
+    assert "opens no signing key" not in told.output
+
+
+@pytest.mark.skipif(os.geteuid() == 0 and shutil.which("setpriv") is None, reason="root reads each folder")
+@pytest.mark.parametrize("house_on_each", ["sqlite"], indirect=True)
+def test_without_the_right_to_read_the_master_key_the_rest_is_verified(its: Any, tmp_path: Path) -> None:
+    """An auditor with the server's settings and a copy of its file, or with PostgreSQL."""
+    (tmp_path / "keys").write_text(its.door().get("/authsec/api/v1/events/keys").text)
+    its.authority.database.close()
+    closed, copied = tmp_path / "closed", tmp_path / "copied"
+    for folder in (closed, copied):
+        folder.mkdir(mode=0o700)
+    shutil.move(tmp_path / "master.key", closed)
+    for each in tmp_path.glob("authsec.sqlite3*"):
+        shutil.copy(each, copied)
+    closed.chmod(0)
+    without_root = ["setpriv", "--bounding-set=-all", "--inh-caps=-all"] if os.geteuid() == 0 else []
+    command = [*without_root, str(Path(sys.executable).with_name("authsec")), "audit", "verify"]
+    command += ["--key", str(tmp_path / "keys"), "--database", f"sqlite:///{copied / 'authsec.sqlite3'}"]
+    env = {**os.environ, "AUTHSEC_SERVER_MASTER_KEY_FILE": str(closed / "master.key")}
+    try:
+        told = subprocess.run(command, capture_output=True, text=True, env=env, timeout=100, check=False)
+    finally:
+        closed.chmod(0o700)
+    assert told.returncode == 0, told.stdout + told.stderr
 
 
 @pytest.mark.parametrize("house_on_each", ["postgresql"], indirect=True)

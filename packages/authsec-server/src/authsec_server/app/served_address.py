@@ -98,16 +98,19 @@ def _find_problem(tx: Tx, key: bytes, known: Keys | None) -> str:
 
 def find_event_key(tx: Tx, settings: Settings, database: Database) -> tuple[bytes | None, str | None]:
     """Return the key of the MACs of events, and why it is missing although a master key is on this machine."""
-    with suppress(Failure, DatabaseError):
+    path, not_checked = master_key_file(settings, database), "the MACs of the events that wait for their seal"
+    try:
         if master_key := find_master_key(tx, settings, database):
             return master_key.event_key(), None
-    path = master_key_file(settings, database)
+    except StartupRefused as failure:
+        return None, f"{failure.message} So {not_checked} were not checked."
+    except DatabaseError:
+        pass
     if path is None:
         return None, None
     return None, (
-        f"The master key in {path} opens no signing key of this database, so the MACs of the events that wait for "
-        "their seal were not checked. Either the file belongs to another database, or somebody changed the signing "
-        "keys."
+        f"The master key in {path} opens no signing key of this database, so {not_checked} were not checked. Either "
+        "the file belongs to another database, or somebody changed the signing keys."
     )
 
 

@@ -138,27 +138,24 @@ def find_master_key(tx: Tx, settings: Settings, database: Database) -> MasterKey
     """Return the master key of this database if its file is on this machine; else None. Make no file.
 
     A key that decrypts no stored signing key belongs to another database. The attack: raw SQL damages one signing key,
-    so that no master key seems to be here, and `verify` checks no MAC.
+    so that no master key seems to be here, and `verify` checks no MAC. Raises `StartupRefused` for a wrong file.
     """
     path = master_key_file(settings, database)
     if path is None:
         return None
-    try:
-        key = MasterKey(_read(path, already_needed=True))
-    except StartupRefused:
-        return None
+    key = MasterKey(_read(path, already_needed=True))
     return key if any(_opens(key, blob, kid) for kid, blob in store.usual_sealed(tx.connection)) else None
 
 
 def master_key_file(settings: Settings, database: Database) -> Path | None:
-    """Return the file of the master key if it is on this machine; else None.
+    """Return the file of the master key if it is on this machine, and this user may read it; else None.
 
     `--database` may name a SQLite file in another folder than the settings, with the master key beside it.
     """
     places = [settings.master_key_file] if settings.master_key_file else []
     if not places and settings.sqlite_file is not None and database.dialect == "sqlite":
         places = [settings.sqlite_file.with_name(FILE_NAME), settings.data / FILE_NAME]
-    return next((path for path in places if path.exists()), None)
+    return next((path for path in places if os.access(path, os.R_OK)), None)
 
 
 def _where(settings: Settings, database: Database) -> Path:
