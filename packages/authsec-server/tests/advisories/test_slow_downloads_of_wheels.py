@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -27,10 +28,10 @@ def test_slow_downloads_have_few_places_and_end(
     large = dict(FILES) | {FIRST: b"x" * 16_000_000}  # more than the buffers of both ends
     opened = house(wheels=load_wheels(fake_wheels(tmp_path, large)), max_in_flight=3)
     path = f"/authsec/sdk/{FIRST}"
-    with serving(opened) as url:
+    with serving(opened) as url, ExitStack() as slow:  # closed first: a server waits for its connections
         address = (urlsplit(url).hostname, urlsplit(url).port)
-        slow = [socket.create_connection(address) for _ in range(2)]
-        for each in slow:
+        for _ in range(2):
+            each = slow.enter_context(socket.create_connection(address))
             each.sendall(f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode())
             each.recv(1)  # its download runs
         refused = httpx2.get(url + path, trust_env=False)
@@ -40,5 +41,3 @@ def test_slow_downloads_have_few_places_and_end(
         while (status := httpx2.head(url + path, trust_env=False).status_code) == 503 and time.monotonic() < deadline:
             time.sleep(0.05)
         assert status == 200
-        for each in slow:
-            each.close()

@@ -139,8 +139,9 @@ class Framework:
         """
         module = "authsec_autogen" if self.needs_package else "authsec"
         check = f"python -c \"from {module} import AuthSecClient; print('OK')\""
-        bash = ["uv venv agent-venv" if by_uv else "python3 -m venv agent-venv", "source agent-venv/bin/activate"]
-        powershell = ["uv venv agent-venv" if by_uv else "py -m venv agent-venv", "agent-venv\\Scripts\\Activate.ps1"]
+        uv = 'uv venv --python ">=3.11" agent-venv'  # else uv takes the first Python that it finds
+        bash = [uv if by_uv else "python3 -m venv agent-venv", "source agent-venv/bin/activate"]
+        powershell = [uv if by_uv else "py -m venv agent-venv", "agent-venv\\Scripts\\Activate.ps1"]
         if sdk:
             # One command: a second one could replace what the first has installed.
             tool = "uv pip install" if by_uv else "pip install"
