@@ -67,6 +67,11 @@ def _with_sdk_wheels() -> Iterator[None]:
     if (here / BUILT_IN).is_dir():
         yield
         return
+    if missing := [name for name in SDK if not (here.parent / name / "pyproject.toml").is_file()]:
+        raise SystemExit(
+            f"The wheel of the server contains the wheels of the SDK, and {here.parent} has no {', '.join(missing)}. "
+            "Build in a whole clone, or from the source distribution."
+        )
     with tempfile.TemporaryDirectory(prefix="authsec-build-") as folder:
         copy = Path(folder, here.name)
         shutil.copytree(here, copy, ignore=shutil.ignore_patterns("__pycache__", ".venv*", "dist", "tests"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import email
+import shutil
 import subprocess
 import zipfile
 from hashlib import sha256
@@ -56,6 +57,14 @@ def test_the_server_is_built_from_its_source_distribution_alone(wheels: Wheels, 
     assert done.returncode == 0, done.stderr
     (built,) = tmp_path.glob("*.whl")
     assert sha256(built.read_bytes()).digest() == sha256(wheels.of("authsec_server").read_bytes()).digest()
+
+
+@pytest.mark.soak
+def test_the_server_is_not_built_without_the_sdk(wheels: Wheels, tmp_path: Path) -> None:
+    alone = shutil.copytree(ROOT / "packages/authsec-server", tmp_path / "authsec-server")
+    done = run(UV, "build", "--wheel", "--out-dir", tmp_path, alone, cwd=tmp_path)
+    assert done.returncode != 0
+    assert "has no authsec, authsec-autogen, authsec-langchain." in " ".join(done.stderr.split())
 
 
 @pytest.mark.soak
