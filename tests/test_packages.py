@@ -15,12 +15,13 @@ PROJECTS: list[dict[str, Any]] = [
     tomllib.loads(file.read_text("utf-8"))["project"] for file in ROOT.glob("packages/*/pyproject.toml")
 ]
 NAMES = {project["name"] for project in PROJECTS}
-(VERSION,) = {project["version"] for project in PROJECTS}  # one version for all
+VERSION, *OTHERS = sorted({project["version"] for project in PROJECTS})
 
 
 def test_no_public_index_accepts_a_package_of_our_version() -> None:
     """PEP 440: a local version, as `1.2+authsec`, cannot be uploaded there. Other people hold our names there."""
     assert Version(VERSION).local == "authsec"
+    assert OTHERS == []  # one version for all
 
 
 def test_our_packages_require_each_other_in_exactly_their_release() -> None:

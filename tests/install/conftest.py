@@ -51,6 +51,7 @@ def wheels(tmp_path_factory: pytest.TempPathFactory) -> Wheels:
     """What docs/install.md builds. Without a package index the tests are skipped, and say so; in CI they fail."""
     folder = tmp_path_factory.mktemp("wheels")
     done = run(UV, "build", "--all-packages", "--force-pep517", "--out-dir", folder, cwd=ROOT)
+    assert "build_backend" not in done.stderr, done.stderr  # ours failed, and no index
     if done.returncode:
         do_without(done.stderr)
     return Wheels(folder)
