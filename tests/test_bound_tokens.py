@@ -17,6 +17,7 @@ from authsec.jose import PrivateKey, parse_compact
 from authsec.jose.dpop import make_proof
 from authsec.smoke import Smoke
 from authsec_server.console.clients.snippets import OTHER_PYTHON, framework_codes
+from authsec_server.sdk_wheels import SdkWheels
 from free_ports import free_port
 
 from .bound_crm import AUDIENCE, crm
@@ -76,7 +77,9 @@ def test_from_the_agent_to_the_api_with_two_servers_and_nonces(serve: Any, tmp_p
 
 def assert_connect_shows_programs_that_run(its: Any, made: Any, key: Path, api: str) -> None:
     """A program that calls the API itself, and a tool that gets a token, as the Connect tab shows both."""
-    program = framework_codes(made.client_id, "customers:read", "", is_bound=True)[-1].code
+    program = framework_codes(made.client_id, "customers:read", "", sdk=SdkWheels([], issuer=""), is_bound=True)[
+        -1
+    ].code
     tool = OTHER_PYTHON.program("customers:read", "", is_bound=True) + 'print(fetch_customer("42"))'
     environment = {"AUTHSEC_BASE_URL": its.url, "AUTHSEC_AGENT_CLIENT_ID": made.client_id, "DOWNSTREAM_URL": api}
     environment |= {"AUTHSEC_AGENT_KEY_FILE": str(key), "NO_PROXY": "127.0.0.1"}

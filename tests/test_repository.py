@@ -148,7 +148,10 @@ def test_an_authsec_command_of_a_page_exists_with_its_options(page: Path, words:
 
 def test_a_command_of_a_page_runs_as_it_stands_in_a_clone() -> None:
     lines = [
-        (page.name, line) for page in PAGES if page.name != "cli.md" for line in shell_lines(page.read_text("utf-8"))
+        (page.name, line)
+        for page in PAGES
+        if page.name not in ("cli.md", "install.md")  # the second is about machines without a clone
+        for line in shell_lines(page.read_text("utf-8"))
     ]
     bare = re.compile(r"(?:^(?:\w+=\S+ )*|\| |\$\()authsec [a-z]")
     assert [each for each in lines if bare.search(each[1])] == []

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from authsec.cli import main
-from authsec_server.app.services import Runtime
+from authsec_server.app.runtime import Runtime
 
 STEP = timedelta(hours=3)
 _off = timedelta()

@@ -8,9 +8,9 @@ import secrets
 import shutil
 import sys
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -47,6 +47,7 @@ from authsec_server.revocations import service as revocations
 from authsec_server.revocations.model import SubjectKind
 from authsec_server.roles import service as roles
 from authsec_server.roles.model import RoleDefinition
+from authsec_server.sdk_wheels import Wheel
 from authsec_server.settings import Settings, load_settings
 from click.testing import CliRunner, Result
 from hypothesis import settings
@@ -432,17 +433,18 @@ class House:
 
 @pytest.fixture
 def house(tmp_path: Path, begun_at_noon: Path, portal: BlockingPortal) -> Iterator[Callable[..., House]]:
-    """Opens authorities over this test's SQLite file: `house(local_operator=True, setting=…)`."""
+    """Opens authorities over this test's SQLite file: `house(local_operator=True, wheels=…, setting=…)`."""
     with ExitStack() as stack:
 
-        def build(*, local_operator: bool = False, **settings: Any) -> House:
+        def build(*, local_operator: bool = False, wheels: Sequence[Wheel] = (), **settings: Any) -> House:
             clock = Clock()
+            runtime = replace(clock.around(), sdk_wheels=lambda: wheels)
             is_new = "database" not in settings and not (tmp_path / "authsec.sqlite3").exists()
             if is_new:
                 shutil.copytree(begun_at_noon, tmp_path, dirs_exist_ok=True)
             its = load_settings(data=tmp_path, **settings)
             with without_maintenance() if is_new else contextlib.nullcontext():
-                opened = stack.enter_context(open_authority(its, local_operator=local_operator, runtime=clock.around()))
+                opened = stack.enter_context(open_authority(its, local_operator=local_operator, runtime=runtime))
             return House(opened, clock, stack, portal)
 
         yield build

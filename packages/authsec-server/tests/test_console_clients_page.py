@@ -15,6 +15,7 @@ import yaml
 from authsec.jose import PrivateKey
 from authsec_server.console.clients.connect import Connection
 from authsec_server.console.clients.snippets import framework_codes
+from authsec_server.sdk_wheels import SdkWheels
 from pages import Page, get, selector_rows
 from starlette.testclient import TestClient
 
@@ -22,6 +23,7 @@ House = Any
 API = "/authsec/api/v1"
 LIST = "/console/clients"
 TOKEN = "/authsec/uflow/sdk/delegation-token"
+NO_WHEELS = SdkWheels([], issuer="https://a.example")
 CRM = {
     "name": "CRM",
     "identifier": "https://crm.example.com",
@@ -230,7 +232,7 @@ def test_the_example_reads_and_asks_for_nothing_else(door: TestClient, actions: 
 
 
 def connection(**values: Any) -> Connection:
-    its = {"base_url": "https://a.example", "client_id": "id", "has_key": False}
+    its = {"base_url": "https://a.example", "client_id": "id", "program": "authsec", "has_key": False}
     return Connection(**(its | values))
 
 
@@ -268,7 +270,7 @@ def test_the_lines_keep_the_url_that_the_shell_has(audience: str, before: str, a
     ids=["named", "of another resource", "all"],
 )
 def test_the_python_lines_are_python(named: tuple[str, str]) -> None:
-    for each in framework_codes("id", *named):
+    for each in framework_codes("id", *named, sdk=NO_WHEELS):
         compile(each.code, each.framework.title, "exec")
         compile(each.by_hand, each.framework.title, "exec")
         assert all(text in each.code for text in named)
@@ -280,7 +282,7 @@ def test_the_python_lines_are_python(named: tuple[str, str]) -> None:
 def test_a_function_that_fetches_its_token_names_an_api_where_there_are_several() -> None:
     calls = {"https://a.example": 'get_token(resource="https://a.example").value', "": "get_delegation_token()"}
     for resource, call in calls.items():
-        first, *_ = framework_codes("id", "", resource)
+        first, *_ = framework_codes("id", "", resource, sdk=NO_WHEELS)
         assert f"jwt_token = authsec.{call}" in first.by_hand
 
 

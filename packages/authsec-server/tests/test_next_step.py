@@ -168,7 +168,7 @@ def test_a_delegation_that_has_ended_is_no_gap() -> None:
 )
 def test_the_command_registers_what_the_proof_needs(proof: Proof, may_look_up: bool, first: str) -> None:
     step = proof_step(client(proof), [], NOW, trust_domain=DOMAIN)
-    found = issuer_commands(step, trust_domain=DOMAIN, may_look_up=may_look_up)
+    found = issuer_commands(step, trust_domain=DOMAIN, may_look_up=may_look_up, program="uv run authsec")
     assert found.first.splitlines()[-1] == f"uv run authsec issuers add {first}"
 
 

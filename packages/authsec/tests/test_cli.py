@@ -138,7 +138,8 @@ def test_a_shell_completes_by_the_script(shell: str) -> None:
 
 def test_the_installed_script() -> None:
     script = Path(sys.executable).with_name("authsec")
-    assert subprocess.run([script, "--version"], capture_output=True, text=True, check=True).stdout == "authsec 0.1.0\n"
+    said = subprocess.run([script, "--version"], capture_output=True, text=True, check=True).stdout
+    assert said == "authsec 0.1.0+authsec\n"
     assert subprocess.run([script, "smoke"], capture_output=True, text=True, check=False).returncode == 1
 
 

@@ -241,4 +241,4 @@ def test_without_the_extra_the_message_names_it() -> None:
     ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert ended.returncode == 1
     assert 'pip install "./packages/authsec[key,verify]"' in ended.stderr
-    assert " authsec[" not in ended.stderr  # a bare name would be looked for in the public index
+    assert "install authsec[" not in ended.stderr  # a bare name would be looked for in the public index

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 from authsec_server.app.lifecycle import open_authority
-from authsec_server.app.services import Runtime
+from authsec_server.app.runtime import Runtime
 from authsec_server.audit.sealing.verifying import verify
 from authsec_server.settings import load_settings
 from databases import settings_for

@@ -28,8 +28,8 @@ from authsec.safe_text import plain
 from authsec.terminal import OF_THE_DEMO, OF_THE_SERVER, command_line, described, failed, runnable
 
 _OF_ANOTHER_PACKAGE: Final = (
-    "`{{command}}` is a command of the package {package}, which is not installed here. In a clone of AuthSec, "
-    "run `uv run {{whole}}`."
+    "`{{command}}` is a command of the package {package}, which is not installed here. Install the wheel of "
+    "{package} beside this one: docs/install.md shows how. In a clone of AuthSec, run `uv run {{whole}}`."
 )
 _ELSEWHERE: Final = dict.fromkeys(OF_THE_SERVER, _OF_ANOTHER_PACKAGE.format(package="authsec-server")) | dict.fromkeys(
     OF_THE_DEMO, _OF_ANOTHER_PACKAGE.format(package="authsec-demo")

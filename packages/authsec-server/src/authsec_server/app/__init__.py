@@ -5,7 +5,8 @@ room.
 
 | module | owns |
 |---|---|
-| `services` | which objects the rooms get, and from which settings; clocks and randomness, which tests replace |
+| `services` | which objects the rooms get, and from which settings |
+| `runtime` | clocks, randomness and the wheels of the SDK, which tests replace |
 | `routes` | which rooms are served over HTTP; in which room an audit filter looks up a name |
 | `console_pages` | the console's routes, which a command does not import |
 | `served_address` | the address of the last server, for commands: what proves it |
@@ -16,7 +17,7 @@ room.
 """
 
 from authsec_server.app.lifecycle import Authority, open_authority, refuse_to_serve
+from authsec_server.app.runtime import Runtime
 from authsec_server.app.served_address import as_served
-from authsec_server.app.services import Runtime
 
 __all__ = ["Authority", "Runtime", "as_served", "open_authority", "refuse_to_serve"]

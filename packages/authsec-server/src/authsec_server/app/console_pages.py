@@ -10,6 +10,7 @@ from authsec_server.app.services import Services
 from authsec_server.console.rendering import Assets, Renderer
 from authsec_server.console.routes import routes
 from authsec_server.console.site import Console
+from authsec_server.sdk_wheels import SdkWheels
 
 
 def console_routes(services: Services) -> list[BaseRoute]:
@@ -42,5 +43,6 @@ def _console(services: Services) -> Console:
         key_sets=services.trust.key_sets,
         cluster_apis=services.trust.cluster_apis,
         token_explainer=services.trust.token_explainer,
+        sdk=SdkWheels(services.runtime.sdk_wheels(), issuer=services.settings.issuer),
         older=lambda: services.comparison.problem,
     )

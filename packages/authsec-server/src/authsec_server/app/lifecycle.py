@@ -21,8 +21,9 @@ from authsec_server.accounts.model.admin_keys import AdminKey
 from authsec_server.accounts.sign_in import SignIn
 from authsec_server.app.older_database import compare, may_be_read, watch
 from authsec_server.app.routes import routes
+from authsec_server.app.runtime import Runtime
 from authsec_server.app.served_address import as_served_or_not_proved, checkpoints_as_served
-from authsec_server.app.services import Runtime, Services, checkpoints_of, services_of
+from authsec_server.app.services import Services, checkpoints_of, services_of
 from authsec_server.attestation import service as attestation
 from authsec_server.audit import service as audit
 from authsec_server.audit.rollup import roll_up

@@ -16,8 +16,9 @@ from pathlib import Path
 from authsec.jose import PrivateKey
 
 from authsec_server.accounts import links, sessions
+from authsec_server.app.runtime import Runtime
 from authsec_server.app.served_address import as_served, checkpoints_as_served
-from authsec_server.app.services import AuthorityKeys, Runtime, authority_keys_of
+from authsec_server.app.services import AuthorityKeys, authority_keys_of
 from authsec_server.audit import service as audit
 from authsec_server.audit.model import EventKind
 from authsec_server.audit.sealing import service as sealing

@@ -35,6 +35,8 @@ from authsec_server.issuers import api as issuers_api
 from authsec_server.keys import api as keys_api
 from authsec_server.revocations import api as revocations_api
 from authsec_server.roles import api as roles_api
+from authsec_server.sdk_wheels import SdkWheels
+from authsec_server.sdk_wheels import api as sdk_wheels_api
 from authsec_server.tokens import api as tokens_api
 from authsec_server.tokens import events_api, introspection, revocation, token_endpoint
 from authsec_server.tokens.dpop import DpopNonces
@@ -107,6 +109,7 @@ def _for_agents_and_apis(services: Services) -> list[BaseRoute]:
         ),
         *enrolment_api.routes(services.enrolling),
         *sealing_api.routes(services.authority_keys.sealing_keyring.published),
+        *sdk_wheels_api.routes(SdkWheels(services.runtime.sdk_wheels(), issuer=services.settings.issuer)),
     ]
 
 

@@ -12,7 +12,8 @@ from typing import Final
 
 from sqlalchemy.exc import DatabaseError
 
-from authsec_server.app.services import Runtime, authority_keys_of
+from authsec_server.app.runtime import Runtime
+from authsec_server.app.services import authority_keys_of
 from authsec_server.audit.sealing.checkpoints import Keys
 from authsec_server.audit.sealing.log_end import issuer_at_end, number_of_seals
 from authsec_server.audit.sealing.service import has_begun

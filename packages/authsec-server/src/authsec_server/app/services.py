@@ -5,21 +5,18 @@ The objects are built in groups. Each group uses only earlier groups.
 
 from __future__ import annotations
 
-import secrets
-import time
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from functools import partial
 
 from authsec_server.accounts.authentication import AdminKeys, LocalOperator, Sessions, cookie_name
 from authsec_server.accounts.model.sessions import SessionTerms
 from authsec_server.accounts.oidc import OpenIdSignIn, sign_in_of
-from authsec_server.accounts.passwords import Hashing
 from authsec_server.accounts.sign_in import SignIn
 from authsec_server.apis import service as apis
 from authsec_server.apis.authentication import ApiCredentials
 from authsec_server.app.readiness_probe import ReadinessProbe, not_compared, older, sealing_time, undelivered
+from authsec_server.app.runtime import Runtime
 from authsec_server.attestation.client_search import ClientSearch
 from authsec_server.attestation.cluster import Clusters
 from authsec_server.attestation.explain.service import TokenExplainer
@@ -60,19 +57,6 @@ from authsec_server.tokens.revocation import SelfRevocation
 from authsec_server.web.health import Liveness, Readiness
 from authsec_server.web.throttle import Share
 from authsec_server.web.unit_of_work import UnitOfWork
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Runtime:
-    """Clocks, randomness and password hashing. All other code gets the time and random bytes from this object.
-
-    `hashing` creates the hasher for people's passwords, which is slow on purpose.
-    """
-
-    now: Callable[[], datetime] = lambda: datetime.now(UTC)
-    monotonic: Callable[[], float] = time.monotonic
-    token_bytes: Callable[[int], bytes] = secrets.token_bytes
-    hashing: Callable[[], Hashing] = Hashing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

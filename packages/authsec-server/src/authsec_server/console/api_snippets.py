@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from shlex import quote
 from urllib.parse import urlsplit
 
 from authsec_server.apis.model import Api, ApiKind
 from authsec_server.clients.k8s_manifest import YOUR_API
 from authsec_server.console.clients.oauth_clients import INSTALL_JAVASCRIPT, resource_of
+from authsec_server.sdk_wheels import SdkWheels
+from authsec_server.sdk_wheels.wheels import AUTHSEC
 
 _MCP = "MCP server"
 _INSTALL = 'pip install "./packages/authsec[{extra}]"   # in a clone of AuthSec: by path, never by the bare name'
@@ -32,15 +34,25 @@ class Snippet:
     note: str
     code: str
     dpop: str = _DPOP
-    install: str = _INSTALL.format(extra="verify")
+    install: str = ""
 
 
-def snippets(issuer: str, api: Api, *, needs_dpop: bool = False) -> Sequence[Snippet]:
-    """Return one snippet for each framework.
+def snippets(issuer: str, api: Api, *, sdk: SdkWheels, needs_dpop: bool = False) -> Sequence[Snippet]:
+    """Return one snippet for each framework. `sdk` are the wheels that the commands install.
 
     With `needs_dpop`, a live trust delegation for the API requires DPoP. The MCP snippet is included only if the
     audience is a URL, because the package `mcp` requires a URL.
     """
+    of_python = _install(sdk, "verify")
+    made = _snippets(issuer, api, sdk=sdk, needs_dpop=needs_dpop)
+    return [each if each.install else replace(each, install=of_python) for each in made]
+
+
+def _install(sdk: SdkWheels, extra: str) -> str:
+    return f'pip install "{sdk.requirement(AUTHSEC, extra)}"' if sdk else _INSTALL.format(extra=extra)
+
+
+def _snippets(issuer: str, api: Api, *, sdk: SdkWheels, needs_dpop: bool) -> Sequence[Snippet]:
     named = [each.action for each in api.actions]
     action = next((each for each in named if each.endswith("read")), named[0] if named else "customers:read")
     is_address = api.identifier.startswith(("https://", "http://"))
@@ -79,7 +91,7 @@ def snippets(issuer: str, api: Api, *, needs_dpop: bool = False) -> Sequence[Sni
             dpop=f"`--dpop-origin` is {_ORIGIN}. If the command runs already, start it again with the option. "
             "The proxy must also send the method, the URL and the proof: in your clone, `docs/verify-server.md` shows "
             "how. A JWT library alone checks no proofs.",
-            install=_INSTALL.format(extra="verify-server"),
+            install=_install(sdk, "verify-server"),
         ),
     )
 

@@ -75,7 +75,7 @@ async def detail(visit: PageRequest) -> Response:
 
     seen = await visit.read(load)
     api = seen["api"]
-    codes = snippets(visit.console.settings.issuer, api, needs_dpop=seen["needs_dpop"])
+    codes = snippets(visit.console.settings.issuer, api, sdk=visit.console.sdk, needs_dpop=seen["needs_dpop"])
     return visit.render(
         "apis/detail.html",
         title=api.name,

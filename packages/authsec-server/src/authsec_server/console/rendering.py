@@ -162,7 +162,8 @@ def _at_apis(context: jinja2.runtime.Context, what: Impact) -> list[str]:
     return impact_text.at_apis(impact_as_json(what, context["now"]))
 
 
-def _coded(message: str) -> Markup:
-    """Escape the message and mark text in backticks as code. Commands begin with `uv run`, as on all pages."""
-    own = _COMMAND.sub(r"\1uv run authsec ", message)
+@jinja2.pass_context
+def _coded(context: jinja2.runtime.Context, message: str) -> Markup:
+    """Escape the message and mark text in backticks as code. Commands begin as on all pages: `uv run` in a clone."""
+    own = _COMMAND.sub(rf"\1{context['visit'].program} ", message)
     return Markup(_CODE.sub(r"<code>\1</code>", str(escape(own))))  # noqa: S704 - escaped before

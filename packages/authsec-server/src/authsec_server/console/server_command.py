@@ -8,9 +8,9 @@ from sqlalchemy import make_url
 from authsec_server.settings import Origin, Settings
 
 
-def server_command(settings: Settings, words: str, *, is_guest: bool = False) -> str:
-    """Return the command `authsec` with these words, ready to paste in a clone on the server's machine."""
-    return f"uv run authsec {words}{option_text(settings, is_guest=is_guest)}"
+def server_command(settings: Settings, words: str, *, is_guest: bool = False, program: str = "uv run authsec") -> str:
+    """Return the command `authsec` with these words, ready to paste on the server's machine."""
+    return f"{program} {words}{option_text(settings, is_guest=is_guest)}"
 
 
 def option_text(settings: Settings, *, is_guest: bool = False) -> str:

@@ -40,6 +40,7 @@ from authsec_server.issuers.key_sets import KeySets
 from authsec_server.keys.key_ring import SigningKeyRing
 from authsec_server.principal import Act, Principal, Role
 from authsec_server.revisions import Revised
+from authsec_server.sdk_wheels import SdkWheels
 from authsec_server.settings import ENV_PREFIX, Settings
 from authsec_server.tokens.issue import DelegationTokens
 from authsec_server.tokens.own_tokens import OwnTokens
@@ -155,7 +156,12 @@ class PublicRequest:
     def server_command(self, words: str) -> str:
         """Return a command of `authsec` for the server's machine, with the options for this server's data."""
         guest = getattr(self.request.state, "principal", None) is None
-        return server_command(self.console.settings, words, is_guest=guest)
+        return server_command(self.console.settings, words, is_guest=guest, program=self.program)
+
+    @property
+    def program(self) -> str:
+        """Return how a person starts the command `authsec`."""
+        return self.console.sdk.program
 
     @property
     def data_options(self) -> str:
@@ -226,6 +232,7 @@ class Console:
     key_sets: KeySets
     cluster_apis: ClusterApis
     token_explainer: TokenExplainer
+    sdk: SdkWheels
     older: Callable[[], str | None] = lambda: None  # returns why the database is older, or None
     downloads: Places = field(default_factory=lambda: Places(at_once=DOWNLOADS, of_one=DOWNLOADS_OF_ONE))
     guests: Places = field(default_factory=lambda: Places(at_once=GUESTS, of_one=GUESTS_OF_ONE))

@@ -70,9 +70,8 @@ def _stranger(name: str, found: Distribution) -> Finding:
     if any(each.group == "console_scripts" and each.name == "authsec" for each in found.entry_points):
         facts.append(f"{name} also installs a script `authsec`; `python -m authsec` always runs the script of AuthSec")
     install = f"pip install ./packages/authsec ./packages/{_FOLDERS[name]}" if taken and name != "authsec" else ""
-    remedy = (
-        f"remove the package of the other project{', and install ours by path, in a clone of AuthSec' * bool(install)}:"
-    )
+    ours = ", and install ours with the command of the console (Connect), or by path in a clone of AuthSec"
+    remedy = f"remove the package of the other project{ours * bool(install)}:"
     lines = [f"    pip uninstall {name}", *([f"    {install}"] if install else [])]
     return Finding(
         step="packages",

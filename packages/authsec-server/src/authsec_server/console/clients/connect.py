@@ -48,8 +48,8 @@ from authsec_server.tokens.refusal import Denied, Reason
 
 _API = "DOWNSTREAM_URL"
 KEY_FILE = "agent-key.pem"
-KEYGEN = f"uv run authsec keygen {KEY_FILE}"
-"""Creates an agent's key pair, in a clone. All pages of the console use the same file name."""
+KEYGEN = f"keygen {KEY_FILE}"
+"""The words of `authsec` that create an agent's key pair. All pages of the console use the same file name."""
 
 SECRET_FILE, SECRET_VARIABLE = "agent-secret", "AUTHSEC_AGENT_SECRET_FILE"
 _KEY, _TOKEN = "AUTHSEC_AGENT_KEY_FILE", "AUTHSEC_WORKLOAD_TOKEN_FILE"
@@ -77,10 +77,12 @@ class Connection:
 
     `api` is the API of the settings: `audience`, or an API of a client that gets no token. `actions` are delegated for
     this API. `needs_resource` is true if the delegations are for different APIs. `servers` are the MCP servers.
+    `program` starts the command `authsec`.
     """
 
     base_url: str
     client_id: str
+    program: str
     has_key: bool
     has_secret: bool = False
     scope: str = ""
@@ -122,7 +124,7 @@ class Connection:
     def demo_api(self) -> str:
         """Return the command that starts a sample API and a scripted model for this authority."""
         asked = f' --audience "{_in_bash(self.audience)}"' if self.audience else ""
-        return f'uv run authsec demo-api --issuer "{_in_bash(self.base_url)}"{asked}'
+        return f'{self.program} demo-api --issuer "{_in_bash(self.base_url)}"{asked}'
 
     @property
     def smoke(self) -> str:
@@ -130,8 +132,9 @@ class Connection:
 
         If the token request must name the API, the command has the option `--resource`.
         """
-        asked = f'uv run authsec smoke --resource "{_in_bash(self.resource)}"'
-        return asked if self.resource else "uv run python examples/smoke_local.py"
+        if self.resource:
+            return f'{self.program} smoke --resource "{_in_bash(self.resource)}"'
+        return "uv run python examples/smoke_local.py" if self.program.startswith("uv run") else f"{self.program} smoke"
 
     @property
     def _proof(self) -> Mapping[str, str]:
@@ -244,12 +247,19 @@ async def connect(visit: PageRequest) -> Response:
         ),
         make_key=MAKE_KEY.format(key_file=KEY_FILE),
         install_javascript=INSTALL_JAVASCRIPT,
-        frameworks=framework_codes(client.id, connection.scope, connection.resource, is_bound=connection.needs_dpop),
+        frameworks=framework_codes(
+            client.id,
+            connection.scope,
+            connection.resource,
+            sdk=visit.console.sdk,
+            is_bound=connection.needs_dpop,
+        ),
+        has_wheels=bool(visit.console.sdk),
         framework=position(target),
         shell=preferred_shell(visit),
         pods=pods,
         key_file=KEY_FILE,
-        keygen=KEYGEN,
+        keygen=f"{visit.program} {KEYGEN}",
         codes=codes,
         hours=str(DEFAULT_HOURS),
         choices=HOURS,
@@ -272,6 +282,7 @@ def _connection(
     connection = Connection(
         base_url=visit.console.settings.issuer,
         client_id=client.id,
+        program=visit.program,
         has_key=any(proof.kind is ProofKind.KEY_PAIR for proof in client.proofs),
         has_secret=client.holds_secret(visit.act.now),
         scope=scope,

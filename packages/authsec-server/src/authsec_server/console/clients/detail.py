@@ -211,11 +211,11 @@ def ahead_of(
         act.now,
         trust_domain=domain,
     )
-    commands, options = None, option_text(visit.console.settings)
+    commands, program, options = None, visit.program, option_text(visit.console.settings)
     if found.proof and found.proof.way is Way.LOOK_UP:
-        commands = lookup_commands(found.proof.trusted_issuers[0].slug, options=options)
+        commands = lookup_commands(found.proof.trusted_issuers[0].slug, program=program, options=options)
     elif found.proof and found.proof.way is Way.REGISTER:
-        commands = issuer_commands(found.proof, trust_domain=domain, may_look_up=may, options=options)
+        commands = issuer_commands(found.proof, trust_domain=domain, may_look_up=may, program=program, options=options)
     return Ahead(progress=found, may_look_up=may, commands=commands)
 
 

@@ -37,6 +37,7 @@ class EnrolmentLines:
 
     base_url: str
     made: NewEnrolment
+    program: str
 
     @property
     def bash(self) -> str:
@@ -54,7 +55,7 @@ class EnrolmentLines:
 
     @property
     def _enrol(self) -> str:
-        return f"uv run authsec enrol {self.made.code}"
+        return f"{self.program} enrol {self.made.code}"
 
 
 async def enrolment_form(visit: PageRequest, problem: Invalid | Conflict | None = None) -> Response:
@@ -86,7 +87,7 @@ async def make_code(visit: PageRequest) -> Response:
             delegations.of_client(tx, visit.act, made.client.id, visit.console.terms),
         )
     )
-    lines = EnrolmentLines(base_url=visit.console.settings.issuer, made=made)
+    lines = EnrolmentLines(base_url=visit.console.settings.issuer, made=made, program=visit.program)
     return visit.render(
         "clients/enrolment_code.html",
         title=f"Run {made.client.name} on a laptop",

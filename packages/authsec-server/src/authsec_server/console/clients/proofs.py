@@ -213,7 +213,8 @@ async def section_context(visit: PageRequest, typed: TypedProof, *, judged: bool
     return {
         "sections": sections,
         "silent": silent,
-        "keygen": KEYGEN,
+        "keygen": f"{visit.program} {KEYGEN}",
+        "has_wheels": bool(visit.console.sdk),
         "key_file": KEY_FILE,
         "make_key": MAKE_KEY.format(key_file=KEY_FILE),
     }

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 
 from authsec_server.console.clients.oauth_clients import resource_of
 from authsec_server.delegations.model import TargetType
+from authsec_server.sdk_wheels import SdkWheels
+from authsec_server.sdk_wheels.wheels import AUTHSEC, AUTOGEN_PACKAGE
 
 _TOOL = '''
 authsec = AuthSecClient.from_env_or_exit("DOWNSTREAM_URL"{})  # also reads AUTHSEC_BASE_URL and AUTHSEC_AGENT_CLIENT_ID
@@ -108,34 +110,55 @@ print(response.text)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Commands:
+    """The same commands for two shells."""
+
+    bash: str
+    powershell: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Framework:
     """A framework that agents are written in.
 
     `packages` are arguments of `pip install`. `imports` and `rest` complete the common program: `rest` comes after the
-    tool.
+    tool. `needs_package` says that the program imports our package for the framework.
     """
 
     title: str
     packages: str
     imports: Sequence[str] = ()
     rest: str = ""
-    ours: str = '"./packages/authsec[key]"'
-    module: str = "authsec"
+    needs_package: bool = False
+
+    def install(self, sdk: SdkWheels, *, by_uv: bool = False) -> Commands:
+        """Return the commands that install our packages and the framework.
+
+        Our packages are named by URL and hash, or by path if this server has no wheels. In the public index, their
+        names belong to other people.
+        """
+        module = "authsec_autogen" if self.needs_package else "authsec"
+        check = f"python -c \"from {module} import AuthSecClient; print('OK')\""
+        uv = 'uv venv --python ">=3.11" agent-venv'  # else uv takes the first Python that it finds
+        bash = [uv if by_uv else "python3 -m venv agent-venv", "source agent-venv/bin/activate"]
+        powershell = [uv if by_uv else "py -m venv agent-venv", "agent-venv\\Scripts\\Activate.ps1"]
+        if sdk:
+            # One command: a second one could replace what the first has installed.
+            tool = "uv pip install" if by_uv else "pip install"
+            words = [tool, *(f'"{each}"' for each in self._requirements(sdk)), self.packages]
+            bash += [" \\\n  ".join(words), check]
+            powershell += [" `\n  ".join(words), check]
+        else:
+            lines = [f"pip install {self._paths}", f"pip install {self.packages}", check]
+            bash, powershell = bash + lines, powershell + lines
+        return Commands(bash="\n".join(bash), powershell="\n".join(powershell))
+
+    def _requirements(self, sdk: SdkWheels) -> list[str]:
+        return [sdk.requirement(AUTHSEC, "key"), *([sdk.requirement(AUTOGEN_PACKAGE)] if self.needs_package else [])]
 
     @property
-    def bash(self) -> str:
-        """Return the install commands for bash and similar shells."""
-        return self._install("python3 -m venv agent-venv", "source agent-venv/bin/activate")
-
-    @property
-    def powershell(self) -> str:
-        """Return the install commands for PowerShell."""
-        return self._install("py -m venv agent-venv", "agent-venv\\Scripts\\Activate.ps1")
-
-    def _install(self, *begin: str) -> str:
-        """Return the commands, which install our packages by path: in the public index, others have these names."""
-        check = f"python -c \"from {self.module} import AuthSecClient; print('OK')\""
-        return "\n".join([*begin, f"pip install {self.ours}", f"pip install {self.packages}", check])
+    def _paths(self) -> str:
+        return "./packages/authsec ./packages/authsec-autogen" if self.needs_package else '"./packages/authsec[key]"'
 
     def program(self, scope: str, resource: str, *, is_bound: bool = False) -> str:
         """Return the program. Its tool asks for the action `scope` at the API `resource`. Either may be empty.
@@ -217,8 +240,7 @@ asyncio.run(main())
 AUTOGEN = Framework(
     title="AutoGen",
     packages='"autogen[openai]>=0.14,<1" requests',
-    ours="./packages/authsec ./packages/authsec-autogen",
-    module="authsec_autogen",
+    needs_package=True,
 )
 LANGCHAIN = Framework(
     title="LangChain",
@@ -269,17 +291,24 @@ def position(target: TargetType | None) -> int:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FrameworkCode:
-    """What a person copies for one framework. `by_hand` is a function that fetches the token itself, or is empty."""
+    """What a person copies for one framework. `by_hand` is a function that fetches the token itself, or is empty.
+
+    `by_uv` are the commands for uv, or None if this server has no wheels: the pins of a clone apply to `uv pip`.
+    """
 
     framework: Framework
+    install: Commands
+    by_uv: Commands | None
     code: str
     by_hand: str = ""
 
 
-def framework_codes(client_id: str, scope: str, resource: str, *, is_bound: bool = False) -> Sequence[FrameworkCode]:
+def framework_codes(
+    client_id: str, scope: str, resource: str, *, sdk: SdkWheels, is_bound: bool = False
+) -> Sequence[FrameworkCode]:
     """Return the code for each framework, in the order of `FRAMEWORKS`. `scope` and `resource` may be empty.
 
-    With `is_bound`, the tokens are bound to a key (DPoP).
+    With `is_bound`, the tokens are bound to a key (DPoP). `sdk` are the wheels that the commands install.
     """
     asked = f"authsec.get_token(resource={json.dumps(resource)}).value"
     fetch = _about(_FETCH[is_bound], scope)
@@ -294,12 +323,15 @@ def framework_codes(client_id: str, scope: str, resource: str, *, is_bound: bool
         fetch=fetch.format(name="delegation_token"),
         bound="\n    dpop=True," if is_bound else "",
     )
-    between = FRAMEWORKS[1:-1]
-    return (
-        FrameworkCode(framework=AUTOGEN, code=autogen, by_hand=by_hand),
-        *(FrameworkCode(framework=each, code=each.program(scope, resource, is_bound=is_bound)) for each in between),
+    plain = _PLAIN.format(bound=_BOUND[is_bound], wanted=wanted, path=resource_of(scope))
+    special = {AUTOGEN.title: autogen, OTHER_PYTHON.title: plain}
+    return [
         FrameworkCode(
-            framework=OTHER_PYTHON,
-            code=_PLAIN.format(bound=_BOUND[is_bound], wanted=wanted, path=resource_of(scope)),
-        ),
-    )
+            framework=each,
+            install=each.install(sdk),
+            by_uv=each.install(sdk, by_uv=True) if sdk else None,
+            code=special.get(each.title) or each.program(scope, resource, is_bound=is_bound),
+            by_hand=by_hand if each is AUTOGEN else "",
+        )
+        for each in FRAMEWORKS
+    ]
