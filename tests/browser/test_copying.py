@@ -29,6 +29,8 @@ def test_a_copy_button_copies_what_stands_beside_it(company: Any, browse: Any, p
     page.goto(path)
     if button == "Copy for PowerShell":
         page.get_by_role("radio", name="PowerShell").check()
+    if button == "Copy the SPIFFE ID":
+        page.get_by_role("heading", name="Identity").click()
     copy = page.get_by_role("button", name=button).first
     copy.focus()
     page.keyboard.press("Enter")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -44,6 +45,40 @@ def rows(box: Locator) -> Locator:
 
 def seen(row: Locator, text: str) -> Locator:
     return row.get_by_text(text).locator("visible=true").first
+
+
+@pytest.fixture(scope="module")
+def delegations(place: Any) -> Any:
+    """An authority with three trust delegations: one grants nothing, one is revoked, one waits for a proof and ends."""
+    place.its.post("roles", name="Correspondence", actions=["letters:read", "letters:write"])
+    what = {"role": "correspondence", "target_type": "AutoGen AI agent", "actions": ["letters:read"]}
+    what |= {"max_duration": 3600, "owner": "Platform and Recoveries"}
+    selectors = [{"key": "k8s:ns", "value": "production"}]
+    place.its.post("clients", name="Writer of Letters", platform="kubernetes", selectors=selectors)
+    place.its.post("clients", name="Open Writer of Letters", platform="unattested")
+    ends = (datetime.now(UTC) + timedelta(minutes=50)).isoformat()
+    place.its.post("delegations", client="writer-of-letters", ends_at=ends, **what)
+    place.its.post("delegations", client="open-writer-of-letters", require_dpop=True, **what)
+    over = place.its.post("delegations", client="open-writer-of-letters", **what)
+    place.its.post(f"delegations/{over['id']}/revoke")
+    return place
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_the_list_of_trust_delegations_shows_how_each_stands(delegations: Any, browse: Any, width: int) -> None:
+    page = browse(delegations.url, storage_state=delegations.mary, viewport={"width": width, "height": 800})
+    page.goto("/console/delegations")
+    box = page.get_by_role("region", name="Trust delegations")
+    assert box.evaluate(HIDDEN) == 0
+    for state, tells in (
+        ("Can't authenticate", ["Live", "minutes"]),
+        ("Grants nothing", ["Live", "no end date"]),
+        ("Revoked", ["Create again"]),
+    ):
+        row = rows(box).filter(has_text=state)
+        row.scroll_into_view_if_needed()
+        for text in ("Platform and Recoveries", state, *tells):
+            expect(seen(row, text)).to_be_in_viewport(ratio=1)
 
 
 @pytest.mark.soak

@@ -158,3 +158,16 @@ def test_a_delegation_whose_role_lost_its_actions_leads_to_the_role(door: TestCl
     page = get(door, f"/console/clients/{client_id}")
     assert "The role Support no longer has the delegated actions." in page.text
     assert page.links["Edit role"] == "/console/roles/support/edit"
+
+
+def test_a_live_delegation_that_accepts_no_proof_of_its_client_grants_nothing(door: TestClient) -> None:
+    _, delegation_id = found(door, CASES[6])
+    paths = ["/console/delegations", f"/console/delegations/{delegation_id}", "/console/apis/customers"]
+    paths += ["/console/search?q=helper", "/console/roles/support/delete"]
+    assert [get(door, path).text.count("Grants nothing") for path in paths] == [0] * len(paths)
+    revision = door.get(f"{API}/delegations/{delegation_id}").json()["revision"]
+    headers = {"If-Match": f'"{revision}"'}
+    answer = door.patch(f"{API}/delegations/{delegation_id}", json={"require_dpop": True}, headers=headers)
+    assert answer.status_code == 200, answer.text
+    assert [get(door, path).text.count("Grants nothing") for path in paths] == [1] * len(paths)
+    assert (("Live", "quiet"), ("Grants nothing", "warn")) in shown(get(door, paths[0]).html)

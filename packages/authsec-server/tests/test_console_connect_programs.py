@@ -231,6 +231,40 @@ def test_the_permissions_of_a_ready_client_mark_those_that_it_never_gets(door: T
     assert "Grants nothing" not in get(door, f"/console/clients/{client_id}").text
 
 
+def test_code_of_a_ready_client_ignores_a_delegation_that_accepts_no_proof_of_it(door: TestClient) -> None:
+    client_id = client_with(door, platform="unattested", require_dpop=True)
+    values = {"role": "support", "client": client_id, "target_type": "MCP server", "max_duration": 900}
+    values |= {"actions": ACTIONS[:1], "audiences": ["ledger"]}
+    door.post(f"{API}/delegations", json=values).raise_for_status()
+    page = connect(door, client_id)
+    assert "DPoP" not in page.text
+    assert "AUTHSEC_DPOP" not in page.html
+    assert AUDIENCE not in page.text
+    assert settings(page)["resource"] == "ledger"
+
+
+def test_code_for_another_api_names_what_the_code_has(door: TestClient) -> None:
+    client_id = client_with_apis(door, (DESK, "api", "desk:read"), (SECOND, "api", "wiki:read"))
+    assert "change DOWNSTREAM_URL , scope and resource ." in connect(door, client_id).text
+    added = {"platform": "key", "public_key": public(PrivateKey.generate_ec())}
+    door.post(f"{API}/clients/{client_id}/proofs", json=added).raise_for_status()
+    first, *_ = door.get(f"{API}/delegations").json()["items"]
+    headers = {"If-Match": f'"{first["revision"]}"'}
+    edit = {"excluded_proofs": ["key_pair"]}
+    door.patch(f"{API}/delegations/{first['id']}", json=edit, headers=headers).raise_for_status()
+    page = connect(door, client_id)
+    assert "change DOWNSTREAM_URL and scope ." in page.text
+    assert not any("resource" in code for code in codes(page))
+
+
+def test_connect_says_once_for_all_programs_that_the_client_gets_no_token(door: TestClient) -> None:
+    client_id = door.post(f"{API}/clients", json={"name": "Owl", "platform": "secret"}).json()["client_id"]
+    before, _, after = connect(door, client_id).html.partition("This client gets no token now.")
+    assert "Any OAuth client" in before
+    assert "<section" not in before.rpartition('class="shells')[2]
+    assert "This client gets no token now." not in after
+
+
 def test_an_agent_in_pods_is_told_how_its_key_comes_into_the_pod(door: TestClient) -> None:
     """The manifest mounts the pod's token. The Python SDK binds no tokens by it."""
     keys = {"keys": [{**PrivateKey.generate_ec().public.to_jwk(), "kid": "one"}]}

@@ -280,7 +280,8 @@ def test_a_row_names_its_apis_and_its_owner(door: TestClient, role: str, agent: 
     cells = [part.partition("</td>")[0] for part in page.html.split('data-label="API">')[1:]]
     assert all(cell.startswith("<span>") and cell.endswith("</span>") for cell in cells), "a narrow cell is a grid"
     assert page.links["Customer API"] == "/console/apis/customer-api"
-    assert "1 minute · AutoGen AI agent · customers:read Shared audience local operator Live" in page.text
+    narrow = "Owner: local operator"
+    assert f"1 minute · AutoGen AI agent · customers:read {narrow} Shared audience local operator Live" in page.text
 
 
 def test_each_active_filter_has_a_link_that_removes_it(door: TestClient, role: str, agent: str) -> None:

@@ -404,10 +404,13 @@ def test_the_target_type_is_that_of_the_client(door: TestClient, role: str) -> N
     assert get(door, named).form().value("target_type") == "AutoGen AI agent"
 
 
-def test_the_target_type_is_that_of_the_agents_newest_live_delegation(door: TestClient, role: str, agent: str) -> None:
+def test_the_target_type_is_that_of_the_agents_newest_live_delegation(
+    opened: House, door: TestClient, role: str, agent: str
+) -> None:
     page = f"{NEW}?client={agent}"
     delegate(door, role, agent, target_type="Other AI agent")
     assert get(door, page).form().value("target_type") == "Other AI agent"
+    opened.clock.at += timedelta(minutes=1)
     newest = delegate(door, role, agent, target_type="LangChain AI agent", max_duration=60)
     assert get(door, page).form().value("target_type") == "LangChain AI agent"
     door.post(f"{API}/delegations/{newest['id']}/revoke")

@@ -48,6 +48,7 @@ class Hit:
     note: str = ""
     client_status: ClientStatus | None = None
     state: DelegationState | None = None
+    is_excluded: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,6 +155,7 @@ def _found(tx: Tx, visit: PageRequest, text: str, each: int, silent: Mapping[str
             mark=given.delegation.id,
             client_status=statuses[given.client.id],
             state=given.state,
+            is_excluded=given.delegation.excludes(given.client, act.now),
         )
         for given in resolved
     ]

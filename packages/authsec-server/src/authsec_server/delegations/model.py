@@ -82,6 +82,11 @@ class Delegation:
         kinds = {kind, ProofKind.KEY_PAIR} if kind is ProofKind.ENROLLED_KEY else {kind}
         return kinds.isdisjoint(self.excluded_proofs)
 
+    def excludes(self, client: Client, now: datetime) -> bool:
+        """Return whether the client has usable proofs, and the delegation accepts none of them."""
+        usable = client.usable_proofs(now)
+        return bool(usable) and not any(self.accepts(each.kind) for each in usable)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Terms:

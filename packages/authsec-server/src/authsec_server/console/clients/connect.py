@@ -40,7 +40,7 @@ from authsec_server.console.site import PageRequest
 from authsec_server.db import Tx
 from authsec_server.delegations import search as delegations
 from authsec_server.delegations.effective import EffectiveAction, effective_actions
-from authsec_server.delegations.model import DelegationState, TargetType
+from authsec_server.delegations.model import Delegation, DelegationState, TargetType
 from authsec_server.issuers import service as issuers
 from authsec_server.issuers.model import TrustedIssuerKind
 from authsec_server.tokens.preview import preview
@@ -73,7 +73,8 @@ class Connection:
 
     `scope` is an action for the example, and `audience` is the API for which the token is issued. `resource` is
     the same API if the token request must name the API. Unknown values are empty. `needs_dpop` is true if a live
-    delegation requires DPoP. `audiences` are those of all live delegations.
+    delegation requires DPoP. `audiences` are those of all live delegations. Both leave out delegations that accept no
+    proof of the client, if another one accepts a proof.
 
     `api` is the API of the settings: `audience`, or an API of a client that gets no token. `actions` are delegated for
     this API. `needs_resource` is true if the delegations are for different APIs. `servers` are the MCP servers.
@@ -273,9 +274,9 @@ def _connection(
     status = status_of(tx, client, visit.act.now, silent)
     codes = enrolment_service.open_of(tx, visit.act, client.id)
     scope, audience, resource = _use(tx, visit, client)
-    held = [each for each in effective_actions(tx, visit.act, client.id, visit.console.terms) if not each.dormant]
+    held = _held(tx, visit, client)
     delegated = delegations.of_client(tx, visit.act, client.id, visit.console.terms)
-    live = [each.delegation for each in delegated if each.state is DelegationState.LIVE]
+    live = _granting([each.delegation for each in delegated if each.state is DelegationState.LIVE], client, visit)
     audiences = tuple(sorted({name for each in held for name in each.audiences}))
     known = apis.by_identifiers(tx, audiences)
     api = audience or next(iter(audiences), "")
@@ -299,6 +300,18 @@ def _connection(
     called = api_url((resource,) if resource else next((each.audiences for each in live), ()))
     pods = _pods(tx, visit, client, resource, called)
     return client, status, ahead_of(tx, visit, client, status), connection, codes, pods, target
+
+
+def _granting(live: Sequence[Delegation], client: Client, visit: PageRequest) -> Sequence[Delegation]:
+    """Return the delegations that accept a proof of the client, or all if none does."""
+    return [each for each in live if not each.excludes(client, visit.act.now)] or live
+
+
+def _held(tx: Tx, visit: PageRequest, client: Client) -> list[EffectiveAction]:
+    """Return the actions of these delegations that the roles still have."""
+    held = [each for each in effective_actions(tx, visit.act, client.id, visit.console.terms) if not each.dormant]
+    granting = {each.id for each in _granting([each.delegation for each in held], client, visit)}
+    return [each for each in held if each.delegation.id in granting]
 
 
 def _actions_of(audience: str, held: Iterable[EffectiveAction], known: Mapping[str, Api]) -> tuple[str, ...]:
@@ -369,7 +382,7 @@ def _use(tx: Tx, visit: PageRequest, client: Client) -> tuple[str, str, str]:
         scope, audience = _of_one_api(tx, outcome.granted.actions, outcome.granted.audience)
         return scope, audience, audience if len(outcome.granted.audience) > 1 else ""
     if outcome.reason is Reason.INVALID_TARGET:
-        held = [each for each in effective_actions(tx, visit.act, client.id, visit.console.terms) if not each.dormant]
+        held = _held(tx, visit, client)
         scope = example_action(each.action for each in held)
         delegated = next(each for each in held if scope in {"", each.action})
         beside = [each.action for each in held if each.delegation.id == delegated.delegation.id]

@@ -184,7 +184,7 @@ def _overview(tx: Tx, visit: PageRequest, silent: Mapping[str, str]) -> Overview
         near_misses=closest_misses(tx, act, client),
         sharing=sharing(tx, client),
         resolved_delegations=resolved,
-        permissions=_grouped(effective_actions(tx, act, client.id, terms), client.usable_proofs(act.now)),
+        permissions=_grouped(effective_actions(tx, act, client.id, terms), client, act.now),
         requests=_requests(tx, client, audit.page(tx, act.principal, wanted, limit=LOOKED_AT), act.now),
         points=counts.series(tx, act.now - CHARTED, act.now, STEP, client_id=client.id),
     )
@@ -219,11 +219,8 @@ def ahead_of(
     return Ahead(progress=found, may_look_up=may, commands=commands)
 
 
-def _grouped(effective: Sequence[EffectiveAction], usable: Sequence[Proof]) -> list[PermissionGroup]:
-    """Group the actions by delegation, the newest delegation first. Few short groups are open.
-
-    `usable` are the client's valid proofs.
-    """
+def _grouped(effective: Sequence[EffectiveAction], client: Client, now: datetime) -> list[PermissionGroup]:
+    """Group the client's actions by delegation, the newest delegation first. Few short groups are open."""
     by_delegation: dict[str, list[EffectiveAction]] = {}
     for each in sorted(effective, key=lambda each: each.delegation.created_at, reverse=True):
         by_delegation.setdefault(each.delegation.id, []).append(each)
@@ -232,7 +229,7 @@ def _grouped(effective: Sequence[EffectiveAction], usable: Sequence[Proof]) -> l
         PermissionGroup(
             actions=actions,
             is_open=few and len(actions) <= OPEN_ACTIONS,
-            is_excluded=bool(usable) and not any(actions[0].delegation.accepts(each.kind) for each in usable),
+            is_excluded=actions[0].delegation.excludes(client, now),
         )
         for actions in by_delegation.values()
     ]

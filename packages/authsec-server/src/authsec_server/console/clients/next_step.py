@@ -133,7 +133,7 @@ def progress(
     `state` takes unavailable trusted issuers into account. `delegations` are all delegations of the client, and
     `registered` all trusted issuers. `trust_domain` is the trust domain in the clients' SPIFFE IDs.
     """
-    gaps, granting = _gaps(client, delegations, now)
+    gaps, granting = _gaps(delegations, now)
     step = _step(client, state, last_token, now)
     proved = step not in {NextStep.PROOF, NextStep.WAIT} and bool(client.usable_proofs(now))
     unproving = not client.can_prove_itself(now)
@@ -233,31 +233,28 @@ _KINDS = {
 }
 
 
-def _gaps(
-    client: Client, delegations: Sequence[ResolvedDelegation], now: datetime
-) -> tuple[tuple[DelegationGap, ...], int]:
+def _gaps(delegations: Sequence[ResolvedDelegation], now: datetime) -> tuple[tuple[DelegationGap, ...], int]:
     """Return the delegations that give no action, and the number of those that give one.
 
     Without a usable proof, no delegation is counted as excluded.
     """
-    kinds = {proof.kind for proof in client.usable_proofs(now)}
     gaps, granting = [], 0
     for each in delegations:
-        if reason := _reason(each, kinds):
+        if reason := _reason(each, now):
             gaps.append(DelegationGap(resolved=each, reason=reason))
         elif each.state is DelegationState.LIVE:
             granting += 1
     return tuple(gaps), granting
 
 
-def _reason(resolved: ResolvedDelegation, kinds: Collection[ProofKind]) -> str:
+def _reason(resolved: ResolvedDelegation, now: datetime) -> str:
     if resolved.state is DelegationState.DISABLED:
         return "disabled"
     if resolved.state is not DelegationState.LIVE:
         return ""
     if set(resolved.delegation.actions).isdisjoint(resolved.role.actions):
         return "dormant"
-    return "excluded" if kinds and not any(map(resolved.delegation.accepts, kinds)) else ""
+    return "excluded" if resolved.delegation.excludes(resolved.client, now) else ""
 
 
 def proof_step(client: Client, registered: Collection[TrustedIssuer], now: datetime, *, trust_domain: str) -> ProofStep:
