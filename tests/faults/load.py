@@ -13,6 +13,7 @@ from .deployment import Agent, Answer, Deployment
 from .observations import Change, Observations, Token
 
 PAUSE = 0.2, 0.08  # seconds between two requests of one agent, and between two changes: short and long form
+LONGEST_REQUEST = 60.0  # seconds
 READINESS = 0.2  # seconds between two looks at /readyz
 
 
@@ -42,6 +43,8 @@ class Load:
         works += [self._asking(agent, turn) for turn, agent in enumerate([*healthy, *changed])]
         works += [self._asking(healthy[turn % len(healthy)], turn) for turn in range(crowd)]
         self._threads = [threading.Thread(target=self._guarded, args=(work,), daemon=True) for work in works]
+        self._pausing = self._threads[1:]  # all but the first, which changes nothing
+        self._waiting = set[int]()  # threads without a request under way
 
     def start(self) -> None:
         """Start all threads."""
@@ -60,7 +63,10 @@ class Load:
     def paused(self) -> Iterator[None]:
         """No new request begins while this is open, and none of before is under way."""
         self._pause.set()
-        time.sleep(0.5)
+        deadline = time.monotonic() + LONGEST_REQUEST
+        while sum(thread.is_alive() for thread in self._pausing) > len(self._waiting):
+            assert time.monotonic() < deadline, "a request did not end"
+            time.sleep(0.01)
         try:
             yield
         finally:
@@ -74,7 +80,9 @@ class Load:
 
     def _going(self) -> bool:
         while self._pause.is_set() and not self._stop.is_set():
+            self._waiting.add(threading.get_ident())
             time.sleep(0.01)
+        self._waiting.discard(threading.get_ident())
         return not self._stop.is_set()
 
     def _asking(self, agent: Agent, turn: int) -> Callable[[], None]:
