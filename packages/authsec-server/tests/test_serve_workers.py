@@ -8,10 +8,12 @@ import secrets
 import signal
 import threading
 import time
+import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +24,10 @@ import pytest
 from authsec.enrolment_code import hashed, read_code
 from authsec.jose import PrivateKey, parse_compact, sign_compact
 from authsec_server.accounts.model.admin_keys import new_admin_key
+from free_ports import free_port
 from pages import get, post
 from people import PASSWORD
+from prometheus_client.parser import text_string_to_metric_families
 from reused_postgresql import TEMPLATE, ReusedDatabase, sqlalchemy_url
 from served_process import TOKEN, Served, served
 
@@ -40,6 +44,7 @@ class Workers:
     admin_key: str
     stack: ExitStack
     at: dict[int, httpx2.Client] = field(default_factory=dict)
+    metrics_url: str = ""
 
     def lines(self) -> list[dict[str, Any]]:
         """The lines of the log."""
@@ -122,8 +127,34 @@ def database(postgres_server: str, reused_postgresql: ReusedDatabase) -> Iterato
 @pytest.fixture(scope="module")
 def shared(database: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workers]:
     """The server of the tests that leave it as it was, and of the last one, which does not."""
-    with two_workers(database, tmp_path_factory.mktemp("workers")) as workers:
+    port = free_port()
+    with two_workers(database, tmp_path_factory.mktemp("workers"), AUTHSEC_SERVER_METRICS_PORT=str(port)) as workers:
+        workers.metrics_url = f"http://127.0.0.1:{port}/metrics"
         yield workers
+
+
+Series = tuple[str, frozenset[tuple[str, str]]]
+
+
+def series(name: str, **labels: str) -> Series:
+    return name, frozenset(labels.items())
+
+
+def scrape(workers: Workers) -> dict[Series, float]:
+    """The value of each series at `/metrics`, as Prometheus reads them."""
+    answer = httpx2.get(workers.metrics_url, trust_env=False, timeout=2)
+    assert answer.headers["content-type"].startswith("text/plain; version=0.0.4")
+    families = text_string_to_metric_families(answer.text)
+    return {series(each.name, **each.labels): each.value for family in families for each in family.samples}
+
+
+GRANTED = series("authsec_token_requests_total", door="delegation_token", outcome="granted")
+
+
+def fallen(before: dict[Series, float], after: dict[Series, float]) -> set[Series]:
+    """The counters that are lower than before, or missing."""
+    counters = {each for each in before if each[0].endswith(("_total", "_bucket", "_count", "_sum"))}
+    return {each for each in counters if after.get(each, -1) < before[each]}
 
 
 def test_both_issue_tokens_and_the_first_screen_is_shown_once(shared: Workers) -> None:
@@ -192,16 +223,74 @@ def test_a_person_signs_in_at_one_and_out_at_the_other(shared: Workers) -> None:
     assert get(shared.at[2], "/console/roles").location.startswith("/console/sign-in")
 
 
+def test_metrics_are_those_of_both(shared: Workers) -> None:
+    client, before = shared.agent(), scrape(shared)
+    for at in (1, 2, 2):
+        assert shared.ask(at, client).status_code == 200
+        assert shared.at[at].get(TOKEN, params={"client_id": "x"}).status_code == 400
+    after = scrape(shared)
+    assert after[GRANTED] - before.get(GRANTED, 0) == 3
+    route = series("authsec_request_duration_seconds_count", route=TOKEN, status="4xx")
+    assert after[route] - before.get(route, 0) == 3
+    assert after[series("authsec_workers", status="ready")] == 2
+    assert after[series("authsec_ready")] == 1
+    assert after[series("authsec_requests_in_flight")] == 0
+    assert shared.at[1].get("/metrics").status_code == 404, "not where agents are"
+
+
+def test_no_value_of_a_client_is_in_a_metric(shared: Workers) -> None:
+    """Else a stranger adds series until Prometheus has no memory left."""
+
+    def flood(prefix: str, number: int) -> None:
+        for each in range(number):
+            name = f"{prefix}-{each}"
+            words = {"client_id": str(uuid.uuid4()), "scope": f"{name}:read", "resource": f"https://{name}.example"}
+            shared.at[1].get(TOKEN, params=words, headers={"User-Agent": name})
+            shared.at[1].post("/oauth/token", data={"grant_type": name, "client_id": name})
+            shared.at[1].get(f"/{name}/{name}")
+            shared.at[1].get(f"/console/{name}")
+            shared.at[1].get("/readyz/" + name, headers={"Host": f"{name}.example"})
+            shared.at[1].request(name.upper(), TOKEN)
+
+    flood("first", 1)
+    before = scrape(shared)
+    flood("then", 30)
+    after = scrape(shared)
+    assert after.keys() == before.keys()
+    refused = series("authsec_requests_refused_total", reason="host_not_allowed")
+    assert after[refused] - before[refused] == 30
+
+
+def test_metrics_answer_while_the_workers_do_not(shared: Workers) -> None:
+    before = scrape(shared)
+    for each in shared.processes().values():
+        os.kill(each, signal.SIGSTOP)
+    try:
+        assert fallen(before, scrape(shared)) == set()
+    finally:
+        for each in shared.processes().values():
+            os.kill(each, signal.SIGCONT)
+
+
 def test_a_worker_that_was_killed_comes_back_and_the_other_answers_meanwhile(shared: Workers) -> None:
     client, before = shared.agent(), shared.processes()
+    assert shared.ask(2, client).status_code == 200
+    scrapes = [scrape(shared)]
     os.kill(before[2], signal.SIGKILL)
     statuses = []
     while shared.processes()[2] == before[2]:
         statuses.append(shared.ask(1, client).status_code)
+        scrapes.append(scrape(shared))
         time.sleep(0.05)
     assert {*statuses} == {200}
     shared.connect()
     assert shared.ask(2, client).status_code == 200
+    scrapes.append(scrape(shared))
+    assert [fallen(*pair) for pair in pairwise(scrapes)] == [set() for _ in scrapes[1:]]
+    assert scrapes[-1][GRANTED] - scrapes[0][GRANTED] == len(statuses) + 1
+    assert scrapes[-1][series("authsec_worker_restarts_total")] == 1
+    assert any(each.get(series("authsec_workers", status="stopped")) for each in scrapes), "seen while it was away"
+    assert any(each[series("authsec_ready")] == 0 for each in scrapes)
     ended = [each for each in shared.lines() if "has ended" in each["event"]]
     assert (ended[-1]["worker"], ended[-1]["status"]) == (2, -signal.SIGKILL)
     assert shared.its.log.read_text().count(" listens on ") == 1
