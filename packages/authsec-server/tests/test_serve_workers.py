@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import secrets
 import signal
 import threading
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -24,6 +25,7 @@ import pytest
 from authsec.enrolment_code import hashed, read_code
 from authsec.jose import PrivateKey, parse_compact, sign_compact
 from authsec_server.accounts.model.admin_keys import new_admin_key
+from authsec_server.db.migrate import newest_revision
 from free_ports import free_port
 from pages import get, post
 from people import PASSWORD
@@ -125,12 +127,26 @@ def database(postgres_server: str, reused_postgresql: ReusedDatabase) -> Iterato
 
 
 @pytest.fixture(scope="module")
-def shared(database: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workers]:
+def running(database: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[], Workers]]:
+    """Returns the server of this module. After the test that ends the server, it starts another one."""
+    folder, started = tmp_path_factory.mktemp("workers"), list[Workers]()
+    with ExitStack() as stack:
+
+        def one() -> Workers:
+            if not started or started[-1].its.process.poll() is not None:
+                port = free_port()
+                its = stack.enter_context(two_workers(database, folder, AUTHSEC_SERVER_METRICS_PORT=str(port)))
+                its.metrics_url = f"http://127.0.0.1:{port}/metrics"
+                started.append(its)
+            return started[-1]
+
+        yield one
+
+
+@pytest.fixture
+def shared(running: Callable[[], Workers]) -> Workers:
     """The server of the tests that leave it as it was, and of the last one, which does not."""
-    port = free_port()
-    with two_workers(database, tmp_path_factory.mktemp("workers"), AUTHSEC_SERVER_METRICS_PORT=str(port)) as workers:
-        workers.metrics_url = f"http://127.0.0.1:{port}/metrics"
-        yield workers
+    return running()
 
 
 Series = tuple[str, frozenset[tuple[str, str]]]
@@ -236,6 +252,27 @@ def test_metrics_are_those_of_both(shared: Workers) -> None:
     assert after[series("authsec_ready")] == 1
     assert after[series("authsec_requests_in_flight")] == 0
     assert shared.at[1].get("/metrics").status_code == 404, "not where agents are"
+
+
+def test_metrics_show_the_database_the_audit_log_keys_and_followers(shared: Workers) -> None:
+    with shared.at[2].stream("GET", "/authsec/v1/revocations?since=0", headers={"Accept": "text/event-stream"}) as feed:
+        lines = feed.iter_lines()
+        next(lines)
+        values = scrape(shared)
+    names = {name for name, _ in values}
+    assert values[series("authsec_feed_followers")] == 1
+    assert 0 <= values[series("authsec_feed_lag_seconds")] < 5
+    assert values[series("authsec_audit_unsealed_age_seconds")] < 60
+    assert values[series("authsec_audit_checkpoint_age_seconds")] < 120
+    assert 0 < values[series("authsec_signing_key_age_seconds", algorithm="RS256")] < 86_400 * 365
+    assert values[series("authsec_database_connections_limit")] == 32
+    for resource in ("connection", "authority_lock"):
+        assert values[series("authsec_database_wait_seconds_count", resource=resource)] > 0
+    assert values[series("authsec_batch_requests_count", access="record")] > 0
+    (build,) = [dict(labels) for name, labels in values if name == "authsec_build_info"]
+    assert re.fullmatch(r"postgresql \d+\.\d+", build["database"])
+    assert build["schema"] == newest_revision()
+    assert {"authsec_requests_in_flight_limit", "process_start_time_seconds"} <= names
 
 
 def test_no_value_of_a_client_is_in_a_metric(shared: Workers) -> None:

@@ -8,11 +8,11 @@ from __future__ import annotations
 import socket
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from socketserver import BaseServer
-from threading import BoundedSemaphore, Thread
+from socketserver import BaseServer, TCPServer
+from threading import BoundedSemaphore, Thread, Timer
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -24,7 +24,7 @@ from authsec_server.metrics.collector import ServerCollector
 
 PATH: Final = "/metrics"
 AT_ONCE: Final = 8  # connections; further ones are closed
-SECONDS: Final = 5.0  # for the request, and for each write of the answer
+SECONDS: Final = 5.0  # for the whole connection: slow clients must not keep the connections
 
 
 def milliseconds() -> int:
@@ -41,7 +41,7 @@ def metrics_served(host: str, port: int, collector: ServerCollector) -> Iterator
         server = _Server((host, port), registry)
     except OSError as error:
         raise metrics_refused(host, port, error) from None
-    thread = Thread(target=server.serve_forever, name="authsec-metrics", daemon=True)
+    thread = Thread(target=server.serve_forever, args=(0.1,), name="authsec-metrics", daemon=True)
     thread.start()
     try:
         yield
@@ -62,6 +62,11 @@ class _Server(ThreadingHTTPServer):
         self._free = BoundedSemaphore(AT_ONCE)
         super().__init__(address, _Handler)
 
+    def server_bind(self) -> None:
+        """Bind the port. The server of the library also asks the name service for its own name, which may take long."""
+        TCPServer.server_bind(self)
+        self.server_name, self.server_port = str(self.server_address[0]), self.server_address[1]
+
     def process_request(self, request: Any, client_address: Any) -> None:
         if not self._free.acquire(blocking=False):
             self.shutdown_request(request)
@@ -69,18 +74,25 @@ class _Server(ThreadingHTTPServer):
         super().process_request(request, client_address)
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:
+        ending = Timer(SECONDS, _shut_down, (request,))
+        ending.daemon = True
+        ending.start()
         try:
             super().process_request_thread(request, client_address)
         finally:
+            ending.cancel()
             self._free.release()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Do nothing: the client closed the connection, or was too slow."""
 
 
-class _Handler(BaseHTTPRequestHandler):
-    timeout = SECONDS
+def _shut_down(connection: socket.socket) -> None:
+    with suppress(OSError):  # the connection is closed
+        connection.shutdown(socket.SHUT_RDWR)
 
+
+class _Handler(BaseHTTPRequestHandler):
     def __init__(self, request: Any, client_address: Any, server: BaseServer) -> None:
         assert isinstance(server, _Server)
         self._registry = server.registry

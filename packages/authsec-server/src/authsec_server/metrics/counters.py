@@ -61,8 +61,11 @@ class CountSeries:
     __slots__ = ("cells", "place")
 
     def __init__(self) -> None:
-        self.cells = memoryview(bytearray(8)).cast("q")
-        self.place = 0
+        self.move(memoryview(bytearray(8)).cast("q"), 0)
+
+    def move(self, cells: memoryview[int], place: int) -> None:
+        """Count in this cell from now on."""
+        self.cells, self.place = cells, place
 
     def add(self, number: int = 1) -> None:
         """Add the number."""
@@ -80,18 +83,21 @@ class CountSeries:
 class HistogramSeries:
     """A series of a histogram."""
 
-    __slots__ = ("bounds", "cells", "place")
+    __slots__ = ("_sum", "bounds", "cells", "place")
 
     def __init__(self, bounds: tuple[int, ...]) -> None:
         self.bounds = bounds
-        self.cells = memoryview(bytearray(8 * (len(bounds) + 2))).cast("q")
-        self.place = 0
+        self.move(memoryview(bytearray(8 * (len(bounds) + 2))).cast("q"), 0)
+
+    def move(self, cells: memoryview[int], place: int) -> None:
+        """Count in these cells from now on."""
+        self.cells, self.place, self._sum = cells, place, place + len(self.bounds) + 1
 
     def add(self, value: int) -> None:
         """Add one observed value."""
-        cells, place, bounds = self.cells, self.place, self.bounds
-        cells[place + bisect_left(bounds, value)] += 1
-        cells[place + len(bounds) + 1] += value
+        cells = self.cells
+        cells[self.place + bisect_left(self.bounds, value)] += 1
+        cells[self._sum] += value
 
 
 Series = TypeVar("Series", CountSeries, HistogramSeries)
@@ -139,7 +145,7 @@ class Metric(Generic[Series]):
     def _at(self, place: int | None, series: Series) -> Series:
         """Let the series count at this place. Without a place, the memory is full, and nobody reads the series."""
         if place is not None:
-            series.cells, series.place = self._metrics.memory.cells, place
+            series.move(self._metrics.memory.cells, place)
             if self.definition.kind not in COUNTING:
                 series.cells[place] = 0 if self.definition.kind is MetricKind.SUM else UNSET
         return series

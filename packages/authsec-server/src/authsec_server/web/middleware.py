@@ -173,7 +173,7 @@ class ConcurrencyLimit:
     """The number of requests that may be in progress at the same time."""
 
     def __init__(self, at_most: int) -> None:
-        self._free = at_most
+        self._at_most = self._free = at_most
         self._in_flight = IN_FLIGHT.of()
         IN_FLIGHT_LIMIT.of().set(at_most)
 
@@ -182,7 +182,7 @@ class ConcurrencyLimit:
         if self._free <= 0:
             return False
         self._free -= 1
-        self._in_flight.add()
+        self._in_flight.set(self._at_most - self._free)
         return True
 
     def acquire_for(self, scope: Scope) -> bool:
@@ -200,7 +200,7 @@ class ConcurrencyLimit:
     def release(self) -> None:
         """Stop counting a request, because it is answered."""
         self._free += 1
-        self._in_flight.add(-1)
+        self._in_flight.set(self._at_most - self._free)
 
 
 class Bounded:
