@@ -5,8 +5,11 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import signal
 import subprocess
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -106,3 +109,54 @@ def test_token_requests_are_counted_by_how_they_ended(served: tuple[Any, str]) -
     }
     assert times == {"2xx": 1, "4xx": 3}
     assert its.http.get("/metrics").status_code == 404, "not on the port that strangers reach"
+
+
+@pytest.mark.soak
+def test_a_real_prometheus_scrapes_the_server_and_fires_when_it_hangs(
+    serving: Any, tmp_path_factory: pytest.TempPathFactory, tmp_path: Path
+) -> None:
+    program = shutil.which("prometheus") or do_without("prometheus is not installed: apt-get install prometheus")
+    (tmp_path / "alerts.yaml").write_text(re.sub("for: .*", "for: 1s", ALERTS.read_text("utf-8")), "utf-8")
+    metrics, web = free_port(), free_port()
+    settings = {
+        "global": {"scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "1s"},
+        "rule_files": ["alerts.yaml"],
+        "scrape_configs": [{"job_name": "authsec", "static_configs": [{"targets": [f"127.0.0.1:{metrics}"]}]}],
+    }
+    (tmp_path / "prometheus.yml").write_text(yaml.safe_dump(settings), "utf-8")
+    command = [
+        program,
+        "--config.file=prometheus.yml",
+        "--storage.tsdb.path=data",
+        f"--web.listen-address=127.0.0.1:{web}",
+    ]
+
+    def asked(path: str, **query: str) -> list[Any]:
+        with suppress(httpx2.TransportError):
+            answer = httpx2.get(f"http://127.0.0.1:{web}/api/v1/{path}", params=query, trust_env=False)
+            data = answer.json().get("data", {})
+            return list(data.get("result") or data.get("alerts") or [])
+        return []
+
+    def eventually(is_so: Callable[[], Any]) -> Any:
+        until = time.monotonic() + 60
+        while not (found := is_so()):
+            assert time.monotonic() < until, (tmp_path / "log").read_text()
+            time.sleep(0.2)
+        return found
+
+    with serving(tmp_path_factory.mktemp("scraped"), "") as serve, (tmp_path / "log").open("wb") as log:
+        its = serve(AUTHSEC_SERVER_METRICS_PORT=str(metrics))
+        with subprocess.Popen(command, cwd=tmp_path, stdout=log, stderr=log) as prometheus:
+            try:
+                ready = eventually(lambda: asked("query", query="authsec_ready == 1"))
+                assert ready[0]["metric"]["instance"] == f"127.0.0.1:{metrics}"
+                assert asked("query", query="scrape_samples_scraped > 50")
+                time.sleep(3)
+                assert asked("alerts") == []
+                its.process.send_signal(signal.SIGSTOP)
+                firing = eventually(lambda: [each for each in asked("alerts") if each["state"] == "firing"])
+                assert [each["labels"]["alertname"] for each in firing] == ["AuthSecNotReady"]
+            finally:
+                its.process.send_signal(signal.SIGCONT)
+                prometheus.terminate()

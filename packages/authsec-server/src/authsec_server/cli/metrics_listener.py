@@ -6,6 +6,7 @@ A thread answers from memory. It needs no event loop, no worker and no database,
 from __future__ import annotations
 
 import socket
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -16,11 +17,14 @@ from threading import BoundedSemaphore, Thread, Timer
 from typing import Any, Final
 from urllib.parse import urlsplit
 
+import structlog
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
 
 from authsec_server.cli.listener import metrics_refused
 from authsec_server.metrics.collector import ServerCollector
+
+log = structlog.get_logger(__name__)
 
 PATH: Final = "/metrics"
 AT_ONCE: Final = 8  # connections; further ones are closed
@@ -83,8 +87,11 @@ class _Server(ThreadingHTTPServer):
             ending.cancel()
             self._free.release()
 
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """Do nothing: the client closed the connection, or was too slow."""
+    def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ARG002 - the library's signature
+        """Log an error of the server. Log nothing if the client closed the connection, or was too slow."""
+        error = sys.exception()
+        if not isinstance(error, OSError):
+            log.error("the metrics could not be shown", error=type(error).__name__)
 
 
 def _shut_down(connection: socket.socket) -> None:
