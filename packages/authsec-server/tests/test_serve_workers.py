@@ -255,10 +255,14 @@ def test_metrics_are_those_of_both(shared: Workers) -> None:
 
 
 def test_metrics_show_the_database_the_audit_log_keys_and_followers(shared: Workers) -> None:
+    assert shared.ask(1, shared.agent()).status_code == 200
     with shared.at[2].stream("GET", "/authsec/v1/revocations?since=0", headers={"Accept": "text/event-stream"}) as feed:
         lines = feed.iter_lines()
         next(lines)
-        values = scrape(shared)
+        until = time.monotonic() + 30
+        while series("authsec_audit_checkpoint_age_seconds") not in (values := scrape(shared)):  # the first one
+            assert time.monotonic() < until
+            time.sleep(0.1)
     names = {name for name, _ in values}
     assert values[series("authsec_feed_followers")] == 1
     assert 0 <= values[series("authsec_feed_lag_seconds")] < 5
