@@ -37,6 +37,8 @@ PLANTED = [
     ("pure", "authsec_server/tokens/decision.py", "import sqlalchemy"),
     ("pure", "authsec_server/clients/model.py", "from time import time"),
     ("pure", "authsec_server/delegations/model.py", "import authsec_server.settings"),
+    ("metrics", "authsec_server/metrics/memory.py", "import socket"),
+    ("prometheus", "authsec_server/tokens/issue.py", "import prometheus_client"),
     ("joserfc", "authsec_server/keys/service.py", "from joserfc.jwk import RSAKey"),
     ("joserfc", "authsec/verifier/keys.py", "import joserfc"),
     ("cycles", "authsec/clock.py", "import authsec.client"),

@@ -16,7 +16,7 @@ from authsec_server.audit.sealing import store, unsealed
 from authsec_server.audit.sealing.checkpoints import CheckpointRefused, Keys, read_checkpoint
 from authsec_server.audit.sealing.log_check import Report
 from authsec_server.audit.sealing.sealer import LogBroken, Sealer
-from authsec_server.audit.sealing.service import following
+from authsec_server.audit.sealing.service import following, oldest_unsealed_at
 from authsec_server.audit.sealing.store import checkpoints
 from authsec_server.audit.sealing.unsealed import BATCH
 from authsec_server.audit.sealing.verifying import verify, verify_log
@@ -344,3 +344,27 @@ def test_a_checkpoint_says_nothing_to_whoever_has_another_key(audit_log: AuditLo
         read_checkpoint(last.signed, {})
     assert read_checkpoint(last.signed, audit_log.keys.by_kid()) == last
     assert last.signed not in repr(last)
+
+
+def test_metrics_get_the_time_of_the_oldest_event_without_a_seal(audit_log: AuditLog) -> None:
+    """A refusal is counted for minutes before its seal, so it is late only after ten minutes."""
+
+    def oldest() -> datetime | None:
+        return audit_log.database.read(lambda tx: oldest_unsealed_at(tx, audit_log.now))
+
+    audit_log.record()
+    audit_log.sealer.seal()
+    assert oldest() is None
+    audit_log.now += timedelta(seconds=1)
+    audit_log.refuse(audit_log.now)
+    assert oldest() is None
+    refused_at = audit_log.now.replace(second=0)
+    audit_log.now += timedelta(minutes=2)
+    recorded_at = audit_log.now
+    audit_log.record(2)
+    assert oldest() == recorded_at
+    audit_log.now += timedelta(minutes=9)
+    assert oldest() == refused_at
+    while audit_log.sealer.seal():
+        pass
+    assert oldest() is None

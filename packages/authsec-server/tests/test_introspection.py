@@ -23,13 +23,13 @@ from authsec_server.tokens.revocation import revoked
 from hypothesis import given
 from hypothesis import strategies as st
 from introspecting import CRM, INTROSPECT, ask, register, token_for
-from prometheus_client import REGISTRY
+from process_metrics import metric
 from trusted_issuers import operator
 
 
 def answers() -> dict[str, float]:
     kinds = ("active", "inactive", "refused", "malformed", "unavailable")
-    return {it: REGISTRY.get_sample_value("authsec_introspections_total", {"answer": it}) or 0.0 for it in kinds}
+    return {it: metric("authsec_introspections_total", answer=it) for it in kinds}
 
 
 @pytest.mark.sqlite_suffices

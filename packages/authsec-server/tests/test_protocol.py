@@ -12,6 +12,7 @@ import pytest
 import uvicorn
 from authsec_server.web import uvicorn_protocol
 from authsec_server.web.uvicorn_protocol import MAX_HEAD, BoundedProtocol
+from process_metrics import metric
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse
@@ -98,3 +99,17 @@ def test_a_second_request_has_its_own_time(port: int) -> None:
             assert connection.recv(65_536).startswith(b"HTTP/1.1 200")
         connection.sendall(b"GET / HTTP")
         assert connection.recv(65_536) == b""
+
+
+@pytest.mark.parametrize(
+    ("chunks", "reason"),
+    [
+        ((b"nonsense\r\n\r\n",), "malformed"),
+        ((b"GET / HTTP/1.1\r\nHost: x\r\nA: " + b"a" * MAX_HEAD + b"\r\n\r\n",), "head_too_large"),
+        ((b"GET / HTTP/1.1\r\nHost: ",), "head_too_slow"),
+    ],
+)
+def test_what_never_becomes_a_request_is_counted(port: int, chunks: tuple[bytes, ...], reason: str) -> None:
+    before = metric("authsec_requests_refused_total", reason=reason)
+    exchange(port, *chunks)
+    assert metric("authsec_requests_refused_total", reason=reason) == before + 1

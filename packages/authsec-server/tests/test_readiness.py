@@ -32,7 +32,7 @@ from authsec_server.db.sqlite import SQLite
 from authsec_server.failures import Fault, Unavailable
 from authsec_server.web.health import PATIENCE, Liveness, Readiness, ReadinessProblem
 from databases import settings_for
-from prometheus_client import REGISTRY
+from process_metrics import metric
 from sqlalchemy import make_url
 from starlette.testclient import TestClient
 
@@ -451,7 +451,7 @@ def test_the_gauge_says_whether_the_server_is_ready(probed: Probed) -> None:
     async def served_until(value: float) -> None:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(probed.probe.run)
-            await true_soon(lambda: REGISTRY.get_sample_value("authsec_ready") == value)
+            await true_soon(lambda: metric("authsec_ready") == value)
             tasks.cancel_scope.cancel()
 
     anyio.run(served_until, 1.0)

@@ -16,7 +16,6 @@ import pytest
 import structlog
 from authsec_server.cli.serve import serve
 from click.testing import CliRunner, Result
-from free_ports import free_port
 
 
 @pytest.fixture(autouse=True)
@@ -183,16 +182,16 @@ def test_several_workers_on_a_busy_port(postgres_url: str) -> None:
         refused(start("--database", postgres_url, "--port", port, "--workers", "2"), f"port {port}", "--port")
 
 
-def test_several_workers_whose_metrics_ports_are_too_high(postgres_url: str) -> None:
-    result = start("--database", postgres_url, "--port", "0", "--workers", "2", "--metrics-port", "65535")
-    refused(result, "65535 to 65536", "--metrics-port")
+def test_several_workers_on_a_busy_metrics_port(postgres_url: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        options = ("--port", "0", "--workers", "2", "--metrics-port", port)
+        refused(start("--database", postgres_url, *options), f"metrics port {port}", "--metrics-port")
 
 
-def test_several_workers_of_which_one_has_a_busy_metrics_port(postgres_url: str) -> None:
-    first = free_port()
-    with socket.create_server(("127.0.0.1", first + 1)):
-        options = ("--port", "0", "--workers", "2", "--metrics-port", str(first))
-        refused(start("--database", postgres_url, *options), f"metrics port {first + 1}")
+def test_metrics_on_the_port_of_agents(tmp_path: Path) -> None:
+    options = ("--port", "7999", "--metrics-port", "7999", "--metrics-host", "127.0.0.2")
+    refused(start("--data", str(tmp_path), *options), "AUTHSEC_SERVER_METRICS_PORT must differ")
 
 
 def test_a_first_worker_that_cannot_start(postgres_url: str, capfd: pytest.CaptureFixture[str]) -> None:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import secrets
 import signal
 import threading
 import time
-from collections.abc import Iterator
+import uuid
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +25,11 @@ import pytest
 from authsec.enrolment_code import hashed, read_code
 from authsec.jose import PrivateKey, parse_compact, sign_compact
 from authsec_server.accounts.model.admin_keys import new_admin_key
+from authsec_server.db.migrate import newest_revision
+from free_ports import free_port
 from pages import get, post
 from people import PASSWORD
+from prometheus_client.parser import text_string_to_metric_families
 from reused_postgresql import TEMPLATE, ReusedDatabase, sqlalchemy_url
 from served_process import TOKEN, Served, served
 
@@ -40,6 +46,7 @@ class Workers:
     admin_key: str
     stack: ExitStack
     at: dict[int, httpx2.Client] = field(default_factory=dict)
+    metrics_url: str = ""
 
     def lines(self) -> list[dict[str, Any]]:
         """The lines of the log."""
@@ -120,10 +127,50 @@ def database(postgres_server: str, reused_postgresql: ReusedDatabase) -> Iterato
 
 
 @pytest.fixture(scope="module")
-def shared(database: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workers]:
+def running(database: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[], Workers]]:
+    """Returns the server of this module. After the test that ends the server, it starts another one."""
+    folder, started = tmp_path_factory.mktemp("workers"), list[Workers]()
+    with ExitStack() as stack:
+
+        def one() -> Workers:
+            if not started or started[-1].its.process.poll() is not None:
+                port = free_port()
+                its = stack.enter_context(two_workers(database, folder, AUTHSEC_SERVER_METRICS_PORT=str(port)))
+                its.metrics_url = f"http://127.0.0.1:{port}/metrics"
+                started.append(its)
+            return started[-1]
+
+        yield one
+
+
+@pytest.fixture
+def shared(running: Callable[[], Workers]) -> Workers:
     """The server of the tests that leave it as it was, and of the last one, which does not."""
-    with two_workers(database, tmp_path_factory.mktemp("workers")) as workers:
-        yield workers
+    return running()
+
+
+Series = tuple[str, frozenset[tuple[str, str]]]
+
+
+def series(name: str, **labels: str) -> Series:
+    return name, frozenset(labels.items())
+
+
+def scrape(workers: Workers) -> dict[Series, float]:
+    """The value of each series at `/metrics`, as Prometheus reads them."""
+    answer = httpx2.get(workers.metrics_url, trust_env=False, timeout=2)
+    assert answer.headers["content-type"].startswith("text/plain; version=0.0.4")
+    families = text_string_to_metric_families(answer.text)
+    return {series(each.name, **each.labels): each.value for family in families for each in family.samples}
+
+
+GRANTED = series("authsec_token_requests_total", door="delegation_token", outcome="granted")
+
+
+def fallen(before: dict[Series, float], after: dict[Series, float]) -> set[Series]:
+    """The counters that are lower than before, or missing."""
+    counters = {each for each in before if each[0].endswith(("_total", "_bucket", "_count", "_sum"))}
+    return {each for each in counters if after.get(each, -1) < before[each]}
 
 
 def test_both_issue_tokens_and_the_first_screen_is_shown_once(shared: Workers) -> None:
@@ -192,16 +239,101 @@ def test_a_person_signs_in_at_one_and_out_at_the_other(shared: Workers) -> None:
     assert get(shared.at[2], "/console/roles").location.startswith("/console/sign-in")
 
 
+def test_metrics_are_those_of_both(shared: Workers) -> None:
+    client, before = shared.agent(), scrape(shared)
+    for at in (1, 2, 2):
+        assert shared.ask(at, client).status_code == 200
+        assert shared.at[at].get(TOKEN, params={"client_id": "x"}).status_code == 400
+    after = scrape(shared)
+    assert after[GRANTED] - before.get(GRANTED, 0) == 3
+    route = series("authsec_request_duration_seconds_count", route=TOKEN, status="4xx")
+    assert after[route] - before.get(route, 0) == 3
+    assert after[series("authsec_workers", status="ready")] == 2
+    assert after[series("authsec_ready")] == 1
+    assert after[series("authsec_requests_in_flight")] == 0
+    assert shared.at[1].get("/metrics").status_code == 404, "not where agents are"
+
+
+def test_metrics_show_the_database_the_audit_log_keys_and_followers(shared: Workers) -> None:
+    assert shared.ask(1, shared.agent()).status_code == 200
+    with shared.at[2].stream("GET", "/authsec/v1/revocations?since=0", headers={"Accept": "text/event-stream"}) as feed:
+        lines = feed.iter_lines()
+        next(lines)
+        until = time.monotonic() + 30
+        while series("authsec_audit_checkpoint_age_seconds") not in (values := scrape(shared)):  # the first one
+            assert time.monotonic() < until
+            time.sleep(0.1)
+    names = {name for name, _ in values}
+    assert values[series("authsec_feed_followers")] == 1
+    assert 0 <= values[series("authsec_feed_lag_seconds")] < 5
+    assert values[series("authsec_audit_unsealed_age_seconds")] < 60
+    assert values[series("authsec_audit_checkpoint_age_seconds")] < 120
+    assert 0 < values[series("authsec_signing_key_age_seconds", algorithm="RS256")] < 86_400 * 365
+    assert values[series("authsec_database_connections_limit")] == 32
+    for resource in ("connection", "authority_lock"):
+        assert values[series("authsec_database_wait_seconds_count", resource=resource)] > 0
+    assert values[series("authsec_batch_requests_count", access="record")] > 0
+    (build,) = [dict(labels) for name, labels in values if name == "authsec_build_info"]
+    assert re.fullmatch(r"postgresql \d+\.\d+", build["database"])
+    assert build["schema"] == newest_revision()
+    assert {"authsec_requests_in_flight_limit", "process_start_time_seconds"} <= names
+
+
+def test_no_value_of_a_client_is_in_a_metric(shared: Workers) -> None:
+    """Else a stranger adds series until Prometheus has no memory left."""
+
+    def flood(prefix: str, number: int) -> None:
+        for each in range(number):
+            name = f"{prefix}-{each}"
+            words = {"client_id": str(uuid.uuid4()), "scope": f"{name}:read", "resource": f"https://{name}.example"}
+            shared.at[1].get(TOKEN, params=words, headers={"User-Agent": name})
+            shared.at[1].post("/oauth/token", data={"grant_type": name, "client_id": name})
+            shared.at[1].get(f"/{name}/{name}")
+            shared.at[1].get(f"/console/{name}")
+            shared.at[1].get("/readyz/" + name, headers={"Host": f"{name}.example"})
+            shared.at[1].request(name.upper(), TOKEN)
+
+    flood("first", 1)
+    before = scrape(shared)
+    flood("then", 30)
+    after = scrape(shared)
+    of_requests = ("authsec_request", "authsec_token", "authsec_evidence", "authsec_introspections")
+    assert {each for each in after.keys() - before.keys() if each[0].startswith(of_requests)} == set()
+    assert [each for each in after if "then" in str(each)] == []
+    refused = series("authsec_requests_refused_total", reason="host_not_allowed")
+    assert after[refused] - before[refused] == 30
+
+
+def test_metrics_answer_while_the_workers_do_not(shared: Workers) -> None:
+    before = scrape(shared)
+    for each in shared.processes().values():
+        os.kill(each, signal.SIGSTOP)
+    try:
+        assert fallen(before, scrape(shared)) == set()
+    finally:
+        for each in shared.processes().values():
+            os.kill(each, signal.SIGCONT)
+
+
 def test_a_worker_that_was_killed_comes_back_and_the_other_answers_meanwhile(shared: Workers) -> None:
     client, before = shared.agent(), shared.processes()
+    assert shared.ask(2, client).status_code == 200
+    scrapes = [scrape(shared)]
     os.kill(before[2], signal.SIGKILL)
     statuses = []
     while shared.processes()[2] == before[2]:
         statuses.append(shared.ask(1, client).status_code)
+        scrapes.append(scrape(shared))
         time.sleep(0.05)
     assert {*statuses} == {200}
     shared.connect()
     assert shared.ask(2, client).status_code == 200
+    scrapes.append(scrape(shared))
+    assert [fallen(*pair) for pair in pairwise(scrapes)] == [set() for _ in scrapes[1:]]
+    assert scrapes[-1][GRANTED] - scrapes[0][GRANTED] == len(statuses) + 1
+    assert scrapes[-1][series("authsec_worker_restarts_total")] == 1
+    assert any(each.get(series("authsec_workers", status="stopped")) for each in scrapes), "seen while it was away"
+    assert any(each[series("authsec_ready")] == 0 for each in scrapes)
     ended = [each for each in shared.lines() if "has ended" in each["event"]]
     assert (ended[-1]["worker"], ended[-1]["status"]) == (2, -signal.SIGKILL)
     assert shared.its.log.read_text().count(" listens on ") == 1

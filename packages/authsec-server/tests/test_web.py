@@ -16,6 +16,7 @@ from authsec_server.app import lifecycle
 from authsec_server.failures import Unavailable
 from authsec_server.web.health import PATIENCE
 from long_runs import some_rows_of
+from process_metrics import metric
 from starlette.applications import Starlette
 
 API = "/authsec/api/v1"
@@ -143,6 +144,7 @@ def test_too_much_at_once_is_answered_at_once(house: Any, limits: dict[str, int]
     its = house(local_operator=True, **limits)
     entered, leave = threading.Event(), threading.Event()
     answers = []
+    before = metric("authsec_requests_refused_total", reason="overloaded")
 
     def hold_the_lock(_tx: Any) -> None:
         entered.set()
@@ -169,6 +171,9 @@ def test_too_much_at_once_is_answered_at_once(house: Any, limits: dict[str, int]
     assert (refused.status_code, refused.json()["reason"]) == (503, "unavailable")
     assert refused.headers["Retry-After"] == "1"
     assert answers[-1].status_code == 201
+    assert metric("authsec_requests_refused_total", reason="overloaded") > before
+    assert metric("authsec_request_duration_seconds_count", route="(none)", status="5xx") > 0
+    assert metric("authsec_requests_in_flight") == 0
     assert door.get("/healthz").status_code == 200
 
 

@@ -80,11 +80,9 @@ class Settings(BaseModel):
         (), description="Host headers to accept, in addition to the host of public_url."
     )
     trusted_proxies: CommaSeparated = Field((), description="Networks whose X-Forwarded-For header is trusted.")
+    metrics_host: str = Field("127.0.0.1", description="Address to listen on for /metrics.")
     metrics_port: int = Field(
-        0,
-        ge=0,
-        le=65535,
-        description="Loopback port for /metrics; 0 turns it off. Each further worker uses the next port.",
+        0, ge=0, le=65535, description="Port for /metrics of all workers, see docs/observe.md; 0 turns it off."
     )
     drain_seconds: float = Field(
         5.0,
@@ -261,6 +259,12 @@ class Settings(BaseModel):
         return self
 
     @model_validator(mode="after")
+    def _metrics_apart(self) -> Self:
+        if self.metrics_port and self.metrics_port == self.port:
+            raise ValueError(f"{ENV_PREFIX}METRICS_PORT must differ from {ENV_PREFIX}PORT: agents must not see metrics")
+        return self
+
+    @model_validator(mode="after")
     def _open_id(self) -> Self:
         values = self.oidc_admin_values + self.oidc_operator_values + self.oidc_viewer_values
         if self.oidc_issuer and not (self.oidc_client_id and values):
@@ -304,11 +308,6 @@ class Settings(BaseModel):
         cores = os.cpu_count() or 1
         by_cores = 0 if cores == 1 else max(1, min(cores // self.workers, 4))
         return by_cores if self.signers is None else self.signers
-
-    @property
-    def metrics_ports(self) -> range:
-        """Return the ports of `/metrics`, one for each worker."""
-        return range(self.metrics_port, self.metrics_port + self.workers)
 
     @property
     def database_connections(self) -> int:

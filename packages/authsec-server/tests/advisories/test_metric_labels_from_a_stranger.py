@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from attesting import HELPER
-from authsec_server.tokens.metrics import ENDED
 from authsec_server.tokens.refusal import Reason
+from process_metrics import shown
 from trusted_issuers import agent, shows, trust
 from workload_evidence import kubernetes
 
@@ -23,5 +23,7 @@ def test_outcomes_are_from_a_closed_set(house: Any) -> None:
         shows(its, client_id, issuer.token(**{"kubernetes.io": bound, "sub": sub}))
         shows(its, client_id, issuer.token(header={"kid": name}))
         shows(its, client_id, issuer.token(iss=f"https://{name}.example"))
-    (metric,) = ENDED.collect()
-    assert {sample.labels["outcome"] for sample in metric.samples} <= {*Reason, "granted"}
+    labels = [dict(labels) for name, labels in shown() if name == "authsec_token_requests_total"]
+    assert {each["outcome"] for each in labels} <= {*Reason, "granted"}
+    assert {each["door"] for each in labels} <= {"delegation_token", "oauth"}
+    assert not [labels for _, labels in shown() if "stranger" in str(labels)]

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequen
 from contextlib import asynccontextmanager, closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -19,6 +20,7 @@ from authsec_server.accounts import links
 from authsec_server.accounts.admin_keys import bootstrap_key
 from authsec_server.accounts.model.admin_keys import AdminKey
 from authsec_server.accounts.sign_in import SignIn
+from authsec_server.app.measured_ages import measure_ages
 from authsec_server.app.older_database import compare, may_be_read, watch
 from authsec_server.app.routes import routes
 from authsec_server.app.runtime import Runtime
@@ -296,6 +298,12 @@ def _assembled(services: Services, *, serves: bool, pages: bool) -> Authority:
             services.streams.live_feed.run,
             services.streams.subscriber_tracker.run,
             watch(services, maintain),
+            partial(
+                measure_ages,
+                services.database,
+                key_max_age=services.settings.signing_key_max_age,
+                now=services.runtime.now,
+            ),
             is_older=lambda: services.comparison.problem is not None,
         ),
         middleware=_middleware(services, limit),

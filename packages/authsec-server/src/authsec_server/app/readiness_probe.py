@@ -16,7 +16,6 @@ from typing import Final
 import anyio
 import anyio.to_thread
 import structlog
-from prometheus_client import Gauge
 
 from authsec_server.audit.sealing import service as sealing
 from authsec_server.audit.sealing.outside import Comparison
@@ -24,8 +23,9 @@ from authsec_server.audit.sealing.sinks import CheckpointDelivery
 from authsec_server.db import Database, Tx
 from authsec_server.db.durable_write import write_durably
 from authsec_server.failures import Fault, Unavailable
+from authsec_server.metrics.catalogue import LIVE, PROBES, PROCESS, READY, WORKERS
 from authsec_server.web.errors import where
-from authsec_server.web.health import UNAVAILABLE, Liveness, Readiness, ReadinessProblem
+from authsec_server.web.health import READY_STATUS, UNAVAILABLE, Liveness, Readiness, ReadinessProblem
 from authsec_server.web.instants import rfc3339
 
 log = structlog.get_logger(__name__)
@@ -36,8 +36,6 @@ CLOCK_TOLERANCE: Final = timedelta(seconds=30)
 WORKERS_STUCK: Final = 300.0
 """Seconds that work may wait for a worker thread before the process needs a restart. A slow database cannot cause this
 wait: its calls end far sooner, even if all other concurrent requests (`max_in_flight`) get a thread first."""
-
-READY = Gauge("authsec_ready", "1 while this server is ready for requests, 0 while it is not.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,6 +72,7 @@ class ReadinessProbe:
         self._database = database
         self._is_older = is_older
         self._readiness = readiness
+        self._liveness = liveness
         self._now = now
         self._monotonic = monotonic
         self._wrong_clock: ReadinessProblem | None = None
@@ -82,6 +81,7 @@ class ReadinessProbe:
         self._ending = Event()
         self._waiting_since: float | None = None  # since when work waits for a worker thread
         self._told: ReadinessProblem | None = None
+        self._counted = ""  # the status in the metrics
         readiness.checks.insert(0, self._damage)  # first, because an overwritten file may also be older
         readiness.checks.append(lambda: self._wrong_clock)
         readiness.notes.append(lambda: sealing_stopped(self._clocks))
@@ -89,6 +89,9 @@ class ReadinessProbe:
 
     def attempt(self) -> None:
         """Probe once. Blocks the thread while the database blocks."""
+        PROBES.of("succeeded" if self._attempt() else "failed").add()
+
+    def _attempt(self) -> bool:
         try:
             self._database.look_at_file()
             clocks = self._database.record(self._proved)
@@ -101,6 +104,8 @@ class ReadinessProbe:
             self._clocks = clocks
             self._wrong_clock = wrong_clock(clocks)
             self._readiness.probe_succeeded()
+            return True
+        return False
 
     async def run(self) -> None:
         """Probe until this task is cancelled, and log each change of the result."""
@@ -141,7 +146,7 @@ class ReadinessProbe:
 
     def _tell(self) -> None:
         problem = self._readiness.problem()
-        READY.set(problem is None)
+        self._count(problem)
         if problem == self._told:
             return
         if problem is None:
@@ -149,6 +154,17 @@ class ReadinessProbe:
         else:
             log.warning("the server is not ready", status=problem.status, problem=problem.sentence)
         self._told = problem
+
+    def _count(self, problem: ReadinessProblem | None) -> None:
+        PROCESS.memory.beat(int(self._now().timestamp() * 1000))
+        READY.of().set(problem is None)
+        LIVE.of().set(self._liveness.problem() is None)
+        status = READY_STATUS if problem is None else problem.status
+        if status != self._counted:
+            if self._counted:
+                WORKERS.of(self._counted).set(0)
+            WORKERS.of(status).set(1)
+            self._counted = status
 
     def _damage(self) -> ReadinessProblem | None:
         if not (reason := self._database.damaged):

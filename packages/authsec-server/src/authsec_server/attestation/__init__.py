@@ -12,6 +12,7 @@ may do.
 | `kinds` | which selectors the claims of a token prove, for each kind of issuer: Kubernetes, SPIFFE, OpenID Connect |
 | `cluster` | what a cluster says about a token and its pod, and for how long the answer is cached |
 | `client_search` | the client of a workload's token that names no client |
+| `failure_counts` | metrics of evidence that proved no client, by trusted issuer |
 | `matching` | whether a workload has all selectors of a proof; a description of the closest mismatch |
 | `store` | used assertions, so that each works once |
 | `model` | evidence, results, and reasons for a refusal |

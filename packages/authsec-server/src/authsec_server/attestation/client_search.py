@@ -12,7 +12,10 @@ from datetime import datetime
 from threading import Lock
 from typing import Any, Final
 
+from authsec.jose import UnverifiedJws
+
 from authsec_server.attestation.explain.model import visible
+from authsec_server.attestation.failure_counts import count_failure, unchecked_counted
 from authsec_server.attestation.kinds import SPIFFE_ID
 from authsec_server.attestation.matching import match, proofs_of
 from authsec_server.attestation.model import Evidence, Proved, RefusalReason, Refused, Unassigned, Verified, invalid
@@ -65,6 +68,13 @@ class ClientSearch:
         named = _issuers_in(token.claims)
         known = self.database.read(lambda tx: issuers.of_issuers(tx, named))
         trusted = [each for each in known if each.enabled and is_of_its_kind(evidence, each)]
+        with unchecked_counted(trusted):
+            found = self._client_of(evidence, token, trusted)
+        if isinstance(found, Refused):
+            count_failure(found, trusted)
+        return found
+
+    def _client_of(self, evidence: Evidence, token: UnverifiedJws, trusted: Sequence[TrustedIssuer]) -> str | Refused:
         now = self.now()
         outcome = self.workloads.verify(evidence, token, trusted, now)
         if isinstance(outcome, Refused):

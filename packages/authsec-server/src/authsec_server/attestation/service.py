@@ -10,6 +10,7 @@ from authsec.jose import JoseError, UnverifiedJws, parse_compact
 
 from authsec_server import naming
 from authsec_server.attestation import client_secret, key_pair, store
+from authsec_server.attestation.failure_counts import count_failure, unchecked_counted
 from authsec_server.attestation.model import (
     OWN_AS_GRANT,
     Evidence,
@@ -50,6 +51,22 @@ def attest(
     `trusted_issuers` has the trusted issuers of the client's proofs, by id. Raises `Unchecked` if the evidence
     cannot be checked at the moment.
     """
+    with unchecked_counted(trusted_issuers.values()):
+        outcome = _attest(client, trusted_issuers, evidence, workloads=workloads, issuer=issuer, now=now)
+    if isinstance(outcome, Refused):
+        count_failure(outcome, trusted_issuers.values())
+    return outcome
+
+
+def _attest(
+    client: Client,
+    trusted_issuers: Mapping[str, TrustedIssuer],
+    evidence: Evidence | None,
+    *,
+    workloads: Workloads,
+    issuer: str,
+    now: datetime,
+) -> Proved | Refused:
     if evidence is None or evidence.scheme not in _TOKENS:
         return _without_token(client, evidence, now)
     trusted = _usable(evidence, client, trusted_issuers, now)

@@ -114,9 +114,8 @@ def _say_hello(settings: Settings) -> None:
         share = f"each has 1/{settings.workers} of the rate limits"
         lines.append(f"  workers   {settings.workers} processes; {share} (docs/scaling.md)")
     if settings.metrics_port:
-        ports = settings.metrics_ports
-        several = f", one port for each worker up to {ports[-1]}" if settings.workers > 1 else ""
-        lines.append(f"  metrics   http://127.0.0.1:{ports[0]}/metrics{several}")
+        host = f"[{settings.metrics_host}]" if ":" in settings.metrics_host else settings.metrics_host
+        lines.append(f"  metrics   http://{host}:{settings.metrics_port}/metrics")
     click.echo("\n".join([*lines, "  stop      Ctrl-C"]), err=True)
 
 

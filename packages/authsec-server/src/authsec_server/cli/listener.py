@@ -35,9 +35,13 @@ def listen(host: str, port: int) -> socket.socket:
         ) from None
 
 
-def metrics_refused(port: int, error: OSError) -> StartupRefused:
-    """Return the refusal to start for a metrics port that cannot be used."""
-    return StartupRefused(f"Cannot listen on the metrics port {port}: {error.strerror}.")
+def metrics_refused(host: str, port: int, error: OSError) -> StartupRefused:
+    """Return the refusal to start for a metrics address that cannot be used."""
+    why = str(error.strerror or error).partition(" (while ")[0]
+    return StartupRefused(
+        f"Cannot listen on {host}, metrics port {port}: {why}.",
+        "Choose another address: --metrics-host, --metrics-port.",
+    )
 
 
 def server_on(host: str, port: int, *, beside: str = "") -> str:

@@ -31,9 +31,8 @@ from authsec_server.failures import Failure
     help="Number of server processes that share the port; more than one needs PostgreSQL. Each process allows its "
     "share of the rate limits, rounded up. [default: 1]",
 )
-@click.option(
-    "--metrics-port", type=int, help="Loopback port of /metrics. Each further worker uses the next port. [default: off]"
-)
+@click.option("--metrics-host", help="Address to listen on for /metrics. [default: 127.0.0.1]")
+@click.option("--metrics-port", type=int, help="Port of /metrics. [default: off]")
 @click.option(
     "--audit-checkpoints",
     metavar="FILE|URL",

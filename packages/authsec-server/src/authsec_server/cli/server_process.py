@@ -16,18 +16,20 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-import prometheus_client
 import structlog
 import uvicorn
 
 from authsec_server.app import Authority, open_authority, refuse_to_serve
 from authsec_server.cli.acceptor import Acceptor
 from authsec_server.cli.greeting import greet, warn_of_another, warn_of_older
-from authsec_server.cli.listener import LOOPBACK, listen, metrics_refused
+from authsec_server.cli.listener import listen
 from authsec_server.cli.logs import configure_logging
+from authsec_server.cli.metrics_listener import metrics_served, milliseconds
 from authsec_server.cli.worker import FINISH_SECONDS, LAST_SECONDS, Worker
 from authsec_server.db.served import last_issuer
 from authsec_server.failures import Fault, StartupRefused, Unavailable
+from authsec_server.metrics.catalogue import PROCESS
+from authsec_server.metrics.collector import ServerCollector
 from authsec_server.settings import Settings
 from authsec_server.web.health import Liveness, Readiness
 from authsec_server.web.uvicorn_protocol import BoundedProtocol
@@ -51,8 +53,9 @@ def run(settings: Settings, worker: Worker | None = None) -> None:
         listener = stack.enter_context(worker.listener if worker else listen(settings.host, settings.port))
         settings = settings.model_copy(update={"port": listener.getsockname()[1]})
         tls = _tls(settings)
-        if settings.metrics_port:
-            stack.enter_context(_metrics(settings.metrics_ports[worker.number - 1 if worker else 0]))
+        if worker is None and settings.metrics_port:
+            collector = ServerCollector([PROCESS.memory], now=milliseconds)
+            stack.enter_context(metrics_served(settings.metrics_host, settings.metrics_port, collector))
         refuse_to_serve(settings)
         if not settings.database:
             _make_folder(settings.data)  # after the checks: a mistyped setting must not create a folder
@@ -239,17 +242,3 @@ def _tls(settings: Settings) -> bool:
             "Both must be PEM, and the key must match the certificate.",
         ) from None
     return True
-
-
-@contextmanager
-def _metrics(port: int) -> Iterator[None]:
-    try:
-        server, thread = prometheus_client.start_http_server(port, addr=LOOPBACK)
-    except OSError as error:
-        raise metrics_refused(port, error) from None
-    try:
-        yield
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()

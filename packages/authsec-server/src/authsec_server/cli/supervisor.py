@@ -16,7 +16,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, Final
@@ -24,10 +24,12 @@ from typing import Any, Final
 import structlog
 
 from authsec_server.cli import worker_process
-from authsec_server.cli.listener import LOOPBACK, listen, metrics_refused
+from authsec_server.cli.listener import listen
 from authsec_server.cli.logs import configure_logging
 from authsec_server.cli.worker import DRAIN, FINISH_SECONDS, LAST_SECONDS, READY, STOP, WorkerStart
 from authsec_server.failures import StartupRefused
+from authsec_server.metrics.catalogue import PROCESS, RESTARTS
+from authsec_server.metrics.memory import ProcessMemory, SharedMemory
 from authsec_server.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -38,7 +40,6 @@ SILENT_SECONDS: Final = 30.0  # a worker without a sign of life for this time is
 SECOND_CHANCE: Final = 2.0  # more seconds, because all workers are silent after a pause of the machine
 STEADY_SECONDS: Final = 60.0  # after this time of service, the next restart waits `FIRST_PAUSE` again
 _SIGNALS: Final = {signal.SIGTERM: DRAIN, signal.SIGINT: STOP}
-_HIGHEST_PORT: Final = 65_535
 
 
 def supervise(settings: Settings, options: Mapping[str, Any]) -> int:
@@ -56,28 +57,18 @@ def supervise(settings: Settings, options: Mapping[str, Any]) -> int:
     settings.issuer  # noqa: B018 - raises if the setting is wrong
     configure_logging(settings.log_format)
     with listen(settings.host, settings.port) as listener:
-        _check_metrics_ports(settings)
-        return _Supervisor(settings, options, listener).run()
+        if not settings.metrics_port:
+            return _Supervisor(settings, options, listener).run()
+        # Imported here, because few servers serve metrics.
+        from authsec_server.cli.metrics_listener import metrics_served, milliseconds
+        from authsec_server.metrics.collector import ServerCollector
 
-
-def _check_metrics_ports(settings: Settings) -> None:
-    """Check the metrics ports before any worker starts.
-
-    Raises `StartupRefused` if a port is too high, or if another process uses the port.
-    """
-    if not settings.metrics_port:
-        return
-    ports = settings.metrics_ports
-    if ports[-1] > _HIGHEST_PORT:
-        raise StartupRefused(
-            f"The metrics ports of {settings.workers} workers would be {ports[0]} to {ports[-1]}.",
-            "Choose a lower port: --metrics-port.",
-        )
-    for port in ports:
-        try:
-            socket.create_server((LOOPBACK, port)).close()
-        except OSError as error:
-            raise metrics_refused(port, error) from None
+        shared = SharedMemory.create(settings.workers + 1)
+        PROCESS.attach(shared.process(0))
+        memories = [shared.process(number) for number in range(1, settings.workers + 1)]
+        collector = ServerCollector(memories, [PROCESS.memory], now=milliseconds)
+        with metrics_served(settings.metrics_host, settings.metrics_port, collector):
+            return _Supervisor(settings, options, listener, shared.descriptor, memories).run()
 
 
 @dataclass(slots=True)
@@ -96,10 +87,21 @@ class _Slot:
 
 
 class _Supervisor:
-    def __init__(self, settings: Settings, options: Mapping[str, Any], listener: socket.socket) -> None:
+    """`metrics` is the descriptor of the memory in which workers count, and `memories` are those of the workers."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        options: Mapping[str, Any],
+        listener: socket.socket,
+        metrics: int | None = None,
+        memories: Sequence[ProcessMemory] = (),
+    ) -> None:
         self._options = {name: value for name, value in options.items() if value is not None}
         self._drain_seconds = settings.drain_seconds
         self._listener = listener
+        self._metrics = metrics
+        self._memories = memories
         self._slots = [_Slot(number) for number in range(1, settings.workers + 1)]
         self._selector = selectors.DefaultSelector()
         self._said: list[bytes] = []  # messages from signals, not yet forwarded
@@ -189,6 +191,7 @@ class _Supervisor:
         with ExitStack() as stack:
             ours, its = (stack.enter_context(each) for each in socket.socketpair())
             files = [self._listener.fileno(), its.fileno()]
+            files += [] if self._metrics is None else [self._metrics]
             command = [sys.executable, "-P", "-m", worker_process.__name__, str(number), *map(str, files)]
             # A new session, so that only the supervisor gets Ctrl-C from the terminal. The supervisor forwards Ctrl-C.
             process = subprocess.Popen(  # noqa: S603 - our own program
@@ -225,6 +228,8 @@ class _Supervisor:
             self._selector.unregister(slot.control)
         slot.control.close()
         slot.process = slot.control = None
+        for memory in self._memories[slot.number - 1 : slot.number]:
+            memory.end()
         if self._kill_at is not None:
             ended_well = status == 0 or (status == -signal.SIGTERM and not slot.is_ready)
             self._status = self._status or int(not ended_well)
@@ -248,6 +253,7 @@ class _Supervisor:
     def _restart_later(self, slot: _Slot, now: float, **why: object) -> None:
         slot.pause = min(max(FIRST_PAUSE, 2 * slot.pause), LONGEST_PAUSE)
         slot.start_at = now + slot.pause
+        RESTARTS.of().add()
         log.error("a worker has ended, and will be started again", worker=slot.number, seconds=slot.pause, **why)
 
     def _end(self, said: bytes) -> None:

@@ -30,7 +30,16 @@ DURATIONS = {
     "lookup_seconds",
 }
 GROUPS: Mapping[str, tuple[str, ...]] = {
-    "Server": ("data", "database", "workers", "environment", "metrics_port", "drain_seconds", "log_format"),
+    "Server": (
+        "data",
+        "database",
+        "workers",
+        "environment",
+        "metrics_host",
+        "metrics_port",
+        "drain_seconds",
+        "log_format",
+    ),
     "Network": ("host", "port", "public_url", "tls_cert", "tls_key", "allowed_hosts", "trusted_proxies"),
     "Tokens and keys": (
         "trust_domain",

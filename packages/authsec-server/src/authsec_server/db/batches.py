@@ -21,6 +21,7 @@ from sqlalchemy.exc import DataError, DBAPIError, IntegrityError
 
 from authsec_server.db.database import Database, T, Tx
 from authsec_server.failures import Fault, OutcomeUnknown, Unavailable
+from authsec_server.metrics.catalogue import BATCHES
 
 AT_MOST = 32  # items of one transaction, because a revocation waits for its lock
 START_SECONDS = 7.0  # for the transactions before, and for the lock
@@ -113,6 +114,7 @@ class Batches(Generic[Item, Result]):
         self._database = database
         self._reads = reads
         self._work = work
+        self._size = BATCHES.of("read" if reads else "record")
         self._at_most = at_most
         self._queue: queue.SimpleQueue[_Waiting[Item] | None] = queue.SimpleQueue()
         self._starting = threading.Lock()
@@ -179,6 +181,7 @@ class Batches(Generic[Item, Result]):
         while (batch := next_batch(self._queue, self._at_most)) is not None:
             begun = [each for each in batch if each.begin()]
             if begun:
+                self._size.add(len(begun))
                 self._do(begun)
 
     def _do(self, batch: Sequence[_Waiting[Item]]) -> None:

@@ -44,6 +44,7 @@ from authsec_server.db.recent_changes import AuthorityState, RecentChanges
 from authsec_server.db.schema import authority
 from authsec_server.db.table_changes import TableChanges
 from authsec_server.failures import Fault, Unavailable
+from authsec_server.metrics.catalogue import DATABASE_FAILURES
 
 log = structlog.get_logger(__name__)
 
@@ -243,7 +244,11 @@ class Database(ABC):
             versions.append(tx.version)
             return work(replace(tx, event_key=self.event_key))
 
-        result = self._run(access, compared)
+        try:
+            result = self._run(access, compared)
+        except Unavailable as failure:
+            DATABASE_FAILURES.of(failure.fault).add()
+            raise
         version = versions[-1]
         if type(version) is int and version > self._seen:  # raw SQL can store a text in the SQLite file
             with self._seeing:

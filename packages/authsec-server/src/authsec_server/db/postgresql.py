@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from functools import cache
+from time import perf_counter_ns
 
 from psycopg.errors import ConnectionTimeout
 from sqlalchemy import Connection, Engine, TextClause, create_engine, make_url, text
@@ -38,6 +39,7 @@ from authsec_server.db.recent_changes import RecentChanges
 from authsec_server.db.table_changes import TableChanges
 from authsec_server.db.table_digests import WRITTEN_BY_CHANGES
 from authsec_server.failures import Fault, OutcomeUnknown, StartupRefused, Unavailable
+from authsec_server.metrics.catalogue import CONNECTIONS, CONNECTIONS_LIMIT, DATABASE_WAITS
 
 # READ COMMITTED for the locked kinds: each statement after the lock must see all commits before the lock was granted.
 _ISOLATION = dict.fromkeys(READING, "REPEATABLE READ")
@@ -50,6 +52,9 @@ _LOCK = {
 _LOCK_TABLES = text(f"LOCK TABLE {', '.join(WRITTEN_BY_CHANGES)} IN SHARE ROW EXCLUSIVE MODE")
 _DISK_FULL = "53100"
 _TIME = text("SELECT clock_timestamp()")
+_CONNECTION_WAITS = DATABASE_WAITS.of("connection")
+_LOCK_WAITS = DATABASE_WAITS.of("authority_lock")
+_IN_USE = CONNECTIONS.of()
 _KILLED = frozenset({"25P03", "25P04"})  # PostgreSQL's timeouts: idle in a transaction, transaction
 
 
@@ -83,6 +88,7 @@ class PostgreSQL(Database):
             hide_parameters=True,  # values never reach an exception text
             connect_args={"options": session_options(), **connect_arguments(address)},
         )
+        CONNECTIONS_LIMIT.of().set(pool_size)
         self._silence = Silence()
         bound(self._engine, self._silence.is_silent, schema)
 
@@ -90,7 +96,7 @@ class PostgreSQL(Database):
         with self._silence.asking() as began:
             committing = False
             try:
-                with self._engine.connect() as connection, driver_of(connection).within(BOUNDS[access].call_seconds):
+                with self._connected() as connection, driver_of(connection).within(BOUNDS[access].call_seconds):
                     connection = connection.execution_options(
                         isolation_level=_ISOLATION.get(access, "READ COMMITTED"),
                         postgresql_readonly=access in READING,
@@ -108,13 +114,32 @@ class PostgreSQL(Database):
                     self._silence.suspect(began)
                 raise _failure(error, access, committing=committing) or error from error
 
+    @contextmanager
+    def _connected(self) -> Iterator[Connection]:
+        began = perf_counter_ns()
+        try:
+            connected = self._engine.connect()
+        finally:  # also a wait that ended without a connection
+            _CONNECTION_WAITS.add((perf_counter_ns() - began) // 1000)
+        with connected as connection:
+            _IN_USE.add()
+            try:
+                yield connection
+            finally:
+                _IN_USE.add(-1)
+
     def _work(self, connection: Connection, access: Access, work: Work[T]) -> T:
         version = connection.dialect.server_version_info or ()
         opening = _opening(access, limited=version >= (17,))
-        if opening is not None:
-            connection.execute(opening)
-        if access is Access.CHANGE:
-            connection.execute(_LOCK_TABLES)
+        began = perf_counter_ns()
+        try:
+            if opening is not None:
+                connection.execute(opening)
+            if access is Access.CHANGE:
+                connection.execute(_LOCK_TABLES)
+        finally:  # also a wait that ended without the lock
+            if access in _LOCK:
+                _LOCK_WAITS.add((perf_counter_ns() - began) // 1000)
         tx = open_tx(connection, access)
         self._silence.heard()
         result = work(tx)

@@ -13,6 +13,7 @@ from starlette.responses import StreamingResponse
 from starlette.types import Message, Receive, Scope, Send
 
 from authsec_server.failures import Unavailable
+from authsec_server.metrics.catalogue import FEED_LAG, FOLLOWERS
 from authsec_server.revocations.feed import Feed, FeedDocument, Reading
 from authsec_server.web.sse import message
 
@@ -50,11 +51,13 @@ class LiveFeed:
         if not self._followers:
             self._reading.begin_turn()  # the cached pages may be as old as the time without followers
         self._followers += 1
+        FOLLOWERS.of().set(self._followers)
         self._wanted.set()
         try:
             yield
         finally:
             self._followers -= 1
+            FOLLOWERS.of().set(self._followers)
 
     async def pages(self, since: int) -> AsyncIterator[FeedDocument]:
         """Yield pages with the entries after `since`: first the existing entries, then each new entry.
@@ -97,6 +100,7 @@ class LiveFeed:
                 while not self._ending():
                     await self._wanted.wait()
                     await self._look_on()
+                    FEED_LAG.of().set(0)
                     self._wanted, self._away = anyio.Event(), False
         finally:
             self._over = True
@@ -104,8 +108,12 @@ class LiveFeed:
 
     async def _look_on(self) -> None:
         known, turned = -1, anyio.current_time() - BEAT_SECONDS
+        FEED_LAG.of().set(self._milliseconds())
         while self._followers and not self._ending():
+            began = self._milliseconds()
             last = await self._look()
+            if last is not None:
+                FEED_LAG.of().set(began)
             overdue = anyio.current_time() - turned
             if last is None:
                 if overdue >= AWAY_SECONDS and not self._away:
@@ -117,6 +125,9 @@ class LiveFeed:
             with anyio.move_on_after(POLL_SECONDS):
                 await self._hint.wait()
             self._hint = anyio.Event()
+
+    def _milliseconds(self) -> int:
+        return int(self._feed.now().timestamp() * 1000)
 
     async def _look(self) -> int | None:
         """Return the number of the newest entry; None if the number cannot be read from the database."""

@@ -27,5 +27,4 @@ caller's permissions.
 | `introspection` | whether a token is valid now (RFC 7662); the endpoint |
 | `revocation` | revoke one token, by operator or holder; the endpoints |
 | `own_tokens` | whether this authority signed a pasted token |
-| `metrics` | Prometheus counters |
 """

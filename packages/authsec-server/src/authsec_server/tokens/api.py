@@ -11,9 +11,9 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from authsec_server.failures import Unavailable
-from authsec_server.tokens.direct import take_begun, was_tried
+from authsec_server.metrics.catalogue import TOKEN_REQUESTS
+from authsec_server.tokens.direct import DOOR, GRANTED, take_begun, was_tried
 from authsec_server.tokens.issue import DelegationTokens, Issued
-from authsec_server.tokens.metrics import ENDED
 from authsec_server.tokens.refusal import Denied, Reason
 from authsec_server.tokens.refusal_texts import next_steps, sentence
 from authsec_server.tokens.request import PATH, TokenRequest, parse
@@ -61,9 +61,9 @@ def routes(tokens: DelegationTokens) -> list[Route]:
             else:
                 outcome = await tokens.issue_async(asked)
         except Unavailable:
-            ENDED.labels(Reason.UNAVAILABLE).inc()
+            TOKEN_REQUESTS.of(DOOR, Reason.UNAVAILABLE).add()
             raise
-        ENDED.labels(outcome.reason if isinstance(outcome, Denied) else "granted").inc()
+        TOKEN_REQUESTS.of(DOOR, outcome.reason if isinstance(outcome, Denied) else GRANTED).add()
         if isinstance(outcome, Issued):
             return _token(outcome)
         return _refusal(request, outcome, None if isinstance(asked, Denied) else asked, tokens.issuer)

@@ -20,13 +20,16 @@ from starlette.datastructures import QueryParams
 from starlette.types import Scope
 
 from authsec_server.failures import Unavailable
+from authsec_server.metrics.catalogue import REQUESTS, TOKEN_REQUESTS
 from authsec_server.tokens.issue import DelegationTokens, PendingToken
-from authsec_server.tokens.metrics import ENDED
 from authsec_server.tokens.refusal import Denied
 from authsec_server.tokens.request import PATH, TokenRequest, evidence_in, parse
 from authsec_server.web.middleware import SECURITY_HEADERS, ConcurrencyLimit, log_request
 from authsec_server.web.request_context import RequestContext, context_of, put_context
+from authsec_server.web.request_counts import SUCCESS, microseconds_since
 
+DOOR: Final = "delegation_token"  # this endpoint in metrics; tokens/token_endpoint.py is the other
+GRANTED: Final = "granted"
 MAX_QUERY: Final = 256  # octets of a query whose result is cached
 _BEGUN: Final = "authsec.token_request"
 # A request with one of these has a body, asks for another protocol, or names its client in a header.
@@ -56,7 +59,8 @@ class DirectTokens:
         self._admits = admits
         self._new_context = new_context
         self._limit = limit
-        self._granted = ENDED.labels("granted")
+        self._granted = TOKEN_REQUESTS.of(DOOR, GRANTED)
+        self._answered = REQUESTS.of(PATH, SUCCESS)
 
     def begin(self, scope: Scope) -> asyncio.Future[Any] | None:
         """Begin to issue the token. Return None, without any effect, if the application must answer the request."""
@@ -90,12 +94,13 @@ class DirectTokens:
             return None
         del scope[_BEGUN]  # an idle connection keeps the scope of its last request
         self._limit.release_for(scope)
-        self._granted.inc()
+        self._granted.add()
         body: bytes = issued.answer
         return b"".join((_HEADERS % (len(body), context_of(scope).request_id.encode()), _ALWAYS, body))
 
     def answered(self, scope: Scope) -> None:
-        """Log the request after its answer was written."""
+        """Count and log the request after its answer was written."""
+        self._answered.add(microseconds_since(context_of(scope).began))
         log_request(scope, 200)
 
 

@@ -26,9 +26,9 @@ from authsec_server.apis.authentication import ApiCredentials, NotProved
 from authsec_server.apis.model import Holder
 from authsec_server.db import Database, Tx
 from authsec_server.failures import Invalid, Unavailable
+from authsec_server.metrics.catalogue import INTROSPECTED
 from authsec_server.revocations import service as revocations
 from authsec_server.revocations.model import Subject, subjects_of_token
-from authsec_server.tokens.metrics import INTROSPECTED
 from authsec_server.tokens.own_tokens import OwnTokens
 from authsec_server.web.errors import TooOften, error_response
 from authsec_server.web.oauth import oauth, read_parameters
@@ -99,18 +99,18 @@ def routes(credentials: ApiCredentials, introspection: Introspection) -> list[Ro
             token = await _token(request)
             claims = await run_in_threadpool(introspection.active, token, api.identifier)
         except NotProved as failure:
-            INTROSPECTED.labels("refused").inc()
+            INTROSPECTED.of("refused").add()
             return _unauthenticated(request, failure)
         except TooOften:
-            INTROSPECTED.labels("refused").inc()
+            INTROSPECTED.of("refused").add()
             raise
         except (Invalid, HTTPException):
-            INTROSPECTED.labels("malformed").inc()
+            INTROSPECTED.of("malformed").add()
             raise
         except Unavailable:
-            INTROSPECTED.labels("unavailable").inc()
+            INTROSPECTED.of("unavailable").add()
             raise
-        INTROSPECTED.labels("inactive" if claims is None else "active").inc()
+        INTROSPECTED.of("inactive" if claims is None else "active").add()
         return _answer(api, claims)
 
     return [resource(PATH, post=oauth(introspect))]

@@ -24,10 +24,11 @@ from authsec_server.attestation.model import Evidence, Refused, Unchecked
 from authsec_server.attestation.service import malformed_credential
 from authsec_server.clients import service as clients
 from authsec_server.failures import Unavailable
+from authsec_server.metrics.catalogue import TOKEN_REQUESTS
 from authsec_server.tokens import dpop
+from authsec_server.tokens.direct import GRANTED
 from authsec_server.tokens.dpop import DpopCheck, DpopNonces, NonceNeeded
 from authsec_server.tokens.issue import DelegationTokens, Issued
-from authsec_server.tokens.metrics import ENDED
 from authsec_server.tokens.refusal import Denied, Reason, too_often
 from authsec_server.tokens.refusal_texts import next_steps, sentence
 from authsec_server.tokens.request import TokenRequest
@@ -48,6 +49,7 @@ from authsec_server.web.request_context import RequestContext, context_of, limit
 
 # Concurrent requests while their forms are read: a stranger may send a form slowly, and a network has many agents.
 AT_ONCE, OF_ONE_NETWORK = 128, 32
+_DOOR: Final = "oauth"  # this endpoint in metrics
 
 _UNPROVED: Final = frozenset(
     {
@@ -157,7 +159,7 @@ class TokenEndpoint:
         outcome = await self.tokens.issue_async(asked, is_charged=True)
         if isinstance(outcome, Denied):
             return self._refusal(request, outcome, asked, way, form.evidence)
-        ENDED.labels("granted").inc()
+        TOKEN_REQUESTS.of(_DOOR, GRANTED).add()
         return _token(outcome)
 
     async def _client(self, request: Request, form: TokenForm) -> tuple[str, bool] | Denied:
@@ -202,7 +204,7 @@ class TokenEndpoint:
         way: _Way | None,
         evidence: Evidence | None,
     ) -> JSONResponse:
-        ENDED.labels(denied.reason).inc()
+        TOKEN_REQUESTS.of(_DOOR, denied.reason).add()
         status, code = _ERRORS[denied.reason]
         if status == 401 and way is _Way.GRANT:
             status, code = _BAD_GRANT
@@ -259,7 +261,7 @@ def routes(
         try:
             return await endpoint.answer(request)
         except Unavailable:
-            ENDED.labels(Reason.UNAVAILABLE).inc()
+            TOKEN_REQUESTS.of(_DOOR, Reason.UNAVAILABLE).add()
             raise
 
     return [resource(TOKEN_PATH, post=oauth(answer))]

@@ -16,6 +16,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 LIVE, READY = "/healthz", "/readyz"
+READY_STATUS: Final = "ready"
 PATIENCE: Final = 10.0
 """Seconds without a successful probe until the server is unready. An `apply` holds the authority lock for up to 3
 seconds."""
@@ -102,7 +103,7 @@ def routes(readiness: Readiness, liveness: Liveness) -> list[Route]:
 
     async def readyz(_request: Request) -> Response:
         notes = {name: text for note in readiness.notes for name, text in note().items()}
-        return _answer("ready", readiness.problem(), notes)
+        return _answer(READY_STATUS, readiness.problem(), notes)
 
     return [Route(LIVE, healthz), Route(READY, readyz)]
 

@@ -20,12 +20,15 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from authsec_server.failures import Unavailable
+from authsec_server.metrics.catalogue import IN_FLIGHT, IN_FLIGHT_LIMIT
 from authsec_server.web.errors import error_response, retry_after, unexpected
 from authsec_server.web.request_context import context_of, has_context, new_context, put_context
+from authsec_server.web.request_counts import RefusedBefore, count_refused, count_request
 
 log = structlog.get_logger(__name__)
 
 MAX_LOGGED = 200
+CLIENT_CLOSED: Final = 499  # the client has disconnected; nginx uses this status, too
 # AuthSec's keys and secrets, and JWTs. A person may write a key in a path instead of the key's name.
 _SECRET = re.compile(r"authsec_[A-Za-z0-9_-]{40,}|eyJ[A-Za-z0-9_-]{20,}(\.[A-Za-z0-9_-]*)*")
 SECURITY_HEADERS: Final = {
@@ -63,11 +66,13 @@ class Contextualise:
             return
         if not has_context(scope):
             put_context(scope, new_context(scope, self._now(), self._token_bytes, self._trusted_proxies))
-        answer = _Answer(send, context_of(scope).request_id)
+        answer = _Answer(send, scope)
         try:
             await self._app(scope, receive, answer.send)
         except ClientDisconnect:
-            answer.status = 499  # the client has disconnected; nginx uses this status, too
+            if not answer.status:
+                count_request(scope.get("route"), CLIENT_CLOSED, context_of(scope).began)
+            answer.status = CLIENT_CLOSED
         except Exception as error:
             failure = unexpected(Request(scope), error)
             if answer.status:  # the response has begun, so the server can only close the connection
@@ -98,18 +103,23 @@ def _logged(path: str) -> str:
 
 
 class _Answer:
-    """A response in progress. The object records the status, and adds the request id and the security headers."""
+    """A response in progress. The object records the status, and adds the request id and the security headers.
 
-    def __init__(self, send: Send, request_id: str) -> None:
+    The request is counted when the response begins: a stream lasts for hours, and a client may read slowly.
+    """
+
+    def __init__(self, send: Send, scope: Scope) -> None:
         self._send = send
-        self._request_id = request_id
+        self._scope = scope
         self.status = 0
 
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.status = message["status"]
+            context = context_of(self._scope)
+            count_request(self._scope.get("route"), self.status, context.began)
             headers = MutableHeaders(scope=message)
-            headers["X-Request-ID"] = self._request_id
+            headers["X-Request-ID"] = context.request_id
             for name, value in SECURITY_HEADERS.items():
                 headers.setdefault(name, value)
         await self._send(message)
@@ -131,6 +141,7 @@ class ExpectedHosts:
         if scope["type"] == "http" and scope["path"] not in self._anywhere:
             given = Headers(scope=scope).getlist("host")
             if len(given) != 1 or not is_one_of(self._hosts, given[0]):
+                count_refused(RefusedBefore.HOST_NOT_ALLOWED)
                 answer = error_response(
                     Request(scope),
                     HTTPStatus.MISDIRECTED_REQUEST,
@@ -162,13 +173,16 @@ class ConcurrencyLimit:
     """The number of requests that may be in progress at the same time."""
 
     def __init__(self, at_most: int) -> None:
-        self._free = at_most
+        self._at_most = self._free = at_most
+        self._in_flight = IN_FLIGHT.of()
+        IN_FLIGHT_LIMIT.of().set(at_most)
 
     def acquire(self) -> bool:
         """Count a new request. At the limit, count nothing and return False."""
         if self._free <= 0:
             return False
         self._free -= 1
+        self._in_flight.set(self._at_most - self._free)
         return True
 
     def acquire_for(self, scope: Scope) -> bool:
@@ -186,6 +200,7 @@ class ConcurrencyLimit:
     def release(self) -> None:
         """Stop counting a request, because it is answered."""
         self._free += 1
+        self._in_flight.set(self._at_most - self._free)
 
 
 class Bounded:
@@ -205,6 +220,7 @@ class Bounded:
             await self._app(scope, receive, send)
             return
         if not scope.pop(_COUNTED, False) and not self._limit.acquire():
+            count_refused(RefusedBefore.OVERLOADED)
             answer = error_response(
                 Request(scope),
                 503,
@@ -254,6 +270,7 @@ class RefuseWhileOlder:
         if scope["type"] != "http" or not self._why() or self._reading(scope["method"], scope["path"]):
             await self._app(scope, receive, send)
             return
+        count_refused(RefusedBefore.DATABASE_OLDER)
         answer = error_response(
             Request(scope),
             503,

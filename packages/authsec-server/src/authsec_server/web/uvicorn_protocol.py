@@ -19,6 +19,7 @@ from starlette.types import Scope
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from authsec_server.web.errors import where
+from authsec_server.web.request_counts import RefusedBefore, count_refused
 
 log = structlog.get_logger(__name__)
 
@@ -74,7 +75,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # uvicorn's own signature
         super().connection_made(transport)
-        self._deadline = self.loop.call_later(HEAD_SECONDS, self._close)
+        self._deadline = self.loop.call_later(HEAD_SECONDS, self._close, RefusedBefore.HEAD_TOO_SLOW)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_clock()
@@ -84,10 +85,10 @@ class BoundedProtocol(HttpToolsProtocol):
         super().data_received(data)
         if self._head_open:  # checked per chunk, so the head exceeds the limit by at most one chunk
             if self._deadline is None:  # most heads arrive in one chunk, and need no clock
-                self._deadline = self.loop.call_later(HEAD_SECONDS, self._close)
+                self._deadline = self.loop.call_later(HEAD_SECONDS, self._close, RefusedBefore.HEAD_TOO_SLOW)
             self._head_size += len(data)
             if self._head_size > MAX_HEAD:
-                self._close()
+                self._close(RefusedBefore.HEAD_TOO_LARGE)
 
     def on_message_begin(self) -> None:
         self._head_open, self._head_size, self._fields_size = True, 0, 0
@@ -97,7 +98,7 @@ class BoundedProtocol(HttpToolsProtocol):
         super().on_header(name, value)
         self._fields_size += len(name) + len(value)
         if self._fields_size > MAX_HEAD:  # also counts trailers, which come after the head and use memory
-            self._close()
+            self._close(RefusedBefore.HEAD_TOO_LARGE)
 
     def on_headers_complete(self) -> None:
         self._head_open = False
@@ -142,6 +143,12 @@ class BoundedProtocol(HttpToolsProtocol):
             self._deadline.cancel()
             self._deadline = None
 
-    def _close(self) -> None:
+    def _close(self, why: RefusedBefore) -> None:
         self._stop_clock()
+        if not self.transport.is_closing():
+            count_refused(why)
         self.transport.close()
+
+    def send_400_response(self, msg: str) -> None:
+        count_refused(RefusedBefore.MALFORMED)
+        super().send_400_response(msg)

@@ -17,7 +17,7 @@ Raw SQL can change an event. But it cannot change the signed checkpoints that co
 | `verifying` | `authsec audit verify`: the order of all checks |
 | `log_check`, `leaf_walk` | the tree must match each checkpoint; each leaf must match its event |
 | `waiting`, `late_seals` | unsealed events that are suspicious; events that were sealed too late |
-| `overdue` | whether an event waits too long for its seal, for dashboards |
+| `overdue` | whether an event waits too long for its seal, and since when events wait, for dashboards and metrics |
 | `scan`, `scratch` | read all rows as stored, without an index; a private copy for reads in another order |
 | `count_check`, `last_use_check`, `name_check` | compare stored counts, last uses and names with the events |
 | `revocation_check`, `table_check` | compare the table of revocations, and tables with a digest, with the events |

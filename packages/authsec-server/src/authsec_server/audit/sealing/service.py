@@ -16,7 +16,7 @@ from authsec_server.audit.sealing import store
 from authsec_server.audit.sealing.checkpoints import CheckpointRefused, Keys, read_checkpoint
 from authsec_server.audit.sealing.log_end import number_of_seals
 from authsec_server.audit.sealing.outside import unverified
-from authsec_server.audit.sealing.overdue import waits
+from authsec_server.audit.sealing.overdue import oldest_waiting_at, waits
 from authsec_server.audit.sealing.succession import is_next
 from authsec_server.audit.unreadable_rows import numbers_fitting
 from authsec_server.db import Tx
@@ -74,6 +74,11 @@ def last_checkpoint_at(tx: Tx) -> datetime | None:
     No principal is checked, because only the server itself calls this function.
     """
     return store.newest_at(tx.connection)
+
+
+def oldest_unsealed_at(tx: Tx, now: datetime) -> datetime | None:
+    """Return the time of the oldest event without a seal; None if all have one. See `last_checkpoint_at`."""
+    return oldest_waiting_at(tx.connection, since=now - OVERDUE_AFTER)
 
 
 def version_at(tx: Tx, keys: Keys, time: datetime) -> int:

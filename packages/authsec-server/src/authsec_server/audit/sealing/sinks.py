@@ -18,10 +18,10 @@ from typing import Final, Protocol
 
 import anyio
 import structlog
-from prometheus_client import Counter, Gauge
 
 from authsec_server.audit.sealing.checkpoints import Checkpoint
 from authsec_server.failures import StartupRefused
+from authsec_server.metrics.catalogue import CHECKPOINTS_DELIVERED, CHECKPOINTS_WAITING
 from authsec_server.outbound import Outbound, OutboundFailed, OutboundLimits
 from authsec_server.settings import ENV_PREFIX
 
@@ -160,14 +160,6 @@ STUCK: Final = timedelta(seconds=30)  # after this time without an answer, the s
 MOST: Final = 1000  # queued checkpoints; the oldest of more are deleted: a later one covers their events
 CHECK_SECONDS: Final = 5.0  # for the check of the sink when a server starts
 LAST_SECONDS: Final = 2.0  # for the last delivery when a server ends
-DELIVERED = Counter(
-    "authsec_audit_checkpoints_delivered_total",
-    "Checkpoints of the sealed audit log that were sent to the outside destination.",
-)
-WAITING = Gauge(
-    "authsec_audit_checkpoints_waiting",
-    "Checkpoints of the sealed audit log that were not yet sent to the outside destination.",
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -217,7 +209,7 @@ class CheckpointDelivery:
         if self._sink is not None and checkpoint.signed != self._last:
             self._last = checkpoint.signed
             self._waiting.append(checkpoint)
-            WAITING.set(len(self._waiting))
+            CHECKPOINTS_WAITING.of().set(len(self._waiting))
 
     def state(self) -> SinkState:
         """Return the state of delivery. This method does not block, even if the sink hangs."""
@@ -244,8 +236,8 @@ class CheckpointDelivery:
                 self._handed_at = None
             if self._waiting and self._waiting[0] is checkpoint:  # else too many were queued, and it was deleted
                 self._waiting.popleft()
-            DELIVERED.inc()
-            WAITING.set(len(self._waiting))
+            CHECKPOINTS_DELIVERED.of().add()
+            CHECKPOINTS_WAITING.of().set(len(self._waiting))
             self._worked()
         return True
 
