@@ -15,6 +15,7 @@ and `permissions.html` the permitted actions. `parts.html` has inputs, facts and
 | `next_step` | the checklist to the first token, and the shortest way to a usable proof; pure |
 | `issuer_commands` | the commands that add a trusted issuer for a proof; pure |
 | `connect` | the Connect tab: commands to copy (`connect.html`, `shells.html`) |
+| `shells` | lines for bash and PowerShell that set variables; pure |
 | `enrolment_codes` | create an enrolment code for a laptop, and revoke it (`enrol.html`, `enrolment_code.html`) |
 | `snippets` | the code for each framework on the Connect tab |
 | `oauth_clients` | settings and code on the Connect tab for JavaScript, any OAuth client and MCP clients; pure |

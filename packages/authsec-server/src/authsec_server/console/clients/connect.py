@@ -34,6 +34,7 @@ from authsec_server.console.clients.oauth_clients import (
     is_address,
     signing_algorithm,
 )
+from authsec_server.console.clients.shells import for_bash, for_powershell, in_bash, in_powershell
 from authsec_server.console.clients.snippets import framework_codes, position
 from authsec_server.console.issuers.unavailable import outages
 from authsec_server.console.site import PageRequest
@@ -108,7 +109,7 @@ class Connection:
         api = f'export {_API}="${{{_API}:-{YOUR_API}}}"'
         if self._api_url:
             is_set = f'[[ "${{{_API}:-your-api}}" != *your-api* ]]'  # a line that fits the page
-            api = f'{is_set} || export {_API}="{_in_bash(self._api_url)}"'
+            api = f'{is_set} || export {_API}="{in_bash(self._api_url)}"'
         return "\n".join([*lines, api, last])
 
     @property
@@ -117,15 +118,15 @@ class Connection:
         *lines, last = for_powershell(self._environment, self._others, files=self._proof)
         api = f'if (-not $env:{_API}) {{ $env:{_API} = "{YOUR_API}" }}'
         if self._api_url:
-            url = _in_powershell(self._api_url)
+            url = in_powershell(self._api_url)
             api = f'if ("$env:{_API}" -in "", "{YOUR_API}") {{ $env:{_API} = "{url}" }}'
         return "\n".join([*lines, api, last])
 
     @property
     def demo_api(self) -> str:
         """Return the command that starts a sample API and a scripted model for this authority."""
-        asked = f' --audience "{_in_bash(self.audience)}"' if self.audience else ""
-        return f'{self.program} demo-api --issuer "{_in_bash(self.base_url)}"{asked}'
+        asked = f' --audience "{in_bash(self.audience)}"' if self.audience else ""
+        return f'{self.program} demo-api --issuer "{in_bash(self.base_url)}"{asked}'
 
     @property
     def smoke(self) -> str:
@@ -134,7 +135,7 @@ class Connection:
         If the token request must name the API, the command has the option `--resource`.
         """
         if self.resource:
-            return f'{self.program} smoke --resource "{_in_bash(self.resource)}"'
+            return f'{self.program} smoke --resource "{in_bash(self.resource)}"'
         return "uv run python examples/smoke_local.py" if self.program.startswith("uv run") else f"{self.program} smoke"
 
     @property
@@ -165,39 +166,6 @@ class Connection:
     def _environment(self) -> Mapping[str, str]:
         dpop = {"AUTHSEC_DPOP": "1"} if self.needs_dpop else {}
         return {"AUTHSEC_BASE_URL": self.base_url, "AUTHSEC_AGENT_CLIENT_ID": self.client_id, **dpop}
-
-
-def for_bash(
-    environment: Mapping[str, str], others: Iterable[str], *, files: Mapping[str, str] | None = None
-) -> list[str]:
-    """Return bash lines that set the variables in `environment`, and unset the variables in `others`.
-
-    `files` maps variables to file names. The lines set these variables to paths in the current folder.
-    """
-    lines = [f'export {name}="{_in_bash(value)}"' for name, value in environment.items()]
-    lines += [f'export {name}="$PWD/{file}"' for name, file in (files or {}).items()]
-    return [*lines, f"unset {' '.join(others)}"]
-
-
-def for_powershell(
-    environment: Mapping[str, str], others: Iterable[str], *, files: Mapping[str, str] | None = None
-) -> list[str]:
-    """Return PowerShell lines that set the variables in `environment`, and unset the variables in `others`.
-
-    `files` maps variables to file names. The lines set these variables to paths in the current folder.
-    """
-    lines = [f'$env:{name} = "{_in_powershell(value)}"' for name, value in environment.items()]
-    lines += [f'$env:{name} = "$PWD\\{file}"' for name, file in (files or {}).items()]
-    return [*lines, f"Remove-Item {', '.join(f'Env:{name}' for name in others)} -ErrorAction SilentlyContinue"]
-
-
-def _in_bash(text: str) -> str:
-    """Escape the text for double quotes in bash."""
-    return "".join(f"\\{char}" if char in '\\"$`' else char for char in text)
-
-
-def _in_powershell(text: str) -> str:
-    return "".join(f"`{char}" if char in '`"$' else char for char in text)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -361,7 +329,7 @@ def _pods(tx: Tx, visit: PageRequest, client: Client, resource: str, api: str) -
             if api == YOUR_API:
                 missing[YOUR_API] = "the URL of the API that the agent calls"
             where = f"--namespace {namespace(proof.selectors)} deployment/{client.slug}"
-            asked = f' --resource "{_in_bash(resource)}"' if resource else ""
+            asked = f' --resource "{in_bash(resource)}"' if resource else ""
             return Pods(
                 manifest=text,
                 placeholders=missing,

@@ -19,11 +19,10 @@ from authsec_server.console.client_status import ClientStatus, status_of
 from authsec_server.console.clients.connect import (
     HOURS,
     PROOF_VARIABLES,
-    for_bash,
-    for_powershell,
     preferred_shell,
 )
 from authsec_server.console.clients.detail import find_client, home
+from authsec_server.console.clients.shells import for_bash, for_powershell
 from authsec_server.console.site import PageRequest
 from authsec_server.db import Tx
 from authsec_server.delegations import search as delegations
