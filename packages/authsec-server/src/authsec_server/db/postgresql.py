@@ -15,7 +15,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from authsec_server.db.database import READING, Access, Database, T, Work, open_tx
 from authsec_server.db.interference import refuse_foreign_code, refuse_rewritten
 from authsec_server.db.locks import AUTHORITY_LOCK, MIGRATION_LOCK
-from authsec_server.db.migrate import has_schema, is_current, upgrade
+from authsec_server.db.migrate import is_current, revision_of, upgrade
 from authsec_server.db.postgresql_connection import (
     BOUNDS,
     PATIENT_SECONDS,
@@ -49,6 +49,7 @@ _LOCK = {
 # Readers do not wait for this lock.
 _LOCK_TABLES = text(f"LOCK TABLE {', '.join(WRITTEN_BY_CHANGES)} IN SHARE ROW EXCLUSIVE MODE")
 _DISK_FULL = "53100"
+_UPGRADE_LOCK_MILLISECONDS = 2000  # servers wait longer for a record, so their requests do not fail
 _TIME = text("SELECT clock_timestamp()")
 _KILLED = frozenset({"25P03", "25P04"})  # PostgreSQL's timeouts: idle in a transaction, transaction
 
@@ -137,16 +138,20 @@ class PostgreSQL(Database):
 
     def migrate(self) -> None:
         with self._opened() as connection:
-            # Two servers that start together: the second waits, then finds nothing to do.
+            # Two upgrades at the same time: the second waits, then finds nothing to do.
             connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": MIGRATION_LOCK})
-            if not is_current(connection):
-                connection.execute(text("SET LOCAL statement_timeout = 0"))
-                with driver_of(connection).within(PATIENT_SECONDS):
-                    upgrade(connection)
+            if is_current(connection):
+                return
+            connection.execute(text(f"SET LOCAL lock_timeout = {_UPGRADE_LOCK_MILLISECONDS}"))
+            # Servers record and change nothing meanwhile. Later they see which release may run.
+            connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": AUTHORITY_LOCK})
+            connection.execute(text("SET LOCAL statement_timeout = 0"))
+            with driver_of(connection).within(PATIENT_SECONDS):
+                upgrade(connection)
 
-    def is_empty(self) -> bool:
+    def revision(self) -> str | None:
         with self._opened() as connection:
-            return not has_schema(connection)
+            return revision_of(connection)
 
     @contextmanager
     def _opened(self) -> Iterator[Connection]:
