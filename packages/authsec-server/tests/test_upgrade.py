@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 import shutil
 import threading
+from base64 import b64encode
 from collections.abc import Callable
 from contextlib import closing
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
+from authsec.exit_status import Exit
 from authsec_server.app import open_authority
 from authsec_server.audit.sealing.verifying import verify
 from authsec_server.cli import register
@@ -19,10 +22,13 @@ from authsec_server.db import Database, Tx, open_database, sqlite_upgrade
 from authsec_server.db.catalog import is_extension
 from authsec_server.db.migrate import newest_revision, oldest_release, pending, upgrade
 from authsec_server.db.releases import may_run, order_of, this_release
+from authsec_server.db.table_digests import product_of_rows, stored, stored_products, write_products
 from authsec_server.failures import Failure, Fault, StartupRefused, Unavailable
+from authsec_server.roles import service as roles
 from authsec_server.settings import Settings
 from click import Group
 from click.testing import CliRunner, Result
+from next_release import RELEASE, next_release
 from sqlalchemy import create_engine, text
 
 OLDER = "0108"
@@ -37,7 +43,7 @@ def run(*statements: str) -> Callable[[Tx], None]:
     return work
 
 
-def newer(oldest: str = "0.1.0") -> Callable[[Tx], None]:
+def newer(oldest: str = this_release()) -> Callable[[Tx], None]:
     """A newer program's upgrade: a column of digests, an index and a table."""
     later = json.dumps({"roles": {"note": ""}})
     return run(
@@ -45,7 +51,7 @@ def newer(oldest: str = "0.1.0") -> Callable[[Tx], None]:
         "CREATE INDEX ix_roles_note ON roles (note)",
         "CREATE TABLE next_things (id VARCHAR(36) NOT NULL PRIMARY KEY)",
         f"UPDATE alembic_version SET version_num = '{NEWER}'",
-        f"UPDATE authority SET schema_release = '0.2.0', oldest_release = '{oldest}', later_columns = '{later}'",
+        f"UPDATE authority SET schema_release = '{RELEASE}', oldest_release = '{oldest}', later_columns = '{later}'",
     )
 
 
@@ -101,7 +107,7 @@ def test_each_migration_names_a_release_that_exists() -> None:
 
 
 @pytest.mark.parametrize(
-    ("release", "may"), [("0.0.9", True), ("0.1", True), ("0.1.1", False), ("", False), (7, False)]
+    ("release", "may"), [("0.0.9", True), (this_release(), True), (RELEASE, False), ("", False), (7, False)]
 )
 def test_a_program_runs_on_a_schema_whose_oldest_release_is_not_newer(release: object, may: bool) -> None:
     assert may_run(release) is may
@@ -170,6 +176,33 @@ def test_of_two_upgrades_at_once_one_runs_and_the_other_finds_it_done(older_post
 
 
 @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+def test_an_upgrade_that_postgresql_refuses_changes_nothing(database_url: str) -> None:
+    """The role does not own the tables, or somebody changed the schema or its version."""
+    with closing(open_database(database_url)) as database:
+        database.migrate()
+        database.append(run(f"UPDATE alembic_version SET version_num = '{OLDER}'"))
+    refused = authsec("db", "upgrade", "--database", database_url)
+    assert refused.exit_code == 1
+    assert "PostgreSQL refused the upgrade of the schema, so nothing was changed: column" in refused.output
+
+
+@pytest.mark.soak  # the command waits for seconds
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+def test_an_upgrade_gives_up_while_a_reader_has_the_tables(
+    older_postgresql: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("authsec_server.cli.db._LOCK_SECONDS", 1)
+    reader = create_engine(older_postgresql)
+    with reader.begin() as connection:
+        connection.execute(text("LOCK TABLE authority IN ACCESS SHARE MODE"))
+        refused = authsec("db", "upgrade", "--database", older_postgresql)
+    reader.dispose()
+    assert refused.exit_code == Exit.UNREACHABLE
+    assert "has kept a lock too long" in refused.output
+    assert authsec("db", "upgrade", "--database", older_postgresql).exit_code == 0
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
 def test_the_first_start_makes_an_empty_database(empty_database_url: str) -> None:
     with closing(open_database(empty_database_url)) as database:
         database.prepare(serves=True)
@@ -196,6 +229,10 @@ def test_a_command_does_not_upgrade_a_sqlite_file_by_the_way(older_data: Path) -
     refused = authsec("roles", "list", "--data", str(older_data))
     assert refused.exit_code == 1
     assert "authsec db upgrade" in refused.output
+    with closing(open_database(f"sqlite:///{older_data}/authsec.sqlite3")) as database:
+        report = database.check(lambda tx: verify(tx, {}))
+    assert not report.findings
+    assert "upgrade the schema first: authsec db upgrade" in report.skipped[0]
     done = json.loads(authsec("db", "upgrade", "--json", "--data", str(older_data)).stdout)
     assert Path(done["backup"]).exists()
     assert [each["revision"] for each in done["migrations"]] == [newest_revision()]
@@ -229,16 +266,25 @@ def test_this_program_runs_on_a_newer_schema(upgraded: Any) -> None:
     assert upgraded.database.revision() == NEWER
 
 
-def test_a_change_of_this_program_reads_the_columns_of_the_newer_one(upgraded: Any) -> None:
-    """The digest of the newer program has the column, except where the row has the default."""
-    from authsec_server.db.table_changes import TableChanges
+def test_a_change_of_this_program_keeps_the_digest_of_the_newer_one(upgraded: Any) -> None:
+    """The digest has the column that this program does not know, except where a row has the default."""
+    upgraded.role("Other", "orders:read")
 
-    def rows(tx: Tx) -> list[dict[str, Any]]:
-        return [dict(each) for each in TableChanges(tx.connection)._rows("roles", None)]
+    def product(tx: Tx) -> int:
+        names = ("id", "slug", "name", "description", "created_at", "revision", "changed_at", "changed_by", "note")
+        rows = [dict(row._mapping) for row in tx.connection.execute(stored(tx.connection.dialect.name, "roles", names))]
+        written = [{name: value for name, value in each.items() if (name, value) != ("note", "")} for each in rows]
+        return product_of_rows("roles", written)
 
-    assert "note" not in upgraded.database.read(rows)[0]
-    upgraded.database.append(run("UPDATE roles SET note = 'next'"))
-    assert upgraded.database.read(rows)[0]["note"] == "next"
+    def write_as_newer(tx: Tx) -> None:
+        run("UPDATE roles SET note = 'next' WHERE slug = 'support'")(tx)
+        write_products(tx.connection, {"roles": product(tx)})
+
+    upgraded.database.append(write_as_newer)
+    for slug in ("support", "other"):
+        upgraded.do(partial(roles.edit, id_or_slug=slug, revision=1, changes={"name": f"New {slug}"}))
+    expected, kept = upgraded.see(lambda tx, _: (product(tx), dict(stored_products(tx.connection))["roles"]))
+    assert kept == expected
 
 
 def test_verify_of_an_older_program_finds_nothing_and_checks_nothing(upgraded: Any) -> None:
@@ -246,15 +292,15 @@ def test_verify_of_an_older_program_finds_nothing_and_checks_nothing(upgraded: A
     assert not report.findings
     assert not report.is_checked
     assert f"has schema {NEWER}" in report.skipped[0]
-    assert "Verify with AuthSec 0.2.0." in report.skipped[0]
+    assert f"Verify with AuthSec {RELEASE}." in report.skipped[0]
     with pytest.raises(Failure, match="cannot be verified"):
         report.require_checked()
 
 
 def test_a_schema_that_is_too_new_is_refused_at_the_start_and_while_a_server_runs(estate: Any) -> None:
     estate.role()
-    estate.database.append(newer("0.2.0"))
-    with pytest.raises(Unavailable, match=r"needs AuthSec 0\.2\.0 or newer") as refused:
+    estate.database.append(newer(RELEASE))
+    with pytest.raises(Unavailable, match=f"needs AuthSec {RELEASE} or newer") as refused:
         estate.agent()
     assert refused.value.fault is Fault.SCHEMA_NEWER
     for act in (estate.database.read, estate.database.record, estate.database.append):
@@ -262,6 +308,53 @@ def test_a_schema_that_is_too_new_is_refused_at_the_start_and_while_a_server_run
             act(lambda _: None)
     with pytest.raises(StartupRefused, match=f"schema {NEWER}, made by a newer AuthSec"):
         estate.database.prepare(serves=True)
+
+
+@pytest.mark.soak  # the processes take seconds
+def test_the_next_release_verifies_what_both_releases_changed(tmp_path: Path, begun_today: Path) -> None:
+    """The next release writes a column of digests that this one does not know, and then this one edits the row."""
+    data = tmp_path / "data"
+    shutil.copytree(begun_today, data)
+    where, later = ("--data", str(data)), next_release(tmp_path / "next")
+    create, edit = ("roles", "create", "Reader", "--action", "a:b"), ("roles", "edit", "reader", "--name")
+    assert authsec(*create, *where).exit_code == 0
+    done = later.run_all(("db", "upgrade", *where), (*edit, "Of the next", *where))
+    assert done.returncode == 0, done.stdout + done.stderr
+    refused = authsec("audit", "verify", "--key", keys_of(data), *where)
+    assert refused.exit_code == Exit.NOT_CHECKED, refused.output
+    assert f"Verify with AuthSec {RELEASE}." in refused.output
+    assert authsec(*edit, "Of this", *where).exit_code == 0
+    with open_authority(Settings(data=data)) as authority:
+        while authority.dropper.sealer.seal():
+            pass
+    verified = later.run_all(("audit", "verify", "--key", keys_of(data), *where))
+    assert verified.returncode == 0, verified.stdout + verified.stderr
+
+
+def keys_of(data: Path) -> str:
+    file = data / "keys.json"
+    file.write_text(authsec("audit", "keys", "--data", str(data)).stdout)
+    return str(file)
+
+
+@pytest.mark.soak  # a process for each kind of database
+def test_an_interrupted_upgrade_changes_nothing_and_runs_again(database_url: str, tmp_path: Path) -> None:
+    with closing(open_database(database_url)) as database:
+        database.migrate()
+    later, key = next_release(tmp_path / "next"), tmp_path / "master.key"
+    key.write_bytes(b64encode(bytes(32)))
+    key.chmod(0o600)
+    command = ("db", "upgrade", "--database", database_url)
+    its = {"AUTHSEC_SERVER_MASTER_KEY_FILE": str(key)}
+    assert later.run(*command, **its, END_DURING_UPGRADE="yes").returncode == 9
+    with closing(open_database(database_url)) as database:
+        assert database.revision() == newest_revision()
+        database.change(lambda _: None)
+    done = later.run(*command, **its)
+    assert done.returncode == 0, done.stdout + done.stderr
+    with closing(open_database(database_url)) as database:
+        assert database.revision() == NEWER
+        database.change(lambda _: None)
 
 
 TABLES = ("CREATE TABLE roles(id TEXT|,CONSTRAINT pk_roles PRIMARY KEY(id))", "CREATE TABLE links(a INTEGER|)")

@@ -28,6 +28,7 @@ def print_report(output: Output, report: Report, kept: KeptCheckpoints, given: S
     if not report.is_checked and not report.findings:
         answer = _as_json(report, frozenset()) | {"as_sealed": None}
         output.result(answer, *(styled(sentence, "yellow") for sentence in report.skipped))
+        output.note(_WHAT_NOW)
         click.get_current_context().exit(Exit.NOT_CHECKED)
     checkpoints = {"checked": len(kept.checkpoints), "lines_without_checkpoint": kept.lines}
     with readable():

@@ -31,7 +31,7 @@ from authsec_server.db.postgresql_connection import (
     session_options,
     unanswered,
 )
-from authsec_server.db.postgresql_errors import LOCKED
+from authsec_server.db.postgresql_errors import LOCKED, reason_of
 from authsec_server.db.postgresql_hints import CHANNEL, Listener
 from authsec_server.db.postgresql_session import OtherSession, with_schema_apart
 from authsec_server.db.recent_changes import RecentChanges
@@ -147,7 +147,7 @@ class PostgreSQL(Database):
             connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": AUTHORITY_LOCK})
             connection.execute(text("SET LOCAL statement_timeout = 0"))
             with driver_of(connection).within(PATIENT_SECONDS):
-                upgrade(connection)
+                _upgrade(connection)
 
     def revision(self) -> str | None:
         with self._opened() as connection:
@@ -177,6 +177,19 @@ class PostgreSQL(Database):
 
     def close(self) -> None:
         self._engine.dispose()
+
+
+def _upgrade(connection: Connection) -> None:
+    """Upgrade the schema. Raises `StartupRefused` if PostgreSQL refuses a statement: the role may not own a table."""
+    try:
+        upgrade(connection)
+    except DBAPIError as error:
+        if not _sqlstate(error).startswith("42"):  # "syntax error or access rule violation"
+            raise
+        raise StartupRefused(
+            f"PostgreSQL refused the upgrade of the schema, so nothing was changed: {reason_of(error)}",
+            "Use the role that owns the tables. If somebody changed the schema: authsec audit verify",
+        ) from error
 
 
 def _failure(error: DBAPIError, access: Access, *, committing: bool) -> Unavailable | None:
