@@ -229,6 +229,9 @@ def test_a_command_does_not_upgrade_a_sqlite_file_by_the_way(older_data: Path) -
     refused = authsec("roles", "list", "--data", str(older_data))
     assert refused.exit_code == 1
     assert "authsec db upgrade" in refused.output
+    restored = authsec("admin", "restored", "--yes", "--data", str(older_data))
+    assert restored.exit_code == 1
+    assert "authsec db upgrade" in restored.output
     with closing(open_database(f"sqlite:///{older_data}/authsec.sqlite3")) as database:
         report = database.check(lambda tx: verify(tx, {}))
     assert not report.findings
