@@ -53,8 +53,8 @@ class Watched(Database):
     def migrate(self) -> None:
         self.database.migrate()
 
-    def is_empty(self) -> bool:
-        return self.database.is_empty()
+    def revision(self) -> str | None:
+        return self.database.revision()
 
     def close(self) -> None:
         self.database.close()

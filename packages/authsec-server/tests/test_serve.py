@@ -140,6 +140,7 @@ def test_a_schema_from_the_future(tmp_path: Path) -> None:
     prepared(tmp_path)
     with closing(sqlite3.connect(tmp_path / "authsec.sqlite3")) as connection, connection:
         connection.execute("UPDATE alembic_version SET version_num = '9999'")
+        connection.execute("UPDATE authority SET oldest_release = '999.0'")
     refused(start("--data", str(tmp_path), "--port", "0"), "newer AuthSec")
 
 

@@ -19,7 +19,7 @@ from authsec.refusals import IN_A_PROGRAM, retrying
 
 _TITLE_WIDTH = 20
 OF_THE_SERVER: Final = frozenset(
-    {"admin", "agents", "apis", "apply", "audit", "backup", "delegations", "export", "issuers", "keys", "revoke"}
+    {"admin", "agents", "apis", "apply", "audit", "backup", "db", "delegations", "export", "issuers", "keys", "revoke"}
     | {"roles", "serve"}
 )
 """The commands of the package authsec-server."""

@@ -213,7 +213,7 @@ class Authority:
 def open_authority(
     settings: Settings, *, local_operator: bool = False, pages: bool = True, runtime: Runtime | None = None
 ) -> Iterator[Authority]:
-    """Open the database, migrate the schema, maintain the keys and assemble the app. Close everything at the end.
+    """Open the database, prepare the schema, maintain the keys and assemble the app. Close everything at the end.
 
     With `local_operator`, the command line calls the app in process, and every request comes from the operator
     on this machine. The issuer is then the issuer of the server that serves this data, or `NOT_PROVED`. Without
@@ -228,14 +228,14 @@ def open_authority(
     database = open_database(settings.database_url, connections=settings.database_connections)
     try:
         if local_operator:
-            database.migrate()
+            database.prepare(serves=False)
             settings = as_served_or_not_proved(settings, database)
             comparison = comparison_of(checkpoints_as_served(settings, database), database)
             comparison.read_file()
         else:
             comparison = comparison_of(settings.audit_checkpoints, database)
             comparison.read_file()  # before the migration: another server may write to the file and the database
-            database.migrate()
+            database.prepare(serves=True)
             is_left_out = comparison.note_left_out(database.read(last_checkpoints_file))
         services = services_of(settings, database, comparison, local_operator, runtime or Runtime())
         if local_operator:

@@ -300,7 +300,7 @@ def _nothing_restored() -> Conflict:
 def open_restoration(
     settings: Settings, runtime: Runtime | None = None, *, others: Collection[str] = ()
 ) -> Iterator[Restoration]:
-    """Open the database and migrate its schema, but write nothing else.
+    """Open the database, and write nothing yet.
 
     Raises `StartupRefused`. Raises `Conflict` for an empty database. An empty database stays unchanged, so that
     the operator can still load a dump into it.
@@ -309,7 +309,7 @@ def open_restoration(
     try:
         if database.is_empty():
             raise _nothing_restored()
-        database.migrate()
+        database.prepare(serves=False)
         settings = as_served(settings, database)
         runtime = runtime or Runtime()
         authority_keys = authority_keys_of(settings, database, runtime)

@@ -20,6 +20,7 @@
 | `audit_files` | the files to verify; the option that names the file of the sealing key |
 | `audit_maintenance` | `drop`; `rebuild-counts` |
 | `admin`, `backup`, `restore` | `authsec admin`: people and admin keys; `authsec backup`; `authsec admin restored` |
+| `db` | `authsec db upgrade` |
 | `serve`, `server_process` | `authsec serve`: the options; TLS, signals, log, shutdown |
 | `listener`, `acceptor` | the port, and the program that has it already; connections from a shared socket |
 | `supervisor`, `worker`, `worker_process` | `--workers`: start and end workers; one worker; the program of a worker |
@@ -46,6 +47,7 @@ _COMMANDS: Final = {  # command: its module, and its line in `authsec --help`
     "revoke": ("revoke", "Stop an agent, a trust delegation or one token at once."),
     "audit": ("audit", "Read and verify the audit log."),
     "backup": ("backup", "Copy the embedded database while servers run."),
+    "db": ("db", "Upgrade the schema of the database."),
     "admin": ("admin", "Manage administrators and admin keys."),
 }
 

@@ -25,6 +25,11 @@ def print_report(output: Output, report: Report, kept: KeptCheckpoints, given: S
     report = kept.and_these(report)
     for sentence in kept.torn:
         output.note(sentence)
+    if not report.is_checked and not report.findings:
+        answer = _as_json(report, frozenset()) | {"as_sealed": None}
+        output.result(answer, *(styled(sentence, "yellow") for sentence in report.skipped))
+        output.note(_WHAT_NOW)
+        click.get_current_context().exit(Exit.NOT_CHECKED)
     checkpoints = {"checked": len(kept.checkpoints), "lines_without_checkpoint": kept.lines}
     with readable():
         digests = frozenset(map(sha256_of, given if report.dropped else ()))

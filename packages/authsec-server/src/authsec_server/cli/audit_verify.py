@@ -177,7 +177,7 @@ def verify_database(
     readers. Exit status 3 also means that nothing is sealed, or that none of the keys has signed a checkpoint.
 
     Exit status 6: a part was not verified. The message says what is missing: the export of dropped events,
-    permissions, or a server that seals the waiting events.
+    permissions, a server that seals the waiting events, or another version of this command.
 
     Exit status 1: the audit log could not be verified.
 

@@ -21,8 +21,9 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection
 
 from authsec_server.db import postgresql_catalog
-from authsec_server.db.migrate import newest_revision, revision_of
+from authsec_server.db.migrate import is_newer, is_older, newest_revision, revision_of, stored_releases
 from authsec_server.db.postgresql_catalog import CALLING, MONTH, SCHEMA, TOO_LONG, Listing, SchemaObject
+from authsec_server.db.releases import order_of, this_release
 from authsec_server.db.sqlite_reading import any_text
 
 OBJECTS = "objects"
@@ -41,6 +42,11 @@ _STATISTICS = {
 _QUOTED = r"""'(?:[^']|'')*+(?:'|\Z)|"(?:[^"]|"")*+(?:"|\Z)|`(?:[^`]|``)*+(?:`|\Z)|\[[^\]]*+(?:\]|\Z)"""
 # SQLite's own white space; Python's \s has characters that are part of a name there.
 _TOKEN = re.compile(rf"{_QUOTED}|[ \t\n\f\r]+")
+_AUTHORITY = "table authority"
+_PLAIN_COLUMNS = re.compile(
+    r"(?:,[a-z][a-z0-9_]* (?:BIGINT|BLOB|BOOLEAN|DATETIME|INTEGER|TEXT|VARCHAR)(?:\([0-9]+\))?"
+    r"(?: ?DEFAULT (?:'[^']*'|[0-9]+))?(?: ?NOT NULL)?)*+"
+)
 _FOREIGN_KEY = re.compile(r"FOREIGN KEY \((\w+)\) REFERENCES SCHEMA\.(\w+)\((\w+)\)")
 
 
@@ -54,10 +60,14 @@ class ForeignKey(NamedTuple):
 
 
 class SchemaComparison(NamedTuple):
-    """A sentence for each difference, and whether an object of PostgreSQL that differs calls foreign code."""
+    """A sentence for each difference, and whether an object of PostgreSQL that differs calls foreign code.
+
+    For the schema of another AuthSec, `other_version` says how to check the database, and there is no finding.
+    """
 
     findings: list[str]
     calls_foreign_code: bool = False
+    other_version: str = ""
 
 
 def schema_findings(connection: Connection) -> list[str]:
@@ -75,6 +85,8 @@ def compare_schema(connection: Connection) -> SchemaComparison:
     reference = reference_listing(connection.dialect.name)
     if _has_versions(connection, found, reference[OBJECTS]):
         revision = revision_of(connection) or "none"
+        if is_older(revision) or is_newer(revision):
+            return SchemaComparison([], other_version=_other_version(connection, found, reference[OBJECTS], revision))
         if revision != newest_revision():
             of_version = (
                 f"The schema has version {revision}, but this program can check only version {newest_revision()}. Start"
@@ -89,6 +101,49 @@ def compare_schema(connection: Connection) -> SchemaComparison:
         findings += [each.replace(MONTH, month) for each in _differences(objects, expected)]
         calls |= _call_foreign_code(objects, expected)
     return SchemaComparison([each.replace(SCHEMA, f"{found.schema}.") for each in findings], calls)
+
+
+def _other_version(connection: Connection, found: Listing, expected: Mapping[str, str], revision: str) -> str:
+    """Return how to check a database with the schema of another AuthSec.
+
+    The attack: raw SQL writes another version, so that `verify` finds nothing. So the sentence says what to expect.
+    """
+    has = f"The database has schema {revision}, and this version of AuthSec ({this_release()}) checks only"
+    doubt = "If nobody installed that version, somebody changed the version of the schema."
+    if is_older(revision):
+        return (
+            f"{has} schema {newest_revision()}, so nothing was checked. Verify with the version of the servers, or "
+            "upgrade the schema first: authsec db upgrade."
+        )
+    of_release = "the version of AuthSec that made this schema"
+    if _may_read_authority(connection, found, expected):
+        made_by = stored_releases(connection).made_by
+        of_release = f"AuthSec {made_by}" if order_of(made_by) else of_release
+    return f"{has} schema {newest_revision()}, so nothing was checked. Verify with {of_release}. {doubt}"
+
+
+def _may_read_authority(connection: Connection, found: Listing, expected: Mapping[str, str]) -> bool:
+    """Whether `authority` is a table, and a read of it runs no code that others put into the schema."""
+    tables = [each for each in found.objects if each.name == _AUTHORITY]
+    if len(tables) != 1:
+        return False
+    if connection.dialect.name == "postgresql":
+        return not _call_foreign_code(found.objects, expected)
+    return is_extension(tables[0].definition, expected[_AUTHORITY])
+
+
+def is_extension(definition: str, expected: str) -> bool:
+    """Whether this normalised definition of a SQLite table is the expected one, maybe with plain columns added.
+
+    A plain column is nullable or has a constant default, and has no other constraint. So it changes no write. SQLite
+    puts an added column before the constraints of the table.
+    """
+    place = expected.find(",CONSTRAINT ")
+    place = place if place >= 0 else expected.rfind(")")
+    added = len(definition) - len(expected)
+    if added < 0 or definition[:place] + definition[place + added :] != expected:
+        return False
+    return _PLAIN_COLUMNS.fullmatch(definition, place, place + added) is not None
 
 
 def listing_of(connection: Connection, most: int = MOST_UNKNOWN) -> Listing:

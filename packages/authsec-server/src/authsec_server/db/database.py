@@ -34,16 +34,19 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import Enum
+from pathlib import Path
 from secrets import token_hex
 from typing import Any, Final, TypeVar
 
 import structlog
 from sqlalchemy import Connection, bindparam, update
 
+from authsec_server.db.migrate import is_older, newest_revision
 from authsec_server.db.recent_changes import AuthorityState, RecentChanges
+from authsec_server.db.releases import may_run, too_new
 from authsec_server.db.schema import authority
 from authsec_server.db.table_changes import TableChanges
-from authsec_server.failures import Fault, Unavailable
+from authsec_server.failures import Fault, StartupRefused, Unavailable
 from authsec_server.metrics.catalogue import DATABASE_FAILURES
 
 log = structlog.get_logger(__name__)
@@ -127,6 +130,7 @@ class Database(ABC):
     event_key: bytes | None = None
     damaged: str | None = None
     recent_changes: RecentChanges
+    upgrades_at_start = False  # whether the start of a server upgrades the schema
     lacks_wal = False  # a SQLite file that was copied without its -wal file: its last transactions are missing
     _seen = 0  # the highest committed authority version that this process has read
     _seen_lower: tuple[int, int] | None = None  # the last lower version that was logged, and `_seen` at that time
@@ -215,13 +219,35 @@ class Database(ABC):
     def look_at_file(self) -> None:  # noqa: B027 - PostgreSQL's files are PostgreSQL's
         """Set `damaged` if another program overwrote the SQLite file since `begin_serving`."""
 
-    @abstractmethod
-    def migrate(self) -> None:
-        """Upgrade the schema to this program's version. Raises `StartupRefused` when the schema is newer."""
+    def prepare(self, *, serves: bool) -> None:
+        """Make the schema of an empty database, or check that this program may run on the schema.
+
+        The start of a server also upgrades a SQLite file, after a backup. Raises `StartupRefused` for any other schema
+        that `migrate` would upgrade: other servers may use the database, and the upgrade may be too early.
+        """
+        upgrades = serves and self.upgrades_at_start
+        if not upgrades and is_older(revision := self.revision()):
+            raise StartupRefused(
+                f"The database has schema {revision}, and this version of AuthSec needs {newest_revision()}.",
+                "Upgrade the schema: authsec db upgrade (docs/upgrade.md).",
+            )
+        self.migrate()
 
     @abstractmethod
+    def migrate(self) -> Path | None:
+        """Make or upgrade the schema to this program's version. Return the backup of a SQLite file, if one was made.
+
+        Raises `StartupRefused` when the schema is newer and this program may not run on it, or when there is no room
+        for the backup.
+        """
+
+    @abstractmethod
+    def revision(self) -> str | None:
+        """Return the revision of the schema; None if the database is empty. Raises `Unavailable`."""
+
     def is_empty(self) -> bool:
         """Whether the database has no schema of any version. Raises `Unavailable`."""
+        return self.revision() is None
 
     @abstractmethod
     def close(self) -> None:
@@ -295,7 +321,7 @@ def raise_version(tx: Tx, version: int) -> Tx:
     return replace(tx, version=version)
 
 
-_STATE: Final = f"SELECT version, change_id FROM {authority.name}"  # noqa: S608 - the driver's own: each token needs it
+_STATE: Final = f"SELECT version, change_id, oldest_release FROM {authority.name}"  # noqa: S608 - the driver's own: each token needs it
 _RAISE_VERSION: Final = (
     update(authority)
     .values(version=authority.c.version + 1, change_id=bindparam("random"))
@@ -309,10 +335,20 @@ def open_tx(connection: Connection, access: Access) -> Tx:
     The statement that takes the lock cannot also read the version: only a later statement sees the latest commit.
     """
     if access is Access.CHANGE:
-        earlier = AuthorityState(*connection.exec_driver_sql(_STATE).one())
+        earlier = AuthorityState(*_state(connection))
         version, change_id = connection.execute(_RAISE_VERSION, {"random": token_hex(16)}).one()
         return Tx(connection, access, version, change_id, earlier=earlier)
     if access is Access.CHECK:
         return Tx(connection, access, 0)
-    version, change_id = connection.exec_driver_sql(_STATE).one()
-    return Tx(connection, access, version, change_id)
+    return Tx(connection, access, *_state(connection))
+
+
+def _state(connection: Connection) -> tuple[int, str]:
+    """Read the authority version and its id. Raises `Unavailable` if another program made the schema too new.
+
+    The upgrade takes the exclusive authority lock. So no older server records or changes anything afterwards.
+    """
+    version, change_id, oldest = connection.exec_driver_sql(_STATE).one()
+    if not may_run(oldest):
+        raise too_new(oldest)
+    return version, change_id

@@ -14,7 +14,14 @@ from typing import Any, Final
 import structlog
 from sqlalchemy import Connection
 
-from authsec_server.db.catalog import OBJECTS, normalised, reference_listing, sqlite_objects, tables_of_authsec
+from authsec_server.db.catalog import (
+    OBJECTS,
+    is_extension,
+    normalised,
+    reference_listing,
+    sqlite_objects,
+    tables_of_authsec,
+)
 from authsec_server.db.postgresql_catalog import SchemaObject
 from authsec_server.db.postgresql_queries import FIRST_NORMAL
 from authsec_server.db.sqlite_reading import any_text, sqlite_driver_of
@@ -134,7 +141,7 @@ def forget_schema(connection: Connection) -> None:
 
 
 def _foreign_object(connection: Connection) -> str:
-    """Find an object that could change a write. Foreign tables, views and plain indexes change no write.
+    """Find an object that could change a write. Foreign tables, views, plain columns and plain indexes change no write.
 
     The attack: somebody adds very many objects with definitions that take long to normalise. So this function
     normalises no definition of a foreign object.
@@ -148,7 +155,7 @@ def _foreign_object(connection: Connection) -> str:
                 if each.name in seen:
                     return each.name
                 seen.add(each.name)
-                if _unquoted(each) == expected[each.name]:
+                if is_extension(_unquoted(each), expected[each.name]):  # a newer AuthSec may have added columns
                     continue
             harmless = _HARMLESS_INDEX if kind == "index" else _HARMLESS.get(kind, ())
             if (each.name in expected and kind == "table") or not _begins_with(each.definition, harmless):

@@ -16,7 +16,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from authsec_server.db.database import READING, Access, Database, T, Work, open_tx
 from authsec_server.db.interference import refuse_foreign_code, refuse_rewritten
 from authsec_server.db.locks import AUTHORITY_LOCK, MIGRATION_LOCK
-from authsec_server.db.migrate import has_schema, is_current, upgrade
+from authsec_server.db.migrate import is_current, revision_of, upgrade
 from authsec_server.db.postgresql_connection import (
     BOUNDS,
     PATIENT_SECONDS,
@@ -32,7 +32,7 @@ from authsec_server.db.postgresql_connection import (
     session_options,
     unanswered,
 )
-from authsec_server.db.postgresql_errors import LOCKED
+from authsec_server.db.postgresql_errors import LOCKED, reason_of
 from authsec_server.db.postgresql_hints import CHANNEL, Listener
 from authsec_server.db.postgresql_session import OtherSession, with_schema_apart
 from authsec_server.db.recent_changes import RecentChanges
@@ -51,6 +51,7 @@ _LOCK = {
 # Readers do not wait for this lock.
 _LOCK_TABLES = text(f"LOCK TABLE {', '.join(WRITTEN_BY_CHANGES)} IN SHARE ROW EXCLUSIVE MODE")
 _DISK_FULL = "53100"
+_UPGRADE_LOCK_MILLISECONDS = 2000  # servers wait longer for a record, so their requests do not fail
 _TIME = text("SELECT clock_timestamp()")
 _CONNECTION_WAITS = DATABASE_WAITS.of("connection")
 _LOCK_WAITS = DATABASE_WAITS.of("authority_lock")
@@ -162,16 +163,20 @@ class PostgreSQL(Database):
 
     def migrate(self) -> None:
         with self._opened() as connection:
-            # Two servers that start together: the second waits, then finds nothing to do.
+            # Two upgrades at the same time: the second waits, then finds nothing to do.
             connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": MIGRATION_LOCK})
-            if not is_current(connection):
-                connection.execute(text("SET LOCAL statement_timeout = 0"))
-                with driver_of(connection).within(PATIENT_SECONDS):
-                    upgrade(connection)
+            if is_current(connection):
+                return
+            connection.execute(text(f"SET LOCAL lock_timeout = {_UPGRADE_LOCK_MILLISECONDS}"))
+            # Servers record and change nothing meanwhile. Later they see which release may run.
+            connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": AUTHORITY_LOCK})
+            connection.execute(text("SET LOCAL statement_timeout = 0"))
+            with driver_of(connection).within(PATIENT_SECONDS):
+                _upgrade(connection)
 
-    def is_empty(self) -> bool:
+    def revision(self) -> str | None:
         with self._opened() as connection:
-            return not has_schema(connection)
+            return revision_of(connection)
 
     @contextmanager
     def _opened(self) -> Iterator[Connection]:
@@ -197,6 +202,19 @@ class PostgreSQL(Database):
 
     def close(self) -> None:
         self._engine.dispose()
+
+
+def _upgrade(connection: Connection) -> None:
+    """Upgrade the schema. Raises `StartupRefused` if PostgreSQL refuses a statement: the role may not own a table."""
+    try:
+        upgrade(connection)
+    except DBAPIError as error:
+        if not _sqlstate(error).startswith("42"):  # "syntax error or access rule violation"
+            raise
+        raise StartupRefused(
+            f"PostgreSQL refused the upgrade of the schema, so nothing was changed: {reason_of(error)}",
+            "Use the role that owns the tables. If somebody changed the schema: authsec audit verify",
+        ) from error
 
 
 def _failure(error: DBAPIError, access: Access, *, committing: bool) -> Unavailable | None:

@@ -38,6 +38,9 @@ authority = Table(
     Column("issuer_mac", String(64)),  # by the master key: raw SQL can write no other issuer
     Column("checkpoints_file", Text),
     Column("change_id", String(32), nullable=False, server_default=""),  # random, of the change that made the version
+    Column("schema_release", String(20), nullable=False, server_default=""),  # these three: `migrate.upgrade`
+    Column("oldest_release", String(20), nullable=False, server_default=""),
+    Column("later_columns", Text, nullable=False, server_default="{}"),
 )
 
 

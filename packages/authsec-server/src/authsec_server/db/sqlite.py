@@ -12,10 +12,12 @@ import threading
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, closing, suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from time import monotonic, sleep
 from typing import Any, cast
 
+import structlog
 from sqlalchemy import Connection, Engine, create_engine, event, make_url
 from sqlalchemy.exc import DatabaseError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
@@ -24,16 +26,19 @@ from sqlalchemy.pool import NullPool
 from authsec_server.db import sqlite_files
 from authsec_server.db.database import READING, Access, Database, T, Work, open_tx
 from authsec_server.db.interference import compare_schema, forget_schema, refuse_foreign_schema, refuse_rewritten
-from authsec_server.db.migrate import has_schema, upgrade
+from authsec_server.db.migrate import is_older, newest_revision, revision_of, upgrade
 from authsec_server.db.recent_changes import RecentChanges
 from authsec_server.db.sqlite_leftovers import refuse_leftovers
 from authsec_server.db.sqlite_open_files import Identity, identity, open_files, opened_others
 from authsec_server.db.sqlite_overwritten import REASON, ServedFile, refuse_overwritten
 from authsec_server.db.sqlite_reading import limit_cache
+from authsec_server.db.sqlite_upgrade import back_up
 from authsec_server.db.sqlite_writer import Writer, locked, primary_code
 from authsec_server.db.table_changes import TableChanges
 from authsec_server.failures import Fault, Unavailable
 from authsec_server.private_files import make_private
+
+log = structlog.get_logger(__name__)
 
 BUSY_MILLISECONDS = 5000
 _PAUSES = (0.0, 0.01, 0.05)  # seconds: SQLite deletes the log just before it closes the last connection
@@ -50,6 +55,7 @@ class SQLite(Database):
     """A SQLite file. Other processes may have the same file open."""
 
     dialect = "sqlite"
+    upgrades_at_start = True
 
     def __init__(self, url: str) -> None:
         self._url = url
@@ -204,25 +210,35 @@ class SQLite(Database):
         for path in self._files[1:]:
             self._identities.pop(path, None)
 
-    def migrate(self) -> None:
+    def migrate(self) -> Path | None:
         self._refuse_leftovers()
-        if (file := make_url(self._url).database) is not None:
-            make_private(Path(file))
+        self._make_private()
         engine = _engine(self._url, "BEGIN IMMEDIATE", self._open, poolclass=NullPool)
         try:
             with engine.begin() as connection:
+                revision = revision_of(connection)
+                # The write lock is taken, so nothing is written between the backup and the upgrade.
+                backup = back_up(self._file, str(revision), datetime.now(UTC)) if is_older(revision) else None
                 upgrade(connection)
         except (DatabaseError, UnicodeDecodeError) as error:
             raise self._not_opened(error) from error
         finally:
             engine.dispose()
             self._forget_log()
+        if backup is not None:
+            log.warning("the schema was upgraded", before=revision, now=newest_revision(), backup=str(backup))
+        return backup
 
-    def is_empty(self) -> bool:
+    def _make_private(self) -> None:
+        if (file := make_url(self._url).database) is not None:
+            make_private(Path(file))
+
+    def revision(self) -> str | None:
         self._refuse_leftovers()
+        self._make_private()
         try:
             with self._readers.begin() as connection:
-                return not has_schema(connection)
+                return revision_of(connection)
         except (DatabaseError, UnicodeDecodeError) as error:
             raise self._not_opened(error) from error
 

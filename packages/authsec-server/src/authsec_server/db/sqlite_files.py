@@ -11,6 +11,7 @@ from __future__ import annotations
 import errno
 import os
 import sqlite3
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Final
@@ -59,6 +60,16 @@ def copy_database(source: Path, target: Path) -> None:
     refuse_overwritten(source)
     refuse_leftovers(source)
     lacking = lacks_wal(source)
+    # After a killed server, this may be the last close of the file.
+    copy_open_database(source, target, last=(lambda: None) if lacking else lambda: remove_mark(source))
+
+
+def copy_open_database(source: Path, target: Path, *, last: Callable[[], None] = lambda: None) -> None:
+    """Copy a database that this process has open, as `copy_database` does.
+
+    Only SQLite opens the file: POSIX ends all locks of this process on a file that it closes. `last` runs before the
+    copy appears.
+    """
     if not target.parent.is_dir():
         raise NotFound(f"There is no folder {target.parent}.", "Create the folder, or name a file in another folder.")
     draft = target.with_name(f".{target.name}.{os.getpid()}")
@@ -68,8 +79,7 @@ def copy_database(source: Path, target: Path) -> None:
         os.close(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
         try:
             _copy(source, draft)
-            if not lacking:  # after a killed server, this may be the last close of the file
-                remove_mark(source)
+            last()
             _sync(draft)
             os.link(draft, target)  # unlike a rename, a link never replaces a file
         finally:

@@ -227,6 +227,18 @@ def _text(name: str, row: Mapping[str, Any]) -> bytes:
     return json.dumps([name, told], separators=(",", ":")).encode()
 
 
+def later_columns_of_digests() -> Mapping[str, Mapping[str, Any]]:
+    """Return the columns of digests that migrations have added, each with its value in older rows.
+
+    `migrate.upgrade` stores them with the schema, so that an older program computes the same digests
+    (`table_changes`).
+    """
+    without = {name: its.without for name, its in DIGESTED.items()}
+    columns = {name: _later_columns().get(name, {}) for name in DIGESTED}
+    digested = {name: {each: its[each] for each in its if each not in without[name]} for name, its in columns.items()}
+    return {name: its for name, its in digested.items() if its}
+
+
 @cache
 def _later_columns() -> Mapping[str, Mapping[str, Any]]:
     """Return the columns that migrations have added to tables, each with its value in older rows.

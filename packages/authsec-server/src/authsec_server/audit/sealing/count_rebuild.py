@@ -198,6 +198,7 @@ def _plan(database: Database, act: Act, keys: Keys) -> _Plan:
 
 def _planned(tx: Tx, act: Act, keys: Keys, highest: int | None) -> _Plan:
     report = verify(tx, keys, now=act.now, counts=False, readers=False)  # proves the rows that are counted here
+    report.require_checked()
     if report.findings:
         raise Conflict(
             f"The audit log was changed after it was sealed, so its events cannot be counted. {report.findings[0]}",

@@ -45,6 +45,7 @@ class DatabaseCheck:
     of_schema: list[str] = field(default_factory=list)
     explains_errors: bool = False
     calls_foreign_code: bool = False
+    other_version: str = ""  # how to check the schema of another AuthSec
 
     @property
     def findings(self) -> list[str]:
@@ -68,7 +69,7 @@ class DatabaseCheck:
             self.explains_errors = bool(catalogs.findings)
             hold_tables(self.connection, tables_of_authsec())  # else a copy could get a table's name for a moment
             self._compare_schema()
-            if self.calls_foreign_code:
+            if self.calls_foreign_code or self.other_version:
                 return
         self.checked = integrity(self.connection, deep=deep, catalogs=catalogs)
         self.explains_errors |= bool(self.checked.findings)
@@ -76,7 +77,7 @@ class DatabaseCheck:
             self._compare_schema()
 
     def _compare_schema(self) -> None:
-        self.of_schema, self.calls_foreign_code = compare_schema(self.connection)
+        self.of_schema, self.calls_foreign_code, self.other_version = compare_schema(self.connection)
         # With a schema of another version, the finding says that this program cannot read the tables.
         self.explains_errors |= bool(self.of_schema) and (not self.is_readable or is_current(self.connection))
 
@@ -95,14 +96,22 @@ class DatabaseCheck:
     @property
     def is_readable(self) -> bool:
         """Whether the tables can be read. If not, a finding has the reason."""
-        return self.checked.is_readable and not self.calls_foreign_code
+        return self.checked.is_readable and not self.calls_foreign_code and not self.other_version
 
     def unreadable(self) -> Report:
-        """Return the report on a database that is too damaged to read all tables."""
+        """Return the report on a database that is too damaged to read all tables, or has another AuthSec's schema."""
+        if self.other_version and not self.findings:
+            return not_checked(self.other_version)
         more = max(0, len(self.findings) - MOST)
-        last = _NOT_READ if self.calls_foreign_code else "The tables could not be read to the end."
+        unread = _NOT_READ if self.calls_foreign_code else "The tables could not be read to the end."
+        last = self.other_version or unread
         findings = (*self.findings[:MOST], last)
         return Report(sealed=0, not_yet=0, last=None, findings=findings, more=more)
+
+
+def not_checked(reason: str) -> Report:
+    """Return the report on a database of which nothing was checked, for this reason."""
+    return Report(sealed=0, not_yet=0, last=None, findings=(), more=0, skipped=(reason,), is_checked=False)
 
 
 def unopened(reason: str) -> Report:
@@ -115,4 +124,4 @@ def damage(tx: Tx) -> Report | None:
     check = DatabaseCheck(tx.connection)
     with suppress(DatabaseError):  # in a damaged file, even the schema may be unreadable
         check.run()
-    return check.unreadable() if check.explains_errors else None
+    return check.unreadable() if check.explains_errors or check.other_version else None

@@ -19,6 +19,7 @@ from authsec_server.audit.sealing.given import KeptExport
 from authsec_server.audit.sealing.late_seals import LateSeals
 from authsec_server.audit.sealing.restores import Restore, declares_lost
 from authsec_server.audit.sealing.succession import Succession
+from authsec_server.failures import Conflict
 
 MOST = 100  # findings that are listed; further ones are only counted
 
@@ -62,6 +63,12 @@ class Report:
     unproved: tuple[str, ...] = ()
     tables: Mapping[str, str] = field(default_factory=dict)  # the digest of each table, computed from its rows
     has_checkpoints: bool = True  # by any key
+    is_checked: bool = True  # false for the schema of another AuthSec: `skipped` has the reason
+
+    def require_checked(self) -> None:
+        """Raise `Conflict` if nothing was checked, because the schema is another AuthSec's."""
+        if not self.is_checked:
+            raise Conflict("The audit log cannot be verified, so nothing was done.", self.skipped[0])
 
     @property
     def not_checkable(self) -> int:

@@ -264,6 +264,7 @@ class Dropper:
             )
 
         report, found = self.database.read(confirmed)
+        report.require_checked()
         if not report.as_sealed:
             raise Conflict(
                 "The audit log was changed after it was sealed. Events are evidence of the change, so no event was "

@@ -26,6 +26,7 @@ revision = "0100"  # lower numbers belong to versions before the first release
 down_revision = None
 branch_labels = None
 depends_on = None
+oldest_release = "0.1.0"
 
 ByCodePoint = Text().with_variant(Text(collation="C"), "postgresql")
 

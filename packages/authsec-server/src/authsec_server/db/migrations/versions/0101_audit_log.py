@@ -11,6 +11,7 @@ revision = "0101"
 down_revision = "0100"
 branch_labels = None
 depends_on = None
+oldest_release = "0.1.0"
 
 
 def upgrade() -> None:

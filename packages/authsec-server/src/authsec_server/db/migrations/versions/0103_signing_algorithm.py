@@ -9,6 +9,7 @@ revision = "0103"
 down_revision = "0102"
 branch_labels = None
 depends_on = None
+oldest_release = "0.1.0"
 
 
 def upgrade() -> None:

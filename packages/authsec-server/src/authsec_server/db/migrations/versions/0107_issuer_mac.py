@@ -9,6 +9,7 @@ revision = "0107"
 down_revision = "0106"
 branch_labels = None
 depends_on = None
+oldest_release = "0.1.0"
 
 
 def upgrade() -> None:

@@ -9,6 +9,7 @@ revision = "0108"
 down_revision = "0107"
 branch_labels = None
 depends_on = None
+oldest_release = "0.1.0"
 
 
 def upgrade() -> None:
