@@ -53,7 +53,7 @@ def delegated(role: tuple[str, ...] = ("a:read",), **changes: Any) -> ResolvedDe
     )  # fmt: skip
     its = replace(its, **changes)
     made = RoleDefinition(id="r", slug="r", name="R", actions=role, created_at=NOW)
-    return ResolvedDelegation(delegation=its, role=made, client=client(), state=state(its, NOW), cautions=())
+    return ResolvedDelegation(delegation=its, role=made, client=client(KEY), state=state(its, NOW), cautions=())
 
 
 def steps(its: Client, *held: ResolvedDelegation, last: datetime | None = None, **what: Any) -> ClientProgress:

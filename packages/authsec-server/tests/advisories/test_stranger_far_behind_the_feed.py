@@ -44,7 +44,7 @@ class FeedWithoutEnd:
 
     def __init__(self, its: House) -> None:
         self.database = its.authority.database
-        self.last = its.authority.feed.last
+        self.last, self.now = its.authority.feed.last, its.authority.feed.now
         self.released = threading.Event()
         self._its = its
 
