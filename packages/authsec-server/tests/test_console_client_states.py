@@ -171,3 +171,16 @@ def test_a_live_delegation_that_accepts_no_proof_of_its_client_grants_nothing(do
     assert answer.status_code == 200, answer.text
     assert [get(door, path).text.count("Grants nothing") for path in paths] == [1] * len(paths)
     assert (("Live", "quiet"), ("Grants nothing", "warn")) in shown(get(door, paths[0]).html)
+
+
+def test_after_a_new_delegation_that_grants_nothing_the_next_step_is_a_proof(door: TestClient) -> None:
+    client_id, delegation_id = found(door, CASES[6])
+    page = get(door, f"/console/delegations?new={delegation_id}")
+    assert "Next: connect Helper and run the smoke test." in page.text
+    what = {"target_type": "AutoGen AI agent", "max_duration": 3600, "actions": ACTIONS[:1], "require_dpop": True}
+    new = send(door, "delegations", role="support", client=client_id, audiences=[AUDIENCE], **what)["id"]
+    page = get(door, f"/console/delegations?new={new}")
+    assert "Next:" not in page.text
+    assert "The new trust delegation grants nothing" in page.text
+    assert page.links["Add a proof"] == f"/console/clients/{client_id}/proofs/add"
+    assert page.links["Edit delegation"] == f"/console/delegations/{new}/edit"

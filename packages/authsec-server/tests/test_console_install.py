@@ -61,6 +61,16 @@ def test_connect_installs_the_wheels_and_the_framework_in_one_command(door: Test
     assert [word for each in others for word in each if "authsec" in word] == [ours[0]] * 5
 
 
+def test_a_javascript_program_is_told_that_the_smoke_test_needs_the_python_sdk(door: TestClient, opened: House) -> None:
+    page = get(door, f"/console/clients/{opened.delegated_agent().client_id}/connect")
+    python, javascript = page.html.partition("4. Smoke test</h2>")[2].split("</p>")[:2]
+    assert "for-1" in python
+    assert "environment of step 2" in python
+    assert "for-2" in javascript
+    assert "a command of the Python SDK" in javascript
+    assert "environment of step 2" not in javascript
+
+
 def test_no_command_names_an_index_or_our_packages_without_url(door: TestClient, opened: House) -> None:
     page = get(door, f"/console/clients/{opened.delegated_agent().client_id}/connect")
     lines = [line for code in codes(page.html) for line in code.splitlines()]

@@ -311,6 +311,20 @@ def test_of_a_delegation_that_has_ended_the_refusal_says_so() -> None:
     assert "ended" not in other.details
 
 
+def test_of_a_live_delegation_that_accepts_no_such_proof_the_refusal_does_not_say_that_it_has_ended() -> None:
+    b = ("https://b.example",)
+    accepting = authority("d1", audiences=("https://a.example",))
+    excluding = authority("d2", audiences=b, excluded_proofs=(PROVED.kind,))
+    revoked = authority("d3", audiences=b, revoked_at=NOW - timedelta(days=1))
+    for others in ((), (revoked,)):
+        denied = outcome(accepting, excluding, *others, resources=b)
+        assert isinstance(denied, Denied)
+        assert denied.details == (
+            f"The trust delegation for https://b.example does not accept the proof kind {PROVED.kind}; "
+            "use another kind of proof."
+        )
+
+
 def test_an_action_is_not_carried_to_an_audience_it_was_not_delegated_for() -> None:
     a = authority("d1", audiences=("https://a.example",))
     b = authority("d2", role=("orders:read",), actions=("orders:read",), audiences=("https://b.example",))

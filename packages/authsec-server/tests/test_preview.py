@@ -272,6 +272,26 @@ def test_a_proposal_beside_others_is_asked_about_its_own_audience(estate: Any) -
     assert (seen.claims["aud"], seen.claims["delegation_ids"]) == (["payments"], ["(new)"])
 
 
+def test_the_preview_of_a_delegation_is_never_that_of_another_one(estate: Any) -> None:
+    """The client has another delegation for the same API, which accepts the client's proof."""
+    estate.role()
+    estate.agent()
+    estate.delegate(audiences=("payments",))
+    denied = look_at(estate, proposed(estate, audiences=("payments",), require_dpop=True))
+    assert isinstance(denied, Denied)
+    assert denied.reason is Reason.PROOF_NOT_ACCEPTED
+    assert denied.details == "The trust delegation accepts no proof of the client."
+
+
+def test_the_preview_of_a_delegation_assumes_a_proof_that_the_delegation_accepts(estate: Any) -> None:
+    estate.role()
+    client = estate.agent()
+    estate.do(lambda tx, act: held_proofs.add_proof(tx, act, client.id, NewProof(platform="secret")))
+    seen = look_at(estate, proposed(estate, excluded_proofs=(ProofKind.SECRET,)))
+    assert isinstance(seen, Preview)
+    assert seen.proof.kind is ProofKind.UNATTESTED
+
+
 def test_an_edit_is_previewed_in_place_of_what_is_stored(estate: Any) -> None:
     estate.role()
     estate.agent()

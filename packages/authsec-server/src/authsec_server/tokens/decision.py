@@ -153,7 +153,7 @@ def _decide(
     wanted = offered if actions is None else frozenset(actions)
     audience = _audience(usable, facts.audiences, resources, limits.default_audience)
     if isinstance(audience, Denied):
-        audience = _with_ended(audience, facts, resources, limits.default_audience, now)
+        audience = _explained(audience, facts, proved, resources, limits.default_audience, now)
     serving = [
         authority
         for authority in usable
@@ -286,17 +286,20 @@ def _audience(
     return choices.pop()
 
 
-def _with_ended(denied: Denied, facts: Facts, resources: Sequence[str], default: str, now: datetime) -> Denied:
-    """Return the refusal. Its text mentions a delegation for these resources that has ended, if there is one."""
+def _explained(
+    denied: Denied, facts: Facts, proved: Proved, resources: Sequence[str], default: str, now: datetime
+) -> Denied:
+    """Return the refusal. Its text mentions a delegation for these resources that is unusable, if there is one."""
     asked = frozenset(facts.audiences.get(resource, resource) for resource in resources)
-    ended = any(
-        asked <= _audiences_of(authority, default) and state(authority.delegation, now) in ENDED_STATES
-        for authority in facts.authorities
-    )
-    if not asked or not ended:
-        return denied
-    told = f"The trust delegation for {' and '.join(sorted(asked))} has ended."
-    return replace(denied, details=f"{told} {denied.details}")
+    named = " and ".join(sorted(asked))
+    for_them = [each.delegation for each in facts.authorities if asked <= _audiences_of(each, default)]
+    states = {state(each, now) for each in for_them if not each.accepts(proved.kind)}
+    if asked and DelegationState.LIVE in states:
+        told = f"The trust delegation for {named} does not accept the proof kind {proved.kind}"
+        return replace(denied, details=f"{told}; use another kind of proof.")
+    if asked and any(state(each, now) in ENDED_STATES for each in for_them):
+        return replace(denied, details=f"The trust delegation for {named} has ended. {denied.details}")
+    return denied
 
 
 def _algorithm(facts: Facts, audience: frozenset[str]) -> Algorithm | Denied:

@@ -84,10 +84,13 @@ def preview_delegation(
 ) -> Preview | Denied:
     """Preview the answer as if this delegation were stored. It replaces a stored delegation with the same id.
 
-    The delegation's own audiences are requested. So the preview is about this delegation, not about the client's
-    other delegations.
+    The delegation's own audiences are requested, with a proof that the delegation accepts. So the preview is about
+    this delegation, not about the client's other delegations.
     """
     act.principal.require(Role.VIEWER)
+    client, its = resolved.client, resolved.delegation
+    if client.enabled and resolved.state is DelegationState.LIVE and its.excludes(client, act.now):
+        return Denied(reason=Reason.PROOF_NOT_ACCEPTED, details="The trust delegation accepts no proof of the client.")
     audiences = resolved.delegation.audiences or (issuance.limits.default_audience,)
     request = _request(resolved.client.id, "", audiences)
     if isinstance(request, Denied):
@@ -96,7 +99,8 @@ def preview_delegation(
         load_facts(tx, request, issuance.limits.default_audience),
         GrantedAuthority(delegation=resolved.delegation, role=resolved.role),
     )
-    return _foreseen(facts, resolved.client, request, issuance, None, act.now)
+    accepted = tuple(proof for proof in client.proofs if its.accepts(proof.kind))
+    return _foreseen(facts, replace(client, proofs=accepted or client.proofs), request, issuance, None, act.now)
 
 
 def with_authority(facts: Facts, authority: GrantedAuthority) -> Facts:
