@@ -25,7 +25,7 @@ SDK, AUTOGEN, _ = (
 
 @pytest.fixture
 def opened(house: Callable[..., House], tmp_path: Path) -> House:
-    """An authority that has the wheels, at whose machine we sit."""
+    """An authority with wheels. The browser runs on the same machine."""
     wheels = load_wheels(fake_wheels(tmp_path))
     return house(local_operator=True, wheels=wheels, public_url="https://authsec.example.com")
 

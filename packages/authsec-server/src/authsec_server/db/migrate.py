@@ -52,7 +52,7 @@ class Migration:
 
 @dataclass(frozen=True, slots=True)
 class StoredReleases:
-    """The release whose program made the schema, and the oldest release that may run on the schema."""
+    """The release that made the schema, and the oldest release that may run on the schema."""
 
     made_by: str
     oldest: str
