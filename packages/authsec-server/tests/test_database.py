@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import pkgutil
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from functools import partial
 from pathlib import Path
@@ -28,6 +29,7 @@ from authsec_server.db.served import (
     remember_checkpoints_file,
     remember_issuer,
 )
+from authsec_server.db.sqlite_open_files import identity, open_files
 from authsec_server.failures import Fault, StartupRefused, Unavailable
 from authsec_server.principal import Act
 from sqlalchemy import create_engine, text
@@ -289,3 +291,25 @@ def test_an_option_nobody_knows_is_named_without_the_url(database_url: str) -> N
     with pytest.raises(StartupRefused, match="option"):
         database.migrate()
     database.close()
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+@pytest.mark.usefixtures("database")
+def test_a_read_that_ends_after_the_close_leaves_no_file_open(database_url: str) -> None:
+    begun, closed = threading.Event(), threading.Event()
+    file = identity(Path(database_url.removeprefix("sqlite:///")))
+    before = list(open_files().values()).count(file)
+    database = open_database(database_url)
+
+    def slow(tx: Tx) -> None:
+        version(tx)
+        begun.set()
+        assert closed.wait(10)
+
+    with ThreadPoolExecutor(1) as reader:
+        reading = reader.submit(database.read, slow)
+        assert begun.wait(10)
+        database.close()
+        closed.set()
+        reading.result(10)
+    assert list(open_files().values()).count(file) == before

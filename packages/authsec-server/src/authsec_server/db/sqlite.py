@@ -63,6 +63,7 @@ class SQLite(Database):
         self._file = Path(make_url(url).database or "")
         self._files = tuple(Path(f"{self._file}{suffix}") for suffix in ("", "-wal", "-shm"))
         self._serves = False
+        self._closed = False
         self._served_file: ServedFile | None = None
         self._has_own_log = False  # whether `_refuse_leftovers` found no foreign file
         self._identities: dict[Path, Identity] = {}  # the identities of the open files
@@ -85,12 +86,19 @@ class SQLite(Database):
         if access not in READING:
             return self._writer.run(access, work)
         try:
-            with self._readers.begin() as connection:
-                return work(open_tx(connection, access))
+            return self._read(access, work)
         except PoolTimeout as error:
             raise Unavailable("Too many requests read the database file at the same time.", fault=Fault.BUSY) from error
         except (DatabaseError, UnicodeDecodeError) as error:
             raise self._failure(error, "read") or error from error
+
+    def _read(self, access: Access, work: Work[T]) -> T:
+        try:
+            with self._readers.begin() as connection:
+                return work(open_tx(connection, access))
+        finally:
+            if self._closed:  # the read was under way: else its connection would stay open
+                self._readers.pool.dispose()
 
     def _refuse_interference(self, connection: Connection, changes: TableChanges) -> None:
         refuse_foreign_schema(connection)
@@ -275,7 +283,8 @@ class SQLite(Database):
     def close(self) -> None:
         self.look_at_file()  # afterwards, SQLite may write the last pages and the header
         self._writer.close()
-        self._readers.dispose()
+        self._closed = True
+        self._readers.pool.dispose()
         if self._served_file is not None:
             self._served_file.close()
         if self.damaged == REASON:
