@@ -116,6 +116,7 @@ def test_somebody_types_at_once_into_a_page_that_is_one_form(company: Any, brows
     expect(page.locator("#problem")).to_be_focused()
 
 
+@pytest.mark.soak
 def test_few_presses_of_tab_lead_to_the_first_field_of_a_list(company: Any, browse: Any) -> None:
     page: Page = browse(company.url, storage_state=company.mary)
     for way, label in LISTS.items():

@@ -16,6 +16,7 @@ SHOWN = {
 }
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("script", [True, pytest.param(False, marks=pytest.mark.soak)])
 def test_the_source_of_keys_decides_which_fields_are_shown(place: Any, browse: Any, script: bool) -> None:
     page = browse(place.url, storage_state=place.mary, java_script_enabled=script)
@@ -26,6 +27,7 @@ def test_the_source_of_keys_decides_which_fields_are_shown(place: Any, browse: A
             expect(page.get_by_label(field, exact=True)).to_be_visible(visible=field in shown)
 
 
+@pytest.mark.soak
 def test_a_problem_opens_the_options_that_have_it(place: Any, browse: Any) -> None:
     page = browse(place.url, storage_state=place.mary)
     page.goto(NEW)

@@ -100,6 +100,7 @@ def test_equal_refusals_grow_in_one_row(place: Any, browse: Any) -> None:
     expect(page.get_by_role("region", name="Events").get_by_role("row")).to_have_count(6)
 
 
+@pytest.mark.soak
 def test_a_filter_applies_at_once_and_a_link_removes_it(place: Any, browse: Any) -> None:
     page = browse(place.url, storage_state=place.mary)
     page.goto("/console/activity")

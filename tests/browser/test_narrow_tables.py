@@ -25,6 +25,7 @@ def clients(place: Any) -> Any:
     return place
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("width", WIDTHS)
 def test_the_list_of_clients_shows_how_each_stands(clients: Any, browse: Any, width: int) -> None:
     page = browse(clients.url, storage_state=clients.mary, viewport={"width": width, "height": 800})

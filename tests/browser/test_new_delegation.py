@@ -172,6 +172,7 @@ def test_clients_are_found_and_chosen_with_the_keyboard(page: Page, role: str, a
     expect(page.get_by_text("The trust delegation is created")).to_be_visible()
 
 
+@pytest.mark.soak  # the next test chooses one
 def test_a_client_that_nobody_finds_is_not_chosen(page: Page, role: str, agent: str, axe: Any) -> None:
     page.goto(f"{NEW}?role={role}")
     box = page.get_by_role("combobox", name="Client / Application")
@@ -256,6 +257,7 @@ def test_every_state_is_accessible(
     assert problems() == []
 
 
+@pytest.mark.soak
 @BRIEFLY
 def test_enter_creates_nothing(page: Page, role: str, agent: str) -> None:
     page.goto(f"{NEW}?role={role}&client={agent}&actions=customers:read")
@@ -313,6 +315,7 @@ def test_after_back_the_page_shows_the_actions_and_the_client_of_the_values_that
     expect(page.get_by_label("Client / Application")).to_have_value(name)
 
 
+@pytest.mark.soak
 def test_after_back_the_chosen_actions_and_the_unit_are_those_that_were_left(page: Page, role: str, agent: str) -> None:
     page.goto(f"{NEW}?client={agent}")
     page.get_by_label("Role", exact=True).select_option(role)

@@ -70,6 +70,7 @@ def test_the_way_on_is_on_the_page(place: Any, pod: str, browse: Any, axe: Any, 
     expect(page.get_by_role("heading", name="On the laptop, within 15 minutes")).to_be_visible()
 
 
+@pytest.mark.soak
 def test_many_actions_take_little_room(place: Any, browse: Any, axe: Any) -> None:
     its = place.its
     actions = [f"thing{number}:read" for number in range(65)]

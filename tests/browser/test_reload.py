@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from playwright.sync_api import Page, expect
 
 
+@pytest.mark.soak
 def test_reload_after_a_refused_form_brings_back_no_error(place: Any, browse: Any) -> None:
     page: Page = browse(place.url, storage_state=place.mary)
     sent: list[str] = []
@@ -26,6 +28,7 @@ def test_reload_after_a_refused_form_brings_back_no_error(place: Any, browse: An
     assert len(sent) == 1
 
 
+@pytest.mark.soak
 def test_reload_of_a_code_makes_no_second_code(place: Any, browse: Any) -> None:
     agent = place.its.agent("Agent of the reloaded code").client_id
     page: Page = browse(place.url, storage_state=place.mary)

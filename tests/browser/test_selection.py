@@ -22,6 +22,7 @@ def opened(clients: Any, browse: Any, **window: Any) -> Page:
     return page
 
 
+@pytest.mark.soak
 def test_the_chosen_rows_are_counted_and_can_be_disabled_at_once(clients: Any, browse: Any) -> None:
     page = opened(clients, browse)
     disable = page.get_by_role("button", name="Disable…")

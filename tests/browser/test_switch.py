@@ -26,6 +26,7 @@ def test_one_framework_is_shown(company: Any, browse: Any, script: bool) -> None
     expect(shown).to_contain_text("MIDDLEWARE")
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("script", [True, pytest.param(False, marks=pytest.mark.soak)])
 def test_connect_shows_one_shell_and_one_framework(company: Any, browse: Any, axe: Any, script: bool) -> None:
     wide = {"width": 1440, "height": 900}

@@ -5,9 +5,11 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Any
 
+import pytest
 from playwright.sync_api import Page, expect
 
 
+@pytest.mark.soak
 def test_a_counted_refusal_is_told_as_of_the_end_of_its_minute(place: Any, browse: Any) -> None:
     client = place.its.post("clients", name="Clockwork", platform="unattested")["client_id"]
     place.its.http.get("/authsec/uflow/sdk/delegation-token", params={"client_id": client})

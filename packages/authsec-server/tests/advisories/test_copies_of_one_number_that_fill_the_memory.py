@@ -67,6 +67,7 @@ def little_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(unreadable_rows, "MOST_BYTES", MOST_BYTES)
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize(("reads", "kind", "copies", "numbers"), READERS.values(), ids=READERS)
 def test_copies_of_a_number_fill_no_memory(
     database: Database, reads: Callable[[Database], None], kind: str, copies: int, numbers: int

@@ -53,6 +53,7 @@ def sealed(estate: Any) -> Sealed:
     return its
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize(
     "kind", [EventKind.ROLE_DELETED, pytest.param(EventKind.CLIENT_DELETED, marks=pytest.mark.soak)]
 )

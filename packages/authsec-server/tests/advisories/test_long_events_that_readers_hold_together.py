@@ -65,6 +65,7 @@ def test_long_events_fill_no_memory(
         tracemalloc.stop()
 
 
+@pytest.mark.soak
 @pytest.mark.sqlite_suffices
 @pytest.mark.asks_readers
 def test_followers_get_all_of_them_and_verify_finds_each_answer_right(

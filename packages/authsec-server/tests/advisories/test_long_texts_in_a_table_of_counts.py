@@ -24,6 +24,7 @@ COLUMNS = {
 }
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize(("column", "row"), some_rows_of(COLUMNS.items()), ids=map(".".join, COLUMNS))
 def test_the_memory_is_bounded(database: Database, column: tuple[str, str], row: str) -> None:
     table, name = column

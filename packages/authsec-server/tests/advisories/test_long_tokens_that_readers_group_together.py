@@ -74,6 +74,7 @@ def peak(year: Year, client: str, reader: Reader) -> int:
         tracemalloc.stop()
 
 
+@pytest.mark.soak
 @pytest.mark.sqlite_suffices
 def test_long_tokens_are_not_held_together(database: Database) -> None:
     year, client = planted(database, LONG, detail=lambda place: {"x": f"{place:06}" + "a" * 1_000_000})
@@ -82,6 +83,7 @@ def test_long_tokens_are_not_held_together(database: Database) -> None:
         assert used < 3 * MOST_BYTES, f"{name}: {used >> 20} MiB for {LONG} events"
 
 
+@pytest.mark.soak
 @pytest.mark.sqlite_suffices
 def test_tokens_of_very_many_uses_are_not_counted_together(database: Database) -> None:
     roles = [{"id": str(uuid.UUID(int=number + 1)), "name": "R"} for number in range(98)]

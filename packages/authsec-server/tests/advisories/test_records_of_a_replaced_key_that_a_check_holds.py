@@ -90,6 +90,7 @@ class Attacked:
         self.server().key()
 
 
+@pytest.mark.soak  # millions of bytes; the bounds themselves are in every run
 @pytest.mark.parametrize("work", [Attacked.verify, pytest.param(Attacked.start, marks=pytest.mark.soak)])
 def test_records_that_no_key_has_signed_are_not_held(database: Database, work: Callable[[Attacked], None]) -> None:
     assert is_replacement(unsigned(MANY))

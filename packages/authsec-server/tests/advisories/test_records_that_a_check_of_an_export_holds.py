@@ -37,6 +37,7 @@ class Lines:
             yield from lines
 
 
+@pytest.mark.soak
 def test_the_memory_is_bounded(database: Database, tmp_path: Path) -> None:
     log = fill(database)
     keys = SealingKeys(database, MasterKey(bytes(32)), token_bytes=secrets.token_bytes)

@@ -9,6 +9,8 @@ from __future__ import annotations
 import uuid
 from typing import Any
 
+import pytest
+
 ENDPOINT = "/authsec/uflow/sdk/delegation-token"
 
 
@@ -23,6 +25,7 @@ def test_the_same_question_again_and_again_is_one_row(house: Any) -> None:
     assert [(recorded.event.reason, recorded.count) for recorded in counted] == [("attestation_required", 100)]
 
 
+@pytest.mark.soak
 def test_made_up_clients_end_at_the_limit_of_the_address(house: Any) -> None:
     its = house(address_limit=20)
     door = its.door()
