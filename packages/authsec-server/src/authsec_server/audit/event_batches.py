@@ -126,5 +126,8 @@ def _stored(name: str, value: Any, *, is_kept: bool) -> Any:
     kind = events.c[name].type
     if isinstance(kind, CanonicalJson):
         text = canonical_json(value)
-        return sys.intern(text) if is_kept else text  # thousands of templates have the same roles
-    return str(value) if isinstance(kind, String) and value is not None else value  # an enum is its text
+    elif isinstance(kind, String) and value is not None:
+        text = str(value)  # an enum is its text
+    else:
+        return value
+    return sys.intern(text) if is_kept else text  # thousands of templates have the same roles

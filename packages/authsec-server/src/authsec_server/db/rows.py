@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import fields
 from enum import Enum
@@ -64,7 +65,8 @@ def _reading(kind: type[Any], columns: tuple[str, ...]) -> tuple[tuple[int, str,
 
 def _reader(hint: Any) -> _Convert:
     if hint is str:
-        return lambda value: value or ""
+        # Equal ids and names of many rows are one object, because the facts of thousands of agents are cached.
+        return lambda value: sys.intern(value) if value else ""
     enum = next((each for each in (hint, *get_args(hint)) if isinstance(each, type) and issubclass(each, Enum)), None)
     if get_origin(hint) is tuple:
         return tuple if enum is None else lambda values: tuple(map(enum, values))
