@@ -176,6 +176,7 @@ def test_without_a_folder_of_credentials_the_page_leaves_out_what_needs_a_look_u
     assert admin.pod_gets_token() == {"k8s:ns", "k8s:sa"}
 
 
+@pytest.mark.soak
 def test_a_cluster_without_look_ups_gets_them_by_the_three_lines_of_the_page(admin_at: Callable[..., Admin]) -> None:
     admin = admin_at("credentials")
     admin.its.cli("issuers", "add", "kubernetes", "Production", "--from-kubeconfig")

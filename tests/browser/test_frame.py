@@ -101,6 +101,7 @@ def test_a_double_click_sends_a_form_once(company: Any, browse: Any) -> None:
     assert page.evaluate("window.prevented") == [False, True, False]
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("share", [3, pytest.param(1, marks=pytest.mark.soak)])
 def test_somebody_types_at_once_into_a_page_that_is_one_form(company: Any, browse: Any, share: int) -> None:
     """In short runs, into each third of them."""

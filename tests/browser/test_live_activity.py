@@ -33,6 +33,7 @@ def test_events_appear_on_top_without_a_reload(place: Any, browse: Any) -> None:
     expect(page.get_by_role("heading", level=1)).to_contain_text("Second Watched")
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize(
     ("by", "width"),
     [

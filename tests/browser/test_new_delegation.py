@@ -144,6 +144,7 @@ def test_actions_are_filtered_and_only_those_shown_are_selected(page: Page, larg
     assert page.url.endswith("tickets:list"), "the page is the same"
 
 
+@pytest.mark.soak
 def test_clients_are_found_and_chosen_with_the_keyboard(page: Page, role: str, agent: str, axe: Any) -> None:
     page.goto(f"{NEW}?role={role}&actions=customers:read")
     box = page.get_by_role("combobox", name="Client / Application")
@@ -267,6 +268,7 @@ def test_enter_creates_nothing(page: Page, role: str, agent: str) -> None:
     expect(page).to_have_url(re.compile("#review$"))
 
 
+@pytest.mark.soak
 @BRIEFLY
 def test_a_new_role_is_typed_and_used(page: Page, role: str, agent: str, request: pytest.FixtureRequest) -> None:
     page.goto(f"{NEW}?client={agent}")

@@ -57,6 +57,7 @@ def test_connect_shows_one_shell_and_one_framework(company: Any, browse: Any, ax
         assert axe(page) == []
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("script", [pytest.param(True, marks=pytest.mark.soak), False])  # it has no script
 def test_connect_shows_the_cards_of_one_kind_of_program(company: Any, browse: Any, axe: Any, script: bool) -> None:
     page: Page = browse(company.url, storage_state=company.mary, java_script_enabled=script)

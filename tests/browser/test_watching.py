@@ -50,6 +50,7 @@ def show(browser_page: Page, **query: str) -> None:
     browser_page.goto("/?" + "&".join(f"{name}={value}" for name, value in query.items()))
 
 
+@pytest.mark.soak
 def test_a_good_page_passes(site: str, browse: Any, axe: Any) -> None:
     window = browse(site)
     show(window, more="<script src=/hurries.js></script>")

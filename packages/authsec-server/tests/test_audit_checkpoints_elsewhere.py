@@ -153,6 +153,7 @@ print("ended")
 """
 
 
+@pytest.mark.soak
 def test_a_sink_that_hangs_for_ever_keeps_neither_server_nor_process_from_ending() -> None:
     """A mount whose server is gone: what was begun there never comes back, and nothing can end it."""
     ended = subprocess.run([sys.executable, "-c", ENDING], capture_output=True, text=True, timeout=60, check=False)

@@ -202,6 +202,7 @@ def assert_numbers(database: Database, history: Sequence[Happening]) -> None:
     database.read(check)
 
 
+@pytest.mark.soak
 @pytest.mark.sqlite_suffices
 @settings(max_examples=examples(25), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.data())
@@ -225,6 +226,7 @@ def test_any_history_rolled_up_at_any_times_gives_the_numbers_of_the_audit_log(
     assert_numbers(database, history)
 
 
+@pytest.mark.soak
 @pytest.mark.sqlite_suffices
 @settings(max_examples=examples(25), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.data())
@@ -403,6 +405,7 @@ def test_of_two_that_roll_up_the_same_only_one_counts(database: Database) -> Non
     assert_numbers(database, history)
 
 
+@pytest.mark.soak
 def test_many_roll_up_at_once_and_nothing_counts_twice(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     history = [replace(A_TOKEN, seconds=30 * half) for half in range(120)]
     write(database, history)

@@ -229,6 +229,7 @@ def test_a_counted_refusal_is_sealed_once_it_grows_no_more(audit_log: AuditLog) 
     assert (audit_log.verify().not_yet, audit_log.verify().as_sealed) == (0, True)
 
 
+@pytest.mark.soak
 def test_an_event_that_was_committed_late_is_sealed_as_well(audit_log: AuditLog) -> None:
     """On PostgreSQL a number is given before the commit: here the row is held back, then there with its old number."""
     audit_log.record(3)

@@ -286,6 +286,7 @@ def year_old(data: Path) -> None:
             pass
 
 
+@pytest.mark.soak
 def test_the_key_is_replaced_by_command_and_both_files_of_keys_check(
     served: Path, authsec: Authsec, tmp_path: Path
 ) -> None:
@@ -369,6 +370,7 @@ def test_a_checkpoint_that_a_server_adds_during_the_check_is_not_taken_for_a_cut
     assert len(checkpoints.read_text().splitlines()) == 2
 
 
+@pytest.mark.soak
 def test_a_torn_line_among_the_checkpoints_is_named_and_the_others_are_checked(
     served: Path, authsec: Authsec, tmp_path: Path
 ) -> None:
@@ -453,6 +455,7 @@ def test_a_damaged_file_is_found_as_the_database_names_the_damage(served: Path, 
     assert (told.exit_code, "The database file is damaged: " in told.stdout) == (3, True), told.output
 
 
+@pytest.mark.soak
 @pytest.mark.opens_anew
 def test_a_recorded_restore_is_reported_with_the_backup_that_it_began_from(
     served: Path, authsec: Authsec, tmp_path: Path

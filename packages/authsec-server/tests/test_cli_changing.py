@@ -182,6 +182,7 @@ issuers remove ci
 """
 
 
+@pytest.mark.soak
 def test_what_nobody_can_bring_back_is_not_ended_where_nobody_answers(
     authsec: Authsec, company: dict[str, str]
 ) -> None:
@@ -268,6 +269,7 @@ def test_what_was_made_under_the_same_name_meanwhile_is_not_edited(
     assert told(authsec, "agents", "show", "helper")["owner"] == "local operator"
 
 
+@pytest.mark.soak
 def test_agents_apis_delegations_and_people_are_edited(authsec: Authsec, company: dict[str, str]) -> None:
     authsec("agents", "edit", "helper", "--label", "team=blue", "--label", "env=dev", "--slug", "aide")
     authsec("agents", "edit", "aide", "--label", "team=red", "--remove-label", "env", "--owner", "Ann")

@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 HEAVY = ("sqlalchemy", "starlette", "yaml", "authsec_server.app", "authsec_server.settings", "uvicorn")
 UNUSED = ("psycopg", "yaml", "alembic", "jinja2", "uvicorn", "authsec_server.audit.sealing.verifying")
 LINES = [
@@ -44,6 +46,7 @@ for line in {LINES}:
     assert ended == expected, done.stderr
 
 
+@pytest.mark.soak
 def test_a_command_on_a_sqlite_file_loads_neither_another_driver_nor_pages_nor_checks(
     begun_today: Path, tmp_path: Path
 ) -> None:

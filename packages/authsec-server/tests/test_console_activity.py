@@ -215,6 +215,7 @@ FILTERS: dict[str, Matches] = {
 }
 
 
+@pytest.mark.soak
 def test_a_filter_shows_and_takes_away_what_it_asks_for(busy: House, door: TestClient) -> None:
     token = newest(busy, EventKind.TOKEN_ISSUED)
     assert token.client

@@ -89,6 +89,7 @@ def shown(page: str) -> set[tuple[tuple[str, str], ...]]:
 RARE = CASES[1], CASES[4]
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize(
     "case",
     [pytest.param(case, marks=pytest.mark.soak if case in RARE else ()) for case in CASES],
@@ -129,6 +130,7 @@ def way_out(door: TestClient, path: str) -> dict[str, str]:
     return {name: where for name, where in page.links.items() if name in ways}
 
 
+@pytest.mark.soak
 def test_a_delegation_that_gives_no_token_says_the_way_out(door: TestClient) -> None:
     client_id, delegation_id = found(door, CASES[2])
     paths = [

@@ -212,6 +212,7 @@ def test_without_other_sessions_there_is_none_to_end(opened: House) -> None:
     assert "End other sessions" not in page.text
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("change", ["disable", "reset"])
 def test_the_last_admin_is_told_why_before_a_button_is_offered(opened: House, change: str) -> None:
     door = first_administrator(opened)

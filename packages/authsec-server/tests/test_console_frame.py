@@ -85,6 +85,7 @@ def test_every_answer_is_hardened(answers: Callable[..., list[Any]], share: int)
                 assert BARE_COMMAND.search(answer.text) is None, asked
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("share", [6, pytest.param(1, marks=pytest.mark.soak)])
 def test_the_way_back_is_on_every_page_that_the_frame_does_not_lead_to(opened: House, share: int) -> None:
     """In short runs on a third of the pages: all have the same frame, and name what they are below of."""

@@ -32,6 +32,7 @@ def server(peers: Any, peer: Callable[..., Any], tmp_path: Path) -> ApiServer:
     return ApiServer(peers, peer, tmp_path / "credentials")
 
 
+@pytest.mark.soak
 def test_look_ups_are_turned_on_seen_at_work_failing_and_turned_off(
     house: Callable[..., Any], server: ApiServer
 ) -> None:

@@ -104,6 +104,7 @@ def test_a_token_and_a_request_are_found_by_all_of_their_ids(opened: House, door
     assert len(found(door, "req_0000000000000000000setup")) == 3  # role, client and delegation were made in one request
 
 
+@pytest.mark.soak
 @on_sqlite
 def test_an_id_is_found_as_it_was_pasted(opened: House, door: TestClient) -> None:
     client_id = opened.delegated_name("Night Owl")

@@ -87,6 +87,7 @@ def test_keys_that_cannot_be_had_show_too_and_only_where_somebody_rests_on_them(
     assert said not in get(door, f"/console/clients/{other}").text
 
 
+@pytest.mark.soak
 def test_a_client_of_an_unavailable_issuer_is_green_on_no_page(house: Callable[..., Any]) -> None:
     its, issuer = house(local_operator=True), kubernetes("production")
     trust(its, issuer, keys_from="url", keys_url="https://127.0.0.1:1/jwks", given_keys=None)

@@ -111,6 +111,7 @@ def order(resolved: ResolvedDelegation, sort: DelegationSort) -> tuple[Any, ...]
     return (delegation.created_at, delegation.id)
 
 
+@pytest.mark.soak
 @pytest.mark.sqlite_suffices
 def test_every_filter_in_every_order_finds_what_the_rules_say(estate: Any, crowd: list[ResolvedDelegation]) -> None:
     one = crowd[5]
@@ -176,6 +177,7 @@ def test_what_was_never_used_is_found_whether_its_use_is_counted_or_not(
     assert found == [resolved.delegation.id for resolved in unused]
 
 
+@pytest.mark.soak
 def test_the_default_audience_in_a_list_is_what_is_named_not_what_is_meant(
     estate: Any, crowd: list[ResolvedDelegation]
 ) -> None:

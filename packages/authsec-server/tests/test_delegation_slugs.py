@@ -57,6 +57,7 @@ def renamed(estate: Any, its: Delegation, slug: str) -> Delegation:
     return resolved.delegation
 
 
+@pytest.mark.soak
 @pytest.mark.sqlite_suffices
 @pytest.mark.usefixtures("parties")
 def test_the_next_of_many_is_not_looked_for_one_by_one(estate: Any) -> None:

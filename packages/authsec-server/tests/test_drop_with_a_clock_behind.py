@@ -89,6 +89,7 @@ def sealed_and_counted(old: Old) -> None:
     old.settle()
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("come", some_of([written, counted, sealed_and_counted]))
 def test_a_drop_that_meets_such_an_event_is_refused_and_works_later(old: Old, come: Callable[[Old], None]) -> None:
     its, key = old.dropper.sealer, old.key

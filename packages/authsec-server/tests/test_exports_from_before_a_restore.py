@@ -145,11 +145,13 @@ def test_a_server_whose_clock_was_ahead_signed_the_last_checkpoint_of_an_export(
     assert (found == "") is is_checkpoint_given
 
 
+@pytest.mark.soak
 def test_without_a_restore_no_finding_speaks_of_one(old: Old, restored: Restored) -> None:
     files = restored.go_on()
     assert LATER_CHECKPOINT not in restored.found(old.lines, *files)
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("place", some_of([3, 15]))
 def test_an_export_is_compared_up_to_the_backup_and_later_ones_whole(old: Old, restored: Restored, place: int) -> None:
     restored.restore()
@@ -160,6 +162,7 @@ def test_an_export_is_compared_up_to_the_backup_and_later_ones_whole(old: Old, r
     assert f"Event {place + 1} in old.jsonl differs from its seal." in restored.found(old.lines, first, second)
 
 
+@pytest.mark.soak
 def test_an_export_without_a_last_checkpoint_of_ours_is_not_excused(old: Old, restored: Restored) -> None:
     restored.restore()
     files = restored.go_on()

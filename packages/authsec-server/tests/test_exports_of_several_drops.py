@@ -57,6 +57,7 @@ def test_each_check_says_which_events_are_missing(year: Year, chosen: Sequence[i
     assert (exported.findings, exported.not_checkable) == ((), report.not_checkable)
 
 
+@pytest.mark.soak
 def test_the_next_drop_works_with_the_first_export_alone(year: Year) -> None:
     year.edit(10)
     lines = list(export(year.database))

@@ -187,6 +187,7 @@ def test_of_a_role_edit_who_loses_and_who_gains_unasked(estate: Any, helper: Cli
     assert (back.delegations, back.live_tokens) == ((), 0)
 
 
+@pytest.mark.soak
 def test_of_a_role_in_use_by_many(estate: Any, helper: Client) -> None:
     made = [estate.delegate(max_duration=60 * minutes).delegation for minutes in range(1, 61)]
     for delegation in made[:3]:

@@ -253,6 +253,7 @@ def start(how: str, count: int, database_url: str, data: Path, master: str) -> l
     return [ended.returncode for ended in processes.run_at_once([program] * count, data)]
 
 
+@pytest.mark.soak
 @pytest.mark.postgresql_suffices
 def test_servers_that_start_at_once_agree_on_their_keys(
     database: Database, database_url: str, tmp_path: Path, act: Act

@@ -54,6 +54,7 @@ def value_at(detail: dict[str, Any], path: str) -> Any:
     return detail
 
 
+@pytest.mark.soak
 @settings(max_examples=examples(60))
 @example({"proofs": [LONG * 200] * 1000, "description": LONG * 2000, "labels": {LONG: "x"}})
 @example(

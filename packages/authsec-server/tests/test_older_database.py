@@ -350,6 +350,7 @@ def test_of_a_current_database_it_is_said_that_nothing_is_newer(
     assert json.loads(authsec("admin", "restored", "--dry-run", "--json").stdout)["older"] is None
 
 
+@pytest.mark.soak
 def test_a_second_record_of_the_same_restore_is_made_only_where_it_is_asked_for(
     older: Callable[..., Result], settings: Settings, tmp_path: Path
 ) -> None:
@@ -367,6 +368,7 @@ def test_a_second_record_of_the_same_restore_is_made_only_where_it_is_asked_for(
     assert again["version_before"] == first["authority_version"]
 
 
+@pytest.mark.soak
 def test_a_restore_is_recorded_again_where_checkpoints_are_newer_than_the_last_record(
     older: Callable[..., Result], settings: Settings, tmp_path: Path
 ) -> None:

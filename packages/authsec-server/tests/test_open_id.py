@@ -222,6 +222,7 @@ def test_invented_keys_do_not_make_us_ask_again_and_again(provider: Any) -> None
     assert provider.asked.count("/.well-known/openid-configuration") == 1
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize(
     "change",
     [

@@ -39,6 +39,7 @@ def test_no_genuine_answer_is_a_finding(database: Database, monkeypatch: pytest.
     assert verified(database, log).findings == ()
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 @pytest.mark.parametrize(
     ("index", "event", "asked"),

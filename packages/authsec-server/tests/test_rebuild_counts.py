@@ -81,6 +81,7 @@ LIES = (
 )
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("share", [2, pytest.param(1, marks=pytest.mark.soak)])
 def test_whatever_was_changed_is_as_the_events_say_again_and_recorded(counted: Any, share: int) -> None:
     """In short runs, half of the changes."""
@@ -236,6 +237,7 @@ def count_more(tx: Tx, at: datetime) -> None:
     assert rollup.keep(tx, batch)
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("database_url", [pytest.param("sqlite", marks=pytest.mark.soak), "postgresql"], indirect=True)
 def test_of_two_at_once_one_ends_and_nothing_is_corrected_twice(counted: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     before = kept(counted)
@@ -290,6 +292,7 @@ def test_one_that_was_killed_is_finished_by_the_next(counted: Any, monkeypatch: 
     assert (kept(counted), counted.findings()) == (before, "")
 
 
+@pytest.mark.soak
 def test_by_command_a_lie_is_found_foreseen_and_mended(authsec: Authsec, tmp_path: Path) -> None:
     now = datetime.now(UTC)
     around = Runtime(now=lambda: now - timedelta(minutes=15))  # else the mark is later than the events

@@ -89,6 +89,7 @@ def told(pages: Iterator[dict[str, Any]]) -> list[str]:
     return next([entry["subject"] for entry in page["entries"]] for page in pages if page["entries"])
 
 
+@pytest.mark.soak
 def test_connections_that_are_cut_are_opened_anew_and_nothing_is_missed(
     its: Any, outage: Outage, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -73,11 +73,13 @@ def test_the_digests_of_the_system_catalogs_are_those_of_the_tests_postgresql(un
     assert digests == (resources.files("authsec_server") / "db" / "listings" / name).read_text("utf-8")
 
 
+@pytest.mark.soak
 def test_a_database_that_only_authsec_has_changed_has_no_findings(months: Database) -> None:
     assert months.read(lambda tx: schema_findings(tx.connection)) == []
     assert months.read(lambda tx: integrity(tx.connection)).findings == ()
 
 
+@pytest.mark.soak
 def test_the_check_leaves_the_callers_session_as_it_was(months: Database) -> None:
     if months.dialect == "sqlite":
         return
@@ -208,6 +210,7 @@ def test_without_amcheck_it_says_what_was_not_checked_and_how_to_enable_it(undon
     assert no_right.not_checked == granted.skipped == deep.skipped == ()
 
 
+@pytest.mark.soak
 def test_functions_that_pose_as_amcheck_are_not_believed(undone: Callable[..., Any]) -> None:
     def work(tx: Tx) -> list[Integrity]:
         found = []

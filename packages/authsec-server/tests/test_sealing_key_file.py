@@ -92,6 +92,7 @@ def test_the_database_has_no_part_of_the_private_key(tmp_path: Path) -> None:
     assert '"d"' not in str(signed)
 
 
+@pytest.mark.soak
 def test_an_existing_authority_moves_to_a_file_and_from_file_to_file(
     tmp_path: Path, begun_today: Path, authsec: Authsec, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -195,6 +195,7 @@ def test_metrics_on_the_port_of_agents(tmp_path: Path) -> None:
     refused(start("--data", str(tmp_path), *options), "AUTHSEC_SERVER_METRICS_PORT must differ")
 
 
+@pytest.mark.soak
 def test_a_first_worker_that_cannot_start(postgres_url: str, capfd: pytest.CaptureFixture[str]) -> None:
     """It says why, and the command ends with its status."""
     result = start("--database", postgres_url, "--port", "0", "--workers", "2")

@@ -103,6 +103,7 @@ def test_where_another_server_may_have_the_data(tmp_path: Path) -> None:
     assert "Something answers" not in said(tmp_path, b"to begin", terminal=False).decode(), "it has ended"
 
 
+@pytest.mark.soak
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no pseudo-terminals")
 def test_once_somebody_administers(tmp_path: Path) -> None:
     with open_authority(Settings(data=tmp_path)) as authority:

@@ -111,6 +111,7 @@ def test_selectors_with_special_characters_are_compared_as_they_are(its: House) 
     assert told(by_grant(its.door(), jobs.token(name="%"))) == BAD
 
 
+@pytest.mark.soak
 @pytest.mark.sqlite_suffices  # a pod gets a token on PostgreSQL in every run
 def test_many_neighbours_hide_no_client(its: House) -> None:
     cluster = kubernetes()

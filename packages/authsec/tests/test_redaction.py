@@ -122,6 +122,7 @@ def test_what_is_deep_is_left_out_from_there_on() -> None:
     assert depth == 100
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("token", ["", TOKEN])
 def test_a_huge_result_takes_bounded_work(token: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Rows are searched, and made anew, all; objects up to a number, and then their text is what counts."""

@@ -119,6 +119,7 @@ def parted(workers: list[Worker]) -> tuple[Worker, list[Worker]]:
     return leader, [each for each in workers if each is not leader]
 
 
+@pytest.mark.soak
 def test_twelve_workers_have_one_connection_and_another_takes_over(feed: FakeFeed, start: Start) -> None:
     leader, others = parted(workers := start(12))
     assert {each.role for each in others} == {"reads"}

@@ -32,6 +32,7 @@ def test_the_svid_proves_the_agent(
     assert proof.source == f"JWT-SVID of the SPIFFE Workload API at unix://{sockets}/works"
 
 
+@pytest.mark.soak
 def test_the_identity_that_is_wanted(
     sockets: Path, make_client: Make, authority: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -156,6 +157,7 @@ def test_the_agents_process_never_loads_grpc(sockets: Path, make_client: Make) -
     assert "grpc" not in sys.modules
 
 
+@pytest.mark.soak
 @pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
 def test_a_fork_while_an_svid_is_on_its_way(sockets: Path, make_client: Make, authority: Any) -> None:
     """With gRPC in this process, parent and child would read from one socket."""

@@ -71,6 +71,7 @@ from crm.api import app, verifier
 """
 
 
+@pytest.mark.soak
 def test_the_page_about_testing_is_true(tmp_path: Path) -> None:
     """Its own code, run by pytest against an API and an agent that know nothing of tests."""
     conftest, api, agent, served = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)

@@ -63,6 +63,7 @@ def test_commands_keep_the_address_of_the_server_and_verify_names_both(
     assert f"but the server at {its.issuer} signed the last checkpoint" in doubts[0]
 
 
+@pytest.mark.soak
 def test_a_server_that_starts_at_another_address_signs_a_checkpoint_at_once(database: Database) -> None:
     log = fill(database)
     keys = SealingKeys(database, MasterKey(bytes(32)), token_bytes=bytes)

@@ -148,6 +148,7 @@ def old(database: Database) -> Old:
     return made
 
 
+@pytest.mark.soak
 def test_what_was_dropped_after_an_export_is_missing_by_right_and_the_rest_is_as_sealed(old: Old) -> None:
     counted = old.database.read(lambda tx: tx.connection.execute(select(hourly_counts)).all())
     record = old.drop()
@@ -173,6 +174,7 @@ def test_what_was_dropped_after_an_export_is_missing_by_right_and_the_rest_is_as
         old.drop(after, before=AUGUST - timedelta(days=31))
 
 
+@pytest.mark.soak
 def test_a_later_dropping_keeps_the_records_of_those_before(old: Old) -> None:
     first = old.drop(before=AUGUST - timedelta(days=31))
     assert (first.before, first.events) == ("2026-07", 4)
@@ -427,6 +429,7 @@ def test_runs_cover_what_they_were_made_of_and_nothing_else(places: set[int]) ->
     assert {place for place in range(62) if made.covers(place)} == places
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("database_url", ["sqlite", "postgresql"], indirect=True)
 def test_whole_partitions_go_and_what_stays_of_them_is_kept(old: Old) -> None:
     if old.database.dialect == "sqlite":

@@ -268,6 +268,7 @@ def test_the_log_itself_is_no_better_protected_from_being_found(sealed: Sealed) 
     assert sealed.spoiled(everything) == "None of the 10 events is sealed, so none can be verified."
 
 
+@pytest.mark.soak
 def test_a_seal_or_a_checkpoint_that_is_none_any_more_is_found_and_hides_nothing(sealed: Sealed) -> None:
     if sealed.database.dialect == "postgresql":
         pytest.skip("PostgreSQL takes no such values")

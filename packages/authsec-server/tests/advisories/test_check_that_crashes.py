@@ -12,6 +12,7 @@ from authsec_server.audit.sealing.verifying import verify
 from authsec_server.db import Database, open_database
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 def test_an_event_number_that_is_a_text_is_found_by_verify_itself(database: Database, database_url: str) -> None:
     log = fill(database)

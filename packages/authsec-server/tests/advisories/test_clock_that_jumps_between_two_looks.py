@@ -78,6 +78,7 @@ class Server:
         self.sealer.seal()
 
 
+@pytest.mark.soak
 def test_no_event_is_called_inserted_because_a_clock_jumped(database: Database) -> None:
     log, server = fill(database), Server(database)
     database.append(lambda tx: record(tx, 1))

@@ -140,6 +140,7 @@ def place(postgres_url: str) -> Iterator[Place]:
     made.run("DROP SCHEMA IF EXISTS evil CASCADE", "DROP OWNED BY {role}", "DROP ROLE {role}")
 
 
+@pytest.mark.soak
 def test_a_session_is_refused_where_the_planner_runs_code_of_others(place: Place) -> None:
     server = place.opened()
     genuine = place.said(server)

@@ -27,6 +27,7 @@ TABLES = {
 }
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("way", some_of(TABLES, each=2))
 def test_a_table_that_takes_long_does_not_keep_a_backup_busy(tmp_path: Path, way: str) -> None:
     file, copy = tmp_path / "authsec.sqlite3", tmp_path / "copy"

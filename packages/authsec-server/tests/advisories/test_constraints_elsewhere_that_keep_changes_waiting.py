@@ -43,6 +43,7 @@ def test_constraints_of_another_schema_are_not_read(database: Database) -> None:
     assert pages_read(database) < before + 20
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
 def test_a_long_constraint_of_our_table_is_refused_unread(database: Database) -> None:
     database.append(lambda tx: tx.connection.exec_driver_sql(f"ALTER TABLE clients {LONG.format('owner')}") and None)

@@ -87,6 +87,7 @@ def found(old: Old, *lines: list[str]) -> str:
     return "\n".join(old.report(*lines).findings)
 
 
+@pytest.mark.soak
 def test_the_count_of_an_event_that_was_there_at_the_drop_is_compared(old: Old) -> None:
     """It is dated before the cut and was sealed after it, so the drop left it."""
     lines = add_late_event(old)

@@ -87,6 +87,7 @@ LIES = {
 }
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("table", some_of(TABLES, each=2))
 def test_each_change_of_a_count_is_found_in_its_table(counted: Any, table: str) -> None:
     for lie in LIES[table]:
@@ -138,6 +139,7 @@ MISSPELT = (
 )
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 def test_another_spelling_or_type_that_sqlite_takes_is_found(counted: Any) -> None:
     """Readers compare text with text: what is spelt otherwise is not among the hours that they ask for."""
@@ -145,6 +147,7 @@ def test_another_spelling_or_type_that_sqlite_takes_is_found(counted: Any) -> No
         assert counted.findings_after(lie), lie
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
 def test_an_instant_that_no_program_can_read_is_found(counted: Any) -> None:
     for lie in (
@@ -179,6 +182,7 @@ def test_the_rows_are_read_through_no_index_of_the_database(counted: Any) -> Non
     assert "client_counts says 7 for" in "".join(report.findings)
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("database_url", ["sqlite", "postgresql"], indirect=True)
 def test_two_rows_with_one_key_are_found(counted: Any) -> None:
     told = counted.findings_after(
@@ -229,6 +233,7 @@ def test_a_mark_in_another_spelling_or_type_is_found(counted: Any) -> None:
     assert "The row of the table `counted` has a value that no server writes" in told
 
 
+@pytest.mark.soak
 def test_an_event_that_the_mark_was_moved_over_is_found_as_not_counted(counted: Any) -> None:
     counted.token(NOVEMBER + timedelta(minutes=11))
     counted.run("UPDATE counted SET through = through + 1")
@@ -244,6 +249,7 @@ def test_a_table_or_column_that_is_missing_is_found(counted: Any) -> None:
     assert first.endswith(", daily_uses.tokens.")
 
 
+@pytest.mark.soak
 def test_in_dropped_months_each_change_of_a_count_is_found(counted: Any) -> None:
     record = counted.drop()
     assert record.counts == counted.database.read(lambda tx: dropped_counts(tx.connection, AUGUST))
@@ -270,6 +276,7 @@ def test_in_dropped_months_each_change_of_a_count_is_found(counted: Any) -> None
         assert counted.findings_after(lie), lie
 
 
+@pytest.mark.soak
 def test_what_was_signed_of_earlier_months_is_signed_again_with_the_next(counted: Any) -> None:
     counted.drop(datetime(2026, 7, 1, tzinfo=UTC))
     second = counted.drop()

@@ -48,6 +48,7 @@ def test_every_file_is_private_in_a_folder_that_others_read(tmp_path: Path) -> N
     assert {name: oct(mode) for name, mode in found.items() if name != "shared" and mode & 0o077} == {}
 
 
+@pytest.mark.soak
 def test_a_server_makes_nothing_that_others_read(tmp_path: Path) -> None:
     data = tmp_path / "new" / "data"
     command = [str(Path(sys.executable).with_name("authsec")), "serve", "--data", str(data), "--port", "0"]

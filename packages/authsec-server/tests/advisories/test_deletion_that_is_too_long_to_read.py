@@ -15,6 +15,7 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
+import pytest
 from authsec.jose import PrivateKey
 from authsec_server.audit.sealing.sealer import Sealer
 from authsec_server.audit.sealing.verifying import verify
@@ -30,6 +31,7 @@ def proof(number: int, **its: str) -> bytes:
     return json.dumps(body, ensure_ascii=False).encode()
 
 
+@pytest.mark.soak
 def test_the_deletion_of_an_agent_with_many_proofs_is_readable(house: Callable[..., Any]) -> None:
     its = house(local_operator=True)
     door, database = its.door(), its.authority.database

@@ -32,6 +32,7 @@ def test_tries_end_at_the_limit_of_the_network_and_are_few_rows(house: Any) -> N
     assert Laptop(its).enrols(pod, code).status_code == 201, "from elsewhere it is good"
 
 
+@pytest.mark.soak
 def test_a_right_code_is_charged_to_nobody(house: Any) -> None:
     """More developers than may fail in a minute, behind one address."""
     its = house(local_operator=True)

@@ -100,6 +100,7 @@ def events(draw: st.DrawFn) -> dict[str, Any]:
     return row | {"detail": draw(st.dictionaries(st.sampled_from(MEMBERS), VALUES, max_size=4))}
 
 
+@pytest.mark.soak
 @given(row=events())
 def test_every_event_of_a_valid_shape_can_be_shown(row: dict[str, Any]) -> None:
     assume(is_event(row))

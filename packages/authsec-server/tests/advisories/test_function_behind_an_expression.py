@@ -188,6 +188,7 @@ def _plant_in_condition(url: str, body: str) -> None:
         connection.execute("DROP CAST (text AS pg_node_tree)")  # else sessions are refused because of it
 
 
+@pytest.mark.soak
 def test_verify_names_a_function_before_it_plans_a_statement_that_runs_the_function(
     copied: tuple[str, SealedLog], verified: Callable[[str, SealedLog], Result]
 ) -> None:

@@ -65,6 +65,7 @@ def verified(database: Database, log: SealedLog) -> Report:
     return database.read(lambda tx: verify(tx, log.keys, [log.checkpoint], now=LATER))
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize(
     ("table", "keys", "row", "changed"),
     [

@@ -51,6 +51,7 @@ def strangers() -> Iterator[ThreadPoolExecutor]:
         yield pool
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize(
     "has_keys", some_of([False, True], each=2), ids=["whose keys were never fetched", "with an invented key"]
 )

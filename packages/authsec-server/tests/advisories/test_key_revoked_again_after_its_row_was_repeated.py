@@ -46,6 +46,7 @@ def token(tx: Tx, kid: str, at: datetime) -> Event:
     return Event(**usual, at=at, expires_at=at + timedelta(hours=1), client=client, authority_version=version, kid=kid)
 
 
+@pytest.mark.soak
 @pytest.mark.sqlite_suffices  # test_kind_changed_while_a_drop_lists_its_events.py drops a month on PostgreSQL
 def test_a_key_whose_last_token_a_server_ahead_has_dated_is_no_finding(database: Database) -> None:
     """The token is dated into the next month, so the drop leaves it. The revocation after it is dropped."""

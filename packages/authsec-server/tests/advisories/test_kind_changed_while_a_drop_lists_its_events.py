@@ -57,6 +57,7 @@ def year_with(database: Database, record: Callable[[Year], None]) -> Year:
     return year
 
 
+@pytest.mark.soak
 @STAYING
 def test_a_drop_leaves_the_event_that_looks_like_another(
     database: Database, monkeypatch: pytest.MonkeyPatch, record: Callable[[Year], None], kind: EventKind

@@ -67,6 +67,7 @@ def test_an_event_whose_checkpoints_were_dropped_is_not_dropped_unseen(database:
     assert findings(database, log, AT + timedelta(seconds=11))
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
 def test_a_server_that_did_not_see_the_end_of_the_log_deletes_no_seals(database: Database) -> None:
     """A server that was kept from sealing did not see the checkpoints that another server has signed meanwhile."""

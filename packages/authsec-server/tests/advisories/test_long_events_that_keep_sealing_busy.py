@@ -70,6 +70,7 @@ class Log:
         return self.database.read(lambda tx: store.is_sealed(tx.connection, number))
 
 
+@pytest.mark.soak
 @pytest.mark.sqlite_suffices
 def test_an_event_behind_long_events_gets_its_seal(database: Database) -> None:
     log = Log(database)

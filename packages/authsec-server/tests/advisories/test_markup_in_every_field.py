@@ -91,6 +91,7 @@ def test_every_page_shows_it_as_text(company: Company) -> None:
     assert shown == {each.pattern for each in looked} - SILENT
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("share", [6, pytest.param(1, marks=pytest.mark.soak)])
 def test_every_form_shows_again_what_was_typed(company: Company, share: int) -> None:
     """Each field has the mark: where that is refused, it is shown again. In short runs, a sixth of the forms."""
@@ -111,6 +112,7 @@ ASKED = ["done", "new", "next", "back", "code", "error", "cursor", "before", "so
 ASKED += ["role", "client", "api", "owner", "label", MARK]
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("share", [36, pytest.param(1, marks=pytest.mark.soak)])
 def test_what_an_address_says_becomes_no_markup(company: Company, share: int) -> None:
     """All at once; and each alone. In short runs one of these, on each third page: pages read them by the same code."""
@@ -164,6 +166,7 @@ def test_what_a_machine_calls_itself(opened: House, company: Company) -> None:
         assert says(looked_at(company.operator, way), name), way
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("share", [6, pytest.param(1, marks=pytest.mark.soak)])
 def test_every_story_shows_it_as_text(company: Company, share: int) -> None:
     """Also of changes: each has a field before and after it. In short runs, a sixth of both is looked at."""

@@ -106,6 +106,7 @@ def test_a_function_that_is_chosen_for_a_literal_is_found(copied: tuple[str, Sea
     assert _findings(url, log), f"the list lacks event {HIDDEN}, and nothing is found"
 
 
+@pytest.mark.soak
 def test_a_function_that_breaks_a_sum_is_found(copied: tuple[str, SealedLog]) -> None:
     url, log = copied
 

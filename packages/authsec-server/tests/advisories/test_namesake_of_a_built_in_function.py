@@ -236,6 +236,7 @@ def report_after(
     return reports[0]
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("way", some_of(WAYS, each=9))
 def test_verify_reports_what_postgresql_would_choose_instead_of_its_own(place: Place, way: str) -> None:
     statements, where, proof, said = WAYS[way]
@@ -273,5 +274,6 @@ def test_extensions_in_a_schema_of_their_own_are_no_finding(place: Place) -> Non
     assert report_after(place, [*TYPES, *made]).findings == ()
 
 
+@pytest.mark.soak
 def test_functions_with_names_of_their_own_may_be_in_the_schema(place: Place) -> None:
     assert report_after(place, ["CREATE EXTENSION fuzzystrmatch"]).findings == ()

@@ -40,6 +40,7 @@ def create_key(year: Year, name: str = EMAIL) -> None:
     year.do(lambda tx, act: admin_keys.create(tx, act, name=name, role=Role.OPERATOR))
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("first", some_of([invite, create_key], each=2))
 def test_a_pair_of_which_one_event_was_dropped_is_no_finding(year: Year, first: Callable[[Year], None]) -> None:
     first(year)

@@ -79,6 +79,7 @@ ROWS: dict[str, tuple[bool, Row]] = {
 }
 
 
+@pytest.mark.soak
 @pytest.mark.sqlite_suffices
 @pytest.mark.parametrize(("is_revoked", "row"), ROWS.values(), ids=ROWS)
 def test_a_row_of_a_known_key_is_found(database: Database, is_revoked: bool, row: Row) -> None:

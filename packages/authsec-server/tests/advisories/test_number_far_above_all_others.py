@@ -67,6 +67,7 @@ class Attacked:
         return self.database.check(lambda tx: verify(tx, self.log.keys, [self.log.checkpoint], now=self.now)).findings
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize(
     ("database_url", "number"),
     [("postgresql", ABOVE), pytest.param("postgresql", MAX_NUMBER, marks=pytest.mark.soak), ("sqlite", MAX_NUMBER)],

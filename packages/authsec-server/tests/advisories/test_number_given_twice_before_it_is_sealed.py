@@ -119,6 +119,7 @@ def test_an_event_of_an_earlier_month_takes_no_number_of_a_genuine_event(databas
     assert findings(database, log, at) == ()
 
 
+@pytest.mark.soak
 def test_an_event_of_an_earlier_month_gets_no_seal_while_a_transaction_has_its_number(database: Database) -> None:
     log = fill(database)
     first = record(database, 0)
@@ -141,6 +142,7 @@ def test_events_that_waited_for_months_get_their_seals(database: Database) -> No
     assert numbers <= sealed_by(database, sealer_of(database, AT + timedelta(days=100)))
 
 
+@pytest.mark.soak
 def test_a_copy_of_the_number_of_an_event_without_a_seal_is_a_finding(database: Database) -> None:
     log = fill(database)
     copied = record(database, 0)

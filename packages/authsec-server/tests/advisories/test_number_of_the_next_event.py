@@ -62,6 +62,7 @@ def test_no_event_gets_the_number_of_a_sealed_one(database: Database) -> None:
     assert findings(database, log) == ()
 
 
+@pytest.mark.soak
 @pytest.mark.postgresql_suffices
 def test_a_sequence_at_its_end_is_a_finding(database: Database) -> None:
     log = fill(database)

@@ -41,6 +41,7 @@ def findings(database: Database, log: SealedLog) -> tuple[str, ...]:
     return database.check(lambda tx: verify(tx, log.keys, [log.checkpoint], now=LATER)).findings
 
 
+@pytest.mark.soak
 def test_a_sequence_that_gives_many_numbers_at_once_is_a_finding(database: Database) -> None:
     log = fill(database)
     execute(database, "ALTER SEQUENCE events_id_seq CACHE 1000000")
@@ -56,6 +57,7 @@ def test_no_event_gets_the_number_of_a_sealed_one(database: Database) -> None:
     assert not log.covered.intersection(numbers)
 
 
+@pytest.mark.soak
 def test_no_event_can_be_deleted_unseen_once_a_checkpoint_has_its_number(database: Database) -> None:
     log, at, given = fill(database), LATER + timedelta(minutes=11), list[Checkpoint]()
     keys = SealingKeys(database, MasterKey(bytes(32)), token_bytes=secrets.token_bytes)

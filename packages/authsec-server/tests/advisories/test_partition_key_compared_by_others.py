@@ -47,6 +47,7 @@ def copied(postgres_url: str) -> Iterator[tuple[str, SealedLog]]:
         yield its
 
 
+@pytest.mark.soak
 def test_an_operator_class_of_others_for_partitions_is_found(copied: tuple[str, SealedLog], tmp_path: Path) -> None:
     url, log = copied
     execute(url, *AMCHECK)

@@ -158,6 +158,7 @@ def test_a_planted_event_is_found_and_ends_no_list(database: Database, planted: 
     _check(database, planted)
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 @pytest.mark.parametrize("first", some_of(range(0, len(PLANTED | ON_SQLITE), FEW), each=9))
 def test_some_planted_events_are_found_and_end_no_list(database: Database, first: int) -> None:

@@ -38,6 +38,7 @@ def test_counts_are_rebuilt_whatever_they_are(counted_audit_log: Any, count: int
     assert its.database.check(lambda tx: verify(tx, its.keys, now=its.act().now)).findings == ()
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
 @pytest.mark.parametrize("place", some_of(["last_uses SET subject_id", "hourly_counts SET reason"]))
 def test_counts_are_rebuilt_whatever_octets_a_text_has(counted_audit_log: Any, place: str) -> None:

@@ -45,6 +45,7 @@ def log(database: Database) -> SealedLog:
     return fill(database)
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize(
     ("kind", "number"),
     [

@@ -62,6 +62,7 @@ def everything_in(its: House) -> dict[str, list[str]]:
     return rows
 
 
+@pytest.mark.soak
 @pytest.mark.sqlite_suffices
 @pytest.mark.parametrize("share", [3, pytest.param(1, marks=pytest.mark.soak)])
 def test_no_rehearsal_leaves_anything_and_each_tells_what_the_change_does(its: House, share: int) -> None:

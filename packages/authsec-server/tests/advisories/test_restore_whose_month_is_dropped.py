@@ -82,6 +82,7 @@ def dropped_after_disabling(database: Database) -> Year:
     return year
 
 
+@pytest.mark.soak
 @pytest.mark.sqlite_suffices  # test_drop_by_a_machine_whose_clock_is_ahead.py drops a month of PostgreSQL
 def test_an_agent_that_the_restore_disabled_is_no_finding(database: Database) -> None:
     year = dropped_after_disabling(database)

@@ -56,6 +56,7 @@ def test_a_row_whose_event_was_dropped_is_not_found(old: Old) -> None:
     assert old.findings_after(_row(JUNE, VERSION)) == ""
 
 
+@pytest.mark.soak
 def test_a_row_that_ends_a_token_from_around_the_cut_is_found(old: Old) -> None:
     """A token of the old month's last second was sealed in the new month, so the drop left it."""
     just_before, just_after = AUGUST - timedelta(seconds=1), AUGUST + timedelta(minutes=2)

@@ -77,6 +77,7 @@ def test_who_asked_for_what_is_told_of_the_request(estate: Estate) -> None:
     assert [each["id"] for each in by_reason.json()["items"]] == [told.id]
 
 
+@pytest.mark.soak
 def test_a_dry_run_too_and_what_only_the_handler_refuses(estate: Estate) -> None:
     ask(estate, "admin-keys?dry_run=1")
     ask(estate, "roles", body={"name": "Mine", "actions": ["a:b"]})

@@ -14,6 +14,7 @@ import pytest
 ENDPOINT = "/authsec/uflow/sdk/delegation-token"
 
 
+@pytest.mark.soak
 def test_the_same_question_again_and_again_is_one_row(house: Any) -> None:
     its = house()
     agent = its.delegated_agent()
@@ -39,6 +40,7 @@ def test_made_up_clients_end_at_the_limit_of_the_address(house: Any) -> None:
     ]
 
 
+@pytest.mark.soak
 def test_the_addresses_of_one_subscriber_are_one_row(house: Any) -> None:
     its = house()
     before = len(its.events())

@@ -204,6 +204,7 @@ def test_what_strangers_say_is_not_held_beyond_a_bound(its: House) -> None:
     assert quiet._noted == {}
 
 
+@pytest.mark.soak
 @given(st.lists(st.text(st.characters(codec="latin-1"), max_size=300), max_size=20))
 def test_no_claim_holds_more_than_it_may(headers: list[str]) -> None:
     claim = read_claim(headers)

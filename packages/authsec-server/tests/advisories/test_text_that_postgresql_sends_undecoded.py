@@ -37,6 +37,7 @@ def test_octets_that_are_no_text_are_a_finding(database: Database, place: str) -
     assert found(database, place)
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("place", some_of(PLACES, each=8))
 def test_octets_that_are_no_text_hide_no_event_that_was_deleted(database: Database, place: str) -> None:
     assert any("Event 5" in each for each in found(database, place, "DELETE FROM events WHERE id = 5"))

@@ -27,6 +27,7 @@ REQUEST = f"req_{100:024}"
 OTHER = "f" * 32
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("covered", ["a refusal", "a change"])
 def test_the_genuine_event_comes_first_and_the_token_is_found(database: Database, covered: str) -> None:
     year = Year(database)

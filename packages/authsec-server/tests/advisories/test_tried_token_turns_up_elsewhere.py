@@ -16,6 +16,7 @@ from trusted_issuers import agent, trust
 from workload_evidence import OTHER_RSA, kubernetes
 
 
+@pytest.mark.soak
 def test_a_token_that_was_tried_is_nowhere(house: Any, capfd: pytest.CaptureFixture[str]) -> None:
     its = house(local_operator=True)
     issuer = kubernetes()

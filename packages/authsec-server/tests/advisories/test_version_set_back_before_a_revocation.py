@@ -113,6 +113,7 @@ def test_a_revocation_by_a_server_that_has_not_seen_the_version_is_found(sealed:
     assert "the change revoked no token of that version" in "".join(sealed.findings())
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
 def test_so_it_is_if_nobody_sees_the_lower_version(sealed: Sealed, other: Any, database_url: str) -> None:
     """Raw SQL is committed once the change waits for the row of the version: no other session reads it in between."""
