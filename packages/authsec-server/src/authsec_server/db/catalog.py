@@ -47,16 +47,20 @@ _PLAIN_COLUMNS = re.compile(
     r"(?:,[a-z][a-z0-9_]* (?:BIGINT|BLOB|BOOLEAN|DATETIME|INTEGER|TEXT|VARCHAR)(?:\([0-9]+\))?"
     r"(?: ?DEFAULT (?:'[^']*'|[0-9]+))?(?: ?NOT NULL)?)*+"
 )
-_FOREIGN_KEY = re.compile(r"FOREIGN KEY \((\w+)\) REFERENCES SCHEMA\.(\w+)\((\w+)\)")
+_FOREIGN_KEY = re.compile(r"FOREIGN KEY \((\w+)\) REFERENCES SCHEMA\.(\w+)\((\w+)\)( ON DELETE CASCADE)?")
 
 
 class ForeignKey(NamedTuple):
-    """A foreign key of one column. A row of `table` refers to the row of `parent` with this value."""
+    """A foreign key of one column. A row of `table` refers to the row of `parent` with this value.
+
+    If `cascades`, the database deletes the row together with the row of `parent`.
+    """
 
     table: str
     column: str
     parent: str
     parent_column: str
+    cascades: bool
 
 
 class SchemaComparison(NamedTuple):
@@ -257,7 +261,7 @@ def foreign_keys() -> Sequence[ForeignKey]:
     """Return the foreign keys that the migrations make, the same on both databases. Each has one column."""
     objects = reference_listing("postgresql")[OBJECTS]
     found = ((name.rpartition(" of ")[2], _FOREIGN_KEY.match(definition)) for name, definition in objects.items())
-    return [ForeignKey(table, its[1], its[2], its[3]) for table, its in found if its]
+    return [ForeignKey(table, its[1], its[2], its[3], its[4] is not None) for table, its in found if its]
 
 
 def conditions_of_indexes() -> frozenset[str]:

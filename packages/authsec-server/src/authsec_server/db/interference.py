@@ -16,6 +16,7 @@ from sqlalchemy import Connection
 
 from authsec_server.db.catalog import (
     OBJECTS,
+    foreign_keys,
     is_extension,
     normalised,
     reference_listing,
@@ -39,6 +40,17 @@ _CALL: Final = (
     r"|:opno (?!(?:96|98|531) )|:opnos"  # = of integer, = of text, <> of text
     r"|type(?:id)? [1-9][0-9]{4}"
 )
+# A foreign key that writes to our rows is one of the migrations' own: it deletes the rows of a deleted parent.
+# The attack: a foreign key with ON DELETE SET DEFAULT undoes a part of a change, in the same statement.
+_CASCADE: Final = """
+confupdtype = 'a' AND confdeltype = 'c' AND cardinality(conkey) = 1 AND (conrelid, confrelid) IN (
+    SELECT its.oid, of.oid FROM cascades
+    JOIN pg_class its ON its.relname = child AND its.oid IN (SELECT oid FROM roots)
+    JOIN pg_class of ON of.relname = parent AND of.oid IN (SELECT oid FROM roots)
+    JOIN pg_attribute own ON own.attrelid = its.oid AND own.attnum = conkey[1] AND own.attname = child_column
+    JOIN pg_attribute its_key ON its_key.attrelid = of.oid AND its_key.attnum = confkey[1]
+        AND its_key.attname = parent_column)
+"""
 _LONGEST: Final = 8192  # octets of a compressed expression. The migrations' have less than a thousand
 # Counts operators, functions, casts and so on that PostgreSQL might choose for a statement of AuthSec (see
 # `namesakes`). The literals have types, because PostgreSQL has its own operator for exactly these types.
@@ -188,8 +200,10 @@ def _calls(expression: str, owner: str) -> str:
 def _query() -> str:
     """Return the query for foreign code on PostgreSQL. The query has no parameters, so a session plans it once."""
     names = ", ".join(f"('{each}')" for each in tables_of_authsec())
+    keys = ", ".join(f"({', '.join(map(repr, each[:4]))})" for each in foreign_keys() if each.cascades)
     return f"""
-WITH RECURSIVE roots (oid) AS (
+WITH RECURSIVE cascades (child, child_column, parent, parent_column) AS (VALUES {keys}),
+roots (oid) AS (
     SELECT oid FROM pg_class WHERE relname IN (VALUES {names}) AND relkind IN ('r', 'p')
         AND relnamespace = (SELECT oid FROM pg_namespace WHERE nspname = current_schema())),
 tree (oid) AS (SELECT oid FROM roots UNION SELECT inhrelid FROM pg_inherits JOIN tree ON inhparent = tree.oid),
@@ -200,14 +214,15 @@ SELECT name || ' of ' || (SELECT relname FROM pg_class WHERE oid = owner) FROM (
     UNION ALL SELECT 'rule ' || rulename, ev_class FROM pg_rewrite, ours WHERE ev_class = ANY (oids)
     UNION ALL SELECT 'policy ' || polname, polrelid FROM pg_policy, ours WHERE polrelid = ANY (oids)
     UNION ALL SELECT 'constraint ' || conname, conrelid FROM pg_constraint, ours WHERE conrelid = ANY (oids)
-        AND (contype = 'x' OR {_calls("conbin", "conrelid")})
+        AND (contype = 'x' OR {_calls("conbin", "conrelid")}
+            OR contype = 'f' AND NOT (confupdtype IN ('a', 'r') AND confdeltype IN ('a', 'r') OR {_CASCADE}))
     UNION ALL SELECT 'default or generated column', adrelid FROM pg_attrdef, ours WHERE adrelid = ANY (oids)
         AND {_calls("adbin", "adrelid")}
     UNION ALL SELECT 'index ' || indexrelid::regclass, indrelid FROM pg_index, ours WHERE indrelid = ANY (oids)
         AND ({_calls("indexprs", "indrelid")} OR {_calls("indpred", "indrelid")}
             OR {FIRST_NORMAL}::oid <= ANY (indclass))
     UNION ALL SELECT 'column ' || attname, attrelid FROM pg_attribute, ours WHERE attrelid = ANY (oids)
-        AND atttypid >= {FIRST_NORMAL}::oid
+        AND (atttypid >= {FIRST_NORMAL}::oid OR attcollation >= {FIRST_NORMAL}::oid OR attgenerated <> '')
     UNION ALL SELECT 'partition ' || relname, inhparent FROM ours, pg_inherits JOIN pg_class ON oid = inhrelid
         WHERE inhparent = ANY (oids) AND (relkind <> 'r' OR NOT relispartition)
     UNION ALL SELECT 'partition key', partrelid FROM pg_partitioned_table, ours WHERE partrelid = ANY (oids)

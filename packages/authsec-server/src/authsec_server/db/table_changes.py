@@ -34,6 +34,7 @@ from authsec_server.db.table_digests import (
     digest,
     element,
     element_of_group,
+    is_column_name,
     later_columns_of_digests,
     multiplied,
     product_of_rows,
@@ -284,7 +285,7 @@ def newer_columns(connection: Connection) -> Mapping[str, Mapping[str, Any]]:
 
 
 def _present(connection: Connection, name: str, columns: Mapping[str, Any]) -> Mapping[str, Any]:
-    present = {each["name"] for each in inspect(connection).get_columns(name)}
+    present = {each["name"] for each in inspect(connection).get_columns(name) if is_column_name(each["name"])}
     known = {each.name for each in metadata.tables[name].columns} if name in metadata.tables else set()
     return {each: value for each, value in columns.items() if each in present - known}
 

@@ -23,6 +23,7 @@ from __future__ import annotations
 
 import json
 import operator
+import re
 from base64 import urlsafe_b64encode
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -117,9 +118,15 @@ DIGESTED: Final[Mapping[str, Digested]] = {
     "admin_keys": Digested(("id",), without=frozenset({"last_used_at"})),
     "signing_keys": Digested(("kid",), without=frozenset({"sealed_private"}), together=()),
 }
+_NAME: Final = re.compile("[a-z][a-z0-9_]{0,62}")
 _USES: Final = {"last_used_at", "last_sign_in_at"}
 WRITTEN_BY_CHANGES: Final = tuple(name for name, its in DIGESTED.items() if not its.without & _USES)
 """The tables that servers write only in a change of authority. In the others, they also write times of use."""
+
+
+def is_column_name(name: str) -> bool:
+    """Whether a migration could give a column this name."""
+    return _NAME.fullmatch(name) is not None
 
 
 def stored(dialect: str, name: str, columns: Sequence[str], *, source: Any = None) -> Any:
@@ -257,12 +264,23 @@ def _tagged(value: Any) -> Any:
 
 
 def _stored(dialect: str, name: str) -> str:
+    quoted = _quoted(dialect, name)
     if dialect == "postgresql":
-        return f"CASE WHEN {_is_long(dialect, name)} THEN NULL ELSE {name}::text END"
-    return f"CASE WHEN {_is_long(dialect, name)} THEN x'' ELSE {name} END"
+        return f"CASE WHEN {_is_long(dialect, name)} THEN NULL ELSE {quoted}::text END"
+    return f"CASE WHEN {_is_long(dialect, name)} THEN x'' ELSE {quoted} END"
 
 
 def _is_long(dialect: str, name: str) -> str:
+    quoted = _quoted(dialect, name)
     if dialect == "postgresql":
-        return f"length({name}::text) > {LONGEST}"
-    return f"length(CAST({name} AS BLOB)) > {LONGEST}"
+        return f"length({quoted}::text) > {LONGEST}"
+    return f"length(CAST({quoted} AS BLOB)) > {LONGEST}"
+
+
+def _quoted(dialect: str, name: str) -> str:
+    """Return the name of a column for SQL. The attack: raw SQL adds a column whose name is a call of a function.
+
+    SQLite takes an unknown name in double quotes for a text, and in backticks for an error.
+    """
+    quote = '"' if dialect == "postgresql" else "`"
+    return f"{quote}{name.replace(quote, quote * 2)}{quote}"
