@@ -137,6 +137,19 @@ def test_of_a_delegation_what_its_client_keeps(estate: Any, helper: Client) -> N
     assert [each.id for each in asked(estate, impact.of_delegation, one.id).keeps] == [two.id]
 
 
+def test_by_a_delegation_that_grants_nothing_no_client_goes_on(estate: Any, helper: Client) -> None:
+    one = estate.delegate().delegation
+    estate.delegate(max_duration=60, require_dpop=True)  # the helper is unattested
+    what = asked(estate, impact.of_delegation, one.id)
+    assert (what.keeps, what.go_on) == ((), frozenset())
+    two = estate.delegate(max_duration=120).delegation
+    what = asked(estate, impact.of_delegation, one.id)
+    assert ([each.id for each in what.keeps], what.go_on) == ([two.id], {helper.id})
+    estate.do(lambda tx, act: clients.disable(tx, act, helper.id))
+    what = asked(estate, impact.of_delegation, one.id)
+    assert (what.keeps, what.go_on) == ((), frozenset())
+
+
 def test_what_is_off_for_good_still_has_tokens_out(estate: Any, helper: Client) -> None:
     delegation = estate.delegate().delegation
     until = mint(estate, delegation)

@@ -15,6 +15,7 @@ from authsec_server.clients.model import Client, Proof, ProofKind
 from authsec_server.db import Tx
 from authsec_server.delegations import live_tokens as live_tokens
 from authsec_server.delegations import store
+from authsec_server.delegations.client_state import ClientState, client_state
 from authsec_server.delegations.editing import proposed_edit
 from authsec_server.delegations.live_tokens import LiveTokens, TokensAtApi
 from authsec_server.delegations.model import Delegation, DelegationState, Terms, state, title
@@ -78,7 +79,7 @@ def of_delegation(tx: Tx, act: Act, delegation_id: str, terms: Terms) -> Impact:
     it = stored(tx, delegation_id)
     live = _live([it], act.now)
     others = [each for each in store.of_client(tx.connection, it.client_id) if each.id != it.id]
-    return _ending(tx, act, terms, live, out=[it], loses=live, keeps=_live(others, act.now))
+    return _ending(tx, act, terms, live, out=[it], loses=live, keeps=_granting(tx, others, act.now))
 
 
 def of_edit(tx: Tx, act: Act, delegation_id: str, changes: Mapping[str, Any], terms: Terms) -> Impact:
@@ -198,6 +199,15 @@ def _live(held: Sequence[Delegation], now: datetime) -> list[Delegation]:
     return [delegation for delegation in held if state(delegation, now) is DelegationState.LIVE]
 
 
+def _granting(tx: Tx, held: Sequence[Delegation], now: datetime) -> list[Delegation]:
+    """Return the live delegations by which their clients get tokens now."""
+    live = _live(held, now)
+    known_clients = clients.by_ids(tx, {each.client_id for each in live})
+    known_roles = roles.by_ids(tx, {each.role_id for each in live})
+    states = (client_state(known_clients[each.client_id], [(each, known_roles[each.role_id])], now) for each in live)
+    return [each for each, its in zip(live, states, strict=True) if its is ClientState.READY]
+
+
 def _ending(
     tx: Tx,
     act: Act,
@@ -216,7 +226,7 @@ def _ending(
     every = (*ending, *out, *loses, *gains, *keeps)
     names = _names(tx, every, roles.by_ids(tx, {delegation.role_id for delegation in every}))
     agents = {delegation.client_id: names[delegation.client_id] for delegation in (*ending, *loses)}
-    others = _live(store.of_clients(tx.connection, agents), act.now)
+    others = _granting(tx, store.of_clients(tx.connection, agents), act.now)
     ids = {delegation.id for delegation in (*ending, *out)}
     holders = {delegation.client_id for delegation in (*ending, *out)}
     tokens = live_tokens.of_clients(tx, act.now, holders, lambda each: not each.delegation_ids.isdisjoint(ids))
