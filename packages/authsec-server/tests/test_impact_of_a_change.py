@@ -200,6 +200,23 @@ def test_of_a_role_edit_who_loses_and_who_gains_unasked(estate: Any, helper: Cli
     assert (back.delegations, back.live_tokens) == ((), 0)
 
 
+def test_of_a_role_edit_who_gets_no_token_after_it(estate: Any, helper: Client) -> None:
+    estate.delegate()
+    gone = asked(estate, impact.of_role_edit, "support", ["customers:delete"])
+    assert ([each.id for each in gone.agents], gone.go_on) == ([helper.id], frozenset())
+    estate.delegate(actions=("customers:delete",))
+    assert asked(estate, impact.of_role_edit, "support", ["customers:delete"]).go_on == {helper.id}
+    estate.do(lambda tx, act: clients.disable(tx, act, helper.id))
+    assert asked(estate, impact.of_role_edit, "support", ["customers:delete"]).go_on == frozenset()
+
+
+def test_of_an_edit_of_a_disabled_client_nobody_goes_on(estate: Any, helper: Client) -> None:
+    delegation = estate.delegate().delegation
+    assert asked(estate, impact.of_edit, delegation.id, an_edit(max_duration=60)).go_on == {helper.id}
+    estate.do(lambda tx, act: clients.disable(tx, act, helper.id))
+    assert asked(estate, impact.of_edit, delegation.id, an_edit(max_duration=60)).go_on == frozenset()
+
+
 def test_of_a_role_in_use_by_many(estate: Any, helper: Client) -> None:
     made = [estate.delegate(max_duration=60 * minutes).delegation for minutes in range(1, 61)]
     for delegation in made[:3]:
