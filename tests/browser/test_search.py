@@ -67,6 +67,17 @@ def test_a_suggestion_is_chosen_with_the_pointer(page: Page) -> None:
     page.wait_for_url("**/console/apis/customers-api")
 
 
+@pytest.mark.parametrize("width", [1440, 390])
+def test_two_badges_leave_room_for_the_whole_name(page: Page, width: int) -> None:
+    page.set_viewport_size({"width": width, "height": 900})
+    page.locator("#search").fill("fraud")
+    delegation = options(page).filter(has_text="Claims handling → Fraud Watch")
+    two = '<span class="badges"><span class="badge">Live</span> <span class="badge warn">Grants nothing</span></span>'
+    delegation.locator(".badge").evaluate("(badge, two) => { badge.outerHTML = two }", two)
+    fits = "name => name.scrollWidth <= name.clientWidth && name.scrollHeight <= name.clientHeight"
+    assert delegation.locator(".option-name").evaluate(fits)
+
+
 def test_the_enter_key_leads_to_all_results(page: Page) -> None:
     field = page.locator("#search")
     field.fill("a")

@@ -187,7 +187,7 @@ def test_its_page_says_what_it_is(door: TestClient, api: str) -> None:
     page = get(door, api)
     for said in (URL, "All of them", "customers:read Read a customer", "customers:write Change a customer"):
         assert said in page.text
-    assert "No agent: no live trust delegation names this audience." in page.text
+    assert "No agent: no live trust delegation of an enabled client names this audience." in page.text
     assert "APIs verify tokens offline, so the authority does not see their calls." in page.text
     assert "This is the shared audience" not in page.text
     assert (page.links["Edit"], page.links["Delete"]) == (f"{api}/edit", f"{api}/delete")

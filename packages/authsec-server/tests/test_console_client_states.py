@@ -186,3 +186,31 @@ def test_after_a_new_delegation_that_grants_nothing_the_next_step_is_a_proof(doo
     assert "The new trust delegation grants nothing" in page.text
     assert page.links["Add a proof"] == f"/console/clients/{client_id}/proofs/add"
     assert page.links["Edit delegation"] == f"/console/delegations/{new}/edit"
+
+
+def test_before_a_client_is_enabled_the_page_says_whether_it_gets_tokens(door: TestClient) -> None:
+    client_id, delegation_id = found(door, CASES[1])
+    path = f"/console/clients/{client_id}/enable"
+    assert "The client gets tokens again, for customers:read" in get(door, path).text
+    revision = door.get(f"{API}/delegations/{delegation_id}").json()["revision"]
+    headers = {"If-Match": f'"{revision}"'}
+    answer = door.patch(f"{API}/delegations/{delegation_id}", json={"require_dpop": True}, headers=headers)
+    assert answer.status_code == 200, answer.text
+    page = get(door, path).text
+    assert "gets tokens again" not in page
+    assert "The client still gets no token, because no live trust delegation gives it an action." in page
+
+
+def test_before_a_client_without_proof_is_enabled_the_page_says_that_it_gets_no_token(door: TestClient) -> None:
+    client_id, _ = found(door, CASES[2])
+    send(door, f"clients/{client_id}/disable")
+    page = get(door, f"/console/clients/{client_id}/enable").text
+    assert "gets tokens again" not in page
+    assert "The client still can't authenticate, so it gets no token." in page
+    assert "Once it can authenticate, it may use customers:read" in page
+
+
+def test_the_page_of_an_api_does_not_deny_the_live_delegation_of_a_disabled_client(door: TestClient) -> None:
+    found(door, CASES[0])
+    page = get(door, "/console/apis/customers").text
+    assert "No agent: no live trust delegation of an enabled client names this audience." in page

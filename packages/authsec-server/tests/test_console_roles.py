@@ -176,6 +176,19 @@ def test_a_change_of_actions_says_first_who_loses_by_it(door: TestClient, delega
     assert (now["name"], now["actions"]) == ("First line", ["customers:read", "tickets:close"])
 
 
+def test_a_change_that_leaves_a_delegation_no_action_says_that_the_agent_gets_no_token(
+    door: TestClient, delegation: dict[str, Any]
+) -> None:
+    edit = f"{LIST}/support/edit"
+    page = get(door, edit).form().send(actions=["customers:read"])
+    assert "1 agent keeps working" in page.text
+    assert "New tokens carry the remaining actions." in page.text
+    page = get(door, edit).form().send(actions=[], other_actions="x:y")
+    assert "keeps working" not in page.text
+    assert "New tokens carry the remaining actions." not in page.text
+    assert "The agent gets no new token." in page.text
+
+
 def test_a_change_of_actions_says_first_who_gains_by_it(door: TestClient, delegation: dict[str, Any]) -> None:
     """The delegation allows what the role has lost: given it again, the agent has it again, and nobody delegated."""
     edit = f"{LIST}/support/edit"

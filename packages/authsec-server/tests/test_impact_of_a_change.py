@@ -137,6 +137,19 @@ def test_of_a_delegation_what_its_client_keeps(estate: Any, helper: Client) -> N
     assert [each.id for each in asked(estate, impact.of_delegation, one.id).keeps] == [two.id]
 
 
+def test_by_a_delegation_that_grants_nothing_no_client_goes_on(estate: Any, helper: Client) -> None:
+    one = estate.delegate().delegation
+    estate.delegate(max_duration=60, require_dpop=True)  # the helper is unattested
+    what = asked(estate, impact.of_delegation, one.id)
+    assert (what.keeps, what.go_on) == ((), frozenset())
+    two = estate.delegate(max_duration=120).delegation
+    what = asked(estate, impact.of_delegation, one.id)
+    assert ([each.id for each in what.keeps], what.go_on) == ([two.id], {helper.id})
+    estate.do(lambda tx, act: clients.disable(tx, act, helper.id))
+    what = asked(estate, impact.of_delegation, one.id)
+    assert (what.keeps, what.go_on) == ((), frozenset())
+
+
 def test_what_is_off_for_good_still_has_tokens_out(estate: Any, helper: Client) -> None:
     delegation = estate.delegate().delegation
     until = mint(estate, delegation)
@@ -185,6 +198,23 @@ def test_of_a_role_edit_who_loses_and_who_gains_unasked(estate: Any, helper: Cli
     back = asked(estate, impact.of_role_edit, "support", ["customers:delete", "customers:read"])
     assert [each.id for each in back.gains] == [whole.id], "it allowed the action all the time"
     assert (back.delegations, back.live_tokens) == ((), 0)
+
+
+def test_of_a_role_edit_who_gets_no_token_after_it(estate: Any, helper: Client) -> None:
+    estate.delegate()
+    gone = asked(estate, impact.of_role_edit, "support", ["customers:delete"])
+    assert ([each.id for each in gone.agents], gone.go_on) == ([helper.id], frozenset())
+    estate.delegate(actions=("customers:delete",))
+    assert asked(estate, impact.of_role_edit, "support", ["customers:delete"]).go_on == {helper.id}
+    estate.do(lambda tx, act: clients.disable(tx, act, helper.id))
+    assert asked(estate, impact.of_role_edit, "support", ["customers:delete"]).go_on == frozenset()
+
+
+def test_of_an_edit_of_a_disabled_client_nobody_goes_on(estate: Any, helper: Client) -> None:
+    delegation = estate.delegate().delegation
+    assert asked(estate, impact.of_edit, delegation.id, an_edit(max_duration=60)).go_on == {helper.id}
+    estate.do(lambda tx, act: clients.disable(tx, act, helper.id))
+    assert asked(estate, impact.of_edit, delegation.id, an_edit(max_duration=60)).go_on == frozenset()
 
 
 @pytest.mark.soak

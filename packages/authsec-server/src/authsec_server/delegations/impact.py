@@ -15,6 +15,7 @@ from authsec_server.clients.model import Client, Proof, ProofKind
 from authsec_server.db import Tx
 from authsec_server.delegations import live_tokens as live_tokens
 from authsec_server.delegations import store
+from authsec_server.delegations.client_state import ClientState, client_state
 from authsec_server.delegations.editing import proposed_edit
 from authsec_server.delegations.live_tokens import LiveTokens, TokensAtApi
 from authsec_server.delegations.model import Delegation, DelegationState, Terms, state, title
@@ -78,36 +79,39 @@ def of_delegation(tx: Tx, act: Act, delegation_id: str, terms: Terms) -> Impact:
     it = stored(tx, delegation_id)
     live = _live([it], act.now)
     others = [each for each in store.of_client(tx.connection, it.client_id) if each.id != it.id]
-    return _ending(tx, act, terms, live, out=[it], loses=live, keeps=_live(others, act.now))
+    return _ending(tx, act, terms, live, out=[it], loses=live, keeps=_granting(tx, others, act.now))
 
 
 def of_edit(tx: Tx, act: Act, delegation_id: str, changes: Mapping[str, Any], terms: Terms) -> Impact:
     """Return the impact of this edit of the delegation. Raises the same errors as the edit.
 
-    If the edit excludes every proof of the client, the client goes on only with another live delegation.
+    If the edited delegation grants the client nothing, the client goes on only with another delegation.
     """
     after, rows = proposed_edit(tx, act, delegation_id, changes, terms)
     live = _live([stored(tx, delegation_id)], act.now)
     narrower = live if any(row.narrows for row in rows) else []
     wider = live if any(row.widens for row in rows) else []
     what = _ending(tx, act, terms, narrower, loses=narrower, gains=wider)
-    excluded = any(each.code == "proofs_excluded" for each in after.cautions)
-    return what if excluded else _all_go_on(what)
+    return _all_go_on(what) if _grants(after.client, after.delegation, after.role, act.now) else what
 
 
 def of_role_edit(tx: Tx, act: Act, role_id: str, actions: Sequence[str], terms: Terms) -> Impact:
     """Return the impact of giving the role these actions. Raises `NotFound` or `Invalid`.
 
-    If an action is removed, all tokens of the role end, and agents request new tokens. If an action is added,
-    `gains` has the delegations that already allow this action. These delegations grant the action at once.
+    If an action is removed, all tokens of the role end. An agent goes on if a delegation still gives it an action.
+    If an action is added, `gains` has the delegations that already allow this action. These delegations grant the
+    action at once.
     """
     act.principal.require(Role.VIEWER)
     role = roles.get(tx, act, role_id)
-    removed, added = set(role.actions) - set(parse_actions(actions)), set(parse_actions(actions)) - set(role.actions)
+    after = replace(role, actions=parse_actions(actions))
+    removed, added = set(role.actions) - set(after.actions), set(after.actions) - set(role.actions)
     live = store.live_of_role(tx.connection, role.id, limit=MOST + 1, now=act.now)
     loses = [delegation for delegation in live if removed & set(delegation.actions)]
     gains = [delegation for delegation in live if added & set(delegation.actions)]
-    return _all_go_on(_ending(tx, act, terms, live if removed else [], loses=loses, gains=gains))
+    what = _ending(tx, act, terms, live if removed else [], loses=loses, gains=gains)
+    held = store.of_clients(tx.connection, [each.id for each in what.agents])
+    return replace(what, go_on=frozenset(each.client_id for each in _granting(tx, held, act.now, edited=after)))
 
 
 def of_many(tx: Tx, act: Act, held: Sequence[Delegation], terms: Terms) -> Impact:
@@ -198,6 +202,21 @@ def _live(held: Sequence[Delegation], now: datetime) -> list[Delegation]:
     return [delegation for delegation in held if state(delegation, now) is DelegationState.LIVE]
 
 
+def _granting(
+    tx: Tx, held: Sequence[Delegation], now: datetime, *, edited: RoleDefinition | None = None
+) -> list[Delegation]:
+    """Return the delegations by which their clients get tokens. `edited` is a role as it will be."""
+    live = _live(held, now)
+    known_clients = clients.by_ids(tx, {each.client_id for each in live})
+    known_roles = roles.by_ids(tx, {each.role_id for each in live}) | ({edited.id: edited} if edited else {})
+    return [each for each in live if _grants(known_clients[each.client_id], each, known_roles[each.role_id], now)]
+
+
+def _grants(client: Client, delegation: Delegation, role: RoleDefinition, now: datetime) -> bool:
+    """Return whether the client gets tokens by this delegation."""
+    return client_state(client, [(delegation, role)], now) is ClientState.READY
+
+
 def _ending(
     tx: Tx,
     act: Act,
@@ -216,7 +235,7 @@ def _ending(
     every = (*ending, *out, *loses, *gains, *keeps)
     names = _names(tx, every, roles.by_ids(tx, {delegation.role_id for delegation in every}))
     agents = {delegation.client_id: names[delegation.client_id] for delegation in (*ending, *loses)}
-    others = _live(store.of_clients(tx.connection, agents), act.now)
+    others = _granting(tx, store.of_clients(tx.connection, agents), act.now)
     ids = {delegation.id for delegation in (*ending, *out)}
     holders = {delegation.client_id for delegation in (*ending, *out)}
     tokens = live_tokens.of_clients(tx, act.now, holders, lambda each: not each.delegation_ids.isdisjoint(ids))

@@ -267,6 +267,7 @@ def _look(tx: Tx, visit: PageRequest) -> Question:
     client = find_client(tx, visit)
     act, terms = visit.act, visit.console.terms
     stops = impact.of_client(tx, act, client.id, terms)
+    effective = effective_actions(tx, act, client.id, terms)
     return Question(
         name=client.name,
         trail=trail(client),
@@ -275,7 +276,8 @@ def _look(tx: Tx, visit: PageRequest) -> Question:
         shown={
             "client": client,
             "stops": stops,
-            "may": effective_actions(tx, act, client.id, terms),
+            "may": [each for each in effective if not each.delegation.excludes(client, act.now)],
+            "state_if_enabled": delegations.state_of(tx, replace(client, enabled=True), act.now),
             "delegations": delegations.of_client(tx, act, client.id, terms),
         },
     )
