@@ -15,9 +15,11 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx2
 import pytest
+from authsec.grant_url import grant_page
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -223,3 +225,10 @@ def test_nobody_gets_a_certificate_by_another_name(front: Front) -> None:
         pytest.raises(httpx2.ConnectError, match="unrecognized name"),
     ):
         stranger.get("/readyz")
+
+
+def test_the_page_that_a_refusal_names_is_at_the_console(front: Front) -> None:
+    page = urlsplit(grant_page(f"https://{AGENTS}", "11111111-1111-4111-8111-111111111111", actions=["customers:read"]))
+    answer = front.agents.get(f"{page.path}?{page.query}")
+    assert (answer.status_code, answer.headers["location"]) == (302, f"https://{CONSOLE}{page.path}?{page.query}")
+    assert front.console.get(f"{page.path}?{page.query}").status_code in {200, 303}, "the page, or the sign-in"

@@ -172,6 +172,7 @@ def operations(services: Services) -> list[AnyOperation]:
             not_compared=services.comparison.why_not_compared,
         ),
         *keys_api.sealing_key_operations(authority_keys.sealing_keyring, issuer=services.settings.issuer),
+        *keys_api.authority_operations(issuer=services.settings.issuer, console=services.settings.console_address),
         *events_api.operations(),  # after the fixed paths below `/audit/events/`, because `{event}` matches any word
         *configuration_api.operations(_setting(services), services.trust.cluster_apis),
     ]
