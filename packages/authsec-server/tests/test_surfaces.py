@@ -12,6 +12,7 @@ from authsec_server.sdk_wheels import load_wheels
 from fake_wheels import fake_wheels
 from pages import get
 from raw_http import ENDPOINT, listening, request
+from served_process import served
 from starlette.routing import Route
 
 from .conftest import House
@@ -130,3 +131,11 @@ def test_commands_ignore_the_surface_of_the_environment(
 ) -> None:
     monkeypatch.setenv("AUTHSEC_SERVER_SURFACE", AGENTS)
     assert authsec("roles", "list").exit_code == 0
+
+
+@pytest.mark.soak  # seconds
+def test_workers_have_the_surface_of_their_server(postgres_url: str, tmp_path: Path) -> None:
+    settings = {"AUTHSEC_SERVER_WORKERS": "2", "AUTHSEC_SERVER_SURFACE": ADMIN}
+    with served(postgres_url, tmp_path, **settings) as its:
+        answers = {(its.get("/console/sign-in").status_code, its.token("x").status_code) for _ in range(8)}
+    assert answers == {(200, 404)}
