@@ -108,6 +108,14 @@ def prefix() -> Iterator[Path]:
                 each.chmod(0o755)
 
 
+@pytest.fixture
+def elsewhere() -> Iterator[Path]:
+    """A folder that other users may enter."""
+    with tempfile.TemporaryDirectory(prefix="authsec-image-") as name:
+        Path(name).chmod(0o755)
+        yield Path(name)
+
+
 @pytest.mark.soak
 def test_all_code_is_compiled_and_nothing_installs_packages(prefix: Path) -> None:
     (packages,) = prefix.glob("lib/python3*/site-packages")
@@ -119,10 +127,11 @@ def test_all_code_is_compiled_and_nothing_installs_packages(prefix: Path) -> Non
 
 
 @pytest.mark.soak
-def test_the_image_serves_as_another_user_from_a_read_only_folder(prefix: Path) -> None:
+def test_the_image_serves_as_another_user_from_a_read_only_folder(prefix: Path, elsewhere: Path) -> None:
     """The command, the variables and the check of the Dockerfile, with other folders and another port."""
     port = free_port()
-    data = Path(tempfile.mkdtemp(prefix="authsec-data-"))
+    data = elsewhere / "data"
+    data.mkdir(mode=0o700)
     as_user: dict[str, Any] = {}
     if os.getuid() == 0:
         shutil.chown(data, UID, UID)
@@ -134,7 +143,7 @@ def test_the_image_serves_as_another_user_from_a_read_only_folder(prefix: Path) 
     settings |= {"AUTHSEC_SERVER_PORT": str(port), "AUTHSEC_SERVER_PUBLIC_URL": f"http://127.0.0.1:{port}"}
     before = {each: each.lstat().st_mtime_ns for each in prefix.rglob("*")}
     command = json.loads(instructions("ENTRYPOINT")[0]) + json.loads(instructions("CMD")[0])
-    log = data.parent / f"{data.name}.log"
+    log = elsewhere / "log"
     program = shutil.which(command[0], path=settings["PATH"])
     assert program == str(prefix / "bin" / "authsec")
     with log.open("wb") as output:
@@ -159,8 +168,6 @@ def test_the_image_serves_as_another_user_from_a_read_only_folder(prefix: Path) 
     finally:
         process.kill()
         process.wait()
-        shutil.rmtree(data)
-        log.unlink()
 
 
 def is_ready(port: int) -> bool:
