@@ -48,6 +48,7 @@ class Settings(BaseModel):
     database: str = Field("", repr=False, description="postgresql://… ; empty means SQLite in the data folder.")
     host: str = Field("127.0.0.1", description="Address to listen on.")
     port: int = Field(DEFAULT_PORT, ge=0, le=65535, description="Port to listen on; 0 picks a free port.")
+    surface: str = Field("all", pattern="^(agents|admin|all)$", description="Addresses to serve: see docs/operate.md.")
     workers: int = Field(
         1,
         ge=1,
@@ -56,6 +57,7 @@ class Settings(BaseModel):
         "allows its share of the rate limits: see docs/scaling.md.",
     )
     public_url: str = Field("", description="The URL that callers use, which is the issuer of every token.")
+    console_url: str = Field("", description="The URL of the console, if it is not public_url: see docs/deploy.md.")
     trust_domain: str = Field("authsec.internal", description="SPIFFE trust domain in the agents' SPIFFE IDs.")
     environment: str = Field(
         "", max_length=40, description="A label such as PRODUCTION, shown wherever people make decisions."
@@ -234,9 +236,9 @@ class Settings(BaseModel):
             raise ValueError("a trust domain may have only lower-case letters, digits, '.', '-' and '_'")
         return value
 
-    @field_validator("public_url")
+    @field_validator("public_url", "console_url")
     @classmethod
-    def _issuer(cls, value: str) -> str:
+    def _root_url(cls, value: str, info: Any) -> str:
         if not value:
             return value
         parts = urlsplit(value)  # RFC 8414 section 2: no query, no fragment
@@ -247,9 +249,9 @@ class Settings(BaseModel):
             or parts.fragment
             or parts.username
         ):
-            raise ValueError("public_url must look like https://authsec.example.com")
+            raise ValueError(f"{info.field_name} must look like https://authsec.example.com")
         if parts.path not in {"", "/"}:
-            raise ValueError("public_url must be the server's root, without a path")
+            raise ValueError(f"{info.field_name} must be the server's root, without a path")
         return value.rstrip("/")
 
     @model_validator(mode="after")
@@ -303,7 +305,8 @@ class Settings(BaseModel):
     @property
     def signing_processes(self) -> int:
         """Return the number of processes that sign tokens for one worker."""
-        if sys.platform == "win32":  # Windows cannot pass a socket to another process
+        # Windows cannot pass a socket to another process. A server for administrators issues no tokens.
+        if sys.platform == "win32" or self.surface == "admin":
             return 0
         cores = os.cpu_count() or 1
         by_cores = 0 if cores == 1 else max(1, min(cores // self.workers, 4))
@@ -334,6 +337,11 @@ class Settings(BaseModel):
             )
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"{'https' if self.tls_cert else 'http'}://{host}:{self.port}"
+
+    @property
+    def console_address(self) -> str:
+        """Return the root URL of the console. Raises `StartupRefused` as `issuer` does."""
+        return self.console_url or self.issuer
 
 
 def is_loopback(host: str) -> bool:

@@ -177,9 +177,9 @@ class LinkShown(TypedDict):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AdministratorOperations:
-    """The operations on administrators. Links point to the console at `issuer`, which must be proved."""
+    """The operations on administrators. Links point to the console at `console`, which must be proved."""
 
-    issuer: str
+    console: str
 
     @operation("GET", PATH, "listAdministrators", query=PAGING)
     async def page(self, call: Call[NoBody]) -> Page[AdministratorShown]:
@@ -202,11 +202,11 @@ class AdministratorOperations:
         Only this response contains the link. The link works once, within 24 hours.
         """
         email, name, role = call.body.email, call.body.name, Role[call.body.role.upper()]
-        issuer = proved(self.issuer)  # before the change: a link to no address helps nobody
+        console = proved(self.console)  # before the change: a link to no address helps nobody
         invited, link = await call.change(
             lambda tx, act: administrators.invite(tx, act, email=email, name=name, role=role)
         )
-        return {**as_json(invited), "link": link_json(link, issuer)}
+        return {**as_json(invited), "link": link_json(link, console)}
 
     @operation("GET", ONE, "showAdministrator", revised=True)
     async def show(self, call: Call[NoBody]) -> AdministratorShown:
@@ -261,13 +261,13 @@ class AdministratorOperations:
 
         Only the operator at the server's machine may create a link (`authsec admin setup-url`); an admin key may not.
         """
-        issuer = proved(self.issuer)  # before the change, which ends the password and the sessions
-        return link_json(await call.change(lambda tx, act: _make_link(tx, act, call.body)), issuer)
+        console = proved(self.console)  # before the change, which ends the password and the sessions
+        return link_json(await call.change(lambda tx, act: _make_link(tx, act, call.body)), console)
 
 
-def operations(*, issuer: str) -> list[AnyOperation]:
+def operations(*, console: str) -> list[AnyOperation]:
     """Return the operations on administrators, one-time links and admin keys."""
-    its = AdministratorOperations(issuer=issuer)
+    its = AdministratorOperations(console=console)
     people = declared(
         its.page, its.invite, its.show, its.edit, its.disable, its.enable, its.end_sessions, its.make_link
     )
@@ -300,11 +300,11 @@ def _end_sessions(tx: Tx, act: Act, reference: str) -> Administrator:
     return administrators.get(tx, act, reference)
 
 
-def link_json(made: NewLink, issuer: str) -> LinkShown:
+def link_json(made: NewLink, console: str) -> LinkShown:
     """Return the link, with its secret, as the admin API shows it."""
     return {
         "purpose": made.link.purpose,
-        "url": issuer + made.path,
+        "url": console + made.path,
         "path": made.path,
         "expires_at": rfc3339(made.link.expires_at),
     }

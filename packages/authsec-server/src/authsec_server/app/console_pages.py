@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from functools import cache
+from collections.abc import Callable
+from functools import cache, partial
 
+from starlette.requests import Request
+from starlette.responses import Response
 from starlette.routing import BaseRoute
 
 from authsec_server.app.services import Services
+from authsec_server.console import sign_in
 from authsec_server.console.rendering import Assets, Renderer
 from authsec_server.console.routes import routes
 from authsec_server.console.site import Console
@@ -16,6 +20,11 @@ from authsec_server.sdk_wheels import SdkWheels
 def console_routes(services: Services) -> list[BaseRoute]:
     """Return all routes of the console."""
     return routes(_console(services))
+
+
+def authorization_page(services: Services) -> Callable[[Request], Response]:
+    """Return the page for browsers at the authorization endpoint, which refuses every request."""
+    return partial(sign_in.authorization_page, _console(services))
 
 
 @cache

@@ -22,7 +22,7 @@ from authsec_server.accounts.model.admin_keys import AdminKey
 from authsec_server.accounts.sign_in import SignIn
 from authsec_server.app.measured_ages import measure_ages
 from authsec_server.app.older_database import compare, may_be_read, watch
-from authsec_server.app.routes import routes
+from authsec_server.app.routes import ADMIN, routes
 from authsec_server.app.runtime import Runtime
 from authsec_server.app.served_address import as_served_or_not_proved, checkpoints_as_served
 from authsec_server.app.services import Services, checkpoints_of, services_of
@@ -184,12 +184,12 @@ PROBES = (health.LIVE, health.READY)
 class Authority:
     """An open authority: the ASGI app, and the objects that other code in this process needs.
 
-    `bootstrap` is the admin key in the bootstrap key file of the settings, even if the key is revoked or
-    expired.
+    `direct` is None on a server without the token endpoints. `bootstrap` is the admin key in the bootstrap key file of
+    the settings, even if the key is revoked or expired.
     """
 
     app: Starlette
-    direct: DirectTokens
+    direct: DirectTokens | None
     issuer: str
     database: Database
     tokens: DelegationTokens
@@ -229,7 +229,8 @@ def open_authority(
     try:
         if local_operator:
             database.prepare(serves=False)
-            settings = as_served_or_not_proved(settings, database)
+            # A command has every operation, whatever addresses the server of this environment has.
+            settings = as_served_or_not_proved(settings, database).model_copy(update={"surface": "all"})
             comparison = comparison_of(checkpoints_as_served(settings, database), database)
             comparison.read_file()
         else:
@@ -311,7 +312,7 @@ def _assembled(services: Services, *, serves: bool, pages: bool) -> Authority:
     app.router.redirect_slashes = False  # behind a TLS proxy, the redirect would send secrets over plain HTTP
     return Authority(
         app=app,
-        direct=_direct(services, limit),
+        direct=None if services.settings.surface == ADMIN else _direct(services, limit),
         issuer=services.settings.issuer,
         database=services.database,
         tokens=services.tokens,
@@ -362,10 +363,11 @@ def _middleware(services: Services, limit: ConcurrencyLimit) -> list[Middleware]
 
 
 def _hosts(settings: Settings) -> frozenset[str]:
-    """Return the accepted hosts of Host headers, in lower case: the issuer's host and the hosts in the settings.
+    """Return the accepted hosts of Host headers, in lower case: those of the issuer, the console and the settings.
 
     A server that listens on loopback also accepts the loopback names.
     """
-    hosts = {urlsplit(settings.issuer).hostname or "", *settings.allowed_hosts}
+    ours = (settings.issuer, settings.console_address)
+    hosts = {*(urlsplit(url).hostname or "" for url in ours), *settings.allowed_hosts}
     hosts |= {"localhost", "127.0.0.1", "::1"} if is_loopback(settings.host) else set()
     return frozenset(host.lower() for host in hosts)

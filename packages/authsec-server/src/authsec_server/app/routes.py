@@ -5,8 +5,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 
+from starlette.requests import Request
+from starlette.responses import Response
 from starlette.routing import BaseRoute
 
 from authsec_server.accounts import api as accounts_api
@@ -42,6 +45,7 @@ from authsec_server.tokens import events_api, introspection, revocation, token_e
 from authsec_server.tokens.dpop import DpopNonces
 from authsec_server.tokens.refusal import Reason as TokenReason
 from authsec_server.web import health, openapi
+from authsec_server.web.oauth import authorization_route
 from authsec_server.web.operations import AnyOperation, routes_of
 
 
@@ -60,6 +64,8 @@ def _delegation_ids(tx: Tx, id_or_slug: str) -> tuple[str, str] | None:
 
 _REASONS = (TokenReason, EnrolmentReason, CredentialRefusal, KeyRefusal, SignInRefusal, OpenIdRefusal)
 
+AGENTS, ADMIN = "agents", "admin"  # surfaces in the settings
+
 NAMES = Names(
     client=_client_id,
     delegation=_delegation_ids,
@@ -71,24 +77,42 @@ NAMES = Names(
 
 
 def routes(services: Services, *, pages: bool) -> list[BaseRoute]:
-    """Return all routes of the authority. `pages` adds the routes of the console."""
-    for_programs = [
-        *tokens_api.routes(services.tokens),  # first: the router tries the routes in this order
-        *admin_api_routes(services),
-        *health.routes(services.readiness, services.liveness),
-        *_for_agents_and_apis(services),
+    """Return the routes of the surface in the settings. `pages` adds the routes of the console.
+
+    Each route is in one of three groups: for agents and APIs, for administrators, or for both. All other addresses are
+    unknown to the router, so nobody can see which of them another server has.
+    """
+    surface = services.settings.surface
+    return [
+        *(_for_agents_and_apis(services, pages=pages) if surface != ADMIN else ()),
+        *_for_both(services),
+        *(_for_administrators(services, pages=pages) if surface != AGENTS else ()),
     ]
+
+
+def _for_both(services: Services) -> list[BaseRoute]:
+    """Return the routes of the probes, and of the keys by which anybody verifies an export of the audit log."""
+    return [
+        *health.routes(services.readiness, services.liveness),
+        *sealing_api.routes(services.authority_keys.sealing_keyring.published),
+    ]
+
+
+def _for_administrators(services: Services, *, pages: bool) -> list[BaseRoute]:
+    admin_api = admin_api_routes(services)
     if not pages:
-        return for_programs
+        return admin_api
     # Imported here: a command without pages does not need the hundred modules of the console.
     from authsec_server.app.console_pages import console_routes
 
-    return [*for_programs, *console_routes(services)]
+    return [*admin_api, *console_routes(services)]
 
 
-def _for_agents_and_apis(services: Services) -> list[BaseRoute]:
+def _for_agents_and_apis(services: Services, *, pages: bool) -> list[BaseRoute]:
     streams = services.streams
     return [
+        *tokens_api.routes(services.tokens),  # first: the router tries the routes in this order
+        authorization_route(services.settings.issuer, _authorization_page(services) if pages else None),
         *keys_api.routes(services.settings, services.authority_keys.key_ring),
         *introspection.routes(services.api_credentials, services.introspection),
         *revocations_api.routes(
@@ -108,9 +132,17 @@ def _for_agents_and_apis(services: Services) -> list[BaseRoute]:
             needs_nonce=services.settings.dpop_nonce,
         ),
         *enrolment_api.routes(services.enrolling),
-        *sealing_api.routes(services.authority_keys.sealing_keyring.published),
         *sdk_wheels_api.routes(SdkWheels(services.runtime.sdk_wheels(), issuer=services.settings.issuer)),
     ]
+
+
+def _authorization_page(services: Services) -> Callable[[Request], Response] | None:
+    """Return the page for browsers at the authorization endpoint. None on a server without a console."""
+    if services.settings.surface == AGENTS:
+        return None
+    from authsec_server.app.console_pages import authorization_page
+
+    return authorization_page(services)
 
 
 def admin_api_routes(services: Services) -> list[BaseRoute]:
@@ -130,7 +162,7 @@ def operations(services: Services) -> list[AnyOperation]:
         *delegations_api.operations(services.terms),
         *keys_api.operations(authority_keys.key_ring, authority_keys.feed_keys),
         *revocation.operations(services.own_tokens),
-        *accounts_api.operations(issuer=services.settings.issuer),
+        *accounts_api.operations(console=services.settings.console_address),
         *audit_api.operations(NAMES),
         *sealing_api.operations(
             published=authority_keys.sealing_keyring.published,
@@ -140,6 +172,7 @@ def operations(services: Services) -> list[AnyOperation]:
             not_compared=services.comparison.why_not_compared,
         ),
         *keys_api.sealing_key_operations(authority_keys.sealing_keyring, issuer=services.settings.issuer),
+        *keys_api.authority_operations(issuer=services.settings.issuer, console=services.settings.console_address),
         *events_api.operations(),  # after the fixed paths below `/audit/events/`, because `{event}` matches any word
         *configuration_api.operations(_setting(services), services.trust.cluster_apis),
     ]

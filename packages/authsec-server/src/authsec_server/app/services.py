@@ -309,7 +309,7 @@ def _people(settings: Settings, site: UnitOfWork, outbound: Outbound, local_oper
     now, monotonic, token_bytes = runtime.now, runtime.monotonic, runtime.token_bytes
     sessions = Sessions(
         site.database,
-        name=cookie_name(settings.issuer),
+        name=cookie_name(settings.console_address),
         terms=SessionTerms(
             idle=timedelta(seconds=settings.session_idle), lifetime=timedelta(seconds=settings.session_lifetime)
         ),

@@ -58,7 +58,7 @@ def setup_url(caller: Caller, output: Output, email: str | None, signs_in: bool,
     """
     if signs_in and email is None:
         raise click.UsageError("--sign-in needs --email: say which administrator may sign in.")
-    caller.reach.address()  # refuse before the change
+    caller.reach.console_address()  # refuse before the change
     purpose = "first_administrator" if email is None else "sign_in" if signs_in else "set_password"
     link = caller.post("setup-links", {"purpose": purpose, "email": email})
     if not output.as_json:
@@ -76,7 +76,7 @@ def setup_url(caller: Caller, output: Output, email: str | None, signs_in: bool,
 @change_command
 def invite(caller: Caller, output: Output, email: str, name: str, role: str, public_url: str | None) -> None:
     """Invite an administrator, and print the URL for choosing a password alone on stdout."""
-    caller.reach.address()  # refuse before the change
+    caller.reach.console_address()  # refuse before the change
     invited = caller.post("administrators", {"email": email, "name": name, "role": role})
     if not output.as_json:
         until = when(invited["link"]["expires_at"])
@@ -219,7 +219,7 @@ def create_key(caller: Caller, output: Output, name: str, role: str, expires: in
 
     The command prints the key once, alone on stdout. The authority stores only a hash of the key.
     """
-    address = "" if output.as_json else caller.address  # refuse before the change
+    address = "" if output.as_json else caller.console_address  # refuse before the change
     key = caller.post("admin-keys", {"name": name, "role": role, "expires_in": expires})
     if not output.as_json:
         until = f"until {when(key['expires_at'])} UTC" if key["expires_at"] else "until it is revoked"

@@ -45,11 +45,16 @@ class Caller:
 
     @property
     def address(self) -> str:
-        """Return the root URL of the authority. Raises `CallFailed`.
+        """Return the root URL of the authority for agents and APIs. Raises `CallFailed`.
 
         Clients of the authority set this URL as `AUTHSEC_BASE_URL`.
         """
         return self.reach.address()
+
+    @property
+    def console_address(self) -> str:
+        """Return the root URL of the console and of the admin API. Raises `CallFailed`."""
+        return self.reach.console_address()
 
     @contextmanager
     def session(self) -> Iterator[Caller]:

@@ -42,28 +42,31 @@ def listens(url: str) -> bool | None:
 def greet(settings: Settings, authority: Authority) -> None:
     """Print the first screen on stderr. If there is no administrator yet, create a link for the first one.
 
-    At a plain http address, warn instead: the console does not work there.
+    At a plain http address, warn instead: the console does not work there. A server for agents has no console.
     If stderr is not a terminal, no link is created: logs are stored, and other people read them.
     """
     _say_hello(settings)
     sign_in = authority.sign_in
     if authority.bootstrap:
         click.echo(f"  {_about(authority.bootstrap, datetime.now(UTC))}", err=True)
-    if is_plain_http(settings.issuer):
+    plain = next((url for url in (settings.issuer, settings.console_address) if is_plain_http(url)), "")
+    if plain:
         warning = (
-            f"! {settings.issuer} is plain http. The console refuses every request there. Agents and APIs refuse the "
+            f"! {plain} is plain http. The console refuses every request there. Agents and APIs refuse the "
             f"address unless they allow plain http. {REMEDY}"
         )
         click.echo(_wrapped(warning), err=True)
+    elif settings.surface == "agents":
+        return
     elif sign_in.has_administrator():
-        click.echo(f"  console   {settings.issuer}/console", err=True)
+        click.echo(f"  console   {settings.console_address}/console", err=True)
     elif not sys.stderr.isatty():  # logs are stored, and other people read them: print no link
         click.echo(f"  to begin  {_line_for_a_link(settings)}", err=True)
     elif link := sign_in.first_link():
         click.echo(
             "\nTo begin, open the address below. The address works once, within 15 minutes.\n"
             f"For a new address, run in another terminal: {_line_for_a_link(settings)}\n\n"
-            f"  {settings.issuer}{link.path}\n",
+            f"  {settings.console_address}{link.path}\n",
             err=True,
         )
 
@@ -110,6 +113,8 @@ def _say_hello(settings: Settings) -> None:
         f"  issuer    {settings.issuer}",
         f"  data      {where}",
     ]
+    if settings.surface != "all":
+        lines.append(f"  surface   {settings.surface}: docs/operate.md lists its addresses")
     if settings.workers > 1:
         share = f"each has 1/{settings.workers} of the rate limits"
         lines.append(f"  workers   {settings.workers} processes; {share} (docs/scaling.md)")

@@ -95,6 +95,9 @@ class InProcess:
         except Failure as failure:
             raise failed(failure) from None
 
+    def console_address(self) -> str:
+        return self.settings.console_url or self.address()
+
     def silent_address(self) -> str:
         try:
             address = self.address()
@@ -139,6 +142,9 @@ class Opened:
 
     def address(self) -> str:
         return self.whole.address()
+
+    def console_address(self) -> str:
+        return self.whole.console_address()
 
     def silent_address(self) -> str:
         return self.whole.silent_address()

@@ -21,7 +21,7 @@ from authsec.tls_and_proxy import trust_store
 
 from authsec_server.accounts.model.admin_keys import is_admin_key
 from authsec_server.cli.needed_role import create_key_command
-from authsec_server.cli.transport import API, CallFailed
+from authsec_server.cli.transport import API, CallFailed, result
 
 _TIMEOUT: Final = httpx2.Timeout(30, connect=5)  # seconds
 _WHOLE: Final = httpx2.Timeout(600, connect=5)  # seconds, for a whole configuration with thousands of entities
@@ -96,6 +96,14 @@ class Remote:
         yield self
 
     def address(self) -> str:
+        """Ask for the URLs of the authority, because agents may not reach the URL of the admin API."""
+        answer = self.send("GET", "authority", {})
+        if answer.status_code == 404:  # a server of an earlier release
+            return self.console_address()
+        urls = result(answer)
+        return self.console_address() if urls["issuer"] == urls["console"] else str(urls["issuer"])
+
+    def console_address(self) -> str:
         return self.base_url.rstrip("/")
 
     def silent_address(self) -> str:

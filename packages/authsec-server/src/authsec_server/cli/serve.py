@@ -18,11 +18,17 @@ from authsec_server.failures import Failure
 )
 @click.option("--host", help="Address to listen on. [default: 127.0.0.1]")
 @click.option("--port", type=int, help="Port to listen on; 0 picks a free port. [default: 7468]")
+@click.option(
+    "--surface",
+    type=click.Choice(["agents", "admin", "all"]),
+    help="Serve only the addresses for agents and APIs, or only those for administrators. [default: all]",
+)
 @click.option("--database", help="Use this PostgreSQL database, postgresql://…, instead of the embedded SQLite.")
 @click.option(
     "--public-url",
     help="The URL that callers use, which is the issuer of every token. Required unless --host is loopback.",
 )
+@click.option("--console-url", help="The URL of the console, if it is not the public URL.")
 @click.option("--environment", help="A label such as PRODUCTION, shown wherever people make decisions.")
 @click.option(
     "--workers",

@@ -53,7 +53,10 @@ class Transport(Protocol):
         """Keep the authority open for many calls. Raises `CallFailed`."""
 
     def address(self) -> str:
-        """Return the root URL of the authority, as its callers use it. Raises `CallFailed`."""
+        """Return the root URL of the authority for agents and APIs. Raises `CallFailed`."""
+
+    def console_address(self) -> str:
+        """Return the root URL of the console and of the admin API. Raises `CallFailed`."""
 
     def silent_address(self) -> str:
         """Return the authority's address if no server answers there.

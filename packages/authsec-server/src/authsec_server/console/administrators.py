@@ -244,7 +244,7 @@ async def invite(visit: PageRequest) -> Response:
 
 
 def _shown(visit: PageRequest, person: Administrator, link: NewLink, title: str) -> Response:
-    address = visit.console.settings.issuer + link.path
+    address = visit.console.settings.console_address + link.path
     return visit.render("administrators/link.html", title=title, person=person, link=link.link, address=address)
 
 

@@ -34,20 +34,20 @@ HEADERS: Mapping[str, str] = {
 }
 
 
-def refuse_plain_http(issuer: str) -> None:
+def refuse_plain_http(address: str) -> None:
     """Raise `NotPermitted` for plain http, except at a loopback address.
 
     Over plain http, others on the network could read the sign-in.
     """
-    if is_plain_http(issuer):
+    if is_plain_http(address):
         raise NotPermitted(
             "The console does not work over plain http, because others on the network could read your password.",
             REMEDY,
         )
 
 
-def refuse_other_sites(request: Request, issuer: str) -> None:
-    """Raise `NotPermitted` if the request does not come from a page of this console (cross-site request forgery).
+def refuse_other_sites(request: Request, address: str) -> None:
+    """Raise `NotPermitted` if the request comes from no page of the console at `address` (cross-site request forgery).
 
     Browsers report the sender of a request in `Sec-Fetch-Site` (Fetch Metadata) and `Origin` (RFC 6454). Pages
     cannot set either header. If both headers are sent, both must name this console. If neither is sent, the
@@ -55,9 +55,10 @@ def refuse_other_sites(request: Request, issuer: str) -> None:
     """
     fetched = request.headers.getlist("sec-fetch-site")
     origins = request.headers.getlist("origin")
-    # The Host header may have another name of this server. The scheme is the issuer's, because behind a TLS proxy every
-    # request looks like http. The attack: somebody on the network serves a page at http://<this server>, which posts.
-    ours = {_origin(issuer), f"{urlsplit(issuer).scheme}://{request.headers.get('host', '')}".lower()}
+    # The Host header may have another name of this server. The scheme is that of `address`, because behind a TLS proxy
+    # every request looks like http. The attack: somebody on the network serves a page at http://<this server>, which
+    # posts.
+    ours = {_origin(address), f"{urlsplit(address).scheme}://{request.headers.get('host', '')}".lower()}
     if (
         not (fetched or origins)
         or any(each != "same-origin" for each in fetched)

@@ -69,6 +69,6 @@ async def switch_theme(guest: PublicRequest) -> Response:
     response = guest.redirect(guard.local_path(guest.form.text("back"), "/console"))
     chosen = guest.form.text("theme")
     if chosen in THEMES:
-        secure = guest.console.settings.issuer.startswith("https:")
+        secure = guest.console.settings.console_address.startswith("https:")
         response.set_cookie(THEME_COOKIE, chosen, max_age=YEAR, secure=secure, httponly=True, samesite="lax")
     return response

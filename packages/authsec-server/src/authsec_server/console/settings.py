@@ -40,7 +40,17 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
         "drain_seconds",
         "log_format",
     ),
-    "Network": ("host", "port", "public_url", "tls_cert", "tls_key", "allowed_hosts", "trusted_proxies"),
+    "Network": (
+        "host",
+        "port",
+        "surface",
+        "public_url",
+        "console_url",
+        "tls_cert",
+        "tls_key",
+        "allowed_hosts",
+        "trusted_proxies",
+    ),
     "Tokens and keys": (
         "trust_domain",
         "default_audience",
@@ -75,6 +85,7 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
 IN_FORCE: Mapping[str, tuple[Callable[[Settings], object], str]] = {
     "database": (lambda settings: settings.database_file, "default, in DATA"),
     "public_url": (lambda settings: settings.issuer, "default, from HOST and PORT"),
+    "console_url": (lambda settings: settings.console_address, "default, from PUBLIC_URL"),
     "master_key_file": (lambda settings: (settings.data / FILE_NAME).absolute(), "default, in DATA"),
 }
 """The value of a setting that is not set, and the source of that value."""

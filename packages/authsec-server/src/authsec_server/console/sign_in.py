@@ -2,9 +2,6 @@
 
 Opening the page of a one-time link does not use up the link. Single sign-on starts with a link, not a form: the
 policy `form-action 'self'` blocks a form that leads to the provider.
-
-`GET /oauth/authorize` (RFC 6749 section 3.1) refuses every request: no response type is supported. The endpoint does
-not read the query. A redirect URI there is not registered, so nobody is redirected to it (section 4.1.2.1).
 """
 
 from __future__ import annotations
@@ -15,7 +12,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
-from starlette.routing import BaseRoute, Route
+from starlette.routing import BaseRoute
 
 from authsec_server.accounts import administrators, sessions
 from authsec_server.accounts.authentication import caller_of, cookie_name
@@ -28,8 +25,6 @@ from authsec_server.console.guard import HEADERS, local_path
 from authsec_server.console.site import Console, PageRequest, PublicRequest
 from authsec_server.failures import Conflict, Failure, Invalid, seconds_text
 from authsec_server.web.errors import TooOften, Unauthenticated
-from authsec_server.web.oauth import AUTHORIZATION_PATH, oauth_error
-from authsec_server.web.oauth_errors import TOKEN_PATH
 from authsec_server.web.request_context import context_of
 
 HOME = "/console"
@@ -41,9 +36,8 @@ LINK_TITLES = {
 
 
 def routes(console: Console) -> list[BaseRoute]:
-    """Return the routes of sign-in, sign-out, one-time links and the authorization endpoint."""
+    """Return the routes of sign-in, sign-out and one-time links."""
     return [
-        authorization_route(console),
         console.open_page("/sign-in", show, post=enter),
         console.page("/sign-out", post=leave),
         console.open_page("/set-up", show_link, post=use_link),
@@ -85,7 +79,7 @@ async def leave(visit: PageRequest) -> Response:
     """End this session and delete its cookie."""
     await visit.change(lambda tx, act: sessions.end(tx, act, act.principal.session_id))
     response = visit.redirect("/console/sign-in", done="signed_out")
-    drop(response, visit.console, cookie_name(visit.console.settings.issuer))
+    drop(response, visit.console, cookie_name(visit.console.settings.console_address))
     return response
 
 
@@ -208,7 +202,7 @@ def _cookie(console: Console) -> str:
 
 def caller(guest: PublicRequest) -> BrowserCaller:
     """Return the caller, with the session cookie if the browser has one."""
-    return caller_of(guest.request, cookie_name(guest.console.settings.issuer))
+    return caller_of(guest.request, cookie_name(guest.console.settings.console_address))
 
 
 def start_session(guest: PublicRequest, new: NewSession, path: str, **query: object) -> Response:
@@ -217,7 +211,7 @@ def start_session(guest: PublicRequest, new: NewSession, path: str, **query: obj
     The browser deletes the cookie when it closes. The session ends when the server ends it.
     """
     response = guest.redirect(path, **query)
-    put(response, guest.console, cookie_name(guest.console.settings.issuer), new.cookie)
+    put(response, guest.console, cookie_name(guest.console.settings.console_address), new.cookie)
     return response
 
 
@@ -235,7 +229,7 @@ def drop(response: Response, console: Console, name: str) -> None:
 
 def is_secure(console: Console) -> bool:
     """Whether the console is served over https. A console without https has a loopback address."""
-    return console.settings.issuer.startswith("https:")
+    return console.settings.console_address.startswith("https:")
 
 
 _APP_REFUSED = FailedPage(
@@ -245,23 +239,8 @@ _APP_REFUSED = FailedPage(
 )
 
 
-def authorization_route(console: Console) -> Route:
-    """Return the route of the endpoint. Browsers get a page, and programs get JSON."""
-
-    async def authorize(request: Request) -> Response:
-        if "text/html" in request.headers.get("accept", ""):
-            return _authorization_page(console, request)
-        return oauth_error(
-            request,
-            "unsupported_response_type",
-            error="This authorization endpoint supports no response type.",
-            details=f"A client gets its own token at {console.settings.issuer}{TOKEN_PATH}, by client_credentials.",
-        )
-
-    return Route(AUTHORIZATION_PATH, authorize, methods=["GET"])
-
-
-def _authorization_page(console: Console, request: Request) -> Response:
+def authorization_page(console: Console, request: Request) -> Response:
+    """Return the page for a browser that an app sent to the authorization endpoint."""
     return PublicRequest(console=console, request=request, form=Form()).render(
         "failure.html",
         title="This app can't sign you in here",

@@ -266,7 +266,7 @@ class Console:
 
     async def _pick(self, request: Request, get: T | None, post: T | None) -> tuple[T, Form]:
         if request.method == "POST" and post is not None:
-            guard.refuse_other_sites(request, self.settings.issuer)
+            guard.refuse_other_sites(request, self.settings.console_address)
             return post, await read_form(request)
         assert get is not None  # the route has no other methods
         return get, Form()
@@ -276,7 +276,7 @@ class Console:
     ) -> Route:
         async def private(request: Request) -> Response:
             request.state.is_page = get is not None
-            guard.refuse_plain_http(self.settings.issuer)
+            guard.refuse_plain_http(self.settings.console_address)
             if request.method == "POST" and self.older() and f"/console{path}" not in SIGNING_IN:
                 raise older_database_refusal()
             return await endpoint(request)

@@ -1,6 +1,6 @@
 """The signing keys over HTTP: the key set for verifiers, and admin API operations to list, rotate and revoke keys.
 
-One operation replaces the sealing key of the audit log.
+One operation replaces the sealing key of the audit log, and one shows the URLs of the authority.
 """
 
 from __future__ import annotations
@@ -210,3 +210,24 @@ def sealing_key_operations(keys: SealingKeys, *, issuer: str) -> list[AnyOperati
         return {"kid": kid, "replaces": before}
 
     return declared(replace)
+
+
+class AuthorityShown(TypedDict):
+    """The URL of this authority for agents and APIs, and the URL of its console and admin API."""
+
+    issuer: str
+    console: str
+
+
+def authority_operations(*, issuer: str, console: str) -> list[AnyOperation]:
+    """Return the operation that shows the URLs of the authority."""
+
+    @operation("GET", f"{API}/authority", "showAuthority")
+    async def show(_call: Call[NoBody]) -> AuthorityShown:
+        """Get the URLs of the authority.
+
+        Agents and APIs use `issuer`. Administrators and this API are at `console`. Often, both are the same.
+        """
+        return {"issuer": issuer, "console": console}
+
+    return declared(show)

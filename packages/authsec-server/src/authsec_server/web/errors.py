@@ -95,7 +95,7 @@ def error_response(
         "request_id": context_of(request.scope).request_id,
         **(extra or {}),
     }
-    if request.scope["path"] == TOKEN_PATH:
+    if request.scope["path"] == TOKEN_PATH and status != 404:  # 404: this server has no token endpoint
         body = as_oauth(body, status)
     return JSONResponse(body, status, {"Cache-Control": "no-store", **(headers or {})})
 

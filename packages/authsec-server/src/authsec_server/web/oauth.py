@@ -1,12 +1,13 @@
 """Helpers for OAuth endpoints: HTTP Basic (RFC 7617), error responses (RFC 6749 section 5.2), paths and grants.
 
+Also the authorization endpoint, which refuses every request.
 The metadata announce these paths, grants and methods, and `tokens.token_endpoint` supports them.
 """
 
 from __future__ import annotations
 
 from base64 import b64decode
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from enum import StrEnum
 from typing import Final
 from urllib.parse import unquote_plus
@@ -15,11 +16,12 @@ from authsec import strict_json
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
 
 from authsec_server.failures import Failure
 from authsec_server.web.bodies import read_fields
 from authsec_server.web.errors import HANDLERS, TooOften, error_response
-from authsec_server.web.oauth_errors import as_oauth
+from authsec_server.web.oauth_errors import TOKEN_PATH, as_oauth
 from authsec_server.web.operations import Handler
 
 MAX_BYTES: Final = 1024  # large, because each character may be percent-encoded
@@ -115,3 +117,23 @@ def _restated(plain: Response) -> JSONResponse:
     told = as_oauth(strict_json.loads(bytes(plain.body)), plain.status_code)
     headers = {name: value for name, value in plain.headers.items() if name not in {"content-length", "content-type"}}
     return JSONResponse(told, plain.status_code, headers)
+
+
+def authorization_route(issuer: str, page: Callable[[Request], Response] | None = None) -> Route:
+    """Return the route of the authorization endpoint (RFC 6749 section 3.1), which refuses every request.
+
+    No response type is supported. The endpoint does not read the query. A redirect URI there is not registered, so
+    nobody is redirected to it (section 4.1.2.1). Programs get JSON. Browsers get `page`, if there is one.
+    """
+
+    async def authorize(request: Request) -> Response:
+        if page is not None and "text/html" in request.headers.get("accept", ""):
+            return page(request)
+        return oauth_error(
+            request,
+            "unsupported_response_type",
+            error="This authorization endpoint supports no response type.",
+            details=f"A client gets its own token at {issuer}{TOKEN_PATH}, by client_credentials.",
+        )
+
+    return Route(AUTHORIZATION_PATH, authorize, methods=["GET"])

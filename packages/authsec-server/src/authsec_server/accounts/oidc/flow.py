@@ -269,7 +269,7 @@ def sign_in_of(
         issuer=settings.oidc_issuer,
         client_id=settings.oidc_client_id,
         secret_file=settings.oidc_client_secret_file,
-        redirect_uri=settings.issuer + CALLBACK_PATH,
+        redirect_uri=settings.console_address + CALLBACK_PATH,
         scopes=settings.oidc_scopes,
     )
     rule = RoleRule(
