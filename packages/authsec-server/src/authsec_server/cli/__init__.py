@@ -21,6 +21,7 @@
 | `audit_maintenance` | `drop`; `rebuild-counts` |
 | `admin`, `backup`, `restore` | `authsec admin`: people and admin keys; `authsec backup`; `authsec admin restored` |
 | `db` | `authsec db upgrade` |
+| `keys`, `master_key` | `authsec keys`; its `change-master-key` |
 | `serve`, `server_process` | `authsec serve`: the options; TLS, signals, log, shutdown |
 | `listener`, `acceptor` | the port, and the program that has it already; connections from a shared socket |
 | `supervisor`, `worker`, `worker_process` | `--workers`: start and end workers; one worker; the program of a worker |

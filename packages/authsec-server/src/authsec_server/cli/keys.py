@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 import click
-from authsec.lazy_commands import Commands
+from authsec.lazy_commands import Commands, LazyCommand
 
 from authsec_server.cli.caller import Caller, path
 from authsec_server.cli.confirm import change_command, confirm_permanent, reason_option, repeat_text, yes_option
@@ -24,6 +24,15 @@ _UNKNOWN_AT_FIRST: Final = (
 @click.group(cls=Commands)
 def keys() -> None:
     """Manage the keys that sign delegation tokens."""
+
+
+keys.add_command(
+    LazyCommand(
+        "change-master-key",
+        "Encrypt all private keys with a new master key, in one transaction.",
+        "authsec_server.cli.master_key:change_master_key",
+    )
+)
 
 
 @keys.command()
