@@ -17,6 +17,7 @@ from authsec.jose import parse_compact
 from authsec_server.audit.sealing.verifying import verify
 from authsec_server.audit.store import sealed_events
 from authsec_server.db import Database
+from authsec_server.db.served import proves_issuer
 from authsec_server.failures import Conflict, Fault, Unavailable
 from authsec_server.keys import master_key, store
 from authsec_server.keys.master_key import MasterKey, NotUnsealed, Purpose
@@ -112,6 +113,7 @@ def not_sealed(its: Any) -> int:
 
 def test_the_new_key_opens_everything_and_the_former_one_nothing(house_on_each: Build, tmp_path: Path) -> None:
     its, path = opened(house_on_each), tmp_path / "master.key"
+    its.authority.remember_issuer()
     agent, old = its.delegated_agent(), key_in(path)
     before = token(its, agent)
     seal(its)
@@ -124,6 +126,7 @@ def test_the_new_key_opens_everything_and_the_former_one_nothing(house_on_each: 
     assert (key_in(kept).id(), kept.stat().st_mode, kept.parent) == (old.id(), path.stat().st_mode, tmp_path)
     assert (opens(new, its.authority.database), opens(old, its.authority.database)) == ({True}, {False})
 
+    assert its.authority.database.read(lambda tx: proves_issuer(tx, new.issuer_key()))
     again = opened(house_on_each)
     after = token(again, agent)
     assert len({parse_compact(each).header["kid"] for each in (before, waiting, after)}) == 1

@@ -19,6 +19,7 @@ from authsec_server.audit.store import events
 from authsec_server.db import Database
 from sqlalchemy import update
 
+sys.path.insert(0, str(Path(__file__).parent))
 sys.path.insert(0, str(Path(__file__).parent.parent))
 from test_audit_log_dropped_unseen import Old
 from test_scheduled_retention import NAME, run, scheduled

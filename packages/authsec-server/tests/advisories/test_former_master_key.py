@@ -138,3 +138,25 @@ def test_an_append_that_began_before_the_change_keeps_its_event(house_on_each: B
     assert has_mac(key, row._asdict())
     with pytest.raises(Unavailable, match="was changed"):
         other.authority.database.append(slow)
+
+
+@pytest.mark.sqlite_suffices
+def test_a_trigger_that_keeps_the_former_ciphertext(house_on_each: Build, tmp_path: Path) -> None:
+    """The commit would lose the key of the feed: neither file would open it."""
+    its, path = house_on_each(local_operator=True), tmp_path / "master.key"
+    trigger = (
+        "CREATE TRIGGER keep AFTER UPDATE ON feed_keys BEGIN UPDATE feed_keys SET sealed_private = old.sealed_private "
+        "WHERE kid = old.kid; END"
+    )
+    if its.authority.database.dialect == "postgresql":
+        trigger = (
+            "CREATE FUNCTION keep() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN new.sealed_private = "
+            "old.sealed_private; RETURN new; END'; CREATE TRIGGER keep BEFORE UPDATE ON feed_keys "
+            "FOR EACH ROW EXECUTE FUNCTION keep()"
+        )
+    its.authority.database.append(lambda tx: tx.connection.exec_driver_sql(trigger))
+    before = path.read_bytes()
+    with pytest.raises(Unavailable, match="was not written as it was to be"):
+        changing(its, tmp_path).in_place(act(its), path)
+    assert path.read_bytes() == before
+    assert [each.name for each in tmp_path.iterdir() if ".next-" in each.name] == []
