@@ -25,6 +25,7 @@ from authsec_server.settings import load_settings
 from click.testing import Result
 from hypothesis import given
 from hypothesis import strategies as st
+from long_runs import some_of
 
 sys.path.insert(0, str(Path(__file__).parent / "advisories"))
 from test_audit_log_dropped_unseen import Old
@@ -88,6 +89,7 @@ def test_old_months_are_exported_and_dropped(old: Old, folder: Path) -> None:
 
 
 @pytest.mark.sqlite_suffices
+@pytest.mark.soak
 def test_the_audit_log_says_who_dropped_what(old: Old, folder: Path) -> None:
     run(old, scheduled(old, folder))
     old.settle()
@@ -163,7 +165,7 @@ FAULTS = {
 
 
 @pytest.mark.sqlite_suffices
-@pytest.mark.parametrize("fault", FAULTS, ids=lambda each: each.__name__)
+@pytest.mark.parametrize("fault", some_of(FAULTS), ids=lambda each: each.__name__)
 def test_nothing_is_dropped_without_a_durable_export(
     old: Old, folder: Path, monkeypatch: pytest.MonkeyPatch, fault: Callable[..., None]
 ) -> None:
@@ -197,7 +199,11 @@ def test_a_crash_between_the_export_and_the_drop(old: Old, folder: Path, monkeyp
 
 
 @pytest.mark.sqlite_suffices
-@pytest.mark.parametrize("error", [Crash(), Unavailable("The database is away.")], ids=["crash", "outage"])
+@pytest.mark.parametrize(
+    "error",
+    [pytest.param(Crash(), marks=pytest.mark.soak), Unavailable("The database is away.")],
+    ids=["crash", "outage"],
+)
 def test_a_drop_that_was_interrupted_after_its_record_is_finished(
     old: Old, folder: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException
 ) -> None:

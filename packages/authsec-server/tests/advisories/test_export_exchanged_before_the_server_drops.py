@@ -86,7 +86,7 @@ def test_a_log_that_was_changed_is_not_dropped(old: Old, folder: Path) -> None:
 
 
 @pytest.mark.sqlite_suffices
-@pytest.mark.parametrize("column", ["next_at", "busy_until"])
+@pytest.mark.parametrize("column", ["next_at", pytest.param("busy_until", marks=pytest.mark.soak)])
 def test_a_run_that_raw_sql_puts_off_for_years(old: Old, folder: Path, column: str) -> None:
     its = scheduled(old, folder)
     assert run(old, its).outcome == "dropped"

@@ -23,6 +23,7 @@ from authsec_server.audit.store import events, sealed_events
 from authsec_server.db import Tx
 from authsec_server.db.schema import authority
 from authsec_server.failures import Unavailable
+from authsec_server.keys import store
 from authsec_server.keys.master_key import MasterKey
 from authsec_server.keys.master_key_change import MasterKeyChange
 from authsec_server.principal import LOCAL_OPERATOR, THE_SERVER, Act
@@ -93,7 +94,7 @@ def test_an_event_with_a_mac_by_the_former_key_gets_no_seal_and_is_found(changed
 
 
 @pytest.mark.sqlite_suffices
-@pytest.mark.parametrize("text", ["", "0" * 32])
+@pytest.mark.parametrize("text", ["", pytest.param("0" * 32, marks=pytest.mark.soak)])
 def test_an_id_of_the_master_key_that_raw_sql_wrote_is_found(changed: tuple[Any, MasterKey], text: str) -> None:
     its, _ = changed
     settled(its)
@@ -160,3 +161,15 @@ def test_a_trigger_that_keeps_the_former_ciphertext(house_on_each: Build, tmp_pa
         changing(its, tmp_path).in_place(act(its), path)
     assert path.read_bytes() == before
     assert [each.name for each in tmp_path.iterdir() if ".next-" in each.name] == []
+
+
+@pytest.mark.soak  # depends on SQLite only
+def test_no_former_ciphertext_stays_in_the_closed_file(house: Build, tmp_path: Path) -> None:
+    """SQLite keeps what an update replaced in the free space of its pages, unless it is told to overwrite it."""
+    its, path = house(local_operator=True), tmp_path / "master.key"
+    former = [*its.authority.database.read(lambda tx: store.all_sealed(tx.connection)).values()]
+    changing(its, tmp_path).in_place(act(its), path)
+    its.authority.database.close()
+    octets = b"".join(each.read_bytes() for each in sorted(tmp_path.glob("authsec.sqlite3*")))
+    pieces = [blob[start : start + 32] for blob in former for start in range(0, len(blob) - 32, 200)]
+    assert [piece for piece in pieces if piece in octets] == []

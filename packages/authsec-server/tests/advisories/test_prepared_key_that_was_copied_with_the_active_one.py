@@ -91,6 +91,7 @@ def test_the_dry_run_says_that_no_token_ends(servers: tuple[House, House]) -> No
 
 
 @pytest.mark.sqlite_suffices
+@pytest.mark.soak  # a simple rotation is in every run
 def test_a_second_time_at_once(servers: tuple[House, House]) -> None:
     told, other = servers
     agent = other.delegated_agent()
@@ -100,6 +101,7 @@ def test_a_second_time_at_once(servers: tuple[House, House]) -> None:
     assert {*signed} <= published(other), "tokens of each of them are valid"
 
 
+@pytest.mark.postgresql_suffices
 def test_each_server_signs_with_it_when_the_answer_is_there(servers: tuple[House, House]) -> None:
     """Under load: no token that was asked for after the answer has an earlier key."""
     told, other = servers

@@ -55,6 +55,7 @@ _TABLES: Final = {
     Purpose.AUDIT_LOG: store.sealing_keys,
 }
 _ALONE: Final = text(f"SELECT pg_advisory_xact_lock({MASTER_KEY_LOCK})")
+_OVERWRITE: Final = "PRAGMA secure_delete = ON"  # the former ciphertext, in the free space of the pages
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,6 +131,8 @@ class MasterKeyChange:
         act.principal.require(Role.ADMIN)
         if tx.connection.dialect.name == "postgresql":
             tx.connection.execute(_ALONE)  # appends with the present key have ended, and later ones are refused
+        else:
+            tx.connection.exec_driver_sql(_OVERWRITE)
         unreadable = tuple(self._encrypt_anew(tx, new))
         _refuse_unless_readable(tx, new, unreadable)
         events = renew_macs(tx, keys, old=self.old.event_key(), new=new.event_key())
