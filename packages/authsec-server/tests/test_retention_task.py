@@ -16,10 +16,10 @@ from structlog.testing import capture_logs
 
 
 @pytest.fixture
-def task(house: Callable[..., Any], tmp_path: Path) -> RetentionTask:
-    its = house()
+def task(house_on_each: Callable[..., Any], tmp_path: Path) -> RetentionTask:
+    its, where = house_on_each(), getattr(house_on_each, "keywords", {})
     (tmp_path / "exports").mkdir()
-    settings = load_settings(data=tmp_path, audit_retention_days=400, audit_export_folder=tmp_path / "exports")
+    settings = load_settings(data=tmp_path, audit_retention_days=400, audit_export_folder=tmp_path / "exports", **where)
     authority = its.authority
     return RetentionTask(
         settings=settings,
@@ -53,6 +53,7 @@ def test_a_run_in_its_process(task: RetentionTask) -> None:
     assert task.notes() == {}
 
 
+@pytest.mark.sqlite_suffices
 def test_a_process_that_ends_early_is_a_problem_that_is_said_once(
     task: RetentionTask, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -66,6 +67,7 @@ def test_a_process_that_ends_early_is_a_problem_that_is_said_once(
     }
 
 
+@pytest.mark.sqlite_suffices
 def test_without_the_setting_nothing_runs(task: RetentionTask) -> None:
     task.retention = None
     anyio.run(task.run)  # ends at once
