@@ -76,3 +76,31 @@ def test_an_algorithm_is_written_as_in_the_header_of_a_token(authsec: Authsec, w
     assert "RS256, ES256, EdDSA" in " ".join(
         authsec("keys", "rotate", "--algorithm", "RS512").stderr.replace("'", "").split()
     )
+
+
+def test_a_rotation_at_once_says_who_refuses_and_what_is_left(authsec: Authsec) -> None:
+    before = states(authsec)
+    asked = authsec("keys", "rotate", "--now")
+    assert (asked.exit_code, "nobody could answer" in asked.stderr) == (1, True)
+    assert "Other verifiers may refuse new tokens" in asked.stderr
+    planned = authsec("keys", "rotate", "--now", "--dry-run")
+    assert (planned.exit_code, "What stops: no" in planned.stderr) == (0, True), planned.output
+    assert states(authsec) == before
+    rotated = authsec("keys", "rotate", "--now", "--yes")
+    assert rotated.exit_code == 0, rotated.output
+    after = states(authsec)
+    new = next(kid for kid, state in after.items() if state == "active")
+    assert new not in before
+    assert {before[kid]: after[kid] for kid in before} == {"active": "retired", "prepared": "revoked"}
+    assert rotated.stdout.startswith(f"The new key {new} is now the signing key for RS256.\n")
+    old = next(kid for kid, state in before.items() if state == "active")
+    assert f"Tokens of the previous key {old} stay valid." in rotated.stdout
+    assert f"authsec keys revoke {old}" in rotated.stdout
+    scripted = authsec("keys", "rotate", "--now", "--yes", "--json")
+    assert (json.loads(scripted.stdout)["state"], scripted.stderr) == ("active", "")
+
+
+@pytest.mark.parametrize("other", ["--force", "--feed"])
+def test_now_stands_alone(authsec: Authsec, other: str) -> None:
+    refused = authsec("keys", "rotate", "--now", other)
+    assert (refused.exit_code, "--now stands alone" in refused.stderr) == (2, True)

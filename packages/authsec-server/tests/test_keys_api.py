@@ -100,7 +100,7 @@ def test_rotation(opened: House) -> None:
 
 
 def test_a_body_that_is_not_one(opened: House) -> None:
-    for body in (b'{"force": "yes"}', b'{"force": 1}', b'{"hard": true}', b"{", b"[]"):
+    for body in (b'{"force": "yes"}', b'{"force": 1}', b'{"hard": true}', b'{"now": 1}', b"{", b"[]"):
         assert opened.door().post(KEYS + "/rotate", content=body).status_code == 400, body
 
 

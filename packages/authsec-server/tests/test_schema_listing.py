@@ -229,9 +229,9 @@ def test_functions_that_pose_as_amcheck_are_not_believed(undone: Callable[..., A
 def test_a_damaged_page_of_a_sqlite_file_is_found(tmp_path: Path, migrated_file: Path) -> None:
     path = Path(shutil.copy(migrated_file, tmp_path))
     with closing(sqlite3.connect(path)) as connection:
-        (page,) = connection.execute("SELECT max(rootpage) FROM sqlite_schema").fetchone()
+        (page,) = connection.execute("SELECT max(rootpage) FROM sqlite_schema WHERE type = 'index'").fetchone()
     octets = bytearray(path.read_bytes())
-    octets[(page - 1) * 4096 : page * 4096] = b"\xff" * 4096  # of a table, and not of the schema
+    octets[(page - 1) * 4096 : page * 4096] = b"\xff" * 4096  # of an index, and not of the schema
     path.write_bytes(octets)
     database = open_database(f"sqlite:///{path}")
     found = database.read(lambda tx: integrity(tx.connection))

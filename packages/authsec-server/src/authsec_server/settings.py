@@ -180,6 +180,12 @@ class Settings(BaseModel):
     audit_checkpoints_token_file: Path | None = Field(
         None, description="File with the bearer token for the address of audit_checkpoints, read at each use."
     )
+    audit_retention_days: int = Field(
+        0, ge=0, le=36_500, description="Days to keep events of the audit log; 0 keeps all: see docs/retention.md."
+    )
+    audit_export_folder: Path | None = Field(
+        None, description="Folder for the exports of the scheduled retention. The server must never lose these files."
+    )
     log_format: str = Field("auto", pattern="^(auto|json|text)$", description="auto: text on a terminal, else JSON.")
 
     @field_validator(
@@ -255,9 +261,11 @@ class Settings(BaseModel):
         return value.rstrip("/")
 
     @model_validator(mode="after")
-    def _tls_pair(self) -> Self:
+    def _pairs(self) -> Self:
         if (self.tls_cert is None) != (self.tls_key is None):
             raise ValueError(f"{ENV_PREFIX}TLS_CERT and {ENV_PREFIX}TLS_KEY must be set together")
+        if self.audit_retention_days and (self.audit_retention_days < 31 or self.audit_export_folder is None):
+            raise ValueError(f"{ENV_PREFIX}AUDIT_RETENTION_DAYS must be at least 31, and needs AUDIT_EXPORT_FOLDER")
         return self
 
     @model_validator(mode="after")

@@ -36,7 +36,7 @@ revision = "{REVISION}"
 down_revision = "{newest_revision()}"
 branch_labels = None
 depends_on = None
-oldest_release = "{this_release()}"
+oldest_release = "{_MAJOR}.{_MINOR}.0"
 
 
 def upgrade() -> None:

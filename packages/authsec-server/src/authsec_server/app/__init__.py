@@ -13,6 +13,7 @@ room.
 | `lifecycle` | start and close; the order of middleware; accepted hosts; what runs once a minute |
 | `readiness_probe` | when `/readyz` fails: database, clock, lock, sealing (the endpoint itself is in `web/health.py`) |
 | `measured_ages` | ages of the audit log and of the signing keys, for metrics |
+| `retention_task`, `retention_process` | when the scheduled retention of the audit log runs; the program of a run |
 | `older_database` | detect a database that was restored from a backup; until the restore is recorded, refuse requests |
 | `restoration` | record the restore: `authsec admin restored` |
 """

@@ -22,6 +22,7 @@ from authsec_server.accounts.model.admin_keys import AdminKey
 from authsec_server.accounts.sign_in import SignIn
 from authsec_server.app.measured_ages import measure_ages
 from authsec_server.app.older_database import compare, may_be_read, watch
+from authsec_server.app.retention_task import RetentionTask, retention_of
 from authsec_server.app.routes import ADMIN, routes
 from authsec_server.app.runtime import Runtime
 from authsec_server.app.served_address import as_served_or_not_proved, checkpoints_as_served
@@ -287,6 +288,13 @@ def _assembled(services: Services, *, serves: bool, pages: bool) -> Authority:
         if serves:
             services.probe.attempt()  # so that `/readyz` reports the right state from the start
     limit = ConcurrencyLimit(services.share.of(services.settings.max_in_flight))
+    retention = RetentionTask(
+        settings=services.settings,
+        retention=retention_of(services.settings, services.database, services.dropper, services.runtime.now),
+        now=services.runtime.now,
+        is_paused=lambda: services.comparison.problem is not None,
+    )
+    services.readiness.notes.append(retention.notes)
     app = Starlette(
         routes=routes(services, pages=pages),
         exception_handlers=HANDLERS,
@@ -299,6 +307,7 @@ def _assembled(services: Services, *, serves: bool, pages: bool) -> Authority:
             services.streams.live_feed.run,
             services.streams.subscriber_tracker.run,
             watch(services, maintain),
+            retention.run,
             partial(
                 measure_ages,
                 services.database,

@@ -59,6 +59,7 @@ class EventKind(StrEnum):
     FEED_KEY_GONE = "feed_key.gone"
     SEAL_KEY_CREATED = "seal_key.created"
     SEAL_KEY_REPLACED = "seal_key.replaced"
+    MASTER_KEY_CHANGED = "master_key.changed"
     EVENTS_DROPPED = "events.dropped"
     COUNTS_REBUILT = "counts.rebuilt"
     AUTHORITY_RESTORED = "authority.restored"

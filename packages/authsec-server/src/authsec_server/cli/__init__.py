@@ -19,8 +19,10 @@
 | `audit_verify`, `audit_report` | `verify`, the sealed log and its key; the report |
 | `audit_files` | the files to verify; the option that names the file of the sealing key |
 | `audit_maintenance` | `drop`; `rebuild-counts` |
+| `audit_retention` | `retention`: the last and the next run of the scheduled retention |
 | `admin`, `backup`, `restore` | `authsec admin`: people and admin keys; `authsec backup`; `authsec admin restored` |
 | `db` | `authsec db upgrade` |
+| `keys`, `master_key` | `authsec keys`; its `change-master-key` |
 | `serve`, `server_process` | `authsec serve`: the options; TLS, signals, log, shutdown |
 | `listener`, `acceptor` | the port, and the program that has it already; connections from a shared socket |
 | `supervisor`, `worker`, `worker_process` | `--workers`: start and end workers; one worker; the program of a worker |

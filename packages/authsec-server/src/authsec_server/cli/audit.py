@@ -136,10 +136,12 @@ _MAINTENANCE: Final = {
     ),
     "rebuild-counts": ("rebuild_counts", "Rebuild the counts of tokens and uses from the events."),
 }
+_RETENTION: Final = {"retention": ("show_retention", "Show the last and the next run of the scheduled retention.")}
 _FOLLOWING: Final = {"follow": ("follow", "Print each event as JSON Lines when it is sealed, for a SIEM.")}
 _MODULES: Final = {
     "audit_verify": _SEALING,
     "audit_maintenance": _MAINTENANCE,
+    "audit_retention": _RETENTION,
     "audit_follow": _FOLLOWING,
 }
 for module, commands in _MODULES.items():

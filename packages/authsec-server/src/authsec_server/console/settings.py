@@ -79,7 +79,13 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
         "oidc_label",
     ),
     "Sessions and admin keys": ("session_idle", "session_lifetime", "bootstrap_key_file", "bootstrap_key_lifetime"),
-    "Audit log": ("sealing_key_file", "audit_checkpoints", "audit_checkpoints_token_file"),
+    "Audit log": (
+        "sealing_key_file",
+        "audit_checkpoints",
+        "audit_checkpoints_token_file",
+        "audit_retention_days",
+        "audit_export_folder",
+    ),
 }
 """The settings of each group, in the order of the page."""
 IN_FORCE: Mapping[str, tuple[Callable[[Settings], object], str]] = {

@@ -72,6 +72,7 @@ class Tx:
     `change_id` is random: after a restore or a failed commit, another change may make the same version.
     In a `change`, `changes` records the rows that are written to tables with a digest, and `earlier` is the state
     before. In other transactions, both are None. `event_key` is the key of the MACs of events (`Database.event_key`).
+    `master_key_id` is the id of the master key in the database; empty before the first change of the master key.
     """
 
     connection: Connection
@@ -81,6 +82,7 @@ class Tx:
     changes: TableChanges | None = None
     earlier: AuthorityState | None = None
     event_key: bytes | None = field(default=None, repr=False)
+    master_key_id: str = ""
 
     @property
     def state(self) -> AuthorityState:
@@ -119,7 +121,8 @@ class Database(ABC):
     """An open database. Every method blocks its thread for a limited time.
 
     `event_key` is the key of the MACs of events. Loading the master key sets it, before anything is recorded. Without
-    the key, events get no MAC, and a sealer checks none.
+    the key, events get no MAC, and a sealer checks none. `master_key_id` is set with the key. While the database has
+    another id, every method but `check` raises `Unavailable`: somebody changed the master key.
 
     If a method fails, it raises `Unavailable` if nothing was committed, or `OutcomeUnknown` if the commit got no
     answer. `damaged` describes the damage of the database file. The value stays until the process restarts; until
@@ -128,6 +131,7 @@ class Database(ABC):
 
     dialect: str
     event_key: bytes | None = None
+    master_key_id: str | None = None
     damaged: str | None = None
     recent_changes: RecentChanges
     upgrades_at_start = False  # whether the start of a server upgrades the schema
@@ -265,6 +269,8 @@ class Database(ABC):
         versions = []
 
         def compared(tx: Tx) -> T:
+            if self.master_key_id is not None and tx.master_key_id not in ("", self.master_key_id):
+                raise _master_key_changed()
             if access in _LOCKED:
                 self._refuse_lower(tx.version - 1 if access is Access.CHANGE else tx.version)
             versions.append(tx.version)
@@ -310,6 +316,20 @@ def _refuse_while_rehearsing() -> None:
         raise RuntimeError("a change in a dry run would not be undone")
 
 
+def _master_key_changed() -> Unavailable:
+    """Return the failure of a server whose master key was changed while the server runs.
+
+    The change takes the exclusive authority lock, so no such server records anything afterwards.
+    """
+    return Unavailable(
+        "The master key of this database was changed, and this server has another one.",
+        "Start the server again with the new master key: docs/keys.md. If nobody changed the key, somebody changed a "
+        "row: authsec audit verify",
+        retry_after=60,
+        fault=Fault.MASTER_KEY_CHANGED,
+    )
+
+
 def raise_version(tx: Tx, version: int) -> Tx:
     """Set the authority version of this `change` to `version`.
 
@@ -321,7 +341,7 @@ def raise_version(tx: Tx, version: int) -> Tx:
     return replace(tx, version=version)
 
 
-_STATE: Final = f"SELECT version, change_id, oldest_release FROM {authority.name}"  # noqa: S608 - the driver's own: each token needs it
+_STATE: Final = f"SELECT version, change_id, oldest_release, master_key_id FROM {authority.name}"  # noqa: S608 - the driver's own: each token needs it
 _RAISE_VERSION: Final = (
     update(authority)
     .values(version=authority.c.version + 1, change_id=bindparam("random"))
@@ -334,21 +354,24 @@ def open_tx(connection: Connection, access: Access) -> Tx:
 
     The statement that takes the lock cannot also read the version: only a later statement sees the latest commit.
     """
-    if access is Access.CHANGE:
-        earlier = AuthorityState(*_state(connection))
-        version, change_id = connection.execute(_RAISE_VERSION, {"random": token_hex(16)}).one()
-        return Tx(connection, access, version, change_id, earlier=earlier)
     if access is Access.CHECK:
         return Tx(connection, access, 0)
-    return Tx(connection, access, *_state(connection))
+    version, change_id, key_id = _state(connection)
+    earlier = None
+    if access is Access.CHANGE:
+        earlier = AuthorityState(version, change_id)
+        version, change_id = connection.execute(_RAISE_VERSION, {"random": token_hex(16)}).one()
+    return Tx(connection, access, version, change_id, earlier=earlier, master_key_id=key_id)
 
 
-def _state(connection: Connection) -> tuple[int, str]:
-    """Read the authority version and its id. Raises `Unavailable` if another program made the schema too new.
+def _state(connection: Connection) -> tuple[int, str, str]:
+    """Read the authority version with its id, and the id of the master key.
+
+    Raises `Unavailable` if another program made the schema too new.
 
     The upgrade takes the exclusive authority lock. So no older server records or changes anything afterwards.
     """
-    version, change_id, oldest = connection.exec_driver_sql(_STATE).one()
+    version, change_id, oldest, key_id = connection.exec_driver_sql(_STATE).one()
     if not may_run(oldest):
         raise too_new(oldest)
-    return version, change_id
+    return version, change_id, key_id

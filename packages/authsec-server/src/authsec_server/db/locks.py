@@ -9,3 +9,4 @@ MIGRATION_LOCK: Final = AUTHORITY_LOCK + 1
 NUMBERS_LOCK: Final = AUTHORITY_LOCK + 3  # to raise the sequence of event numbers: see audit/event_numbers
 PARTITIONS_LOCK: Final = AUTHORITY_LOCK + 4  # to make or drop the partitions of months: see audit/partitions
 SEALING_LOCK: Final = AUTHORITY_LOCK + 2  # to seal the audit log: see audit/sealing
+MASTER_KEY_LOCK: Final = AUTHORITY_LOCK + 5  # to write what needs the master key: see keys/master_key_change

@@ -15,7 +15,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from authsec_server.db.database import READING, Access, Database, T, Work, open_tx
 from authsec_server.db.interference import refuse_foreign_code, refuse_rewritten
-from authsec_server.db.locks import AUTHORITY_LOCK, MIGRATION_LOCK
+from authsec_server.db.locks import AUTHORITY_LOCK, MASTER_KEY_LOCK, MIGRATION_LOCK
 from authsec_server.db.migrate import is_current, revision_of, upgrade
 from authsec_server.db.postgresql_connection import (
     BOUNDS,
@@ -47,6 +47,8 @@ _LOCK = {
     Access.RECORD: f"pg_advisory_xact_lock_shared({AUTHORITY_LOCK})",
     Access.CHANGE: f"pg_advisory_xact_lock({AUTHORITY_LOCK})",
 }
+# An append takes no authority lock. Without this lock, it could write with a master key that has just been changed.
+_OF_APPENDS = f"pg_advisory_xact_lock_shared({MASTER_KEY_LOCK})"
 # The attack: raw SQL inserts or deletes a row after a change has read its rows, and before the change computes digests.
 # Readers do not wait for this lock.
 _LOCK_TABLES = text(f"LOCK TABLE {', '.join(WRITTEN_BY_CHANGES)} IN SHARE ROW EXCLUSIVE MODE")
@@ -67,6 +69,7 @@ def _opening(access: Access, *, limited: bool) -> TextClause | None:
     """
     columns = [f"set_config('{name}'::text, '{value}'::text, true)" for name, value in narrower(access).items()]
     columns += [_LOCK[access]] if access in _LOCK else []
+    columns += [_OF_APPENDS] if access is Access.APPEND else []
     if limited and access is Access.RECORD:
         columns.append(f"set_config('transaction_timeout'::text, '{RECORD_MILLISECONDS}'::text, true)")
     return text(f"SELECT {', '.join(columns)}") if columns else None

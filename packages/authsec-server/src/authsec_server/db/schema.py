@@ -41,6 +41,7 @@ authority = Table(
     Column("schema_release", String(20), nullable=False, server_default=""),  # these three: `migrate.upgrade`
     Column("oldest_release", String(20), nullable=False, server_default=""),
     Column("later_columns", Text, nullable=False, server_default="{}"),
+    Column("master_key_id", String(32), nullable=False, server_default=""),  # empty until the first change of the key
 )
 
 

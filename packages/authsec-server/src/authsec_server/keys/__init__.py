@@ -13,6 +13,7 @@ checkpoints of the audit log.
 | `api` | the key set and its cache time; the authority's metadata; the operations on all keys |
 | `store` | tables and SQL |
 | `master_key` | encryption of private keys at rest; the master key's file |
+| `master_key_change` | encrypt all private keys with a new master key |
 | `head_keys` | make, encrypt and decrypt the keys of the feed and of the audit log |
 | `feed_keys` | when a key of the revocation feed is replaced, published and deleted |
 | `sealing_keys` | the key of the audit log: make, publish, replace |

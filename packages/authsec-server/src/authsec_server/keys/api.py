@@ -45,11 +45,13 @@ class KeyRotation(Body):
     """The body of a rotation request.
 
     Each algorithm has its own keys, and a rotation replaces the keys of one algorithm. With `force`, the
-    rotation does not wait until verifiers have fetched the next key.
+    rotation does not wait until verifiers have fetched the next key. With `now`, a key that is made now signs at
+    once, and the prepared key is revoked: a copy of the private keys then has no key that signs later.
     """
 
     algorithm: Literal["RS256", "ES256", "EdDSA"] = "RS256"
     force: bool = False
+    now: bool = False
 
 
 class KeyRevocation(Body):
@@ -110,8 +112,13 @@ class KeyOperations:
 
     @operation("POST", PATH + "/rotate", "rotateKeys", least=Role.ADMIN)
     async def rotate(self, call: Call[KeyRotation]) -> SigningKeyShown:
-        """Rotate the signing keys of one algorithm: the prepared key becomes the active key."""
+        """Rotate the signing keys of one algorithm: the prepared key, or a new key (`now`), becomes active."""
         algorithm, force = Algorithm(call.body.algorithm), call.body.force
+        if call.body.now:
+            fresh = await run_in_threadpool(self.key_ring.fresh, algorithm, 2)
+            key = await call.change(lambda tx, act: self.key_ring.rotate_now(tx, act, fresh, algorithm))
+            await run_in_threadpool(self.key_ring.drop_unpublished)
+            return as_json(key)
         fresh = await run_in_threadpool(self.key_ring.fresh, algorithm, 1)
         return as_json(await call.change(lambda tx, act: self.key_ring.rotate(tx, act, fresh, algorithm, force=force)))
 

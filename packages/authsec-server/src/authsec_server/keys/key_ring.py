@@ -105,6 +105,13 @@ class SigningKeyRing:
         its = LONGEST_TOKEN_LIFETIME
         return service.rotate(tx, act, fresh, max_token_lifetime=its, algorithm=algorithm, force=force)
 
+    def rotate_now(self, tx: Tx, act: Act, fresh: FreshKeys, algorithm: Algorithm) -> SigningKey:
+        """Let a new key sign at once; see `service.rotate_now`. Call only inside a `change`.
+
+        `fresh` contains two keys that were made before the transaction.
+        """
+        return service.rotate_now(tx, act, fresh, max_token_lifetime=LONGEST_TOKEN_LIFETIME, algorithm=algorithm)
+
     def revoke(self, tx: Tx, act: Act, kid: str, fresh: FreshKeys, *, because: str = "") -> SigningKey:
         """Revoke the key; see `service.revoke`. Call only inside a `change`.
 

@@ -11,7 +11,10 @@ from __future__ import annotations
 import base64
 import binascii
 import os
+import re
+import stat
 from collections.abc import Callable, Collection
+from contextlib import suppress
 from enum import StrEnum
 from pathlib import Path
 from typing import Final, NoReturn
@@ -33,6 +36,7 @@ KEY_BYTES: Final = 32
 NONCE_BYTES: Final = 12
 FILE_NAME: Final = "master.key"
 _VERSION: Final = b"\x01"
+_ID: Final = re.compile(r"[0-9a-f]{32}")
 _HOW_TO_MAKE: Final = "openssl rand -base64 32"
 
 
@@ -96,6 +100,10 @@ class MasterKey:
         """Return the key of the MAC of the issuer that the database stores for commands."""
         return self.derive("issuer")
 
+    def id(self) -> str:
+        """Return the public name of this key: 32 hexadecimal digits, which say nothing about the key."""
+        return self.derive("master key id")[:16].hex()
+
     def event_key(self) -> bytes:
         """Return the key of the MACs of events."""
         return self.derive("events")
@@ -125,12 +133,13 @@ def load_master_key(settings: Settings, database: Database, token_bytes: Callabl
     Raises `StartupRefused` if the master key cannot decrypt every stored signing key.
     """
     sealed = database.read(lambda tx: store.all_sealed(tx.connection))  # before the file: a first start makes it first
-    path = _where(settings, database)
+    path = master_key_path(settings, database)
     if settings.master_key_file is None and not sealed:
         _make(path, token_bytes)
-    key = MasterKey(_read(path, already_needed=bool(sealed)))
+    finish_replacement(path, database.read(lambda tx: tx.master_key_id))
+    key = MasterKey(read_master_key(path, already_needed=bool(sealed)))
     _refuse_unless_it_opens(key, sealed, path)
-    database.event_key = key.event_key()
+    use_key(database, key)
     return key
 
 
@@ -143,7 +152,7 @@ def find_master_key(tx: Tx, settings: Settings, database: Database) -> MasterKey
     path = master_key_file(settings, database)
     if path is None:
         return None
-    key = MasterKey(_read(path, already_needed=True))
+    key = MasterKey(read_master_key(path, already_needed=True))
     return key if any(_opens(key, blob, kid) for kid, blob in store.usual_sealed(tx.connection)) else None
 
 
@@ -158,7 +167,50 @@ def master_key_file(settings: Settings, database: Database) -> Path | None:
     return next((path for path in places if os.access(path, os.R_OK)), None)
 
 
-def _where(settings: Settings, database: Database) -> Path:
+def use_key(database: Database, key: MasterKey) -> None:
+    """Let this process write to the database with this master key."""
+    database.event_key, database.master_key_id = key.event_key(), key.id()
+
+
+def next_file(path: Path, key_id: str) -> Path:
+    """Return the file that has the key of this id until it replaces the master key file `path`."""
+    return path.with_name(f"{path.name}.next-{key_id}")
+
+
+def finish_replacement(path: Path, key_id: str) -> None:
+    """Replace the master key file by the key of this id, if the command that changed the key was interrupted.
+
+    The replaced file stays under the name of `old_file`, because earlier backups need it. Raises `StartupRefused`.
+    """
+    if not isinstance(key_id, str) or not _ID.fullmatch(key_id):  # empty, or raw SQL wrote it
+        return
+    new = next_file(path, key_id)
+    if not new.exists():
+        return
+    if MasterKey(read_master_key(new, already_needed=True)).id() != key_id:
+        raise StartupRefused(
+            f"The file {new} does not have the key of its name.", "Restore the file of the new master key."
+        )
+    try:
+        with suppress(FileNotFoundError):
+            old = old_file(path, MasterKey(read_master_key(path, already_needed=True)).id())
+            if not old.exists():
+                os.link(path, old)
+        os.replace(new, path)
+        _sync_folder(path.parent)
+    except OSError as error:
+        raise StartupRefused(
+            f"The new master key in {new} cannot replace {path}: {error.strerror}.", f"Run: mv {new} {path}"
+        ) from None
+
+
+def old_file(path: Path, key_id: str) -> Path:
+    """Return the file that keeps the key of this id after another key has replaced it."""
+    return path.with_name(f"{path.name}.old-{key_id}")
+
+
+def master_key_path(settings: Settings, database: Database) -> Path:
+    """Return the path of the master key file. Raises `StartupRefused` if PostgreSQL needs the setting."""
     if settings.master_key_file is not None:
         return settings.master_key_file
     if database.dialect != "sqlite":  # its servers share no folder: each would make a key of its own
@@ -171,31 +223,42 @@ def _where(settings: Settings, database: Database) -> Path:
 
 
 def _make(path: Path, token_bytes: Callable[[int], bytes]) -> None:
-    """Make the master key file if it does not exist.
-
-    The file appears complete or not at all, even when several servers start at the same time.
-    """
+    """Make the master key file if it does not exist."""
     if path.exists():
         return
-    draft = path.with_name(f".{path.name}.{token_bytes(8).hex()}")
     try:
-        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        try:
-            with open(descriptor, "wb") as file:
-                file.write(base64.b64encode(token_bytes(KEY_BYTES)) + b"\n")
-                file.flush()
-                os.fsync(file.fileno())
-            os.link(draft, path)  # unlike a rename, it never replaces
-        except FileExistsError:
-            return  # another server was first
-        finally:
-            draft.unlink()
-        _sync_folder(path.parent)  # signing keys are sealed with it next: they must not outlast its name
+        write_master_key(path, token_bytes(KEY_BYTES), token_bytes)
+    except FileExistsError:
+        return  # another server was first
     except OSError as error:
         raise StartupRefused(
             f"The master key file {path} cannot be created: {error.strerror}.",
             f"Make the folder writable, or set another file: {ENV_PREFIX}MASTER_KEY_FILE.",
         ) from None
+
+
+def write_master_key(
+    path: Path, octets: bytes, token_bytes: Callable[[int], bytes], *, like: os.stat_result | None = None
+) -> None:
+    """Write a new master key file. Raises `OSError`; `FileExistsError` if the file exists.
+
+    The file appears complete or not at all, even when several servers start at the same time. It gets the owner and the
+    mode of the file `like`.
+    """
+    draft = path.with_name(f".{path.name}.{token_bytes(8).hex()}")
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        with open(descriptor, "wb") as file:
+            file.write(base64.b64encode(octets) + b"\n")
+            file.flush()
+            if like is not None and os.name != "nt":
+                os.fchown(file.fileno(), like.st_uid, like.st_gid)
+                os.fchmod(file.fileno(), stat.S_IMODE(like.st_mode))
+            os.fsync(file.fileno())
+        os.link(draft, path)  # unlike a rename, it never replaces
+    finally:
+        draft.unlink()
+    _sync_folder(path.parent)  # keys are encrypted with it next: they must not outlast its name
 
 
 def _sync_folder(folder: Path) -> None:
@@ -208,7 +271,8 @@ def _sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def _read(path: Path, *, already_needed: bool) -> bytes:
+def read_master_key(path: Path, *, already_needed: bool) -> bytes:
+    """Read the octets of the key in this file. Raises `StartupRefused`."""
     make_one = f"Create it: umask 077; {_HOW_TO_MAKE} > {path}"
     restore = "Restore the file that encrypted this database's signing keys. No other file can decrypt them."
     text = read_private(path, "master key file", if_missing=restore if already_needed else make_one)

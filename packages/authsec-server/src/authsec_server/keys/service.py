@@ -128,6 +128,29 @@ def rotate(
     return _rotate(tx, act, active, prepared, make(algorithm), max_token_lifetime)
 
 
+def rotate_now(
+    tx: Tx, act: Act, make: Make, *, max_token_lifetime: timedelta, algorithm: Algorithm = Algorithm.RS256
+) -> SigningKey:
+    """Retire the algorithm's active key, and let a new key sign at once. Return the new key.
+
+    The attack: somebody copied the private keys. The copy has the prepared key, too, so that key never signs. The
+    prepared key has signed no token, so this change revokes it. Two keys of `make` are needed. Call only inside a
+    `change`. Raises the errors of `rotate`, except for the wait.
+    """
+    act.principal.require(Role.ADMIN)
+    found = _active_and_prepared(tx, algorithm)
+    if found is None:
+        raise _nothing_prepared(tx, algorithm)
+    active, prepared = found
+    fresh = _prepare(tx, act, make(algorithm))
+    store.move(tx.connection, prepared.revoked(act.now))
+    revocations.end(tx, SubjectKind.KEY, prepared.kid, act.now)
+    now_active = _rotate(tx, act, active, fresh, make(algorithm), max_token_lifetime)
+    detail = {**_revocation(prepared, {algorithm: now_active.kid}), "because": "A new key was to sign at once."}
+    audit.record_act(tx, act, EventKind.KEY_REVOKED, subject=_named(prepared), kid=prepared.kid, detail=detail)
+    return now_active
+
+
 def rotate_if_due(tx: Tx, act: Act, make: Make, *, max_age: timedelta, max_token_lifetime: timedelta) -> None:
     """Rotate each algorithm whose active key is too old, once verifiers have fetched its prepared key.
 

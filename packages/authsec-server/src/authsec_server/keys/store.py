@@ -128,6 +128,11 @@ def usual_sealed(connection: Connection) -> Iterator[tuple[str, bytes]]:
             yield row.kid, row.sealed_private
 
 
+def set_sealed(connection: Connection, table: Table, kid: str, sealed: bytes) -> None:
+    """Replace the encrypted private part of this key."""
+    connection.execute(update(table).where(table.c.kid == kid).values(sealed_private=sealed))
+
+
 def add_head_key(connection: Connection, table: Table, key: SealedKey) -> None:
     """Insert a key into the table of the revocation feed (`feed_keys`) or of the audit log (`sealing_keys`)."""
     connection.execute(insert(table), rows.write(table, key, sealed_private=key.sealed))

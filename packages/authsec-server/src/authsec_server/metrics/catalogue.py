@@ -101,6 +101,12 @@ CHECKPOINTS_WAITING: Final = PROCESS.gauge(
     MetricKind.SUM,
 )
 
+RETENTION_FAILED: Final = PROCESS.gauge(
+    "authsec_audit_retention_failed",
+    "1 if the last run of the scheduled retention failed, otherwise 0.",
+    MetricKind.HIGHEST,
+)
+
 KEY_AGE: Final = PROCESS.gauge(
     "authsec_signing_key_age_seconds",
     "Time since the active signing key became active, by algorithm.",

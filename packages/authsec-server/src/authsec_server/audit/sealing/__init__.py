@@ -7,6 +7,9 @@ Raw SQL can change an event. But it cannot change the signed checkpoints that co
 |---|---|
 | `sealer`, `store` | when events are sealed, and by whom; the SQL of the sealed log |
 | `unsealed` | which events one pass seals; up to which number no event can appear later |
+| `scheduled_retention`, `retention_run`, `export_file` | the drop by a setting; its last run; a durable export |
+| `drop_times` | when the authority needs the events of a month no more |
+| `renewed_macs` | new MACs for the events that wait, when the master key is changed |
 | `seal_places`, `number_history` | which places a genuine seal can have; event numbers and log sizes of past passes |
 | `sealable` | which events may be sealed; their leaf hashes, from the rows as they are stored |
 | `checkpoints` | the claims and the signature of a checkpoint |

@@ -40,6 +40,7 @@ NEVER_DROPPED: Final = frozenset(
         EventKind.EVENTS_DROPPED,
         EventKind.SEAL_KEY_CREATED,
         EventKind.SEAL_KEY_REPLACED,
+        EventKind.MASTER_KEY_CHANGED,
         EventKind.AUTHORITY_RESTORED,
     }
 )

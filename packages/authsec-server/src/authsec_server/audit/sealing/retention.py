@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import partial
 
 from sqlalchemy import ColumnElement, Connection, Select, and_, delete, exists, or_, select
@@ -19,9 +19,10 @@ from authsec_server.audit import partitions
 from authsec_server.audit import service as audit
 from authsec_server.audit.model import DIGESTS, EventKind
 from authsec_server.audit.recount import dropped_counts
-from authsec_server.audit.rollup import SETTLING, Progress, close_months, is_not_counted, progress_of, roll_up
+from authsec_server.audit.rollup import Progress, close_months, progress_of, roll_up
 from authsec_server.audit.sealing import store
 from authsec_server.audit.sealing.checkpoints import Keys
+from authsec_server.audit.sealing.drop_times import check_quiet, check_time
 from authsec_server.audit.sealing.dropped import NEVER_DROPPED, DropRecord, Run, runs, sign_drop, valid_drops
 from authsec_server.audit.sealing.exporting import verify_export
 from authsec_server.audit.sealing.given import KeptExport
@@ -31,7 +32,7 @@ from authsec_server.audit.sealing.store import allow_long_statements
 from authsec_server.audit.sealing.whole_changes import size_before
 from authsec_server.audit.store import events, sealed_events
 from authsec_server.db import Database, Tx
-from authsec_server.failures import Conflict, Invalid
+from authsec_server.failures import Conflict
 from authsec_server.principal import Act, Role
 
 BATCH = 500  # events; on SQLite, token requests wait while a batch is deleted
@@ -93,23 +94,6 @@ def events_to_drop(tx: Tx, *, before: datetime, export: KeptExport) -> EventsToD
     return found
 
 
-def not_sealed(connection: Connection, before: datetime) -> bool:
-    """Whether an event with a time before `before` has no seal."""
-    sealed = exists().where(sealed_events.c.event_id == events.c.id)
-    return connection.execute(select(events.c.id).where(events.c.at < before, ~sealed).limit(1)).first() is not None
-
-
-def dated_before(connection: Connection, before: datetime, such: ColumnElement[bool]) -> bool:
-    """Whether an event that matches the condition `such` has a time before `before`."""
-    return connection.execute(select(events.c.id).where(events.c.at < before, such).limit(1)).first() is not None
-
-
-def issued_alive(connection: Connection, before: datetime, now: datetime) -> bool:
-    """Whether a token that was issued before `before` is still valid at `now`."""
-    issued = and_(events.c.at < before, events.c.expires_at > now, events.c.kind == EventKind.TOKEN_ISSUED)
-    return connection.execute(select(events.c.id).where(issued).limit(1)).first() is not None
-
-
 def some_left(connection: Connection, record: DropRecord) -> bool:
     """Whether the row of an event that the drop record lists still exists."""
     return connection.execute(_left(record).limit(1)).first() is not None
@@ -140,7 +124,6 @@ def _named(record: DropRecord) -> ColumnElement[bool]:
     return or_(*(sealed_events.c.position.between(first, last) for first, last in record.places))
 
 
-ALIVE = timedelta(hours=1)  # added to the lifetime of each token, because clocks differ
 TURNS = 10_000  # passes of the sealer to seal the record; each pass seals a batch of events
 
 
@@ -177,19 +160,28 @@ class Dropper:
     issuer: str
     keys: Callable[[], Keys]
 
-    def drop(self, act: Act, before: datetime, export: Iterable[str], export_sha256: str) -> DropRecord:
+    def drop(
+        self,
+        act: Act,
+        before: datetime,
+        export: Iterable[str],
+        export_sha256: str,
+        *,
+        check_export: Callable[[], None] = lambda: None,
+    ) -> DropRecord:
         """Drop all events of the months before `before`. Blocks its thread until all rows are deleted.
 
         `export` is read several times. `Invalid` or `Conflict` is raised before anything is dropped.
+        `check_export` is called right before the record is written. It raises an error if the export was changed.
         If an earlier drop was interrupted, finish that drop and return its record instead.
         """
         act.principal.require(Role.ADMIN)
-        keys = self.keys()
-        if begun := self.database.read(partial(_begun, keys=keys)):
-            self._remove(begun)
+        if begun := self.finish(act):
             return begun
+        keys = self.keys()
         confirmed = self._checked(act, before, export, keys, sealing=True)
         self.sealer.key()  # reads all leaves now: on SQLite, tokens wait during the next transaction
+        check_export()
         number = self.database.append(
             partial(self._record, act=act, confirmed=confirmed, before=before, sha256=export_sha256)
         )
@@ -201,6 +193,18 @@ class Dropper:
             )
         self._remove(record)
         return record
+
+    def finish(self, act: Act) -> DropRecord | None:
+        """Finish a drop that was interrupted after its record was sealed. Return the record, or None."""
+        act.principal.require(Role.ADMIN)
+        begun = self.database.read(partial(_begun, keys=self.keys()))
+        if begun:
+            self._remove(begun)
+        return begun
+
+    def is_begun(self) -> bool:
+        """Whether a drop was interrupted after its record was sealed. `finish` finishes the drop."""
+        return self.database.read(partial(_begun, keys=self.keys())) is not None
 
     def rehearse(self, act: Act, before: datetime, export: Iterable[str]) -> DropPreview:
         """Dry run of `drop`: run all checks and return the result without a change. Raises the same errors."""
@@ -228,7 +232,7 @@ class Dropper:
                 "dropped.",
                 "Correct the clock of this machine, and try again.",
             )
-        self.database.read(partial(_check_time, before=before, now=act.now))
+        self.database.read(partial(check_time, before=before, now=act.now))
         if sealing:
             self._seal_all()
         confirmed = self._check_seals(act, before, export, keys, sealed_only=sealing)
@@ -251,7 +255,7 @@ class Dropper:
         from authsec_server.audit.sealing.verifying import verify  # thirty modules, which only a drop needs
 
         def confirmed(tx: Tx) -> tuple[Report, _Confirmed]:
-            _check_time(tx, before=before, now=act.now)  # again: newer events are not in the digests, or have no seal
+            check_time(tx, before=before, now=act.now)  # again: newer events are not in the digests, or have no seal
             report, wanted = verify(tx, keys, now=act.now, sealed_only=sealed_only), EventsToDrop()
             if report.as_sealed:
                 wanted = events_to_drop(tx, before=before, export=KeptExport("export", export))
@@ -286,7 +290,7 @@ class Dropper:
     def _record(self, tx: Tx, *, act: Act, confirmed: _Confirmed, before: datetime, sha256: str) -> int:
         close_months(tx.connection, before)  # from here on, the signed counts of these months are final
         newest = store.last_signed(tx.connection)  # first: an event that the next check misses gets a later seal
-        _check_quiet(tx, before, confirmed.progress)
+        check_quiet(tx, before, confirmed.progress)
         record = {
             "before": f"{before:%Y-%m}",
             "events": confirmed.wanted.events,
@@ -342,39 +346,6 @@ def _begun(tx: Tx, keys: Keys) -> DropRecord | None:
     store.allow_long_statements(tx.connection)
     signed = (signed for place, signed in store.records(tx.connection, EventKind.EVENTS_DROPPED) if place is not None)
     return next((record for record in valid_drops(signed, keys) if some_left(tx.connection, record)), None)
-
-
-def _check_time(tx: Tx, before: datetime, now: datetime) -> None:
-    """Refuse the drop if the authority still needs events of these months.
-
-    Raises `Invalid` if a month is not over.
-    Raises `Conflict` if a token of these months is still valid.
-    Raises `Conflict` if an event of these months is not counted or not sealed.
-    """
-    store.allow_long_statements(tx.connection)
-    if before > now.replace(day=1, hour=0, minute=0, second=0, microsecond=0):
-        raise Invalid("before", "A month cannot be dropped before it is over.", f"Use at most: --before {now:%Y-%m}")
-    if issued_alive(tx.connection, before, now - ALIVE):
-        raise Conflict("Tokens of those months are still valid.", "Wait until the last of these tokens has expired.")
-    not_counted = is_not_counted(progress_of(tx.connection))
-    if before > now - SETTLING or dated_before(tx.connection, before, not_counted):
-        raise Conflict("Not all events are counted yet.", "Start a server: it counts the events within a few minutes.")
-    if not_sealed(tx.connection, before):
-        raise Conflict("Not all events are sealed yet.", "Start a server: it seals the events within a few minutes.")
-
-
-def _check_quiet(tx: Tx, before: datetime, progress: Progress) -> None:
-    """Refuse the drop if an event of those months was recorded after the check. Raises `Conflict`.
-
-    A server whose clock is behind may record such an event.
-    The counts in the drop record would omit the event, although a roll-up may already have counted it.
-    """
-    if dated_before(tx.connection, before, is_not_counted(progress)):
-        raise Conflict(
-            "Nothing was dropped. During the drop, a server recorded a new event with a time in those months: that "
-            "server's clock is behind.",
-            "Try again in a few minutes, after a server has sealed and counted the event.",
-        )
 
 
 def _check_held(wanted: EventsToDrop) -> None:

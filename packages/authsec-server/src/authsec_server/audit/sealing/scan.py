@@ -153,9 +153,9 @@ class Scan:
             return copied_rows(counted, _converted(self._copies, counted.name, counted.columns))
         return stored_rows(self._connection, counted)
 
-    def authorities(self) -> Iterator[tuple[Any, Any, Any]]:
-        """Yield the version, the issuer and the issuer's MAC of each row of `authority`."""
-        yield from map(tuple, self._rows(authority, "version", "issuer", "issuer_mac"))
+    def authorities(self) -> Iterator[tuple[Any, Any, Any, Any]]:
+        """Yield the version, the issuer, the issuer's MAC and the master key's id of each row of `authority`."""
+        yield from map(tuple, self._rows(authority, "version", "issuer", "issuer_mac", "master_key_id"))
 
     def rows(self, name: str, *columns: str) -> Iterator[Sequence[Any]]:
         """Yield these columns of each row of a table that belongs to a package above this one.

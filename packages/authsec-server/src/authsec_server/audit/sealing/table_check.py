@@ -81,12 +81,16 @@ class TableCheck(ScratchCheck):
         self._version: Any = None
         self._issuer: Any = None
         self._mac: Any = None
+        self._master_key: Any = ""
+        self._told_key = (0, 0, "")  # the version, the number and the master key of the last event of a change
         self._authorities = 0  # rows of `authority`; there must be one
 
     def add(self, number: int, event: Mapping[str, Any], is_sealed: Callable[[int], bool], waits_since: str) -> None:
         """Add the table digests and the authority version of a valid event. For `waits_since`, see `NameCheck.add`."""
         version = event["authority_version"]
         self._highest = max(self._highest, (version, number))
+        if event["kind"] == EventKind.MASTER_KEY_CHANGED:
+            self._told_key = max(self._told_key, (version, number, event["subject_id"] or ""))
         digests = event["detail"].get(DIGESTS, {})
         if event["kind"] == EventKind.EVENTS_DROPPED:
             left_out = ((name, version, number) for name in DIGESTED.keys() - digests.keys())
@@ -106,10 +110,10 @@ class TableCheck(ScratchCheck):
         self._computed = digests_of_rows(scan)
         self._too_long = scan.too_long
         self._kept, self._of_no_table = kept_digests(scan)
-        for version, issuer, mac in scan.authorities():
+        for version, issuer, mac, master_key in scan.authorities():
             self._authorities += 1
             if self._authorities == 1:
-                self._version, self._issuer, self._mac = version, issuer, mac
+                self._version, self._issuer, self._mac, self._master_key = version, issuer, mac, master_key
 
     @property
     def digests(self) -> Mapping[str, str]:
@@ -136,6 +140,10 @@ class TableCheck(ScratchCheck):
         yield from self._below_a_drop()
         if self._authorities > 1:
             yield f"The table authority has {self._authorities:,} rows; it must have one."
+        if self._master_key != self._told_key[2]:
+            last = self._told_key[2]
+            told = f"the last event of a change names the key {last}" if last else "no event says so"
+            yield f"The database has the id of another master key in authority.master_key_id, but {told}."
         version = self._version
         if type(version) is not int or version > MAX_VERSION:
             yield f"The authority has version {version!r}, which no server assigns."

@@ -24,6 +24,7 @@ from authsec_server.failures import Invalid, NotPermitted
 from authsec_server.principal import PrincipalKind
 from authsec_server.tokens.refusal import Reason
 
+_OF_KEYS = ("key.", "feed_key.", "seal_key.", "master_key.")
 GROUPS: Mapping[str, tuple[str, frozenset[EventKind]]] = {
     "issued": ("Tokens issued", frozenset({EventKind.TOKEN_ISSUED})),
     "refused": ("Tokens refused", frozenset({EventKind.TOKEN_REFUSED})),
@@ -36,7 +37,7 @@ GROUPS: Mapping[str, tuple[str, frozenset[EventKind]]] = {
     "roles": ("Roles", frozenset(k for k in EventKind if k.startswith("role."))),
     "apis": ("APIs", frozenset(k for k in EventKind if k.startswith("api."))),
     "issuers": ("Trusted issuers", frozenset(k for k in EventKind if k.startswith("issuer."))),
-    "keys": ("Signing keys", frozenset(k for k in EventKind if k.startswith(("key.", "feed_key.", "seal_key.")))),
+    "keys": ("Signing keys", frozenset(kind for kind in EventKind if kind.startswith(_OF_KEYS))),
     "trail": (
         "Audit log",
         frozenset(k for k in EventKind if k.startswith(("event", "counts.", "digests.", "authority."))),

@@ -57,6 +57,7 @@ _VERBS: Mapping[EventKind, str] = {
     EventKind.FEED_KEY_GONE: "removed a retired key of the revocation feed,",
     EventKind.SEAL_KEY_CREATED: "created the key that seals the audit log,",
     EventKind.SEAL_KEY_REPLACED: "replaced the key that seals the audit log with",
+    EventKind.MASTER_KEY_CHANGED: "changed the master key to",
     EventKind.EVENTS_DROPPED: "deleted old events from the audit log",
     EventKind.COUNTS_REBUILT: "rebuilt the counts of tokens and uses",
     EventKind.AUTHORITY_RESTORED: "recorded that the database was restored from a backup",
