@@ -9,6 +9,9 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from pydantic import ValidationError
+
+from authsec_server.failures import StartupRefused
 from authsec_server.suggest import nearest
 
 # Kubernetes sets such variables in each container for each Service: …_SERVICE_HOST, …_PORT=tcp://…, …_PORT_80_TCP.
@@ -25,6 +28,21 @@ _PARSED = {
     "less_than_equal": "must be at most {le}",
     "string_too_long": "may have at most {max_length} characters",
 }
+
+
+def refused(error: ValidationError, prefix: str) -> StartupRefused:
+    """Return the failure that names each invalid setting. Their names in the environment begin with `prefix`."""
+    errors = error.errors()
+    problems = "; ".join(
+        f"{prefix}{str(each['loc'][0]).upper()}: {problem(each)}" if each["loc"] else problem(each) for each in errors
+    )
+    remedy = "Correct these settings, and start again."
+    if any(set_by_kubernetes(each["input"]) for each in errors):
+        remedy = (
+            "Kubernetes sets this variable for a Service of that name: set `enableServiceLinks: false` in the "
+            "pod, or rename the Service."
+        )
+    return StartupRefused(f"These settings are not valid. {problems}.", remedy)
 
 
 def unknown_names(environment: Mapping[str, str], prefix: str, known: Sequence[str]) -> Iterator[str]:
