@@ -75,6 +75,14 @@ def write_export(folder: Path, name: str, lines: Iterable[str], token_bytes: Cal
     return ExportFile(path=path, sha256=written.hexdigest())
 
 
+def check_folder(folder: Path, token_bytes: Callable[[int], bytes]) -> None:
+    """Write an empty file to the folder, and delete it. Raises `OSError` or `Conflict` if no export could be there."""
+    _refuse_folder(folder)
+    tried = folder / f".authsec-{token_bytes(8).hex()}"
+    os.close(os.open(tried, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+    tried.unlink()
+
+
 def _refuse_folder(folder: Path) -> None:
     """Raise `Conflict` if somebody else could put another export in the place of the server's."""
     if os.name != "nt" and stat.S_IMODE(folder.stat().st_mode) & stat.S_IWOTH:

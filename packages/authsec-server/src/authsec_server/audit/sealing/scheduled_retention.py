@@ -15,7 +15,7 @@ from pathlib import Path
 
 from authsec_server.audit.sealing.drop_times import check_time, has_events_to_drop
 from authsec_server.audit.sealing.dropped import DropRecord
-from authsec_server.audit.sealing.export_file import ExportFile, write_export
+from authsec_server.audit.sealing.export_file import ExportFile, check_folder, write_export
 from authsec_server.audit.sealing.exporting import export
 from authsec_server.audit.sealing.lines import NotAnExport
 from authsec_server.audit.sealing.retention import Dropper
@@ -61,6 +61,7 @@ class ScheduledRetention:
     def _export_and_drop(self, act: Act) -> RetentionRun:
         if begun := self.dropper.finish(act):  # the file of that drop was kept
             return _dropped(begun, "")
+        check_folder(self.folder, act.token_bytes)  # an operator hears of a wrong folder long before the first drop
         before = first_month_to_keep(act.now, self.days)
         if not self.database.read(partial(has_events_to_drop, before=before)):
             return RetentionRun(outcome="nothing", month=f"{before:%Y-%m}")
