@@ -89,8 +89,6 @@ def test_old_months_are_exported_and_dropped(old: Old, folder: Path) -> None:
 
 
 @pytest.mark.sqlite_suffices
-@pytest.mark.soak
-@pytest.mark.sqlite_suffices
 def test_a_wrong_folder_is_reported_before_anything_is_old(old: Old, folder: Path) -> None:
     run(old, scheduled(old, folder))
     folder.rename(folder.with_name("elsewhere"))
@@ -100,6 +98,8 @@ def test_a_wrong_folder_is_reported_before_anything_is_old(old: Old, folder: Pat
     assert done.problem == f"The export cannot be written to {folder}: No such file or directory. Nothing was dropped."
 
 
+@pytest.mark.sqlite_suffices
+@pytest.mark.soak
 def test_the_audit_log_says_who_dropped_what(old: Old, folder: Path) -> None:
     run(old, scheduled(old, folder))
     old.settle()
