@@ -1,0 +1,94 @@
+"""The primary of PostgreSQL is killed under load, and its standby takes its place."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ..faults.databases import Cluster
+from ..faults.deployment import AUTHSEC
+from ..faults.faults import Fault
+from ..faults.restoring import _restored
+from ..faults.runs import Result, run
+from ..faults.scene import Over, Scene
+from .standby import Pair, pair
+
+pytestmark = pytest.mark.soak  # test_promoted.py of the server has a server that meets another primary
+
+
+@pytest.fixture
+def both() -> Iterator[Pair]:
+    with pair() as made:
+        yield made
+
+
+@pytest.fixture
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("deployment")
+
+
+def outcome(fault: Fault, folder: Path, both: Any) -> Result:
+    shared: Cluster = both  # it has what a deployment needs of a cluster
+    result = run([fault], "postgresql", folder, shared, rounds=1, program=AUTHSEC, forks=True)
+    print(result, result.recoveries)
+    return result
+
+
+def without_tokens(scene: Scene, since: float, until: float) -> float:
+    """The longest time without a token, in seconds."""
+    times = sorted(token.received for token in scene.seen.tokens if since - 5 < token.received < until)
+    return max(b - a for a, b in itertools.pairwise(times))
+
+
+def test_a_synchronous_standby_loses_nothing(both: Pair, folder: Path) -> None:
+    both.make_synchronous()
+    scenes = []
+
+    def fail_over(scene: Scene) -> Over:
+        scenes.append(scene)
+        scene.its.keep_checkpoints()
+        begin = time.monotonic()
+        both.primary.kill()
+        time.sleep(1.0)
+        both.promote()
+        return Over(begin=begin, end=time.monotonic(), ports=list(scene.its.servers))
+
+    result = outcome(Fault(name="failover", what="failover", inject=fail_over), folder, both)
+    (over,) = scenes[0].seen.faults
+    print(f"without tokens for {without_tokens(scenes[0], over.begin, over.end + 5):.1f} s; promoted after 1 s")
+    assert result.found == []
+    assert result.tokens > 0
+
+
+def test_after_an_asynchronous_failover_servers_wait_for_admin_restored(both: Pair, folder: Path) -> None:
+    problems = []
+
+    def fail_over(scene: Scene) -> Over:
+        its = scene.its
+        with scene.load.paused():  # so that it is certain which tokens the standby has
+            both.await_replay()
+            its.keep_checkpoints()
+            both.hold_back()
+            lost_since = time.monotonic()
+        time.sleep(0.7)
+        with scene.load.paused():
+            both.primary.kill()
+            both.promote()
+            promoted = time.monotonic()
+        time.sleep(8.0)
+        scene.seen.unasked += [
+            f"token {token.jti} was issued by a promoted standby"
+            for token in scene.seen.tokens
+            if token.sent > promoted
+        ]
+        problems.extend(its.call(port, "GET", "/readyz").body["status"] for port in its.servers)
+        return _restored(scene, lost_since)
+
+    result = outcome(Fault(name="failover", what="failover", inject=fail_over), folder, both)
+    assert problems == ["database_older", "database_older"]
+    assert result.found == []
