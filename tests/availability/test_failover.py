@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from ..faults.databases import Cluster
-from ..faults.deployment import AUTHSEC
+from ..faults.deployment import AUTHSEC, deployment
 from ..faults.faults import Fault
 from ..faults.restoring import _restored
 from ..faults.runs import Result, run
@@ -92,3 +92,31 @@ def test_after_an_asynchronous_failover_servers_wait_for_admin_restored(both: Pa
     result = outcome(Fault(name="failover", what="failover", inject=fail_over), folder, both)
     assert problems == ["database_older", "database_older"]
     assert result.found == []
+
+
+def test_a_lost_token_alone_stops_every_server(both: Pair, folder: Path) -> None:
+    """No change is lost, so the authority version is the same, and one server alone knows of the token."""
+    with deployment("postgresql", folder, both, servers=2, proxied=False, forks=True) as its:  # type: ignore[arg-type]
+        first, second = its.servers
+        agent = its.onboard("Agent", keyed=True)
+        assert its.ask(first, agent).status == its.ask(second, agent).status == 200
+        time.sleep(7.0)  # the last checkpoint is of before, and both servers have compared it
+        both.await_replay()
+        both.hold_back()
+        lost = its.ask(first, agent)
+        assert lost.status == 200
+        both.primary.kill()
+        both.promote()
+        deadline = time.monotonic() + 30
+        granted = []
+        while [its.call(port, "GET", "/readyz").body.get("status") for port in its.servers] != ["database_older"] * 2:
+            granted += [port for port in its.servers if its.ask(port, agent).status == 200]
+            assert time.monotonic() < deadline, f"the servers go on: {len(granted)} tokens"
+            time.sleep(0.1)
+        assert granted == []
+        done = its.command("admin", "restored", "--yes", "--checkpoint", str(its.checkpoints))
+        assert done.returncode == 0, done.stderr
+        while not all(its.ready(port) == 200 for port in its.servers):
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        assert its.ask(first, agent).status == its.ask(second, agent).status == 200

@@ -90,6 +90,10 @@ class Tx:
 
 Work = Callable[[Tx], T]
 READING = frozenset({Access.READ, Access.CHECK})
+PROMOTED: Final = (
+    "A standby of PostgreSQL became the primary. The former primary did not wait for the standby, so the last "
+    "acknowledged tokens and changes may be missing."
+)
 _LOCKED = frozenset({Access.RECORD, Access.CHANGE})
 _REHEARSING: ContextVar[bool] = ContextVar("rehearsing", default=False)
 
@@ -132,6 +136,7 @@ class Database(ABC):
     recent_changes: RecentChanges
     upgrades_at_start = False  # whether the start of a server upgrades the schema
     lacks_wal = False  # a SQLite file that was copied without its -wal file: its last transactions are missing
+    was_promoted: bool = False  # a standby became the primary, and may lack transactions that were acknowledged
     _seen = 0  # the highest committed authority version that this process has read
     _seen_lower: tuple[int, int] | None = None  # the last lower version that was logged, and `_seen` at that time
     _seeing = threading.Lock()
@@ -216,6 +221,9 @@ class Database(ABC):
         A server recognises by the mark that the file is a plain copy, made while another server used the original.
         """
 
+    def accept_promotion(self) -> None:  # noqa: B027 - SQLite has no standby
+        """Clear `was_promoted`: the operator has recorded that transactions are missing."""
+
     def look_at_file(self) -> None:  # noqa: B027 - PostgreSQL's files are PostgreSQL's
         """Set `damaged` if another program overwrote the SQLite file since `begin_serving`."""
 
@@ -266,6 +274,8 @@ class Database(ABC):
 
         def compared(tx: Tx) -> T:
             if access in _LOCKED:
+                if self.was_promoted:
+                    raise Unavailable(PROMOTED, "The operator runs authsec admin restored.", fault=Fault.OLDER)
                 self._refuse_lower(tx.version - 1 if access is Access.CHANGE else tx.version)
             versions.append(tx.version)
             return work(replace(tx, event_key=self.event_key))

@@ -35,6 +35,7 @@ from authsec_server.db.postgresql_connection import (
 from authsec_server.db.postgresql_errors import LOCKED, reason_of
 from authsec_server.db.postgresql_hints import CHANNEL, Listener
 from authsec_server.db.postgresql_session import OtherSession, with_schema_apart
+from authsec_server.db.postgresql_timeline import Timeline
 from authsec_server.db.recent_changes import RecentChanges
 from authsec_server.db.table_changes import TableChanges
 from authsec_server.db.table_digests import WRITTEN_BY_CHANGES
@@ -91,7 +92,15 @@ class PostgreSQL(Database):
         )
         CONNECTIONS_LIMIT.of().set(pool_size)
         self._silence = Silence()
-        bound(self._engine, self._silence.is_silent, schema)
+        self._timeline = Timeline()
+        bound(self._engine, self._silence.is_silent, schema, self._timeline.look)
+
+    @property
+    def was_promoted(self) -> bool:
+        return self._timeline.may_lack
+
+    def accept_promotion(self) -> None:
+        self._timeline.may_lack = False
 
     def _run(self, access: Access, work: Work[T]) -> T:
         with self._silence.asking() as began:

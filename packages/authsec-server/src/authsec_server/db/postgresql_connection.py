@@ -165,10 +165,16 @@ class BoundedConnection(psycopg.Connection[Any]):
             self.seconds = before
 
 
-def bound(engine: Engine, is_silent: Callable[[], bool] = lambda: False, schema: str | None = None) -> None:
+def bound(
+    engine: Engine,
+    is_silent: Callable[[], bool] = lambda: False,
+    schema: str | None = None,
+    look: Callable[[BoundedConnection], None] = lambda _: None,
+) -> None:
     """Set a deadline for each answer on all connections of this engine. Each connection sends one statement at a time.
 
-    If `schema` is not None, also `pin` each session to it.
+    If `schema` is not None, also `pin` each session to it, and `look` at each session, also later. `look` may raise
+    `OtherSession`.
     """
 
     engine.dialect.use_insertmanyvalues_wo_returning = True  # many rows are inserted by one statement
@@ -180,6 +186,7 @@ def bound(engine: Engine, is_silent: Callable[[], bool] = lambda: False, schema:
         try:
             if schema is not None:
                 connection.schema, connection.where = pin(connection, schema)
+                look(connection)
                 connection.look_at = monotonic() + HOME_SECONDS
         except BaseException:
             connection.close()
@@ -198,6 +205,7 @@ def bound(engine: Engine, is_silent: Callable[[], bool] = lambda: False, schema:
             driver.look_at = monotonic() + HOME_SECONDS
             try:
                 pinned = is_pinned(driver, driver.where, schema)
+                look(driver)
             except psycopg.Error as error:  # a new session raises the reason
                 raise DisconnectionError("the session was lost") from error
             if not pinned:
