@@ -39,6 +39,15 @@ class Origin(StrEnum):
     DEFAULT = "default"
 
 
+# libpq's form of a URL with several hosts. SQLAlchemy has another form.
+_SEVERAL_HOSTS = re.compile(r"^(postgresql\+psycopg://(?:[^/@]*@)?)([^/?@]*,[^/?@]*)(/[^?]*)?\??")
+
+
+def _as_parameters(several: re.Match[str]) -> str:
+    hosts = "&".join(f"host={host}" for host in several[2].split(","))
+    return f"{several[1]}{several[3] or '/'}?{hosts}{'&' if several.end() < len(several.string) else ''}"
+
+
 class Settings(BaseModel):
     """The settings of this authority. Durations are in seconds, rates in requests per minute."""
 
@@ -292,7 +301,8 @@ class Settings(BaseModel):
         """Return the database URL in SQLAlchemy's form."""
         if not self.database:
             return f"sqlite:///{self.database_file}"
-        return re.sub(r"^postgres(ql)?(\+psycopg)?://", "postgresql+psycopg://", self.database)
+        url = re.sub(r"^postgres(ql)?(\+psycopg)?://", "postgresql+psycopg://", self.database)
+        return _SEVERAL_HOSTS.sub(_as_parameters, url)
 
     @property
     def sqlite_file(self) -> Path | None:
