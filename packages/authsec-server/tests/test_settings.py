@@ -161,3 +161,9 @@ def test_a_database_url_may_name_several_hosts(url: str, arguments: dict[str, ob
     if "target_session_attrs" in url:
         assert connect["target_session_attrs"] == "read-write"
         assert place(str(made)) == "PostgreSQL database d at db1, db2"
+
+
+@pytest.mark.parametrize("hosts", ["db1:port,db2", "db1,", "db1,db 2", "db1:0x1,db2:2"])
+def test_each_of_several_hosts_has_a_name(hosts: str) -> None:
+    with pytest.raises(StartupRefused, match="AUTHSEC_SERVER_DATABASE"):
+        load_settings(database=f"postgresql://u:s3cret@{hosts}/d")

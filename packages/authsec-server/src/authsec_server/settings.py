@@ -19,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError,
 from pydantic_core import ErrorDetails
 
 from authsec_server import settings_errors
+from authsec_server.database_urls import is_database_url, sqlalchemy_url
 from authsec_server.failures import StartupRefused
 
 ENV_PREFIX = "AUTHSEC_SERVER_"
@@ -37,15 +38,6 @@ class Origin(StrEnum):
     OPTION = "option"
     ENVIRONMENT = "environment"
     DEFAULT = "default"
-
-
-# libpq's form of a URL with several hosts. SQLAlchemy has another form.
-_SEVERAL_HOSTS = re.compile(r"^(postgresql\+psycopg://(?:[^/@]*@)?)([^/?@]*,[^/?@]*)(/[^?]*)?\??")
-
-
-def _as_parameters(several: re.Match[str]) -> str:
-    hosts = "&".join(f"host={host}" for host in several[2].split(","))
-    return f"{several[1]}{several[3] or '/'}?{hosts}{'&' if several.end() < len(several.string) else ''}"
 
 
 class Settings(BaseModel):
@@ -228,12 +220,8 @@ class Settings(BaseModel):
     @field_validator("database")
     @classmethod
     def _database(cls, value: str) -> str:
-        try:
-            known = re.match(r"(postgres(ql)?(\+psycopg)?|sqlite)://", value) and urlsplit(value).port != 0
-        except ValueError:  # the error's text would quote the URL, which can contain a password
-            known = False
-        if value and not known:
-            raise ValueError("a database looks like postgresql://user@host:5432/name") from None
+        if value and not is_database_url(value):
+            raise ValueError("a database looks like postgresql://user@host:5432/name")
         return value
 
     @field_validator("trust_domain")
@@ -301,8 +289,7 @@ class Settings(BaseModel):
         """Return the database URL in SQLAlchemy's form."""
         if not self.database:
             return f"sqlite:///{self.database_file}"
-        url = re.sub(r"^postgres(ql)?(\+psycopg)?://", "postgresql+psycopg://", self.database)
-        return _SEVERAL_HOSTS.sub(_as_parameters, url)
+        return sqlalchemy_url(self.database)
 
     @property
     def sqlite_file(self) -> Path | None:
