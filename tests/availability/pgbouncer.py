@@ -35,9 +35,9 @@ IGNORED = "ignore_startup_parameters = options"
 
 
 @contextmanager
-def pgbouncer(uri: str, mode: str, *, size: int = 60, more: str = IGNORED) -> Iterator[str]:
+def pgbouncer(uri: str, mode: str, *, size: int = 60, more: str = IGNORED, port: int = 0) -> Iterator[str]:
     """A running PgBouncer in this pool mode; the URI of the database behind it."""
-    path, port = program("pgbouncer", "pgbouncer"), free_port()
+    path, port = program("pgbouncer", "pgbouncer"), port or free_port()
     parts = urlsplit(uri.replace("+psycopg", ""))
     (host,) = parse_qs(parts.query)["host"]
     with tempfile.TemporaryDirectory(prefix="authsec-pgbouncer-") as folder:

@@ -48,6 +48,17 @@ class Pair:
         wanted = [("sync" if names else "async",)]
         self._await(lambda: self._on_primary("SELECT sync_state FROM pg_stat_replication") == wanted)
 
+    def freeze_primary(self) -> None:
+        """SIGSTOP the primary: its sockets stay open, and nobody answers."""
+        postmaster = psutil.Process(int((self.primary.folder / "postmaster.pid").read_text().split()[0]))
+        for process in (postmaster, *postmaster.children(recursive=True)):
+            process.suspend()
+
+    def go_on_alone(self) -> None:
+        """Let commits wait for no standby. A session of its own may commit nothing before."""
+        self.primary.run("ALTER SYSTEM SET synchronous_standby_names = ''")
+        self.primary.run("SELECT pg_reload_conf()")
+
     def promote(self) -> None:
         """Make a primary of the standby."""
         self._control("pg_ctl", "-D", str(self.folder), "-w", "promote")
@@ -107,9 +118,11 @@ class Pair:
             assert done.returncode == 0, output.read()
 
     def close(self) -> None:
-        """Stop the standby."""
+        """Stop the standby, and a frozen primary."""
         with suppress(OSError, psutil.Error):
             self.kill_standby()
+        with suppress(OSError, psutil.Error):
+            self.primary.kill()
 
 
 @contextmanager

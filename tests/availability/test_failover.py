@@ -21,6 +21,9 @@ from .standby import Pair, pair
 pytestmark = pytest.mark.soak  # test_promoted.py of the server has a server that meets another primary
 
 
+DECISION = 1.0  # seconds until somebody promotes the standby
+
+
 @pytest.fixture
 def both() -> Iterator[Pair]:
     with pair() as made:
@@ -45,7 +48,8 @@ def without_tokens(scene: Scene, since: float, until: float) -> float:
     return max(b - a for a, b in itertools.pairwise(times))
 
 
-def test_a_synchronous_standby_loses_nothing(both: Pair, folder: Path) -> None:
+@pytest.mark.parametrize("way", ["killed", "frozen"])
+def test_a_synchronous_standby_loses_nothing(both: Pair, folder: Path, way: str) -> None:
     both.make_synchronous()
     scenes = []
 
@@ -53,16 +57,42 @@ def test_a_synchronous_standby_loses_nothing(both: Pair, folder: Path) -> None:
         scenes.append(scene)
         scene.its.keep_checkpoints()
         begin = time.monotonic()
-        both.primary.kill()
-        time.sleep(1.0)
+        if way == "killed":
+            both.primary.kill()
+        else:
+            both.freeze_primary()
+        time.sleep(DECISION)
         both.promote()
         return Over(begin=begin, end=time.monotonic(), ports=list(scene.its.servers))
 
-    result = outcome(Fault(name="failover", what="failover", inject=fail_over), folder, both)
+    result = outcome(Fault(name=f"failover-{way}", what="failover", inject=fail_over), folder, both)
     (over,) = scenes[0].seen.faults
-    print(f"without tokens for {without_tokens(scenes[0], over.begin, over.end + 5):.1f} s; promoted after 1 s")
+    print(
+        f"{way}: promoted after {DECISION:.1f} s, "
+        f"without tokens for {without_tokens(scenes[0], over.begin, over.end + 60):.1f} s"
+    )
     assert result.found == []
     assert result.tokens > 0
+
+
+def test_without_its_synchronous_standby_the_primary_confirms_nothing(both: Pair, folder: Path) -> None:
+    both.make_synchronous()
+    scenes = []
+
+    def lose_the_standby(scene: Scene) -> Over:
+        scenes.append(scene)
+        begin = time.monotonic()
+        both.kill_standby()
+        time.sleep(8.0)
+        issued = [token for token in scene.seen.tokens if token.sent > begin + 0.5]
+        scene.seen.unexpected += [f"token {token.jti} was issued without the standby" for token in issued]
+        both.go_on_alone()
+        return Over(begin=begin, end=time.monotonic(), ports=list(scene.its.servers))
+
+    result = outcome(Fault(name="no-standby", what="no standby", inject=lose_the_standby), folder, both)
+    (over,) = scenes[0].seen.faults
+    print(f"without tokens for {without_tokens(scenes[0], over.begin, over.end + 60):.1f} s, 8 s of them on purpose")
+    assert result.found == []
 
 
 def test_after_an_asynchronous_failover_servers_wait_for_admin_restored(both: Pair, folder: Path) -> None:

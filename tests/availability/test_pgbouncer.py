@@ -6,6 +6,7 @@ import base64
 import os
 import secrets
 import time
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import processes
 import pytest
 from authsec_server.db import open_database
 from authsec_server.failures import Fault, Unavailable
+from free_ports import free_port
 from processes import AUTHSEC
 from sqlalchemy import text
 
@@ -34,23 +36,16 @@ def sqlalchemy(uri: str) -> str:
 
 def shown(uri: str) -> dict[str, str]:
     """The settings of a transaction through PgBouncer."""
-    database = open_database(sqlalchemy(uri))
-    try:
+    with closing(open_database(sqlalchemy(uri))) as database:
         return database.read(
             lambda tx: {name: tx.connection.execute(text(f"SHOW {name}")).scalar_one() for name in SETTINGS}
         )
-    finally:
-        database.close()
 
 
 def refusal(uri: str) -> Unavailable:
-    database = open_database(sqlalchemy(uri))
-    try:
-        with pytest.raises(Unavailable) as refused:
-            database.record(lambda _: None)
-        return refused.value
-    finally:
-        database.close()
+    with closing(open_database(sqlalchemy(uri))) as database, pytest.raises(Unavailable) as refused:
+        database.record(lambda _: None)
+    return refused.value
 
 
 def test_sessions_keep_their_settings_although_pgbouncer_ignores_the_options(postgres_url: str) -> None:
@@ -76,6 +71,16 @@ def test_transaction_mode_is_refused_in_whatever_order_backends_are_taken(postgr
 def test_options_that_pgbouncer_refuses_are_named(postgres_url: str) -> None:
     with pgbouncer(postgres_url, "session", more="") as uri:
         assert "ignore_startup_parameters = options" in refusal(uri).remedy
+
+
+def test_a_server_reconnects_to_pgbouncer(postgres_url: str) -> None:
+    port = free_port()
+    with closing(open_database(sqlalchemy(f"postgresql://postgres@127.0.0.1:{port}/authsec"))) as database:
+        for _ in range(2):
+            with pgbouncer(postgres_url, "session", port=port):
+                database.record(lambda _: None)
+            with pytest.raises(Unavailable):
+                database.record(lambda _: None)
 
 
 def test_a_pool_without_a_free_connection_is_named(postgres_url: str) -> None:

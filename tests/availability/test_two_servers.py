@@ -44,7 +44,7 @@ class Seen:
 
     def longest_gap(self, since: float) -> float:
         """The longest time without a fresh token, in seconds."""
-        times = sorted(each for each in self.fresh if each >= since)
+        times = [since, *sorted(each for each in self.fresh if each >= since)]
         return max((b - a for a, b in itertools.pairwise(times)), default=0.0)
 
 
@@ -53,8 +53,10 @@ class Site:
 
     def __init__(self, stack: ExitStack, serve: Any, folder: Path, clock: Clock) -> None:
         self.ports = [free_port(), free_port()]
-        self._serve, self._clock = serve, clock
-        self.url = f"http://127.0.0.1:{stack.enter_context(haproxy(folder, self.ports))}"
+        self._serve, self._clock, self._folder = serve, clock, folder
+        self._haproxy = stack.enter_context(ExitStack())
+        self.port = self._haproxy.enter_context(haproxy(folder, self.ports))
+        self.url = f"http://127.0.0.1:{self.port}"
         self.servers = {port: self.start(port) for port in self.ports}
         stack.callback(lambda: [its.process.kill() for its in self.servers.values()])  # a drain takes seconds
         self.seen = Seen()
@@ -74,6 +76,12 @@ class Site:
             AUTHSEC_SERVER_TRUSTED_PROXIES="127.0.0.1/32",
             **limits,
         )
+
+    def stop_haproxy(self) -> None:
+        self._haproxy.close()
+
+    def start_haproxy(self) -> None:
+        self._haproxy.enter_context(haproxy(self._folder, self.ports, port=self.port))
 
     def _await_both(self) -> None:
         """Wait until haproxy sends requests to both servers."""
@@ -203,3 +211,21 @@ def test_no_caller_notices_a_lost_server(site_at: Any, fault: signal.Signals) ->
     assert seen.refused == []
     assert seen.fresh_failures == []
     assert seen.longest_gap(since) < 10
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("database_option", ["postgresql"], indirect=True)
+def test_no_caller_notices_that_haproxy_is_away_for_a_while(site_at: Any) -> None:
+    """Shorter than the 30 seconds after which an API without news of revocations refuses all tokens."""
+    site = site_at(Clock())
+    with site.load() as seen:
+        time.sleep(3)
+        since = time.monotonic()
+        site.stop_haproxy()
+        time.sleep(10)
+        site.start_haproxy()
+        time.sleep(25)
+    print(f"haproxy away for 10 s: longest wait without a token {seen.longest_gap(since):.1f} s")
+    assert seen.failures == []
+    assert seen.refused == []
+    assert seen.fresh[-1] > since + 10

@@ -1,4 +1,4 @@
-"""Two servers on one database: what may be used once is used once at both together, and each has its own rate limits."""
+"""Two servers on one database: what may be used once is used once at both together. Each has its own rate limits."""
 
 from __future__ import annotations
 

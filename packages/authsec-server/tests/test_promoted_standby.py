@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
+from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
+from authsec_server.app.restoration import open_restoration
 from authsec_server.db import Database, open_database
 from authsec_server.db.postgresql_session import OtherSession
 from authsec_server.db.postgresql_timeline import Timeline
 from authsec_server.failures import Fault, Unavailable
+from authsec_server.settings import load_settings
+from databases import settings_for
 
 CLUSTER, ANOTHER = 7_300_000_000_000_000_001, 7_300_000_000_000_000_002
 
@@ -84,3 +89,32 @@ def test_a_server_uses_no_session_of_a_primary_that_was_replaced(opened: Databas
     with pytest.raises(Unavailable) as refused:
         opened.read(lambda _: None)
     assert refused.value.fault is Fault.OTHER_SESSION
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+def test_the_server_serves_again_after_the_restore_was_recorded(
+    house: Callable[..., Any], database_url: str, tmp_path: Path
+) -> None:
+    where = settings_for(database_url, tmp_path)
+    its = house(**where, audit_checkpoints=str(tmp_path / "checkpoints.txt"))
+    agent = its.delegated_agent()
+    its.authority.database._timeline.may_lack = True
+    assert ask(its, agent).status_code == 503
+    comparison = its.authority.comparison
+    assert comparison.has_gone_back()
+    comparison.read_file()
+    comparison.problem = comparison.compare()
+    assert its.door().get("/readyz").json()["status"] == "database_older"
+    settings = load_settings(data=tmp_path, **where)
+    with open_restoration(settings, its.clock.around()) as restoration:
+        restoration.record(restoration.lost([]))
+    comparison.read_file()
+    comparison.problem = comparison.compare()
+    assert comparison.problem is None
+    assert not comparison.has_gone_back()
+    assert ask(its, agent).status_code == 200
+
+
+def ask(its: Any, agent: Any) -> Any:
+    headers = {"Authorization": f"Bearer {agent.assertion()}"}
+    return its.door().get("/authsec/uflow/sdk/delegation-token", params={"client_id": agent.client_id}, headers=headers)

@@ -136,7 +136,6 @@ class Database(ABC):
     recent_changes: RecentChanges
     upgrades_at_start = False  # whether the start of a server upgrades the schema
     lacks_wal = False  # a SQLite file that was copied without its -wal file: its last transactions are missing
-    was_promoted: bool = False  # a standby became the primary, and may lack transactions that were acknowledged
     _seen = 0  # the highest committed authority version that this process has read
     _seen_lower: tuple[int, int] | None = None  # the last lower version that was logged, and `_seen` at that time
     _seeing = threading.Lock()
@@ -220,6 +219,11 @@ class Database(ABC):
 
         A server recognises by the mark that the file is a plain copy, made while another server used the original.
         """
+
+    @property
+    def was_promoted(self) -> bool:
+        """Whether a standby became the primary, and may lack acknowledged transactions."""
+        return False
 
     def accept_promotion(self) -> None:  # noqa: B027 - SQLite has no standby
         """Clear `was_promoted`: the operator has recorded that transactions are missing."""
