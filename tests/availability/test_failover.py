@@ -5,10 +5,12 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
+from authsec.clock import Clock
 
 from ..faults.databases import Cluster
 from ..faults.deployment import AUTHSEC, deployment
@@ -16,6 +18,7 @@ from ..faults.faults import Fault
 from ..faults.restoring import _restored
 from ..faults.runs import Result, run
 from ..faults.scene import Over, Scene
+from .callers import LIFE, Site
 from .standby import Pair, pair
 
 pytestmark = pytest.mark.soak  # test_promoted.py of the server has a server that meets another primary
@@ -150,3 +153,30 @@ def test_a_lost_token_alone_stops_every_server(both: Pair, folder: Path) -> None
             assert time.monotonic() < deadline
             time.sleep(0.1)
         assert its.ask(first, agent).status == its.ask(second, agent).status == 200
+
+
+def test_no_caller_notices_that_a_machine_with_a_server_and_the_primary_ends(
+    both: Pair, serving: Any, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """With SDK callers and tokens of 60 seconds. Somebody promotes the standby after 10 seconds."""
+    both.make_synchronous()
+    where, folder = both.uri_of(both.create()), tmp_path_factory.mktemp("site")
+    with serving(folder, where) as serve, ExitStack() as stack:
+        site = Site(stack, serve, folder, Clock())
+        with site.load() as seen:
+            time.sleep(5)
+            since = time.monotonic()
+            site.servers[site.ports[0]].process.kill()
+            both.primary.kill()
+            time.sleep(10)
+            both.promote()
+            time.sleep(LIFE)
+    print(
+        f"{seen.uses} uses, {len(seen.tokens)} tokens, {len(seen.fresh)} without a cache, "
+        f"{len(seen.fresh_failures)} of them failed, longest wait {seen.longest_gap(since):.1f} s, "
+        "10 s of them on purpose"
+    )
+    assert seen.failures == []
+    assert seen.refused == []
+    assert len(seen.tokens) > len(site.agents)
+    assert seen.longest_gap(since) < 20
