@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import processes
+import psycopg
 import pytest
 from authsec_server.db import open_database
 from authsec_server.failures import Fault, Unavailable
@@ -66,6 +67,30 @@ def test_transaction_mode_is_refused_in_whatever_order_backends_are_taken(postgr
     with pgbouncer(postgres_url, "transaction", more=f"{IGNORED}\n{more}") as uri:
         for _ in range(5):
             assert refusal(uri).fault is Fault.OTHER_SESSION
+
+
+def test_a_pool_mode_that_changes_under_a_server_is_refused(postgres_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    port = free_port()
+    with (
+        closing(open_database(sqlalchemy(f"postgresql://postgres@127.0.0.1:{port}/authsec"))) as database,
+        pgbouncer(postgres_url, "session", port=port) as uri,
+    ):
+        database.record(lambda _: None)
+        pgbouncer_mode(uri, "transaction")
+        database.record(lambda _: None)  # then PgBouncer takes the backend away from the idle session
+        with psycopg.connect(uri) as other:
+            other.execute("SELECT 1")  # and gives it to this one, until the transaction ends
+            for verb in (database.record, database.read):
+                with pytest.raises(Unavailable) as refused:
+                    verb(lambda _: None)
+                assert refused.value.fault is Fault.OTHER_SESSION
+
+
+def pgbouncer_mode(uri: str, mode: str) -> None:
+    """Change the pool mode of a running PgBouncer, as its administrator does."""
+    console = f"{uri.rpartition('/')[0]}/pgbouncer"
+    with psycopg.connect(console, autocommit=True, prepare_threshold=None) as session:
+        session.execute(f"SET pool_mode = '{mode}'")
 
 
 def test_options_that_pgbouncer_refuses_are_named(postgres_url: str) -> None:

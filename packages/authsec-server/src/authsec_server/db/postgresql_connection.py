@@ -22,7 +22,6 @@ from authsec_server.db.postgresql_pooler import (
     as_refused_options,
     full_pool,
     pooled_backend,
-    refuse_other_backend,
     refuse_shared_backend,
     shared_backend,
 )
@@ -218,7 +217,6 @@ def bound(
             try:
                 pinned = is_pinned(driver, driver.where, schema)
                 look(driver)
-                refuse_other_backend(driver, driver.backend)
             except psycopg.Error as error:  # a new session raises the reason
                 raise DisconnectionError("the session was lost") from error
             if not pinned:

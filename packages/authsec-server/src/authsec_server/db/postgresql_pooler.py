@@ -44,12 +44,6 @@ def refuse_shared_backend(driver: psycopg.Connection[Any], open_another: Callabl
         raise shared_backend() from None
 
 
-def refuse_other_backend(driver: psycopg.Connection[Any], backend: int) -> None:
-    """Raise `OtherSession` if the session had this backend and has another one now: the pool mode was changed."""
-    if backend and _backend(driver) != backend:
-        raise shared_backend()
-
-
 def as_refused_options(error: psycopg.OperationalError) -> OtherSession | None:
     """Return the error to raise if PgBouncer refused the options of a session; otherwise None."""
     if "unsupported startup parameter" not in str(error):
