@@ -6,9 +6,11 @@ Callers keep an `AuthSecClient` each. A caller must never notice a fault inside 
 from __future__ import annotations
 
 import http.client
+import http.server
 import signal
 import ssl
 import subprocess
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -16,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import urllib3
 from authsec.clock import Clock
 from free_ports import free_port
 
@@ -67,6 +70,55 @@ def test_the_shipped_file_ends_tls(tmp_path: Path) -> None:
         connection.close()
     # No server runs: the SDK may repeat the request.
     assert (answer.status, answer.getheader("Retry-After")) == (503, "1")
+
+
+class Answers(http.server.BaseHTTPRequestHandler):
+    """A server that answers everything with 200."""
+
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def do_POST(self) -> None:
+        self.do_GET()
+
+    def log_message(self, *_: Any) -> None:
+        """Print nothing."""
+
+
+class Breaks(Answers):
+    """A healthy server that loses each connection after it has read the request."""
+
+    def do_GET(self) -> None:
+        if self.path == "/readyz":
+            super().do_GET()
+        self.close_connection = True
+
+
+def test_a_lost_request_is_repeated_only_if_it_changes_nothing(tmp_path: Path) -> None:
+    with ExitStack() as stack:
+        ports = []
+        for kind in (Answers, Breaks):
+            server = stack.enter_context(http.server.ThreadingHTTPServer(("127.0.0.1", 0), kind))
+            threading.Thread(target=server.serve_forever, daemon=True).start()
+            stack.callback(server.shutdown)
+            ports.append(server.server_port)
+        base = f"http://127.0.0.1:{stack.enter_context(haproxy(tmp_path, ports))}"
+        pool = stack.enter_context(urllib3.PoolManager(retries=False))
+
+        def statuses(method: str, path: str) -> set[tuple[int, str | None]]:
+            answers = [pool.request(method, base + path, timeout=5) for _ in range(6)]
+            return {(each.status, each.headers.get("Retry-After")) for each in answers}
+
+        for path in ("/.well-known/jwks.json", "/authsec/.well-known/jwks.json", "/authsec/v1/revocations?since=0"):
+            assert statuses("GET", path) == {(200, None)}
+        for method, path in (("GET", "/authsec/uflow/sdk/delegation-token"), ("POST", "/oauth/token")):
+            assert statuses(method, path) == {(200, None), (503, "1")}
+        for method, path in (("GET", "/console"), ("POST", "/authsec/api/v1/roles")):
+            assert statuses(method, path) == {(200, None), (502, None)}
 
 
 KILL, FREEZE, DRAINED = signal.SIGKILL, signal.SIGSTOP, signal.SIGTERM
