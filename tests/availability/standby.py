@@ -48,6 +48,10 @@ class Pair:
         wanted = [("sync" if names else "async",)]
         self._await(lambda: self._on_primary("SELECT sync_state FROM pg_stat_replication") == wanted)
 
+    def stop_primary(self) -> None:
+        """Stop the primary in order."""
+        self._control("pg_ctl", "-D", str(self.primary.folder), "-w", "-m", "fast", "stop")
+
     def freeze_primary(self) -> None:
         """SIGSTOP the primary: its sockets stay open, and nobody answers."""
         postmaster = psutil.Process(int((self.primary.folder / "postmaster.pid").read_text().split()[0]))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import signal
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -11,12 +12,13 @@ from typing import Any
 
 import pytest
 from authsec.clock import Clock
+from authsec.jose import parse_compact
 
 from ..faults.databases import Cluster
 from ..faults.deployment import AUTHSEC, deployment
 from ..faults.faults import Fault
 from ..faults.restoring import _restored
-from ..faults.runs import Result, run
+from ..faults.runs import Result, read_log, run, verify
 from ..faults.scene import Over, Scene
 from .callers import LIFE, Site
 from .standby import Pair, pair
@@ -180,3 +182,21 @@ def test_no_caller_notices_that_a_machine_with_a_server_and_the_primary_ends(
     assert seen.refused == []
     assert len(seen.tokens) > len(site.agents)
     assert seen.longest_gap(since) < 20
+
+
+def test_a_planned_change_of_the_primary_needs_no_restore(both: Pair, folder: Path) -> None:
+    """Of an asynchronous standby: the servers are stopped first, and a primary that is stopped sends everything."""
+    with deployment("postgresql", folder, both, servers=2, proxied=False, forks=True) as its:  # type: ignore[arg-type]
+        agent = its.onboard("Agent", keyed=True)
+        issued = [its.ask(port, agent) for port in its.servers]
+        for server in its.servers.values():
+            server.signal(signal.SIGTERM)
+            server.process.wait(30)
+        both.stop_primary()
+        both.promote()
+        for port in list(its.servers):
+            its.start(port)
+        assert all(its.ask(port, agent).status == 200 for port in its.servers)
+        recorded = {event["jti"] for event in read_log(its) if event["kind"] == "token.issued"}
+        assert {parse_compact(each.body["token"]).claims["jti"] for each in issued} <= recorded
+        assert verify(its) == []
