@@ -15,7 +15,7 @@ from authsec.jose import PrivateKey
 from authsec_server.audit import service as audit
 from authsec_server.audit.merkle_tree import Tree
 from authsec_server.audit.model import Event, EventKind
-from authsec_server.audit.sealing import outside, store
+from authsec_server.audit.sealing import checkpoint_file, outside, store
 from authsec_server.audit.sealing.checkpoints import read_checkpoint, sign_checkpoint, when
 from authsec_server.audit.sealing.outside import Comparison, comparison_of
 from authsec_server.audit.sealing.restore_loss import Loss, find_loss
@@ -273,8 +273,8 @@ def test_no_server_waits_for_a_file_that_hangs_and_a_pipe_is_none(
     os.mkfifo(tmp_path / "pipe")
     kept.path = tmp_path / "pipe"
     assert "cannot be read" in kept.comparison().not_compared
-    monkeypatch.setattr(outside, "READ_SECONDS", 0.05)
-    monkeypatch.setattr(outside, "last_lines", lambda *_: time.sleep(1))
+    monkeypatch.setattr(checkpoint_file, "READ_SECONDS", 0.05)
+    monkeypatch.setattr(checkpoint_file, "last_lines", lambda *_: time.sleep(1))
     assert "did not answer" in kept.comparison().not_compared
     to_address = comparison_of("https://checkpoints.example.com/authsec", kept.database)
     to_address.read_file()
@@ -288,8 +288,8 @@ def test_the_end_of_a_long_file_is_read_and_lines_of_others_hide_nothing(
     kept.go_on(2)
     newest = kept.path.read_text().splitlines()[-1]
     kept.path.write_text("x" * 999 + "\n" + f"{kept.path.read_text().splitlines()[0]}\n" * 500 + f"{newest}\n")
-    monkeypatch.setattr(outside, "TAIL_BYTES", 5000)
-    found = outside.read_lines(kept.path)
+    monkeypatch.setattr(checkpoint_file, "TAIL_BYTES", 5000)
+    found = checkpoint_file.read_lines(kept.path)
     assert found.cut
     assert len(found.lines) < 20
     assert kept.problem() is None

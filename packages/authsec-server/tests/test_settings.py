@@ -6,6 +6,7 @@ import pytest
 from authsec_server.cli.greeting import place
 from authsec_server.failures import StartupRefused
 from authsec_server.settings import is_loopback, load_settings
+from sqlalchemy import make_url
 
 
 @pytest.fixture(autouse=True)
@@ -142,3 +143,27 @@ def test_a_database_password_is_in_no_repr_and_not_in_what_serve_says(url: str) 
     settings = load_settings(database=url)
     assert "s3cret" not in repr(settings)
     assert place(settings.database_url) == "PostgreSQL database authsec at db.example"
+
+
+@pytest.mark.parametrize(
+    ("url", "arguments"),
+    [
+        ("postgresql://u:p%40@db1,db2/d?target_session_attrs=read-write", {"host": "db1,db2", "password": "p@"}),
+        ("postgresql://u@db1:5433,db2:5434/d", {"host": "db1,db2", "port": "5433,5434"}),
+        ("postgres://db1:5433,db2", {"host": "db1,db2", "port": "5433,"}),
+        ("postgresql://u@db1:5433/d", {"host": "db1", "port": 5433}),
+    ],
+)
+def test_a_database_url_may_name_several_hosts(url: str, arguments: dict[str, object]) -> None:
+    made = make_url(load_settings(database=url).database_url)
+    _, connect = made.get_dialect()().create_connect_args(made)
+    assert arguments.items() <= connect.items()
+    if "target_session_attrs" in url:
+        assert connect["target_session_attrs"] == "read-write"
+        assert place(str(made)) == "PostgreSQL database d at db1, db2"
+
+
+@pytest.mark.parametrize("hosts", ["db1:port,db2", "db1,", "db1,db 2", "db1:0x1,db2:2"])
+def test_each_of_several_hosts_has_a_name(hosts: str) -> None:
+    with pytest.raises(StartupRefused, match="AUTHSEC_SERVER_DATABASE"):
+        load_settings(database=f"postgresql://u:s3cret@{hosts}/d")

@@ -181,6 +181,7 @@ class Fault(StrEnum):
     READ_ONLY = "database_read_only"  # the database is a standby
     OTHER_SESSION = "database_session_differs"  # a PostgreSQL session would use the tables of another schema
     VERSION_SET_BACK = "authority_version_set_back"  # another than AuthSec lowered the authority version
+    OLDER = "database_older"  # a standby became the primary, and may lack acknowledged transactions
     SCHEMA_NEWER = "database_schema_newer"  # a newer AuthSec upgraded the schema, and this version may not use it
     MASTER_KEY_CHANGED = "master_key_changed"  # authsec keys change-master-key; this server has another master key
     REPLACED = "database_replaced"  # somebody put another SQLite file at the path of the open file

@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, field_validator, model_validator
 
 from authsec_server import settings_errors
+from authsec_server.database_urls import is_database_url, sqlalchemy_url
 from authsec_server.failures import StartupRefused
 
 ENV_PREFIX = "AUTHSEC_SERVER_"
@@ -226,12 +227,8 @@ class Settings(BaseModel):
     @field_validator("database")
     @classmethod
     def _database(cls, value: str) -> str:
-        try:
-            known = re.match(r"(postgres(ql)?(\+psycopg)?|sqlite)://", value) and urlsplit(value).port != 0
-        except ValueError:  # the error's text would quote the URL, which can contain a password
-            known = False
-        if value and not known:
-            raise ValueError("a database looks like postgresql://user@host:5432/name") from None
+        if value and not is_database_url(value):
+            raise ValueError("a database looks like postgresql://user@host:5432/name")
         return value
 
     @field_validator("trust_domain")
@@ -301,7 +298,7 @@ class Settings(BaseModel):
         """Return the database URL in SQLAlchemy's form."""
         if not self.database:
             return f"sqlite:///{self.database_file}"
-        return re.sub(r"^postgres(ql)?(\+psycopg)?://", "postgresql+psycopg://", self.database)
+        return sqlalchemy_url(self.database)
 
     @property
     def sqlite_file(self) -> Path | None:

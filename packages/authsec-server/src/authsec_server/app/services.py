@@ -188,7 +188,7 @@ def services_of(
         now=now,
         give=give,
         token_keys=keys.signing_kids,
-        paused=lambda: comparison.problem is not None,
+        paused=lambda: comparison.problem is not None or database.was_promoted,
         pass_time=sealing_time,
     )
     return Services(

@@ -148,4 +148,6 @@ def _line_for_a_link(settings: Settings) -> str:
 def place(database_url: str) -> str:
     """Describe the location of the database."""
     url = make_url(database_url)
-    return f"PostgreSQL database {url.database or ''} at {url.host or url.query.get('host') or 'this machine'}"
+    hosts = url.query.get("host", "")
+    several = hosts if isinstance(hosts, str) else ", ".join(hosts)
+    return f"PostgreSQL database {url.database or ''} at {url.host or several or 'this machine'}"

@@ -12,8 +12,9 @@ import click
 from authsec.exit_status import Exit
 
 from authsec_server.app.restoration import Restoration, Restored, RestoreEvidence, open_restoration
+from authsec_server.audit.sealing.checkpoint_file import last_lines
 from authsec_server.audit.sealing.checkpoints import shown_time
-from authsec_server.audit.sealing.outside import last_lines, unverified
+from authsec_server.audit.sealing.outside import unverified
 from authsec_server.audit.sealing.restore_loss import Loss
 from authsec_server.audit.sealing.restores import Restore
 from authsec_server.cli.audit_files import CHECKPOINT_HELP, no_checkpoint, sealing_key_option

@@ -20,6 +20,8 @@ The stores of the other packages define the tables of those packages.
 | `locks` | the numbers of PostgreSQL's advisory locks |
 | `postgresql_connection` | timeouts of every call; detection of a server that does not answer |
 | `postgresql_session` | search path and session settings that nobody else can change |
+| `postgresql_pooler` | refuses a pooler, such as PgBouncer, that does not keep the state of a session |
+| `postgresql_timeline` | whether a standby became the primary that may lack transactions |
 | `postgresql_hints` | LISTEN, so that a process learns of changes by other processes |
 | `durable_write` | a small write that tests whether a server can record |
 | `served` | issuer and checkpoints file of the server that started last, stored for commands |

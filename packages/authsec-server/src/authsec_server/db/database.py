@@ -92,6 +92,10 @@ class Tx:
 
 Work = Callable[[Tx], T]
 READING = frozenset({Access.READ, Access.CHECK})
+PROMOTED: Final = (
+    "A standby of PostgreSQL became the primary. The former primary did not wait for the standby, so the last "
+    "acknowledged tokens and changes may be missing."
+)
 _LOCKED = frozenset({Access.RECORD, Access.CHANGE})
 _REHEARSING: ContextVar[bool] = ContextVar("rehearsing", default=False)
 
@@ -220,6 +224,14 @@ class Database(ABC):
         A server recognises by the mark that the file is a plain copy, made while another server used the original.
         """
 
+    @property
+    def was_promoted(self) -> bool:
+        """Whether a standby became the primary, and may lack acknowledged transactions."""
+        return False
+
+    def accept_promotion(self) -> None:  # noqa: B027 - SQLite has no standby
+        """Clear `was_promoted`: the operator has recorded that transactions are missing."""
+
     def look_at_file(self) -> None:  # noqa: B027 - PostgreSQL's files are PostgreSQL's
         """Set `damaged` if another program overwrote the SQLite file since `begin_serving`."""
 
@@ -272,6 +284,8 @@ class Database(ABC):
             if self.master_key_id is not None and tx.master_key_id not in ("", self.master_key_id):
                 raise _master_key_changed()
             if access in _LOCKED:
+                if self.was_promoted:
+                    raise Unavailable(PROMOTED, "The operator runs authsec admin restored.", fault=Fault.OLDER)
                 self._refuse_lower(tx.version - 1 if access is Access.CHANGE else tx.version)
             versions.append(tx.version)
             return work(replace(tx, event_key=self.event_key))

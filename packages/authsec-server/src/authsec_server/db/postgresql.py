@@ -34,7 +34,9 @@ from authsec_server.db.postgresql_connection import (
 )
 from authsec_server.db.postgresql_errors import LOCKED, reason_of
 from authsec_server.db.postgresql_hints import CHANNEL, Listener
+from authsec_server.db.postgresql_pooler import shared_backend
 from authsec_server.db.postgresql_session import OtherSession, with_schema_apart
+from authsec_server.db.postgresql_timeline import Timeline
 from authsec_server.db.recent_changes import RecentChanges
 from authsec_server.db.table_changes import TableChanges
 from authsec_server.db.table_digests import WRITTEN_BY_CHANGES
@@ -62,14 +64,16 @@ _KILLED = frozenset({"25P03", "25P04"})  # PostgreSQL's timeouts: idle in a tran
 
 
 @cache
-def _opening(access: Access, *, limited: bool) -> TextClause | None:
+def _opening(access: Access, *, limited: bool, pooled: bool) -> TextClause | None:
     """Return the first statement of a transaction: set the timeouts, then take the lock, in one round trip.
 
-    If `limited` is true, PostgreSQL itself limits how long the transaction may have the lock.
+    If `limited` is true, PostgreSQL itself limits how long the transaction may have the lock. If `pooled` is true, the
+    first column is the process id of the backend.
     """
     columns = [f"set_config('{name}'::text, '{value}'::text, true)" for name, value in narrower(access).items()]
     columns += [_LOCK[access]] if access in _LOCK else []
     columns += [_OF_APPENDS] if access is Access.APPEND else []
+    columns = ["pg_backend_pid()", *columns] if pooled else columns
     if limited and access is Access.RECORD:
         columns.append(f"set_config('transaction_timeout'::text, '{RECORD_MILLISECONDS}'::text, true)")
     return text(f"SELECT {', '.join(columns)}") if columns else None
@@ -94,7 +98,15 @@ class PostgreSQL(Database):
         )
         CONNECTIONS_LIMIT.of().set(pool_size)
         self._silence = Silence()
-        bound(self._engine, self._silence.is_silent, schema)
+        self._timeline = Timeline()
+        bound(self._engine, self._silence.is_silent, schema, self._timeline.look)
+
+    @property
+    def was_promoted(self) -> bool:
+        return self._timeline.may_lack
+
+    def accept_promotion(self) -> None:
+        self._timeline.may_lack = False
 
     def _run(self, access: Access, work: Work[T]) -> T:
         with self._silence.asking() as began:
@@ -134,11 +146,14 @@ class PostgreSQL(Database):
 
     def _work(self, connection: Connection, access: Access, work: Work[T]) -> T:
         version = connection.dialect.server_version_info or ()
-        opening = _opening(access, limited=version >= (17,))
+        backend = driver_of(connection).backend
+        opening = _opening(access, limited=version >= (17,), pooled=backend != 0)
         began = perf_counter_ns()
         try:
             if opening is not None:
-                connection.execute(opening)
+                row = connection.execute(opening).one()
+                if backend and row[0] != backend:  # somebody changed the pool mode meanwhile
+                    raise _other_session(shared_backend())
             if access is Access.CHANGE:
                 connection.execute(_LOCK_TABLES)
         finally:  # also a wait that ended without the lock

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from time import monotonic
@@ -18,6 +18,13 @@ from sqlalchemy import URL, Connection, Engine, event, text
 from sqlalchemy.exc import DBAPIError, DisconnectionError, InvalidatePoolError
 
 from authsec_server.db.database import Access
+from authsec_server.db.postgresql_pooler import (
+    as_refused_options,
+    full_pool,
+    pooled_backend,
+    refuse_shared_backend,
+    shared_backend,
+)
 from authsec_server.db.postgresql_session import OPTIONS, is_pinned, lead_back, pin
 from authsec_server.failures import Fault, Unavailable
 
@@ -80,10 +87,13 @@ def narrower(access: Access) -> dict[str, int]:
     return {name: value for name, value in asdict(BOUNDS[access]).items() if value != ours[name]}
 
 
+# Every wait has a timeout, and PostgreSQL confirms only durable commits.
+_SETTINGS: Final = {**asdict(_OF_SESSIONS), "synchronous_commit": "on", **OPTIONS}
+
+
 def session_options() -> str:
-    """Return the session settings: every wait has a timeout, and PostgreSQL confirms only durable commits."""
-    settings = {**asdict(_OF_SESSIONS), "synchronous_commit": "on", **OPTIONS}
-    return " ".join(f"-c {name}={value}" for name, value in settings.items())
+    """Return the settings of a session as options of its connection."""
+    return " ".join(f"-c {name}={value}" for name, value in _SETTINGS.items())
 
 
 _TEXTS: Final = ("text", "varchar", "bpchar", "name")  # types whose values can be octets that are not UTF-8
@@ -126,6 +136,7 @@ class BoundedConnection(psycopg.Connection[Any]):
     schema = ""  # the schema to which the session is pinned
     where = ""  # the session's database and schema
     look_at = 0.0  # when they are compared again, monotonic
+    backend = 0  # the process id of the backend behind a pooler; 0 without a pooler
     is_silent: Callable[[], bool] = staticmethod(lambda: False)
 
     def wait(self, gen: PQGen[RV], interval: float = LOOK_SECONDS, timeout: float | None = None) -> RV:
@@ -165,21 +176,28 @@ class BoundedConnection(psycopg.Connection[Any]):
             self.seconds = before
 
 
-def bound(engine: Engine, is_silent: Callable[[], bool] = lambda: False, schema: str | None = None) -> None:
+def bound(
+    engine: Engine,
+    is_silent: Callable[[], bool] = lambda: False,
+    schema: str | None = None,
+    look: Callable[[BoundedConnection], None] = lambda _: None,
+) -> None:
     """Set a deadline for each answer on all connections of this engine. Each connection sends one statement at a time.
 
-    If `schema` is not None, also `pin` each session to it.
+    If `schema` is not None, also `pin` each session to it, and `look` at each session, also later. `look` may raise
+    `OtherSession`.
     """
 
     engine.dialect.use_insertmanyvalues_wo_returning = True  # many rows are inserted by one statement
 
     @event.listens_for(engine, "do_connect")
     def _connect(_dialect: Any, _record: Any, arguments: Any, named: Any) -> BoundedConnection:
-        connection = BoundedConnection.connect(*arguments, **named, cursor_factory=BoundedCursor)
+        connection = _opened(arguments, named)
         connection.is_silent = is_silent
         try:
             if schema is not None:
-                connection.schema, connection.where = pin(connection, schema)
+                _prepare(connection, schema, lambda: _opened(arguments, named))
+                look(connection)
                 connection.look_at = monotonic() + HOME_SECONDS
         except BaseException:
             connection.close()
@@ -198,10 +216,33 @@ def bound(engine: Engine, is_silent: Callable[[], bool] = lambda: False, schema:
             driver.look_at = monotonic() + HOME_SECONDS
             try:
                 pinned = is_pinned(driver, driver.where, schema)
+                look(driver)
             except psycopg.Error as error:  # a new session raises the reason
                 raise DisconnectionError("the session was lost") from error
             if not pinned:
                 raise DisconnectionError("the session is not in the state of a new session")  # the pool opens another
+
+
+def _opened(arguments: Sequence[Any], named: Mapping[str, Any]) -> BoundedConnection:
+    try:
+        return BoundedConnection.connect(*arguments, **named, cursor_factory=BoundedCursor)
+    except psycopg.OperationalError as error:
+        raise as_refused_options(error) or error from None
+
+
+def _prepare(connection: BoundedConnection, schema: str, open_another: Callable[[], BoundedConnection]) -> None:
+    """Pin a session that was just opened. Raises `OtherSession`, also for a pooler that does not keep its state."""
+    try:
+        connection.schema, connection.where = pin(connection, schema, _SETTINGS)
+        if backend := pooled_backend(connection):
+            refuse_shared_backend(connection, open_another)
+            connection.backend = backend
+    except psycopg.errors.InvalidSqlStatementName:  # it was prepared in another backend
+        raise shared_backend() from None
+    except NoAnswer:
+        if connection.where:  # pinned, so this session had an answer
+            raise full_pool() from None
+        raise
 
 
 def driver_of(connection: Connection) -> BoundedConnection:
@@ -269,7 +310,7 @@ def timeouts_of_servers(connection: Connection) -> Iterator[None]:
     error, the caller must roll back to a savepoint.
     """
     driver = driver_of(connection)
-    driver.execute("; ".join(f"SET LOCAL {setting} TO DEFAULT" for setting in _LONG).encode())
+    driver.execute("; ".join(f"SET LOCAL {setting} = {_SETTINGS[setting]}" for setting in _LONG).encode())
     yield
     driver.execute("; ".join(f"SET LOCAL {setting} = '{PATIENT_SECONDS:.0f}s'" for setting in _LONG).encode())
 

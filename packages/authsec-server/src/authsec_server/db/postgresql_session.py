@@ -11,7 +11,7 @@ AuthSec's tables.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cache
 from typing import Any, Final, LiteralString
 
@@ -74,14 +74,17 @@ def with_schema_apart(url: URL) -> tuple[URL, str]:
     return url.difference_update_query([SCHEMA]), named if isinstance(named, str) else named[-1]
 
 
-def pin(driver: psycopg.Connection[Any], schema: str) -> tuple[str, str]:
+def pin(driver: psycopg.Connection[Any], schema: str, settings: Mapping[str, Any]) -> tuple[str, str]:
     """Pin a session that was just opened to `schema`; if `schema` is empty, to the schema with AuthSec's tables.
+
+    `settings` are those of the connection's options, which a pooler may have ignored.
 
     Return the schema, and a text that names the session's database and schema; `is_pinned` compares this text.
     Raises `OtherSession`.
     """
     before, driver.autocommit = driver.autocommit, True
     driver.execute(_AS_CONNECTED)
+    driver.execute("; ".join(f"SET {name} = '{value}'" for name, value in settings.items()).encode())
     for statement in _without_limits(driver):
         driver.execute(statement)
     _refuse_foreign_code(driver)

@@ -16,6 +16,7 @@ Raw SQL can change an event. But it cannot change the signed checkpoints that co
 | `sinks` | send checkpoints to a file or an address; retries |
 | `log_end` | the number of seals, and the checkpoint that covers all of them |
 | `outside`, `restore_loss` | compare the database with checkpoints in a file; what a restored backup lost |
+| `checkpoint_file` | the last lines of that file |
 | `service`, `api` | newest checkpoint, sealed events and public keys over HTTP; when a seal is overdue |
 | `verifying` | `authsec audit verify`: the order of all checks |
 | `log_check`, `leaf_walk` | the tree must match each checkpoint; each leaf must match its event |

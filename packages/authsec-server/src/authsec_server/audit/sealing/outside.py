@@ -8,17 +8,16 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-import os
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from threading import Thread
 from typing import Any, Final
 
 from sqlalchemy import Connection
 
 from authsec_server.audit.merkle_tree import Tree
 from authsec_server.audit.sealing import store
+from authsec_server.audit.sealing.checkpoint_file import CheckpointLines, read_lines
 from authsec_server.audit.sealing.checkpoints import (
     TYPE,
     Checkpoint,
@@ -32,25 +31,12 @@ from authsec_server.audit.sealing.checkpoints import (
 from authsec_server.audit.sealing.restores import Restore, lost_until, restores_in
 from authsec_server.audit.sealing.succession import Succession
 from authsec_server.db import Database, Tx
+from authsec_server.db.database import PROMOTED
 from authsec_server.db.served import last_checkpoints_file
 
-TAIL_BYTES: Final = 512 * 1024  # about 800 checkpoints
 MOST_BYTES: Final = 64 * 1024 * 1024
-READ_SECONDS: Final = 5.0  # a mount may hang
 LEAVES_AT_ONCE: Final = 10_000
 WALK_AT_MOST: Final = 200_000  # leaves, half a second; in a longer log, only stored checkpoints are compared
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CheckpointLines:
-    """The last lines of the file with outside checkpoints, oldest first.
-
-    `cut` is true if the file has earlier lines. `unread` is the reason why no line could be read.
-    """
-
-    lines: Sequence[str] = ()
-    cut: bool = False
-    unread: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,38 +49,6 @@ class OutsideCheckpoints:
 
     checkpoints: Sequence[Checkpoint] = ()
     unknown: Sequence[str] = ()
-
-
-def read_lines(path: Path, at_most: int | None = None) -> CheckpointLines:
-    """Read the lines in the last `at_most` bytes of the file (default `TAIL_BYTES`).
-
-    Waits at most `READ_SECONDS`.
-    """
-    found: list[CheckpointLines] = []
-
-    def read() -> None:
-        found.append(last_lines(path, at_most or TAIL_BYTES))
-
-    reading = Thread(target=read, name="authsec-checkpoints-read", daemon=True)
-    reading.start()
-    reading.join(READ_SECONDS)
-    return found[0] if found else CheckpointLines(unread=f"{path} did not answer within {READ_SECONDS:g} s")
-
-
-def last_lines(path: Path, at_most: int) -> CheckpointLines:
-    """Read the lines in the last `at_most` bytes of the file, without a timeout."""
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # else a pipe would block here
-        with os.fdopen(descriptor, "rb") as file:
-            size = file.seek(0, os.SEEK_END)
-            start = max(0, size - at_most)
-            file.seek(start)
-            lines = file.read(at_most).decode("ascii", "replace").splitlines()
-    except FileNotFoundError:
-        return CheckpointLines()  # no checkpoint was sent there yet
-    except OSError as error:
-        return CheckpointLines(unread=f"{path} cannot be read: {error.strerror}")
-    return CheckpointLines(lines=lines[1:] if start else lines, cut=start > 0)
 
 
 def outside_checkpoints(
@@ -276,7 +230,7 @@ class Comparison:
     problem: str | None = None
     not_compared: str = ""
     _lines: CheckpointLines = field(default_factory=CheckpointLines)
-    _recorded: int | None = None  # number of restores when a plain copy was found
+    _recorded: int | None = None  # number of restores when a plain copy or a promotion was found
     _last: Checkpoint | None = None  # the newest checkpoint that this process saw in the database
 
     def read_file(self) -> None:
@@ -323,9 +277,10 @@ class Comparison:
 
         Raises `Unavailable` if the database is not available.
         """
+        was_promoted = self.database.was_promoted and self._is_not_recorded()
         if not self._lines.lines and self._last is None and not self.database.lacks_wal:
             self._note_new_file("is new or empty")
-            return None  # there are no checkpoints, and perhaps no keys in this database
+            return PROMOTED if was_promoted else None  # there are no checkpoints, and perhaps no keys in this database
         keys = self.keys()
         outside = outside_checkpoints(self._lines.lines, keys, self.issuer)
         if self._lines.cut and self.path and not _mostly_checkpoints(outside, self._lines):
@@ -338,7 +293,17 @@ class Comparison:
         problem = self.database.read(lambda tx: find_problem(tx, outside, keys))
         if self.database.lacks_wal and problem is None:
             return self._copied(outside, keys)
-        return problem
+        return problem or (PROMOTED if was_promoted else None)
+
+    def _is_not_recorded(self) -> bool:
+        """Whether no restore was recorded since a promotion was found. Otherwise, the promotion is accepted."""
+        recorded = self.database.read(lambda tx: len(restores_in(tx.connection, self.keys())))
+        self._recorded = recorded if self._recorded is None else self._recorded
+        if recorded == self._recorded:
+            return True
+        self._recorded = None  # another standby may be promoted later
+        self.database.accept_promotion()
+        return False
 
     def _note_new_file(self, why: str) -> None:
         """Set `not_compared` if the file has no checkpoint although the database has signed checkpoints.
@@ -373,11 +338,13 @@ class Comparison:
         return not last or (self.path is not None and str(self.path.absolute()) == last)
 
     def has_gone_back(self) -> bool:
-        """Whether the database is older than the newest checkpoint that this process saw in it. This check is quick.
+        """Whether the database may be older than what this process saw in it. This check is quick.
 
         Raises `Unavailable` if the database is not available.
         """
         last = self._last
+        if self.database.was_promoted:
+            return True
         return last is not None and self.database.read(lambda tx: find_older(tx, [last])) is not None
 
     def reset(self) -> None:
