@@ -373,7 +373,7 @@ def load_settings(**given: Any) -> Settings:
     try:
         settings = Settings(**{**_of_environment(), **options})
     except ValidationError as error:
-        raise settings_errors.refused(error, ENV_PREFIX) from None
+        raise StartupRefused(*settings_errors.sentences(error, ENV_PREFIX)) from None
     settings._origins = {
         name: Origin.OPTION if name in options else Origin.ENVIRONMENT for name in settings.model_fields_set
     }

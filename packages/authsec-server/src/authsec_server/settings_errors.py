@@ -11,7 +11,6 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from authsec_server.failures import StartupRefused
 from authsec_server.suggest import nearest
 
 # Kubernetes sets such variables in each container for each Service: …_SERVICE_HOST, …_PORT=tcp://…, …_PORT_80_TCP.
@@ -30,8 +29,8 @@ _PARSED = {
 }
 
 
-def refused(error: ValidationError, prefix: str) -> StartupRefused:
-    """Return the failure that names each invalid setting. Their names in the environment begin with `prefix`."""
+def sentences(error: ValidationError, prefix: str) -> tuple[str, str]:
+    """Return a sentence that names each invalid setting, and the remedy. Names in the environment begin with `prefix`."""
     errors = error.errors()
     problems = "; ".join(
         f"{prefix}{str(each['loc'][0]).upper()}: {problem(each)}" if each["loc"] else problem(each) for each in errors
@@ -42,7 +41,7 @@ def refused(error: ValidationError, prefix: str) -> StartupRefused:
             "Kubernetes sets this variable for a Service of that name: set `enableServiceLinks: false` in the "
             "pod, or rename the Service."
         )
-    return StartupRefused(f"These settings are not valid. {problems}.", remedy)
+    return f"These settings are not valid. {problems}.", remedy
 
 
 def unknown_names(environment: Mapping[str, str], prefix: str, known: Sequence[str]) -> Iterator[str]:
