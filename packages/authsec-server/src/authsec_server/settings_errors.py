@@ -30,7 +30,7 @@ _PARSED = {
 
 
 def sentences(error: ValidationError, prefix: str) -> tuple[str, str]:
-    """Return a sentence that names each invalid setting, and the remedy. Names in the environment begin with `prefix`."""
+    """Return a sentence that names each invalid setting, and the remedy. `prefix` begins the variables."""
     errors = error.errors()
     problems = "; ".join(
         f"{prefix}{str(each['loc'][0]).upper()}: {problem(each)}" if each["loc"] else problem(each) for each in errors
