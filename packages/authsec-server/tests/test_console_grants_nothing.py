@@ -204,3 +204,19 @@ def test_an_api_is_told_of_dpop_only_by_a_delegation_that_grants_something(door:
     assert "A trust delegation for this API requires DPoP." not in get(door, "/console/apis/customers").text
     send(door, f"clients/{client_id}/proofs", **key())
     assert "A trust delegation for this API requires DPoP." in get(door, "/console/apis/customers").text
+
+
+def test_the_dashboard_names_clients_without_a_grant_and_delegations_that_grant_nothing(door: TestClient) -> None:
+    client_id, _ = agent(door, key())
+    lively = delegate(door, client_id)
+    page = get(door, "/console")
+    assert "No delegation" not in page.text
+    assert "grants nothing" not in page.text
+    mute = delegate(door, client_id, excluded_proofs=["key_pair"])
+    page = get(door, "/console")
+    assert page.links["1 live trust delegation grants nothing"] == f"/console/delegations/{mute}"
+    assert "Support → Helper. The trust delegation accepts no proof of the client." in page.text
+    send(door, f"delegations/{lively}/revoke")
+    page = get(door, "/console")
+    assert page.links["1 client: No delegation"] == "/console/clients?state=undelegated"
+    assert "Helper" in get(door, page.links["1 client: No delegation"]).links
