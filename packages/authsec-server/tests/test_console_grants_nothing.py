@@ -90,7 +90,7 @@ def test_beside_a_ready_client_each_list_marks_the_delegation_that_grants_nothin
         assert "Ready" in page.text or "search" in path, path
         assert page.text.count("Grants nothing") == 1, path
     drawn = get(door, "/console/picture").html
-    assert 'class="picture-box warn"><title>customers:read, 1 hour, grants nothing</title>' in drawn
+    assert 'class="picture-box warn"><title>customers:read, grants nothing, 1 hour</title>' in drawn
     shown = get(door, f"/console/delegations/{mute}").text
     assert "Live Grants nothing" in shown
     assert "No action is granted now." in shown

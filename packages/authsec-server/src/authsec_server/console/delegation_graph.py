@@ -87,7 +87,8 @@ def draw(
     """
     groups: dict[object, list[ResolvedDelegation]] = {}
     for each in found:
-        groups.setdefault(_granted(each.delegation) if grouped else each.delegation.id, []).append(each)
+        alike = (_granted(each.delegation), each.grants_nothing(now)) if grouped else each.delegation.id
+        groups.setdefault(alike, []).append(each)
     largest_first = sorted(groups.values(), key=len, reverse=True)
     ways = [way for group in largest_first for way in _ways(group, statuses, default_audience, now, grouped=grouped)]
     return _drawn(list(dict.fromkeys(_shortened(ways, rest))))
@@ -101,22 +102,22 @@ def _ways(
     *,
     grouped: bool,
 ) -> Iterator[Way]:
-    """Return the paths of delegations that grant the same: one for each box of agents and each API."""
+    """Return the paths of delegations that grant the same, or nothing: one for each box of agents and each API."""
     first, role = group[0].delegation, group[0].role
     whole = partial(_whole, role.slug, first)
     agents = {each.client.id: each.client for each in group}
     notes: tuple[tuple[str, str], ...] = ((duration(first.max_duration), ""),)
     if len(group) > 1:
         notes = (*notes, (plural(len(agents), "agent"), ""))
-    if idle := sum(each.grants_nothing(now) for each in group):
-        notes = (*notes, ("grants nothing" if len(group) == 1 else f"{idle} without effect", "warn"))
+    if is_mute := group[0].grants_nothing(now):
+        notes = (("grants nothing", "warn"), *notes)
     granted = Node(
         2,
         ",".join(each.delegation.id for each in group),
         first.actions[0] if len(first.actions) == 1 else plural(len(first.actions), "action"),
         whole if len(group) > 1 else partial(_page, first.id),
         notes=notes,
-        tone="warn" if idle == len(group) else "",
+        tone="warn" if is_mute else "",
         whole=", ".join(first.actions),
     )
     begin = (
