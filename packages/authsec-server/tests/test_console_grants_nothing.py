@@ -220,3 +220,20 @@ def test_the_dashboard_names_clients_without_a_grant_and_delegations_that_grant_
     page = get(door, "/console")
     assert page.links["1 client: No delegation"] == "/console/clients?state=undelegated"
     assert "Helper" in get(door, page.links["1 client: No delegation"]).links
+
+
+@pytest.mark.parametrize("lively", [False, True])
+def test_the_review_of_a_role_edit_promises_no_action_by_a_delegation_that_grants_nothing(
+    door: TestClient, lively: bool
+) -> None:
+    client_id, _ = agent(door, key())
+    delegate(door, client_id, excluded_proofs=["key_pair"])
+    if lively:
+        delegate(door, client_id)
+    lose_actions(door)
+    role = door.get(f"{API}/roles/support").json()["id"]
+    form = get(door, "/console/roles/support/edit").form(f"/console/roles/{role}/edit")
+    page = form.send(other_actions="customers:read\norders:read").text
+    assert ("Some agents get the added actions at once" in page) is lively
+    assert ("No agent gets the added actions now" in page) is not lively
+    assert page.count("Grants nothing") == 1

@@ -42,6 +42,7 @@ class Impact:
     - `apis`: the APIs that accept the tokens.
     - `loses`: live delegations that grant less after the change.
     - `gains`: delegations that grant more after the change.
+    - `mute`: the ids of the delegations in `gains` of a role edit that grant nothing, because of their own terms.
     - `keeps`: other delegations by which a client still gets tokens.
     - `more`: the lists are incomplete.
     """
@@ -54,6 +55,7 @@ class Impact:
     apis: tuple[TokensAtApi, ...] = ()
     loses: tuple[Named, ...] = ()
     gains: tuple[Named, ...] = ()
+    mute: frozenset[str] = frozenset()
     keeps: tuple[Named, ...] = ()
     more: bool = False
 
@@ -111,7 +113,13 @@ def of_role_edit(tx: Tx, act: Act, role_id: str, actions: Sequence[str], terms: 
     gains = [delegation for delegation in live if added & set(delegation.actions)]
     what = _ending(tx, act, terms, live if removed else [], loses=loses, gains=gains)
     held = store.of_clients(tx.connection, [each.id for each in what.agents])
-    return replace(what, go_on=frozenset(each.client_id for each in _granting(tx, held, act.now, edited=after)))
+    known = clients.by_ids(tx, {each.client_id for each in gains})
+    gaps = {each.id: grant_gap(known[each.client_id], each, after, act.now) for each in gains}
+    return replace(
+        what,
+        go_on=frozenset(each.client_id for each in _granting(tx, held, act.now, edited=after)),
+        mute=frozenset(id_ for id_, gap in gaps.items() if gap and gap.is_of_delegation),
+    )
 
 
 def of_many(tx: Tx, act: Act, held: Sequence[Delegation], terms: Terms) -> Impact:

@@ -193,6 +193,16 @@ def warnings(
     )
 
 
+def dormant(delegation: Delegation, role: RoleDefinition, client: Client, now: datetime) -> tuple[Caution, ...]:
+    """Return a caution if the role no longer has any of the delegation's actions."""
+    if state(delegation, now) in ENDED_STATES or not set(role.actions).isdisjoint(delegation.actions):
+        return ()
+    message = (
+        f"The role {role.name} no longer has the allowed actions, so {client.name} gets no token by this delegation."
+    )
+    return (Caution(code="actions_not_in_role", message=message),)
+
+
 def repeated(new: Delegation, held: Iterable[Delegation], now: datetime) -> tuple[Caution, ...]:
     """Return a caution if a live delegation already grants the actions of `new`.
 

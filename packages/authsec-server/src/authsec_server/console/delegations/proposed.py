@@ -29,7 +29,7 @@ from authsec_server.failures import Failure
 from authsec_server.principal import Act
 from authsec_server.revisions import plain
 
-_REASONS = frozenset({"client_disabled", "proofs_excluded", "proofs_not_verified"})
+_REASONS = frozenset({"client_disabled", "proofs_excluded", "proofs_not_verified", "actions_not_in_role"})
 """The codes of warnings that say why the client gets no token by the delegation."""
 
 
