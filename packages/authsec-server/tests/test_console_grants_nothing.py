@@ -9,10 +9,14 @@ import pytest
 from authsec.jose import PrivateKey
 from pages import get
 from starlette.testclient import TestClient
+from trusted_issuers import agent as trusting
+from trusted_issuers import shows, trust
+from workload_evidence import kubernetes
 
 House = Any
 API = "/authsec/api/v1"
 AUDIENCE = "https://customers.example.com"
+POD = (("k8s:ns", "production"), ("k8s:sa", "customer-support-sa"))
 SELECTORS = {"platform": "kubernetes", "selectors": [{"key": "k8s:ns", "value": "production"}]}
 WHAT = {"role": "support", "target_type": "AutoGen AI agent", "max_duration": 3600, "actions": ["customers:read"]}
 
@@ -237,3 +241,18 @@ def test_the_review_of_a_role_edit_promises_no_action_by_a_delegation_that_grant
     assert ("Some agents get the added actions at once" in page) is lively
     assert ("No agent gets the added actions now" in page) is not lively
     assert page.count("Grants nothing") == 1
+
+
+def test_before_an_issuer_is_disabled_agents_whose_other_proof_is_refused_are_named(
+    house: Callable[..., House],
+) -> None:
+    its, issuer = house(local_operator=True), kubernetes("production")
+    trust(its, issuer)
+    door, client_id = its.door(), trusting(its, issuer, *POD, excluded_proofs=["key_pair"])
+    send(door, f"clients/{client_id}/proofs", **key())
+    assert shows(its, client_id, issuer.token(), door=door).status_code == 200
+    said = "This client gets no new token, although it has another proof: Support."
+    assert said in get(door, "/console/issuers/production/disable").text
+    delegation = door.get(f"{API}/delegations").json()["items"][0]
+    delegate(door, client_id, role=delegation["role"]["slug"], actions=delegation["actions"])
+    assert said not in get(door, "/console/issuers/production/disable").text
