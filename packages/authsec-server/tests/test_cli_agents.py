@@ -161,7 +161,7 @@ def test_turning_off_and_on(authsec: Authsec) -> None:
     disabled = authsec("agents", "disable", "plain").stdout
     assert disabled == "plain is disabled and gets no more tokens.\n"
     assert "disabled" in authsec("agents", "list").stdout
-    assert "plain is enabled but has no live delegation" in authsec("agents", "enable", "plain").stdout
+    assert "plain is enabled but gets no token, because no live" in authsec("agents", "enable", "plain").stdout
     assert json.loads(authsec("agents", "show", "plain", "--json").stdout)["enabled"] is True
 
 

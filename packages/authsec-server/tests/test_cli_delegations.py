@@ -50,6 +50,18 @@ def test_authority_is_delegated(authsec: Authsec, create: Callable[..., Result])
     assert authsec("delegations", "show", delegation["id"]).stdout == created.stdout
 
 
+def test_a_live_delegation_that_grants_nothing_is_marked(authsec: Authsec, create: Callable[..., Result]) -> None:
+    mute = as_json(create("--action", "customers:read", "--exclude-proof", "unattested", "--json"))["slug"]
+    assert "live, grants nothing" in authsec("delegations", "list").stdout
+    authsec("delegations", "revoke", mute, "--yes")
+    dormant = as_json(create("--action", "customers:delete", "--json"))["slug"]
+    assert "grants nothing" not in authsec("delegations", "list").stdout
+    authsec("roles", "edit", "support", "--remove-action", "customers:delete", "--yes")
+    shown = authsec("delegations", "show", dormant).stdout
+    assert "live, grants nothing" in shown
+    assert "! The role Support no longer has the allowed actions, so Plain gets no token by this delegation." in shown
+
+
 def test_of_one_that_was_revoked_it_is_said_when_and_by_whom(authsec: Authsec, create: Callable[..., Result]) -> None:
     one = as_json(create("--all-actions", "--json"))["slug"]
     assert "ends             when it is revoked\n" in authsec("delegations", "show", one).stdout

@@ -51,11 +51,16 @@ def stored(door: TestClient, slug: str = "customers") -> dict[str, Any]:
 
 
 def delegate(
-    door: TestClient, name: str, *actions: str, audiences: tuple[str, ...] = (URL,), **terms: Any
+    door: TestClient,
+    name: str,
+    *actions: str,
+    audiences: tuple[str, ...] = (URL,),
+    platform: str = "unattested",
+    **terms: Any,
 ) -> dict[str, Any]:
     """A delegation to a new agent of that name, in a new role."""
     role = make(door, "roles", name=f"Role of {name}", actions=list(actions))["slug"]
-    client = make(door, "clients", name=name, platform="unattested")["client_id"]
+    client = make(door, "clients", name=name, platform=platform)["client_id"]
     what = {"target_type": "AutoGen AI agent", "max_duration": 3600, "all_actions": True}
     return make(door, "delegations", role=role, client=client, audiences=list(audiences), **what, **terms)
 
@@ -273,7 +278,7 @@ def test_an_api_whose_callers_have_bound_tokens_is_told_to_accept_them(door: Tes
     before = get(door, api)
     assert "dpop_origin" not in before.text
     assert "If a trust delegation requires DPoP, the command also needs --dpop-origin" in before.text
-    delegate(door, "Bound", "customers:read", require_dpop=True)
+    delegate(door, "Bound", "customers:read", platform="secret", require_dpop=True)
     page = get(door, api)
     *pythons, javascript, other = page.html.split('<div class="panel panel-')[1:]
     assert all(f'audience="{URL}", dpop_origin="{URL}")' in unescape(each) for each in pythons)

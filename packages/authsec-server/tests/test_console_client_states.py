@@ -183,7 +183,7 @@ def test_after_a_new_delegation_that_grants_nothing_the_next_step_is_a_proof(doo
     new = send(door, "delegations", role="support", client=client_id, audiences=[AUDIENCE], **what)["id"]
     page = get(door, f"/console/delegations?new={new}")
     assert "Next:" not in page.text
-    assert "The new trust delegation grants nothing" in page.text
+    assert "The trust delegation is created, but grants nothing" in page.text
     assert page.links["Add a proof"] == f"/console/clients/{client_id}/proofs/add"
     assert page.links["Edit delegation"] == f"/console/delegations/{new}/edit"
 

@@ -93,7 +93,7 @@ def test_effective_actions_are_traced_to_role_and_delegation(door: TestClient, o
     assert '<span class="badge warn" title="The shared default' in page.html
     door.post(f"{API}/delegations/{second['id']}/disable")
     page = get(door, f"{LIST}/{client_id}")
-    assert "1 trust delegation that grants nothing now" in page.text
+    assert "1 trust delegation that is not live" in page.text
     door.post(f"{API}/clients/{client_id}/disable")
     assert "Once the client is enabled, it may do this:" in get(door, f"{LIST}/{client_id}").text
 

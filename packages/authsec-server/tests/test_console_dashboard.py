@@ -138,7 +138,10 @@ def test_a_audit_log_that_nobody_seals_needs_attention(opened: House, door: Test
 
 def test_unattested_agents_need_attention(door: TestClient) -> None:
     agent(door, "Open One", "unattested")
-    assert matters(door) == {"1 client: Unattested": ("bad", "/console/clients?status=enabled&warning=unattested")}
+    assert matters(door) == {
+        "1 client: Unattested": ("bad", "/console/clients?status=enabled&warning=unattested"),
+        "1 client: No delegation": ("warn", "/console/clients?state=undelegated"),
+    }
     agent(door, "Open Two", "unattested")
     (path,) = [path for text, (_, path) in matters(door).items() if text == "2 clients: Unattested"]
     agent(door)

@@ -178,7 +178,7 @@ def test_the_review_of_required_dpop_says_what_is_needed(door: TestClient, made:
     review = edited(door, made, require_dpop=["yes"])
     assert "The agent must send DPoP proofs, and the APIs must accept them." in review.text
     assert review.links["Connect"].endswith("/connect")
-    assert "Night Owl is unattested, so it gets no token: this delegation requires DPoP." in review.text
+    assert "Night Owl is unattested, so it gets no token by this delegation, which requires DPoP." in review.text
     assert "Night Owl can't authenticate" not in review.text
     assert review.links["Add a proof"].endswith("/proofs/add")
     assert "1 agent: Night Owl" in review.text

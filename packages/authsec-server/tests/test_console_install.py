@@ -116,3 +116,14 @@ def test_the_laptop_enrols_with_the_installed_command(door: TestClient, opened: 
     page = page.follow() if page.status == 303 else page
     assert any(re.search(r"^authsec enrol \S+$", code, re.MULTILINE) for code in codes(page.html))
     assert "uv run" not in page.html
+
+
+def test_with_wheels_no_note_of_connect_sends_the_reader_to_a_clone(door: TestClient, opened: House) -> None:
+    client_id = opened.delegated_agent().client_id
+    delegation = door.get("/authsec/api/v1/delegations").json()["items"][0]
+    headers = {"If-Match": f'"{delegation["revision"]}"'}
+    path = f"/authsec/api/v1/delegations/{delegation['id']}"
+    assert door.patch(path, json={"require_dpop": True}, headers=headers).status_code == 200
+    text = get(door, f"/console/clients/{client_id}/connect").text
+    assert "n your clone" not in text
+    assert "In the repository of AuthSec, docs/oauth-libraries.md has programs" in text

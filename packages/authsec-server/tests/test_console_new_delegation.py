@@ -426,7 +426,7 @@ def test_the_review_gives_one_reason_why_an_unattested_client_gets_no_token(
     door: TestClient, role: str, agent: str
 ) -> None:
     review = filled(door, role, agent, require_dpop="yes").text
-    assert review.count("is unattested, so it gets no token: this delegation requires DPoP") == 1
+    assert review.count("is unattested, so it gets no token by this delegation, which requires DPoP") == 1
     assert "No token would be issued: The trust delegation" not in review
 
 

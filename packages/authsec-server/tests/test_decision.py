@@ -391,3 +391,17 @@ def test_an_unattested_token_says_so() -> None:
     assert isinstance(granted, Granted)
     its = claims(granted, issuer="https://issuer", trust_domain="example.org", jti="j", now=NOW)
     assert its["attestation"] == {"method": "none", "proof": "p1"}
+
+
+def test_an_action_that_a_delegation_allows_with_another_proof_is_told_apart() -> None:
+    other = authority("d2", role=("orders:read",), actions=("orders:read",), excluded_proofs=(ProofKind.KEY_PAIR,))
+    denied = outcome(authority(), other, actions=("orders:read", "orders:refund"))
+    assert isinstance(denied, Denied)
+    assert (denied.missing, denied.withheld) == (("orders:read", "orders:refund"), ("orders:read",))
+    assert denied.details == (
+        "Not delegated: orders:refund. Not delegated for this kind of proof: orders:read. Delegated: customers:read."
+    )
+    over = replace(other, delegation=replace(other.delegation, revoked_at=NOW))
+    denied = outcome(authority(), over, actions=("orders:read",))
+    assert isinstance(denied, Denied)
+    assert denied.withheld == ()

@@ -160,7 +160,9 @@ def test_an_unattested_client_has_no_use_of_such_a_delegation(its: House) -> Non
     assert told(post(its.door(), client_id=client_id, headers=sent(proof(KEY, its.clock.now()))))[0] == 401
     (shown,) = its.door().get(f"{API}/delegations").json()["items"]
     (about_proofs,) = [each for each in shown["warnings"] if each["code"] == "proofs_excluded"]
-    assert about_proofs["message"].startswith("Open is unattested, so it gets no token: this delegation requires DPoP.")
+    assert about_proofs["message"].startswith(
+        "Open is unattested, so it gets no token by this delegation, which requires DPoP."
+    )
     assert "client_cannot_prove_itself" not in {each["code"] for each in shown["warnings"]}
     assert its.door().post(f"{API}/clients/{client_id}/enable").json()["state"] == "undelegated"
 

@@ -48,6 +48,8 @@ def test_what_was_missing_is_named_and_the_smaller_request() -> None:
         "Not delegated to the agent: customers:delete. Allow it in a trust delegation, or remove it from the "
         "agent's request."
     )
+    other = remedy(Reason.ACTION_NOT_ALLOWED, detail | {"withheld": ["customers:delete"]})
+    assert other.text.startswith("A trust delegation allows customers:delete, but does not accept the proof of the")
     typed = {"missing": ["customers:raed"], "unknown": ["customers:raed"], "smaller": []}
     assert remedy(Reason.ACTION_NOT_ALLOWED, typed).text == (
         "Correct customers:raed where the agent requests the action, or add the action to a role."

@@ -321,6 +321,24 @@ def rehearsed(estate: Any, work: Callable[[Tx, Act], object]) -> Any:
     return estate.database.rehearse(foreseen).would_stop
 
 
+def test_of_a_trusted_issuer_no_agent_goes_on_by_a_proof_that_its_delegation_refuses(estate: Any) -> None:
+    trusted_issuer = estate.do(lambda tx, act: issuers.create(tx, act, a_trusted_issuer()))
+    agent = estate.agent(platform="kubernetes", selectors=[("k8s:ns", "production"), ("k8s:sa", "helper")])
+    estate.do(lambda tx, act: held_proofs.add_proof(tx, act, agent.id, NewProof(platform="secret")))
+    estate.role()
+    estate.delegate(excluded_proofs=("secret",))
+    minted(estate, agent, "one", trusted_issuer={"id": trusted_issuer.id, "name": trusted_issuer.name})
+
+    def disable(tx: Tx, act: Act) -> object:
+        return bindings.disable_trusted_issuer(tx, act, trusted_issuer.id)
+
+    assert told(estate, impact.of_trusted_issuer, trusted_issuer.slug).go_on == set()
+    assert [each["goes_on"] for each in rehearsed(estate, disable)["agents"]] == [False]
+    estate.delegate(max_duration=60)
+    assert told(estate, impact.of_trusted_issuer, trusted_issuer.slug).go_on == {agent.id}
+    assert [each["goes_on"] for each in rehearsed(estate, disable)["agents"]] == [True]
+
+
 def test_a_rehearsal_finds_who_rested_on_a_trusted_issuer_even_when_it_is_removed(estate: Any) -> None:
     trusted_issuer = estate.do(lambda tx, act: issuers.create(tx, act, a_trusted_issuer()))
     selectors = [("k8s:ns", "production"), ("k8s:sa", "helper")]

@@ -280,7 +280,7 @@ def test_the_preview_of_a_delegation_is_never_that_of_another_one(estate: Any) -
     denied = look_at(estate, proposed(estate, audiences=("payments",), require_dpop=True))
     assert isinstance(denied, Denied)
     assert denied.reason is Reason.PROOF_NOT_ACCEPTED
-    assert denied.details == "The trust delegation accepts no proof of the client."
+    assert denied.details == "The trust delegation requires DPoP, so it accepts no unattested client."
 
 
 def test_the_preview_of_a_delegation_assumes_a_proof_that_the_delegation_accepts(estate: Any) -> None:

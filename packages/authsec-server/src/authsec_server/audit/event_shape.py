@@ -119,6 +119,7 @@ _MEMBERS: Final[Mapping[str, Shape]] = {  # readers look at each of these in eve
     "resources": _NAMES,
     "missing": _NAMES,
     "unknown": _NAMES,
+    "withheld": _NAMES,
     "smaller": _NAMES,
     "attestation": _TEXT_OR_NONE,
     "proof_id": _or_none(_ID),

@@ -145,8 +145,8 @@ _ENABLED = {  # by the state in the answer. The enumeration is not imported here
         "{slug} is enabled but cannot authenticate, so the agent gets no token. See: authsec agents show {slug}"
     ),
     "undelegated": (
-        "{slug} is enabled but has no live delegation, so the agent gets no token. See: authsec delegations list "
-        "--agent {slug}"
+        "{slug} is enabled but gets no token, because no live delegation grants it an action. See: authsec delegations "
+        "list --agent {slug}"
     ),
 }
 

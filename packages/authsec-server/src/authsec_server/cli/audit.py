@@ -286,7 +286,7 @@ def _tried(detail: Mapping[str, Any]) -> Text:
     return styled(" ".join(["fails:", *detail.get("failed", ())]) if detail.get("failed") else "not valid", "red")
 
 
-_SHOWN_ELSEWHERE = {"actions", "audience", "resources", "missing", "failed", "miss", "jkt"}
+_SHOWN_ELSEWHERE = {"actions", "audience", "resources", "missing", "withheld", "failed", "miss", "jkt"}
 
 
 @audit.command()
@@ -330,6 +330,7 @@ def _story(story: Mapping[str, Any]) -> Text:
     event, remedy = story["event"], story["remedy"]
     detail = event["detail"]
     told = (detail.get("miss") or {}).get("sentence") or detail.get("failed")
+    withheld = detail.get("withheld") or ()
     rest = {name: value for name, value in detail.items() if name not in _SHOWN_ELSEWHERE}
     facts: dict[str, object] = {
         "Event": f"{event['id']}, {event['kind']}",
@@ -339,7 +340,8 @@ def _story(story: Mapping[str, Any]) -> Text:
         "What": what(event),
         "Decision": decision(event) if event["decision"] or event["kind"] == "issuer.tried" else None,
         "Why": told,
-        "Not delegated": " ".join(detail.get("missing") or ()),
+        "Not delegated": " ".join(each for each in detail.get("missing") or () if each not in withheld),
+        "Not delegated for this proof": " ".join(withheld),
         "To fix": remedy and styled(remedy["text"], "bold"),
         "Agent": _named(event["client"]),
         "Delegations": "\n".join(filter(None, map(_named, event["delegations"]))),

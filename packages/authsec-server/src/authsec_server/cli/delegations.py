@@ -29,6 +29,7 @@ from authsec_server.cli.transport import CallFailed
 _LISTS = ("actions", "audiences", "excluded_proofs")
 _DEFAULT = "the shared default"  # audience
 _STYLES = {"live": "green", "disabled": "yellow", "ended": "dim", "revoked": "red"}
+_GRANTS_NOTHING = {"actions_not_in_role", "proofs_excluded", "proofs_not_verified"}  # codes of warnings
 _TEXTS = (
     TextField("owner", "The owner.", default="you"),
     TextField("description", "Why the delegation exists."),
@@ -71,6 +72,9 @@ def _client(delegation: Mapping[str, Any]) -> Text:
 
 
 def _state(delegation: Mapping[str, Any]) -> Text:
+    codes = {each["code"] for each in delegation.get("warnings", ())}
+    if delegation["state"] == "live" and codes & _GRANTS_NOTHING:
+        return styled("live, grants nothing", "yellow")
     return styled(delegation["state"], _STYLES.get(delegation["state"], ""))
 
 

@@ -39,6 +39,7 @@ from authsec_server.delegations.model import (
     DelegationFilters,
     DelegationSort,
     DelegationState,
+    title,
     unused,
 )
 
@@ -123,6 +124,8 @@ def find_alerts(tx: Tx, visit: PageRequest, silent: Sequence[UnavailableIssuer],
         *_sealing(tx, visit),
         *_outages(tx, visit, silent),
         *_clients(tx, visit, unable),
+        *_undelegated(tx, visit),
+        *_without_effect(tx, visit),
         *_weak(tx, visit),
         *_refusals(tx, visit),
         *_ending(tx, visit),
@@ -169,6 +172,40 @@ def _clients(tx: Tx, visit: PageRequest, unable: Count) -> Iterator[Alert]:
             text=_in_words(unable, ClientState.UNPROVED.shown),
             path=f"/console/clients?state={ClientState.UNPROVED}",
             more="Without a trusted issuer or a key pair, a client gets no token.",
+        )
+
+
+def _undelegated(tx: Tx, visit: PageRequest) -> Iterator[Alert]:
+    """Warn about clients that can authenticate, and that no live delegation gives a token."""
+    able = ClientFilters(enabled=True, can_authenticate=True)
+    newest, more = clients.page_of(tx, visit.act, able, sort=ClientSort.CREATED, descending=True, limit=LOOKED_AT)
+    states = delegations.states_of(tx, newest, visit.act.now)
+    number = sum(state is ClientState.UNDELEGATED for state in states.values())
+    if number:
+        found = Count(number=number, capped=more is not None)
+        yield Alert(
+            tone="warn",
+            text=_in_words(found, ClientState.UNDELEGATED.shown),
+            path=f"/console/clients?state={ClientState.UNDELEGATED}",
+            more="No live trust delegation gives such a client an action, so it gets no token.",
+        )
+
+
+def _without_effect(tx: Tx, visit: PageRequest) -> Iterator[Alert]:
+    """Warn about live delegations that grant their client nothing."""
+    live, more = delegations.page(
+        tx, visit.act, visit.console.terms, DelegationFilters(state=DelegationState.LIVE), limit=LOOKED_AT
+    )
+    idle = [each for each in live if each.grants_nothing(visit.act.now)]
+    if idle:
+        newest = idle[0]
+        yield Alert(
+            tone="warn",
+            text=f"{'At least ' if more else ''}{plural(len(idle), 'live trust delegation')} "
+            f"{'grants' if len(idle) == 1 else 'grant'} nothing",
+            path=f"/console/delegations/{newest.delegation.id}",
+            more=f"{'The newest: ' if len(idle) > 1 else ''}{title(newest.role.name, newest.client.name)}. "
+            f"{newest.reason(visit.act.now)}",
         )
 
 

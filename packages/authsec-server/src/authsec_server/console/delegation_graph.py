@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from functools import partial
 from hashlib import sha256
 from itertools import pairwise
@@ -75,38 +76,48 @@ def draw(
     statuses: Mapping[str, ClientStatus],
     default_audience: str,
     *,
+    now: datetime,
     rest: str,
     grouped: bool = True,
 ) -> Markup:
-    """Draw the diagram of these delegations. `statuses` has the badges of each client, by the client's id.
+    """Draw the diagram of these delegations at `now`. `statuses` has the badges of each client, by the client's id.
 
     If `grouped`, delegations that grant the same are one box. A column has at most `MOST` boxes: the last one links
     to `rest`, the list of all.
     """
     groups: dict[object, list[ResolvedDelegation]] = {}
     for each in found:
-        groups.setdefault(_granted(each.delegation) if grouped else each.delegation.id, []).append(each)
+        alike = (_granted(each.delegation), each.grants_nothing(now)) if grouped else each.delegation.id
+        groups.setdefault(alike, []).append(each)
     largest_first = sorted(groups.values(), key=len, reverse=True)
-    ways = [way for group in largest_first for way in _ways(group, statuses, default_audience, grouped=grouped)]
+    ways = [way for group in largest_first for way in _ways(group, statuses, default_audience, now, grouped=grouped)]
     return _drawn(list(dict.fromkeys(_shortened(ways, rest))))
 
 
 def _ways(
-    group: Sequence[ResolvedDelegation], statuses: Mapping[str, ClientStatus], default_audience: str, *, grouped: bool
+    group: Sequence[ResolvedDelegation],
+    statuses: Mapping[str, ClientStatus],
+    default_audience: str,
+    now: datetime,
+    *,
+    grouped: bool,
 ) -> Iterator[Way]:
-    """Return the paths of delegations that grant the same: one for each box of agents and each API."""
+    """Return the paths of delegations that grant the same, or nothing: one for each box of agents and each API."""
     first, role = group[0].delegation, group[0].role
     whole = partial(_whole, role.slug, first)
     agents = {each.client.id: each.client for each in group}
     notes: tuple[tuple[str, str], ...] = ((duration(first.max_duration), ""),)
     if len(group) > 1:
         notes = (*notes, (plural(len(agents), "agent"), ""))
+    if is_mute := group[0].grants_nothing(now):
+        notes = (("grants nothing", "warn"), *notes)
     granted = Node(
         2,
         ",".join(each.delegation.id for each in group),
         first.actions[0] if len(first.actions) == 1 else plural(len(first.actions), "action"),
         whole if len(group) > 1 else partial(_page, first.id),
         notes=notes,
+        tone="warn" if is_mute else "",
         whole=", ".join(first.actions),
     )
     begin = (

@@ -72,7 +72,7 @@ def diagram(
     """Return the diagram of these delegations, and the content of its table. See `draw`."""
     clients_found = {each.client.id: each.client for each in found}.values()
     statuses = statuses_of(tx, clients_found, visit.act.now, silent, known=found)
-    drawn = draw(found, statuses, visit.console.terms.default_audience, rest=rest, grouped=grouped)
+    drawn = draw(found, statuses, visit.console.terms.default_audience, now=visit.act.now, rest=rest, grouped=grouped)
     return {"drawn": drawn, "resolved_delegations": found, "statuses": statuses}
 
 

@@ -26,7 +26,7 @@ from authsec_server.console.issuers.unavailable import outages
 from authsec_server.console.site import Console, PageRequest
 from authsec_server.db import Tx
 from authsec_server.delegations import search as delegations
-from authsec_server.delegations.model import DelegationFilters, DelegationState, title
+from authsec_server.delegations.model import DelegationFilters, ResolvedDelegation, title
 from authsec_server.roles import service as roles
 
 EACH = 8
@@ -39,7 +39,7 @@ MOST_TEXT = 200
 class Hit:
     """One search result. If results have the same name, `mark` and `note` tell them apart.
 
-    A client has its badges. A trust delegation has its state, and the badges of its client.
+    A client has its badges. The state of a trust delegation depends on the badges of its client.
     """
 
     path: str
@@ -47,8 +47,7 @@ class Hit:
     mark: str = ""
     note: str = ""
     client_status: ClientStatus | None = None
-    state: DelegationState | None = None
-    is_excluded: bool = False
+    resolved: ResolvedDelegation | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,8 +153,7 @@ def _found(tx: Tx, visit: PageRequest, text: str, each: int, silent: Mapping[str
             name=title(given.role.name, given.client.name),
             mark=given.delegation.id,
             client_status=statuses[given.client.id],
-            state=given.state,
-            is_excluded=given.delegation.excludes(given.client, act.now),
+            resolved=given,
         )
         for given in resolved
     ]

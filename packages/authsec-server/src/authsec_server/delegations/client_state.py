@@ -7,7 +7,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from authsec_server.clients.model import Client
-from authsec_server.delegations.model import Delegation, DelegationState, state
+from authsec_server.delegations.model import Delegation, grant_gap
 from authsec_server.roles.model import RoleDefinition
 
 
@@ -30,15 +30,7 @@ def client_state(client: Client, held: Iterable[tuple[Delegation, RoleDefinition
     """Return the state of the client. `held` are the client's delegations with their current roles."""
     if not client.enabled:
         return ClientState.DISABLED
-    proofs = client.usable_proofs(now)
-    if not proofs:
+    if not client.usable_proofs(now):
         return ClientState.UNPROVED
-    for delegation, role in held:
-        granted = not set(role.actions).isdisjoint(delegation.actions)
-        if (
-            granted
-            and state(delegation, now) is DelegationState.LIVE
-            and any(delegation.accepts(each.kind) for each in proofs)
-        ):
-            return ClientState.READY
-    return ClientState.UNDELEGATED
+    is_granted = any(grant_gap(client, delegation, role, now) is None for delegation, role in held)
+    return ClientState.READY if is_granted else ClientState.UNDELEGATED

@@ -6,22 +6,21 @@ A dry run makes the change in a transaction, reads the impact, and rolls the tra
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from authsec_server.audit import service
 from authsec_server.audit import service as audit
 from authsec_server.audit.model import ALREADY, Event, EventKind, Named
 from authsec_server.audit.views import EventShown, as_json
 from authsec_server.clients import bindings
 from authsec_server.clients import service as clients
-from authsec_server.clients.model import Client, Proof, ProofKind
+from authsec_server.clients.model import Client
 from authsec_server.db import Tx
-from authsec_server.delegations import impact, live_tokens, store
+from authsec_server.delegations import impact, live_tokens, service, store
 from authsec_server.delegations.impact import Impact
 from authsec_server.delegations.live_tokens import TokensAtApi
-from authsec_server.delegations.model import Delegation, DelegationState, Terms, state, title
+from authsec_server.delegations.model import Delegation, DelegationState, GrantGap, Terms, grant_gap, state, title
 from authsec_server.failures import Outdated
 from authsec_server.issuers import service as issuers
 from authsec_server.principal import Act
@@ -76,7 +75,7 @@ class ImpactProvider:
 
     def foreseen(self, tx: Tx, act: Act) -> Foreseen:
         """Return the audit events that this change has written, and the impact of the change."""
-        written = service.of_this_change(tx, act)
+        written = audit.of_this_change(tx, act)
         new = [each.event for each in written if not each.event.detail.get(ALREADY)]
         repeated = {id_ for each in written if each.event.detail.get(ALREADY) for id_ in _subject_ids(each.event)}
         ended = {each.subject for each in revocations.of_this_change(tx) if each.subject_id not in repeated}
@@ -88,7 +87,7 @@ class ImpactProvider:
 
     def changed_fields(self, tx: Tx, outdated: Outdated) -> tuple[str, ...]:
         """Return the fields that others have changed since the editor read the entity."""
-        return service.changed_fields(tx, outdated.thing, outdated.since)
+        return audit.changed_fields(tx, outdated.thing, outdated.since)
 
 
 def _as_foreseen(event: EventShown) -> dict[str, Any]:
@@ -109,9 +108,10 @@ def _ending(tx: Tx, act: Act, events: Collection[Event], ended: Collection[Subje
     names = about | {id_: Named(id=id_, name=client.name) for id_, client in known.items()}
     stopping = [each for each in held if _ends(each, ended, act)]
     able = _able(events, act, known.values())
-    go_on = _with_live_delegation(tx, act, able)
-    stranded = {id_ for id_ in holders if id_ not in able and _had_valid_proof(known[id_], ended, act)}
-    cut = stranded | _cut(events, ended) - (able - go_on) | {each.client_id for each in stopping}
+    go_on = impact.still_granted(tx, able, act.now)
+    needless = {client.id for client in able} - _delegated(tx, able, act) | go_on
+    stranded = {id_ for id_ in holders if id_ not in needless and _had_valid_proof(known[id_], ended, act)}
+    cut = stranded | _cut(events, ended) - (needless - go_on) | {each.client_id for each in stopping}
     agents = {each.id: each for each in tokens.agents} | {id_: names[id_] for id_ in cut if id_ in names}
     audiences = {each for delegation in stopping for each in delegation.audiences or (terms.default_audience,)}
     return Impact(
@@ -188,22 +188,16 @@ def _cut(events: Collection[Event], ended: Collection[Subject]) -> set[str]:
     return {*of_proofs, *_ids(ended, SubjectKind.CLIENT)}
 
 
-def _able(events: Collection[Event], act: Act, known: Iterable[Client]) -> frozenset[str]:
-    """Return the ids of the enabled clients that can still authenticate.
+def _able(events: Collection[Event], act: Act, known: Iterable[Client]) -> list[Client]:
+    """Return the enabled clients that can still authenticate, without a secret that this change makes.
 
-    Such a client has an unexpired proof that this authority can check, or is unattested. A secret that this change
-    makes does not count: no agent has it yet.
+    Such a client has an unexpired proof that this authority can check, or is unattested. No agent has a new secret yet.
     """
     fresh = {each.subject.id for each in events if each.kind is EventKind.PROOF_ROTATED and each.subject is not None}
-    return frozenset(
-        client.id
-        for client in known
-        if client.enabled and any(proof.id not in fresh and _suffices(proof, act) for proof in client.proofs)
-    )
-
-
-def _suffices(proof: Proof, act: Act) -> bool:
-    return proof.is_valid(act.now) and (proof.checkable or proof.kind is ProofKind.UNATTESTED)
+    older = [
+        replace(client, proofs=tuple(proof for proof in client.proofs if proof.id not in fresh)) for client in known
+    ]
+    return [client for client in older if client.enabled and client.usable_proofs(act.now)]
 
 
 def _had_valid_proof(client: Client, ended: Collection[Subject], act: Act) -> bool:
@@ -214,9 +208,15 @@ def _had_valid_proof(client: Client, ended: Collection[Subject], act: Act) -> bo
     )
 
 
-def _with_live_delegation(tx: Tx, act: Act, client_ids: Collection[str]) -> frozenset[str]:
-    held = store.of_clients(tx.connection, client_ids)
-    return frozenset(each.client_id for each in held if state(each, act.now) is DelegationState.LIVE)
+def _delegated(tx: Tx, found: Collection[Client], act: Act) -> set[str]:
+    """Return the ids of the clients with a live delegation whose role still has an action of the delegation."""
+    held = service.of_clients(tx, [client.id for client in found])
+    none = {GrantGap.OVER, GrantGap.DISABLED, GrantGap.DORMANT}
+    return {
+        client.id
+        for client in found
+        if any(grant_gap(client, each, role, act.now) not in none for each, role in held.get(client.id, ()))
+    }
 
 
 def _named(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Final
 
 from authsec_server.apis import service as apis
@@ -15,7 +16,15 @@ from authsec_server.clients import service as clients
 from authsec_server.clients.model import Client
 from authsec_server.db import Tx
 from authsec_server.delegations import service, store
-from authsec_server.delegations.model import Delegation, DelegationState, Terms, state
+from authsec_server.delegations.model import (
+    Delegation,
+    DelegationParties,
+    DelegationState,
+    GrantGap,
+    Terms,
+    grant_gap,
+    state,
+)
 from authsec_server.principal import Act, Role
 from authsec_server.roles import service as roles
 from authsec_server.roles.model import RoleDefinition
@@ -41,6 +50,11 @@ class EffectiveAction:
     audiences: tuple[str, ...]
     max_duration: int
     dormant: bool
+
+    def gap(self, client: Client, now: datetime) -> GrantGap | None:
+        """Return why the delegation itself grants the client nothing, or None. `client` has the delegation."""
+        found = grant_gap(client, self.delegation, self.role, now)
+        return found if found and found.is_of_delegation else None
 
 
 def effective_actions(tx: Tx, act: Act, client_id: str, terms: Terms) -> list[EffectiveAction]:
@@ -89,15 +103,12 @@ def _of(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ApiCaller:
+class ApiCaller(DelegationParties):
     """A client with a live delegation for the API. `actions` are the actions that its tokens have now, sorted.
 
     `by_default` is true if the delegation names no API, and this API has the default audience.
     """
 
-    client: Client
-    role: RoleDefinition
-    delegation: Delegation
     actions: tuple[str, ...]
     by_default: bool
 
@@ -115,10 +126,14 @@ def callers_of(tx: Tx, act: Act, api: Api, terms: Terms, *, limit: int = 50) -> 
         limit=limit + 1,
         now=act.now,
     )
-    more, live = len(live) > limit, live[:limit]
+    callers = [each for each in _callers(tx, live[:limit]) if each.client.enabled]
+    return callers, len(live) > limit
+
+
+def _callers(tx: Tx, live: Sequence[Delegation]) -> list[ApiCaller]:
     known_roles = roles.by_ids(tx, {delegation.role_id for delegation in live})
     known_clients = clients.by_ids(tx, {delegation.client_id for delegation in live})
-    callers = [
+    return [
         ApiCaller(
             client=known_clients[delegation.client_id],
             role=known_roles[delegation.role_id],
@@ -127,15 +142,24 @@ def callers_of(tx: Tx, act: Act, api: Api, terms: Terms, *, limit: int = 50) -> 
             by_default=not delegation.audiences,
         )
         for delegation in live
-        if known_clients[delegation.client_id].enabled
     ]
-    return callers, more
+
+
+_WITH_DPOP: Final = 50  # delegations that are examined; of more, one probably grants something
 
 
 def needs_dpop(tx: Tx, act: Act, api: Api, terms: Terms) -> bool:
-    """Return whether a live delegation for this API grants only tokens that are bound to a key (DPoP)."""
+    """Return whether a live delegation for this API grants only tokens that are bound to a key (DPoP).
+
+    Delegations that grant nothing are left out.
+    """
     act.principal.require(Role.VIEWER)
-    by_default = api.identifier == terms.default_audience
-    return bool(
-        store.live_for(tx.connection, api.identifier, by_default=by_default, limit=1, now=act.now, with_dpop=True)
+    found = store.live_for(
+        tx.connection,
+        api.identifier,
+        by_default=api.identifier == terms.default_audience,
+        limit=_WITH_DPOP,
+        now=act.now,
+        with_dpop=True,
     )
+    return len(found) == _WITH_DPOP or not all(each.grants_nothing(act.now) for each in _callers(tx, found))

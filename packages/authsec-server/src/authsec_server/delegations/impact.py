@@ -14,11 +14,11 @@ from authsec_server.clients import service as clients
 from authsec_server.clients.model import Client, Proof, ProofKind
 from authsec_server.db import Tx
 from authsec_server.delegations import live_tokens as live_tokens
-from authsec_server.delegations import store
-from authsec_server.delegations.client_state import ClientState, client_state
+from authsec_server.delegations import search, store
+from authsec_server.delegations.client_state import ClientState
 from authsec_server.delegations.editing import proposed_edit
 from authsec_server.delegations.live_tokens import LiveTokens, TokensAtApi
-from authsec_server.delegations.model import Delegation, DelegationState, Terms, state, title
+from authsec_server.delegations.model import Delegation, DelegationState, Terms, grant_gap, state, title
 from authsec_server.delegations.resolve import stored
 from authsec_server.issuers import service as issuers
 from authsec_server.keys import service as keys
@@ -42,6 +42,7 @@ class Impact:
     - `apis`: the APIs that accept the tokens.
     - `loses`: live delegations that grant less after the change.
     - `gains`: delegations that grant more after the change.
+    - `mute`: the ids of the delegations in `gains` of a role edit that grant nothing, because of their own terms.
     - `keeps`: other delegations by which a client still gets tokens.
     - `more`: the lists are incomplete.
     """
@@ -54,6 +55,7 @@ class Impact:
     apis: tuple[TokensAtApi, ...] = ()
     loses: tuple[Named, ...] = ()
     gains: tuple[Named, ...] = ()
+    mute: frozenset[str] = frozenset()
     keeps: tuple[Named, ...] = ()
     more: bool = False
 
@@ -92,7 +94,7 @@ def of_edit(tx: Tx, act: Act, delegation_id: str, changes: Mapping[str, Any], te
     narrower = live if any(row.narrows for row in rows) else []
     wider = live if any(row.widens for row in rows) else []
     what = _ending(tx, act, terms, narrower, loses=narrower, gains=wider)
-    return _all_go_on(what) if _grants(after.client, after.delegation, after.role, act.now) else what
+    return _all_go_on(what) if after.gap(act.now) is None else what
 
 
 def of_role_edit(tx: Tx, act: Act, role_id: str, actions: Sequence[str], terms: Terms) -> Impact:
@@ -111,7 +113,13 @@ def of_role_edit(tx: Tx, act: Act, role_id: str, actions: Sequence[str], terms: 
     gains = [delegation for delegation in live if added & set(delegation.actions)]
     what = _ending(tx, act, terms, live if removed else [], loses=loses, gains=gains)
     held = store.of_clients(tx.connection, [each.id for each in what.agents])
-    return replace(what, go_on=frozenset(each.client_id for each in _granting(tx, held, act.now, edited=after)))
+    known = clients.by_ids(tx, {each.client_id for each in gains})
+    gaps = {each.id: grant_gap(known[each.client_id], each, after, act.now) for each in gains}
+    return replace(
+        what,
+        go_on=frozenset(each.client_id for each in _granting(tx, held, act.now, edited=after)),
+        mute=frozenset(id_ for id_, gap in gaps.items() if gap and gap.is_of_delegation),
+    )
 
 
 def of_many(tx: Tx, act: Act, held: Sequence[Delegation], terms: Terms) -> Impact:
@@ -149,13 +157,9 @@ def of_trusted_issuer(tx: Tx, act: Act, trusted_issuer_id: str) -> Impact:
     holders = bindings.holders(tx, trusted_issuer, MOST + 1)
     tokens = live_tokens.of_clients(tx, act.now, holders, lambda each: each.trusted_issuer_id == trusted_issuer.id)
     its = clients.by_ids(tx, {agent.id for agent in tokens.agents}).values()
-    others = {
-        client.id
-        for client in its
-        if _proves(client, act.now, lambda proof: proof.trusted_issuer_id != trusted_issuer.id)
-    }
+    after = [_without(client, lambda proof: proof.trusted_issuer_id == trusted_issuer.id) for client in its]
     more = tokens.more or len(holders) > MOST
-    return replace(_of_tokens(tx, act, tokens), go_on=frozenset(others), more=more)
+    return replace(_of_tokens(tx, act, tokens), go_on=still_granted(tx, after, act.now), more=more)
 
 
 def of_key(tx: Tx, act: Act, kid: str) -> Impact:
@@ -209,12 +213,15 @@ def _granting(
     live = _live(held, now)
     known_clients = clients.by_ids(tx, {each.client_id for each in live})
     known_roles = roles.by_ids(tx, {each.role_id for each in live}) | ({edited.id: edited} if edited else {})
-    return [each for each in live if _grants(known_clients[each.client_id], each, known_roles[each.role_id], now)]
+    return [
+        each for each in live if grant_gap(known_clients[each.client_id], each, known_roles[each.role_id], now) is None
+    ]
 
 
-def _grants(client: Client, delegation: Delegation, role: RoleDefinition, now: datetime) -> bool:
-    """Return whether the client gets tokens by this delegation."""
-    return client_state(client, [(delegation, role)], now) is ClientState.READY
+def still_granted(tx: Tx, found: Collection[Client], now: datetime) -> frozenset[str]:
+    """Return the ids of these clients that get tokens, with the proofs that they have in `found`."""
+    states = search.states_of(tx, found, now)
+    return frozenset(id_ for id_, its in states.items() if its is ClientState.READY)
 
 
 def _ending(
@@ -256,17 +263,14 @@ def _ending(
 
 def _of_proofs(tx: Tx, act: Act, client: Client, proof_ids: Collection[str]) -> Impact:
     tokens = live_tokens.of_clients(tx, act.now, [client.id], lambda each: each.proof_id in proof_ids)
-    others = _proves(client, act.now, lambda proof: proof.id not in proof_ids)
     what = _of_tokens(tx, act, tokens, [Named(id=client.id, name=client.name)] if proof_ids else [])
-    return _all_go_on(what) if others else what
+    after = _without(client, lambda proof: proof.id in proof_ids)
+    return replace(what, go_on=still_granted(tx, [after], act.now) if proof_ids else frozenset())
 
 
-def _proves(client: Client, now: datetime, by: Callable[[Proof], bool]) -> bool:
-    """Return whether the client can still authenticate with a proof that matches `by`."""
-    return any(
-        by(proof) and proof.is_valid(now) and (proof.checkable or proof.kind is ProofKind.UNATTESTED)
-        for proof in client.proofs
-    )
+def _without(client: Client, removed: Callable[[Proof], bool]) -> Client:
+    """Return the client without the removed proofs."""
+    return replace(client, proofs=tuple(proof for proof in client.proofs if not removed(proof)))
 
 
 def _of_tokens(tx: Tx, act: Act, tokens: LiveTokens, agents: Sequence[Named] = ()) -> Impact:

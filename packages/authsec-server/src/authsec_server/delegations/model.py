@@ -9,7 +9,7 @@ from enum import StrEnum
 
 from authsec_server import naming
 from authsec_server.audit.event_shape import MAX_NAMED
-from authsec_server.clients.model import Client, ProofKind
+from authsec_server.clients.model import Client, Proof, ProofKind
 from authsec_server.revisions import Editable, Fields
 from authsec_server.roles.model import RoleDefinition
 
@@ -82,10 +82,9 @@ class Delegation:
         kinds = {kind, ProofKind.KEY_PAIR} if kind is ProofKind.ENROLLED_KEY else {kind}
         return kinds.isdisjoint(self.excluded_proofs)
 
-    def excludes(self, client: Client, now: datetime) -> bool:
-        """Return whether the client has usable proofs, and the delegation accepts none of them."""
-        usable = client.usable_proofs(now)
-        return bool(usable) and not any(self.accepts(each.kind) for each in usable)
+    def accepts_any(self, proofs: Iterable[Proof]) -> bool:
+        """Return whether the delegation accepts one of these proofs."""
+        return any(self.accepts(each.kind) for each in proofs)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,14 +142,87 @@ class Caution:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ResolvedDelegation:
-    """A delegation with its role, its client, its state and its cautions, as read at one moment."""
+class DelegationParties:
+    """A delegation with its role and its client, as read at one moment."""
 
     delegation: Delegation
     role: RoleDefinition
     client: Client
+
+    def gap(self, now: datetime) -> GrantGap | None:
+        """Return why the client gets no token by this delegation at `now`, or None if the client gets tokens."""
+        return grant_gap(self.client, self.delegation, self.role, now)
+
+    def grants_nothing(self, now: datetime) -> bool:
+        """Return whether the delegation is live, and its own terms give the client no token."""
+        gap = self.gap(now)
+        return gap is not None and gap.is_of_delegation
+
+    def reason(self, now: datetime) -> str:
+        """Return a sentence about the gap. Empty if the client gets tokens by this delegation."""
+        gap = self.gap(now)
+        return f"The trust delegation {gap.shown(self.delegation, self.client, now)}." if gap else ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResolvedDelegation(DelegationParties):
+    """A delegation with its role, its client, its state and its cautions, as read at one moment."""
+
     state: DelegationState
     cautions: tuple[Caution, ...]
+
+
+class GrantGap(StrEnum):
+    """The first reason, in this order, for which a delegation grants its client nothing now."""
+
+    OVER = "over"  # the delegation has ended or was revoked
+    DISABLED = "disabled"
+    DORMANT = "dormant"  # the role no longer has the actions
+    UNPROVED = "unproved"  # this authority can verify none of the client's proofs
+    EXCLUDED = "excluded"  # the delegation accepts no proof of the client
+    WAITING = "waiting"  # the delegation accepts only proofs that this authority cannot verify
+    CLIENT_DISABLED = "client_disabled"
+
+    @property
+    def is_of_delegation(self) -> bool:
+        """Whether a live delegation itself has the gap. Otherwise the state of delegation or client says it."""
+        return self in _OF_DELEGATION
+
+    def shown(self, delegation: Delegation, client: Client, now: datetime) -> str:
+        """Return the reason as the predicate of a sentence about the delegation."""
+        if self is GrantGap.EXCLUDED and delegation.require_dpop and client.unattested(now):
+            return "requires DPoP, so it accepts no unattested client"
+        return _GAPS[self]
+
+
+_OF_DELEGATION = frozenset({GrantGap.DORMANT, GrantGap.EXCLUDED, GrantGap.WAITING})
+_GAPS = {
+    GrantGap.OVER: "is over",
+    GrantGap.DISABLED: "is disabled",
+    GrantGap.DORMANT: "allows only actions that its role no longer has",
+    GrantGap.UNPROVED: "grants nothing until the client can authenticate",
+    GrantGap.EXCLUDED: "accepts no proof of the client",
+    GrantGap.WAITING: "accepts only proofs of the client that AuthSec cannot verify yet",
+    GrantGap.CLIENT_DISABLED: "grants nothing until the client is enabled",
+}
+
+
+def grant_gap(client: Client, delegation: Delegation, role: RoleDefinition, now: datetime) -> GrantGap | None:
+    """Return why the client gets no token by this delegation at `now`, or None if the client gets tokens.
+
+    Every page, preview and dry run uses this rule. An unavailable trusted issuer is no reason here.
+    """
+    its, usable = state(delegation, now), client.usable_proofs(now)
+    if its is not DelegationState.LIVE:
+        return GrantGap.DISABLED if its is DelegationState.DISABLED else GrantGap.OVER
+    if set(role.actions).isdisjoint(delegation.actions):
+        return GrantGap.DORMANT
+    if not usable:
+        return GrantGap.UNPROVED
+    if not delegation.accepts_any(usable):
+        waits = delegation.accepts_any(each for each in client.proofs if each.is_valid(now))
+        return GrantGap.WAITING if waits else GrantGap.EXCLUDED
+    return None if client.enabled else GrantGap.CLIENT_DISABLED
 
 
 def state(delegation: Delegation, now: datetime) -> DelegationState:

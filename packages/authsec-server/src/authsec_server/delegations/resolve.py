@@ -19,7 +19,7 @@ from authsec_server.db import Tx
 from authsec_server.db.matching import in_batches
 from authsec_server.delegations import store
 from authsec_server.delegations.model import Caution, Delegation, ResolvedDelegation, Terms, state, title
-from authsec_server.delegations.validation import misspelt, named_before_apis, resource_needed, warnings
+from authsec_server.delegations.validation import dormant, misspelt, named_before_apis, resource_needed, warnings
 from authsec_server.failures import Invalid, NotFound
 from authsec_server.principal import Act
 from authsec_server.roles import service as roles
@@ -119,14 +119,17 @@ def resolve_loaded(tx: Tx, loaded: Sequence[LoadedDelegation], terms: Terms, now
             role=role,
             client=client,
             state=state(delegation, now),
-            cautions=warnings(
-                delegation,
-                client,
-                described=described,
-                registered=registered,
-                algorithms=algorithms,
-                default_audience=terms.default_audience,
-                now=now,
+            cautions=(
+                *dormant(delegation, role, client, now),
+                *warnings(
+                    delegation,
+                    client,
+                    described=described,
+                    registered=registered,
+                    algorithms=algorithms,
+                    default_audience=terms.default_audience,
+                    now=now,
+                ),
             ),
         )
         for delegation, role, client in loaded

@@ -193,6 +193,16 @@ def warnings(
     )
 
 
+def dormant(delegation: Delegation, role: RoleDefinition, client: Client, now: datetime) -> tuple[Caution, ...]:
+    """Return a caution if the role no longer has any of the delegation's actions."""
+    if state(delegation, now) in ENDED_STATES or not set(role.actions).isdisjoint(delegation.actions):
+        return ()
+    message = (
+        f"The role {role.name} no longer has the allowed actions, so {client.name} gets no token by this delegation."
+    )
+    return (Caution(code="actions_not_in_role", message=message),)
+
+
 def repeated(new: Delegation, held: Iterable[Delegation], now: datetime) -> tuple[Caution, ...]:
     """Return a caution if a live delegation already grants the actions of `new`.
 
@@ -211,14 +221,22 @@ def resource_needed(
 ) -> tuple[Caution, ...]:
     """Return a caution if token requests without `resource` are granted before a change, and refused after it.
 
-    `before` and `after` are the delegations of the client, in any state. The authority does not know which agents
-    send a resource, because a recorded token only has the audience.
+    `before` and `after` are the delegations of the client, in any state. A request uses one proof, and only the
+    delegations that accept the proof. The authority does not know which agents send a resource, because a recorded
+    token only has the audience.
     """
-    one, several = (
-        {frozenset(each.audiences or (default_audience,)) for each in held if state(each, now) is DelegationState.LIVE}
-        for held in (before, after)
-    )
-    if len(one) != 1 or len(several) < 2:
+    live = [[each for each in held if state(each, now) is DelegationState.LIVE] for held in (before, after)]
+
+    def choices(kind: ProofKind) -> tuple[set[frozenset[str]], set[frozenset[str]]]:
+        one, several = (
+            {frozenset(each.audiences or (default_audience,)) for each in held if each.accepts(kind)} for held in live
+        )
+        return one, several
+
+    valid = [proof for proof in client.proofs if proof.is_valid(now)]
+    kinds = {proof.kind for proof in client.usable_proofs(now) or valid}
+    one = next((one for one, several in map(choices, sorted(kinds)) if len(one) == 1 and len(several) > 1), None)
+    if one is None:
         return ()
     message = (
         f"After this change, each token request of {client.name} must name an API with the parameter "
@@ -255,7 +273,7 @@ def _about_the_client(delegation: Delegation, client: Client, now: datetime) -> 
     elif is_only_unattested:
         yield Caution(
             code="proofs_excluded",
-            message=f"{client.name} is unattested, so it gets no token: this delegation requires DPoP. Add "
+            message=f"{client.name} is unattested, so it gets no token by this delegation, which requires DPoP. Add "
             "another proof to the client.",
         )
     elif not client.can_prove_itself(now):
@@ -271,7 +289,14 @@ def _about_the_client(delegation: Delegation, client: Client, now: datetime) -> 
         )
     is_told = is_only_unattested and delegation.require_dpop
     if kinds and not is_told and not any(map(delegation.accepts, kinds)):
-        yield Caution(code="proofs_excluded", message=f"Every proof of {client.name} is excluded, so it gets no token.")
+        message = f"Every proof of {client.name} is excluded, so it gets no token by this delegation."
+        yield Caution(code="proofs_excluded", message=message)
+    elif (usable := client.usable_proofs(now)) and not is_told and not delegation.accepts_any(usable):
+        yield Caution(
+            code="proofs_not_verified",
+            message=f"{client.name} gets no token by this delegation yet: the delegation accepts only proofs that "
+            "AuthSec cannot verify yet.",
+        )
     if (client.kind is ClientKind.MCP_SERVER) is not (delegation.target_type is TargetType.MCP_SERVER):
         is_one = "an MCP server" if client.kind is ClientKind.MCP_SERVER else "an AI agent"
         yield Caution(

@@ -8,7 +8,7 @@ request is refused, too.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
@@ -19,10 +19,9 @@ from authsec_server.delegations.model import ENDED_STATES, Delegation, Delegatio
 from authsec_server.issuers.model import TrustedIssuer
 from authsec_server.keys.model import Algorithm
 from authsec_server.roles.model import RoleDefinition
-from authsec_server.suggest import nearest
+from authsec_server.tokens.missing_actions import explain
 from authsec_server.tokens.refusal import Denied, Reason
 
-_NAMED = 8  # actions in the details of a refusal
 _NEEDS_DPOP = Denied(
     reason=Reason.PROOF_NOT_ACCEPTED,
     details="The trust delegation grants only tokens that are bound to a key. Request the token with POST "
@@ -160,7 +159,7 @@ def _decide(
         if not isinstance(audience, Denied) and audience <= _audiences_of(authority, limits.default_audience)
     ]
     if not wanted or not wanted <= offered:
-        return _too_much(wanted, offered, serving)
+        return _too_much(wanted, offered, serving, _withheld(facts.authorities, usable, now))
     if isinstance(audience, Denied):
         return audience
     algorithm = _algorithm(facts, audience)
@@ -214,7 +213,17 @@ def _usable(
     return usable or _NEEDS_DPOP
 
 
-def _too_much(wanted: frozenset[str], offered: frozenset[str], serving: Sequence[GrantedAuthority]) -> Denied:
+def _withheld(
+    authorities: Sequence[GrantedAuthority], usable: Sequence[GrantedAuthority], now: datetime
+) -> frozenset[str]:
+    """Return the actions of the live delegations that are not usable with this proof."""
+    live = [each for each in authorities if state(each.delegation, now) is DelegationState.LIVE]
+    return _actions_of([each for each in live if each not in usable])
+
+
+def _too_much(
+    wanted: frozenset[str], offered: frozenset[str], serving: Sequence[GrantedAuthority], withheld: frozenset[str]
+) -> Denied:
     """Return the refusal of a request for too many actions.
 
     The refusal names a smaller request that would pass for this audience. If the audience is ambiguous, it
@@ -224,37 +233,14 @@ def _too_much(wanted: frozenset[str], offered: frozenset[str], serving: Sequence
         return Denied(reason=Reason.ACTION_NOT_ALLOWED, details="The trust delegation currently allows no action.")
     smaller = tuple(sorted(wanted & _actions_of(serving)))
     missing = tuple(sorted(wanted - offered))
-    denied = Denied(reason=Reason.ACTION_NOT_ALLOWED, missing=missing, smaller=smaller, offered=tuple(sorted(offered)))
-    return replace(denied, details=_details(denied))
-
-
-def with_unknown(denied: Denied, existing: Collection[str]) -> Denied:
-    """Return the refusal with all missing actions outside of `existing` marked as unknown."""
-    unknown = tuple(action for action in denied.missing if action not in existing)
-    told = replace(denied, unknown=unknown)
-    return replace(told, details=_details(told)) if unknown else denied
-
-
-def _details(denied: Denied) -> str:
-    """Return a text that says which actions are missing and why.
-
-    The text then names the request that would pass, and the delegated actions.
-    """
-    known = [action for action in denied.missing if action not in denied.unknown]
-    parts = [f"Not delegated: {' '.join(known)}."] if known else []
-    parts += [_unknown(action, denied.offered) for action in denied.unknown[:_NAMED]]
-    if len(denied.unknown) > _NAMED:
-        parts.append(f"{len(denied.unknown) - _NAMED} more requested actions are unknown.")
-    if denied.smaller:
-        parts.append(f"The request scope={' '.join(denied.smaller)} would be granted.")
-    more = len(denied.offered) - _NAMED
-    delegated = " ".join(denied.offered[:_NAMED])
-    return " ".join([*parts, f"Delegated: {delegated}{f' and {more} more' if more > 0 else ''}."])
-
-
-def _unknown(action: str, offered: Sequence[str]) -> str:
-    near = nearest(action, offered)
-    return f"No role and no API has the action {action}{f'; the nearest that is delegated is {near}' if near else ''}."
+    denied = Denied(
+        reason=Reason.ACTION_NOT_ALLOWED,
+        missing=missing,
+        withheld=tuple(action for action in missing if action in withheld),
+        smaller=smaller,
+        offered=tuple(sorted(offered)),
+    )
+    return replace(denied, details=explain(denied))
 
 
 def _actions_of(authorities: Sequence[GrantedAuthority]) -> frozenset[str]:

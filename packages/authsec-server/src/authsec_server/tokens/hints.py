@@ -198,6 +198,13 @@ def _action_not_allowed(detail: Mapping[str, Any]) -> Remedy:
             place=Place.DELEGATIONS,
             scope=" ".join(smaller),
         )
+    if withheld := _texts(detail, "withheld"):
+        return Remedy(
+            text=f"A trust delegation allows {' '.join(withheld)}, but does not accept the proof of the request: send "
+            "the proof that the delegation accepts, or edit the delegation.",
+            place=Place.DELEGATIONS,
+            scope=" ".join(smaller),
+        )
     granted = f" scope={' '.join(smaller)} would have been granted." if smaller else ""
     return Remedy(
         text=f"Not delegated to the agent: {' '.join(missing)}. Allow it in a trust delegation, or remove it from the "

@@ -15,7 +15,7 @@ from authsec_server.attestation.model import Proved
 from authsec_server.clients import service as clients
 from authsec_server.clients.model import Client, Proof, ProofKind
 from authsec_server.db import Tx
-from authsec_server.delegations.model import DelegationState, ResolvedDelegation, state
+from authsec_server.delegations.model import DelegationState, GrantGap, ResolvedDelegation, state
 from authsec_server.failures import NotFound
 from authsec_server.issuers.model import TrustedIssuer
 from authsec_server.principal import Act, Role
@@ -89,8 +89,8 @@ def preview_delegation(
     """
     act.principal.require(Role.VIEWER)
     client, its = resolved.client, resolved.delegation
-    if client.enabled and resolved.state is DelegationState.LIVE and its.excludes(client, act.now):
-        return Denied(reason=Reason.PROOF_NOT_ACCEPTED, details="The trust delegation accepts no proof of the client.")
+    if client.enabled and resolved.gap(act.now) in (GrantGap.EXCLUDED, GrantGap.WAITING):
+        return Denied(reason=Reason.PROOF_NOT_ACCEPTED, details=resolved.reason(act.now))
     audiences = resolved.delegation.audiences or (issuance.limits.default_audience,)
     request = _request(resolved.client.id, "", audiences)
     if isinstance(request, Denied):

@@ -21,9 +21,10 @@ from authsec_server.keys.signer import Signer
 from authsec_server.ordered_ids import ordered_octets
 from authsec_server.roles import service as roles
 from authsec_server.tokens import dpop
-from authsec_server.tokens.decision import Facts, Issuance, decide, still_proves, still_trusted, with_unknown
+from authsec_server.tokens.decision import Facts, Issuance, decide, still_proves, still_trusted
 from authsec_server.tokens.facts import KeptFacts, RecentFacts, load_all_facts
 from authsec_server.tokens.limits import TokenLimits
+from authsec_server.tokens.missing_actions import with_unknown
 from authsec_server.tokens.records import Refusals
 from authsec_server.tokens.refusal import Denied, Reason, too_often
 from authsec_server.tokens.request import Subject, TokenRequest

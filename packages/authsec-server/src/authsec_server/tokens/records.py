@@ -67,6 +67,7 @@ def _event_of(request: TokenRequest, facts: Facts, proved: Proved, outcome: Deni
             "details": outcome.details,
             "missing": list(outcome.missing),
             **({"unknown": list(outcome.unknown)} if outcome.unknown else {}),
+            **({"withheld": list(outcome.withheld)} if outcome.withheld else {}),
             "smaller": list(outcome.smaller),
             **({"algorithms": {**outcome.algorithms}} if outcome.algorithms else {}),
             **({"needs_dpop": True} if outcome.needs_dpop else {}),

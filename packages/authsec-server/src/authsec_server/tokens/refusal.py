@@ -41,7 +41,8 @@ class Denied:
     """A refused token request. `details` is a text for the caller.
 
     `missing` are the requested actions that are not delegated. `unknown` are the missing actions that no role
-    and no API has. `smaller` is a smaller set of actions that would pass. `offered` are the delegated actions.
+    and no API has. `withheld` are the missing actions that a live delegation allows with another proof. `smaller` is
+    a smaller set of actions that would pass. `offered` are the delegated actions.
     `algorithms` are the signing algorithms of the requested audiences, if they differ.
 
     The caller never sees the last three fields. `miss` describes how an authenticated workload differs from the
@@ -55,6 +56,7 @@ class Denied:
     details: str = ""
     missing: tuple[str, ...] = ()
     unknown: tuple[str, ...] = ()
+    withheld: tuple[str, ...] = ()
     smaller: tuple[str, ...] = ()
     algorithms: Mapping[str, Algorithm] = field(default_factory=dict)
     offered: tuple[str, ...] = ()

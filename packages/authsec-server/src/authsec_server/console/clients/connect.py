@@ -41,7 +41,7 @@ from authsec_server.console.site import PageRequest
 from authsec_server.db import Tx
 from authsec_server.delegations import search as delegations
 from authsec_server.delegations.effective import EffectiveAction, effective_actions
-from authsec_server.delegations.model import Delegation, DelegationState, TargetType
+from authsec_server.delegations.model import Delegation, DelegationState, ResolvedDelegation, TargetType
 from authsec_server.issuers import service as issuers
 from authsec_server.issuers.model import TrustedIssuerKind
 from authsec_server.tokens.preview import preview
@@ -244,7 +244,7 @@ def _connection(
     scope, audience, resource = _use(tx, visit, client)
     held = _held(tx, visit, client)
     delegated = delegations.of_client(tx, visit.act, client.id, visit.console.terms)
-    live = _granting([each.delegation for each in delegated if each.state is DelegationState.LIVE], client, visit)
+    live = _granting([each for each in delegated if each.state is DelegationState.LIVE], visit)
     audiences = tuple(sorted({name for each in held for name in each.audiences}))
     known = apis.by_identifiers(tx, audiences)
     api = audience or next(iter(audiences), "")
@@ -270,16 +270,16 @@ def _connection(
     return client, status, ahead_of(tx, visit, client, status), connection, codes, pods, target
 
 
-def _granting(live: Sequence[Delegation], client: Client, visit: PageRequest) -> Sequence[Delegation]:
-    """Return the delegations that accept a proof of the client, or all if none does."""
-    return [each for each in live if not each.excludes(client, visit.act.now)] or live
+def _granting(live: Sequence[ResolvedDelegation], visit: PageRequest) -> list[Delegation]:
+    """Return the delegations that grant the client something, or all if none does."""
+    granting = [each for each in live if not each.grants_nothing(visit.act.now)] or live
+    return [each.delegation for each in granting]
 
 
 def _held(tx: Tx, visit: PageRequest, client: Client) -> list[EffectiveAction]:
-    """Return the actions of these delegations that the roles still have."""
+    """Return the actions that the client gets, or those of all live delegations if the client gets none."""
     held = [each for each in effective_actions(tx, visit.act, client.id, visit.console.terms) if not each.dormant]
-    granting = {each.id for each in _granting([each.delegation for each in held], client, visit)}
-    return [each for each in held if each.delegation.id in granting]
+    return [each for each in held if not each.gap(client, visit.act.now)] or held
 
 
 def _actions_of(audience: str, held: Iterable[EffectiveAction], known: Mapping[str, Api]) -> tuple[str, ...]:

@@ -33,7 +33,7 @@ from authsec_server.console.site import PageRequest
 from authsec_server.db import Tx
 from authsec_server.delegations import search as delegations
 from authsec_server.delegations.effective import EffectiveAction, effective_actions
-from authsec_server.delegations.model import ResolvedDelegation
+from authsec_server.delegations.model import GrantGap, ResolvedDelegation
 from authsec_server.failures import Conflict, Invalid
 from authsec_server.issuers import service as issuers
 from authsec_server.issuers.model import TrustedIssuer, TrustedIssuerKind
@@ -103,12 +103,12 @@ OPEN_GROUPS, OPEN_ACTIONS = 2, 5
 class PermissionGroup:
     """The actions of one live delegation. With `is_open`, the page shows the actions; otherwise they are folded.
 
-    With `is_excluded`, the client has valid proofs, and the delegation accepts none of them.
+    `gap` is the reason for which the delegation itself grants nothing, if there is one.
     """
 
     actions: Sequence[EffectiveAction]
     is_open: bool
-    is_excluded: bool
+    gap: GrantGap | None
 
     @property
     def first(self) -> EffectiveAction:
@@ -229,7 +229,7 @@ def _grouped(effective: Sequence[EffectiveAction], client: Client, now: datetime
         PermissionGroup(
             actions=actions,
             is_open=few and len(actions) <= OPEN_ACTIONS,
-            is_excluded=actions[0].delegation.excludes(client, now),
+            gap=actions[0].gap(client, now),
         )
         for actions in by_delegation.values()
     ]

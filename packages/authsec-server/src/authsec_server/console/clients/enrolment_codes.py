@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 
 from starlette.responses import Response
 
 from authsec_server.clients import enrolment_service
 from authsec_server.clients.enrolment import DEFAULT_HOURS, Enrolment, NewEnrolment
-from authsec_server.clients.model import Client
+from authsec_server.clients.model import Client, ProofKind
 from authsec_server.console.client_status import ClientStatus, status_of
 from authsec_server.console.clients.connect import (
     HOURS,
@@ -26,7 +27,7 @@ from authsec_server.console.clients.shells import for_bash, for_powershell
 from authsec_server.console.site import PageRequest
 from authsec_server.db import Tx
 from authsec_server.delegations import search as delegations
-from authsec_server.delegations.model import DelegationState
+from authsec_server.delegations.model import DelegationState, GrantGap, ResolvedDelegation
 from authsec_server.failures import Conflict, Invalid
 
 
@@ -86,6 +87,7 @@ async def make_code(visit: PageRequest) -> Response:
             delegations.of_client(tx, visit.act, made.client.id, visit.console.terms),
         )
     )
+    live = [each for each in delegated if each.state is DelegationState.LIVE]
     lines = EnrolmentLines(base_url=visit.console.settings.issuer, made=made, program=visit.program)
     return visit.render(
         "clients/enrolment_code.html",
@@ -94,9 +96,16 @@ async def make_code(visit: PageRequest) -> Response:
         client_status=status,
         enrolment=made.enrolment,
         lines=lines,
-        delegated=any(each.state is DelegationState.LIVE for each in delegated),
+        granting=[each for each in live if _grants_laptop(each, visit.act.now)],
+        live=live,
         shell=preferred_shell(visit),
     )
+
+
+def _grants_laptop(resolved: ResolvedDelegation, now: datetime) -> bool:
+    """Whether the delegation grants something to a laptop that enrols with the new code."""
+    is_dormant = resolved.gap(now) is GrantGap.DORMANT
+    return resolved.delegation.accepts(ProofKind.ENROLLED_KEY) and not is_dormant
 
 
 async def take_back(visit: PageRequest) -> Response:

@@ -11,7 +11,7 @@ from authsec_server.clients.binding_matching import FITTING, fits, proves
 from authsec_server.clients.model import Client, Platform, Proof, ProofKind, Selector
 from authsec_server.clients.proofs import platform_of
 from authsec_server.delegations.client_state import ClientState
-from authsec_server.delegations.model import DelegationState, ResolvedDelegation
+from authsec_server.delegations.model import DelegationState, GrantGap, ResolvedDelegation
 from authsec_server.issuers.model import Provenance, TrustedIssuer, TrustedIssuerKind, by_lookup, provenance
 
 
@@ -75,12 +75,11 @@ class ProofStep:
 class DelegationGap:
     """A live or disabled delegation that gives the client no action.
 
-    `reason` is `disabled`, `dormant` (the role no longer has the actions) or `excluded` (the delegation accepts
-    no proof of the client).
+    `reason` is `DISABLED`, or a gap of the delegation itself.
     """
 
     resolved: ResolvedDelegation
-    reason: str
+    reason: GrantGap
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,11 +110,8 @@ class ClientProgress:
     gaps: tuple[DelegationGap, ...] = ()
     on_trial: bool = False
     """Whether only an enrolled laptop, or nothing, proves the client, while its own proof waits."""
-
-    @property
-    def is_excluded(self) -> bool:
-        """Whether the client gets no token because a live delegation accepts no proof of the client."""
-        return any(gap.reason == "excluded" for gap in self.gaps)
+    refuses_unattested: bool = False
+    """Whether the client has live delegations, and none of them grants a token to an unattested client."""
 
 
 def progress(
@@ -179,7 +175,15 @@ def progress(
         else None,
         gaps=gaps if step is NextStep.DELEGATION else (),
         on_trial=on_trial,
+        refuses_unattested=_refuses_unattested(delegations, now),
     )
+
+
+def _refuses_unattested(delegations: Sequence[ResolvedDelegation], now: datetime) -> bool:
+    """Whether there are live delegations with an action, and all of them refuse an unattested client."""
+    live = [each for each in delegations if each.state is DelegationState.LIVE]
+    acting = [each for each in live if each.gap(now) is not GrantGap.DORMANT]
+    return bool(live) and not any(each.delegation.accepts(ProofKind.UNATTESTED) for each in acting)
 
 
 UNREGISTERED = (
@@ -212,7 +216,7 @@ def _identity(client: Client) -> str:
 def _delegation_note(gaps: Collection[DelegationGap], granting: int) -> str:
     if granting:
         return f"{granting} live"
-    return "None live" if all(gap.reason == "disabled" for gap in gaps) else "None gives an action"
+    return "None live" if all(gap.reason is GrantGap.DISABLED for gap in gaps) else "None gives an action"
 
 
 def _proof_note(client: Client, registered: dict[str, TrustedIssuer], now: datetime) -> str:
@@ -247,14 +251,9 @@ def _gaps(delegations: Sequence[ResolvedDelegation], now: datetime) -> tuple[tup
     return tuple(gaps), granting
 
 
-def _reason(resolved: ResolvedDelegation, now: datetime) -> str:
-    if resolved.state is DelegationState.DISABLED:
-        return "disabled"
-    if resolved.state is not DelegationState.LIVE:
-        return ""
-    if set(resolved.delegation.actions).isdisjoint(resolved.role.actions):
-        return "dormant"
-    return "excluded" if resolved.delegation.excludes(resolved.client, now) else ""
+def _reason(resolved: ResolvedDelegation, now: datetime) -> GrantGap | None:
+    gap = resolved.gap(now)
+    return gap if gap and (gap is GrantGap.DISABLED or gap.is_of_delegation) else None
 
 
 def proof_step(client: Client, registered: Collection[TrustedIssuer], now: datetime, *, trust_domain: str) -> ProofStep:

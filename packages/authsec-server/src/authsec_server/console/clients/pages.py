@@ -276,7 +276,7 @@ def _look(tx: Tx, visit: PageRequest) -> Question:
         shown={
             "client": client,
             "stops": stops,
-            "may": [each for each in effective if not each.delegation.excludes(client, act.now)],
+            "may": [each for each in effective if not each.gap(client, act.now)],
             "state_if_enabled": delegations.state_of(tx, replace(client, enabled=True), act.now),
             "delegations": delegations.of_client(tx, act, client.id, terms),
         },

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from starlette.responses import JSONResponse, Response
@@ -36,6 +36,9 @@ from authsec_server.console.issuers.unavailable import ask_now, unavailable_amon
 from authsec_server.console.site import PageRequest
 from authsec_server.db import Tx
 from authsec_server.delegations import impact
+from authsec_server.delegations import search as delegations
+from authsec_server.delegations.client_state import ClientState
+from authsec_server.delegations.impact import Impact
 from authsec_server.failures import Conflict, FailureList, Invalid, NotFound
 from authsec_server.issuers import service as issuers
 from authsec_server.issuers.model import TrustedIssuer, TrustedIssuerKind
@@ -132,17 +135,29 @@ def _look_at_removal(tx: Tx, visit: PageRequest) -> Question:
     client, proof_id = find_client(tx, visit), visit.named("proof")
     for each in held(tx, client, visit.act.now, visit.console.settings.trust_domain):
         if each.proof.id == proof_id:
+            stops = impact.of_proof(tx, visit.act, client.id, proof_id)
+            caution = removal_caution(client, each.proof, visit.act.now)
             return Question(
                 trail=trail(client),
                 ids={"client": client.id},
                 shown={
                     "client": client,
                     "held": each,
-                    "stops": impact.of_proof(tx, visit.act, client.id, proof_id),
-                    "caution": removal_caution(client, each.proof, visit.act.now),
+                    "stops": stops,
+                    "caution": caution or _no_grant_caution(tx, client, stops, visit.act.now),
                 },
             )
     raise _no_proof(client)
+
+
+def _no_grant_caution(tx: Tx, client: Client, stops: Impact, now: datetime) -> str:
+    """Return a warning if the client gets tokens now, and none by its other proofs. Return "" otherwise."""
+    if client.id in stops.go_on or delegations.state_of(tx, client, now) is not ClientState.READY:
+        return ""
+    return (
+        f"No live trust delegation accepts the other proofs of {client.name}. Without this proof, the client gets no "
+        "token."
+    )
 
 
 REMOVE = Confirmation(

@@ -113,6 +113,7 @@ def _remedy(denied: Denied, asked: TypedRequest) -> Remedy:
     detail = {
         "missing": list(denied.missing),
         "unknown": list(denied.unknown),
+        "withheld": list(denied.withheld),
         "smaller": list(denied.smaller),
         "resources": list(asked.resources),
         "needs_dpop": denied.needs_dpop,

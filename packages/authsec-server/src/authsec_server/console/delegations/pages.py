@@ -236,11 +236,13 @@ def _look(tx: Tx, visit: PageRequest) -> Question:
     reference, terms = visit.named("delegation"), visit.console.terms
     resolved = delegations.propose_enabling(tx, visit.act, reference, terms)
     home = f"/console/delegations/{resolved.delegation.id}"
+    enabled = replace(resolved, delegation=replace(resolved.delegation, enabled=True))
     return Question(
         trail=[("Trust Delegation", "/console/delegations"), (title(resolved.role.name, resolved.client.name), home)],
         ids={"delegation": resolved.delegation.id},
         shown={
             "resolved": resolved,
+            "grants_if_enabled": enabled.gap(visit.act.now) is None,
             "apis": apis.by_identifiers(tx, set(resolved.delegation.audiences)),
             "client_status": status_of(tx, resolved.client, visit.act.now),
             "what": impact.of_delegation(tx, visit.act, reference, terms),

@@ -29,6 +29,9 @@ from authsec_server.failures import Failure
 from authsec_server.principal import Act
 from authsec_server.revisions import plain
 
+_REASONS = frozenset({"client_disabled", "proofs_excluded", "proofs_not_verified", "actions_not_in_role"})
+"""The codes of warnings that say why the client gets no token by the delegation."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HeldAlready:
@@ -74,7 +77,7 @@ class ProposedDelegation:
     @property
     def denied(self) -> str:
         """Return why no token would be issued. Empty if a warning of the delegation gives the same reason."""
-        is_said = any(each.code in ("client_disabled", "proofs_excluded") for each in self.resolved.cautions)
+        is_said = any(each.code in _REASONS for each in self.resolved.cautions)
         return "" if is_said else str(self.foreseen["denied"])
 
     @property
