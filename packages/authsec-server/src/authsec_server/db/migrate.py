@@ -29,9 +29,10 @@ from authsec_server.db.sqlite_reading import any_text
 from authsec_server.db.table_digests import later_columns_of_digests
 from authsec_server.failures import StartupRefused
 
-_VERSIONS = {
-    "postgresql": "SELECT version_num FROM alembic_version",
-    "sqlite": "SELECT substr(version_num, 1, 100) FROM alembic_version LIMIT 10",  # SQLite stores values of any length
+_LONGEST_VERSION: Final = 40  # characters. Raw SQL can write very many versions, and versions of any length
+_VERSIONS: Final = {
+    "postgresql": f"SELECT left(version_num::text, {_LONGEST_VERSION}) FROM alembic_version LIMIT 2",  # noqa: S608 - of constants
+    "sqlite": f"SELECT substr(version_num, 1, {_LONGEST_VERSION}) FROM alembic_version LIMIT 2",  # noqa: S608 - of constants
 }
 _FOLDER: Final = files("authsec_server") / "db" / "migrations" / "versions"
 _TITLE: Final = re.compile(r'"""(.+?)(?:"""|\n)')
@@ -61,13 +62,13 @@ class StoredReleases:
 def revision_of(connection: Connection) -> str | None:
     """Return the version of the database's schema, or None without a schema.
 
-    No AuthSec program writes several versions. If there are several, they are joined into one text.
+    No AuthSec program writes several versions. If there are several, two are joined into one text.
     """
     if not inspect(connection).has_table("alembic_version"):
         return None
     with any_text(connection, "backslashreplace"):
-        rows = connection.execute(text(_VERSIONS[connection.dialect.name])).scalars().all()
-    return ", ".join(sorted(map(str, rows))) or None
+        rows = connection.exec_driver_sql(_VERSIONS[connection.dialect.name]).scalars().all()
+    return ", ".join(sorted(str(each)[:_LONGEST_VERSION] for each in rows)) or None
 
 
 def has_schema(connection: Connection) -> bool:
