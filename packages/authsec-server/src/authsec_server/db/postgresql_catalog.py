@@ -26,6 +26,7 @@ from authsec_server.db.postgresql_queries import (
     SESSION_SETTINGS,
     TABLES_OF_SCHEMA,
 )
+from authsec_server.db.quoting import quoted, run_as_written
 from authsec_server.failures import Unavailable
 
 MONTH = "YYYY_MM"
@@ -152,14 +153,13 @@ def hold_tables(connection: Connection, names: Iterable[str]) -> None:
     pinned = _pinned(connection)
     if not pinned:
         return
-    schema = pinned.replace('"', '""')
     for name in names:
         savepoint = connection.begin_nested()
         try:
-            connection.exec_driver_sql(f'LOCK TABLE "{schema}"."{name}" IN ACCESS SHARE MODE')
+            run_as_written(connection, f"LOCK TABLE {quoted(pinned)}.{quoted(name)} IN ACCESS SHARE MODE")
         except DBAPIError as error:
             savepoint.rollback()
-            if error.connection_invalidated:
+            if error.connection_invalidated or not sqlstate(error):
                 raise
             if sqlstate(error) in NOT_NOW:
                 what = f"Another transaction has locked the table {name}, so nothing was checked."
@@ -315,8 +315,8 @@ def _unqualified(value: str, schema: str) -> str:
 
     Without this mark, a type `public.text` would read like PostgreSQL's own type.
     """
-    quoted = schema if re.fullmatch(r"[a-z_][a-z0-9_]*", schema) else '"' + schema.replace('"', '""') + '"'
-    return re.sub(rf'(?<![\w".]){re.escape(quoted)}\.', SCHEMA, value)
+    named = schema if re.fullmatch(r"[a-z_][a-z0-9_]*", schema) else quoted(schema)
+    return re.sub(rf'(?<![\w".]){re.escape(named)}\.', SCHEMA, value)
 
 
 def as_created(definition: str) -> str:
