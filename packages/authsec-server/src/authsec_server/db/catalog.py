@@ -23,7 +23,7 @@ from sqlalchemy import Connection
 from authsec_server.db import postgresql_catalog
 from authsec_server.db.migrate import is_newer, is_older, newest_revision, revision_of, stored_releases
 from authsec_server.db.postgresql_catalog import CALLING, MONTH, SCHEMA, Listing, SchemaObject
-from authsec_server.db.releases import order_of, this_release
+from authsec_server.db.releases import order_of, shown, this_release
 from authsec_server.db.schema_code import has_all_of, lacks_a_table, may_run_code, may_run_unread
 from authsec_server.db.sqlite_reading import any_text
 
@@ -103,8 +103,8 @@ def compare_schema(connection: Connection) -> SchemaComparison:
         may_run |= lacks_a_table(found.objects, reference[OBJECTS])
     if revision != newest_revision():
         of_version = (
-            f"The schema has version {revision}, but this program can check only version {newest_revision()}. Start"
-            " the server on this database first, or verify with the program of that version."
+            f"The schema has version {shown(revision, 100)}, but this program can check only version"
+            f" {newest_revision()}. Start the server on this database first, or verify with the program of that version."
         )
         return SchemaComparison([of_version], may_run, is_current=False)
     findings = [*found.findings]
@@ -121,17 +121,21 @@ def _other_version(connection: Connection, found: Listing, expected: Mapping[str
     The attack: raw SQL writes another version, so that `verify` finds nothing. So the sentence says what to expect.
     """
     has = f"The database has schema {revision}, and this version of AuthSec ({this_release()}) checks only"
-    doubt = "If nobody installed that version, somebody changed the version of the schema."
+    doubt = "somebody changed the version of the schema."
     if is_older(revision):
         return (
             f"{has} schema {newest_revision()}, so nothing was checked. Verify with the version of the servers, or "
-            "upgrade the schema first: authsec db upgrade."
+            "upgrade the schema first: authsec db upgrade. If nobody used an older version or restored its backup, "
+            f"{doubt}"
         )
     of_release = "the version of AuthSec that made this schema"
     if _may_read_authority(connection, found, expected):
         made_by = stored_releases(connection).made_by
-        of_release = f"AuthSec {made_by}" if order_of(made_by) else of_release
-    return f"{has} schema {newest_revision()}, so nothing was checked. Verify with {of_release}. {doubt}"
+        of_release = f"AuthSec {shown(made_by)}" if order_of(made_by) else of_release
+    return (
+        f"{has} schema {newest_revision()}, so nothing was checked. Verify with {of_release}. If nobody installed that "
+        f"version, {doubt}"
+    )
 
 
 def _may_read_authority(connection: Connection, found: Listing, expected: Mapping[str, str]) -> bool:

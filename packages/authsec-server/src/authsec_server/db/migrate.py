@@ -24,7 +24,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, inspect, text
 
-from authsec_server.db.releases import may_run, order_of, this_release
+from authsec_server.db.releases import may_run, order_of, shown, this_release
 from authsec_server.db.sqlite_reading import any_text
 from authsec_server.db.table_digests import later_columns_of_digests
 from authsec_server.failures import StartupRefused
@@ -39,7 +39,7 @@ _TITLE: Final = re.compile(r'"""(.+?)(?:"""|\n)')
 _OLDEST: Final = re.compile(r'^oldest_release = "([0-9.]+)"$', re.MULTILINE)
 _RELEASES: Final = "0109"  # the first schema with the columns of `_STORE`
 _STORE: Final = text("UPDATE authority SET schema_release = :made_by, oldest_release = :oldest, later_columns = :later")
-_STORED: Final = "SELECT substr(schema_release, 1, 20), substr(oldest_release, 1, 20) FROM authority"
+_STORED: Final = "SELECT substr(schema_release, 1, 20), substr(oldest_release, 1, 20) FROM authority LIMIT 1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,9 +92,12 @@ def is_newer(revision: str) -> bool:
 
 
 def stored_releases(connection: Connection) -> StoredReleases:
-    """Read the releases that are stored with the schema of this program or of a newer one."""
+    """Read the releases that are stored with the schema of this program or of a newer one.
+
+    Each is an empty text if the row is missing. The attack: raw SQL writes a newer version, and deletes the row.
+    """
     with any_text(connection, "backslashreplace"):
-        made_by, oldest = connection.exec_driver_sql(_STORED).one()
+        made_by, oldest = connection.exec_driver_sql(_STORED).first() or ("", "")
     return StoredReleases(str(made_by), str(oldest))
 
 
@@ -138,13 +141,22 @@ def _refuse_too_new(connection: Connection, current: str) -> None:
         )
     stored = stored_releases(connection)
     if not may_run(stored.oldest):
-        made = f" ({stored.made_by})" if order_of(stored.made_by) else ""
-        needs = f"AuthSec {stored.oldest} or newer" if order_of(stored.oldest) else "a newer AuthSec"
+        made = f" ({shown(stored.made_by)})" if order_of(stored.made_by) else ""
+        needs = f"AuthSec {shown(stored.oldest)} or newer" if order_of(stored.oldest) else "a newer AuthSec"
         raise StartupRefused(
             f"The database has schema {current}, made by a newer AuthSec{made}. The schema needs {needs}, and this "
             f"version is {this_release()}.",
             "Start the newer version, or restore a backup made before the upgrade: docs/upgrade.md.",
         )
+
+
+def refused_upgrade(database: str, reason: str) -> StartupRefused:
+    """Return the failure of an upgrade whose statement `database` refused, for example for a column that exists."""
+    return StartupRefused(
+        f"{database} refused the upgrade of the schema, so nothing was changed: {reason}",
+        "Use the role that owns the tables. If a table or column of the newer schema exists already, somebody changed "
+        "the version of the schema: restore a backup (docs/backup.md).",
+    )
 
 
 def pending(current: str | None) -> Sequence[Migration]:
