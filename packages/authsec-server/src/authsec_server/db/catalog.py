@@ -104,7 +104,8 @@ def compare_schema(connection: Connection) -> SchemaComparison:
     if revision != newest_revision():
         of_version = (
             f"The schema has version {shown(revision, 100)}, but this program can check only version"
-            f" {newest_revision()}. Start the server on this database first, or verify with the program of that version."
+            f" {newest_revision()}. Start the server on this database first, or verify with the program of that"
+            " version."
         )
         return SchemaComparison([of_version], may_run, is_current=False)
     findings = [*found.findings]
