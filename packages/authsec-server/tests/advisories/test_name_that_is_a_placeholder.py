@@ -68,7 +68,7 @@ def test_a_partition_of_any_name_is_named(estate: Any, name: str) -> None:
     assert any(f"The partition {name} is unknown to AuthSec" in each for each in reports[0].findings)
 
 
-@pytest.mark.parametrize("name", some_of(("a%b :c", "a :b", 'a"b')))
+@pytest.mark.parametrize("name", some_of(("a%b :c", "order", 'a"b')))
 def test_the_tables_of_a_schema_of_any_name_are_held_and_verified(
     estate: Any, database_url: str, renamed: Callable[[str], None], name: str
 ) -> None:

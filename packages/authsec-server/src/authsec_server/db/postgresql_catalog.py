@@ -229,7 +229,7 @@ def _objects(
             readable, unread = _one_by_one(connection, query, ours[0])
             rows += readable
             unread = unread or {("", ""): f"The schema cannot be listed: {reason_of(error)}."}
-            found.unread += unread
+            found.unread.extend(unread)
             found.findings.extend(unread.values())
     months, callees = _months(rows, ours[1]), called(connection, [row.tree or "" for row in rows])
     for row, names in zip(rows, callees, strict=True):
@@ -315,8 +315,8 @@ def _unqualified(value: str, schema: str) -> str:
 
     Without this mark, a type `public.text` would read like PostgreSQL's own type.
     """
-    named = schema if re.fullmatch(r"[a-z_][a-z0-9_]*", schema) else quoted(schema)
-    return re.sub(rf'(?<![\w".]){re.escape(named)}\.', SCHEMA, value)
+    plain = rf"{schema}|" if re.fullmatch(r"[a-z_][a-z0-9_]*", schema) else ""  # in quotes if it is a word of SQL
+    return re.sub(rf'(?<![\w".])(?:{plain}{re.escape(quoted(schema))})\.', SCHEMA, value)
 
 
 def as_created(definition: str) -> str:
