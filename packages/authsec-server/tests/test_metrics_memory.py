@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import threading
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from authsec_server.metrics import catalogue
@@ -93,6 +94,35 @@ def test_the_series_of_another_version_are_left_alone() -> None:
     values = shown(process)
     assert values["took_seconds_count", ()] == 1
     assert {labels for name, labels in values if name == "asked_total"} == {("well",)}
+
+
+class EndAfterOneWrite:
+    """The cells of a process that is killed after its next write."""
+
+    def __init__(self, cells: Any) -> None:
+        self._cells = cells
+        self._is_killed = False
+
+    def __getitem__(self, place: int) -> Any:
+        return self._cells[place]
+
+    def __setitem__(self, place: int, value: int) -> None:
+        if self._is_killed:
+            raise KeyboardInterrupt
+        self._cells[place], self._is_killed = value, True
+
+
+def test_a_process_that_is_killed_while_it_adds_a_series_moves_no_other_series() -> None:
+    first = Process()
+    first.asked.of("well").add(2)
+    cells, first.memory.cells = first.memory.cells, EndAfterOneWrite(first.memory.cells)  # type: ignore[assignment]
+    with pytest.raises(KeyboardInterrupt):
+        first.memory.allocate("took_seconds", ("of others",), 7)
+    first.memory.cells = cells
+    second = Process(first.memory)
+    second.asked.of("badly").add(5)
+    values = shown(second)
+    assert (values["asked_total", ("well",)], values["asked_total", ("badly",)]) == (2, 5)
 
 
 @given(st.lists(st.text(max_size=20), max_size=30))

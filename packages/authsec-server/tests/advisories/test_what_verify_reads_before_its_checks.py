@@ -22,6 +22,7 @@ import pytest
 from authsec_server.audit.sealing.verifying import verify
 from authsec_server.cli import register
 from click.testing import CliRunner, Result
+from long_runs import some_of
 from sqlalchemy import create_engine, text
 
 CHANGED = "UPDATE events SET address = '192.0.2.99' WHERE kind = 'client.created'"
@@ -31,6 +32,24 @@ VALUES = {
     "real": "1.5",
     "large": "9000000000000000000",
     "text that is not UTF-8": "CAST(x'ff' AS TEXT)",
+}
+OCTETS = (
+    "CREATE CAST (bytea AS text) WITHOUT FUNCTION",
+    "UPDATE signing_keys s SET kid = {kid}",
+    "DROP CAST (bytea AS text)",
+)
+ON_POSTGRESQL = {
+    "a kid that begins a character": [
+        each.format(kid="('\\xff'::bytea || substr(sha256(kid::bytea), 1, 1))::text") for each in OCTETS
+    ],
+    "a kid with an octet": [
+        each.format(
+            kid="set_byte('\\x00', 0, 200 + (SELECT count(*)::int FROM signing_keys o WHERE o.kid < s.kid))::text"
+        )
+        for each in OCTETS
+    ],
+    "a sealed key as JSON": ["ALTER TABLE signing_keys ALTER sealed_private TYPE jsonb USING '1'::jsonb"],
+    "a sealed key as text": ["ALTER TABLE signing_keys ALTER sealed_private TYPE text USING 'x'"],
 }
 TRAP = (
     "CREATE SCHEMA evil",
@@ -141,5 +160,22 @@ def test_no_table_is_read_where_the_planner_would_run_a_foreign_function(its: An
     report = its.authority.database.check(lambda tx: verify(tx, keys, now=its.clock.at))
     findings = "\n".join(report.findings)
     assert "The index planned of signing_keys is unknown to AuthSec" in findings
-    assert "No table was read, because an object of the schema calls a function" in findings
+    assert "No table was read, because PostgreSQL could run code of others" in findings
     assert "the trap ran" not in findings
+
+
+@pytest.mark.parametrize("way", some_of(ON_POSTGRESQL))
+@pytest.mark.parametrize("house_on_each", ["postgresql"], indirect=True)
+def test_a_signing_key_that_no_program_reads_hides_nothing(
+    its: Any, tmp_path: Path, postgres_url: str, monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    (tmp_path / "keys").write_text(its.door().get("/authsec/api/v1/events/keys").text)
+    for statement in (CHANGED, *ON_POSTGRESQL[way]):
+        its.authority.database.append(lambda tx, each=statement: tx.connection.exec_driver_sql(each) and None)
+    monkeypatch.setenv("AUTHSEC_SERVER_MASTER_KEY_FILE", str(tmp_path / "master.key"))
+    group = click.Group()
+    register(group)
+    where = ["--database", postgres_url.replace("+psycopg", "")]
+    told = CliRunner().invoke(group, ["audit", "verify", "--key", str(tmp_path / "keys"), *where])
+    assert (told.exit_code, "was changed" in told.output) == (3, True), (told.output, told.exception)
+    assert "opens no signing key of this database" in told.output

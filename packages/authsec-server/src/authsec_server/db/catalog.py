@@ -22,14 +22,15 @@ from sqlalchemy import Connection
 
 from authsec_server.db import postgresql_catalog
 from authsec_server.db.migrate import is_newer, is_older, newest_revision, revision_of, stored_releases
-from authsec_server.db.postgresql_catalog import CALLING, MONTH, SCHEMA, TOO_LONG, Listing, SchemaObject
-from authsec_server.db.releases import order_of, this_release
+from authsec_server.db.postgresql_catalog import CALLING, MONTH, SCHEMA, Listing, SchemaObject
+from authsec_server.db.releases import order_of, shown, this_release
+from authsec_server.db.schema_code import has_all_of, lacks_a_table, may_run_code, may_run_unread
 from authsec_server.db.sqlite_reading import any_text
 
 OBJECTS = "objects"
 LONGEST = 300  # characters of a definition in a finding
 MOST_UNKNOWN = 50  # unknown objects that are named: somebody can add very many
-VERSIONS = "table alembic_version"
+_VERSIONS = "alembic_version"
 WITHOUT_ROWID = "WITHOUT ROWID"
 _LONGEST_SQL = 4_000  # octets of a value in `sqlite_master`; AuthSec's have less than 2,000
 # Forged statistics lead readers to an index that lacks rows, or to a slow index.
@@ -64,14 +65,16 @@ class ForeignKey(NamedTuple):
 
 
 class SchemaComparison(NamedTuple):
-    """A sentence for each difference, and whether an object of PostgreSQL that differs calls foreign code.
+    """A sentence for each difference, and whether PostgreSQL could run foreign code for an object that differs.
 
     For the schema of another AuthSec, `other_version` says how to check the database, and there is no finding.
+    `is_current` says whether the tables may have the columns that this program reads.
     """
 
     findings: list[str]
-    calls_foreign_code: bool = False
+    may_run_code: bool = False
     other_version: str = ""
+    is_current: bool = True
 
 
 def schema_findings(connection: Connection) -> list[str]:
@@ -87,24 +90,30 @@ def compare_schema(connection: Connection) -> SchemaComparison:
     """
     found = listing_of(connection)
     reference = reference_listing(connection.dialect.name)
-    if _has_versions(connection, found, reference[OBJECTS]):
-        revision = revision_of(connection) or "none"
-        if is_older(revision) or is_newer(revision):
-            return SchemaComparison([], other_version=_other_version(connection, found, reference[OBJECTS], revision))
-        if revision != newest_revision():
-            of_version = (
-                f"The schema has version {revision}, but this program can check only version {newest_revision()}. Start"
-                " the server on this database first, or verify with the program of that version."
-            )
-            return SchemaComparison([of_version])
-    findings = [*found.findings, *_differences(found.objects, reference[OBJECTS], found.others)]
-    calls = _call_foreign_code(found.objects, reference[OBJECTS])
-    for partition, objects in sorted(found.months.items()):
-        month = partition[-len(MONTH) :]
-        expected = reference.get(_parent(partition), {})
-        findings += [each.replace(MONTH, month) for each in _differences(objects, expected)]
-        calls |= _call_foreign_code(objects, expected)
-    return SchemaComparison([each.replace(SCHEMA, f"{found.schema}.") for each in findings], calls)
+    parts = [("", found.objects, reference[OBJECTS])]
+    parts += [(name, found.months[name], reference.get(_parent(name), {})) for name in sorted(found.months)]
+    may_run = connection.dialect.name == "postgresql" and (
+        any(may_run_code(objects, expected) for _, objects, expected in parts)
+        or any(may_run_unread(*each, reference[OBJECTS]) for each in found.unread)
+    )
+    revision = newest_revision() if may_run else _revision(connection, found, reference[OBJECTS])
+    if is_older(revision) or is_newer(revision):
+        return SchemaComparison([], other_version=_other_version(connection, found, reference[OBJECTS], revision))
+    if connection.dialect.name == "postgresql":
+        may_run |= lacks_a_table(found.objects, reference[OBJECTS])
+    if revision != newest_revision():
+        of_version = (
+            f"The schema has version {shown(revision, 100)}, but this program can check only version"
+            f" {newest_revision()}. Start the server on this database first, or verify with the program of that"
+            " version."
+        )
+        return SchemaComparison([of_version], may_run, is_current=False)
+    findings = [*found.findings]
+    for name, objects, expected in parts:
+        month = name[-len(MONTH) :]
+        of_part = _differences(objects, expected, 0 if name else found.others)
+        findings += [each.replace(MONTH, month) if name else each for each in of_part]
+    return SchemaComparison([each.replace(SCHEMA, f"{found.schema}.") for each in findings], may_run)
 
 
 def _other_version(connection: Connection, found: Listing, expected: Mapping[str, str], revision: str) -> str:
@@ -113,27 +122,29 @@ def _other_version(connection: Connection, found: Listing, expected: Mapping[str
     The attack: raw SQL writes another version, so that `verify` finds nothing. So the sentence says what to expect.
     """
     has = f"The database has schema {revision}, and this version of AuthSec ({this_release()}) checks only"
-    doubt = "If nobody installed that version, somebody changed the version of the schema."
+    doubt = "somebody changed the version of the schema."
     if is_older(revision):
         return (
             f"{has} schema {newest_revision()}, so nothing was checked. Verify with the version of the servers, or "
-            "upgrade the schema first: authsec db upgrade."
+            "upgrade the schema first: authsec db upgrade. If nobody used an older version or restored its backup, "
+            f"{doubt}"
         )
     of_release = "the version of AuthSec that made this schema"
     if _may_read_authority(connection, found, expected):
         made_by = stored_releases(connection).made_by
-        of_release = f"AuthSec {made_by}" if order_of(made_by) else of_release
-    return f"{has} schema {newest_revision()}, so nothing was checked. Verify with {of_release}. {doubt}"
+        of_release = f"AuthSec {shown(made_by)}" if order_of(made_by) else of_release
+    return (
+        f"{has} schema {newest_revision()}, so nothing was checked. Verify with {of_release}. If nobody installed that "
+        f"version, {doubt}"
+    )
 
 
 def _may_read_authority(connection: Connection, found: Listing, expected: Mapping[str, str]) -> bool:
-    """Whether `authority` is a table, and a read of it runs no code that others put into the schema."""
-    tables = [each for each in found.objects if each.name == _AUTHORITY]
-    if len(tables) != 1:
-        return False
+    """Whether `authority` is a table with the columns of the migrations. A newer AuthSec may have added columns."""
     if connection.dialect.name == "postgresql":
-        return not _call_foreign_code(found.objects, expected)
-    return is_extension(tables[0].definition, expected[_AUTHORITY])
+        return has_all_of("authority", found.objects, expected)
+    tables = [each for each in found.objects if each.name == _AUTHORITY]
+    return len(tables) == 1 and is_extension(tables[0].definition, expected[_AUTHORITY])
 
 
 def is_extension(definition: str, expected: str) -> bool:
@@ -278,12 +289,15 @@ def _parent(partition: str) -> str:
     return partition[: -len(MONTH) - 1]
 
 
-def _has_versions(connection: Connection, found: Listing, expected: Mapping[str, str]) -> bool:
-    """Whether the table with the version of the schema can be read, or is missing."""
-    if connection.dialect.name == "postgresql" or VERSIONS in genuine_objects(found, expected):
-        return True
-    # Somebody can give a view this name, and the list may have left out this view.
-    return not found.others and not any("alembic_version" in each.name.lower() for each in found.objects)
+def _revision(connection: Connection, found: Listing, expected: Mapping[str, str]) -> str:
+    """Return the version of the schema, or `none`. If the table with the version differs, return this program's one.
+
+    The attack: another type of the column, or a view of this name, ends the check. The list may have left out the view.
+    """
+    if has_all_of(_VERSIONS, found.objects, expected):
+        return revision_of(connection) or "none"
+    is_missing = not found.others and not any(each.name.lower().endswith(_VERSIONS) for each in found.objects)
+    return "none" if is_missing else newest_revision()
 
 
 def _differences(found: Sequence[SchemaObject], expected: Mapping[str, str], others: int = 0) -> Iterator[str]:
@@ -300,15 +314,6 @@ def _differences(found: Sequence[SchemaObject], expected: Mapping[str, str], oth
             yield f"The {each.name} occurs {number[each.name]} times."
     for name in sorted(expected.keys() - number.keys()):
         yield f"The {name} is missing."
-
-
-def _call_foreign_code(found: Sequence[SchemaObject], expected: Mapping[str, str]) -> bool:
-    """Whether an object that differs calls a function outside `pg_catalog`, or is too long to see.
-
-    Names in `pg_catalog` have no point, because the search path leads there.
-    """
-    differing = (each.definition for each in found if each.definition != expected.get(each.name))
-    return any("." in each.partition(CALLING)[2] or TOO_LONG in each for each in differing)
 
 
 def _whole_first(each: SchemaObject) -> tuple[bool, bool, SchemaObject]:

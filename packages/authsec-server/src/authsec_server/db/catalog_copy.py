@@ -20,6 +20,8 @@ from psycopg.abc import PQGen
 from psycopg.pq import ExecStatus
 from psycopg.waiting import Wait
 
+from authsec_server.db.quoting import quoted
+
 _HEADER: Final = b"PGCOPY\n\xff\r\n\x00" + bytes(8)
 _END: Final = b"\xff\xff"
 _NO_VALUE: Final = 0xFFFFFFFF
@@ -197,11 +199,6 @@ def is_utf_8(value: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
-
-
-def quoted(name: str) -> str:
-    """Return the name as a quoted identifier of SQL."""
-    return '"' + name.replace('"', '""') + '"'
 
 
 def _copied(driver: psycopg.Connection[Any], catalog: str, statement: str) -> Iterator[list[bytes]]:

@@ -28,12 +28,12 @@ from authsec_server.db.catalog_copy import (
     name_of,
     oid_of,
     queried_rows,
-    quoted,
 )
 from authsec_server.db.index_walk import OF_KEYS, OF_ROWS, WALKING, follows
 from authsec_server.db.postgresql_catalog import careful
 from authsec_server.db.postgresql_connection import as_raised_by_queries, driver_of
 from authsec_server.db.postgresql_queries import FIRST_UNPINNED
+from authsec_server.db.quoting import quoted
 
 _SIGNED: Final = frozenset({21, 23})  # the oids of int2 and int4
 _LENGTHS: Final = {16: 1, 18: 1, 21: 2, 23: 4, 24: 4, 26: 4}  # octets of types of one length, by the types' oids

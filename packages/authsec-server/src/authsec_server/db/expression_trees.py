@@ -41,9 +41,18 @@ def called(connection: Connection, trees: Sequence[str]) -> list[list[str]]:
 
 
 def _shown(keys: Sequence[tuple[str, int]], names: Mapping[str, str]) -> list[str]:
-    constants = Counter(names[f"type {oid}"] for kind, oid in keys if kind == "constant")
-    others = (f"{kind} {names[f'{kind} {oid}']}" for kind, oid in keys if kind != "constant")
+    constants = Counter(_name("type", oid, names) for kind, oid in keys if kind == "constant")
+    others = (f"{kind} {_name(kind, oid, names)}" for kind, oid in keys if kind != "constant")
     return [*sorted(others), *(f"constant {name} ({number})" for name, number in sorted(constants.items()))]
+
+
+def _name(kind: str, oid: int, names: Mapping[str, str]) -> str:
+    """Return the name. Only the names of PostgreSQL's own objects have no point.
+
+    The attack: a superuser makes a function in `pg_catalog`, which PostgreSQL shows like its own.
+    """
+    name = names[f"{kind} {oid}"]
+    return name if oid < FIRST_UNPINNED or "." in name else f"pg_catalog.{name}"
 
 
 def _shown_falsely(tree: str) -> Iterator[Sequence[str]]:

@@ -24,6 +24,7 @@ from sqlalchemy.exc import DBAPIError
 from authsec_server.db.postgresql_catalog import Skipped, as_created, careful
 from authsec_server.db.postgresql_errors import NO_RIGHT, NOT_NOW, reason_of, sqlstate
 from authsec_server.db.postgresql_queries import BTREES_OF_SCHEMA
+from authsec_server.db.quoting import run_as_written
 
 _DESCENDING, _NULLS_FIRST = 1, 2  # bits of pg_index.indoption
 OF_ROWS, OF_KEYS = "Index Scan", "Index Only Scan"
@@ -257,4 +258,4 @@ def _nodes(plan: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
 
 
 def _rows(connection: Connection, statement: str) -> list[Any]:
-    return list(connection.exec_driver_sql(statement.replace("%", "%%")))
+    return list(run_as_written(connection, statement))

@@ -17,6 +17,7 @@ from authsec_server.db.catalog import conditions_of_indexes
 from authsec_server.db.index_walk import walk_indexes
 from authsec_server.db.postgresql_catalog import Skipped, careful, home, month_of, skipped_sentences
 from authsec_server.db.postgresql_errors import NO_RIGHT, NOT_NOW, reason_of, sqlstate
+from authsec_server.db.quoting import run_as_written
 from authsec_server.db.sqlite_integrity import sqlite_damage
 from authsec_server.db.text_check import postgresql_text_findings
 
@@ -138,7 +139,7 @@ def _misplaced(connection: Connection, schema: int) -> tuple[list[str], list[Ski
         statement = f"SELECT DISTINCT to_char(at AT TIME ZONE 'UTC', 'YYYY_MM') FROM ONLY {row.qualified}"  # noqa: S608 - a quoted name
         savepoint = connection.begin_nested()
         try:
-            there = connection.execute(text(statement)).scalars().all()
+            there = run_as_written(connection, statement).scalars().all()
         except DBAPIError as error:
             savepoint.rollback()
             if sqlstate(error) != NO_RIGHT:
@@ -189,8 +190,8 @@ class _Amcheck:
         newest = [next((each for each in some if each in genuine), None) for some in (_CHECKS, _DEEP_CHECKS)]
         self._grants = _grants([genuine[each] for each in (*newest, _HEAP_CHECK) if each in genuine], role)
         for row in self._connection.execute(text(_BTREES), {"schema": schema, "catalogs": _catalogs()}).all():
-            statement = f"SELECT {genuine[signature].qualified}(CAST(:oid AS oid)::regclass{wanted[signature]})"
-            self._each(f"The index {row.name}", statement, row.oid)
+            statement = f"SELECT {genuine[signature].qualified}({row.oid:d}::oid::regclass{wanted[signature]})"
+            self._each(f"The index {row.name}", statement)
             if self._deep and self._is_locked_out:  # the next index would wait for its lock as well
                 return
         if _HEAP_CHECK not in genuine:
@@ -198,15 +199,15 @@ class _Amcheck:
         heap_check = genuine[_HEAP_CHECK].qualified
         for row in self._connection.execute(text(_TABLES), {"schema": schema}).all():
             statement = (
-                f"SELECT msg FROM {heap_check}(CAST(:oid AS oid)::regclass, false, true, 'none'::text,"  # noqa: S608 - a quoted name
+                f"SELECT msg FROM {heap_check}({row.oid:d}::oid::regclass, false, true, 'none'::text,"  # noqa: S608 - a quoted name
                 f" NULL::bigint, NULL::bigint) LIMIT {MOST}"
             )
-            self._each(f"The table {row.name}", statement, row.oid)
+            self._each(f"The table {row.name}", statement)
 
-    def _each(self, what: str, statement: str, oid: int) -> None:
+    def _each(self, what: str, statement: str) -> None:
         savepoint = self._connection.begin_nested()
         try:
-            messages: list[Any] = list(self._connection.execute(text(statement), {"oid": oid}).scalars())
+            messages: list[Any] = list(run_as_written(self._connection, statement).scalars())
         except DBAPIError as error:
             savepoint.rollback()
             if error.connection_invalidated or _is_away(error):

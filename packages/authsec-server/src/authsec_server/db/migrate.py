@@ -24,21 +24,22 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, inspect, text
 
-from authsec_server.db.releases import may_run, order_of, this_release
+from authsec_server.db.releases import may_run, order_of, shown, this_release
 from authsec_server.db.sqlite_reading import any_text
 from authsec_server.db.table_digests import later_columns_of_digests
 from authsec_server.failures import StartupRefused
 
-_VERSIONS = {
-    "postgresql": "SELECT version_num FROM alembic_version",
-    "sqlite": "SELECT substr(version_num, 1, 100) FROM alembic_version LIMIT 10",  # SQLite stores values of any length
+_LONGEST_VERSION: Final = 40  # characters. Raw SQL can write very many versions, and versions of any length
+_VERSIONS: Final = {
+    "postgresql": f"SELECT left(version_num::text, {_LONGEST_VERSION}) FROM alembic_version LIMIT 2",  # noqa: S608 - of constants
+    "sqlite": f"SELECT substr(version_num, 1, {_LONGEST_VERSION}) FROM alembic_version LIMIT 2",  # noqa: S608 - of constants
 }
 _FOLDER: Final = files("authsec_server") / "db" / "migrations" / "versions"
 _TITLE: Final = re.compile(r'"""(.+?)(?:"""|\n)')
 _OLDEST: Final = re.compile(r'^oldest_release = "([0-9.]+)"$', re.MULTILINE)
 _RELEASES: Final = "0109"  # the first schema with the columns of `_STORE`
 _STORE: Final = text("UPDATE authority SET schema_release = :made_by, oldest_release = :oldest, later_columns = :later")
-_STORED: Final = "SELECT substr(schema_release, 1, 20), substr(oldest_release, 1, 20) FROM authority"
+_STORED: Final = "SELECT substr(schema_release, 1, 20), substr(oldest_release, 1, 20) FROM authority LIMIT 1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,13 +62,13 @@ class StoredReleases:
 def revision_of(connection: Connection) -> str | None:
     """Return the version of the database's schema, or None without a schema.
 
-    No AuthSec program writes several versions. If there are several, they are joined into one text.
+    No AuthSec program writes several versions. If there are several, two are joined into one text.
     """
     if not inspect(connection).has_table("alembic_version"):
         return None
     with any_text(connection, "backslashreplace"):
-        rows = connection.execute(text(_VERSIONS[connection.dialect.name])).scalars().all()
-    return ", ".join(sorted(map(str, rows))) or None
+        rows = connection.exec_driver_sql(_VERSIONS[connection.dialect.name]).scalars().all()
+    return ", ".join(sorted(str(each)[:_LONGEST_VERSION] for each in rows)) or None
 
 
 def has_schema(connection: Connection) -> bool:
@@ -91,9 +92,12 @@ def is_newer(revision: str) -> bool:
 
 
 def stored_releases(connection: Connection) -> StoredReleases:
-    """Read the releases that are stored with the schema of this program or of a newer one."""
+    """Read the releases that are stored with the schema of this program or of a newer one.
+
+    Each is an empty text if the row is missing. The attack: raw SQL writes a newer version, and deletes the row.
+    """
     with any_text(connection, "backslashreplace"):
-        made_by, oldest = connection.exec_driver_sql(_STORED).one()
+        made_by, oldest = connection.exec_driver_sql(_STORED).first() or ("", "")
     return StoredReleases(str(made_by), str(oldest))
 
 
@@ -137,13 +141,22 @@ def _refuse_too_new(connection: Connection, current: str) -> None:
         )
     stored = stored_releases(connection)
     if not may_run(stored.oldest):
-        made = f" ({stored.made_by})" if order_of(stored.made_by) else ""
-        needs = f"AuthSec {stored.oldest} or newer" if order_of(stored.oldest) else "a newer AuthSec"
+        made = f" ({shown(stored.made_by)})" if order_of(stored.made_by) else ""
+        needs = f"AuthSec {shown(stored.oldest)} or newer" if order_of(stored.oldest) else "a newer AuthSec"
         raise StartupRefused(
             f"The database has schema {current}, made by a newer AuthSec{made}. The schema needs {needs}, and this "
             f"version is {this_release()}.",
             "Start the newer version, or restore a backup made before the upgrade: docs/upgrade.md.",
         )
+
+
+def refused_upgrade(database: str, reason: str) -> StartupRefused:
+    """Return the failure of an upgrade whose statement `database` refused, for example for a column that exists."""
+    return StartupRefused(
+        f"{database} refused the upgrade of the schema, so nothing was changed: {reason}",
+        "Use the role that owns the tables. If a table or column of the newer schema exists already, somebody changed "
+        "the version of the schema: restore a backup (docs/backup.md).",
+    )
 
 
 def pending(current: str | None) -> Sequence[Migration]:

@@ -16,7 +16,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from authsec_server.db.database import READING, Access, Database, T, Work, open_tx
 from authsec_server.db.interference import refuse_foreign_code, refuse_rewritten
 from authsec_server.db.locks import AUTHORITY_LOCK, MASTER_KEY_LOCK, MIGRATION_LOCK
-from authsec_server.db.migrate import is_current, revision_of, upgrade
+from authsec_server.db.migrate import is_current, refused_upgrade, revision_of, upgrade
 from authsec_server.db.postgresql_connection import (
     BOUNDS,
     PATIENT_SECONDS,
@@ -229,10 +229,7 @@ def _upgrade(connection: Connection) -> None:
     except DBAPIError as error:
         if not _sqlstate(error).startswith("42"):  # "syntax error or access rule violation"
             raise
-        raise StartupRefused(
-            f"PostgreSQL refused the upgrade of the schema, so nothing was changed: {reason_of(error)}",
-            "Use the role that owns the tables. If somebody changed the schema: authsec audit verify",
-        ) from error
+        raise refused_upgrade("PostgreSQL", reason_of(error)) from error
 
 
 def _failure(error: DBAPIError, access: Access, *, committing: bool) -> Unavailable | None:

@@ -1,7 +1,4 @@
-"""List the PostgreSQL objects that decide how the database reads rows.
-
-The module also describes the rights that a check lacks.
-"""
+"""List the PostgreSQL objects that decide how the database reads rows, and describe the rights that a check lacks."""
 
 from __future__ import annotations
 
@@ -29,6 +26,7 @@ from authsec_server.db.postgresql_queries import (
     SESSION_SETTINGS,
     TABLES_OF_SCHEMA,
 )
+from authsec_server.db.quoting import quoted, run_as_written
 from authsec_server.failures import Unavailable
 
 MONTH = "YYYY_MM"
@@ -71,7 +69,8 @@ class Listing:
     """All objects of a database; `months` has the objects of each monthly partition.
 
     The names in `months` have `YYYY_MM` in place of the month. On SQLite, `others` is the number of objects that
-    differ from the migrations and are left out of `objects`.
+    differ from the migrations and are left out of `objects`. On PostgreSQL, `unread` has the table and the name of each
+    object whose definition cannot be read.
     """
 
     schema: str = ""
@@ -79,6 +78,7 @@ class Listing:
     others: int = 0
     months: dict[str, list[SchemaObject]] = field(default_factory=dict)
     findings: list[str] = field(default_factory=list)
+    unread: list[tuple[str, str]] = field(default_factory=list)
 
 
 @contextmanager
@@ -153,14 +153,13 @@ def hold_tables(connection: Connection, names: Iterable[str]) -> None:
     pinned = _pinned(connection)
     if not pinned:
         return
-    schema = pinned.replace('"', '""')
     for name in names:
         savepoint = connection.begin_nested()
         try:
-            connection.exec_driver_sql(f'LOCK TABLE "{schema}"."{name}" IN ACCESS SHARE MODE')
+            run_as_written(connection, f"LOCK TABLE {quoted(pinned)}.{quoted(name)} IN ACCESS SHARE MODE")
         except DBAPIError as error:
             savepoint.rollback()
-            if error.connection_invalidated:
+            if error.connection_invalidated or not sqlstate(error):
                 raise
             if sqlstate(error) in NOT_NOW:
                 what = f"Another transaction has locked the table {name}, so nothing was checked."
@@ -227,9 +226,11 @@ def _objects(
         except DBAPIError as error:
             if is_of_server(error):
                 raise
-            readable, unreadable = _one_by_one(connection, query, ours[0])
+            readable, unread = _one_by_one(connection, query, ours[0])
             rows += readable
-            found.findings.extend(unreadable or [f"The schema cannot be listed: {reason_of(error)}."])
+            unread = unread or {("", ""): f"The schema cannot be listed: {reason_of(error)}."}
+            found.unread.extend(unread)
+            found.findings.extend(unread.values())
     months, callees = _months(rows, ours[1]), called(connection, [row.tree or "" for row in rows])
     for row, names in zip(rows, callees, strict=True):
         monthly = months.get(row.owner)
@@ -253,12 +254,14 @@ def _objects(
     return found
 
 
-def _one_by_one(connection: Connection, query: str, ours: int) -> tuple[list[Any], list[str]]:
+def _one_by_one(connection: Connection, query: str, ours: int) -> tuple[list[Any], dict[tuple[str, str], str]]:
     """Read the definition of each object alone. Return the rows, and a finding for each object without a definition.
+
+    The key of a finding is the table and the name of the object.
 
     The attack: a superuser stores an expression that PostgreSQL cannot read, where PostgreSQL itself never reads it.
     """
-    rows, findings = list[Any](), list[str]()
+    rows, findings = list[Any](), dict[tuple[str, str], str]()
     # Without the definition, PostgreSQL does not read the expressions.
     names = f"SELECT DISTINCT owner, name FROM ({query}) AS each ORDER BY 1, 2"  # noqa: S608 - a constant
     for owner, name in _rows(connection, names, ours=ours):
@@ -268,7 +271,7 @@ def _one_by_one(connection: Connection, query: str, ours: int) -> tuple[list[Any
         except DBAPIError as error:
             if is_of_server(error):
                 raise
-            findings.append(f"The {name} cannot be read: {reason_of(error)}.")
+            findings[owner, name] = f"The {name} cannot be read: {reason_of(error)}."
     return rows, findings
 
 
@@ -312,8 +315,8 @@ def _unqualified(value: str, schema: str) -> str:
 
     Without this mark, a type `public.text` would read like PostgreSQL's own type.
     """
-    quoted = schema if re.fullmatch(r"[a-z_][a-z0-9_]*", schema) else '"' + schema.replace('"', '""') + '"'
-    return re.sub(rf'(?<![\w".]){re.escape(quoted)}\.', SCHEMA, value)
+    plain = rf"{schema}|" if re.fullmatch(r"[a-z_][a-z0-9_]*", schema) else ""  # in quotes if it is a word of SQL
+    return re.sub(rf'(?<![\w".])(?:{plain}{re.escape(quoted(schema))})\.', SCHEMA, value)
 
 
 def as_created(definition: str) -> str:

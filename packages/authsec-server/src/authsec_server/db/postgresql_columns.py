@@ -22,6 +22,7 @@ from authsec_server.db.postgresql_queries import COLLATIONS, COLUMNS, DEFAULTS, 
 LONGEST: Final = 10_000  # characters of a definition or an expression; AuthSec's have less than 1,500
 _LONGEST_UNKNOWN: Final = 1_000  # characters of a default that is only shown
 _AT_ONCE: Final = 1000  # rows
+_UNREADABLE: Final = "DEFAULT that cannot be read"
 _DEFAULT_COLLATION: Final = frozenset({0, 100})  # PostgreSQL's InvalidOid and DEFAULT_COLLATION_OID
 
 _Key = tuple[int, int]  # the oid of a table, and the number of a column
@@ -61,9 +62,8 @@ def columns_of(
             for row in _defaults(connection, some, unreadable, {"longest": longest, "longest_tree": longest_tree}):
                 defaults[row.table, row.number].append(row)
     columns = [
-        _listed(tables[row.table], row, collations, defaults[key])
+        _listed(tables[row.table], row, collations, defaults[key], _UNREADABLE if key in unreadable else "")
         for key, row in found.items()
-        if key not in unreadable
     ]
     return columns, [
         f"The column {tables[key[0]]}.{found[key].name} cannot be read: {reason}." for key, reason in unreadable.items()
@@ -89,9 +89,11 @@ def _defaults(
     return [row for each in places for row in _defaults(connection, [each], unreadable, lengths)]
 
 
-def _listed(table: str, row: Any, collations: Mapping[int, str], defaults: Sequence[Any]) -> ListedColumn:
+def _listed(
+    table: str, row: Any, collations: Mapping[int, str], defaults: Sequence[Any], unreadable: str
+) -> ListedColumn:
     collation = "" if row.collation in _DEFAULT_COLLATION else f"COLLATE {collations.get(row.collation)}"
-    parts = (row.type, collation, row.others, *(f"DEFAULT {each.definition}" for each in defaults))
+    parts = (row.type, collation, row.others, *(f"DEFAULT {each.definition}" for each in defaults), unreadable)
     definition, trees = " ".join(filter(None, parts)), [each.tree for each in defaults]
     if any(len(tree) > LONGEST for tree in trees):
         definition = f"too long to be compared: {definition}"

@@ -96,6 +96,8 @@ FROM pg_constraint k JOIN pg_class c ON c.oid = k.conrelid
 WHERE c.relnamespace = :ours AND k.contype <> 'n'
 """
 
+# In the definition of an index: its class or the type of its column may compare values by foreign functions.
+FOREIGN_MARKS = (" of a foreign schema", " not of PostgreSQL", " for several types", " of a foreign type")
 INDEXES = f"""
 SELECT c.relname AS owner,
     format('index %s of %s', coalesce((SELECT p.relname FROM pg_inherits h JOIN pg_class p ON p.oid = h.inhparent
@@ -106,6 +108,9 @@ SELECT c.relname AS owner,
         '(' || (SELECT string_agg(concat_ws(' ', pg_get_indexdef(x.oid, number, false), s.opcname,
                 CASE WHEN s.opcnamespace <> 'pg_catalog'::regnamespace THEN 'of a foreign schema' END,
                 CASE WHEN s.oid >= {FIRST_UNPINNED} OR s.opcmethod <> x.relam THEN 'not of PostgreSQL' END,
+                CASE WHEN (SELECT typtype FROM pg_type WHERE oid = s.opcintype) = 'p' THEN 'for several types' END,
+                CASE WHEN (SELECT max(atttypid::bigint) FROM pg_attribute WHERE attrelid = c.oid
+                    AND attnum = i.indkey[number - 1]) >= {FIRST_UNPINNED} THEN 'of a foreign type' END,
                 (SELECT CASE l.collnamespace WHEN 'pg_catalog'::regnamespace THEN '' ELSE 'foreign ' END || l.collname
                     FROM pg_collation l WHERE l.oid = i.indcollation[number - 1]),
                 CASE i.indoption[number - 1] WHEN 0 THEN NULL ELSE 'in order ' || i.indoption[number - 1] END),

@@ -42,11 +42,17 @@ def may_run(oldest: Any) -> bool:
     return needed is not None and its is not None and needed <= its
 
 
+def shown(stored: Any, longest: int = 20) -> str:
+    """Return a release or a version of the schema for a message, without characters that a terminal obeys."""
+    text = str(stored)[:longest]
+    return text if text.isascii() and text.isprintable() else ascii(text)
+
+
 def too_new(oldest: Any) -> Unavailable:
     """Return the failure of a server that runs while another program upgrades the schema."""
     return Unavailable(
-        f"The schema of the database needs AuthSec {str(oldest)[:20]} or newer, and this server is {this_release()}.",
-        f"Start a server of AuthSec {str(oldest)[:20]} or newer: docs/upgrade.md. If nobody upgraded the database, "
+        f"The schema of the database needs AuthSec {shown(oldest)} or newer, and this server is {this_release()}.",
+        f"Start a server of AuthSec {shown(oldest)} or newer: docs/upgrade.md. If nobody upgraded the database, "
         "somebody changed a row: authsec audit verify",
         retry_after=60,
         fault=Fault.SCHEMA_NEWER,

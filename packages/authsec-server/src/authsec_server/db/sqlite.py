@@ -26,7 +26,7 @@ from sqlalchemy.pool import NullPool
 from authsec_server.db import sqlite_files
 from authsec_server.db.database import READING, Access, Database, T, Work, open_tx
 from authsec_server.db.interference import compare_schema, forget_schema, refuse_foreign_schema, refuse_rewritten
-from authsec_server.db.migrate import is_older, newest_revision, revision_of, upgrade
+from authsec_server.db.migrate import is_older, newest_revision, refused_upgrade, revision_of, upgrade
 from authsec_server.db.recent_changes import RecentChanges
 from authsec_server.db.sqlite_leftovers import refuse_leftovers
 from authsec_server.db.sqlite_open_files import Identity, identity, open_files, opened_others
@@ -227,7 +227,14 @@ class SQLite(Database):
                 revision = revision_of(connection)
                 # The write lock is taken, so nothing is written between the backup and the upgrade.
                 backup = back_up(self._file, str(revision), datetime.now(UTC)) if is_older(revision) else None
-                upgrade(connection)
+                try:
+                    upgrade(connection)
+                except BaseException as error:
+                    if backup is not None:  # else each start adds a copy. The database is unchanged
+                        backup.unlink(missing_ok=True)
+                    if isinstance(error, DatabaseError) and primary_code(error) == sqlite3.SQLITE_ERROR:
+                        raise refused_upgrade("SQLite", f"{error.orig}") from error
+                    raise
         except (DatabaseError, UnicodeDecodeError) as error:
             raise self._not_opened(error) from error
         finally:

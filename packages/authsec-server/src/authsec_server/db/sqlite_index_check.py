@@ -20,6 +20,7 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import DatabaseError, DBAPIError
 
 from authsec_server.db.catalog import WITHOUT_ROWID
+from authsec_server.db.quoting import quoted
 from authsec_server.db.sqlite_reading import is_late, rows_without_rowid, sqlite_driver_of
 
 _BUSY: Final = ("SQLITE_BUSY", "SQLITE_LOCKED")
@@ -115,16 +116,16 @@ def index_findings(connection: Connection, table: str, genuine: Mapping[str, str
     make, by name. An index with another definition is left out: the schema comparison reports it. Raises the driver's
     errors when the database is busy.
     """
-    sql, quoted = connection.exec_driver_sql, _quoted(table)
+    sql, named = connection.exec_driver_sql, quoted(table)
     # Only the pragmas as statements are safe: somebody can give a table or a view the name of their functions.
-    columns = sql(f"PRAGMA main.table_info({quoted})").all()
-    primary_key = [_quoted(each.name) for each in sorted(columns, key=lambda each: each.pk) if each.pk > 0]
+    columns = sql(f"PRAGMA main.table_info({named})").all()
+    primary_key = [quoted(each.name) for each in sorted(columns, key=lambda each: each.pk) if each.pk > 0]
     if genuine[f"table {table}"].endswith(WITHOUT_ROWID):
         tree = _Tree(name=f"table {table}", source=rows_without_rowid(table), keys=primary_key)
         yield from _damage(tree.name, lambda: _of_tree(connection, tree))
         return
-    yield from _damage(f"table {table}", lambda: _of_rowids(connection, quoted))
-    indexes = sorted(sql(f"PRAGMA main.index_list({quoted})").all(), key=lambda each: each.name)
+    yield from _damage(f"table {table}", lambda: _of_rowids(connection, named))
+    indexes = sorted(sql(f"PRAGMA main.index_list({named})").all(), key=lambda each: each.name)
     # A primary key without its own index is the rowid, and each key ends with the rowid anyway.
     rowid = () if any(each.origin == "pk" for each in indexes) else primary_key
     not_null = {each.cid: each.notnull for each in columns}
@@ -132,15 +133,15 @@ def index_findings(connection: Connection, table: str, genuine: Mapping[str, str
         definition = genuine.get(f"index {index.name} of {table}")
         if definition is None:
             continue
-        found = sql(f"PRAGMA main.index_info({_quoted(index.name)})").all()
+        found = sql(f"PRAGMA main.index_info({quoted(index.name)})").all()
         tree = _Tree(
             name=f"index {index.name}",
-            source=f"{quoted} INDEXED BY {_quoted(index.name)}",
-            keys=[*(each for each in (_quoted(column.name) for column in found) if each not in rowid), _ROWID],
+            source=f"{named} INDEXED BY {quoted(index.name)}",
+            keys=[*(each for each in (quoted(column.name) for column in found) if each not in rowid), _ROWID],
             condition=definition.partition(")WHERE ")[2] or "TRUE",
             is_unique=bool(index.unique) and all(not_null[column.cid] for column in found),
         )
-        yield from _damage(tree.name, lambda: _of_tree(connection, tree, table=quoted))  # noqa: B023 - called at once
+        yield from _damage(tree.name, lambda: _of_tree(connection, tree, table=named))  # noqa: B023 - called at once
 
 
 def is_busy(error: DatabaseError) -> bool:
@@ -206,7 +207,3 @@ def _rows(connection: Connection, statement: str) -> Iterator[tuple[Any, ...]]:
         raise DBAPIError.instance(statement, None, error, sqlite3.Error) from error
     finally:
         cursor.close()
-
-
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'

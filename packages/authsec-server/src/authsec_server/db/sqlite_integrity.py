@@ -15,6 +15,7 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import DatabaseError
 
 from authsec_server.db.catalog import OBJECTS, WITHOUT_ROWID, genuine_objects, listing_of, reference_listing
+from authsec_server.db.quoting import quoted
 from authsec_server.db.sqlite_index_check import index_findings, is_busy
 from authsec_server.db.sqlite_reading import any_text, is_late, limit_cache, limited_driver, limited_steps
 from authsec_server.db.text_check import TABLES, sqlite_text_findings
@@ -47,7 +48,7 @@ def sqlite_damage(connection: Connection) -> tuple[list[str], bool]:
             is_exact = len(genuine) == len(expected) == len(found.objects) and not found.findings
             is_readable = all(name in genuine for name in expected if name.startswith("table "))
             tables = [] if found.findings else list(_intact(connection, genuine))
-            findings += _own_check(connection, [str(_MOST)] if is_exact else map(_quoted, tables))
+            findings += _own_check(connection, [str(_MOST)] if is_exact else map(quoted, tables))
             if not findings:
                 findings += (each for table in tables for each in index_findings(connection, table, genuine))
             doubtful = [name for each in genuine if (name := _table(each)) and (findings or name not in tables)]
@@ -81,7 +82,7 @@ def quick_check(connection: sqlite3.Connection, most: int) -> list[str]:
             tables += 1
             if is_ordinary and _is_plain(connection, name):
                 plain[name] = None
-        checks = [f"({most})"] if len(plain) == tables else [f"({_quoted(name.decode())})" for name in plain]
+        checks = [f"({most})"] if len(plain) == tables else [f"({quoted(name.decode())})" for name in plain]
         rows = [str(row[0]) for check in checks for row in connection.execute(f"PRAGMA quick_check{check}")]
     return [row for row in rows if row != "ok"] or ["ok"]
 
@@ -90,7 +91,7 @@ def _is_plain(connection: sqlite3.Connection, name: bytes | None) -> bool:
     """Whether SQLite has the table, and no column of the table is computed."""
     if name is None or not _NAME.fullmatch(name):
         return False
-    columns = connection.execute(f"PRAGMA main.table_xinfo({_quoted(name.decode())})").fetchall()
+    columns = connection.execute(f"PRAGMA main.table_xinfo({quoted(name.decode())})").fetchall()
     return bool(columns) and not any(column[-1] in _GENERATED for column in columns)
 
 
@@ -100,7 +101,7 @@ def _intact(connection: Connection, genuine: Mapping[str, str]) -> Iterator[str]
         table = _table(name)
         if not table:
             continue
-        indexes = connection.exec_driver_sql(f"PRAGMA main.index_list({_quoted(table)})").all()
+        indexes = connection.exec_driver_sql(f"PRAGMA main.index_list({quoted(table)})").all()
         is_tree = definition.endswith(WITHOUT_ROWID)  # its primary key is the table itself
         if all((is_tree and each.origin == "pk") or f"index {each.name} of {table}" in genuine for each in indexes):
             yield table
@@ -121,7 +122,7 @@ def _sharing(connection: Connection, tables: Iterable[str], damage: Iterable[str
     size = sql("PRAGMA page_count").scalar_one() * sql("PRAGMA page_size").scalar_one()
     for table in tables:
         left = size
-        for column in sql(f"PRAGMA main.table_info({_quoted(table)})").all():
+        for column in sql(f"PRAGMA main.table_info({quoted(table)})").all():
             for octets in _lengths(connection, table, column.name):
                 left -= octets
                 if left < 0:
@@ -132,10 +133,8 @@ def _sharing(connection: Connection, tables: Iterable[str], damage: Iterable[str
 
 def _lengths(connection: Connection, table: str, column: str) -> Iterator[int]:
     """Yield the length of each value up to a damaged row. Such a row ends a statement, so each column has its own."""
-    name = _quoted(column)
-    statement = (
-        f"SELECT octet_length({name}) FROM {_quoted(table)} NOT INDEXED WHERE typeof({name}) IN ('text', 'blob')"  # noqa: S608 - quoted names
-    )
+    name = quoted(column)
+    statement = f"SELECT octet_length({name}) FROM {quoted(table)} NOT INDEXED WHERE typeof({name}) IN ('text', 'blob')"  # noqa: S608 - quoted names
     try:
         with connection.exec_driver_sql(statement) as rows:
             yield from rows.scalars()
@@ -154,7 +153,3 @@ def _own_check(connection: Connection, arguments: Iterable[str]) -> Iterator[str
         for row in connection.exec_driver_sql(f"PRAGMA main.integrity_check({argument})").scalars():
             if row != "ok":
                 yield f"The database file is damaged: {' '.join(str(row).split())}."
-
-
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'

@@ -17,10 +17,11 @@ import psycopg
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
-from authsec_server.db.catalog_copy import Texts, copied_texts, is_utf_8, quoted, table_named
+from authsec_server.db.catalog_copy import Texts, copied_texts, is_utf_8, table_named
 from authsec_server.db.postgresql_catalog import careful
 from authsec_server.db.postgresql_connection import as_raised_by_queries, driver_of
 from authsec_server.db.postgresql_errors import NO_RIGHT, sqlstate
+from authsec_server.db.quoting import quoted, run_as_written
 
 LONGEST: Final = 2**21  # octets of a value that `TableCopies` reads; no server writes a longer one
 LONGEST_ROW: Final = 2**23  # octets of all values of a row
@@ -104,7 +105,7 @@ class TableCopies:
             with careful(self._connection):
                 for part in parts:
                     statement = f"SELECT max({measure}) FROM ONLY {part.quoted}"  # noqa: S608 - quoted names
-                    found.add(self._connection.exec_driver_sql(statement).scalar_one() or 0)
+                    found.add(run_as_written(self._connection, statement).scalar_one() or 0)
         except DBAPIError as error:
             if sqlstate(error) != NO_RIGHT:
                 raise

@@ -51,6 +51,7 @@ from sqlalchemy import (
     table,
 )
 
+from authsec_server.db.quoting import quoted
 from authsec_server.db.schema import metadata
 
 PRIME: Final = 2**3072 - 1103717
@@ -282,5 +283,4 @@ def _quoted(dialect: str, name: str) -> str:
 
     SQLite takes an unknown name in double quotes for a text, and in backticks for an error.
     """
-    quote = '"' if dialect == "postgresql" else "`"
-    return f"{quote}{name.replace(quote, quote * 2)}{quote}"
+    return quoted(name, '"' if dialect == "postgresql" else "`")

@@ -5,7 +5,7 @@ Only this module reads and writes encrypted private parts.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Sequence
 from datetime import datetime
 
 import structlog
@@ -28,6 +28,7 @@ from sqlalchemy import (
 from sqlalchemy.exc import DataError
 
 from authsec_server.db import rows
+from authsec_server.db.postgresql_catalog import any_text_of_catalogs
 from authsec_server.db.schema import Instant, metadata
 from authsec_server.db.sqlite_reading import any_text
 from authsec_server.keys.model import FINAL_STATES, KeyState, SealedKey, SigningKey
@@ -114,18 +115,21 @@ def all_sealed(connection: Connection) -> dict[str, bytes]:
     return {row.kid: row.sealed_private for row in found}
 
 
-def usual_sealed(connection: Connection) -> Iterator[tuple[str, bytes]]:
-    """Yield the names and the encrypted private parts of some keys, of a thousand at most, for `verify`.
+def usual_sealed(connection: Connection) -> Sequence[tuple[str, bytes]]:
+    """Return the names and the encrypted private parts of some keys, of a thousand at most, for `verify`.
 
-    The attack: raw SQL writes values of hundreds of megabytes, or of other types. Such rows are left out.
+    The attack: raw SQL writes values of hundreds of megabytes, of other types, or texts that are not UTF-8. Such rows
+    are left out, or their names have escapes. After an error, the transaction goes on.
     """
     kid, sealed = signing_keys.c.kid, signing_keys.c.sealed_private
-    usual = and_(func.length(kid) <= _USUAL_OCTETS, func.length(sealed).between(1, _USUAL_OCTETS))
-    if connection.dialect.name == "sqlite":
+    is_sqlite = connection.dialect.name == "sqlite"
+    octets = func.length if is_sqlite else func.octet_length  # `length` fails for a part of a character
+    usual = and_(octets(kid) <= _USUAL_OCTETS, octets(sealed).between(1, _USUAL_OCTETS))
+    if is_sqlite:
         usual = and_(func.typeof(kid) == "text", func.typeof(sealed) == "blob", usual)
-    with any_text(connection, "replace"):
-        for row in connection.execute(select(kid, sealed).where(usual).limit(_MOST_SEALED)):
-            yield row.kid, row.sealed_private
+    with any_text(connection, "replace"), any_text_of_catalogs(connection), connection.begin_nested():
+        found = connection.execute(select(kid, sealed).where(usual).limit(_MOST_SEALED)).all()
+    return [(row.kid, row.sealed_private) for row in found if isinstance(row.sealed_private, bytes)]
 
 
 def set_sealed(connection: Connection, table: Table, kid: str, sealed: bytes) -> None:

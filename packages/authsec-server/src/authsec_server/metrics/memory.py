@@ -72,12 +72,12 @@ class ProcessMemory:
 
     def allocate(self, metric: str, labels: tuple[str, ...], count: int) -> int | None:
         """Add a series, and return its first cell. Return None if the memory is full."""
-        line = json.dumps([metric, labels, count]).encode() + b"\n"
         with self._growing:
             first, length = self.cells[_NEXT], self.cells[_TEXT_LENGTH]
+            line = json.dumps([metric, labels, first, count]).encode() + b"\n"
             if first + count > _LAST or _TEXT + length + len(line) > SIZE:
                 return None
-            self.cells[_NEXT] = first + count
+            self.cells[_NEXT] = first + count  # a worker that is killed here leaves cells without a name
             self._octets[_TEXT + length : _TEXT + length + len(line)] = line
             self.cells[_TEXT_LENGTH] = length + len(line)  # last: a reader stops there
             return int(first)
@@ -85,11 +85,9 @@ class ProcessMemory:
     def series(self) -> Iterator[SeriesPlace]:
         """Yield all series, in the order of their cells."""
         text = bytes(self._octets[_TEXT : _TEXT + self.cells[_TEXT_LENGTH]])
-        first = _FIRST
         for line in text.splitlines():
-            metric, labels, count = json.loads(line)
+            metric, labels, first, count = json.loads(line)
             yield SeriesPlace(metric, tuple(labels), first, count)
-            first += count
 
 
 class SharedMemory:

@@ -1,8 +1,8 @@
 """Check the database itself: first PostgreSQL's own catalogs, then the schema, then the tables and indexes.
 
 The order stops an attack: PostgreSQL's planner runs the functions in the condition of an index.
-So the catalogs and the schema are compared before any table of AuthSec is read. If an object that differs calls a
-function that is not PostgreSQL's own, no table is read: the function may never end, or lead the session elsewhere.
+So the catalogs and the schema are compared before any table of AuthSec is read. If PostgreSQL could run a foreign
+function for an object that differs, no table is read: the function may never end, or lead the session elsewhere.
 
 SQLite calls only its own functions, but an expression can take hours. SQLite computes the expressions of views and
 generated columns when a statement reads them, and the expressions of constraints and indexes when it checks a table.
@@ -22,11 +22,10 @@ from authsec_server.audit.sealing.log_check import MOST, Report
 from authsec_server.db import Tx
 from authsec_server.db.catalog import compare_schema, tables_of_authsec
 from authsec_server.db.integrity import Integrity, compare_catalogs, foreign_since, integrity
-from authsec_server.db.migrate import is_current
 from authsec_server.db.postgresql_catalog import any_text_of_catalogs, hold_tables, led_away
 
 _NOT_READ = (
-    "No table was read, because an object of the schema calls a function that is not PostgreSQL's own. Drop the "
+    "No table was read, because PostgreSQL could run code of others for an object of the schema that differs. Drop the "
     "objects that are unknown to AuthSec, and verify again."
 )
 
@@ -44,7 +43,7 @@ class DatabaseCheck:
     checked: Integrity = field(default_factory=Integrity)
     of_schema: list[str] = field(default_factory=list)
     explains_errors: bool = False
-    calls_foreign_code: bool = False
+    may_run_code: bool = False
     other_version: str = ""  # how to check the schema of another AuthSec
 
     @property
@@ -69,7 +68,7 @@ class DatabaseCheck:
             self.explains_errors = bool(catalogs.findings)
             hold_tables(self.connection, tables_of_authsec())  # else a copy could get a table's name for a moment
             self._compare_schema()
-            if self.calls_foreign_code or self.other_version:
+            if self.may_run_code or self.other_version:
                 return
         self.checked = integrity(self.connection, deep=deep, catalogs=catalogs)
         self.explains_errors |= bool(self.checked.findings)
@@ -77,9 +76,11 @@ class DatabaseCheck:
             self._compare_schema()
 
     def _compare_schema(self) -> None:
-        self.of_schema, self.calls_foreign_code, self.other_version = compare_schema(self.connection)
+        compared = compare_schema(self.connection)
+        self.of_schema, self.may_run_code = compared.findings, compared.may_run_code
+        self.other_version = compared.other_version
         # With a schema of another version, the finding says that this program cannot read the tables.
-        self.explains_errors |= bool(self.of_schema) and (not self.is_readable or is_current(self.connection))
+        self.explains_errors |= bool(self.of_schema) and (not self.is_readable or compared.is_current)
 
     def end(self) -> bool:
         """Look for foreign code once more, now that the tables were read. Return whether to ask readers' questions.
@@ -96,14 +97,14 @@ class DatabaseCheck:
     @property
     def is_readable(self) -> bool:
         """Whether the tables can be read. If not, a finding has the reason."""
-        return self.checked.is_readable and not self.calls_foreign_code and not self.other_version
+        return self.checked.is_readable and not self.may_run_code and not self.other_version
 
     def unreadable(self) -> Report:
         """Return the report on a database that is too damaged to read all tables, or has another AuthSec's schema."""
         if self.other_version and not self.findings:
             return not_checked(self.other_version)
         more = max(0, len(self.findings) - MOST)
-        unread = _NOT_READ if self.calls_foreign_code else "The tables could not be read to the end."
+        unread = _NOT_READ if self.may_run_code else "The tables could not be read to the end."
         last = self.other_version or unread
         findings = (*self.findings[:MOST], last)
         return Report(sealed=0, not_yet=0, last=None, findings=findings, more=more)
