@@ -135,7 +135,8 @@ def running(database: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         def one() -> Workers:
             if not started or started[-1].its.process.poll() is not None:
                 port = free_port()
-                its = stack.enter_context(two_workers(database, folder, AUTHSEC_SERVER_METRICS_PORT=str(port)))
+                settings = {"AUTHSEC_SERVER_METRICS_PORT": str(port), "AUTHSEC_SERVER_LOG_FORMAT": "json"}
+                its = stack.enter_context(two_workers(database, folder, **settings))
                 its.metrics_url = f"http://127.0.0.1:{port}/metrics"
                 started.append(its)
             return started[-1]
@@ -178,7 +179,7 @@ def test_both_issue_tokens_and_the_first_screen_is_shown_once(shared: Workers) -
     assert [shared.worker_of(shared.ask(each, client)) for each in WORKERS] == [*WORKERS]
     said = shared.its.log.read_text()
     assert said.count(" listens on ") == 1
-    assert "workers   2 processes; each has 1/2 of the rate limits" in said
+    assert "workers 2 processes; each has 1/2 of the rate limits" in said
     assert all("worker" in each for each in shared.lines())
 
 
@@ -313,6 +314,13 @@ def test_metrics_answer_while_the_workers_do_not(shared: Workers) -> None:
     finally:
         for each in shared.processes().values():
             os.kill(each, signal.SIGCONT)
+
+
+def test_each_line_of_all_processes_is_json(shared: Workers) -> None:
+    shared.ask(2, shared.agent())
+    lines = [json.loads(line) for line in shared.its.log.read_text().splitlines()]
+    assert {(each.get("worker"), each["event"]) for each in lines} >= {(1, "a worker is ready"), (2, "request")}
+    assert all({"event", "level", "timestamp"} <= {*each} for each in lines)
 
 
 def test_a_worker_that_was_killed_comes_back_and_the_other_answers_meanwhile(shared: Workers) -> None:

@@ -16,7 +16,6 @@ from typing import Any, Self
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, field_validator, model_validator
-from pydantic_core import ErrorDetails
 
 from authsec_server import settings_errors
 from authsec_server.failures import StartupRefused
@@ -180,7 +179,19 @@ class Settings(BaseModel):
     audit_checkpoints_token_file: Path | None = Field(
         None, description="File with the bearer token for the address of audit_checkpoints, read at each use."
     )
-    log_format: str = Field("auto", pattern="^(auto|json|text)$", description="auto: text on a terminal, else JSON.")
+    log_format: str = Field(
+        "auto",
+        pattern="^(auto|json|text)$",
+        description="auto: text on a terminal, else JSON. json: JSON, and each line on stderr is an object.",
+    )
+    log_level: str = Field("info", pattern="^(debug|info|warning|error)$", description="Lowest level in the log.")
+    log_granted: float = Field(
+        1.0,
+        ge=0,
+        le=1,
+        description="Share of granted token requests that have a line in the log; 0.01: one of a hundred. Refusals and "
+        "errors always have one.",
+    )
 
     @field_validator(
         "allowed_hosts",
@@ -369,7 +380,7 @@ def load_settings(**given: Any) -> Settings:
     try:
         settings = Settings(**{**_of_environment(), **options})
     except ValidationError as error:
-        raise _refused(error) from None
+        raise StartupRefused(*settings_errors.message_and_remedy(error.errors(), ENV_PREFIX)) from None
     settings._origins = {
         name: Origin.OPTION if name in options else Origin.ENVIRONMENT for name in settings.model_fields_set
     }
@@ -380,20 +391,3 @@ def _of_environment() -> dict[str, str]:
     """Return the values in the environment, by the names of the settings."""
     names = {f"{ENV_PREFIX}{name.upper()}": name for name in Settings.model_fields}
     return {names[name.upper()]: value for name, value in os.environ.items() if name.upper() in names}
-
-
-def _refused(error: ValidationError) -> StartupRefused:
-    errors = error.errors()
-    problems = "; ".join(_problem(each) for each in errors)
-    remedy = "Correct these settings, and start again."
-    if any(settings_errors.set_by_kubernetes(each["input"]) for each in errors):
-        remedy = (
-            "Kubernetes sets this variable for a Service of that name: set `enableServiceLinks: false` in the "
-            "pod, or rename the Service."
-        )
-    return StartupRefused(f"These settings are not valid. {problems}.", remedy)
-
-
-def _problem(error: ErrorDetails) -> str:
-    said = settings_errors.problem(error)
-    return f"{ENV_PREFIX}{str(error['loc'][0]).upper()}: {said}" if error["loc"] else said

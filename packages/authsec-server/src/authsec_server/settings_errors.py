@@ -53,3 +53,17 @@ def problem(error: Mapping[str, Any]) -> str:
 
 def _is_of_a_service(name: str, value: str) -> bool:
     return bool(_LINK.fullmatch(name)) or (name.endswith("_PORT") and set_by_kubernetes(value))
+
+
+def message_and_remedy(errors: Sequence[Mapping[str, Any]], prefix: str) -> tuple[str, str]:
+    """Describe all invalid settings in one message, and say how to correct them."""
+    problems = [
+        f"{prefix}{str(each['loc'][0]).upper()}: {problem(each)}" if each["loc"] else problem(each) for each in errors
+    ]
+    remedy = "Correct these settings, and start again."
+    if any(set_by_kubernetes(each["input"]) for each in errors):
+        remedy = (
+            "Kubernetes sets this variable for a Service of that name: set `enableServiceLinks: false` in the "
+            "pod, or rename the Service."
+        )
+    return f"These settings are not valid. {'; '.join(problems)}.", remedy

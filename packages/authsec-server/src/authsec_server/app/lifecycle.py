@@ -298,6 +298,7 @@ def _assembled(services: Services, *, serves: bool, pages: bool) -> Authority:
             services.streams.audit_log.run,
             services.streams.live_feed.run,
             services.streams.subscriber_tracker.run,
+            services.request_log.outages.run,
             watch(services, maintain),
             partial(
                 measure_ages,
@@ -337,6 +338,7 @@ def _direct(services: Services, limit: ConcurrencyLimit) -> DirectTokens:
         admits=lambda host: not comparison.problem and is_one_of(hosts, host),
         new_context=lambda scope: new_context(scope, runtime.now(), runtime.token_bytes, settings.trusted_proxies),
         limit=limit,
+        request_log=services.request_log,
     )
 
 
@@ -348,6 +350,7 @@ def _middleware(services: Services, limit: ConcurrencyLimit) -> list[Middleware]
             now=services.runtime.now,
             token_bytes=services.runtime.token_bytes,
             trusted_proxies=settings.trusted_proxies,
+            request_log=services.request_log,
             quiet=(*PROBES, STATIC),
         ),
         # Subscribers of the feed stay for hours and have their own limit. Metadata is never refused: a client without

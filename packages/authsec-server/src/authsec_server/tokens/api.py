@@ -14,11 +14,13 @@ from authsec_server.failures import Unavailable
 from authsec_server.metrics.catalogue import TOKEN_REQUESTS
 from authsec_server.tokens.direct import DOOR, GRANTED, take_begun, was_tried
 from authsec_server.tokens.issue import DelegationTokens, Issued
+from authsec_server.tokens.log_notes import note_outcome
 from authsec_server.tokens.refusal import Denied, Reason
 from authsec_server.tokens.refusal_texts import next_steps, sentence
 from authsec_server.tokens.request import PATH, TokenRequest, parse
 from authsec_server.web.errors import error_response, retry_after
 from authsec_server.web.request_context import RequestContext, context_of
+from authsec_server.web.request_log import note
 
 _STATUSES: Mapping[Reason, int] = {
     Reason.CLIENT_ID_MISSING: 400,
@@ -61,9 +63,12 @@ def routes(tokens: DelegationTokens) -> list[Route]:
             else:
                 outcome = await tokens.issue_async(asked)
         except Unavailable:
+            if begun and begun.is_proved:
+                note(request.scope, client_id=begun.request.client_id)
             TOKEN_REQUESTS.of(DOOR, Reason.UNAVAILABLE).add()
             raise
         TOKEN_REQUESTS.of(DOOR, outcome.reason if isinstance(outcome, Denied) else GRANTED).add()
+        note_outcome(request.scope, asked, outcome)
         if isinstance(outcome, Issued):
             return _token(outcome)
         return _refusal(request, outcome, None if isinstance(asked, Denied) else asked, tokens.issuer)

@@ -24,14 +24,16 @@ from authsec_server.metrics.catalogue import REQUESTS, TOKEN_REQUESTS
 from authsec_server.tokens.issue import DelegationTokens, PendingToken
 from authsec_server.tokens.refusal import Denied
 from authsec_server.tokens.request import PATH, TokenRequest, evidence_in, parse
-from authsec_server.web.middleware import SECURITY_HEADERS, ConcurrencyLimit, log_request
+from authsec_server.web.middleware import SECURITY_HEADERS, ConcurrencyLimit
 from authsec_server.web.request_context import RequestContext, context_of, put_context
 from authsec_server.web.request_counts import SUCCESS, microseconds_since
+from authsec_server.web.request_log import RequestLog
 
 DOOR: Final = "delegation_token"  # this endpoint in metrics; tokens/token_endpoint.py is the other
 GRANTED: Final = "granted"
 MAX_QUERY: Final = 256  # octets of a query whose result is cached
 _BEGUN: Final = "authsec.token_request"
+_CLIENT: Final = "authsec.client_id"
 # A request with one of these has a body, asks for another protocol, or names its client in a header.
 _UNUSUAL: Final = frozenset({b"content-length", b"transfer-encoding", b"expect", b"upgrade", b"x-client-id"})
 _HEADERS: Final = (
@@ -54,11 +56,13 @@ class DirectTokens:
         admits: Callable[[str], bool],
         new_context: Callable[[Scope], RequestContext],
         limit: ConcurrencyLimit,
+        request_log: RequestLog,
     ) -> None:
         self._tokens = tokens
         self._admits = admits
         self._new_context = new_context
         self._limit = limit
+        self._request_log = request_log
         self._granted = TOKEN_REQUESTS.of(DOOR, GRANTED)
         self._answered = REQUESTS.of(PATH, SUCCESS)
 
@@ -92,6 +96,7 @@ class DirectTokens:
             return None  # the application tries once more, and answers
         if issued is None:
             return None
+        scope[_CLIENT] = scope[_BEGUN].request.client_id
         del scope[_BEGUN]  # an idle connection keeps the scope of its last request
         self._limit.release_for(scope)
         self._granted.add()
@@ -101,7 +106,7 @@ class DirectTokens:
     def answered(self, scope: Scope) -> None:
         """Count and log the request after its answer was written."""
         self._answered.add(microseconds_since(context_of(scope).began))
-        log_request(scope, 200)
+        self._request_log.write_granted(scope, PATH, scope[_CLIENT])
 
 
 def was_tried(scope: Scope) -> bool:

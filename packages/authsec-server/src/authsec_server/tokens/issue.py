@@ -90,6 +90,11 @@ class PendingToken:
         self._keep()
         return self._tokens.issued(granted, self._signed())
 
+    @property
+    def is_proved(self) -> bool:
+        """Whether the caller has proved to be the client."""
+        return self._asked is not None
+
     async def outcome(self) -> Issued | Denied:
         """Return the token or the refusal, as `DelegationTokens.issue` does. Raises `Unavailable`."""
         await self.done
@@ -201,7 +206,7 @@ class DelegationTokens:
     def issue(self, request: TokenRequest) -> Issued | Denied:
         """Issue the token, or return the refusal. The result is in the audit log before this method returns."""
         if wait := self.rates.charge_address(request.address):
-            return self.refuse(too_often(wait), request.address, request.request_id)
+            return self.refuse(too_often(wait, of_address=True), request.address, request.request_id)
         return self.issue_charged(request)
 
     async def issue_async(self, request: TokenRequest, *, is_charged: bool = False) -> Issued | Denied:

@@ -29,6 +29,7 @@ from authsec_server.tokens import dpop
 from authsec_server.tokens.direct import GRANTED
 from authsec_server.tokens.dpop import DpopCheck, DpopNonces, NonceNeeded
 from authsec_server.tokens.issue import DelegationTokens, Issued
+from authsec_server.tokens.log_notes import note_outcome
 from authsec_server.tokens.refusal import Denied, Reason, too_often
 from authsec_server.tokens.refusal_texts import next_steps, sentence
 from authsec_server.tokens.request import TokenRequest
@@ -157,6 +158,7 @@ class TokenEndpoint:
             client_id, proof, address=context.address, request_id=context.request_id, is_stand_in=not is_known
         )
         outcome = await self.tokens.issue_async(asked, is_charged=True)
+        note_outcome(request.scope, asked, outcome)
         if isinstance(outcome, Denied):
             return self._refusal(request, outcome, asked, way, form.evidence)
         TOKEN_REQUESTS.of(_DOOR, GRANTED).add()
