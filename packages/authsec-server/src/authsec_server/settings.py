@@ -185,6 +185,7 @@ class Settings(BaseModel):
         description="auto: text on a terminal, else JSON. json: JSON, and each line on stderr is an object.",
     )
     log_level: str = Field("info", pattern="^(debug|info|warning|error)$", description="Lowest level in the log.")
+    traces: bool = Field(False, description="Export OpenTelemetry traces of token requests: see docs/observe.md.")
     log_granted: float = Field(
         1.0,
         ge=0,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
@@ -21,6 +22,7 @@ from authsec_server.tokens.request import PATH, TokenRequest, parse
 from authsec_server.web.errors import error_response, retry_after
 from authsec_server.web.request_context import RequestContext, context_of
 from authsec_server.web.request_log import note
+from authsec_server.web.traces import timeline_of
 
 _STATUSES: Mapping[Reason, int] = {
     Reason.CLIENT_ID_MISSING: 400,
@@ -54,6 +56,8 @@ def routes(tokens: DelegationTokens) -> list[Route]:
         asked = begun.request if begun else _parsed(request, context)
         outcome: Issued | Denied
         try:
+            if isinstance(asked, TokenRequest) and (timeline := timeline_of(request.scope)):
+                asked = replace(asked, timeline=timeline)
             if begun:
                 outcome = await begun.outcome()
             elif isinstance(asked, Denied):

@@ -16,6 +16,7 @@ from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any, Final
 
+from authsec.traces import sampled_parent
 from starlette.datastructures import QueryParams
 from starlette.types import Scope
 
@@ -46,7 +47,8 @@ class DirectTokens:
     """Answers requests for delegation tokens.
 
     `admits` returns whether the server accepts requests with this Host header now. `new_context` makes the context of
-    a request. `limit` limits the number of concurrent requests to the server.
+    a request. `limit` limits the number of concurrent requests to the server. With `is_traced`, the
+    application answers requests whose caller records a trace.
     """
 
     def __init__(
@@ -57,12 +59,14 @@ class DirectTokens:
         new_context: Callable[[Scope], RequestContext],
         limit: ConcurrencyLimit,
         request_log: RequestLog,
+        is_traced: bool = False,
     ) -> None:
         self._tokens = tokens
         self._admits = admits
         self._new_context = new_context
         self._limit = limit
         self._request_log = request_log
+        self._is_traced = is_traced
         self._granted = TOKEN_REQUESTS.of(DOOR, GRANTED)
         self._answered = REQUESTS.of(PATH, SUCCESS)
 
@@ -72,6 +76,8 @@ class DirectTokens:
             return None
         headers = _headers(scope)
         if headers is None or b"host" not in headers or not self._admits(headers[b"host"].decode("latin-1")):
+            return None
+        if self._is_traced and sampled_parent(headers.get(b"traceparent", b"").decode("latin-1")):
             return None
         context = self._new_context(scope)
         request = _request(scope["query_string"], headers.get(b"authorization"), context)
