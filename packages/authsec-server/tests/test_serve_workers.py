@@ -27,6 +27,7 @@ from authsec.jose import PrivateKey, parse_compact, sign_compact
 from authsec_server.accounts.model.admin_keys import new_admin_key
 from authsec_server.db.migrate import newest_revision
 from free_ports import free_port
+from frozen_postgresql import frozen
 from pages import get, post
 from people import PASSWORD
 from prometheus_client.parser import text_string_to_metric_families
@@ -314,6 +315,18 @@ def test_metrics_answer_while_the_workers_do_not(shared: Workers) -> None:
     finally:
         for each in shared.processes().values():
             os.kill(each, signal.SIGCONT)
+
+
+def test_metrics_answer_while_the_database_hangs(shared: Workers, postgres_server: str) -> None:
+    client, before = shared.agent(), scrape(shared)
+    with ThreadPoolExecutor(4) as callers, frozen(postgres_server):
+        asked = [callers.submit(shared.its.token, client) for _ in range(4)]
+        until = time.monotonic() + 30
+        while (values := scrape(shared))[series("authsec_requests_in_flight")] < 4:
+            assert time.monotonic() < until
+            time.sleep(0.02)
+        assert fallen(before, values) == set()
+    assert {each.result().status_code for each in asked} == {200}
 
 
 def test_each_line_of_all_processes_is_json(shared: Workers) -> None:
