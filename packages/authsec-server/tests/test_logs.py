@@ -204,6 +204,17 @@ def test_a_refused_start_and_the_greeting_are_lines(capsys: pytest.CaptureFixtur
     )
 
 
+@pytest.mark.usefixtures("unconfigured")
+def test_a_collector_that_is_away_has_one_line_a_minute(capsys: pytest.CaptureFixture[str]) -> None:
+    configure_logging("json")
+    with everything_logged("json"):
+        for _ in range(5):
+            logging.getLogger("opentelemetry.exporter.otlp").warning("no answer of %s", "http://host/v1?key=secret")
+    assert [(line["event"], line["level"]) for line in json_lines(capsys)] == [
+        ("traces could not be exported", "warning")
+    ]
+
+
 def json_lines(capsys: pytest.CaptureFixture[str]) -> list[dict[str, str]]:
     return [json.loads(line) for line in capsys.readouterr().err.splitlines()]
 

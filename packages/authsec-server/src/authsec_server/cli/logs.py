@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import lru_cache, partial
 from threading import Lock
-from time import time_ns
+from time import monotonic, time_ns
 from typing import Any, Final, Protocol
 
 import click
@@ -23,6 +23,7 @@ import structlog
 from authsec_server.cli.output import say_failed
 from authsec_server.failures import Failure
 
+EXPORT_SECONDS: Final = 60.0  # between two lines about an export of traces that failed
 AT_ONCE: Final = 4096  # octets (PIPE_BUF): a write of this size to a shared pipe is atomic
 _ENCODE: Final = json.JSONEncoder(default=repr).encode
 
@@ -186,8 +187,12 @@ class _ToStructlog(logging.Handler):
 
     def __init__(self) -> None:
         super().__init__(logging.WARNING)
+        self._export_told_at = float("-inf")
 
     def emit(self, record: logging.LogRecord) -> None:
+        if record.name.startswith("opentelemetry."):
+            self._say_not_exported()
+            return
         fields = {"logger": record.name}
         if record.exc_info and record.exc_info[1] is not None:
             fields |= {"error": type(record.exc_info[1]).__name__, "where": _where(record.exc_info[1])}
@@ -197,6 +202,12 @@ class _ToStructlog(logging.Handler):
             message = str(record.msg)
         level = min(record.levelno // 10 * 10, logging.CRITICAL)
         structlog.get_logger().log(level, " ".join(message.split()), **fields)
+
+    def _say_not_exported(self) -> None:
+        """Say once a minute that spans are lost. The exporter's own lines come several times a second, with its URL."""
+        if monotonic() - self._export_told_at >= EXPORT_SECONDS:
+            self._export_told_at = monotonic()
+            structlog.get_logger().warning("traces could not be exported")
 
 
 def say(log_format: str, text: str, *, is_warning: bool = False) -> None:
