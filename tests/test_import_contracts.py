@@ -39,6 +39,7 @@ PLANTED = [
     ("pure", "authsec_server/delegations/model.py", "import authsec_server.settings"),
     ("metrics", "authsec_server/metrics/memory.py", "import socket"),
     ("prometheus", "authsec_server/tokens/issue.py", "import prometheus_client"),
+    ("opentelemetry", "authsec_server/web/traces.py", "from opentelemetry import trace"),
     ("joserfc", "authsec_server/keys/service.py", "from joserfc.jwk import RSAKey"),
     ("joserfc", "authsec/verifier/keys.py", "import joserfc"),
     ("cycles", "authsec/clock.py", "import authsec.client"),

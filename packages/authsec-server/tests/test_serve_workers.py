@@ -27,6 +27,7 @@ from authsec.jose import PrivateKey, parse_compact, sign_compact
 from authsec_server.accounts.model.admin_keys import new_admin_key
 from authsec_server.db.migrate import newest_revision
 from free_ports import free_port
+from frozen_postgresql import frozen
 from pages import get, post
 from people import PASSWORD
 from prometheus_client.parser import text_string_to_metric_families
@@ -135,7 +136,8 @@ def running(database: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         def one() -> Workers:
             if not started or started[-1].its.process.poll() is not None:
                 port = free_port()
-                its = stack.enter_context(two_workers(database, folder, AUTHSEC_SERVER_METRICS_PORT=str(port)))
+                settings = {"AUTHSEC_SERVER_METRICS_PORT": str(port), "AUTHSEC_SERVER_LOG_FORMAT": "json"}
+                its = stack.enter_context(two_workers(database, folder, **settings))
                 its.metrics_url = f"http://127.0.0.1:{port}/metrics"
                 started.append(its)
             return started[-1]
@@ -178,7 +180,7 @@ def test_both_issue_tokens_and_the_first_screen_is_shown_once(shared: Workers) -
     assert [shared.worker_of(shared.ask(each, client)) for each in WORKERS] == [*WORKERS]
     said = shared.its.log.read_text()
     assert said.count(" listens on ") == 1
-    assert "workers   2 processes; each has 1/2 of the rate limits" in said
+    assert "workers 2 processes; each has 1/2 of the rate limits" in said
     assert all("worker" in each for each in shared.lines())
 
 
@@ -313,6 +315,25 @@ def test_metrics_answer_while_the_workers_do_not(shared: Workers) -> None:
     finally:
         for each in shared.processes().values():
             os.kill(each, signal.SIGCONT)
+
+
+def test_metrics_answer_while_the_database_hangs(shared: Workers, postgres_server: str) -> None:
+    client, before = shared.agent(), scrape(shared)
+    with ThreadPoolExecutor(4) as callers, frozen(postgres_server):
+        asked = [callers.submit(shared.its.token, client) for _ in range(4)]
+        until = time.monotonic() + 30
+        while (values := scrape(shared))[series("authsec_requests_in_flight")] < 4:
+            assert time.monotonic() < until
+            time.sleep(0.02)
+        assert fallen(before, values) == set()
+    assert {each.result().status_code for each in asked} == {200}
+
+
+def test_each_line_of_all_processes_is_json(shared: Workers) -> None:
+    shared.ask(2, shared.agent())
+    lines = [json.loads(line) for line in shared.its.log.read_text().splitlines()]
+    assert {(each.get("worker"), each["event"]) for each in lines} >= {(1, "a worker is ready"), (2, "request")}
+    assert all({"event", "level", "timestamp"} <= {*each} for each in lines)
 
 
 def test_a_worker_that_was_killed_comes_back_and_the_other_answers_meanwhile(shared: Workers) -> None:

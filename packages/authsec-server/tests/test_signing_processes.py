@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -18,7 +20,8 @@ import httpx2
 import pytest
 from authsec.jose import PrivateKey
 from authsec_server.failures import Unavailable
-from authsec_server.keys import signing_processes
+from authsec_server.keys import signing_process, signing_processes
+from authsec_server.keys.signing_process import HOLD, frame
 from authsec_server.keys.signing_processes import SigningProcesses
 from served_process import served
 
@@ -226,3 +229,15 @@ def test_a_signal_to_the_whole_group_lets_the_server_finish(estate: Any, databas
             os.kill(each, signal.SIGTERM)
         assert its.token(client_id).status_code == 200, "the server drains, and still signs"
         assert its.process.wait(20) == 0
+
+
+def test_an_error_of_the_process_is_one_line_without_its_message() -> None:
+    ours, its = socket.socketpair()
+    with ours, its:
+        command = [sys.executable, "-m", signing_process.__name__, str(its.fileno())]
+        with subprocess.Popen(command, pass_fds=[its.fileno()], stderr=subprocess.PIPE, text=True) as process:
+            ours.sendall(frame(HOLD, 1, b"key-1", b"a part of a key"))
+            _, said = process.communicate(timeout=30)
+    line = json.loads(said)
+    assert (process.returncode, line["event"], line["error"]) == (1, "a signing process failed", "ValueError")
+    assert "a part of a key" not in said

@@ -186,7 +186,20 @@ class Settings(BaseModel):
     audit_export_folder: Path | None = Field(
         None, description="Folder for the exports of the scheduled retention. The server must never lose these files."
     )
-    log_format: str = Field("auto", pattern="^(auto|json|text)$", description="auto: text on a terminal, else JSON.")
+    log_format: str = Field(
+        "auto",
+        pattern="^(auto|json|text)$",
+        description="auto: text on a terminal, else JSON. json: JSON, and each line on stderr is an object.",
+    )
+    log_level: str = Field("info", pattern="^(debug|info|warning|error)$", description="Lowest level in the log.")
+    traces: bool = Field(False, description="Export OpenTelemetry traces of token requests: see docs/observe.md.")
+    log_granted: float = Field(
+        1.0,
+        ge=0,
+        le=1,
+        description="Share of granted token requests that have a line in the log; 0.01: one of a hundred. Refusals and "
+        "errors always have one.",
+    )
 
     @field_validator(
         "allowed_hosts",
@@ -373,7 +386,7 @@ def load_settings(**given: Any) -> Settings:
     try:
         settings = Settings(**{**_of_environment(), **options})
     except ValidationError as error:
-        raise StartupRefused(*settings_errors.sentences(error, ENV_PREFIX)) from None
+        raise StartupRefused(*settings_errors.message_and_remedy(error.errors(), ENV_PREFIX)) from None
     settings._origins = {
         name: Origin.OPTION if name in options else Origin.ENVIRONMENT for name in settings.model_fields_set
     }

@@ -9,8 +9,6 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from pydantic import ValidationError
-
 from authsec_server.suggest import nearest
 
 # Kubernetes sets such variables in each container for each Service: …_SERVICE_HOST, …_PORT=tcp://…, …_PORT_80_TCP.
@@ -27,21 +25,6 @@ _PARSED = {
     "less_than_equal": "must be at most {le}",
     "string_too_long": "may have at most {max_length} characters",
 }
-
-
-def sentences(error: ValidationError, prefix: str) -> tuple[str, str]:
-    """Return a sentence that names each invalid setting, and the remedy. `prefix` begins the variables."""
-    errors = error.errors()
-    problems = "; ".join(
-        f"{prefix}{str(each['loc'][0]).upper()}: {problem(each)}" if each["loc"] else problem(each) for each in errors
-    )
-    remedy = "Correct these settings, and start again."
-    if any(set_by_kubernetes(each["input"]) for each in errors):
-        remedy = (
-            "Kubernetes sets this variable for a Service of that name: set `enableServiceLinks: false` in the "
-            "pod, or rename the Service."
-        )
-    return f"These settings are not valid. {problems}.", remedy
 
 
 def unknown_names(environment: Mapping[str, str], prefix: str, known: Sequence[str]) -> Iterator[str]:
@@ -70,3 +53,17 @@ def problem(error: Mapping[str, Any]) -> str:
 
 def _is_of_a_service(name: str, value: str) -> bool:
     return bool(_LINK.fullmatch(name)) or (name.endswith("_PORT") and set_by_kubernetes(value))
+
+
+def message_and_remedy(errors: Sequence[Mapping[str, Any]], prefix: str) -> tuple[str, str]:
+    """Describe all invalid settings in one message, and say how to correct them."""
+    problems = [
+        f"{prefix}{str(each['loc'][0]).upper()}: {problem(each)}" if each["loc"] else problem(each) for each in errors
+    ]
+    remedy = "Correct these settings, and start again."
+    if any(set_by_kubernetes(each["input"]) for each in errors):
+        remedy = (
+            "Kubernetes sets this variable for a Service of that name: set `enableServiceLinks: false` in the "
+            "pod, or rename the Service."
+        )
+    return f"These settings are not valid. {'; '.join(problems)}.", remedy

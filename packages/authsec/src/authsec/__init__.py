@@ -26,6 +26,7 @@ An agent uses `AuthSecClient` to get short-lived delegation tokens. An API uses 
 | `verify_server/` | the use of `gate` for a reverse proxy |
 | `jose/`, `strict_json` | JWT signatures, keys and algorithms; refusal of ambiguous JSON |
 | `cli`, `lazy_commands`, `exit_status`, `terminal` | the script `authsec`: commands, imports, exit statuses, format |
+| `traces` | spans for OpenTelemetry, if the program uses it |
 | `smoke`, `doctor/`, `token_report` | the tests of an agent's set-up; how claims are printed |
 | `keygen`, `enrol` | make a key; register a key by a one-time code |
 | `enrolment_code`, `client_secret`, `api_credential` | the format of each secret, which the server reads as well |

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Protocol, Unpack
 from urllib.parse import quote
 
+from authsec import traces
 from authsec.errors import ConfigError
 from authsec.gate import ANSWERED, Gate, GateSettings, Response, agent_in, identity_in, response_to
 from authsec.resource_metadata import metadata_of
@@ -95,9 +96,10 @@ class BearerAuth:
             await self._app(scope, receive, send)
             return
         self._publish(scope)
-        entered = await self._gate.aenter(
+        decision = self._gate.aenter(
             scope["path"], _sent(scope, b"authorization"), lambda: _dpop_request(scope), prefix=_prefix(scope)
         )
+        entered = await traces.averified(decision, lambda: _sent(scope, b"traceparent"))
         if isinstance(entered, Response):
             await Refusal(answer=entered)(scope, receive, send)
             return

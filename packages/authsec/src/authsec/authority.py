@@ -13,6 +13,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
+from authsec import traces
 from authsec.clock import Clock
 from authsec.config import AuthSecConfig, export_line
 from authsec.credentials import CredentialSource, Proof, ProofRequest, find_proof
@@ -110,7 +111,10 @@ class Authority:
 
     def fetch(self, request: TokenRequest) -> DelegationToken:
         """Request a token within the configured timeout; retry twice after a failure that may be temporary."""
-        deadline = self._by(None)
+        with traces.token_request(self._config.client_id):
+            return self._fetch(request, self._by(None))
+
+    def _fetch(self, request: TokenRequest, deadline: float) -> DelegationToken:
         for pause in _PAUSES:
             try:
                 return self._ask(request, deadline)

@@ -18,6 +18,7 @@ from copy import copy
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from authsec import traces
 from authsec.clock import Clock
 from authsec.errors import (
     AuthenticationError,
@@ -274,7 +275,7 @@ class TokenCache:
     def _new_flight(self, entry: _Entry, now: float) -> SingleFlight:
         wall = self._clock.wall()
         flight = SingleFlight(
-            lambda: self._fetch(entry.request),
+            traces.in_current_trace(lambda: self._fetch(entry.request)),
             on_done=lambda outcome: self._finish(entry, flight, now, wall, outcome),
             patience=self._patience,
         )

@@ -12,15 +12,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
 from django.http import HttpResponse
 
+from authsec import traces
 from authsec.errors import ConfigError
 from authsec.gate import ANSWERED, Gate, Response, agent_in, identity_in
 from authsec.verifier import VerifiedToken
-from authsec.wsgi import authorizations, proofs, request_targets
+from authsec.wsgi import authorizations, proofs, request_targets, traceparents
 
 if TYPE_CHECKING:
     from authsec.verifier import DpopRequest
@@ -66,12 +68,14 @@ class BearerAuth:
         self._gate = Gate(**given)
 
     def __call__(self, request: Any) -> Any:
-        entered = self._gate.enter(
+        decide = partial(
+            self._gate.enter,
             request.path,
             authorizations(request.META),
             lambda: _dpop_request(request),
             path_info=request.path_info,
         )
+        entered = traces.verified(decide, lambda: traceparents(request.META))
         if isinstance(entered, Response):
             return _response(entered)
         self._gate.keep(request.META, entered)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Mapping, Sequence
+from typing import Final
 from urllib.parse import unquote, urlencode, urlsplit
 
 import urllib3
@@ -19,23 +20,42 @@ from authsec.http_answer import MOST_BYTES, Answer, AnswerTooLarge
 from authsec.tls_and_proxy import proxy_for
 
 USER_AGENT = "authsec-python/0.1.0"
+_NO_TRACE: Final[Mapping[str, str]] = {}
 
 
-def get(url: str, *, authorization: str | None, trust: ssl.SSLContext | None, deadline: float, clock: Clock) -> Answer:
+def get(
+    url: str,
+    *,
+    authorization: str | None,
+    trust: ssl.SSLContext | None,
+    deadline: float,
+    clock: Clock,
+    trace: Mapping[str, str] = _NO_TRACE,
+) -> Answer:
     """Send a GET request to `url` before `deadline`, a time on the monotonic clock. Only https needs `trust`.
+
+    `trace` are the headers that continue a trace.
 
     Raises an `HTTPError` of urllib3 (after the deadline, a `TimeoutError`), `AnswerTooLarge`, or `ConfigError`
     for an invalid proxy.
     """
-    headers = {} if authorization is None else {"Authorization": authorization}
+    headers = {**trace} if authorization is None else {"Authorization": authorization, **trace}
     with open_pool(url, trust) as pool:
         return _exchange(pool, "GET", url, headers, None, deadline, clock)
 
 
-def post(url: str, *, json: bytes, trust: ssl.SSLContext | None, deadline: float, clock: Clock) -> Answer:
+def post(
+    url: str,
+    *,
+    json: bytes,
+    trust: ssl.SSLContext | None,
+    deadline: float,
+    clock: Clock,
+    trace: Mapping[str, str] = _NO_TRACE,
+) -> Answer:
     """Send a JSON document to `url` by POST, with the limits and errors of `get`. There is no retry."""
     with open_pool(url, trust) as pool:
-        return _exchange(pool, "POST", url, {"Content-Type": "application/json"}, json, deadline, clock)
+        return _exchange(pool, "POST", url, {"Content-Type": "application/json", **trace}, json, deadline, clock)
 
 
 def post_form(
@@ -47,9 +67,10 @@ def post_form(
     deadline: float,
     clock: Clock,
     headers: Mapping[str, str] | None = None,
+    trace: Mapping[str, str] = _NO_TRACE,
 ) -> Answer:
     """Send a form to `url` by POST, with the limits and errors of `get`. OAuth endpoints accept only forms."""
-    sent = {"Content-Type": "application/x-www-form-urlencoded", **(headers or {})}
+    sent = {"Content-Type": "application/x-www-form-urlencoded", **(headers or {}), **trace}
     if authorization is not None:
         sent["Authorization"] = authorization
     with open_pool(url, trust) as pool:

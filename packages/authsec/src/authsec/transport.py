@@ -12,7 +12,7 @@ from urllib.parse import urlencode, urlsplit
 
 from urllib3 import exceptions
 
-from authsec import http_client
+from authsec import http_client, traces
 from authsec.clock import Clock
 from authsec.config import AuthSecConfig
 from authsec.errors import InvalidResponse, TransportError
@@ -77,7 +77,7 @@ class Transport:
             self._trust = trust_store(self._config.ca_file)
         self.requests_sent += 1
         try:
-            return send(trust=self._trust, clock=self._clock)
+            return send(trust=self._trust, clock=self._clock, trace=traces.request_headers())
         except exceptions.HTTPError as error:
             raise _transport_error(error, self._config) from None
         except AnswerTooLarge as error:

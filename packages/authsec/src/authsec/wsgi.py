@@ -12,9 +12,11 @@ returns the response to send.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, MutableMapping
+from functools import partial
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Protocol, Unpack
 
+from authsec import traces
 from authsec.gate import ANSWERED, Gate, GateSettings, Response, agent_in, identity_in
 from authsec.verifier import VerifiedToken, Verifier
 
@@ -68,12 +70,14 @@ class BearerAuth:
         self.gate = Gate(verifier=verifier, **settings)
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
-        entered = self.gate.enter(
+        decide = partial(
+            self.gate.enter,
             _text(_path_bytes(environ)),
             authorizations(environ),
             lambda: _dpop_request(environ),
             path_info=_text(environ.get("PATH_INFO", "").encode("latin-1")),
         )
+        entered = traces.verified(decide, lambda: traceparents(environ))
         if isinstance(entered, Response):
             return _send(entered, environ, start_response)
         self.gate.keep(environ, entered)
@@ -106,6 +110,11 @@ def authorizations(environ: Environ) -> list[str]:
 def proofs(environ: Environ) -> list[str]:
     """Return the DPoP header as a list, which is empty without the header."""
     return [environ["HTTP_DPOP"]] if "HTTP_DPOP" in environ else []
+
+
+def traceparents(environ: Environ) -> list[str]:
+    """Return the traceparent header (W3C Trace Context) as a list, which is empty without the header."""
+    return [environ["HTTP_TRACEPARENT"]] if "HTTP_TRACEPARENT" in environ else []
 
 
 def request_targets(environ: Environ) -> list[Any]:

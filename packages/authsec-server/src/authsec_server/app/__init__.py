@@ -12,6 +12,7 @@ room.
 | `served_address` | the address of the last server, for commands: what proves it |
 | `lifecycle` | start and close; the order of middleware; accepted hosts; what runs once a minute |
 | `readiness_probe` | when `/readyz` fails: database, clock, lock, sealing (the endpoint itself is in `web/health.py`) |
+| `opentelemetry` | export of traces, with the extra `otel` |
 | `measured_ages` | ages of the audit log and of the signing keys, for metrics |
 | `retention_task`, `retention_process` | when the scheduled retention of the audit log runs; the program of a run |
 | `older_database` | detect a database that was restored from a backup; until the restore is recorded, refuse requests |

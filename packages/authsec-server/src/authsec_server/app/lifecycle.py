@@ -22,6 +22,7 @@ from authsec_server.accounts.model.admin_keys import AdminKey
 from authsec_server.accounts.sign_in import SignIn
 from authsec_server.app.measured_ages import measure_ages
 from authsec_server.app.older_database import compare, may_be_read, watch
+from authsec_server.app.opentelemetry import recorder
 from authsec_server.app.retention_task import RetentionTask, retention_of
 from authsec_server.app.routes import ADMIN, routes
 from authsec_server.app.runtime import Runtime
@@ -50,6 +51,7 @@ from authsec_server.revocations.feed import Feed
 from authsec_server.settings import Settings, is_loopback
 from authsec_server.tokens.direct import DirectTokens
 from authsec_server.tokens.issue import DelegationTokens
+from authsec_server.tokens.request import PATH
 from authsec_server.web import health
 from authsec_server.web.errors import HANDLERS, where
 from authsec_server.web.health import Liveness, Readiness
@@ -61,7 +63,9 @@ from authsec_server.web.middleware import (
     RefuseWhileOlder,
     is_one_of,
 )
+from authsec_server.web.oauth_errors import TOKEN_PATH
 from authsec_server.web.request_context import new_context
+from authsec_server.web.traces import SpanRecorder, Traced
 
 log = structlog.get_logger(__name__)
 
@@ -226,6 +230,7 @@ def open_authority(
         settings.issuer  # noqa: B018 - raises before anything is touched
         if settings.sqlite_file is not None:
             check_data(settings.sqlite_file)
+    traces = recorder() if settings.traces and not local_operator else None
     database = open_database(settings.database_url, connections=settings.database_connections)
     try:
         if local_operator:
@@ -250,9 +255,11 @@ def open_authority(
                 database.append(lambda tx: remember_checkpoints_file(tx, comparison.path))
             database.begin_serving()  # last: a plain copy of the SQLite file then contains all earlier writes
         with closing(services.tokens):
-            yield _assembled(services, serves=not local_operator, pages=pages)
+            yield _assembled(services, serves=not local_operator, pages=pages, traces=traces)
     finally:
         database.close()
+        if traces is not None:
+            traces.close()
 
 
 def _compare_for_command(comparison: Comparison) -> None:
@@ -279,7 +286,7 @@ def _bootstrap_key(services: Services) -> AdminKey | None:
     return bootstrap_key(services.settings, services.database, act)
 
 
-def _assembled(services: Services, *, serves: bool, pages: bool) -> Authority:
+def _assembled(services: Services, *, serves: bool, pages: bool, traces: SpanRecorder | None) -> Authority:
     maintain = maintenance(services, serves=serves)
     bootstrap = None
     if not services.comparison.problem:
@@ -306,6 +313,7 @@ def _assembled(services: Services, *, serves: bool, pages: bool) -> Authority:
             services.streams.audit_log.run,
             services.streams.live_feed.run,
             services.streams.subscriber_tracker.run,
+            services.request_log.outages.run,
             watch(services, maintain),
             retention.run,
             partial(
@@ -316,12 +324,12 @@ def _assembled(services: Services, *, serves: bool, pages: bool) -> Authority:
             ),
             is_older=lambda: services.comparison.problem is not None,
         ),
-        middleware=_middleware(services, limit),
+        middleware=_middleware(services, limit, traces),
     )
     app.router.redirect_slashes = False  # behind a TLS proxy, the redirect would send secrets over plain HTTP
     return Authority(
         app=app,
-        direct=None if services.settings.surface == ADMIN else _direct(services, limit),
+        direct=None if services.settings.surface == ADMIN else _direct(services, limit, is_traced=traces is not None),
         issuer=services.settings.issuer,
         database=services.database,
         tokens=services.tokens,
@@ -338,7 +346,7 @@ def _assembled(services: Services, *, serves: bool, pages: bool) -> Authority:
     )
 
 
-def _direct(services: Services, limit: ConcurrencyLimit) -> DirectTokens:
+def _direct(services: Services, limit: ConcurrencyLimit, *, is_traced: bool) -> DirectTokens:
     settings, runtime, comparison = services.settings, services.runtime, services.comparison
     hosts = _hosts(settings)
     return DirectTokens(
@@ -346,10 +354,12 @@ def _direct(services: Services, limit: ConcurrencyLimit) -> DirectTokens:
         admits=lambda host: not comparison.problem and is_one_of(hosts, host),
         new_context=lambda scope: new_context(scope, runtime.now(), runtime.token_bytes, settings.trusted_proxies),
         limit=limit,
+        request_log=services.request_log,
+        is_traced=is_traced,
     )
 
 
-def _middleware(services: Services, limit: ConcurrencyLimit) -> list[Middleware]:
+def _middleware(services: Services, limit: ConcurrencyLimit, traces: SpanRecorder | None) -> list[Middleware]:
     settings = services.settings
     return [
         Middleware(
@@ -357,8 +367,10 @@ def _middleware(services: Services, limit: ConcurrencyLimit) -> list[Middleware]
             now=services.runtime.now,
             token_bytes=services.runtime.token_bytes,
             trusted_proxies=settings.trusted_proxies,
+            request_log=services.request_log,
             quiet=(*PROBES, STATIC),
         ),
+        *([] if traces is None else [Middleware(Traced, recorder=traces, paths=(PATH, TOKEN_PATH))]),
         # Subscribers of the feed stay for hours and have their own limit. Metadata is never refused: a client without
         # the metadata may send its secret to an API.
         Middleware(

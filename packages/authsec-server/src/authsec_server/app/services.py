@@ -55,6 +55,7 @@ from authsec_server.tokens.limits import TokenLimits
 from authsec_server.tokens.own_tokens import OwnTokens
 from authsec_server.tokens.revocation import SelfRevocation
 from authsec_server.web.health import Liveness, Readiness
+from authsec_server.web.request_log import RequestLog
 from authsec_server.web.throttle import Share
 from authsec_server.web.unit_of_work import UnitOfWork
 
@@ -137,6 +138,7 @@ class Services:
     self_revocation: SelfRevocation
     introspection: Introspection
     enrolling: Enrolling
+    request_log: RequestLog
 
 
 def services_of(
@@ -192,6 +194,7 @@ def services_of(
         pass_time=sealing_time,
     )
     return Services(
+        request_log=RequestLog(settings.log_granted),
         settings=settings,
         share=share,
         runtime=runtime,

@@ -16,6 +16,7 @@ from sqlalchemy import make_url
 from authsec_server.accounts.model.admin_keys import AdminKey, KeyRefusal
 from authsec_server.app import Authority
 from authsec_server.cli.listener import ANSWERS_WITHIN
+from authsec_server.cli.logs import say
 from authsec_server.cli.output import when
 from authsec_server.console.addresses import REMEDY, is_plain_http
 from authsec_server.console.server_command import data_options, needs_variables
@@ -43,25 +44,26 @@ def greet(settings: Settings, authority: Authority) -> None:
     """Print the first screen on stderr. If there is no administrator yet, create a link for the first one.
 
     At a plain http address, warn instead: the console does not work there. A server for agents has no console.
-    If stderr is not a terminal, no link is created: logs are stored, and other people read them.
+    If stderr is not a terminal, or a log of JSON, no link is created: logs are stored, and other people read them.
     """
     _say_hello(settings)
     sign_in = authority.sign_in
     if authority.bootstrap:
-        click.echo(f"  {_about(authority.bootstrap, datetime.now(UTC))}", err=True)
+        say(settings.log_format, f"  {_about(authority.bootstrap, datetime.now(UTC))}")
     plain = next((url for url in (settings.issuer, settings.console_address) if is_plain_http(url)), "")
     if plain:
         warning = (
             f"! {plain} is plain http. The console refuses every request there. Agents and APIs refuse the "
             f"address unless they allow plain http. {REMEDY}"
         )
-        click.echo(_wrapped(warning), err=True)
+        say(settings.log_format, _wrapped(warning), is_warning=True)
     elif settings.surface == "agents":
         return
     elif sign_in.has_administrator():
-        click.echo(f"  console   {settings.console_address}/console", err=True)
-    elif not sys.stderr.isatty():  # logs are stored, and other people read them: print no link
-        click.echo(f"  to begin  {_line_for_a_link(settings)}", err=True)
+        say(settings.log_format, f"  console   {settings.console_address}/console")
+    elif settings.log_format == "json" or not sys.stderr.isatty():
+        # Logs are stored, and other people read them: print no link.
+        say(settings.log_format, f"  to begin  {_line_for_a_link(settings)}")
     elif link := sign_in.first_link():
         click.echo(
             "\nTo begin, open the address below. The address works once, within 15 minutes.\n"
@@ -71,25 +73,27 @@ def greet(settings: Settings, authority: Authority) -> None:
         )
 
 
-def warn_of_another(before: str, issuer: str) -> None:
+def warn_of_another(before: str, issuer: str, log_format: str) -> None:
     """Warn if a program still listens at `before`, the address where this data was last served.
 
     After this start, commands that use this data print the address of the new server.
     """
     if before in {"", issuer} or not listens(before):
         return
-    click.echo(
+    say(
+        log_format,
         f"! Something answers at {before}, where this data was last served. If that is a server of the same data,\n"
         "  stop one of the two: each server puts its own URL into tokens as the issuer. From now on, the commands\n"
         f"  on this machine print {issuer}, even after this server has stopped. To undo that, restart the other\n"
         "  server. Servers that share data need the same --public-url.\n",
-        err=True,
+        is_warning=True,
     )
 
 
-def warn_of_older(problem: str) -> None:
+def warn_of_older(problem: str, log_format: str) -> None:
     """Warn that the authority issues no tokens, because its database is older than checkpoints stored outside it."""
-    click.echo(
+    say(
+        log_format,
         f"{_wrapped(f'! {problem}')}\n"
         "  If you restored a backup, run on this machine:\n\n"
         f"    {command_line('admin', 'restored')}\n\n"
@@ -97,7 +101,7 @@ def warn_of_older(problem: str) -> None:
         "  lines afterwards. The command reads the file of this server's --audit-checkpoints. For checkpoints\n"
         "  elsewhere, add for example --checkpoint /mnt/elsewhere/checkpoints.txt. The server then continues by\n"
         "  itself. See docs/backup.md. If you restored no backup, see docs/tampering.md.\n",
-        err=True,
+        is_warning=True,
     )
 
 
@@ -121,7 +125,7 @@ def _say_hello(settings: Settings) -> None:
     if settings.metrics_port:
         host = f"[{settings.metrics_host}]" if ":" in settings.metrics_host else settings.metrics_host
         lines.append(f"  metrics   http://{host}:{settings.metrics_port}/metrics")
-    click.echo("\n".join([*lines, "  stop      Ctrl-C"]), err=True)
+    say(settings.log_format, "\n".join([*lines, "  stop      Ctrl-C"]))
 
 
 def _about(bootstrap: AdminKey, now: datetime) -> str:

@@ -8,7 +8,6 @@ from typing import Any
 
 import click
 
-from authsec_server.cli.output import say_failed
 from authsec_server.failures import Failure
 
 
@@ -49,10 +48,13 @@ from authsec_server.failures import Failure
 def serve(**options: Any) -> None:
     """Run the authority. Every option is also a setting: AUTHSEC_SERVER_<NAME>."""
     # Imported here, so that --help and the supervisor of workers start fast.
+    from authsec_server.cli.logs import say_refused
     from authsec_server.settings import load_settings
 
+    log_format = ""
     try:
         settings = load_settings(**options)
+        log_format = settings.log_format
         if settings.workers > 1:
             from authsec_server.cli.supervisor import supervise
 
@@ -61,5 +63,5 @@ def serve(**options: Any) -> None:
 
         run(settings)
     except Failure as failure:
-        say_failed(failure.message, failure.remedy)
+        say_refused(log_format, failure)
         sys.exit(1)

@@ -23,7 +23,7 @@ from authsec_server.app import Authority, open_authority, refuse_to_serve
 from authsec_server.cli.acceptor import Acceptor
 from authsec_server.cli.greeting import greet, warn_of_another, warn_of_older
 from authsec_server.cli.listener import listen
-from authsec_server.cli.logs import configure_logging
+from authsec_server.cli.logs import configure_logging, everything_logged
 from authsec_server.cli.metrics_listener import metrics_served, milliseconds
 from authsec_server.cli.worker import FINISH_SECONDS, LAST_SECONDS, Worker
 from authsec_server.db.served import last_issuer
@@ -47,8 +47,9 @@ def run(settings: Settings, worker: Worker | None = None) -> None:
 
     `worker` is None if this process is the only one on its port.
     """
-    configure_logging(settings.log_format, worker=worker.number if worker else None)
+    configure_logging(settings.log_format, settings.log_level, worker=worker.number if worker else None)
     with ExitStack() as stack:
+        stack.enter_context(everything_logged(settings.log_format))
         stack.enter_context(_private_files())
         listener = stack.enter_context(worker.listener if worker else listen(settings.host, settings.port))
         settings = settings.model_copy(update={"port": listener.getsockname()[1]})
@@ -63,10 +64,10 @@ def run(settings: Settings, worker: Worker | None = None) -> None:
         greets = worker is None or worker.greets
         if authority.comparison.problem:
             if greets:
-                warn_of_older(authority.comparison.problem)
+                warn_of_older(authority.comparison.problem, settings.log_format)
         else:
             if greets:
-                warn_of_another(authority.database.read(last_issuer), authority.issuer)
+                warn_of_another(authority.database.read(last_issuer), authority.issuer, settings.log_format)
             _patiently(authority.remember_issuer)
             stack.enter_context(authority.tokens.signer.with_processes(settings.signing_processes))
             if greets:

@@ -25,7 +25,7 @@ import structlog
 
 from authsec_server.cli import worker_process
 from authsec_server.cli.listener import listen
-from authsec_server.cli.logs import configure_logging
+from authsec_server.cli.logs import configure_logging, everything_logged
 from authsec_server.cli.worker import DRAIN, FINISH_SECONDS, LAST_SECONDS, READY, STOP, WorkerStart
 from authsec_server.failures import StartupRefused
 from authsec_server.metrics.catalogue import PROCESS, RESTARTS
@@ -55,8 +55,8 @@ def supervise(settings: Settings, options: Mapping[str, Any]) -> int:
             "Use PostgreSQL (--database postgresql://…), or leave out --workers.",
         )
     settings.issuer  # noqa: B018 - raises if the setting is wrong
-    configure_logging(settings.log_format)
-    with listen(settings.host, settings.port) as listener:
+    configure_logging(settings.log_format, settings.log_level)
+    with everything_logged(settings.log_format), listen(settings.host, settings.port) as listener:
         if not settings.metrics_port:
             return _Supervisor(settings, options, listener).run()
         # Imported here, because few servers serve metrics.

@@ -29,15 +29,18 @@ def main() -> None:
     worker = Worker(start, listener, control)
     worker.watch()
     # Import after `watch`, because the imports take time and the supervisor may end meanwhile.
-    from authsec_server.cli.output import say_failed
+    from authsec_server.cli.logs import say_refused
     from authsec_server.cli.server_process import run
     from authsec_server.failures import Failure
     from authsec_server.settings import load_settings
 
+    log_format = ""
     try:
-        run(load_settings(**start.options), worker)
+        settings = load_settings(**start.options)
+        log_format = settings.log_format
+        run(settings, worker)
     except Failure as failure:
-        say_failed(failure.message, failure.remedy)
+        say_refused(log_format, failure)
         sys.exit(1)
 
 

@@ -17,6 +17,7 @@ from authsec_server.console import guard
 from authsec_server.failures import Failure, RoleTooSmall, Unavailable, seconds_text
 from authsec_server.web.errors import TooOften, Unauthenticated, retry_after, status_of, where
 from authsec_server.web.request_context import context_of
+from authsec_server.web.request_log import note_failure
 
 log = structlog.get_logger(__name__)
 
@@ -66,6 +67,8 @@ def answered(endpoint: Endpoint, show: Callable[[Request, FailedPage], Response]
         except ClientDisconnect:  # the middleware handles it
             raise
         except (Failure, TooOften, HTTPException) as failure:
+            if isinstance(failure, Unavailable):
+                note_failure(request.scope, failure)
             return show(request, _failed(failure))
         except Exception as error:  # noqa: BLE001 - the person gets a page, and the log gets the stack trace
             request_id = context_of(request.scope).request_id
@@ -86,7 +89,6 @@ def _failed(failure: Failure | TooOften | HTTPException) -> FailedPage:
         said = "" if failure.detail == HTTPStatus(failure.status_code).phrase else failure.detail
         return FailedPage(status=failure.status_code, message=said, headers=failure.headers or {})
     if isinstance(failure, Unavailable):
-        log.error("unavailable", message=failure.message, cause=repr(failure.__cause__))
         headers = retry_after(failure.retry_after)
         return FailedPage(status=503, message=failure.message, remedy=failure.remedy, headers=headers)
     remedy = ASK if isinstance(failure, RoleTooSmall) else failure.remedy

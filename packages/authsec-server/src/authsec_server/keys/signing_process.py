@@ -19,11 +19,14 @@ Without a signature, the length is 0.
 
 from __future__ import annotations
 
+import json
 import signal
 import socket
 import struct
 import sys
+import traceback
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from typing import Final, TypeAlias
 
 from cryptography.hazmat.primitives.asymmetric.ec import ECDSA, EllipticCurvePrivateKey
@@ -115,6 +118,17 @@ def main() -> None:
             _serve(server)
         except (ConnectionError, BrokenPipeError):
             return  # the server has ended
+        except Exception as error:  # noqa: BLE001 - no message: it may contain a part of a key
+            where = "".join(traceback.format_tb(error.__traceback__))
+            line = {
+                "event": "a signing process failed",
+                "error": type(error).__name__,
+                "where": where,
+                "level": "error",
+            }
+            line["timestamp"] = datetime.now(UTC).isoformat().replace("+00:00", "Z")
+            sys.stderr.write(json.dumps(line) + "\n")  # one line, as all others of the server's log
+            sys.exit(1)
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ caller's permissions.
 | `facts` | load facts; cache the facts of recent requests |
 | `claims` | header and claims of a token |
 | `direct` | answer the usual request without the ASGI application |
+| `log_notes` | the client and the reason in the line of a token request in the log |
 | `api` | the delegation-token endpoint: its status codes and headers |
 | `refusal_texts` | the texts that the agent reads about a refusal, at both endpoints |
 | `hints` | the texts that the operator reads about a refusal: the remedy and its console page |

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
@@ -14,11 +15,14 @@ from authsec_server.failures import Unavailable
 from authsec_server.metrics.catalogue import TOKEN_REQUESTS
 from authsec_server.tokens.direct import DOOR, GRANTED, take_begun, was_tried
 from authsec_server.tokens.issue import DelegationTokens, Issued
+from authsec_server.tokens.log_notes import note_outcome
 from authsec_server.tokens.refusal import Denied, Reason
 from authsec_server.tokens.refusal_texts import next_steps, sentence
 from authsec_server.tokens.request import PATH, TokenRequest, parse
 from authsec_server.web.errors import error_response, retry_after
 from authsec_server.web.request_context import RequestContext, context_of
+from authsec_server.web.request_log import note
+from authsec_server.web.traces import timeline_of
 
 _STATUSES: Mapping[Reason, int] = {
     Reason.CLIENT_ID_MISSING: 400,
@@ -52,6 +56,8 @@ def routes(tokens: DelegationTokens) -> list[Route]:
         asked = begun.request if begun else _parsed(request, context)
         outcome: Issued | Denied
         try:
+            if isinstance(asked, TokenRequest) and (timeline := timeline_of(request.scope)):
+                asked = replace(asked, timeline=timeline)
             if begun:
                 outcome = await begun.outcome()
             elif isinstance(asked, Denied):
@@ -61,9 +67,12 @@ def routes(tokens: DelegationTokens) -> list[Route]:
             else:
                 outcome = await tokens.issue_async(asked)
         except Unavailable:
+            if begun and begun.is_proved:
+                note(request.scope, client_id=begun.request.client_id)
             TOKEN_REQUESTS.of(DOOR, Reason.UNAVAILABLE).add()
             raise
         TOKEN_REQUESTS.of(DOOR, outcome.reason if isinstance(outcome, Denied) else GRANTED).add()
+        note_outcome(request.scope, asked, outcome)
         if isinstance(outcome, Issued):
             return _token(outcome)
         return _refusal(request, outcome, None if isinstance(asked, Denied) else asked, tokens.issuer)

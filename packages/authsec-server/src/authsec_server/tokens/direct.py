@@ -16,6 +16,7 @@ from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any, Final
 
+from authsec.traces import sampled_parent
 from starlette.datastructures import QueryParams
 from starlette.types import Scope
 
@@ -24,14 +25,16 @@ from authsec_server.metrics.catalogue import REQUESTS, TOKEN_REQUESTS
 from authsec_server.tokens.issue import DelegationTokens, PendingToken
 from authsec_server.tokens.refusal import Denied
 from authsec_server.tokens.request import PATH, TokenRequest, evidence_in, parse
-from authsec_server.web.middleware import SECURITY_HEADERS, ConcurrencyLimit, log_request
+from authsec_server.web.middleware import SECURITY_HEADERS, ConcurrencyLimit
 from authsec_server.web.request_context import RequestContext, context_of, put_context
 from authsec_server.web.request_counts import SUCCESS, microseconds_since
+from authsec_server.web.request_log import RequestLog
 
 DOOR: Final = "delegation_token"  # this endpoint in metrics; tokens/token_endpoint.py is the other
 GRANTED: Final = "granted"
 MAX_QUERY: Final = 256  # octets of a query whose result is cached
 _BEGUN: Final = "authsec.token_request"
+_CLIENT: Final = "authsec.client_id"
 # A request with one of these has a body, asks for another protocol, or names its client in a header.
 _UNUSUAL: Final = frozenset({b"content-length", b"transfer-encoding", b"expect", b"upgrade", b"x-client-id"})
 _HEADERS: Final = (
@@ -44,7 +47,8 @@ class DirectTokens:
     """Answers requests for delegation tokens.
 
     `admits` returns whether the server accepts requests with this Host header now. `new_context` makes the context of
-    a request. `limit` limits the number of concurrent requests to the server.
+    a request. `limit` limits the number of concurrent requests to the server. With `is_traced`, the
+    application answers requests whose caller records a trace.
     """
 
     def __init__(
@@ -54,11 +58,15 @@ class DirectTokens:
         admits: Callable[[str], bool],
         new_context: Callable[[Scope], RequestContext],
         limit: ConcurrencyLimit,
+        request_log: RequestLog,
+        is_traced: bool = False,
     ) -> None:
         self._tokens = tokens
         self._admits = admits
         self._new_context = new_context
         self._limit = limit
+        self._request_log = request_log
+        self._is_traced = is_traced
         self._granted = TOKEN_REQUESTS.of(DOOR, GRANTED)
         self._answered = REQUESTS.of(PATH, SUCCESS)
 
@@ -68,6 +76,8 @@ class DirectTokens:
             return None
         headers = _headers(scope)
         if headers is None or b"host" not in headers or not self._admits(headers[b"host"].decode("latin-1")):
+            return None
+        if self._is_traced and sampled_parent(headers.get(b"traceparent", b"").decode("latin-1")):
             return None
         context = self._new_context(scope)
         request = _request(scope["query_string"], headers.get(b"authorization"), context)
@@ -92,6 +102,7 @@ class DirectTokens:
             return None  # the application tries once more, and answers
         if issued is None:
             return None
+        scope[_CLIENT] = scope[_BEGUN].request.client_id
         del scope[_BEGUN]  # an idle connection keeps the scope of its last request
         self._limit.release_for(scope)
         self._granted.add()
@@ -101,7 +112,7 @@ class DirectTokens:
     def answered(self, scope: Scope) -> None:
         """Count and log the request after its answer was written."""
         self._answered.add(microseconds_since(context_of(scope).began))
-        log_request(scope, 200)
+        self._request_log.write_granted(scope, PATH, scope[_CLIENT])
 
 
 def was_tried(scope: Scope) -> bool:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Final
@@ -30,6 +30,8 @@ from authsec_server.tokens.records import count_refusals, tally_refusal
 from authsec_server.tokens.refusal import Denied, Reason, too_often
 from authsec_server.tokens.request import TokenRequest
 
+RECORD: Final = "record"  # steps of a traced request
+SIGN: Final = "sign"
 _UNKNOWN: Final = Denied(
     reason=Reason.CLIENT_NOT_FOUND, details="Check AUTHSEC_AGENT_CLIENT_ID against the list of clients."
 )
@@ -76,6 +78,8 @@ class PendingToken:
     def record(self, kept: KeptFacts, proved: Proved) -> None:
         """Add the request to the next transaction that decides and records."""
         self._asked = ProvedRequest(request=self.request, kept=kept, proved=proved)
+        if self.request.timeline is not None:
+            self.request.timeline.begin(RECORD)
         self._recorded = self._tokens.batches.submit(self._asked)
         self._recorded.add_done_callback(self._begin_to_sign)
 
@@ -88,7 +92,15 @@ class PendingToken:
         if granted is None:
             return None
         self._keep()
-        return self._tokens.issued(granted, self._signed())
+        issued = self._tokens.issued(granted, self._signed())
+        if self.request.timeline is not None:
+            self.request.timeline.end(SIGN)
+        return issued
+
+    @property
+    def is_proved(self) -> bool:
+        """Whether the caller has proved to be the client."""
+        return self._asked is not None
 
     async def outcome(self) -> Issued | Denied:
         """Return the token or the refusal, as `DelegationTokens.issue` does. Raises `Unavailable`."""
@@ -107,6 +119,8 @@ class PendingToken:
         if issued is None:  # the key is in the database
             self._keep()
             issued = await run_in_threadpool(self._tokens.issued, recorded)
+            if self.request.timeline is not None:
+                self.request.timeline.end(SIGN)
         return issued
 
     def _use_facts(self, read: asyncio.Future[KeptFacts]) -> None:
@@ -144,7 +158,10 @@ class PendingToken:
         return recorded if has_key else None
 
     def _begin_to_sign(self, _recorded: object) -> None:
-        granted = self._granted()
+        granted, timeline = self._granted(), self.request.timeline
+        if timeline is not None:
+            timeline.end(RECORD)
+            timeline.begin(SIGN)
         try:
             if granted is not None:
                 self._signature = self._tokens.signer.sign_elsewhere(
@@ -201,7 +218,7 @@ class DelegationTokens:
     def issue(self, request: TokenRequest) -> Issued | Denied:
         """Issue the token, or return the refusal. The result is in the audit log before this method returns."""
         if wait := self.rates.charge_address(request.address):
-            return self.refuse(too_often(wait), request.address, request.request_id)
+            return self.refuse(too_often(wait, of_address=True), request.address, request.request_id)
         return self.issue_charged(request)
 
     async def issue_async(self, request: TokenRequest, *, is_charged: bool = False) -> Issued | Denied:
@@ -261,11 +278,13 @@ class DelegationTokens:
             return self.refuse(proved, request.address, request.request_id, facts=known)
         kept = self.recent.with_templates(request, read)
         asked = ProvedRequest(request=request, kept=kept, proved=proved, is_last=is_last)
-        recorded = self.batches.run(asked)
+        with _step(request, RECORD):
+            recorded = self.batches.run(asked)
         if isinstance(recorded, Denied):
             return recorded
         self.keep(asked)
-        return self.issued(recorded)
+        with _step(request, SIGN):
+            return self.issued(recorded)
 
     def _load(self, tx: Tx, requests: Sequence[TokenRequest]) -> list[KeptFacts]:
         begun = self.monotonic()
@@ -331,3 +350,7 @@ class DelegationTokens:
             return self.signer.sign(recorded.event.kid, recorded.template.algorithm, recorded.signing_input)
         except Exception as error:
             raise Unavailable("The token could not be signed.") from error
+
+
+def _step(request: TokenRequest, step: str) -> AbstractContextManager[None]:
+    return nullcontext() if request.timeline is None else request.timeline.during(step)

@@ -30,6 +30,7 @@ from authsec_server.tokens.refusal import Denied, Reason, too_often
 from authsec_server.tokens.request import Subject, TokenRequest
 from authsec_server.tokens.templates import Template, key_of, template_of
 
+DECIDE: Final = "decide"  # a step of a traced request
 MOST_TEMPLATES: Final = 4  # of one client and its resources, for different proofs and scopes
 _USED: Final = "This assertion was already used; make a new one, with a new `jti`, for each request."
 _USED_ASSERTION: Final = Denied(
@@ -145,7 +146,12 @@ class Recorder:
     ) -> Template | Denied:
         """Return the template of the granted token, or the refusal. A refusal is recorded or counted."""
         # A replay comes first. Otherwise an attacker could use up the client's limit by replaying old evidence.
+        timeline = asked.request.timeline
+        if timeline is not None:
+            timeline.begin(DECIDE)
         outcome = replayed or self._over_limit(asked) or self._granted(asked, now)
+        if timeline is not None:
+            timeline.end(DECIDE)
         if isinstance(outcome, Denied):
             outcome = explained(tx, outcome)
             refusals.add(tx, asked.request, asked.kept.facts, asked.proved, outcome, now)

@@ -50,6 +50,7 @@ class Denied:
     longer exists. `failed` says what was wrong with a credential, or why its trusted issuer could not check
     it. `is_authentic` says of an invalid proof that the caller is the client nevertheless, so that `details` may be
     about the client. `needs_dpop` says that the same request with a DPoP proof would pass the check of the delegation.
+    `of_address` says that the address is over its rate limit, so that no client was looked for.
     """
 
     reason: Reason
@@ -67,6 +68,7 @@ class Denied:
     unassigned: Unassigned | None = None
     is_authentic: bool = False
     needs_dpop: bool = False
+    of_address: bool = False
 
     @classmethod
     def of(cls, refused: Refused) -> Denied:
@@ -82,6 +84,8 @@ class Denied:
         )
 
 
-def too_often(wait: float) -> Denied:
+def too_often(wait: float, *, of_address: bool = False) -> Denied:
     """Return the refusal for a request over a rate limit. The caller can retry in `wait` seconds."""
-    return Denied(reason=Reason.RATE_LIMITED, details=f"Retry in {seconds_text(wait)}.", retry_after=wait)
+    return Denied(
+        reason=Reason.RATE_LIMITED, details=f"Retry in {seconds_text(wait)}.", retry_after=wait, of_address=of_address
+    )

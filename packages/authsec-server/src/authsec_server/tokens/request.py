@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
 from authsec.jose.dpop import DpopProof
@@ -13,6 +13,7 @@ from authsec_server.attestation.model import Evidence, Scheme
 from authsec_server.failures import Invalid
 from authsec_server.naming import is_uuid
 from authsec_server.tokens.refusal import Denied, Reason
+from authsec_server.web.traces import Timeline
 
 PATH: Final = "/authsec/uflow/sdk/delegation-token"
 MAX_ACTIONS = 200
@@ -31,7 +32,7 @@ class TokenRequest:
     no API. The token is bound to the key of the proof `dpop`.
 
     `is_stand_in` says that no client has the requested name. `client_id` is then another client: the work is the same
-    as for a known name, and the request is always refused.
+    as for a known name, and the request is always refused. A traced request has a `timeline`.
     """
 
     client_id: str
@@ -42,6 +43,7 @@ class TokenRequest:
     request_id: str
     dpop: DpopProof | None = None
     is_stand_in: bool = False
+    timeline: Timeline | None = field(default=None, compare=False, repr=False)
 
     @property
     def subject(self) -> Subject:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Final
 
@@ -29,6 +29,7 @@ from authsec_server.tokens import dpop
 from authsec_server.tokens.direct import GRANTED
 from authsec_server.tokens.dpop import DpopCheck, DpopNonces, NonceNeeded
 from authsec_server.tokens.issue import DelegationTokens, Issued
+from authsec_server.tokens.log_notes import note_outcome
 from authsec_server.tokens.refusal import Denied, Reason, too_often
 from authsec_server.tokens.refusal_texts import next_steps, sentence
 from authsec_server.tokens.request import TokenRequest
@@ -46,6 +47,7 @@ from authsec_server.web.oauth import Grant, oauth, oauth_error
 from authsec_server.web.oauth_errors import TOKEN_PATH
 from authsec_server.web.operations import resource
 from authsec_server.web.request_context import RequestContext, context_of, limit_key
+from authsec_server.web.traces import timeline_of
 
 # Concurrent requests while their forms are read: a stranger may send a form slowly, and a network has many agents.
 AT_ONCE, OF_ONE_NETWORK = 128, 32
@@ -156,7 +158,10 @@ class TokenEndpoint:
         asked = form.request(
             client_id, proof, address=context.address, request_id=context.request_id, is_stand_in=not is_known
         )
+        if timeline := timeline_of(request.scope):
+            asked = replace(asked, timeline=timeline)
         outcome = await self.tokens.issue_async(asked, is_charged=True)
+        note_outcome(request.scope, asked, outcome)
         if isinstance(outcome, Denied):
             return self._refusal(request, outcome, asked, way, form.evidence)
         TOKEN_REQUESTS.of(_DOOR, GRANTED).add()

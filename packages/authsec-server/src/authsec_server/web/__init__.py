@@ -6,7 +6,9 @@ authenticate callers. The room `accounts` authenticates callers, and `app` conne
 | module | owns |
 |---|---|
 | `request_context` | the caller's network address behind trusted proxies; the network that a rate limit counts |
-| `middleware` | request ids, headers, the log, the Host header, a concurrency limit, 503 for an older backup |
+| `middleware` | request ids, headers, the Host header, a concurrency limit, 503 for an older backup |
+| `request_log`, `outages` | the line of each request in the log, with notes of other rooms; one line an outage |
+| `traces` | which token requests are traced, and the times of their steps |
 | `request_counts` | metrics of requests: by route and status, and those refused before their route was found |
 | `uvicorn_protocol` | limits for the size and the time of a request's head; answers without the application |
 | `operations`, `openapi` | operations of the admin API: role, parameters, body; the OpenAPI document about them |

@@ -28,6 +28,7 @@ from authsec_server.web.etags import PreconditionRequired, etag
 from authsec_server.web.instants import rfc3339
 from authsec_server.web.oauth_errors import TOKEN_PATH, as_oauth
 from authsec_server.web.request_context import context_of
+from authsec_server.web.request_log import note_failure, note_reason
 
 log = structlog.get_logger(__name__)
 
@@ -87,6 +88,7 @@ def error_response(
     - `retryable`: whether a retry can help.
     - `request_id`: the id of the request.
     """
+    note_reason(request.scope, reason)
     body: dict[str, object] = {
         "error": error,
         "reason": reason,
@@ -114,14 +116,7 @@ def _failure(request: Request, failure: Exception) -> Response:
     assert isinstance(failure, Failure)
     status = status_of(failure)
     if isinstance(failure, Unavailable):
-        request_id = context_of(request.scope).request_id
-        log.error(
-            "unavailable",
-            message=failure.message,
-            fault=failure.fault,
-            request_id=request_id,
-            cause=repr(failure.__cause__),
-        )
+        note_failure(request.scope, failure)
     details, retryable = failure.remedy, isinstance(failure, Unavailable)
     if isinstance(failure, OutcomeUnknown):
         retryable = request.method in _SAFE

@@ -5,16 +5,11 @@ The middleware is pure ASGI, so it buffers no body.
 
 from __future__ import annotations
 
-import re
-import time
 from collections.abc import Callable, Collection
 from datetime import datetime
-from functools import lru_cache
 from http import HTTPStatus
 from typing import Final
-from urllib.parse import quote
 
-import structlog
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -24,13 +19,9 @@ from authsec_server.metrics.catalogue import IN_FLIGHT, IN_FLIGHT_LIMIT
 from authsec_server.web.errors import error_response, retry_after, unexpected
 from authsec_server.web.request_context import context_of, has_context, new_context, put_context
 from authsec_server.web.request_counts import RefusedBefore, count_refused, count_request
+from authsec_server.web.request_log import RequestLog, note
 
-log = structlog.get_logger(__name__)
-
-MAX_LOGGED = 200
 CLIENT_CLOSED: Final = 499  # the client has disconnected; nginx uses this status, too
-# AuthSec's keys and secrets, and JWTs. A person may write a key in a path instead of the key's name.
-_SECRET = re.compile(r"authsec_[A-Za-z0-9_-]{40,}|eyJ[A-Za-z0-9_-]{20,}(\.[A-Za-z0-9_-]*)*")
 SECURITY_HEADERS: Final = {
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
@@ -52,12 +43,14 @@ class Contextualise:
         now: Callable[[], datetime],
         token_bytes: Callable[[int], bytes],
         trusted_proxies: tuple[str, ...],
+        request_log: RequestLog,
         quiet: tuple[str, ...] = (),
     ) -> None:
         self._app = app
         self._now = now
         self._token_bytes = token_bytes
         self._trusted_proxies = trusted_proxies
+        self._request_log = request_log
         self._quiet = quiet
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -80,26 +73,7 @@ class Contextualise:
             await failure(scope, receive, answer.send)
         if 200 <= answer.status < 400 and scope["path"].startswith(self._quiet):
             return
-        log_request(scope, answer.status)
-
-
-def log_request(scope: Scope, status: int) -> None:
-    """Log a request that was answered."""
-    context = context_of(scope)
-    log.info(
-        "request",
-        request_id=context.request_id,
-        method=scope["method"],
-        # Without the query, which may contain secrets. Quoted, because a terminal obeys control characters.
-        path=_logged(scope["path"]) if len(scope["path"]) <= MAX_LOGGED else _logged.__wrapped__(scope["path"]),
-        status=status,
-        ms=round((time.perf_counter() - context.began) * 1000, 1),
-    )
-
-
-@lru_cache(maxsize=256)
-def _logged(path: str) -> str:
-    return _SECRET.sub("[secret]", quote(path))[:MAX_LOGGED]
+        self._request_log.write(scope, answer.status)
 
 
 class _Answer:
@@ -221,6 +195,7 @@ class Bounded:
             return
         if not scope.pop(_COUNTED, False) and not self._limit.acquire():
             count_refused(RefusedBefore.OVERLOADED)
+            note(scope, outage=RefusedBefore.OVERLOADED)
             answer = error_response(
                 Request(scope),
                 503,
@@ -271,6 +246,7 @@ class RefuseWhileOlder:
             await self._app(scope, receive, send)
             return
         count_refused(RefusedBefore.DATABASE_OLDER)
+        note(scope, outage=RefusedBefore.DATABASE_OLDER)
         answer = error_response(
             Request(scope),
             503,
