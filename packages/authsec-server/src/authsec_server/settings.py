@@ -20,6 +20,7 @@ from pydantic_core import ErrorDetails
 
 from authsec_server import settings_errors
 from authsec_server.failures import StartupRefused
+from authsec_server.security_contact import SecurityContacts
 
 ENV_PREFIX = "AUTHSEC_SERVER_"
 DEFAULT_PORT = 7468
@@ -80,6 +81,11 @@ class Settings(BaseModel):
         (), description="Host headers to accept, in addition to the host of public_url."
     )
     trusted_proxies: CommaSeparated = Field((), description="Networks whose X-Forwarded-For header is trusted.")
+    security_contact: SecurityContacts = Field(
+        (),
+        description="Where to report vulnerabilities: mailto:, https: or tel: URIs, the preferred one first. They are "
+        "published at /.well-known/security.txt.",
+    )
     metrics_host: str = Field("127.0.0.1", description="Address to listen on for /metrics.")
     metrics_port: int = Field(
         0, ge=0, le=65535, description="Port for /metrics of all workers, see docs/observe.md; 0 turns it off."

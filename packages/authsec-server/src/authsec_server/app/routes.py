@@ -41,7 +41,7 @@ from authsec_server.tokens import api as tokens_api
 from authsec_server.tokens import events_api, introspection, revocation, token_endpoint
 from authsec_server.tokens.dpop import DpopNonces
 from authsec_server.tokens.refusal import Reason as TokenReason
-from authsec_server.web import health, openapi
+from authsec_server.web import health, openapi, security_txt
 from authsec_server.web.operations import AnyOperation, routes_of
 
 
@@ -109,6 +109,9 @@ def _for_agents_and_apis(services: Services) -> list[BaseRoute]:
         ),
         *enrolment_api.routes(services.enrolling),
         *sealing_api.routes(services.authority_keys.sealing_keyring.published),
+        *security_txt.routes(
+            services.settings.security_contact, issuer=services.settings.issuer, now=services.runtime.now
+        ),
         *sdk_wheels_api.routes(SdkWheels(services.runtime.sdk_wheels(), issuer=services.settings.issuer)),
     ]
 

@@ -18,6 +18,7 @@ authenticate callers. The room `accounts` authenticates callers, and `app` conne
 | `errors` | the HTTP status of a failure, and the body of every error |
 | `throttle` | the algorithm of rate limits (the numbers are in `settings.py` or in the module that uses a limit) |
 | `health` | `/healthz` and `/readyz`: status, body, time limit (the probe is in `app/readiness_probe.py`) |
+| `security_txt` | `/.well-known/security.txt` (RFC 9116) |
 | `oauth` | HTTP Basic, grants and errors of OAuth endpoints |
 | `oauth_errors` | the form of OAuth errors; the path of the token endpoint, which never answers in another form |
 | `sse` | the format of one server-sent event |
