@@ -61,6 +61,7 @@ from authsec_server.web.middleware import (
     is_one_of,
 )
 from authsec_server.web.request_context import new_context
+from authsec_server.web.slow_readers import SlowReaders
 
 log = structlog.get_logger(__name__)
 
@@ -190,6 +191,7 @@ class Authority:
 
     app: Starlette
     direct: DirectTokens
+    slow_readers: SlowReaders
     issuer: str
     database: Database
     tokens: DelegationTokens
@@ -285,7 +287,8 @@ def _assembled(services: Services, *, serves: bool, pages: bool) -> Authority:
         bootstrap = _bootstrap_key(services) if serves else None  # after `maintain`, which makes room in the audit log
         if serves:
             services.probe.attempt()  # so that `/readyz` reports the right state from the start
-    limit = ConcurrencyLimit(services.share.of(services.settings.max_in_flight))
+    at_once = services.share.of(services.settings.max_in_flight)
+    limit = ConcurrencyLimit(at_once)
     app = Starlette(
         routes=routes(services, pages=pages),
         exception_handlers=HANDLERS,
@@ -312,6 +315,7 @@ def _assembled(services: Services, *, serves: bool, pages: bool) -> Authority:
     return Authority(
         app=app,
         direct=_direct(services, limit),
+        slow_readers=SlowReaders(at_once),
         issuer=services.settings.issuer,
         database=services.database,
         tokens=services.tokens,

@@ -9,6 +9,7 @@ authenticate callers. The room `accounts` authenticates callers, and `app` conne
 | `middleware` | request ids, headers, the log, the Host header, a concurrency limit, 503 for an older backup |
 | `request_counts` | metrics of requests: by route and status, and those refused before their route was found |
 | `uvicorn_protocol` | limits for the size and the time of a request's head; answers without the application |
+| `slow_readers` | limits for clients that do not read their answers |
 | `operations`, `openapi` | operations of the admin API: role, parameters, body; the OpenAPI document about them |
 | `unit_of_work` | one transaction per request; authentication; refusals recorded in the audit log |
 | `bodies`, `validation` | read a body: size, time, unknown members; the message for each validation error |
