@@ -26,9 +26,9 @@ async def hello(_request: Request) -> PlainTextResponse:
 
 @pytest.fixture
 def port() -> Iterator[int]:
-    """A server that keeps an idle connection for a second."""
+    """A server that keeps an idle connection for a third of a second."""
     app = Starlette(routes=[Route("/", hello, methods=["GET"])])
-    config = uvicorn.Config(app, http=BoundedProtocol, log_config=None, lifespan="off", timeout_keep_alive=1)
+    config = uvicorn.Config(app, http=BoundedProtocol, log_config=None, lifespan="off", timeout_keep_alive=0.3)  # type: ignore[arg-type] # a float is enough
     server = uvicorn.Server(config)
     with socket.create_server(("127.0.0.1", 0)) as listener:
         thread = threading.Thread(target=lambda: asyncio.run(server.serve([listener])))
