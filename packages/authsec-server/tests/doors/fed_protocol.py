@@ -50,7 +50,9 @@ class Fed:
     def __init__(self, app: Any, *, direct: Any = None, transport: FakeTransport | None = None, **named: Any) -> None:
         self.transport = transport or FakeTransport()
         self._state = ServerState()
-        config = uvicorn.Config(app, log_config=None, lifespan="off", ws="none", server_header=False, date_header=False)
+        config = uvicorn.Config(
+            app, interface="asgi3", log_config=None, lifespan="off", ws="none", server_header=False, date_header=False
+        )
         self.protocol = BoundedProtocol(config=config, server_state=self._state, app_state={}, direct=direct, **named)
         self.protocol.connection_made(self.transport)
 

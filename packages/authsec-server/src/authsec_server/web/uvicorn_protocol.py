@@ -77,6 +77,7 @@ class BoundedProtocol(HttpToolsProtocol):
     _deadline: asyncio.TimerHandle | None = None
     _reading: ReadingClock | None = None
     _answering: RequestResponseCycle | None = None
+    _is_over = False  # whether further octets are in another protocol
 
     def __init__(
         self, *args: Any, direct: DirectAnswers | None = None, readers: SlowReaders | None = None, **named: Any
@@ -100,6 +101,8 @@ class BoundedProtocol(HttpToolsProtocol):
             self._answering.message_event.set()
 
     def data_received(self, data: bytes) -> None:
+        if self._is_over:
+            return
         super().data_received(data)
         if self._head_open:  # checked per chunk, so the head exceeds the limit by at most one chunk
             if self._deadline is None:  # most heads arrive in one chunk, and need no clock
@@ -164,6 +167,13 @@ class BoundedProtocol(HttpToolsProtocol):
         self._head_open = False
         self._stop_clock()
         super().on_headers_complete()
+        # The parser drops what arrives with a request for another protocol, and would read what arrives later. Then
+        # the next answer would seem to belong to a request that was dropped.
+        if self.parser.should_upgrade():
+            self.cycle.keep_alive = False
+
+    def _unsupported_upgrade_warning(self) -> None:
+        self._is_over = True  # without a warning: a stranger could fill the log
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         self._answering = cycle
