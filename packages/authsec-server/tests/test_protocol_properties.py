@@ -141,6 +141,7 @@ def both(house: Callable[..., House]) -> Iterator[Both]:
         yield Both(house(address_limit=10**9, unproved_limit=10**9, client_limit=10**9), runner)
 
 
+@pytest.mark.hypothesis
 def test_both_ways_answer_the_same_octets(both: Both) -> None:
     @settings(max_examples=examples(320))
     @given(streams)
@@ -153,6 +154,7 @@ def test_both_ways_answer_the_same_octets(both: Both) -> None:
     check()
 
 
+@pytest.mark.hypothesis
 def test_it_makes_no_difference_where_octets_are_cut(both: Both) -> None:
     """Only the answer to malformed octets overtakes those to the requests before them."""
 

@@ -134,6 +134,7 @@ forms = (
 )
 
 
+@pytest.mark.hypothesis
 def test_any_form_is_refused_as_oauth_says(house: Callable[..., House]) -> None:
     door: TestClient = house(address_limit=10**9, unproved_limit=10**9).door()
 
@@ -171,6 +172,7 @@ def test_any_query_is_a_request_or_refused(query: list[tuple[str, str]], headers
     assert read_resources(found.resources) == found.resources
 
 
+@pytest.mark.hypothesis
 def test_any_cursor_is_refused_also_with_a_right_checksum(admin: TestClient) -> None:
     document = admin.get("/authsec/api/v1/openapi.json").json()
     lists = sorted(
