@@ -143,7 +143,7 @@ def both(house: Callable[..., House]) -> Iterator[Both]:
 
 @pytest.mark.hypothesis
 def test_both_ways_answer_the_same_octets(both: Both) -> None:
-    @settings(max_examples=examples(320))
+    @settings(max_examples=examples(200))
     @given(streams)
     @example(USUAL * 3)
     def check(stream: bytes) -> None:
@@ -158,7 +158,7 @@ def test_both_ways_answer_the_same_octets(both: Both) -> None:
 def test_it_makes_no_difference_where_octets_are_cut(both: Both) -> None:
     """Only the answer to malformed octets overtakes those to the requests before them."""
 
-    @settings(max_examples=examples(320))
+    @settings(max_examples=examples(200))
     @given(streams, st.lists(st.integers(0, 600), max_size=6))
     @example(USUAL * 2, list(range(1, 400)))
     @example(USUAL.replace(b"GET", b"CONNECT") + USUAL, [130])  # the second one was answered, or not, by the cut

@@ -72,7 +72,7 @@ def signed(header: Any, claims: Any) -> str:
     return assemble(unsigned, KEY.sign(unsigned))
 
 
-@settings(max_examples=examples(400))
+@settings(max_examples=examples(200))
 @given(
     st.dictionaries(st.sampled_from(["alg", "typ", "kid", "crit", "cty"]), json_values, max_size=3) | json_values,
     st.dictionaries(st.sampled_from(["iss", "sub", "aud", "exp", "iat", "nbf", "jti"]), json_values) | json_values,
@@ -91,7 +91,7 @@ def test_what_a_client_signs_is_proof_or_refused(header: Any, claims: Any, schem
         assert SECONDS - 30 < claims["exp"] <= SECONDS + 330
 
 
-@settings(max_examples=examples(400))
+@settings(max_examples=examples(200))
 @given(json_values, json_values, st.binary(min_size=1, max_size=70))
 def test_a_jws_that_is_read_has_one_text_and_one_meaning(header: Any, claims: Any, signature: bytes) -> None:
     header = {"alg": "EdDSA", **header} if isinstance(header, dict) else header
@@ -138,7 +138,7 @@ forms = (
 def test_any_form_is_refused_as_oauth_says(house: Callable[..., House]) -> None:
     door: TestClient = house(address_limit=10**9, unproved_limit=10**9).door()
 
-    @settings(max_examples=examples(400))
+    @settings(max_examples=examples(200))
     @given(
         forms,
         st.none()
@@ -160,7 +160,7 @@ def test_any_form_is_refused_as_oauth_says(house: Callable[..., House]) -> None:
     check()
 
 
-@settings(max_examples=examples(400))
+@settings(max_examples=examples(200))
 @given(
     st.lists(st.tuples(st.sampled_from(["client_id", "scope", "resource"]) | texts, texts), max_size=6), st.lists(texts)
 )
@@ -184,7 +184,7 @@ def test_any_cursor_is_refused_also_with_a_right_checksum(admin: TestClient) -> 
         ["2026-01-01T00:00:00Z", "0", "-1", "9" * 30, "a\x00b", CLIENT_ID, "a b", "null"]
     )
 
-    @settings(max_examples=examples(240))
+    @settings(max_examples=examples(120))
     @given(
         st.sampled_from(lists), positions, st.booleans(), st.sampled_from(["", "1", "0", "-1", "9" * 25, "٣", "1e3"])
     )

@@ -67,8 +67,8 @@ def test_a_client_that_reads_slowly_gets_its_answer(its: House, monkeypatch: pyt
     with listening(its, directly=True) as server:
         whole = server().ask(ASKING).body
         line = server()
-        line.send(ASKING * 40)
-        for _ in range(40):
+        line.send(ASKING * 24)
+        for _ in range(24):
             time.sleep(0.01)
             assert line.read().body == whole
 
