@@ -89,6 +89,14 @@ def test_links_to_files_lead_somewhere(page: Path) -> None:
     assert [target for target in targets if "://" not in target and not (page.parent / target).exists()] == []
 
 
+def test_each_claim_of_the_security_page_names_its_tests() -> None:
+    page = (ROOT / "SECURITY.md").read_text("utf-8")
+    _, _, rest = page.partition("## Who attacks, and what stops them")
+    claims = re.split(r"^- ", rest.partition("## What is not promised")[0], flags=re.MULTILINE)[1:]
+    assert len(claims) > 80
+    assert [claim for claim in claims if not re.search(r"\]\([\w/-]+/test_\w+\.py\)", claim)] == []
+
+
 def anchors(page: Path) -> set[str]:
     """The names of the page's headings, as GitHub makes them."""
     text = re.sub(r"^```.*?^```", "", page.read_text("utf-8"), flags=re.DOTALL | re.MULTILINE)

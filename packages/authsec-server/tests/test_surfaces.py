@@ -20,6 +20,7 @@ from .conftest import House
 PAGE = Path(__file__).resolve().parents[3] / "docs" / "operate.md"
 AGENTS, ADMIN = "agents", "admin"
 APART = {"public_url": "https://authsec.example.com", "console_url": "https://console.example.com"}
+CONTACT = "mailto:security@example.com"  # else there is no security.txt
 
 
 def paths(its: House) -> set[str]:
@@ -30,14 +31,16 @@ def paths(its: House) -> set[str]:
 
 
 def test_each_route_has_a_surface_and_only_probes_and_public_keys_have_both(house: Callable[..., House]) -> None:
-    agents, admin, whole = (paths(house(surface=surface)) for surface in (AGENTS, ADMIN, "all"))
+    agents, admin, whole = (
+        paths(house(surface=surface, security_contact=CONTACT)) for surface in (AGENTS, ADMIN, "all")
+    )
     assert agents | admin == whole
-    assert agents & admin == {"/healthz", "/readyz", "/authsec/v1/audit/keys"}
+    assert agents & admin == {"/healthz", "/readyz", "/authsec/v1/audit/keys", "/.well-known/security.txt"}
     assert {each for each in whole if each.startswith(("/console", "/authsec/api/"))} <= admin - agents
 
 
 def test_the_page_names_the_surface_of_each_route(house: Callable[..., House]) -> None:
-    agents, admin = (paths(house(surface=surface)) for surface in (AGENTS, ADMIN))
+    agents, admin = (paths(house(surface=surface, security_contact=CONTACT)) for surface in (AGENTS, ADMIN))
     rows = re.findall(r"^\| (`/[^|]*) \| (\w+) \|", PAGE.read_text("utf-8"), re.MULTILINE)
     named = {address: surface for cell, surface in rows for address in re.findall("`([^`]+)`", cell)}
     used = set()

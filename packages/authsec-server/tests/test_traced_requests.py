@@ -12,7 +12,7 @@ from authsec.traces import Parent
 from authsec_server.app import opentelemetry
 from authsec_server.failures import StartupRefused
 from authsec_server.web.request_context import RequestContext, put_context
-from authsec_server.web.traces import MOST_A_SECOND, Timeline, Traced
+from authsec_server.web.traces import MOST_A_SECOND, StepTimes, Traced
 from raw_http import ENDPOINT, listening, request
 
 from .conftest import House
@@ -26,9 +26,9 @@ class Recorded:
         self.spans: list[tuple[Parent, Mapping[str, Any], list[str]]] = []
 
     def record(
-        self, parent: Parent, _name: str, _began: int, timeline: Timeline, attributes: Mapping[str, str | int]
+        self, parent: Parent, _name: str, _began: int, steps: StepTimes, attributes: Mapping[str, str | int]
     ) -> None:
-        self.spans.append((parent, attributes, [*timeline.steps]))
+        self.spans.append((parent, attributes, [*steps.steps]))
 
     def close(self) -> None:
         """Nothing is open."""

@@ -8,27 +8,23 @@ from __future__ import annotations
 
 import ipaddress
 import os
-import re
 import sys
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, Self
-from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, field_validator, model_validator
 
 from authsec_server import settings_errors
 from authsec_server.database_urls import is_database_url, sqlalchemy_url
 from authsec_server.failures import StartupRefused
+from authsec_server.security_contact import SecurityContacts
+from authsec_server.setting_values import CommaSeparated, HostNames, HostsOrNetworks, Networks, RootUrl, TrustDomain
 
 ENV_PREFIX = "AUTHSEC_SERVER_"
 DEFAULT_PORT = 7468
 MINUTE, HOUR, DAY = 60, 3600, 86_400
 MAX_TOKEN_LIFETIME_CAP = 7 * DAY
-
-_HOST = re.compile(r"[A-Za-z0-9_-]+([.][A-Za-z0-9_-]+)*")  # a name, or an IPv4 address
-
-CommaSeparated = tuple[str, ...]
 
 
 class Origin(StrEnum):
@@ -56,9 +52,9 @@ class Settings(BaseModel):
         description="Number of server processes that share the port; more than one needs PostgreSQL. Each process "
         "allows its share of the rate limits: see docs/scaling.md.",
     )
-    public_url: str = Field("", description="The URL that callers use, which is the issuer of every token.")
-    console_url: str = Field("", description="The URL of the console, if it is not public_url: see docs/deploy.md.")
-    trust_domain: str = Field("authsec.internal", description="SPIFFE trust domain in the agents' SPIFFE IDs.")
+    public_url: RootUrl = Field("", description="The URL that callers use, which is the issuer of every token.")
+    console_url: RootUrl = Field("", description="The URL of the console, if it is not public_url: see docs/deploy.md.")
+    trust_domain: TrustDomain = Field("authsec.internal", description="SPIFFE trust domain in the agents' SPIFFE IDs.")
     environment: str = Field(
         "", max_length=40, description="A label such as PRODUCTION, shown wherever people make decisions."
     )
@@ -81,7 +77,12 @@ class Settings(BaseModel):
     allowed_hosts: CommaSeparated = Field(
         (), description="Host headers to accept, in addition to the host of public_url."
     )
-    trusted_proxies: CommaSeparated = Field((), description="Networks whose X-Forwarded-For header is trusted.")
+    trusted_proxies: Networks = Field((), description="Networks whose X-Forwarded-For header is trusted.")
+    security_contact: SecurityContacts = Field(
+        (),
+        description="Where to report vulnerabilities: mailto:, https: or tel: URIs, the preferred one first. They are "
+        "published at /.well-known/security.txt.",
+    )
     metrics_host: str = Field("127.0.0.1", description="Address to listen on for /metrics.")
     metrics_port: int = Field(
         0, ge=0, le=65535, description="Port for /metrics of all workers, see docs/observe.md; 0 turns it off."
@@ -117,8 +118,8 @@ class Settings(BaseModel):
         description="Number of processes that sign tokens, for each worker. 0: the worker signs. Empty: the number of "
         "cores divided by the number of workers, from 1 to 4; 0 on a machine with one core.",
     )
-    outbound_http_hosts: CommaSeparated = Field((), description="Hosts that this server may call over plain http.")
-    outbound_private_hosts: CommaSeparated = Field(
+    outbound_http_hosts: HostNames = Field((), description="Hosts that this server may call over plain http.")
+    outbound_private_hosts: HostsOrNetworks = Field(
         (), description="Hosts, addresses or networks outside the public internet that this server may call."
     )
     outbound_ca_file: Path | None = Field(
@@ -201,73 +202,12 @@ class Settings(BaseModel):
         "errors always have one.",
     )
 
-    @field_validator(
-        "allowed_hosts",
-        "trusted_proxies",
-        "outbound_http_hosts",
-        "outbound_private_hosts",
-        "oidc_admin_values",
-        "oidc_operator_values",
-        "oidc_viewer_values",
-        mode="before",
-    )
-    @classmethod
-    def _split(cls, value: Any) -> Any:
-        return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
-
-    @field_validator("trusted_proxies")
-    @classmethod
-    def _networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        for network in value:
-            ipaddress.ip_network(network)
-        return value
-
-    @field_validator("outbound_http_hosts")
-    @classmethod
-    def _host_names(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        if not all(map(_HOST.fullmatch, value)):
-            raise ValueError("name hosts without scheme and port, like keycloak.example.com")
-        return value
-
-    @field_validator("outbound_private_hosts")
-    @classmethod
-    def _hosts_or_networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        for host in value:
-            if not _HOST.fullmatch(host):
-                ipaddress.ip_network(host)
-        return value
-
     @field_validator("database")
     @classmethod
     def _database(cls, value: str) -> str:
         if value and not is_database_url(value):
             raise ValueError("a database looks like postgresql://user@host:5432/name")
         return value
-
-    @field_validator("trust_domain")
-    @classmethod
-    def _spiffe_trust_domain(cls, value: str) -> str:
-        if not re.fullmatch(r"[a-z0-9._-]{1,255}", value):  # SPIFFE-ID section 2.1
-            raise ValueError("a trust domain may have only lower-case letters, digits, '.', '-' and '_'")
-        return value
-
-    @field_validator("public_url", "console_url")
-    @classmethod
-    def _root_url(cls, value: str, info: Any) -> str:
-        if not value:
-            return value
-        parts = urlsplit(value)  # RFC 8414 section 2: no query, no fragment
-        if (
-            parts.scheme not in {"http", "https"}
-            or not parts.hostname
-            or parts.query
-            or parts.fragment
-            or parts.username
-        ):
-            raise ValueError(f"{info.field_name} must look like https://authsec.example.com")
-        if parts.path not in {"", "/"}:
-            raise ValueError(f"{info.field_name} must be the server's root, without a path")
-        return value.rstrip("/")
 
     @model_validator(mode="after")
     def _pairs(self) -> Self:

@@ -96,7 +96,9 @@ def listening(its: Any, *, directly: bool, app: Any = None) -> Iterator[Listenin
     direct = its.authority.direct if directly else None
     config = uvicorn.Config(
         app or its.authority.app,
-        http=partial(BoundedProtocol, direct=direct),  # type: ignore[arg-type] # as `authsec serve` does
+        # as `authsec serve` does
+        http=partial(BoundedProtocol, direct=direct, readers=its.authority.slow_readers),  # type: ignore[arg-type]
+        ws="none",
         log_config=None,
         lifespan="off",
         server_header=False,

@@ -65,6 +65,7 @@ from authsec_server.web.middleware import (
 )
 from authsec_server.web.oauth_errors import TOKEN_PATH
 from authsec_server.web.request_context import new_context
+from authsec_server.web.slow_readers import SlowReaders
 from authsec_server.web.traces import SpanRecorder, Traced
 
 log = structlog.get_logger(__name__)
@@ -195,6 +196,7 @@ class Authority:
 
     app: Starlette
     direct: DirectTokens | None
+    slow_readers: SlowReaders
     issuer: str
     database: Database
     tokens: DelegationTokens
@@ -294,7 +296,8 @@ def _assembled(services: Services, *, serves: bool, pages: bool, traces: SpanRec
         bootstrap = _bootstrap_key(services) if serves else None  # after `maintain`, which makes room in the audit log
         if serves:
             services.probe.attempt()  # so that `/readyz` reports the right state from the start
-    limit = ConcurrencyLimit(services.share.of(services.settings.max_in_flight))
+    at_once = services.share.of(services.settings.max_in_flight)
+    limit = ConcurrencyLimit(at_once)
     retention = RetentionTask(
         settings=services.settings,
         retention=retention_of(services.settings, services.database, services.dropper, services.runtime.now),
@@ -330,6 +333,7 @@ def _assembled(services: Services, *, serves: bool, pages: bool, traces: SpanRec
     return Authority(
         app=app,
         direct=None if services.settings.surface == ADMIN else _direct(services, limit, is_traced=traces is not None),
+        slow_readers=SlowReaders(at_once),
         issuer=services.settings.issuer,
         database=services.database,
         tokens=services.tokens,

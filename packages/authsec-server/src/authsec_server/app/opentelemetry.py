@@ -12,7 +12,7 @@ from authsec.traces import Parent
 
 from authsec_server.failures import StartupRefused
 from authsec_server.settings import ENV_PREFIX
-from authsec_server.web.traces import Timeline
+from authsec_server.web.traces import StepTimes
 
 if TYPE_CHECKING:
     from opentelemetry.trace import Tracer
@@ -28,7 +28,7 @@ class OpenTelemetryRecorder:
         self._close = close
 
     def record(
-        self, parent: Parent, name: str, began: int, timeline: Timeline, attributes: Mapping[str, str | int]
+        self, parent: Parent, name: str, began: int, steps: StepTimes, attributes: Mapping[str, str | int]
     ) -> None:
         """Record a request that ends now. Steps that have not ended are left out."""
         from opentelemetry.trace import NonRecordingSpan, SpanContext, SpanKind, StatusCode, TraceFlags
@@ -39,7 +39,7 @@ class OpenTelemetryRecorder:
         span = self._tracer.start_span(
             name, within(NonRecordingSpan(caller)), SpanKind.SERVER, attributes, start_time=began
         )
-        for step, (start, end) in timeline.steps.items():
+        for step, (start, end) in steps.steps.items():
             if end is not None:
                 self._tracer.start_span(f"authsec {step}", within(span), start_time=start).end(end)
         if int(attributes["http.response.status_code"]) >= 500:

@@ -44,7 +44,7 @@ from authsec_server.tokens import api as tokens_api
 from authsec_server.tokens import events_api, introspection, revocation, token_endpoint
 from authsec_server.tokens.dpop import DpopNonces
 from authsec_server.tokens.refusal import Reason as TokenReason
-from authsec_server.web import health, openapi
+from authsec_server.web import health, openapi, security_txt
 from authsec_server.web.oauth import authorization_route
 from authsec_server.web.operations import AnyOperation, routes_of
 
@@ -91,10 +91,13 @@ def routes(services: Services, *, pages: bool) -> list[BaseRoute]:
 
 
 def _for_both(services: Services) -> list[BaseRoute]:
-    """Return the routes of the probes, and of the keys by which anybody verifies an export of the audit log."""
+    """Return the routes of probes and contacts, and of the keys for exports of the audit log."""
     return [
         *health.routes(services.readiness, services.liveness),
         *sealing_api.routes(services.authority_keys.sealing_keyring.published),
+        *security_txt.routes(
+            services.settings.security_contact, issuer=services.settings.issuer, now=services.runtime.now
+        ),
     ]
 
 

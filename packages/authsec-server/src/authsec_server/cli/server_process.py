@@ -74,7 +74,9 @@ def run(settings: Settings, worker: Worker | None = None) -> None:
                 greet(settings, authority)
         config = uvicorn.Config(
             authority.app,
-            http=partial(BoundedProtocol, direct=authority.direct),  # type: ignore[arg-type] # a callable is enough
+            http=partial(  # type: ignore[arg-type] # a callable is enough
+                BoundedProtocol, direct=authority.direct, readers=authority.slow_readers
+            ),
             ws="none",  # there are no WebSockets: their library would take memory and time at the start
             lifespan="on",
             proxy_headers=False,  # forwarded addresses are read in one place: web/request_context.py

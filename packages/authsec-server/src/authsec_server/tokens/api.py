@@ -22,7 +22,7 @@ from authsec_server.tokens.request import PATH, TokenRequest, parse
 from authsec_server.web.errors import error_response, retry_after
 from authsec_server.web.request_context import RequestContext, context_of
 from authsec_server.web.request_log import note
-from authsec_server.web.traces import timeline_of
+from authsec_server.web.traces import steps_of
 
 _STATUSES: Mapping[Reason, int] = {
     Reason.CLIENT_ID_MISSING: 400,
@@ -56,8 +56,8 @@ def routes(tokens: DelegationTokens) -> list[Route]:
         asked = begun.request if begun else _parsed(request, context)
         outcome: Issued | Denied
         try:
-            if isinstance(asked, TokenRequest) and (timeline := timeline_of(request.scope)):
-                asked = replace(asked, timeline=timeline)
+            if isinstance(asked, TokenRequest) and (steps := steps_of(request.scope)):
+                asked = replace(asked, steps=steps)
             if begun:
                 outcome = await begun.outcome()
             elif isinstance(asked, Denied):

@@ -78,8 +78,8 @@ class PendingToken:
     def record(self, kept: KeptFacts, proved: Proved) -> None:
         """Add the request to the next transaction that decides and records."""
         self._asked = ProvedRequest(request=self.request, kept=kept, proved=proved)
-        if self.request.timeline is not None:
-            self.request.timeline.begin(RECORD)
+        if self.request.steps is not None:
+            self.request.steps.begin(RECORD)
         self._recorded = self._tokens.batches.submit(self._asked)
         self._recorded.add_done_callback(self._begin_to_sign)
 
@@ -93,8 +93,8 @@ class PendingToken:
             return None
         self._keep()
         issued = self._tokens.issued(granted, self._signed())
-        if self.request.timeline is not None:
-            self.request.timeline.end(SIGN)
+        if self.request.steps is not None:
+            self.request.steps.end(SIGN)
         return issued
 
     @property
@@ -119,8 +119,8 @@ class PendingToken:
         if issued is None:  # the key is in the database
             self._keep()
             issued = await run_in_threadpool(self._tokens.issued, recorded)
-            if self.request.timeline is not None:
-                self.request.timeline.end(SIGN)
+            if self.request.steps is not None:
+                self.request.steps.end(SIGN)
         return issued
 
     def _use_facts(self, read: asyncio.Future[KeptFacts]) -> None:
@@ -158,10 +158,10 @@ class PendingToken:
         return recorded if has_key else None
 
     def _begin_to_sign(self, _recorded: object) -> None:
-        granted, timeline = self._granted(), self.request.timeline
-        if timeline is not None:
-            timeline.end(RECORD)
-            timeline.begin(SIGN)
+        granted, steps = self._granted(), self.request.steps
+        if steps is not None:
+            steps.end(RECORD)
+            steps.begin(SIGN)
         try:
             if granted is not None:
                 self._signature = self._tokens.signer.sign_elsewhere(
@@ -353,4 +353,4 @@ class DelegationTokens:
 
 
 def _step(request: TokenRequest, step: str) -> AbstractContextManager[None]:
-    return nullcontext() if request.timeline is None else request.timeline.during(step)
+    return nullcontext() if request.steps is None else request.steps.during(step)

@@ -146,12 +146,12 @@ class Recorder:
     ) -> Template | Denied:
         """Return the template of the granted token, or the refusal. A refusal is recorded or counted."""
         # A replay comes first. Otherwise an attacker could use up the client's limit by replaying old evidence.
-        timeline = asked.request.timeline
-        if timeline is not None:
-            timeline.begin(DECIDE)
+        steps = asked.request.steps
+        if steps is not None:
+            steps.begin(DECIDE)
         outcome = replayed or self._over_limit(asked) or self._granted(asked, now)
-        if timeline is not None:
-            timeline.end(DECIDE)
+        if steps is not None:
+            steps.end(DECIDE)
         if isinstance(outcome, Denied):
             outcome = explained(tx, outcome)
             refusals.add(tx, asked.request, asked.kept.facts, asked.proved, outcome, now)

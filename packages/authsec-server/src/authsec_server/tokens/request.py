@@ -13,7 +13,7 @@ from authsec_server.attestation.model import Evidence, Scheme
 from authsec_server.failures import Invalid
 from authsec_server.naming import is_uuid
 from authsec_server.tokens.refusal import Denied, Reason
-from authsec_server.web.traces import Timeline
+from authsec_server.web.traces import StepTimes
 
 PATH: Final = "/authsec/uflow/sdk/delegation-token"
 MAX_ACTIONS = 200
@@ -32,7 +32,7 @@ class TokenRequest:
     no API. The token is bound to the key of the proof `dpop`.
 
     `is_stand_in` says that no client has the requested name. `client_id` is then another client: the work is the same
-    as for a known name, and the request is always refused. A traced request has a `timeline`.
+    as for a known name, and the request is always refused. A traced request has a `steps`.
     """
 
     client_id: str
@@ -43,7 +43,7 @@ class TokenRequest:
     request_id: str
     dpop: DpopProof | None = None
     is_stand_in: bool = False
-    timeline: Timeline | None = field(default=None, compare=False, repr=False)
+    steps: StepTimes | None = field(default=None, compare=False, repr=False)
 
     @property
     def subject(self) -> Subject:

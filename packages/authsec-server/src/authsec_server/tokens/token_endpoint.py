@@ -47,7 +47,7 @@ from authsec_server.web.oauth import Grant, oauth, oauth_error
 from authsec_server.web.oauth_errors import TOKEN_PATH
 from authsec_server.web.operations import resource
 from authsec_server.web.request_context import RequestContext, context_of, limit_key
-from authsec_server.web.traces import timeline_of
+from authsec_server.web.traces import steps_of
 
 # Concurrent requests while their forms are read: a stranger may send a form slowly, and a network has many agents.
 AT_ONCE, OF_ONE_NETWORK = 128, 32
@@ -158,8 +158,8 @@ class TokenEndpoint:
         asked = form.request(
             client_id, proof, address=context.address, request_id=context.request_id, is_stand_in=not is_known
         )
-        if timeline := timeline_of(request.scope):
-            asked = replace(asked, timeline=timeline)
+        if steps := steps_of(request.scope):
+            asked = replace(asked, steps=steps)
         outcome = await self.tokens.issue_async(asked, is_charged=True)
         note_outcome(request.scope, asked, outcome)
         if isinstance(outcome, Denied):

@@ -14,7 +14,10 @@ _CLASSES: Final = ("1xx", SUCCESS, "3xx", "4xx", "5xx")
 
 
 class RefusedBefore(StrEnum):
-    """Why a request was refused before its route was found. The last three never reach the application."""
+    """Why a request was refused before its route was found. Malformed and oversized heads never reach the application.
+
+    A client that does not read its answer is disconnected, whatever the answer is.
+    """
 
     OVERLOADED = "overloaded"
     HOST_NOT_ALLOWED = "host_not_allowed"
@@ -22,6 +25,7 @@ class RefusedBefore(StrEnum):
     MALFORMED = "malformed"
     HEAD_TOO_LARGE = "head_too_large"
     HEAD_TOO_SLOW = "head_too_slow"
+    ANSWER_NOT_READ = "answer_not_read"
 
 
 def microseconds_since(began: float) -> int:

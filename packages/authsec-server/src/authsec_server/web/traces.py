@@ -19,10 +19,10 @@ from authsec_server.web.request_counts import NO_ROUTE
 from authsec_server.web.request_log import note, notes_of
 
 MOST_A_SECOND: Final = 100  # of one process: strangers can send the header too
-_TIMELINE: Final = "authsec.timeline"
+_STEPS: Final = "authsec.steps"
 
 
-class Timeline:
+class StepTimes:
     """The steps of one request, with their begin and end in nanoseconds since 1970. None: the step has not ended."""
 
     def __init__(self) -> None:
@@ -48,16 +48,16 @@ class Timeline:
 
 
 class SpanRecorder(Protocol):
-    """Records one request as a span, with a span for each step of its timeline."""
+    """Records one request as a span, with a span for each step."""
 
     def record(
-        self, parent: Parent, name: str, began: int, timeline: Timeline, attributes: Mapping[str, str | int]
+        self, parent: Parent, name: str, began: int, steps: StepTimes, attributes: Mapping[str, str | int]
     ) -> None: ...
 
 
-def timeline_of(scope: Scope) -> Timeline | None:
-    """Return the timeline of a traced request. None for others."""
-    return cast("Timeline | None", scope.get(_TIMELINE))
+def steps_of(scope: Scope) -> StepTimes | None:
+    """Return the steps of a traced request. None for others."""
+    return cast("StepTimes | None", scope.get(_STEPS))
 
 
 class Traced:
@@ -85,8 +85,8 @@ class Traced:
         if parent is None:
             await self._app(scope, receive, send)
             return
-        began, timeline, status = time.time_ns(), Timeline(), 500
-        scope[_TIMELINE] = timeline
+        began, steps, status = time.time_ns(), StepTimes(), 500
+        scope[_STEPS] = steps
         note(scope, trace_id=f"{parent.trace_id:032x}")
 
         async def watched(message: Message) -> None:
@@ -106,7 +106,7 @@ class Traced:
                 "authsec.request_id": context_of(scope).request_id,
                 **{f"authsec.{name}": notes[name] for name in ("client_id", "reason") if name in notes},
             }
-            self._recorder.record(parent, f"authsec {route}", began, timeline, attributes)
+            self._recorder.record(parent, f"authsec {route}", began, steps, attributes)
 
     def _parent(self, scope: Scope) -> Parent | None:
         sent = Headers(scope=scope).getlist(HEADER)

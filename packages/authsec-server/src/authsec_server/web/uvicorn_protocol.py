@@ -3,6 +3,8 @@
 Uvicorn and httptools have no limits for the size and the time of a head. Middleware cannot add them, because uvicorn
 calls the application only after the head is complete.
 
+Uvicorn also waits without an end for a client that does not read its answer, or sends octets that belong to no request.
+
 Frequent requests may be answered without the application, because the application takes longer than the answer itself.
 """
 
@@ -19,12 +21,15 @@ from starlette.types import Scope
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from authsec_server.web.errors import where
+from authsec_server.web.request_context import address_of, limit_key
 from authsec_server.web.request_counts import RefusedBefore, count_refused
+from authsec_server.web.slow_readers import ReadingClock, SlowReaders
 
 log = structlog.get_logger(__name__)
 
 MAX_HEAD = 64 * 1024  # maximum bytes of request line and headers, and of headers and trailers
 HEAD_SECONDS = 10.0
+USUAL_LIMIT = 512  # concurrent requests
 
 
 class DirectAnswers(Protocol):
@@ -61,6 +66,8 @@ class BoundedProtocol(HttpToolsProtocol):
     The limits are `MAX_HEAD` bytes and `HEAD_SECONDS`. The size limit also includes trailers. The time for the
     first head starts when the connection opens. Between requests, uvicorn's keep-alive timeout applies.
 
+    A client that does not read its answers is disconnected, see `slow_readers`. All connections share `readers`.
+
     With `direct`, some requests are answered without the application.
     """
 
@@ -68,10 +75,16 @@ class BoundedProtocol(HttpToolsProtocol):
     _fields_size = 0
     _head_open = True
     _deadline: asyncio.TimerHandle | None = None
+    _reading: ReadingClock | None = None
+    _answering: RequestResponseCycle | None = None
+    _is_over = False  # whether further octets are in another protocol
 
-    def __init__(self, *args: Any, direct: DirectAnswers | None = None, **named: Any) -> None:
+    def __init__(
+        self, *args: Any, direct: DirectAnswers | None = None, readers: SlowReaders | None = None, **named: Any
+    ) -> None:
         super().__init__(*args, **named)
         self._direct = direct
+        self._readers = readers or SlowReaders(USUAL_LIMIT)
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # uvicorn's own signature
         super().connection_made(transport)
@@ -79,9 +92,17 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_clock()
+        if self._reading is not None:
+            self._reading.stop()
         super().connection_lost(exc)
+        # Of pipelined requests, uvicorn marks only the last one, and the others would write to a closed connection.
+        if self._answering is not None and not self._answering.response_complete:
+            self._answering.disconnected = True
+            self._answering.message_event.set()
 
     def data_received(self, data: bytes) -> None:
+        if self._is_over:
+            return
         super().data_received(data)
         if self._head_open:  # checked per chunk, so the head exceeds the limit by at most one chunk
             if self._deadline is None:  # most heads arrive in one chunk, and need no clock
@@ -89,6 +110,48 @@ class BoundedProtocol(HttpToolsProtocol):
             self._head_size += len(data)
             if self._head_size > MAX_HEAD:
                 self._close(RefusedBefore.HEAD_TOO_LARGE)
+        elif self._is_idle():
+            # Line breaks between requests, or the body of a request that is answered. Uvicorn has stopped its clock.
+            self.timeout_keep_alive_task = self.loop.call_later(
+                self.timeout_keep_alive, self.timeout_keep_alive_handler
+            )
+
+    def _is_idle(self) -> bool:
+        """Whether nothing is under way on the connection, and no clock bounds that."""
+        return (
+            self.timeout_keep_alive_task is None
+            and not self.transport.is_closing()
+            and self.cycle is not None
+            and self.cycle.response_complete
+        )
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._start_reading_clock()
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        if self._reading is not None and not self.transport.is_closing():
+            self._reading.stop()
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        self._bound_closing()
+
+    def timeout_keep_alive_handler(self) -> None:
+        super().timeout_keep_alive_handler()
+        self._bound_closing()
+
+    def _bound_closing(self) -> None:
+        """Bound the time in which a connection that is closing waits for its client to read."""
+        if self.transport.is_closing() and self.transport.get_write_buffer_size():
+            self._start_reading_clock()
+
+    def _start_reading_clock(self) -> None:
+        if self._reading is None:
+            network = limit_key(address_of({"client": self.client}, trusted_proxies=()))
+            self._reading = ReadingClock(self.transport, self._readers, network)
+        self._reading.start(self.loop)
 
     def on_message_begin(self) -> None:
         self._head_open, self._head_size, self._fields_size = True, 0, 0
@@ -104,8 +167,16 @@ class BoundedProtocol(HttpToolsProtocol):
         self._head_open = False
         self._stop_clock()
         super().on_headers_complete()
+        # The parser drops what arrives with a request for another protocol, and would read what arrives later. Then
+        # the next answer would seem to belong to a request that was dropped.
+        if self.parser.should_upgrade():
+            self.cycle.keep_alive = False
+
+    def _unsupported_upgrade_warning(self) -> None:
+        self._is_over = True  # without a warning: a stranger could fill the log
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        self._answering = cycle
         scope: Any = cycle.scope
         begun = None
         if self._direct is not None and self._is_usual(cycle):
@@ -125,7 +196,6 @@ class BoundedProtocol(HttpToolsProtocol):
         if answer is None or self._direct is None:
             super()._start_asgi_task(cycle, app)
             return
-        # Of pipelined requests, uvicorn sets `disconnected` only for the last one.
         if not cycle.disconnected and not self.transport.is_closing():
             default = [part for name, value in cycle.default_headers for part in (name, b": ", value, b"\r\n")]
             self.transport.write(b"".join((STATUS_LINE[200], *default, answer)))
@@ -148,7 +218,9 @@ class BoundedProtocol(HttpToolsProtocol):
         if not self.transport.is_closing():
             count_refused(why)
         self.transport.close()
+        self._bound_closing()
 
     def send_400_response(self, msg: str) -> None:
         count_refused(RefusedBefore.MALFORMED)
         super().send_400_response(msg)
+        self._bound_closing()
