@@ -17,6 +17,7 @@ from authsec_server.principal import Act, Role
 from sealed_estate import sealed_estate
 from sqlalchemy import text
 
+pytestmark = pytest.mark.sqlite_suffices
 CODE = recovery_code_of(bytes(10))
 
 

@@ -88,6 +88,7 @@ async def show_code(guest: PublicRequest, problem: Failure | None = None) -> Res
         "sign_in/code.html",
         title="Enter your code",
         problem=problem,
+        recovery=guest.sent.ticked("recovery"),
         going_on=local_path(guest.sent.text("next"), HOME),
     )
 
