@@ -44,12 +44,17 @@ def starts(its: Any) -> list[str]:
     retired = next(each["client_id"] for each in clients if not each["enabled"])
     ended = next(each["id"] for each in delegations if each["state"] == "disabled")
     key = its.admin.get("admin-keys").json()["items"][0]["id"]
+    person = its.admin.get("administrators").json()["items"][0]["id"]
     return [
         "/console",
         "/console/sign-in",
         "/console/set-up",
         "/console/account/sessions/end-others",  # linked beside a second session
         "/console/account/password",  # of whom a password was refused, and who goes there once more
+        "/console/account/second-factor/confirm",
+        "/console/account/second-factor/off",
+        "/console/sign-in/code?recovery=yes",
+        f"/console/administrators/{person}/reset-second-factor",  # linked if it is on
         "/console/search?q=claims",
         f"/console/clients/disable?client={agent}",
         f"/console/clients/{retired}/enable",

@@ -9,7 +9,7 @@ from console_pages import NOWHERE, console_routes, ways
 from offered import Offered, offered, signed_in
 from playwright.sync_api import expect
 
-ONES_OWN = {"/console/theme", "/console/sign-out", "/console/account/password"}
+ONES_OWN = {"/console/theme", "/console/sign-out", "/console/account/password", "/console/account/second-factor"}
 FORBIDDEN = {
     "viewer": [
         "/console/clients/onboard",

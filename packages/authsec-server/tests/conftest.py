@@ -21,16 +21,20 @@ from zlib import crc32
 
 import anyio
 import click
+import pyotp
 import pytest
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 from argon2 import PasswordHasher
 from authsec.jose import PrivateKey, assemble, signing_input
-from authsec_server.accounts import administrators
+from authsec_server.accounts import administrators, second_factor
 from authsec_server.accounts.authentication import Sessions
 from authsec_server.accounts.model.sessions import BrowserCaller, NewSession, SessionTerms
 from authsec_server.accounts.passwords import Hashing
+from authsec_server.accounts.second_factor import SecondStep
+from authsec_server.accounts.second_step import SecondSteps
 from authsec_server.accounts.sign_in import SignIn
 from authsec_server.app import Authority, Runtime, lifecycle, open_authority
+from authsec_server.app.people import sealing_of
 from authsec_server.audit.model import Event, Recorded
 from authsec_server.audit.pages import above
 from authsec_server.audit.sealing import reader_check
@@ -42,6 +46,7 @@ from authsec_server.db import Database, Tx, integrity, open_database, sqlite, sy
 from authsec_server.db.index_walk import Walked
 from authsec_server.delegations import service as delegations
 from authsec_server.delegations.model import Proposal, ResolvedDelegation, Terms
+from authsec_server.keys.master_key import MasterKey
 from authsec_server.principal import LOCAL_OPERATOR, Act, Principal, Role
 from authsec_server.revocations import service as revocations
 from authsec_server.revocations.model import SubjectKind
@@ -481,6 +486,7 @@ class Entrance:
     clock: Clock
     sign_in: SignIn
     sessions: Sessions
+    second_steps: SecondSteps
     password: str = "violet tram kiosk 7"
 
     def caller(self, address: str = "192.0.2.1", cookie: str = "") -> BrowserCaller:
@@ -500,7 +506,26 @@ class Entrance:
         """An administrator whom the local operator invited, signed in."""
         act = self.act(LOCAL_OPERATOR)
         _, link = self.database.change(lambda tx: administrators.invite(tx, act, email=email, name=name, role=role))
-        return self.sign_in.set_password(link.code, password=self.password, caller=self.caller())
+        new = self.sign_in.set_password(link.code, password=self.password, caller=self.caller())
+        assert isinstance(new, NewSession)
+        return new
+
+    def turn_on(self, who: NewSession) -> tuple[pyotp.TOTP, Sequence[str]]:
+        """Turn on an administrator's second factor: the app of the phone, and the recovery codes."""
+        principal, caller = self.act(who).principal, self.caller()
+        setup = self.second_steps.begin_setup(principal, password=self.password, caller=caller)
+        phone = pyotp.TOTP(setup.secret)
+        code = phone.at(self.clock.now())
+        prepared = self.second_steps.confirm_setup(principal, sealed=setup.sealed, code=code, caller=caller)
+        self.database.change(lambda tx: second_factor.turn_on(tx, self.act(who), prepared.factor))
+        self.clock.at += timedelta(seconds=30)
+        return phone, prepared.recovery_codes
+
+    def step(self, email: str = "ann@example.com", address: str = "192.0.2.1") -> str:
+        """Sign in by password. Return the cookie of the second step."""
+        step = self.sign_in.by_password(email, self.password, self.caller(address))
+        assert isinstance(step, SecondStep)
+        return step.cookie
 
     def act(self, who: NewSession | Principal) -> Act:
         """An act of theirs, now."""
@@ -531,7 +556,15 @@ def entrance(database: Database) -> Entrance:
     sign_in = SignIn(
         database, now=clock.now, monotonic=clock.monotonic, token_bytes=secrets.token_bytes, hashing=cheap_hashing()
     )
-    return Entrance(database, clock, sign_in, Sessions(database, name="authsec-session", terms=terms, now=clock.now))
+    steps = SecondSteps(
+        database,
+        sign_in,
+        sealing_of(MasterKey(bytes(range(32))), secrets.token_bytes),
+        now=clock.now,
+        token_bytes=secrets.token_bytes,
+    )
+    sessions = Sessions(database, name="authsec-session", terms=terms, now=clock.now)
+    return Entrance(database, clock, sign_in, sessions, steps)
 
 
 def _load(name: str) -> ModuleType:

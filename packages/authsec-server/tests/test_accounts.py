@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from authsec_server.accounts import admin_keys, store
+from authsec_server.accounts import admin_key_store, admin_keys
 from authsec_server.accounts.model.admin_keys import AdminKey, KeyRefusal, expiry, is_admin_key, new_admin_key
 from authsec_server.accounts.model.secret import hashed
 from authsec_server.audit import service as audit
@@ -66,7 +66,7 @@ def test_a_key_is_found_by_its_text_and_kept_as_a_hash(database: Database, act: 
     assert find(database, text) == key
     assert find(database, text[:-1] + ("A" if text[-1] != "A" else "B")) is None
     assert (key.role, key.expires_at) == (Role.OPERATOR, act.now + timedelta(days=90))
-    row = database.read(lambda tx: tx.connection.execute(store.admin_keys.select()).one())
+    row = database.read(lambda tx: tx.connection.execute(admin_key_store.admin_keys.select()).one())
     assert row.key_sha256 == hashed(text)
     assert text.removeprefix("authsec_") not in repr(row)
     principal = key.principal()

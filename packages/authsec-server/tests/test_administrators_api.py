@@ -48,6 +48,7 @@ def test_an_invitation_shows_its_link_once(operator: Any) -> None:
         "name": "Ann",
         "role": "admin",
         "has_password": False,
+        "has_second_factor": False,
         "issuer": None,
         "created_at": "2026-11-25T12:00:00Z",
         "last_sign_in_at": None,

@@ -112,3 +112,11 @@ def test_the_list_and_what_can_be_turned(authsec: Authsec) -> None:
     assert authsec("admin", "enable", "bob@example.com").stdout == "bob@example.com is enabled.\n"
     assert authsec("admin", "end-sessions", "bob@example.com").stdout == "bob@example.com is signed out everywhere.\n"
     assert all(each["disabled_at"] is None for each in listed(authsec))
+
+
+def test_a_lost_phone(authsec: Authsec) -> None:
+    invite(authsec)
+    done = authsec("admin", "reset-second-factor", "ann@example.com")
+    assert done.exit_code == 0, done.output
+    assert "ann@example.com has no second factor and is signed out everywhere." in done.stdout
+    assert listed(authsec)[0]["has_second_factor"] is False

@@ -100,6 +100,7 @@ admin enable ann@example.com
 admin end-sessions ann@example.com
 admin invite bob@example.com --name Bob --role viewer
 admin rename ann@example.com Anna
+admin reset-second-factor ann@example.com
 admin restored --disable helper
 admin revoke-grants ann@example.com
 admin revoke-key ci

@@ -238,7 +238,7 @@ def test_a_command_does_not_upgrade_a_sqlite_file_by_the_way(older_data: Path) -
     assert "upgrade the schema first: authsec db upgrade" in report.skipped[0]
     done = json.loads(authsec("db", "upgrade", "--json", "--data", str(older_data)).stdout)
     assert Path(done["backup"]).exists()
-    assert [each["revision"] for each in done["migrations"]][-1] == newest_revision()
+    assert done["migrations"][-1]["revision"] == newest_revision()
 
 
 def test_without_room_for_the_backup_nothing_changes(older_data: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -163,6 +163,7 @@ class Settings(BaseModel):
     session_lifetime: int = Field(
         12 * HOUR, ge=5 * MINUTE, le=30 * DAY, description="Longest duration of a console session."
     )
+    second_factor: str = Field("optional", pattern="^(optional|required)$", description="See docs/second-factor.md.")
     bootstrap_key_file: Path | None = Field(
         None,
         description="File with an admin key for automation, which the server registers when it starts; see "
@@ -174,9 +175,8 @@ class Settings(BaseModel):
     audit_checkpoints: str = Field(
         "",
         repr=False,  # the URL can contain a secret
-        description="Where each signed checkpoint of the audit log is sent: a file to append to, or an https "
-        "address to post "
-        "to. Choose a place where the database's administrators cannot write.",
+        description="Where each signed checkpoint of the audit log is sent: a file to append to, or an https address "
+        "to post to. Choose a place where the database's administrators cannot write.",
     )
     audit_checkpoints_token_file: Path | None = Field(
         None, description="File with the bearer token for the address of audit_checkpoints, read at each use."

@@ -32,7 +32,8 @@ class Address:
     """One route. `looks` and `sends` are the least roles for GET and POST; empty where there is no such thing.
 
     `typed` goes over what the form of the address holds, `query` makes the page one that has something to show, and
-    `changes` says whether what is sent changes anything.
+    `changes` says whether what is sent changes anything. `needs_phone` says that a form is refused without a code of a
+    phone: test_second_factor.py sends it.
     """
 
     path: str
@@ -41,6 +42,7 @@ class Address:
     typed: Typed = field(default_factory=dict)
     query: str = ""
     changes: bool = True
+    needs_phone: bool = False
 
     @property
     def pattern(self) -> str:
@@ -64,6 +66,7 @@ ADDRESSES = (
         sends=ANYBODY,
         typed={"email": "nobody@example.com", "password": "{mark}", "next": "{mark}"},
     ),
+    Address(path="/console/sign-in/code", looks=ANYBODY, sends=ANYBODY, typed={"code": "{mark}", "next": "{mark}"}),
     Address(path="/console/sign-in/open-id", looks=ANYBODY),
     Address(path="/console/sign-in/callback", looks=ANYBODY, query="state={mark}&code={mark}"),
     Address(path="/console/set-up", looks=ANYBODY, sends=ANYBODY, query="code={code}", typed={"password": "short"}),
@@ -71,6 +74,29 @@ ADDRESSES = (
     Address(path="/console/sign-out", sends=VIEWER),
     Address(path="/console/account", looks=VIEWER),
     Address(path="/console/account/password", looks=VIEWER, sends=VIEWER, typed=PASSWORDS),
+    Address(
+        path="/console/account/second-factor",
+        looks=VIEWER,
+        sends=VIEWER,
+        typed={"current": "{password}"},
+        changes=False,
+    ),
+    Address(
+        path="/console/account/second-factor/confirm",
+        looks=VIEWER,
+        sends=VIEWER,
+        typed={"setup": "{mark}", "code": "{mark}"},
+        changes=False,
+        needs_phone=True,
+    ),
+    Address(
+        path="/console/account/second-factor/off",
+        looks=VIEWER,
+        sends=VIEWER,
+        typed={"current": "{mark}", "code": "{mark}"},
+        changes=False,
+        needs_phone=True,
+    ),
     Address(path="/console/account/sessions/{session}/end", sends=VIEWER),
     Address(path="/console/account/sessions/end-others", looks=VIEWER, sends=VIEWER),
     Address(path="/console", looks=VIEWER),
@@ -208,6 +234,7 @@ ADDRESSES = (
     Address(path="/console/administrators/{person principal}/grants", looks=ADMIN, sends=ADMIN),
     Address(path="/console/administrators/{administrator}", looks=VIEWER, sends=ADMIN, typed={"name": "Other"}),
     Address(path="/console/administrators/{administrator}/reset", looks=ADMIN, sends=ADMIN),
+    Address(path="/console/administrators/{administrator}/reset-second-factor", looks=ADMIN, sends=ADMIN),
     Address(path="/console/administrators/{administrator}/disable", looks=ADMIN, sends=ADMIN),
     Address(path="/console/administrators/{disabled administrator}/enable", sends=ADMIN),
     Address(path="/console/administrators/{administrator}/end-sessions", looks=ADMIN, sends=ADMIN),

@@ -13,7 +13,7 @@ from types import MappingProxyType
 from typing import Final
 
 from authsec_server import naming
-from authsec_server.accounts import store
+from authsec_server.accounts import admin_key_store
 from authsec_server.accounts.model.admin_keys import (
     AdminKey,
     KeyRefusal,
@@ -45,7 +45,7 @@ def create(tx: Tx, act: Act, *, name: str, role: Role, life: timedelta | None = 
     act.principal.require(Role.ADMIN)
     act.principal.require(role)  # nobody may give a higher role than their own
     named = key_name(name)
-    if store.admin_key_by_name(tx.connection, named):
+    if admin_key_store.admin_key_by_name(tx.connection, named):
         raise Conflict(
             f"An admin key {naming.quoted(named)} already exists, perhaps as a revoked key.",
             "Choose another name: in the audit log, two keys must not have the same name.",
@@ -65,7 +65,7 @@ def adopt(tx: Tx, act: Act, text: str, *, name: str, life: timedelta) -> AdminKe
     if known := find(tx, text):
         return known
     names = chain([name], (f"{name}-{number}" for number in count(2)))
-    free = next(each for each in names if store.admin_key_by_name(tx.connection, each) is None)
+    free = next(each for each in names if admin_key_store.admin_key_by_name(tx.connection, each) is None)
     return _add(tx, act, text, name=free, role=Role.ADMIN, life=life, detail={"from": "bootstrap key file"})
 
 
@@ -77,7 +77,7 @@ def revoke(tx: Tx, act: Act, reference: str) -> AdminKey:
     act.principal.require(Role.ADMIN)
     key = get(tx, act, reference)
     at = key.revoked_at or act.now
-    store.set_admin_key_revoked(tx.connection, key.id, at)
+    admin_key_store.set_admin_key_revoked(tx.connection, key.id, at)
     detail = repeat_detail(is_repeat=key.revoked_at is not None)
     audit.record_act(tx, act, EventKind.ADMIN_KEY_REVOKED, subject=_named(key), detail=detail)
     return key.revoked(at)
@@ -93,10 +93,10 @@ def get(tx: Tx, act: Act, reference: str) -> AdminKey:
             "key's name: authsec admin list-keys",
         )
     key = by_id(tx, reference) or (
-        store.admin_key_by_name(tx.connection, reference) if naming.is_name(reference) else None
+        admin_key_store.admin_key_by_name(tx.connection, reference) if naming.is_name(reference) else None
     )
     if key is None:
-        known = store.admin_key_names_near(tx.connection, reference) if naming.is_name(reference) else []
+        known = admin_key_store.admin_key_names_near(tx.connection, reference) if naming.is_name(reference) else []
         listed = told_nearest(reference, known, "See the list: authsec admin list-keys")
         raise NotFound(f"There is no admin key {naming.quoted(reference)}.", listed)
     return key
@@ -105,7 +105,7 @@ def get(tx: Tx, act: Act, reference: str) -> AdminKey:
 def page(tx: Tx, act: Act, *, after: str = "", limit: int = 50) -> tuple[list[AdminKey], str | None]:
     """Return one page of admin keys in name order, from the first name after `after`, and the next page's cursor."""
     act.principal.require(Role.VIEWER)
-    found = store.page_of_admin_keys(tx.connection, after=after, limit=limit + 1)
+    found = admin_key_store.page_of_admin_keys(tx.connection, after=after, limit=limit + 1)
     return found[:limit], found[limit - 1].name if len(found) > limit else None
 
 
@@ -114,7 +114,7 @@ def find(tx: Tx, text: str) -> AdminKey | None:
 
     The caller checks the state of the key.
     """
-    return store.admin_key_by_hash(tx.connection, hashed(text))
+    return admin_key_store.admin_key_by_hash(tx.connection, hashed(text))
 
 
 def by_id(tx: Tx, key_id: str) -> AdminKey | None:
@@ -122,12 +122,12 @@ def by_id(tx: Tx, key_id: str) -> AdminKey | None:
 
     The caller checks the state of the key.
     """
-    return store.admin_key_by_id(tx.connection, key_id) if naming.is_uuid(key_id) else None
+    return admin_key_store.admin_key_by_id(tx.connection, key_id) if naming.is_uuid(key_id) else None
 
 
 def signed_in(tx: Tx, key: AdminKey, now: datetime, request_id: str, address: str) -> None:
     """Record a sign-in with this key, and the time of its last use."""
-    store.set_admin_key_used(tx.connection, key.id, now, at_most_every=LAST_USE_EVERY)
+    admin_key_store.set_admin_key_used(tx.connection, key.id, now, at_most_every=LAST_USE_EVERY)
     audit.record(
         tx,
         Event(
@@ -165,7 +165,7 @@ def _add(
     detail: Mapping[str, str] = MappingProxyType({}),
 ) -> AdminKey:
     key = AdminKey(id=act.new_id(), name=name, role=role, created_at=act.now, expires_at=expiry(life, act.now))
-    store.add_admin_key(tx.connection, key, hashed(text))
+    admin_key_store.add_admin_key(tx.connection, key, hashed(text))
     audit.record_act(
         tx,
         act,

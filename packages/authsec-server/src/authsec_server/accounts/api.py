@@ -14,7 +14,7 @@ from pydantic import Field
 from typing_extensions import TypedDict  # required by pydantic before Python 3.12
 
 from authsec_server import naming
-from authsec_server.accounts import admin_keys, administrators, sessions
+from authsec_server.accounts import admin_keys, administrators, second_factor, sessions
 from authsec_server.accounts.model.admin_keys import MAX_LIFE, AdminKey
 from authsec_server.accounts.model.administrators import Administrator, LinkPurpose, NewLink, read_email
 from authsec_server.db import Tx
@@ -138,6 +138,7 @@ class AdministratorShown(TypedDict):
     name: str
     role: str
     has_password: bool
+    has_second_factor: bool
     issuer: str | None
     created_at: str
     last_sign_in_at: str | None
@@ -255,6 +256,15 @@ class AdministratorOperations:
         """End an administrator's sessions."""
         return await _apply(call, _end_sessions)
 
+    @operation("POST", ONE + "/reset-second-factor", "resetSecondFactor", least=Role.ADMIN, revised=True)
+    async def reset_second_factor(self, call: Call[NoBody]) -> AdministratorShown:
+        """Remove the second factor of an administrator who lost the phone, and end the person's sessions.
+
+        Only the operator at the server's machine may do so here (`authsec admin reset-second-factor`), and other
+        administrators in the console; an admin key may not.
+        """
+        return await _apply(call, second_factor.reset)
+
     @operation("POST", SETUP_LINKS, "makeSetupLink", least=Role.ADMIN, status=201, secrets=("url", "path"))
     async def make_link(self, call: Call[NewSetupLink]) -> LinkShown:
         """Create a one-time sign-in link, valid for 15 minutes.
@@ -269,7 +279,15 @@ def operations(*, console: str) -> list[AnyOperation]:
     """Return the operations on administrators, one-time links and admin keys."""
     its = AdministratorOperations(console=console)
     people = declared(
-        its.page, its.invite, its.show, its.edit, its.disable, its.enable, its.end_sessions, its.make_link
+        its.page,
+        its.invite,
+        its.show,
+        its.edit,
+        its.disable,
+        its.enable,
+        its.end_sessions,
+        its.reset_second_factor,
+        its.make_link,
     )
     return [*people, *declared(list_keys, create_key, show_key, revoke_key)]
 
@@ -286,6 +304,7 @@ def as_json(administrator: Administrator) -> AdministratorShown:
         "name": administrator.name,
         "role": administrator.role.name.lower(),
         "has_password": administrator.has_password,
+        "has_second_factor": administrator.has_second_factor,
         "issuer": administrator.issuer or None,
         "created_at": rfc3339(administrator.created_at),
         "last_sign_in_at": rfc3339(administrator.last_sign_in_at),

@@ -152,6 +152,10 @@ class SessionEnded(Unauthenticated):
     """The session of the request has ended."""
 
 
+class SecondFactorMissing(Unauthenticated):
+    """The settings demand a second factor, and the administrator of the session has none yet."""
+
+
 def cookie_name(issuer: str) -> str:
     """Return the name of the session cookie for this issuer.
 
@@ -179,7 +183,8 @@ class Sessions:
     """Authenticator for requests with the cookie of a valid session.
 
     `unattended` lists the paths that an open page requests automatically. Such a request does not prove that a
-    person is present. Therefore the request does not extend the idle timeout.
+    person is present. Therefore the request does not extend the idle timeout. If `needs_second_factor` is true, a
+    person with a password but without a second factor reaches only the paths `without_second_factor`.
     """
 
     def __init__(
@@ -190,19 +195,23 @@ class Sessions:
         terms: SessionTerms,
         now: Callable[[], datetime],
         unattended: Collection[str] = (),
+        needs_second_factor: bool = False,
+        without_second_factor: Collection[str] = (),
     ) -> None:
         self.name = name
         self._database = database
         self.terms = terms
         self._now = now
         self._unattended = frozenset(unattended)
+        self._needs_second_factor = needs_second_factor
+        self._without_second_factor = frozenset(without_second_factor)
 
     async def __call__(self, request: Request) -> Principal:
         """Return the administrator of the session. Raises `Unauthenticated` or `Unavailable`."""
         cookie = _sent(request.headers.getlist("cookie"), self.name)
         if not cookie:
             raise Unauthenticated(NOBODY)
-        return await run_in_threadpool(self._enter, cookie, request.scope.get("path") not in self._unattended)
+        return await run_in_threadpool(self._enter, cookie, str(request.scope.get("path")))
 
     def confirm(self, tx: Tx, principal: Principal) -> None:
         """Check the session and its administrator again in this transaction. Raises `Unauthenticated`.
@@ -218,12 +227,17 @@ class Sessions:
         """End expired sessions, and delete sessions that ended more than 30 days ago."""
         sessions.keep(tx, self._now(), self.terms)
 
-    def _enter(self, cookie: str, attended: bool) -> Principal:
+    def _enter(self, cookie: str, path: str) -> Principal:
         session, administrator = self._require_valid(self._database.read(lambda tx: sessions.by_cookie(tx, cookie)))
+        if self._lacks_second_factor(administrator) and path not in self._without_second_factor:
+            raise SecondFactorMissing("Turn on your second factor first.")
         now = self._now()
-        if attended and now - session.last_seen_at >= SEEN_EVERY:
+        if path not in self._unattended and now - session.last_seen_at >= SEEN_EVERY:
             self._database.append(lambda tx: sessions.note_use(tx, session, now))
         return administrator.principal(session.id)
+
+    def _lacks_second_factor(self, administrator: Administrator) -> bool:
+        return self._needs_second_factor and not administrator.has_identity and not administrator.has_second_factor
 
     def _require_valid(self, found: tuple[Session, Administrator] | None) -> tuple[Session, Administrator]:
         if found is None or not found[0].is_valid(self._now(), self.terms) or not found[1].enabled:

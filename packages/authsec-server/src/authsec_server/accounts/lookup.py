@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from authsec_server import naming
-from authsec_server.accounts import store
+from authsec_server.accounts import admin_key_store, store
 from authsec_server.accounts.model.administrators import Administrator, read_email
 from authsec_server.db import Tx
 from authsec_server.failures import Invalid, NotFound
@@ -47,10 +47,10 @@ def find_principal(tx: Tx, text: str) -> tuple[PrincipalKind, str] | None:
     """
     if naming.is_uuid(text):
         administrator = store.id_of_administrator(tx.connection, id_=text)
-        key = store.id_of_admin_key(tx.connection, id_=text)
+        key = admin_key_store.id_of_admin_key(tx.connection, id_=text)
     else:
         administrator = store.id_of_administrator(tx.connection, email=text.lower())
-        key = store.id_of_admin_key(tx.connection, name=text)
+        key = admin_key_store.id_of_admin_key(tx.connection, name=text)
     if administrator and key:
         raise Invalid(
             "by",
@@ -71,7 +71,7 @@ def current_principal(tx: Tx, kind: PrincipalKind, principal_id: str, now: datet
     if kind is PrincipalKind.LOCAL_OPERATOR:
         return LOCAL_OPERATOR
     if kind is PrincipalKind.ADMIN_KEY:
-        key = store.admin_key_by_id(tx.connection, principal_id) if naming.is_uuid(principal_id) else None
+        key = admin_key_store.admin_key_by_id(tx.connection, principal_id) if naming.is_uuid(principal_id) else None
         return key.principal() if key and key.refusal(now) is None else None
     if kind is PrincipalKind.ADMINISTRATOR and naming.is_uuid(principal_id):
         administrator = store.administrator_by_id(tx.connection, principal_id)

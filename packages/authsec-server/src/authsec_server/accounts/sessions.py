@@ -32,8 +32,12 @@ MOST_ENDED = 100_000  # sessions that one change ends if the administrator stays
 MOST_NAMED = 100  # sessions that one change ends with an event each
 
 
-def begin(tx: Tx, arrival: Arrival, administrator: Administrator, method: SignInMethod) -> NewSession:
+def begin(
+    tx: Tx, arrival: Arrival, administrator: Administrator, method: SignInMethod, *, second_factor: str = ""
+) -> NewSession:
     """Begin a new session after a sign-in, and end the session of the browser's previous cookie.
+
+    `second_factor` says which kind of code the person sent, if the person has a second factor.
 
     An attacker may have planted the previous cookie (session fixation). The caller checks, in the same
     transaction, that the administrator may sign in.
@@ -59,7 +63,11 @@ def begin(tx: Tx, arrival: Arrival, administrator: Administrator, method: SignIn
         EventKind.ADMIN_SIGN_IN,
         subject=Named(id=session.id, name=administrator.name),
         decision=Decision.GRANTED,
-        detail={"method": method, "user_agent": session.user_agent},
+        detail={
+            "method": method,
+            "user_agent": session.user_agent,
+            **({"second_factor": second_factor} if second_factor else {}),
+        },
     )
     return NewSession(session=session, administrator=administrator, cookie=cookie)
 

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
+from typing import TypeVar
 
 from authsec_server import naming
 from authsec_server.accounts import administrators, links, passwords, transactions
@@ -30,6 +31,7 @@ from authsec_server.accounts.model.administrators import (
 from authsec_server.accounts.model.sessions import Arrival, BrowserCaller, NewSession, SignInRefusal
 from authsec_server.accounts.oidc.identity import OpenIdRefusal
 from authsec_server.accounts.passwords import Hashing
+from authsec_server.accounts.second_factor import METHODS, SecondStep
 from authsec_server.accounts.transactions import Account, LinkRefused, RefusedSignIn
 from authsec_server.db import Database, Tx
 from authsec_server.failures import Conflict, Invalid
@@ -38,6 +40,7 @@ from authsec_server.web.errors import TooOften, Unauthenticated
 from authsec_server.web.request_context import limit_key
 from authsec_server.web.throttle import WHOLE, Limiter, Share
 
+T = TypeVar("T")
 FAILURES_A_MINUTE = 20  # for each network address
 GUESSES_A_MINUTE = 10  # for each account
 _LINK_MESSAGES = {
@@ -81,6 +84,10 @@ class Guesses:
         """Take back the charge: the password was right, so the attempt was no guess."""
         self._networks.refund(guess.network)
         self._accounts.refund(guess.account)
+
+    def refund_network(self, address: str) -> None:
+        """Take back a charge of `charge_network`."""
+        self._networks.refund(limit_key(address))
 
     def network_wait(self, address: str) -> float:
         """Return the seconds that `charge_network` would return. Charge nothing."""
@@ -132,10 +139,13 @@ class SignIn:
         self._now = now
         self._token_bytes = token_bytes
         self._hashing = hashing or Hashing()
-        self._guesses = Guesses(monotonic, share)
+        self.guesses = Guesses(monotonic, share)
 
-    def by_password(self, email: str, password: str, caller: BrowserCaller) -> NewSession:
-        """Begin a session for this address and password. Raises `Unauthenticated`, `TooOften`, `Unavailable`."""
+    def by_password(self, email: str, password: str, caller: BrowserCaller) -> NewSession | SecondStep:
+        """Begin a session for this address and password, or its second step.
+
+        Raises `Unauthenticated`, `TooOften`, `Unavailable`.
+        """
         found = self._database.read(lambda tx: transactions.account(tx, email))
         charged = self._charge(guess(email, found, caller.address), found, caller)
         account = self._verified(found, password, caller)
@@ -146,7 +156,7 @@ class SignIn:
             )
         except RefusedSignIn as refused:
             raise self._refuse(refused, caller) from None
-        self._guesses.refund(charged)
+        self.guesses.refund(charged)
         return session
 
     def change_password(self, principal: Principal, *, current: str, new: str, caller: BrowserCaller) -> None:
@@ -154,13 +164,7 @@ class SignIn:
 
         Raises `Invalid` for the field `current` or `password`.
         """
-        found = self._database.read(lambda tx: transactions.account_of(tx, principal))
-        charged = self._charge(guess("", found, caller.address), found, caller)
-        try:
-            account = self._verified(found, current, caller)
-        except Unauthenticated:
-            raise Invalid("current", "This is not your current password.") from None
-        self._guesses.refund(charged)
+        account = self._verified_own(principal, current, caller)
         password = passwords.acceptable(new, known=_known(account.administrator))
         password_hash = self._hashing.hash(password)
         try:
@@ -172,9 +176,14 @@ class SignIn:
         except RefusedSignIn as refused:
             raise self._refuse(refused, caller) from None
 
+    def verify_own_password(self, principal: Principal, password: str, caller: BrowserCaller) -> Administrator:
+        """Verify the password of the signed-in person again. Raises `Invalid` for `current`, `TooOften`."""
+        return self._verified_own(principal, password, caller).administrator
+
     def find_link(self, code: str) -> LinkState:
         """Return the state of a link. This does not use the link up, so mail scanners may open it."""
-        return self._database.read(lambda tx: links.find_link(tx, self._now(), code))
+        state = self._database.read(lambda tx: links.find_link(tx, self._now(), code))
+        return LinkState(status=LinkStatus.UNKNOWN) if state.purpose in METHODS else state
 
     def set_up_first(self, code: str, *, email: str, name: str, password: str, caller: BrowserCaller) -> NewSession:
         """Create the first administrator, and begin a session.
@@ -191,15 +200,21 @@ class SignIn:
             ),
         )
 
-    def set_password(self, code: str, *, password: str, caller: BrowserCaller) -> NewSession:
-        """Set the password of an invited or reset person, and begin a session. Raises the errors of `set_up_first`."""
+    def set_password(self, code: str, *, password: str, caller: BrowserCaller) -> NewSession | SecondStep:
+        """Set the password of an invited or reset person, and begin a session, or its second step.
+
+        Raises the errors of `set_up_first`.
+        """
         state = self._open_link(code, LinkPurpose.SET_PASSWORD, caller)
         known = _known(state.administrator) if state.administrator else []
         password_hash = self._hashing.hash(passwords.acceptable(password, known=known))
         return self._with_link(caller, lambda tx, arrival: transactions.set_password(tx, arrival, code, password_hash))
 
-    def by_link(self, code: str, caller: BrowserCaller) -> NewSession:
-        """Begin a session by a sign-in link, which works once. Call only on a POST. Raises `Conflict`, `TooOften`."""
+    def by_link(self, code: str, caller: BrowserCaller) -> NewSession | SecondStep:
+        """Begin a session, or its second step, by a sign-in link, which works once. Call only on a POST.
+
+        Raises `Conflict`, `TooOften`.
+        """
         # Before the lock: a wrong link must not delay token requests.
         self._open_link(code, LinkPurpose.SIGN_IN, caller)
         return self._with_link(caller, lambda tx, arrival: transactions.with_link(tx, arrival, code))
@@ -232,7 +247,7 @@ class SignIn:
         server asks the provider about each of them. Without this limit, strangers could cause so many requests that
         the provider blocks this server.
         """
-        self._refuse_over_limit(self._guesses.network_wait(caller.address), None, caller)
+        self._refuse_over_limit(self.guesses.network_wait(caller.address), None, caller)
 
     def refuse_identity(
         self, reason: OpenIdRefusal, caller: BrowserCaller, *, whom: tuple[str, str] | None = None
@@ -242,7 +257,7 @@ class SignIn:
         `whom` is the issuer and subject of a person to whom the provider grants no role. This method ends all
         sessions of that person.
         """
-        wait = self._guesses.charge_network(caller.address)
+        wait = self.guesses.charge_network(caller.address)
         whose = self._without_role(whom, caller) if whom else None
         self._refuse_over_limit(wait, whose, caller)
         self._count(reason, whose, caller)
@@ -271,7 +286,7 @@ class SignIn:
         return Arrival(caller=caller, now=self._now(), token_bytes=self._token_bytes)
 
     def _charge(self, charged: Guess, account: Account | None, caller: BrowserCaller) -> Guess:
-        self._refuse_over_limit(self._guesses.charge(charged), account.administrator if account else None, caller)
+        self._refuse_over_limit(self.guesses.charge(charged), account.administrator if account else None, caller)
         return charged
 
     def _refuse_over_limit(self, wait: float, whose: Administrator | None, caller: BrowserCaller) -> None:
@@ -279,6 +294,16 @@ class SignIn:
         if wait:
             self._count(SignInRefusal.RATE_LIMITED, whose, caller)
             raise TooOften(TOO_OFTEN, wait)
+
+    def _verified_own(self, principal: Principal, password: str, caller: BrowserCaller) -> Account:
+        found = self._database.read(lambda tx: transactions.account_of(tx, principal))
+        charged = self._charge(guess("", found, caller.address), found, caller)
+        try:
+            account = self._verified(found, password, caller)
+        except Unauthenticated:
+            raise Invalid("current", "This is not your current password.") from None
+        self.guesses.refund(charged)
+        return account
 
     def _verified(self, account: Account | None, password: str, caller: BrowserCaller) -> Account:
         """Return the account if the password is right. Raises `Unauthenticated`.
@@ -311,7 +336,7 @@ class SignIn:
             raise self._link_refused(state, caller)
         return state
 
-    def _with_link(self, caller: BrowserCaller, enter: Callable[[Tx, Arrival], NewSession]) -> NewSession:
+    def _with_link(self, caller: BrowserCaller, enter: Callable[[Tx, Arrival], T]) -> T:
         try:
             return self._database.change(lambda tx: enter(tx, self._arrival(caller)))
         except LinkRefused as refused:
@@ -323,7 +348,7 @@ class SignIn:
         The rate limit only keeps wrong attempts cheap: nobody can guess the 256 bits of a link. An open link is
         never limited.
         """
-        self._refuse_over_limit(self._guesses.charge_network(caller.address), None, caller)
+        self._refuse_over_limit(self.guesses.charge_network(caller.address), None, caller)
         status = LinkStatus.UNKNOWN if state.open else state.status  # the link is open, but has another purpose
         why = SignInRefusal.LINK_ENDED if state.link else SignInRefusal.LINK_UNKNOWN
         self._count(why, state.administrator, caller)

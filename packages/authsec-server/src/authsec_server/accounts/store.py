@@ -1,16 +1,18 @@
-"""The tables of `accounts`: administrators, their sessions and one-time links, and admin keys. Their queries."""
+"""The tables of administrators, their sessions and one-time links. `admin_key_store` has the table of admin keys."""
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import (
+    BigInteger,
     Column,
     ColumnElement,
     Connection,
     ForeignKey,
     Integer,
+    LargeBinary,
     Row,
     String,
     Table,
@@ -25,7 +27,6 @@ from sqlalchemy import (
     update,
 )
 
-from authsec_server.accounts.model.admin_keys import AdminKey
 from authsec_server.accounts.model.administrators import Administrator, Link, LinkPurpose
 from authsec_server.accounts.model.sessions import Session
 from authsec_server.db import rows
@@ -49,6 +50,14 @@ administrators = Table(
     Column("revision", Integer, nullable=False, server_default="1"),
     Column("changed_at", Instant),
     Column("changed_by", Text),
+    # The second factor. Null without one. `second_factor_store` reads and writes the columns.
+    Column("second_factor_id", String(36)),
+    Column("second_factor_since", Instant),
+    Column("second_factor_sealed", LargeBinary),  # the secret: AES-256-GCM under the master key
+    Column("second_factor_step", BigInteger),  # of the last accepted code
+    Column("recovery_codes", Text),  # the hashes of the unused codes, as JSON
+    Column("wrong_codes", Integer),
+    Column("wrong_codes_since", Instant),
     UniqueConstraint("issuer", "subject"),
 )
 
@@ -160,8 +169,13 @@ def search_administrators(connection: Connection, text: str, *, limit: int) -> l
 
 def read_administrator(row: Row[Any]) -> Administrator:
     """Read the administrator from this row."""
-    role, has_password = Role[row.role.upper()], row.password_hash is not None
-    return rows.read(Administrator, row, role=role, has_password=has_password)
+    return rows.read(
+        Administrator,
+        row,
+        role=Role[row.role.upper()],
+        has_password=row.password_hash is not None,
+        has_second_factor=row.second_factor_id is not None,
+    )
 
 
 def _administrator_row(administrator: Administrator) -> dict[str, Any]:
@@ -323,76 +337,3 @@ def void_all_links(connection: Connection, now: datetime) -> None:
 def forget_links(connection: Connection, expired_until: datetime) -> None:
     """Delete the links that expired at `expired_until` or before."""
     connection.execute(delete(setup_links).where(setup_links.c.expires_at <= expired_until))
-
-
-admin_keys = Table(
-    "admin_keys",
-    metadata,
-    Column("id", String(36), primary_key=True),
-    Column("name", Text, nullable=False, unique=True),
-    Column("role", String(10), nullable=False),
-    Column("key_sha256", String(64), nullable=False, unique=True),
-    Column("created_at", Instant, nullable=False),
-    Column("expires_at", Instant),
-    Column("last_used_at", Instant),
-    Column("revoked_at", Instant),
-)
-
-
-def add_admin_key(connection: Connection, key: AdminKey, key_sha256: str) -> None:
-    """Insert the key."""
-    row = rows.write(admin_keys, key, role=key.role.name.lower(), key_sha256=key_sha256)
-    connection.execute(insert(admin_keys), row)
-
-
-def set_admin_key_revoked(connection: Connection, key_id: str, now: datetime) -> None:
-    """Save the time of the revocation."""
-    connection.execute(update(admin_keys).where(admin_keys.c.id == key_id).values(revoked_at=now))
-
-
-def set_admin_key_used(connection: Connection, key_id: str, now: datetime, *, at_most_every: timedelta) -> None:
-    """Save the time of the last use, at most once in each period of `at_most_every`."""
-    last = admin_keys.c.last_used_at
-    due = or_(last.is_(None), last <= now - at_most_every)
-    connection.execute(update(admin_keys).where(admin_keys.c.id == key_id, due).values(last_used_at=now))
-
-
-def admin_key_by_hash(connection: Connection, key_sha256: str) -> AdminKey | None:
-    """Return the key with this hash."""
-    return _admin_key(connection, admin_keys.c.key_sha256, key_sha256)
-
-
-def admin_key_by_id(connection: Connection, key_id: str) -> AdminKey | None:
-    """Return the key with this id."""
-    return _admin_key(connection, admin_keys.c.id, key_id)
-
-
-def admin_key_by_name(connection: Connection, name: str) -> AdminKey | None:
-    """Return the key with this name."""
-    return _admin_key(connection, admin_keys.c.name, name)
-
-
-def id_of_admin_key(connection: Connection, *, name: str = "", id_: str = "") -> str | None:
-    """Return the id of the key with this name or id. No other column is read."""
-    wanted = admin_keys.c.name == name if name else admin_keys.c.id == id_
-    return connection.execute(select(admin_keys.c.id).where(wanted)).scalar()
-
-
-def page_of_admin_keys(connection: Connection, *, after: str, limit: int) -> list[AdminKey]:
-    """Return the keys after the name `after`, in name order."""
-    statement = select(admin_keys).where(admin_keys.c.name > after).order_by(admin_keys.c.name).limit(limit)
-    return [_read_admin_key(row) for row in connection.execute(statement)]
-
-
-def admin_key_names_near(connection: Connection, name: str) -> list[str]:
-    """Return the names that sort closest to this name, for suggestions."""
-    return neighbours(connection, admin_keys.c.name, name)
-
-
-def _admin_key(connection: Connection, column: Column[Any], value: str) -> AdminKey | None:
-    row = connection.execute(select(admin_keys).where(column == value)).first()
-    return None if row is None else _read_admin_key(row)
-
-
-def _read_admin_key(row: Row[Any]) -> AdminKey:
-    return rows.read(AdminKey, row, role=Role[row.role.upper()])

@@ -10,11 +10,12 @@ from collections.abc import Set
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from authsec_server.accounts import administrators, links, sessions, store
+from authsec_server.accounts import administrators, links, second_factor, sessions, store
 from authsec_server.accounts.model import administrators as model
 from authsec_server.accounts.model.administrators import Administrator, LinkPurpose, LinkState, identity, read_email
 from authsec_server.accounts.model.sessions import Arrival, NewSession, SignInMethod, SignInRefusal
 from authsec_server.accounts.oidc.identity import OpenIdRefusal
+from authsec_server.accounts.second_factor import SecondStep
 from authsec_server.audit import service as audit
 from authsec_server.audit.model import EventKind, Refusal, Tally
 from authsec_server.db import Tx
@@ -62,15 +63,17 @@ def account_of(tx: Tx, principal: Principal) -> Account | None:
     return _account(tx, store.administrator_by_id(tx.connection, principal.id) if person else None)
 
 
-def with_password(tx: Tx, arrival: Arrival, verified: Account, *, rehashed: str | None = None) -> NewSession:
-    """Begin a session for the account whose password was verified. Raises `RefusedSignIn`.
+def with_password(
+    tx: Tx, arrival: Arrival, verified: Account, *, rehashed: str | None = None
+) -> NewSession | SecondStep:
+    """Begin a session, or its second step, for the account whose password was verified. Raises `RefusedSignIn`.
 
     `rehashed`, if present, replaces the stored password hash.
     """
     administrator = _still(tx, verified)
     if rehashed is not None:
         store.set_password_hash(tx.connection, administrator.id, rehashed)
-    return sessions.begin(tx, arrival, administrator, SignInMethod.PASSWORD)
+    return second_factor.enter(tx, arrival, administrator, SignInMethod.PASSWORD)
 
 
 def with_new_password(tx: Tx, act: Act, verified: Account, password_hash: str) -> None:
@@ -98,22 +101,24 @@ def set_up_first(tx: Tx, arrival: Arrival, code: str, *, email: str, name: str, 
     """
     _use(tx, arrival, code, LinkPurpose.FIRST_ADMINISTRATOR)
     first = model.new(arrival.new_id(), arrival.now, email=email, name=name, role=Role.ADMIN)
-    return _set_up(tx, arrival, administrators.add(tx, first), password_hash)
+    known = _with_password(tx, arrival, administrators.add(tx, first), password_hash)
+    return sessions.begin(tx, arrival, known, SignInMethod.LINK)
 
 
-def set_password(tx: Tx, arrival: Arrival, code: str, password_hash: str) -> NewSession:
-    """Set the password of an invited or reset person, and begin a session.
+def set_password(tx: Tx, arrival: Arrival, code: str, password_hash: str) -> NewSession | SecondStep:
+    """Set the password of an invited or reset person, and begin a session, or its second step.
 
     Call only inside a `change`. Raises `LinkRefused`.
     """
     administrator = _whose(_use(tx, arrival, code, LinkPurpose.SET_PASSWORD))
     administrator.require_password_account()
-    return _set_up(tx, arrival, administrator, password_hash)
+    known = _with_password(tx, arrival, administrator, password_hash)
+    return second_factor.enter(tx, arrival, known, SignInMethod.LINK)
 
 
-def with_link(tx: Tx, arrival: Arrival, code: str) -> NewSession:
-    """Begin a session by a sign-in link. Call only inside a `change`. Raises `LinkRefused`."""
-    return sessions.begin(tx, arrival, _whose(_use(tx, arrival, code, LinkPurpose.SIGN_IN)), SignInMethod.LINK)
+def with_link(tx: Tx, arrival: Arrival, code: str) -> NewSession | SecondStep:
+    """Begin a session, or its second step, by a sign-in link. Call only inside a `change`. Raises `LinkRefused`."""
+    return second_factor.enter(tx, arrival, _whose(_use(tx, arrival, code, LinkPurpose.SIGN_IN)), SignInMethod.LINK)
 
 
 def from_identity(
@@ -212,12 +217,12 @@ def _whose(state: LinkState) -> Administrator:
     return state.administrator
 
 
-def _set_up(tx: Tx, arrival: Arrival, administrator: Administrator, password_hash: str) -> NewSession:
-    """Save the password, void the person's other links, and begin a session."""
+def _with_password(tx: Tx, arrival: Arrival, administrator: Administrator, password_hash: str) -> Administrator:
+    """Save the password, and void the person's other links."""
     store.set_password_hash(tx.connection, administrator.id, password_hash)
     links.void_all_of(tx, arrival.now, administrator)
     _record_set_up(tx, arrival, administrator, {"email": administrator.email, "role": administrator.role.name.lower()})
-    return sessions.begin(tx, arrival, replace(administrator, has_password=True), SignInMethod.LINK)
+    return replace(administrator, has_password=True)
 
 
 def _record_set_up(tx: Tx, arrival: Arrival, administrator: Administrator, detail: dict[str, str]) -> None:

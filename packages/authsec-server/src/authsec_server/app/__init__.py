@@ -6,6 +6,7 @@ room.
 | module | owns |
 |---|---|
 | `services` | which objects the rooms get, and from which settings |
+| `people` | the objects for the sign-in of administrators |
 | `runtime` | clocks, randomness and the wheels of the SDK, which tests replace |
 | `routes` | which rooms are served over HTTP; in which room an audit filter looks up a name |
 | `console_pages` | the console's routes, which a command does not import |

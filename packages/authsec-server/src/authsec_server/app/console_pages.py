@@ -46,6 +46,7 @@ def _console(services: Services) -> Console:
         own_tokens=services.own_tokens,
         key_ring=services.authority_keys.key_ring,
         sign_in=services.people.sign_in,
+        second_steps=services.people.second_steps,
         session_terms=services.people.sessions.terms,
         open_id=services.people.open_id,
         live=services.streams.audit_log,

@@ -5,16 +5,15 @@ The objects are built in groups. Each group uses only earlier groups.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
 
-from authsec_server.accounts.authentication import AdminKeys, LocalOperator, Sessions, cookie_name
-from authsec_server.accounts.model.sessions import SessionTerms
-from authsec_server.accounts.oidc import OpenIdSignIn, sign_in_of
-from authsec_server.accounts.sign_in import SignIn
+from authsec_server.accounts.authentication import AdminKeys, LocalOperator
+from authsec_server.accounts.second_step import Sealing
 from authsec_server.apis import service as apis
 from authsec_server.apis.authentication import ApiCredentials
+from authsec_server.app.people import People, people_of, sealing_of
 from authsec_server.app.readiness_probe import ReadinessProbe, not_compared, older, sealing_time, undelivered
 from authsec_server.app.runtime import Runtime
 from authsec_server.attestation.client_search import ClientSearch
@@ -29,7 +28,6 @@ from authsec_server.audit.sealing.retention import Dropper
 from authsec_server.audit.sealing.sealer import Sealer
 from authsec_server.audit.sealing.sinks import CheckpointDelivery, checkpoint_delivery
 from authsec_server.clients.enrolment_api import Enrolling
-from authsec_server.console.addresses import ACTIVITY_STREAM
 from authsec_server.db import Database
 from authsec_server.delegations import live_tokens
 from authsec_server.delegations.dry_run_impact import ImpactProvider
@@ -62,12 +60,16 @@ from authsec_server.web.unit_of_work import UnitOfWork
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuthorityKeys:
-    """The authority's own keys. `issuer_key` proves the issuer that the database stores for commands."""
+    """The authority's own keys. `issuer_key` proves the issuer that the database stores for commands.
+
+    `sealing` encrypts the secrets of second factors.
+    """
 
     signer: Signer
     key_ring: SigningKeyRing
     feed_keys: FeedKeys
     sealing_keyring: SealingKeys
+    sealing: Sealing
     nonce_key: bytes = field(repr=False)
     slug_key: bytes = field(repr=False)
     issuer_key: bytes = field(repr=False)
@@ -83,19 +85,6 @@ class Trust:
     workloads: Workloads
     client_search: ClientSearch
     token_explainer: TokenExplainer
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class People:
-    """The objects for the sign-in of administrators.
-
-    `site` is the unit of work for the console, where a session identifies the principal.
-    """
-
-    site: UnitOfWork
-    sessions: Sessions
-    sign_in: SignIn
-    open_id: OpenIdSignIn | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -205,7 +194,7 @@ def services_of(
         probe=probe,
         authority_keys=authority_keys,
         trust=trust,
-        people=_people(settings, site, trust.outbound, local_operator, runtime),
+        people=people_of(settings, site, trust.outbound, authority_keys.sealing, local_operator, runtime),
         streams=_streams(settings, database, authority_keys.feed_keys, readiness, comparison, runtime),
         sealer=sealer,
         checkpoint_delivery=checkpoint_delivery,
@@ -268,6 +257,7 @@ def authority_keys_of(settings: Settings, database: Database, runtime: Runtime) 
             token_bytes=runtime.token_bytes,
             file=load_sealing_key(settings.sealing_key_file) if settings.sealing_key_file else None,
         ),
+        sealing=sealing_of(master_key, runtime.token_bytes),
         nonce_key=master_key.derive("DPoP nonces"),
         slug_key=master_key.derive("unknown slugs"),
         issuer_key=master_key.issuer_key(),
@@ -305,32 +295,6 @@ def _trust(settings: Settings, database: Database, runtime: Runtime) -> Trust:
             monotonic=monotonic,
             share=Share(settings.workers),
         ),
-    )
-
-
-def _people(settings: Settings, site: UnitOfWork, outbound: Outbound, local_operator: bool, runtime: Runtime) -> People:
-    now, monotonic, token_bytes = runtime.now, runtime.monotonic, runtime.token_bytes
-    sessions = Sessions(
-        site.database,
-        name=cookie_name(settings.console_address),
-        terms=SessionTerms(
-            idle=timedelta(seconds=settings.session_idle), lifetime=timedelta(seconds=settings.session_lifetime)
-        ),
-        now=now,
-        unattended={ACTIVITY_STREAM},
-    )
-    return People(
-        site=site if local_operator else replace(site, authenticate=sessions),
-        sessions=sessions,
-        sign_in=SignIn(
-            site.database,
-            now=now,
-            monotonic=monotonic,
-            token_bytes=token_bytes,
-            hashing=runtime.hashing(),
-            share=Share(settings.workers),
-        ),
-        open_id=sign_in_of(settings, outbound, now=now, monotonic=monotonic, token_bytes=token_bytes),
     )
 
 

@@ -74,6 +74,10 @@ class EventKind(StrEnum):
     ADMINISTRATOR_DISABLED = "administrator.disabled"
     ADMINISTRATOR_ENABLED = "administrator.enabled"
     ADMINISTRATOR_RESET = "administrator.reset"
+    SECOND_FACTOR_ON = "administrator.second_factor_on"
+    SECOND_FACTOR_OFF = "administrator.second_factor_off"
+    SECOND_FACTOR_RESET = "administrator.second_factor_reset"
+    RECOVERY_CODE_USED = "administrator.recovery_code_used"
     LINK_MADE = "administrator.link_made"
     SESSION_ENDED = "session.ended"
     EVENT_UNREADABLE = "event.unreadable"  # of no row: what a list shows in place of an event that it cannot read

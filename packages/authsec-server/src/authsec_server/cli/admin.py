@@ -201,6 +201,7 @@ _ADMINISTRATOR = Resource(
         "ROLE": "role",
         "STATE": _state,
         "SIGNS IN BY": _way_in,
+        "2ND FACTOR": lambda administrator: "on" if administrator["has_second_factor"] else None,
         "LAST SIGN-IN (UTC)": time_of("last_sign_in_at"),
     },
     whole="E-MAIL",
@@ -340,6 +341,11 @@ for command in (
         "end-sessions",
         "End all sessions of an administrator. The administrator can sign in again.",
         done="{email} is signed out everywhere.",
+    ),
+    _ADMINISTRATOR.verb_command(
+        "reset-second-factor",
+        "Remove the second factor of an administrator who lost the phone. Works on the server's machine.",
+        done="{email} has no second factor and is signed out everywhere. The password is still valid.",
     ),
     revoke_grants,
 ):

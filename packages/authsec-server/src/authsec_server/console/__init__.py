@@ -17,7 +17,9 @@ folder of `templates/` with the same name has its templates. In such a folder, `
 | `confirm`, `impact_text` | changes that ask for confirmation; sentences about the impact |
 | `client_status` | the badges of a client: its state and its warnings |
 | `rendering`, `formatting` | templates, their filters: times, plurals, names of kinds; caching of static files |
-| `sign_in` | sign-in, one-time links, single sign-on, cookies; the page of `/oauth/authorize` |
+| `second_factor` | turn the second factor on and off; reset that of another administrator |
+| `notices` | the notices after a change |
+| `sign_in` | sign-in, its second step, one-time links, single sign-on, cookies; the page of `/oauth/authorize` |
 | `static/css/`, `static/console.js` | the sheets of `console.css`; script of all pages |
 | `static/delegations.js`, `static/selectors.js`, `static/live.js` | new delegations, selector rows, live audit log |
 | `static/combobox.js`, `static/search.js` | a text field with suggestions; the search field |

@@ -12,8 +12,9 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import RedirectResponse, Response
 
-from authsec_server.accounts.authentication import SessionEnded
+from authsec_server.accounts.authentication import SecondFactorMissing, SessionEnded
 from authsec_server.console import guard
+from authsec_server.console.addresses import SECOND_FACTOR
 from authsec_server.failures import Failure, RoleTooSmall, Unavailable, seconds_text
 from authsec_server.web.errors import TooOften, Unauthenticated, retry_after, status_of, where
 from authsec_server.web.request_context import context_of
@@ -62,6 +63,8 @@ def answered(endpoint: Endpoint, show: Callable[[Request, FailedPage], Response]
     async def answer(request: Request) -> Response:
         try:
             return await endpoint(request)
+        except SecondFactorMissing:
+            return RedirectResponse(SECOND_FACTOR, 303, dict(guard.HEADERS))
         except Unauthenticated as failure:
             return _to_sign_in(request, ended=isinstance(failure, SessionEnded))
         except ClientDisconnect:  # the middleware handles it

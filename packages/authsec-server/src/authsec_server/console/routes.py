@@ -18,6 +18,7 @@ from authsec_server.console import (
     picture,
     roles,
     search,
+    second_factor,
     settings,
     sign_in,
 )
@@ -30,7 +31,7 @@ from authsec_server.console.site import THEME_COOKIE, THEMES, Console, PageReque
 
 YEAR = 365 * 86_400
 PAGES = (
-    *(sign_in, account, dashboard, picture, search, clients),
+    *(sign_in, second_factor, account, dashboard, picture, search, clients),
     *(creation, edit_review, delegations),
     roles,
     apis,

@@ -78,7 +78,10 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
         "oidc_viewer_values",
         "oidc_label",
     ),
-    "Sessions and admin keys": ("session_idle", "session_lifetime", "bootstrap_key_file", "bootstrap_key_lifetime"),
+    "Sessions and admin keys": (
+        *("second_factor", "session_idle", "session_lifetime"),
+        *("bootstrap_key_file", "bootstrap_key_lifetime"),
+    ),
     "Audit log": (
         "sealing_key_file",
         "audit_checkpoints",

@@ -17,8 +17,11 @@ from starlette.routing import BaseRoute
 from authsec_server.accounts import administrators, sessions
 from authsec_server.accounts.authentication import caller_of, cookie_name
 from authsec_server.accounts.model.administrators import LinkPurpose, LinkState
+from authsec_server.accounts.model.second_factor import STEP_LIFE
 from authsec_server.accounts.model.sessions import BrowserCaller, NewSession
 from authsec_server.accounts.oidc import TRANSACTION_SECONDS, OpenIdSignIn, SignInRefused
+from authsec_server.accounts.second_factor import SecondStep
+from authsec_server.accounts.second_step import StepEnded
 from authsec_server.console.errors import FailedPage
 from authsec_server.console.forms import Form
 from authsec_server.console.guard import HEADERS, local_path
@@ -39,6 +42,7 @@ def routes(console: Console) -> list[BaseRoute]:
     """Return the routes of sign-in, sign-out and one-time links."""
     return [
         console.open_page("/sign-in", show, post=enter),
+        console.open_page("/sign-in/code", show_code, post=enter_code),
         console.page("/sign-out", post=leave),
         console.open_page("/set-up", show_link, post=use_link),
         console.open_page("/sign-in/open-id", begin_at_provider),
@@ -72,7 +76,42 @@ async def enter(guest: PublicRequest) -> Response:
     except TooOften as refused:
         wait = f"Try again in {seconds_text(refused.retry_after)}."
         return await show(guest, RefusedForm("password", refused.message, wait))
-    return start_session(guest, new, local_path(guest.form.text("next"), HOME))
+    return enter_or_ask(guest, new, local_path(guest.form.text("next"), HOME))
+
+
+async def show_code(guest: PublicRequest, problem: Failure | None = None) -> Response:
+    """Show the form for the code. Without a sign-in that waits in this browser, redirect to the sign-in page."""
+    cookie = guest.request.cookies.get(_step_cookie(guest.console), "")
+    if not await run_in_threadpool(guest.console.second_steps.is_waiting, cookie, caller(guest)):
+        return guest.redirect("/console/sign-in", next=local_path(guest.sent.text("next"), ""))
+    return guest.render(
+        "sign_in/code.html",
+        title="Enter your code",
+        problem=problem,
+        recovery=guest.sent.ticked("recovery"),
+        going_on=local_path(guest.sent.text("next"), HOME),
+    )
+
+
+async def enter_code(guest: PublicRequest) -> Response:
+    """Verify the code and sign the person in."""
+    cookie = guest.request.cookies.get(_step_cookie(guest.console), "")
+    going_on = local_path(guest.form.text("next"), HOME)
+    try:
+        new = await run_in_threadpool(
+            guest.console.second_steps.by_code, cookie, guest.form.text("code"), caller(guest)
+        )
+    except StepEnded as ended:
+        response = await show(guest, RefusedForm("password", ended.message))
+    except Invalid as refused:
+        return await show_code(guest, refused)
+    except TooOften as refused:
+        wait = f"Try again in {seconds_text(refused.retry_after)}, or use a recovery code."
+        return await show_code(guest, RefusedForm("code", refused.message, wait))
+    else:
+        response = start_session(guest, new, going_on)
+    drop(response, guest.console, _step_cookie(guest.console))
+    return response
 
 
 async def leave(visit: PageRequest) -> Response:
@@ -117,10 +156,10 @@ async def use_link(guest: PublicRequest) -> Response:
         new = await run_in_threadpool(partial(_enter_by_link, guest, state))
     except (Invalid, Conflict) as failure:
         return await show_link(guest, failure)
-    return start_session(guest, new, HOME, done="welcome")
+    return enter_or_ask(guest, new, HOME, done="welcome")
 
 
-def _enter_by_link(guest: PublicRequest, state: LinkState) -> NewSession:
+def _enter_by_link(guest: PublicRequest, state: LinkState) -> NewSession | SecondStep:
     form, sign_in = guest.form, guest.console.sign_in
     code = form.text("code")
     if state.purpose is LinkPurpose.SIGN_IN:
@@ -203,6 +242,20 @@ def _cookie(console: Console) -> str:
 def caller(guest: PublicRequest) -> BrowserCaller:
     """Return the caller, with the session cookie if the browser has one."""
     return caller_of(guest.request, cookie_name(guest.console.settings.console_address))
+
+
+def _step_cookie(console: Console) -> str:
+    return "__Host-authsec-second-step" if is_secure(console) else "authsec-second-step"
+
+
+def enter_or_ask(guest: PublicRequest, new: NewSession | SecondStep, path: str, **query: object) -> Response:
+    """Start the session, or lead to the form for the code. A cookie binds the second step to this browser."""
+    if isinstance(new, NewSession):
+        return start_session(guest, new, path, **query)
+    response = guest.redirect("/console/sign-in/code", next=path if path != HOME else "")
+    seconds = int(STEP_LIFE.total_seconds())
+    put(response, guest.console, _step_cookie(guest.console), new.cookie, seconds=seconds)
+    return response
 
 
 def start_session(guest: PublicRequest, new: NewSession, path: str, **query: object) -> Response:

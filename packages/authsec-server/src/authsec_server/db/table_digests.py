@@ -115,7 +115,15 @@ DIGESTED: Final[Mapping[str, Digested]] = {
     "api_actions": Digested(("api_id", "action"), ("apis", "api_id"), together=("api_id",)),
     "api_credentials": Digested(("id",), ("apis", "api_id"), frozenset({"last_used_at"})),
     "trusted_issuers": Digested(("id",)),
-    "administrators": Digested(("id",), without=frozenset({"last_sign_in_at", "password_hash"})),
+    "administrators": Digested(
+        ("id",),
+        without=frozenset(
+            {
+                *("last_sign_in_at", "password_hash"),
+                *("second_factor_sealed", "second_factor_step", "wrong_codes", "wrong_codes_since"),
+            }
+        ),
+    ),
     "admin_keys": Digested(("id",), without=frozenset({"last_used_at"})),
     "signing_keys": Digested(("kid",), without=frozenset({"sealed_private"}), together=()),
 }

@@ -49,10 +49,13 @@ class Purpose(StrEnum):
     TOKENS = "signing key"
     FEED = "feed key"
     AUDIT_LOG = "audit log key"
+    SECOND_FACTOR = "second factor"  # of an administrator: a shared secret, no key that signs
 
     @property
     def algorithms(self) -> Collection[str]:
         """Return the JWS algorithms of the keys for this purpose (RFC 7518, RFC 8037)."""
+        if self is Purpose.SECOND_FACTOR:
+            return ()
         return (*Algorithm,) if self is Purpose.TOKENS else (Algorithm.EDDSA,)
 
 

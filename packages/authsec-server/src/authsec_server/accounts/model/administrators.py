@@ -35,6 +35,7 @@ class Administrator:
     role: Role
     created_at: datetime
     has_password: bool = False
+    has_second_factor: bool = False
     issuer: str = ""
     subject: str = ""
     last_sign_in_at: datetime | None = None
@@ -150,6 +151,9 @@ class LinkPurpose(StrEnum):
     FIRST_ADMINISTRATOR = "first_administrator"  # creates the first administrator
     SET_PASSWORD = "set_password"  # noqa: S105 - an invitation, or a reset
     SIGN_IN = "sign_in"  # signs one administrator in, once
+    # A sign-in that waits for the code of the second factor. The browser has the secret in a cookie, not in a URL.
+    CODE_AFTER_PASSWORD = "code_after_password"  # noqa: S105 - a purpose's name
+    CODE_AFTER_LINK = "code_after_link"
 
 
 class LinkStatus(StrEnum):

@@ -78,6 +78,10 @@ class SignInRefusal(StrEnum):
     LINK_UNKNOWN = "link_unknown"
     LINK_ENDED = "link_ended"
     RATE_LIMITED = "rate_limited"
+    WRONG_CODE = "wrong_code"
+    CODE_USED = "code_used"
+    CODE_UNREADABLE = "code_unreadable"  # the stored secret is damaged, or belongs to another account
+    STEP_ENDED = "step_ended"  # no sign-in waits for the code
     IDENTITY_EMAIL_TAKEN = "identity_email_taken"  # another account has the e-mail address that the provider sent
 
 

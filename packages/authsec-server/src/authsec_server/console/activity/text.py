@@ -69,6 +69,10 @@ _VERBS: Mapping[EventKind, str] = {
     EventKind.ADMINISTRATOR_DISABLED: "disabled the administrator",
     EventKind.ADMINISTRATOR_ENABLED: "enabled the administrator",
     EventKind.ADMINISTRATOR_RESET: "reset the password of",
+    EventKind.SECOND_FACTOR_ON: "turned on the second factor of",
+    EventKind.SECOND_FACTOR_OFF: "turned off the second factor of",
+    EventKind.SECOND_FACTOR_RESET: "reset the second factor of",
+    EventKind.RECOVERY_CODE_USED: "used a recovery code of",
     EventKind.LINK_MADE: "created a one-time link for",
     EventKind.SESSION_ENDED: "ended a session of",
 }
@@ -82,6 +86,9 @@ _NAMELESS: Mapping[str, str] = {
 _OF_OWN_ACCOUNT: Mapping[EventKind, str] = {
     EventKind.ADMINISTRATOR_SET_UP: "set up their account",
     EventKind.ADMINISTRATOR_CHANGED: "changed their own account",
+    EventKind.SECOND_FACTOR_ON: "turned on their second factor",
+    EventKind.SECOND_FACTOR_OFF: "turned off their second factor",
+    EventKind.RECOVERY_CODE_USED: "used a recovery code",
     EventKind.SESSION_ENDED: "ended one of their own sessions",
 }
 
