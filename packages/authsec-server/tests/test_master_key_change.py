@@ -8,12 +8,14 @@ import os
 import secrets
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from authsec.jose import parse_compact
+from authsec_server.accounts import second_factor_store
 from authsec_server.audit.sealing.verifying import verify
 from authsec_server.audit.store import sealed_events
 from authsec_server.db import Database
@@ -21,13 +23,16 @@ from authsec_server.db.served import proves_issuer
 from authsec_server.failures import Conflict, Fault, Unavailable
 from authsec_server.keys import master_key, store
 from authsec_server.keys.master_key import MasterKey, NotUnsealed, Purpose
-from authsec_server.keys.master_key_change import MasterKeyChange
+from authsec_server.keys.master_key_change import MasterKeyChange, SealedSecrets
 from authsec_server.principal import LOCAL_OPERATOR, Act
 from click.testing import Result
+from people import first_administrator
+from second_factors import turn_on, with_code
 from sqlalchemy import func, select, update
 
 Build = Callable[..., Any]
 ENDPOINT = "/authsec/uflow/sdk/delegation-token"
+SECOND_FACTORS = SealedSecrets(Purpose.SECOND_FACTOR, second_factor_store.all_sealed, second_factor_store.set_sealed)
 TABLES = {Purpose.FEED: store.feed_keys, Purpose.AUDIT_LOG: store.sealing_keys}
 
 
@@ -50,6 +55,7 @@ def change_of(its: Any, path: Path) -> MasterKeyChange:
     return MasterKeyChange(
         database=its.authority.database,
         old=key_in(path),
+        secrets=SECOND_FACTORS,
         token_bytes=secrets.token_bytes,
         verification_keys=its.authority.dropper.keys,
     )
@@ -138,6 +144,22 @@ def test_the_new_key_opens_everything_and_the_former_one_nothing(house_on_each: 
 
 
 @pytest.mark.sqlite_suffices
+def test_a_second_factor_goes_on(house_on_each: Build, tmp_path: Path) -> None:
+    its, path = house_on_each(), tmp_path / "master.key"
+    its.clock.at = datetime.now(UTC)
+    phone, _codes = turn_on(its, first_administrator(its))
+    old = key_in(path)
+    assert change_of(its, path).rehearse(act(its)).secrets == 1
+    done, _kept = change_of(its, path).in_place(act(its), path)
+    assert (done.keys, done.secrets, done.unreadable) == (4, 1, ())
+    ((name, blob),) = its.authority.database.read(lambda tx: second_factor_store.all_sealed(tx.connection)).items()
+    with pytest.raises(NotUnsealed):
+        old.unseal(blob, kid=name, purpose=Purpose.SECOND_FACTOR)
+    again = house_on_each()
+    again.clock.at = its.clock.at
+    assert with_code(again, again.door(), phone.at(again.clock.now())).location == "/console"
+
+
 def test_a_server_with_the_former_key_stops(house_on_each: Build, tmp_path: Path) -> None:
     its, path = opened(house_on_each), tmp_path / "master.key"
     stale = opened(house_on_each)
@@ -253,9 +275,7 @@ def test_a_key_that_the_operator_has_made(house_on_each: Build, tmp_path: Path) 
     assert path.read_bytes() == before
     assert opens(new, its.authority.database) == {True}
     with pytest.raises(Conflict, match="the present master key"):
-        MasterKeyChange(database=change.database, old=new, token_bytes=secrets.token_bytes, verification_keys=dict).to(
-            act(its), new
-        )
+        replace(change, old=new).to(act(its), new)
 
 
 @pytest.mark.sqlite_suffices

@@ -8,13 +8,11 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
-import pyotp
 import pytest
-from pages import Page, get, post
+from pages import get, post
 from people import PASSWORD, first_administrator, invited
+from second_factors import SETTING, phone_of, setup_page, sign_in, turn_on, with_code
 from starlette.testclient import TestClient
-
-SETTING = "/console/account/second-factor"
 
 
 @pytest.fixture
@@ -27,33 +25,6 @@ def its(house: Callable[..., Any]) -> Any:
 def door(its: Any) -> TestClient:
     """The browser of its first administrator."""
     return first_administrator(its)
-
-
-def setup_page(door: TestClient) -> Page:
-    return get(door, SETTING).form().send(current=PASSWORD)
-
-
-def phone_of(page: Page) -> pyotp.TOTP:
-    """The app after a look at the page."""
-    (secret,) = re.findall(r'data-copy="([A-Z2-7]{32})"', page.html)
-    return pyotp.TOTP(secret)
-
-
-def turn_on(its: Any, door: TestClient) -> tuple[pyotp.TOTP, list[str]]:
-    page = setup_page(door)
-    phone = phone_of(page)
-    shown = page.form().send(code=phone.at(its.clock.now()))
-    assert shown.status == 200, shown.text
-    its.clock.at += timedelta(seconds=30)
-    return phone, re.findall(r"[A-Z2-7]{4}(?:-[A-Z2-7]{4}){3}", shown.text)
-
-
-def sign_in(door: TestClient, email: str = "ada@example.com", to: str = "/console") -> Page:
-    return get(door, f"/console/sign-in?next={to}").form().send(email=email, password=PASSWORD)
-
-
-def with_code(its: Any, door: TestClient, code: str, email: str = "ada@example.com") -> Page:
-    return sign_in(door, email).follow().form().send(code=code)
 
 
 def kinds(its: Any) -> list[str]:

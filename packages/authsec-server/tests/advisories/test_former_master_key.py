@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from authsec_server.accounts import second_factor_store
 from authsec_server.audit import service as audit
 from authsec_server.audit.event_macs import event_mac, has_mac
 from authsec_server.audit.model import Event, EventKind
@@ -24,8 +25,8 @@ from authsec_server.db import Tx
 from authsec_server.db.schema import authority
 from authsec_server.failures import Unavailable
 from authsec_server.keys import store
-from authsec_server.keys.master_key import MasterKey
-from authsec_server.keys.master_key_change import MasterKeyChange
+from authsec_server.keys.master_key import MasterKey, Purpose
+from authsec_server.keys.master_key_change import MasterKeyChange, SealedSecrets
 from authsec_server.principal import LOCAL_OPERATOR, THE_SERVER, Act
 from sqlalchemy import func, insert, select, update
 
@@ -52,6 +53,7 @@ def changing(its: Any, folder: Path) -> MasterKeyChange:
     return MasterKeyChange(
         database=its.authority.database,
         old=MasterKey(base64.b64decode((folder / "master.key").read_bytes())),
+        secrets=SealedSecrets(Purpose.SECOND_FACTOR, second_factor_store.all_sealed, second_factor_store.set_sealed),
         token_bytes=secrets.token_bytes,
         verification_keys=its.authority.dropper.keys,
     )

@@ -35,6 +35,23 @@ def find(connection: Connection, administrator_id: str) -> SecondFactor | None:
     )
 
 
+def all_sealed(connection: Connection) -> dict[str, bytes]:
+    """Return all encrypted secrets, by the names that they are bound to (`SecondFactor.sealed_name`)."""
+    found = connection.execute(
+        select(_ITS.id, _ITS.second_factor_id, _ITS.second_factor_sealed).where(
+            _ITS.second_factor_id.is_not(None), _ITS.second_factor_sealed.is_not(None)
+        )
+    )
+    return {f"{row.id} {row.second_factor_id}": row.second_factor_sealed for row in found}
+
+
+def set_sealed(connection: Connection, name: str, sealed: bytes) -> None:
+    """Replace the encrypted secret that is bound to this name. Call only inside a `change`."""
+    administrator_id, _, factor_id = name.partition(" ")
+    its = and_(_ITS.id == administrator_id, _ITS.second_factor_id == factor_id)
+    connection.execute(update(administrators).where(its).values(second_factor_sealed=sealed))
+
+
 def save(connection: Connection, factor: SecondFactor) -> None:
     """Save a new second factor in place of an earlier one."""
     statement = update(administrators).where(_ITS.id == factor.administrator_id)

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import click
 
+from authsec_server.accounts import second_factor_store
 from authsec_server.app import Runtime
 from authsec_server.cli.audit_files import readable, sealing_key_option
 from authsec_server.cli.caller import Caller, local_command
@@ -16,8 +17,8 @@ from authsec_server.cli.files import NamedFile
 from authsec_server.cli.local import InProcess, Opened
 from authsec_server.cli.output import Output, styled
 from authsec_server.cli.transport import CallFailed
-from authsec_server.keys.master_key import load_master_key, master_key_path
-from authsec_server.keys.master_key_change import ChangedMasterKey, MasterKeyChange, read_new_key
+from authsec_server.keys.master_key import Purpose, load_master_key, master_key_path
+from authsec_server.keys.master_key_change import ChangedMasterKey, MasterKeyChange, SealedSecrets, read_new_key
 from authsec_server.settings import ENV_PREFIX
 
 _FILE: Final = NamedFile(
@@ -98,6 +99,7 @@ def _change_of(opened: Opened) -> tuple[MasterKeyChange, Path]:
     change = MasterKeyChange(
         database=database,
         old=load_master_key(settings, database, around.token_bytes),
+        secrets=SealedSecrets(Purpose.SECOND_FACTOR, second_factor_store.all_sealed, second_factor_store.set_sealed),
         token_bytes=around.token_bytes,
         verification_keys=opened.authority.sealing_keyring.by_kid,
     )
@@ -109,6 +111,7 @@ def _as_json(changed: ChangedMasterKey) -> dict[str, Any]:
         "master_key": changed.after,
         "replaces": changed.before,
         "keys": changed.keys,
+        "second_factors": changed.secrets,
         "events": changed.events,
         "unreadable": list(changed.unreadable),
     }
@@ -116,6 +119,8 @@ def _as_json(changed: ChangedMasterKey) -> dict[str, Any]:
 
 def _counted(changed: ChangedMasterKey, verb: str) -> str:
     keys = f"{changed.keys:,} private key{'' if changed.keys == 1 else 's'}"
+    if changed.secrets:
+        keys += f" and {changed.secrets:,} second factor{'' if changed.secrets == 1 else 's'}"
     left = f" The present master key does not open {', '.join(changed.unreadable)}." if changed.unreadable else ""
     if verb == "would":
         return f"{keys} would be encrypted with a new master key.{left}"

@@ -1,4 +1,4 @@
-"""Change the master key: encrypt every private key anew, in one transaction.
+"""Change the master key: encrypt every private key and every secret of a second factor anew, in one transaction.
 
 Besides the private keys, two things depend on the master key: the MACs of the events that wait for their seal, and the
 MAC of the server's address. Nonces of DPoP are derived from it as well: a client gets a new one, and repeats the
@@ -16,13 +16,13 @@ each moment exactly one file has the key that opens the database.
 from __future__ import annotations
 
 import hmac
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
-from sqlalchemy import text, update
+from sqlalchemy import Connection, text, update
 
 from authsec_server.audit import service as audit
 from authsec_server.audit.model import EventKind, Named
@@ -58,6 +58,15 @@ _ALONE: Final = text(f"SELECT pg_advisory_xact_lock({MASTER_KEY_LOCK})")
 _OVERWRITE: Final = "PRAGMA secure_delete = ON"  # the former ciphertext, in the free space of the pages
 
 
+@dataclass(frozen=True, slots=True)
+class SealedSecrets:
+    """Secrets of another room that the master key encrypts: how to read them all, by name, and how to replace one."""
+
+    purpose: Purpose
+    all: Callable[[Connection], Mapping[str, bytes]]
+    replace: Callable[[Connection, str, bytes], None]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChangedMasterKey:
     """The result of a change: the ids of both master keys, and how many rows were encrypted or got a new MAC.
@@ -68,6 +77,7 @@ class ChangedMasterKey:
     before: str
     after: str
     keys: int
+    secrets: int
     events: int
     unreadable: tuple[str, ...]
 
@@ -78,6 +88,7 @@ class MasterKeyChange:
 
     database: Database
     old: MasterKey
+    secrets: SealedSecrets
     token_bytes: Callable[[int], bytes]
     verification_keys: Callable[[], Keys]
 
@@ -134,7 +145,7 @@ class MasterKeyChange:
         else:
             tx.connection.exec_driver_sql(_OVERWRITE)
         unreadable = tuple(self._encrypt_anew(tx, new))
-        _refuse_unless_readable(tx, new, unreadable)
+        self._refuse_unless_readable(tx, new, unreadable)
         events = renew_macs(tx, keys, old=self.old.event_key(), new=new.event_key())
         if proves_issuer(tx, self.old.issuer_key()):
             remember_issuer(tx, last_issuer(tx), new.issuer_key())
@@ -147,17 +158,18 @@ class MasterKeyChange:
         return ChangedMasterKey(
             before=self.old.id(),
             after=new.id(),
-            keys=sum(1 for _ in _private_keys(tx)) - len(unreadable),
+            keys=self._count(tx, unreadable, of_keys=True),
+            secrets=self._count(tx, unreadable, of_keys=False),
             events=events,
             unreadable=unreadable,
         )
 
     def _encrypt_anew(self, tx: Tx, new: MasterKey) -> Iterator[str]:
-        """Encrypt each private key with the new master key. Yield the names of the keys that cannot be decrypted.
+        """Encrypt each private key and secret with the new master key. Yield the names of those that it cannot decrypt.
 
         Raises `Conflict` for such a signing key: no server would start afterwards.
         """
-        for purpose, kid, blob in [*_private_keys(tx)]:
+        for purpose, kid, blob in [*self._encrypted(tx)]:
             try:
                 plain = self.old.unseal(blob, kid=kid, purpose=purpose)
             except NotUnsealed:
@@ -169,7 +181,34 @@ class MasterKeyChange:
                 yield kid
                 continue
             sealed = new.seal(plain, kid=kid, nonce=self.token_bytes(NONCE_BYTES), purpose=purpose)
-            store.set_sealed(tx.connection, _TABLES[purpose], kid, sealed)
+            if purpose is self.secrets.purpose:
+                self.secrets.replace(tx.connection, kid, sealed)
+            else:
+                store.set_sealed(tx.connection, _TABLES[purpose], kid, sealed)
+
+    def _refuse_unless_readable(self, tx: Tx, new: MasterKey, unreadable: tuple[str, ...]) -> None:
+        """Read everything again. Raises `Unavailable` if something is not encrypted with the new key.
+
+        The attack: a trigger keeps the former ciphertext, so that the commit would lose the key.
+        """
+        for purpose, kid, blob in self._encrypted(tx):
+            try:
+                new.unseal(blob, kid=kid, purpose=purpose)
+            except NotUnsealed:
+                if kid not in unreadable:
+                    raise Unavailable(
+                        f"The {purpose} {kid} was not written as it was to be. Nothing was changed.",
+                        "Somebody else writes to the database. To see the findings: authsec audit verify",
+                    ) from None
+
+    def _count(self, tx: Tx, unreadable: tuple[str, ...], *, of_keys: bool) -> int:
+        found = (each for each in self._encrypted(tx) if (each[0] is not self.secrets.purpose) == of_keys)
+        return sum(kid not in unreadable for _, kid, _ in found)
+
+    def _encrypted(self, tx: Tx) -> Iterator[tuple[Purpose, str, bytes]]:
+        yield from _private_keys(tx)
+        for name, blob in self.secrets.all(tx.connection).items():
+            yield self.secrets.purpose, name, blob
 
 
 def read_new_key(path: Path) -> MasterKey:
@@ -183,19 +222,3 @@ def _private_keys(tx: Tx) -> Iterator[tuple[Purpose, str, bytes]]:
     for purpose in (Purpose.FEED, Purpose.AUDIT_LOG):
         for key in store.all_head_keys(tx.connection, _TABLES[purpose]):
             yield purpose, key.kid, key.sealed
-
-
-def _refuse_unless_readable(tx: Tx, new: MasterKey, unreadable: tuple[str, ...]) -> None:
-    """Read all private keys again. Raises `Unavailable` if one of them is not encrypted with the new key.
-
-    The attack: a trigger keeps the former ciphertext, so that the commit would lose the key.
-    """
-    for purpose, kid, blob in _private_keys(tx):
-        try:
-            new.unseal(blob, kid=kid, purpose=purpose)
-        except NotUnsealed:
-            if kid not in unreadable:
-                raise Unavailable(
-                    f"The {purpose} {kid} was not written as it was to be. Nothing was changed.",
-                    "Somebody else writes to the database. To see the findings: authsec audit verify",
-                ) from None
