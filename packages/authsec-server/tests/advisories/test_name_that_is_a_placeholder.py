@@ -37,7 +37,8 @@ def renamed(estate: Any, database_url: str) -> Iterator[Callable[[str], None]]:
     def run(before: str, after: str) -> None:
         with engine.connect() as connection:
             driver: Any = connection.connection.driver_connection
-            driver.execute(f'ALTER SCHEMA "{before}" RENAME TO "{after}"'.encode())
+            old, new = (name.replace('"', '""') for name in (before, after))
+            driver.execute(f'ALTER SCHEMA "{old}" RENAME TO "{new}"'.encode())
 
     def rename(name: str) -> None:
         estate.database.close()
