@@ -100,6 +100,15 @@ def test_beside_a_ready_client_each_list_marks_the_delegation_that_grants_nothin
     assert "No action is granted now." in shown
 
 
+def test_a_box_of_the_diagram_that_grants_nothing_has_its_number_of_agents_before_its_duration(
+    door: TestClient,
+) -> None:
+    for name in ("Night Owl", "Early Bird"):
+        made = send(door, "clients", name=name, **key())
+        delegate(door, made["client_id"], excluded_proofs=["key_pair"])
+    assert "<title>customers:read, grants nothing, 2 agents, 1 hour</title>" in get(door, "/console/picture").html
+
+
 def test_the_revocation_of_all_that_a_key_delegated_marks_what_grants_nothing(
     door: TestClient, house: Callable[..., House]
 ) -> None:
