@@ -100,6 +100,15 @@ def test_beside_a_ready_client_each_list_marks_the_delegation_that_grants_nothin
     assert "No action is granted now." in shown
 
 
+def test_a_box_of_the_diagram_that_grants_nothing_has_its_number_of_agents_before_its_duration(
+    door: TestClient,
+) -> None:
+    for name in ("Night Owl", "Early Bird"):
+        made = send(door, "clients", name=name, **key())
+        delegate(door, made["client_id"], excluded_proofs=["key_pair"])
+    assert "<title>customers:read, grants nothing, 2 agents, 1 hour</title>" in get(door, "/console/picture").html
+
+
 def test_the_revocation_of_all_that_a_key_delegated_marks_what_grants_nothing(
     door: TestClient, house: Callable[..., House]
 ) -> None:
@@ -243,14 +252,16 @@ def test_the_review_of_a_role_edit_promises_no_action_by_a_delegation_that_grant
     assert page.count("Grants nothing") == 1
 
 
+@pytest.mark.parametrize("has_token", [True, False])
 def test_before_an_issuer_is_disabled_agents_whose_other_proof_is_refused_are_named(
-    house: Callable[..., House],
+    house: Callable[..., House], has_token: bool
 ) -> None:
     its, issuer = house(local_operator=True), kubernetes("production")
     trust(its, issuer)
     door, client_id = its.door(), trusting(its, issuer, *POD, excluded_proofs=["key_pair"])
     send(door, f"clients/{client_id}/proofs", **key())
-    assert shows(its, client_id, issuer.token(), door=door).status_code == 200
+    if has_token:
+        assert shows(its, client_id, issuer.token(), door=door).status_code == 200
     said = "This client gets no new token, although it has another proof: Support."
     assert said in get(door, "/console/issuers/production/disable").text
     delegation = door.get(f"{API}/delegations").json()["items"][0]

@@ -183,7 +183,7 @@ def test_agents_that_wait_are_bound_by_one_press(door: TestClient) -> None:
     chosen = [each["id"] for each in made["proofs"]]
     after = page.form(f"{PAGE}/production/bind").send(proof=chosen).follow()
     assert "The proofs are bound to this trusted issuer." in after.text
-    assert "1 proof of 1 client. Without this trusted issuer, these clients get no token: Pod." in after.text
+    assert "1 proof of 1 client. These clients have no other proof: Pod." in after.text
     assert "Agents that wait for this trusted issuer" not in after.text
 
 

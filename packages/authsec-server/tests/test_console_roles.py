@@ -189,6 +189,19 @@ def test_a_change_that_leaves_a_delegation_no_action_says_that_the_agent_gets_no
     assert "The agent gets no new token." in page.text
 
 
+def test_a_change_that_stops_some_agents_promises_new_tokens_only_to_the_others(
+    door: TestClient, delegation: dict[str, Any]
+) -> None:
+    what = {"target_type": "AutoGen AI agent", "actions": ["customers:write"], "max_duration": 3600}
+    make(door, "clients", name="Early Bird", platform="unattested")
+    make(door, "delegations", role=delegation["role"]["slug"], client="early-bird", **what)
+    page = get(door, f"{LIST}/support/edit").form().send(actions=["customers:read"])
+    assert "1 agent: Early Bird" in page.text
+    assert "1 agent keeps working: Night Owl" in page.text
+    assert "Only agents that keep working get new tokens." in page.text
+    assert "New tokens carry the remaining actions." not in page.text
+
+
 def test_a_change_of_actions_says_first_who_gains_by_it(door: TestClient, delegation: dict[str, Any]) -> None:
     """The delegation allows what the role has lost: given it again, the agent has it again, and nobody delegated."""
     edit = f"{LIST}/support/edit"

@@ -110,7 +110,8 @@ def _ways(
     if len(group) > 1:
         notes = (*notes, (plural(len(agents), "agent"), ""))
     if is_mute := group[0].grants_nothing(now):
-        notes = (("grants nothing", "warn"), *notes)
+        # The box has no room for all notes, and a cut number of agents would be another number.
+        notes = (("grants nothing", "warn"), *reversed(notes))
     granted = Node(
         2,
         ",".join(each.delegation.id for each in group),

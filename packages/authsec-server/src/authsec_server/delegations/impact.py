@@ -162,6 +162,20 @@ def of_trusted_issuer(tx: Tx, act: Act, trusted_issuer_id: str) -> Impact:
     return replace(_of_tokens(tx, act, tokens), go_on=still_granted(tx, after, act.now), more=more)
 
 
+def stopped_by(tx: Tx, act: Act, trusted_issuer_id: str) -> tuple[Named, ...]:
+    """Return up to `MOST` clients that get tokens now, and none without the trusted issuer. Raises `NotFound`.
+
+    A client without a live token is included. The clients are sorted by name.
+    """
+    act.principal.require(Role.VIEWER)
+    trusted_issuer = issuers.get(tx, act, trusted_issuer_id)
+    its = clients.by_ids(tx, bindings.holders(tx, trusted_issuer, MOST)).values()
+    after = [_without(client, lambda proof: proof.trusted_issuer_id == trusted_issuer.id) for client in its]
+    stopped = still_granted(tx, its, act.now) - still_granted(tx, after, act.now)
+    named = [Named(id=client.id, name=client.name) for client in its if client.id in stopped]
+    return tuple(sorted(named, key=lambda client: (client.name, client.id)))
+
+
 def of_key(tx: Tx, act: Act, kid: str) -> Impact:
     """Return the impact of revoking this signing key. Raises `NotFound`.
 

@@ -180,6 +180,7 @@ def _look(tx: Tx, visit: PageRequest) -> Question:
             "trusted_issuer": trusted_issuer,
             "users": bindings.users_of(tx, visit.act, trusted_issuer),
             "stops": impact.of_trusted_issuer(tx, visit.act, trusted_issuer.id),
+            "stopped": impact.stopped_by(tx, visit.act, trusted_issuer.id),
         },
     )
 
