@@ -276,7 +276,7 @@ def keeps_credentials(client: Client, company: Company, unknown: Agent, log: str
         words |= {credential, base64.b64encode(f"{unknown.client_id}:{credential}".encode()).decode()}
     assert [word for word in words if company.closed.has_received(word)] == []
     requests = [json.loads(line) for line in log.splitlines() if line.startswith("{")]
-    refused = [each for each in requests if each.get("path") == "/oauth/token" and each["status"] == 401]
+    refused = [each for each in requests if each.get("route") == "/oauth/token" and each["status"] == 401]
     assert len(refused) == 4 * (2 if client is MCP_NPM else 1)  # the TypeScript SDK repeats it after `invalid_client`
     for word in (words - {"authorization:"}) | {"Basic"}:
         assert word not in log

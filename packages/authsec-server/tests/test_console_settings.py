@@ -128,7 +128,7 @@ def test_a_number_is_a_duration_or_a_count() -> None:
     """So that a setting that is added some day does not stand there without its unit."""
     numbers = {name for name, field in Settings.model_fields.items() if field.annotation in {int, float}}
     counts = {"port", "metrics_port", "address_limit", "unproved_limit", "client_limit", "max_in_flight", "workers"}
-    counts |= {"audit_retention_days"}
+    counts |= {"audit_retention_days", "log_granted"}
     assert numbers == counts | DURATIONS
 
 

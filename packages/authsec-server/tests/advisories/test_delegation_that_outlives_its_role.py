@@ -111,7 +111,7 @@ def test_many_missing_rows_are_counted(estate: Any) -> None:
 
 def test_every_foreign_key_is_compared() -> None:
     declared = {
-        (table.name, each.parent.name, each.column.table.name, each.column.name)
+        (table.name, each.parent.name, each.column.table.name, each.column.name, each.ondelete == "CASCADE")
         for table in metadata.tables.values()
         for each in table.foreign_keys
     }

@@ -24,7 +24,7 @@ def test_the_limit_of_an_account_outlasts_a_flood_of_others(entrance: Entrance) 
     for number in range(GUESSES_A_MINUTE):
         with pytest.raises(Unauthenticated):
             entrance.sign_in.by_password("ann@example.com", "wrong", entrance.caller(f"203.0.113.{number}"))
-    guesses: Guesses = entrance.sign_in._guesses
+    guesses: Guesses = entrance.sign_in.guesses
     for number in range(MAX_KEYS + 100):  # from as many networks as an IPv6 allocation has, at as many accounts
         guesses.charge(Guess(network=f"network {number}", account=f"account {number}"))
     with pytest.raises(TooOften):

@@ -167,8 +167,8 @@ def errors_only() -> Iterator[None]:
 
 
 def _drop_answered(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """Drop the log event of a refusal without an exception: the command's own error message reports the refusal."""
-    if event["event"] == "unavailable" and event.get("cause") == repr(None):
+    """Drop the lines of a refusal without an exception: the command's own error message reports the refusal."""
+    if event["event"] == "request" or (event["event"] == "unavailable" and event.get("cause") == repr(None)):
         raise structlog.DropEvent
     return event
 

@@ -39,6 +39,10 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
         "metrics_port",
         "drain_seconds",
         "log_format",
+        "log_level",
+        "log_granted",
+        "traces",
+        "security_contact",
     ),
     "Network": (
         "host",

@@ -29,6 +29,7 @@ _NOTES: Final = "authsec.log"
 _GRANTED: Final = "authsec.granted"
 _FAILURE: Final = "authsec.failure"
 _UNAVAILABLE: Final = 503
+_LONGEST_KIND: Final = 300  # characters
 
 
 def note(scope: Scope, **fields: str) -> None:
@@ -76,7 +77,7 @@ class RequestLog:
         if scope.get(_GRANTED) and status == 200 and not self._is_due():
             return
         notes = notes_of(scope)
-        if status == _UNAVAILABLE and not self.outages.add(notes.get("outage") or notes.get("reason") or "unknown"):
+        if status == _UNAVAILABLE and not self.outages.add(_kind_of(scope, notes)):
             log.debug("request", **_fields(scope, status), **notes)
             return
         failure: Unavailable | None = scope.get(_FAILURE)
@@ -116,6 +117,15 @@ class RequestLog:
             return False
         self._due -= 1.0
         return True
+
+
+def _kind_of(scope: Scope, notes: dict[str, str]) -> str:
+    """Return which outage this 503 answer belongs to. Failures with the same message may have different causes."""
+    kind = notes.get("outage") or notes.get("reason") or "unknown"
+    failure: Unavailable | None = scope.get(_FAILURE)
+    if failure is None or failure.fault is not Fault.UNKNOWN or failure.__cause__ is None:
+        return kind
+    return f"{kind} {failure.__cause__}"[:_LONGEST_KIND]
 
 
 def _fields(scope: Scope, status: int) -> dict[str, Any]:
