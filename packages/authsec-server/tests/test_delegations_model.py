@@ -11,8 +11,11 @@ from authsec_server.clients.model import Client, ClientKind, Platform, Proof, Pr
 from authsec_server.delegations import validation as rules
 from authsec_server.delegations.model import (
     Delegation,
+    DelegationParties,
     DelegationState,
+    GrantGap,
     TargetType,
+    grant_gap,
     grants_the_same,
     live_twin,
     state,
@@ -285,3 +288,32 @@ def test_a_caution_about_many_actions_names_some(number: int, says: str) -> None
     registered = ["customers-api"]
     (caution,) = warnings(many, client(), described=[], registered=registered, default_audience="default", now=NOW)
     assert caution.message.endswith(says)
+
+
+SELECTORS = Proof(id="s", client_id="c", kind=ProofKind.SELECTORS, created_at=NOW)  # of no trusted issuer
+GAPS = {
+    "revoked": (client(), replace(DELEGATION, revoked_at=NOW), GrantGap.OVER),
+    "ended": (client(), replace(DELEGATION, ends_at=NOW), GrantGap.OVER),
+    "disabled": (client(), replace(DELEGATION, enabled=False), GrantGap.DISABLED),
+    "actions that the role lost": (client(), replace(DELEGATION, actions=("claims:read",)), GrantGap.DORMANT),
+    "no proof": (replace(client(), proofs=()), DELEGATION, GrantGap.UNPROVED),
+    "an excluded proof": (client(), replace(DELEGATION, excluded_proofs=(ProofKind.KEY_PAIR,)), GrantGap.EXCLUDED),
+    "DPoP, unattested": (client(ProofKind.UNATTESTED), replace(DELEGATION, require_dpop=True), GrantGap.EXCLUDED),
+    "only a proof that waits": (
+        replace(client(), proofs=(*client().proofs, SELECTORS)),
+        replace(DELEGATION, excluded_proofs=(ProofKind.KEY_PAIR,)),
+        GrantGap.WAITING,
+    ),
+    "a disabled client": (client(enabled=False), DELEGATION, GrantGap.CLIENT_DISABLED),
+    "nothing": (client(), DELEGATION, None),
+}
+
+
+@pytest.mark.parametrize("name", GAPS)
+def test_why_a_delegation_grants_its_client_nothing(name: str) -> None:
+    its_client, delegation, gap = GAPS[name]
+    assert grant_gap(its_client, delegation, ROLE, NOW) is gap
+    its = DelegationParties(delegation=delegation, role=ROLE, client=its_client)
+    assert its.grants_nothing(NOW) == (gap in {GrantGap.DORMANT, GrantGap.EXCLUDED, GrantGap.WAITING})
+    assert bool(its.reason(NOW)) == (gap is not None)
+    assert ("requires DPoP" in its.reason(NOW)) == (name == "DPoP, unattested")
