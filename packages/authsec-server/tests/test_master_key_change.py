@@ -198,7 +198,7 @@ STEPS = {
     "the transaction is not committed": (store, "set_sealed", 2),
     "the former key is not kept yet": (os, "link", 1),
     "the new file has not replaced the former one": (os, "replace", 0),
-    "the folder is not synchronised": (master_key, "_sync_folder", 1),
+    "the folder is not synchronised": (master_key, "synchronise", 1),
 }
 
 IN_EVERY_RUN = {"the new file has not replaced the former one"}

@@ -85,3 +85,14 @@ def _is_shared(found: os.stat_result) -> bool:
 
 def _mode(found: os.stat_result) -> str:
     return f"{stat.S_IMODE(found.st_mode):04o}"
+
+
+def synchronise(path: Path) -> None:
+    """Wait until the file, or the names in the folder, are on the disk. Raises `OSError`."""
+    if os.name == "nt" and path.is_dir():  # Windows cannot open folders
+        return
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -22,6 +22,7 @@ from authsec_server.db.sqlite_leftovers import refuse_leftovers
 from authsec_server.db.sqlite_overwritten import refuse_overwritten
 from authsec_server.db.sqlite_reading import limit_cache
 from authsec_server.failures import Conflict, Failure, Fault, Invalid, NotFound, StartupRefused, Unavailable
+from authsec_server.private_files import synchronise
 
 _CHECK: Final = "Check the database: authsec audit verify."
 _PAGES_AT_ONCE: Final = -1  # all pages in one step, so that the copy shows one moment
@@ -80,12 +81,12 @@ def copy_open_database(source: Path, target: Path, *, last: Callable[[], None] =
         try:
             _copy(source, draft)
             last()
-            _sync(draft)
+            synchronise(draft)
             os.link(draft, target)  # unlike a rename, a link never replaces a file
         finally:
             for each in (draft, Path(f"{draft}-journal"), Path(f"{draft}-wal"), Path(f"{draft}-shm")):
                 each.unlink(missing_ok=True)
-        _sync(target.parent)
+        synchronise(target.parent)
     except FileExistsError:
         raise _existing(target) from None
     except OSError as error:
@@ -139,13 +140,3 @@ def _write_mark(connection: sqlite3.Connection, mark: int) -> None:
 
 def _wal(path: Path) -> Path:
     return Path(f"{path}-wal")
-
-
-def _sync(path: Path) -> None:
-    if os.name == "nt" and path.is_dir():  # Windows cannot open folders
-        return
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

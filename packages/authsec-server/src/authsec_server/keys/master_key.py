@@ -29,7 +29,7 @@ from authsec_server.db import Database, Tx
 from authsec_server.failures import StartupRefused, Unavailable
 from authsec_server.keys import store
 from authsec_server.keys.model import Algorithm
-from authsec_server.private_files import read_private
+from authsec_server.private_files import read_private, synchronise
 from authsec_server.settings import ENV_PREFIX, Settings
 
 KEY_BYTES: Final = 32
@@ -200,7 +200,7 @@ def finish_replacement(path: Path, key_id: str) -> None:
             if not old.exists():
                 os.link(path, old)
         os.replace(new, path)
-        _sync_folder(path.parent)
+        synchronise(path.parent)
     except OSError as error:
         raise StartupRefused(
             f"The new master key in {new} cannot replace {path}: {error.strerror}.", f"Run: mv {new} {path}"
@@ -261,17 +261,7 @@ def write_master_key(
         os.link(draft, path)  # unlike a rename, it never replaces
     finally:
         draft.unlink()
-    _sync_folder(path.parent)  # keys are encrypted with it next: they must not outlast its name
-
-
-def _sync_folder(folder: Path) -> None:
-    if os.name == "nt":  # folders cannot be opened there
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    synchronise(path.parent)  # keys are encrypted with it next: they must not outlast its name
 
 
 def read_master_key(path: Path, *, already_needed: bool) -> bytes:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from authsec_server.failures import Conflict
+from authsec_server.private_files import synchronise
 
 _MAX_LINE: Final = 4 * 1024 * 1024  # bytes: longer than any event
 _MOST_NAMES: Final = 1000  # exports of one month
@@ -71,7 +72,7 @@ def write_export(folder: Path, name: str, lines: Iterable[str], token_bytes: Cal
     finally:
         with suppress(OSError):
             draft.unlink()
-    _sync(folder)
+    synchronise(folder)
     return ExportFile(path=path, sha256=written.hexdigest())
 
 
@@ -98,13 +99,3 @@ def _named(draft: Path, folder: Path, name: str) -> Path:
             continue
         return path
     raise Conflict(f"The export folder {folder} has {_MOST_NAMES} exports of one month.", "Move old exports elsewhere.")
-
-
-def _sync(folder: Path) -> None:
-    if os.name == "nt":  # folders cannot be opened there
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
