@@ -1,8 +1,8 @@
 """The second step of a sign-in, and the second factor of a signed-in person: limits and checks, then a transaction.
 
 A code has six digits, so guesses have two limits: by network address, as for passwords, and by account. The database
-counts those of the account, so that several servers have one limit. A person who guesses codes knows the password. So the
-limit refuses codes of the app, but no recovery code: the owner still gets in, and can change the password.
+counts those of the account, so that several servers have one limit. A person who guesses codes knows the password. So
+the limit refuses codes of the app, but no recovery code: the owner still gets in, and can change the password.
 """
 
 from __future__ import annotations
